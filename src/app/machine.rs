@@ -1,0 +1,65 @@
+//! What this machine is called, how many descriptors it gives, and its memory.
+
+use std::num::NonZeroU32;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::gethostname;
+use tracing::warn;
+
+/// The machine's name; empty where the kernel does not tell.
+pub fn name() -> String {
+    gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Raises the soft limit on open files to the hard one, and warns where probes could still run out of them.
+pub fn raise_descriptor_limit(in_flight: Option<NonZeroU32>) {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+    let limit = if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
+    let needed = descriptors_needed(in_flight);
+    if needed.is_none_or(|needed| needed > limit) {
+        let in_flight = in_flight.map_or(0, NonZeroU32::get);
+        warn!(
+            open_files = limit,
+            needed,
+            limits.in_flight = in_flight,
+            "Probes may run out of file descriptors and would count as local faults; raise the limit on open files \
+             (LimitNOFILE, ulimit -n) or lower limits.in_flight"
+        );
+    }
+}
+
+/// Gives freed memory back to the machine.
+///
+/// Reading a large configuration takes many times what its targets take; glibc would keep the difference for ever.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "malloc_trim has no safe wrapper")]
+pub fn return_free_memory() {
+    // SAFETY: malloc_trim takes no pointer and locks the arenas that it trims; it may be called at any time (malloc_trim(3)).
+    unsafe { nix::libc::malloc_trim(0) };
+}
+
+/// Other allocators give memory back by themselves.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn return_free_memory() {}
+
+/// Descriptors for so many probes at a time; none where nothing bounds them.
+fn descriptors_needed(in_flight: Option<NonZeroU32>) -> Option<u64> {
+    in_flight.map(|probes| u64::from(probes.get()) * DESCRIPTORS_PER_PROBE + DESCRIPTORS_BESIDES)
+}
+
+/// Its own socket, and two more while it resolves a name.
+const DESCRIPTORS_PER_PROBE: u64 = 3;
+
+/// Listeners, HTTP clients, log, runtime.
+const DESCRIPTORS_BESIDES: u64 = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_descriptors_are_counted_for_a_probe() {
+        assert_eq!(descriptors_needed(NonZeroU32::new(4096)), Some(12_416));
+        assert_eq!(descriptors_needed(None), None);
+    }
+}

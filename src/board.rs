@@ -1,0 +1,212 @@
+//! The board: reports become state.
+//!
+//! [`Board::record`] takes one report at a time and keeps, for each target, a row of plain values: confirmed state,
+//! counters, histograms, last facts, recent outcomes. Whoever shows something (metrics, page, log) reads the rows at
+//! the moment of asking; there is no second copy of any state, so a target that is gone leaves nothing behind.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub use self::confirm::State;
+pub use self::group::GroupStatus;
+pub use self::history::{History, Recent};
+pub use self::row::{AddressResult, LastProbe, Row};
+use crate::clock::Timestamp;
+use crate::histogram::Buckets;
+use crate::outcome::{Failure, LocalFaultReason, Next, Phase, Report, Verdict};
+use crate::target::{Group, GroupName, Target, TargetName};
+
+mod confirm;
+mod group;
+mod history;
+mod row;
+
+/// State of all targets.
+#[derive(Debug)]
+pub struct Board {
+    layout: Arc<HistogramLayout>,
+    table: RwLock<Arc<Table>>,
+    local_faults: [AtomicU64; LocalFaultReason::ALL.len()],
+}
+
+/// Which histograms rows keep.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistogramLayout {
+    /// Bounds of the classic buckets.
+    pub buckets: Buckets,
+    /// Whether native buckets are kept beside them.
+    pub native: bool,
+    /// The phases that have a histogram.
+    pub phases: Vec<Phase>,
+}
+
+impl Board {
+    /// A board without targets.
+    pub fn new(layout: HistogramLayout) -> Self {
+        Self { layout: Arc::new(layout), table: RwLock::default(), local_faults: Default::default() }
+    }
+
+    /// Makes these the targets, in this order.
+    ///
+    /// A row whose name and endpoint stay keeps all that it has seen and takes the new target; reports of the old one
+    /// count as nothing from here on. Every other row is new, or gone.
+    pub fn replace(&self, targets: &[Arc<Target>]) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let mut index = HashMap::with_capacity(targets.len());
+        let mut rows = Vec::with_capacity(targets.len());
+        for target in targets {
+            let kept = table.row(&target.name).filter(|cell| lock(cell).keep_for(target));
+            let cell = kept.cloned().unwrap_or_else(|| Arc::new(Mutex::new(Row::new(target.clone(), &self.layout))));
+            index.insert(target.name.clone(), rows.len());
+            rows.push(cell);
+        }
+        *table = Arc::new(Table { rows, index });
+    }
+
+    /// Takes one report and says what follows it.
+    ///
+    /// A report of a target that has been replaced counts as nothing. A local fault raises its counter and touches
+    /// nothing else.
+    pub fn record(&self, report: &Report) -> Recorded {
+        let table = self.table();
+        let Some(mut row) = table.row(&report.target.name).map(|cell| lock(cell)) else {
+            return Recorded::NOTHING;
+        };
+        if !Arc::ptr_eq(row.target(), &report.target) {
+            return Recorded::NOTHING;
+        }
+        if let Verdict::LocalFault(fault) = &report.outcome.verdict {
+            if let Some(counter) = self.local_faults.get(fault.reason as usize) {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+            return Recorded::NOTHING;
+        }
+        row.record(report, &self.layout)
+    }
+
+    /// The rows of this moment; later replacements do not change the list, later reports do change the rows.
+    pub fn rows(&self) -> Rows {
+        Rows(self.table())
+    }
+
+    /// Probes that a fault of this machine prevented, by reason.
+    pub fn local_faults(&self) -> impl Iterator<Item = (LocalFaultReason, u64)> + '_ {
+        LocalFaultReason::ALL.into_iter().zip(self.local_faults.iter().map(|counter| counter.load(Ordering::Relaxed)))
+    }
+
+    /// Which histograms the rows keep.
+    pub fn layout(&self) -> &HistogramLayout {
+        &self.layout
+    }
+
+    fn table(&self) -> Arc<Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A list of rows in the order of the targets.
+#[derive(Clone, Debug)]
+pub struct Rows(Arc<Table>);
+
+impl Rows {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.rows.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.rows.is_empty()
+    }
+
+    /// Shows each row to `look`, one locked at a time: a report for it waits as long as `look` takes.
+    pub fn for_each(&self, look: impl FnMut(&Row)) {
+        self.for_each_in(0..self.len(), look);
+    }
+
+    /// Shows the rows of a range, as far as it lies inside, to `look`, one locked at a time.
+    pub fn for_each_in(&self, range: Range<usize>, mut look: impl FnMut(&Row)) {
+        self.0.rows.iter().take(range.end).skip(range.start).for_each(|cell| look(&lock(cell)));
+    }
+
+    /// Shows the row of this target to `look`.
+    pub fn find<T>(&self, name: &TargetName, look: impl FnOnce(&Row) -> T) -> Option<T> {
+        self.0.row(name).map(|cell| look(&lock(cell)))
+    }
+
+    /// Every group that has members here, by name.
+    pub fn groups(&self) -> Vec<GroupStatus> {
+        let mut groups: HashMap<GroupName, GroupStatus> = HashMap::new();
+        self.for_each(|row| {
+            if let Some(group) = &row.target().group {
+                groups
+                    .entry(group.name.clone())
+                    .or_insert_with(|| GroupStatus::new(Arc::<Group>::clone(group)))
+                    .count(row.state());
+            }
+        });
+        let mut groups: Vec<_> = groups.into_values().collect();
+        groups.sort_by(|a, b| a.group.name.cmp(&b.group.name));
+        groups
+    }
+}
+
+/// What a report led to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    /// When to probe next.
+    pub next: Next,
+    /// The change of the confirmed state, where there was one.
+    pub transition: Option<Transition>,
+}
+
+impl Recorded {
+    const NOTHING: Self = Self { next: Next::Regular, transition: None };
+}
+
+/// A change of a target's confirmed state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transition {
+    /// Whose state.
+    pub target: Arc<Target>,
+    /// The state before.
+    pub from: State,
+    /// The state now.
+    pub to: State,
+    /// When the probe that decided it ended.
+    pub at: Timestamp,
+    /// How long it had been in the state before; for the first one since the target is known.
+    pub lasted: Duration,
+    /// What failed, where the target is now down.
+    pub failure: Option<Failure>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    rows: Vec<Arc<Mutex<Row>>>,
+    index: HashMap<TargetName, usize>,
+}
+
+impl Table {
+    fn row(&self, name: &TargetName) -> Option<&Arc<Mutex<Row>>> {
+        self.rows.get(*self.index.get(name)?)
+    }
+}
+
+/// A row's fields are written one by one; one left half-written by a panic is still a row.
+fn lock(cell: &Mutex<Row>) -> MutexGuard<'_, Row> {
+    cell.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Time from one moment to a later one, zero where the order is reversed.
+fn between(earlier: Instant, later: Instant) -> Duration {
+    later.saturating_duration_since(earlier)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! When results become a state: the rules of confirmation, as pure arithmetic.
+
+use crate::target::Confirm;
+
+/// The confirmed state of a target.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum State {
+    /// As many failed probes in a row as it takes.
+    Down,
+    /// No result has decided yet.
+    #[default]
+    Unknown,
+    /// As many good probes in a row as it takes.
+    Up,
+}
+
+impl State {
+    /// The word for it in logs and on pages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+        }
+    }
+}
+
+/// A state, and how many results in a row speak against it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Confirmation {
+    state: State,
+    /// Failed probes in a row while up or unknown, good ones while down.
+    against: u32,
+}
+
+impl Confirmation {
+    /// Takes one result. Where it changes the state, the state before is returned.
+    ///
+    /// - a good probe of an unknown target makes it up;
+    /// - `failures` failed probes in a row make an unknown or up target down;
+    /// - `successes` good probes in a row make a down target up;
+    /// - any other result starts the row anew.
+    pub(super) fn observe(&mut self, good: bool, rule: &Confirm) -> Option<State> {
+        let (needed, to) = match (self.state, good) {
+            (State::Unknown, true) => (1, State::Up),
+            (State::Unknown | State::Up, false) => (rule.failures.get(), State::Down),
+            (State::Down, true) => (rule.successes.get(), State::Up),
+            (State::Up, true) | (State::Down, false) => {
+                self.against = 0;
+                return None;
+            }
+        };
+        self.against = self.against.saturating_add(1);
+        if self.against < needed {
+            return None;
+        }
+        self.against = 0;
+        Some(std::mem::replace(&mut self.state, to))
+    }
+
+    /// The confirmed state.
+    pub(super) const fn state(self) -> State {
+        self.state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rule(failures: u32, successes: u32) -> Confirm {
+        Confirm {
+            failures: NonZeroU32::new(failures).unwrap(),
+            successes: NonZeroU32::new(successes).unwrap(),
+            ..Confirm::default()
+        }
+    }
+
+    fn states(rule: &Confirm, results: &str) -> Vec<State> {
+        let mut confirmation = Confirmation::default();
+        results
+            .chars()
+            .map(|result| {
+                confirmation.observe(result == '+', rule);
+                confirmation.state()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn states_follow_the_rules() {
+        use State::{Down, Unknown, Up};
+        for (failures, successes, results, expected) in [
+            (2, 1, "+", vec![Up]),
+            (2, 1, "-", vec![Unknown]),
+            (2, 1, "--", vec![Unknown, Down]),
+            (2, 1, "-+", vec![Unknown, Up]),
+            (2, 1, "+-+-", vec![Up, Up, Up, Up]),
+            (2, 1, "+--+", vec![Up, Up, Down, Up]),
+            (1, 1, "+-+", vec![Up, Down, Up]),
+            (1, 2, "-+-++", vec![Down, Down, Down, Down, Up]),
+            (3, 3, "+----+++", vec![Up, Up, Up, Down, Down, Down, Down, Up]),
+        ] {
+            assert_eq!(states(&rule(failures, successes), results), expected, "{failures} {successes} {results}");
+        }
+    }
+
+    proptest! {
+        /// The model looks at the whole past instead of keeping a count.
+        #[test]
+        fn states_equal_a_plain_model(
+            failures in 1_u32..5,
+            successes in 1_u32..5,
+            results in prop::collection::vec(any::<bool>(), 0..60),
+        ) {
+            let rule = rule(failures, successes);
+            let mut confirmation = Confirmation::default();
+            let mut model = State::Unknown;
+            for seen in 1..=results.len() {
+                let past = &results[..seen];
+                confirmation.observe(past[seen - 1], &rule);
+                let last = |n: u32, good| {
+                    past.len() >= n as usize && past.iter().rev().take(n as usize).all(|result| *result == good)
+                };
+                model = match model {
+                    State::Unknown if last(1, true) => State::Up,
+                    State::Unknown | State::Up if last(failures, false) => State::Down,
+                    State::Down if last(successes, true) => State::Up,
+                    unchanged => unchanged,
+                };
+                prop_assert_eq!(confirmation.state(), model);
+            }
+        }
+    }
+}

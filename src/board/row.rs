@@ -1,0 +1,291 @@
+//! One target's row: everything that its reports have come to.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::confirm::{Confirmation, State};
+use super::history::{History, Recent};
+use super::{HistogramLayout, Recorded, Transition, between};
+use crate::clock::{self, Timestamp};
+use crate::histogram::Histogram;
+use crate::outcome::{Attempt, Class, Failure, Next, Outcome, Phase, Report, Timings, Verdict};
+use crate::target::{AddressMode, Exchange, Expect, Host, Target};
+
+/// What is known of one target.
+#[derive(Debug)]
+pub struct Row {
+    target: Arc<Target>,
+    confirmation: Confirmation,
+    since: Since,
+    /// Time confirmed down in outages that are over.
+    down_before: Duration,
+    probes: u64,
+    failed_probes: u64,
+    outages: u64,
+    syn_retransmits: u64,
+    failures: Vec<((Phase, Class), u64)>,
+    failure: Option<Failure>,
+    last: Option<LastProbe>,
+    slow: Option<bool>,
+    resolved_addresses: Option<u32>,
+    address: Option<IpAddr>,
+    addresses: Box<[AddressResult]>,
+    histograms: Box<[(Phase, Histogram)]>,
+    history: History,
+}
+
+/// The last probe that was one; local faults are none.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LastProbe {
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// Whether it was good.
+    pub good: bool,
+    /// From start to verdict.
+    pub duration: Duration,
+    /// The phases that it completed.
+    pub timings: Timings,
+}
+
+/// How one of several addresses fared in the last probe that tried them all.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct AddressResult {
+    /// The address.
+    pub address: IpAddr,
+    /// Whether it was good.
+    pub good: bool,
+}
+
+/// When a state began, on both clocks.
+#[derive(Clone, Copy, Debug)]
+struct Since {
+    instant: Instant,
+    at: Timestamp,
+}
+
+impl Row {
+    /// The row of a target that was never probed.
+    pub(super) fn new(target: Arc<Target>, layout: &HistogramLayout) -> Self {
+        Self {
+            histograms: histograms(&target, layout),
+            target,
+            confirmation: Confirmation::default(),
+            since: Since { instant: Instant::now(), at: clock::now() },
+            down_before: Duration::ZERO,
+            probes: 0,
+            failed_probes: 0,
+            outages: 0,
+            syn_retransmits: 0,
+            failures: Vec::new(),
+            failure: None,
+            last: None,
+            slow: None,
+            resolved_addresses: None,
+            address: None,
+            addresses: Box::default(),
+            history: History::default(),
+        }
+    }
+
+    /// Takes `target` as the new one if it is the same endpoint; false if it is another.
+    pub(super) fn keep_for(&mut self, target: &Arc<Target>) -> bool {
+        let same = self.target.endpoint == target.endpoint;
+        if same {
+            self.target = target.clone();
+        }
+        same
+    }
+
+    /// Takes a report that is no local fault.
+    pub(super) fn record(&mut self, report: &Report, layout: &HistogramLayout) -> Recorded {
+        let outcome = &report.outcome;
+        let good = outcome.verdict.is_good();
+        self.count(outcome);
+        self.note_facts(outcome, layout);
+        self.last =
+            Some(LastProbe { ended_at: report.ended_at, good, duration: outcome.duration, timings: outcome.timings });
+        let changed = self.confirmation.observe(good, &self.target.settings.confirm);
+        if good && self.state() != State::Down {
+            self.failure = None;
+        }
+        let transition = changed.map(|from| self.change_state(from, report));
+        Recorded { next: self.next(good), transition }
+    }
+
+    /// The target.
+    pub fn target(&self) -> &Arc<Target> {
+        &self.target
+    }
+
+    /// The confirmed state.
+    pub fn state(&self) -> State {
+        self.confirmation.state()
+    }
+
+    /// When the confirmed state began; none while the target is unknown.
+    pub fn state_since(&self) -> Option<Timestamp> {
+        (self.state() != State::Unknown).then_some(self.since.at)
+    }
+
+    /// Finished probes.
+    pub fn probes(&self) -> u64 {
+        self.probes
+    }
+
+    /// Finished probes that failed.
+    pub fn failed_probes(&self) -> u64 {
+        self.failed_probes
+    }
+
+    /// Changes from up to down.
+    pub fn outages(&self) -> u64 {
+        self.outages
+    }
+
+    /// Time confirmed down, the present outage included up to `now`.
+    pub fn down_time(&self, now: Instant) -> Duration {
+        let present = if self.state() == State::Down { between(self.since.instant, now) } else { Duration::ZERO };
+        self.down_before + present
+    }
+
+    /// SYNs sent again in connects that were answered in the end.
+    pub fn syn_retransmits(&self) -> u64 {
+        self.syn_retransmits
+    }
+
+    /// Failed probes by reason, in the order of their first occurrence.
+    pub fn failures(&self) -> impl Iterator<Item = (Phase, Class, u64)> + '_ {
+        self.failures.iter().map(|&((phase, class), count)| (phase, class, count))
+    }
+
+    /// The last failure, while the last probe failed or the target is down.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    /// The last probe.
+    pub fn last(&self) -> Option<&LastProbe> {
+        self.last.as_ref()
+    }
+
+    /// Whether the last good probe was slow; none without `slow_after` or a good probe.
+    pub fn slow(&self) -> Option<bool> {
+        self.slow.filter(|_| self.target.settings.slow_after.is_some())
+    }
+
+    /// How many addresses the name had when it was last resolved.
+    pub fn resolved_addresses(&self) -> Option<u32> {
+        self.resolved_addresses
+    }
+
+    /// The address last used, where the host is a name.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address.filter(|_| matches!(self.target.endpoint.host, Host::Name(_)))
+    }
+
+    /// Each address of the last resolution, with `addresses: all`.
+    pub fn addresses(&self) -> &[AddressResult] {
+        &self.addresses
+    }
+
+    /// The histograms of this target's phases.
+    pub fn histograms(&self) -> impl Iterator<Item = (Phase, &Histogram)> + '_ {
+        self.histograms.iter().map(|(phase, histogram)| (*phase, histogram))
+    }
+
+    /// The last outcomes.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    fn count(&mut self, outcome: &Outcome) {
+        self.probes += 1;
+        self.syn_retransmits += outcome.attempts.iter().map(|attempt| u64::from(attempt.syn_retransmits)).sum::<u64>();
+        let failure = match &outcome.verdict {
+            Verdict::Failed(failure) => Some(failure),
+            Verdict::Good | Verdict::LocalFault(_) => None,
+        };
+        self.history.push(Recent { failure: failure.map(|failure| failure.class), duration: outcome.duration });
+        let Some(failure) = failure else { return };
+        self.failed_probes += 1;
+        let reason = (failure.phase, failure.class);
+        match self.failures.iter_mut().find(|(seen, _)| *seen == reason) {
+            Some((_, count)) => *count += 1,
+            None => self.failures.push((reason, 1)),
+        }
+        self.failure = Some(failure.clone());
+    }
+
+    fn note_facts(&mut self, outcome: &Outcome, layout: &HistogramLayout) {
+        if let Some(resolution) = &outcome.resolution {
+            self.resolved_addresses = Some(u32::try_from(resolution.addresses.len()).unwrap_or(u32::MAX));
+        }
+        self.address = outcome.address().or(self.address);
+        match self.target.settings.addressing.mode {
+            AddressMode::Any => self.addresses = Box::default(),
+            AddressMode::All if outcome.attempts.is_empty() => {}
+            AddressMode::All => {
+                self.addresses = outcome.attempts.iter().filter_map(|attempt| self.address_result(attempt)).collect();
+            }
+        }
+        if let (Some(limit), true) = (self.target.settings.slow_after, outcome.verdict.is_good()) {
+            self.slow = Some(outcome.duration >= limit);
+        }
+        for (phase, histogram) in &mut self.histograms {
+            let of_attempts = outcome.attempts.iter().filter_map(|attempt| attempt.timings.of(*phase));
+            let before_attempts = outcome.timings.of(*phase).filter(|_| *phase == Phase::Resolve);
+            of_attempts.chain(before_attempts).for_each(|duration| histogram.observe(&layout.buckets, duration));
+        }
+    }
+
+    /// How an address fared; where this machine could not try it, as it did before.
+    fn address_result(&self, attempt: &Attempt) -> Option<AddressResult> {
+        match attempt.verdict {
+            Verdict::LocalFault(_) => self.addresses.iter().find(|before| before.address == attempt.address).copied(),
+            Verdict::Failed(_) | Verdict::Good => {
+                Some(AddressResult { address: attempt.address, good: attempt.verdict.is_good() })
+            }
+        }
+    }
+
+    /// Moves the books from the state before to the present one.
+    fn change_state(&mut self, from: State, report: &Report) -> Transition {
+        let lasted = between(self.since.instant, report.ended);
+        match from {
+            State::Down => self.down_before += lasted,
+            State::Up => self.outages += 1,
+            State::Unknown => {}
+        }
+        self.since = Since { instant: report.ended, at: report.ended_at };
+        let failure = self.failure.clone();
+        Transition { target: self.target.clone(), from, to: self.state(), at: report.ended_at, lasted, failure }
+    }
+
+    /// A failure is repeated soon until it is confirmed; everything else waits for its next due time.
+    fn next(&self, good: bool) -> Next {
+        let delay = self.target.settings.confirm.delay;
+        if good || self.state() == State::Down || delay.is_zero() {
+            return Next::Regular;
+        }
+        Next::Again(delay.min(self.target.settings.cadence.interval()))
+    }
+}
+
+/// An empty histogram for each phase that has one and that probes of this target can complete.
+fn histograms(target: &Target, layout: &HistogramLayout) -> Box<[(Phase, Histogram)]> {
+    let completes = |phase| match phase {
+        Phase::Resolve => matches!(target.endpoint.host, Host::Name(_)),
+        Phase::Connect => target.settings.exchange == Exchange::Tcp { expect: Expect::Open },
+    };
+    let empty = || {
+        if layout.native {
+            Histogram::classic_and_native(&layout.buckets)
+        } else {
+            Histogram::classic_only(&layout.buckets)
+        }
+    };
+    layout.phases.iter().filter(|phase| completes(**phase)).map(|phase| (*phase, empty())).collect()
+}

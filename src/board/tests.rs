@@ -1,0 +1,229 @@
+//! Tests of the board as a whole; the rules of confirmation have their own beside them.
+
+use std::num::NonZeroU32;
+
+use super::*;
+use crate::outcome::{Attempt, Class, LocalFault, Outcome, Resolution, Timings};
+use crate::target::{AddressMode, Addressing, Confirm, Settings, example};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn target(url: &str, settings: Settings) -> Arc<Target> {
+    Arc::new(example(url, settings))
+}
+
+fn board(targets: &[Arc<Target>]) -> Board {
+    let layout =
+        HistogramLayout { buckets: Buckets::default(), native: true, phases: vec![Phase::Resolve, Phase::Connect] };
+    let board = Board::new(layout);
+    board.replace(targets);
+    board
+}
+
+fn attempt(address: &str, milliseconds: u64) -> Attempt {
+    Attempt {
+        address: address.parse().unwrap(),
+        verdict: Verdict::Good,
+        timings: Timings::default().with(Phase::Connect, Duration::from_millis(milliseconds)),
+        duration: Duration::from_millis(milliseconds),
+        syn_retransmits: 0,
+    }
+}
+
+fn good() -> Outcome {
+    let attempts = vec![attempt("127.0.0.1", 2)];
+    Outcome { verdict: Verdict::Good, duration: SECOND, timings: attempts[0].timings, resolution: None, attempts }
+}
+
+fn failed(class: Class) -> Outcome {
+    let failure = Failure { phase: Phase::Connect, class, detail: "so it was".into() };
+    Outcome {
+        verdict: Verdict::Failed(failure),
+        duration: SECOND,
+        timings: Timings::default(),
+        resolution: None,
+        attempts: Vec::new(),
+    }
+}
+
+/// Reports outcomes of one target, a second apart.
+struct Reporter {
+    target: Arc<Target>,
+    ended: Instant,
+    ended_at: Timestamp,
+}
+
+impl Reporter {
+    fn new(target: &Arc<Target>) -> Self {
+        let ended_at = Timestamp::since_epoch(Duration::from_secs(1_000_000));
+        Self { target: target.clone(), ended: Instant::now(), ended_at }
+    }
+
+    fn report(&mut self, outcome: Outcome) -> Report {
+        self.ended += SECOND;
+        self.ended_at = Timestamp::since_epoch(self.ended_at.as_duration() + SECOND);
+        Report { target: self.target.clone(), outcome, ended: self.ended, ended_at: self.ended_at }
+    }
+}
+
+fn read<T>(board: &Board, target: &Target, look: impl FnOnce(&Row) -> T) -> T {
+    board.rows().find(&target.name, look).unwrap()
+}
+
+#[test]
+fn an_outage_is_counted_timed_and_ended() {
+    let target = target("tcp://127.0.0.1:22", Settings::default());
+    let board = board(std::slice::from_ref(&target));
+    let mut reporter = Reporter::new(&target);
+    let up = board.record(&reporter.report(good())).transition.unwrap();
+    assert_eq!((up.from, up.to), (State::Unknown, State::Up));
+    let first = board.record(&reporter.report(failed(Class::Refused)));
+    assert_eq!(first, Recorded { next: Next::Again(SECOND), transition: None });
+    assert!(read(&board, &target, |row| row.failure().is_some() && row.state() == State::Up));
+    let second = board.record(&reporter.report(failed(Class::Timeout)));
+    assert_eq!(second.next, Next::Regular, "a confirmed failure is not repeated");
+    let down = second.transition.unwrap();
+    assert_eq!((down.from, down.to, down.lasted), (State::Up, State::Down, 2 * SECOND));
+    assert_eq!(down.failure.unwrap().class, Class::Timeout);
+    let still_down = board.record(&reporter.report(failed(Class::Timeout)));
+    assert_eq!(still_down, Recorded { next: Next::Regular, transition: None });
+    read(&board, &target, |row| {
+        assert_eq!((row.probes(), row.failed_probes(), row.outages()), (4, 3, 1));
+        assert_eq!(row.down_time(reporter.ended), SECOND);
+        assert_eq!(row.down_time(reporter.ended + SECOND), 2 * SECOND);
+        let failures: Vec<_> = row.failures().collect();
+        assert_eq!(failures, [(Phase::Connect, Class::Refused, 1), (Phase::Connect, Class::Timeout, 2)]);
+    });
+    let back = board.record(&reporter.report(good())).transition.unwrap();
+    assert_eq!((back.from, back.to, back.lasted, back.failure), (State::Down, State::Up, 2 * SECOND, None));
+    read(&board, &target, |row| {
+        assert_eq!(row.down_time(reporter.ended + SECOND), 2 * SECOND);
+        assert!(row.failure().is_none());
+        assert_eq!(row.state_since(), Some(reporter.ended_at));
+        assert_eq!(row.history().iter().filter(|recent| recent.failure.is_some()).count(), 3);
+    });
+}
+
+#[test]
+fn the_first_known_state_is_no_outage() {
+    let target = target("tcp://127.0.0.1:22", Settings::default());
+    let board = board(std::slice::from_ref(&target));
+    let mut reporter = Reporter::new(&target);
+    board.record(&reporter.report(failed(Class::Refused)));
+    let down = board.record(&reporter.report(failed(Class::Refused))).transition.unwrap();
+    assert_eq!((down.from, down.to), (State::Unknown, State::Down));
+    assert_eq!(read(&board, &target, Row::outages), 0);
+}
+
+#[test]
+fn a_failure_stays_while_the_target_is_down_though_the_last_probe_was_good() {
+    let confirm = Confirm { failures: NonZeroU32::MIN, successes: NonZeroU32::new(2).unwrap(), ..Confirm::default() };
+    let target = target("tcp://127.0.0.1:22", Settings { confirm, ..Settings::default() });
+    let board = board(std::slice::from_ref(&target));
+    let mut reporter = Reporter::new(&target);
+    board.record(&reporter.report(failed(Class::Refused)));
+    board.record(&reporter.report(good()));
+    assert!(read(&board, &target, |row| row.state() == State::Down && row.failure().is_some()));
+    board.record(&reporter.report(good()));
+    assert!(read(&board, &target, |row| row.state() == State::Up && row.failure().is_none()));
+}
+
+#[test]
+fn a_local_fault_raises_its_counter_and_nothing_else() {
+    let target = target("tcp://127.0.0.1:22", Settings::default());
+    let board = board(std::slice::from_ref(&target));
+    let mut reporter = Reporter::new(&target);
+    board.record(&reporter.report(good()));
+    let before = read(&board, &target, |row| format!("{row:?}"));
+    let fault = LocalFault { reason: LocalFaultReason::NoDescriptor, detail: "too many open files".into() };
+    let outcome = Outcome { verdict: Verdict::LocalFault(fault), ..failed(Class::Timeout) };
+    assert_eq!(board.record(&reporter.report(outcome)), Recorded::NOTHING);
+    assert_eq!(read(&board, &target, |row| format!("{row:?}")), before);
+    let counted: Vec<_> = board.local_faults().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(counted, [(LocalFaultReason::NoDescriptor, 1)]);
+}
+
+#[test]
+fn a_report_of_a_replaced_target_counts_as_nothing() {
+    let old = target("tcp://127.0.0.1:22", Settings::default());
+    let board = board(std::slice::from_ref(&old));
+    let mut reporter = Reporter::new(&old);
+    board.record(&reporter.report(good()));
+    let new = target("tcp://127.0.0.1:22", Settings { slow_after: Some(SECOND), ..Settings::default() });
+    board.replace(std::slice::from_ref(&new));
+    assert_eq!(board.record(&reporter.report(failed(Class::Refused))), Recorded::NOTHING);
+    read(&board, &new, |row| {
+        assert_eq!((row.probes(), row.failed_probes(), row.state()), (1, 0, State::Up), "what was seen stays");
+    });
+    board.replace(&[]);
+    assert_eq!(board.record(&reporter.report(good())), Recorded::NOTHING);
+    assert!(board.rows().is_empty());
+}
+
+#[test]
+fn histograms_take_every_address_and_facts_keep_the_last_known_value() {
+    let addressing = Addressing { mode: AddressMode::All, ..Addressing::default() };
+    let target = target("tcp://db.example:22", Settings { addressing, ..Settings::default() });
+    let board = board(std::slice::from_ref(&target));
+    let mut reporter = Reporter::new(&target);
+    let attempts = vec![attempt("127.0.0.1", 2), attempt("::1", 3)];
+    let outcome = Outcome {
+        timings: attempts[1].timings.with(Phase::Resolve, SECOND),
+        resolution: Some(Resolution { addresses: attempts.iter().map(|attempt| attempt.address).collect() }),
+        attempts,
+        ..good()
+    };
+    board.record(&reporter.report(outcome));
+    board.record(&reporter.report(failed(Class::DnsTimeout)));
+    read(&board, &target, |row| {
+        let counts: Vec<_> = row.histograms().map(|(phase, histogram)| (phase, histogram.count())).collect();
+        assert_eq!(counts, [(Phase::Resolve, 1), (Phase::Connect, 2)]);
+        assert_eq!(row.resolved_addresses(), Some(2));
+        assert_eq!(row.address(), Some("::1".parse().unwrap()));
+        assert_eq!(row.addresses().len(), 2);
+        assert_eq!(row.last().unwrap().timings, Timings::default(), "phases are those of the last probe");
+    });
+}
+
+#[test]
+fn an_address_that_could_not_be_tried_keeps_its_last_result() {
+    let addressing = Addressing { mode: AddressMode::All, ..Addressing::default() };
+    let target = target("tcp://db.example:22", Settings { addressing, ..Settings::default() });
+    let board = board(std::slice::from_ref(&target));
+    let mut reporter = Reporter::new(&target);
+    let (one, two, three) = (attempt("127.0.0.1", 2), attempt("127.0.0.2", 2), attempt("127.0.0.3", 2));
+    board.record(&reporter.report(Outcome { attempts: vec![one.clone(), two.clone()], ..good() }));
+    let fault = LocalFault { reason: LocalFaultReason::NoDescriptor, detail: "too many open files".into() };
+    let untried = |attempt| Attempt { verdict: Verdict::LocalFault(fault.clone()), ..attempt };
+    let refused = Attempt { verdict: failed(Class::Refused).verdict, ..one };
+    let attempts = vec![refused, untried(two), untried(three)];
+    board.record(&reporter.report(Outcome { attempts, ..failed(Class::Refused) }));
+    let results = read(&board, &target, |row| row.addresses().to_vec());
+    let result = |address: &str, good| AddressResult { address: address.parse().unwrap(), good };
+    assert_eq!(results, [result("127.0.0.1", false), result("127.0.0.2", true)], "of the third nothing is known");
+}
+
+#[test]
+fn a_repetition_waits_no_longer_than_the_interval_and_not_at_all_without_a_delay() {
+    for (delay, next) in [
+        (Duration::ZERO, Next::Regular),
+        (SECOND, Next::Again(SECOND)),
+        (Duration::from_hours(1), Next::Again(Duration::from_mins(1))),
+    ] {
+        let confirm = Confirm { delay, ..Confirm::default() };
+        let target = target("tcp://127.0.0.1:22", Settings { confirm, ..Settings::default() });
+        let board = board(std::slice::from_ref(&target));
+        let recorded = board.record(&Reporter::new(&target).report(failed(Class::Refused)));
+        assert_eq!(recorded.next, next, "{delay:?}");
+    }
+}
+
+#[test]
+fn slow_is_known_only_where_it_is_asked_for() {
+    for (limit, slow) in [(None, None), (Some(SECOND), Some(true)), (Some(2 * SECOND), Some(false))] {
+        let target = target("tcp://127.0.0.1:22", Settings { slow_after: limit, ..Settings::default() });
+        let board = board(std::slice::from_ref(&target));
+        board.record(&Reporter::new(&target).report(good()));
+        assert_eq!(read(&board, &target, Row::slow), slow, "{limit:?}");
+    }
+}

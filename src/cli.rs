@@ -1,0 +1,181 @@
+//! The command line: flags spelled as Prometheus spells them, and what each command comes to.
+//!
+//! Exit status: 0 done, 1 it failed, 2 wrong usage. Every flag of the daemon has an environment variable:
+//! `PORTPROBE_WEB_LISTEN_ADDRESS` for `--web.listen-address`.
+
+use std::io::{ErrorKind, Write, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use hyper::Uri;
+use tracing::Level;
+
+use crate::config::LoadError;
+use crate::http::ListenAddress;
+use crate::log::Format;
+
+pub mod check;
+mod demo;
+mod healthcheck;
+mod probe;
+pub mod schema;
+mod serve;
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "portprobe", version, about = "Probes whatever listens on a TCP port, and tells Prometheus")]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Probe and answer HTTP until stopped (the default command)
+    Serve(ServeArguments),
+    /// Validate a configuration and print every problem with its line
+    Check(CheckArguments),
+    /// Probe small servers of its own, in every state there is: no file, no network, no root
+    // Quieter than the daemon, so that the welcome stays in view.
+    #[command(mut_arg("log_level", |level| level.default_value("warn")))]
+    Demo(DaemonArguments),
+    /// Make one probe now and print what happened
+    Probe(probe::Arguments),
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
+    /// Ask a running daemon whether it is healthy
+    Healthcheck {
+        /// Its health endpoint
+        #[arg(default_value = "http://127.0.0.1:10115/-/healthy")]
+        url: Uri,
+    },
+}
+
+/// The flags of the daemon.
+#[derive(Args, Debug)]
+struct ServeArguments {
+    /// The configuration
+    #[arg(long = "config.file", value_name = "FILE", env = "PORTPROBE_CONFIG_FILE", default_value = CONFIG_FILE)]
+    config_file: PathBuf,
+    /// Validate the configuration and exit, as `portprobe check` does
+    #[arg(long = "config.check", env = "PORTPROBE_CONFIG_CHECK")]
+    config_check: bool,
+    #[command(flatten)]
+    daemon: DaemonArguments,
+}
+
+/// The flags of whatever probes until it is stopped.
+#[derive(Args, Debug)]
+struct DaemonArguments {
+    /// Where to answer HTTP: :PORT for every address of this machine, or HOST:PORT; repeatable
+    #[arg(
+        long = "web.listen-address",
+        value_name = "ADDRESS",
+        env = "PORTPROBE_WEB_LISTEN_ADDRESS",
+        value_delimiter = ',',
+        default_value = LISTEN_ADDRESS
+    )]
+    listen: Vec<ListenAddress>,
+    /// The least severe lines that are logged: debug, info, warn or error
+    #[arg(long = "log.level", value_name = "LEVEL", env = "PORTPROBE_LOG_LEVEL", default_value = "info")]
+    log_level: Level,
+    /// How lines are logged: logfmt or json
+    #[arg(long = "log.format", value_name = "FORMAT", env = "PORTPROBE_LOG_FORMAT", default_value = "logfmt")]
+    log_format: Format,
+}
+
+#[derive(Args, Debug)]
+struct CheckArguments {
+    /// The configuration
+    #[arg(value_name = "FILE", env = "PORTPROBE_CONFIG_FILE", default_value = CONFIG_FILE)]
+    file: PathBuf,
+    /// Read no other file than the configuration, such as certificates
+    #[arg(long = "syntax-only")]
+    syntax_only: bool,
+}
+
+/// Carries out the command; on failure the error is to be printed and the exit status is 1.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(arguments) if arguments.config_check => {
+            printed(&check::run(&arguments.config_file, &environment)?)
+        }
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Check(CheckArguments { file, syntax_only: _ }) => printed(&check::run(&file, &environment)?),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Probe(arguments) => probe::run(&arguments),
+        Command::Schema => printed(&schema::run()),
+        Command::Healthcheck { url } => healthcheck::run(&url),
+    }
+}
+
+/// What to print of an error: its whole chain, or every problem of a configuration in a line of its own.
+pub fn explain(error: &anyhow::Error) -> String {
+    error.downcast_ref::<LoadError>().map_or_else(|| format!("portprobe: {error:#}"), ToString::to_string)
+}
+
+/// Prints a line; that a pipe was closed early, as `head` does, is no failure.
+fn printed(text: &str) -> anyhow::Result<ExitCode> {
+    match writeln!(stdout(), "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        Ok(()) | Err(_) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// A variable of the environment, where it is text.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+const CONFIG_FILE: &str = "portprobe.yaml";
+
+/// Port 10115 is free in Prometheus' list of exporters.
+const LISTEN_ADDRESS: &str = ":10115";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(["portprobe"].iter().chain(arguments))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_the_default_command() {
+        assert!(parse(&[]).unwrap().command.is_none());
+        let cli = parse(&["--config.file", "x.yaml", "--web.listen-address=:1", "--web.listen-address=:2"]).unwrap();
+        assert_eq!((cli.serve.config_file, cli.serve.daemon.listen.len()), ("x.yaml".into(), 2));
+        let named = parse(&["serve", "--log.format=json", "--log.level=debug"]).unwrap();
+        let Some(Command::Serve(ServeArguments { daemon: arguments, .. })) = named.command else { panic!("{named:?}") };
+        assert_eq!((arguments.log_format, arguments.log_level), (Format::Json, Level::DEBUG));
+    }
+
+    #[test]
+    fn the_demo_listens_and_logs_as_the_daemon_does() {
+        let cli = parse(&["demo", "--web.listen-address=:1", "--log.level=debug"]).unwrap();
+        let Some(Command::Demo(arguments)) = cli.command else { panic!("{cli:?}") };
+        assert_eq!((arguments.listen, arguments.log_level), (vec![":1".parse().unwrap()], Level::DEBUG));
+        assert!(parse(&["demo", "--config.file=x.yaml"]).is_err());
+        let Some(Command::Demo(arguments)) = parse(&["demo"]).unwrap().command else { panic!("no demo") };
+        assert_eq!(arguments.log_level, Level::WARN, "the welcome stays in view");
+    }
+
+    #[test]
+    fn wrong_usage_exits_with_2() {
+        for arguments in [&["--no-such-flag"] as &[_], &["frobnicate"], &["probe"], &["--log.format=xml"]] {
+            assert_eq!(parse(arguments).unwrap_err().exit_code(), 2, "{arguments:?}");
+        }
+        assert_eq!(parse(&["--help"]).unwrap_err().exit_code(), 0);
+    }
+}

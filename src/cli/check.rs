@@ -1,0 +1,57 @@
+//! `portprobe check`: is this configuration good, and what would it cost.
+
+use std::path::Path;
+
+use crate::config::{self, Config, LoadError};
+
+/// Reads a configuration as the daemon does and sums it up in a line. The error is every problem, a line each.
+pub fn run(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<String, LoadError> {
+    let config = config::load(path, environment)?;
+    Ok(format!("{}: {}", path.display(), summary(&config)))
+}
+
+fn summary(config: &Config) -> String {
+    let per_second = config.targets.iter().map(|target| target.settings.cadence.interval().as_secs_f64().recip()).sum();
+    format!(
+        "{}, {}, {} probes a second",
+        counted(config.targets.len(), "target"),
+        counted(config.groups.len(), "group"),
+        rate(per_second)
+    )
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
+/// A rate with about two digits that count.
+fn rate(per_second: f64) -> String {
+    match per_second {
+        rate if rate < 0.01 => "less than 0.01".to_owned(),
+        rate if rate < 0.1 => format!("{rate:.2}"),
+        rate if rate < 10.0 => format!("{rate:.1}"),
+        rate => format!("{rate:.0}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary_of(yaml: &str) -> String {
+        summary(&config::parse(yaml, Path::new("a.yaml"), &|_| None).unwrap())
+    }
+
+    #[test]
+    fn the_summary_counts_targets_groups_and_probes() {
+        assert_eq!(summary_of("targets: ['a:1']"), "1 target, 0 groups, 0.02 probes a second");
+        let several = "groups: {g: }\ntargets: [{url: 'a:1-12', group: g, interval: 30s}]";
+        assert_eq!(summary_of(several), "12 targets, 1 group, 0.4 probes a second");
+        assert_eq!(
+            summary_of("targets: [{url: 'a:1-100', interval: 1s}]"),
+            "100 targets, 0 groups, 100 probes a second"
+        );
+        assert!(summary_of("targets: [{url: 'a:1', interval: 1d}]").ends_with("less than 0.01 probes a second"));
+    }
+}

@@ -1,0 +1,38 @@
+//! `portprobe demo`: the daemon on servers of its own, with a word of welcome.
+
+use std::env;
+use std::io::{Write, stdout};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use super::{DaemonArguments, serve};
+use crate::demo::Demo;
+use crate::{config, log};
+
+/// Runs until a signal stops it, and stops its servers after the daemon.
+pub(super) fn run(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
+    let _flush = log::install(arguments.log_level, arguments.log_format);
+    serve::runtime()?.block_on(demonstrate(arguments))
+}
+
+async fn demonstrate(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
+    let signals = serve::signals()?;
+    let demo = Demo::start().await.context("cannot start the servers of the demo on loopback")?;
+    let config = config::parse(&demo.configuration(), Path::new("demo"), &|_| None)?;
+    let app = serve::bind(config, arguments).await?;
+    write!(stdout(), "{}", demo.welcome(&app.addresses(), &program()))?;
+    let ended = serve::until_stopped(app, signals).await;
+    demo.stop().await;
+    ended
+}
+
+/// What this program was called as, to be repeated in a command line.
+fn program() -> String {
+    let called = env::args().next().unwrap_or_default();
+    if called.is_empty() || called.len() > LONGEST_PROGRAM { env!("CARGO_PKG_NAME").to_owned() } else { called }
+}
+
+/// `target/release/portprobe` fits; with a longer path the lines would break on a terminal of 80 columns.
+const LONGEST_PROGRAM: usize = 24;

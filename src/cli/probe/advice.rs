@@ -1,0 +1,265 @@
+//! What a failure usually means, and what to try next, for somebody who was just woken up.
+
+use std::net::IpAddr;
+
+use crate::outcome::{Class, Failure, LocalFaultReason};
+use crate::target::{Exchange, Expect, Host, Target};
+
+/// Two sentences on one outcome.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Advice {
+    /// What it usually means.
+    pub(super) meaning: String,
+    /// What to do about it.
+    pub(super) remedy: String,
+}
+
+impl Advice {
+    fn new(meaning: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { meaning: meaning.into(), remedy: remedy.into() }
+    }
+}
+
+/// What is known of this class of failures of this target. `address` is the one that failed, where it came to that.
+pub(super) fn on_failure(failure: &Failure, target: &Target, address: Option<IpAddr>) -> Advice {
+    let host = &target.endpoint.host;
+    let case = Case { target, address: address.map_or_else(|| host.to_string(), |address| address.to_string()) };
+    match failure.class {
+        Class::AddressMismatch => case.address_mismatch(),
+        Class::DnsError => case.dns_error(),
+        Class::DnsNotFound => case.dns_not_found(),
+        Class::DnsTimeout => case.dns_timeout(),
+        Class::Refused => case.refused(),
+        Class::Timeout => case.timeout(),
+        Class::UnexpectedOpen => case.unexpected_open(),
+        Class::Unreachable => case.unreachable(),
+    }
+}
+
+/// What is known of faults of this machine.
+pub(super) fn on_local_fault(reason: LocalFaultReason, target: &Target) -> Advice {
+    let source = target.settings.source_address;
+    let remedy = match (reason, source) {
+        (LocalFaultReason::Invalid, Some(source)) => {
+            format!("is {source} right as source_address, and of the same kind as the target's address?")
+        }
+        (LocalFaultReason::Invalid, None) => "look at the address and its zone; this machine's: ip address".to_owned(),
+        (LocalFaultReason::NoDescriptor, _) => {
+            "raise the limit on open files: ulimit -n, LimitNOFILE, fs.file-max".to_owned()
+        }
+        (LocalFaultReason::NoMemory, _) => "look at free memory and at net.ipv4.tcp_mem".to_owned(),
+        (LocalFaultReason::NoPort, Some(source)) => {
+            format!("does this machine have the address {source}? ip address; are its ports used up? ss -s")
+        }
+        (LocalFaultReason::NoPort, None) => {
+            "look at net.ipv4.ip_local_port_range, and at how many connections are open: ss -s".to_owned()
+        }
+        (LocalFaultReason::NotPermitted, _) => {
+            "look at this machine's firewall: nft list ruleset; and at its policies".to_owned()
+        }
+    };
+    Advice::new("this machine could not probe; nothing is known about the target", remedy)
+}
+
+/// What is known of a connection that took more than one SYN.
+pub(super) fn on_lost_syns(target: &Target) -> Advice {
+    let (host, port) = (&target.endpoint.host, target.endpoint.port);
+    Advice::new(
+        "packets are lost on the way, or the service accepts too slowly: the waiting is for SYNs sent again",
+        format!("probe again; on {host}: is the queue full? ss -ltn 'sport = :{port}' (Recv-Q above Send-Q)"),
+    )
+}
+
+/// A failed probe: one method for each class.
+struct Case<'a> {
+    target: &'a Target,
+    /// The address that failed; the host where none was tried.
+    address: String,
+}
+
+impl Case<'_> {
+    fn address_mismatch(&self) -> Advice {
+        if !matches!(self.target.endpoint.host, Host::Name(_)) {
+            return Advice::new(
+                "the address in the URL is none of those expected",
+                "correct the URL, or expect_addresses",
+            );
+        }
+        Advice::new(
+            "the name leads somewhere else than it should",
+            format!("{}; either the record or expect_addresses is out of date, or somebody changed DNS", self.dig()),
+        )
+    }
+
+    fn dns_error(&self) -> Advice {
+        let dig = self.dig();
+        if self.target.settings.addressing.dns_servers.is_empty() {
+            return Advice::new(
+                "the name servers are at fault, or none is configured on this machine; not the name",
+                format!("{dig}; look at /etc/resolv.conf; another server: --dns_servers ADDRESS"),
+            );
+        }
+        Advice::new(
+            "the name servers in dns_servers are at fault, not the name",
+            format!("ask them yourself: {dig}; another server: --dns_servers ADDRESS"),
+        )
+    }
+
+    fn dns_not_found(&self) -> Advice {
+        let (host, dig) = (&self.target.endpoint.host, self.dig());
+        // Search domains go with the system's name servers alone.
+        let searched = self.target.settings.addressing.dns_servers.is_empty();
+        let dot = if searched { "; a trailing dot rules search domains out" } else { "" };
+        Advice::new(
+            format!("{host} is misspelt, was removed, or has no address of the kind asked for"),
+            format!("{dig} A; {dig} AAAA{dot}"),
+        )
+    }
+
+    fn dns_timeout(&self) -> Advice {
+        let dig = self.dig();
+        if self.target.settings.addressing.dns_servers.is_empty() {
+            return Advice::new(
+                "the name servers cannot be reached from here",
+                format!("{dig}; look at /etc/resolv.conf, and at firewalls on port 53"),
+            );
+        }
+        Advice::new(
+            "the name servers in dns_servers cannot be reached from here, or hang",
+            format!("{dig}; are they the right ones, and does a firewall let them through?"),
+        )
+    }
+
+    fn refused(&self) -> Advice {
+        let (address, port) = (&self.address, self.target.endpoint.port);
+        match self.expect() {
+            Expect::Filtered => Advice::new(
+                format!("nothing listens on port {port}, but packets that a firewall should drop reach the machine"),
+                format!("look at the firewall in front of {address}; if a refusal is good enough: expect: closed"),
+            ),
+            Expect::Closed | Expect::Open | Expect::Refused => Advice::new(
+                format!("the machine answers, but nothing listens on port {port}, or a firewall rejects with a reset"),
+                format!("on {address}: is the service running, and on this address? ss -ltn 'sport = :{port}'"),
+            ),
+        }
+    }
+
+    fn timeout(&self) -> Advice {
+        let (address, port) = (&self.address, self.target.endpoint.port);
+        match self.expect() {
+            Expect::Open => Advice::new(
+                "a firewall drops the packets, the machine is off, or its service is too busy to accept",
+                format!("ping {address}; on it: is the queue full? ss -ltn 'sport = :{port}' (Recv-Q above Send-Q)"),
+            ),
+            Expect::Refused => Advice::new(
+                "nothing came back where a refusal should: a firewall drops the packets, or the machine is off",
+                format!("ping {address}; if a firewall is right to drop them: expect: filtered, or closed"),
+            ),
+            // Silence is what these expect: only a probe that had no time to send anything fails by it.
+            Expect::Closed | Expect::Filtered => Advice::new(
+                "the time was up before a packet was sent: nothing is known about the port",
+                "raise the timeout; resolving the name took too much of it",
+            ),
+        }
+    }
+
+    fn unexpected_open(&self) -> Advice {
+        let (address, port) = (&self.address, self.target.endpoint.port);
+        Advice::new(
+            format!("something listens on port {port} that should not, or a firewall rule is gone"),
+            format!("on {address}: ss -ltnp 'sport = :{port}' names the program"),
+        )
+    }
+
+    fn unreachable(&self) -> Advice {
+        let address = &self.address;
+        match self.expect() {
+            Expect::Open => Advice::new(
+                "a router, a firewall or this machine's own routing table says that there is no way",
+                format!("ip route get {address}; is the machine up, and in the network that you think it is in?"),
+            ),
+            Expect::Refused => Advice::new(
+                "the refusal never came: a router, a firewall or this machine's routing table says that there is no way",
+                format!("ip route get {address}; if a firewall is right to reject: expect: filtered, or closed"),
+            ),
+            // An unreachable that came back is what these expect: only this machine's own routing fails by it.
+            Expect::Closed | Expect::Filtered => Advice::new(
+                "this machine has no route and sent no packet: nothing is known about the port",
+                format!("ip route get {address}; is this machine in the network that you think it is in?"),
+            ),
+        }
+    }
+
+    fn expect(&self) -> Expect {
+        let Exchange::Tcp { expect } = self.target.settings.exchange;
+        expect
+    }
+
+    /// The command that asks the same name server for the same name.
+    fn dig(&self) -> String {
+        let host = &self.target.endpoint.host;
+        match self.target.settings.addressing.dns_servers.first() {
+            None => format!("dig {host}"),
+            Some(server) => format!("dig @{} -p {} {host}", server.ip(), server.port()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::outcome::Phase;
+
+    fn on(url: &str, flags: &[(&str, &str)], class: Class) -> Advice {
+        let flags: Vec<_> = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let target = config::one_target(url, &flags, None, None, &|_| None).unwrap().target;
+        let failure = Failure { phase: Phase::Connect, class, detail: String::new() };
+        on_failure(&failure, &target, Some([192, 0, 2, 7].into()))
+    }
+
+    #[test]
+    fn what_is_expected_changes_what_a_failure_means() {
+        for (class, expect, meaning, remedy) in [
+            (Class::Refused, "open", "the machine answers", "on 192.0.2.7: is the service running"),
+            (Class::Refused, "filtered", "a firewall should drop", "expect: closed"),
+            (Class::Timeout, "open", "a firewall drops the packets", "ping 192.0.2.7"),
+            (Class::Timeout, "refused", "nothing came back where a refusal should", "expect: filtered"),
+            (Class::Timeout, "filtered", "before a packet was sent", "raise the timeout"),
+            (Class::Timeout, "closed", "before a packet was sent", "raise the timeout"),
+            (Class::Unreachable, "open", "there is no way", "ip route get 192.0.2.7"),
+            (Class::Unreachable, "refused", "the refusal never came", "expect: filtered"),
+            (Class::Unreachable, "filtered", "this machine has no route", "ip route get 192.0.2.7"),
+            (Class::Unreachable, "closed", "this machine has no route", "ip route get 192.0.2.7"),
+            (Class::UnexpectedOpen, "closed", "something listens on port 22", "on 192.0.2.7: ss -ltnp"),
+        ] {
+            let advice = on("db.example:22", &[("expect", expect)], class);
+            assert!(advice.meaning.contains(meaning), "{class:?} {expect}: {advice:?}");
+            assert!(advice.remedy.contains(remedy), "{class:?} {expect}: {advice:?}");
+        }
+    }
+
+    #[test]
+    fn the_name_server_to_ask_is_the_one_that_was_asked() {
+        for class in [Class::AddressMismatch, Class::DnsError, Class::DnsNotFound, Class::DnsTimeout] {
+            assert!(on("db.example:22", &[], class).remedy.contains("dig db.example"), "{class:?}");
+            let asked = on("db.example:22", &[("dns_servers", "192.0.2.53:5353")], class);
+            assert!(asked.remedy.contains("dig @192.0.2.53 -p 5353 db.example"), "{asked:?}");
+            assert!(!asked.remedy.contains("resolv.conf"), "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_machine_without_name_servers_is_told_where_to_name_one() {
+        let advice = on("db.example:22", &[], Class::DnsError);
+        assert!(advice.meaning.contains("none is configured"), "{advice:?}");
+        assert!(advice.remedy.contains("/etc/resolv.conf"), "{advice:?}");
+    }
+
+    #[test]
+    fn an_address_in_the_url_is_no_matter_of_dns() {
+        let advice = on("192.0.2.7:22", &[], Class::AddressMismatch);
+        assert!(advice.meaning.starts_with("the address in the URL"), "{advice:?}");
+        assert!(!advice.remedy.contains("dig"), "{advice:?}");
+    }
+}

@@ -1,0 +1,8 @@
+//! `portprobe schema`: the JSON Schema of the configuration, for editors.
+
+use crate::config;
+
+/// The schema as indented JSON.
+pub fn run() -> String {
+    format!("{:#}", config::schema())
+}

@@ -1,0 +1,149 @@
+//! The configuration: one YAML file becomes a [`Config`] that the daemon can run on.
+//!
+//! ```text
+//! file --> text --> node (what YAML says) --> raw (what the keys say) --> compile (what can run) --> Config
+//!                                                 problems by key --> locate (their lines) --> LoadError
+//! ```
+//!
+//! A file is used as a whole or not at all; all its problems are reported together. `defaults`, modules and targets
+//! are levels, of which the nearest wins, leaf by leaf; labels merge, lists replace. A key without a value (null)
+//! counts as left out. Anchors, aliases and merge keys (`<<`) are YAML's and work. The files that the configuration
+//! names are not read here.
+
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::locate::Places;
+use self::node::{Node, SyntaxError};
+pub use self::one::{OneTarget, one_target};
+pub use self::place::Position;
+use self::problem::Problems;
+pub use self::problem::{Complaint, LoadError};
+pub use self::schema::{SettingKey, ValueKind, schema, setting_keys};
+use crate::histogram::Buckets;
+use crate::outcome::Phase;
+use crate::target::{Group, Labels, Target};
+
+mod compile;
+mod entry;
+mod environment;
+mod file;
+mod groups;
+mod layer;
+mod leaf;
+mod locate;
+mod modules;
+mod node;
+mod one;
+mod place;
+mod problem;
+mod quote;
+mod raw;
+mod schema;
+mod suggest;
+mod targets;
+
+/// Reads a configuration file. `environment` tells the variables that global labels may take.
+pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Config, LoadError> {
+    parse(&file::read(path)?, path, environment)
+}
+
+/// Reads a configuration from text; `path` is what messages call it.
+pub fn parse(text: &str, path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Config, LoadError> {
+    let mut problems = Problems::default();
+    let config = compile::config(document(text, path)?, environment, &mut problems);
+    problems.finish(Some(path), text, Some(config))
+}
+
+/// The mapping that a configuration is.
+fn document(text: &str, path: &Path) -> Result<Node, LoadError> {
+    let refuse = |position, message| Err(LoadError::of_file(path, position, message));
+    match Node::parse(text) {
+        Ok(document @ Node::Mapping(_)) => Ok(document),
+        Ok(Node::Null) => refuse(None, format!("is empty; {START}")),
+        Ok(other) => refuse(Places::survey(text).start(), format!("is {other}, not a mapping of keys; {START}")),
+        Err(SyntaxError { position, cause }) => refuse(position, cause.to_string()),
+    }
+}
+
+/// What somebody who has nothing yet should do.
+const START: &str = "it needs at least `targets:` with a line like `- tcp://host:443`";
+
+/// A whole configuration, valid in itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Labels of every series.
+    pub labels: Labels,
+    /// Every target, in the order of the file.
+    pub targets: Vec<Arc<Target>>,
+    /// Every group, in the order of the file.
+    pub groups: Vec<Arc<Group>>,
+    /// What histograms are kept.
+    pub histograms: Histograms,
+    /// What bounds probing.
+    pub limits: Limits,
+    /// How name servers are asked.
+    pub dns: Dns,
+}
+
+/// What histograms are kept of handshakes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Histograms {
+    /// Upper bounds of the classic buckets.
+    pub buckets: Buckets,
+    /// Whether native buckets are kept beside the classic ones.
+    pub native: bool,
+    /// The phases that have a histogram.
+    pub phases: Vec<Phase>,
+}
+
+impl Default for Histograms {
+    fn default() -> Self {
+        Self { buckets: Buckets::default(), native: true, phases: vec![Phase::Connect] }
+    }
+}
+
+/// What bounds probing; nothing stands for no bound.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Most targets that a configuration may have.
+    pub targets: Option<NonZeroU32>,
+    /// Most probes at one time.
+    pub in_flight: Option<NonZeroU32>,
+    /// Most probes of one host at one time.
+    pub per_host: Option<NonZeroU32>,
+    /// Most probes started in a second.
+    pub per_second: Option<NonZeroU32>,
+}
+
+impl Default for Limits {
+    /// Bounds that a correct configuration hardly meets and a slip does.
+    fn default() -> Self {
+        Self {
+            targets: NonZeroU32::new(200_000),
+            in_flight: NonZeroU32::new(4096),
+            per_host: NonZeroU32::new(32),
+            per_second: None,
+        }
+    }
+}
+
+/// How name servers are asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Dns {
+    /// Longest wait for one answer.
+    pub timeout: Duration,
+    /// How often a query is sent before the server counts as silent.
+    pub tries: NonZeroU32,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(2), tries: NonZeroU32::MIN.saturating_add(1) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! From what is written to what can run: [`RawConfig`] becomes [`Config`], every problem noted on the way.
+//!
+//! Pure: it reads no file and no clock, and the environment only through the function that it is given.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::slice;
+use std::time::Duration;
+
+use crate::config::groups::Groups;
+use crate::config::layer::{Layer, list, mapping, unknown_keys, value};
+use crate::config::leaf::{Given, Named};
+use crate::config::modules::Modules;
+use crate::config::node::Node;
+use crate::config::place::At;
+use crate::config::problem::Problems;
+use crate::config::raw::{RawConfig, RawDns, RawHistograms, RawLimits, RawSettings, RawTargets};
+use crate::config::suggest;
+use crate::config::targets::Targets;
+use crate::config::{Config, Dns, Histograms, Limits, environment};
+use crate::duration;
+use crate::histogram::Buckets;
+use crate::outcome::Phase;
+use crate::target::Labels;
+
+/// A configuration without its targets, and the targets as they are written.
+pub(super) struct Compiled {
+    pub(super) labels: Labels,
+    pub(super) modules: Modules,
+    pub(super) groups: Groups,
+    pub(super) histograms: Histograms,
+    pub(super) limits: Limits,
+    pub(super) dns: Dns,
+    /// The targets, nothing where they are no list.
+    pub(super) entries: Option<Vec<Node>>,
+}
+
+/// Compiles a whole document.
+pub(super) fn config(document: Node, environment: &dyn Fn(&str) -> Option<String>, problems: &mut Problems) -> Config {
+    let mut compiled = Compiled::new(document, environment, problems);
+    let entries = compiled.entries.take();
+    let mut targets = compiled.targets();
+    let at = At::Root.key("targets");
+    if entries.as_ref().is_some_and(Vec::is_empty) {
+        problems.add(at, "is missing or empty, so there is nothing to probe; add a line like `- tcp://host:443`");
+    }
+    for (index, node) in entries.into_iter().flatten().enumerate() {
+        targets.add(node, at.item(index), problems);
+    }
+    let (targets, groups) = targets.finish(problems);
+    let Compiled { labels, histograms, limits, dns, .. } = compiled;
+    Config { labels, targets, groups, histograms, limits, dns }
+}
+
+impl Compiled {
+    /// Compiles all but the targets.
+    pub(super) fn new(document: Node, environment: &dyn Fn(&str) -> Option<String>, problems: &mut Problems) -> Self {
+        let root = At::Root;
+        duplicate_keys(&document, root, problems);
+        let raw: RawConfig = mapping(Given::read(document), root, problems);
+        top_level_unknown_keys(&raw.unknown, problems);
+        let labels = environment::labels(raw.labels, root.key("labels"), environment, problems);
+        let defaults =
+            Layer::read(mapping(raw.defaults, root.key("defaults"), problems), root.key("defaults"), problems);
+        let modules = value(raw.modules, root.key("modules"), problems).unwrap_or(Named(Vec::new()));
+        let groups = value(raw.groups, root.key("groups"), problems).unwrap_or(Named(Vec::new()));
+        let groups = Groups::read(groups, root.key("groups"), &labels, problems);
+        let modules = Modules::read(defaults, modules, root.key("modules"), &groups, problems);
+        Self {
+            histograms: histograms(raw.histograms, root.key("histograms"), problems),
+            limits: limits(raw.limits, root.key("limits"), problems),
+            dns: dns(raw.dns, root.key("dns"), problems),
+            entries: match raw.targets {
+                Given::Nothing => Some(Vec::new()),
+                given => value(given, root.key("targets"), problems).map(|RawTargets(entries)| entries),
+            },
+            labels,
+            modules,
+            groups,
+        }
+    }
+
+    /// None of the targets yet, but all that they refer to.
+    pub(super) fn targets(&self) -> Targets<'_> {
+        Targets::new(&self.labels, &self.modules, self.groups.clone(), self.limits.targets)
+    }
+}
+
+/// Notes every key that stands twice in one mapping, wherever that is.
+fn duplicate_keys(node: &Node, at: At<'_>, problems: &mut Problems) {
+    match node {
+        Node::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                duplicate_keys(item, at.item(index), problems);
+            }
+        }
+        Node::Mapping(entries) => {
+            let mut seen: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
+            for (key, value) in entries {
+                let count = seen.entry(key).or_default();
+                if *count == 0 {
+                    duplicate_keys(value, at.key(key), problems);
+                } else {
+                    problems.add_key(at.key(key), *count, "stands twice in this mapping; remove one of the two");
+                }
+                *count += 1;
+            }
+        }
+        Node::Bool(_) | Node::Float(_) | Node::Integer(_) | Node::Null | Node::Tagged(_) | Node::Text(_) => {}
+    }
+}
+
+/// Unknown keys of the document; a setting that stands here has only lost its level.
+fn top_level_unknown_keys(unknown: &[Box<str>], problems: &mut Problems) {
+    for key in unknown {
+        let is_near = suggest::nearest(key, RawConfig::keys()).is_some();
+        match suggest::nearest(key, RawSettings::keys()).filter(|_| !is_near) {
+            Some(setting) => {
+                let message = format!("unknown key here; `{setting}` belongs under `defaults`, a module or a target");
+                problems.add_key(At::Root.key(key), 0, message);
+            }
+            None => unknown_keys(slice::from_ref(key), At::Root, RawConfig::keys, problems),
+        }
+    }
+}
+
+fn histograms(raw: Given<RawHistograms>, at: At<'_>, problems: &mut Problems) -> Histograms {
+    let raw = mapping(raw, at, problems);
+    unknown_keys(&raw.unknown, at, RawHistograms::keys, problems);
+    let default = Histograms::default();
+    let before = problems.count();
+    let bounds = list(raw.buckets, at.key("buckets"), problems).filter(|_| problems.count() == before);
+    let buckets =
+        bounds.map(Buckets::try_new).transpose().map_err(|error| problems.add(at.key("buckets"), error.to_string()));
+    let phases = list(raw.phases, at.key("phases"), problems).unwrap_or(default.phases);
+    for (index, phase) in phases.iter().enumerate() {
+        if phases.iter().take(index).any(|earlier| earlier == phase) {
+            let message = format!("names `{}` a second time; remove one of the two", phase.as_str());
+            problems.add(at.key("phases").item(index), message);
+        }
+    }
+    Histograms {
+        buckets: buckets.ok().flatten().unwrap_or(default.buckets),
+        native: value(raw.native, at.key("native"), problems).unwrap_or(default.native),
+        phases: Phase::ALL.into_iter().filter(|phase| phases.contains(phase)).collect(),
+    }
+}
+
+fn limits(raw: Given<RawLimits>, at: At<'_>, problems: &mut Problems) -> Limits {
+    let raw = mapping(raw, at, problems);
+    unknown_keys(&raw.unknown, at, RawLimits::keys, problems);
+    let default = Limits::default();
+    let mut limit = |given, key, default| match value(given, at.key(key), problems) {
+        Some(limit) => NonZeroU32::new(limit),
+        None => default,
+    };
+    Limits {
+        targets: limit(raw.targets, "targets", default.targets),
+        in_flight: limit(raw.in_flight, "in_flight", default.in_flight),
+        per_host: limit(raw.per_host, "per_host", default.per_host),
+        per_second: limit(raw.per_second, "per_second", default.per_second),
+    }
+}
+
+fn dns(raw: Given<RawDns>, at: At<'_>, problems: &mut Problems) -> Dns {
+    let raw = mapping(raw, at, problems);
+    unknown_keys(&raw.unknown, at, RawDns::keys, problems);
+    let default = Dns::default();
+    let timeout = value(raw.timeout, at.key("timeout"), problems).unwrap_or(default.timeout);
+    if timeout.is_zero() || timeout > MAX_DNS_TIMEOUT {
+        let timeout = duration::display(timeout);
+        problems.add(at.key("timeout"), format!("{timeout} is out of range; the wait for one answer is 1ms to 1m"));
+    }
+    let tries = value(raw.tries, at.key("tries"), problems).unwrap_or(default.tries);
+    if tries > MAX_DNS_TRIES {
+        problems.add(at.key("tries"), format!("{tries} is out of range; a query is sent 1 to {MAX_DNS_TRIES} times"));
+    }
+    Dns { timeout, tries }
+}
+
+const MAX_DNS_TIMEOUT: Duration = Duration::from_mins(1);
+const MAX_DNS_TRIES: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);

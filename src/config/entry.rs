@@ -1,0 +1,121 @@
+//! One entry of `targets`, by itself: a URL, or a mapping of URLs and settings.
+
+use crate::config::layer::{Layer, Layers, text, unknown_keys, value};
+use crate::config::leaf::{Given, List, Url};
+use crate::config::node::Node;
+use crate::config::place::At;
+use crate::config::problem::Problems;
+use crate::config::raw::RawTarget;
+use crate::config::suggest;
+use crate::target::TargetUrl;
+
+/// An entry as it is written; its URLs are read once it is known what a bare `host:port` is.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// The entry's own settings.
+    pub(super) layer: Layer,
+    pub(super) name: Option<Box<str>>,
+    urls: Urls,
+}
+
+/// The URLs of an entry; those that are no text are noted and left out.
+#[derive(Debug)]
+enum Urls {
+    /// The entry is nothing but a URL.
+    Bare(Box<str>),
+    /// The index of each in the list.
+    Many(Vec<(usize, Box<str>)>),
+    One(Option<Box<str>>),
+}
+
+impl Entry {
+    /// Takes an entry as written; nothing where it is no entry at all, which is noted.
+    pub(super) fn read(node: Node, at: At<'_>, problems: &mut Problems) -> Option<Self> {
+        match node {
+            Node::Text(_) => {
+                let Url(url) = value(Given::read(node), at, problems)?;
+                let layer = Layer::read(RawTarget::default().settings, at, problems);
+                Some(Self { layer, name: None, urls: Urls::Bare(url) })
+            }
+            Node::Mapping(entries) if is_stray_blank(&entries) => {
+                let message =
+                    "is read by YAML as a key and a value; a URL has no blank behind its colon, like host:443";
+                problems.add(at, message);
+                None
+            }
+            Node::Mapping(_) => Self::of_mapping(value(Given::read(node), at, problems)?, at, problems),
+            other => {
+                problems.add(at, format!("is {other}; expected a URL like tcp://host:443, or a mapping with a `url`"));
+                None
+            }
+        }
+    }
+
+    fn of_mapping(raw: RawTarget, at: At<'_>, problems: &mut Problems) -> Option<Self> {
+        unknown_keys(&raw.unknown, at, RawTarget::keys, problems);
+        let urls = urls(raw.url, raw.urls, at, problems);
+        let name = text(raw.name, at.key("name"), problems);
+        Some(Self { layer: Layer::read(raw.settings, at, problems), name, urls: urls? })
+    }
+
+    /// The URLs that are good, each with its index where they are a list; what is wrong with the others is noted.
+    pub(super) fn urls(
+        &self,
+        layers: Layers<'_>,
+        at: At<'_>,
+        problems: &mut Problems,
+    ) -> Vec<(Option<usize>, TargetUrl)> {
+        let mut read = |text: &str, at: At<'_>| match TargetUrl::parse(text, layers.scheme()) {
+            Ok(url) => {
+                url.host().literal().into_iter().for_each(|address| layers.check_literal(address, at, problems));
+                Some(url)
+            }
+            Err(error) => {
+                problems.add(at, error.to_string());
+                None
+            }
+        };
+        match &self.urls {
+            Urls::Bare(url) => read(url, at).map(|url| (None, url)).into_iter().collect(),
+            Urls::One(url) => {
+                let url = url.as_deref().and_then(|url| read(url, at.key("url")));
+                url.map(|url| (None, url)).into_iter().collect()
+            }
+            Urls::Many(urls) => {
+                let at = at.key("urls");
+                let urls = urls.iter().filter_map(|(index, url)| Some((Some(*index), read(url, at.item(*index))?)));
+                urls.collect()
+            }
+        }
+    }
+}
+
+/// Whether an entry is like `host: 443`, where `host:443` was meant.
+fn is_stray_blank(entries: &[(Box<str>, Node)]) -> bool {
+    let [(key, Node::Integer(_))] = entries else { return false };
+    suggest::nearest(key, RawTarget::keys()).is_none()
+}
+
+fn urls(one: Given<Url>, many: Given<List<Url>>, at: At<'_>, problems: &mut Problems) -> Option<Urls> {
+    match (one, many) {
+        (Given::Nothing, Given::Nothing) => {
+            problems.add(at, "has neither `url` nor `urls`; add what is to be probed, like `url: tcp://host:443`");
+            None
+        }
+        (one, Given::Nothing) => Some(Urls::One(value(one, at.key("url"), problems).map(|Url(url)| url))),
+        (Given::Nothing, many) => {
+            let List(many) = value(many, at.key("urls"), problems)?;
+            if many.is_empty() {
+                problems.add(at.key("urls"), "is an empty list; write at least one URL into it");
+            }
+            let at = at.key("urls");
+            let urls = many.into_iter().enumerate();
+            let urls = urls.filter_map(|(index, url)| Some((index, value(url, at.item(index), problems)?.0)));
+            Some(Urls::Many(urls.collect()))
+        }
+        (_, _) => {
+            problems.add(at.key("urls"), "stands beside `url`; put all URLs into `urls` and remove `url`");
+            None
+        }
+    }
+}

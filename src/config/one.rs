@@ -1,0 +1,250 @@
+//! A single target for `portprobe probe`: out of a file or made from a URL, with flags for settings.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::compile::{self, Compiled};
+use crate::config::layer::{Layer, mapping};
+use crate::config::leaf::Given;
+use crate::config::node::Node;
+use crate::config::place::At;
+use crate::config::problem::{LoadError, Problems};
+use crate::config::quote::quoted;
+use crate::config::raw::RawSettings;
+use crate::config::schema::{ValueKind, setting_keys};
+use crate::config::{Dns, document, file};
+use crate::target::Target;
+
+/// A target to be probed once, and how name servers are asked for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OneTarget {
+    /// The target.
+    pub target: Arc<Target>,
+    /// How name servers are asked.
+    pub dns: Dns,
+}
+
+/// The target that somebody wants to probe now.
+///
+/// `wanted` is the name of a target in the file, else a URL. `flags` are settings by dotted key, lists with commas
+/// between their items; they are nearer than the target's own, as is `module`. A flag's problem is reported as
+/// `--confirm.failures: ...`, the URL's as `URL: ...`. A file must be good as a whole.
+pub fn one_target(
+    wanted: &str,
+    flags: &[(String, String)],
+    config_file: Option<&Path>,
+    module: Option<&str>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<OneTarget, LoadError> {
+    let text = config_file.map(file::read).transpose()?.unwrap_or_default();
+    let document = match config_file {
+        Some(path) => document(&text, path)?,
+        None => Node::Mapping(Vec::new()),
+    };
+    if config_file.is_some() {
+        let mut problems = Problems::default();
+        let config = compile::config(document.clone(), environment, &mut problems);
+        problems.finish(config_file, &text, Some(config))?;
+    }
+    let mut problems = Problems::default();
+    let overlay = overlay(flags, module, &mut problems);
+    let one = choose(wanted, document, &overlay, environment, &mut problems);
+    problems.finish(config_file, &text, one)
+}
+
+/// The flags and the module as a layer of settings.
+fn overlay(flags: &[(String, String)], module: Option<&str>, problems: &mut Problems) -> Layer {
+    let keys = setting_keys();
+    let mut settings = Vec::new();
+    for (key, text) in flags {
+        let kind = keys.iter().find(|known| known.key == *key).map(|known| known.kind);
+        let value = match kind {
+            Some(ValueKind::List) => Node::List(text.split(',').map(|item| Node::Text(item.trim().into())).collect()),
+            Some(ValueKind::Mapping | ValueKind::Scalar) | None => Node::scalar(text),
+        };
+        put(&mut settings, key, value);
+    }
+    settings.extend(module.map(|name| ("module".into(), Node::Text(name.into()))));
+    let raw: RawSettings = mapping(Given::read(Node::Mapping(settings)), At::Flags, problems);
+    Layer::read(raw, At::Flags, problems)
+}
+
+/// Puts a value where a dotted key leads to.
+fn put(mapping: &mut Vec<(Box<str>, Node)>, key: &str, value: Node) {
+    let Some((outer, inner)) = key.split_once('.') else { return mapping.push((key.into(), value)) };
+    if let Some((_, Node::Mapping(entries))) = mapping.iter_mut().find(|(known, _)| &**known == outer) {
+        return put(entries, inner, value);
+    }
+    let mut entries = Vec::new();
+    put(&mut entries, inner, value);
+    mapping.push((outer.into(), Node::Mapping(entries)));
+}
+
+/// The target of this name or, where none has it, the one that it is the URL of; nothing where that is noted as wrong.
+fn choose(
+    wanted: &str,
+    document: Node,
+    overlay: &Layer,
+    environment: &dyn Fn(&str) -> Option<String>,
+    problems: &mut Problems,
+) -> Option<OneTarget> {
+    let compiled = Compiled::new(document, environment, problems);
+    compiled.groups.check(overlay, problems);
+    let root = At::Root.key("targets");
+    let (node, at, offset) = match compiled.find(wanted, problems) {
+        Some((index, offset)) => (compiled.entries.as_ref()?.get(index)?.clone(), root.item(index), Some(offset)),
+        None if !wanted.contains(':') && compiled.entries.as_ref().is_some_and(|entries| !entries.is_empty()) => {
+            let message =
+                format!("{} is neither a target's name in the file nor a URL like tcp://host:443", quoted(wanted));
+            problems.add(At::Argument("URL"), message);
+            return None;
+        }
+        None => (Node::Text(wanted.into()), At::Argument("URL"), None),
+    };
+    let mut targets = compiled.targets().with_overlay(overlay);
+    targets.add(node, at, problems);
+    let target = match (targets.made(), offset) {
+        (made, Some(offset)) => made.get(offset),
+        ([one], None) => Some(one),
+        ([], None) => None,
+        (several, None) => {
+            problems.add(at, format!("stands for {} targets; a probe is of one, so name one port", several.len()));
+            None
+        }
+    };
+    Some(OneTarget { target: Arc::clone(target?), dns: compiled.dns })
+}
+
+impl Compiled {
+    /// The entry that a target of this name comes from, and which of the entry's targets it is.
+    fn find(&self, name: &str, problems: &mut Problems) -> Option<(usize, usize)> {
+        let root = At::Root.key("targets");
+        let mut targets = self.targets();
+        for (index, node) in self.entries.iter().flatten().enumerate() {
+            let before = targets.made().len();
+            targets.add(node.clone(), root.item(index), problems);
+            if let Some(offset) = targets.made().iter().skip(before).position(|target| target.name.as_str() == name) {
+                return Some((index, offset));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::target::AddressMode;
+
+    const FILE: &str = "\
+labels: { region: eu }
+defaults: { interval: 5s }
+modules: { slow: { timeout: 4s }, wrong: { ip: ipv6 } }
+groups: { g: {} }
+dns: { tries: 5 }
+targets:
+  - tcp://10.0.0.1:22,80
+  - { url: tcp://db.example:5432, name: db, group: g, timeout: 2s }
+";
+
+    fn flags(flags: &[(&str, &str)]) -> Vec<(String, String)> {
+        flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn from_url(wanted: &str, given: &[(&str, &str)]) -> Result<OneTarget, String> {
+        one_target(wanted, &flags(given), None, None, &|_| None).map_err(|error| error.to_string())
+    }
+
+    fn from_file(wanted: &str, given: &[(&str, &str)], module: Option<&str>) -> Result<OneTarget, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.yaml");
+        fs::write(&path, FILE).unwrap();
+        let one = one_target(wanted, &flags(given), Some(&path), module, &|_| None);
+        one.map_err(|error| error.to_string().replace(&format!("{}/", directory.path().display()), ""))
+    }
+
+    #[test]
+    fn a_url_takes_its_settings_from_flags() {
+        let given = [
+            ("confirm.failures", "3"),
+            ("addresses", "all"),
+            ("timeout", "2s"),
+            ("dns_servers", "192.0.2.1, 192.0.2.2:54"),
+        ];
+        let one = from_url("Host.example:22", &given).unwrap();
+        assert_eq!(one.target.name.as_str(), "tcp://host.example:22");
+        let settings = &one.target.settings;
+        assert_eq!((settings.confirm.failures.get(), settings.cadence.timeout()), (3, Duration::from_secs(2)));
+        assert_eq!((settings.addressing.mode, settings.addressing.dns_servers.len()), (AddressMode::All, 2));
+        assert_eq!(one.dns, Dns::default());
+    }
+
+    #[test]
+    fn a_wrong_flag_is_named_as_a_flag() {
+        for (given, message) in [
+            (("addresses", "both"), "--addresses: is `both`; expected one of any, all"),
+            (("confirm.failures", "0"), "--confirm.failures: is the number 0; expected a whole number of at least 1"),
+            (("timeout", "90s"), "--timeout: 1m30s is longer than the interval (1m); lower it or raise the interval"),
+            (("interval", "5"), "--interval: `5` lacks a unit (ms, s, m, h, d, w or y); for seconds write 5s"),
+            (
+                ("expect_addresses", "10.0.0.0/8,x"),
+                "--expect_addresses[1]: is `x`; expected an address or a CIDR, like 192.0.2.1 or 10.0.0.0/8",
+            ),
+            (("module", "m"), "--module: `m` is no module; none is defined, add it under `modules`"),
+            (("addreses", "all"), "--addreses: unknown key; did you mean `addresses`?"),
+        ] {
+            assert_eq!(from_url("a:1", &[given]).unwrap_err(), message);
+        }
+    }
+
+    #[test]
+    fn a_wrong_url_is_named_as_the_url() {
+        for (url, message) in [
+            ("a", "URL: has no port, and tcp has no default; append one, like host:443"),
+            ("a:1-3", "URL: stands for 3 targets; a probe is of one, so name one port"),
+            (
+                "u:p@a:1",
+                "URL: has a user or password before `@`; probes need none, and secrets do not belong in a URL; remove it",
+            ),
+        ] {
+            assert_eq!(from_url(url, &[]).unwrap_err(), message);
+        }
+        let message = "URL: 10.0.0.1 cannot be probed: `ip` allows IPv6 alone; change one of them";
+        assert_eq!(from_url("10.0.0.1:1", &[("ip", "ipv6")]).unwrap_err(), message);
+    }
+
+    #[test]
+    fn a_target_of_the_file_is_found_by_its_name_and_flags_are_nearer() {
+        let one = from_file("db", &[], None).unwrap();
+        assert_eq!(one.target.settings.cadence.timeout(), Duration::from_secs(2));
+        assert_eq!(one.target.labels.iter().collect::<Vec<_>>(), [("region", "eu")]);
+        assert_eq!((one.dns.tries.get(), one.target.group.is_some()), (5, true));
+        let one = from_file("db", &[("timeout", "1s"), ("interval", "3s")], None).unwrap();
+        let cadence = one.target.settings.cadence;
+        assert_eq!((cadence.interval(), cadence.timeout()), (Duration::from_secs(3), Duration::from_secs(1)));
+        assert_eq!(from_file("tcp://10.0.0.1:80", &[], None).unwrap().target.endpoint.port.get(), 80);
+    }
+
+    #[test]
+    fn a_url_that_is_no_name_takes_the_files_defaults_and_a_module() {
+        let one = from_file("tcp://other.example:1", &[], Some("slow")).unwrap();
+        let cadence = one.target.settings.cadence;
+        assert_eq!((cadence.interval(), cadence.timeout()), (Duration::from_secs(5), Duration::from_secs(4)));
+        let message = "--module: `slwo` is no module; did you mean `slow`?";
+        assert_eq!(from_file("tcp://other.example:1", &[], Some("slwo")).unwrap_err(), message);
+        let message = "URL: `dbx` is neither a target's name in the file nor a URL like tcp://host:443";
+        assert_eq!(from_file("dbx", &[], None).unwrap_err(), message);
+    }
+
+    #[test]
+    fn a_file_must_be_good_as_a_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.yaml");
+        fs::write(&path, "targets: ['a:1', 'b:0']").unwrap();
+        let error = one_target("a:1", &[], Some(&path), None, &|_| None).unwrap_err().to_string();
+        assert!(error.ends_with("a.yaml:1:18: targets[1]: port 0 is out of range; ports are 1 to 65535"), "{error}");
+    }
+}

@@ -1,0 +1,270 @@
+//! The configuration as it is written: every key that exists, each with its meaning and its kind of value.
+//!
+//! Nothing here is checked beyond each value by itself; that is the border to `compile`. The documentation and defaults
+//! at the keys are what `portprobe schema` and the table of settings show; a test proves the defaults to be the code's.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use crate::config::leaf::{Given, Leaf, List, Named, Text, Url, entries, items};
+use crate::config::node::Node;
+use crate::outcome::Phase;
+use crate::target::{AddressMode, Expect, IpFamily, Protocol};
+
+/// Declares a mapping with fixed keys: the type, its reader, its schema and the list of its keys, from one text.
+///
+/// With `..`, the keys of another mapping stand beside its own.
+macro_rules! mapping {
+    (
+        $(#[$type_attribute:meta])*
+        struct $name:ident {
+            $($(#[$attribute:meta])* $key:ident: $kind:ty,)*
+            $(..$rest:ident: $rest_kind:ty,)?
+        }
+    ) => {
+        #[derive(Debug, Default, JsonSchema)]
+        #[schemars(deny_unknown_fields)]
+        $(#[$type_attribute])*
+        pub(super) struct $name {
+            $($(#[$attribute])* #[schemars(default)] pub(super) $key: Given<$kind>,)*
+            $(#[schemars(flatten)] pub(super) $rest: $rest_kind,)?
+            /// Keys that do not exist.
+            #[schemars(skip)]
+            pub(super) unknown: Vec<Box<str>>,
+        }
+
+        impl $name {
+            /// Every key, in the order of their documentation.
+            pub(super) fn keys() -> Vec<&'static str> {
+                let own = [$(stringify!($key)),*];
+                let rest: Vec<&'static str> = Vec::new() $(.into_iter().chain(<$rest_kind>::keys()).collect())?;
+                own.into_iter().chain(rest).collect()
+            }
+
+            /// Puts a value to its key, or gives back the value of a key that does not exist. The first of several counts.
+            fn put(&mut self, key: &str, value: Node) -> Option<Node> {
+                match key {
+                    $(stringify!($key) => {
+                        if self.$key.is_nothing() {
+                            self.$key = Given::read(value);
+                        }
+                        None
+                    })*
+                    _ => {
+                        $(let value = self.$rest.put(key, value)?;)?
+                        Some(value)
+                    }
+                }
+            }
+        }
+
+        impl Leaf for $name {
+            fn read(node: Node) -> Result<Self, String> {
+                let mut mapping = Self::default();
+                for (key, value) in entries(node)? {
+                    if mapping.put(&key, value).is_some() {
+                        mapping.unknown.push(key);
+                    }
+                }
+                Ok(mapping)
+            }
+
+            fn schema(generator: &mut SchemaGenerator) -> Schema {
+                generator.subschema_for::<Self>()
+            }
+        }
+    };
+}
+
+mapping! {
+    /// The configuration of portprobe.
+    #[schemars(rename = "Configuration", extend("required" = ["targets"]))]
+    struct RawConfig {
+        /// Labels of every series; `${NAME}` takes the environment variable NAME, which must be set.
+        labels: RawLabels,
+        /// Settings of every target, unless its module or the target itself says otherwise.
+        defaults: RawSettings,
+        /// Named sets of settings that targets refer to.
+        modules: Named<RawSettings>,
+        /// Targets that stand in for each other: a primary and its standby, the nodes of a cluster.
+        groups: Named<RawGroup>,
+        /// What is probed: each a URL, or a mapping of a `url` and settings.
+        targets: RawTargets,
+        /// What histograms are kept of successful phases.
+        histograms: RawHistograms,
+        /// What bounds probing; 0 is no bound.
+        limits: RawLimits,
+        /// How name servers are asked.
+        dns: RawDns,
+    }
+}
+
+mapping! {
+    /// How targets are probed.
+    #[schemars(rename = "Settings")]
+    struct RawSettings {
+        /// How often the target is probed, 100ms to 1d.
+        #[schemars(extend("default" = "60s"))]
+        interval: Duration,
+        /// How long a probe may take as a whole; where none is set and the interval is shorter, that long.
+        #[schemars(extend("default" = "10s"))]
+        timeout: Duration,
+        /// What a bare `host:port` is probed as.
+        #[schemars(extend("default" = "tcp"))]
+        scheme: Protocol,
+        /// The group that the target belongs to.
+        group: Text,
+        /// The module whose settings apply where the target has none of its own.
+        module: Text,
+        /// Labels of the target's series; they merge with those of module, defaults and the whole configuration, and an empty value takes a label away.
+        labels: RawLabels,
+        /// When results become a state.
+        confirm: RawConfirm,
+        /// What the handshake must come to: `open`, `refused`, `filtered` (no answer, or an unreachable that came back) or `closed` (refused or filtered).
+        #[schemars(extend("default" = "open"))]
+        expect: Expect,
+        /// Which addresses may be used: `any`, `ipv4` or `ipv6`.
+        #[schemars(extend("default" = "any"))]
+        ip: IpFamily,
+        /// `any`: a name's addresses one after the other until one connects; `all`: every one at once, and all must be good.
+        #[schemars(extend("default" = "any"))]
+        addresses: AddressMode,
+        /// Addresses and CIDRs; a name that resolves to an address outside them fails the probe.
+        expect_addresses: List<IpNet>,
+        /// Name servers to ask instead of the system's, `ip` or `ip:port`.
+        dns_servers: List<SocketAddr>,
+        /// Local address to connect from.
+        source_address: IpAddr,
+        /// Total time from which on a good probe counts as slow.
+        slow_after: Duration,
+    }
+}
+
+mapping! {
+    /// When results become a state.
+    #[schemars(rename = "Confirm")]
+    struct RawConfirm {
+        /// Consecutive failed probes that turn an up target down.
+        #[schemars(extend("default" = 2))]
+        failures: NonZeroU32,
+        /// How long after its end a failed probe of a target that is not yet down is repeated, at most an interval; 0s: not before the next tick.
+        #[schemars(extend("default" = "1s"))]
+        delay: Duration,
+        /// Consecutive good probes that turn a down target up.
+        #[schemars(extend("default" = 1))]
+        successes: NonZeroU32,
+    }
+}
+
+mapping! {
+    /// One URL with settings, or several with the same.
+    #[schemars(rename = "Target", extend("oneOf" = [{ "required": ["url"] }, { "required": ["urls"] }]))]
+    struct RawTarget {
+        /// What is probed: scheme://host:ports; of several ports or ranges each is a target.
+        url: Url,
+        /// Several URLs with the same settings.
+        urls: List<Url>,
+        /// The target's unique name; without one, its URL.
+        name: Text,
+        ..settings: RawSettings,
+    }
+}
+
+mapping! {
+    /// Targets that stand in for each other.
+    #[schemars(rename = "Group")]
+    struct RawGroup {
+        /// The group is up while so many members are.
+        #[schemars(extend("default" = 1))]
+        min_up: NonZeroU32,
+        /// The group is up while at most so many members are not; instead of `min_up`.
+        max_down: u32,
+        /// Labels of the group's series.
+        labels: RawLabels,
+    }
+}
+
+mapping! {
+    /// What histograms are kept of successful phases.
+    #[schemars(rename = "Histograms")]
+    struct RawHistograms {
+        /// Upper bounds of the classic buckets in seconds, rising.
+        #[schemars(extend("default" = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.2, 0.5, 1, 5]))]
+        buckets: List<f64>,
+        /// Whether native histograms are kept beside the classic ones.
+        #[schemars(extend("default" = true))]
+        native: bool,
+        /// The phases that have a histogram; [] turns histograms off.
+        #[schemars(extend("default" = ["connect"]))]
+        phases: List<Phase>,
+    }
+}
+
+mapping! {
+    /// What bounds probing; 0 is no bound.
+    #[schemars(rename = "Limits")]
+    struct RawLimits {
+        /// Most targets that a configuration may have.
+        #[schemars(extend("default" = 200_000))]
+        targets: u32,
+        /// Most probes at one time; a due probe that meets it waits its turn.
+        #[schemars(extend("default" = 4096))]
+        in_flight: u32,
+        /// Most probes of one host at one time.
+        #[schemars(extend("default" = 32))]
+        per_host: u32,
+        /// Most probes started in a second.
+        #[schemars(extend("default" = 0))]
+        per_second: u32,
+    }
+}
+
+mapping! {
+    /// How name servers are asked.
+    #[schemars(rename = "Dns")]
+    struct RawDns {
+        /// Longest wait for one answer, 1ms to 1m.
+        #[schemars(extend("default" = "2s"))]
+        timeout: Duration,
+        /// How often a query is sent before the server counts as silent, 1 to 10.
+        #[schemars(extend("default" = 2))]
+        tries: NonZeroU32,
+    }
+}
+
+/// Label names and values.
+#[derive(Debug)]
+pub(super) struct RawLabels(pub(super) Named<Text>);
+
+impl Leaf for RawLabels {
+    fn read(node: Node) -> Result<Self, String> {
+        Named::read(node).map(Self)
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "propertyNames": { "pattern": "^[a-zA-Z_][a-zA-Z0-9_]*$" },
+            "additionalProperties": Text::schema(generator),
+        })
+    }
+}
+
+/// The targets, each still a node: of a hundred thousand only one at a time is taken apart.
+#[derive(Debug)]
+pub(super) struct RawTargets(pub(super) Vec<Node>);
+
+impl Leaf for RawTargets {
+    fn read(node: Node) -> Result<Self, String> {
+        items(node).map(Self)
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        let (url, target) = (Url::schema(generator), RawTarget::schema(generator));
+        json_schema!({ "type": "array", "minItems": 1, "items": { "anyOf": [url, target] } })
+    }
+}

@@ -1,0 +1,404 @@
+//! What configurations compile to.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::duration;
+use crate::target::{AddressMode, Exchange, IpFamily, Quorum, Settings};
+
+fn environment(name: &str) -> Option<String> {
+    (name == "POD_NAME").then(|| "web-1".to_owned())
+}
+
+fn compiled(text: &str) -> Config {
+    parse(text, Path::new("a.yaml"), &environment).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn resource(name: &str) -> Config {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/resources/config/valid");
+    load(&directory.join(name), &environment).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn target<'a>(config: &'a Config, name: &str) -> &'a Target {
+    config.targets.iter().find(|target| target.name.as_str() == name).unwrap_or_else(|| panic!("no {name}"))
+}
+
+fn labels(target: &Target) -> Vec<(&str, &str)> {
+    target.labels.iter().collect()
+}
+
+fn cadence(settings: &Settings) -> (String, String) {
+    let cadence = settings.cadence;
+    (duration::display(cadence.interval()).to_string(), duration::display(cadence.timeout()).to_string())
+}
+
+#[test]
+fn a_single_url_is_a_whole_configuration() {
+    let config = resource("minimal.yaml");
+    let target = target(&config, "tcp://127.0.0.1:22");
+    assert_eq!(*target.settings, Settings::default());
+    assert_eq!((labels(target), &target.group), (vec![], &None));
+    assert_eq!(compiled("targets: ['127.0.0.1:22']"), config);
+    assert_eq!(
+        config,
+        Config {
+            targets: config.targets.clone(),
+            labels: Labels::default(),
+            groups: vec![],
+            histograms: Histograms::default(),
+            limits: Limits::default(),
+            dns: Dns::default(),
+        }
+    );
+}
+
+#[test]
+fn the_configuration_of_the_contract_is_understood() {
+    let config = resource("contract.yaml");
+    let names: Vec<_> = config.targets.iter().map(|target| target.name.as_str()).collect();
+    assert_eq!(names, ["tcp://10.0.0.5:22", "tcp://10.0.0.5:6379", "orders-db-1"]);
+    let global = [("pod", "web-1"), ("region", "eu-west-1")];
+    assert_eq!(config.labels.iter().collect::<Vec<_>>(), global);
+    assert_eq!(labels(&config.targets[0]), global);
+    let db = target(&config, "orders-db-1");
+    let own = [("owner", "dba@example.com"), ("pod", "web-1"), ("region", "eu-west-1"), ("team", "orders")];
+    assert_eq!(labels(db), own);
+    assert_eq!(db.endpoint.to_string(), "tcp://db-1.internal:5432");
+    assert_eq!(db.settings.addressing.family, IpFamily::Ipv4);
+    assert_eq!(cadence(&db.settings), ("15s".into(), "10s".into()));
+    let group = db.group.as_deref().unwrap();
+    assert_eq!((group.name.as_str(), group.quorum), ("orders-db", Quorum::MinUp(1)));
+    let group_labels = [("pod", "web-1"), ("region", "eu-west-1"), ("team", "orders")];
+    assert_eq!(group.labels.iter().collect::<Vec<_>>(), group_labels);
+}
+
+#[test]
+fn equal_settings_and_labels_are_kept_once() {
+    let config = compiled(
+        "{labels: {a: b}, targets: ['a:1-2', {url: 'b:1', interval: 1m}, {url: 'c:1', interval: 5s}, {url: 'd:1', labels: {a: b}}]}",
+    );
+    let [first, others @ ..] = &*config.targets else { panic!("no targets") };
+    let same_settings: Vec<_> = others.iter().map(|other| Arc::ptr_eq(&first.settings, &other.settings)).collect();
+    assert_eq!(same_settings, [true, true, false, true]);
+    assert!(others.iter().all(|other| Arc::ptr_eq(&first.labels, &other.labels)));
+}
+
+#[test]
+fn labels_merge_over_the_levels_and_an_empty_value_removes() {
+    let config = compiled(
+        "{labels: {a: '1', b: '1', c: '1', d: '1'}, defaults: {labels: {b: '2', c: '2', d: '2'}},
+          modules: {m: {labels: {c: '3', d: '3'}}}, targets: [{url: 'a:1', module: m, labels: {d: '4', a: ''}}, 'b:1']}",
+    );
+    assert_eq!(labels(&config.targets[0]), [("b", "2"), ("c", "3"), ("d", "4")]);
+    assert_eq!(labels(&config.targets[1]), [("a", "1"), ("b", "2"), ("c", "2"), ("d", "2")]);
+}
+
+#[test]
+fn lists_replace_and_an_empty_one_replaces_too() {
+    let config = compiled(
+        "{defaults: {dns_servers: [192.0.2.1, 192.0.2.2], expect_addresses: [10.0.0.0/8]},
+          targets: [{url: 'a:1', dns_servers: ['192.0.2.3:5353']}, {url: 'b:1', expect_addresses: []}]}",
+    );
+    let addressing = |index: usize| &config.targets[index].settings.addressing;
+    assert_eq!(addressing(0).dns_servers, ["192.0.2.3:5353".parse().unwrap()]);
+    assert_eq!((addressing(0).expect.len(), addressing(1).expect.len(), addressing(1).dns_servers.len()), (1, 0, 2));
+}
+
+#[test]
+fn numbers_and_truth_values_written_plainly_are_text_where_text_is_due() {
+    let config = resource("scalars_as_text.yaml");
+    let expected = [("quoted", "0x1F"), ("rack", "7"), ("ratio", "1.5"), ("spare", "true"), ("text", "007")];
+    assert_eq!(labels(target(&config, "42")), expected);
+}
+
+#[test]
+fn a_number_that_yaml_would_rewrite_must_be_quoted() {
+    for (written, read) in [
+        ("0x1F", "31"),
+        ("0o17", "15"),
+        ("0b11", "3"),
+        ("+7", "7"),
+        ("-0", "0"),
+        ("1.10", "1.1"),
+        ("1e3", "1000.0"),
+        ("18446744073709551616", "1.8446744073709552e19"),
+    ] {
+        for text in [
+            format!("labels: {{a: {written}}}"),
+            format!("labels:\n  a: {written}"),
+            format!("labels:\n  ? a\n  : {written}"),
+        ] {
+            let error = parse(&format!("{text}\ntargets: ['a:1']"), Path::new("a.yaml"), &environment).unwrap_err();
+            let message = format!(
+                "labels.a: is read by YAML as {read}, not as the text `{written}`; put it in quotes: \"{written}\""
+            );
+            assert!(error.to_string().ends_with(&message), "{text}: {error}");
+        }
+    }
+    for plain in ["7", "-7", "1.5", "true", "007", "1_000", "1.0", "'0x1F'"] {
+        let result = parse(&format!("labels: {{a: {plain}}}\ntargets: ['a:1']"), Path::new("a.yaml"), &environment);
+        assert!(result.is_ok(), "{plain}: {}", result.unwrap_err());
+    }
+}
+
+#[test]
+fn labels_keep_every_character_of_their_values() {
+    let config = resource("labels_with_odd_values.yaml");
+    let expected = [("backslash", "a\\b"), ("dollar", "$$ ${NOT_HERE}"), ("lines", "a\nb")];
+    assert_eq!(labels(&config.targets[0]), expected);
+}
+
+#[test]
+fn merge_keys_offer_what_a_target_does_not_say_itself() {
+    let config = resource("anchors_and_merges.yaml");
+    for (name, interval) in [("tcp://a.example:1", "15s"), ("tcp://b.example:1", "10s"), ("tcp://c.example:1", "10s")] {
+        let target = target(&config, name);
+        assert_eq!(cadence(&target.settings), (interval.into(), "5s".into()), "{name}");
+        assert_eq!(labels(target), [("team", "db")], "{name}");
+    }
+}
+
+#[test]
+fn a_timeout_is_cut_by_a_nearer_interval_alone() {
+    for (defaults, module, own, expected) in [
+        ("", "", "", Ok(("1m", "10s"))),
+        ("interval: 5s", "", "", Ok(("5s", "5s"))),
+        ("", "interval: 5s", "", Ok(("5s", "5s"))),
+        ("timeout: 30s", "", "interval: 20s", Ok(("20s", "20s"))),
+        ("timeout: 30s", "interval: 20s", "", Ok(("20s", "20s"))),
+        ("timeout: 30s, interval: 40s", "", "interval: 20s", Ok(("20s", "20s"))),
+        ("", "timeout: 30s", "interval: 20s", Ok(("20s", "20s"))),
+        ("interval: 20s", "timeout: 30s", "", Err("modules.m.timeout: 30s is longer than the interval (20s)")),
+        ("interval: 20s", "", "timeout: 30s", Err("targets[0].timeout: 30s is longer than the interval (20s)")),
+        ("", "", "timeout: 90s", Err("targets[0].timeout: 1m30s is longer than the interval (1m)")),
+        ("timeout: 90s", "", "", Err("defaults.timeout: 1m30s is longer than the interval (1m)")),
+        ("timeout: 90s", "", "interval: 2m", Ok(("2m", "1m30s"))),
+        (
+            "timeout: 20s, interval: 10s",
+            "",
+            "interval: 1m",
+            Err("defaults.timeout: 20s is longer than the interval (10s)"),
+        ),
+    ] {
+        let text = format!(
+            "{{defaults: {{{defaults}}}, modules: {{m: {{{module}}}}}, targets: [{{url: 'a:1', module: m, {own}}}]}}"
+        );
+        match (parse(&text, Path::new("a.yaml"), &environment), expected) {
+            (Ok(config), Ok((interval, timeout))) => {
+                assert_eq!(cadence(&config.targets[0].settings), (interval.to_owned(), timeout.to_owned()), "{text}");
+            }
+            (Err(error), Err(message)) => assert!(error.to_string().contains(message), "{text}: {error}"),
+            (found, _) => panic!("{text}: {found:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_repetition_waits_no_longer_than_an_interval() {
+    let config = compiled("targets: [{url: 'a:1', interval: 500ms}]");
+    assert_eq!(config.targets[0].settings.confirm.delay, Duration::from_millis(500));
+}
+
+#[test]
+fn zero_is_no_limit() {
+    let config = compiled("{limits: {targets: 0, in_flight: 0, per_host: 0, per_second: 5}, targets: ['a:1']}");
+    let unlimited = Limits { targets: None, in_flight: None, per_host: None, per_second: NonZeroU32::new(5) };
+    assert_eq!(config.limits, unlimited);
+}
+
+#[test]
+fn histograms_can_be_turned_off() {
+    let config = compiled("{histograms: {phases: [], native: false, buckets: [1, 2.5]}, targets: ['a:1']}");
+    assert_eq!((config.histograms.phases, config.histograms.native), (vec![], false));
+    assert_eq!(config.histograms.buckets.bounds(), [1.0, 2.5]);
+}
+
+#[test]
+fn a_group_that_grows_may_be_empty() {
+    let config = compiled("{groups: {g: {max_down: 0}}, targets: ['a:1']}");
+    assert_eq!(config.groups[0].quorum, Quorum::MaxDown(0));
+}
+
+#[test]
+fn members_above_the_limit_of_targets_are_counted_and_not_made() {
+    let text = "{limits: {targets: 2}, groups: {g: {min_up: 3}}, targets: [{url: 'a:1-65535', group: g}, 'a:1']}";
+    let error = parse(text, Path::new("a.yaml"), &environment).unwrap_err().to_string();
+    assert!(error.contains("has 65536 targets, more than the 2 that"), "{error}");
+    assert_eq!(error.lines().count(), 1);
+}
+
+/// Keys of the types and of their schema are declared at one place, but a flattened one could hide another.
+#[test]
+fn the_schema_has_the_keys_that_are_read() {
+    let schema = schema();
+    let properties = |definition: &serde_json::Value| -> Vec<String> {
+        definition["properties"].as_object().unwrap().keys().cloned().collect()
+    };
+    assert_eq!(properties(&schema), raw::RawConfig::keys());
+    assert_eq!(properties(&schema["$defs"]["Settings"]), raw::RawSettings::keys());
+    assert_eq!(properties(&schema["$defs"]["Target"]), raw::RawTarget::keys());
+    for definition in schema["$defs"].as_object().unwrap().values() {
+        assert_eq!(definition["additionalProperties"], false);
+    }
+}
+
+#[test]
+fn every_setting_has_a_meaning_and_the_default_of_the_code() {
+    let keys: Vec<_> = setting_keys().into_iter().map(|key| (key.key, key.default)).collect();
+    let defaults: Vec<_> =
+        keys.iter().map(|(key, default)| (key.as_str(), default.as_deref().unwrap_or("none"))).collect();
+    assert_eq!(
+        defaults,
+        [
+            ("interval", "60s"),
+            ("timeout", "10s"),
+            ("scheme", "tcp"),
+            ("group", "none"),
+            ("module", "none"),
+            ("labels", "none"),
+            ("confirm.failures", "2"),
+            ("confirm.delay", "1s"),
+            ("confirm.successes", "1"),
+            ("expect", "open"),
+            ("ip", "any"),
+            ("addresses", "any"),
+            ("expect_addresses", "none"),
+            ("dns_servers", "none"),
+            ("source_address", "none"),
+            ("slow_after", "none"),
+        ]
+    );
+    assert!(setting_keys().iter().all(|key| key.meaning.ends_with('.')));
+}
+
+/// One level of settings as a plain model.
+#[derive(Clone, Debug, Default)]
+struct Level {
+    interval: Option<u64>,
+    timeout: Option<u64>,
+    failures: Option<u32>,
+    delay: Option<u64>,
+    expect: Option<&'static str>,
+    ip: Option<&'static str>,
+    addresses: Option<&'static str>,
+    slow_after: Option<u64>,
+    label: Option<u8>,
+}
+
+impl Level {
+    fn yaml(&self) -> String {
+        let mut text = String::new();
+        for (key, seconds) in [("interval", self.interval), ("timeout", self.timeout), ("slow_after", self.slow_after)]
+        {
+            if let Some(seconds) = seconds {
+                write!(text, "{key}: {seconds}s, ").unwrap();
+            }
+        }
+        for (key, word) in [("expect", self.expect), ("ip", self.ip), ("addresses", self.addresses)] {
+            if let Some(word) = word {
+                write!(text, "{key}: {word}, ").unwrap();
+            }
+        }
+        let failures = self.failures.map_or_else(String::new, |failures| format!("failures: {failures}"));
+        let delay = self.delay.map_or_else(String::new, |delay| format!("delay: {delay}s"));
+        let label = self.label.map_or_else(String::new, |label| format!("l{}: v{label}", label % 3));
+        format!("{{{text}confirm: {{{}}}, labels: {{{label}}}}}", [failures, delay].join(", ").trim_matches([',', ' ']))
+    }
+}
+
+fn level() -> impl Strategy<Value = Level> {
+    let words = (
+        proptest::option::of(prop::sample::select(vec!["open", "refused", "filtered", "closed"])),
+        proptest::option::of(prop::sample::select(vec!["any", "ipv4", "ipv6"])),
+        proptest::option::of(prop::sample::select(vec!["any", "all"])),
+    );
+    let option = proptest::option::of::<std::ops::Range<u64>>;
+    let numbers = (option(1..120), option(1..120), option(0..20), option(1..5), proptest::option::of(1_u32..9));
+    (words, numbers, proptest::option::of(0_u8..9)).prop_map(|((expect, ip, addresses), numbers, label)| {
+        let (interval, timeout, delay, slow_after, failures) = numbers;
+        Level { interval, timeout, failures, delay, expect, ip, addresses, slow_after, label }
+    })
+}
+
+/// The timeout by the contract's words, or nothing where it is an error.
+fn model_timeout(levels: &[&Level]) -> Option<u64> {
+    if levels
+        .iter()
+        .any(|level| level.timeout.zip(level.interval).is_some_and(|(timeout, interval)| timeout > interval))
+    {
+        return None;
+    }
+    let interval_at = levels.iter().position(|level| level.interval.is_some()).unwrap_or(levels.len());
+    let interval = levels.get(interval_at).and_then(|level| level.interval).unwrap_or(60);
+    let Some(timeout_at) = levels.iter().position(|level| level.timeout.is_some()) else {
+        return Some(interval.min(10));
+    };
+    let timeout = levels[timeout_at].timeout.unwrap();
+    (timeout <= interval || interval_at < timeout_at).then(|| timeout.min(interval))
+}
+
+proptest! {
+    #[test]
+    fn the_nearest_level_wins_leaf_by_leaf(defaults in level(), module in level(), own in level()) {
+        let text = format!(
+            "{{defaults: {}, modules: {{m: {}}}, targets: [{{url: 'a:1', module: m, {}]}}",
+            defaults.yaml(), module.yaml(), own.yaml().trim_start_matches('{'),
+        );
+        let levels = [&own, &module, &defaults];
+        let parsed = parse(&text, Path::new("a.yaml"), &environment);
+        let Some(timeout) = model_timeout(&levels) else {
+            prop_assert!(parsed.is_err(), "{}", text);
+            return Ok(());
+        };
+        let config = parsed.map_err(|error| TestCaseError::fail(format!("{text}: {error}")))?;
+        let settings = &config.targets[0].settings;
+        let interval = levels.iter().find_map(|level| level.interval).unwrap_or(60);
+        let delay = levels.iter().find_map(|level| level.delay).unwrap_or(1).min(interval);
+        prop_assert_eq!(settings.cadence.interval(), Duration::from_secs(interval));
+        prop_assert_eq!(settings.cadence.timeout(), Duration::from_secs(timeout));
+        prop_assert_eq!(settings.confirm.failures.get(), levels.iter().find_map(|level| level.failures).unwrap_or(2));
+        prop_assert_eq!(settings.confirm.delay, Duration::from_secs(delay));
+        prop_assert_eq!(settings.slow_after, levels.iter().find_map(|level| level.slow_after).map(Duration::from_secs));
+        let Exchange::Tcp { expect } = settings.exchange;
+        prop_assert_eq!(expect.as_str(), levels.iter().find_map(|level| level.expect).unwrap_or("open"));
+        let family = match levels.iter().find_map(|level| level.ip) {
+            Some("ipv4") => IpFamily::Ipv4,
+            Some("ipv6") => IpFamily::Ipv6,
+            _ => IpFamily::Any,
+        };
+        prop_assert_eq!(settings.addressing.family, family);
+        let all = levels.iter().find_map(|level| level.addresses) == Some("all");
+        prop_assert_eq!(settings.addressing.mode, if all { AddressMode::All } else { AddressMode::Any });
+        for name in 0..3 {
+            let model = levels.iter().filter_map(|level| level.label).find(|label| label % 3 == name);
+            let key = format!("l{name}");
+            let found = config.targets[0].labels.iter().find(|(label, _)| *label == key).map(|(_, value)| value.to_owned());
+            prop_assert_eq!(found, model.map(|label| format!("v{label}")));
+        }
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in r#"([a-z]{1,9}: |- |  |\n|[\[\]{}&*!|>%@`"',:#?<~]|tcp://a:[0-9]{1,5}|targets:|\n  - |\PC){0,60}"#) {
+        let _ = parse(&text, Path::new("a.yaml"), &environment);
+    }
+
+    #[test]
+    fn no_value_at_any_key_makes_it_panic(
+        key in prop::sample::select([raw::RawConfig::keys(), raw::RawTarget::keys(), vec!["<<", "failures", "min_up"]].concat()),
+        value in r#"(~|\[\]|\{\}|[0-9.-]{1,20}|"[^"\\]{0,9}"|[a-z$:/@{}\[\]*&!-]{1,20}|\{[a-z]{1,8}: [0-9a-z]{1,4}\}|\[[0-9a-z, ]{1,9}\])"#,
+    ) {
+        for text in [
+            format!("{key}: {value}\ntargets: ['a:1']"),
+            format!("defaults: {{{key}: {value}}}\ntargets: ['a:1']"),
+            format!("groups: {{g: {{{key}: {value}}}}}\ntargets: ['a:1']"),
+            format!("targets:\n  - url: a:1\n    {key}: {value}"),
+        ] {
+            if let Err(error) = parse(&text, Path::new("a.yaml"), &environment) {
+                prop_assert!(error.to_string().lines().all(|line| line.starts_with("a.yaml:")), "{}", error);
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! A name server that knows a handful of names under `test`, each with a habit of its own. UDP only.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hickory_resolver::proto::ProtoError;
+use hickory_resolver::proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_resolver::proto::rr::rdata::A;
+use hickory_resolver::proto::rr::{RData, Record, RecordType};
+use tokio::net::UdpSocket;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tracing::debug;
+
+/// Leads to 127.0.0.1, where it should lead elsewhere.
+pub(super) const MOVED: &str = "moved.test";
+/// Leads to 127.0.0.1 and 127.0.0.2.
+pub(super) const PAIR: &str = "two.test";
+/// Is answered with SERVFAIL.
+pub(super) const SERVFAIL: &str = "servfail.test";
+/// Is never answered.
+pub(super) const SILENT: &str = "silent.test";
+/// Leads to 127.0.0.1, and takes a while to say so.
+pub(super) const SLOW: &str = "slow.test";
+/// Is answered with NXDOMAIN, like any other.
+pub(super) const UNKNOWN: &str = "nowhere.test";
+
+/// Answers questions; what is no question is passed over. Does not end by itself.
+pub(super) async fn serve(socket: UdpSocket) {
+    let socket = Arc::new(socket);
+    let mut replying = JoinSet::new();
+    let mut datagram = [0; MAX_DATAGRAM];
+    loop {
+        tokio::select! {
+            received = socket.recv_from(&mut datagram) => match received {
+                Ok((length, peer)) => {
+                    let reply = datagram.get(..length).and_then(reply);
+                    // Who asks faster than it is answered is left without an answer.
+                    if let Some(reply) = reply && replying.len() < MAX_REPLYING {
+                        replying.spawn(send(reply, socket.clone(), peer));
+                    }
+                }
+                Err(error) => {
+                    debug!(%error, "The name server of the demo cannot receive");
+                    sleep(PAUSE).await;
+                }
+            },
+            Some(sent) = replying.join_next() => if let Ok(Err(error)) = sent {
+                debug!(%error, "The name server of the demo cannot answer");
+            }
+        }
+    }
+}
+
+/// What is sent back, and how long after the question.
+#[derive(Debug)]
+struct Reply {
+    after: Duration,
+    bytes: Vec<u8>,
+}
+
+async fn send(reply: Reply, socket: Arc<UdpSocket>, peer: SocketAddr) -> io::Result<usize> {
+    sleep(reply.after).await;
+    socket.send_to(&reply.bytes, peer).await
+}
+
+/// The reply to a datagram; none to what is no question, and where silence is the name's habit.
+fn reply(datagram: &[u8]) -> Option<Reply> {
+    let message = Message::from_vec(datagram).ok()?;
+    let query = message.queries.first()?;
+    if message.metadata.message_type != MessageType::Query || message.metadata.op_code != OpCode::Query {
+        return None;
+    }
+    let encoded = |code, addresses| encode(&message, query, code, addresses).ok();
+    let name = query.name().to_lowercase().to_ascii();
+    let (after, bytes) = match name.trim_end_matches('.') {
+        MOVED => (Duration::ZERO, encoded(ResponseCode::NoError, &[FIRST])),
+        PAIR => (Duration::ZERO, encoded(ResponseCode::NoError, &[FIRST, SECOND])),
+        SERVFAIL => (Duration::ZERO, encoded(ResponseCode::ServFail, &[])),
+        SILENT => return None,
+        SLOW => (SLOWNESS, encoded(ResponseCode::NoError, &[FIRST])),
+        _ => (Duration::ZERO, encoded(ResponseCode::NXDomain, &[])),
+    };
+    Some(Reply { after, bytes: bytes? })
+}
+
+/// An answer with these addresses; with none where other than IPv4 addresses were asked for.
+fn encode(
+    question: &Message,
+    query: &Query,
+    code: ResponseCode,
+    addresses: &[Ipv4Addr],
+) -> Result<Vec<u8>, ProtoError> {
+    let mut answer = Message::response(question.metadata.id, OpCode::Query);
+    answer.metadata.response_code = code;
+    answer.metadata.recursion_desired = question.metadata.recursion_desired;
+    answer.add_query(query.clone());
+    if query.query_type() == RecordType::A {
+        let record = |address: &Ipv4Addr| Record::from_rdata(query.name().clone(), 0, RData::A(A(*address)));
+        answer.add_answers(addresses.iter().map(record));
+    }
+    answer.to_vec()
+}
+
+const FIRST: Ipv4Addr = Ipv4Addr::LOCALHOST;
+const SECOND: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+/// Long for a name server, and short beside the timeout of a probe.
+const SLOWNESS: Duration = Duration::from_millis(300);
+
+/// A question without extensions has 512 bytes at most (RFC 1035 section 4.2.1); what is longer is cut and passed over.
+const MAX_DATAGRAM: usize = 512;
+
+/// Questions that are answered at one time.
+const MAX_REPLYING: usize = 256;
+
+/// How long to wait after an error, so as not to spin.
+const PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use hickory_resolver::proto::rr::Name;
+
+    use super::*;
+
+    fn question(name: &str, record_type: RecordType) -> Message {
+        let mut message = Message::query();
+        message.add_query(Query::query(Name::from_ascii(name).unwrap(), record_type));
+        message
+    }
+
+    fn answer(name: &str, record_type: RecordType) -> Option<(Duration, ResponseCode, usize)> {
+        let question = question(name, record_type);
+        let Reply { after, bytes } = reply(&question.to_vec().unwrap())?;
+        let message = Message::from_vec(&bytes).unwrap();
+        assert_eq!((message.metadata.id, &message.queries), (question.metadata.id, &question.queries));
+        Some((after, message.metadata.response_code, message.answers.len()))
+    }
+
+    #[test]
+    fn each_name_has_its_habit() {
+        let now = Duration::ZERO;
+        assert_eq!(answer("two.test.", RecordType::A), Some((now, ResponseCode::NoError, 2)));
+        assert_eq!(answer("two.test.", RecordType::AAAA), Some((now, ResponseCode::NoError, 0)));
+        assert_eq!(answer("MOVED.test.", RecordType::A), Some((now, ResponseCode::NoError, 1)));
+        assert_eq!(answer("slow.test.", RecordType::A), Some((SLOWNESS, ResponseCode::NoError, 1)));
+        assert_eq!(answer("servfail.test.", RecordType::A), Some((now, ResponseCode::ServFail, 0)));
+        assert_eq!(answer("silent.test.", RecordType::A), None);
+        assert_eq!(answer("nowhere.test.", RecordType::A), Some((now, ResponseCode::NXDomain, 0)));
+        assert_eq!(answer(".", RecordType::TXT), Some((now, ResponseCode::NXDomain, 0)));
+    }
+
+    #[test]
+    fn what_is_no_question_has_no_answer() {
+        let bytes = question("two.test.", RecordType::A).to_vec().unwrap();
+        for length in 0..bytes.len() {
+            assert!(reply(&bytes[..length]).is_none(), "{length} bytes");
+        }
+        assert!(reply(&[0xff; MAX_DATAGRAM]).is_none());
+        let mut answer = question("two.test.", RecordType::A);
+        answer.metadata.message_type = MessageType::Response;
+        assert!(reply(&answer.to_vec().unwrap()).is_none(), "an answer to an answer would never end");
+    }
+}

@@ -1,0 +1,88 @@
+//! Every state that the demo shows, in the order in which it lists them.
+
+use std::io;
+
+use super::name_server::{MOVED, PAIR, SERVFAIL, SILENT, SLOW, UNKNOWN};
+use super::scene::Scene;
+use super::stage::Stage;
+
+/// Opens a port with its server for each state.
+pub(super) async fn all(stage: &mut Stage) -> io::Result<Vec<Scene>> {
+    let mut scenes = handshakes(stage).await?;
+    scenes.extend(names(stage).await?);
+    scenes.extend(expectations(stage).await?);
+    scenes.extend(groups(stage).await?);
+    Ok(scenes)
+}
+
+/// What can come of a SYN.
+async fn handshakes(stage: &mut Stage) -> io::Result<Vec<Scene>> {
+    Ok(vec![
+        Scene::new("open", stage.open_port().await?, "up", "an open port"),
+        Scene::new("refused", stage.closed_port()?, "down refused", "nothing listens there"),
+        Scene::new("full-queue", stage.full_port().await?, "down timeout", "too busy to accept, as if filtered"),
+        Scene::new("busy", stage.busy_port()?, "up", "drops SYNs: slow, retransmits rise")
+            // Not in step with the server, and time enough for a second SYN.
+            .with("interval", "1500ms")
+            .with("timeout", "1500ms")
+            .with("slow_after", "500ms"),
+        Scene::new("comes-and-goes", stage.restless_port().await?, "up and down", "outages_total rises"),
+        // A broadcast address takes no TCP: the kernel says so before a packet leaves.
+        Scene::new("unreachable", "127.255.255.255:9", "down unreachable", "no route leads there"),
+        Scene::new("local-fault", stage.open_port().await?, "unknown", "our own source_address is wrong")
+            // Set apart for documentation (RFC 5737): no machine has it.
+            .with("source_address", "192.0.2.1"),
+    ])
+}
+
+/// What can come of a name.
+async fn names(stage: &mut Stage) -> io::Result<Vec<Scene>> {
+    let open = stage.open_port().await?.port();
+    let at = |host: &str| format!("{host}:{open}");
+    Ok(vec![
+        Scene::new("slow-dns", at(SLOW), "up", "300 ms to resolve: slow is 1").with("slow_after", "200ms"),
+        Scene::new("unknown-name", at(UNKNOWN), "down dns_not_found", "NXDOMAIN"),
+        Scene::new("failing-dns", at(SERVFAIL), "down dns_error", "SERVFAIL"),
+        Scene::new("silent-dns", at(SILENT), "down dns_timeout", "a name server that never answers"),
+        Scene::new("moved", at(MOVED), "down address_mismatch", "not within expect_addresses")
+            .with("expect_addresses", "[10.0.0.0/8]"),
+        Scene::new("half-dead", at(PAIR), "down refused", "addresses: all, one of two refuses")
+            .with("addresses", "all"),
+    ])
+}
+
+/// Ports that should not be open.
+async fn expectations(stage: &mut Stage) -> io::Result<Vec<Scene>> {
+    let closed = Scene::new("closed-on-purpose", stage.closed_port()?, "up", "expect: closed, and it is");
+    let open = stage.open_port().await?;
+    let open = Scene::new("open-by-mistake", open, "down unexpected_open", "expect: closed, but it is open");
+    Ok([closed, open].map(|scene| scene.with("expect", "closed")).into())
+}
+
+/// Targets that stand in for each other.
+async fn groups(stage: &mut Stage) -> io::Result<Vec<Scene>> {
+    let database = [
+        Scene::new("db-primary", stage.closed_port()?, "down refused", "its half is dead, but ..."),
+        Scene::new("db-standby", stage.open_port().await?, "up", "group_up of database stays 1"),
+    ];
+    let mail = [
+        Scene::new("mail-1", stage.closed_port()?, "down refused", "both are down, so ..."),
+        Scene::new("mail-2", stage.closed_port()?, "down refused", "group_up of mail is 0"),
+    ];
+    let database = database.map(|scene| scene.with("group", "database"));
+    Ok(database.into_iter().chain(mail.map(|scene| scene.with("group", "mail"))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_list_fits_a_terminal() {
+        let mut stage = Stage::open().await.unwrap();
+        for scene in all(&mut stage).await.unwrap() {
+            assert!(scene.name.len() <= 17 && scene.state.len() <= 21 && scene.shows.len() <= 36, "{scene:?}");
+        }
+        stage.close().await;
+    }
+}

@@ -1,0 +1,79 @@
+//! What the demo prints at its start, for a terminal of 80 columns.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use super::scene::Scene;
+
+/// A text that displays itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Welcome<'a> {
+    pub(super) addresses: &'a [SocketAddr],
+    pub(super) program: &'a str,
+    pub(super) scenes: &'a [Scene],
+    pub(super) name_server: SocketAddr,
+}
+
+impl fmt::Display for Welcome<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scenes, program, name_server, .. } = self;
+        writeln!(f, "portprobe probes {} small servers of its own, each in another state.\n", scenes.len())?;
+        for address in self.addresses {
+            let site = site(*address);
+            writeln!(f, "  page     http://{site}/\n  metrics  http://{site}/metrics\n")?;
+        }
+        row(f, "TARGET", "STATE", "WHAT IT SHOWS")?;
+        scenes.iter().try_for_each(|scene| row(f, scene.name, scene.state, scene.shows))?;
+        writeln!(f, "\nTry in another terminal:\n")?;
+        if let Some(address) = self.addresses.first() {
+            writeln!(f, "  curl -s http://{}/metrics | grep ^portprobe_failure", site(*address))?;
+        }
+        for (name, flags) in [("refused", String::new()), ("slow-dns", format!(" --dns_servers {name_server}"))] {
+            if let Some(scene) = scenes.iter().find(|scene| scene.name == name) {
+                writeln!(f, "  {program} probe {}{flags}", scene.endpoint)?;
+            }
+        }
+        writeln!(f, "\nCtrl-C ends it. --log.level=info logs every change of state here.")
+    }
+}
+
+fn row(f: &mut fmt::Formatter<'_>, name: &str, state: &str, shows: &str) -> fmt::Result {
+    writeln!(f, "  {name:17}  {state:21}  {shows}")
+}
+
+/// Where a browser on this machine finds an address that is listened on.
+fn site(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_names_addresses_that_work() {
+        let scenes = [
+            Scene::new("refused", "127.0.0.1:1", "down refused", "r"),
+            Scene::new("slow-dns", "slow.test:2", "up", "s"),
+        ];
+        let text = Welcome {
+            addresses: &["[::]:10115".parse().unwrap(), "[::1]:80".parse().unwrap()],
+            program: "./portprobe",
+            scenes: &scenes,
+            name_server: "127.0.0.1:53".parse().unwrap(),
+        }
+        .to_string();
+        for line in [
+            "portprobe probes 2 small servers of its own, each in another state.",
+            "  page     http://localhost:10115/",
+            "  metrics  http://[::1]:80/metrics",
+            "  TARGET             STATE                  WHAT IT SHOWS",
+            "  refused            down refused           r",
+            "  curl -s http://localhost:10115/metrics | grep ^portprobe_failure",
+            "  ./portprobe probe 127.0.0.1:1",
+            "  ./portprobe probe slow.test:2 --dns_servers 127.0.0.1:53",
+        ] {
+            assert!(text.lines().any(|printed| printed == line), "{line}: {text}");
+        }
+    }
+}

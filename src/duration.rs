@@ -1,0 +1,171 @@
+//! Durations as Prometheus writes them: `1m30s`, `500ms`, `1d`.
+//!
+//! In goes text from configuration and flags, out comes a [`Duration`], and back. The grammar is that of Prometheus'
+//! `model.ParseDuration`: units from the largest to the smallest, each at most once, whole numbers, or a bare `0`.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Reads a Prometheus duration.
+///
+/// A day has 24 hours, a week 7 days, a year 365 days.
+pub fn parse(text: &str) -> Result<Duration, ParseDurationError> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    if text.is_empty() {
+        return Err(ParseDurationError::Empty);
+    }
+    let mut milliseconds: u64 = 0;
+    let mut units = UNITS.iter();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (number, after) = split_at_first(rest, |c| !c.is_ascii_digit());
+        if number.is_empty() {
+            return Err(ParseDurationError::NumberExpected);
+        }
+        let (unit, after) = split_at_first(after, |c| !c.is_ascii_alphabetic());
+        if unit.is_empty() {
+            return Err(ParseDurationError::UnitMissing);
+        }
+        let &(_, factor) = units.find(|(name, _)| *name == unit).ok_or_else(|| ParseDurationError::unit(unit))?;
+        let number: u64 = number.parse().map_err(|_| ParseDurationError::TooLong)?;
+        milliseconds = number
+            .checked_mul(factor)
+            .and_then(|part| milliseconds.checked_add(part))
+            .ok_or(ParseDurationError::TooLong)?;
+        rest = after;
+    }
+    Ok(Duration::from_millis(milliseconds))
+}
+
+/// Writes a duration as [`parse`] reads it, cut to whole milliseconds.
+pub fn display(duration: Duration) -> impl fmt::Display {
+    Displayed(duration)
+}
+
+struct Displayed(Duration);
+
+impl fmt::Display for Displayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0.as_millis();
+        if rest == 0 {
+            return f.write_str("0s");
+        }
+        for &(unit, factor) in &UNITS {
+            let factor = u128::from(factor);
+            // Like Prometheus: days and longer only where nothing would remain, so that 36h stays 36h.
+            let exact_only = factor >= u128::from(DAY);
+            if rest < factor || (exact_only && !rest.is_multiple_of(factor)) {
+                continue;
+            }
+            write!(f, "{}{unit}", rest / factor)?;
+            rest %= factor;
+        }
+        Ok(())
+    }
+}
+
+/// Why a text is no duration.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ParseDurationError {
+    /// Nothing was there.
+    #[error("is empty; a duration is written like 1m30s or 500ms")]
+    Empty,
+    /// A unit, a sign or a blank stands where a number was due.
+    #[error("is no duration; expected a whole number before each unit, like 1m30s or 500ms")]
+    NumberExpected,
+    /// It exceeds 2^64 milliseconds.
+    #[error("is too long a duration")]
+    TooLong,
+    /// A number without a unit.
+    #[error("lacks a unit after its number (ms, s, m, h, d, w or y)")]
+    UnitMissing,
+    /// A unit that exists, but stands after a smaller one or twice.
+    #[error("has the unit `{0}` twice or after a smaller one; the largest comes first, like 1m30s")]
+    UnitOrder(&'static str),
+    /// A unit that does not exist.
+    #[error("has an unknown unit; the units are ms, s, m, h, d, w and y")]
+    UnitUnknown,
+}
+
+impl ParseDurationError {
+    fn unit(found: &str) -> Self {
+        UNITS.iter().find(|(name, _)| *name == found).map_or(Self::UnitUnknown, |(name, _)| Self::UnitOrder(name))
+    }
+}
+
+fn split_at_first(text: &str, predicate: fn(char) -> bool) -> (&str, &str) {
+    text.split_at(text.find(predicate).unwrap_or(text.len()))
+}
+
+const DAY: u64 = 24 * 60 * 60 * 1000;
+
+/// Unit and its milliseconds, the largest first.
+const UNITS: [(&str, u64); 7] =
+    [("y", 365 * DAY), ("w", 7 * DAY), ("d", DAY), ("h", 60 * 60 * 1000), ("m", 60 * 1000), ("s", 1000), ("ms", 1)];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn prometheus_durations_are_read() {
+        for (text, milliseconds) in [
+            ("0", 0),
+            ("0s", 0),
+            ("500ms", 500),
+            ("1s", 1000),
+            ("1m30s", 90_000),
+            ("1d", DAY),
+            ("1w", 7 * DAY),
+            ("1y", 365 * DAY),
+            ("1h30m5s250ms", 5_405_250),
+        ] {
+            assert_eq!(parse(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_its_reason() {
+        for (text, error) in [
+            ("", ParseDurationError::Empty),
+            ("10", ParseDurationError::UnitMissing),
+            ("s", ParseDurationError::NumberExpected),
+            ("-1s", ParseDurationError::NumberExpected),
+            ("1.5s", ParseDurationError::UnitMissing),
+            (" 1s", ParseDurationError::NumberExpected),
+            ("1s ", ParseDurationError::NumberExpected),
+            ("1sec", ParseDurationError::UnitUnknown),
+            ("1M", ParseDurationError::UnitUnknown),
+            ("30s1m", ParseDurationError::UnitOrder("m")),
+            ("1s1s", ParseDurationError::UnitOrder("s")),
+            ("99999999999999999999s", ParseDurationError::TooLong),
+            ("999999999999y", ParseDurationError::TooLong),
+        ] {
+            assert_eq!(parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn days_are_written_only_where_they_are_whole() {
+        for (text, written) in [("36h", "36h"), ("48h", "2d"), ("90s", "1m30s"), ("0", "0s"), ("14d", "2w")] {
+            assert_eq!(display(parse(text).unwrap()).to_string(), written);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(milliseconds in 0..=u64::MAX) {
+            let duration = Duration::from_millis(milliseconds);
+            prop_assert_eq!(parse(&display(duration).to_string()), Ok(duration));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in ".*") {
+            let _ = parse(&text);
+        }
+    }
+}

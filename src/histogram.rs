@@ -1,0 +1,338 @@
+//! Histograms as plain values: classic bucket counts and sparse native buckets of one and the same set of observations.
+//!
+//! Only observing and reading; the encoding for Prometheus is `metrics`' business. Native buckets follow the
+//! specification of Prometheus' native histograms, standard exponential schemas: bucket `i` of schema `s` holds the
+//! values in `(b^(i-1), b^i]` with `b = 2^(2^-s)`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The upper bounds of classic buckets, in seconds: finite, positive, strictly rising; `+Inf` is implied.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Buckets(Arc<[f64]>);
+
+impl Buckets {
+    /// Takes bounds in seconds.
+    pub fn try_new(bounds: Vec<f64>) -> Result<Self, BucketsError> {
+        if bounds.is_empty() {
+            return Err(BucketsError::Empty);
+        }
+        if let Some(bound) = bounds.iter().find(|bound| !(bound.is_finite() && **bound > 0.0)) {
+            return Err(BucketsError::NotPositive(*bound));
+        }
+        if bounds.len() > Self::MAX {
+            return Err(BucketsError::TooMany(bounds.len()));
+        }
+        if let Some(pair) = bounds.array_windows().find(|[low, high]| low >= high) {
+            return Err(BucketsError::NotRising(pair[0], pair[1]));
+        }
+        Ok(Self(bounds.into()))
+    }
+
+    /// Takes bounds that are written in the program.
+    ///
+    /// # Panics
+    ///
+    /// Where they break a rule of [`Self::try_new`].
+    pub fn of<const N: usize>(bounds: [f64; N]) -> Self {
+        Self::try_new(bounds.to_vec()).expect("bounds written in the program must rise")
+    }
+
+    /// The finite upper bounds, in seconds.
+    pub fn bounds(&self) -> &[f64] {
+        &self.0
+    }
+
+    /// At most so many bounds: each is a series of every target and phase.
+    pub const MAX: usize = 64;
+}
+
+impl Default for Buckets {
+    /// From the same rack (below a millisecond) over continents (below half a second) to lost SYNs (a second and more).
+    fn default() -> Self {
+        Self(Arc::new([0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0]))
+    }
+}
+
+/// Why bounds cannot be used.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum BucketsError {
+    /// There is no bound.
+    #[error("has no bucket; name at least one upper bound in seconds")]
+    Empty,
+    /// A bound is zero, negative, infinite or no number.
+    #[error("has the bound {0}; bounds are seconds above 0, and +Inf is implied")]
+    NotPositive(f64),
+    /// A bound is not above its predecessor.
+    #[error("has {1} after {0}; bounds rise")]
+    NotRising(f64, f64),
+    /// There are more than [`Buckets::MAX`].
+    #[error("has {0} bounds; at most 64, for each is a series of every target")]
+    TooMany(usize),
+}
+
+/// Observations of durations.
+///
+/// The bounds are not part of it: the owner passes the same [`Buckets`] each time, so that a hundred thousand
+/// histograms do not carry them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Histogram {
+    /// Not cumulative; the last is `+Inf`.
+    classic: Box<[u64]>,
+    sum: f64,
+    native: Option<NativeBuckets>,
+}
+
+impl Histogram {
+    /// A histogram without observations, of classic buckets alone.
+    pub fn classic_only(buckets: &Buckets) -> Self {
+        Self { classic: vec![0; buckets.bounds().len() + 1].into(), sum: 0.0, native: None }
+    }
+
+    /// A histogram without observations, of both kinds of buckets.
+    pub fn classic_and_native(buckets: &Buckets) -> Self {
+        Self { native: Some(NativeBuckets::default()), ..Self::classic_only(buckets) }
+    }
+
+    /// Adds one observation. `buckets` are those it was made with.
+    ///
+    /// One with native buckets starts again from nothing before any of these could overflow: Prometheus knows that as a
+    /// counter reset, and refuses a histogram whose buckets are not as many as its observations.
+    pub fn observe(&mut self, buckets: &Buckets, duration: Duration) {
+        if self.native.is_some() && self.count() >= u32::MAX.into() {
+            *self = Self::classic_and_native(buckets);
+        }
+        let seconds = duration.as_secs_f64();
+        let index = buckets.bounds().partition_point(|bound| *bound < seconds);
+        if let Some(count) = self.classic.get_mut(index) {
+            *count += 1;
+        }
+        self.sum += seconds;
+        if let Some(native) = &mut self.native {
+            native.observe(seconds);
+        }
+    }
+
+    /// How many observations fell into each classic bucket, `+Inf` last; not cumulative.
+    pub fn classic(&self) -> &[u64] {
+        &self.classic
+    }
+
+    /// Number of observations.
+    pub fn count(&self) -> u64 {
+        self.classic.iter().sum()
+    }
+
+    /// Sum of all observations in seconds.
+    pub fn sum(&self) -> f64 {
+        self.sum
+    }
+
+    /// The same observations in native buckets, where those are kept.
+    pub fn native(&self) -> Option<&NativeBuckets> {
+        self.native.as_ref()
+    }
+}
+
+/// Sparse native buckets of positive values, and a count of zeros.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NativeBuckets {
+    schema: i8,
+    zeros: u64,
+    /// Bucket index and count, sorted by index, no empty bucket among them.
+    counts: Vec<(i16, u32)>,
+}
+
+impl NativeBuckets {
+    /// The schema in force: it starts at 3 (buckets 9 % wide) and falls by one where the buckets get too many.
+    pub fn schema(&self) -> i32 {
+        i32::from(self.schema)
+    }
+
+    /// Observations of exactly zero.
+    pub fn zeros(&self) -> u64 {
+        self.zeros
+    }
+
+    /// Index and count of each bucket that is not empty, by rising index.
+    pub fn counts(&self) -> impl ExactSizeIterator<Item = (i32, u64)> + '_ {
+        self.counts.iter().map(|&(index, count)| (i32::from(index), u64::from(count)))
+    }
+
+    fn observe(&mut self, value: f64) {
+        if value <= 0.0 {
+            self.zeros += 1;
+            return;
+        }
+        let mut index = index_at_start_schema(value);
+        for _ in self.schema..START_SCHEMA {
+            index = parent(index);
+        }
+        match self.counts.binary_search_by_key(&index, |&(at, _)| at) {
+            Ok(at) => {
+                if let Some((_, count)) = self.counts.get_mut(at) {
+                    *count = count.saturating_add(1);
+                }
+            }
+            Err(at) => self.counts.insert(at, (index, 1)),
+        }
+        if self.counts.len() > MAX_NATIVE_BUCKETS && self.schema > MIN_SCHEMA {
+            self.halve_resolution();
+        }
+    }
+
+    /// Merges each two neighbours, which is the same observations one schema lower.
+    fn halve_resolution(&mut self) {
+        self.schema -= 1;
+        for (index, _) in &mut self.counts {
+            *index = parent(*index);
+        }
+        self.counts.dedup_by(|later, earlier| {
+            let same = later.0 == earlier.0;
+            if same {
+                earlier.1 = earlier.1.saturating_add(later.1);
+            }
+            same
+        });
+    }
+}
+
+impl Default for NativeBuckets {
+    fn default() -> Self {
+        Self { schema: START_SCHEMA, zeros: 0, counts: Vec::with_capacity(USUAL_NATIVE_BUCKETS) }
+    }
+}
+
+/// The bucket of [`START_SCHEMA`] that holds a positive value.
+fn index_at_start_schema(value: f64) -> i16 {
+    // Split as frexp does: value = fraction * 2^exponent, fraction in [0.5, 1). Durations are never subnormal.
+    let bits = value.to_bits();
+    let exponent = i32::try_from(bits >> 52 & 0x7ff).unwrap_or(0) - 1022;
+    let fraction = f64::from_bits(bits & !(0x7ff << 52) | 1022 << 52);
+    let within = FRACTION_BOUNDS.partition_point(|bound| *bound < fraction);
+    let index = (exponent - 1) * 8 + i32::try_from(within).unwrap_or(0);
+    i16::try_from(index).unwrap_or(if index < 0 { i16::MIN } else { i16::MAX })
+}
+
+/// The bucket one schema lower that contains this one.
+fn parent(index: i16) -> i16 {
+    (index >> 1) + (index & 1)
+}
+
+const START_SCHEMA: i8 = 3;
+const MIN_SCHEMA: i8 = -4;
+/// What handshakes with one server usually need: fourfold between the fastest and the slowest.
+const USUAL_NATIVE_BUCKETS: usize = 16;
+/// As Prometheus' client libraries advise; a duration of 1 ns to 1 d needs 370 at schema 3, so this does happen.
+const MAX_NATIVE_BUCKETS: usize = 160;
+
+/// `2^(k/8 - 1)`: where schema 3 cuts the interval [0.5, 1).
+const FRACTION_BOUNDS: [f64; 8] = [
+    0.5,
+    0.545_253_866_332_628_8,
+    0.594_603_557_501_360_5,
+    0.648_419_777_325_504_8,
+    0.707_106_781_186_547_5,
+    0.771_105_412_703_970_4,
+    0.840_896_415_253_714_5,
+    0.917_004_043_204_671_2,
+];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn seconds(value: f64) -> Duration {
+        Duration::from_secs_f64(value)
+    }
+
+    #[test]
+    fn an_observation_on_a_bound_belongs_below_it() {
+        let buckets = Buckets::try_new(vec![0.5, 1.0]).unwrap();
+        let mut histogram = Histogram::classic_and_native(&buckets);
+        for value in [0.5, 0.500_001, 1.0, 1.5] {
+            histogram.observe(&buckets, seconds(value));
+        }
+        assert_eq!(histogram.classic(), [1, 2, 1]);
+        assert_eq!(histogram.count(), 4);
+        assert!((histogram.sum() - 3.500_001).abs() < 1e-9);
+    }
+
+    #[test]
+    fn native_indices_are_those_of_the_specification() {
+        // Bucket 0 ends at 1, bucket 8 at 2, bucket -8 at 0.5; upper bounds belong to their bucket.
+        for (value, index) in [(1.0, 0), (1.000_001, 1), (2.0, 8), (0.5, -8), (0.499_999, -8), (0.001, -79)] {
+            assert_eq!(index_at_start_schema(value), index, "{value}");
+        }
+    }
+
+    #[test]
+    fn too_many_native_buckets_halve_the_resolution_and_lose_nothing() {
+        let buckets = Buckets::default();
+        let mut histogram = Histogram::classic_and_native(&buckets);
+        let mut value = 1e-9;
+        for _ in 0..400 {
+            histogram.observe(&buckets, seconds(value));
+            value *= 1.09;
+        }
+        let native = histogram.native().unwrap();
+        assert!(native.schema() < 3 && native.counts().len() <= MAX_NATIVE_BUCKETS);
+        assert_eq!(native.counts().map(|(_, count)| count).sum::<u64>() + native.zeros(), 400);
+    }
+
+    #[test]
+    fn before_a_native_bucket_overflows_all_starts_again() {
+        let buckets = Buckets::default();
+        let mut histogram = Histogram::classic_and_native(&buckets);
+        histogram.observe(&buckets, seconds(1.0));
+        histogram.classic[8] = u32::MAX.into();
+        histogram.native.as_mut().unwrap().counts[0].1 = u32::MAX;
+        histogram.observe(&buckets, seconds(1.0));
+        let native = histogram.native().unwrap();
+        assert_eq!(native.counts().collect::<Vec<_>>(), [(0, 1)]);
+        assert_eq!((histogram.count(), histogram.sum()), (1, 1.0));
+    }
+
+    #[test]
+    fn bounds_that_do_not_rise_are_refused() {
+        for (bounds, error) in [
+            (vec![], BucketsError::Empty),
+            (vec![0.0], BucketsError::NotPositive(0.0)),
+            (vec![1.0, 1.0], BucketsError::NotRising(1.0, 1.0)),
+            (vec![f64::INFINITY], BucketsError::NotPositive(f64::INFINITY)),
+        ] {
+            assert_eq!(Buckets::try_new(bounds), Err(error));
+        }
+        assert!(matches!(Buckets::try_new(vec![f64::NAN]), Err(BucketsError::NotPositive(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_lies_in_its_native_bucket(nanoseconds in 1_u64..86_400_000_000_000, merges in 0_u32..4) {
+            let value = Duration::from_nanos(nanoseconds).as_secs_f64();
+            let index = (0..merges).fold(index_at_start_schema(value), |index, _| parent(index));
+            let base = 2_f64.powf(2_f64.powi(i32::try_from(merges).unwrap() - 3));
+            let upper = base.powi(i32::from(index));
+            prop_assert!(value <= upper * (1.0 + 1e-12), "{value} above {upper}");
+            prop_assert!(value > upper / base * (1.0 - 1e-12), "{value} not above {}", upper / base);
+        }
+
+        #[test]
+        fn classic_counts_equal_a_plain_model(values in prop::collection::vec(0_u64..20_000_000, 0..200)) {
+            let buckets = Buckets::default();
+            let mut histogram = Histogram::classic_and_native(&buckets);
+            for micros in &values {
+                histogram.observe(&buckets, Duration::from_micros(*micros));
+            }
+            let mut cumulative = 0;
+            for (bound, count) in buckets.bounds().iter().zip(histogram.classic()) {
+                cumulative += count;
+                let model = values.iter().filter(|v| Duration::from_micros(**v).as_secs_f64() <= *bound).count();
+                prop_assert_eq!(cumulative, model as u64);
+            }
+            prop_assert_eq!(histogram.count(), values.len() as u64);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Answers and their bodies: whole ones, and the metrics, which are made while the client reads them.
+
+use std::fmt;
+use std::io::Write as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http_body_util::Full;
+use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
+use tracing::error;
+
+use crate::metrics::Exposition;
+
+/// An answer of one line of text.
+pub(super) fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
+    typed(status, "text/plain; charset=utf-8", text)
+}
+
+/// An answer of this media type.
+pub(super) fn typed(status: StatusCode, media_type: &'static str, body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
+
+/// The body of an answer.
+pub(super) enum Body {
+    /// There from the start.
+    Whole(Full<Bytes>),
+    /// Made piece by piece.
+    Streamed(Streamed),
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Self::Whole(Full::from(text))
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self::Whole(Full::from(text))
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Unfinished;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Unfinished>>> {
+        match self.get_mut() {
+            Self::Whole(full) => Pin::new(full).poll_frame(context).map_err(|never| match never {}),
+            Self::Streamed(streamed) => streamed.poll(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(full) => full.is_end_stream(),
+            Self::Streamed(Streamed(State::Ended)) => true,
+            Self::Streamed(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(full) => full.size_hint(),
+            Self::Streamed(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// A body could not be made to its end; the connection is cut, so that no client takes it for whole.
+#[derive(Debug, thiserror::Error)]
+#[error("the metrics could not be written, which is a bug of portprobe; please report it")]
+pub(super) struct Unfinished;
+
+/// Metrics, a piece at a time as the client takes them.
+///
+/// A slow client holds one piece and no thread. Pieces are made off the thread that probes, for all clients together
+/// on as many at once as there are `turns`.
+pub(super) struct Streamed(State);
+
+enum State {
+    Ended,
+    Waiting(Box<Source>),
+    Working(Pin<Box<dyn Future<Output = Result<Option<Piece>, Unfinished>> + Send>>),
+}
+
+/// A piece, and where the one after it comes from.
+struct Piece {
+    bytes: Bytes,
+    source: Box<Source>,
+}
+
+impl Streamed {
+    /// The metrics, compressed where there is a permit for that; it is given back with the compressor's memory.
+    pub(super) fn new(exposition: Exposition, compressor: Option<OwnedSemaphorePermit>, turns: Arc<Semaphore>) -> Self {
+        let encoder =
+            compressor.map(|permit| Encoder { gzip: GzEncoder::new(Vec::new(), Compression::fast()), _permit: permit });
+        Self(State::Waiting(Box::new(Source { exposition, encoder, turns })))
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Unfinished>>> {
+        let mut working = match std::mem::replace(&mut self.0, State::Ended) {
+            State::Ended => return Poll::Ready(None),
+            State::Waiting(source) => Box::pin(source.work()),
+            State::Working(working) => working,
+        };
+        let Poll::Ready(piece) = working.as_mut().poll(context) else {
+            self.0 = State::Working(working);
+            return Poll::Pending;
+        };
+        Poll::Ready(piece.transpose().map(|piece| {
+            let Piece { bytes, source } = piece?;
+            self.0 = State::Waiting(source);
+            Ok(Frame::data(bytes))
+        }))
+    }
+}
+
+/// Where pieces come from.
+struct Source {
+    exposition: Exposition,
+    encoder: Option<Encoder>,
+    turns: Arc<Semaphore>,
+}
+
+struct Encoder {
+    gzip: GzEncoder<Vec<u8>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Source {
+    /// Makes the next piece once it is this client's turn.
+    async fn work(mut self: Box<Self>) -> Result<Option<Piece>, Unfinished> {
+        let turn = self.turns.clone().acquire_owned().await.map_err(|_| Unfinished)?;
+        let made = spawn_blocking(move || {
+            // Given back once the piece is made, also where the client has gone by then.
+            let _turn = turn;
+            Ok(self.next()?.map(|bytes| Piece { bytes, source: self }))
+        });
+        made.await.unwrap_or(Err(fmt::Error)).map_err(|fmt::Error| {
+            error!("The metrics could not be written, which is a bug of portprobe; please report it");
+            Unfinished
+        })
+    }
+
+    fn next(&mut self) -> Result<Option<Bytes>, fmt::Error> {
+        let Some(Encoder { gzip, .. }) = &mut self.encoder else {
+            return Ok(self.exposition.next_piece()?.map(Bytes::from));
+        };
+        while let Some(piece) = self.exposition.next_piece()? {
+            gzip.write_all(&piece).map_err(|_| fmt::Error)?;
+            if gzip.get_ref().len() >= COMPRESSED_BYTES {
+                return Ok(Some(std::mem::take(gzip.get_mut()).into()));
+            }
+        }
+        let last = self.encoder.take().map(|encoder| encoder.gzip.finish()).transpose().map_err(|_| fmt::Error)?;
+        Ok(last.map(Bytes::from))
+    }
+}
+
+/// Compressed metrics are a tenth of what they were: such a frame is made of some five pieces.
+const COMPRESSED_BYTES: usize = 32 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+    use crate::http::held_row::HeldRow;
+    use crate::metrics::Format;
+
+    #[tokio::test]
+    async fn a_client_that_leaves_gives_its_turn_back_no_sooner_than_its_piece_is_made() {
+        let (site, held) = HeldRow::of_a_site();
+        let turns = Arc::new(Semaphore::new(1));
+        let mut body = Streamed::new(site.metrics.exposition(Format::Text), None, turns.clone());
+        assert!(body.poll(&mut Context::from_waker(Waker::noop())).is_pending(), "the row is locked");
+        drop(body);
+        assert_eq!(turns.available_permits(), 0);
+        held.release();
+        assert!(turns.acquire().await.is_ok());
+    }
+}

@@ -1,0 +1,42 @@
+//! For tests: a row that somebody holds, so that whoever reads it where it may not is found out.
+
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+
+use super::Site;
+use crate::board::{Board, HistogramLayout};
+use crate::histogram::Buckets;
+use crate::metrics::Metrics;
+use crate::target::{Labels, Settings, example};
+
+/// The lock of a site's only row, held on another thread.
+pub(super) struct HeldRow {
+    unlock: mpsc::Sender<()>,
+    holder: JoinHandle<()>,
+}
+
+impl HeldRow {
+    /// A site of one target, its row being held.
+    pub(super) fn of_a_site() -> (Site, Self) {
+        let layout = HistogramLayout { buckets: Buckets::default(), native: false, phases: Vec::new() };
+        let board = Arc::new(Board::new(layout));
+        board.replace(&[Arc::new(example("127.0.0.1:1", Settings::default()))]);
+        let metrics = Metrics::new(board.clone(), Arc::default(), Labels::default());
+        let (locked, is_locked) = mpsc::channel();
+        let (unlock, may_unlock) = mpsc::channel();
+        let rows = board.rows();
+        let holder = thread::spawn(move || {
+            rows.for_each(|_| {
+                locked.send(()).unwrap();
+                may_unlock.recv().unwrap();
+            });
+        });
+        is_locked.recv().unwrap();
+        (Site::new(board, metrics), Self { unlock, holder })
+    }
+
+    pub(super) fn release(self) {
+        self.unlock.send(()).unwrap();
+        self.holder.join().unwrap();
+    }
+}

@@ -1,0 +1,25 @@
+//! `/metrics`, in the format that the client likes best.
+
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
+use hyper::{Request, Response};
+
+use super::Site;
+use super::body::{Body, Streamed};
+use super::negotiation::{Negotiated, negotiate};
+
+/// The whole exposition, compressed where the client takes that and not too many others get it so.
+pub(super) fn scrape(request: &Request<Incoming>, site: &Site) -> Response<Body> {
+    let Negotiated { format, content_type, gzip } = negotiate(request.headers());
+    let compressor = gzip.then(|| site.compressors.clone().try_acquire_owned().ok()).flatten();
+    let gzip = compressor.is_some();
+    let body = Streamed::new(site.metrics.exposition(format), compressor, site.scrape_turns.clone());
+    let mut response = Response::new(Body::Streamed(body));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    if gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}

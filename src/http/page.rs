@@ -1,0 +1,93 @@
+//! The page at `/`: what this is, and links to the rest.
+
+use hyper::{Response, StatusCode};
+use tokio::task::spawn_blocking;
+use tracing::error;
+
+use super::Site;
+use super::body::{Body, plain, typed};
+use crate::board::{Board, State};
+
+/// A plain page without scripts or outside resources. Its targets are counted off the thread that probes, in turn with
+/// the pieces of scrapes.
+pub(super) async fn index(site: &Site) -> Response<Body> {
+    let (board, turns) = (site.board.clone(), site.scrape_turns.clone());
+    let turn = turns.acquire_owned().await;
+    let counted = spawn_blocking(move || {
+        let _turn = turn;
+        count(&board)
+    });
+    match counted.await {
+        Ok(counts) => typed(StatusCode::OK, "text/html; charset=utf-8", page(counts)),
+        Err(failed) => {
+            error!(%failed, "The targets could not be counted, which is a bug of portprobe; please report it");
+            plain(StatusCode::INTERNAL_SERVER_ERROR, "The targets could not be counted; the log says why.\n")
+        }
+    }
+}
+
+/// Targets by confirmed state.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    up: u32,
+    down: u32,
+    unknown: u32,
+}
+
+fn count(board: &Board) -> Counts {
+    let mut counts = Counts::default();
+    board.rows().for_each(|row| match row.state() {
+        State::Down => counts.down += 1,
+        State::Unknown => counts.unknown += 1,
+        State::Up => counts.up += 1,
+    });
+    counts
+}
+
+fn page(Counts { up, down, unknown }: Counts) -> String {
+    format!(
+        r#"<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>portprobe</title>
+<style>
+body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 40rem; margin: 2rem auto; padding: 0 1rem; color-scheme: light dark }}
+dl {{ display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem }}
+dd {{ margin: 0; font-variant-numeric: tabular-nums }}
+</style>
+</head>
+<body>
+<h1>portprobe</h1>
+<p>Version {version}. It probes the targets of its configuration and tells Prometheus.</p>
+<dl><dt>Up</dt><dd>{up}</dd><dt>Down</dt><dd>{down}</dd><dt>Unknown</dt><dd>{unknown}</dd></dl>
+<ul>
+<li><a href="metrics">/metrics</a>: for Prometheus</li>
+<li><a href="-/healthy">/-/healthy</a>: whether the process answers</li>
+<li><a href="-/ready">/-/ready</a>: whether every target is scheduled</li>
+</ul>
+</body>
+</html>
+"#,
+        version = env!("CARGO_PKG_VERSION"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+    use crate::http::held_row::HeldRow;
+
+    #[tokio::test]
+    async fn counting_targets_keeps_nothing_else_waiting() {
+        let (site, held) = HeldRow::of_a_site();
+        let mut index = pin!(index(&site));
+        assert!(index.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "the row is locked");
+        held.release();
+        assert_eq!(index.await.status(), StatusCode::OK);
+    }
+}

@@ -1,0 +1,69 @@
+//! The routes: which path is answered by what.
+
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONNECTION, HOST, HeaderValue, TRANSFER_ENCODING};
+use hyper::{Method, Request, Response, StatusCode, Version};
+
+use super::body::{Body, plain};
+use super::{Site, health, metrics, page};
+
+/// Finds the route, answers, and counts the answer.
+pub(super) async fn route(request: &Request<Incoming>, site: &Site) -> Response<Body> {
+    if !is_framed_plainly(request) {
+        let mut response = plain(StatusCode::BAD_REQUEST, "The request is ambiguous, or lacks its Host.\n");
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        return counted(site, "other", response);
+    }
+    let Some(route) = Route::ALL.into_iter().find(|route| route.path() == request.uri().path()) else {
+        return counted(site, "other", plain(StatusCode::NOT_FOUND, "Not found. The pages here are listed at /.\n"));
+    };
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.\n");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return counted(site, route.path(), response);
+    }
+    let response = match route {
+        Route::Healthy => health::healthy(),
+        Route::Metrics => metrics::scrape(request, site),
+        Route::Page => page::index(site).await,
+        Route::Ready => health::ready(&site.readiness),
+    };
+    counted(site, route.path(), response)
+}
+
+/// Whether nobody between the client and this server can have understood another request than this one (RFC 9112
+/// sections 3.2 and 6.1): one Host from HTTP/1.1 on, and no coding but `chunked`.
+fn is_framed_plainly(request: &Request<Incoming>) -> bool {
+    let count = |name| request.headers().get_all(name).iter().count();
+    let codings = request.headers().get_all(TRANSFER_ENCODING);
+    let chunked = codings.iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    let hosts = if request.version() == Version::HTTP_11 { 1..=1 } else { 0..=1 };
+    chunked && count(TRANSFER_ENCODING) <= 1 && hosts.contains(&count(HOST))
+}
+
+/// The paths that are answered.
+#[derive(Clone, Copy, Debug)]
+enum Route {
+    Healthy,
+    Metrics,
+    Page,
+    Ready,
+}
+
+impl Route {
+    const ALL: [Self; 4] = [Self::Page, Self::Metrics, Self::Healthy, Self::Ready];
+
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Healthy => "/-/healthy",
+            Self::Metrics => "/metrics",
+            Self::Page => "/",
+            Self::Ready => "/-/ready",
+        }
+    }
+}
+
+fn counted(site: &Site, route: &'static str, response: Response<Body>) -> Response<Body> {
+    site.metrics.http_requests().count(route, response.status().as_u16());
+    response
+}

@@ -1,0 +1,28 @@
+//! portprobe probes whatever listens on a TCP port and tells Prometheus.
+//!
+//! ```text
+//! portprobe.yaml --config--> targets --scheduler--> probe --> report --> board
+//!                                        ^                                 |
+//!                                        '------------- next --------------+--> metrics, page, log: made when asked
+//! ```
+//!
+//! The binary is thin; this library exists so that tests can run the daemon in their own process. It promises no
+//! stable interface to other crates: what users rely on is the command line, the configuration and the metrics.
+
+// In the order of the flow: words first, then who makes them, who uses them, and who joins everything.
+pub mod clock;
+pub mod duration;
+pub mod histogram;
+pub mod shutdown;
+pub mod target;
+pub mod outcome;
+pub mod config;
+pub mod scheduler;
+pub mod probe;
+pub mod board;
+pub mod metrics;
+pub mod http;
+pub mod log;
+pub mod app;
+pub mod demo;
+pub mod cli;

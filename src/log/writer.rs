@@ -1,0 +1,158 @@
+//! Whoever logs never waits: lines go to a thread of their own, which writes them.
+//!
+//! Standard error may be a pipe that nobody reads for a while. Then the lines that find no more room are lost and counted,
+//! and probing goes on.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Starts a thread that writes lines to `out`, and in `notice`'s words how many were lost.
+pub(super) fn start(out: impl Write + Send + 'static, notice: fn(u64) -> String) -> (Lines, Flush) {
+    let (sender, messages) = sync_channel(MAX_WAITING);
+    let (done, ended) = sync_channel(1);
+    let lost = Arc::new(AtomicU64::default());
+    let counted = lost.clone();
+    thread::spawn(move || {
+        write_all(out, &messages, &counted, notice);
+        // Nobody waits any more where this took too long.
+        let _ = done.try_send(());
+    });
+    (Lines { sender: sender.clone(), lost }, Flush { sender, ended })
+}
+
+/// Where lines go; each is written as a whole.
+#[derive(Clone, Debug)]
+pub(super) struct Lines {
+    sender: SyncSender<Message>,
+    lost: Arc<AtomicU64>,
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Line;
+
+    fn make_writer(&self) -> Line {
+        Line { text: Vec::new(), lines: self.clone() }
+    }
+}
+
+/// One line, sent when it is dropped.
+#[derive(Debug)]
+pub(super) struct Line {
+    text: Vec<u8>,
+    lines: Lines,
+}
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let text = std::mem::take(&mut self.text);
+        if !text.is_empty() && self.lines.sender.try_send(Message::Line(text)).is_err() {
+            self.lines.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Waits, when it is dropped, until every line so far is written; for a second at most.
+#[derive(Debug)]
+pub struct Flush {
+    sender: SyncSender<Message>,
+    ended: Receiver<()>,
+}
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        if self.sender.try_send(Message::End).is_ok() {
+            let _ = self.ended.recv_timeout(PATIENCE);
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Message {
+    End,
+    Line(Vec<u8>),
+}
+
+/// Writes lines until the end is told, and how many were lost before each.
+fn write_all(mut out: impl Write, messages: &Receiver<Message>, lost: &AtomicU64, notice: fn(u64) -> String) {
+    while let Ok(Message::Line(text)) = messages.recv() {
+        let missing = lost.swap(0, Ordering::Relaxed);
+        if missing > 0 {
+            let _ = writeln!(out, "{}", notice(missing));
+        }
+        // There is nowhere to tell that the log cannot be written.
+        let _ = out.write_all(&text);
+    }
+}
+
+/// So many lines may wait: every target of a large site changing its state at once.
+const MAX_WAITING: usize = 16 * 1024;
+
+/// How long the last lines may take.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Writes into memory once it is let.
+    struct Gate {
+        opened: Receiver<()>,
+        written: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for Gate {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // An opener that is gone has opened for good.
+            let _ = self.opened.recv();
+            self.written.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_nobody_reads_are_lost_and_counted_and_hold_up_nobody() {
+        let (open, opened) = sync_channel(0);
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let (lines, flush) = start(Gate { opened, written: written.clone() }, |lost| format!("lines={lost}"));
+        for number in 0..MAX_WAITING + 500 {
+            writeln!(lines.make_writer(), "line {number}").unwrap();
+        }
+        let lost = lines.lost.load(Ordering::Relaxed);
+        assert!((498..=500).contains(&lost), "{lost}");
+        drop(open);
+        // Makes room for the end, and shows that writing goes on.
+        while lines.sender.try_send(Message::Line(b"last\n".to_vec())).is_err() {
+            thread::yield_now();
+        }
+        while written.lock().unwrap().len() < 100_000 {
+            thread::yield_now();
+        }
+        drop(flush);
+        let text = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+        assert!(text.starts_with("line 0\n") && text.ends_with("last\n"), "{}", text.len());
+        assert_eq!(text.matches(&format!("lines={lost}\n")).count(), 1);
+    }
+}

@@ -1,0 +1,16 @@
+//! The `portprobe` binary: arguments, exit status.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use portprobe::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    match cli::run(Cli::parse()) {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("{}", cli::explain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}

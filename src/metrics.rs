@@ -1,0 +1,87 @@
+//! Metrics: what Prometheus is told, written from the board at the moment of asking.
+//!
+//! One list of families, [`families`], is the source of names, types, labels and help; an [`Exposition`] walks it family
+//! by family. Nothing is stored here but the counters of the HTTP server.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use self::exposition::Exposition;
+pub use self::family::{Family, Kind};
+use crate::board::Board;
+use crate::scheduler::Statistics;
+use crate::target::Labels;
+
+mod daemon;
+mod exposition;
+mod family;
+mod process;
+mod sample;
+mod target;
+
+/// Everything that is exposed.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Sources>);
+
+impl Metrics {
+    /// Metrics read from these sources; `labels` stand on every series.
+    pub fn new(board: Arc<Board>, statistics: Arc<Statistics>, labels: Labels) -> Self {
+        Self(Arc::new(Sources { board, statistics, http_requests: HttpRequests::default(), labels: Arc::new(labels) }))
+    }
+
+    /// Everything in this format, to be taken piece by piece.
+    pub fn exposition(&self, format: Format) -> Exposition {
+        Exposition::new(self.0.clone(), format)
+    }
+
+    /// Counters for the HTTP server to raise.
+    pub fn http_requests(&self) -> &HttpRequests {
+        &self.0.http_requests
+    }
+}
+
+/// How metrics are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Format {
+    /// OpenMetrics 1.0, text.
+    OpenMetrics,
+    /// Prometheus' delimited protobuf messages, the only format with native histograms.
+    Protobuf,
+    /// Prometheus' text format 0.0.4.
+    Text,
+}
+
+/// Every family that may be exposed, in the order of the page.
+pub fn families() -> impl Iterator<Item = &'static Family> {
+    let targets = target::TARGETS.iter().map(|of_target| &of_target.family);
+    let groups = target::GROUPS.iter().map(|of_group| &of_group.family);
+    let daemon = daemon::DAEMON.iter().map(|of_daemon| &of_daemon.family);
+    targets.chain(groups).chain(daemon).chain(process::PROCESS.iter().map(|of_process| &of_process.family))
+}
+
+/// Answered HTTP requests, by route and status code.
+#[derive(Debug, Default)]
+pub struct HttpRequests(Mutex<BTreeMap<(&'static str, u16), u64>>);
+
+impl HttpRequests {
+    /// Counts one answer. `route` is a route's path, never the path that was asked for.
+    pub fn count(&self, route: &'static str, code: u16) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry((route, code)).or_default() += 1;
+    }
+
+    fn snapshot(&self) -> BTreeMap<(&'static str, u16), u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What is read.
+#[derive(Debug)]
+struct Sources {
+    board: Arc<Board>,
+    statistics: Arc<Statistics>,
+    http_requests: HttpRequests,
+    labels: Arc<Labels>,
+}
+
+#[cfg(test)]
+mod tests;

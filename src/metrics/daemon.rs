@@ -1,0 +1,92 @@
+//! The metrics of portprobe itself.
+
+use super::Sources;
+use super::family::Family;
+use super::sample::{OwnLabel, Owner, Sample, Value};
+
+/// A family of portprobe itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DaemonFamily {
+    pub(super) family: Family,
+    /// Every series of the family.
+    pub(super) read: fn(&Sources) -> Vec<Sample>,
+}
+
+impl Sources {
+    /// A series of portprobe's own.
+    pub(super) fn sample(&self, own: Vec<OwnLabel>, value: Value) -> Sample {
+        Sample { owner: Owner::Daemon(self.labels.clone()), own, value }
+    }
+
+    fn by_reason(&self, reason: &'static str, count: u64) -> Sample {
+        self.sample(vec![OwnLabel::fixed("reason", reason)], Value::Count(count))
+    }
+}
+
+/// Every family of portprobe itself.
+pub(super) const DAEMON: &[DaemonFamily] = &[
+    DaemonFamily {
+        family: Family::gauge("portprobe_build_info", "1, with what this portprobe was built from")
+            .by(&["version", "revision", "rustc"]),
+        read: |sources| {
+            let own = vec![
+                OwnLabel::fixed("version", env!("CARGO_PKG_VERSION")),
+                OwnLabel::fixed("revision", env!("PORTPROBE_REVISION")),
+                OwnLabel::fixed("rustc", env!("PORTPROBE_RUSTC")),
+            ];
+            vec![sources.sample(own, Value::Count(1))]
+        },
+    },
+    DaemonFamily {
+        family: Family::gauge("portprobe_targets", "Targets that are probed"),
+        read: |sources| {
+            let targets = u64::try_from(sources.board.rows().len()).unwrap_or(u64::MAX);
+            vec![sources.sample(Vec::new(), Value::Count(targets))]
+        },
+    },
+    DaemonFamily {
+        family: Family::gauge("portprobe_probes_in_flight", "Probes under way"),
+        read: |sources| vec![sources.sample(Vec::new(), Value::Count(sources.statistics.in_flight()))],
+    },
+    DaemonFamily {
+        family: Family::histogram("portprobe_schedule_lag_seconds", "How much later than due probes started"),
+        read: |sources| {
+            let (lag, buckets) = sources.statistics.lag();
+            vec![sources.sample(Vec::new(), Value::Histogram(lag, buckets.clone()))]
+        },
+    },
+    DaemonFamily {
+        family: Family::counter(
+            "portprobe_skipped_probes_total",
+            "Due probes left out because the one before still ran (overlap) or still waited for its turn (limit)",
+        )
+        .by(&["reason"]),
+        read: |sources| {
+            let statistics = &sources.statistics;
+            let counts = [("overlap", statistics.skipped_by_overlap()), ("limit", statistics.skipped_by_limit())];
+            counts.into_iter().map(|(reason, count)| sources.by_reason(reason, count)).collect()
+        },
+    },
+    DaemonFamily {
+        family: Family::counter(
+            "portprobe_local_faults_total",
+            "Probes that this machine could not make, which say nothing about their target",
+        )
+        .by(&["reason"]),
+        read: |sources| {
+            sources.board.local_faults().map(|(reason, count)| sources.by_reason(reason.as_str(), count)).collect()
+        },
+    },
+    DaemonFamily {
+        family: Family::counter("portprobe_http_requests_total", "Answered HTTP requests by route and status code")
+            .by(&["path", "code"]),
+        read: |sources| {
+            let requests = sources.http_requests.snapshot().into_iter();
+            let sample = |((route, code), count): ((&'static str, u16), u64)| {
+                let own = vec![OwnLabel::fixed("path", route), OwnLabel::new("code", code.to_string())];
+                sources.sample(own, Value::Count(count))
+            };
+            requests.map(sample).collect()
+        },
+    },
+];

@@ -1,0 +1,157 @@
+//! The walk: everything that is exposed, in one format, a piece at a time.
+//!
+//! Families come one after the other; a family's rows are copied out in blocks and encoded after that. So no row is
+//! locked while something is encoded, nothing at all while a client reads, and memory is bounded by a piece, whatever
+//! the number of targets.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use metrics_process::collector;
+use prometheus_client::encoding::prometheus_protobuf;
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
+use tokio::time::Instant;
+
+use super::daemon::DAEMON;
+use super::family::{Family, Kind};
+use super::process::PROCESS;
+use super::sample::{Batch, Sample};
+use super::target::{GROUPS, Reader, TARGETS, TargetFamily};
+use super::{Format, Sources};
+use crate::board::{Row, Rows};
+
+/// One scrape under way.
+#[derive(Debug)]
+pub struct Exposition {
+    sources: Arc<Sources>,
+    format: Format,
+    rows: Rows,
+    now: Instant,
+    place: Place,
+}
+
+/// How far a walk has come.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// In the rows of a family of targets.
+    Targets { family: usize, row: usize, declared: bool },
+    /// Behind all rows: what is left is small.
+    Rest,
+    /// At its end.
+    End,
+}
+
+impl Exposition {
+    /// A walk over the targets of this moment.
+    pub(super) fn new(sources: Arc<Sources>, format: Format) -> Self {
+        let rows = sources.board.rows();
+        let place = Place::Targets { family: 0, row: 0, declared: false };
+        Self { sources, format, rows, now: Instant::now(), place }
+    }
+
+    /// The next piece, of some 64 KiB or a block of rows; none at the end.
+    ///
+    /// Takes a millisecond or so; not for the thread that probes.
+    pub fn next_piece(&mut self) -> Result<Option<Vec<u8>>, fmt::Error> {
+        let mut piece = Vec::with_capacity(PIECE_BYTES * 2);
+        while piece.len() < PIECE_BYTES {
+            match self.place {
+                Place::Targets { family, row, declared } => self.block(family, row, declared, &mut piece)?,
+                Place::Rest => {
+                    self.rest(&mut piece)?;
+                    self.place = Place::End;
+                }
+                Place::End if piece.is_empty() => return Ok(None),
+                Place::End => break,
+            }
+        }
+        Ok(Some(piece))
+    }
+
+    /// Writes the next block of rows of one family.
+    fn block(&mut self, family: usize, row: usize, declared: bool, piece: &mut Vec<u8>) -> fmt::Result {
+        let Some(TargetFamily { family: name, read }) = TARGETS.get(family) else {
+            self.place = Place::Rest;
+            return Ok(());
+        };
+        let end = self.rows.len().min(row + block_rows(name));
+        let mut samples = Vec::with_capacity(end - row);
+        self.copy(row..end, *read, &mut samples);
+        let written = !samples.is_empty();
+        self.write(name, samples, declared, piece)?;
+        self.place = if end < self.rows.len() {
+            Place::Targets { family, row: end, declared: declared || written }
+        } else {
+            Place::Targets { family: family + 1, row: 0, declared: false }
+        };
+        Ok(())
+    }
+
+    fn copy(&self, block: Range<usize>, read: fn(&Row, &mut Reader<'_>), samples: &mut Vec<Sample>) {
+        let mut reader = Reader { samples, layout: self.sources.board.layout(), now: self.now };
+        self.rows.for_each_in(block, |row| read(row, &mut reader));
+    }
+
+    /// Writes what is not of single targets.
+    fn rest(&self, piece: &mut Vec<u8>) -> fmt::Result {
+        let groups = self.rows.groups();
+        for family in GROUPS {
+            let samples = groups.iter().filter_map(|status| family.sample(status)).collect();
+            self.write(&family.family, samples, false, piece)?;
+        }
+        for family in DAEMON {
+            self.write(&family.family, (family.read)(&self.sources), false, piece)?;
+        }
+        let process = collector::collect();
+        for family in PROCESS {
+            let sample = (family.read)(&process).map(|value| self.sources.sample(Vec::new(), value));
+            self.write(&family.family, sample.into_iter().collect(), false, piece)?;
+        }
+        if self.format == Format::OpenMetrics {
+            let mut end = String::new();
+            text::encode_eof(&mut end)?;
+            piece.extend_from_slice(end.as_bytes());
+        }
+        Ok(())
+    }
+
+    /// Encodes samples of one family. In the text formats a family is declared once, in protobuf with each block, for
+    /// Prometheus takes a family in several messages. A family without samples is left out.
+    fn write(&self, family: &'static Family, samples: Vec<Sample>, declared: bool, piece: &mut Vec<u8>) -> fmt::Result {
+        if samples.is_empty() {
+            return Ok(());
+        }
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Batch { family, format: self.format, samples }));
+        if self.format == Format::Protobuf {
+            let encoded = prometheus_protobuf::encode_to_vec(&registry).map_err(|_| fmt::Error)?;
+            piece.extend_from_slice(&encoded);
+            return Ok(());
+        }
+        let mut encoded = String::new();
+        text::encode_registry(&mut encoded, &registry)?;
+        piece.extend_from_slice(if declared { without_declaration(&encoded) } else { &encoded }.as_bytes());
+        Ok(())
+    }
+}
+
+/// The series lines behind the comment lines at the head.
+fn without_declaration(mut text: &str) -> &str {
+    while text.starts_with('#') {
+        text = text.split_once('\n').map_or("", |(_, rest)| rest);
+    }
+    text
+}
+
+/// Rows whose series of this family make about a piece.
+const fn block_rows(family: &Family) -> usize {
+    match family.kind {
+        Kind::Counter | Kind::Gauge => 512,
+        Kind::Histogram => 64,
+    }
+}
+
+/// Enough for few system calls, little enough for many clients at once.
+const PIECE_BYTES: usize = 64 * 1024;

@@ -1,0 +1,212 @@
+//! One series of one family, copied out of whatever it was read from.
+//!
+//! Rows are locked while they are read; an encoder writes at the speed of its client. So samples stand between them.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{
+    CounterValueEncoder, DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabel, EncodeLabelSet,
+    GaugeValueEncoder, LabelSetEncoder, MetricEncoder, NativeHistogram, NativeHistogramBuckets, NoLabelSet,
+};
+use prometheus_client::metrics::MetricType;
+
+use super::Format;
+use super::family::{Family, Kind};
+use crate::histogram::{Buckets, Histogram, NativeBuckets};
+use crate::target::{Group, Labels, Target};
+
+/// Some samples of one family, ready to be encoded in one format.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) family: &'static Family,
+    pub(super) format: Format,
+    pub(super) samples: Vec<Sample>,
+}
+
+/// One series.
+#[derive(Debug)]
+pub(super) struct Sample {
+    /// Whose it is.
+    pub(super) owner: Owner,
+    /// The family's own labels. One with an empty value is left out, for Prometheus knows no difference.
+    pub(super) own: Vec<OwnLabel>,
+    /// What it says.
+    pub(super) value: Value,
+}
+
+/// A label of a family, and its value.
+#[derive(Clone, Debug)]
+pub(super) struct OwnLabel {
+    name: &'static str,
+    value: Cow<'static, str>,
+}
+
+impl OwnLabel {
+    /// A label whose value is one of a few.
+    pub(super) const fn fixed(name: &'static str, value: &'static str) -> Self {
+        Self { name, value: Cow::Borrowed(value) }
+    }
+
+    /// A label with any value.
+    pub(super) const fn new(name: &'static str, value: String) -> Self {
+        Self { name, value: Cow::Owned(value) }
+    }
+}
+
+/// Whose series it is; says which labels it has besides its family's.
+#[derive(Clone, Debug)]
+pub(super) enum Owner {
+    /// portprobe's own, with the global labels.
+    Daemon(Arc<Labels>),
+    /// A group's.
+    Group(Arc<Group>),
+    /// A target's.
+    Target(Arc<Target>),
+}
+
+/// What a series says.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    /// A whole number.
+    Count(u64),
+    /// A histogram and the bounds of its classic buckets.
+    Histogram(Histogram, Buckets),
+    /// Seconds, or whatever else has fractions; finite.
+    Real(f64),
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Count(value.into())
+    }
+}
+
+impl Collector for Batch {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Family { name, kind, help, .. } = *self.family;
+        let (name, kind) = match (kind, self.format) {
+            // Text 0.0.4 declares a counter under its full name; the others append `_total` to what is declared.
+            (Kind::Counter, Format::Text) => (name, MetricType::Counter),
+            (Kind::Counter, Format::OpenMetrics | Format::Protobuf) => {
+                (name.strip_suffix("_total").unwrap_or(name), MetricType::Counter)
+            }
+            (Kind::Gauge, _) => (name, MetricType::Gauge),
+            (Kind::Histogram, _) => (name, MetricType::Histogram),
+        };
+        let mut series = encoder.encode_descriptor(name, help, None, kind)?;
+        self.samples.iter().try_for_each(|sample| self.encode_sample(sample, series.encode_family(sample)?))
+    }
+}
+
+impl Batch {
+    fn encode_sample(&self, sample: &Sample, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        match (&sample.value, self.family.kind, self.format) {
+            (Value::Histogram(histogram, buckets), ..) => encode_histogram(histogram, buckets, &mut encoder),
+            (value, Kind::Counter, Format::OpenMetrics | Format::Protobuf) => {
+                encoder.encode_counter::<NoLabelSet, _, f64>(value, None)
+            }
+            // Else the encoder would append `_total` once more.
+            (value, Kind::Counter | Kind::Gauge | Kind::Histogram, _) => encoder.encode_gauge(value),
+        }
+    }
+}
+
+impl EncodeLabelSet for Sample {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        let (owner, configured) = match &self.owner {
+            Owner::Daemon(labels) => (None, &**labels),
+            Owner::Group(group) => (Some(("group", group.name.as_str())), &group.labels),
+            Owner::Target(target) => (Some(("target", target.name.as_str())), &*target.labels),
+        };
+        let own = self.own.iter().filter(|own| !own.value.is_empty()).map(|own| (own.name, &*own.value));
+        for label in owner.into_iter().chain(configured.iter()).chain(own) {
+            label.encode(encoder.encode_label())?;
+        }
+        Ok(())
+    }
+}
+
+impl EncodeGaugeValue for Value {
+    fn encode(&self, encoder: &mut GaugeValueEncoder<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => EncodeGaugeValue::encode(count, encoder),
+            Self::Histogram(..) => Err(fmt::Error),
+            Self::Real(real) => EncodeGaugeValue::encode(real, encoder),
+        }
+    }
+}
+
+impl EncodeCounterValue for Value {
+    fn encode(&self, encoder: &mut CounterValueEncoder<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => EncodeCounterValue::encode(count, encoder),
+            Self::Histogram(..) => Err(fmt::Error),
+            Self::Real(real) => EncodeCounterValue::encode(real, encoder),
+        }
+    }
+}
+
+/// Classic buckets for the text formats, both kinds for protobuf, which alone has room for native ones.
+fn encode_histogram(histogram: &Histogram, buckets: &Buckets, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
+    let bounds = buckets.bounds().iter().copied().chain([f64::INFINITY]);
+    let classic: Vec<_> = bounds.zip(histogram.classic().iter().copied()).collect();
+    let (sum, count) = (histogram.sum(), histogram.count());
+    let Some(native) = histogram.native() else {
+        return encoder.encode_histogram::<NoLabelSet>(sum, count, &classic, None);
+    };
+    let (spans, deltas) = spans_and_deltas(native);
+    let native = NativeHistogram {
+        schema: native.schema(),
+        zero_threshold: ZERO_THRESHOLD,
+        zero_count: native.zeros(),
+        negative: NativeHistogramBuckets { spans: &[], deltas: &[] },
+        positive: NativeHistogramBuckets { spans: &spans, deltas: &deltas },
+        created: None,
+    };
+    encoder.encode_histogram_with_native::<NoLabelSet>(sum, count, &classic, None, native)
+}
+
+/// Native buckets as they are sent: runs of neighbours, each as its distance from the end of the run before (the first
+/// from bucket 0) and its length; and each count as its difference from the one before.
+fn spans_and_deltas(native: &NativeBuckets) -> (Vec<(i32, u32)>, Vec<i64>) {
+    let mut spans: Vec<(i32, u32)> = Vec::new();
+    let mut deltas = Vec::with_capacity(native.counts().len());
+    let (mut next_index, mut last_count) = (0, 0);
+    for (index, count) in native.counts() {
+        match spans.last_mut() {
+            Some((_, length)) if index == next_index => *length += 1,
+            _ => spans.push((index - next_index, 1)),
+        }
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        deltas.push(count - last_count);
+        (next_index, last_count) = (index + 1, count);
+    }
+    (spans, deltas)
+}
+
+/// The zero bucket's width, as client libraries have it: 2^-128. Above zero, so that a histogram without observations
+/// is seen to be native too.
+const ZERO_THRESHOLD: f64 = 2.938_735_877_055_719e-39;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn native_buckets_become_spans_and_deltas() {
+        let buckets = Buckets::default();
+        let mut histogram = Histogram::classic_and_native(&buckets);
+        for (milliseconds, times) in [(500, 3), (520, 5), (1000, 1), (4000, 2)] {
+            (0..times).for_each(|_| histogram.observe(&buckets, Duration::from_millis(milliseconds)));
+        }
+        // Buckets -8 (0.5 s), -7 (0.52 s), 0 (1 s), 16 (4 s).
+        let (spans, deltas) = spans_and_deltas(histogram.native().unwrap());
+        assert_eq!(spans, [(-8, 2), (6, 1), (15, 1)]);
+        assert_eq!(deltas, [3, 2, -4, 1]);
+    }
+}

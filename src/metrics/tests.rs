@@ -1,0 +1,212 @@
+//! Tests of the exposition: the list of families, the cost of a target, escaping.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tokio::time::Instant;
+
+use super::*;
+use crate::board::HistogramLayout;
+use crate::clock::Timestamp;
+use crate::histogram::Buckets;
+use crate::outcome::{Attempt, Class, Failure, Outcome, Phase, Report, Resolution, Timings, Verdict};
+use crate::target::{Group, GroupName, LabelName, Quorum, Settings, Target, example};
+
+/// A board and its metrics; every target has the given labels.
+struct Exposed {
+    board: Arc<Board>,
+    metrics: Metrics,
+    targets: Vec<Arc<Target>>,
+}
+
+impl Exposed {
+    fn new(urls: &[&str], labels: &[(&str, &str)]) -> Self {
+        let labels: Labels =
+            labels.iter().map(|(name, value)| (LabelName::try_new(name).unwrap(), (*value).into())).collect();
+        let group = Arc::new(Group {
+            name: GroupName::try_new("all").unwrap(),
+            quorum: Quorum::default(),
+            labels: labels.clone(),
+        });
+        let targets: Vec<_> = urls
+            .iter()
+            .map(|url| {
+                let target = example(url, Settings::default());
+                Arc::new(Target { labels: Arc::new(labels.clone()), group: Some(group.clone()), ..target })
+            })
+            .collect();
+        let layout = HistogramLayout { buckets: Buckets::default(), native: true, phases: vec![Phase::Connect] };
+        let board = Arc::new(Board::new(layout));
+        board.replace(&targets);
+        let metrics = Metrics::new(board.clone(), Arc::default(), labels);
+        Self { board, metrics, targets }
+    }
+
+    fn report(&self, target: usize, verdict: Verdict) {
+        let address: IpAddr = [127, 0, 0, 1].into();
+        let timings = Timings::default().with(Phase::Connect, Duration::from_millis(2));
+        let name = self.targets[target].endpoint.host.literal().is_none();
+        let outcome = Outcome {
+            duration: Duration::from_millis(3),
+            timings: if name { timings.with(Phase::Resolve, Duration::from_millis(1)) } else { timings },
+            resolution: name.then(|| Resolution { addresses: vec![address] }),
+            attempts: vec![Attempt {
+                address,
+                verdict: verdict.clone(),
+                duration: Duration::from_millis(2),
+                timings,
+                syn_retransmits: 0,
+            }],
+            verdict,
+        };
+        let ended_at = Timestamp::since_epoch(Duration::from_secs(1_000_000));
+        let target = self.targets[target].clone();
+        self.board.record(&Report { target, outcome, ended: Instant::now(), ended_at });
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(whole(self.metrics.exposition(Format::Text))).unwrap()
+    }
+
+    /// Every series line of this target.
+    fn series_of(&self, target: usize) -> Vec<String> {
+        let wanted = format!("target=\"{}\"", self.targets[target].name);
+        self.text().lines().filter(|line| line.contains(&wanted)).map(str::to_owned).collect()
+    }
+}
+
+fn whole(mut exposition: Exposition) -> Vec<u8> {
+    std::iter::from_fn(|| exposition.next_piece().unwrap()).flatten().collect()
+}
+
+fn refused() -> Verdict {
+    Verdict::Failed(Failure { phase: Phase::Connect, class: Class::Refused, detail: "nobody listens".into() })
+}
+
+#[test]
+fn families_are_those_of_the_golden_list() {
+    let mut listed = String::new();
+    for Family { name, kind, labels, help } in families() {
+        writeln!(listed, "{name} {} {{{}}} {help}", kind.as_str(), labels.join(",")).unwrap();
+    }
+    let golden = include_str!("../../tests/resources/metrics/families.txt");
+    assert_eq!(listed, golden, "dashboards and alerts build on these names; change them only with the contract");
+}
+
+#[test]
+fn what_is_exposed_is_what_is_listed() {
+    let exposed = Exposed::new(&["127.0.0.1:1", "db.example:1"], &[]);
+    exposed.report(0, Verdict::Good);
+    exposed.report(1, refused());
+    exposed.metrics.http_requests().count("/metrics", 200);
+    let text = exposed.text();
+    let families: BTreeMap<_, _> = families().map(|family| (family.name, family)).collect();
+    let mut series = 0;
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+        let family =
+            families.get(name).or_else(|| families.get(base)).unwrap_or_else(|| panic!("{name} is not listed"));
+        let labels = line.split_once('{').map_or("", |(_, rest)| rest);
+        for label in family.labels {
+            assert!(labels.contains(&format!("{label}=\"")) || *label == "group", "{label} is missing in {line}");
+        }
+        series += 1;
+    }
+    assert!(series > 60, "{series}");
+    for name in families.keys().filter(|name| name.starts_with("portprobe_")) {
+        let exposed = text.lines().any(|line| line.starts_with(&format!("{name}{{")));
+        let histogram = text.contains(&format!("\n{name}_count{{"));
+        let declared = text.matches(&format!("# TYPE {name} ")).count();
+        assert_eq!(declared, usize::from(exposed || histogram), "{name}");
+    }
+}
+
+#[test]
+fn a_healthy_plain_target_has_26_series_and_one_by_name_29() {
+    let exposed = Exposed::new(&["127.0.0.1:1", "db.example:1"], &[]);
+    for (target, count) in [(0, 26), (1, 29)] {
+        exposed.report(target, Verdict::Good);
+        let series = exposed.series_of(target);
+        assert_eq!(series.len(), count, "{series:#?}");
+    }
+}
+
+#[test]
+fn an_unknown_target_has_counters_from_zero_and_no_state() {
+    let exposed = Exposed::new(&["127.0.0.1:1"], &[]);
+    let text = exposed.text();
+    for (line, present) in [
+        ("portprobe_probes_total{target=\"tcp://127.0.0.1:1\"} 0", true),
+        ("portprobe_outages_total{target=\"tcp://127.0.0.1:1\"} 0", true),
+        ("portprobe_tcp_syn_retransmits_total{target=\"tcp://127.0.0.1:1\"} 0", true),
+        ("portprobe_up{", false),
+        ("portprobe_state_since_timestamp_seconds{", false),
+        ("portprobe_probe_success{", false),
+        ("portprobe_group_up{", false),
+        ("portprobe_group_targets{group=\"all\"} 1", true),
+    ] {
+        assert_eq!(text.contains(line), present, "{line}\n{text}");
+    }
+}
+
+#[test]
+fn a_failure_is_there_with_its_reason_and_goes_with_it() {
+    let exposed = Exposed::new(&["127.0.0.1:1"], &[]);
+    exposed.report(0, Verdict::Good);
+    exposed.report(0, refused());
+    let failure = "portprobe_failure{target=\"tcp://127.0.0.1:1\",phase=\"connect\",class=\"refused\"} 1";
+    assert!(exposed.series_of(0).contains(&failure.to_owned()));
+    assert!(exposed.series_of(0).contains(&"portprobe_up{target=\"tcp://127.0.0.1:1\"} 1".to_owned()));
+    exposed.report(0, Verdict::Good);
+    assert!(!exposed.series_of(0).contains(&failure.to_owned()));
+    let counted = "portprobe_failures_total{target=\"tcp://127.0.0.1:1\",phase=\"connect\",class=\"refused\"} 1";
+    assert!(exposed.series_of(0).contains(&counted.to_owned()));
+}
+
+#[test]
+fn label_values_are_escaped() {
+    let exposed = Exposed::new(&["127.0.0.1:1"], &[("note", "a \"quote\", a \\ and a\nline {x=\"1\"} ä")]);
+    let text = exposed.text();
+    let escaped = r#"note="a \"quote\", a \\ and a\nline {x=\"1\"} ä""#;
+    let series: Vec<_> = text.lines().filter(|line| line.starts_with("portprobe_")).collect();
+    assert!(!series.is_empty() && series.iter().all(|line| line.contains(escaped)), "{text}");
+}
+
+/// The value of the label `note`, read as the text format says: `\\`, `\"` and `\n` are escapes, all else stands for
+/// itself up to the closing quote.
+fn note(line: &str) -> Option<String> {
+    let mut characters = line.split_once("note=\"")?.1.chars();
+    let mut value = String::new();
+    loop {
+        value.push(match characters.next()? {
+            '"' => return Some(value),
+            '\\' => match characters.next()? {
+                'n' => '\n',
+                character @ ('\\' | '"') => character,
+                _ => return None,
+            },
+            character => character,
+        });
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_label_value_is_read_back_as_itself(value in r#"[\\"\n\rn{}=, aä\x00-\x1f]{1,12}|\PC{1,12}"#) {
+        let exposed = Exposed::new(&["127.0.0.1:1"], &[("note", &value)]);
+        let text = exposed.text();
+        let notes: Vec<_> = text.split('\n').filter(|line| line.starts_with("portprobe_")).map(note).collect();
+        prop_assert!(!notes.is_empty() && notes.iter().all(|note| note.as_ref() == Some(&value)), "{}", text);
+    }
+}
+
+#[test]
+fn help_needs_no_escaping() {
+    for family in families() {
+        assert!(!family.help.contains(['\n', '\\']) && !family.help.ends_with('.'), "{}", family.name);
+    }
+}

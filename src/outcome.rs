@@ -1,0 +1,177 @@
+//! What a probe comes to: an [`Outcome`], and with its target and times a [`Report`].
+//!
+//! A failed probe is data, a fault of this machine too; neither is an error of the daemon. Everything here is plain
+//! values; [`Prober`] is the only behaviour: who has a target and a deadline gets an outcome.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub use self::failure::{Class, Failure, LocalFault, LocalFaultReason};
+use crate::clock::Timestamp;
+use crate::target::Target;
+
+mod failure;
+
+/// Whoever can probe: the network, or in tests a script.
+pub trait Prober: Send + Sync + 'static {
+    /// One probe of `target`, from resolving to closing.
+    ///
+    /// Ends by `deadline`; what has not happened by then is a failure of the phase under way. Dropping the future ends
+    /// the probe without an outcome.
+    fn probe(&self, target: &Arc<Target>, deadline: Instant) -> impl Future<Output = Outcome> + Send;
+}
+
+/// What one probe saw.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Good, failed, or no probe at all.
+    pub verdict: Verdict,
+    /// From start to verdict.
+    pub duration: Duration,
+    /// The phases that were completed; with several addresses those of the address that the verdict is of.
+    pub timings: Timings,
+    /// What the name stood for; none where the host is an address or its name was not resolved.
+    pub resolution: Option<Resolution>,
+    /// Each address that was tried, in order; empty where it never came to that.
+    pub attempts: Vec<Attempt>,
+}
+
+impl Outcome {
+    /// The address tried last, for addresses tried one after the other the one that counted.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.attempts.last().map(|attempt| attempt.address)
+    }
+}
+
+/// Whether a probe was good.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// Something about the target was not as expected.
+    Failed(Failure),
+    /// As expected.
+    Good,
+    /// This machine could not probe: nothing is known about the target.
+    LocalFault(LocalFault),
+}
+
+impl Verdict {
+    /// Whether the probe was good.
+    pub const fn is_good(&self) -> bool {
+        matches!(self, Self::Good)
+    }
+}
+
+/// What resolving a name gave.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Resolution {
+    /// The addresses that may be used, in the order in which they are.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// One address of a probe.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt {
+    /// Where to.
+    pub address: IpAddr,
+    /// Whether this address alone would have made the probe good.
+    pub verdict: Verdict,
+    /// From its start to its verdict, by the clock.
+    pub duration: Duration,
+    /// The phases completed with this address, `resolve` not among them.
+    pub timings: Timings,
+    /// SYNs sent again, where the kernel counts them and an answer came in the end.
+    pub syn_retransmits: u32,
+}
+
+/// The steps of a probe, in this order; not every probe has all.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Phase {
+    /// Name to addresses.
+    Resolve,
+    /// The TCP handshake.
+    Connect,
+}
+
+impl Phase {
+    /// Every phase, in order.
+    pub const ALL: [Self; 2] = [Self::Resolve, Self::Connect];
+
+    /// The word for it in labels and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+        }
+    }
+}
+
+/// How long each completed phase took. A phase that failed or was never reached is not in it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Timings([Option<Duration>; Phase::ALL.len()]);
+
+impl Timings {
+    /// Notes a completed phase.
+    #[must_use]
+    pub fn with(mut self, phase: Phase, duration: Duration) -> Self {
+        if let Some(slot) = self.0.get_mut(phase as usize) {
+            *slot = Some(duration);
+        }
+        self
+    }
+
+    /// These and those of later phases; where both have a phase, the later counts.
+    #[must_use]
+    pub fn and(self, later: Self) -> Self {
+        later.iter().fold(self, |timings, (phase, duration)| timings.with(phase, duration))
+    }
+
+    /// A phase's duration, where it was completed.
+    pub fn of(&self, phase: Phase) -> Option<Duration> {
+        self.0.get(phase as usize).copied().flatten()
+    }
+
+    /// Every completed phase, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (Phase, Duration)> + '_ {
+        Phase::ALL.into_iter().filter_map(|phase| Some((phase, self.of(phase)?)))
+    }
+}
+
+/// An outcome with its target and times: what the board turns into state.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The very target that was probed; a board that has replaced it since drops the report.
+    pub target: Arc<Target>,
+    /// What was seen.
+    pub outcome: Outcome,
+    /// When the probe ended.
+    pub ended: Instant,
+    /// The same moment on the wall clock.
+    pub ended_at: Timestamp,
+}
+
+/// What follows a report.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Next {
+    /// One more probe this long after the end of the last, to confirm a failure.
+    Again(Duration),
+    /// The next due time.
+    Regular,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timings_hold_completed_phases_in_order() {
+        let timings = Timings::default()
+            .with(Phase::Connect, Duration::from_millis(2))
+            .with(Phase::Resolve, Duration::from_millis(1));
+        let phases: Vec<_> = timings.iter().map(|(phase, duration)| (phase.as_str(), duration.as_millis())).collect();
+        assert_eq!(phases, [("resolve", 1), ("connect", 2)]);
+        assert_eq!(Timings::default().iter().count(), 0);
+    }
+}

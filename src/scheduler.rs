@@ -1,0 +1,384 @@
+//! The scheduler: due targets become probes.
+//!
+//! Targets go in by [`Handle::replace`]; probes come out of a [`Prober`], their reports go to a closure that answers
+//! what follows. One task keeps one queue of due times; an idle target costs its entry there, and a probe is a task
+//! only while it runs. What a result means is not known here.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{Id as TaskId, JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use self::entry::{End, Entry, Tick};
+pub use self::limits::Limits;
+use self::limits::{Blocked, Gate};
+use self::queue::{Agenda, Id, Waiting};
+use self::schedule::Opening;
+use crate::clock::{self, Timestamp};
+use crate::histogram::{Buckets, Histogram};
+use crate::outcome::{Next, Prober, Report};
+use crate::target::{Target, TargetName};
+
+mod entry;
+mod limits;
+mod queue;
+mod schedule;
+
+/// Probes targets when they are due.
+#[derive(Debug)]
+pub struct Scheduler<P, R> {
+    prober: Arc<P>,
+    record: Arc<R>,
+    machine: String,
+    /// Two readings of the same moment: the start of the scheduler.
+    origin: Instant,
+    started_at: Timestamp,
+    gate: Gate,
+    entries: HashMap<Id, Entry>,
+    names: HashMap<TargetName, Id>,
+    next_id: u64,
+    agenda: Agenda,
+    waiting: Waiting,
+    /// When a probe may start again, where the rate holds one back.
+    rate_opens: Option<Instant>,
+    running: HashMap<TaskId, (Id, Arc<Target>)>,
+    tasks: JoinSet<Done>,
+    commands: mpsc::Receiver<Replace>,
+    statistics: Arc<Statistics>,
+}
+
+/// A probe that has ended, and what is to follow.
+#[derive(Debug)]
+struct Done {
+    ended: Instant,
+    next: Next,
+}
+
+impl<P, R> Scheduler<P, R>
+where
+    P: Prober,
+    R: Fn(&Report) -> Next + Send + Sync + 'static,
+{
+    /// A scheduler without targets, and the handle that gives it some.
+    ///
+    /// `record` takes every report, on the task of its probe. `machine` is the name of this machine; it moves the grid
+    /// of due times, so that replicas on several machines do not probe at the same moments. `started_at` is the wall time of this call.
+    pub fn new(prober: P, record: R, limits: Limits, machine: &str, started_at: Timestamp) -> (Self, Handle) {
+        let (sender, commands) = mpsc::channel(1);
+        let statistics = Arc::new(Statistics::default());
+        let now = Instant::now();
+        let scheduler = Self {
+            prober: Arc::new(prober),
+            record: Arc::new(record),
+            machine: machine.to_owned(),
+            origin: now,
+            started_at,
+            gate: Gate::new(limits, now),
+            entries: HashMap::new(),
+            names: HashMap::new(),
+            next_id: 0,
+            agenda: Agenda::default(),
+            waiting: Waiting::default(),
+            rate_opens: None,
+            running: HashMap::new(),
+            tasks: JoinSet::new(),
+            commands,
+            statistics: statistics.clone(),
+        };
+        (scheduler, Handle { sender, statistics })
+    }
+
+    /// Probes until `stop` is cancelled; probes under way are then dropped and count as nothing.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let sleep = sleep_until(self.origin);
+        tokio::pin!(sleep);
+        loop {
+            let wake_up = self.next_wake_up();
+            if let Some(wake_up) = wake_up.filter(|wake_up| *wake_up != sleep.deadline()) {
+                sleep.as_mut().reset(wake_up);
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(command) = self.commands.recv() => self.replace(command),
+                Some(done) = self.tasks.join_next_with_id() => self.finish(done),
+                () = &mut sleep, if wake_up.is_some() => {}
+            }
+            // Ends before due times: a probe that has ended by now must not be seen running by its next due time.
+            while let Some(done) = self.tasks.try_join_next_with_id() {
+                self.finish(done);
+            }
+            self.start_what_is_due();
+            self.statistics.in_flight.store(u64::from(self.gate.in_flight()), Ordering::Relaxed);
+        }
+        self.tasks.shutdown().await;
+        self.statistics.in_flight.store(0, Ordering::Relaxed);
+    }
+
+    /// The moment at which something is to start, whether by due time or by rate.
+    fn next_wake_up(&self) -> Option<Instant> {
+        let due = self.agenda.first().map(|due| schedule::wake_up(due, self.origin));
+        due.into_iter().chain(self.rate_opens).min()
+    }
+
+    fn start_what_is_due(&mut self) {
+        let now = Instant::now();
+        self.rate_opens = None;
+        while let Some((due, id)) = self.agenda.pop_due(now) {
+            self.come_due(id, due, now);
+        }
+        while let Some((due, id)) = self.waiting.pop() {
+            if !self.try_start(id, due, now) {
+                break;
+            }
+        }
+    }
+
+    /// A moment of the agenda has come; one that no longer is a target's next is stale.
+    fn come_due(&mut self, id: Id, due: Instant, now: Instant) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if entry.tick() == due {
+            let (tick, missed) = entry.tick_at(now);
+            self.agenda.push(entry.tick(), id);
+            self.statistics.count_skipped(tick, missed);
+            if let Tick::Due(due) = tick {
+                self.enqueue(id, due);
+            }
+        } else if entry.planned() == Some(due) {
+            self.enqueue(id, due);
+        }
+    }
+
+    /// Every probe goes through the queue of those that wait, so that none overtakes an earlier one.
+    fn enqueue(&mut self, id: Id, due: Instant) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.wait(due);
+            self.waiting.push(due, id);
+        }
+    }
+
+    /// Starts a waiting probe if no limit holds it back; false if nobody else could start either.
+    fn try_start(&mut self, id: Id, due: Instant, now: Instant) -> bool {
+        let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.waiting_since() == Some(due)) else {
+            return true;
+        };
+        let target = entry.target().clone();
+        match self.gate.admit(&target.endpoint.host, now) {
+            Ok(()) => {
+                let deadline = entry.start(now);
+                self.statistics.observe_lag(now.saturating_duration_since(due));
+                self.spawn(id, target, deadline);
+                true
+            }
+            Err(Blocked::Host) => {
+                self.waiting.park(&target.endpoint.host, due, id);
+                true
+            }
+            Err(Blocked::InFlight) => {
+                self.waiting.push(due, id);
+                false
+            }
+            Err(Blocked::Until(opens)) => {
+                self.rate_opens = Some(opens);
+                self.waiting.push(due, id);
+                false
+            }
+        }
+    }
+
+    fn spawn(&mut self, id: Id, target: Arc<Target>, deadline: Instant) {
+        let (prober, record) = (self.prober.clone(), self.record.clone());
+        let probed = target.clone();
+        let task = self.tasks.spawn(async move {
+            let outcome = prober.probe(&probed, deadline).await;
+            let ended = Instant::now();
+            let next = record(&Report { target: probed, outcome, ended, ended_at: clock::now() });
+            Done { ended, next }
+        });
+        self.running.insert(task.id(), (id, target));
+    }
+
+    /// A probe's task has ended; a panic in it is logged and counts as no probe.
+    fn finish(&mut self, joined: Result<(TaskId, Done), JoinError>) {
+        let (task, done) = joined.map_or_else(|failed| (failed.id(), Err(failed)), |(task, done)| (task, Ok(done)));
+        let Some((id, target)) = self.running.remove(&task) else { return };
+        let done = done.unwrap_or_else(|failed| {
+            error!(target = %target.name, %failed, "A probe panicked, which is a bug of portprobe; please report it");
+            Done { ended: Instant::now(), next: Next::Regular }
+        });
+        self.gate.release(&target.endpoint.host);
+        self.waiting.unpark(&target.endpoint.host);
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        match entry.end(done.ended, done.next) {
+            End::Due(due) => self.enqueue(id, due),
+            End::Idle => {}
+            End::Planned(due) => self.agenda.push(due, id),
+        }
+    }
+
+    /// Makes these the targets. One of the same name and endpoint keeps its place on the grid while its interval stays.
+    fn replace(&mut self, command: Replace) {
+        let now = Instant::now();
+        let mut names = HashMap::with_capacity(command.targets.len());
+        for target in command.targets {
+            let name = target.name.clone();
+            let id = match self.names.get(&name).copied() {
+                Some(id) if self.keep(id, &target, now) => id,
+                _ => self.insert(target, now),
+            };
+            names.insert(name, id);
+        }
+        for (name, id) in std::mem::take(&mut self.names) {
+            if names.get(&name) != Some(&id) {
+                self.remove(id);
+            }
+        }
+        self.names = names;
+        self.agenda.retain(|id| self.entries.contains_key(&id));
+        // Nobody may wait for the answer any more; the targets are replaced all the same.
+        let _ = command.done.send(());
+    }
+
+    fn keep(&mut self, id: Id, target: &Arc<Target>, now: Instant) -> bool {
+        let opening = self.opening(target, now);
+        let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.target().endpoint == target.endpoint) else {
+            return false;
+        };
+        let interval = |target: &Target| target.settings.cadence.interval();
+        let same_grid = interval(entry.target()) == interval(target);
+        entry.replace_target(target.clone());
+        if !same_grid {
+            entry.reschedule(now + opening.tick, opening.early.map(|early| now + early));
+            self.agenda.push_all(entry.tick(), entry.planned(), id);
+        }
+        true
+    }
+
+    fn insert(&mut self, target: Arc<Target>, now: Instant) -> Id {
+        let opening = self.opening(&target, now);
+        let entry = Entry::new(target, now + opening.tick, opening.early.map(|early| now + early));
+        let id = Id(self.next_id);
+        self.next_id += 1;
+        self.agenda.push_all(entry.tick(), entry.planned(), id);
+        self.entries.insert(id, entry);
+        id
+    }
+
+    fn remove(&mut self, id: Id) {
+        let Some(entry) = self.entries.remove(&id) else { return };
+        if let Some(due) = entry.waiting_since() {
+            let host = &entry.target().endpoint.host;
+            self.waiting.remove(host, due, id);
+            self.waiting.unpark(host);
+        }
+    }
+
+    /// The grid is pinned to the wall clock of the start: a clock that is set later moves nothing.
+    fn opening(&self, target: &Target, now: Instant) -> Opening {
+        let elapsed = now.saturating_duration_since(self.origin);
+        let wall = Timestamp::since_epoch(self.started_at.as_duration() + elapsed);
+        Opening::at(wall, target.settings.cadence.interval(), schedule::seed(&target.name, &self.machine))
+    }
+}
+
+/// Gives a running [`Scheduler`] its targets.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    sender: mpsc::Sender<Replace>,
+    statistics: Arc<Statistics>,
+}
+
+impl Handle {
+    /// Makes these the targets, and returns once they are scheduled.
+    pub async fn replace(&self, targets: Vec<Arc<Target>>) -> Result<(), Stopped> {
+        let (done, scheduled) = oneshot::channel();
+        self.sender.send(Replace { targets, done }).await.map_err(|_| Stopped)?;
+        scheduled.await.map_err(|_| Stopped)
+    }
+
+    /// What the scheduler counts.
+    pub fn statistics(&self) -> &Arc<Statistics> {
+        &self.statistics
+    }
+}
+
+/// The scheduler has stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("the scheduler has stopped")]
+pub struct Stopped;
+
+#[derive(Debug)]
+struct Replace {
+    targets: Vec<Arc<Target>>,
+    done: oneshot::Sender<()>,
+}
+
+/// What the scheduler counts about itself.
+#[derive(Debug)]
+pub struct Statistics {
+    in_flight: AtomicU64,
+    skipped_by_limit: AtomicU64,
+    skipped_by_overlap: AtomicU64,
+    lag: Mutex<Histogram>,
+    lag_buckets: Buckets,
+}
+
+impl Statistics {
+    /// Probes that run now.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Due times skipped because the probe before still waited for a limit, or this process for its CPU.
+    pub fn skipped_by_limit(&self) -> u64 {
+        self.skipped_by_limit.load(Ordering::Relaxed)
+    }
+
+    /// Due times skipped because the probe before still ran.
+    pub fn skipped_by_overlap(&self) -> u64 {
+        self.skipped_by_overlap.load(Ordering::Relaxed)
+    }
+
+    /// How much later than due probes have started, and the bounds of its classic buckets.
+    pub fn lag(&self) -> (Histogram, &Buckets) {
+        (self.lag.lock().unwrap_or_else(PoisonError::into_inner).clone(), &self.lag_buckets)
+    }
+
+    fn observe_lag(&self, lag: Duration) {
+        self.lag.lock().unwrap_or_else(PoisonError::into_inner).observe(&self.lag_buckets, lag);
+    }
+
+    fn count_skipped(&self, tick: Tick, missed: u64) {
+        let (overlap, limit) = match tick {
+            Tick::Due(_) | Tick::Taken => (0, missed),
+            Tick::Overlap => (1, missed),
+            Tick::StillWaiting => (0, missed + 1),
+        };
+        self.skipped_by_overlap.fetch_add(overlap, Ordering::Relaxed);
+        self.skipped_by_limit.fetch_add(limit, Ordering::Relaxed);
+    }
+}
+
+impl Default for Statistics {
+    fn default() -> Self {
+        let lag_buckets = Buckets::of(LAG_BUCKETS);
+        Self {
+            in_flight: AtomicU64::default(),
+            skipped_by_limit: AtomicU64::default(),
+            skipped_by_overlap: AtomicU64::default(),
+            lag: Mutex::new(Histogram::classic_and_native(&lag_buckets)),
+            lag_buckets,
+        }
+    }
+}
+
+/// Is the schedule kept to within a batch and a wake-up (12 ms), is the CPU short, or do probes wait for a limit?
+const LAG_BUCKETS: [f64; 10] = [0.001, 0.005, 0.01, 0.012, 0.02, 0.05, 0.1, 0.5, 1.0, 10.0];
+
+#[cfg(test)]
+mod tests;

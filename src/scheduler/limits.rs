@@ -1,0 +1,156 @@
+//! How many probes may run, against one host and in all, and how many may start in a second.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::target::Host;
+
+/// What bounds probing; nothing stands for no bound.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Limits {
+    /// Most probes at one time.
+    pub in_flight: Option<NonZeroU32>,
+    /// Most probes of one host, as written in the target, at one time.
+    pub per_host: Option<NonZeroU32>,
+    /// Most probes started in a second, evenly spread.
+    pub per_second: Option<NonZeroU32>,
+}
+
+/// Which limit a probe that may not start has met.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Blocked {
+    /// Its host has as many as it may.
+    Host,
+    /// As many run as may.
+    InFlight,
+    /// The next one may start then.
+    Until(Instant),
+}
+
+/// Counts the running probes against the limits.
+#[derive(Debug)]
+pub(super) struct Gate {
+    limits: Limits,
+    in_flight: u32,
+    /// Hosts without a running probe are not in it.
+    per_host: HashMap<Host, u32>,
+    /// When the next probe may start by `per_second`; may lie in the past.
+    next_start: Instant,
+}
+
+impl Gate {
+    pub(super) fn new(limits: Limits, now: Instant) -> Self {
+        Self { limits, in_flight: 0, per_host: HashMap::new(), next_start: now }
+    }
+
+    /// Counts a probe of `host` that starts now, or says which limit it has met.
+    ///
+    /// The host's own limit is told first: it holds back that host alone, the others every probe.
+    pub(super) fn admit(&mut self, host: &Host, now: Instant) -> Result<(), Blocked> {
+        let reached = |limit: Option<NonZeroU32>, count: u32| limit.is_some_and(|limit| count >= limit.get());
+        if reached(self.limits.per_host, self.per_host.get(host).copied().unwrap_or(0)) {
+            return Err(Blocked::Host);
+        }
+        if reached(self.limits.in_flight, self.in_flight) {
+            return Err(Blocked::InFlight);
+        }
+        if let Some(rate) = self.limits.per_second {
+            if self.next_start > now + RATE_TOLERANCE {
+                return Err(Blocked::Until(self.next_start));
+            }
+            self.next_start = self.next_start.max(now) + Duration::from_secs(1) / rate.get();
+        }
+        self.in_flight += 1;
+        if self.limits.per_host.is_some() {
+            *self.per_host.entry(host.clone()).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes back what [`Self::admit`] counted, once the probe has ended.
+    pub(super) fn release(&mut self, host: &Host) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if let Some(count) = self.per_host.get_mut(host) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_host.remove(host);
+            }
+        }
+    }
+
+    /// Probes that run now.
+    pub(super) fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+}
+
+/// Probes of one batch may start together though the rate spreads them; over any second the rate holds but for these.
+const RATE_TOLERANCE: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(n: u8) -> Host {
+        Host::Ipv4([127, 0, 0, n].into())
+    }
+
+    fn limits(in_flight: u32, per_host: u32, per_second: u32) -> Limits {
+        Limits {
+            in_flight: NonZeroU32::new(in_flight),
+            per_host: NonZeroU32::new(per_host),
+            per_second: NonZeroU32::new(per_second),
+        }
+    }
+
+    #[test]
+    fn each_limit_holds_and_is_given_back() {
+        let now = Instant::now();
+        let mut gate = Gate::new(limits(3, 2, 0), now);
+        assert_eq!(gate.admit(&host(1), now), Ok(()));
+        assert_eq!(gate.admit(&host(1), now), Ok(()));
+        assert_eq!(gate.admit(&host(1), now), Err(Blocked::Host));
+        assert_eq!(gate.admit(&host(2), now), Ok(()));
+        assert_eq!(gate.admit(&host(2), now), Err(Blocked::InFlight));
+        gate.release(&host(1));
+        assert_eq!(gate.admit(&host(1), now), Ok(()));
+        for n in [1, 1, 2] {
+            gate.release(&host(n));
+        }
+        assert_eq!((gate.in_flight(), gate.per_host.len()), (0, 0));
+    }
+
+    #[test]
+    fn no_limit_means_none() {
+        let now = Instant::now();
+        let mut gate = Gate::new(limits(0, 0, 0), now);
+        assert!((0..10_000).all(|_| gate.admit(&host(1), now).is_ok()));
+    }
+
+    #[test]
+    fn the_rate_holds_over_a_second() {
+        let start = Instant::now();
+        let mut gate = Gate::new(limits(0, 0, 50), start);
+        let mut started = 0;
+        for millisecond in 0..1000 {
+            let now = start + Duration::from_millis(millisecond);
+            while gate.admit(&host(1), now).is_ok() {
+                started += 1;
+            }
+        }
+        assert!((50..=51).contains(&started), "{started}");
+        assert!(matches!(gate.admit(&host(1), start), Err(Blocked::Until(_))));
+    }
+
+    #[test]
+    fn an_idle_second_gives_no_credit() {
+        let start = Instant::now();
+        let mut gate = Gate::new(limits(0, 0, 10), start);
+        let later = start + Duration::from_mins(1);
+        assert!(gate.admit(&host(1), later).is_ok());
+        assert!(gate.admit(&host(1), later).is_err());
+    }
+}

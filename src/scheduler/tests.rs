@@ -1,0 +1,375 @@
+//! Tests of the scheduler with a paused clock and a prober that follows a script.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+
+use super::*;
+use crate::outcome::{Outcome, Timings, Verdict};
+use crate::target::{Cadence, Settings, example};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// What the next probe of a target does.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// Ends by itself after this long.
+    Take(Duration),
+    /// Ends at its deadline.
+    TimeOut,
+    Panic,
+}
+
+/// When a probe of which target started, by the scheduler's own clock.
+#[derive(Clone, Debug, Default)]
+struct Journal(Arc<Mutex<Vec<(String, Duration)>>>);
+
+impl Journal {
+    fn starts(&self, target: &Target) -> Vec<Duration> {
+        let journal = self.0.lock().unwrap();
+        journal.iter().filter(|(name, _)| name == target.name.as_str()).map(|(_, at)| *at).collect()
+    }
+
+    fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
+
+/// Does for each target what its script says, the last step again and again.
+#[derive(Debug)]
+struct ScriptedProber {
+    origin: Instant,
+    journal: Journal,
+    scripts: Mutex<HashMap<String, VecDeque<Step>>>,
+}
+
+impl Prober for ScriptedProber {
+    async fn probe(&self, target: &Arc<Target>, deadline: Instant) -> Outcome {
+        let name = target.name.as_str().to_owned();
+        let step = {
+            let mut scripts = self.scripts.lock().unwrap();
+            let script = scripts.get_mut(&name).unwrap();
+            if script.len() > 1 { script.pop_front() } else { script.front().copied() }.unwrap()
+        };
+        self.journal.0.lock().unwrap().push((name, Instant::now() - self.origin));
+        match step {
+            Step::Take(duration) => tokio::time::sleep(duration).await,
+            Step::TimeOut => sleep_until(deadline).await,
+            Step::Panic => panic!("as the script says"),
+        }
+        Outcome {
+            verdict: Verdict::Good,
+            duration: SECOND,
+            timings: Timings::default(),
+            resolution: None,
+            attempts: Vec::new(),
+        }
+    }
+}
+
+/// A running scheduler with its journal and the number of reports that it recorded.
+struct Running {
+    handle: Handle,
+    journal: Journal,
+    reports: Arc<AtomicU64>,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    /// Every report is answered with `next`.
+    async fn start(script: &[(&Arc<Target>, &[Step])], limits: Limits, next: Next) -> Self {
+        let journal = Journal::default();
+        let reports = Arc::new(AtomicU64::default());
+        let counted = reports.clone();
+        let prober = ScriptedProber {
+            origin: Instant::now(),
+            journal: journal.clone(),
+            scripts: Mutex::new(
+                script.iter().map(|(t, steps)| (t.name.to_string(), steps.iter().copied().collect())).collect(),
+            ),
+        };
+        let record = move |_: &Report| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            next
+        };
+        let (scheduler, handle) = Scheduler::new(prober, record, limits, "machine", Timestamp::default());
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(scheduler.run(stop.clone()));
+        handle.replace(script.iter().map(|(target, _)| Arc::clone(target)).collect()).await.unwrap();
+        Self { handle, journal, reports, stop, task }
+    }
+
+    fn skipped(&self) -> (u64, u64) {
+        let statistics = self.handle.statistics();
+        (statistics.skipped_by_overlap(), statistics.skipped_by_limit())
+    }
+}
+
+fn target(url: &str, interval: Duration, timeout: Duration) -> Arc<Target> {
+    let cadence = Cadence::try_new(interval, timeout).unwrap();
+    Arc::new(example(url, Settings { cadence, ..Settings::default() }))
+}
+
+/// `count` targets on hosts of their own.
+fn targets(count: u8, interval: Duration) -> Vec<Arc<Target>> {
+    (0..count).map(|n| target(&format!("127.0.1.{n}:1"), interval, interval)).collect()
+}
+
+/// The same script for each.
+fn same<'a>(targets: &'a [Arc<Target>], steps: &'a [Step]) -> Vec<(&'a Arc<Target>, &'a [Step])> {
+    targets.iter().map(|target| (target, steps)).collect()
+}
+
+/// The wake-up of the first due time on the grid, as time since the start.
+fn first_tick(target: &Target) -> Duration {
+    let interval = target.settings.cadence.interval();
+    Opening::at(Timestamp::default(), interval, schedule::seed(&target.name, "machine")).tick
+}
+
+fn limits(in_flight: u32, per_host: u32, per_second: u32) -> Limits {
+    Limits {
+        in_flight: NonZeroU32::new(in_flight),
+        per_host: NonZeroU32::new(per_host),
+        per_second: NonZeroU32::new(per_second),
+    }
+}
+
+/// Lets everything happen that is due by this long after the start.
+async fn until(origin: Instant, elapsed: Duration) {
+    sleep_until(origin + elapsed).await;
+    for _ in 0..16 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Start times on the grid of the first one, each no later than a batch.
+fn assert_on_grid(starts: &[Duration], first: Duration, interval: Duration) {
+    for (n, start) in starts.iter().enumerate() {
+        let due = first + interval * u32::try_from(n).unwrap();
+        assert!(*start >= due && *start < due + 12 * MILLISECOND, "probe {n} was due at {due:?}, came at {start:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_come_on_the_grid_never_early() {
+    let target = target("127.0.0.1:1", 10 * SECOND, SECOND);
+    let (origin, first) = (Instant::now(), first_tick(&target));
+    let running = Running::start(&[(&target, &[Step::Take(SECOND)])], Limits::default(), Next::Regular).await;
+    until(origin, first.saturating_sub(MILLISECOND)).await;
+    assert_eq!(running.journal.len(), 0);
+    until(origin, first + 12 * MILLISECOND).await;
+    assert_eq!(running.journal.len(), 1);
+    until(origin, first + 95 * SECOND).await;
+    let starts = running.journal.starts(&target);
+    assert_eq!(starts.len(), 10);
+    assert_on_grid(&starts, first, 10 * SECOND);
+    assert_eq!(running.skipped(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_interval_has_its_first_probe_within_a_minute() {
+    let target = target("127.0.0.1:1", Duration::from_hours(24), SECOND);
+    let (origin, tick) = (Instant::now(), first_tick(&target));
+    let running = Running::start(&[(&target, &[Step::Take(SECOND)])], Limits::default(), Next::Regular).await;
+    until(origin, Duration::from_mins(1)).await;
+    assert_eq!(running.journal.len(), 1);
+    until(origin, tick.saturating_sub(SECOND)).await;
+    assert_eq!(running.journal.len(), 1);
+    until(origin, tick + SECOND).await;
+    assert_on_grid(&running.journal.starts(&target)[1..], tick, Duration::from_hours(24));
+    assert_eq!((running.journal.len(), running.skipped()), (2, (0, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_outlives_its_due_time_is_not_overlapped_and_the_skip_is_counted() {
+    let target = target("127.0.0.1:1", 10 * SECOND, SECOND);
+    let (origin, first) = (Instant::now(), first_tick(&target));
+    let steps = [Step::Take(25 * SECOND), Step::Take(SECOND)];
+    let running = Running::start(&[(&target, &steps)], Limits::default(), Next::Regular).await;
+    until(origin, first + 35 * SECOND).await;
+    let starts = running.journal.starts(&target);
+    assert_eq!(starts.len(), 2);
+    assert_on_grid(&starts[1..], first + 30 * SECOND, 10 * SECOND);
+    assert_eq!(running.skipped(), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_target_whose_timeout_is_its_interval_loses_no_due_time() {
+    let target = target("127.0.0.1:1", SECOND, SECOND);
+    let (origin, first) = (Instant::now(), first_tick(&target));
+    let running = Running::start(&[(&target, &[Step::TimeOut])], Limits::default(), Next::Again(SECOND)).await;
+    until(origin, first + 1000 * SECOND + 500 * MILLISECOND).await;
+    let starts = running.journal.starts(&target);
+    assert_eq!(starts.len(), 1001);
+    assert_on_grid(&starts, first, SECOND);
+    assert_eq!(running.skipped(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repetition_comes_after_its_delay_and_moves_no_grid() {
+    let target = target("127.0.0.1:1", 10 * SECOND, SECOND);
+    let (origin, first) = (Instant::now(), first_tick(&target));
+    let running = Running::start(&[(&target, &[Step::Take(SECOND)])], Limits::default(), Next::Again(2 * SECOND)).await;
+    until(origin, first + 10 * SECOND + 500 * MILLISECOND).await;
+    // Each takes 1 s and is repeated 2 s after its end: at 0, 3, 6, 9 and, on the grid, served by the one at 9, no 10.
+    let starts = running.journal.starts(&target);
+    assert_eq!(starts.len(), 4, "{starts:?}");
+    for (start, after) in starts.iter().zip([0, 3, 6, 9]) {
+        let late = start.saturating_sub(first + after * SECOND);
+        assert!(*start >= first + after * SECOND && late < 50 * MILLISECOND, "{starts:?}");
+    }
+    assert_eq!(running.skipped(), (0, 0), "a due time that falls into a repetition is taken by it");
+    until(origin, first + 20 * SECOND + 20 * MILLISECOND).await;
+    let last = running.journal.starts(&target).last().copied().unwrap();
+    assert_on_grid(&[last], first + 20 * SECOND, SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repetition_that_would_reach_the_next_due_time_is_not_made() {
+    let target = target("127.0.0.1:1", 10 * SECOND, SECOND);
+    let (origin, first) = (Instant::now(), first_tick(&target));
+    let running = Running::start(&[(&target, &[Step::Take(SECOND)])], Limits::default(), Next::Again(9 * SECOND)).await;
+    until(origin, first + 35 * SECOND).await;
+    assert_on_grid(&running.journal.starts(&target), first, 10 * SECOND);
+    assert_eq!((running.journal.len(), running.skipped()), (4, (0, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_queues_and_starves_nobody() {
+    let targets = targets(20, 10 * SECOND);
+    let steps = [Step::Take(5 * SECOND)];
+    let script = same(&targets, &steps);
+    let origin = Instant::now();
+    // Two at a time, five seconds each: four probes in ten seconds for twenty targets.
+    let running = Running::start(&script, limits(2, 0, 0), Next::Regular).await;
+    until(origin, 1000 * SECOND).await;
+    let counts: Vec<_> = targets.iter().map(|target| running.journal.starts(target).len()).collect();
+    assert!(counts.iter().all(|count| (18..=21).contains(count)), "{counts:?}");
+    let (overlap, limit) = running.skipped();
+    let made: usize = counts.iter().sum();
+    assert!(limit > 1000, "{limit}");
+    assert!((2000 - overlap - limit).abs_diff(made as u64) <= 20, "every due time is made or counted as skipped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_due_probe_that_meets_a_limit_waits_its_turn_and_none_is_lost() {
+    let targets = targets(20, 10 * SECOND);
+    let steps = [Step::Take(SECOND)];
+    let script = same(&targets, &steps);
+    let origin = Instant::now();
+    let running = Running::start(&script, limits(3, 0, 0), Next::Regular).await;
+    until(origin, 1005 * SECOND).await;
+    let expected = targets.iter().filter(|target| first_tick(target) <= 5 * SECOND).count() + 20 * 100;
+    assert!(running.journal.len().abs_diff(expected) <= 3, "{} of {expected}", running.journal.len());
+    assert_eq!(running.skipped(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_host_holds_back_nobody_else() {
+    let busy: Vec<_> = (1..=10).map(|port| target(&format!("127.0.0.1:{port}"), 10 * SECOND, SECOND)).collect();
+    let other = target("127.0.0.2:1", SECOND, SECOND);
+    let steps = [Step::Take(8 * SECOND)];
+    let mut script = same(&busy, &steps);
+    script.push((&other, &[Step::Take(MILLISECOND)]));
+    let origin = Instant::now();
+    let running = Running::start(&script, limits(0, 1, 0), Next::Regular).await;
+    until(origin, first_tick(&other) + 400 * SECOND + 500 * MILLISECOND).await;
+    let starts = running.journal.starts(&other);
+    assert_eq!(starts.len(), 401);
+    assert_on_grid(&starts, first_tick(&other), SECOND);
+    let counts: Vec<_> = busy.iter().map(|target| running.journal.starts(target).len()).collect();
+    assert!(counts.iter().all(|count| (4..=6).contains(count)), "first due, first served: {counts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rate_spreads_starts() {
+    let targets = targets(100, 10 * SECOND);
+    let steps = [Step::Take(MILLISECOND)];
+    let script = same(&targets, &steps);
+    let origin = Instant::now();
+    let running = Running::start(&script, limits(0, 0, 4), Next::Regular).await;
+    until(origin, 100 * SECOND).await;
+    assert!((395..=402).contains(&running.journal.len()), "{}", running.journal.len());
+    let counts: Vec<_> = targets.iter().map(|target| running.journal.starts(target).len()).collect();
+    assert!(counts.iter().all(|count| (3..=5).contains(count)), "{counts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn replacing_keeps_the_grid_of_those_that_stay() {
+    let stays = target("127.0.0.1:1", 10 * SECOND, SECOND);
+    let goes = target("127.0.0.2:1", 10 * SECOND, SECOND);
+    let changes = target("127.0.0.3:1", 10 * SECOND, SECOND);
+    let faster = target("127.0.0.3:1", 2 * SECOND, SECOND);
+    let step: &[Step] = &[Step::Take(MILLISECOND)];
+    let origin = Instant::now();
+    let script = [(&stays, step), (&goes, step), (&changes, step)];
+    let running = Running::start(&script, Limits::default(), Next::Regular).await;
+    until(origin, 50 * SECOND).await;
+    assert_eq!(running.journal.len(), 15);
+    running.handle.replace(vec![stays.clone(), faster.clone()]).await.unwrap();
+    until(origin, 100 * SECOND).await;
+    assert_on_grid(&running.journal.starts(&stays), first_tick(&stays), 10 * SECOND);
+    assert_eq!(running.journal.starts(&stays).len(), 10);
+    assert_eq!(running.journal.starts(&goes).len(), 5);
+    let starts = running.journal.starts(&faster);
+    assert_eq!(starts.len(), 5 + 25, "a changed interval takes effect without a burst");
+    assert_on_grid(&starts[5..], 50 * SECOND + first_tick(&faster), 2 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_goes_while_it_waits_leaves_its_turn_to_the_next() {
+    let ports: Vec<_> =
+        (1..=3).map(|port| target(&format!("127.0.0.1:{port}"), 100 * MILLISECOND, MILLISECOND)).collect();
+    let steps = [Step::Take(SECOND)];
+    let script = same(&ports, &steps);
+    let origin = Instant::now();
+    let running = Running::start(&script, limits(0, 1, 0), Next::Regular).await;
+    until(origin, 500 * MILLISECOND).await;
+    assert_eq!(running.journal.len(), 1);
+    let probed = ports.iter().position(|target| !running.journal.starts(target).is_empty()).unwrap();
+    let stays = ports[(probed + 1) % 3].clone();
+    running.handle.replace(vec![stays.clone()]).await.unwrap();
+    until(origin, 2 * SECOND).await;
+    assert_eq!(running.journal.starts(&stays).len(), 1);
+    until(origin, 10 * SECOND).await;
+    assert!(running.journal.starts(&stays).len() >= 8, "{:?}", running.journal.starts(&stays));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_one_probe_disturbs_no_other() {
+    let (bad, well) = (target("127.0.0.1:1", SECOND, SECOND), target("127.0.0.1:2", SECOND, SECOND));
+    let script: [(_, &[Step]); 2] = [(&bad, &[Step::Panic]), (&well, &[Step::Take(MILLISECOND)])];
+    let origin = Instant::now();
+    let running = Running::start(&script, limits(1, 1, 0), Next::Regular).await;
+    until(origin, 100 * SECOND).await;
+    assert!(running.journal.starts(&bad).len() >= 99 && running.journal.starts(&well).len() >= 99);
+    assert_eq!(running.handle.statistics().in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stalled_process_probes_once_and_counts_what_it_missed() {
+    let target = target("127.0.0.1:1", SECOND, SECOND);
+    let origin = Instant::now();
+    let running = Running::start(&[(&target, &[Step::Take(MILLISECOND)])], Limits::default(), Next::Regular).await;
+    until(origin, first_tick(&target) + 500 * MILLISECOND).await;
+    assert_eq!(running.journal.len(), 1);
+    tokio::time::advance(10 * SECOND).await;
+    until(origin, first_tick(&target) + 10 * SECOND + 600 * MILLISECOND).await;
+    assert_eq!((running.journal.len(), running.skipped()), (2, (0, 9)));
+    until(origin, first_tick(&target) + 11 * SECOND + 500 * MILLISECOND).await;
+    assert_eq!(running.journal.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_drops_what_is_under_way() {
+    let target = target("127.0.0.1:1", SECOND, SECOND);
+    let origin = Instant::now();
+    let running = Running::start(&[(&target, &[Step::TimeOut])], Limits::default(), Next::Regular).await;
+    until(origin, first_tick(&target) + 500 * MILLISECOND).await;
+    assert_eq!(running.handle.statistics().in_flight(), 1);
+    running.stop.cancel();
+    running.task.await.unwrap();
+    assert_eq!((running.reports.load(Ordering::Relaxed), running.handle.statistics().in_flight()), (0, 0));
+    assert!(running.handle.replace(Vec::new()).await.is_err());
+}

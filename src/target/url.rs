@@ -1,0 +1,397 @@
+//! Target URLs: `scheme://host[:ports]`, or a bare `host:ports`.
+//!
+//! Text goes in once; what comes out is canonical: lower-case host, internationalised names as A-labels (RFC 5891),
+//! the port always there. Syntax as in RFC 3986, with port lists and with zones as in `[fe80::1%eth0]`.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU16;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use idna::AsciiDenyList;
+use idna::uts46::{DnsLength, Hyphens, Uts46};
+
+use super::ports::{Ports, PortsError};
+
+/// One target or, with several ports, several: what a configuration's URL stands for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TargetUrl {
+    protocol: Protocol,
+    host: Host,
+    ports: Ports,
+}
+
+impl TargetUrl {
+    /// Reads a URL, or a bare `host:ports` whose protocol is `scheme`.
+    pub fn parse(text: &str, scheme: Protocol) -> Result<Self, UrlError> {
+        let (protocol, rest) = match text.split_once("://") {
+            // What stands for a scheme may be half a password.
+            Some((scheme, rest)) => {
+                (scheme.parse().map_err(|e| if rest.contains('@') { UrlError::Credentials } else { e })?, rest)
+            }
+            None => (scheme, text),
+        };
+        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        if authority.contains('@') {
+            return Err(UrlError::Credentials);
+        }
+        if !matches!(path, "" | "/") {
+            return Err(UrlError::PathWithoutUse(protocol));
+        }
+        let (host, ports) = split_authority(authority)?;
+        let ports = match ports {
+            Some(ports) => ports.parse()?,
+            None => return Err(UrlError::PortMissing(protocol)),
+        };
+        Ok(Self { protocol, host, ports })
+    }
+
+    /// One endpoint a port, in the order written.
+    pub fn endpoints(&self) -> impl Iterator<Item = Endpoint> + '_ {
+        self.ports.iter().map(|port| Endpoint { protocol: self.protocol, host: self.host.clone(), port })
+    }
+
+    /// The machine.
+    pub const fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// How many endpoints it stands for, at least one.
+    pub fn count(&self) -> usize {
+        self.ports.count()
+    }
+}
+
+/// Where a probe connects and what it speaks. Its text is the canonical URL, a target's default name.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Endpoint {
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// The machine.
+    pub host: Host,
+    /// The TCP port.
+    pub port: NonZeroU16,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://", self.protocol)?;
+        match &self.host {
+            Host::Ipv6(..) => write!(f, "[{}]", self.host)?,
+            Host::Ipv4(_) | Host::Name(_) => write!(f, "{}", self.host)?,
+        }
+        write!(f, ":{}", self.port)
+    }
+}
+
+/// What is spoken over the connection.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Protocol {
+    /// Nothing: a TCP handshake.
+    #[default]
+    Tcp,
+}
+
+impl Protocol {
+    /// The canonical scheme.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+        }
+    }
+
+    /// Every protocol.
+    pub const ALL: [Self; 1] = [Self::Tcp];
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = UrlError;
+
+    /// Reads a scheme; letter case does not matter (RFC 3986 section 3.1).
+    fn from_str(scheme: &str) -> Result<Self, UrlError> {
+        Self::ALL
+            .into_iter()
+            .find(|protocol| protocol.as_str().eq_ignore_ascii_case(scheme))
+            .ok_or_else(|| UrlError::UnknownScheme(scheme.to_owned()))
+    }
+}
+
+/// A DNS name or a literal address. Its text has no brackets.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Host {
+    /// An IPv4 address.
+    Ipv4(Ipv4Addr),
+    /// An IPv6 address, where it is link-local with a zone.
+    Ipv6(Ipv6Addr, Option<Ipv6Zone>),
+    /// A DNS name.
+    Name(HostName),
+}
+
+impl Host {
+    /// The address, where the host is one.
+    pub fn literal(&self) -> Option<IpAddr> {
+        match self {
+            Self::Ipv4(address) => Some((*address).into()),
+            Self::Ipv6(address, _) => Some((*address).into()),
+            Self::Name(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ipv4(address) => write!(f, "{address}"),
+            Self::Ipv6(address, None) => write!(f, "{address}"),
+            Self::Ipv6(address, Some(zone)) => write!(f, "{address}%{}", zone.as_str()),
+            Self::Name(name) => f.write_str(name.as_str()),
+        }
+    }
+}
+
+/// A network interface, by name or number, in which a link-local address counts (RFC 4007 section 11).
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Ipv6Zone(Arc<str>);
+
+impl Ipv6Zone {
+    /// The interface's name or number.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A DNS name in lower-case A-labels, each of 1 to 63 bytes, at most 253 in all; perhaps with a dot at its end.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct HostName(Arc<str>);
+
+impl HostName {
+    /// The name as written, its trailing dot included.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the name ends in a dot: it is complete, and no search domain is appended.
+    pub fn is_absolute(&self) -> bool {
+        self.0.ends_with('.')
+    }
+
+    /// The name as it stands in SNI and in certificates: without the trailing dot.
+    pub fn without_dot(&self) -> &str {
+        self.0.strip_suffix('.').unwrap_or(&self.0)
+    }
+}
+
+impl FromStr for HostName {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        let malformed = || UrlError::HostMalformed(text.to_owned());
+        let name = Uts46::new()
+            .to_ascii(text.as_bytes(), AsciiDenyList::URL, Hyphens::Allow, DnsLength::VerifyAllowRootDot)
+            .map_err(|_| malformed())?;
+        // The underscore is no letter of host names (RFC 1123), but of service names that people do probe.
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        if name.is_empty() || !name.bytes().all(plain) {
+            return Err(malformed());
+        }
+        let last = name.strip_suffix('.').unwrap_or(&name).rsplit('.').next().unwrap_or_default();
+        if last.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(UrlError::AddressMalformed(text.to_owned()));
+        }
+        Ok(Self(name.as_ref().into()))
+    }
+}
+
+/// Why a text is no target URL. A text that holds a user or password is never repeated.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum UrlError {
+    /// It ends in a number, as only IPv4 addresses do, but is none.
+    #[error("`{0}` is neither an IPv4 address (four numbers up to 255) nor a name (the last part has a letter)")]
+    AddressMalformed(String),
+    /// An IPv6 address outside brackets.
+    #[error("`{0}` has more than one colon; an IPv6 address stands in brackets, like [2001:db8::1]:443")]
+    BracketsMissing(String),
+    /// A user or a password.
+    #[error("has a user or password before `@`; probes need none, and secrets do not belong in a URL; remove it")]
+    Credentials,
+    /// No DNS name.
+    #[error("`{0}` is no host name; letters, digits, hyphens and dots, at most 63 in a part and 253 in all")]
+    HostMalformed(String),
+    /// Nothing stands before the port.
+    #[error("has no host; a target is written like tcp://host:port")]
+    HostMissing,
+    /// What stands in brackets is no IPv6 address.
+    #[error("`[{0}]` is no IPv6 address; brackets hold one like [2001:db8::1] or [fe80::1%eth0]")]
+    Ipv6Malformed(String),
+    /// A path or query that the protocol has no use for.
+    #[error("has a path or query, which {0} has no use for; remove it")]
+    PathWithoutUse(Protocol),
+    /// The protocol has no default port.
+    #[error("has no port, and {0} has no default; append one, like host:443")]
+    PortMissing(Protocol),
+    /// The ports are none.
+    #[error(transparent)]
+    Ports(#[from] PortsError),
+    /// A protocol that does not exist here.
+    #[error("`{0}` is no scheme that portprobe knows; the schemes are: tcp")]
+    UnknownScheme(String),
+    /// A zone on an address that is not link-local.
+    #[error("`[{0}]` has a zone, but only link-local addresses (fe80::/10) have zones; remove it")]
+    ZoneWithoutUse(String),
+}
+
+/// Host and, where one is written, the port list.
+fn split_authority(authority: &str) -> Result<(Host, Option<&str>), UrlError> {
+    if let Some(bracketed) = authority.strip_prefix('[') {
+        let malformed = || UrlError::Ipv6Malformed(bracketed.to_owned());
+        let (address, after) = bracketed.split_once(']').ok_or_else(malformed)?;
+        let ports = match after {
+            "" => None,
+            _ => Some(after.strip_prefix(':').ok_or_else(malformed)?),
+        };
+        return Ok((ipv6(address)?, ports));
+    }
+    let (host, ports) = match authority.split_once(':') {
+        Some((_, ports)) if ports.contains(':') => return Err(UrlError::BracketsMissing(authority.to_owned())),
+        Some((host, ports)) => (host, Some(ports)),
+        None => (authority, None),
+    };
+    if host.is_empty() {
+        return Err(UrlError::HostMissing);
+    }
+    let host = match host.parse() {
+        Ok(address) => Host::Ipv4(address),
+        Err(_) => Host::Name(host.parse()?),
+    };
+    Ok((host, ports))
+}
+
+/// An IPv6 address with an optional zone; `%25` before the zone, as RFC 6874 wrote it, is understood too.
+fn ipv6(text: &str) -> Result<Host, UrlError> {
+    let malformed = || UrlError::Ipv6Malformed(text.to_owned());
+    let (address, zone) = match text.split_once('%') {
+        Some((address, zone)) => (address, Some(zone.strip_prefix("25").filter(|z| !z.is_empty()).unwrap_or(zone))),
+        None => (text, None),
+    };
+    let address: Ipv6Addr = address.parse().map_err(|_| malformed())?;
+    let Some(zone) = zone else { return Ok(Host::Ipv6(address, None)) };
+    let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'/' | b'%' | b'[' | b']');
+    if zone.is_empty() || zone.len() > MAX_INTERFACE_BYTES || !zone.bytes().all(plain) {
+        return Err(malformed());
+    }
+    if !address.is_unicast_link_local() {
+        return Err(UrlError::ZoneWithoutUse(text.to_owned()));
+    }
+    Ok(Host::Ipv6(address, Some(Ipv6Zone(zone.into()))))
+}
+
+/// `IFNAMSIZ` of Linux, less the closing NUL.
+const MAX_INTERFACE_BYTES: usize = 15;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn canonical(text: &str) -> Result<Vec<String>, UrlError> {
+        let url = TargetUrl::parse(text, Protocol::Tcp)?;
+        Ok(url.endpoints().map(|endpoint| endpoint.to_string()).collect())
+    }
+
+    #[test]
+    fn urls_become_canonical() {
+        for (text, expected) in [
+            ("tcp://10.0.0.5:22", "tcp://10.0.0.5:22"),
+            ("TCP://Example.COM:443", "tcp://example.com:443"),
+            ("example.com:443", "tcp://example.com:443"),
+            ("tcp://example.com.:443/", "tcp://example.com.:443"),
+            ("tcp://[2001:DB8:0::1]:443", "tcp://[2001:db8::1]:443"),
+            ("[::1]:443", "tcp://[::1]:443"),
+            ("tcp://[fe80::1%eth0]:22", "tcp://[fe80::1%eth0]:22"),
+            ("tcp://[fe80::1%25eth0]:22", "tcp://[fe80::1%eth0]:22"),
+            ("tcp://[fe80::1%25]:22", "tcp://[fe80::1%25]:22"),
+            ("tcp://München.de:80", "tcp://xn--mnchen-3ya.de:80"),
+            ("tcp://a_b.example:80", "tcp://a_b.example:80"),
+            ("tcp://_sip._tcp.example:80", "tcp://_sip._tcp.example:80"),
+            ("tcp://1password.com:80", "tcp://1password.com:80"),
+            ("tcp://r3---sn-x.example:80", "tcp://r3---sn-x.example:80"),
+        ] {
+            assert_eq!(canonical(text), Ok(vec![expected.to_owned()]), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_url_with_several_ports_is_several_endpoints() {
+        assert_eq!(canonical("tcp://a:22,80-81").unwrap(), ["tcp://a:22", "tcp://a:80", "tcp://a:81"]);
+        assert_eq!(canonical("[::1]:1,2").unwrap(), ["tcp://[::1]:1", "tcp://[::1]:2"]);
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_its_reason() {
+        let tcp = Protocol::Tcp;
+        for (text, error) in [
+            ("", UrlError::HostMissing),
+            ("tcp://", UrlError::HostMissing),
+            ("tcp://:22", UrlError::HostMissing),
+            ("tcp://host", UrlError::PortMissing(tcp)),
+            ("tcp://[::1]", UrlError::PortMissing(tcp)),
+            ("tcp://host:", UrlError::Ports(PortsError::Empty)),
+            ("tcp://host:0", UrlError::Ports(PortsError::OutOfRange("0".into()))),
+            ("tcp://host:22/path", UrlError::PathWithoutUse(tcp)),
+            ("tcp://host:22?q", UrlError::PathWithoutUse(tcp)),
+            ("tcp://user:secret@host:22", UrlError::Credentials),
+            ("user@host:22", UrlError::Credentials),
+            ("user:se://cret@host:22", UrlError::Credentials),
+            ("tcp://user:se/cret@host:22", UrlError::PathWithoutUse(tcp)),
+            ("gopher://host:70", UrlError::UnknownScheme("gopher".into())),
+            ("://host:70", UrlError::UnknownScheme(String::new())),
+            ("tcp://::1:22", UrlError::BracketsMissing("::1:22".into())),
+            ("tcp://[::1:22", UrlError::Ipv6Malformed("::1:22".into())),
+            ("tcp://[::1]22", UrlError::Ipv6Malformed("::1]22".into())),
+            ("tcp://[host]:22", UrlError::Ipv6Malformed("host".into())),
+            ("tcp://[fe80::1%]:22", UrlError::Ipv6Malformed("fe80::1%".into())),
+            ("tcp://[2001:db8::1%eth0]:22", UrlError::ZoneWithoutUse("2001:db8::1%eth0".into())),
+            ("tcp://10.0.0.256:22", UrlError::AddressMalformed("10.0.0.256".into())),
+            ("tcp://1.2.3:22", UrlError::AddressMalformed("1.2.3".into())),
+            ("tcp://0x7f.1:22", UrlError::AddressMalformed("0x7f.1".into())),
+            ("tcp://a..b:22", UrlError::HostMalformed("a..b".into())),
+            ("tcp://.:22", UrlError::HostMalformed(".".into())),
+            ("tcp://*.example:22", UrlError::HostMalformed("*.example".into())),
+            ("tcp://a b:22", UrlError::HostMalformed("a b".into())),
+            ("tcp://a\tb:22", UrlError::HostMalformed("a\tb".into())),
+        ] {
+            assert_eq!(canonical(text), Err(error), "{text}");
+        }
+        let long = format!("tcp://{}.example:1", "a".repeat(64));
+        assert!(matches!(canonical(&long), Err(UrlError::HostMalformed(_))));
+    }
+
+    #[test]
+    fn a_trailing_dot_makes_a_name_absolute_and_is_not_in_sni() {
+        let name: HostName = "db.example.".parse().unwrap();
+        assert!(name.is_absolute());
+        assert_eq!(name.without_dot(), "db.example");
+    }
+
+    proptest! {
+        #[test]
+        fn the_canonical_form_is_read_back_as_itself(text in r"(tcp://)?([a-zA-Z0-9ü_.-]{1,20}|\[[0-9a-f:%]{1,20}\]):[0-9]{1,5}") {
+            if let Ok(names) = canonical(&text) {
+                prop_assert_eq!(canonical(&names[0]), Ok(names.clone()));
+            }
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in r"(tcp://)?[^\n]{0,40}") {
+            let _ = canonical(&text);
+        }
+    }
+}
