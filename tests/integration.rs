@@ -1,0 +1,28 @@
+//! Tests from the outside: the real binary, the kernel, and servers from the distribution's packages.
+//!
+//! A test that needs root or a program that is not there says so and is left out; with
+//! `PORTPROBE_TESTS_REQUIRE_ALL` set it fails instead.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is a finding")]
+#![expect(clippy::panic, reason = "in a test a panic is a finding")]
+#![expect(clippy::print_stdout, reason = "a test that is left out says so")]
+#![expect(clippy::indexing_slicing, reason = "in a test a panic is a finding")]
+
+mod integration {
+    mod config;
+    mod daemon;
+    mod demo;
+    mod dns;
+    mod formats;
+    mod front_door;
+    mod loopback;
+    #[cfg(target_os = "linux")]
+    mod namespaces;
+    mod probe_command;
+    mod prometheus;
+    mod readme;
+    #[cfg(target_os = "linux")]
+    mod resolver;
+    mod shortage;
+}
+mod support;

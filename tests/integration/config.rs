@@ -1,0 +1,243 @@
+//! Configuration files from the outside: `check`, the example file, and files that nobody would write on purpose.
+
+use std::fmt::Write;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use portprobe::cli::check;
+use portprobe::config::{self, Dns, Histograms, Limits};
+use portprobe::target::{Labels, Settings};
+use serde_json::Value;
+use tokio::time::Instant;
+
+/// The exact complete message of every file under `invalid` stands beside it.
+#[test]
+fn every_invalid_file_is_refused_with_its_message() {
+    let mut count = 0;
+    for path in files("invalid") {
+        let expected = fs::read_to_string(path.with_extension("txt")).unwrap();
+        assert_eq!(format!("{}\n", message(&path)), expected, "{}", path.display());
+        assert!(!expected.contains("hunter2"), "{}", path.display());
+        count += 1;
+    }
+    assert!(count > 20, "only {count} files were found");
+}
+
+#[test]
+fn every_valid_file_is_content() {
+    for path in files("valid") {
+        let summary = check::run(&path, &environment).unwrap_or_else(|error| panic!("{error}"));
+        let expected = fs::read_to_string(path.with_extension("txt")).unwrap();
+        assert_eq!(format!("{}\n", without_directory(&summary, &path)), expected, "{}", path.display());
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("portprobe.yaml");
+    let missing = "portprobe.yaml: does not exist; name a file with --config.file, or create it";
+    assert_eq!(message(&path), missing);
+
+    fs::create_dir(&path).unwrap();
+    assert_eq!(message(&path), "portprobe.yaml: is a directory; name the file itself");
+    fs::remove_dir(&path).unwrap();
+
+    File::create(&path).unwrap().set_len(100_000_000).unwrap();
+    assert_eq!(message(&path), "portprobe.yaml: is larger than 64 MiB, the most that a configuration may have");
+}
+
+#[test]
+fn what_is_no_text_is_told_where() {
+    let empty = "portprobe.yaml: is empty; it needs at least `targets:` with a line like `- tcp://host:443`";
+    let not_utf8 = "portprobe.yaml:2:15: is not UTF-8: the byte 0xfc belongs to no character; save the file as UTF-8";
+    let character = "portprobe.yaml:1:11: the character \\u{0} is not allowed in YAML; remove it, or write it as an escape in double quotes";
+    for (bytes, expected) in [
+        (b"".as_slice(), empty),
+        (b" \n\n", empty),
+        (b"---\n...\n", empty),
+        (b"targets:\n  - \xc3\xa4.de:1 # f\xfcr", not_utf8),
+        (b"targets: [\0]", character),
+    ] {
+        assert_eq!(message_of(bytes), expected);
+    }
+}
+
+#[test]
+fn a_byte_order_mark_does_no_harm() {
+    assert!(config::parse("\u{feff}targets: ['a.example:1']", Path::new("a.yaml"), &environment).is_ok());
+}
+
+#[test]
+fn nesting_costs_nothing_however_deep() {
+    let deep = "lists and mappings are nested more than 32 deep; a configuration needs no more than 5";
+    for text in ["[", "{a: ", "- ", "[\n", "? "] {
+        for count in [40, 20_000, 1_000_000] {
+            let message = message_of(format!("targets: \n {}", text.repeat(count)).as_bytes());
+            assert!(message.ends_with(deep) || message.contains("is no valid YAML"), "{text} {count}: {message}");
+        }
+    }
+}
+
+#[test]
+fn aliases_that_stand_for_gigabytes_are_refused() {
+    let mut bomb = String::from("a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n");
+    for level in 1..9 {
+        let aliases = vec![format!("*a{}", level - 1); 9].join(", ");
+        writeln!(bomb, "a{level}: &a{level} [{aliases}]").unwrap();
+    }
+    let often = "portprobe.yaml: a value that is repeated by aliases is itself repeated, too often to be meant; write fewer aliases (`*name`)";
+    assert_eq!(message_of(bomb.as_bytes()), often);
+
+    let long = format!("a: &a {}\nb: [{}]", "x".repeat(1_000_000), vec!["*a"; 2000].join(", "));
+    let large = "with its aliases the file grows to more than 256 MiB; write fewer aliases (`*name`)";
+    assert!(message_of(long.as_bytes()).ends_with(large));
+
+    assert!(message_of(b"targets: &a [*a]").contains("nested more than 32 deep"));
+}
+
+#[test]
+fn only_the_first_hundred_problems_are_printed() {
+    let message = message_of(format!("targets:\n{}", "- a.example:0\n".repeat(250)).as_bytes());
+    assert_eq!(message.lines().count(), 101);
+    assert!(message.ends_with("\nand 150 more"));
+}
+
+/// With a search for each it would take minutes.
+#[test]
+fn as_many_problems_as_keys_are_found_in_no_time() {
+    let mut text = String::from("targets: ['a.example:1']\ngroups:\n");
+    for group in 0..100_000 {
+        writeln!(text, "  g{group}: {{}}").unwrap();
+    }
+    let started = Instant::now();
+    assert!(message_of(text.as_bytes()).ends_with("\nand 99900 more"));
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+}
+
+#[test]
+fn the_example_shows_the_defaults_of_the_code() {
+    let config = config::parse(&example(), Path::new("config.example.yaml"), &environment).unwrap();
+    let plain = config.targets.iter().find(|target| target.name.as_str() == "tcp://ssh.example.com:22").unwrap();
+    assert_eq!(*plain.settings, Settings::default());
+    assert_eq!(plain.labels.iter().collect::<Vec<_>>(), [("region", "eu-west-1")]);
+    assert_eq!(
+        (config.histograms, config.limits, config.dns),
+        (Histograms::default(), Limits::default(), Dns::default())
+    );
+}
+
+#[test]
+fn every_commented_key_of_the_example_works() {
+    let example = example();
+    let commented: Vec<_> = example.lines().filter(|line| is_commented_key(line)).collect();
+    assert!(commented.len() > 8, "only {} were found", commented.len());
+    for line in commented {
+        let mut text = example.replace(line, &uncommented(line));
+        if line.contains("max_down") {
+            text = text.replace("    min_up: 1\n", "");
+        }
+        let result = config::parse(&text, Path::new("config.example.yaml"), &environment);
+        assert!(result.is_ok(), "{line}: {}", result.unwrap_err());
+    }
+}
+
+#[test]
+fn the_example_has_every_key_of_the_schema() {
+    let schema = config::schema();
+    let text: Vec<_> = example().lines().map(uncommented).collect();
+    let example: Value = serde_yaml::from_str(&text.join("\n")).unwrap();
+    let settings = keys(&schema["$defs"]["Settings"]["properties"]);
+    assert_eq!(keys(&example), keys(&schema["properties"]));
+    assert_eq!(keys(&example["defaults"]), settings);
+    assert_eq!(keys(&example["defaults"]["confirm"]), keys(&schema["$defs"]["Confirm"]["properties"]));
+    assert_eq!(keys(&example["groups"]["web"]), keys(&schema["$defs"]["Group"]["properties"]));
+    for (key, definition) in [("histograms", "Histograms"), ("limits", "Limits"), ("dns", "Dns")] {
+        assert_eq!(keys(&example[key]), keys(&schema["$defs"][definition]["properties"]), "{key}");
+    }
+    let at_targets = example["targets"].as_array().unwrap().iter().flat_map(keys).filter(|key| !settings.contains(key));
+    let only_at_targets =
+        keys(&schema["$defs"]["Target"]["properties"]).into_iter().filter(|key| !settings.contains(key));
+    let (mut found, mut known): (Vec<_>, Vec<_>) = (at_targets.collect(), only_at_targets.collect());
+    found.sort_unstable();
+    found.dedup();
+    known.sort_unstable();
+    assert_eq!(found, known);
+}
+
+/// The defaults that the schema tells are read back as those of the code.
+#[test]
+fn the_schema_shows_the_defaults_of_the_code() {
+    let schema = config::schema();
+    let defaults = |definition: &str| -> Value {
+        let properties = schema["$defs"][definition]["properties"].as_object().unwrap();
+        properties.iter().filter_map(|(key, property)| Some((key.clone(), property.get("default")?.clone()))).collect()
+    };
+    let mut settings = defaults("Settings");
+    settings["confirm"] = defaults("Confirm");
+    let text = serde_json::json!({
+        "targets": ["a.example:1"],
+        "defaults": settings,
+        "histograms": defaults("Histograms"),
+        "limits": defaults("Limits"),
+        "dns": defaults("Dns"),
+    });
+    let config = config::parse(&text.to_string(), Path::new("defaults"), &environment).unwrap();
+    assert_eq!(*config.targets[0].settings, Settings::default());
+    assert_eq!(
+        (config.histograms, config.limits, config.dns),
+        (Histograms::default(), Limits::default(), Dns::default())
+    );
+    assert_eq!(config.labels, Labels::default());
+}
+
+/// The keys of a mapping, sorted.
+fn keys(mapping: &Value) -> Vec<String> {
+    let mut keys: Vec<_> = mapping.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect();
+    keys.sort_unstable();
+    keys
+}
+
+/// Whether a line of the example is a key that has no default: `#`, its indentation, the key.
+fn is_commented_key(line: &str) -> bool {
+    let Some((key, _)) = line.strip_prefix("#  ").and_then(|line| line.split_once(": ")) else { return false };
+    key.trim_start().chars().all(|c| c.is_ascii_lowercase() || c == '_')
+}
+
+fn uncommented(line: &str) -> String {
+    if is_commented_key(line) { line.replacen('#', "", 1) } else { line.to_owned() }
+}
+
+fn example() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.yaml")).unwrap()
+}
+
+fn environment(name: &str) -> Option<String> {
+    (name == "POD_NAME").then(|| "web-1".to_owned())
+}
+
+/// Every YAML file of a directory of test resources, by name.
+fn files(directory: &str) -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/resources/config").join(directory);
+    let mut files: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    files.sort_unstable();
+    files
+}
+
+/// What `check` says about a file that it refuses, the file without its directory.
+fn message(path: &Path) -> String {
+    without_directory(&check::run(path, &environment).unwrap_err().to_string(), path)
+}
+
+fn without_directory(text: &str, path: &Path) -> String {
+    text.replace(&format!("{}/", path.parent().unwrap().display()), "")
+}
+
+fn message_of(bytes: &[u8]) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("portprobe.yaml");
+    fs::write(&path, bytes).unwrap();
+    message(&path)
+}

@@ -1,0 +1,204 @@
+//! Every ending of a connect that loopback can bring about, and what the settings make of it.
+
+use std::future::poll_fn;
+use std::hint;
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use portprobe::outcome::{Class, LocalFaultReason, Phase};
+use portprobe::target::{Expect, IpFamily, Settings};
+use socket2::{Domain, Socket, Type};
+use tokio::time::Instant;
+
+use crate::support::ports;
+use crate::support::probing::{assert_failed, assert_good, assert_local_fault, target};
+
+#[tokio::test]
+async fn an_open_port_is_good_and_its_handshake_timed() {
+    let (_listener, port) = ports::open();
+    let outcome = target(ports::url(port)).probe().await;
+    assert_good(&outcome);
+    assert_eq!(outcome.address(), Some(Ipv4Addr::LOCALHOST.into()));
+    assert_eq!(outcome.resolution, None);
+    assert_eq!(outcome.timings.of(Phase::Resolve), None);
+    let handshake = outcome.timings.of(Phase::Connect).unwrap();
+    assert!(!handshake.is_zero() && handshake <= outcome.duration, "{outcome:?}");
+    assert_eq!(outcome.attempts.len(), 1);
+    assert_eq!(outcome.attempts[0].syn_retransmits, 0);
+}
+
+#[tokio::test]
+async fn an_open_port_on_ipv6_loopback_is_good() {
+    let Ok(listener) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) else {
+        println!("left out: this machine has no IPv6");
+        return;
+    };
+    let port = listener.local_addr().unwrap().port();
+    assert_good(&target(format!("tcp://[::1]:{port}")).probe().await);
+}
+
+#[tokio::test]
+async fn a_closed_port_is_refused() {
+    let (_socket, port) = ports::closed();
+    let outcome = target(ports::url(port)).probe().await;
+    let detail = assert_failed(&outcome, Phase::Connect, Class::Refused);
+    assert_eq!(
+        detail,
+        format!("nothing listens on port {port}: 127.0.0.1 answered with a RST or ICMP port unreachable")
+    );
+    assert_eq!(outcome.timings.iter().count(), 0);
+}
+
+#[tokio::test]
+async fn what_is_expected_decides_what_is_good() {
+    let (_listener, open) = ports::open();
+    let (_socket, closed) = ports::closed();
+    for (expect, when_closed) in [(Expect::Refused, true), (Expect::Closed, true), (Expect::Filtered, false)] {
+        let outcome = target(ports::url(open)).expect(expect).probe().await;
+        assert_failed(&outcome, Phase::Connect, Class::UnexpectedOpen);
+        let outcome = target(ports::url(closed)).expect(expect).probe().await;
+        if when_closed {
+            assert_good(&outcome);
+            assert_eq!(outcome.timings.iter().count(), 0, "no handshake, no time");
+        } else {
+            assert_failed(&outcome, Phase::Connect, Class::Refused);
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_full_accept_queue_is_a_timeout_and_counts_as_filtered() {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let second = Duration::from_secs(1);
+    let mut waiting = Vec::new();
+    while let Ok(connection) = TcpStream::connect_timeout(&address, second / 4) {
+        waiting.push(connection);
+    }
+    let probing = target(ports::url(address.port())).timeout(second);
+    let outcome = probing.clone().probe().await;
+    let detail = assert_failed(&outcome, Phase::Connect, Class::Timeout);
+    assert!(detail.starts_with("no answer from 127.0.0.1:") && detail.contains(" SYN"), "{detail}");
+    assert_good(&probing.expect(Expect::Filtered).probe().await);
+}
+
+#[tokio::test]
+async fn a_server_reads_an_orderly_end_even_where_it_greets() {
+    let (listener, port) = ports::open();
+    let server = thread::spawn(move || {
+        let mut endings = Vec::new();
+        for _ in 0..PROBES {
+            let (mut connection, _) = listener.accept().unwrap();
+            // The probe may be gone already; what counts is what is read.
+            let _ = connection.write_all(b"SSH-2.0-OpenSSH_9.2\r\n");
+            endings.push(connection.read(&mut [0; 16]).map_err(|error| error.kind()));
+        }
+        endings
+    });
+    for _ in 0..PROBES {
+        assert_good(&target(ports::url(port)).probe().await);
+    }
+    assert_eq!(server.join().unwrap(), vec![Ok(0); PROBES]);
+}
+
+#[tokio::test]
+async fn a_peer_that_accepts_and_resets_at_once_is_open() {
+    let (listener, port) = ports::open();
+    let server = thread::spawn(move || {
+        for _ in 0..PROBES {
+            let (connection, _) = listener.accept().unwrap();
+            Socket::from(connection).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+    });
+    for _ in 0..PROBES {
+        assert_good(&target(ports::url(port)).probe().await);
+    }
+    server.join().unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_that_came_in_time_counts_however_late_it_is_seen() {
+    let (_listener, port) = ports::open();
+    let (_socket, closed) = ports::closed();
+    let timeout = Duration::from_millis(20);
+    let mut good = pin!(target(ports::url(port)).timeout(timeout).probe());
+    let mut refused = pin!(target(ports::url(closed)).timeout(timeout).probe());
+    let deadline = Instant::now() + timeout;
+    assert!(poll_once(good.as_mut()).await.is_pending());
+    assert!(poll_once(refused.as_mut()).await.is_pending());
+    while Instant::now() < deadline {
+        hint::spin_loop();
+    }
+    assert_good(&good.await);
+    assert_failed(&refused.await, Phase::Connect, Class::Refused);
+}
+
+async fn poll_once<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+}
+
+#[tokio::test]
+async fn the_source_address_is_used() {
+    let (listener, port) = ports::open();
+    assert_good(&target(ports::url(port)).source("127.0.0.5").probe().await);
+    let (_, peer) = listener.accept().unwrap();
+    assert_eq!(peer.ip(), IpAddr::from([127, 0, 0, 5]));
+}
+
+#[tokio::test]
+async fn a_source_address_that_is_not_this_machines_is_a_local_fault() {
+    let (_listener, port) = ports::open();
+    let outcome = target(ports::url(port)).source("192.0.2.1").probe().await;
+    let detail = assert_local_fault(&outcome, LocalFaultReason::NoPort);
+    assert_eq!(detail, format!("cannot use source address 192.0.2.1 to connect to 127.0.0.1:{port} (EADDRNOTAVAIL)"));
+    for expect in [Expect::Refused, Expect::Filtered, Expect::Closed] {
+        let outcome = target(ports::url(port)).source("192.0.2.1").expect(expect).probe().await;
+        assert_local_fault(&outcome, LocalFaultReason::NoPort);
+    }
+}
+
+#[tokio::test]
+async fn an_address_of_a_family_that_may_not_be_used_is_not_connected_to() {
+    let (listener, port) = ports::open();
+    listener.set_nonblocking(true).unwrap();
+    let only = |family| move |settings: &mut Settings| settings.addressing.family = family;
+    let outcome = target(ports::url(port)).with(only(IpFamily::Ipv6)).probe().await;
+    assert_failed(&outcome, Phase::Resolve, Class::DnsNotFound);
+    let outcome = target(ports::url(port)).with(only(IpFamily::Ipv4)).source("::1").probe().await;
+    assert_local_fault(&outcome, LocalFaultReason::Invalid);
+    assert!(listener.accept().is_err());
+}
+
+#[tokio::test]
+async fn a_literal_outside_the_expected_networks_is_a_mismatch() {
+    let (listener, port) = ports::open();
+    listener.set_nonblocking(true).unwrap();
+    let expect = |networks: &[&str]| {
+        let networks = networks.iter().map(|network| network.parse().unwrap()).collect();
+        target(ports::url(port)).with(|settings| settings.addressing.expect = networks)
+    };
+    let outcome = expect(&["10.0.0.0/8", "fd00::/8"]).probe().await;
+    let detail = assert_failed(&outcome, Phase::Resolve, Class::AddressMismatch);
+    assert_eq!(detail, "127.0.0.1 lies outside the expected 10.0.0.0/8, fd00::/8");
+    assert!(listener.accept().is_err(), "a mismatch is not connected to");
+    assert_good(&expect(&["10.0.0.0/8", "127.0.0.0/8"]).probe().await);
+}
+
+#[tokio::test]
+async fn no_time_left_is_a_timeout_that_proves_no_filter() {
+    let (_listener, port) = ports::open();
+    for expect in [Expect::Open, Expect::Filtered, Expect::Closed] {
+        let outcome = target(ports::url(port)).timeout(Duration::ZERO).expect(expect).probe().await;
+        assert_failed(&outcome, Phase::Connect, Class::Timeout);
+    }
+}
+
+/// How often what could go either way is tried.
+const PROBES: usize = 50;

@@ -1,0 +1,269 @@
+//! Every ending of a connect that takes a network: firewalls, routes, neighbours and lost packets, in namespaces of
+//! the tests' own.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use portprobe::outcome::{Class, LocalFaultReason, Phase};
+use portprobe::target::Expect;
+use socket2::{Domain, Socket, Type};
+use tokio::task::JoinSet;
+
+use crate::support::netns::{self, Far, firewall, ip, sysctl};
+use crate::support::ports;
+use crate::support::probing::{assert_failed, assert_good, assert_local_fault, target};
+
+#[test]
+fn each_reject_of_a_firewall_has_its_class() {
+    netns::inside(async || {
+        let far = Far::linked();
+        far.run(|| {
+            firewall(
+                "input",
+                "
+                tcp dport 1 reject with tcp reset
+                meta nfproto ipv4 tcp dport 2 reject with icmp type host-unreachable
+                meta nfproto ipv4 tcp dport 3 reject with icmp type net-unreachable
+                meta nfproto ipv4 tcp dport 4 reject with icmp type admin-prohibited
+                meta nfproto ipv4 tcp dport 5 reject with icmp type port-unreachable
+                meta nfproto ipv4 tcp dport 6 reject with icmp type prot-unreachable
+                meta nfproto ipv4 tcp dport 7 reject with icmp type host-prohibited
+                meta nfproto ipv4 tcp dport 8 reject with icmp type net-prohibited
+                meta nfproto ipv6 tcp dport 2 reject with icmpv6 type addr-unreachable
+                meta nfproto ipv6 tcp dport 3 reject with icmpv6 type no-route
+                meta nfproto ipv6 tcp dport 4 reject with icmpv6 type admin-prohibited
+                meta nfproto ipv6 tcp dport 5 reject with icmpv6 type port-unreachable
+                meta nfproto ipv6 tcp dport 6 reject with icmpv6 type policy-fail
+                meta nfproto ipv6 tcp dport 7 reject with icmpv6 type reject-route",
+            );
+        });
+        let v4 = [
+            (1, Class::Refused, ""),
+            (2, Class::Unreachable, "EHOSTUNREACH"),
+            (3, Class::Unreachable, "ENETUNREACH"),
+            (4, Class::Unreachable, "EHOSTUNREACH"),
+            (5, Class::Refused, ""),
+            (6, Class::Unreachable, "ENOPROTOOPT"),
+            (7, Class::Unreachable, "EHOSTUNREACH"),
+            (8, Class::Unreachable, "ENETUNREACH"),
+        ];
+        let v6 = [
+            (1, Class::Refused, ""),
+            (2, Class::Unreachable, "EHOSTUNREACH"),
+            (3, Class::Unreachable, "ENETUNREACH"),
+            (4, Class::Unreachable, "EACCES"),
+            (5, Class::Refused, ""),
+            (6, Class::Unreachable, "EACCES"),
+            (7, Class::Unreachable, "EACCES"),
+        ];
+        // All at once: an ICMP that arrives while connect still holds the socket is heard only at the next SYN.
+        let mut probes = JoinSet::new();
+        for (host, cases) in [("10.99.0.2", &v4[..]), ("[fd99::2]", &v6)] {
+            for (port, class, code) in cases {
+                probes.spawn(assert_rejected(format!("tcp://{host}:{port}"), *class, code));
+            }
+        }
+        probes.join_all().await;
+    });
+}
+
+/// A probe of the URL has this class and code, and satisfies what expects such an ending.
+async fn assert_rejected(url: String, class: Class, code: &str) {
+    let expecting = |expect| target(&url).expect(expect).probe();
+    let (open, refused, filtered, closed) = tokio::join!(
+        expecting(Expect::Open),
+        expecting(Expect::Refused),
+        expecting(Expect::Filtered),
+        expecting(Expect::Closed),
+    );
+    let detail = assert_failed(&open, Phase::Connect, class);
+    assert!(detail.contains(code), "{url}: {detail}");
+    assert_eq!(refused.verdict.is_good(), class == Class::Refused, "{url}: {refused:?}");
+    assert_eq!(filtered.verdict.is_good(), class == Class::Unreachable, "{url}: {filtered:?}");
+    assert_good(&closed);
+}
+
+#[test]
+fn silence_is_a_timeout_and_tells_how_many_syns_were_sent() {
+    netns::inside(async || {
+        let far = Far::linked();
+        far.run(|| firewall("input", "tcp dport 9 drop"));
+        let probing = target("tcp://10.99.0.2:9").timeout(Duration::from_millis(1500));
+        let expecting = |expect| probing.clone().expect(expect).probe();
+        let (open, refused, filtered, closed) = tokio::join!(
+            expecting(Expect::Open),
+            expecting(Expect::Refused),
+            expecting(Expect::Filtered),
+            expecting(Expect::Closed),
+        );
+        let detail = assert_failed(&open, Phase::Connect, Class::Timeout);
+        assert_eq!(detail, "no answer from 10.99.0.2:9 to 2 SYNs within 1.5s");
+        assert_eq!(open.attempts[0].syn_retransmits, 0, "no answer came in the end");
+        assert_failed(&refused, Phase::Connect, Class::Timeout);
+        assert_good(&filtered);
+        assert_good(&closed);
+    });
+}
+
+#[test]
+fn the_kernel_giving_up_is_a_timeout_too() {
+    netns::inside(async || {
+        let far = Far::linked();
+        far.run(|| firewall("input", "tcp dport 9 drop"));
+        sysctl("ipv4/tcp_syn_retries", "1");
+        let outcome = target("tcp://10.99.0.2:9").timeout(Duration::from_secs(20)).probe().await;
+        let detail = assert_failed(&outcome, Phase::Connect, Class::Timeout);
+        assert!(detail.contains("until the kernel gave up"), "{detail}");
+        assert_eq!(outcome.attempts[0].syn_retransmits, 0, "no answer came in the end");
+    });
+}
+
+#[test]
+fn a_lost_syn_is_counted_and_the_wall_clock_taken() {
+    netns::inside(async || {
+        let far = Far::linked();
+        let _listener = far.run(|| {
+            // A SYN has 60 bytes: the first uses up the quota, the second passes.
+            firewall(
+                "input",
+                "
+                tcp dport 22 tcp flags syn quota until 60 bytes drop
+                tcp dport 23 tcp flags syn quota until 60 bytes drop",
+            );
+            TcpListener::bind("10.99.0.2:22").unwrap()
+        });
+        let outcome = target("tcp://10.99.0.2:22").probe().await;
+        assert_good(&outcome);
+        assert_eq!(outcome.attempts[0].syn_retransmits, 1, "{outcome:?}");
+        let handshake = outcome.timings.of(Phase::Connect).unwrap();
+        assert!(handshake >= Duration::from_millis(900), "the lost SYN is part of it: {handshake:?}");
+
+        let outcome = target("tcp://10.99.0.2:23").probe().await;
+        assert_failed(&outcome, Phase::Connect, Class::Refused);
+        assert_eq!(outcome.attempts[0].syn_retransmits, 1, "a RST is an answer: {outcome:?}");
+    });
+}
+
+#[test]
+fn no_route_of_our_own_is_unreachable_and_proves_nothing() {
+    netns::inside(async || {
+        ip("route add unreachable 203.0.113.0/24");
+        ip("route add throw 198.51.100.0/24");
+        for url in ["tcp://192.0.2.1:22", "tcp://203.0.113.1:22", "tcp://198.51.100.1:22", "tcp://[2001:db8::1]:22"] {
+            let outcome = target(url).probe().await;
+            let detail = assert_failed(&outcome, Phase::Connect, Class::Unreachable);
+            assert!(detail.starts_with("this machine has no route to "), "{detail}");
+            for expect in [Expect::Refused, Expect::Filtered, Expect::Closed] {
+                assert_failed(&target(url).expect(expect).probe().await, Phase::Connect, Class::Unreachable);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_neighbour_that_does_not_answer_is_unreachable() {
+    netns::inside(async || {
+        let _far = Far::linked();
+        sysctl("ipv4/neigh/near/retrans_time_ms", "50");
+        sysctl("ipv6/neigh/near/retrans_time_ms", "50");
+        for url in ["tcp://10.99.0.77:22", "tcp://[fd99::77]:22"] {
+            let outcome = target(url).probe().await;
+            let detail = assert_failed(&outcome, Phase::Connect, Class::Unreachable);
+            assert!(detail.contains("the neighbour does not answer"), "{detail}");
+        }
+    });
+}
+
+#[test]
+fn what_this_machine_forbids_or_does_not_take_is_a_local_fault() {
+    netns::inside(async || {
+        ip("route add prohibit 203.0.113.0/24");
+        ip("route add blackhole 198.51.100.0/24");
+        let _far = Far::linked();
+        ip("xfrm policy add dir out dst 10.99.0.2 action block");
+        for (url, reason) in [
+            ("tcp://203.0.113.1:22", LocalFaultReason::NotPermitted),
+            ("tcp://10.99.0.2:22", LocalFaultReason::NotPermitted),
+            ("tcp://198.51.100.1:22", LocalFaultReason::Invalid),
+        ] {
+            let outcome = target(url).probe().await;
+            let detail = assert_local_fault(&outcome, reason);
+            assert!(detail.starts_with("cannot connect to "), "{detail}");
+            assert_local_fault(&target(url).expect(Expect::Closed).probe().await, reason);
+        }
+    });
+}
+
+/// TCP takes a SYN that its own firewall dropped for a lost one and sends it again; no code reaches the caller. That
+/// is why it is a timeout here, where UDP would be told EPERM.
+#[test]
+fn a_syn_dropped_by_the_own_firewall_is_like_a_lost_one() {
+    netns::inside(async || {
+        let _far = Far::linked();
+        firewall("output", "tcp dport 22 drop");
+        let outcome = target("tcp://10.99.0.2:22").timeout(Duration::from_millis(500)).probe().await;
+        assert_failed(&outcome, Phase::Connect, Class::Timeout);
+    });
+}
+
+#[test]
+fn a_link_local_address_is_reached_through_its_zone() {
+    netns::inside(async || {
+        let far = Far::linked();
+        let listener = far.run(|| TcpListener::bind("[::]:22").unwrap());
+        let number = nix::net::if_::if_nametoindex("near").unwrap();
+        assert_good(&target("tcp://[fe80::2%near]:22").probe().await);
+        assert_good(&target(format!("tcp://[fe80::2%{number}]:22")).probe().await);
+        for zone in ["nowhere", "4711"] {
+            let outcome = target(format!("tcp://[fe80::2%{zone}]:22")).probe().await;
+            assert_local_fault(&outcome, LocalFaultReason::Invalid);
+        }
+        assert_local_fault(&target("tcp://[fe80::2]:22").probe().await, LocalFaultReason::Invalid);
+        drop(listener);
+    });
+}
+
+#[test]
+fn local_ports_used_up_are_a_local_fault() {
+    netns::inside(async || {
+        sysctl("ipv4/ip_local_port_range", "40000 40001");
+        let (_listener, port) = listening_on(1001);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let _held = [(); 2].map(|()| TcpStream::connect(address).unwrap());
+        let outcome = target(ports::url(port)).probe().await;
+        let detail = assert_local_fault(&outcome, LocalFaultReason::NoPort);
+        assert!(detail.contains("no local port or address is left"), "{detail}");
+    });
+}
+
+#[test]
+fn a_source_address_shares_its_ports_between_targets() {
+    netns::inside(async || {
+        sysctl("ipv4/ip_local_port_range", "40000 40000");
+        let (listener, first) = listening_on(1001);
+        let (_other, second) = listening_on(1002);
+        let held = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        held.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, first)).into()).unwrap();
+        assert_good(&target(ports::url(second)).source("127.0.0.1").probe().await);
+        drop(listener);
+    });
+}
+
+#[test]
+fn a_probe_that_meets_its_own_socket_is_refused() {
+    netns::inside(async || {
+        // Of the ports that the kernel may choose from there is only the one that is probed.
+        sysctl("ipv4/ip_local_port_range", "40000 40000");
+        for address in ["127.0.0.1", "[::1]"] {
+            let probing = target(format!("tcp://{address}:40000"));
+            let outcome = probing.clone().probe().await;
+            let detail = assert_failed(&outcome, Phase::Connect, Class::Refused);
+            assert_eq!(detail, "nothing listens on port 40000: the probe met its own socket");
+            assert_good(&probing.expect(Expect::Refused).probe().await);
+        }
+    });
+}
+
+fn listening_on(port: u16) -> (TcpListener, u16) {
+    (TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap(), port)
+}

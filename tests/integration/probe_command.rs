@@ -1,0 +1,91 @@
+//! `portprobe probe`: what a person and a script get to see.
+
+use std::fs;
+use std::net::TcpListener;
+
+use serde_json::Value;
+
+use crate::support::daemon::finished;
+
+#[test]
+fn a_good_probe_is_a_timeline_and_status_0() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("tcp://{}", listener.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let printed = finished(&["probe", &url], folder.path());
+    assert_eq!(printed.status, 0, "{printed:?}");
+    let lines: Vec<_> = printed.stdout.lines().collect();
+    assert_eq!(lines[0], url);
+    assert!(lines[1].starts_with("  connect") && lines[1].ends_with(" ms  127.0.0.1  open"), "{lines:?}");
+    assert!(lines[3].starts_with("good in "), "{lines:?}");
+    assert!(!printed.stdout.contains('\x1b'), "colours are for terminals");
+}
+
+#[test]
+fn a_failed_probe_says_what_it_means_and_what_to_try() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let folder = tempfile::tempdir().unwrap();
+    let printed = finished(&["probe", &address.to_string()], folder.path());
+    assert_eq!(printed.status, 1);
+    for part in [
+        "refused in connect after ",
+        &format!("nothing listens on port {}", address.port()),
+        "  meaning  the machine answers",
+        "  try      on 127.0.0.1: is the service running",
+    ] {
+        assert!(printed.stdout.contains(part), "{part}: {}", printed.stdout);
+    }
+    assert_eq!(printed.stdout.matches("answered with a RST").count(), 1, "the details stand once: {printed:?}");
+    let step = printed.stdout.lines().nth(1).unwrap();
+    assert!(step.starts_with("  connect") && step.ends_with(" ms  127.0.0.1  refused"), "{printed:?}");
+    let closed = finished(&["probe", &address.to_string(), "--expect=closed"], folder.path());
+    assert_eq!(closed.status, 0, "{closed:?}");
+    assert!(closed.stdout.contains(" ms  127.0.0.1  closed, as expected"), "{closed:?}");
+}
+
+#[test]
+fn json_is_for_scripts() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("tcp://{}", listener.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let good: Value = serde_json::from_str(&finished(&["probe", "--json", &url], folder.path()).stdout).unwrap();
+    assert_eq!((&good["target"], &good["result"]), (&url.clone().into(), &"good".into()));
+    assert!(good["phase_duration_seconds"]["connect"].as_f64().unwrap() > 0.0);
+    assert_eq!(good["attempts"][0]["ip"], "127.0.0.1");
+    drop(listener);
+    let failed: Value = serde_json::from_str(&finished(&["probe", "--json", &url], folder.path()).stdout).unwrap();
+    assert_eq!((&failed["result"], &failed["class"]), (&"failed".into(), &"refused".into()));
+    let fault = finished(&["probe", "--json", &url, "--source_address=192.0.2.1"], folder.path());
+    let fault: Value = serde_json::from_str(&fault.stdout).unwrap();
+    assert_eq!((&fault["result"], &fault["reason"]), (&"local_fault".into(), &"no_port".into()));
+}
+
+#[test]
+fn a_target_and_a_module_come_from_the_configuration() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(
+        folder.path().join("p.yaml"),
+        format!(
+            "modules: {{ closed: {{ expect: closed }} }}\ntargets: [ {{ url: 'tcp://{address}', name: it, module: closed }} ]\n"
+        ),
+    )
+    .unwrap();
+    let named = finished(&["probe", "--config.file=p.yaml", "it"], folder.path());
+    assert_eq!(named.status, 1, "{named:?}");
+    assert!(named.stdout.contains("unexpected_open in connect"), "{named:?}");
+    let other = format!("127.0.0.1:{}", address.port());
+    let module = finished(&["probe", "--config.file=p.yaml", "--module=closed", &other], folder.path());
+    assert!(module.stdout.contains("unexpected_open in connect"), "{module:?}");
+}
+
+#[test]
+fn a_wrong_flag_is_told_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let printed = finished(&["probe", "127.0.0.1:1", "--addresses=most"], folder.path());
+    assert_eq!(printed.status, 1);
+    assert!(printed.stderr.contains("--addresses: "), "{printed:?}");
+}

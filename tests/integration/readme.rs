@@ -1,0 +1,155 @@
+//! The README against the code: its tables, its configurations, its commands.
+
+use clap::Parser as _;
+use portprobe::cli::Cli;
+use portprobe::outcome::{Class, LocalFaultReason};
+use portprobe::{config, metrics};
+
+use crate::support::daemon::finished;
+use crate::support::{program, requires_program, services};
+
+const README: &str = include_str!("../../README.md");
+
+/// The rows of the table under this heading, its head left out.
+fn rows(heading: &str) -> Vec<&'static str> {
+    let section = README.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no {heading}")).1;
+    let section = section.split("\n#").next().unwrap();
+    section.lines().filter(|line| line.starts_with('|')).skip(2).collect()
+}
+
+/// The text of a row's cell without its quotes.
+fn cell(row: &str, index: usize) -> &str {
+    row.split(" | ").nth(index).unwrap().trim_matches(['|', ' ', '`'])
+}
+
+#[test]
+fn settings_are_those_of_the_code() {
+    let expected: Vec<_> = config::setting_keys()
+        .into_iter()
+        .map(|setting| {
+            let default = setting.default.map_or_else(|| "none".to_owned(), |default| format!("`{default}`"));
+            format!("| `{}` | {default} | {} |", setting.key, setting.meaning)
+        })
+        .collect();
+    assert_eq!(rows("### Settings"), expected, "the table should read:\n{}\n", expected.join("\n"));
+}
+
+#[test]
+fn metrics_are_those_of_the_code() {
+    let expected: Vec<_> = metrics::families()
+        .filter(|family| family.name.starts_with("portprobe_"))
+        .map(|family| {
+            let labels: Vec<_> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+            format!("| `{}` | {} | {} | {} |", family.name, family.kind.as_str(), labels.join(", "), family.help)
+        })
+        .collect();
+    assert_eq!(rows("### Metrics"), expected, "the table should read:\n{}\n", expected.join("\n"));
+}
+
+#[test]
+fn classes_are_those_of_the_code() {
+    let listed: Vec<_> = rows("### Failure classes").iter().map(|row| cell(row, 1)).collect();
+    let mut sorted = listed.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, Class::ALL.map(Class::as_str), "{listed:?}");
+}
+
+#[test]
+fn local_faults_are_those_of_the_code() {
+    let listed: Vec<_> = rows("### Local faults").iter().map(|row| cell(row, 0)).collect();
+    assert_eq!(listed, LocalFaultReason::ALL.map(LocalFaultReason::as_str));
+}
+
+/// The fenced blocks of one language.
+fn blocks(language: &str) -> Vec<&'static str> {
+    let fence = format!("\n```{language}\n");
+    README.split(&fence).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
+}
+
+#[test]
+fn every_configuration_is_content() {
+    let environment = |name: &str| (name == "POD_NAME").then(|| "orders-7".to_owned());
+    let is_ours = |block: &&str| block.lines().any(|line| line == "targets:");
+    let configurations: Vec<_> = blocks("yaml").into_iter().filter(is_ours).collect();
+    assert_eq!(configurations.len(), 6, "{configurations:?}");
+    let path = std::path::Path::new("portprobe.yaml");
+    for configuration in configurations {
+        let text = format!("{configuration}\n");
+        let parsed = config::parse(&text, path, &environment);
+        assert!(parsed.is_ok(), "{}\n{text}", parsed.unwrap_err());
+    }
+}
+
+#[test]
+fn two_thousand_targets_are_two_thousand() {
+    let block = blocks("yaml").into_iter().find(|block| block.contains("8000-8496")).unwrap();
+    let config = config::parse(block, std::path::Path::new("portprobe.yaml"), &|_| None).unwrap();
+    assert_eq!(config.targets.len(), 2000);
+}
+
+#[test]
+fn prometheus_takes_its_snippets() {
+    if !requires_program("promtool") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (marker, kind) in [("scrape_configs:", "config"), ("    rules:", "rules")] {
+        let block = blocks("yaml").into_iter().find(|block| block.contains(marker)).unwrap();
+        let file = folder.path().join(kind);
+        std::fs::write(&file, format!("{block}\n")).unwrap();
+        let (content, printed) =
+            services::fed(&program("promtool").unwrap(), &["check", kind, file.to_str().unwrap()], "");
+        assert!(content, "{printed}\n{block}");
+    }
+}
+
+#[test]
+fn every_command_is_one() {
+    let commands: Vec<_> = ["sh", "console"]
+        .into_iter()
+        .flat_map(blocks)
+        .flat_map(str::lines)
+        .map(|line| line.trim_start_matches("$ "))
+        .filter_map(|line| line.strip_prefix("cargo run --release -- ").or_else(|| line.strip_prefix("portprobe")))
+        .collect();
+    assert!(commands.len() >= 4, "{commands:?}");
+    for command in commands {
+        let words = std::iter::once("portprobe").chain(command.split_whitespace());
+        let parsed = Cli::try_parse_from(words);
+        assert!(parsed.is_ok(), "{command}: {}", parsed.unwrap_err());
+    }
+}
+
+#[test]
+fn the_first_steps_work_in_an_empty_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("portprobe.yaml"), format!("{}\n", blocks("yaml")[0])).unwrap();
+    let checked = finished(&["check"], folder.path());
+    assert_eq!((checked.status, checked.stderr.as_str()), (0, ""), "{checked:?}");
+    assert!(checked.stdout.starts_with("portprobe.yaml: 3 targets, 0 groups, "), "{checked:?}");
+}
+
+/// The block under "Check it, run it, look at it", as a script: in an empty folder, on a port of its own.
+#[test]
+fn the_first_steps_work_as_a_script() {
+    if !requires_program("curl") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("portprobe.yaml"), format!("{}\n", blocks("yaml")[0])).unwrap();
+    let block = blocks("sh").into_iter().find(|block| block.starts_with("portprobe check")).unwrap();
+    let [check, serve, look] = block.lines().collect::<Vec<_>>()[..] else { panic!("{block}") };
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let look = look.replace("10115", &port.to_string());
+    let script = format!(
+        "set -eu\n{check}\nPORTPROBE_WEB_LISTEN_ADDRESS=127.0.0.1:{port} {serve} 2>log &\ntrap 'kill $!' EXIT\n\
+         {look} -sS --retry 50 --retry-delay 1 --retry-connrefused\n"
+    );
+    let binaries = std::path::Path::new(env!("CARGO_BIN_EXE_portprobe")).parent().unwrap();
+    let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap());
+    let mut shell = std::process::Command::new("sh");
+    let output = shell.args(["-c", &script]).env("PATH", path).current_dir(folder.path()).output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{script}\n{stdout}\n{stderr}");
+    assert!(stdout.contains("portprobe_targets{} 3"), "{stdout}\n{stderr}");
+}

@@ -1,0 +1,70 @@
+//! Shortages of this machine: each is a local fault, never a word about the target.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use portprobe::outcome::LocalFaultReason;
+
+use crate::support::probing::{assert_local_fault, target};
+use crate::support::{ports, process, requires_program};
+
+#[test]
+fn descriptors_used_up_are_a_local_fault() {
+    process::alone("integration::shortage::descriptors_used_up_are_a_local_fault", || {
+        let (_listener, port) = ports::open();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        process::use_up_descriptors();
+        runtime.block_on(async {
+            let literal = target(ports::url(port)).probe().await;
+            let detail = assert_local_fault(&literal, LocalFaultReason::NoDescriptor);
+            assert!(detail.contains("this process has no file descriptor left (EMFILE)"), "{detail}");
+            let server = SocketAddr::from((Ipv4Addr::LOCALHOST, 53));
+            let by_server = target(format!("tcp://name.test:{port}")).name_server(server).probe().await;
+            assert_local_fault(&by_server, LocalFaultReason::NoDescriptor);
+            let by_system = target(format!("tcp://name.test:{port}")).probe().await;
+            assert_local_fault(&by_system, LocalFaultReason::NoDescriptor);
+            let of_hosts = target(format!("tcp://localhost:{port}")).probe().await;
+            assert_local_fault(&of_hosts, LocalFaultReason::NoDescriptor);
+        });
+    });
+}
+
+/// No kernel of ours could be brought to run out of memory for a socket alone: `tcp_mem` only drops packets of
+/// established connections, a cgroup's limit ends in the OOM killer, and a full neighbour table is told to IP, not to
+/// the caller of TCP's connect. So the codes are injected where the kernel would return them.
+#[test]
+fn no_memory_for_a_socket_is_a_local_fault() {
+    let test = "integration::shortage::no_memory_for_a_socket_is_a_local_fault";
+    injected(test, "socket:error=ENOMEM", LocalFaultReason::NoMemory, "the kernel has no memory left for it (ENOMEM)");
+}
+
+#[test]
+fn no_buffers_for_a_connect_are_a_local_fault() {
+    let test = "integration::shortage::no_buffers_for_a_connect_are_a_local_fault";
+    injected(
+        test,
+        "connect:error=ENOBUFS",
+        LocalFaultReason::NoMemory,
+        "the kernel has no memory left for it (ENOBUFS)",
+    );
+}
+
+/// Injected, for the machine's limit on open files is everybody's, and root is above it.
+#[test]
+fn descriptors_of_the_whole_machine_used_up_are_a_local_fault() {
+    let test = "integration::shortage::descriptors_of_the_whole_machine_used_up_are_a_local_fault";
+    injected(test, "socket:error=ENFILE", LocalFaultReason::NoDescriptor, "this machine has no file descriptor left");
+}
+
+/// Probes in a process whose system calls fail with the fault.
+fn injected(test: &str, fault: &str, reason: LocalFaultReason, expected: &str) {
+    if !requires_program("strace") {
+        return;
+    }
+    let inject = format!("inject={fault}");
+    process::under(test, &["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject], || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let outcome = runtime.block_on(target("tcp://127.0.0.1:22").probe());
+        let detail = assert_local_fault(&outcome, reason);
+        assert!(detail.contains(expected), "{detail}");
+    });
+}

@@ -1,0 +1,49 @@
+//! What the tests have in common: the daemon, other people's servers, namespaces of their own.
+
+use std::env;
+use std::fmt;
+use std::path::PathBuf;
+
+pub(crate) mod daemon;
+pub(crate) mod dns;
+pub(crate) mod http;
+#[cfg(target_os = "linux")]
+pub(crate) mod netns;
+pub(crate) mod ports;
+pub(crate) mod probing;
+pub(crate) mod process;
+pub(crate) mod relay;
+pub(crate) mod scrape;
+pub(crate) mod services;
+pub(crate) mod wait;
+
+/// Whether this is root.
+pub(crate) fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Whether this is root; a test that needs it and is not is left out.
+pub(crate) fn requires_root() -> bool {
+    is_root() || left_out("not root")
+}
+
+/// Whether a program is there; a test that needs one that is not is left out.
+pub(crate) fn requires_program(name: &str) -> bool {
+    program(name).is_some() || left_out(format_args!("{name} is not installed"))
+}
+
+/// Where a program is, in PATH or where Debian keeps servers outside it.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let postgresql = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let postgresql = postgresql.map(|version| version.path().join("bin"));
+    let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).chain(postgresql);
+    folders.map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+/// Says that a test is left out, or fails it where none may be.
+fn left_out(why: impl fmt::Display) -> bool {
+    assert!(env::var_os("PORTPROBE_TESTS_REQUIRE_ALL").is_none(), "may not be left out: {why}");
+    println!("left out: {why}");
+    false
+}

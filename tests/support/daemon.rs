@@ -1,0 +1,157 @@
+//! The real binary, started as a user starts it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use super::http::{self, Answer};
+use super::scrape::Scrape;
+use super::wait;
+
+/// The binary under test.
+pub(crate) fn portprobe() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portprobe"));
+    command.env_remove("PORTPROBE_CONFIG_FILE").env("NO_COLOR", "");
+    command
+}
+
+/// A running daemon; it is killed with this value.
+pub(crate) struct Daemon {
+    pub(crate) address: SocketAddr,
+    process: Child,
+    log: Lines,
+    printed: Lines,
+    _folder: TempDir,
+}
+
+impl Daemon {
+    /// Starts the daemon on this configuration and a free port, and waits until it is ready.
+    pub(crate) async fn start(config: &str) -> Self {
+        Self::start_with(config, &[]).await
+    }
+
+    /// As [`Self::start`], with more flags.
+    pub(crate) async fn start_with(config: &str, flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("portprobe.yaml");
+        fs::write(&file, config).unwrap();
+        let mut command = portprobe();
+        command.arg("--config.file").arg(&file).arg("--web.listen-address=127.0.0.1:0").args(flags);
+        Self::run(command, folder).await
+    }
+
+    /// Waits until a command that starts the daemon has made it ready.
+    pub(crate) async fn run(mut command: Command, folder: TempDir) -> Self {
+        let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let printed = collect(process.stdout.take().unwrap());
+        let log = collect(process.stderr.take().unwrap());
+        let mut address = None;
+        wait::until("the daemon listens", async || {
+            assert!(process.try_wait().unwrap().is_none(), "the daemon ended: {:?}", log.lock().unwrap());
+            address = log.lock().unwrap().iter().find_map(|line| listening(line));
+            address.is_some()
+        })
+        .await;
+        let daemon = Self { address: address.unwrap(), process, log, printed, _folder: folder };
+        wait::until("the daemon is ready", async || daemon.get("/-/ready").await.status == 200).await;
+        daemon
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        http::request(self.address, "GET", path).await
+    }
+
+    pub(crate) async fn scrape(&self) -> Scrape {
+        let answer = self.get("/metrics").await;
+        assert_eq!(answer.status, 200);
+        Scrape::parse(&answer.body)
+    }
+
+    /// Waits until a scrape satisfies the condition, and returns that scrape.
+    pub(crate) async fn scrape_until(&self, what: &str, condition: impl Fn(&Scrape) -> bool) -> Scrape {
+        let mut last = self.scrape().await;
+        wait::until(what, async || {
+            last = self.scrape().await;
+            condition(&last)
+        })
+        .await;
+        last
+    }
+
+    /// The lines logged so far that contain all of these.
+    pub(crate) fn logged(&self, parts: &[&str]) -> Vec<String> {
+        let log = self.log.lock().unwrap();
+        log.iter().filter(|line| parts.iter().all(|part| line.contains(part))).cloned().collect()
+    }
+
+    /// The lines printed to standard output so far.
+    pub(crate) fn printed(&self) -> Vec<String> {
+        self.printed.lock().unwrap().clone()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.process.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Waits until the daemon has ended.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait::until("the daemon ends", async || {
+            status = self.process.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        status.unwrap()
+    }
+}
+
+/// Lines that somebody else goes on writing.
+type Lines = Arc<Mutex<Vec<String>>>;
+
+/// The lines of a stream, read on a thread of its own until it ends.
+fn collect(stream: impl Read + Send + 'static) -> Lines {
+    let lines = Lines::default();
+    let written = lines.clone();
+    let read = BufReader::new(stream).lines().map_while(Result::ok);
+    thread::spawn(move || read.for_each(|line| written.lock().unwrap().push(line)));
+    lines
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// What a command that ends by itself has printed, and its exit status.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs the binary with these arguments, in this folder, to its end.
+pub(crate) fn finished(arguments: &[&str], folder: &Path) -> Finished {
+    let output = portprobe().args(arguments).current_dir(folder).stdin(Stdio::null()).output().unwrap();
+    Finished {
+        status: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// The address of a line that says where the daemon listens, in either log format.
+fn listening(line: &str) -> Option<SocketAddr> {
+    let after = line.contains("Listening").then(|| line.split("address").nth(1))??;
+    after.trim_start_matches(['=', '"', ':']).split([' ', '"', ',']).next()?.parse().ok()
+}

@@ -1,0 +1,111 @@
+//! One probe of a URL, as the daemon makes it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portprobe::outcome::{Class, LocalFaultReason, Outcome, Phase, Prober, Verdict};
+use portprobe::probe::{NameServing, NetworkProber, SystemFiles};
+use portprobe::target::{Exchange, Expect, Labels, Protocol, Settings, Target, TargetName, TargetUrl};
+use tokio::time::Instant;
+
+/// A target with default settings and five seconds of time, to be changed and then probed.
+pub(crate) fn target(url: impl AsRef<str>) -> Probing {
+    Probing {
+        url: url.as_ref().to_owned(),
+        settings: Settings::default(),
+        timeout: Duration::from_secs(5),
+        serving: NameServing::default(),
+        files: SystemFiles::default(),
+    }
+}
+
+/// A probe in the making.
+#[derive(Clone, Debug)]
+pub(crate) struct Probing {
+    url: String,
+    settings: Settings,
+    timeout: Duration,
+    serving: NameServing,
+    files: SystemFiles,
+}
+
+impl Probing {
+    /// Changes the target's settings.
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
+    pub(crate) fn expect(self, expect: Expect) -> Self {
+        self.with(|settings| settings.exchange = Exchange::Tcp { expect })
+    }
+
+    pub(crate) fn name_server(self, server: SocketAddr) -> Self {
+        self.with(|settings| settings.addressing.dns_servers.push(server))
+    }
+
+    pub(crate) fn source(self, address: &str) -> Self {
+        self.with(|settings| settings.source_address = Some(address.parse().unwrap()))
+    }
+
+    pub(crate) fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    pub(crate) fn serving(mut self, serving: NameServing) -> Self {
+        self.serving = serving;
+        self
+    }
+
+    pub(crate) fn files(mut self, files: SystemFiles) -> Self {
+        self.files = files;
+        self
+    }
+
+    /// Makes the probe.
+    pub(crate) async fn probe(self) -> Outcome {
+        let url = TargetUrl::parse(&self.url, Protocol::Tcp).unwrap();
+        let endpoint = url.endpoints().next().unwrap();
+        let target = Arc::new(Target {
+            name: TargetName::try_new(&endpoint.to_string()).unwrap(),
+            endpoint,
+            labels: Arc::new(Labels::default()),
+            group: None,
+            settings: Arc::new(self.settings),
+        });
+        let prober = NetworkProber::with_system_files(self.serving, self.files);
+        let started = Instant::now();
+        let outcome = prober.probe(&target, started + self.timeout).await;
+        assert!(outcome.duration <= started.elapsed(), "{outcome:?}");
+        outcome
+    }
+}
+
+/// Asserts that a probe was good.
+#[track_caller]
+pub(crate) fn assert_good(outcome: &Outcome) {
+    assert!(outcome.verdict.is_good(), "{outcome:?}");
+}
+
+/// Asserts that a probe failed in this phase, for this reason, and gives the detail.
+#[track_caller]
+pub(crate) fn assert_failed(outcome: &Outcome, phase: Phase, class: Class) -> &str {
+    match &outcome.verdict {
+        Verdict::Failed(failure) if (failure.phase, failure.class) == (phase, class) => {
+            assert_eq!(outcome.timings.of(phase), None, "a failed phase has no duration");
+            &failure.detail
+        }
+        _ => panic!("expected {} in {}: {outcome:?}", class.as_str(), phase.as_str()),
+    }
+}
+
+/// Asserts that no probe was possible for this reason, and gives the detail.
+#[track_caller]
+pub(crate) fn assert_local_fault(outcome: &Outcome, reason: LocalFaultReason) -> &str {
+    match &outcome.verdict {
+        Verdict::LocalFault(fault) if fault.reason == reason => &fault.detail,
+        _ => panic!("expected {}: {outcome:?}", reason.as_str()),
+    }
+}

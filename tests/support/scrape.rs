@@ -1,0 +1,71 @@
+//! Prometheus' text format, read strictly enough to find a series by its labels.
+
+use std::collections::BTreeMap;
+
+/// All series of one scrape.
+#[derive(Clone, Debug)]
+pub(crate) struct Scrape(Vec<Series>);
+
+#[derive(Clone, Debug)]
+struct Series {
+    name: String,
+    labels: BTreeMap<String, String>,
+    value: f64,
+}
+
+impl Scrape {
+    /// Reads the format; a line that is none of it fails the test.
+    pub(crate) fn parse(text: &str) -> Self {
+        Self(text.lines().filter(|line| !line.starts_with('#')).map(series).collect())
+    }
+
+    /// The value of the one series with this name and at least these labels.
+    pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        let matches = |series: &&Series| {
+            series.name == name
+                && labels.iter().all(|(name, value)| series.labels.get(*name).is_some_and(|found| found == value))
+        };
+        let found: Vec<_> = self.0.iter().filter(matches).collect();
+        assert!(found.len() <= 1, "several series match {name} {labels:?}: {found:?}");
+        found.first().map(|series| series.value)
+    }
+
+    /// As [`Self::value`], of a target.
+    pub(crate) fn of(&self, target: &str, name: &str) -> Option<f64> {
+        self.value(name, &[("target", target)])
+    }
+}
+
+fn series(line: &str) -> Series {
+    let end = line.find(['{', ' ']).unwrap_or_else(|| panic!("no series: {line}"));
+    let (name, mut rest) = line.split_at(end);
+    let mut labels = BTreeMap::new();
+    if let Some(inside) = rest.strip_prefix('{') {
+        rest = inside;
+        while !rest.starts_with('}') {
+            let (name, after) = rest.split_once("=\"").unwrap();
+            let (value, after) = quoted(after);
+            assert!(labels.insert(name.to_owned(), value).is_none(), "label {name} stands twice: {line}");
+            rest = after.strip_prefix(',').unwrap_or(after);
+        }
+        rest = &rest[1..];
+    }
+    let value = rest.trim_start().parse().unwrap_or_else(|_| panic!("no value: {line}"));
+    Series { name: name.to_owned(), labels, value }
+}
+
+/// A value up to its closing quote, and what stands behind that.
+fn quoted(text: &str) -> (String, &str) {
+    let mut value = String::new();
+    let mut characters = text.char_indices();
+    loop {
+        match characters.next().unwrap() {
+            (end, '"') => return (value, &text[end + 1..]),
+            (_, '\\') => value.push(match characters.next().unwrap().1 {
+                'n' => '\n',
+                other => other,
+            }),
+            (_, other) => value.push(other),
+        }
+    }
+}

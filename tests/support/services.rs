@@ -1,0 +1,187 @@
+//! Other people's servers, from the distribution's packages, each in a folder of its own on a free port.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+
+use super::{http, is_root, program, requires_program, wait};
+
+/// A running server; it is killed with this value.
+pub(crate) struct Service {
+    pub(crate) address: SocketAddr,
+    process: Child,
+    _folder: TempDir,
+}
+
+impl Service {
+    /// Waits until a server that was started accepts connections; none where it ended, for another took its port.
+    async fn listening(mut command: Command, address: SocketAddr, folder: TempDir) -> Option<Self> {
+        command.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut process = command.spawn().unwrap();
+        let mut running = true;
+        wait::until(&format!("{command:?} listens"), async || {
+            running = process.try_wait().unwrap().is_none();
+            !running || TcpStream::connect(address).await.is_ok()
+        })
+        .await;
+        running.then_some(Self { address, process, _folder: folder })
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// PostgreSQL with a fresh cluster; none where it is not installed.
+pub(crate) async fn postgresql() -> Option<Service> {
+    requires_program("postgres").then_some(())?;
+    start(async |address, folder| {
+        let data = folder.path().join("data");
+        // PostgreSQL refuses to run as root.
+        let run = |name: &str| {
+            let binary = program(name).unwrap();
+            if !is_root() {
+                return Command::new(binary);
+            }
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(binary);
+            command
+        };
+        if is_root() {
+            let chown = Command::new("chown").arg("postgres").arg(folder.path()).status().unwrap();
+            assert!(chown.success());
+        }
+        let mut initdb = run("initdb");
+        initdb.args(["--no-sync", "--auth=trust", "--username=postgres", "-D"]).arg(&data).current_dir(folder.path());
+        let made = initdb.output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let mut server = run("postgres");
+        server.arg("-D").arg(&data).args(["-F", "-c", "listen_addresses=127.0.0.1", "-k", ""]);
+        server.args(["-p", &address.port().to_string()]);
+        Service::listening(server, address, folder).await
+    })
+    .await
+}
+
+/// Redis; none where it is not installed.
+pub(crate) async fn redis() -> Option<Service> {
+    requires_program("redis-server").then_some(())?;
+    start(async |address, folder| {
+        let mut server = Command::new(program("redis-server").unwrap());
+        server.args(["--bind", "127.0.0.1", "--save", "", "--port", &address.port().to_string()]);
+        Service::listening(server, address, folder).await
+    })
+    .await
+}
+
+/// OpenSSH; none where it is not installed.
+pub(crate) async fn openssh() -> Option<Service> {
+    requires_program("sshd").then_some(())?;
+    if is_root() {
+        // The package's service would make it.
+        fs::create_dir_all("/run/sshd").unwrap();
+    }
+    start(async |address, folder| {
+        let key = folder.path().join("key");
+        let mut keygen = Command::new("ssh-keygen");
+        let made = keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status().unwrap();
+        assert!(made.success());
+        let mut server = Command::new(program("sshd").unwrap());
+        server.args(["-D", "-f", "/dev/null", "-o", "PidFile=none", "-o", "ListenAddress=127.0.0.1", "-p"]);
+        server.arg(address.port().to_string()).arg("-h").arg(&key);
+        Service::listening(server, address, folder).await
+    })
+    .await
+}
+
+/// The distribution's Prometheus, scraping one exporter every 200 ms; none where it is not installed.
+pub(crate) async fn prometheus(exporter: SocketAddr) -> Option<Prometheus> {
+    requires_program("prometheus").then_some(())?;
+    Some(prometheus_at(&program("prometheus").unwrap(), &[("portprobe", exporter)]).await)
+}
+
+/// Every Prometheus that is there: the distribution's, and a 3.x one where `tests/run` could get it.
+pub(crate) fn prometheus_programs() -> Vec<PathBuf> {
+    requires_program("prometheus");
+    let newer = std::env::var_os("PORTPROBE_TESTS_PROMETHEUS_3").map(PathBuf::from);
+    program("prometheus").into_iter().chain(newer).collect()
+}
+
+/// This Prometheus, scraping these jobs every 200 ms, native histograms switched on.
+pub(crate) async fn prometheus_at(binary: &Path, jobs: &[(&str, SocketAddr)]) -> Prometheus {
+    let service = start(async |address, folder| {
+        let config = folder.path().join("prometheus.yml");
+        fs::write(&config, prometheus_config(jobs)).unwrap();
+        let mut server = Command::new(binary);
+        server.arg("--config.file").arg(&config).arg("--storage.tsdb.path").arg(folder.path().join("data"));
+        server.arg(format!("--web.listen-address={address}")).arg("--enable-feature=native-histograms");
+        Service::listening(server, address, folder).await
+    });
+    Prometheus(service.await.unwrap())
+}
+
+/// A running Prometheus.
+pub(crate) struct Prometheus(Service);
+
+impl Prometheus {
+    /// The result vector of an instant query.
+    pub(crate) async fn query(&self, expression: &str) -> Vec<Value> {
+        let mut path = "/api/v1/query?query=".to_owned();
+        expression.bytes().for_each(|byte| write!(path, "%{byte:02x}").unwrap());
+        let answer = http::request(self.0.address, "GET", &path).await;
+        let Ok(mut body) = serde_json::from_str::<Value>(&answer.body) else { return Vec::new() };
+        match body["data"]["result"].take() {
+            Value::Array(result) => result,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Waits until an instant query has this one value.
+    pub(crate) async fn query_until(&self, expression: &str, value: &str) -> Value {
+        let mut result = Vec::new();
+        wait::until(&format!("{expression} is {value}"), async || {
+            result = self.query(expression).await;
+            matches!(&result[..], [one] if one["value"][1] == value)
+        })
+        .await;
+        result.remove(0)
+    }
+}
+
+/// Runs a program with this input; its exit status and what it printed to either stream.
+pub(crate) fn fed(program: &Path, arguments: &[&str], input: &str) -> (bool, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("input");
+    fs::write(&file, input).unwrap();
+    let output = Command::new(program).args(arguments).stdin(fs::File::open(&file).unwrap()).output().unwrap();
+    let printed = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&printed).into_owned())
+}
+
+/// Starts a server on a free port; where another process takes the port first, on another one.
+async fn start(mut server: impl AsyncFnMut(SocketAddr, TempDir) -> Option<Service>) -> Option<Service> {
+    for _ in 0..10 {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        if let Some(service) = server(address, tempfile::tempdir().unwrap()).await {
+            return Some(service);
+        }
+    }
+    panic!("no port was free for a server");
+}
+
+fn prometheus_config(jobs: &[(&str, SocketAddr)]) -> String {
+    let mut config = "global: { scrape_interval: 200ms, scrape_timeout: 200ms }\nscrape_configs:\n".to_owned();
+    for (name, address) in jobs {
+        writeln!(config, "- {{ job_name: {name}, static_configs: [ {{ targets: [ '{address}' ] }} ] }}").unwrap();
+    }
+    config
+}
