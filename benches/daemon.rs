@@ -1,0 +1,60 @@
+//! What portprobe costs: `cargo bench`, or `cargo bench -- --quick` for a first look.
+//!
+//! The real binary probes servers on loopback that belong to this process. Beside it, in turns, runs the least that
+//! connecting can cost: a loop over epoll that connects and closes. Each round of both gives one ratio, and the median
+//! of the rounds is what counts, for no machine is quiet all the time. Prints a table of figures, each with its aim.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on ends there")]
+#![expect(clippy::panic, reason = "a benchmark that cannot go on ends there")]
+#![expect(clippy::print_stdout, reason = "the report is what it is for")]
+
+use std::env;
+
+#[cfg(target_os = "linux")]
+mod daemon {
+    pub(crate) mod bare;
+    pub(crate) mod cost;
+    pub(crate) mod memory;
+    pub(crate) mod plan;
+    pub(crate) mod probing;
+    pub(crate) mod process;
+    pub(crate) mod report;
+    pub(crate) mod scrape;
+    pub(crate) mod scraping;
+    pub(crate) mod servers;
+}
+
+fn main() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let given = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    // `cargo bench` says so; `cargo test --all-targets` runs this too, and must not take minutes for it.
+    if given("--bench") {
+        bench(given("--quick"));
+    } else {
+        println!("not run: a benchmark takes minutes; `cargo bench` runs it");
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn bench(quick: bool) {
+    use daemon::plan::Plan;
+    use daemon::report::Report;
+    use daemon::servers::Servers;
+    use daemon::{memory, probing, scraping};
+
+    let plan = if quick { Plan::QUICK } else { Plan::FULL };
+    let servers = Servers::start();
+    let mut report = Report::begin(quick);
+    probing::flat_out(&plan, &servers, &mut report);
+    probing::paced(&plan, &servers, &mut report);
+    let settled = memory::settle(&plan, &servers, &mut report);
+    scraping::cost(&plan, &settled, &mut report);
+    drop(settled);
+    scraping::lag(&plan, &servers, &mut report);
+    report.end();
+}
+
+#[cfg(not(target_os = "linux"))]
+fn bench(_quick: bool) {
+    println!("not run: the loop that portprobe is held against needs Linux");
+}

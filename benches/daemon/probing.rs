@@ -1,0 +1,86 @@
+//! CPU of a probe and lag of its start, bare loop and daemon in turns.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::bare;
+use super::cost::Cost;
+use super::plan::{IN_FLIGHT, Plan, RATE};
+use super::process::{Daemon, Load, Observation};
+use super::report::{Aim, Figure, Report, Unit};
+use super::servers::Servers;
+
+/// As many probes as the machine can make, the same number of them under way in both programs.
+pub(crate) fn flat_out(plan: &Plan, servers: &Servers, report: &mut Report) {
+    let rounds = rounds(plan, |round| {
+        let bare = bare::flat_out(servers.addresses(), IN_FLIGHT, plan.bare);
+        let load = Load {
+            addresses: servers.addresses(),
+            targets: saturating(bare),
+            interval: SHORTEST_INTERVAL,
+            in_flight: Some(IN_FLIGHT),
+        };
+        let daemon = Daemon::start(&load);
+        daemon.wait_for_age(Duration::from_secs(2));
+        let observed = daemon.observe(|| sleep(plan.daemon));
+        eprintln!("flat out, round {round} of {}", plan.rounds);
+        (bare, observed)
+    });
+    report.section(format!("Flat out, {IN_FLIGHT} probes under way"));
+    report_costs(&rounds, Aim::AtMost(1.6), report);
+}
+
+/// A large but usual load: 10,000 targets, [`RATE`] probes a second.
+pub(crate) fn paced(plan: &Plan, servers: &Servers, report: &mut Report) {
+    let load = usual_load(servers);
+    let rounds = rounds(plan, |round| {
+        let bare = bare::paced(servers.addresses(), RATE, plan.bare);
+        let daemon = Daemon::start(&load);
+        // By then every target has been probed once, and first times are over.
+        daemon.wait_for_age(load.interval + Duration::from_secs(1));
+        let observed = daemon.observe(|| sleep(plan.daemon));
+        eprintln!("{RATE} a second, round {round} of {}", plan.rounds);
+        (bare, observed)
+    });
+    report.section(format!("{} targets, {RATE} probes a second", load.targets));
+    report_costs(&rounds, Aim::AtMost(1.0), report);
+    report_lag(&rounds.iter().map(|(_, observed)| observed.clone()).collect::<Vec<_>>(), report);
+}
+
+/// 10,000 targets that come to [`RATE`] probes a second.
+pub(crate) fn usual_load(servers: &Servers) -> Load<'_> {
+    let interval = Duration::from_secs(5);
+    Load { addresses: servers.addresses(), targets: RATE * 5, interval, in_flight: None }
+}
+
+/// How late probes started.
+pub(crate) fn report_lag(observed: &[Observation], report: &mut Report) {
+    let lag = |quantile: f64| observed.iter().map(move |observed| observed.lag.quantile(quantile));
+    report.add(&Figure::new("start lag p50", Unit::Milliseconds, lag(0.5)));
+    report.add(&Figure::new("start lag p99", Unit::Milliseconds, lag(0.99)).aim(Aim::Under(0.012)));
+}
+
+fn rounds<T>(plan: &Plan, round: impl FnMut(usize) -> T) -> Vec<T> {
+    (1..=plan.rounds).map(round).collect()
+}
+
+/// Enough targets to keep a daemon busy that is half again as fast as the bare loop.
+fn saturating(bare: Cost) -> usize {
+    let due = bare.rate() * 1.5 * SHORTEST_INTERVAL.as_secs_f64();
+    usize::try_from(Duration::from_secs_f64(due).as_secs()).unwrap()
+}
+
+fn report_costs(rounds: &[(Cost, Observation)], aim: Aim, report: &mut Report) {
+    let bare = || rounds.iter().map(|(bare, _)| bare);
+    let daemon = || rounds.iter().map(|(_, observed)| &observed.cost);
+    let ratios = rounds.iter().map(|(bare, observed)| observed.cost.each() / bare.each());
+    report.add(&Figure::new("bare loop, probes", Unit::PerSecond, bare().map(Cost::rate)));
+    report.add(&Figure::new("daemon, probes", Unit::PerSecond, daemon().map(Cost::rate)));
+    report.add(&Figure::new("daemon, failed probes", Unit::Count, rounds.iter().map(|(_, observed)| observed.failed)));
+    report.add(&Figure::new("bare loop, CPU of a probe", Unit::Microseconds, bare().map(Cost::each)));
+    report.add(&Figure::new("daemon, CPU of a probe", Unit::Microseconds, daemon().map(Cost::each)));
+    report.add(&Figure::new("daemon to bare loop", Unit::Ratio, ratios).aim(aim));
+}
+
+/// The shortest that a target may have.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);

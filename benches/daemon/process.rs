@@ -1,0 +1,138 @@
+//! The daemon as a process of its own: its configuration, its CPU, its memory, its word on its probes.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, copy, sink};
+use std::net::{SocketAddr, SocketAddrV4};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_getcpuclockid};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+use super::cost::Cost;
+use super::scrape::{self, Encoding, Exposed, Format, Lag};
+
+/// What a daemon is to probe.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load<'a> {
+    pub(crate) addresses: &'a [SocketAddrV4],
+    pub(crate) targets: usize,
+    pub(crate) interval: Duration,
+    /// Most probes at one time; none for the default.
+    pub(crate) in_flight: Option<usize>,
+}
+
+impl Load<'_> {
+    /// Many targets share an address, so each has a name, of the length that names of machines have.
+    fn configuration(&self) -> String {
+        let mut yaml = format!("defaults: {{ interval: {}ms }}\n", self.interval.as_millis());
+        if let Some(in_flight) = self.in_flight {
+            writeln!(yaml, "limits: {{ in_flight: {in_flight} }}").unwrap();
+        }
+        yaml.push_str("targets:\n");
+        for (number, address) in (0..self.targets).zip(self.addresses.iter().cycle()) {
+            writeln!(yaml, "  - {{ url: \"tcp://{address}\", name: \"tcp://host-{number:06}.example:443\" }}").unwrap();
+        }
+        yaml
+    }
+}
+
+/// A running daemon; it is killed with this value.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    address: SocketAddr,
+    process: Child,
+    started: Instant,
+    _folder: TempDir,
+}
+
+/// What a daemon did in a span of time.
+#[derive(Clone, Debug)]
+pub(crate) struct Observation {
+    pub(crate) cost: Cost,
+    pub(crate) lag: Lag,
+    /// Probes that failed or could not be made, though every server answers: this machine was overloaded.
+    pub(crate) failed: f64,
+}
+
+impl Daemon {
+    /// Starts the daemon and waits until it is ready.
+    pub(crate) fn start(load: &Load<'_>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("portprobe.yaml");
+        fs::write(&file, load.configuration()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portprobe"));
+        command.arg("--config.file").arg(&file).arg("--web.listen-address=127.0.0.1:0");
+        let started = Instant::now();
+        let mut process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap());
+        let address = log.by_ref().lines().map_while(Result::ok).find_map(|line| listening(&line));
+        let address = address.expect("the daemon must listen");
+        thread::spawn(move || copy(&mut log, &mut sink()));
+        while scrape::get(address, "/-/ready", Format::Text, Encoding::Plain).is_none() {
+            thread::sleep(Duration::from_millis(20));
+        }
+        Self { address, process, started, _folder: folder }
+    }
+
+    /// Waits until it has run for so long.
+    pub(crate) fn wait_for_age(&self, age: Duration) {
+        thread::sleep((self.started + age).saturating_duration_since(Instant::now()));
+    }
+
+    /// Lets it work for as long as `meanwhile` takes, and says what it did.
+    ///
+    /// Probes are counted from scrape to scrape, CPU between the scrapes; so both become rates first.
+    pub(crate) fn observe(&self, meanwhile: impl FnOnce()) -> Observation {
+        let before = self.exposed();
+        let (counted, cpu_before) = (Instant::now(), self.cpu());
+        meanwhile();
+        let (cpu, wall) = (self.cpu().saturating_sub(cpu_before), counted.elapsed());
+        let after = self.exposed();
+        let rest = counted.elapsed();
+        let lag = after.lag.since(&before.lag);
+        let probes = lag.count() / rest.as_secs_f64() * wall.as_secs_f64();
+        Observation { cost: Cost { probes, cpu, wall }, lag, failed: after.failed - before.failed }
+    }
+
+    /// One scrape.
+    pub(crate) fn scrape(&self, format: Format, encoding: Encoding) -> Vec<u8> {
+        scrape::get(self.address, "/metrics", format, encoding).expect("a scrape must be answered")
+    }
+
+    /// What it says of itself.
+    pub(crate) fn exposed(&self) -> Exposed {
+        Exposed::parse(str::from_utf8(&self.scrape(Format::Text, Encoding::Plain)).unwrap())
+    }
+
+    /// CPU that the whole process has used so far, to the nanosecond.
+    pub(crate) fn cpu(&self) -> Duration {
+        let process = Pid::from_raw(self.process.id().try_into().unwrap());
+        ClockId::now(clock_getcpuclockid(process).unwrap()).unwrap().into()
+    }
+
+    /// Bytes of memory that it holds.
+    pub(crate) fn resident_bytes(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+        kibibytes * 1024.0
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The address of a line that says where the daemon listens.
+fn listening(line: &str) -> Option<SocketAddr> {
+    let (_, address) = line.contains("Listening").then(|| line.split_once("address="))??;
+    address.trim_start_matches('"').split([' ', '"']).next()?.parse().ok()
+}

@@ -1,0 +1,136 @@
+//! A client for `/metrics`, and what is read from its text: how many probes started, and how late.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+
+/// The formats of an exposition.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Format {
+    OpenMetrics,
+    Protobuf,
+    Text,
+}
+
+impl Format {
+    pub(crate) const ALL: [Self; 3] = [Self::Text, Self::OpenMetrics, Self::Protobuf];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "OpenMetrics",
+            Self::Protobuf => "protobuf",
+            Self::Text => "text",
+        }
+    }
+
+    /// How it is asked for.
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text;version=1.0.0",
+            Self::Protobuf => {
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+            }
+            Self::Text => "text/plain;version=0.0.4",
+        }
+    }
+}
+
+/// How the bytes of an exposition are sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Encoding {
+    Gzip,
+    Plain,
+}
+
+impl Encoding {
+    pub(crate) const ALL: [Self; 2] = [Self::Plain, Self::Gzip];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Plain => "plain",
+        }
+    }
+
+    fn content_coding(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Plain => "identity",
+        }
+    }
+}
+
+/// Asks for a path and reads to the end; the body, where the status is 200. HTTP/1.0, so that nothing is chunked.
+pub(crate) fn get(address: SocketAddr, path: &str, format: Format, encoding: Encoding) -> Option<Vec<u8>> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let (accept, accept_encoding) = (format.media_type(), encoding.content_coding());
+    let request = format!(
+        "GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: {accept}\r\nAccept-Encoding: {accept_encoding}\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    let body = answer.split_off(end + 4);
+    answer.starts_with(b"HTTP/1.0 200").then_some(body)
+}
+
+/// What one exposition says of the daemon itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Exposed {
+    /// Lines that are series.
+    pub(crate) series: usize,
+    pub(crate) lag: Lag,
+    /// Probes that failed or could not be made.
+    pub(crate) failed: f64,
+}
+
+impl Exposed {
+    /// Reads the text format.
+    pub(crate) fn parse(text: &str) -> Self {
+        let series = || text.lines().filter(|line| !line.starts_with('#'));
+        let of = |family: &'static str| series().filter(move |line| line.starts_with(family));
+        let failed = of("portprobe_probe_failures_total").chain(of("portprobe_local_faults_total")).map(value).sum();
+        let lag = Lag(of("portprobe_schedule_lag_seconds_bucket").map(|line| (bound(line), value(line))).collect());
+        Self { series: series().count(), lag, failed }
+    }
+}
+
+/// A histogram of how much later than due probes started: upper bounds, and how many started within each.
+#[derive(Clone, Debug)]
+pub(crate) struct Lag(Vec<(f64, f64)>);
+
+impl Lag {
+    /// What has come since then.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        let now_and_before = self.0.iter().zip(&before.0);
+        Self(now_and_before.map(|(&(bound, now), &(_, before))| (bound, now - before)).collect())
+    }
+
+    /// How many started.
+    pub(crate) fn count(&self) -> f64 {
+        self.0.last().unwrap().1
+    }
+
+    /// As Prometheus' `histogram_quantile`: the bucket that holds the quantile, evenly filled. Seconds.
+    pub(crate) fn quantile(&self, quantile: f64) -> f64 {
+        let rank = quantile * self.count();
+        let (mut lower, mut below) = (0.0, 0.0);
+        for &(upper, within) in &self.0 {
+            if within >= rank && upper.is_finite() {
+                return lower + (upper - lower) * (rank - below) / (within - below).max(1.0);
+            }
+            if upper.is_finite() {
+                (lower, below) = (upper, within);
+            }
+        }
+        lower
+    }
+}
+
+fn value(line: &str) -> f64 {
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+fn bound(line: &str) -> f64 {
+    line.split("le=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap()
+}

@@ -1,0 +1,97 @@
+//! What a scrape costs, and that it delays no probe.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::memory::FEW;
+use super::plan::{Plan, RATE};
+use super::probing::{report_lag, usual_load};
+use super::process::Daemon;
+use super::report::{Aim, Figure, Report, Unit};
+use super::scrape::{Encoding, Format};
+use super::servers::Servers;
+
+/// Scrapes the daemon in every way.
+pub(crate) fn cost(plan: &Plan, daemon: &Daemon, report: &mut Report) {
+    let series = daemon.exposed().series;
+    let idle = idle_share(daemon);
+    report.section(format!("A scrape of {FEW} targets, {series} series as text"));
+    let mut details = Vec::new();
+    for (format, encoding) in
+        Format::ALL.into_iter().flat_map(|format| Encoding::ALL.map(|encoding| (format, encoding)))
+    {
+        let name = format!("{}, {}", format.as_str(), encoding.as_str());
+        let scrapes: Vec<_> = (0..plan.scrapes).map(|_| Scrape::make(daemon, format, encoding, idle)).collect();
+        let figure = |unit: Unit, of: &dyn Fn(&Scrape) -> f64| Figure::new(&*name, unit, scrapes.iter().map(of));
+        let cpu = figure(Unit::Milliseconds, &|scrape| scrape.cpu);
+        report.add(&match aim(format, encoding) {
+            Some(aim) => cpu.aim(aim),
+            None => cpu,
+        });
+        let of_series = figure(Unit::Nanoseconds, &|scrape| scrape.cpu / series as f64);
+        let time = figure(Unit::Milliseconds, &|scrape| scrape.wall);
+        let size = figure(Unit::Megabytes, &|scrape| scrape.bytes);
+        details.push((name, vec![of_series, time, size]));
+    }
+    report.add(&Figure::new("memory after these scrapes", Unit::Megabytes, [daemon.resident_bytes()]));
+    report.table(&["CPU of a series", "time", "size"], &details);
+}
+
+/// How much CPU a scrape may cost.
+fn aim(format: Format, encoding: Encoding) -> Option<Aim> {
+    match (format, encoding) {
+        (Format::Text, Encoding::Plain) => Some(Aim::Under(0.1)),
+        (Format::Protobuf, Encoding::Plain) => Some(Aim::Under(0.2)),
+        (Format::OpenMetrics, _) | (_, Encoding::Gzip) => None,
+    }
+}
+
+/// Scrapes without a pause while the daemon probes; each start is held against the same aim as without scrapes.
+pub(crate) fn lag(plan: &Plan, servers: &Servers, report: &mut Report) {
+    let load = usual_load(servers);
+    let daemon = Daemon::start(&load);
+    daemon.wait_for_age(load.interval + Duration::from_secs(1));
+    let mut scrapes = 0;
+    let observed = daemon.observe(|| {
+        let end = Instant::now() + plan.scraping;
+        while Instant::now() < end {
+            for format in Format::ALL {
+                daemon.scrape(format, Encoding::Plain);
+                scrapes += 1;
+            }
+        }
+    });
+    report.section(format!("{} targets, {RATE} probes a second, scraped without a pause", load.targets));
+    let rate = f64::from(scrapes) / observed.cost.wall.as_secs_f64();
+    report.add(&Figure::new("scrapes", Unit::PerSecond, [rate]));
+    report.add(&Figure::new("probes", Unit::PerSecond, [observed.cost.rate()]));
+    report_lag(&[observed], report);
+}
+
+/// The part of a core that probing alone takes.
+fn idle_share(daemon: &Daemon) -> f64 {
+    let (started, before) = (Instant::now(), daemon.cpu());
+    sleep(Duration::from_secs(2));
+    daemon.cpu().saturating_sub(before).as_secs_f64() / started.elapsed().as_secs_f64()
+}
+
+/// One scrape's cost; seconds and bytes.
+#[derive(Clone, Copy, Debug)]
+struct Scrape {
+    cpu: f64,
+    wall: f64,
+    bytes: f64,
+}
+
+impl Scrape {
+    /// Scrapes once; probing takes the `idle` part of a core beside it.
+    fn make(daemon: &Daemon, format: Format, encoding: Encoding, idle: f64) -> Self {
+        let (started, before) = (Instant::now(), daemon.cpu());
+        let bytes = daemon.scrape(format, encoding).len() as f64;
+        let wall = started.elapsed().as_secs_f64();
+        let cpu = daemon.cpu().saturating_sub(before).as_secs_f64() - idle * wall;
+        Self { cpu, wall, bytes }
+    }
+}
