@@ -10,10 +10,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use self::failure::{Class, Failure, LocalFault, LocalFaultReason};
+pub use self::tls::{Certificate, CertificateContent, CertificateFault, PeerCertificates, Session, TlsFacts};
 use crate::clock::Timestamp;
-use crate::target::Target;
+use crate::target::{LabelName, Target};
 
 mod failure;
+mod tls;
 
 /// Whoever can probe: the network, or in tests a script.
 pub trait Prober: Send + Sync + 'static {
@@ -37,6 +39,10 @@ pub struct Outcome {
     pub resolution: Option<Resolution>,
     /// Each address that was tried, in order; empty where it never came to that.
     pub attempts: Vec<Attempt>,
+    /// What the peer showed of itself; with several addresses the worst of each.
+    pub facts: Facts,
+    /// The last second in which the own client certificate is valid, since 1970, where there is one.
+    pub client_certificate_not_after: Option<i64>,
 }
 
 impl Outcome {
@@ -84,6 +90,17 @@ pub struct Attempt {
     pub timings: Timings,
     /// SYNs sent again, where the kernel counts them and an answer came in the end.
     pub syn_retransmits: u32,
+    /// What the peer showed of itself.
+    pub facts: Facts,
+}
+
+/// What a peer showed of itself, whatever the verdict. What was not reached is not in it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    /// What the TLS handshake showed.
+    pub tls: Option<TlsFacts>,
+    /// The labels that a dialogue gave, once it was completed and where it gives any.
+    pub dialogue: Option<Arc<[(LabelName, String)]>>,
 }
 
 /// The steps of a probe, in this order; not every probe has all.
@@ -93,17 +110,26 @@ pub enum Phase {
     Resolve,
     /// The TCP handshake.
     Connect,
+    /// What is said in the clear before TLS.
+    Starttls,
+    /// The TLS handshake.
+    Tls,
+    /// What is said on the connection, within TLS where there is TLS.
+    Protocol,
 }
 
 impl Phase {
     /// Every phase, in order.
-    pub const ALL: [Self; 2] = [Self::Resolve, Self::Connect];
+    pub const ALL: [Self; 5] = [Self::Resolve, Self::Connect, Self::Starttls, Self::Tls, Self::Protocol];
 
     /// The word for it in labels and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Resolve => "resolve",
             Self::Connect => "connect",
+            Self::Starttls => "starttls",
+            Self::Tls => "tls",
+            Self::Protocol => "protocol",
         }
     }
 }

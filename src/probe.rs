@@ -1,28 +1,42 @@
 //! Probing over the network: from a target to an outcome.
 //!
-//! One probe is resolve, then connect, under one deadline. `locate` finds where to connect (`resolve` turns a name into
-//! addresses, `order` sorts them), `attempt` tries the addresses (`connect` makes one handshake, `tcp_info` has the
-//! kernel's figures), `errno` says what an error code means.
+//! One probe is resolve, connect, then what the target's exchange asks for, under one deadline. `locate` finds where to
+//! connect (`resolve` turns a name into addresses, `order` sorts them), `attempt` tries the addresses (`connect` makes
+//! one TCP handshake, `tcp_info` has the kernel's figures), `exchange` goes on from there: `dialogue` talks, `tls` shakes
+//! hands over what `trust` has read from files, `judge` weighs the certificates that `certificate` reads. `errno` says
+//! what an error code means, `interruption` what ends a conversation early.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::attempt::{Attempted, attempt};
+use self::attempt::{Attempted, Plan, attempt};
+use self::judge::Judge;
 use self::locate::{Unlocated, locate};
 use self::resolve::Resolver;
 pub use self::resolve::{NameServing, SystemFiles};
-use crate::outcome::{Outcome, Prober, Timings};
+use self::tls::Client;
+pub use self::trust::Trust;
+use crate::outcome::{Facts, LocalFault, LocalFaultReason, Outcome, Prober, Timings, Verdict};
 use crate::target::Target;
 
 mod attempt;
+mod certificate;
 mod connect;
+mod dialogue;
 mod errno;
+mod exchange;
+mod interruption;
+mod judge;
 mod locate;
 mod order;
 mod resolve;
 mod socket;
+mod stream;
 mod tcp_info;
+mod tls;
+mod trust;
 
 /// Probes targets over the network.
 ///
@@ -30,37 +44,67 @@ mod tcp_info;
 #[derive(Debug)]
 pub struct NetworkProber {
     resolver: Resolver,
+    trust: Arc<Trust>,
+    judge: Arc<Judge>,
 }
 
 impl NetworkProber {
     /// A prober that resolves names as this machine does. Touches no file before the first name.
-    pub fn new(serving: NameServing) -> Self {
-        Self::with_system_files(serving, SystemFiles::default())
+    ///
+    /// `trust` must have read the profile of every target that is to be probed with TLS.
+    pub fn new(serving: NameServing, trust: Arc<Trust>) -> Self {
+        Self::with_system_files(serving, trust, SystemFiles::default())
     }
 
     /// A prober that takes name servers, search domains and hosts from these files.
-    pub fn with_system_files(serving: NameServing, files: SystemFiles) -> Self {
-        Self { resolver: Resolver::new(serving, files) }
+    pub fn with_system_files(serving: NameServing, trust: Arc<Trust>, files: SystemFiles) -> Self {
+        Self { resolver: Resolver::new(serving, files), trust, judge: Arc::default() }
+    }
+
+    /// What the exchange with a target needs besides the target; the error is a fault of this program's own making.
+    fn plan(&self, target: &Arc<Target>) -> Result<Plan, LocalFault> {
+        let Some(tls) = target.settings.exchange.tls() else {
+            return Ok(Plan { target: target.clone(), client: None });
+        };
+        let context = self.trust.context(&tls.settings.profile).ok_or_else(|| LocalFault {
+            reason: LocalFaultReason::Invalid,
+            detail: "the files of tls were not read for this target".to_owned(),
+        })?;
+        Ok(Plan { target: target.clone(), client: Some(Client { context, judge: self.judge.clone() }) })
     }
 }
 
 impl Prober for NetworkProber {
     async fn probe(&self, target: &Arc<Target>, deadline: Instant) -> Outcome {
         let started = Instant::now();
+        let nothing = Outcome {
+            verdict: Verdict::Good,
+            duration: Duration::ZERO,
+            timings: Timings::default(),
+            resolution: None,
+            attempts: Vec::new(),
+            facts: Facts::default(),
+            client_certificate_not_after: None,
+        };
+        let plan = match self.plan(target) {
+            Ok(plan) => plan,
+            Err(fault) => return Outcome { verdict: Verdict::LocalFault(fault), ..nothing },
+        };
+        let client_certificate_not_after = plan.client.as_ref().and_then(Client::certificate_not_after);
+        let nothing = Outcome { client_certificate_not_after, ..nothing };
         let located = match locate(&self.resolver, target, deadline).await {
             Ok(located) => located,
             Err(Unlocated { verdict, resolution }) => {
-                let duration = started.elapsed();
-                return Outcome { verdict, duration, timings: Timings::default(), resolution, attempts: Vec::new() };
+                return Outcome { verdict, resolution, duration: started.elapsed(), ..nothing };
             }
         };
-        let Attempted { attempts, verdict, timings, connection } =
-            attempt(located.destinations, &target.settings, deadline).await;
+        let Attempted { attempts, verdict, timings, facts, open } =
+            attempt(located.destinations, &plan, deadline).await;
         let timings = located.timings.and(timings);
         let duration = started.elapsed();
-        if let Some(connection) = connection {
-            connection.close();
+        if let Some(open) = open {
+            open.close(deadline).await;
         }
-        Outcome { verdict, duration, timings, resolution: located.resolution, attempts }
+        Outcome { verdict, duration, timings, resolution: located.resolution, attempts, facts, ..nothing }
     }
 }

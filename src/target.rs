@@ -11,13 +11,20 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use self::dialogue::{Dialogue, Expectation, Part, Pattern, Step, Template};
 pub use self::labels::{LabelName, LabelNameError, Labels};
 pub use self::ports::{Ports, PortsError};
+pub use self::tls::{
+    AlpnProtocol, DigestError, FileProblem, Identity, Roots, ServerName, ServerNameError, Sha256Digest, TlsFile,
+    TlsProfile, TlsSettings, TlsVersion, TlsVersions, Verify,
+};
 pub use self::url::{Endpoint, Host, HostName, Ipv6Zone, Protocol, TargetUrl, UrlError};
 use crate::duration;
 
+mod dialogue;
 mod labels;
 mod ports;
+mod tls;
 mod url;
 
 /// One endpoint to probe.
@@ -286,17 +293,50 @@ pub enum AddressMode {
 /// What is to happen once an address is known; settings of only one kind of exchange live in its variant.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Exchange {
+    /// Steps on the open connection, in the clear.
+    Dialogue(Dialogue),
     /// A TCP handshake and nothing more.
     Tcp {
         /// What the handshake must come to.
         expect: Expect,
     },
+    /// TLS, from the first byte or after an upgrade.
+    Tls(TlsExchange),
+}
+
+impl Exchange {
+    /// What the TCP handshake must come to.
+    pub const fn expect(&self) -> Expect {
+        match self {
+            Self::Tcp { expect } => *expect,
+            Self::Dialogue(_) | Self::Tls(_) => Expect::Open,
+        }
+    }
+
+    /// TLS and what stands around it, where there is any.
+    pub const fn tls(&self) -> Option<&TlsExchange> {
+        match self {
+            Self::Tls(tls) => Some(tls),
+            Self::Dialogue(_) | Self::Tcp { .. } => None,
+        }
+    }
 }
 
 impl Default for Exchange {
     fn default() -> Self {
         Self::Tcp { expect: Expect::default() }
     }
+}
+
+/// TLS on an open connection, and what is said before and within it.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub struct TlsExchange {
+    /// Steps in the clear that ask for TLS; none: it starts with the first byte.
+    pub upgrade: Dialogue,
+    /// How TLS is spoken and judged.
+    pub settings: TlsSettings,
+    /// Steps within TLS.
+    pub dialogue: Dialogue,
 }
 
 /// What a TCP handshake must come to for the probe to be good.

@@ -12,7 +12,7 @@ use super::*;
 use crate::board::{State, Transition};
 use crate::clock::Timestamp;
 use crate::histogram::Buckets;
-use crate::outcome::{Class, Failure, Outcome, Phase, Timings, Verdict};
+use crate::outcome::{Class, Facts, Failure, Outcome, Phase, Timings, Verdict};
 use crate::target::{Cadence, Confirm, Settings, example};
 
 /// A target that is well until a moment, and from then on refuses or is silent.
@@ -30,6 +30,8 @@ impl Prober for GoesDown {
         }
         let failure = || Failure { phase: Phase::Connect, class: Class::Timeout, detail: "gone".into() };
         Outcome {
+            facts: Facts::default(),
+            client_certificate_not_after: None,
             verdict: if down { Verdict::Failed(failure()) } else { Verdict::Good },
             duration: Duration::from_millis(1),
             timings: Timings::default(),

@@ -276,9 +276,17 @@ impl Row {
 
 /// An empty histogram for each phase that has one and that probes of this target can complete.
 fn histograms(target: &Target, layout: &HistogramLayout) -> Box<[(Phase, Histogram)]> {
+    let exchange = &target.settings.exchange;
     let completes = |phase| match phase {
         Phase::Resolve => matches!(target.endpoint.host, Host::Name(_)),
-        Phase::Connect => target.settings.exchange == Exchange::Tcp { expect: Expect::Open },
+        Phase::Connect => exchange.expect() == Expect::Open,
+        Phase::Starttls => exchange.tls().is_some_and(|tls| !tls.upgrade.is_empty()),
+        Phase::Tls => exchange.tls().is_some(),
+        Phase::Protocol => match exchange {
+            Exchange::Dialogue(_) => true,
+            Exchange::Tcp { .. } => false,
+            Exchange::Tls(tls) => !tls.dialogue.is_empty(),
+        },
     };
     let empty = || {
         if layout.native {

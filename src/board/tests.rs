@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::*;
-use crate::outcome::{Attempt, Class, LocalFault, Outcome, Resolution, Timings};
+use crate::outcome::{Attempt, Class, Facts, LocalFault, Outcome, Resolution, Timings};
 use crate::target::{AddressMode, Addressing, Confirm, Settings, example};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -27,12 +27,21 @@ fn attempt(address: &str, milliseconds: u64) -> Attempt {
         timings: Timings::default().with(Phase::Connect, Duration::from_millis(milliseconds)),
         duration: Duration::from_millis(milliseconds),
         syn_retransmits: 0,
+        facts: Facts::default(),
     }
 }
 
 fn good() -> Outcome {
     let attempts = vec![attempt("127.0.0.1", 2)];
-    Outcome { verdict: Verdict::Good, duration: SECOND, timings: attempts[0].timings, resolution: None, attempts }
+    Outcome {
+        verdict: Verdict::Good,
+        duration: SECOND,
+        timings: attempts[0].timings,
+        resolution: None,
+        attempts,
+        facts: Facts::default(),
+        client_certificate_not_after: None,
+    }
 }
 
 fn failed(class: Class) -> Outcome {
@@ -43,6 +52,8 @@ fn failed(class: Class) -> Outcome {
         timings: Timings::default(),
         resolution: None,
         attempts: Vec::new(),
+        facts: Facts::default(),
+        client_certificate_not_after: None,
     }
 }
 

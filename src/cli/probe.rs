@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use tokio::runtime;
@@ -84,7 +85,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         arguments.module.as_deref(),
         &environment,
     )?;
-    let prober = NetworkProber::new(NameServing { timeout: dns.timeout, tries: dns.tries });
+    let prober = NetworkProber::new(NameServing { timeout: dns.timeout, tries: dns.tries }, Arc::default());
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         let deadline = Instant::now() + target.settings.cadence.timeout();

@@ -1,6 +1,7 @@
 //! `portprobe serve`: the daemon, and what `portprobe demo` shares with it.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::runtime::{self, Runtime};
@@ -44,7 +45,8 @@ pub(super) async fn bind(
     arguments: &DaemonArguments,
 ) -> Result<App<NetworkProber, impl Fn(&Report) -> Next + Send + Sync + use<>>, BindError> {
     machine::raise_descriptor_limit(config.limits.in_flight);
-    let prober = NetworkProber::new(probe::NameServing { timeout: config.dns.timeout, tries: config.dns.tries });
+    let serving = probe::NameServing { timeout: config.dns.timeout, tries: config.dns.tries };
+    let prober = NetworkProber::new(serving, Arc::default());
     app::bind(config, prober, &arguments.listen, &machine::name()).await
 }
 

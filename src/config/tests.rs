@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::duration;
-use crate::target::{AddressMode, Exchange, IpFamily, Quorum, Settings};
+use crate::target::{AddressMode, IpFamily, Quorum, Settings};
 
 fn environment(name: &str) -> Option<String> {
     (name == "POD_NAME").then(|| "web-1".to_owned())
@@ -362,8 +362,7 @@ proptest! {
         prop_assert_eq!(settings.confirm.failures.get(), levels.iter().find_map(|level| level.failures).unwrap_or(2));
         prop_assert_eq!(settings.confirm.delay, Duration::from_secs(delay));
         prop_assert_eq!(settings.slow_after, levels.iter().find_map(|level| level.slow_after).map(Duration::from_secs));
-        let Exchange::Tcp { expect } = settings.exchange;
-        prop_assert_eq!(expect.as_str(), levels.iter().find_map(|level| level.expect).unwrap_or("open"));
+        prop_assert_eq!(settings.exchange.expect().as_str(), levels.iter().find_map(|level| level.expect).unwrap_or("open"));
         let family = match levels.iter().find_map(|level| level.ip) {
             Some("ipv4") => IpFamily::Ipv4,
             Some("ipv6") => IpFamily::Ipv6,

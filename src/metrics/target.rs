@@ -8,7 +8,7 @@ use super::family::Family;
 use super::sample::{OwnLabel, Owner, Sample, Value};
 use crate::board::{GroupStatus, HistogramLayout, Row, State};
 use crate::outcome::{Class, Phase};
-use crate::target::{Exchange, Target};
+use crate::target::Target;
 
 /// A family of targets.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +74,6 @@ fn address_label(address: IpAddr) -> Vec<OwnLabel> {
 }
 
 fn target_labels(target: &Target) -> Vec<OwnLabel> {
-    let Exchange::Tcp { expect } = target.settings.exchange;
     let endpoint = &target.endpoint;
     vec![
         OwnLabel::new("url", endpoint.to_string()),
@@ -82,7 +81,7 @@ fn target_labels(target: &Target) -> Vec<OwnLabel> {
         OwnLabel::new("host", endpoint.host.to_string()),
         OwnLabel::new("port", endpoint.port.to_string()),
         OwnLabel::new("group", target.group.as_ref().map(|group| group.name.to_string()).unwrap_or_default()),
-        OwnLabel::fixed("expect", expect.as_str()),
+        OwnLabel::fixed("expect", target.settings.exchange.expect().as_str()),
     ]
 }
 

@@ -12,7 +12,7 @@ use super::*;
 use crate::board::HistogramLayout;
 use crate::clock::Timestamp;
 use crate::histogram::Buckets;
-use crate::outcome::{Attempt, Class, Failure, Outcome, Phase, Report, Resolution, Timings, Verdict};
+use crate::outcome::{Attempt, Class, Facts, Failure, Outcome, Phase, Report, Resolution, Timings, Verdict};
 use crate::target::{Group, GroupName, LabelName, Quorum, Settings, Target, example};
 
 /// A board and its metrics; every target has the given labels.
@@ -59,8 +59,11 @@ impl Exposed {
                 duration: Duration::from_millis(2),
                 timings,
                 syn_retransmits: 0,
+                facts: Facts::default(),
             }],
             verdict,
+            facts: Facts::default(),
+            client_certificate_not_after: None,
         };
         let ended_at = Timestamp::since_epoch(Duration::from_secs(1_000_000));
         let target = self.targets[target].clone();

@@ -26,6 +26,22 @@ impl fmt::Display for Failure {
 pub enum Class {
     /// A resolved address lies outside `expect_addresses`.
     AddressMismatch,
+    /// A certificate that the chain needs is no longer valid.
+    CertExpired,
+    /// A certificate is wrong in some other way.
+    CertInvalid,
+    /// The certificate is for other names.
+    CertNameMismatch,
+    /// A certificate that the chain needs is not valid yet.
+    CertNotYetValid,
+    /// Neither the certificate nor its public key is one of `tls.pins`.
+    CertPinMismatch,
+    /// One of `tls.crl_files` revokes the certificate or one that the chain needs.
+    CertRevoked,
+    /// No chain leads from the certificate to a trusted root.
+    CertUntrusted,
+    /// The peer ended the connection in an orderly way where an answer was due.
+    Disconnected,
     /// The name servers failed, refused, or there is none.
     DnsError,
     /// The name does not exist, or has no address that may be used.
@@ -34,37 +50,88 @@ pub enum Class {
     DnsTimeout,
     /// A RST or an ICMP port unreachable answered the SYN.
     Refused,
+    /// A RST ended the connection after the handshake.
+    Reset,
+    /// The peer fell silent after the handshake: a hung service.
+    Stalled,
     /// Nothing answered the SYN.
     Timeout,
+    /// The peer ended TLS by a fatal alert other than 70 and 71.
+    TlsAlert,
+    /// The peer does not speak TLS, or no version or parameters are common.
+    TlsProtocol,
     /// A port that should be closed is open.
     UnexpectedOpen,
+    /// Something else came than the text that was expected.
+    UnexpectedResponse,
     /// ICMP said so, the neighbour is missing, or there is no route.
     Unreachable,
 }
 
 impl Class {
     /// Every class, in the order of its label.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 21] = [
         Self::AddressMismatch,
+        Self::CertExpired,
+        Self::CertInvalid,
+        Self::CertNameMismatch,
+        Self::CertNotYetValid,
+        Self::CertPinMismatch,
+        Self::CertRevoked,
+        Self::CertUntrusted,
+        Self::Disconnected,
         Self::DnsError,
         Self::DnsNotFound,
         Self::DnsTimeout,
         Self::Refused,
+        Self::Reset,
+        Self::Stalled,
         Self::Timeout,
+        Self::TlsAlert,
+        Self::TlsProtocol,
         Self::UnexpectedOpen,
+        Self::UnexpectedResponse,
         Self::Unreachable,
     ];
+
+    /// How much a fault of a certificate weighs beside another: of several the weightiest is the probe's class. Zero for
+    /// what is no fault of a certificate.
+    pub const fn weight(self) -> u8 {
+        match self {
+            Self::CertExpired => 7,
+            Self::CertNotYetValid => 6,
+            Self::CertRevoked => 5,
+            Self::CertUntrusted => 4,
+            Self::CertNameMismatch => 3,
+            Self::CertPinMismatch => 2,
+            Self::CertInvalid => 1,
+            _ => 0,
+        }
+    }
 
     /// The word for it in labels and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AddressMismatch => "address_mismatch",
+            Self::CertExpired => "cert_expired",
+            Self::CertInvalid => "cert_invalid",
+            Self::CertNameMismatch => "cert_name_mismatch",
+            Self::CertNotYetValid => "cert_not_yet_valid",
+            Self::CertPinMismatch => "cert_pin_mismatch",
+            Self::CertRevoked => "cert_revoked",
+            Self::CertUntrusted => "cert_untrusted",
+            Self::Disconnected => "disconnected",
             Self::DnsError => "dns_error",
             Self::DnsNotFound => "dns_not_found",
             Self::DnsTimeout => "dns_timeout",
             Self::Refused => "refused",
+            Self::Reset => "reset",
+            Self::Stalled => "stalled",
             Self::Timeout => "timeout",
+            Self::TlsAlert => "tls_alert",
+            Self::TlsProtocol => "tls_protocol",
             Self::UnexpectedOpen => "unexpected_open",
+            Self::UnexpectedResponse => "unexpected_response",
             Self::Unreachable => "unreachable",
         }
     }

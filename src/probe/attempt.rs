@@ -1,10 +1,12 @@
 //! The addresses of one target, tried one after the other or all at once, and the one verdict that they come to.
 //!
-//! A verdict on one address is whether its connect came to what the target's settings expect. Over several addresses
-//! an attempt that was never made, for a fault of this machine, is neither good nor bad but unknown: it decides
-//! nothing that the others have not decided, and leaves the whole unknown where it could have.
+//! A verdict on one address is whether its connect came to what the target's settings expect and, where that is a
+//! connection, what the exchange on it came to. Over several addresses an attempt that was never made, for a fault of
+//! this machine, is neither good nor bad but unknown: it decides nothing that the others have not decided, and leaves
+//! the whole unknown where it could have.
 
-use std::net::{IpAddr, SocketAddr};
+use std::cmp::Reverse;
+use std::net::SocketAddr;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
@@ -14,8 +16,19 @@ use tokio::time::Instant;
 
 use super::connect::{Connection, Unconnected, connect};
 use super::errno::Ending;
-use crate::outcome::{Attempt, Class, Failure, LocalFault, Phase, Timings, Verdict};
-use crate::target::{AddressMode, Exchange, Expect, Settings};
+use super::exchange::{Exchanged, exchange};
+use super::stream::Stream;
+use super::tls::Client;
+use crate::outcome::{Attempt, Class, Facts, Failure, LocalFault, Phase, Timings, TlsFacts, Verdict};
+use crate::target::{AddressMode, Expect, Target};
+
+/// What is to be done at each address.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) target: Arc<Target>,
+    /// What TLS takes, where the exchange has TLS.
+    pub(super) client: Option<Client>,
+}
 
 /// What the addresses came to.
 pub(super) struct Attempted {
@@ -25,49 +38,51 @@ pub(super) struct Attempted {
     pub(super) verdict: Verdict,
     /// The phases completed with the address that the verdict is of.
     pub(super) timings: Timings,
+    /// What peers showed of themselves.
+    pub(super) facts: Facts,
     /// Still open: closing it is no part of what is timed.
-    pub(super) connection: Option<Connection>,
+    pub(super) open: Option<Stream>,
 }
 
 /// Tries the destinations in the manner that the settings ask for. Ends by `deadline`.
-pub(super) async fn attempt(destinations: Vec<SocketAddr>, settings: &Settings, deadline: Instant) -> Attempted {
-    match settings.addressing.mode {
-        AddressMode::All => all(destinations, settings, deadline).await,
-        AddressMode::Any => any(&destinations, settings, deadline).await,
+pub(super) async fn attempt(destinations: Vec<SocketAddr>, plan: &Plan, deadline: Instant) -> Attempted {
+    match plan.target.settings.addressing.mode {
+        AddressMode::All => all(destinations, plan, deadline).await,
+        AddressMode::Any => any(&destinations, plan, deadline).await,
     }
 }
 
 /// One after the other, each but the last with an equal share of the time left, until one connects.
-async fn any(destinations: &[SocketAddr], settings: &Settings, deadline: Instant) -> Attempted {
+async fn any(destinations: &[SocketAddr], plan: &Plan, deadline: Instant) -> Attempted {
     let mut attempts = Vec::with_capacity(destinations.len());
-    let mut connection = None;
+    let mut open = None;
     for (remote, left) in destinations.iter().zip((1..=destinations.len()).rev()) {
-        let tried = try_one(*remote, settings, share(deadline, left)).await;
+        let tried = try_address(*remote, plan, share(deadline, left), deadline).await;
         attempts.push(tried.attempt);
-        connection = tried.connection;
-        if connection.is_some() {
+        open = tried.open;
+        if open.is_some() {
             break;
         }
     }
-    let decisive = decisive_of_any(&attempts, connection.is_some());
+    let decisive = decisive_of_any(&attempts, open.is_some());
     let (verdict, timings) = conclusion(decisive);
-    Attempted { attempts, verdict, timings, connection }
+    let facts = decisive.map(|attempt| attempt.facts.clone()).unwrap_or_default();
+    Attempted { attempts, verdict, timings, facts, open }
 }
 
 /// Every address at once, each with the whole time; of more than [`AT_ONCE`] the rest as soon as others have ended, for
 /// whoever answers for the name decides how many there are.
-async fn all(destinations: Vec<SocketAddr>, settings: &Settings, deadline: Instant) -> Attempted {
+async fn all(destinations: Vec<SocketAddr>, plan: &Plan, deadline: Instant) -> Attempted {
     let mut running = JoinSet::new();
     let turns = Arc::new(Semaphore::new(AT_ONCE));
     let mut attempts = Vec::with_capacity(destinations.len());
     for (index, remote) in destinations.into_iter().enumerate() {
-        let (source, expect) = (settings.source_address, expectation(settings));
-        let turns = turns.clone();
+        let (plan, turns) = (plan.clone(), turns.clone());
         running.spawn(async move {
             let _turn = turns.acquire().await;
-            let tried = try_address(remote, source, expect, deadline).await;
-            if let Some(connection) = tried.connection {
-                connection.close();
+            let tried = try_address(remote, &plan, deadline, deadline).await;
+            if let Some(open) = tried.open {
+                open.close(deadline).await;
             }
             (index, tried.attempt)
         });
@@ -85,8 +100,11 @@ async fn all(destinations: Vec<SocketAddr>, settings: &Settings, deadline: Insta
     }
     attempts.sort_unstable_by_key(|(index, _)| *index);
     let attempts: Vec<_> = attempts.into_iter().map(|(_, attempt)| attempt).collect();
-    let (verdict, timings) = conclusion(decisive_of_all(&attempts));
-    Attempted { attempts, verdict, timings, connection: None }
+    let decisive = decisive_of_all(&attempts);
+    let (verdict, timings) = conclusion(decisive);
+    let dialogue = decisive.and_then(|attempt| attempt.facts.dialogue.clone());
+    let facts = Facts { tls: worst_tls(&attempts).cloned(), dialogue };
+    Attempted { attempts, verdict, timings, facts, open: None }
 }
 
 /// The attempt that decides where one connection is enough: the one that connected; else one that could not be made,
@@ -120,43 +138,53 @@ fn share(deadline: Instant, left: usize) -> Instant {
     now + deadline.saturating_duration_since(now) / left
 }
 
+/// What is shown of TLS where each address must be good: the certificate with the weightiest fault; among those without
+/// one that which expires first, so that what is shown does not change with the speed of the addresses.
+fn worst_tls(attempts: &[Attempt]) -> Option<&TlsFacts> {
+    let shown = attempts.iter().filter_map(|attempt| attempt.facts.tls.as_ref());
+    shown.min_by_key(|facts| {
+        let peer = facts.peer.as_ref();
+        let fault = peer.and_then(|peer| peer.faults.first()).map(|fault| Reverse(fault.class.weight()));
+        let expiry = peer.and_then(|peer| peer.leaf.content.as_ref()).map_or(i64::MAX, |content| content.not_after);
+        (peer.is_none(), fault.is_none(), fault, expiry)
+    })
+}
+
 struct Tried {
     attempt: Attempt,
-    connection: Option<Connection>,
+    /// The connection, where there was one.
+    open: Option<Stream>,
 }
 
-async fn try_one(remote: SocketAddr, settings: &Settings, deadline: Instant) -> Tried {
-    try_address(remote, settings.source_address, expectation(settings), deadline).await
-}
-
-async fn try_address(remote: SocketAddr, source: Option<IpAddr>, expect: Expect, deadline: Instant) -> Tried {
+/// Connects by `connect_by` and, where that came to what it should, goes on until `deadline`.
+async fn try_address(remote: SocketAddr, plan: &Plan, connect_by: Instant, deadline: Instant) -> Tried {
     let started = Instant::now();
-    let connected = connect(remote, source, deadline).await;
-    let duration = Instant::now().saturating_duration_since(started);
-    let verdict = match &connected {
-        Ok(_) => judge_connection(remote, expect),
-        Err(unconnected) => judge_failure(unconnected, expect),
-    };
-    let (timings, syn_retransmits) = match &connected {
-        Ok(connection) if verdict.is_good() => {
-            (Timings::default().with(Phase::Connect, connection.handshake), connection.syn_retransmits)
+    let settings = &plan.target.settings;
+    let expect = settings.exchange.expect();
+    let connected = connect(remote, settings.source_address, connect_by).await;
+    let (exchanged, syn_retransmits) = match connected {
+        Ok(Connection { handshake, syn_retransmits, stream }) if expect == Expect::Open => {
+            let exchanged = exchange(stream, plan, deadline).await;
+            let timings = Timings::default().with(Phase::Connect, handshake).and(exchanged.timings);
+            (Ok(Exchanged { timings, ..exchanged }), syn_retransmits)
         }
-        Ok(connection) => (Timings::default(), connection.syn_retransmits),
-        Err(unconnected) => (Timings::default(), unconnected.syn_retransmits),
+        Ok(Connection { syn_retransmits, stream, .. }) => {
+            let verdict = unexpectedly_open(remote, expect);
+            let (timings, facts) = Default::default();
+            (Ok(Exchanged { verdict, timings, facts, stream: Stream::Silent(stream) }), syn_retransmits)
+        }
+        Err(unconnected) => (Err(judge_failure(&unconnected, expect)), unconnected.syn_retransmits),
     };
-    let attempt = Attempt { address: remote.ip(), verdict, duration, timings, syn_retransmits };
-    Tried { attempt, connection: connected.ok() }
+    let duration = Instant::now().saturating_duration_since(started);
+    let (verdict, timings, facts, open) = match exchanged {
+        Ok(Exchanged { verdict, timings, facts, stream }) => (verdict, timings, facts, Some(stream)),
+        Err(verdict) => (verdict, Timings::default(), Facts::default(), None),
+    };
+    let attempt = Attempt { address: remote.ip(), verdict, duration, timings, syn_retransmits, facts };
+    Tried { attempt, open }
 }
 
-fn expectation(settings: &Settings) -> Expect {
-    let Exchange::Tcp { expect } = settings.exchange;
-    expect
-}
-
-fn judge_connection(remote: SocketAddr, expect: Expect) -> Verdict {
-    if expect == Expect::Open {
-        return Verdict::Good;
-    }
+fn unexpectedly_open(remote: SocketAddr, expect: Expect) -> Verdict {
     let detail = format!("{remote} accepted the connection, but should be {}", expect.as_str());
     Verdict::Failed(Failure { phase: Phase::Connect, class: Class::UnexpectedOpen, detail })
 }
@@ -192,6 +220,7 @@ const AT_ONCE: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
     use std::time::Duration;
 
     use super::*;
@@ -229,19 +258,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_connection_is_good_only_where_open_is_expected() {
-        let remote = "192.0.2.1:22".parse().unwrap();
-        for expect in ALL {
-            let verdict = judge_connection(remote, expect);
-            match verdict {
-                Verdict::Good => assert_eq!(expect, Expect::Open),
-                Verdict::Failed(failure) => assert_eq!(failure.class, Class::UnexpectedOpen),
-                Verdict::LocalFault(_) => panic!("{expect:?}"),
-            }
-        }
-    }
-
     /// Attempts by letter: (g)ood, (f)ailed, (l)ocal fault; their place is in the address and in the timing.
     fn attempts(letters: &str) -> Vec<Attempt> {
         let attempt = |(index, letter)| {
@@ -256,7 +272,8 @@ mod tests {
                 }
             };
             let duration = Duration::ZERO;
-            Attempt { address: [192, 0, 2, index].into(), verdict, duration, timings, syn_retransmits: 0 }
+            let address = [192, 0, 2, index].into();
+            Attempt { address, verdict, duration, timings, syn_retransmits: 0, facts: Facts::default() }
         };
         letters.chars().enumerate().map(attempt).collect()
     }

@@ -1,11 +1,11 @@
-//! One TCP handshake: what it came to, how long it took, how many SYNs it needed, and an orderly end.
+//! One TCP handshake: what it came to, how long it took, how many SYNs it needed.
 //!
 //! The connect is started by hand rather than by tokio, so that the descriptor outlives a failure: the kernel's
 //! figures are read from it. What an error means is `probe::errno`'s to say; what it means for the target,
 //! `probe::attempt`'s.
 
-use std::io::{self, Read as _};
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -27,26 +27,7 @@ pub(super) struct Connection {
     pub(super) handshake: Duration,
     /// SYNs sent again.
     pub(super) syn_retransmits: u32,
-    stream: TcpStream,
-}
-
-impl Connection {
-    /// Ends the connection so that the peer reads an orderly end, not a reset.
-    ///
-    /// A close with unread data in the receive buffer is a RST (RFC 2525 section 2.17). So the FIN goes out first, and
-    /// what the peer has said by then is read away, within bounds; a peer that goes on talking has its end already.
-    pub(super) fn close(self) {
-        let socket = SockRef::from(&self.stream);
-        let mut unread = [0; 4096];
-        // Whatever fails here, the connection is gone, which is all that is wanted.
-        let _ = socket.shutdown(Shutdown::Write);
-        for _ in 0..MAX_DRAINS {
-            match (&*socket).read(&mut unread) {
-                Ok(length) if length == unread.len() => {}
-                Ok(_) | Err(_) => return,
-            }
-        }
-    }
+    pub(super) stream: TcpStream,
 }
 
 /// A connect that came to nothing.
@@ -234,9 +215,6 @@ pub(super) fn rounded(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_micros().saturating_add(500) / 1000).unwrap_or(u64::MAX);
     format!("{:?}", Duration::from_millis(millis))
 }
-
-/// At most 256 KiB, a receive buffer's usual size twice over.
-const MAX_DRAINS: usize = 64;
 
 /// RFC 863. Nothing is sent there: a UDP socket has to be connected to some port before it has a source address.
 const DISCARD_PORT: u16 = 9;

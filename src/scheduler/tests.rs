@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::num::NonZeroU32;
 
 use super::*;
-use crate::outcome::{Outcome, Timings, Verdict};
+use crate::outcome::{Facts, Outcome, Timings, Verdict};
 use crate::target::{Cadence, Settings, example};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -58,6 +58,8 @@ impl Prober for ScriptedProber {
             Step::Panic => panic!("as the script says"),
         }
         Outcome {
+            facts: Facts::default(),
+            client_certificate_not_after: None,
             verdict: Verdict::Good,
             duration: SECOND,
             timings: Timings::default(),

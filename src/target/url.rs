@@ -91,6 +91,8 @@ pub enum Protocol {
     /// Nothing: a TCP handshake.
     #[default]
     Tcp,
+    /// TLS from the first byte.
+    Tls,
 }
 
 impl Protocol {
@@ -98,11 +100,12 @@ impl Protocol {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
         }
     }
 
     /// Every protocol.
-    pub const ALL: [Self; 1] = [Self::Tcp];
+    pub const ALL: [Self; 2] = [Self::Tcp, Self::Tls];
 }
 
 impl fmt::Display for Protocol {
@@ -186,6 +189,12 @@ impl HostName {
     pub fn without_dot(&self) -> &str {
         self.0.strip_suffix('.').unwrap_or(&self.0)
     }
+
+    /// The same name without its trailing dot.
+    #[must_use]
+    pub fn into_relative(self) -> Self {
+        if self.is_absolute() { Self(self.without_dot().into()) } else { self }
+    }
 }
 
 impl FromStr for HostName {
@@ -240,7 +249,7 @@ pub enum UrlError {
     #[error(transparent)]
     Ports(#[from] PortsError),
     /// A protocol that does not exist here.
-    #[error("`{0}` is no scheme that portprobe knows; the schemes are: tcp")]
+    #[error("`{0}` is no scheme that portprobe knows; the schemes are: tcp, tls")]
     UnknownScheme(String),
     /// A zone on an address that is not link-local.
     #[error("`[{0}]` has a zone, but only link-local addresses (fe80::/10) have zones; remove it")]
@@ -379,6 +388,7 @@ mod tests {
         let name: HostName = "db.example.".parse().unwrap();
         assert!(name.is_absolute());
         assert_eq!(name.without_dot(), "db.example");
+        assert_eq!(name.into_relative().as_str(), "db.example");
     }
 
     proptest! {

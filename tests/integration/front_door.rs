@@ -187,8 +187,7 @@ async fn a_client_that_stops_reading_is_cut_off_and_delays_nobody() {
         assert_eq!(daemon.get("/-/healthy").await.status, 200);
         assert!(daemon.scrape().await.value("portprobe_targets", &[]) == Some(4000.0));
     }
-    wait::until_patiently("the slow client is cut off", async || descriptors().await <= before)
-    .await;
+    wait::until_patiently("the slow client is cut off", async || descriptors().await <= before).await;
     let mut rest = Vec::new();
     let read = slow.read_to_end(&mut rest).await;
     assert!(read.is_err() || !rest.ends_with(b"0\r\n\r\n"), "what was cut off does not look whole");

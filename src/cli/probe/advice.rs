@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::outcome::{Class, Failure, LocalFaultReason};
-use crate::target::{Exchange, Expect, Host, Target};
+use crate::target::{Expect, Host, Target};
 
 /// Two sentences on one outcome.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -33,6 +33,7 @@ pub(super) fn on_failure(failure: &Failure, target: &Target, address: Option<IpA
         Class::Timeout => case.timeout(),
         Class::UnexpectedOpen => case.unexpected_open(),
         Class::Unreachable => case.unreachable(),
+        _ => Advice::new("", ""),
     }
 }
 
@@ -191,8 +192,7 @@ impl Case<'_> {
     }
 
     fn expect(&self) -> Expect {
-        let Exchange::Tcp { expect } = self.target.settings.exchange;
-        expect
+        self.target.settings.exchange.expect()
     }
 
     /// The command that asks the same name server for the same name.

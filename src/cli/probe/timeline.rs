@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::advice::{self, Advice};
 use crate::duration;
 use crate::outcome::{Attempt, Outcome, Phase, Verdict};
-use crate::target::{AddressMode, Exchange, Target};
+use crate::target::{AddressMode, Target};
 
 /// An outcome that displays itself as lines.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +77,7 @@ impl Timeline<'_> {
                 format!("{}{}", self.paint(RED, failure.class.as_str()), and(&failure.detail))
             }
             Verdict::Good if attempt.timings.of(Phase::Connect).is_none() => {
-                let Exchange::Tcp { expect } = self.target.settings.exchange;
+                let expect = self.target.settings.exchange.expect();
                 format!("{}, as expected", self.paint(GREEN, expect.as_str()))
             }
             Verdict::Good => self.paint(GREEN, "open"),
@@ -173,7 +173,7 @@ const RESET: &str = "\x1b[0m";
 mod tests {
     use super::*;
     use crate::config;
-    use crate::outcome::{Class, Failure, Resolution, Timings};
+    use crate::outcome::{Class, Facts, Failure, Resolution, Timings};
 
     const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -190,7 +190,14 @@ mod tests {
     fn attempt(last: u8, verdict: Verdict) -> Attempt {
         let timings =
             if verdict.is_good() { Timings::default().with(Phase::Connect, MILLISECOND) } else { Timings::default() };
-        Attempt { address: [192, 0, 2, last].into(), verdict, duration: 8 * MILLISECOND, timings, syn_retransmits: 0 }
+        Attempt {
+            address: [192, 0, 2, last].into(),
+            verdict,
+            duration: 8 * MILLISECOND,
+            timings,
+            syn_retransmits: 0,
+            facts: Facts::default(),
+        }
     }
 
     /// Ten milliseconds in all, two of them for a name.
@@ -202,6 +209,8 @@ mod tests {
             timings: Timings::default().with(Phase::Resolve, 2 * MILLISECOND),
             resolution: Some(Resolution { addresses }),
             attempts,
+            facts: Facts::default(),
+            client_certificate_not_after: None,
         }
     }
 

@@ -1,0 +1,79 @@
+//! An open connection in whatever state an exchange left it, and its orderly end.
+
+use std::io::Read as _;
+use std::net::Shutdown;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::client::TlsStream;
+
+/// A connection that is still open.
+#[derive(Debug)]
+pub(super) enum Stream {
+    /// Nothing was said: no answer is due, so none is waited for.
+    Silent(TcpStream),
+    /// Something was said in the clear, or a TLS handshake failed.
+    Plain(TcpStream),
+    /// TLS was agreed on.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Ends the connection so that the peer reads an orderly end, not a reset. Ends by `deadline`.
+    ///
+    /// A close with unread data in the receive buffer is a RST (RFC 2525 section 2.17), and so is the answer to what
+    /// comes after it. So the FIN goes out first, and what the peer still says is read away, within bounds; where
+    /// something was said, its end is awaited for a moment.
+    pub(super) async fn close(self, deadline: Instant) {
+        let patience = deadline.min(Instant::now() + PATIENCE);
+        // Whatever fails here, the connection is gone, which is all that is wanted.
+        match self {
+            Self::Silent(stream) => {
+                let _ = SockRef::from(&stream).shutdown(Shutdown::Write);
+                drain(&stream);
+            }
+            Self::Plain(stream) => await_end(stream, patience).await,
+            Self::Tls(mut stream) => {
+                // close_notify (RFC 8446 section 6.1), then FIN.
+                let _ = timeout_at(patience, stream.shutdown()).await;
+                await_end(stream.into_inner().0, patience).await;
+            }
+        }
+    }
+}
+
+/// Reads what comes until the peer's end, and what has come by then where that does not come in time.
+async fn await_end(mut stream: TcpStream, patience: Instant) {
+    let _ = SockRef::from(&stream).shutdown(Shutdown::Write);
+    let to_the_end = async {
+        let mut unread = [0; 4096];
+        for _ in 0..MAX_READS {
+            if !matches!(stream.read(&mut unread).await, Ok(1..)) {
+                return;
+            }
+        }
+    };
+    let _ = timeout_at(patience, to_the_end).await;
+    drain(&stream);
+}
+
+/// Reads what is there.
+fn drain(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    let mut unread = [0; 4096];
+    for _ in 0..MAX_READS {
+        match (&*socket).read(&mut unread) {
+            Ok(length) if length == unread.len() => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
+/// How long the end of a peer is awaited.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// At most 256 KiB, a receive buffer's usual size twice over; a peer that goes on talking has its end already.
+const MAX_READS: usize = 64;

@@ -1,0 +1,94 @@
+//! What is said on an open connection, step by step.
+
+use std::hash::{Hash, Hasher};
+
+use regex::bytes::{Regex, RegexBuilder};
+
+use super::labels::LabelName;
+
+/// Steps on an open connection, one after the other; perhaps none.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub struct Dialogue(pub Box<[Step]>);
+
+impl Dialogue {
+    /// Whether there is nothing to say or to hear.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Every label that its steps give.
+    pub fn labels(&self) -> impl Iterator<Item = &LabelName> {
+        let expectations = self.0.iter().filter_map(|step| match step {
+            Step::Expect(expectation) => Some(expectation),
+            Step::ExpectBytes(_) | Step::Send(_) => None,
+        });
+        expectations.flat_map(|expectation| expectation.labels.iter().map(|(name, _)| name))
+    }
+}
+
+/// One step.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Step {
+    /// What came since the last match must match.
+    Expect(Expectation),
+    /// The next bytes must be these. Not empty.
+    ExpectBytes(Box<[u8]>),
+    /// To be sent byte for byte.
+    Send(Template),
+}
+
+/// What must come, and what is taken from it.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Expectation {
+    /// What a line, or several, must match.
+    pub pattern: Pattern,
+    /// Labels of `dialogue_info`, their values from this match.
+    pub labels: Vec<(LabelName, Template)>,
+}
+
+/// A regular expression on bytes: `^` and `$` match at the ends of lines that end in LF or CR LF.
+#[derive(Clone, Debug)]
+pub struct Pattern(Regex);
+
+impl Pattern {
+    /// Compiles an expression; the error says what is wrong with it.
+    pub fn try_new(expression: &str) -> Result<Self, regex::Error> {
+        let mut builder = RegexBuilder::new(expression);
+        builder.multi_line(true).crlf(true).size_limit(MAX_PATTERN_BYTES).build().map(Self)
+    }
+
+    /// The expression, compiled.
+    pub const fn regex(&self) -> &Regex {
+        &self.0
+    }
+}
+
+impl Eq for Pattern {}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Hash for Pattern {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_str().hash(state);
+    }
+}
+
+/// Bytes with places for what the last match captured.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub struct Template(pub Box<[Part]>);
+
+/// A part of a [`Template`].
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Part {
+    /// These bytes.
+    Bytes(Box<[u8]>),
+    /// What the group of this index captured; nothing where it took no part in the match.
+    Group(usize),
+}
+
+/// Room for some hundred characters of classes and repetitions.
+const MAX_PATTERN_BYTES: usize = 1 << 20;

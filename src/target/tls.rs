@@ -1,0 +1,308 @@
+//! How TLS is spoken, and by what a certificate is judged.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::url::{Host, HostName};
+
+/// How TLS is spoken to one target, and what its certificate must fulfil.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub struct TlsSettings {
+    /// The name to ask for and to verify; none: the host.
+    pub server_name: Option<ServerName>,
+    /// What a faulty certificate means.
+    pub verify: Verify,
+    /// Digests of which one must be that of the leaf or of its public key; empty: any will do.
+    pub pins: Vec<Sha256Digest>,
+    /// What many targets have in common.
+    pub profile: Arc<TlsProfile>,
+}
+
+/// What is offered in a handshake and what is trusted: everything that files have a part in.
+///
+/// Targets with equal profiles share what is read from those files.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub struct TlsProfile {
+    /// Where trust begins.
+    pub roots: Roots,
+    /// The client certificate.
+    pub identity: Option<Identity>,
+    /// Revocation lists, PEM or DER.
+    pub crl_files: Vec<PathBuf>,
+    /// The versions offered.
+    pub versions: TlsVersions,
+    /// The application protocols offered (RFC 7301), the preferred first; empty: the extension is not sent.
+    pub alpn: Vec<AlpnProtocol>,
+}
+
+/// What a faulty certificate means.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Verify {
+    /// Its faults are reported, the probe goes on.
+    Report,
+    /// The probe has failed.
+    #[default]
+    Strict,
+}
+
+/// Where trust begins.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Roots {
+    /// The certificates of this PEM file, and none besides.
+    File(PathBuf),
+    /// Mozilla's, as they were when this program was built.
+    #[default]
+    Mozilla,
+    /// This machine's bundle.
+    System,
+}
+
+/// A client certificate and its key.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Identity {
+    /// PEM: the certificate, behind it the intermediates.
+    pub cert_file: PathBuf,
+    /// PEM: its private key, not encrypted.
+    pub key_file: PathBuf,
+}
+
+/// A version of TLS that can be spoken.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    V1_2,
+    /// TLS 1.3 (RFC 8446).
+    V1_3,
+}
+
+impl TlsVersion {
+    /// Every version, the oldest first.
+    pub const ALL: [Self; 2] = [Self::V1_2, Self::V1_3];
+
+    /// The word for it in configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::V1_2 => "1.2",
+            Self::V1_3 => "1.3",
+        }
+    }
+}
+
+/// The versions that are offered: at least one.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct TlsVersions {
+    min: TlsVersion,
+    max: TlsVersion,
+}
+
+impl TlsVersions {
+    /// The versions from `min` to `max`; none where that is no version at all.
+    pub fn try_new(min: TlsVersion, max: TlsVersion) -> Option<Self> {
+        (min <= max).then_some(Self { min, max })
+    }
+
+    /// Every version offered, the oldest first.
+    pub fn iter(self) -> impl Iterator<Item = TlsVersion> {
+        TlsVersion::ALL.into_iter().filter(move |version| (self.min..=self.max).contains(version))
+    }
+}
+
+impl Default for TlsVersions {
+    fn default() -> Self {
+        Self { min: TlsVersion::V1_2, max: TlsVersion::V1_3 }
+    }
+}
+
+/// The name of an application protocol: 1 to 255 bytes (RFC 7301 section 3.1).
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct AlpnProtocol(Arc<str>);
+
+impl AlpnProtocol {
+    /// Takes a name as written in a configuration; none where it has no length that can be sent.
+    pub fn try_new(name: &str) -> Option<Self> {
+        (1..=255).contains(&name.len()).then(|| Self(name.into()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Whom a certificate must be for.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum ServerName {
+    /// An address, verified against the certificate's addresses; it is not sent as SNI (RFC 6066 section 3).
+    Address(IpAddr),
+    /// A DNS name, without a dot at its end and with no hyphen at either end of a label.
+    Name(HostName),
+}
+
+impl ServerName {
+    /// The name of a host; none where no certificate can be for it, such as `-a.example`.
+    pub fn of_host(host: &Host) -> Option<Self> {
+        match host {
+            Host::Ipv4(address) => Some(Self::Address((*address).into())),
+            Host::Ipv6(address, _) => Some(Self::Address((*address).into())),
+            Host::Name(name) => {
+                let name = name.clone().into_relative();
+                let plain = |label: &str| !label.starts_with('-') && !label.ends_with('-');
+                name.as_str().split('.').all(plain).then_some(Self::Name(name))
+            }
+        }
+    }
+}
+
+impl fmt::Display for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "{address}"),
+            Self::Name(name) => f.write_str(name.as_str()),
+        }
+    }
+}
+
+impl FromStr for ServerName {
+    type Err = ServerNameError;
+
+    /// Reads a DNS name, internationalised too, or an address without brackets.
+    fn from_str(text: &str) -> Result<Self, ServerNameError> {
+        let host = match text.parse::<IpAddr>() {
+            Ok(address) => return Ok(Self::Address(address)),
+            Err(_) => text.parse().map(Host::Name),
+        };
+        host.ok().and_then(|host| Self::of_host(&host)).ok_or(ServerNameError)
+    }
+}
+
+/// A text is no name that a certificate could be for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("no DNS name or IP address")]
+pub struct ServerNameError;
+
+/// A SHA-256 digest. Its text is lower-case hex.
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Sha256Digest([u8; 32]);
+
+impl Sha256Digest {
+    /// Takes the bytes of a digest.
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Sha256Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Sha256Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl FromStr for Sha256Digest {
+    type Err = DigestError;
+
+    /// Reads hex, in either case and with or without colons as `openssl x509 -fingerprint` prints it, or base64.
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        let hex: String = text.chars().filter(|c| *c != ':').collect();
+        let bytes = if hex.len() == 64 { unhex(&hex) } else { STANDARD.decode(text).ok() };
+        bytes.and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(DigestError)
+    }
+}
+
+/// A text is no SHA-256 digest.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("no SHA-256 digest")]
+pub struct DigestError;
+
+/// A file that TLS needs and that cannot be used, or the machine's roots.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FileProblem {
+    /// The setting that names the file.
+    pub setting: TlsFile,
+    /// What is wrong, and what would be right; names the file.
+    pub message: String,
+}
+
+/// The settings that name files.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum TlsFile {
+    /// `tls.ca_file`.
+    CaFile,
+    /// `tls.cert_file`.
+    CertFile,
+    /// An item of `tls.crl_files`, by its index.
+    CrlFile(usize),
+    /// `tls.key_file`.
+    KeyFile,
+    /// `tls.roots`, where it is `system`.
+    Roots,
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let bytes = pairs.iter().map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?));
+    rest.is_empty().then(|| bytes.collect()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_read_as_tools_print_it() {
+        let digest = Sha256Digest::new(std::array::from_fn(|index| u8::try_from(index * 8).unwrap()));
+        let hex = digest.to_string();
+        let colons = hex.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap().to_uppercase());
+        let colons = colons.collect::<Vec<_>>().join(":");
+        for text in [hex.as_str(), &colons, &STANDARD.encode(digest.as_bytes())] {
+            assert_eq!(text.parse(), Ok(digest), "{text}");
+        }
+        for text in ["", "00", &hex[1..], &format!("{hex}00"), &"g".repeat(64), "AAAA", &"ü".repeat(32)] {
+            assert_eq!(text.parse::<Sha256Digest>(), Err(DigestError), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_server_name_is_one_that_a_certificate_can_be_for() {
+        for (text, expected) in [
+            ("Example.COM.", Some("example.com")),
+            ("münchen.example", Some("xn--mnchen-3ya.example")),
+            ("a_b.example", Some("a_b.example")),
+            ("192.0.2.1", Some("192.0.2.1")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("-a.example", None),
+            ("a-.example", None),
+            ("*.example", None),
+            ("[::1]", None),
+            ("", None),
+        ] {
+            let name = text.parse::<ServerName>().ok().map(|name| name.to_string());
+            assert_eq!(name.as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn versions_are_a_range() {
+        use TlsVersion::{V1_2, V1_3};
+        assert_eq!(TlsVersions::try_new(V1_3, V1_2), None);
+        assert_eq!(TlsVersions::default().iter().collect::<Vec<_>>(), [V1_2, V1_3]);
+        assert_eq!(TlsVersions::try_new(V1_2, V1_2).unwrap().iter().collect::<Vec<_>>(), [V1_2]);
+    }
+}
