@@ -1,6 +1,6 @@
 //! What ends a conversation before it is done.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
 use nix::errno::Errno;
 
@@ -39,12 +39,12 @@ impl Interruption {
     /// - anything else says that packets get lost, and is silence: `stalled`.
     pub(super) fn of_error(error: &io::Error, awaited: &str) -> Self {
         let code = errno(error);
-        match (code, error.kind()) {
-            (Errno::ECONNRESET | Errno::ECONNABORTED, _) => {
+        match error.kind() {
+            ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => {
                 Self::by_peer(Class::Reset, format!("a RST came instead of {awaited}"))
             }
-            (Errno::EPIPE, _) | (_, io::ErrorKind::UnexpectedEof | io::ErrorKind::WriteZero) => Self::ended(awaited),
-            (Errno::ENOBUFS | Errno::ENOMEM, _) => {
+            ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof | ErrorKind::WriteZero => Self::ended(awaited),
+            _ if matches!(code, Errno::ENOBUFS | Errno::ENOMEM) => {
                 Self { cause: Cause::Local(LocalFaultReason::NoMemory), detail: cause(code).to_owned() }
             }
             _ => Self::by_peer(Class::Stalled, format!("the network lost {awaited} ({code:?})")),
@@ -87,7 +87,7 @@ mod tests {
             let error = io::Error::from_raw_os_error(code as i32);
             assert_eq!(Interruption::of_error(&error, "its greeting").cause, expected, "{code:?}");
         }
-        let end = io::Error::from(io::ErrorKind::UnexpectedEof);
+        let end = io::Error::from(ErrorKind::UnexpectedEof);
         let interruption = Interruption::of_error(&end, "its greeting");
         assert_eq!(interruption.detail, "the peer ended the connection instead of its greeting");
     }

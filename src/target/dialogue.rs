@@ -46,7 +46,8 @@ pub struct Expectation {
     pub labels: Vec<(LabelName, Template)>,
 }
 
-/// A regular expression on bytes: `^` and `$` match at the ends of lines that end in LF or CR LF.
+/// A regular expression on bytes: `.` is any byte but those of a line end, `^` and `$` match at the ends of lines that
+/// end in LF or CR LF.
 #[derive(Clone, Debug)]
 pub struct Pattern(Regex);
 
@@ -54,7 +55,7 @@ impl Pattern {
     /// Compiles an expression; the error says what is wrong with it.
     pub fn try_new(expression: &str) -> Result<Self, regex::Error> {
         let mut builder = RegexBuilder::new(expression);
-        builder.multi_line(true).crlf(true).size_limit(MAX_PATTERN_BYTES).build().map(Self)
+        builder.unicode(false).multi_line(true).crlf(true).size_limit(MAX_PATTERN_BYTES).build().map(Self)
     }
 
     /// The expression, compiled.

@@ -1,0 +1,255 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::runtime;
+use tokio::time::sleep;
+
+use super::*;
+use crate::probe::interruption::Cause;
+use crate::target::Pattern;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+fn bytes(text: &str) -> Part {
+    Part::Bytes(text.as_bytes().into())
+}
+
+fn say(text: &str) -> Step {
+    Step::Send(Template([bytes(text)].into()))
+}
+
+fn hear(expression: &str) -> Step {
+    labelled(expression, &[])
+}
+
+fn labelled(expression: &str, labels: &[(&str, usize)]) -> Step {
+    let labels =
+        labels.iter().map(|(name, group)| (LabelName::try_new(name).unwrap(), Template([Part::Group(*group)].into())));
+    Step::Expect(Expectation { pattern: Pattern::try_new(expression).unwrap(), labels: labels.collect() })
+}
+
+fn hear_bytes(bytes: &[u8]) -> Step {
+    Step::ExpectBytes(bytes.into())
+}
+
+/// What came of steps.
+struct Spoken {
+    result: Result<(), Interruption>,
+    labels: Vec<(String, String)>,
+    unread: usize,
+    took: Duration,
+}
+
+impl Spoken {
+    fn class(&self) -> Option<Class> {
+        self.result.as_ref().err().map(|interruption| match interruption.cause {
+            Cause::Peer(class) => class,
+            Cause::Local(_) => panic!("{:?}", self.result),
+        })
+    }
+}
+
+/// Goes through the steps with a peer that is `peer`; the clock stands still but for waits.
+async fn speak<F: Future<Output = ()>>(steps: Vec<Step>, peer: impl FnOnce(DuplexStream) -> F) -> Spoken {
+    let (mut near, far) = duplex(1 << 20);
+    let mut talk = Talk::default();
+    let started = Instant::now();
+    let dialogue = Dialogue(steps.into());
+    let speaking = async {
+        let result = talk.run(&dialogue, &mut near, started + TIMEOUT).await;
+        (result, started.elapsed())
+    };
+    let ((result, took), ()) = tokio::join!(speaking, peer(far));
+    let labels = talk.labels().unwrap_or_default();
+    let labels = labels.iter().map(|(name, value)| (name.as_str().to_owned(), value.clone())).collect();
+    Spoken { result, labels, unread: talk.unread(), took }
+}
+
+/// A peer that sends pieces, each after a pause, and stays.
+async fn send_pieces(mut far: DuplexStream, pieces: &[(u64, &[u8])]) {
+    for (pause, piece) in pieces {
+        sleep(Duration::from_millis(*pause)).await;
+        far.write_all(piece).await.unwrap();
+    }
+    sleep(2 * TIMEOUT).await;
+}
+
+/// The same, but it ends then.
+async fn send_and_end(mut far: DuplexStream, said: &[u8]) {
+    far.write_all(said).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn whole_lines_are_tried_at_once_and_the_rest_of_the_line_goes_with_a_match() {
+    let spoken = speak(vec![hear("^220 ")], |far| send_pieces(far, &[(0, b"220-a\r\n220 mail ESMTP\r\n250")])).await;
+    assert_eq!((spoken.result, spoken.unread, spoken.took), (Ok(()), 3, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prompt_without_line_end_is_tried_after_a_pause() {
+    let steps = vec![hear("login: $"), say("me\n")];
+    let spoken = speak(steps, |far| send_pieces(far, &[(0, b"Welcome\nlogin: ")])).await;
+    assert_eq!((spoken.result, spoken.unread, spoken.took), (Ok(()), 0, PAUSE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unfinished_line_waits_for_its_rest() {
+    // After 90 ms of each pause nothing is tried yet: `o$` must not match inside a word.
+    let pieces: &[(u64, &[u8])] = &[(0, b"hello"), (90, b" wo"), (90, b"rld\n"), (0, b"so\n")];
+    let spoken = speak(vec![hear("o$")], |far| send_pieces(far, pieces)).await;
+    assert_eq!((spoken.result, spoken.unread), (Ok(()), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unfinished_line_is_tried_once_the_peer_has_closed() {
+    let spoken = speak(vec![hear("^bye$")], |far| send_and_end(far, b"bye")).await;
+    assert_eq!((spoken.result, spoken.took), (Ok(()), Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blank_line_is_one_that_is_there() {
+    let steps = || vec![hear("^HTTP/1"), hear("^$")];
+    let head: &[(u64, &[u8])] = &[(0, b"HTTP/1.1 200 OK\r\nServer: x\r\n"), (300, b"\r\nbody")];
+    let spoken = speak(steps(), |far| send_pieces(far, head)).await;
+    assert_eq!((spoken.result, spoken.unread, spoken.took), (Ok(()), 4, Duration::from_millis(300)));
+    let spoken = speak(steps(), |far| send_pieces(far, &[(0, b"HTTP/1.1 200 OK\r\nServer: x\r\n")])).await;
+    assert_eq!(spoken.class(), Some(Class::UnexpectedResponse));
+}
+
+#[tokio::test(start_paused = true)]
+async fn exact_bytes_may_come_in_pieces_and_need_no_line_end() {
+    let steps = vec![hear_bytes(b"\x00\x01\x02"), hear_bytes(b"\xff")];
+    let spoken = speak(steps, |far| send_pieces(far, &[(0, b"\x00"), (150, b"\x01"), (150, b"\x02\xffrest")])).await;
+    assert_eq!((spoken.result, spoken.unread), (Ok(()), 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_is_sent_byte_for_byte() {
+    let steps = vec![say("\x00a\n"), say("b"), hear_bytes(b"!")];
+    let peer = async |mut far: DuplexStream| {
+        let mut said = [0; 4];
+        far.read_exact(&mut said).await.unwrap();
+        assert_eq!(&said, b"\x00a\nb");
+        far.write_all(b"!").await.unwrap();
+        assert_eq!(far.read(&mut said).await.unwrap(), 0, "nothing is appended");
+    };
+    let (mut near, far) = duplex(64);
+    let talk = async {
+        let mut talk = Talk::default();
+        talk.run(&Dialogue(steps.into()), &mut near, Instant::now() + TIMEOUT).await.unwrap();
+        drop(near);
+    };
+    tokio::join!(talk, peer(far));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_last_match_captured_is_sent_and_becomes_labels() {
+    let steps = vec![
+        labelled(r"^NONCE (\w+)( opt)?$", &[("nonce", 1), ("option", 2)]),
+        Step::Send(Template([bytes("re:"), Part::Group(1), Part::Group(2), bytes(".")].into())),
+        labelled("^VERSION (.*)$", &[("release", 1)]),
+    ];
+    let peer = async |mut far: DuplexStream| {
+        far.write_all(b"NONCE x7\n").await.unwrap();
+        let mut said = [0; 6];
+        far.read_exact(&mut said).await.unwrap();
+        assert_eq!(&said, b"re:x7.");
+        far.write_all(b"VERSION 1.\xff2\r\n").await.unwrap();
+    };
+    let spoken = speak(steps, peer).await;
+    assert_eq!(spoken.result, Ok(()));
+    let expected = [("nonce", "x7"), ("option", ""), ("release", "1.\u{fffd}2")];
+    assert_eq!(spoken.labels, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_received_and_something_else_received_are_told_apart() {
+    let bytes = || hear_bytes(b"OK");
+    for step in [hear("^OK"), bytes()] {
+        let silent = speak(vec![step.clone()], |far| send_pieces(far, &[])).await;
+        assert_eq!((silent.class(), silent.took), (Some(Class::Stalled), TIMEOUT));
+        let ended = speak(vec![step.clone()], |far| send_and_end(far, b"")).await;
+        assert_eq!(ended.class(), Some(Class::Disconnected));
+        let other = speak(vec![step.clone()], |far| send_and_end(far, b"NO\r\n")).await;
+        assert_eq!(other.class(), Some(Class::UnexpectedResponse));
+        let unfinished = speak(vec![step], |far| send_pieces(far, &[(0, b"N")])).await;
+        assert_eq!(unfinished.class(), Some(Class::UnexpectedResponse));
+    }
+    let half = speak(vec![bytes()], |far| send_pieces(far, &[(0, b"O")])).await;
+    assert_eq!((half.class(), half.took), (Some(Class::UnexpectedResponse), TIMEOUT));
+    let other = speak(vec![bytes()], |far| send_pieces(far, &[(0, b"ON")])).await;
+    assert_eq!(other.took, Duration::ZERO, "another byte needs no waiting");
+    let detail = "expected the bytes \"OK\", but \"ON\" came";
+    assert_eq!(other.result, Err(Interruption::by_peer(Class::UnexpectedResponse, detail)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_heard_too_early_is_still_there() {
+    let steps = vec![hear("^one$"), hear("^two$"), say("x"), hear("^three$")];
+    let spoken = speak(steps, |far| send_and_end(far, b"one\ntwo\nthree\n")).await;
+    // The peer is gone when the third step sends.
+    assert_eq!(spoken.class(), Some(Class::Disconnected));
+    let steps = vec![hear("^one$"), hear("^two$"), hear("^three$")];
+    assert_eq!(speak(steps, |far| send_and_end(far, b"one\ntwo\nthree\n")).await.result, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endless_stream_ends_at_64_kib() {
+    for piece in [&b"aaaaaaaaaaaaaaa\n"[..], b"a"] {
+        let peer = async |mut far: DuplexStream| while far.write_all(piece).await.is_ok() {};
+        let (mut near, far) = duplex(1024);
+        let mut talk = Talk::default();
+        let dialogue = Dialogue([hear("^b")].into());
+        let endless = async {
+            let result = talk.run(&dialogue, &mut near, Instant::now() + TIMEOUT).await;
+            drop(near);
+            result
+        };
+        let (result, ()) = tokio::join!(endless, peer(far));
+        assert!(matches!(result.unwrap_err().cause, Cause::Peer(Class::UnexpectedResponse)));
+        assert!(talk.unread() <= MAX_UNREAD + 4096);
+    }
+}
+
+#[test]
+fn a_peer_that_sends_line_by_line_does_not_cost_the_square_of_its_lines() {
+    let (mut tries, mut heard, mut tried) = (Tries::default(), Vec::new(), 0);
+    for _ in 0..MAX_UNREAD / 2 {
+        heard.extend_from_slice(b"a\n");
+        tried += tries.lines(&heard);
+    }
+    assert!(tried <= MAX_SPENT, "{tried}");
+    assert!(!tries.is_all_tried(&heard), "a pause tries the rest");
+}
+
+#[test]
+fn an_excerpt_is_short_and_keeps_to_one_line() {
+    assert_eq!(excerpt(b"a\r\n\"b\"\0"), "a\\r\\n\\\"b\\\"\\0");
+    assert_eq!(excerpt("grün".as_bytes()), "grün");
+    assert_eq!(excerpt(b"\xff\xfe"), "\\xff\\xfe");
+    assert!(excerpt(&[b'x'; 1000]).len() < 110);
+}
+
+proptest! {
+    #[test]
+    fn in_whatever_pieces_something_comes_it_comes_to_the_same(
+        said in "[ab \r\n]{0,40}",
+        cuts in prop::collection::vec(0..40_usize, 0..5),
+        expression in "(\\^)?[ab]{1,3}(\\$)?",
+    ) {
+        let runtime = runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let at_once = runtime.block_on(speak(vec![hear(&expression)], |far| send_and_end(far, said.as_bytes())));
+        let pieces = runtime.block_on(speak(vec![hear(&expression)], async |mut far: DuplexStream| {
+            let mut cuts: Vec<_> = cuts.iter().map(|cut| (*cut).min(said.len())).collect();
+            cuts.sort_unstable();
+            let mut start = 0;
+            for cut in cuts.into_iter().chain([said.len()]) {
+                far.write_all(&said.as_bytes()[start..cut]).await.unwrap();
+                sleep(Duration::from_millis(10)).await;
+                start = cut;
+            }
+        }));
+        prop_assert_eq!(at_once.class(), pieces.class());
+    }
+}
