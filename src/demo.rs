@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! scenes (what is shown, and its settings) --> configuration, as text --> the daemon
-//!    '--> stage (ports and their servers: server, name_server)                '--> probes them
+//!    '--> stage (ports and their servers: server, name_server; pki)           '--> probes them
 //! ```
 //!
 //! The daemon that probes them is the one that users run; nothing here knows it. A new state is one more scene, and a
@@ -11,11 +11,13 @@
 use std::io;
 use std::net::SocketAddr;
 
+use self::pki::Authority;
 use self::scene::Scene;
 use self::stage::Stage;
 use self::welcome::Welcome;
 
 mod name_server;
+mod pki;
 mod scene;
 mod scenes;
 mod server;
@@ -29,14 +31,17 @@ mod welcome;
 pub struct Demo {
     stage: Stage,
     scenes: Vec<Scene>,
+    /// Its file is read while the demo runs.
+    _authority: Authority,
 }
 
 impl Demo {
     /// Starts every server on a free port of loopback. Fails where the machine has no port or descriptor left.
     pub async fn start() -> io::Result<Self> {
         let mut stage = Stage::open().await?;
-        let scenes = scenes::all(&mut stage).await?;
-        Ok(Self { stage, scenes })
+        let authority = Authority::new()?;
+        let scenes = scenes::all(&mut stage, &authority).await?;
+        Ok(Self { stage, scenes, _authority: authority })
     }
 
     /// A configuration that probes every server, as YAML.

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 pub(super) struct Scene {
     /// The target's name.
     pub(super) name: &'static str,
-    /// Where it is, as `host:port`.
+    /// Where it is, as `host:port`, or as a URL where it is not plain TCP.
     pub(super) endpoint: String,
     /// The state that it comes to, and where that is down, the class.
     pub(super) state: &'static str,
@@ -35,7 +35,7 @@ impl Scene {
 impl Display for Scene {
     /// An item of `targets`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "- url: tcp://{}", self.endpoint)?;
+        writeln!(f, "- url: {}", self.endpoint)?;
         writeln!(f, "  name: {}", self.name)?;
         writeln!(f, "  labels: {{ shows: {} }}", quoted(self.shows))?;
         self.settings.iter().try_for_each(|(key, value)| writeln!(f, "  {key}: {value}"))

@@ -1,14 +1,18 @@
 //! Every state that the demo shows, in the order in which it lists them.
 
 use std::io;
+use std::net::SocketAddr;
 
 use super::name_server::{MOVED, PAIR, SERVFAIL, SILENT, SLOW, UNKNOWN};
+use super::pki::{Authority, LONG};
 use super::scene::Scene;
 use super::stage::Stage;
 
-/// Opens a port with its server for each state.
-pub(super) async fn all(stage: &mut Stage) -> io::Result<Vec<Scene>> {
+/// Opens a port with its server for each state. Certificates are `authority`'s.
+pub(super) async fn all(stage: &mut Stage, authority: &Authority) -> io::Result<Vec<Scene>> {
     let mut scenes = handshakes(stage).await?;
+    scenes.extend(certificates(stage, authority).await?);
+    scenes.extend(conversations(stage, authority).await?);
     scenes.extend(names(stage).await?);
     scenes.extend(expectations(stage).await?);
     scenes.extend(groups(stage).await?);
@@ -51,6 +55,46 @@ async fn names(stage: &mut Stage) -> io::Result<Vec<Scene>> {
     ])
 }
 
+/// What a certificate can be.
+async fn certificates(stage: &mut Stage, authority: &Authority) -> io::Result<Vec<Scene>> {
+    let servers = [
+        ("tls", authority.server(HERE, LONG)?, "up", "a certificate without fault"),
+        ("tls-expiring", authority.server(HERE, -87..3)?, "up", "it expires in 3 days"),
+        ("tls-expired", authority.server(HERE, -93..-3)?, "down cert_expired", "it expired 3 days ago"),
+        ("tls-wrong-name", authority.server("other.test", LONG)?, "down cert_name_mismatch", "it is for other.test"),
+        ("tls-self-signed", authority.self_signed_server(HERE)?, "down cert_untrusted", "no CA vouches for it"),
+        ("tls-client-cert", authority.exclusive_server(HERE)?, "down tls_alert", "it wants a client certificate"),
+    ];
+    let mut scenes = Vec::with_capacity(servers.len());
+    for (name, server, state, shows) in servers {
+        let port = stage.tls_port(server).await?;
+        scenes.push(secured(name, port, state, shows, authority));
+    }
+    Ok(scenes)
+}
+
+/// What else can come of talking.
+async fn conversations(stage: &mut Stage, authority: &Authority) -> io::Result<Vec<Scene>> {
+    let greeting = stage.greeting_port().await?;
+    let plain = stage.greeting_port().await?;
+    let plain = secured("tls-to-plain", plain, "down tls_protocol", "it does not speak TLS", authority);
+    let silent = stage.silent_port().await?;
+    let silent = secured("tls-silent", silent, "down stalled", "it accepts and says nothing", authority);
+    let resetting = stage.resetting_port().await?;
+    let resetting = secured("tls-reset", resetting, "down reset", "it resets the connection", authority);
+    let greeting = Scene::new("dialogue", greeting, "up", "dialogue_info has its greeting")
+        .with("dialogue", r"[{ expect: '^220 (\S+) (.*)$', labels: { server: $1, speaks: $2 } }]");
+    Ok(vec![plain, silent, resetting, greeting])
+}
+
+fn secured(name: &'static str, port: SocketAddr, state: &'static str, shows: &'static str, by: &Authority) -> Scene {
+    let scene = Scene::new(name, format_args!("tls://{port}"), state, shows);
+    scene.with("tls", format_args!("{{ ca_file: '{}' }}", by.file().display()))
+}
+
+/// Where every server is.
+const HERE: &str = "127.0.0.1";
+
 /// Ports that should not be open.
 async fn expectations(stage: &mut Stage) -> io::Result<Vec<Scene>> {
     let closed = Scene::new("closed-on-purpose", stage.closed_port()?, "up", "expect: closed, and it is");
@@ -80,7 +124,7 @@ mod tests {
     #[tokio::test]
     async fn the_list_fits_a_terminal() {
         let mut stage = Stage::open().await.unwrap();
-        for scene in all(&mut stage).await.unwrap() {
+        for scene in all(&mut stage, &Authority::new().unwrap()).await.unwrap() {
             assert!(scene.name.len() <= 17 && scene.state.len() <= 21 && scene.shows.len() <= 36, "{scene:?}");
         }
         stage.close().await;

@@ -1,20 +1,95 @@
-//! How the TCP servers of the demo behave. None ends by itself, and none reads what a client sends.
+//! How the servers of the demo behave. None ends by itself.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ServerConfig;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 /// Accepts every connection, and closes it.
 pub(super) async fn accept(listener: &TcpListener) {
     loop {
-        if let Err(error) = listener.accept().await {
-            debug!(%error, "A server of the demo cannot accept a connection");
-            sleep(PAUSE).await;
+        drop(next(listener).await);
+    }
+}
+
+/// Speaks TLS with every client, and says nothing within.
+pub(super) async fn speak_tls(listener: TcpListener, config: Arc<ServerConfig>) {
+    let acceptor = TlsAcceptor::from(config);
+    each(&listener, |stream| {
+        let handshake = acceptor.accept(stream);
+        async {
+            match handshake.await {
+                Ok(stream) => listen_to_the_end(stream).await,
+                Err(error) => debug!(%error, "A client of the demo broke TLS off"),
+            }
+        }
+    })
+    .await;
+}
+
+/// Greets every client in the clear, as a mail server does.
+pub(super) async fn greet(listener: TcpListener) {
+    each(&listener, |mut stream| async move {
+        if stream.write_all(GREETING).await.is_ok() {
+            listen_to_the_end(stream).await;
+        }
+    })
+    .await;
+}
+
+/// Takes every connection, listens and never says a word.
+pub(super) async fn keep_silent(listener: TcpListener) {
+    each(&listener, listen_to_the_end).await;
+}
+
+/// Answers the first word of every client with a RST.
+pub(super) async fn reset(listener: TcpListener) {
+    each(&listener, |mut stream| async move {
+        let _ = stream.read(&mut [0; 1]).await;
+        // A close without lingering is a RST.
+        let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+    })
+    .await;
+}
+
+/// Serves every client at the same time, each no longer than [`PATIENCE_WITH_CLIENTS`].
+async fn each<F>(listener: &TcpListener, serve: impl Fn(TcpStream) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut clients = JoinSet::new();
+    loop {
+        tokio::select! {
+            stream = next(listener) => {
+                clients.spawn(timeout(PATIENCE_WITH_CLIENTS, serve(stream)));
+            }
+            Some(_) = clients.join_next() => {}
         }
     }
+}
+
+/// The next connection; a lack of descriptors is waited out.
+async fn next(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => debug!(%error, "A server of the demo cannot accept a connection"),
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn listen_to_the_end(mut stream: impl AsyncRead + Unpin) {
+    let mut heard = [0; 1024];
+    while matches!(stream.read(&mut heard).await, Ok(1..)) {}
 }
 
 /// Accepts for a while, is gone for a while, and comes back on the same address.
@@ -69,6 +144,12 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Where a kernel has longer queues at least, it is tried no further.
 const LONGEST_QUEUE: usize = 64;
+
+/// Longer than any probe of the demo.
+const PATIENCE_WITH_CLIENTS: Duration = Duration::from_secs(5);
+
+/// As the mail servers of RFC 5321 say it.
+const GREETING: &[u8] = b"220 demo.test ESMTP\r\n";
 
 /// How long to wait after a connection could not be accepted, so as not to spin.
 const PAUSE: Duration = Duration::from_millis(100);

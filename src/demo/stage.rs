@@ -3,7 +3,9 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::resume_unwind;
+use std::sync::Arc;
 
+use rustls::ServerConfig;
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
@@ -40,12 +42,29 @@ impl Stage {
         self.name_server
     }
 
+    /// A port that speaks TLS.
+    pub(super) async fn tls_port(&mut self, config: Arc<ServerConfig>) -> io::Result<SocketAddr> {
+        self.port(|listener| server::speak_tls(listener, config)).await
+    }
+
+    /// A port that greets in the clear.
+    pub(super) async fn greeting_port(&mut self) -> io::Result<SocketAddr> {
+        self.port(server::greet).await
+    }
+
+    /// A port that accepts every connection and never says a word.
+    pub(super) async fn silent_port(&mut self) -> io::Result<SocketAddr> {
+        self.port(server::keep_silent).await
+    }
+
+    /// A port that resets every connection once its client has spoken.
+    pub(super) async fn resetting_port(&mut self) -> io::Result<SocketAddr> {
+        self.port(server::reset).await
+    }
+
     /// A port that accepts every connection.
     pub(super) async fn open_port(&mut self) -> io::Result<SocketAddr> {
-        let listener = TcpListener::bind(ANY_PORT).await?;
-        let address = listener.local_addr()?;
-        self.start(async move { server::accept(&listener).await });
-        Ok(address)
+        self.port(|listener| async move { server::accept(&listener).await }).await
     }
 
     /// A port on which nothing listens, nor can by accident.
@@ -94,6 +113,17 @@ impl Stage {
                 resume_unwind(panic);
             }
         }
+    }
+
+    /// A port with this server.
+    async fn port<F>(&mut self, serve: impl FnOnce(TcpListener) -> F) -> io::Result<SocketAddr>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind(ANY_PORT).await?;
+        let address = listener.local_addr()?;
+        self.start(serve(listener));
+        Ok(address)
     }
 
     /// Runs a server until the stage closes.

@@ -28,7 +28,12 @@ impl fmt::Display for Welcome<'_> {
         if let Some(address) = self.addresses.first() {
             writeln!(f, "  curl -s http://{}/metrics | grep ^portprobe_failure", site(*address))?;
         }
-        for (name, flags) in [("refused", String::new()), ("slow-dns", format!(" --dns_servers {name_server}"))] {
+        let tries = [
+            ("refused", String::new()),
+            ("slow-dns", format!(" --dns_servers {name_server}")),
+            ("tls-expired", String::new()),
+        ];
+        for (name, flags) in tries {
             if let Some(scene) = scenes.iter().find(|scene| scene.name == name) {
                 writeln!(f, "  {program} probe {}{flags}", scene.endpoint)?;
             }

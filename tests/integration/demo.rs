@@ -9,10 +9,10 @@ use crate::support::daemon::{Daemon, finished, portprobe};
 use crate::support::scrape::Scrape;
 use crate::support::wait;
 
-const UP: [&str; 4] = ["open", "slow-dns", "closed-on-purpose", "db-standby"];
+const UP: [&str; 7] = ["open", "slow-dns", "closed-on-purpose", "db-standby", "tls", "tls-expiring", "dialogue"];
 
 /// Targets that are down, each with its phase and class.
-const DOWN: [(&str, &str, &str); 12] = [
+const DOWN: [(&str, &str, &str); 19] = [
     ("refused", "connect", "refused"),
     ("full-queue", "connect", "timeout"),
     ("unreachable", "connect", "unreachable"),
@@ -25,6 +25,13 @@ const DOWN: [(&str, &str, &str); 12] = [
     ("db-primary", "connect", "refused"),
     ("mail-1", "connect", "refused"),
     ("mail-2", "connect", "refused"),
+    ("tls-expired", "tls", "cert_expired"),
+    ("tls-wrong-name", "tls", "cert_name_mismatch"),
+    ("tls-self-signed", "tls", "cert_untrusted"),
+    ("tls-client-cert", "tls", "tls_alert"),
+    ("tls-to-plain", "tls", "tls_protocol"),
+    ("tls-silent", "tls", "stalled"),
+    ("tls-reset", "tls", "reset"),
 ];
 
 async fn demo() -> Daemon {
@@ -63,6 +70,17 @@ fn missing(scrape: &Scrape) -> Vec<String> {
         let success = value("address_success", &[("target", "half-dead"), ("ip", ip)]);
         promise(format!("{ip} of half-dead is {expected}"), success == Some(expected));
     }
+    for (name, verified, days) in [("tls", 1.0, 90), ("tls-expiring", 1.0, 3), ("tls-expired", 0.0, -3)] {
+        let not_after = value("cert_not_after_timestamp_seconds", &[("target", name)]);
+        let probed = value("last_probe_timestamp_seconds", &[("target", name)]);
+        let left = not_after.zip(probed).map(|(not_after, probed)| (not_after - probed) / 86_400.0);
+        let right = left.is_some_and(|left| (f64::from(days) - 0.1..f64::from(days) + 0.1).contains(&left));
+        promise(format!("{name} expires in {days} days"), right);
+        let shown = value("cert_verified", &[("target", name)]);
+        promise(format!("{name} is {verified} verified"), shown == Some(verified));
+    }
+    let greeting = [("target", "dialogue"), ("server", "demo.test"), ("speaks", "ESMTP")];
+    promise("the greeting is a label".into(), value("dialogue_info", &greeting) == Some(1.0));
     for (name, label) in [
         ("outages_total", ("target", "comes-and-goes")),
         ("tcp_syn_retransmits_total", ("target", "busy")),
@@ -87,7 +105,7 @@ async fn every_state_is_there_within_ten_seconds_of_the_start() {
     };
     let scrape = daemon.scrape_until("every state is as promised", promised).await;
     assert_eq!(scrape.of("local-fault", "portprobe_up"), None, "nothing is known of it");
-    assert_eq!(scrape.value("portprobe_targets", &[]), Some(19.0), "every target has a promise here");
+    assert_eq!(scrape.value("portprobe_targets", &[]), Some(29.0), "every target has a promise here");
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.ended().await.code(), Some(0));
     wait::until("the log is complete", async || daemon.logged(&["Stopped"]).len() == 1).await;
@@ -111,12 +129,12 @@ async fn the_welcome_says_what_to_look_at_and_to_try() {
     }
     let folder = tempfile::tempdir().unwrap();
     let tried: Vec<_> = printed.iter().filter_map(|line| line.split_once("portprobe probe ")).collect();
-    for ((_, arguments), part) in tried.iter().zip(["refused in connect", "good in "]) {
+    for ((_, arguments), part) in tried.iter().zip(["refused in connect", "good in ", "cert_expired in tls"]) {
         let arguments: Vec<_> = ["probe"].into_iter().chain(arguments.split(' ')).collect();
         let finished = finished(&arguments, folder.path());
         assert!(finished.stdout.contains(part), "{arguments:?}: {finished:?}");
     }
-    assert_eq!(tried.len(), 2, "{printed:#?}");
+    assert_eq!(tried.len(), 3, "{printed:#?}");
 }
 
 #[test]
