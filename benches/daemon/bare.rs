@@ -56,7 +56,7 @@ pub(crate) fn paced(addresses: &[SocketAddrV4], rate: usize, duration: Duration)
 }
 
 /// What a number of probes, made on this thread, has cost it.
-fn measured(probe: impl FnOnce() -> u32) -> Cost {
+pub(crate) fn measured(probe: impl FnOnce() -> u32) -> Cost {
     let (started, cpu_before) = (Instant::now(), thread_cpu());
     let probes = probe().into();
     Cost { probes, cpu: thread_cpu().saturating_sub(cpu_before), wall: started.elapsed() }

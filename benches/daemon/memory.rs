@@ -14,7 +14,7 @@ pub(crate) const FEW: usize = 10_000;
 /// Reads the memory of daemons with few and many targets, and leaves one with [`FEW`].
 pub(crate) fn settle(plan: &Plan, servers: &Servers, report: &mut Report) -> Daemon {
     let start = |targets: usize, interval: Duration| {
-        Daemon::start(&Load { addresses: servers.addresses(), targets, interval, in_flight: None })
+        Daemon::start(&Load { addresses: servers.addresses(), targets, interval, in_flight: None, root: None })
     };
     // In a quick run the few are all probed by then, for their scrapes are to be complete; the many are not.
     let (few, many) = (start(FEW, plan.settle), start(MANY, EVERY));

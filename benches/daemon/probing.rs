@@ -19,6 +19,7 @@ pub(crate) fn flat_out(plan: &Plan, servers: &Servers, report: &mut Report) {
             targets: saturating(bare),
             interval: SHORTEST_INTERVAL,
             in_flight: Some(IN_FLIGHT),
+            root: None,
         };
         let daemon = Daemon::start(&load);
         daemon.wait_for_age(Duration::from_secs(2));
@@ -50,7 +51,7 @@ pub(crate) fn paced(plan: &Plan, servers: &Servers, report: &mut Report) {
 /// 10,000 targets that come to [`RATE`] probes a second.
 pub(crate) fn usual_load(servers: &Servers) -> Load<'_> {
     let interval = Duration::from_secs(5);
-    Load { addresses: servers.addresses(), targets: RATE * 5, interval, in_flight: None }
+    Load { addresses: servers.addresses(), targets: RATE * 5, interval, in_flight: None, root: None }
 }
 
 /// How late probes started.
@@ -60,17 +61,17 @@ pub(crate) fn report_lag(observed: &[Observation], report: &mut Report) {
     report.add(&Figure::new("start lag p99", Unit::Milliseconds, lag(0.99)).aim(Aim::Under(0.012)));
 }
 
-fn rounds<T>(plan: &Plan, round: impl FnMut(usize) -> T) -> Vec<T> {
+pub(crate) fn rounds<T>(plan: &Plan, round: impl FnMut(usize) -> T) -> Vec<T> {
     (1..=plan.rounds).map(round).collect()
 }
 
 /// Enough targets to keep a daemon busy that is half again as fast as the bare loop.
-fn saturating(bare: Cost) -> usize {
+pub(crate) fn saturating(bare: Cost) -> usize {
     let due = bare.rate() * 1.5 * SHORTEST_INTERVAL.as_secs_f64();
     usize::try_from(Duration::from_secs_f64(due).as_secs()).unwrap()
 }
 
-fn report_costs(rounds: &[(Cost, Observation)], aim: Aim, report: &mut Report) {
+pub(crate) fn report_costs(rounds: &[(Cost, Observation)], aim: Aim, report: &mut Report) {
     let bare = || rounds.iter().map(|(bare, _)| bare);
     let daemon = || rounds.iter().map(|(_, observed)| &observed.cost);
     let ratios = rounds.iter().map(|(bare, observed)| observed.cost.each() / bare.each());
@@ -83,4 +84,4 @@ fn report_costs(rounds: &[(Cost, Observation)], aim: Aim, report: &mut Report) {
 }
 
 /// The shortest that a target may have.
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);

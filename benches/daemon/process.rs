@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::cost::Cost;
 use super::scrape::{self, Encoding, Exposed, Format, Lag};
+use super::tls_servers;
 
 /// What a daemon is to probe.
 #[derive(Clone, Copy, Debug)]
@@ -24,18 +25,30 @@ pub(crate) struct Load<'a> {
     pub(crate) interval: Duration,
     /// Most probes at one time; none for the default.
     pub(crate) in_flight: Option<usize>,
+    /// What is trusted, as PEM, where TLS is to be spoken.
+    pub(crate) root: Option<&'a str>,
 }
 
 impl Load<'_> {
-    /// Many targets share an address, so each has a name, of the length that names of machines have.
+    /// Many targets share an address, so each has a name, of the length that names of machines have. With TLS each asks
+    /// for a name of its own too, and gets a certificate that no other has.
     fn configuration(&self) -> String {
-        let mut yaml = format!("defaults: {{ interval: {}ms }}\n", self.interval.as_millis());
+        let tls = self.root.map_or("", |_| ", tls: { ca_file: root.pem }");
+        let mut yaml = format!("defaults: {{ interval: {}ms{tls} }}\n", self.interval.as_millis());
         if let Some(in_flight) = self.in_flight {
             writeln!(yaml, "limits: {{ in_flight: {in_flight} }}").unwrap();
         }
         yaml.push_str("targets:\n");
         for (number, address) in (0..self.targets).zip(self.addresses.iter().cycle()) {
-            writeln!(yaml, "  - {{ url: \"tcp://{address}\", name: \"tcp://host-{number:06}.example:443\" }}").unwrap();
+            let host = tls_servers::name(number);
+            match self.root {
+                None => writeln!(yaml, "  - {{ url: \"tcp://{address}\", name: \"tcp://{host}:443\" }}"),
+                Some(_) => {
+                    let tls = format!("tls: {{ server_name: {host} }}");
+                    writeln!(yaml, "  - {{ url: \"tls://{address}\", name: \"tls://{host}:443\", {tls} }}")
+                }
+            }
+            .unwrap();
         }
         yaml
     }
@@ -65,6 +78,9 @@ impl Daemon {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("portprobe.yaml");
         fs::write(&file, load.configuration()).unwrap();
+        if let Some(root) = load.root {
+            fs::write(folder.path().join("root.pem"), root).unwrap();
+        }
         let mut command = Command::new(env!("CARGO_BIN_EXE_portprobe"));
         command.arg("--config.file").arg(&file).arg("--web.listen-address=127.0.0.1:0");
         let started = Instant::now();

@@ -1,0 +1,59 @@
+//! CPU of a probe with TLS, and memory of its targets.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::bare_tls;
+use super::memory::FEW;
+use super::plan::Plan;
+use super::probing::{SHORTEST_INTERVAL, report_costs, rounds, saturating};
+use super::process::{Daemon, Load};
+use super::report::{Aim, Figure, Report, Unit};
+use super::tls_servers::TlsServers;
+
+/// As many handshakes as the machine can make, the same number of them under way in both programs.
+pub(crate) fn flat_out(plan: &Plan, servers: &TlsServers, report: &mut Report) {
+    let rounds = rounds(plan, |round| {
+        let bare = bare_tls::flat_out(servers.addresses(), servers.root(), IN_FLIGHT, plan.bare);
+        let load = Load {
+            addresses: servers.addresses(),
+            targets: saturating(bare),
+            interval: SHORTEST_INTERVAL,
+            in_flight: Some(IN_FLIGHT),
+            root: Some(servers.root_pem()),
+        };
+        let daemon = Daemon::start(&load);
+        daemon.wait_for_age(Duration::from_secs(2));
+        let observed = daemon.observe(|| sleep(plan.daemon));
+        eprintln!("TLS flat out, round {round} of {}", plan.rounds);
+        (bare, observed)
+    });
+    report.section(format!("TLS 1.3 with P-256, verified, flat out, {IN_FLIGHT} probes under way"));
+    report_costs(&rounds, Aim::AtMost(1.15), report);
+}
+
+/// Reads the memory of a daemon with [`FEW`] targets, each with a certificate of its own.
+pub(crate) fn memory(plan: &Plan, servers: &TlsServers, report: &mut Report) {
+    let start = |targets: usize| {
+        let interval = plan.settle;
+        let root = Some(servers.root_pem());
+        Daemon::start(&Load { addresses: servers.addresses(), targets, interval, in_flight: None, root })
+    };
+    let (single, few) = (start(1), start(FEW));
+    eprintln!("memory of TLS, {} s", plan.settle.as_secs());
+    for daemon in [&single, &few] {
+        // Then every target has been probed.
+        daemon.wait_for_age(plan.settle + Duration::from_secs(1));
+    }
+    let (base, resident) = (single.resident_bytes(), few.resident_bytes());
+    report.section(format!("Memory with TLS, {} s after the start", plan.settle.as_secs()));
+    report.add(&Figure::new("one target", Unit::Megabytes, [base]));
+    report.add(&Figure::new(format!("{FEW} targets"), Unit::Megabytes, [resident]).aim(Aim::Under(60e6)));
+    let each =
+        Figure::new(format!("{FEW} targets, each beyond the first"), Unit::Bytes, [(resident - base) / FEW as f64]);
+    report.add(&each);
+    report.add(&Figure::new("targets with a verified certificate", Unit::Count, [few.exposed().verified]));
+}
+
+/// A handshake is work for the CPU, so fewer of them than of plain connects keep a machine busy.
+const IN_FLIGHT: usize = 64;
