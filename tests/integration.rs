@@ -24,5 +24,6 @@ mod integration {
     #[cfg(target_os = "linux")]
     mod resolver;
     mod shortage;
+    mod tls;
 }
 mod support;

@@ -9,6 +9,8 @@ pub(crate) mod dns;
 pub(crate) mod http;
 #[cfg(target_os = "linux")]
 pub(crate) mod netns;
+pub(crate) mod peers;
+pub(crate) mod pki;
 pub(crate) mod ports;
 pub(crate) mod probing;
 pub(crate) mod process;

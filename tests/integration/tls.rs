@@ -1,0 +1,86 @@
+//! TLS as the daemon sees it: a table of servers in every state, each with what `/metrics` must say of it.
+
+use std::cell::RefCell;
+use std::fs;
+
+use super::tls::rows::Row;
+use crate::support::daemon::{Daemon, portprobe};
+use crate::support::scrape::Scrape;
+use crate::support::wait;
+
+mod certificates;
+mod peers;
+mod rows;
+
+/// What is not yet as a row says.
+fn missing(row: &Row, scrape: &Scrape) -> Vec<String> {
+    let value = |name: &str, labels: &[(&str, &str)]| {
+        let labels: Vec<_> = labels.iter().copied().chain([("target", row.name)]).collect();
+        scrape.value(&format!("portprobe_{name}"), &labels)
+    };
+    let mut missing = Vec::new();
+    let mut expect = |what: String, found: Option<f64>, expected: Option<f64>| {
+        if found != expected {
+            missing.push(format!("{}: {what} is {found:?}, not {expected:?}", row.name));
+        }
+    };
+    expect("up".into(), value("up", &[]), Some(f64::from(u8::from(row.failure.is_none()))));
+    if let Some((phase, class)) = row.failure {
+        let labels = [("phase", phase), ("class", class)];
+        expect(format!("failure {labels:?}"), value("failure", &labels), Some(1.0));
+    }
+    let verified = row.not_after.map(|_| f64::from(u8::from(row.faults.is_empty())));
+    expect("verified".into(), value("cert_verified", &[]), verified);
+    #[expect(clippy::cast_precision_loss, reason = "seconds fit")]
+    let not_after = row.not_after.map(|not_after| not_after as f64);
+    expect("not_after".into(), value("cert_not_after_timestamp_seconds", &[]), not_after);
+    for fault in FAULTS {
+        let there = row.faults.contains(fault).then_some(1.0);
+        expect((*fault).to_owned(), value("cert_fault", &[("class", fault)]), there);
+    }
+    if let Some(version) = row.version {
+        expect(format!("version {version}"), value("tls_info", &[("version", version)]), Some(1.0));
+    }
+    missing
+}
+
+const FAULTS: &[&str] = &[
+    "cert_expired",
+    "cert_not_yet_valid",
+    "cert_revoked",
+    "cert_untrusted",
+    "cert_name_mismatch",
+    "cert_pin_mismatch",
+    "cert_invalid",
+];
+
+/// Starts one daemon that probes every row, and waits until everything is as the rows say.
+async fn assert_rows(rows: &[Row], files: &[(&str, String)]) -> (Daemon, Scrape) {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        fs::write(folder.path().join(name), content).unwrap();
+    }
+    let mut config =
+        "defaults: { interval: 4s, timeout: 1500ms, confirm: { delay: 100ms }, tls: { ca_file: root.pem } }\n\
+                      limits: { per_host: 0 }\ntargets:\n"
+            .to_owned();
+    rows.iter().for_each(|row| config.push_str(&row.yaml()));
+    let file = folder.path().join("portprobe.yaml");
+    fs::write(&file, config).unwrap();
+    let mut command = portprobe();
+    command.arg("--config.file").arg(&file).arg("--web.listen-address=127.0.0.1:0");
+    let daemon = Daemon::run(command, folder).await;
+    let mut last = daemon.scrape().await;
+    let left = RefCell::new(Vec::new());
+    wait::until_patiently("every row is as promised", async || {
+        last = daemon.scrape().await;
+        let now: Vec<_> = rows.iter().flat_map(|row| missing(row, &last)).collect();
+        if *left.borrow() != now {
+            println!("missing: {now:#?}");
+            left.replace(now);
+        }
+        left.borrow().is_empty()
+    })
+    .await;
+    (daemon, last)
+}
