@@ -26,3 +26,5 @@ pub mod log;
 pub mod app;
 pub mod demo;
 pub mod cli;
+#[cfg(fuzzing)]
+pub mod fuzzing;

@@ -27,6 +27,8 @@ mod connect;
 mod dialogue;
 mod errno;
 mod exchange;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod interruption;
 mod judge;
 mod locate;

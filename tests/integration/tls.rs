@@ -9,7 +9,9 @@ use crate::support::scrape::Scrape;
 use crate::support::wait;
 
 mod certificates;
+mod others;
 mod peers;
+mod renewal;
 mod rows;
 
 /// What is not yet as a row says.
@@ -64,7 +66,9 @@ async fn assert_rows(rows: &[Row], files: &[(&str, String)]) -> (Daemon, Scrape)
         "defaults: { interval: 4s, timeout: 1500ms, confirm: { delay: 100ms }, tls: { ca_file: root.pem } }\n\
                       limits: { per_host: 0 }\ntargets:\n"
             .to_owned();
-    rows.iter().for_each(|row| config.push_str(&row.yaml()));
+    for row in rows {
+        config.push_str(&row.yaml());
+    }
     let file = folder.path().join("portprobe.yaml");
     fs::write(&file, config).unwrap();
     let mut command = portprobe();

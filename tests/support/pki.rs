@@ -186,11 +186,11 @@ impl Identity {
 
     /// A server of this identity.
     pub(crate) fn server(&self) -> ServerConfig {
-        self.server_for(&Versions::Both, Arc::new(NoClientAuth))
+        self.server_for(Versions::Both, Arc::new(NoClientAuth))
     }
 
     /// The same in these versions and for these clients.
-    pub(crate) fn server_for(&self, versions: &Versions, clients: Arc<dyn ClientCertVerifier>) -> ServerConfig {
+    pub(crate) fn server_for(&self, versions: Versions, clients: Arc<dyn ClientCertVerifier>) -> ServerConfig {
         let versions: &[_] = match versions {
             Versions::Both => &[&TLS13, &TLS12],
             Versions::Only12 => &[&TLS12],

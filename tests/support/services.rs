@@ -12,6 +12,8 @@ use tokio::net::TcpStream;
 
 use super::{http, is_root, program, requires_program, wait};
 
+pub(crate) mod tls;
+
 /// A running server; it is killed with this value.
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,

@@ -19,12 +19,9 @@ use crate::support::pki::{Authority, Kind, Versions, leaf, valid};
 const HERE: &[&str] = &["127.0.0.1"];
 const ELSEWHERE: &[&str] = &["other.example"];
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn pin(der: &[u8]) -> String {
-    hex(digest(&SHA256, der).as_ref())
+    let digits: Vec<_> = digest(&SHA256, der).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
 }
 
 #[tokio::test]
@@ -40,7 +37,7 @@ async fn keys_and_versions_do_not_matter() {
             None => new,
             Some(kind) => new.key(kind),
         });
-        let server = |versions| identity.server_for(&versions, Arc::new(NoClientAuth));
+        let server = |versions| identity.server_for(versions, Arc::new(NoClientAuth));
         rows.push(Row::with_server(name_12, &identity, server(Versions::Only12)).await.version("TLS 1.2"));
         rows.push(Row::with_server(name_13, &identity, server(Versions::Only13)).await.version("TLS 1.3"));
     }
@@ -70,7 +67,7 @@ async fn each_fault_is_told_alone() {
     let old = root.intermediate_with("old intermediate", |params| valid(params, -100..-3));
     let twin = Authority::root("faults root");
     let good = root.issue(leaf(HERE));
-    let server_12 = expired.server_for(&Versions::Only12, Arc::new(NoClientAuth));
+    let server_12 = expired.server_for(Versions::Only12, Arc::new(NoClientAuth));
     let rows = [
         Row::of("expired", &expired).await.faulty(&["cert_expired"]).version("TLS 1.3"),
         Row::with_server("expired-1.2", &expired, server_12).await.faulty(&["cert_expired"]).version("TLS 1.2"),
@@ -232,15 +229,15 @@ async fn who_wants_a_client_certificate_shows_its_own_all_the_same() {
         (Versions::Only12, ["none-1.2", "given-1.2", "strange-1.2"]),
         (Versions::Only13, ["none-1.3", "given-1.3", "strange-1.3"]),
     ] {
-        let demanding = || server.server_for(&versions, demanding());
+        let demanding = || server.server_for(versions, demanding());
         rows.push(Row::with_server(none, &server, demanding()).await.failed("tls", "tls_alert"));
         rows.push(Row::with_server(given, &server, demanding()).await.tls(own()));
         let strangers = "cert_file: stranger.pem, key_file: stranger.key";
         rows.push(Row::with_server(strange, &server, demanding()).await.tls(strangers).failed("tls", "tls_alert"));
     }
-    let asks = server.server_for(&Versions::Both, asking);
+    let asks = server.server_for(Versions::Both, asking);
     rows.push(Row::with_server("asks", &server, asks).await);
-    let expired_server = expired.server_for(&Versions::Both, demanding());
+    let expired_server = expired.server_for(Versions::Both, demanding());
     rows.push(Row::with_server("expired-and-none", &expired, expired_server).await.faulty(&["cert_expired"]));
     let files = [
         ("root.pem", root.pem()),

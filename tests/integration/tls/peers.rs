@@ -20,7 +20,7 @@ fn alert(description: u8) -> [u8; 7] {
     [21, 3, 3, 0, 2, 2, description]
 }
 
-/// A peer that answers a ClientHello with these bytes.
+/// A peer that answers the first message of a client with these bytes.
 async fn answering(name: &'static str, bytes: &'static [u8]) -> Row {
     Row::at(name, peer(move |stream| answer(stream, bytes)).await)
 }
@@ -71,7 +71,7 @@ async fn what_is_no_tls_is_told_apart() {
 async fn versions_and_protocols_are_agreed_on_or_not() {
     let root = Authority::root("versions root");
     let identity = root.issue(leaf(HERE));
-    let server = |versions| identity.server_for(&versions, Arc::new(NoClientAuth));
+    let server = |versions| identity.server_for(versions, Arc::new(NoClientAuth));
     let speaking = |protocol: &[u8]| {
         let mut config = identity.server();
         config.alpn_protocols = vec![protocol.to_vec()];
@@ -81,20 +81,18 @@ async fn versions_and_protocols_are_agreed_on_or_not() {
         Row::with_server("only-old", &identity, server(Versions::Only12)).await.tls("min_version: 1.3"),
         Row::with_server("only-new", &identity, server(Versions::Only13)).await.tls("max_version: 1.2"),
     ]
-    .map(|row| Row { not_after: None, ..row.failed("tls", "tls_protocol") });
+    .map(|row| row.failed("tls", "tls_protocol").shows_nothing());
     let agreed = [
         Row::with_server("at-most-1.2", &identity, server(Versions::Both))
             .await
             .tls("max_version: '1.2'")
             .version("TLS 1.2"),
         Row::with_server("alpn", &identity, speaking(b"h2")).await.tls("alpn: [h2, http/1.1]"),
-        Row {
-            not_after: None,
-            ..Row::with_server("other-alpn", &identity, speaking(b"h2"))
-                .await
-                .tls("alpn: [imap]")
-                .failed("tls", "tls_alert")
-        },
+        Row::with_server("other-alpn", &identity, speaking(b"h2"))
+            .await
+            .tls("alpn: [imap]")
+            .failed("tls", "tls_alert")
+            .shows_nothing(),
         Row::with_server("no-alpn", &identity, identity.server()).await.tls("alpn: [h2]"),
     ];
     let rows: Vec<_> = rows.into_iter().chain(agreed).collect();
@@ -122,7 +120,7 @@ async fn a_certificate_of_any_shape_leaves_the_scrape_intact() {
         Row::of("strange-names", &root.issue(strange("a\0b\nc\"d\\e\u{202e}f"))).await,
         Row::of("long-name", &root.issue(strange(&long))).await,
         Row::of("chain-of-50", &deep).await,
-        Row { not_after: None, ..Row::of("huge", &huge).await.failed("tls", "tls_protocol") },
+        Row::of("huge", &huge).await.failed("tls", "tls_protocol").shows_nothing(),
     ];
     let (daemon, _) = assert_rows(&rows, &[("root.pem", root.pem())]).await;
     let metrics = daemon.get("/metrics").await.body;
@@ -143,8 +141,7 @@ async fn a_session_ends_as_the_peer_reads_it_orderly() {
         // Zero is close_notify; an end without it is an error of rustls, a RST one of the kernel.
         let _ = sender.send(stream.read(&mut [0; 64]).await.map_err(|error| error.kind()));
     };
-    let row =
-        Row { not_after: Some(identity.not_after), ..Row::at("leaving", tls_talking(identity.server(), talk).await) };
+    let row = Row::at("leaving", tls_talking(identity.server(), talk).await).shows(&identity);
     assert_rows(&[row], &[("root.pem", root.pem())]).await;
     assert_eq!(read.recv().await, Some(Ok(0)));
 }

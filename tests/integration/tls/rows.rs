@@ -57,6 +57,11 @@ impl Row {
         Self { not_after: Some(identity.not_after), ..self }
     }
 
+    /// The handshake ends before a certificate is seen.
+    pub(super) fn shows_nothing(self) -> Self {
+        Self { not_after: None, ..self }
+    }
+
     pub(super) fn version(self, version: &'static str) -> Self {
         Self { version: Some(version), ..self }
     }
@@ -77,7 +82,7 @@ impl Row {
     pub(super) fn yaml(&self) -> String {
         let Self { name, address, settings, tls, .. } = self;
         let scheme = if settings.iter().any(|setting| setting.contains("starttls: true")) { "tcp" } else { "tls" };
-        let settings: String = settings.iter().map(|setting| format!(", {setting}")).collect();
+        let settings = [&[String::new()], settings.as_slice()].concat().join(", ");
         let tls = if tls.is_empty() { String::new() } else { format!(", tls: {{ {} }}", tls.join(", ")) };
         format!("- {{ url: '{scheme}://{address}', name: {name}{settings}{tls} }}\n")
     }

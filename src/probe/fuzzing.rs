@@ -1,0 +1,41 @@
+//! Entrances for a fuzzer, one for each reader. None returns anything: what counts is that they return.
+
+use tokio::io::{AsyncReadExt as _, join, sink};
+use tokio::runtime;
+use tokio::time::Instant;
+
+use super::certificate::read;
+use super::dialogue::Talk;
+use crate::target::{Cadence, Dialogue, Expectation, Part, Pattern, Step, Template};
+
+/// Reads bytes as a certificate.
+pub fn certificate(der: &[u8]) {
+    let _ = read(der);
+}
+
+/// Has a peer say these bytes, in two pieces of which the first byte gives the length of the first.
+pub fn dialogue(said: &[u8]) {
+    let Some((cut, said)) = said.split_first() else { return };
+    let (first, second) = said.split_at(usize::from(*cut).min(said.len()));
+    let mut stream = join(first.chain(second), sink());
+    let runtime = runtime::Builder::new_current_thread().enable_time().build();
+    let Ok(runtime) = runtime else { return };
+    let speak = async {
+        let deadline = Instant::now() + Cadence::DEFAULT_TIMEOUT;
+        let mut talk = Talk::default();
+        let _ = talk.run(&steps(), &mut stream, deadline).await;
+        let _ = talk.labels();
+    };
+    runtime.block_on(speak);
+}
+
+/// A dialogue with a step of each kind.
+fn steps() -> Dialogue {
+    let expect = |expression| {
+        Pattern::try_new(expression).map(|pattern| Step::Expect(Expectation { pattern, labels: Vec::new() })).ok()
+    };
+    let echo = Step::Send(Template([Part::Bytes(b"x".as_slice().into()), Part::Group(1)].into()));
+    let bytes = Step::ExpectBytes(b"\0\x01".as_slice().into());
+    let steps = [expect(r"^(\w+) .*$"), Some(echo), expect("^$"), Some(bytes), expect("a|b+c{2}")];
+    Dialogue(steps.into_iter().flatten().collect())
+}
