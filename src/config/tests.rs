@@ -14,12 +14,12 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn compiled(text: &str) -> Config {
-    parse(text, Path::new("a.yaml"), &environment).unwrap_or_else(|error| panic!("{error}"))
+    parse(text, Path::new("a.yaml"), &environment, &mut |_| Ok(())).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn resource(name: &str) -> Config {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/resources/config/valid");
-    load(&directory.join(name), &environment).unwrap_or_else(|error| panic!("{error}"))
+    load(&directory.join(name), &environment, &mut |_| Ok(())).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn target<'a>(config: &'a Config, name: &str) -> &'a Target {
@@ -131,7 +131,8 @@ fn a_number_that_yaml_would_rewrite_must_be_quoted() {
             format!("labels:\n  a: {written}"),
             format!("labels:\n  ? a\n  : {written}"),
         ] {
-            let error = parse(&format!("{text}\ntargets: ['a:1']"), Path::new("a.yaml"), &environment).unwrap_err();
+            let error = parse(&format!("{text}\ntargets: ['a:1']"), Path::new("a.yaml"), &environment, &mut |_| Ok(()))
+                .unwrap_err();
             let message = format!(
                 "labels.a: is read by YAML as {read}, not as the text `{written}`; put it in quotes: \"{written}\""
             );
@@ -139,7 +140,10 @@ fn a_number_that_yaml_would_rewrite_must_be_quoted() {
         }
     }
     for plain in ["7", "-7", "1.5", "true", "007", "1_000", "1.0", "'0x1F'"] {
-        let result = parse(&format!("labels: {{a: {plain}}}\ntargets: ['a:1']"), Path::new("a.yaml"), &environment);
+        let result =
+            parse(&format!("labels: {{a: {plain}}}\ntargets: ['a:1']"), Path::new("a.yaml"), &environment, &mut |_| {
+                Ok(())
+            });
         assert!(result.is_ok(), "{plain}: {}", result.unwrap_err());
     }
 }
@@ -186,7 +190,7 @@ fn a_timeout_is_cut_by_a_nearer_interval_alone() {
         let text = format!(
             "{{defaults: {{{defaults}}}, modules: {{m: {{{module}}}}}, targets: [{{url: 'a:1', module: m, {own}}}]}}"
         );
-        match (parse(&text, Path::new("a.yaml"), &environment), expected) {
+        match (parse(&text, Path::new("a.yaml"), &environment, &mut |_| Ok(())), expected) {
             (Ok(config), Ok((interval, timeout))) => {
                 assert_eq!(cadence(&config.targets[0].settings), (interval.to_owned(), timeout.to_owned()), "{text}");
             }
@@ -225,7 +229,7 @@ fn a_group_that_grows_may_be_empty() {
 #[test]
 fn members_above_the_limit_of_targets_are_counted_and_not_made() {
     let text = "{limits: {targets: 2}, groups: {g: {min_up: 3}}, targets: [{url: 'a:1-65535', group: g}, 'a:1']}";
-    let error = parse(text, Path::new("a.yaml"), &environment).unwrap_err().to_string();
+    let error = parse(text, Path::new("a.yaml"), &environment, &mut |_| Ok(())).unwrap_err().to_string();
     assert!(error.contains("has 65536 targets, more than the 2 that"), "{error}");
     assert_eq!(error.lines().count(), 1);
 }
@@ -269,6 +273,18 @@ fn every_setting_has_a_meaning_and_the_default_of_the_code() {
             ("dns_servers", "none"),
             ("source_address", "none"),
             ("slow_after", "none"),
+            ("tls.server_name", "none"),
+            ("tls.verify", "strict"),
+            ("tls.roots", "mozilla"),
+            ("tls.ca_file", "none"),
+            ("tls.cert_file", "none"),
+            ("tls.key_file", "none"),
+            ("tls.min_version", "1.2"),
+            ("tls.max_version", "1.3"),
+            ("tls.alpn", "none"),
+            ("tls.pins", "none"),
+            ("tls.crl_files", "none"),
+            ("dialogue", "none"),
         ]
     );
     assert!(setting_keys().iter().all(|key| key.meaning.ends_with('.')));
@@ -348,7 +364,7 @@ proptest! {
             defaults.yaml(), module.yaml(), own.yaml().trim_start_matches('{'),
         );
         let levels = [&own, &module, &defaults];
-        let parsed = parse(&text, Path::new("a.yaml"), &environment);
+        let parsed = parse(&text, Path::new("a.yaml"), &environment, &mut |_| Ok(()));
         let Some(timeout) = model_timeout(&levels) else {
             prop_assert!(parsed.is_err(), "{}", text);
             return Ok(());
@@ -381,7 +397,7 @@ proptest! {
 
     #[test]
     fn no_text_makes_it_panic(text in r#"([a-z]{1,9}: |- |  |\n|[\[\]{}&*!|>%@`"',:#?<~]|tcp://a:[0-9]{1,5}|targets:|\n  - |\PC){0,60}"#) {
-        let _ = parse(&text, Path::new("a.yaml"), &environment);
+        let _ = parse(&text, Path::new("a.yaml"), &environment, &mut |_| Ok(()));
     }
 
     #[test]
@@ -395,7 +411,7 @@ proptest! {
             format!("groups: {{g: {{{key}: {value}}}}}\ntargets: ['a:1']"),
             format!("targets:\n  - url: a:1\n    {key}: {value}"),
         ] {
-            if let Err(error) = parse(&text, Path::new("a.yaml"), &environment) {
+            if let Err(error) = parse(&text, Path::new("a.yaml"), &environment, &mut |_| Ok(())) {
                 prop_assert!(error.to_string().lines().all(|line| line.starts_with("a.yaml:")), "{}", error);
             }
         }

@@ -23,6 +23,8 @@ impl Trust {
         Ok(())
     }
 
+    pub async fn watch(self: &Arc<Self>, _failed: &(dyn Fn() + Sync)) {}
+
     /// What was read for a profile; none where nothing was.
     pub(super) fn context(&self, profile: &TlsProfile) -> Option<Arc<Context>> {
         self.contexts.read().unwrap_or_else(PoisonError::into_inner).get(profile).cloned()

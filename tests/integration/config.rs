@@ -27,7 +27,7 @@ fn every_invalid_file_is_refused_with_its_message() {
 #[test]
 fn every_valid_file_is_content() {
     for path in files("valid") {
-        let summary = check::run(&path, &environment).unwrap_or_else(|error| panic!("{error}"));
+        let summary = check::run(&path, &environment, &mut |_| Ok(())).unwrap_or_else(|error| panic!("{error}"));
         let expected = fs::read_to_string(path.with_extension("txt")).unwrap();
         assert_eq!(format!("{}\n", without_directory(&summary, &path)), expected, "{}", path.display());
     }
@@ -66,7 +66,9 @@ fn what_is_no_text_is_told_where() {
 
 #[test]
 fn a_byte_order_mark_does_no_harm() {
-    assert!(config::parse("\u{feff}targets: ['a.example:1']", Path::new("a.yaml"), &environment).is_ok());
+    assert!(
+        config::parse("\u{feff}targets: ['a.example:1']", Path::new("a.yaml"), &environment, &mut |_| Ok(())).is_ok()
+    );
 }
 
 #[test]
@@ -118,7 +120,7 @@ fn as_many_problems_as_keys_are_found_in_no_time() {
 
 #[test]
 fn the_example_shows_the_defaults_of_the_code() {
-    let config = config::parse(&example(), Path::new("config.example.yaml"), &environment).unwrap();
+    let config = config::parse(&example(), Path::new("config.example.yaml"), &environment, &mut |_| Ok(())).unwrap();
     let plain = config.targets.iter().find(|target| target.name.as_str() == "tcp://ssh.example.com:22").unwrap();
     assert_eq!(*plain.settings, Settings::default());
     assert_eq!(plain.labels.iter().collect::<Vec<_>>(), [("region", "eu-west-1")]);
@@ -138,7 +140,7 @@ fn every_commented_key_of_the_example_works() {
         if line.contains("max_down") {
             text = text.replace("    min_up: 1\n", "");
         }
-        let result = config::parse(&text, Path::new("config.example.yaml"), &environment);
+        let result = config::parse(&text, Path::new("config.example.yaml"), &environment, &mut |_| Ok(()));
         assert!(result.is_ok(), "{line}: {}", result.unwrap_err());
     }
 }
@@ -152,6 +154,7 @@ fn the_example_has_every_key_of_the_schema() {
     assert_eq!(keys(&example), keys(&schema["properties"]));
     assert_eq!(keys(&example["defaults"]), settings);
     assert_eq!(keys(&example["defaults"]["confirm"]), keys(&schema["$defs"]["Confirm"]["properties"]));
+    assert_eq!(keys(&example["defaults"]["tls"]), keys(&schema["$defs"]["Tls"]["properties"]));
     assert_eq!(keys(&example["groups"]["web"]), keys(&schema["$defs"]["Group"]["properties"]));
     for (key, definition) in [("histograms", "Histograms"), ("limits", "Limits"), ("dns", "Dns")] {
         assert_eq!(keys(&example[key]), keys(&schema["$defs"][definition]["properties"]), "{key}");
@@ -176,6 +179,7 @@ fn the_schema_shows_the_defaults_of_the_code() {
     };
     let mut settings = defaults("Settings");
     settings["confirm"] = defaults("Confirm");
+    settings["tls"] = defaults("Tls");
     let text = serde_json::json!({
         "targets": ["a.example:1"],
         "defaults": settings,
@@ -183,7 +187,7 @@ fn the_schema_shows_the_defaults_of_the_code() {
         "limits": defaults("Limits"),
         "dns": defaults("Dns"),
     });
-    let config = config::parse(&text.to_string(), Path::new("defaults"), &environment).unwrap();
+    let config = config::parse(&text.to_string(), Path::new("defaults"), &environment, &mut |_| Ok(())).unwrap();
     assert_eq!(*config.targets[0].settings, Settings::default());
     assert_eq!(
         (config.histograms, config.limits, config.dns),
@@ -228,7 +232,7 @@ fn files(directory: &str) -> Vec<PathBuf> {
 
 /// What `check` says about a file that it refuses, the file without its directory.
 fn message(path: &Path) -> String {
-    without_directory(&check::run(path, &environment).unwrap_err().to_string(), path)
+    without_directory(&check::run(path, &environment, &mut |_| Ok(())).unwrap_err().to_string(), path)
 }
 
 fn without_directory(text: &str, path: &Path) -> String {
