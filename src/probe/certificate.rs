@@ -17,6 +17,7 @@ use self::text::{bounded, character_string, escaped, hex};
 use crate::outcome::{Certificate, CertificateContent};
 use crate::target::Sha256Digest;
 
+pub(super) mod revocation;
 mod text;
 
 /// Reads one certificate from its DER encoding, or from what a peer calls so.
