@@ -8,7 +8,7 @@ use crate::target::{Dialogue, Exchange, Expect, Protocol, TlsExchange};
 
 impl<'a> Layers<'a> {
     /// The exchange of a target that speaks this protocol. The nearest `own` layers are the target's alone: what stands
-    /// there and has no use is an error, in a module or the defaults it is for others.
+    /// there and cannot be is an error, in a module or the defaults it is for others.
     pub(super) fn exchange(
         self,
         protocol: Protocol,
@@ -17,11 +17,12 @@ impl<'a> Layers<'a> {
         problems: &mut Problems,
     ) -> Exchange {
         match protocol {
-            Protocol::Tcp => self.tcp(own, profiles, problems),
+            Protocol::Tcp => self.tcp(profiles, problems),
             Protocol::Tls => {
                 self.refuse_expect(protocol, own, problems);
                 if let Some(at) = self.script().and_then(|(_, script)| script.starttls.as_ref()) {
-                    let message = "asks for TLS a second time, for a target that is tls:// begins with it; write tcp:// or remove the step";
+                    let message =
+                        "asks for TLS a second time: a tls:// target begins with it; write tcp:// or remove the step";
                     problems.add(at.clone(), message);
                 }
                 let dialogue = self.script().map(|(_, script)| script.dialogue.clone()).unwrap_or_default();
@@ -31,16 +32,14 @@ impl<'a> Layers<'a> {
         }
     }
 
-    fn tcp(self, own: usize, profiles: &mut Profiles, problems: &mut Problems) -> Exchange {
+    fn tcp(self, profiles: &mut Profiles, problems: &mut Problems) -> Exchange {
         let Some((distance, script)) = self.script() else {
-            self.refuse_tls(own, problems);
             return Exchange::Tcp {
                 expect: self.nearest(|layer| layer.expect).map(|(_, expect)| expect).unwrap_or_default(),
             };
         };
         self.check_expect(distance, script, problems);
         if script.starttls.is_none() {
-            self.refuse_tls(own, problems);
             return Exchange::Dialogue(script.dialogue.clone());
         }
         let settings = self.tls(profiles, problems);
@@ -61,7 +60,7 @@ impl<'a> Layers<'a> {
         let expect = expect.as_str();
         match self.0.get(of_expect) {
             Some(layer) if of_expect <= distance => {
-                let message = format!("is `{expect}`, but `dialogue` needs an open port; remove one of the two");
+                let message = format!("is `{expect}`, but `dialogue` needs an open port; remove it, or write `dialogue: []` beside it");
                 problems.add(layer.at.join("expect"), message);
             }
             _ => {
@@ -81,7 +80,8 @@ impl<'a> Layers<'a> {
         }
     }
 
-    fn refuse_tls(self, own: usize, problems: &mut Problems) {
+    /// Notes settings of TLS that a target has for itself, though none of its protocols speaks it.
+    pub(super) fn refuse_tls(self, own: usize, problems: &mut Problems) {
         for layer in self.0.iter().take(own) {
             if let Some(key) = layer.tls.first_key() {
                 let message = "does nothing, for this target speaks no TLS; write tls:// or a `dialogue` with `starttls: true`, or remove it";

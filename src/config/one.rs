@@ -155,7 +155,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::target::AddressMode;
+    use crate::target::{AddressMode, Roots, TlsFile};
 
     const FILE: &str = "\
 labels: { region: eu }
@@ -265,6 +265,32 @@ targets:
         assert_eq!(from_file("tcp://other.example:1", &[], Some("slwo")).unwrap_err(), message);
         let message = "URL: `dbx` is neither a target's name in the file nor a URL like tcp://host:443";
         assert_eq!(from_file("dbx", &[], None).unwrap_err(), message);
+    }
+
+    /// In the file they are relative to its folder.
+    #[test]
+    fn files_of_flags_are_relative_to_the_working_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.yaml");
+        fs::write(
+            &path,
+            "{defaults: {tls: {crl_files: [a.crl]}}, targets: ['tls://a:1', {url: 'tls://b:1', tls: {ca_file: x}}]}",
+        )
+        .unwrap();
+        let flags = flags(&[("tls.ca_file", "ca.pem"), ("tls.min_version", "1.3"), ("tls.alpn", "h2,http/1.1")]);
+        let wanted = Wanted { target: "tls://a:1", flags: &flags, config_file: Some(&path), module: None };
+        let mut read = Vec::new();
+        let result = one_target(wanted, &|_| None, &mut |profile| {
+            read.push(profile.clone());
+            Err([TlsFile::CaFile, TlsFile::CrlFile(0)]
+                .map(|setting| FileProblem { setting, message: "is bad".into() })
+                .into())
+        });
+        let message = format!("--tls.ca_file: is bad\n{}:1:31: defaults.tls.crl_files[0]: is bad", path.display());
+        assert_eq!(result.unwrap_err().to_string(), message);
+        let [profile] = &*read else { panic!("{read:?}") };
+        assert_eq!((&profile.roots, profile.alpn.len()), (&Roots::File("ca.pem".into()), 2));
+        assert_eq!(profile.crl_files, [directory.path().join("a.crl")]);
     }
 
     #[test]

@@ -143,6 +143,9 @@ impl<'a> Targets<'a> {
                 settings.push((protocol, self.shared_settings.of(Settings { exchange, ..common.clone() })));
             }
         }
+        if !settings.is_empty() && settings.iter().all(|(_, settings)| settings.exchange.tls().is_none()) {
+            layers.refuse_tls(own, problems);
+        }
         settings
     }
 

@@ -8,8 +8,12 @@ use std::time::Duration;
 use portprobe::cli::check;
 use portprobe::config::{self, Dns, Histograms, Limits};
 use portprobe::target::{Labels, Settings};
+use rcgen::{CertificateParams, KeyPair};
 use serde_json::Value;
 use tokio::time::Instant;
+
+use crate::support::daemon::{Daemon, finished};
+use crate::support::wait;
 
 /// The exact complete message of every file under `invalid` stands beside it.
 #[test]
@@ -194,6 +198,86 @@ fn the_schema_shows_the_defaults_of_the_code() {
         (Histograms::default(), Limits::default(), Dns::default())
     );
     assert_eq!(config.labels, Labels::default());
+}
+
+/// Writes a certificate for this name and its key into a folder.
+fn write_certificate(folder: &Path, name: &str) {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new([name.to_owned()]).unwrap().self_signed(&key).unwrap();
+    fs::write(folder.join(format!("{name}.pem")), certificate.pem()).unwrap();
+    fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+}
+
+#[test]
+fn check_reads_the_files_of_tls_unless_it_is_told_not_to() {
+    let folder = tempfile::tempdir().unwrap();
+    write_certificate(folder.path(), "one");
+    write_certificate(folder.path(), "other");
+    fs::write(folder.path().join("empty.pem"), "").unwrap();
+    let config = "\
+defaults: { tls: { ca_file: one.pem } }
+modules:
+  client: { tls: { cert_file: one.pem, key_file: other.key } }
+targets:
+  - tls://a.example:443
+  - { urls: [tls://b.example:443, tls://c.example:443], module: client }
+  - { url: tls://d.example:443, tls: { ca_file: empty.pem, crl_files: [missing.pem] } }
+";
+    fs::create_dir(folder.path().join("etc")).unwrap();
+    fs::write(folder.path().join("portprobe.yaml"), config).unwrap();
+    let elsewhere = folder.path().join("etc");
+
+    let checked = finished(&["check", "../portprobe.yaml"], &elsewhere);
+    let expected = "\
+../portprobe.yaml:3:50: modules.client.tls.key_file: the file ../other.key has a key that does not fit the certificate in ../one.pem
+../portprobe.yaml:7:47: targets[2].tls.ca_file: the file ../empty.pem has no certificate: expected PEM that begins with -----BEGIN CERTIFICATE-----; it is empty
+../portprobe.yaml:7:71: targets[2].tls.crl_files[0]: the file ../missing.pem cannot be read: No such file or directory (os error 2)
+";
+    assert_eq!((checked.status, checked.stderr.as_str()), (1, expected));
+    let served = finished(&["--config.file=../portprobe.yaml", "--web.listen-address=127.0.0.1:0"], &elsewhere);
+    assert_eq!((served.status, served.stderr.as_str()), (1, expected));
+
+    let syntax = finished(&["check", "--syntax-only", "../portprobe.yaml"], &elsewhere);
+    assert_eq!((syntax.status, syntax.stderr.as_str()), (0, ""));
+    assert!(syntax.stdout.starts_with("../portprobe.yaml: 4 targets, "), "{syntax:?}");
+
+    fs::copy(folder.path().join("one.key"), folder.path().join("other.key")).unwrap();
+    fs::copy(folder.path().join("one.pem"), folder.path().join("empty.pem")).unwrap();
+    fs::write(folder.path().join("portprobe.yaml"), config.replace(", crl_files: [missing.pem]", "")).unwrap();
+    let checked = finished(&["check", "../portprobe.yaml"], &elsewhere);
+    assert_eq!((checked.status, checked.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn a_flag_names_a_file_from_the_working_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let probed = finished(&["probe", "tls://127.0.0.1:1", "--tls.ca_file=ca.pem"], folder.path());
+    let expected = "--tls.ca_file: the file ca.pem cannot be read: No such file or directory (os error 2)\n";
+    assert_eq!((probed.status, probed.stderr.as_str()), (1, expected));
+}
+
+#[tokio::test]
+async fn a_file_that_goes_bad_while_it_is_used_is_counted_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    write_certificate(folder.path(), "ca");
+    let file = folder.path().join("ca.pem");
+    let target = format!("{{ url: 'tls://127.0.0.1:1', tls: {{ ca_file: '{}' }} }}", file.display());
+    let daemon = Daemon::start(&format!("targets: [{target}]")).await;
+    let failures = "portprobe_file_reload_failures_total";
+    assert_eq!(daemon.scrape().await.value(failures, &[]), Some(0.0));
+
+    fs::write(&file, "junk").unwrap();
+    wait::until_patiently("the bad file is counted", async || {
+        daemon.scrape().await.value(failures, &[]).is_some_and(|count| count > 0.0)
+    })
+    .await;
+    assert_eq!(daemon.logged(&["level=warn", "Cannot use a changed file of TLS", "has no certificate"]).len(), 1);
+
+    write_certificate(folder.path(), "ca");
+    wait::until_patiently("the new file is taken over", async || {
+        !daemon.logged(&["level=info", "Took over changed files of TLS", "ca.pem"]).is_empty()
+    })
+    .await;
 }
 
 /// The keys of a mapping, sorted.
