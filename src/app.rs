@@ -15,6 +15,7 @@ use crate::http::{self, BindError, ListenAddress, Server, Site};
 use crate::log;
 use crate::metrics::Metrics;
 use crate::outcome::{Next, Prober, Report};
+use crate::probe::Trust;
 use crate::scheduler::{Handle, Limits, Scheduler};
 use crate::target::Target;
 
@@ -28,14 +29,17 @@ pub struct App<P, R> {
     scheduler: Scheduler<P, R>,
     handle: Handle,
     targets: Vec<Arc<Target>>,
+    trust: Arc<Trust>,
+    metrics: Metrics,
 }
 
 /// Takes the listen addresses and puts a daemon together.
 ///
-/// `machine` is this machine's name; it moves the grid of due times.
+/// `trust` has read what the targets need of files, and `machine` is this machine's name; it moves the grid of due times.
 pub async fn bind<P: Prober>(
     config: Config,
     prober: P,
+    trust: Arc<Trust>,
     listen: &[ListenAddress],
     machine: &str,
 ) -> Result<App<P, impl Fn(&Report) -> Next + Send + Sync + use<P>>, BindError> {
@@ -52,8 +56,8 @@ pub async fn bind<P: Prober>(
     };
     let (scheduler, handle) = Scheduler::new(prober, recorder(board.clone()), limits, machine, clock::now());
     let metrics = Metrics::new(board.clone(), handle.statistics().clone(), config.labels);
-    let site = Arc::new(Site::new(board, metrics));
-    Ok(App { server, site, scheduler, handle, targets: config.targets })
+    let site = Arc::new(Site::new(board, metrics.clone()));
+    Ok(App { server, site, scheduler, handle, targets: config.targets, trust, metrics })
 }
 
 impl<P, R> App<P, R>
@@ -68,7 +72,7 @@ where
 
     /// Probes and answers until `stop` is cancelled; then probing ends at once, and open answers within five seconds.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { server, site, scheduler, handle, targets } = self;
+        let Self { server, site, scheduler, handle, targets, trust, metrics } = self;
         info!(targets = targets.len(), "Probing");
         let readiness = site.readiness.clone();
         site.board.replace(&targets);
@@ -80,7 +84,9 @@ where
             stop.cancelled().await;
             readiness.set_stopping();
         };
-        tokio::join!(scheduler.run(stop.clone()), server.serve(site.clone(), stop.clone()), schedule);
+        let count_failure = || metrics.file_reload_failures().count();
+        let watch = stop.run_until_cancelled(trust.watch(&count_failure));
+        tokio::join!(scheduler.run(stop.clone()), server.serve(site.clone(), stop.clone()), schedule, watch);
         info!("Stopped");
     }
 }

@@ -4,8 +4,9 @@
 //! `PORTPROBE_WEB_LISTEN_ADDRESS` for `--web.listen-address`.
 
 use std::io::{ErrorKind, Write, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use hyper::Uri;
@@ -14,6 +15,8 @@ use tracing::Level;
 use crate::config::LoadError;
 use crate::http::ListenAddress;
 use crate::log::Format;
+use crate::probe::Trust;
+use crate::target::{FileProblem, TlsProfile};
 
 pub mod check;
 mod demo;
@@ -101,16 +104,23 @@ struct CheckArguments {
 /// Carries out the command; on failure the error is to be printed and the exit status is 1.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(arguments) if arguments.config_check => {
-            printed(&check::run(&arguments.config_file, &environment)?)
-        }
+        Command::Serve(arguments) if arguments.config_check => check(&arguments.config_file, Trust::read),
         Command::Serve(arguments) => serve::run(&arguments),
-        Command::Check(CheckArguments { file, syntax_only: _ }) => printed(&check::run(&file, &environment)?),
+        Command::Check(CheckArguments { file, syntax_only: true }) => check(&file, |_, _| Ok(())),
+        Command::Check(CheckArguments { file, syntax_only: false }) => check(&file, Trust::read),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Schema => printed(&schema::run()),
         Command::Healthcheck { url } => healthcheck::run(&url),
     }
+}
+
+fn check(
+    file: &Path,
+    read: impl Fn(&Trust, &Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
+) -> anyhow::Result<ExitCode> {
+    let trust = Trust::default();
+    printed(&check::run(file, &environment, &mut |profile| read(&trust, profile))?)
 }
 
 /// What to print of an error: its whole chain, or every problem of a configuration in a line of its own.

@@ -8,7 +8,8 @@
 //! A file is used as a whole or not at all; all its problems are reported together. `defaults`, modules and targets
 //! are levels, of which the nearest wins, leaf by leaf; labels merge, lists replace. A key without a value (null)
 //! counts as left out. Anchors, aliases and merge keys (`<<`) are YAML's and work. The files that the configuration
-//! names are not read here.
+//! names are not read here: once it is good by itself, whoever loads it is asked to read them, and what is wrong with one
+//! becomes a problem of the key that names it.
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -17,18 +18,20 @@ use std::time::Duration;
 
 use self::locate::Places;
 use self::node::{Node, SyntaxError};
-pub use self::one::{OneTarget, one_target};
+pub use self::one::{OneTarget, Wanted, one_target};
 pub use self::place::Position;
 use self::problem::Problems;
 pub use self::problem::{Complaint, LoadError};
 pub use self::schema::{SettingKey, ValueKind, schema, setting_keys};
 use crate::histogram::Buckets;
 use crate::outcome::Phase;
-use crate::target::{Group, Labels, Target};
+use crate::target::{FileProblem, Group, Labels, Target, TlsProfile};
 
 mod compile;
+mod dialogue;
 mod entry;
 mod environment;
+mod exchange;
 mod file;
 mod groups;
 mod layer;
@@ -39,22 +42,43 @@ mod node;
 mod one;
 mod place;
 mod problem;
+mod profiles;
 mod quote;
 mod raw;
 mod schema;
 mod suggest;
 mod targets;
+mod template;
+mod tls;
 
-/// Reads a configuration file. `environment` tells the variables that global labels may take.
-pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Config, LoadError> {
-    parse(&file::read(path)?, path, environment)
+/// Reads a configuration file. `environment` tells the variables that global labels may take; `files` reads what one
+/// profile of TLS needs, and is asked once for each, after all else was found good.
+pub fn load(
+    path: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+    files: &mut dyn FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
+) -> Result<Config, LoadError> {
+    parse(&file::read(path)?, path, environment, files)
 }
 
-/// Reads a configuration from text; `path` is what messages call it.
-pub fn parse(text: &str, path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Config, LoadError> {
+/// Reads a configuration from text; `path` is what messages call it, and paths in it are relative to that one's folder.
+pub fn parse(
+    text: &str,
+    path: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+    files: &mut dyn FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
+) -> Result<Config, LoadError> {
     let mut problems = Problems::default();
-    let config = compile::config(document(text, path)?, environment, &mut problems);
+    let (config, profiles) = compile::config(document(text, path)?, folder(path), environment, &mut problems);
+    if problems.count() == 0 {
+        profiles.read(files, &mut problems);
+    }
     problems.finish(Some(path), text, Some(config))
+}
+
+/// What the paths in a file are relative to.
+fn folder(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new(""))
 }
 
 /// The mapping that a configuration is.
@@ -101,7 +125,7 @@ pub struct Histograms {
 
 impl Default for Histograms {
     fn default() -> Self {
-        Self { buckets: Buckets::default(), native: true, phases: vec![Phase::Connect] }
+        Self { buckets: Buckets::default(), native: true, phases: vec![Phase::Connect, Phase::Tls] }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Metrics: what Prometheus is told, written from the board at the moment of asking.
 //!
 //! One list of families, [`families`], is the source of names, types, labels and help; an [`Exposition`] walks it family
-//! by family. Nothing is stored here but the counters of the HTTP server.
+//! by family. Nothing is stored here but the counters of the HTTP server and of files that could not be read again.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use self::exposition::Exposition;
@@ -26,12 +27,23 @@ pub struct Metrics(Arc<Sources>);
 impl Metrics {
     /// Metrics read from these sources; `labels` stand on every series.
     pub fn new(board: Arc<Board>, statistics: Arc<Statistics>, labels: Labels) -> Self {
-        Self(Arc::new(Sources { board, statistics, http_requests: HttpRequests::default(), labels: Arc::new(labels) }))
+        Self(Arc::new(Sources {
+            board,
+            statistics,
+            http_requests: HttpRequests::default(),
+            file_reload_failures: FileReloadFailures::default(),
+            labels: Arc::new(labels),
+        }))
     }
 
     /// Everything in this format, to be taken piece by piece.
     pub fn exposition(&self, format: Format) -> Exposition {
         Exposition::new(self.0.clone(), format)
+    }
+
+    /// A counter for whoever watches files to raise.
+    pub fn file_reload_failures(&self) -> &FileReloadFailures {
+        &self.0.file_reload_failures
     }
 
     /// Counters for the HTTP server to raise.
@@ -59,6 +71,21 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
     targets.chain(groups).chain(daemon).chain(process::PROCESS.iter().map(|of_process| &of_process.family))
 }
 
+/// How often a file that is watched was found changed and could not be used.
+#[derive(Debug, Default)]
+pub struct FileReloadFailures(AtomicU64);
+
+impl FileReloadFailures {
+    /// Counts one.
+    pub fn count(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn total(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Answered HTTP requests, by route and status code.
 #[derive(Debug, Default)]
 pub struct HttpRequests(Mutex<BTreeMap<(&'static str, u16), u64>>);
@@ -80,6 +107,7 @@ struct Sources {
     board: Arc<Board>,
     statistics: Arc<Statistics>,
     http_requests: HttpRequests,
+    file_reload_failures: FileReloadFailures,
     labels: Arc<Labels>,
 }
 

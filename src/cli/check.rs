@@ -1,12 +1,20 @@
 //! `portprobe check`: is this configuration good, and what would it cost.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::config::{self, Config, LoadError};
+use crate::target::{FileProblem, TlsProfile};
 
 /// Reads a configuration as the daemon does and sums it up in a line. The error is every problem, a line each.
-pub fn run(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<String, LoadError> {
-    let config = config::load(path, environment)?;
+///
+/// `files` reads what TLS needs; to check the configuration alone it reads nothing.
+pub fn run(
+    path: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+    files: &mut dyn FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
+) -> Result<String, LoadError> {
+    let config = config::load(path, environment, files)?;
     Ok(format!("{}: {}", path.display(), summary(&config)))
 }
 
@@ -40,7 +48,7 @@ mod tests {
     use super::*;
 
     fn summary_of(yaml: &str) -> String {
-        summary(&config::parse(yaml, Path::new("a.yaml"), &|_| None).unwrap())
+        summary(&config::parse(yaml, Path::new("a.yaml"), &|_| None, &mut |_| Ok(())).unwrap())
     }
 
     #[test]

@@ -4,11 +4,13 @@ use std::env;
 use std::io::{Write, stdout};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 
 use super::{DaemonArguments, serve};
 use crate::demo::Demo;
+use crate::probe::Trust;
 use crate::{config, log};
 
 /// Runs until a signal stops it, and stops its servers after the daemon.
@@ -20,8 +22,10 @@ pub(super) fn run(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
 async fn demonstrate(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     let signals = serve::signals()?;
     let demo = Demo::start().await.context("cannot start the servers of the demo on loopback")?;
-    let config = config::parse(&demo.configuration(), Path::new("demo"), &|_| None)?;
-    let app = serve::bind(config, arguments).await?;
+    let trust = Arc::new(Trust::default());
+    let files = &mut |profile: &_| trust.read(profile);
+    let config = config::parse(&demo.configuration(), Path::new("demo"), &|_| None, files)?;
+    let app = serve::bind(config, trust, arguments).await?;
     write!(stdout(), "{}", demo.welcome(&app.addresses(), &program()))?;
     let ended = serve::until_stopped(app, signals).await;
     demo.stop().await;

@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use self::json::Document;
 use self::timeline::{Palette, Timeline};
 use super::environment;
-use crate::config::{self, OneTarget, SettingKey, ValueKind};
+use crate::config::{self, OneTarget, SettingKey, ValueKind, Wanted};
 use crate::outcome::{Outcome, Prober};
-use crate::probe::{NameServing, NetworkProber};
+use crate::probe::{NameServing, NetworkProber, Trust};
 use crate::target::Target;
 
 mod advice;
@@ -78,14 +78,15 @@ fn flags() -> impl Iterator<Item = SettingKey> {
 
 /// Exit status 0 if the probe was good.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let OneTarget { target, dns } = config::one_target(
-        &arguments.url,
-        &arguments.settings.0,
-        arguments.config_file.as_deref(),
-        arguments.module.as_deref(),
-        &environment,
-    )?;
-    let prober = NetworkProber::new(NameServing { timeout: dns.timeout, tries: dns.tries }, Arc::default());
+    let wanted = Wanted {
+        target: &arguments.url,
+        flags: &arguments.settings.0,
+        config_file: arguments.config_file.as_deref(),
+        module: arguments.module.as_deref(),
+    };
+    let trust = Arc::new(Trust::default());
+    let OneTarget { target, dns } = config::one_target(wanted, &environment, &mut |profile| trust.read(profile))?;
+    let prober = NetworkProber::new(NameServing { timeout: dns.timeout, tries: dns.tries }, trust);
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         let deadline = Instant::now() + target.settings.cadence.timeout();

@@ -13,18 +13,19 @@ use crate::app::{self, App, machine};
 use crate::config::{self, Config};
 use crate::http::BindError;
 use crate::outcome::{Next, Report};
-use crate::probe::NetworkProber;
+use crate::probe::{NetworkProber, Trust};
 use crate::shutdown::Signals;
 use crate::{log, probe};
 
 /// Runs until a signal stops it.
 pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     let _flush = log::install(arguments.daemon.log_level, arguments.daemon.log_format);
-    let config = config::load(&arguments.config_file, &environment)?;
+    let trust = Arc::new(Trust::default());
+    let config = config::load(&arguments.config_file, &environment, &mut |profile| trust.read(profile))?;
     machine::return_free_memory();
     runtime()?.block_on(async {
         let signals = signals()?;
-        let app = bind(config, &arguments.daemon).await?;
+        let app = bind(config, trust, &arguments.daemon).await?;
         until_stopped(app, signals).await
     })
 }
@@ -39,15 +40,16 @@ pub(super) fn signals() -> anyhow::Result<Signals> {
     Signals::install().context("cannot handle signals")
 }
 
-/// A daemon on this configuration that has its ports.
+/// A daemon on this configuration that has its ports. `trust` has read what its targets need.
 pub(super) async fn bind(
     config: Config,
+    trust: Arc<Trust>,
     arguments: &DaemonArguments,
 ) -> Result<App<NetworkProber, impl Fn(&Report) -> Next + Send + Sync + use<>>, BindError> {
     machine::raise_descriptor_limit(config.limits.in_flight);
     let serving = probe::NameServing { timeout: config.dns.timeout, tries: config.dns.tries };
-    let prober = NetworkProber::new(serving, Arc::default());
-    app::bind(config, prober, &arguments.listen, &machine::name()).await
+    let prober = NetworkProber::new(serving, trust.clone());
+    app::bind(config, prober, trust, &arguments.listen, &machine::name()).await
 }
 
 /// Runs a daemon until the first signal has stopped it, or the second has killed it.

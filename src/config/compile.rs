@@ -4,7 +4,9 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::slice;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::groups::Groups;
@@ -14,6 +16,7 @@ use crate::config::modules::Modules;
 use crate::config::node::Node;
 use crate::config::place::At;
 use crate::config::problem::Problems;
+use crate::config::profiles::Profiles;
 use crate::config::raw::{RawConfig, RawDns, RawHistograms, RawLimits, RawSettings, RawTargets};
 use crate::config::suggest;
 use crate::config::targets::Targets;
@@ -31,13 +34,19 @@ pub(super) struct Compiled {
     pub(super) histograms: Histograms,
     pub(super) limits: Limits,
     pub(super) dns: Dns,
+    folder: Arc<Path>,
     /// The targets, nothing where they are no list.
     pub(super) entries: Option<Vec<Node>>,
 }
 
-/// Compiles a whole document.
-pub(super) fn config(document: Node, environment: &dyn Fn(&str) -> Option<String>, problems: &mut Problems) -> Config {
-    let mut compiled = Compiled::new(document, environment, problems);
+/// Compiles a whole document, and tells what its targets need of files. Paths are relative to `folder`.
+pub(super) fn config(
+    document: Node,
+    folder: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+    problems: &mut Problems,
+) -> (Config, Profiles) {
+    let mut compiled = Compiled::new(document, folder, environment, problems);
     let entries = compiled.entries.take();
     let mut targets = compiled.targets();
     let at = At::Root.key("targets");
@@ -47,14 +56,19 @@ pub(super) fn config(document: Node, environment: &dyn Fn(&str) -> Option<String
     for (index, node) in entries.into_iter().flatten().enumerate() {
         targets.add(node, at.item(index), problems);
     }
-    let (targets, groups) = targets.finish(problems);
+    let (targets, groups, profiles) = targets.finish(problems);
     let Compiled { labels, histograms, limits, dns, .. } = compiled;
-    Config { labels, targets, groups, histograms, limits, dns }
+    (Config { labels, targets, groups, histograms, limits, dns }, profiles)
 }
 
 impl Compiled {
     /// Compiles all but the targets.
-    pub(super) fn new(document: Node, environment: &dyn Fn(&str) -> Option<String>, problems: &mut Problems) -> Self {
+    pub(super) fn new(
+        document: Node,
+        folder: &Path,
+        environment: &dyn Fn(&str) -> Option<String>,
+        problems: &mut Problems,
+    ) -> Self {
         let root = At::Root;
         duplicate_keys(&document, root, problems);
         let raw: RawConfig = mapping(Given::read(document), root, problems);
@@ -77,12 +91,13 @@ impl Compiled {
             labels,
             modules,
             groups,
+            folder: folder.into(),
         }
     }
 
     /// None of the targets yet, but all that they refer to.
     pub(super) fn targets(&self) -> Targets<'_> {
-        Targets::new(&self.labels, &self.modules, self.groups.clone(), self.limits.targets)
+        Targets::new(&self.labels, &self.modules, self.groups.clone(), self.limits.targets, self.folder.clone())
     }
 }
 

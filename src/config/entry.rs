@@ -88,6 +88,16 @@ impl Entry {
             }
         }
     }
+
+    /// Notes what is wrong with a URL, the one of this index where they are a list.
+    pub(super) fn blame(&self, index: Option<usize>, at: At<'_>, message: &str, problems: &mut Problems) {
+        match (&self.urls, index) {
+            (Urls::Bare(_), _) => problems.add(at, message),
+            (Urls::Many(_), Some(index)) => problems.add(at.key("urls").item(index), message),
+            (Urls::Many(_), None) => problems.add(at.key("urls"), message),
+            (Urls::One(_), _) => problems.add(at.key("url"), message),
+        }
+    }
 }
 
 /// Whether an entry is like `host: 443`, where `host:443` was meant.

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::config::dialogue::Script;
 use crate::config::leaf::{Given, List, Text};
 use crate::config::place::{At, KeyPath};
 use crate::config::problem::Problems;
 use crate::config::raw::{RawConfirm, RawLabels, RawSettings};
 use crate::config::suggest;
+use crate::config::tls::TlsLayer;
 use crate::duration;
 use crate::target::{
     AddressMode, Addressing, Cadence, CadenceError, Confirm, Exchange, Expect, IpFamily, LabelName, Protocol, Settings,
@@ -26,12 +28,14 @@ pub(super) struct Layer {
     pub(super) group: Option<Box<str>>,
     pub(super) module: Option<Box<str>>,
     pub(super) labels: BTreeMap<LabelName, String>,
+    pub(super) expect: Option<Expect>,
+    pub(super) tls: TlsLayer,
+    pub(super) dialogue: Option<Script>,
     interval: Option<Duration>,
     timeout: Option<Duration>,
     failures: Option<NonZeroU32>,
     delay: Option<Duration>,
     successes: Option<NonZeroU32>,
-    expect: Option<Expect>,
     ip: Option<IpFamily>,
     addresses: Option<AddressMode>,
     expect_addresses: Option<Vec<IpNet>>,
@@ -64,6 +68,8 @@ impl Layer {
             dns_servers: list(raw.dns_servers, at.key("dns_servers"), problems),
             source_address: value(raw.source_address, at.key("source_address"), problems),
             slow_after: positive(raw.slow_after, at.key("slow_after"), problems, "remove the key if nothing is slow"),
+            tls: TlsLayer::read(raw.tls, at.key("tls"), problems),
+            dialogue: Script::read(raw.dialogue, at.key("dialogue"), problems),
         };
         layer.check_alone(problems);
         layer
@@ -108,7 +114,7 @@ impl<'a> Layers<'a> {
         merged
     }
 
-    /// The settings that come out, what they contradict noted.
+    /// The settings that come out, whatever the exchange; what they contradict is noted.
     pub(super) fn settings(self, problems: &mut Problems) -> Settings {
         let cadence = self.cadence(problems);
         self.check_source_address(problems);
@@ -128,7 +134,7 @@ impl<'a> Layers<'a> {
             },
             source_address: self.value(|layer| layer.source_address),
             slow_after: self.value(|layer| layer.slow_after),
-            exchange: Exchange::Tcp { expect: self.value(|layer| layer.expect).unwrap_or_default() },
+            exchange: Exchange::default(),
         }
     }
 

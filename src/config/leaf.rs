@@ -18,6 +18,10 @@ use crate::duration;
 use crate::outcome::Phase;
 use crate::target::{AddressMode, Expect, IpFamily, Protocol};
 
+pub(super) use self::tls::{FilePath, RootSet};
+
+mod tls;
+
 /// A kind of value.
 pub(super) trait Leaf: Sized {
     /// Reads a value; the error says what is wrong with it and what would be right.
@@ -325,12 +329,17 @@ impl Word for IpFamily {
 }
 
 impl Word for Phase {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[(Self::Resolve.as_str(), Self::Resolve), (Self::Connect.as_str(), Self::Connect)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        (Self::Resolve.as_str(), Self::Resolve),
+        (Self::Connect.as_str(), Self::Connect),
+        (Self::Starttls.as_str(), Self::Starttls),
+        (Self::Tls.as_str(), Self::Tls),
+        (Self::Protocol.as_str(), Self::Protocol),
+    ];
 }
 
 impl Word for Protocol {
-    const WORDS: &'static [(&'static str, Self)] = &[(Self::Tcp.as_str(), Self::Tcp)];
+    const WORDS: &'static [(&'static str, Self)] = &[(Self::Tcp.as_str(), Self::Tcp), (Self::Tls.as_str(), Self::Tls)];
 }
 
 impl<T: Word> Leaf for T {
@@ -429,7 +438,7 @@ mod tests {
         assert_eq!(read("refused"), Ok(Expect::Refused));
         let message = "is `opne`; did you mean `open`? expected one of open, refused, filtered, closed";
         assert_eq!(read::<Expect>("opne"), Err(message.to_owned()));
-        assert_eq!(read::<Protocol>("7"), Err("is the number 7; expected `tcp`".to_owned()));
+        assert_eq!(read::<Protocol>("7"), Err("is the number 7; expected one of tcp, tls".to_owned()));
     }
 
     #[test]

@@ -9,11 +9,12 @@ use crate::config::leaf::Given;
 use crate::config::node::Node;
 use crate::config::place::At;
 use crate::config::problem::{LoadError, Problems};
+use crate::config::profiles::Profiles;
 use crate::config::quote::quoted;
 use crate::config::raw::RawSettings;
 use crate::config::schema::{ValueKind, setting_keys};
-use crate::config::{Dns, document, file};
-use crate::target::Target;
+use crate::config::{Dns, document, file, folder};
+use crate::target::{FileProblem, Target, TlsProfile};
 
 /// A target to be probed once, and how name servers are asked for it.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,31 +25,50 @@ pub struct OneTarget {
     pub dns: Dns,
 }
 
+/// What somebody wants to probe now.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The name of a target in the file, else a URL.
+    pub target: &'a str,
+    /// Settings by dotted key, lists with commas between their items; nearer than the target's own. Paths among them are
+    /// relative to the working directory.
+    pub flags: &'a [(String, String)],
+    /// A configuration, which must be good as a whole.
+    pub config_file: Option<&'a Path>,
+    /// A module of it, nearer than the target's own.
+    pub module: Option<&'a str>,
+}
+
 /// The target that somebody wants to probe now.
 ///
-/// `wanted` is the name of a target in the file, else a URL. `flags` are settings by dotted key, lists with commas
-/// between their items; they are nearer than the target's own, as is `module`. A flag's problem is reported as
-/// `--confirm.failures: ...`, the URL's as `URL: ...`. A file must be good as a whole.
+/// A flag's problem is reported as `--confirm.failures: ...`, the URL's as `URL: ...`. `files` is asked to read what this
+/// target needs, and no other.
 pub fn one_target(
-    wanted: &str,
-    flags: &[(String, String)],
-    config_file: Option<&Path>,
-    module: Option<&str>,
+    wanted: Wanted<'_>,
     environment: &dyn Fn(&str) -> Option<String>,
+    files: &mut dyn FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
 ) -> Result<OneTarget, LoadError> {
+    let Wanted { target, flags, config_file, module } = wanted;
     let text = config_file.map(file::read).transpose()?.unwrap_or_default();
     let document = match config_file {
         Some(path) => document(&text, path)?,
         None => Node::Mapping(Vec::new()),
     };
+    let folder = folder(config_file.unwrap_or(Path::new("")));
     if config_file.is_some() {
         let mut problems = Problems::default();
-        let config = compile::config(document.clone(), environment, &mut problems);
+        let (config, _) = compile::config(document.clone(), folder, environment, &mut problems);
         problems.finish(config_file, &text, Some(config))?;
     }
     let mut problems = Problems::default();
     let overlay = overlay(flags, module, &mut problems);
-    let one = choose(wanted, document, &overlay, environment, &mut problems);
+    let compiled = Compiled::new(document, folder, environment, &mut problems);
+    let one = choose(target, &compiled, &overlay, &mut problems).map(|(target, profiles)| {
+        if problems.count() == 0 {
+            profiles.read(files, &mut problems);
+        }
+        OneTarget { target, dns: compiled.dns }
+    });
     problems.finish(config_file, &text, one)
 }
 
@@ -83,12 +103,10 @@ fn put(mapping: &mut Vec<(Box<str>, Node)>, key: &str, value: Node) {
 /// The target of this name or, where none has it, the one that it is the URL of; nothing where that is noted as wrong.
 fn choose(
     wanted: &str,
-    document: Node,
+    compiled: &Compiled,
     overlay: &Layer,
-    environment: &dyn Fn(&str) -> Option<String>,
     problems: &mut Problems,
-) -> Option<OneTarget> {
-    let compiled = Compiled::new(document, environment, problems);
+) -> Option<(Arc<Target>, Profiles)> {
     compiled.groups.check(overlay, problems);
     let root = At::Root.key("targets");
     let (node, at, offset) = match compiled.find(wanted, problems) {
@@ -104,15 +122,15 @@ fn choose(
     let mut targets = compiled.targets().with_overlay(overlay);
     targets.add(node, at, problems);
     let target = match (targets.made(), offset) {
-        (made, Some(offset)) => made.get(offset),
-        ([one], None) => Some(one),
+        (made, Some(offset)) => made.get(offset).cloned(),
+        ([one], None) => Some(one.clone()),
         ([], None) => None,
         (several, None) => {
             problems.add(at, format!("stands for {} targets; a probe is of one, so name one port", several.len()));
             None
         }
     };
-    Some(OneTarget { target: Arc::clone(target?), dns: compiled.dns })
+    Some((target?, targets.into_profiles()))
 }
 
 impl Compiled {
@@ -137,7 +155,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::target::AddressMode;
+    use crate::target::{AddressMode, Roots, TlsFile};
 
     const FILE: &str = "\
 labels: { region: eu }
@@ -155,15 +173,25 @@ targets:
     }
 
     fn from_url(wanted: &str, given: &[(&str, &str)]) -> Result<OneTarget, String> {
-        one_target(wanted, &flags(given), None, None, &|_| None).map_err(|error| error.to_string())
+        one(wanted, given, None, None)
+    }
+
+    fn one(
+        target: &str,
+        given: &[(&str, &str)],
+        config_file: Option<&Path>,
+        module: Option<&str>,
+    ) -> Result<OneTarget, String> {
+        let wanted = Wanted { target, flags: &flags(given), config_file, module };
+        one_target(wanted, &|_| None, &mut |_| Ok(())).map_err(|error| error.to_string())
     }
 
     fn from_file(wanted: &str, given: &[(&str, &str)], module: Option<&str>) -> Result<OneTarget, String> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.yaml");
         fs::write(&path, FILE).unwrap();
-        let one = one_target(wanted, &flags(given), Some(&path), module, &|_| None);
-        one.map_err(|error| error.to_string().replace(&format!("{}/", directory.path().display()), ""))
+        let one = one(wanted, given, Some(&path), module);
+        one.map_err(|error| error.replace(&format!("{}/", directory.path().display()), ""))
     }
 
     #[test]
@@ -239,12 +267,38 @@ targets:
         assert_eq!(from_file("dbx", &[], None).unwrap_err(), message);
     }
 
+    /// In the file they are relative to its folder.
+    #[test]
+    fn files_of_flags_are_relative_to_the_working_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.yaml");
+        fs::write(
+            &path,
+            "{defaults: {tls: {crl_files: [a.crl]}}, targets: ['tls://a:1', {url: 'tls://b:1', tls: {ca_file: x}}]}",
+        )
+        .unwrap();
+        let flags = flags(&[("tls.ca_file", "ca.pem"), ("tls.min_version", "1.3"), ("tls.alpn", "h2,http/1.1")]);
+        let wanted = Wanted { target: "tls://a:1", flags: &flags, config_file: Some(&path), module: None };
+        let mut read = Vec::new();
+        let result = one_target(wanted, &|_| None, &mut |profile| {
+            read.push(profile.clone());
+            Err([TlsFile::CaFile, TlsFile::CrlFile(0)]
+                .map(|setting| FileProblem { setting, message: "is bad".into() })
+                .into())
+        });
+        let message = format!("--tls.ca_file: is bad\n{}:1:31: defaults.tls.crl_files[0]: is bad", path.display());
+        assert_eq!(result.unwrap_err().to_string(), message);
+        let [profile] = &*read else { panic!("{read:?}") };
+        assert_eq!((&profile.roots, profile.alpn.len()), (&Roots::File("ca.pem".into()), 2));
+        assert_eq!(profile.crl_files, [directory.path().join("a.crl")]);
+    }
+
     #[test]
     fn a_file_must_be_good_as_a_whole() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.yaml");
         fs::write(&path, "targets: ['a:1', 'b:0']").unwrap();
-        let error = one_target("a:1", &[], Some(&path), None, &|_| None).unwrap_err().to_string();
+        let error = one("a:1", &[], Some(&path), None).unwrap_err();
         assert!(error.ends_with("a.yaml:1:18: targets[1]: port 0 is out of range; ports are 1 to 65535"), "{error}");
     }
 }

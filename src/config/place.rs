@@ -77,6 +77,13 @@ impl KeyPath {
         joined
     }
 
+    /// The way to an item of the list that this leads to.
+    pub(super) fn item(&self, index: usize) -> Self {
+        let mut item = self.clone();
+        item.steps.push(Step::Item(index));
+        item
+    }
+
     pub(super) fn is_in_file(&self) -> bool {
         self.origin == Origin::File
     }

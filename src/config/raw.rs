@@ -10,10 +10,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::config::leaf::{Given, Leaf, List, Named, Text, Url, entries, items};
+use crate::config::leaf::{FilePath, Given, Leaf, List, Named, RootSet, Text, Url, entries, items};
 use crate::config::node::Node;
 use crate::outcome::Phase;
-use crate::target::{AddressMode, Expect, IpFamily, Protocol};
+use crate::target::{
+    AddressMode, AlpnProtocol, Expect, IpFamily, Protocol, ServerName, Sha256Digest, TlsVersion, Verify,
+};
 
 /// Declares a mapping with fixed keys: the type, its reader, its schema and the list of its keys, from one text.
 ///
@@ -141,6 +143,10 @@ mapping! {
         source_address: IpAddr,
         /// Total time from which on a good probe counts as slow.
         slow_after: Duration,
+        /// How TLS is spoken and judged.
+        tls: RawTls,
+        /// Steps after the connection, each one of `send`, `expect`, `expect_bytes` and `starttls`; only for tcp and tls.
+        dialogue: List<RawStep>,
     }
 }
 
@@ -157,6 +163,62 @@ mapping! {
         /// Consecutive good probes that turn a down target up.
         #[schemars(extend("default" = 1))]
         successes: NonZeroU32,
+    }
+}
+
+mapping! {
+    /// How TLS is spoken and judged.
+    #[schemars(rename = "Tls")]
+    struct RawTls {
+        /// The name to ask for (SNI) and to verify, without one the host; an IP address is verified against those of the certificate.
+        server_name: ServerName,
+        /// `strict`: a faulty certificate fails the probe; `report`: its faults are exported and the probe goes on.
+        #[schemars(extend("default" = "strict"))]
+        verify: Verify,
+        /// Where trust begins: `mozilla` (built in) or `system` (the machine's bundle).
+        #[schemars(extend("default" = "mozilla"))]
+        roots: RootSet,
+        /// PEM file with own roots, instead of `roots`; of the two the nearer counts.
+        ca_file: FilePath,
+        /// PEM file with a client certificate and its intermediates.
+        cert_file: FilePath,
+        /// PEM file with the client certificate's private key, not encrypted; may be the same file.
+        key_file: FilePath,
+        /// The oldest version offered: 1.2 or 1.3.
+        #[schemars(extend("default" = 1.2))]
+        min_version: TlsVersion,
+        /// The newest version offered: 1.2 or 1.3.
+        #[schemars(extend("default" = 1.3))]
+        max_version: TlsVersion,
+        /// Application protocols to offer (ALPN), the preferred first.
+        alpn: List<AlpnProtocol>,
+        /// SHA-256 of the leaf certificate or of its public key, hex or base64; any match is enough.
+        pins: List<Sha256Digest>,
+        /// Revocation lists, PEM or DER, to check the chain against.
+        crl_files: List<FilePath>,
+    }
+}
+
+mapping! {
+    /// A step of a dialogue: one of `send`, `expect`, `expect_bytes` and `starttls`.
+    #[schemars(rename = "Step", extend("oneOf" = [
+        { "required": ["send"] },
+        { "required": ["expect"] },
+        { "required": ["expect_bytes"] },
+        { "required": ["starttls"] },
+    ]))]
+    struct RawStep {
+        /// Sent byte for byte; `\r \n \t \0 \\ \xNN` are escapes, `$1` and `${name}` groups of the last match, `$$` a dollar.
+        send: Text,
+        /// A regular expression on what came since the last match, `^` and `$` at line ends.
+        expect: Text,
+        /// Bytes that must come next, with the same escapes.
+        expect_bytes: Text,
+        /// TLS starts here.
+        #[schemars(extend("const" = true))]
+        starttls: bool,
+        /// Labels of `portprobe_dialogue_info`, with `$1` and `${name}` of the match; only beside `expect`.
+        labels: RawLabels,
     }
 }
 
@@ -199,7 +261,7 @@ mapping! {
         #[schemars(extend("default" = true))]
         native: bool,
         /// The phases that have a histogram; [] turns histograms off.
-        #[schemars(extend("default" = ["connect"]))]
+        #[schemars(extend("default" = ["connect", "tls"]))]
         phases: List<Phase>,
     }
 }

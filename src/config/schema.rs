@@ -37,7 +37,7 @@ pub struct SettingKey {
 pub enum ValueKind {
     /// A list; as a flag, with commas between its items.
     List,
-    /// Names and values; no flag.
+    /// Names and values, or a list of such; no flag.
     Mapping,
     /// A word, a number, a duration or a text.
     Scalar,
@@ -52,6 +52,7 @@ fn collect(schema: &Value, prefix: &str, keys: &mut Vec<SettingKey>) {
             continue;
         }
         let kind = match property.get("type").and_then(Value::as_str) {
+            Some("array") if property.pointer("/items/properties").is_some() => ValueKind::Mapping,
             Some("array") => ValueKind::List,
             Some("object") => ValueKind::Mapping,
             _ => ValueKind::Scalar,

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::entry::Entry;
@@ -12,8 +13,9 @@ use crate::config::modules::Modules;
 use crate::config::node::Node;
 use crate::config::place::{At, KeyPath};
 use crate::config::problem::Problems;
+use crate::config::profiles::Profiles;
 use crate::config::quote::quoted;
-use crate::target::{Endpoint, Group, Labels, Settings, Target, TargetName, TargetUrl};
+use crate::target::{Endpoint, Group, Labels, Protocol, ServerName, Settings, Target, TargetName, TargetUrl};
 
 /// Every target so far.
 pub(super) struct Targets<'a> {
@@ -29,12 +31,19 @@ pub(super) struct Targets<'a> {
     names: HashMap<TargetName, (usize, Option<usize>)>,
     shared_settings: Shared<Settings>,
     shared_labels: Shared<Labels>,
+    profiles: Profiles,
     all_entries_are_good: bool,
 }
 
 impl<'a> Targets<'a> {
     /// No targets yet.
-    pub(super) fn new(labels: &'a Labels, modules: &'a Modules, groups: Groups, limit: Option<NonZeroU32>) -> Self {
+    pub(super) fn new(
+        labels: &'a Labels,
+        modules: &'a Modules,
+        groups: Groups,
+        limit: Option<NonZeroU32>,
+        folder: Arc<Path>,
+    ) -> Self {
         Self {
             labels,
             modules,
@@ -46,6 +55,7 @@ impl<'a> Targets<'a> {
             names: HashMap::new(),
             shared_settings: Shared(HashSet::new()),
             shared_labels: Shared(HashSet::new()),
+            profiles: Profiles::new(folder),
             all_entries_are_good: true,
         }
     }
@@ -70,8 +80,13 @@ impl<'a> Targets<'a> {
         &self.made
     }
 
-    /// Ends adding: the targets and their groups.
-    pub(super) fn finish(self, problems: &mut Problems) -> (Vec<Arc<Target>>, Vec<Arc<Group>>) {
+    /// Ends adding, with no more than what those made so far need of files.
+    pub(super) fn into_profiles(self) -> Profiles {
+        self.profiles
+    }
+
+    /// Ends adding: the targets, their groups, and what they need of files.
+    pub(super) fn finish(self, problems: &mut Problems) -> (Vec<Arc<Target>>, Vec<Arc<Group>>, Profiles) {
         if let Some(limit) = self.exceeded() {
             let message = format!(
                 "has {} targets, more than the {limit} that `limits.targets` allows; raise `limits.targets`, or set it to 0 for no limit",
@@ -83,7 +98,7 @@ impl<'a> Targets<'a> {
         if self.all_entries_are_good && self.count > 0 {
             self.groups.check_members(problems);
         }
-        (self.made, self.groups.finish())
+        (self.made, self.groups.finish(), self.profiles)
     }
 
     /// What all targets of an entry share, by the layers that apply to it.
@@ -95,14 +110,43 @@ impl<'a> Targets<'a> {
         let urls = entry.urls(layers, at, problems);
         let count = urls.iter().map(|(_, url)| url.count()).sum();
         let group = layers.nearest(|layer| layer.group.as_deref());
+        let labels = self.labels.overlaid(&layers.labels());
+        if let Some((_, script)) = layers.script() {
+            script.check_labels(&labels, problems);
+        }
+        let settings = self.settings(layers, own.len(), &urls, problems);
+        check_server_names(entry, &urls, &settings, at, problems);
         Parts {
             name: entry.name.as_deref().and_then(|name| only_name(name, count, at.key("name"), problems)),
             urls,
             count,
             group: group.and_then(|(_, group)| self.groups.join(group, count)),
-            settings: self.shared_settings.of(layers.settings(problems)),
-            labels: self.shared_labels.of(self.labels.overlaid(&layers.labels())),
+            settings,
+            labels: self.shared_labels.of(labels),
         }
+    }
+
+    /// The settings of each protocol that these URLs have.
+    fn settings(
+        &mut self,
+        layers: Layers<'_>,
+        own: usize,
+        urls: &[(Option<usize>, TargetUrl)],
+        problems: &mut Problems,
+    ) -> Vec<(Protocol, Arc<Settings>)> {
+        let common = layers.settings(problems);
+        let mut settings: Vec<(Protocol, Arc<Settings>)> = Vec::new();
+        for (_, url) in urls {
+            let protocol = url.protocol();
+            if settings.iter().all(|(known, _)| *known != protocol) {
+                let exchange = layers.exchange(protocol, own, &mut self.profiles, problems);
+                settings.push((protocol, self.shared_settings.of(Settings { exchange, ..common.clone() })));
+            }
+        }
+        if !settings.is_empty() && settings.iter().all(|(_, settings)| settings.exchange.tls().is_none()) {
+            layers.refuse_tls(own, problems);
+        }
+        settings
     }
 
     /// Makes the targets of an entry, as long as there are not too many.
@@ -136,8 +180,9 @@ impl<'a> Targets<'a> {
             return problems.add_with(here, first, message);
         }
         self.names.insert(name.clone(), (entry, url));
-        let (labels, settings) = (Arc::clone(&parts.labels), Arc::clone(&parts.settings));
-        self.made.push(Arc::new(Target { name, endpoint, labels, group: parts.group.clone(), settings }));
+        let Some(settings) = settings_of(&parts.settings, endpoint.protocol).cloned() else { return };
+        let (labels, group) = (Arc::clone(&parts.labels), parts.group.clone());
+        self.made.push(Arc::new(Target { name, endpoint, labels, group, settings }));
     }
 
     fn exceeded(&self) -> Option<NonZeroU32> {
@@ -153,8 +198,33 @@ struct Parts {
     /// How many endpoints the URLs stand for.
     count: usize,
     group: Option<Arc<Group>>,
-    settings: Arc<Settings>,
+    /// Of each protocol that a URL has.
+    settings: Vec<(Protocol, Arc<Settings>)>,
     labels: Arc<Labels>,
+}
+
+fn settings_of(settings: &[(Protocol, Arc<Settings>)], protocol: Protocol) -> Option<&Arc<Settings>> {
+    settings.iter().find(|(known, _)| *known == protocol).map(|(_, settings)| settings)
+}
+
+/// Notes hosts that no certificate can be for, where one must be.
+fn check_server_names(
+    entry: &Entry,
+    urls: &[(Option<usize>, TargetUrl)],
+    settings: &[(Protocol, Arc<Settings>)],
+    at: At<'_>,
+    problems: &mut Problems,
+) {
+    for (index, url) in urls {
+        let tls = settings_of(settings, url.protocol()).and_then(|settings| settings.exchange.tls());
+        if tls.is_some_and(|tls| tls.settings.server_name.is_none()) && ServerName::of_host(url.host()).is_none() {
+            let message = format!(
+                "no certificate can be for `{}`, for a part of it begins or ends with a hyphen; set `tls.server_name`",
+                url.host()
+            );
+            entry.blame(*index, at, &message, problems);
+        }
+    }
 }
 
 /// The name of an entry, which only one endpoint can have.

@@ -7,19 +7,22 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::duration;
-use crate::target::{AddressMode, IpFamily, Quorum, Settings};
+use crate::target::{
+    AddressMode, Dialogue, Exchange, Expect, Identity, IpFamily, Part, Pattern, Quorum, Roots, Settings, Step,
+    Template, TlsExchange, TlsFile, TlsVersion, Verify,
+};
 
 fn environment(name: &str) -> Option<String> {
     (name == "POD_NAME").then(|| "web-1".to_owned())
 }
 
 fn compiled(text: &str) -> Config {
-    parse(text, Path::new("a.yaml"), &environment).unwrap_or_else(|error| panic!("{error}"))
+    parse(text, Path::new("a.yaml"), &environment, &mut |_| Ok(())).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn resource(name: &str) -> Config {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/resources/config/valid");
-    load(&directory.join(name), &environment).unwrap_or_else(|error| panic!("{error}"))
+    load(&directory.join(name), &environment, &mut |_| Ok(())).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn target<'a>(config: &'a Config, name: &str) -> &'a Target {
@@ -131,7 +134,8 @@ fn a_number_that_yaml_would_rewrite_must_be_quoted() {
             format!("labels:\n  a: {written}"),
             format!("labels:\n  ? a\n  : {written}"),
         ] {
-            let error = parse(&format!("{text}\ntargets: ['a:1']"), Path::new("a.yaml"), &environment).unwrap_err();
+            let error = parse(&format!("{text}\ntargets: ['a:1']"), Path::new("a.yaml"), &environment, &mut |_| Ok(()))
+                .unwrap_err();
             let message = format!(
                 "labels.a: is read by YAML as {read}, not as the text `{written}`; put it in quotes: \"{written}\""
             );
@@ -139,7 +143,10 @@ fn a_number_that_yaml_would_rewrite_must_be_quoted() {
         }
     }
     for plain in ["7", "-7", "1.5", "true", "007", "1_000", "1.0", "'0x1F'"] {
-        let result = parse(&format!("labels: {{a: {plain}}}\ntargets: ['a:1']"), Path::new("a.yaml"), &environment);
+        let result =
+            parse(&format!("labels: {{a: {plain}}}\ntargets: ['a:1']"), Path::new("a.yaml"), &environment, &mut |_| {
+                Ok(())
+            });
         assert!(result.is_ok(), "{plain}: {}", result.unwrap_err());
     }
 }
@@ -186,7 +193,7 @@ fn a_timeout_is_cut_by_a_nearer_interval_alone() {
         let text = format!(
             "{{defaults: {{{defaults}}}, modules: {{m: {{{module}}}}}, targets: [{{url: 'a:1', module: m, {own}}}]}}"
         );
-        match (parse(&text, Path::new("a.yaml"), &environment), expected) {
+        match (parse(&text, Path::new("a.yaml"), &environment, &mut |_| Ok(())), expected) {
             (Ok(config), Ok((interval, timeout))) => {
                 assert_eq!(cadence(&config.targets[0].settings), (interval.to_owned(), timeout.to_owned()), "{text}");
             }
@@ -225,7 +232,7 @@ fn a_group_that_grows_may_be_empty() {
 #[test]
 fn members_above_the_limit_of_targets_are_counted_and_not_made() {
     let text = "{limits: {targets: 2}, groups: {g: {min_up: 3}}, targets: [{url: 'a:1-65535', group: g}, 'a:1']}";
-    let error = parse(text, Path::new("a.yaml"), &environment).unwrap_err().to_string();
+    let error = parse(text, Path::new("a.yaml"), &environment, &mut |_| Ok(())).unwrap_err().to_string();
     assert!(error.contains("has 65536 targets, more than the 2 that"), "{error}");
     assert_eq!(error.lines().count(), 1);
 }
@@ -240,6 +247,8 @@ fn the_schema_has_the_keys_that_are_read() {
     assert_eq!(properties(&schema), raw::RawConfig::keys());
     assert_eq!(properties(&schema["$defs"]["Settings"]), raw::RawSettings::keys());
     assert_eq!(properties(&schema["$defs"]["Target"]), raw::RawTarget::keys());
+    assert_eq!(properties(&schema["$defs"]["Tls"]), raw::RawTls::keys());
+    assert_eq!(properties(&schema["$defs"]["Step"]), raw::RawStep::keys());
     for definition in schema["$defs"].as_object().unwrap().values() {
         assert_eq!(definition["additionalProperties"], false);
     }
@@ -269,9 +278,138 @@ fn every_setting_has_a_meaning_and_the_default_of_the_code() {
             ("dns_servers", "none"),
             ("source_address", "none"),
             ("slow_after", "none"),
+            ("tls.server_name", "none"),
+            ("tls.verify", "strict"),
+            ("tls.roots", "mozilla"),
+            ("tls.ca_file", "none"),
+            ("tls.cert_file", "none"),
+            ("tls.key_file", "none"),
+            ("tls.min_version", "1.2"),
+            ("tls.max_version", "1.3"),
+            ("tls.alpn", "none"),
+            ("tls.pins", "none"),
+            ("tls.crl_files", "none"),
+            ("dialogue", "none"),
         ]
     );
     assert!(setting_keys().iter().all(|key| key.meaning.ends_with('.')));
+}
+
+fn tls<'a>(config: &'a Config, name: &str) -> &'a TlsExchange {
+    target(config, name).settings.exchange.tls().unwrap_or_else(|| panic!("{name} has no TLS"))
+}
+
+#[test]
+fn tls_is_set_leaf_by_leaf() {
+    let config = resource("tls.yaml");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/resources/config/valid");
+    let alpn = |name: &str| -> Vec<_> {
+        tls(&config, name).settings.profile.alpn.iter().map(|name| name.as_str().to_owned()).collect()
+    };
+
+    let plain = &tls(&config, "tls://a.example:443").settings;
+    assert_eq!((plain.verify, &plain.profile.roots), (Verify::Report, &Roots::Mozilla));
+    assert_eq!(plain.profile.versions.iter().collect::<Vec<_>>(), [TlsVersion::V1_3]);
+    assert_eq!(alpn("tls://a.example:8443"), ["h2", "http/1.1"]);
+
+    let corporate = &tls(&config, "tls://b.example:443").settings;
+    let client = folder.join("client.pem");
+    assert_eq!((corporate.verify, corporate.server_name.clone()), (Verify::Strict, "192.0.2.1".parse().ok()));
+    assert_eq!(corporate.profile.roots, Roots::File(folder.join("ca.pem")));
+    assert_eq!(corporate.profile.identity, Some(Identity { cert_file: client.clone(), key_file: client }));
+    assert_eq!(corporate.profile.crl_files, [Path::new("/etc/revoked.pem")]);
+
+    assert_eq!(target(&config, "tcp://c.example:22").settings.exchange, Exchange::default());
+    assert!(Arc::ptr_eq(&corporate.profile, &tls(&config, "tls://c.example:443").settings.profile));
+
+    let nearer = &tls(&config, "tls://d.example:443").settings.profile;
+    assert_eq!((&nearer.roots, nearer.crl_files.len(), nearer.alpn.len()), (&Roots::System, 0, 0));
+    let pins = &tls(&config, "tls://e.example:443").settings.pins;
+    assert!(pins.len() == 2 && pins[0] == pins[1], "{pins:?}");
+}
+
+#[test]
+fn a_dialogue_becomes_steps_before_and_within_tls() {
+    let config = resource("dialogue.yaml");
+    let of = |name: &str| &target(&config, name).settings.exchange;
+    let bytes = |bytes: &[u8]| Part::Bytes(bytes.into());
+    let send = |text: &str| Step::Send(Template([bytes(text.as_bytes())].into()));
+    let Exchange::Dialogue(ssh) = of("tcp://ssh.example:22") else { panic!("no dialogue") };
+    assert!(matches!(&*ssh.0, [Step::Expect(expected)] if expected.pattern == Pattern::try_new("^SSH-2.0-").unwrap()));
+    assert_eq!(*of("tcp://plain.example:22"), Exchange::Tcp { expect: Expect::Open });
+
+    let mail = tls(&config, "tcp://mail.example:25");
+    assert_eq!(mail.settings.verify, Verify::Report);
+    let [Step::Expect(greeting), ehlo, Step::Expect(_), starttls, Step::Expect(_)] = &*mail.upgrade.0 else {
+        panic!("{:?}", mail.upgrade)
+    };
+    let labels: Vec<_> = greeting.labels.iter().map(|(name, value)| (name.as_str(), value.0.to_vec())).collect();
+    let banner = vec![Part::Group(2), bytes(b" at "), Part::Group(1), bytes(b" for $5")];
+    assert_eq!(labels, [("banner", banner), ("fixed", vec![bytes(b"\\n")])]);
+    assert_eq!((ehlo, starttls), (&send("EHLO portprobe\r\n"), &send("STARTTLS\r\n")));
+    let expected = Step::ExpectBytes(b"221 \0\xff\\$1".as_slice().into());
+    assert_eq!(mail.dialogue, Dialogue([send("QUIT\r\n"), expected].into()));
+
+    let echo = tls(&config, "tls://echo.example:443");
+    assert!(echo.upgrade.is_empty());
+    assert_eq!(echo.dialogue, Dialogue([send("7"), Step::ExpectBytes(b"7".as_slice().into())].into()));
+}
+
+#[test]
+fn a_dialogue_has_at_most_64_steps_and_64_kib() {
+    let parsed = |dialogue: &str| {
+        let text = format!("targets: [{{url: 'a:1', dialogue: [{dialogue}]}}]");
+        parse(&text, Path::new("a.yaml"), &environment, &mut |_| Ok(())).map_err(|error| error.to_string())
+    };
+    assert!(parsed(&"{send: x}, ".repeat(64)).is_ok());
+    let error = parsed(&"{send: x}, ".repeat(65)).unwrap_err();
+    assert!(error.ends_with("targets[0].dialogue: has 65 steps; at most 64"), "{error}");
+    for key in ["send", "expect_bytes"] {
+        assert!(parsed(&format!("{{{key}: {}}}", "x".repeat(65_536))).is_ok());
+        let error = parsed(&format!("{{{key}: {}}}", "x".repeat(65_537))).unwrap_err();
+        assert!(error.ends_with(&format!("dialogue[0].{key}: has 65537 bytes; at most 65536")), "{error}");
+    }
+}
+
+#[test]
+fn each_profile_is_read_once_and_what_is_wrong_is_told_where_it_is_named() {
+    let text = "\
+defaults: { tls: { ca_file: ca.pem } }
+modules: { m: { tls: { cert_file: c.pem, key_file: k.pem, crl_files: [a.crl, b.crl] } } }
+targets:
+  - tls://a.example:1-3
+  - { urls: [tls://b.example:1, tcp://b.example:2], tls: { verify: report } }
+  - { url: tls://c.example:1, module: m }
+  - { url: tls://d.example:1, tls: { ca_file: ca.pem } }
+  - { url: tls://e.example:1, tls: { roots: system } }
+";
+    let mut read = 0;
+    let result = parse(text, Path::new("/etc/a.yaml"), &environment, &mut |profile| {
+        read += 1;
+        let mut settings = vec![if profile.roots == Roots::System { TlsFile::Roots } else { TlsFile::CaFile }];
+        if profile.identity.is_some() {
+            settings.extend([TlsFile::CertFile, TlsFile::KeyFile, TlsFile::CrlFile(1)]);
+        }
+        let problem = |setting| FileProblem { setting, message: "is bad".to_owned() };
+        Err(settings.into_iter().map(problem).collect())
+    });
+    assert_eq!(read, 3);
+    let expected = [
+        "/etc/a.yaml:1:29: defaults.tls.ca_file: is bad",
+        "/etc/a.yaml:2:35: modules.m.tls.cert_file: is bad",
+        "/etc/a.yaml:2:52: modules.m.tls.key_file: is bad",
+        "/etc/a.yaml:2:78: modules.m.tls.crl_files[1]: is bad",
+        "/etc/a.yaml:7:47: targets[3].tls.ca_file: is bad",
+        "/etc/a.yaml:8:45: targets[4].tls.roots: is bad",
+    ];
+    assert_eq!(result.unwrap_err().to_string().lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn no_file_is_read_for_a_configuration_that_is_wrong() {
+    let text = "targets: ['tls://a.example:1', 'b:0']";
+    let result = parse(text, Path::new("a.yaml"), &environment, &mut |_| panic!("nothing is to be read"));
+    assert!(result.unwrap_err().to_string().contains("port 0"));
 }
 
 /// One level of settings as a plain model.
@@ -348,7 +486,7 @@ proptest! {
             defaults.yaml(), module.yaml(), own.yaml().trim_start_matches('{'),
         );
         let levels = [&own, &module, &defaults];
-        let parsed = parse(&text, Path::new("a.yaml"), &environment);
+        let parsed = parse(&text, Path::new("a.yaml"), &environment, &mut |_| Ok(()));
         let Some(timeout) = model_timeout(&levels) else {
             prop_assert!(parsed.is_err(), "{}", text);
             return Ok(());
@@ -381,12 +519,12 @@ proptest! {
 
     #[test]
     fn no_text_makes_it_panic(text in r#"([a-z]{1,9}: |- |  |\n|[\[\]{}&*!|>%@`"',:#?<~]|tcp://a:[0-9]{1,5}|targets:|\n  - |\PC){0,60}"#) {
-        let _ = parse(&text, Path::new("a.yaml"), &environment);
+        let _ = parse(&text, Path::new("a.yaml"), &environment, &mut |_| Ok(()));
     }
 
     #[test]
     fn no_value_at_any_key_makes_it_panic(
-        key in prop::sample::select([raw::RawConfig::keys(), raw::RawTarget::keys(), vec!["<<", "failures", "min_up"]].concat()),
+        key in prop::sample::select([raw::RawConfig::keys(), raw::RawTarget::keys(), raw::RawTls::keys(), raw::RawStep::keys(), vec!["<<", "failures", "min_up"]].concat()),
         value in r#"(~|\[\]|\{\}|[0-9.-]{1,20}|"[^"\\]{0,9}"|[a-z$:/@{}\[\]*&!-]{1,20}|\{[a-z]{1,8}: [0-9a-z]{1,4}\}|\[[0-9a-z, ]{1,9}\])"#,
     ) {
         for text in [
@@ -394,8 +532,10 @@ proptest! {
             format!("defaults: {{{key}: {value}}}\ntargets: ['a:1']"),
             format!("groups: {{g: {{{key}: {value}}}}}\ntargets: ['a:1']"),
             format!("targets:\n  - url: a:1\n    {key}: {value}"),
+            format!("targets:\n  - url: tls://a:1\n    tls: {{{key}: {value}}}"),
+            format!("targets:\n  - url: a:1\n    dialogue: [{{{key}: {value}}}]"),
         ] {
-            if let Err(error) = parse(&text, Path::new("a.yaml"), &environment) {
+            if let Err(error) = parse(&text, Path::new("a.yaml"), &environment, &mut |_| Ok(())) {
                 prop_assert!(error.to_string().lines().all(|line| line.starts_with("a.yaml:")), "{}", error);
             }
         }

@@ -78,6 +78,13 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
         },
     },
     DaemonFamily {
+        family: Family::counter(
+            "portprobe_file_reload_failures_total",
+            "Attempts to read a changed file again, such as a certificate, that left what it held before in force",
+        ),
+        read: |sources| vec![sources.sample(Vec::new(), Value::Count(sources.file_reload_failures.total()))],
+    },
+    DaemonFamily {
         family: Family::counter("portprobe_http_requests_total", "Answered HTTP requests by route and status code")
             .by(&["path", "code"]),
         read: |sources| {

@@ -1,31 +1,147 @@
 //! What TLS needs of files: roots, client certificates, revocation lists. Read at load, kept up to date.
+//!
+//! `sources` reads bytes, `anchors`, `identity` and `revocation` make sense of them, `pem` knows how they are packed,
+//! and `watch` looks for what has changed.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
-use rustls::ClientConfig;
-use rustls::RootCertStore;
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use webpki::OwnedCertRevocationList;
 
-use crate::target::{FileProblem, TlsProfile};
+use self::sources::{Fingerprint, Snapshot};
+use crate::target::{FileProblem, Roots, TlsFile, TlsProfile, TlsVersion};
+
+mod anchors;
+mod identity;
+mod pem;
+mod revocation;
+mod sources;
+mod watch;
 
 /// Everything that was read for the profiles of the targets.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Trust {
-    contexts: RwLock<HashMap<Arc<TlsProfile>, Arc<Context>>>,
+    held: RwLock<HashMap<Arc<TlsProfile>, Held>>,
+    /// The roots in use, so that they are in memory once however many contexts have them.
+    anchors: Mutex<HashMap<Roots, (Fingerprint, Arc<Anchors>)>>,
+    provider: Arc<CryptoProvider>,
+    period: Duration,
+}
+
+/// What is known of one profile.
+#[derive(Clone, Debug)]
+struct Held {
+    context: Arc<Context>,
+    /// What its files held when the context was made.
+    made_of: Vec<Fingerprint>,
+    /// What they hold now, where no context can be made of that.
+    rejected: Option<Rejected>,
+}
+
+/// Files that have changed and cannot be used.
+#[derive(Clone, Debug)]
+struct Rejected {
+    found: Vec<Fingerprint>,
+    problems: Vec<FileProblem>,
 }
 
 impl Trust {
+    /// Nothing read yet. [`Self::watch`] looks at the files once in every `period`.
+    pub fn watching_every(period: Duration) -> Self {
+        Self {
+            held: RwLock::default(),
+            anchors: Mutex::default(),
+            provider: Arc::new(aws_lc_rs::default_provider()),
+            period,
+        }
+    }
+
     /// Reads what a profile needs, unless that was done before; every file that cannot be used is in the error.
-    pub fn read(&self, _profile: &Arc<TlsProfile>) -> Result<(), Vec<FileProblem>> {
+    pub fn read(&self, profile: &Arc<TlsProfile>) -> Result<(), Vec<FileProblem>> {
+        if self.context(profile).is_some() {
+            return Ok(());
+        }
+        let mut snapshot = Snapshot::default();
+        let made_of = snapshot.fingerprints(profile);
+        let held = Held { context: self.make(profile, &snapshot)?, made_of, rejected: None };
+        self.held.write().unwrap_or_else(PoisonError::into_inner).insert(profile.clone(), held);
         Ok(())
     }
 
     /// What was read for a profile; none where nothing was.
     pub(super) fn context(&self, profile: &TlsProfile) -> Option<Arc<Context>> {
-        self.contexts.read().unwrap_or_else(PoisonError::into_inner).get(profile).cloned()
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.get(profile).map(|held| held.context.clone())
+    }
+
+    /// Makes a context of what files hold.
+    fn make(&self, profile: &TlsProfile, snapshot: &Snapshot) -> Result<Arc<Context>, Vec<FileProblem>> {
+        let mut problems = Vec::new();
+        let anchors = self.anchors(&profile.roots, snapshot).map_err(|problem| problems.push(problem)).ok();
+        let identity = profile.identity.as_ref().map(|files| identity::read(files, snapshot, &self.provider));
+        let identity = identity.transpose().map_err(|found| problems.extend(found)).ok().flatten();
+        let mut crls = Vec::new();
+        for (index, path) in profile.crl_files.iter().enumerate() {
+            match revocation::read(path, snapshot) {
+                Ok(lists) => crls.extend(lists),
+                Err(message) => problems.push(FileProblem { setting: TlsFile::CrlFile(index), message }),
+            }
+        }
+        match anchors {
+            Some(roots) if problems.is_empty() => {
+                let generation = GENERATIONS.fetch_add(1, Ordering::Relaxed);
+                Ok(Arc::new(Context { config: self.config(profile), roots, crls, identity, generation }))
+            }
+            _ => Err(problems),
+        }
+    }
+
+    /// The roots, made anew only where their content has changed.
+    fn anchors(&self, roots: &Roots, snapshot: &Snapshot) -> Result<Arc<Anchors>, FileProblem> {
+        let fingerprint = snapshot.of_roots(roots);
+        let mut known = self.anchors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, anchors)) = known.get(roots).filter(|(made_of, _)| *made_of == fingerprint) {
+            return Ok(anchors.clone());
+        }
+        let anchors = Arc::new(anchors::read(roots, snapshot)?);
+        known.insert(roots.clone(), (fingerprint, anchors.clone()));
+        Ok(anchors)
+    }
+
+    /// What is offered. As it stands it trusts nobody: a handshake that forgot to bring its own verifier fails.
+    fn config(&self, profile: &TlsProfile) -> ClientConfig {
+        let versions: Vec<_> = profile.versions.iter().map(supported).collect();
+        let builder = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&versions)
+            .expect("the provider must have cipher suites for every version");
+        let mut config = builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+        config.alpn_protocols = profile.alpn.iter().map(|protocol| protocol.as_str().into()).collect();
+        config.resumption = Resumption::disabled();
+        config.enable_sni = true;
+        config.enable_early_data = false;
+        config
+    }
+}
+
+impl Default for Trust {
+    /// Nothing read yet, its files to be looked at every ten seconds.
+    fn default() -> Self {
+        Self::watching_every(PERIOD)
+    }
+}
+
+const fn supported(version: TlsVersion) -> &'static SupportedProtocolVersion {
+    match version {
+        TlsVersion::V1_2 => &TLS12,
+        TlsVersion::V1_3 => &TLS13,
     }
 }
 
@@ -63,3 +179,12 @@ pub(super) struct ClientIdentity {
     /// The last second in which it is valid, since 1970; none where it cannot be read.
     pub(super) not_after: Option<i64>,
 }
+
+/// Numbers for contexts.
+static GENERATIONS: AtomicU64 = AtomicU64::new(0);
+
+/// A renewed certificate is in use as soon as a changed configuration would be.
+const PERIOD: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

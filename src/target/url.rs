@@ -52,6 +52,11 @@ impl TargetUrl {
         self.ports.iter().map(|port| Endpoint { protocol: self.protocol, host: self.host.clone(), port })
     }
 
+    /// What is spoken.
+    pub const fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
     /// The machine.
     pub const fn host(&self) -> &Host {
         &self.host

@@ -8,8 +8,12 @@ use std::time::Duration;
 use portprobe::cli::check;
 use portprobe::config::{self, Dns, Histograms, Limits};
 use portprobe::target::{Labels, Settings};
+use rcgen::{CertificateParams, KeyPair};
 use serde_json::Value;
 use tokio::time::Instant;
+
+use crate::support::daemon::{Daemon, finished};
+use crate::support::wait;
 
 /// The exact complete message of every file under `invalid` stands beside it.
 #[test]
@@ -27,7 +31,7 @@ fn every_invalid_file_is_refused_with_its_message() {
 #[test]
 fn every_valid_file_is_content() {
     for path in files("valid") {
-        let summary = check::run(&path, &environment).unwrap_or_else(|error| panic!("{error}"));
+        let summary = check::run(&path, &environment, &mut |_| Ok(())).unwrap_or_else(|error| panic!("{error}"));
         let expected = fs::read_to_string(path.with_extension("txt")).unwrap();
         assert_eq!(format!("{}\n", without_directory(&summary, &path)), expected, "{}", path.display());
     }
@@ -66,7 +70,9 @@ fn what_is_no_text_is_told_where() {
 
 #[test]
 fn a_byte_order_mark_does_no_harm() {
-    assert!(config::parse("\u{feff}targets: ['a.example:1']", Path::new("a.yaml"), &environment).is_ok());
+    assert!(
+        config::parse("\u{feff}targets: ['a.example:1']", Path::new("a.yaml"), &environment, &mut |_| Ok(())).is_ok()
+    );
 }
 
 #[test]
@@ -118,7 +124,7 @@ fn as_many_problems_as_keys_are_found_in_no_time() {
 
 #[test]
 fn the_example_shows_the_defaults_of_the_code() {
-    let config = config::parse(&example(), Path::new("config.example.yaml"), &environment).unwrap();
+    let config = config::parse(&example(), Path::new("config.example.yaml"), &environment, &mut |_| Ok(())).unwrap();
     let plain = config.targets.iter().find(|target| target.name.as_str() == "tcp://ssh.example.com:22").unwrap();
     assert_eq!(*plain.settings, Settings::default());
     assert_eq!(plain.labels.iter().collect::<Vec<_>>(), [("region", "eu-west-1")]);
@@ -138,7 +144,7 @@ fn every_commented_key_of_the_example_works() {
         if line.contains("max_down") {
             text = text.replace("    min_up: 1\n", "");
         }
-        let result = config::parse(&text, Path::new("config.example.yaml"), &environment);
+        let result = config::parse(&text, Path::new("config.example.yaml"), &environment, &mut |_| Ok(()));
         assert!(result.is_ok(), "{line}: {}", result.unwrap_err());
     }
 }
@@ -152,6 +158,7 @@ fn the_example_has_every_key_of_the_schema() {
     assert_eq!(keys(&example), keys(&schema["properties"]));
     assert_eq!(keys(&example["defaults"]), settings);
     assert_eq!(keys(&example["defaults"]["confirm"]), keys(&schema["$defs"]["Confirm"]["properties"]));
+    assert_eq!(keys(&example["defaults"]["tls"]), keys(&schema["$defs"]["Tls"]["properties"]));
     assert_eq!(keys(&example["groups"]["web"]), keys(&schema["$defs"]["Group"]["properties"]));
     for (key, definition) in [("histograms", "Histograms"), ("limits", "Limits"), ("dns", "Dns")] {
         assert_eq!(keys(&example[key]), keys(&schema["$defs"][definition]["properties"]), "{key}");
@@ -176,6 +183,7 @@ fn the_schema_shows_the_defaults_of_the_code() {
     };
     let mut settings = defaults("Settings");
     settings["confirm"] = defaults("Confirm");
+    settings["tls"] = defaults("Tls");
     let text = serde_json::json!({
         "targets": ["a.example:1"],
         "defaults": settings,
@@ -183,13 +191,93 @@ fn the_schema_shows_the_defaults_of_the_code() {
         "limits": defaults("Limits"),
         "dns": defaults("Dns"),
     });
-    let config = config::parse(&text.to_string(), Path::new("defaults"), &environment).unwrap();
+    let config = config::parse(&text.to_string(), Path::new("defaults"), &environment, &mut |_| Ok(())).unwrap();
     assert_eq!(*config.targets[0].settings, Settings::default());
     assert_eq!(
         (config.histograms, config.limits, config.dns),
         (Histograms::default(), Limits::default(), Dns::default())
     );
     assert_eq!(config.labels, Labels::default());
+}
+
+/// Writes a certificate for this name and its key into a folder.
+fn write_certificate(folder: &Path, name: &str) {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new([name.to_owned()]).unwrap().self_signed(&key).unwrap();
+    fs::write(folder.join(format!("{name}.pem")), certificate.pem()).unwrap();
+    fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+}
+
+#[test]
+fn check_reads_the_files_of_tls_unless_it_is_told_not_to() {
+    let folder = tempfile::tempdir().unwrap();
+    write_certificate(folder.path(), "one");
+    write_certificate(folder.path(), "other");
+    fs::write(folder.path().join("empty.pem"), "").unwrap();
+    let config = "\
+defaults: { tls: { ca_file: one.pem } }
+modules:
+  client: { tls: { cert_file: one.pem, key_file: other.key } }
+targets:
+  - tls://a.example:443
+  - { urls: [tls://b.example:443, tls://c.example:443], module: client }
+  - { url: tls://d.example:443, tls: { ca_file: empty.pem, crl_files: [missing.pem] } }
+";
+    fs::create_dir(folder.path().join("etc")).unwrap();
+    fs::write(folder.path().join("portprobe.yaml"), config).unwrap();
+    let elsewhere = folder.path().join("etc");
+
+    let checked = finished(&["check", "../portprobe.yaml"], &elsewhere);
+    let expected = "\
+../portprobe.yaml:3:50: modules.client.tls.key_file: the file ../other.key has a key that does not fit the certificate in ../one.pem
+../portprobe.yaml:7:47: targets[2].tls.ca_file: the file ../empty.pem has no certificate: expected PEM that begins with -----BEGIN CERTIFICATE-----; it is empty
+../portprobe.yaml:7:71: targets[2].tls.crl_files[0]: the file ../missing.pem cannot be read: No such file or directory (os error 2)
+";
+    assert_eq!((checked.status, checked.stderr.as_str()), (1, expected));
+    let served = finished(&["--config.file=../portprobe.yaml", "--web.listen-address=127.0.0.1:0"], &elsewhere);
+    assert_eq!((served.status, served.stderr.as_str()), (1, expected));
+
+    let syntax = finished(&["check", "--syntax-only", "../portprobe.yaml"], &elsewhere);
+    assert_eq!((syntax.status, syntax.stderr.as_str()), (0, ""));
+    assert!(syntax.stdout.starts_with("../portprobe.yaml: 4 targets, "), "{syntax:?}");
+
+    fs::copy(folder.path().join("one.key"), folder.path().join("other.key")).unwrap();
+    fs::copy(folder.path().join("one.pem"), folder.path().join("empty.pem")).unwrap();
+    fs::write(folder.path().join("portprobe.yaml"), config.replace(", crl_files: [missing.pem]", "")).unwrap();
+    let checked = finished(&["check", "../portprobe.yaml"], &elsewhere);
+    assert_eq!((checked.status, checked.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn a_flag_names_a_file_from_the_working_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let probed = finished(&["probe", "tls://127.0.0.1:1", "--tls.ca_file=ca.pem"], folder.path());
+    let expected = "--tls.ca_file: the file ca.pem cannot be read: No such file or directory (os error 2)\n";
+    assert_eq!((probed.status, probed.stderr.as_str()), (1, expected));
+}
+
+#[tokio::test]
+async fn a_file_that_goes_bad_while_it_is_used_is_counted_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    write_certificate(folder.path(), "ca");
+    let file = folder.path().join("ca.pem");
+    let target = format!("{{ url: 'tls://127.0.0.1:1', tls: {{ ca_file: '{}' }} }}", file.display());
+    let daemon = Daemon::start(&format!("targets: [{target}]")).await;
+    let failures = "portprobe_file_reload_failures_total";
+    assert_eq!(daemon.scrape().await.value(failures, &[]), Some(0.0));
+
+    fs::write(&file, "junk").unwrap();
+    wait::until_patiently("the bad file is counted", async || {
+        daemon.scrape().await.value(failures, &[]).is_some_and(|count| count > 0.0)
+    })
+    .await;
+    assert_eq!(daemon.logged(&["level=warn", "Cannot use a changed file of TLS", "has no certificate"]).len(), 1);
+
+    write_certificate(folder.path(), "ca");
+    wait::until_patiently("the new file is taken over", async || {
+        !daemon.logged(&["level=info", "Took over changed files of TLS", "ca.pem"]).is_empty()
+    })
+    .await;
 }
 
 /// The keys of a mapping, sorted.
@@ -228,7 +316,7 @@ fn files(directory: &str) -> Vec<PathBuf> {
 
 /// What `check` says about a file that it refuses, the file without its directory.
 fn message(path: &Path) -> String {
-    without_directory(&check::run(path, &environment).unwrap_err().to_string(), path)
+    without_directory(&check::run(path, &environment, &mut |_| Ok(())).unwrap_err().to_string(), path)
 }
 
 fn without_directory(text: &str, path: &Path) -> String {

@@ -213,7 +213,13 @@ mod tests {
 
     fn on(url: &str, flags: &[(&str, &str)], class: Class) -> Advice {
         let flags: Vec<_> = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let target = config::one_target(url, &flags, None, None, &|_| None).unwrap().target;
+        let target = config::one_target(
+            config::Wanted { target: url, flags: &flags, config_file: None, module: None },
+            &|_| None,
+            &mut |_| Ok(()),
+        )
+        .unwrap()
+        .target;
         let failure = Failure { phase: Phase::Connect, class, detail: String::new() };
         on_failure(&failure, &target, Some([192, 0, 2, 7].into()))
     }

@@ -179,7 +179,13 @@ mod tests {
 
     fn printed(url: &str, flags: &[(&str, &str)], outcome: &Outcome) -> String {
         let flags: Vec<_> = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let target = config::one_target(url, &flags, None, None, &|_| None).unwrap().target;
+        let target = config::one_target(
+            config::Wanted { target: url, flags: &flags, config_file: None, module: None },
+            &|_| None,
+            &mut |_| Ok(()),
+        )
+        .unwrap()
+        .target;
         Timeline { target: &target, outcome, palette: Palette::Plain }.to_string()
     }
 

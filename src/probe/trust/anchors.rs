@@ -1,0 +1,71 @@
+//! Roots: where chains of certificates may end.
+
+use std::path::Path;
+
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, TrustAnchor};
+use tracing::warn;
+use webpki::anchor_from_trusted_cert;
+use webpki_roots::TLS_SERVER_ROOTS;
+
+use super::Anchors;
+use super::pem;
+use super::sources::Snapshot;
+use crate::probe::certificate;
+use crate::target::{FileProblem, Roots, TlsFile};
+
+/// Takes in the roots.
+pub(super) fn read(roots: &Roots, snapshot: &Snapshot) -> Result<Anchors, FileProblem> {
+    match roots {
+        Roots::File(path) => {
+            of_file(path, snapshot).map_err(|message| FileProblem { setting: TlsFile::CaFile, message })
+        }
+        Roots::Mozilla => Ok(Anchors {
+            store: TLS_SERVER_ROOTS.iter().cloned().collect(),
+            certificates: Vec::new(),
+            origin: "Mozilla's roots".to_owned(),
+        }),
+        Roots::System => of_system(snapshot).map_err(|message| FileProblem { setting: TlsFile::Roots, message }),
+    }
+}
+
+fn of_file(path: &Path, snapshot: &Snapshot) -> Result<Anchors, String> {
+    let refuse = |fault: &dyn std::fmt::Display| format!("the file {} {fault}", path.display());
+    let bytes = snapshot.bytes(path).map_err(|error| refuse(error))?;
+    let convert = || {
+        format!("; it looks like DER; convert it with openssl x509 -inform der -in {0} -out {0}.pem", path.display())
+    };
+    let certificates: Vec<CertificateDer<'static>> =
+        pem::all(bytes, "certificate", "CERTIFICATE", convert).map_err(|error| refuse(&error))?;
+    let mut store = RootCertStore::empty();
+    for (index, der) in certificates.iter().enumerate() {
+        match anchor(der) {
+            Ok(anchor) => store.roots.push(anchor),
+            // It can still be a server's own certificate, which is trusted as such.
+            Err(error) if certificate::read(der).content.is_some() => {
+                warn!(file = %path.display(), number = index + 1, ?error, "A certificate in ca_file cannot be an authority");
+            }
+            Err(error) => {
+                return Err(refuse(&format_args!(
+                    "has certificate number {}, which {}",
+                    index + 1,
+                    pem::der_fault(&error)
+                )));
+            }
+        }
+    }
+    Ok(Anchors { store, certificates, origin: format!("the file {}", path.display()) })
+}
+
+fn of_system(snapshot: &Snapshot) -> Result<Anchors, String> {
+    let certificates = snapshot.system().map_err(|error| format!("the bundle of this machine {error}"))?;
+    let store: RootCertStore = certificates.iter().filter_map(|der| anchor(der).ok()).collect();
+    if store.is_empty() {
+        return Err("the bundle of this machine has no certificate that can be an authority".to_owned());
+    }
+    Ok(Anchors { store, certificates: Vec::new(), origin: "the roots of this machine".to_owned() })
+}
+
+fn anchor(der: &CertificateDer<'_>) -> Result<TrustAnchor<'static>, webpki::Error> {
+    anchor_from_trusted_cert(der).map(|anchor| anchor.to_owned())
+}

@@ -1,0 +1,76 @@
+//! PEM: texts around DER (RFC 7468), and what people put into such files by mistake.
+
+use rustls::pki_types::pem::{Error, PemObject};
+
+/// Why a file does not hold what it should; each completes "the file .. ".
+#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+pub(super) enum PemError {
+    #[error("has {kind} number {number} in PEM that is damaged: {fault}")]
+    Damaged { kind: &'static str, number: usize, fault: String },
+    #[error("has no {kind}: expected PEM that begins with -----BEGIN {label}-----{hint}")]
+    Nothing { kind: &'static str, label: &'static str, hint: String },
+}
+
+/// Everything of one kind in a PEM file, at least one.
+///
+/// `kind` and `label` are what people and PEM call it; `hint` is what to say of DER, which has no text around it.
+pub(super) fn all<T: PemObject>(
+    bytes: &[u8],
+    kind: &'static str,
+    label: &'static str,
+    hint: impl FnOnce() -> String,
+) -> Result<Vec<T>, PemError> {
+    // Editors on Windows leave a byte order mark, which would hide the first BEGIN.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut all = Vec::new();
+    for item in T::pem_slice_iter(bytes) {
+        let number = all.len() + 1;
+        all.push(item.map_err(|error| PemError::Damaged { kind, number, fault: fault(error) })?);
+    }
+    if all.is_empty() {
+        let hint = if is_der(bytes) { hint() } else { found(bytes) };
+        return Err(PemError::Nothing { kind, label, hint });
+    }
+    Ok(all)
+}
+
+/// Whether a file looks like DER: it starts with a SEQUENCE.
+pub(super) fn is_der(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&0x30)
+}
+
+/// What is wrong with DER that webpki does not take; completes "which ..".
+pub(super) fn der_fault(error: &webpki::Error) -> String {
+    match error {
+        webpki::Error::BadDer | webpki::Error::BadDerTime | webpki::Error::TrailingData(_) => "is damaged".to_owned(),
+        webpki::Error::UnsupportedCertVersion => "is not of version 3".to_owned(),
+        webpki::Error::UnsupportedCrlVersion => "is of version 1; version 2 is understood".to_owned(),
+        webpki::Error::UnsupportedDeltaCrl => "is a delta list; a complete one is needed".to_owned(),
+        webpki::Error::UnsupportedIndirectCrl => "is an indirect list, which is not understood".to_owned(),
+        other => format!("cannot be used: {other}"),
+    }
+}
+
+/// What a PEM file begins with, where it is one.
+fn found(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut labels = text.lines().filter_map(|line| line.trim().strip_prefix("-----BEGIN ")?.strip_suffix("-----"));
+    match labels.next() {
+        Some(label) => {
+            format!(", found {}", label.chars().filter(|c| !c.is_control()).take(MAX_LABEL).collect::<String>())
+        }
+        None if bytes.is_empty() => "; it is empty".to_owned(),
+        None => String::new(),
+    }
+}
+
+fn fault(error: Error) -> String {
+    match error {
+        Error::Base64Decode(_) => "what stands between BEGIN and END is no base64".to_owned(),
+        Error::IllegalSectionStart { .. } => "its first line does not end in -----".to_owned(),
+        Error::MissingSectionEnd { .. } => "its END line is missing".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+const MAX_LABEL: usize = 40;

@@ -1,0 +1,181 @@
+//! The bytes that profiles are made of, as they are at one moment: each file is read once, however many name it.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::CertificateDer;
+use rustls_native_certs::CertificateResult;
+
+use crate::probe::certificate::sha256;
+use crate::target::{Roots, Sha256Digest, TlsProfile};
+
+/// What the sources of profiles hold at one moment.
+#[derive(Debug, Default)]
+pub(super) struct Snapshot {
+    files: HashMap<PathBuf, Content<Vec<u8>>>,
+    system: Option<Content<Vec<CertificateDer<'static>>>>,
+}
+
+/// What a source holds, or why nothing can be read from it.
+#[derive(Debug)]
+struct Content<T> {
+    read: Result<T, ReadError>,
+    fingerprint: Fingerprint,
+}
+
+/// Stands for all that a source holds, or for the reason why it cannot be read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Fingerprint(Option<Sha256Digest>);
+
+/// Why a source cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error("cannot be read: {0}")]
+    Io(#[from] io::Error),
+    #[error("is a directory; name the file itself")]
+    IsDirectory,
+    #[error("is no regular file")]
+    IsSpecial,
+    #[error("has no certificate that could be read{0}; install the package ca-certificates, or set SSL_CERT_FILE")]
+    NoSystemRoots(String),
+    #[error("was not looked at")]
+    NotRead,
+    #[error("is larger than {} MiB, the most that is read", MAX_BYTES >> 20)]
+    TooLarge,
+}
+
+impl Snapshot {
+    /// Takes in what a profile is made of, unless that was done already; always in the same order.
+    pub(super) fn fingerprints(&mut self, profile: &TlsProfile) -> Vec<Fingerprint> {
+        for path in files(profile) {
+            if !self.files.contains_key(path) {
+                self.files.insert(path.to_owned(), Content::of_file(path));
+            }
+        }
+        if profile.roots == Roots::System && self.system.is_none() {
+            self.system = Some(Content::of_system(rustls_native_certs::load_native_certs()));
+        }
+        let system = (profile.roots == Roots::System).then(|| self.of_roots(&profile.roots));
+        files(profile).map(|path| self.of_file(path)).chain(system).collect()
+    }
+
+    /// What the roots were found to be.
+    pub(super) fn of_roots(&self, roots: &Roots) -> Fingerprint {
+        match roots {
+            Roots::File(path) => self.of_file(path),
+            Roots::Mozilla => Fingerprint(None),
+            Roots::System => Fingerprint(self.system.as_ref().and_then(|content| content.fingerprint.0)),
+        }
+    }
+
+    /// What a file was found to be.
+    pub(super) fn of_file(&self, path: &Path) -> Fingerprint {
+        Fingerprint(self.files.get(path).and_then(|content| content.fingerprint.0))
+    }
+
+    /// The bytes of a file.
+    pub(super) fn bytes(&self, path: &Path) -> Result<&[u8], &ReadError> {
+        let content = self.files.get(path).ok_or(&ReadError::NotRead)?;
+        content.read.as_deref()
+    }
+
+    /// This machine's roots.
+    pub(super) fn system(&self) -> Result<&[CertificateDer<'static>], &ReadError> {
+        let content = self.system.as_ref().ok_or(&ReadError::NotRead)?;
+        content.read.as_deref()
+    }
+}
+
+/// Every file that a profile names, in an order that never changes.
+pub(super) fn files(profile: &TlsProfile) -> impl Iterator<Item = &Path> {
+    let roots = if let Roots::File(path) = &profile.roots { Some(path) } else { None };
+    let identity = profile.identity.iter().flat_map(|identity| [&identity.cert_file, &identity.key_file]);
+    roots.into_iter().chain(identity).chain(&profile.crl_files).map(PathBuf::as_path)
+}
+
+impl<T> Content<T> {
+    fn new(read: Result<T, ReadError>, digest: impl FnOnce(&T) -> Sha256Digest) -> Self {
+        let digest = match &read {
+            Ok(content) => digest(content),
+            Err(error) => sha256(format!("unreadable: {error}").as_bytes()),
+        };
+        Self { read, fingerprint: Fingerprint(Some(digest)) }
+    }
+}
+
+impl Content<Vec<u8>> {
+    fn of_file(path: &Path) -> Self {
+        Self::new(read(path), |bytes| sha256(bytes))
+    }
+}
+
+impl Content<Vec<CertificateDer<'static>>> {
+    /// What could be loaded counts, as long as that is anything; a machine's bundle may hold what nobody can read.
+    fn of_system(loaded: CertificateResult) -> Self {
+        let CertificateResult { mut certs, errors, .. } = loaded;
+        // A directory tells its files in any order.
+        certs.sort_unstable_by(|one, other| one.as_ref().cmp(other.as_ref()));
+        let read = match errors.first() {
+            _ if !certs.is_empty() => Ok(certs),
+            Some(error) => Err(ReadError::NoSystemRoots(format!(" ({error})"))),
+            None => Err(ReadError::NoSystemRoots(String::new())),
+        };
+        Self::new(read, |certificates| {
+            let digests: Vec<u8> = certificates.iter().flat_map(|der| *sha256(der).as_bytes()).collect();
+            sha256(&digests)
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
+    // Looked at before it is opened: opening a pipe that nobody writes to never ends.
+    let metadata = fs::metadata(path)?;
+    if metadata.is_dir() {
+        return Err(ReadError::IsDirectory);
+    }
+    if !metadata.is_file() {
+        return Err(ReadError::IsSpecial);
+    }
+    if metadata.len() > MAX_BYTES {
+        return Err(ReadError::TooLarge);
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    // It may have grown meanwhile.
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_BYTES) {
+        return Err(ReadError::TooLarge);
+    }
+    Ok(bytes)
+}
+
+/// The largest public revocation lists have 10 MiB.
+const MAX_BYTES: u64 = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loaded(certificates: &[&[u8]]) -> CertificateResult {
+        let mut result = CertificateResult::default();
+        result.certs = certificates.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
+        result
+    }
+
+    #[test]
+    fn the_order_of_the_machines_roots_does_not_matter() {
+        let fingerprint = |certificates: &[&[u8]]| Content::of_system(loaded(certificates)).fingerprint;
+        assert_eq!(fingerprint(&[b"a", b"b"]), fingerprint(&[b"b", b"a"]));
+        assert_ne!(fingerprint(&[b"a", b"b"]), fingerprint(&[b"a"]));
+        assert_ne!(fingerprint(&[b"a", b"b"]), fingerprint(&[b"ab"]));
+    }
+
+    #[test]
+    fn a_machine_without_roots_is_told_what_to_do() {
+        let error = Content::of_system(loaded(&[])).read.unwrap_err();
+        let message =
+            "has no certificate that could be read; install the package ca-certificates, or set SSL_CERT_FILE";
+        assert_eq!(error.to_string(), message);
+    }
+}

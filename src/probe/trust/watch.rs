@@ -1,0 +1,119 @@
+//! Files that change while the daemon runs: renewed certificates, rotated roots, new revocation lists.
+//!
+//! Content is compared, not times of modification, so that a mounted secret whose symbolic links are swapped is seen.
+//! What cannot be used leaves in force what was read before.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tracing::{error, info, warn};
+
+use super::sources::{Fingerprint, Snapshot, files};
+use super::{Held, Rejected, Trust};
+use crate::target::{FileProblem, Roots, TlsProfile};
+
+impl Trust {
+    /// Looks at the files of all profiles again and again, and takes over what has changed. Never ends by itself.
+    ///
+    /// Calls `failed` each time that it looks, once for every file that has changed and cannot be used.
+    pub async fn watch(self: &Arc<Self>, failed: &(dyn Fn() + Sync)) {
+        let mut ticks = interval_at(Instant::now() + self.period, self.period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let trust = self.clone();
+            match spawn_blocking(move || trust.look()).await {
+                Ok(failures) => (0..failures).for_each(|_| failed()),
+                // What was read before is still in force.
+                Err(error) => error!(%error, "Cannot look at the files of TLS"),
+            }
+        }
+    }
+
+    /// Takes over what has changed, all at once, and tells how many files cannot be used.
+    pub(super) fn look(&self) -> usize {
+        let known: Vec<_> = {
+            let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+            held.iter().map(|(profile, held)| (profile.clone(), held.clone())).collect()
+        };
+        let (mut snapshot, mut news) = (Snapshot::default(), News::default());
+        let changed: Vec<_> = known
+            .into_iter()
+            .filter_map(|(profile, held)| Some((self.compare(&profile, &held, &mut snapshot, &mut news)?, profile)))
+            .collect();
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        held.extend(changed.into_iter().map(|(changed, profile)| (profile, changed)));
+        drop(held);
+        news.tell()
+    }
+
+    /// What is to be held of a profile from now on; none where all is as it was when last looked at.
+    fn compare(&self, profile: &TlsProfile, held: &Held, snapshot: &mut Snapshot, news: &mut News) -> Option<Held> {
+        let found = snapshot.fingerprints(profile);
+        match &held.rejected {
+            Some(rejected) if rejected.found == found => {
+                news.unusable.extend(messages(&rejected.problems));
+                return None;
+            }
+            Some(rejected) if held.made_of == found => {
+                news.restored.extend(differing(profile, &rejected.found, &found));
+                return Some(Held { rejected: None, ..held.clone() });
+            }
+            None if held.made_of == found => return None,
+            Some(_) | None => {}
+        }
+        match self.make(profile, snapshot) {
+            Ok(context) => {
+                news.taken_over.extend(differing(profile, &held.made_of, &found));
+                Some(Held { context, made_of: found, rejected: None })
+            }
+            Err(problems) => {
+                news.rejected.extend(messages(&problems));
+                Some(Held { rejected: Some(Rejected { found, problems }), ..held.clone() })
+            }
+        }
+    }
+}
+
+/// What one look has found, each told once however many profiles it concerns.
+#[derive(Debug, Default)]
+struct News {
+    /// Files whose new content is in force.
+    taken_over: BTreeSet<String>,
+    /// Files that were unusable and are again as they were before.
+    restored: BTreeSet<String>,
+    /// What is wrong with files that have just changed.
+    rejected: BTreeSet<String>,
+    /// What was wrong with files before, and still is.
+    unusable: BTreeSet<String>,
+}
+
+impl News {
+    /// Logs what is new, and tells how many files cannot be used.
+    fn tell(&self) -> usize {
+        let listed = |names: &BTreeSet<String>| names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        if !self.taken_over.is_empty() {
+            info!(files = listed(&self.taken_over), "Took over changed files of TLS");
+        }
+        if !self.restored.is_empty() {
+            info!(files = listed(&self.restored), "Files of TLS are again as they were before");
+        }
+        for fault in &self.rejected {
+            warn!(fault, "Cannot use a changed file of TLS, what was read before stays in force");
+        }
+        self.unusable.union(&self.rejected).count()
+    }
+}
+
+fn messages(problems: &[FileProblem]) -> impl Iterator<Item = String> + '_ {
+    problems.iter().map(|problem| problem.message.clone())
+}
+
+/// The names of what a profile is made of, where two looks at it differ.
+fn differing(profile: &TlsProfile, before: &[Fingerprint], after: &[Fingerprint]) -> Vec<String> {
+    let system = (profile.roots == Roots::System).then(|| "the roots of this machine".to_owned());
+    let names = files(profile).map(|path| path.display().to_string()).chain(system);
+    names.zip(before.iter().zip(after)).filter(|(_, (before, after))| before != after).map(|(name, _)| name).collect()
+}
