@@ -101,7 +101,7 @@ pub struct Histograms {
 
 impl Default for Histograms {
     fn default() -> Self {
-        Self { buckets: Buckets::default(), native: true, phases: vec![Phase::Connect] }
+        Self { buckets: Buckets::default(), native: true, phases: vec![Phase::Connect, Phase::Tls] }
     }
 }
 

@@ -199,7 +199,7 @@ mapping! {
         #[schemars(extend("default" = true))]
         native: bool,
         /// The phases that have a histogram; [] turns histograms off.
-        #[schemars(extend("default" = ["connect"]))]
+        #[schemars(extend("default" = ["connect", "tls"]))]
         phases: List<Phase>,
     }
 }
