@@ -328,18 +328,6 @@ impl Row {
 
 /// A histogram for each phase that has one and that probes of this target can complete: that of `kept`, or an empty one.
 fn histograms(target: &Target, layout: &HistogramLayout, kept: Box<[(Phase, Histogram)]>) -> Box<[(Phase, Histogram)]> {
-    let exchange = &target.settings.exchange;
-    let completes = |phase| match phase {
-        Phase::Resolve => matches!(target.endpoint.host, Host::Name(_)),
-        Phase::Connect => exchange.expect() == Expect::Open,
-        Phase::Starttls => exchange.tls().is_some_and(|tls| !tls.upgrade.is_empty()),
-        Phase::Tls => exchange.tls().is_some(),
-        Phase::Protocol => match exchange {
-            Exchange::Dialogue(_) => true,
-            Exchange::Tcp { .. } => false,
-            Exchange::Tls(tls) => !tls.dialogue.is_empty(),
-        },
-    };
     let empty = || {
         if layout.native {
             Histogram::classic_and_native(&layout.buckets)
@@ -352,7 +340,23 @@ fn histograms(target: &Target, layout: &HistogramLayout, kept: Box<[(Phase, Hist
         let before = kept.iter().position(|(of, _)| *of == phase).map(|index| kept.swap_remove(index));
         before.unwrap_or_else(|| (phase, empty()))
     };
-    layout.phases.iter().filter(|phase| completes(**phase)).map(|phase| histogram(*phase)).collect()
+    layout.phases.iter().filter(|phase| completes(target, **phase)).map(|phase| histogram(*phase)).collect()
+}
+
+/// Whether probes of this target can complete this phase.
+fn completes(target: &Target, phase: Phase) -> bool {
+    let exchange = &target.settings.exchange;
+    match phase {
+        Phase::Resolve => matches!(target.endpoint.host, Host::Name(_)),
+        Phase::Connect => exchange.expect() == Expect::Open,
+        Phase::Starttls => exchange.tls().is_some_and(|tls| !tls.upgrade.is_empty()),
+        Phase::Tls => exchange.tls().is_some(),
+        Phase::Protocol => match exchange {
+            Exchange::Dialogue(_) => true,
+            Exchange::Tcp { .. } => false,
+            Exchange::Tls(tls) => !tls.dialogue.is_empty(),
+        },
+    }
 }
 
 /// What is said in an exchange, before TLS and after.
