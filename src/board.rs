@@ -25,6 +25,7 @@ mod confirm;
 mod group;
 mod history;
 mod row;
+mod tls;
 
 /// State of all targets.
 #[derive(Debug)]
@@ -60,7 +61,7 @@ impl Board {
         let mut index = HashMap::with_capacity(targets.len());
         let mut rows = Vec::with_capacity(targets.len());
         for target in targets {
-            let kept = table.row(&target.name).filter(|cell| lock(cell).keep_for(target));
+            let kept = table.row(&target.name).filter(|cell| lock(cell).keep_for(target, &self.layout));
             let cell = kept.cloned().unwrap_or_else(|| Arc::new(Mutex::new(Row::new(target.clone(), &self.layout))));
             index.insert(target.name.clone(), rows.len());
             rows.push(cell);

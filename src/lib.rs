@@ -13,6 +13,7 @@
 pub mod clock;
 pub mod duration;
 pub mod histogram;
+pub mod peer_text;
 pub mod shutdown;
 pub mod target;
 pub mod outcome;

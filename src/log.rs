@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use tracing::{Level, Metadata, debug, info};
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt as subscriber};
@@ -71,13 +72,20 @@ pub fn install(level: Level, format: Format) -> Flush {
             Format::Logfmt => |lost| format!(r#"level=warn message="{LOST}" lines={lost}"#),
         },
     );
-    let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
-        Format::Json => subscriber::layer().json().flatten_event(true).with_writer(lines).with_target(false).boxed(),
-        Format::Logfmt => tracing_logfmt::builder().with_target(false).layer().with_writer(lines).boxed(),
-    };
     // Fails only where a test has installed another before.
-    let _ = Registry::default().with(layer.with_filter(shown)).try_init();
+    let _ = Registry::default().with(layer(format, lines).with_filter(shown)).try_init();
     flush
+}
+
+/// Events as lines; in either format what a peer chose cannot end one.
+fn layer<W>(format: Format, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    match format {
+        Format::Json => subscriber::layer().json().flatten_event(true).with_writer(writer).with_target(false).boxed(),
+        Format::Logfmt => tracing_logfmt::builder().with_target(false).layer().with_writer(writer).boxed(),
+    }
 }
 
 /// One line for a confirmed change of state.
@@ -105,3 +113,73 @@ pub fn report(report: &Report) {
 
 /// Said in place of lines that found no room.
 const LOST: &str = "Log lines were lost, for nobody read them";
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::outcome::{Class, Facts, Outcome, Phase, Timings};
+    use crate::target::{Settings, example};
+
+    /// Keeps what is written.
+    #[derive(Clone, Debug, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What the log says of a probe that failed and of the change of state that it led to.
+    fn logged(format: Format, detail: &str) -> String {
+        let failure = Failure { phase: Phase::Tls, class: Class::CertNameMismatch, detail: detail.into() };
+        let target = Arc::new(example("127.0.0.1:443", Settings::default()));
+        let outcome = Outcome {
+            verdict: Verdict::Failed(failure.clone()),
+            duration: Duration::from_secs(1),
+            timings: Timings::default(),
+            resolution: None,
+            attempts: Vec::new(),
+            facts: Facts::default(),
+            client_certificate_not_after: None,
+        };
+        let at = Timestamp::since_epoch(Duration::from_secs(1));
+        let kept = Kept::default();
+        let writer = kept.clone();
+        tracing::subscriber::with_default(Registry::default().with(layer(format, move || writer.clone())), || {
+            report(&Report { target: target.clone(), outcome, ended: Instant::now(), ended_at: at });
+            let (from, to, lasted) = (State::Up, State::Down, Duration::from_secs(1));
+            transition(&Transition { target, from, to, at, lasted, failure: Some(failure) });
+        });
+        let written = kept.0.lock().unwrap().clone();
+        String::from_utf8(written).unwrap()
+    }
+
+    #[test]
+    fn no_certificate_breaks_a_line() {
+        let hostile = "it is for CN=a\nlevel=info msg=forged\r\n\u{1b}[2J\0\u{9b}0m\u{202e} \"x\" {\"a\": 1}";
+        for format in [Format::Json, Format::Logfmt] {
+            let text = logged(format, hostile);
+            let lines: Vec<_> = text.split_terminator('\n').collect();
+            assert_eq!(lines.len(), 2, "{text}");
+            for line in lines {
+                assert!(line.contains("forged") && !line.contains(['\r', '\u{1b}', '\0']), "{line:?}");
+                assert!(!line.contains(['\u{9b}', '\u{202e}']) || format == Format::Json, "{line:?}");
+            }
+        }
+        let json = logged(Format::Json, hostile);
+        let transition: serde_json::Value = serde_json::from_str(json.lines().nth(1).unwrap()).unwrap();
+        assert_eq!((&transition["class"], &transition["detail"]), (&"cert_name_mismatch".into(), &hostile.into()));
+    }
+}

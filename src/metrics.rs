@@ -19,6 +19,7 @@ mod family;
 mod process;
 mod sample;
 mod target;
+mod tls;
 
 /// Everything that is exposed.
 #[derive(Clone, Debug)]

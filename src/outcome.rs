@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use self::failure::{Class, Failure, LocalFault, LocalFaultReason};
+#[cfg(test)]
+pub(crate) use self::tls::example_facts;
 pub use self::tls::{Certificate, CertificateContent, CertificateFault, PeerCertificates, Session, TlsFacts};
 use crate::clock::Timestamp;
 use crate::target::{LabelName, Target};

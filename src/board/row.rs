@@ -8,11 +8,14 @@ use tokio::time::Instant;
 
 use super::confirm::{Confirmation, State};
 use super::history::{History, Recent};
+use super::tls::TlsRecord;
 use super::{HistogramLayout, Recorded, Transition, between};
 use crate::clock::{self, Timestamp};
 use crate::histogram::Histogram;
-use crate::outcome::{Attempt, Class, Failure, Next, Outcome, Phase, Report, Timings, Verdict};
-use crate::target::{AddressMode, Exchange, Expect, Host, Target};
+use crate::outcome::{
+    Attempt, Class, Failure, Next, Outcome, PeerCertificates, Phase, Report, Session, Timings, Verdict,
+};
+use crate::target::{AddressMode, Dialogue, Exchange, Expect, Host, LabelName, Target};
 
 /// What is known of one target.
 #[derive(Debug)]
@@ -33,6 +36,9 @@ pub struct Row {
     resolved_addresses: Option<u32>,
     address: Option<IpAddr>,
     addresses: Box<[AddressResult]>,
+    /// Where the exchange has TLS.
+    tls: Option<Box<TlsRecord>>,
+    dialogue: Option<Arc<[(LabelName, String)]>>,
     histograms: Box<[(Phase, Histogram)]>,
     history: History,
 }
@@ -70,7 +76,9 @@ impl Row {
     /// The row of a target that was never probed.
     pub(super) fn new(target: Arc<Target>, layout: &HistogramLayout) -> Self {
         Self {
-            histograms: histograms(&target, layout),
+            histograms: histograms(&target, layout, Box::default()),
+            tls: target.settings.exchange.tls().map(|_| Box::default()),
+            dialogue: None,
             target,
             confirmation: Confirmation::default(),
             since: Since { instant: Instant::now(), at: clock::now() },
@@ -91,12 +99,25 @@ impl Row {
     }
 
     /// Takes `target` as the new one if it is the same endpoint; false if it is another.
-    pub(super) fn keep_for(&mut self, target: &Arc<Target>) -> bool {
-        let same = self.target.endpoint == target.endpoint;
-        if same {
-            self.target = target.clone();
+    ///
+    /// What its settings do not ask for any more is forgotten: TLS, the labels of another dialogue, the times of phases
+    /// that there are no longer.
+    pub(super) fn keep_for(&mut self, target: &Arc<Target>, layout: &HistogramLayout) -> bool {
+        if self.target.endpoint != target.endpoint {
+            return false;
         }
-        same
+        let (before, exchange) = (&self.target.settings.exchange, &target.settings.exchange);
+        if before != exchange {
+            self.tls = exchange.tls().map(|tls| {
+                let mut record = self.tls.take().unwrap_or_default();
+                record.keep_for(tls);
+                record
+            });
+            self.dialogue = self.dialogue.take().filter(|_| dialogues(before).eq(dialogues(exchange)));
+            self.histograms = histograms(target, layout, std::mem::take(&mut self.histograms));
+        }
+        self.target = target.clone();
+        true
     }
 
     /// Takes a report that is no local fault.
@@ -191,6 +212,31 @@ impl Row {
         &self.addresses
     }
 
+    /// The last TLS session.
+    pub fn session(&self) -> Option<&Session> {
+        self.tls.as_ref()?.session()
+    }
+
+    /// The peer's certificates as last seen, judged as they were then.
+    pub fn peer_certificates(&self) -> Option<&Arc<PeerCertificates>> {
+        self.tls.as_ref()?.peer()
+    }
+
+    /// How often a leaf came that was not among the last eight; none where the exchange has no TLS.
+    pub fn certificate_changes(&self) -> Option<u64> {
+        self.tls.as_ref().map(|tls| tls.changes())
+    }
+
+    /// The last second in which the own client certificate is valid, since 1970.
+    pub fn client_certificate_not_after(&self) -> Option<i64> {
+        self.tls.as_ref()?.client_not_after()
+    }
+
+    /// The labels that the dialogue last gave.
+    pub fn dialogue(&self) -> &[(LabelName, String)] {
+        self.dialogue.as_deref().unwrap_or_default()
+    }
+
     /// The histograms of this target's phases.
     pub fn histograms(&self) -> impl Iterator<Item = (Phase, &Histogram)> + '_ {
         self.histograms.iter().map(|(phase, histogram)| (*phase, histogram))
@@ -234,6 +280,12 @@ impl Row {
         if let (Some(limit), true) = (self.target.settings.slow_after, outcome.verdict.is_good()) {
             self.slow = Some(outcome.duration >= limit);
         }
+        if let Some(tls) = &mut self.tls {
+            tls.note(outcome);
+        }
+        if outcome.facts.dialogue.is_some() && self.dialogue != outcome.facts.dialogue {
+            self.dialogue.clone_from(&outcome.facts.dialogue);
+        }
         for (phase, histogram) in &mut self.histograms {
             let of_attempts = outcome.attempts.iter().filter_map(|attempt| attempt.timings.of(*phase));
             let before_attempts = outcome.timings.of(*phase).filter(|_| *phase == Phase::Resolve);
@@ -274,10 +326,27 @@ impl Row {
     }
 }
 
-/// An empty histogram for each phase that has one and that probes of this target can complete.
-fn histograms(target: &Target, layout: &HistogramLayout) -> Box<[(Phase, Histogram)]> {
+/// A histogram for each phase that has one and that probes of this target can complete: that of `kept`, or an empty one.
+fn histograms(target: &Target, layout: &HistogramLayout, kept: Box<[(Phase, Histogram)]>) -> Box<[(Phase, Histogram)]> {
+    let empty = || {
+        if layout.native {
+            Histogram::classic_and_native(&layout.buckets)
+        } else {
+            Histogram::classic_only(&layout.buckets)
+        }
+    };
+    let mut kept = Vec::from(kept);
+    let mut histogram = |phase| {
+        let before = kept.iter().position(|(of, _)| *of == phase).map(|index| kept.swap_remove(index));
+        before.unwrap_or_else(|| (phase, empty()))
+    };
+    layout.phases.iter().filter(|phase| completes(target, **phase)).map(|phase| histogram(*phase)).collect()
+}
+
+/// Whether probes of this target can complete this phase.
+fn completes(target: &Target, phase: Phase) -> bool {
     let exchange = &target.settings.exchange;
-    let completes = |phase| match phase {
+    match phase {
         Phase::Resolve => matches!(target.endpoint.host, Host::Name(_)),
         Phase::Connect => exchange.expect() == Expect::Open,
         Phase::Starttls => exchange.tls().is_some_and(|tls| !tls.upgrade.is_empty()),
@@ -287,13 +356,15 @@ fn histograms(target: &Target, layout: &HistogramLayout) -> Box<[(Phase, Histogr
             Exchange::Tcp { .. } => false,
             Exchange::Tls(tls) => !tls.dialogue.is_empty(),
         },
+    }
+}
+
+/// What is said in an exchange, before TLS and after.
+fn dialogues(exchange: &Exchange) -> impl Iterator<Item = &Dialogue> {
+    let (first, second) = match exchange {
+        Exchange::Dialogue(dialogue) => (Some(dialogue), None),
+        Exchange::Tcp { .. } => (None, None),
+        Exchange::Tls(tls) => (Some(&tls.upgrade), Some(&tls.dialogue)),
     };
-    let empty = || {
-        if layout.native {
-            Histogram::classic_and_native(&layout.buckets)
-        } else {
-            Histogram::classic_only(&layout.buckets)
-        }
-    };
-    layout.phases.iter().filter(|phase| completes(**phase)).map(|phase| (*phase, empty())).collect()
+    first.into_iter().chain(second)
 }

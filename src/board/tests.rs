@@ -3,8 +3,11 @@
 use std::num::NonZeroU32;
 
 use super::*;
-use crate::outcome::{Attempt, Class, Facts, LocalFault, Outcome, Resolution, Timings};
-use crate::target::{AddressMode, Addressing, Confirm, Settings, example};
+use crate::outcome::{Attempt, Class, Facts, LocalFault, Outcome, Resolution, Timings, TlsFacts, example_facts};
+use crate::target::{
+    AddressMode, Addressing, Confirm, Dialogue, Exchange, Identity, LabelName, Settings, Step, TlsExchange, TlsProfile,
+    TlsSettings, example,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -236,5 +239,162 @@ fn slow_is_known_only_where_it_is_asked_for() {
         let board = board(std::slice::from_ref(&target));
         board.record(&Reporter::new(&target).report(good()));
         assert_eq!(read(&board, &target, Row::slow), slow, "{limit:?}");
+    }
+}
+
+fn tls() -> Settings {
+    Settings { exchange: Exchange::Tls(TlsExchange::default()), ..Settings::default() }
+}
+
+fn showing(tls: TlsFacts) -> Facts {
+    Facts { tls: Some(tls), dialogue: None }
+}
+
+#[test]
+fn what_tls_showed_outlives_every_failure_and_local_fault() {
+    let target = target("tls://127.0.0.1:443", tls());
+    let board = board(std::slice::from_ref(&target));
+    let mut reporter = Reporter::new(&target);
+    let shown = example_facts(1, &[]);
+    let expiry = Some(1_800_000_000);
+    let facts = showing(shown.clone());
+    board.record(&reporter.report(Outcome { facts, client_certificate_not_after: expiry, ..good() }));
+    let fault = LocalFault { reason: LocalFaultReason::NoPort, detail: "no port".into() };
+    let local = Outcome {
+        verdict: Verdict::LocalFault(fault),
+        facts: showing(example_facts(2, &[Class::CertExpired])),
+        ..good()
+    };
+    for outcome in [failed(Class::Refused), local, failed(Class::DnsTimeout)] {
+        board.record(&reporter.report(outcome));
+        read(&board, &target, |row| {
+            assert_eq!(row.session(), shown.session.as_ref());
+            assert_eq!(row.peer_certificates(), shown.peer.as_ref());
+            assert_eq!(row.client_certificate_not_after(), expiry);
+            assert_eq!(row.certificate_changes(), Some(0));
+        });
+    }
+}
+
+#[test]
+fn a_faulty_certificate_takes_the_place_of_the_one_before_and_leaves_the_session() {
+    let target = target("tls://127.0.0.1:443", tls());
+    let board = board(std::slice::from_ref(&target));
+    let mut reporter = Reporter::new(&target);
+    let before = example_facts(1, &[]);
+    board.record(&reporter.report(Outcome { facts: showing(before.clone()), ..good() }));
+    let faulty = TlsFacts { session: None, ..example_facts(2, &[Class::CertExpired, Class::CertNameMismatch]) };
+    let facts = showing(faulty.clone());
+    board.record(&reporter.report(Outcome { facts, ..failed(Class::CertExpired) }));
+    read(&board, &target, |row| {
+        assert_eq!(row.session(), before.session.as_ref());
+        assert_eq!(row.peer_certificates(), faulty.peer.as_ref());
+        assert_eq!(row.certificate_changes(), Some(1));
+    });
+    let facts = showing(TlsFacts { peer: None, ..before });
+    board.record(&reporter.report(Outcome { facts, ..failed(Class::TlsAlert) }));
+    assert_eq!(read(&board, &target, |row| row.peer_certificates().cloned()), faulty.peer, "none came since");
+}
+
+#[test]
+fn a_certificate_that_is_seen_again_takes_no_memory() {
+    let target = target("tls://127.0.0.1:443", tls());
+    let board = board(std::slice::from_ref(&target));
+    let mut reporter = Reporter::new(&target);
+    let shown = || Outcome { facts: showing(example_facts(1, &[])), ..good() };
+    board.record(&reporter.report(shown()));
+    let first = read(&board, &target, |row| row.peer_certificates().cloned()).unwrap();
+    board.record(&reporter.report(shown()));
+    assert!(Arc::ptr_eq(&first, &read(&board, &target, |row| row.peer_certificates().cloned()).unwrap()));
+}
+
+#[test]
+fn certificates_are_counted_only_where_there_is_tls() {
+    for (settings, changes) in [(Settings::default(), None), (tls(), Some(0))] {
+        let target = target("tcp://127.0.0.1:443", settings);
+        let board = board(std::slice::from_ref(&target));
+        assert_eq!(read(&board, &target, Row::certificate_changes), changes);
+        let facts = showing(example_facts(1, &[]));
+        board.record(&Reporter::new(&target).report(Outcome { facts, ..good() }));
+        assert_eq!(read(&board, &target, Row::certificate_changes), changes, "the first is no change");
+    }
+}
+
+#[test]
+fn a_new_leaf_is_counted_once_however_many_addresses_show_it() {
+    let target = target("tls://db.example:443", tls());
+    let board = board(std::slice::from_ref(&target));
+    let mut reporter = Reporter::new(&target);
+    for (leaf, changes) in [(1, 0), (1, 0), (2, 1), (1, 1), (3, 2)] {
+        let with = |leaf| Attempt { facts: showing(example_facts(leaf, &[])), ..attempt("127.0.0.1", 2) };
+        let attempts = vec![with(leaf), with(leaf), with(9)];
+        board.record(&reporter.report(Outcome { facts: attempts[0].facts.clone(), attempts, ..good() }));
+        assert_eq!(read(&board, &target, Row::certificate_changes), Some(changes), "{leaf}");
+    }
+}
+
+#[test]
+fn labels_of_a_dialogue_stay_until_it_gives_others_or_is_another() {
+    let steps = |bytes: &[u8]| Exchange::Dialogue(Dialogue([Step::ExpectBytes(bytes.into())].into()));
+    let with = |exchange| target("tcp://127.0.0.1:22", Settings { exchange, ..Settings::default() });
+    let target = with(steps(b"SSH"));
+    let board = board(std::slice::from_ref(&target));
+    let mut reporter = Reporter::new(&target);
+    let labels: Arc<[_]> = [(LabelName::try_new("software").unwrap(), "OpenSSH".to_owned())].into();
+    let facts = Facts { dialogue: Some(labels.clone()), ..Facts::default() };
+    board.record(&reporter.report(Outcome { facts, ..good() }));
+    board.record(&reporter.report(failed(Class::Refused)));
+    assert_eq!(read(&board, &target, |row| row.dialogue().to_vec()), *labels);
+    for (exchange, kept) in [(steps(b"SSH"), 1), (steps(b"HTTP"), 0)] {
+        let target = with(exchange);
+        board.replace(std::slice::from_ref(&target));
+        assert_eq!(read(&board, &target, |row| row.dialogue().len()), kept);
+    }
+}
+
+#[test]
+fn other_settings_keep_what_they_still_ask_for() {
+    let identity = Identity { cert_file: "a.pem".into(), key_file: "a.key".into() };
+    let profile = Arc::new(TlsProfile { identity: Some(identity), ..TlsProfile::default() });
+    let settings = TlsSettings { profile, ..TlsSettings::default() };
+    let exchange = |settings| Exchange::Tls(TlsExchange { settings, ..TlsExchange::default() });
+    let with = |exchange| target("tcp://127.0.0.1:443", Settings { exchange, ..Settings::default() });
+    let target = with(exchange(settings));
+    let board = board(std::slice::from_ref(&target));
+    let facts = showing(example_facts(1, &[]));
+    let outcome = Outcome { facts, client_certificate_not_after: Some(1), ..good() };
+    board.record(&Reporter::new(&target).report(outcome));
+    for (exchange, session, client) in [
+        (exchange(TlsSettings::default()), true, None),
+        (Exchange::default(), false, None),
+        (exchange(TlsSettings::default()), false, None),
+    ] {
+        let target = with(exchange);
+        board.replace(std::slice::from_ref(&target));
+        read(&board, &target, |row| {
+            assert_eq!((row.session().is_some(), row.client_certificate_not_after()), (session, client));
+            let counts: Vec<_> = row.histograms().map(|(phase, histogram)| (phase, histogram.count())).collect();
+            assert_eq!(counts, [(Phase::Connect, 1)], "what was timed stays");
+        });
+    }
+}
+
+#[test]
+fn a_phase_has_a_histogram_where_the_exchange_can_complete_it() {
+    let said = || Dialogue([Step::ExpectBytes(b"x"[..].into())].into());
+    let of_tls = |upgrade, dialogue| Exchange::Tls(TlsExchange { upgrade, dialogue, ..TlsExchange::default() });
+    for (exchange, phases) in [
+        (Exchange::default(), vec!["connect"]),
+        (Exchange::Dialogue(said()), vec!["connect", "protocol"]),
+        (of_tls(Dialogue::default(), Dialogue::default()), vec!["connect", "tls"]),
+        (of_tls(said(), Dialogue::default()), vec!["connect", "starttls", "tls"]),
+        (of_tls(Dialogue::default(), said()), vec!["connect", "tls", "protocol"]),
+    ] {
+        let target = target("tcp://127.0.0.1:443", Settings { exchange, ..Settings::default() });
+        let layout = HistogramLayout { buckets: Buckets::default(), native: true, phases: Phase::ALL.to_vec() };
+        let board = Board::new(layout);
+        board.replace(std::slice::from_ref(&target));
+        let kept = read(&board, &target, |row| row.histograms().map(|(phase, _)| phase.as_str()).collect::<Vec<_>>());
+        assert_eq!(kept, phases);
     }
 }

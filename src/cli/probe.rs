@@ -10,16 +10,21 @@ use tokio::runtime;
 use tokio::time::Instant;
 
 use self::json::Document;
-use self::timeline::{Palette, Timeline};
+use self::palette::Palette;
+use self::timeline::Timeline;
 use super::environment;
+use crate::clock;
 use crate::config::{self, OneTarget, SettingKey, ValueKind, Wanted};
 use crate::outcome::{Outcome, Prober};
 use crate::probe::{NameServing, NetworkProber, Trust};
 use crate::target::Target;
 
 mod advice;
+mod certificates;
 mod json;
+mod palette;
 mod timeline;
+mod validity;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
@@ -99,10 +104,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn print(arguments: &Arguments, target: &Target, outcome: &Outcome) -> anyhow::Result<()> {
     let mut out = stdout().lock();
     if arguments.json {
-        serde_json::to_writer_pretty(&mut out, &Document::new(target, outcome))?;
-        return Ok(writeln!(out)?);
+        return Ok(out.write_all(Document::new(target, outcome).to_text()?.as_bytes())?);
     }
     let coloured = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let palette = if coloured { Palette::Colours } else { Palette::Plain };
-    Ok(write!(out, "{}", Timeline { target, outcome, palette })?)
+    Ok(write!(out, "{}", Timeline { target, outcome, now: clock::now(), palette })?)
 }

@@ -16,7 +16,7 @@ use prometheus_client::metrics::MetricType;
 use super::Format;
 use super::family::{Family, Kind};
 use crate::histogram::{Buckets, Histogram, NativeBuckets};
-use crate::target::{Group, Labels, Target};
+use crate::target::{Group, LabelName, Labels, Target};
 
 /// Some samples of one family, ready to be encoded in one format.
 #[derive(Debug)]
@@ -40,19 +40,24 @@ pub(super) struct Sample {
 /// A label of a family, and its value.
 #[derive(Clone, Debug)]
 pub(super) struct OwnLabel {
-    name: &'static str,
+    name: Cow<'static, str>,
     value: Cow<'static, str>,
 }
 
 impl OwnLabel {
     /// A label whose value is one of a few.
     pub(super) const fn fixed(name: &'static str, value: &'static str) -> Self {
-        Self { name, value: Cow::Borrowed(value) }
+        Self { name: Cow::Borrowed(name), value: Cow::Borrowed(value) }
     }
 
     /// A label with any value.
     pub(super) const fn new(name: &'static str, value: String) -> Self {
-        Self { name, value: Cow::Owned(value) }
+        Self { name: Cow::Borrowed(name), value: Cow::Owned(value) }
+    }
+
+    /// A label whose name the configuration chose.
+    pub(super) fn chosen(name: &LabelName, value: String) -> Self {
+        Self { name: Cow::Owned(name.as_str().to_owned()), value: Cow::Owned(value) }
     }
 }
 
@@ -121,7 +126,7 @@ impl EncodeLabelSet for Sample {
             Owner::Group(group) => (Some(("group", group.name.as_str())), &group.labels),
             Owner::Target(target) => (Some(("target", target.name.as_str())), &*target.labels),
         };
-        let own = self.own.iter().filter(|own| !own.value.is_empty()).map(|own| (own.name, &*own.value));
+        let own = self.own.iter().filter(|own| !own.value.is_empty()).map(|own| (&*own.name, &*own.value));
         for label in owner.into_iter().chain(configured.iter()).chain(own) {
             label.encode(encoder.encode_label())?;
         }

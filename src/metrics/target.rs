@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::family::Family;
 use super::sample::{OwnLabel, Owner, Sample, Value};
+use super::tls;
 use crate::board::{GroupStatus, HistogramLayout, Row, State};
 use crate::outcome::{Class, Phase};
 use crate::target::Target;
@@ -44,19 +45,19 @@ pub(super) struct Reader<'a> {
 
 impl Reader<'_> {
     /// The series of a row, without labels of the family's own.
-    fn one(&mut self, row: &Row, value: Value) {
+    pub(super) fn one(&mut self, row: &Row, value: Value) {
         self.labelled(row, Vec::new(), value);
     }
 
     /// The same, where there is a value.
-    fn maybe(&mut self, row: &Row, value: Option<Value>) {
+    pub(super) fn maybe(&mut self, row: &Row, value: Option<Value>) {
         if let Some(value) = value {
             self.one(row, value);
         }
     }
 
     /// A series of a row with these labels of the family's own.
-    fn labelled(&mut self, row: &Row, own: Vec<OwnLabel>, value: Value) {
+    pub(super) fn labelled(&mut self, row: &Row, own: Vec<OwnLabel>, value: Value) {
         self.samples.push(Sample { owner: Owner::Target(row.target().clone()), own, value });
     }
 }
@@ -207,6 +208,16 @@ pub(super) const TARGETS: &[TargetFamily] = &[
             }
         },
     },
+    tls::TLS_INFO,
+    tls::CERT_NOT_AFTER,
+    tls::CERT_NOT_BEFORE,
+    tls::CERT_CHAIN_NOT_AFTER,
+    tls::CERT_VERIFIED,
+    tls::CERT_FAULT,
+    tls::CERT_INFO,
+    tls::CERT_CHANGES,
+    tls::CLIENT_CERT_NOT_AFTER,
+    tls::DIALOGUE_INFO,
     TargetFamily {
         family: Family::gauge("portprobe_target_info", "1, with what is configured for the target")
             .by(&["url", "protocol", "host", "port", "group", "expect"]),

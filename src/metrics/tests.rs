@@ -11,9 +11,13 @@ use tokio::time::Instant;
 use super::*;
 use crate::board::HistogramLayout;
 use crate::clock::Timestamp;
-use crate::histogram::Buckets;
-use crate::outcome::{Attempt, Class, Facts, Failure, Outcome, Phase, Report, Resolution, Timings, Verdict};
-use crate::target::{Group, GroupName, LabelName, Quorum, Settings, Target, example};
+use crate::config::Histograms;
+use crate::outcome::{
+    Attempt, Class, Facts, Failure, Outcome, Phase, Report, Resolution, Timings, Verdict, example_facts,
+};
+use crate::target::{Exchange, Group, GroupName, LabelName, Quorum, Settings, Target, TlsExchange, example};
+
+mod tls;
 
 /// A board and its metrics; every target has the given labels.
 struct Exposed {
@@ -34,20 +38,26 @@ impl Exposed {
         let targets: Vec<_> = urls
             .iter()
             .map(|url| {
-                let target = example(url, Settings::default());
+                let target = example(url, Settings { exchange: exchange(url), ..Settings::default() });
                 Arc::new(Target { labels: Arc::new(labels.clone()), group: Some(group.clone()), ..target })
             })
             .collect();
-        let layout = HistogramLayout { buckets: Buckets::default(), native: true, phases: vec![Phase::Connect] };
-        let board = Arc::new(Board::new(layout));
+        let Histograms { buckets, native, phases } = Histograms::default();
+        let board = Arc::new(Board::new(HistogramLayout { buckets, native, phases }));
         board.replace(&targets);
         let metrics = Metrics::new(board.clone(), Arc::default(), labels);
         Self { board, metrics, targets }
     }
 
     fn report(&self, target: usize, verdict: Verdict) {
+        self.report_showing(target, verdict, Facts::default());
+    }
+
+    fn report_showing(&self, target: usize, verdict: Verdict, facts: Facts) {
         let address: IpAddr = [127, 0, 0, 1].into();
-        let timings = Timings::default().with(Phase::Connect, Duration::from_millis(2));
+        let connected = Timings::default().with(Phase::Connect, Duration::from_millis(2));
+        let secured = facts.tls.as_ref().is_some_and(|tls| tls.session.is_some());
+        let timings = if secured { connected.with(Phase::Tls, Duration::from_millis(5)) } else { connected };
         let name = self.targets[target].endpoint.host.literal().is_none();
         let outcome = Outcome {
             duration: Duration::from_millis(3),
@@ -62,8 +72,8 @@ impl Exposed {
                 facts: Facts::default(),
             }],
             verdict,
-            facts: Facts::default(),
-            client_certificate_not_after: None,
+            client_certificate_not_after: facts.tls.is_some().then_some(1_900_000_000),
+            facts,
         };
         let ended_at = Timestamp::since_epoch(Duration::from_secs(1_000_000));
         let target = self.targets[target].clone();
@@ -79,6 +89,11 @@ impl Exposed {
         let wanted = format!("target=\"{}\"", self.targets[target].name);
         self.text().lines().filter(|line| line.contains(&wanted)).map(str::to_owned).collect()
     }
+}
+
+/// What a target of this URL's scheme does.
+fn exchange(url: &str) -> Exchange {
+    if url.starts_with("tls:") { Exchange::Tls(TlsExchange::default()) } else { Exchange::default() }
 }
 
 fn whole(mut exposition: Exposition) -> Vec<u8> {
@@ -101,9 +116,12 @@ fn families_are_those_of_the_golden_list() {
 
 #[test]
 fn what_is_exposed_is_what_is_listed() {
-    let exposed = Exposed::new(&["127.0.0.1:1", "db.example:1"], &[]);
+    let exposed = Exposed::new(&["127.0.0.1:1", "db.example:1", "tls://127.0.0.1:443"], &[]);
     exposed.report(0, Verdict::Good);
     exposed.report(1, refused());
+    let dialogue = Some([(LabelName::try_new("software").unwrap(), "OpenSSH".to_owned())].into());
+    let facts = Facts { tls: Some(example_facts(1, &[Class::CertExpired])), dialogue };
+    exposed.report_showing(2, refused(), facts);
     exposed.metrics.http_requests().count("/metrics", 200);
     let text = exposed.text();
     let families: BTreeMap<_, _> = families().map(|family| (family.name, family)).collect();
@@ -138,6 +156,15 @@ fn a_healthy_plain_target_has_26_series_and_one_by_name_29() {
         let series = exposed.series_of(target);
         assert_eq!(series.len(), count, "{series:#?}");
     }
+}
+
+#[test]
+fn tls_adds_21_series() {
+    let exposed = Exposed::new(&["tls://127.0.0.1:443"], &[]);
+    exposed.report_showing(0, Verdict::Good, Facts { tls: Some(example_facts(1, &[])), dialogue: None });
+    let series = exposed.series_of(0);
+    let own_certificate = series.iter().filter(|line| line.starts_with("portprobe_client_cert_")).count();
+    assert_eq!((series.len() - own_certificate, own_certificate), (26 + 21, 1), "{series:#?}");
 }
 
 #[test]

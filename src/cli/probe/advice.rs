@@ -2,8 +2,12 @@
 
 use std::net::IpAddr;
 
-use crate::outcome::{Class, Failure, LocalFaultReason};
+use crate::outcome::{Class, Failure, LocalFaultReason, Phase};
 use crate::target::{Expect, Host, Target};
+
+mod commands;
+mod conversation;
+mod tls;
 
 /// Two sentences on one outcome.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -23,17 +27,32 @@ impl Advice {
 /// What is known of this class of failures of this target. `address` is the one that failed, where it came to that.
 pub(super) fn on_failure(failure: &Failure, target: &Target, address: Option<IpAddr>) -> Advice {
     let host = &target.endpoint.host;
-    let case = Case { target, address: address.map_or_else(|| host.to_string(), |address| address.to_string()) };
+    // An address in the URL may have a zone, without which it cannot be reached.
+    let address = address.filter(|_| host.literal().is_none());
+    let address = address.map_or_else(|| host.to_string(), |address| address.to_string());
+    let case = Case { target, phase: failure.phase, address };
     match failure.class {
         Class::AddressMismatch => case.address_mismatch(),
+        Class::CertExpired => case.cert_expired(),
+        Class::CertInvalid => case.cert_invalid(),
+        Class::CertNameMismatch => case.cert_name_mismatch(),
+        Class::CertNotYetValid => case.cert_not_yet_valid(),
+        Class::CertPinMismatch => case.cert_pin_mismatch(),
+        Class::CertRevoked => case.cert_revoked(),
+        Class::CertUntrusted => case.cert_untrusted(),
+        Class::Disconnected => case.disconnected(),
         Class::DnsError => case.dns_error(),
         Class::DnsNotFound => case.dns_not_found(),
         Class::DnsTimeout => case.dns_timeout(),
         Class::Refused => case.refused(),
+        Class::Reset => case.reset(),
+        Class::Stalled => case.stalled(),
         Class::Timeout => case.timeout(),
+        Class::TlsAlert => case.tls_alert(),
+        Class::TlsProtocol => case.tls_protocol(),
         Class::UnexpectedOpen => case.unexpected_open(),
+        Class::UnexpectedResponse => case.unexpected_response(),
         Class::Unreachable => case.unreachable(),
-        _ => Advice::new("", ""),
     }
 }
 
@@ -74,6 +93,8 @@ pub(super) fn on_lost_syns(target: &Target) -> Advice {
 /// A failed probe: one method for each class.
 struct Case<'a> {
     target: &'a Target,
+    /// The step that failed.
+    phase: Phase,
     /// The address that failed; the host where none was tried.
     address: String,
 }
@@ -206,66 +227,4 @@ impl Case<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config;
-    use crate::outcome::Phase;
-
-    fn on(url: &str, flags: &[(&str, &str)], class: Class) -> Advice {
-        let flags: Vec<_> = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let target = config::one_target(
-            config::Wanted { target: url, flags: &flags, config_file: None, module: None },
-            &|_| None,
-            &mut |_| Ok(()),
-        )
-        .unwrap()
-        .target;
-        let failure = Failure { phase: Phase::Connect, class, detail: String::new() };
-        on_failure(&failure, &target, Some([192, 0, 2, 7].into()))
-    }
-
-    #[test]
-    fn what_is_expected_changes_what_a_failure_means() {
-        for (class, expect, meaning, remedy) in [
-            (Class::Refused, "open", "the machine answers", "on 192.0.2.7: is the service running"),
-            (Class::Refused, "filtered", "a firewall should drop", "expect: closed"),
-            (Class::Timeout, "open", "a firewall drops the packets", "ping 192.0.2.7"),
-            (Class::Timeout, "refused", "nothing came back where a refusal should", "expect: filtered"),
-            (Class::Timeout, "filtered", "before a packet was sent", "raise the timeout"),
-            (Class::Timeout, "closed", "before a packet was sent", "raise the timeout"),
-            (Class::Unreachable, "open", "there is no way", "ip route get 192.0.2.7"),
-            (Class::Unreachable, "refused", "the refusal never came", "expect: filtered"),
-            (Class::Unreachable, "filtered", "this machine has no route", "ip route get 192.0.2.7"),
-            (Class::Unreachable, "closed", "this machine has no route", "ip route get 192.0.2.7"),
-            (Class::UnexpectedOpen, "closed", "something listens on port 22", "on 192.0.2.7: ss -ltnp"),
-        ] {
-            let advice = on("db.example:22", &[("expect", expect)], class);
-            assert!(advice.meaning.contains(meaning), "{class:?} {expect}: {advice:?}");
-            assert!(advice.remedy.contains(remedy), "{class:?} {expect}: {advice:?}");
-        }
-    }
-
-    #[test]
-    fn the_name_server_to_ask_is_the_one_that_was_asked() {
-        for class in [Class::AddressMismatch, Class::DnsError, Class::DnsNotFound, Class::DnsTimeout] {
-            assert!(on("db.example:22", &[], class).remedy.contains("dig db.example"), "{class:?}");
-            let asked = on("db.example:22", &[("dns_servers", "192.0.2.53:5353")], class);
-            assert!(asked.remedy.contains("dig @192.0.2.53 -p 5353 db.example"), "{asked:?}");
-            assert!(!asked.remedy.contains("resolv.conf"), "{asked:?}");
-        }
-    }
-
-    #[test]
-    fn a_machine_without_name_servers_is_told_where_to_name_one() {
-        let advice = on("db.example:22", &[], Class::DnsError);
-        assert!(advice.meaning.contains("none is configured"), "{advice:?}");
-        assert!(advice.remedy.contains("/etc/resolv.conf"), "{advice:?}");
-    }
-
-    #[test]
-    fn an_address_in_the_url_is_no_matter_of_dns() {
-        let advice = on("192.0.2.7:22", &[], Class::AddressMismatch);
-        assert!(advice.meaning.starts_with("the address in the URL"), "{advice:?}");
-        assert!(!advice.remedy.contains("dig"), "{advice:?}");
-    }
-}
+mod tests;

@@ -1,12 +1,17 @@
-//! One outcome as JSON, for scripts. Durations are seconds.
+//! One outcome as JSON, for scripts. Durations are seconds; what a peer says is whole, as it came.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use serde::Serialize;
 
+use self::facts::{FactsDocument, Moment};
 use crate::outcome::{Attempt, Outcome, Timings, Verdict};
+use crate::peer_text::is_invisible;
 use crate::target::Target;
+
+mod facts;
 
 /// The document.
 #[derive(Debug, Serialize)]
@@ -19,6 +24,10 @@ pub(super) struct Document<'a> {
     phase_duration_seconds: BTreeMap<&'static str, f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resolved_addresses: Option<&'a [IpAddr]>,
+    #[serde(flatten)]
+    facts: FactsDocument<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_certificate: Option<ClientCertificateDocument>,
     attempts: Vec<AttemptDocument<'a>>,
 }
 
@@ -30,6 +39,14 @@ struct AttemptDocument<'a> {
     duration_seconds: f64,
     phase_duration_seconds: BTreeMap<&'static str, f64>,
     tcp_syn_retransmits: u32,
+    #[serde(flatten)]
+    facts: FactsDocument<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct ClientCertificateDocument {
+    not_after: String,
+    not_after_timestamp_seconds: i64,
 }
 
 #[derive(Debug, Serialize)]
@@ -50,19 +67,43 @@ impl<'a> Document<'a> {
             duration_seconds: outcome.duration.as_secs_f64(),
             phase_duration_seconds: seconds(&outcome.timings),
             resolved_addresses: outcome.resolution.as_ref().map(|resolution| resolution.addresses.as_slice()),
-            attempts: outcome.attempts.iter().map(AttemptDocument::from).collect(),
+            facts: FactsDocument::new(target, &outcome.facts),
+            client_certificate: outcome.client_certificate_not_after.map(|not_after| {
+                let Moment { date, seconds } = Moment::of(not_after);
+                ClientCertificateDocument { not_after: date, not_after_timestamp_seconds: seconds }
+            }),
+            attempts: outcome.attempts.iter().map(|attempt| AttemptDocument::new(target, attempt)).collect(),
         }
+    }
+
+    /// The document as text. What JSON would let through to a terminal is escaped as JSON escapes.
+    pub(super) fn to_text(&self) -> serde_json::Result<String> {
+        let json = serde_json::to_string_pretty(self)?;
+        let mut text = String::with_capacity(json.len() + 1);
+        for character in json.chars() {
+            // A line break as such is the document's own, and nothing else that is invisible stands outside strings.
+            if is_invisible(character) && character != '\n' {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    write!(text, "\\u{unit:04x}").expect("a String must take what is written");
+                }
+            } else {
+                text.push(character);
+            }
+        }
+        text.push('\n');
+        Ok(text)
     }
 }
 
-impl<'a> From<&'a Attempt> for AttemptDocument<'a> {
-    fn from(attempt: &'a Attempt) -> Self {
+impl<'a> AttemptDocument<'a> {
+    fn new(target: &Target, attempt: &'a Attempt) -> Self {
         Self {
             ip: attempt.address,
             verdict: (&attempt.verdict).into(),
             duration_seconds: attempt.duration.as_secs_f64(),
             phase_duration_seconds: seconds(&attempt.timings),
             tcp_syn_retransmits: attempt.syn_retransmits,
+            facts: FactsDocument::new(target, &attempt.facts),
         }
     }
 }
@@ -82,3 +123,6 @@ impl<'a> From<&'a Verdict> for VerdictDocument<'a> {
 fn seconds(timings: &Timings) -> BTreeMap<&'static str, f64> {
     timings.iter().map(|(phase, duration)| (phase.as_str(), duration.as_secs_f64())).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,40 +1,38 @@
-//! One outcome as lines for a person: each phase with its time, then the verdict and what to make of it.
+//! One outcome as lines for a person: each phase with its time, what the peer showed, the verdict and what to make of it.
 
 use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::advice::{self, Advice};
+use super::certificates::{self, Chain};
+use super::palette::{Ink, Palette};
+use crate::clock::Timestamp;
 use crate::duration;
-use crate::outcome::{Attempt, Outcome, Phase, Verdict};
-use crate::target::{AddressMode, Target};
+use crate::outcome::{Attempt, Outcome, Phase, Session, Verdict};
+use crate::peer_text::escaped;
+use crate::target::{AddressMode, Target, Verify};
 
 /// An outcome that displays itself as lines.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeline<'a> {
     pub(super) target: &'a Target,
     pub(super) outcome: &'a Outcome,
+    /// When the lines are read: what the days that certificates have left are counted from.
+    pub(super) now: Timestamp,
     pub(super) palette: Palette,
-}
-
-/// Whether lines have colours.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Palette {
-    /// ANSI colours, for a terminal.
-    Colours,
-    /// None, for a pipe.
-    Plain,
 }
 
 impl Display for Timeline<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let target = self.target;
-        writeln!(f, "{}", self.paint(BOLD, &target.endpoint))?;
+        writeln!(f, "{}", self.palette.paint(Ink::Bold, &target.endpoint))?;
         if target.name.as_str() != target.endpoint.to_string() {
             writeln!(f, "  {:<9}{}", "name", target.name)?;
         }
         self.resolve(f)?;
-        self.connect(f)?;
+        self.attempts(f)?;
+        self.facts(f)?;
         writeln!(f)?;
         self.verdict(f)
     }
@@ -47,7 +45,7 @@ impl Timeline<'_> {
         match (&self.outcome.verdict, self.outcome.timings.of(Phase::Resolve)) {
             // No other step was reached: the whole time is that of this one.
             (Verdict::Failed(failure), _) if failure.phase == Phase::Resolve => {
-                let class = self.paint(RED, failure.class.as_str());
+                let class = self.palette.paint(Ink::Red, failure.class.as_str());
                 let seen = if addresses.is_empty() { class } else { format!("{addresses}  {class}") };
                 step(f, Phase::Resolve, self.outcome.duration, seen)
             }
@@ -56,40 +54,106 @@ impl Timeline<'_> {
         }
     }
 
-    fn connect(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn attempts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let attempts = &self.outcome.attempts;
         let width = attempts.iter().map(|attempt| attempt.address.to_string().len()).max().unwrap_or_default();
         for attempt in attempts {
-            // The kernel's time where there was a handshake, else how long it was until that was clear.
-            let took = attempt.timings.of(Phase::Connect).unwrap_or(attempt.duration);
-            let result = self.result(attempt);
-            step(f, Phase::Connect, took, format_args!("{:width$}  {result}", attempt.address))?;
+            let ended_in = self.ended_in(attempt);
+            for phase in [Phase::Connect, Phase::Starttls, Phase::Tls, Phase::Protocol] {
+                let took = match attempt.timings.of(phase) {
+                    Some(took) => took,
+                    // Until it was clear that it failed, or was as closed as it should be.
+                    None if ended_in == Some(phase) || phase == Phase::Connect => remainder(attempt),
+                    None => continue,
+                };
+                let result =
+                    if ended_in == Some(phase) { self.ending(attempt, phase) } else { self.completed(attempt, phase) };
+                step(
+                    f,
+                    phase,
+                    took,
+                    format_args!("{:width$}  {result}{}", attempt.address, lost_syns(attempt, phase)),
+                )?;
+            }
         }
         Ok(())
     }
 
-    /// What came of one address. The details stand once: those of the address that decided, in the verdict.
-    fn result(&self, attempt: &Attempt) -> String {
-        let told = attempt.verdict == self.outcome.verdict;
-        let and = |detail: &str| if told { String::new() } else { format!(": {detail}") };
-        let result = match &attempt.verdict {
-            Verdict::Failed(failure) => {
-                format!("{}{}", self.paint(RED, failure.class.as_str()), and(&failure.detail))
+    /// The phase in which an address failed; for a fault of this machine that which had begun.
+    fn ended_in(&self, attempt: &Attempt) -> Option<Phase> {
+        match &attempt.verdict {
+            Verdict::Failed(failure) => Some(failure.phase),
+            Verdict::Good => None,
+            Verdict::LocalFault(_) => {
+                let mut phases = self.phases();
+                phases.retain(|phase| attempt.timings.of(*phase).is_none());
+                phases.first().copied()
             }
-            Verdict::Good if attempt.timings.of(Phase::Connect).is_none() => {
-                let expect = self.target.settings.exchange.expect();
-                format!("{}, as expected", self.paint(GREEN, expect.as_str()))
-            }
-            Verdict::Good => self.paint(GREEN, "open"),
-            Verdict::LocalFault(fault) => {
-                format!("{}{}", self.paint(YELLOW, fault.reason.as_str()), and(&fault.detail))
-            }
-        };
-        match attempt.syn_retransmits {
-            0 => result,
-            1 => format!("{result}; 1 SYN was lost and sent again"),
-            count => format!("{result}; {count} SYNs were lost and sent again"),
         }
+    }
+
+    /// The phases that the exchange has, from the connect on.
+    fn phases(&self) -> Vec<Phase> {
+        let exchange = &self.target.settings.exchange;
+        let upgrade = exchange.tls().filter(|tls| !tls.upgrade.is_empty()).map(|_| Phase::Starttls);
+        let phases = [Some(Phase::Connect), upgrade, exchange.tls().map(|_| Phase::Tls), Some(Phase::Protocol)];
+        phases.into_iter().flatten().collect()
+    }
+
+    /// What kept an address. The details stand once: those of the address that decided, in the verdict.
+    fn ending(&self, attempt: &Attempt, phase: Phase) -> String {
+        let (ink, word, detail) = match &attempt.verdict {
+            Verdict::Failed(failure) => (Ink::Red, failure.class.as_str(), &*failure.detail),
+            Verdict::Good => (Ink::Green, "good", ""),
+            Verdict::LocalFault(fault) => (Ink::Yellow, fault.reason.as_str(), &*fault.detail),
+        };
+        let told = attempt.verdict == self.outcome.verdict;
+        let and = if told { String::new() } else { format!(": {}", escaped(detail)) };
+        let session = session(attempt).filter(|_| phase == Phase::Tls).map(|session| format!("{}; ", agreed(session)));
+        format!("{}{}{and}", session.unwrap_or_default(), self.palette.paint(ink, word))
+    }
+
+    /// What came of a phase that an address went through.
+    fn completed(&self, attempt: &Attempt, phase: Phase) -> String {
+        match phase {
+            Phase::Connect if attempt.timings.of(Phase::Connect).is_none() => {
+                let expect = self.target.settings.exchange.expect();
+                format!("{}, as expected", self.palette.paint(Ink::Green, expect.as_str()))
+            }
+            Phase::Connect => self.palette.paint(Ink::Green, "open"),
+            Phase::Starttls => self.palette.paint(Ink::Green, "ready for TLS"),
+            Phase::Tls => format!("{}{}", session(attempt).map(agreed).unwrap_or_default(), self.reported(attempt)),
+            Phase::Protocol | Phase::Resolve => self.palette.paint(Ink::Green, "as expected"),
+        }
+    }
+
+    /// The faults of a certificate with which the probe went on.
+    fn reported(&self, attempt: &Attempt) -> String {
+        let peer = attempt.facts.tls.as_ref().and_then(|tls| tls.peer.as_ref());
+        let classes: Vec<_> = peer.iter().flat_map(|peer| &peer.faults).map(|fault| fault.class.as_str()).collect();
+        if classes.is_empty() {
+            return String::new();
+        }
+        format!("; {}, reported only", self.palette.paint(Ink::Yellow, classes.join(", ")))
+    }
+
+    /// What the peer showed, of several addresses the worst.
+    fn facts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (outcome, palette, now) = (self.outcome, self.palette, self.now);
+        if let Some(peer) = outcome.facts.tls.as_ref().and_then(|tls| tls.peer.as_deref()) {
+            let shows = |attempt: &&Attempt| attempt.facts.tls == outcome.facts.tls;
+            let address = outcome.attempts.iter().find(shows).filter(|_| outcome.attempts.len() > 1);
+            let address = address.map(|attempt| attempt.address);
+            let verify = self.target.settings.exchange.tls().map_or(Verify::Strict, |tls| tls.settings.verify);
+            write!(f, "{}", Chain { peer, verify, address, now, palette })?;
+        }
+        if let Some(not_after) = outcome.client_certificate_not_after {
+            certificates::own(f, not_after, now, palette)?;
+        }
+        if let Some(labels) = outcome.facts.dialogue.as_deref().filter(|labels| !labels.is_empty()) {
+            certificates::labels(f, labels, palette)?;
+        }
+        Ok(())
     }
 
     fn verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,14 +161,14 @@ impl Timeline<'_> {
         match &self.outcome.verdict {
             Verdict::Good => self.good(f, &took),
             Verdict::Failed(failure) => {
-                let (class, phase) = (failure.class.as_str(), failure.phase.as_str());
-                writeln!(f, "{} in {phase} after {took}: {}", self.paint(RED, class), failure.detail)?;
+                let (class, phase) = (self.palette.paint(Ink::Red, failure.class.as_str()), failure.phase.as_str());
+                writeln!(f, "{class} in {phase} after {took}: {}", escaped(&failure.detail))?;
                 self.of_all(f)?;
                 advise(f, &advice::on_failure(failure, self.target, self.decisive()))
             }
             Verdict::LocalFault(fault) => {
-                let reason = fault.reason.as_str();
-                writeln!(f, "{} after {took}: {reason}: {}", self.paint(YELLOW, "local fault"), fault.detail)?;
+                let (local_fault, reason) = (self.palette.paint(Ink::Yellow, "local fault"), fault.reason.as_str());
+                writeln!(f, "{local_fault} after {took}: {reason}: {}", escaped(&fault.detail))?;
                 self.of_all(f)?;
                 advise(f, &advice::on_local_fault(fault.reason, self.target))
             }
@@ -112,11 +176,11 @@ impl Timeline<'_> {
     }
 
     fn good(&self, f: &mut fmt::Formatter<'_>, took: &str) -> fmt::Result {
-        let slow_after = self.target.settings.slow_after.filter(|limit| self.outcome.duration >= *limit);
-        match slow_after {
-            None => writeln!(f, "{} in {took}", self.paint(GREEN, "good"))?,
+        let good = self.palette.paint(Ink::Green, "good");
+        match self.target.settings.slow_after.filter(|limit| self.outcome.duration >= *limit) {
+            None => writeln!(f, "{good} in {took}")?,
             Some(limit) => {
-                let (good, slow) = (self.paint(GREEN, "good"), self.paint(YELLOW, "slow"));
+                let slow = self.palette.paint(Ink::Yellow, "slow");
                 writeln!(f, "{good} in {took}, but {slow}: slow_after is {}", duration::display(limit))?;
             }
         }
@@ -139,12 +203,29 @@ impl Timeline<'_> {
         let attempt = self.outcome.attempts.iter().find(|attempt| attempt.verdict == self.outcome.verdict);
         attempt.map(|attempt| attempt.address)
     }
+}
 
-    fn paint(&self, colour: &str, text: impl Display) -> String {
-        match self.palette {
-            Palette::Colours => format!("{colour}{text}{RESET}"),
-            Palette::Plain => text.to_string(),
-        }
+fn session(attempt: &Attempt) -> Option<&Session> {
+    attempt.facts.tls.as_ref()?.session.as_ref()
+}
+
+/// What both ends agreed on.
+fn agreed(session: &Session) -> String {
+    let Session { version, cipher, key_exchange, alpn } = session;
+    let alpn = alpn.as_deref().map(|alpn| format!(", ALPN {}", escaped(alpn))).unwrap_or_default();
+    format!("{version}, {cipher}, {key_exchange}{alpn}")
+}
+
+/// The time of an address that no completed phase took.
+fn remainder(attempt: &Attempt) -> Duration {
+    attempt.timings.iter().fold(attempt.duration, |left, (_, took)| left.saturating_sub(took))
+}
+
+fn lost_syns(attempt: &Attempt, phase: Phase) -> String {
+    match (phase, attempt.syn_retransmits) {
+        (Phase::Connect, 1) => "; 1 SYN was lost and sent again".to_owned(),
+        (Phase::Connect, count @ 2..) => format!("; {count} SYNs were lost and sent again"),
+        _ => String::new(),
     }
 }
 
@@ -163,141 +244,5 @@ fn milliseconds(duration: Duration) -> String {
     format!("{:.3} ms", duration.as_secs_f64() * 1000.0)
 }
 
-const BOLD: &str = "\x1b[1m";
-const GREEN: &str = "\x1b[32m";
-const RED: &str = "\x1b[31m";
-const YELLOW: &str = "\x1b[33m";
-const RESET: &str = "\x1b[0m";
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config;
-    use crate::outcome::{Class, Facts, Failure, Resolution, Timings};
-
-    const MILLISECOND: Duration = Duration::from_millis(1);
-
-    fn printed(url: &str, flags: &[(&str, &str)], outcome: &Outcome) -> String {
-        let flags: Vec<_> = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let target = config::one_target(
-            config::Wanted { target: url, flags: &flags, config_file: None, module: None },
-            &|_| None,
-            &mut |_| Ok(()),
-        )
-        .unwrap()
-        .target;
-        Timeline { target: &target, outcome, palette: Palette::Plain }.to_string()
-    }
-
-    fn failed(class: Class, detail: &str) -> Verdict {
-        Verdict::Failed(Failure { phase: Phase::Connect, class, detail: detail.into() })
-    }
-
-    fn attempt(last: u8, verdict: Verdict) -> Attempt {
-        let timings =
-            if verdict.is_good() { Timings::default().with(Phase::Connect, MILLISECOND) } else { Timings::default() };
-        Attempt {
-            address: [192, 0, 2, last].into(),
-            verdict,
-            duration: 8 * MILLISECOND,
-            timings,
-            syn_retransmits: 0,
-            facts: Facts::default(),
-        }
-    }
-
-    /// Ten milliseconds in all, two of them for a name.
-    fn outcome(verdict: Verdict, attempts: Vec<Attempt>) -> Outcome {
-        let addresses = attempts.iter().map(|attempt| attempt.address).collect();
-        Outcome {
-            verdict,
-            duration: 10 * MILLISECOND,
-            timings: Timings::default().with(Phase::Resolve, 2 * MILLISECOND),
-            resolution: Some(Resolution { addresses }),
-            attempts,
-            facts: Facts::default(),
-            client_certificate_not_after: None,
-        }
-    }
-
-    #[track_caller]
-    fn assert_lines(printed: &str, expected: &[&str]) {
-        for line in expected {
-            assert!(printed.lines().any(|printed| printed == *line), "{line:?} is not in\n{printed}");
-        }
-    }
-
-    #[test]
-    fn a_failed_step_has_the_time_it_took_and_its_details_once() {
-        let verdict = failed(Class::Refused, "because");
-        let outcome = outcome(verdict.clone(), vec![attempt(1, verdict)]);
-        let printed = printed("a.test:1", &[], &outcome);
-        let expected = [
-            "  resolve      2.000 ms  192.0.2.1",
-            "  connect      8.000 ms  192.0.2.1  refused",
-            "refused in connect after 10.000 ms: because",
-        ];
-        assert_lines(&printed, &expected);
-        assert_eq!(printed.matches("because").count(), 1, "{printed}");
-    }
-
-    #[test]
-    fn addresses_tried_in_turn_tell_what_kept_each() {
-        let first = attempt(1, failed(Class::Timeout, "silence"));
-        let good = outcome(Verdict::Good, vec![first.clone(), attempt(20, Verdict::Good)]);
-        let expected = [
-            "  connect      8.000 ms  192.0.2.1   timeout: silence",
-            "  connect      1.000 ms  192.0.2.20  open",
-            "good in 10.000 ms",
-        ];
-        assert_lines(&printed("a.test:1", &[], &good), &expected);
-        let last = failed(Class::Refused, "no");
-        let bad = outcome(last.clone(), vec![first, attempt(20, last)]);
-        let expected = [
-            "  connect      8.000 ms  192.0.2.1   timeout: silence",
-            "  connect      8.000 ms  192.0.2.20  refused",
-            "refused in connect after 10.000 ms: no",
-        ];
-        assert_lines(&printed("a.test:1", &[], &bad), &expected);
-    }
-
-    #[test]
-    fn of_addresses_that_must_all_be_good_it_says_how_many_are() {
-        let worst = failed(Class::Refused, "no");
-        let outcome = outcome(worst.clone(), vec![attempt(1, Verdict::Good), attempt(2, worst)]);
-        let expected = [
-            "  connect      1.000 ms  192.0.2.1  open",
-            "  connect      8.000 ms  192.0.2.2  refused",
-            "  all      1 of 2 addresses good, and every one must be",
-        ];
-        assert_lines(&printed("a.test:1", &[("addresses", "all")], &outcome), &expected);
-    }
-
-    #[test]
-    fn lost_syns_and_slowness_are_told_of_a_good_probe() {
-        let attempt = Attempt { syn_retransmits: 2, ..attempt(1, Verdict::Good) };
-        let outcome = outcome(Verdict::Good, vec![attempt]);
-        let expected = [
-            "  connect      1.000 ms  192.0.2.1  open; 2 SYNs were lost and sent again",
-            "good in 10.000 ms, but slow: slow_after is 10ms",
-        ];
-        let printed = printed("a.test:1", &[("slow_after", "10ms")], &outcome);
-        assert_lines(&printed, &expected);
-        assert!(printed.contains("  meaning  packets are lost on the way"), "{printed}");
-    }
-
-    #[test]
-    fn a_name_that_fails_takes_the_whole_time() {
-        let verdict = Verdict::Failed(Failure { phase: Phase::Resolve, class: Class::DnsError, detail: "no".into() });
-        let failed = Outcome { resolution: None, timings: Timings::default(), ..outcome(verdict, Vec::new()) };
-        assert_lines(&printed("a.test:1", &[], &failed), &["  resolve     10.000 ms  dns_error"]);
-    }
-
-    #[test]
-    fn a_port_that_should_be_closed_is_as_expected() {
-        let closed = Attempt { timings: Timings::default(), ..attempt(1, Verdict::Good) };
-        let outcome = outcome(Verdict::Good, vec![closed]);
-        let expected = ["  connect      8.000 ms  192.0.2.1  refused, as expected"];
-        assert_lines(&printed("a.test:1", &[("expect", "refused")], &outcome), &expected);
-    }
-}
+mod tests;

@@ -1,0 +1,148 @@
+//! What TLS has shown of one target: the last session and certificates, and how often the leaf was a new one.
+
+use std::sync::Arc;
+
+use crate::outcome::{Outcome, PeerCertificates, Session};
+use crate::target::{Sha256Digest, TlsExchange};
+
+/// The last known facts of a target that is probed with TLS.
+///
+/// Its memory is there from the start, like that of a [`History`](super::History), and what is seen again takes none:
+/// the certificates of most probes are those of the probe before.
+#[derive(Debug, Default)]
+pub(super) struct TlsRecord {
+    session: Option<Session>,
+    peer: Option<Arc<PeerCertificates>>,
+    client_not_after: Option<i64>,
+    leaves: RecentLeaves,
+    changes: u64,
+}
+
+impl TlsRecord {
+    /// Takes what a probe showed; what it did not show stays as it was.
+    pub(super) fn note(&mut self, outcome: &Outcome) {
+        self.client_not_after = outcome.client_certificate_not_after.or(self.client_not_after);
+        let Some(tls) = &outcome.facts.tls else { return };
+        if tls.session.is_some() && self.session != tls.session {
+            self.session.clone_from(&tls.session);
+        }
+        let Some(peer) = &tls.peer else { return };
+        if self.leaves.see(&peer.leaf.fingerprint) == Sighting::New {
+            self.changes += 1;
+        }
+        if self.peer.as_ref() != Some(peer) {
+            self.peer = Some(peer.clone());
+        }
+    }
+
+    /// Forgets what other settings no longer have: the expiry of a client certificate that is no longer shown.
+    pub(super) fn keep_for(&mut self, tls: &TlsExchange) {
+        self.client_not_after = self.client_not_after.filter(|_| tls.settings.profile.identity.is_some());
+    }
+
+    /// The last session.
+    pub(super) const fn session(&self) -> Option<&Session> {
+        self.session.as_ref()
+    }
+
+    /// The certificates last seen, judged as they were then.
+    pub(super) const fn peer(&self) -> Option<&Arc<PeerCertificates>> {
+        self.peer.as_ref()
+    }
+
+    /// How often a leaf came that was not among the last ones.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// The last second in which the own certificate is valid, where there is one.
+    pub(super) const fn client_not_after(&self) -> Option<i64> {
+        self.client_not_after
+    }
+}
+
+/// The last distinct leaves, the latest first.
+///
+/// Of each only 64 bits of its SHA-256 are kept. That two certificates share them by chance is once in 2^64; and who
+/// wanted to forge that, with 2^61 certificates, would gain a change that is not counted.
+#[derive(Debug, Default)]
+struct RecentLeaves {
+    entries: [u64; Self::CAPACITY],
+    /// How many entries are leaves.
+    len: usize,
+}
+
+/// Whether a leaf was known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Sighting {
+    /// The first leaf of all, which replaces none.
+    First,
+    /// Among the last ones.
+    Known,
+    /// Any other.
+    New,
+}
+
+impl RecentLeaves {
+    /// Enough for a name with a certificate of its own at each of several machines.
+    const CAPACITY: usize = 8;
+
+    /// Makes this leaf the latest; of too many the one that was not seen for longest is forgotten.
+    fn see(&mut self, fingerprint: &Sha256Digest) -> Sighting {
+        let key = fingerprint.as_bytes().first_chunk().copied().map_or(0, u64::from_be_bytes);
+        let known = self.entries.iter().take(self.len).position(|entry| *entry == key);
+        let sighting = match (known, self.len) {
+            (Some(_), _) => Sighting::Known,
+            (None, 0) => Sighting::First,
+            (None, _) => Sighting::New,
+        };
+        if known.is_none() {
+            self.len = (self.len + 1).min(Self::CAPACITY);
+        }
+        let place = known.unwrap_or(self.len - 1);
+        if let Some(moved) = self.entries.get_mut(..=place) {
+            moved.rotate_right(1);
+        }
+        if let Some(latest) = self.entries.first_mut() {
+            *latest = key;
+        }
+        sighting
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sightings of leaves, each a letter: `+` new, `.` known, `1` the first.
+    fn sightings(leaves: &str) -> String {
+        let mut recent = RecentLeaves::default();
+        let see = |leaf: u8| match recent.see(&Sha256Digest::new([leaf; 32])) {
+            Sighting::First => '1',
+            Sighting::Known => '.',
+            Sighting::New => '+',
+        };
+        leaves.bytes().map(see).collect()
+    }
+
+    #[test]
+    fn a_leaf_is_new_that_is_not_among_the_last_eight_distinct_ones() {
+        for (leaves, expected) in [
+            ("aaaa", "1..."),
+            ("abab", "1+.."),
+            ("abcdefghabcdefgh", "1+++++++........"),
+            ("abcdefghia", "1+++++++++"),
+            ("abcdefghaib", "1+++++++.++"),
+            ("abcdefghaia", "1+++++++.+."),
+        ] {
+            assert_eq!(sightings(leaves), expected, "{leaves}");
+        }
+    }
+
+    #[test]
+    fn a_leaf_of_zeros_is_a_leaf() {
+        let mut recent = RecentLeaves::default();
+        let zeros = Sha256Digest::new([0; 32]);
+        assert_eq!([recent.see(&zeros), recent.see(&zeros)], [Sighting::First, Sighting::Known]);
+    }
+}

@@ -1,0 +1,73 @@
+//! Commands that look at the same place as the probe did, to be pasted into a shell.
+
+use super::Case;
+use crate::outcome::Phase;
+use crate::target::{ServerName, TlsExchange};
+
+impl Case<'_> {
+    /// The command that makes the same handshake, with further options.
+    pub(super) fn s_client(&self, options: &str) -> String {
+        format!("openssl s_client {}{options} </dev/null", self.s_client_arguments())
+    }
+
+    /// The command that shows this of the leaf certificate.
+    pub(super) fn x509(&self, fields: &str) -> String {
+        format!("{} 2>/dev/null | openssl x509 -noout {fields}", self.s_client(""))
+    }
+
+    /// The command that opens the same connection for somebody to type into: within TLS where the step that failed was.
+    pub(super) fn talk(&self) -> String {
+        if self.was_within_tls() { format!("openssl s_client -quiet {}", self.s_client_arguments()) } else { self.nc() }
+    }
+
+    /// What else is to be said of that command.
+    pub(super) fn talk_hint(&self) -> &'static str {
+        if self.was_within_tls() { self.starttls_hint() } else { "" }
+    }
+
+    /// The command that connects in the clear.
+    pub(super) fn nc(&self) -> String {
+        format!("nc -v {} {}", self.address, self.target.endpoint.port)
+    }
+
+    /// What else is to be said of a command where TLS is asked for in the protocol's own way.
+    pub(super) fn starttls_hint(&self) -> &'static str {
+        if self.upgrades() {
+            "; PROTOCOL is smtp, imap, pop3, ftp, ldap, postgres, mysql or another that openssl knows"
+        } else {
+            ""
+        }
+    }
+
+    /// The name that the certificate must be for.
+    pub(super) fn server_name(&self) -> Option<ServerName> {
+        let configured = self.tls().and_then(|tls| tls.settings.server_name.clone());
+        configured.or_else(|| ServerName::of_host(&self.target.endpoint.host))
+    }
+
+    pub(super) fn tls(&self) -> Option<&TlsExchange> {
+        self.target.settings.exchange.tls()
+    }
+
+    /// Whether TLS is asked for in the clear.
+    pub(super) fn upgrades(&self) -> bool {
+        self.tls().is_some_and(|tls| !tls.upgrade.is_empty())
+    }
+
+    fn was_within_tls(&self) -> bool {
+        self.phase == Phase::Protocol && self.tls().is_some()
+    }
+
+    fn s_client_arguments(&self) -> String {
+        let starttls = if self.upgrades() { "-starttls PROTOCOL " } else { "" };
+        let (address, port) = (&self.address, self.target.endpoint.port);
+        // Brackets mean something to a shell.
+        let connect = if address.contains(':') { format!("'[{address}]:{port}'") } else { format!("{address}:{port}") };
+        // An address is not sent (RFC 6066 section 3), and openssl sends none of its own where it connects to one.
+        let server_name = match self.server_name() {
+            Some(ServerName::Name(name)) => format!(" -servername {}", name.as_str()),
+            Some(ServerName::Address(_)) | None => String::new(),
+        };
+        format!("{starttls}-connect {connect}{server_name}")
+    }
+}

@@ -1,0 +1,68 @@
+//! What a conversation means that ended early: in the handshake of TLS, or in a dialogue.
+
+use super::{Advice, Case};
+use crate::outcome::Phase;
+
+impl Case<'_> {
+    pub(super) fn disconnected(&self) -> Advice {
+        match self.phase {
+            Phase::Tls => Advice::new(
+                format!("the peer hangs up on the handshake: {}, or it serves other clients only", self.not_tls()),
+                format!("{}; look at the service's log{}", self.s_client(""), self.starttls_hint()),
+            ),
+            Phase::Connect | Phase::Protocol | Phase::Resolve | Phase::Starttls => Advice::new(
+                "the peer hangs up where an answer was due: it is shutting down, full, or did not like what was sent",
+                format!("{}; look at the service's log{}", self.talk(), self.talk_hint()),
+            ),
+        }
+    }
+
+    pub(super) fn reset(&self) -> Advice {
+        match self.phase {
+            Phase::Tls => Advice::new(
+                format!("the peer, or a firewall on the way, breaks the handshake off: {}", self.not_tls()),
+                format!("{}; look at the service's log{}", self.s_client(""), self.starttls_hint()),
+            ),
+            Phase::Connect | Phase::Protocol | Phase::Resolve | Phase::Starttls => Advice::new(
+                "the peer, or a firewall on the way, breaks the connection off: it crashed, or serves other clients only",
+                format!("{}; look at the service's log{}", self.talk(), self.talk_hint()),
+            ),
+        }
+    }
+
+    pub(super) fn stalled(&self) -> Advice {
+        match self.phase {
+            Phase::Tls => Advice::new(
+                format!("accepts connections but does not answer: hung, overloaded, or {}", self.not_tls()),
+                format!(
+                    "{}; on {}: does the service work at all?{}",
+                    self.s_client(""),
+                    self.address,
+                    self.starttls_hint()
+                ),
+            ),
+            Phase::Connect | Phase::Protocol | Phase::Resolve | Phase::Starttls => Advice::new(
+                "accepts connections but does not answer: hung, overloaded, or waiting for what dialogue does not send",
+                format!("{}; on {}: does the service work at all?{}", self.talk(), self.address, self.talk_hint()),
+            ),
+        }
+    }
+
+    pub(super) fn unexpected_response(&self) -> Advice {
+        let meaning = match self.phase {
+            Phase::Starttls => {
+                "the service speaks another protocol than dialogue expects, or does not offer to start TLS"
+            }
+            Phase::Connect | Phase::Protocol | Phase::Resolve | Phase::Tls => {
+                "the service speaks another protocol or version than dialogue expects, or answers with an error"
+            }
+        };
+        let (talk, hint) = (self.talk(), self.talk_hint());
+        Advice::new(meaning, format!("{talk}; type what dialogue sends and compare what comes with its steps{hint}"))
+    }
+
+    /// Why a peer may not take part in a handshake.
+    fn not_tls(&self) -> &'static str {
+        if self.upgrades() { "not ready for TLS" } else { "not TLS, or only after a STARTTLS" }
+    }
+}

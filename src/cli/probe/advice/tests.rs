@@ -1,0 +1,167 @@
+//! Tests of the advice: right in what it says of the target, and in the commands.
+
+use super::*;
+use crate::config;
+use crate::target::{
+    Dialogue, Exchange, Identity, Roots, Settings, Step, TlsExchange, TlsProfile, TlsSettings, example,
+};
+
+fn on(url: &str, flags: &[(&str, &str)], class: Class) -> Advice {
+    let flags: Vec<_> = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let target = config::one_target(
+        config::Wanted { target: url, flags: &flags, config_file: None, module: None },
+        &|_| None,
+        &mut |_| Ok(()),
+    )
+    .unwrap()
+    .target;
+    let failure = Failure { phase: Phase::Connect, class, detail: String::new() };
+    on_failure(&failure, &target, Some([192, 0, 2, 7].into()))
+}
+
+#[test]
+fn what_is_expected_changes_what_a_failure_means() {
+    for (class, expect, meaning, remedy) in [
+        (Class::Refused, "open", "the machine answers", "on 192.0.2.7: is the service running"),
+        (Class::Refused, "filtered", "a firewall should drop", "expect: closed"),
+        (Class::Timeout, "open", "a firewall drops the packets", "ping 192.0.2.7"),
+        (Class::Timeout, "refused", "nothing came back where a refusal should", "expect: filtered"),
+        (Class::Timeout, "filtered", "before a packet was sent", "raise the timeout"),
+        (Class::Timeout, "closed", "before a packet was sent", "raise the timeout"),
+        (Class::Unreachable, "open", "there is no way", "ip route get 192.0.2.7"),
+        (Class::Unreachable, "refused", "the refusal never came", "expect: filtered"),
+        (Class::Unreachable, "filtered", "this machine has no route", "ip route get 192.0.2.7"),
+        (Class::Unreachable, "closed", "this machine has no route", "ip route get 192.0.2.7"),
+        (Class::UnexpectedOpen, "closed", "something listens on port 22", "on 192.0.2.7: ss -ltnp"),
+    ] {
+        let advice = on("db.example:22", &[("expect", expect)], class);
+        assert!(advice.meaning.contains(meaning), "{class:?} {expect}: {advice:?}");
+        assert!(advice.remedy.contains(remedy), "{class:?} {expect}: {advice:?}");
+    }
+}
+
+#[test]
+fn the_name_server_to_ask_is_the_one_that_was_asked() {
+    for class in [Class::AddressMismatch, Class::DnsError, Class::DnsNotFound, Class::DnsTimeout] {
+        assert!(on("db.example:22", &[], class).remedy.contains("dig db.example"), "{class:?}");
+        let asked = on("db.example:22", &[("dns_servers", "192.0.2.53:5353")], class);
+        assert!(asked.remedy.contains("dig @192.0.2.53 -p 5353 db.example"), "{asked:?}");
+        assert!(!asked.remedy.contains("resolv.conf"), "{asked:?}");
+    }
+}
+
+#[test]
+fn a_machine_without_name_servers_is_told_where_to_name_one() {
+    let advice = on("db.example:22", &[], Class::DnsError);
+    assert!(advice.meaning.contains("none is configured"), "{advice:?}");
+    assert!(advice.remedy.contains("/etc/resolv.conf"), "{advice:?}");
+}
+
+#[test]
+fn an_address_in_the_url_is_no_matter_of_dns() {
+    let advice = on("192.0.2.7:22", &[], Class::AddressMismatch);
+    assert!(advice.meaning.starts_with("the address in the URL"), "{advice:?}");
+    assert!(!advice.remedy.contains("dig"), "{advice:?}");
+}
+
+/// A target with TLS, asked for in the clear by `upgrade`.
+fn with_tls(url: &str, upgrade: Dialogue, settings: TlsSettings) -> Target {
+    let exchange = Exchange::Tls(TlsExchange { upgrade, settings, ..TlsExchange::default() });
+    example(url, Settings { exchange, ..Settings::default() })
+}
+
+fn of(target: &Target, phase: Phase, class: Class) -> Advice {
+    let failure = Failure { phase, class, detail: String::new() };
+    on_failure(&failure, target, Some([192, 0, 2, 7].into()))
+}
+
+fn steps() -> Dialogue {
+    Dialogue([Step::ExpectBytes(b"220"[..].into())].into())
+}
+
+#[test]
+fn every_class_in_every_phase_has_its_meaning_and_remedy() {
+    let targets = [
+        example("a.example:25", Settings::default()),
+        with_tls("tls://a.example:443", Dialogue::default(), TlsSettings::default()),
+        with_tls("tcp://a.example:25", steps(), TlsSettings::default()),
+    ];
+    for target in &targets {
+        for class in Class::ALL {
+            for phase in Phase::ALL {
+                let advice = of(target, phase, class);
+                assert!(advice.meaning.len() > 20 && advice.remedy.len() > 20, "{class:?} {phase:?}: {advice:?}");
+                assert!(!advice.meaning.contains('\n') && !advice.remedy.contains('\n'), "{advice:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn openssl_is_told_the_same_address_port_and_name() {
+    let named = TlsSettings { server_name: Some("db.internal".parse().unwrap()), ..TlsSettings::default() };
+    let by_address = TlsSettings { server_name: Some("192.0.2.9".parse().unwrap()), ..TlsSettings::default() };
+    for (url, settings, arguments) in [
+        ("tls://a.example:443", TlsSettings::default(), "-connect 192.0.2.7:443 -servername a.example </dev/null"),
+        ("tls://a.example.:443", TlsSettings::default(), "-connect 192.0.2.7:443 -servername a.example </dev/null"),
+        ("tls://a.example:443", named.clone(), "-connect 192.0.2.7:443 -servername db.internal </dev/null"),
+        ("tls://a.example:443", by_address, "-connect 192.0.2.7:443 </dev/null"),
+        ("tls://192.0.2.1:8443", TlsSettings::default(), "-connect 192.0.2.1:8443 </dev/null"),
+        ("tls://[2001:db8::1]:443", TlsSettings::default(), "-connect '[2001:db8::1]:443' </dev/null"),
+        ("tls://[fe80::1%25eth0]:443", named, "-connect '[fe80::1%eth0]:443' -servername db.internal </dev/null"),
+    ] {
+        let target = with_tls(url, Dialogue::default(), settings);
+        let remedy = of(&target, Phase::Tls, Class::Stalled).remedy;
+        assert!(remedy.starts_with(&format!("openssl s_client {arguments};")), "{url}: {remedy}");
+    }
+    let address = Some("2001:db8::7".parse().unwrap());
+    let failure = Failure { phase: Phase::Tls, class: Class::TlsProtocol, detail: String::new() };
+    let target = with_tls("tls://a.example:443", Dialogue::default(), TlsSettings::default());
+    let remedy = on_failure(&failure, &target, address).remedy;
+    assert!(remedy.contains("-connect '[2001:db8::7]:443' -servername a.example"), "{remedy}");
+    assert!(remedy.contains("nc -v 2001:db8::7 443"), "{remedy}");
+}
+
+#[test]
+fn tls_within_a_protocol_is_looked_at_within_that_protocol() {
+    let target = with_tls("tcp://mx.example:25", steps(), TlsSettings::default());
+    let remedy = of(&target, Phase::Tls, Class::CertExpired).remedy;
+    assert!(
+        remedy.contains("-starttls PROTOCOL -connect 192.0.2.7:25") && remedy.contains("PROTOCOL is smtp"),
+        "{remedy}"
+    );
+    assert!(of(&target, Phase::Starttls, Class::Stalled).remedy.starts_with("nc -v 192.0.2.7 25;"));
+    let within = of(&target, Phase::Protocol, Class::UnexpectedResponse).remedy;
+    assert!(within.starts_with("openssl s_client -quiet -starttls PROTOCOL -connect 192.0.2.7:25"), "{within}");
+}
+
+#[test]
+fn the_phase_changes_what_silence_means() {
+    let target = with_tls("tls://a.example:443", Dialogue::default(), TlsSettings::default());
+    let in_tls = of(&target, Phase::Tls, Class::Stalled);
+    assert!(in_tls.meaning.starts_with("accepts connections but does not answer: hung, overloaded, or not TLS"));
+    assert!(of(&target, Phase::Protocol, Class::Stalled).meaning.contains("what dialogue does not send"));
+}
+
+#[test]
+fn settings_that_would_help_are_named() {
+    let of_mozilla = with_tls("tls://a.example:443", Dialogue::default(), TlsSettings::default());
+    let identity = Identity { cert_file: "/etc/own.pem".into(), key_file: "/etc/own.key".into() };
+    let profile =
+        TlsProfile { roots: Roots::File("/etc/ca.pem".into()), identity: Some(identity), ..Default::default() };
+    let of_file = TlsSettings { profile: profile.into(), ..TlsSettings::default() };
+    let of_file = with_tls("tls://a.example:443", Dialogue::default(), of_file);
+    for (target, class, parts) in [
+        (&of_mozilla, Class::CertUntrusted, ["tls.ca_file", "tls.verify: report", "-showcerts"]),
+        (&of_file, Class::CertUntrusted, ["does /etc/ca.pem hold the issuer", "tls.verify: report", "-showcerts"]),
+        (&of_mozilla, Class::TlsAlert, ["tls.cert_file and tls.key_file", "tls.server_name", "tls.alpn"]),
+        (&of_file, Class::TlsAlert, ["-in /etc/own.pem", "tls.server_name", "tls.alpn"]),
+        (&of_mozilla, Class::CertNameMismatch, ["tls.server_name", "issued for a.example", "-ext subjectAltName"]),
+        (&of_mozilla, Class::CertNotYetValid, ["date -u", "chronyc tracking", "-dates"]),
+        (&of_mozilla, Class::CertExpired, ["renew it", "reload the service", "-dates"]),
+        (&of_mozilla, Class::CertPinMismatch, ["tls.pins", "-fingerprint", "-sha256"]),
+    ] {
+        let remedy = of(target, Phase::Tls, class).remedy;
+        assert!(parts.iter().all(|part| remedy.contains(part)), "{class:?}: {remedy}");
+    }
+}

@@ -1,0 +1,313 @@
+//! Tests of the lines, on outcomes made by hand.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::config;
+use crate::outcome::{
+    Certificate, Class, Facts, Failure, LocalFault, LocalFaultReason, PeerCertificates, Resolution, Timings, TlsFacts,
+    example_facts,
+};
+use crate::target::{Dialogue, Exchange, LabelName, Settings, Step, TlsExchange, TlsSettings, example};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+fn printed(url: &str, flags: &[(&str, &str)], outcome: &Outcome) -> String {
+    let flags: Vec<_> = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let target = config::one_target(
+        config::Wanted { target: url, flags: &flags, config_file: None, module: None },
+        &|_| None,
+        &mut |_| Ok(()),
+    )
+    .unwrap()
+    .target;
+    lines(&target, outcome)
+}
+
+fn lines(target: &Target, outcome: &Outcome) -> String {
+    let now = Timestamp::since_epoch(Duration::from_secs(1_795_000_000));
+    Timeline { target, outcome, now, palette: Palette::Plain }.to_string()
+}
+
+fn failed(class: Class, detail: &str) -> Verdict {
+    Verdict::Failed(Failure { phase: Phase::Connect, class, detail: detail.into() })
+}
+
+fn attempt(last: u8, verdict: Verdict) -> Attempt {
+    let timings =
+        if verdict.is_good() { Timings::default().with(Phase::Connect, MILLISECOND) } else { Timings::default() };
+    Attempt {
+        address: [192, 0, 2, last].into(),
+        verdict,
+        duration: 8 * MILLISECOND,
+        timings,
+        syn_retransmits: 0,
+        facts: Facts::default(),
+    }
+}
+
+/// Ten milliseconds in all, two of them for a name.
+fn outcome(verdict: Verdict, attempts: Vec<Attempt>) -> Outcome {
+    let addresses = attempts.iter().map(|attempt| attempt.address).collect();
+    Outcome {
+        verdict,
+        duration: 10 * MILLISECOND,
+        timings: Timings::default().with(Phase::Resolve, 2 * MILLISECOND),
+        resolution: Some(Resolution { addresses }),
+        attempts,
+        facts: Facts::default(),
+        client_certificate_not_after: None,
+    }
+}
+
+#[track_caller]
+fn assert_lines(printed: &str, expected: &[&str]) {
+    for line in expected {
+        assert!(printed.lines().any(|printed| printed == *line), "{line:?} is not in\n{printed}");
+    }
+}
+
+#[test]
+fn a_failed_step_has_the_time_it_took_and_its_details_once() {
+    let verdict = failed(Class::Refused, "because");
+    let outcome = outcome(verdict.clone(), vec![attempt(1, verdict)]);
+    let printed = printed("a.test:1", &[], &outcome);
+    let expected = [
+        "  resolve      2.000 ms  192.0.2.1",
+        "  connect      8.000 ms  192.0.2.1  refused",
+        "refused in connect after 10.000 ms: because",
+    ];
+    assert_lines(&printed, &expected);
+    assert_eq!(printed.matches("because").count(), 1, "{printed}");
+}
+
+#[test]
+fn addresses_tried_in_turn_tell_what_kept_each() {
+    let first = attempt(1, failed(Class::Timeout, "silence"));
+    let good = outcome(Verdict::Good, vec![first.clone(), attempt(20, Verdict::Good)]);
+    let expected = [
+        "  connect      8.000 ms  192.0.2.1   timeout: silence",
+        "  connect      1.000 ms  192.0.2.20  open",
+        "good in 10.000 ms",
+    ];
+    assert_lines(&printed("a.test:1", &[], &good), &expected);
+    let last = failed(Class::Refused, "no");
+    let bad = outcome(last.clone(), vec![first, attempt(20, last)]);
+    let expected = [
+        "  connect      8.000 ms  192.0.2.1   timeout: silence",
+        "  connect      8.000 ms  192.0.2.20  refused",
+        "refused in connect after 10.000 ms: no",
+    ];
+    assert_lines(&printed("a.test:1", &[], &bad), &expected);
+}
+
+#[test]
+fn of_addresses_that_must_all_be_good_it_says_how_many_are() {
+    let worst = failed(Class::Refused, "no");
+    let outcome = outcome(worst.clone(), vec![attempt(1, Verdict::Good), attempt(2, worst)]);
+    let expected = [
+        "  connect      1.000 ms  192.0.2.1  open",
+        "  connect      8.000 ms  192.0.2.2  refused",
+        "  all      1 of 2 addresses good, and every one must be",
+    ];
+    assert_lines(&printed("a.test:1", &[("addresses", "all")], &outcome), &expected);
+}
+
+#[test]
+fn lost_syns_and_slowness_are_told_of_a_good_probe() {
+    let attempt = Attempt { syn_retransmits: 2, ..attempt(1, Verdict::Good) };
+    let outcome = outcome(Verdict::Good, vec![attempt]);
+    let expected = [
+        "  connect      1.000 ms  192.0.2.1  open; 2 SYNs were lost and sent again",
+        "good in 10.000 ms, but slow: slow_after is 10ms",
+    ];
+    let printed = printed("a.test:1", &[("slow_after", "10ms")], &outcome);
+    assert_lines(&printed, &expected);
+    assert!(printed.contains("  meaning  packets are lost on the way"), "{printed}");
+}
+
+#[test]
+fn a_name_that_fails_takes_the_whole_time() {
+    let verdict = Verdict::Failed(Failure { phase: Phase::Resolve, class: Class::DnsError, detail: "no".into() });
+    let failed = Outcome { resolution: None, timings: Timings::default(), ..outcome(verdict, Vec::new()) };
+    assert_lines(&printed("a.test:1", &[], &failed), &["  resolve     10.000 ms  dns_error"]);
+}
+
+#[test]
+fn a_port_that_should_be_closed_is_as_expected() {
+    let closed = Attempt { timings: Timings::default(), ..attempt(1, Verdict::Good) };
+    let outcome = outcome(Verdict::Good, vec![closed]);
+    let expected = ["  connect      8.000 ms  192.0.2.1  refused, as expected"];
+    assert_lines(&printed("a.test:1", &[("expect", "refused")], &outcome), &expected);
+}
+
+/// A target with an upgrade, TLS and a dialogue within.
+fn secured(verify: Verify) -> Target {
+    let said = || Dialogue([Step::ExpectBytes(b"220"[..].into())].into());
+    let settings = TlsSettings { verify, ..TlsSettings::default() };
+    let exchange = Exchange::Tls(TlsExchange { upgrade: said(), settings, dialogue: said() });
+    example("tcp://a.test:25", Settings { exchange, ..Settings::default() })
+}
+
+/// An attempt that came as far as to these phases, each of a millisecond.
+fn went_through(last: u8, phases: &[Phase], verdict: Verdict, tls: TlsFacts) -> Attempt {
+    let timings = phases.iter().fold(Timings::default(), |timings, phase| timings.with(*phase, MILLISECOND));
+    Attempt { timings, facts: Facts { tls: Some(tls), dialogue: None }, ..attempt(last, verdict) }
+}
+
+/// The facts of a handshake with something changed in the leaf's content.
+fn with_content(change: impl FnOnce(&mut Certificate)) -> TlsFacts {
+    let mut tls = example_facts(1, &[]);
+    let peer = PeerCertificates::clone(tls.peer.as_ref().unwrap());
+    let mut leaf = Certificate::clone(&peer.leaf);
+    change(&mut leaf);
+    tls.peer = Some(Arc::new(PeerCertificates { leaf: Arc::new(leaf), ..peer }));
+    tls
+}
+
+fn expired(detail: &str) -> Verdict {
+    Verdict::Failed(Failure { phase: Phase::Tls, class: Class::CertExpired, detail: detail.into() })
+}
+
+#[test]
+fn every_phase_and_everything_shown_has_its_lines() {
+    let phases = [Phase::Connect, Phase::Starttls, Phase::Tls, Phase::Protocol];
+    let attempt = went_through(1, &phases, Verdict::Good, example_facts(1, &[]));
+    let labels = [(LabelName::try_new("software").unwrap(), "Post\u{1b}[2Jfix".to_owned())];
+    let facts = Facts { dialogue: Some(labels.into()), ..attempt.facts.clone() };
+    let client_certificate_not_after = Some(1_794_999_000);
+    let outcome = Outcome { facts, client_certificate_not_after, ..outcome(Verdict::Good, vec![attempt]) };
+    let expected = format!(
+        "\
+tcp://a.test:25
+  resolve      2.000 ms  192.0.2.1
+  connect      1.000 ms  192.0.2.1  open
+  starttls     1.000 ms  192.0.2.1  ready for TLS
+  tls          1.000 ms  192.0.2.1  TLS 1.3, TLS_AES_256_GCM_SHA384, X25519MLKEM768, ALPN h2
+  protocol     1.000 ms  192.0.2.1  as expected
+
+certificate
+  subject  CN=shop.example
+  issuer   CN=Test CA
+  names    shop.example, www.shop.example
+  valid    2023-11-14 22:13:20 to 2027-01-15 08:00:00 UTC, expires in 57 days
+  key      ECDSA P-256, signed with ecdsa-with-SHA256
+  serial   a1b2
+  sha256   {}
+sent behind it, 1
+  subject  CN=Test CA
+  issuer   CN=Test Root
+  valid    2023-11-14 22:13:20 to 2027-01-15 08:00:00 UTC, expires in 57 days
+  key      ECDSA P-256, signed with ecdsa-with-SHA256
+  serial   a1b2
+no fault
+
+own certificate
+  valid    to 2026-11-18 10:50:00 UTC, expired 16 minutes ago
+
+labels
+  software Post\\u{{1b}}[2Jfix
+
+good in 10.000 ms
+",
+        "01".repeat(32)
+    );
+    assert_eq!(lines(&secured(Verify::Strict), &outcome), expected);
+}
+
+#[test]
+fn faults_are_told_with_what_they_mean_for_the_probe() {
+    let shown = example_facts(1, &[Class::CertExpired, Class::CertNameMismatch]);
+    let strict = went_through(1, &[Phase::Connect, Phase::Starttls], expired("so it is"), shown.clone());
+    let strict = Outcome { facts: strict.facts.clone(), ..outcome(expired("so it is"), vec![strict]) };
+    let expected = [
+        "  tls          6.000 ms  192.0.2.1  TLS 1.3, TLS_AES_256_GCM_SHA384, X25519MLKEM768, ALPN h2; cert_expired",
+        "faults",
+        "  cert_expired: so cert_expired it is",
+        "  cert_name_mismatch: so cert_name_mismatch it is",
+        "cert_expired in tls after 10.000 ms: so it is",
+    ];
+    assert_lines(&lines(&secured(Verify::Strict), &strict), &expected);
+    let report = went_through(1, &[Phase::Connect, Phase::Starttls, Phase::Tls], Verdict::Good, shown);
+    let report = Outcome { facts: report.facts.clone(), ..outcome(Verdict::Good, vec![report]) };
+    let expected = [
+        "  tls          1.000 ms  192.0.2.1  TLS 1.3, TLS_AES_256_GCM_SHA384, X25519MLKEM768, ALPN h2; \
+         cert_expired, cert_name_mismatch, reported only",
+        "  cert_expired, reported only: so cert_expired it is",
+        "  cert_name_mismatch, reported only: so cert_name_mismatch it is",
+        "good in 10.000 ms",
+    ];
+    assert_lines(&lines(&secured(Verify::Report), &report), &expected);
+}
+
+#[test]
+fn of_several_addresses_each_has_its_step_and_the_worst_its_certificate() {
+    let nothing = TlsFacts { session: None, peer: None };
+    let silent = Verdict::Failed(Failure { phase: Phase::Tls, class: Class::Stalled, detail: "silence".into() });
+    let fault = LocalFault { reason: LocalFaultReason::NoMemory, detail: "no room".into() };
+    let connected = [Phase::Connect, Phase::Starttls];
+    let worst = went_through(3, &connected, expired("so it is"), example_facts(3, &[Class::CertExpired]));
+    let facts = worst.facts.clone();
+    let attempts = vec![
+        went_through(1, &connected, silent, nothing.clone()),
+        went_through(2, &[Phase::Connect], Verdict::LocalFault(fault), nothing),
+        worst,
+    ];
+    let outcome = Outcome { facts, ..outcome(expired("so it is"), attempts) };
+    let expected = [
+        "  connect      1.000 ms  192.0.2.1  open",
+        "  tls          6.000 ms  192.0.2.1  stalled: silence",
+        "  starttls     7.000 ms  192.0.2.2  no_memory: no room",
+        "  tls          6.000 ms  192.0.2.3  TLS 1.3, TLS_AES_256_GCM_SHA384, X25519MLKEM768, ALPN h2; cert_expired",
+        "certificate of 192.0.2.3",
+    ];
+    assert_lines(&lines(&secured(Verify::Strict), &outcome), &expected);
+}
+
+#[test]
+fn many_names_are_counted_and_an_unreadable_certificate_has_its_fingerprint() {
+    let certificate = |tls: TlsFacts| {
+        let attempt = went_through(1, &[Phase::Connect], Verdict::Good, tls);
+        let outcome = Outcome { facts: attempt.facts.clone(), ..outcome(Verdict::Good, vec![attempt]) };
+        lines(&secured(Verify::Strict), &outcome)
+    };
+    let many = with_content(|leaf| {
+        let content = leaf.content.as_mut().unwrap();
+        content.names = (0..100).map(|number| format!("{number}.example")).collect();
+        content.name_count = 145;
+    });
+    let expected = ["  names    0.example, 1.example, 2.example, 3.example, 4.example, and 140 more"];
+    assert_lines(&certificate(many), &expected);
+    let unreadable = with_content(|leaf| leaf.content = None);
+    let fingerprint = format!("  sha256   {}", "01".repeat(32));
+    assert_lines(&certificate(unreadable), &["  subject  cannot be read", &fingerprint]);
+}
+
+#[test]
+fn nothing_that_a_peer_says_controls_the_terminal() {
+    let hostile = "\u{1b}[2J\r\n\u{9b}0m\u{202e}\0";
+    let tls = with_content(|leaf| {
+        let content = leaf.content.as_mut().unwrap();
+        for field in
+            [&mut content.subject, &mut content.issuer, &mut content.serial, &mut content.key, &mut content.signature]
+        {
+            *field = hostile.to_owned();
+        }
+        content.names = vec![hostile.to_owned()];
+    });
+    let verdict = |detail: &str| {
+        let detail = format!("{hostile} {detail}");
+        Verdict::Failed(Failure { phase: Phase::Protocol, class: Class::UnexpectedResponse, detail })
+    };
+    let phases = [Phase::Connect, Phase::Starttls, Phase::Tls];
+    let attempts = vec![
+        went_through(1, &phases, verdict("first"), tls.clone()),
+        went_through(2, &phases, verdict("second"), tls.clone()),
+    ];
+    let labels = [(LabelName::try_new("software").unwrap(), hostile.to_owned())];
+    let facts = Facts { tls: Some(tls), dialogue: Some(labels.into()) };
+    let outcome = Outcome { facts, ..outcome(verdict("second"), attempts) };
+    let printed = lines(&secured(Verify::Strict), &outcome);
+    assert!(!printed.contains(|c| crate::peer_text::is_invisible(c) && c != '\n'), "{printed:?}");
+    assert!(printed.contains(r"\u{1b}[2J\r\n\u{9b}0m\u{202e}\u{0} first"), "{printed}");
+}

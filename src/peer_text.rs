@@ -1,0 +1,95 @@
+//! What a peer says, made fit to be shown.
+//!
+//! Whoever answers on a port chooses what stands in certificates and greetings: line breaks, commands to a terminal,
+//! characters that turn the rest of a line around, megabytes of it.
+
+/// Whether a character does something instead of showing something: control characters, and of the format characters
+/// those that break a line, turn the direction of text around or cannot be seen.
+pub const fn is_invisible(character: char) -> bool {
+    matches!(
+        character,
+        '\u{0}'..='\u{1f}'
+            | '\u{7f}'..='\u{9f}'
+            | '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+/// A text as the value of a label: without what [`is_invisible`], then cut to [`MAX_LABEL_BYTES`] between two characters.
+pub fn label_value(text: &str) -> String {
+    let mut value = String::new();
+    for character in text.chars().filter(|character| !is_invisible(*character)) {
+        if value.len() + character.len_utf8() > MAX_LABEL_BYTES {
+            break;
+        }
+        value.push(character);
+    }
+    value
+}
+
+/// A text for a terminal: what [`is_invisible`] is written as an escape, such as `\u{1b}`.
+pub fn escaped(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_invisible(character) {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// Longest label value that a peer may choose; servers refuse a whole scrape for one that exceeds their limit.
+pub const MAX_LABEL_BYTES: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_label_value_has_no_control_characters() {
+        for (text, value) in [
+            ("CN=shop.example,O=M\u{fc}ller", "CN=shop.example,O=M\u{fc}ller"),
+            ("two\r\nlines\0", "twolines"),
+            ("\u{1b}[31mred\u{9b}0m", "[31mred0m"),
+            ("gnp.\u{202e}exe\u{2028}\u{200b}\u{e0041}", "gnp.exe"),
+            ("quotes \" and \\ stay", "quotes \" and \\ stay"),
+            ("", ""),
+        ] {
+            assert_eq!(label_value(text), value);
+        }
+    }
+
+    #[test]
+    fn a_label_value_is_cut_between_characters() {
+        assert_eq!(label_value(&"x".repeat(10_000)), "x".repeat(128));
+        assert_eq!(label_value(&"\u{20ac}".repeat(100)), "\u{20ac}".repeat(42), "three bytes each");
+        assert_eq!(label_value(&"\n".repeat(10_000)), "");
+        assert_eq!(label_value(&format!("{}x", "\n".repeat(10_000))), "x", "what is left out takes no room");
+    }
+
+    #[test]
+    fn escapes_show_what_would_control_a_terminal() {
+        assert_eq!(escaped("a\u{1b}[2Jb\nc\td\u{202e}e"), r"a\u{1b}[2Jb\nc\td\u{202e}e");
+        assert_eq!(escaped("M\u{fc}ller \"\\\""), "M\u{fc}ller \"\\\"");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_gets_through(text in any::<String>()) {
+            let value = label_value(&text);
+            prop_assert!(value.len() <= MAX_LABEL_BYTES);
+            prop_assert!(!value.chars().chain(escaped(&text).chars()).any(char::is_control));
+        }
+    }
+}
