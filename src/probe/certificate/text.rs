@@ -1,0 +1,102 @@
+//! The texts of a certificate: its kinds of character strings, and how they are written down.
+
+use std::fmt::Write as _;
+
+/// A text of a peer, cut to a kilobyte.
+pub(super) fn bounded(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
+    text
+}
+
+/// Lower-case hex, two digits a byte; of long values the beginning.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let shown = bytes.get(..MAX_TEXT_BYTES).unwrap_or(bytes);
+    shown.iter().fold(String::with_capacity(2 * shown.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The text of a character string by its ASN.1 tag number; none where that is no character string. What is no
+/// character becomes U+FFFD.
+pub(super) fn character_string(tag: u32, bytes: &[u8]) -> Option<String> {
+    match tag {
+        // UTF8String, NumericString, PrintableString, IA5String, VisibleString.
+        12 | 18 | 19 | 22 | 26 => Some(String::from_utf8_lossy(bytes).into_owned()),
+        // TeletexString, which in practice is Latin-1.
+        20 => Some(bytes.iter().copied().map(char::from).collect()),
+        // UniversalString: UTF-32.
+        28 => {
+            let (units, _) = bytes.as_chunks::<4>();
+            let character = |unit: &[u8; 4]| char::from_u32(u32::from_be_bytes(*unit));
+            Some(units.iter().map(|unit| character(unit).unwrap_or(char::REPLACEMENT_CHARACTER)).collect())
+        }
+        // BMPString: UTF-16.
+        30 => {
+            let (units, _) = bytes.as_chunks::<2>();
+            let units = units.iter().map(|unit| u16::from_be_bytes(*unit));
+            Some(char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)).collect())
+        }
+        _ => None,
+    }
+}
+
+/// A value within a distinguished name (RFC 4514 section 2.4).
+pub(super) fn escaped(value: &str) -> String {
+    let last = value.chars().count().saturating_sub(1);
+    let mut text = String::with_capacity(value.len());
+    for (index, character) in value.chars().enumerate() {
+        match character {
+            '\0' => text.push_str("\\00"),
+            '"' | '+' | ',' | ';' | '<' | '>' | '\\' => text.extend(['\\', character]),
+            '#' | ' ' if index == 0 => text.extend(['\\', character]),
+            ' ' if index == last => text.push_str("\\ "),
+            _ => text.push(character),
+        }
+    }
+    text
+}
+
+/// As much of one text as is kept.
+const MAX_TEXT_BYTES: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_escaped_as_rfc_4514_says() {
+        for (value, expected) in [
+            ("plain", "plain"),
+            ("Smith, John", "Smith\\, John"),
+            ("#1", "\\#1"),
+            (" a ", "\\ a\\ "),
+            ("a\0b", "a\\00b"),
+            ("a\nb", "a\nb"),
+            (" ", "\\ "),
+            ("\"+;<>\\", "\\\"\\+\\;\\<\\>\\\\"),
+        ] {
+            assert_eq!(escaped(value), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_character_string_is_read() {
+        for (tag, bytes, expected) in [
+            (12, &b"M\xc3\xbcnchen"[..], Some("M\u{fc}nchen")),
+            (12, b"\xff", Some("\u{fffd}")),
+            (20, b"M\xfcnchen", Some("M\u{fc}nchen")),
+            (28, b"\0\0\0A\0\0\xd8\0", Some("A\u{fffd}")),
+            (30, b"\0A\xd8\x00", Some("A\u{fffd}")),
+            (4, b"A", None),
+        ] {
+            assert_eq!(character_string(tag, bytes).as_deref(), expected, "{tag} {bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        let text = bounded("\u{20ac}".repeat(1000));
+        assert_eq!(text.chars().count(), 341);
+    }
+}
