@@ -7,7 +7,7 @@ use rustls::ClientConfig;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
-use webpki::OwnedCertRevocationList;
+use webpki::CertRevocationList;
 
 use crate::target::{FileProblem, TlsProfile};
 
@@ -38,7 +38,7 @@ pub(super) struct Context {
     /// Where chains may end.
     pub(super) roots: Arc<Anchors>,
     /// Revocation lists.
-    pub(super) crls: Vec<OwnedCertRevocationList>,
+    pub(super) crls: Vec<CertRevocationList<'static>>,
     /// The client certificate.
     pub(super) identity: Option<ClientIdentity>,
     /// Another number for any other context of this process.
