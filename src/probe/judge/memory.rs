@@ -92,7 +92,9 @@ mod tests {
             Sha256Digest::new(bytes)
         };
         let held: Vec<_> = (0..10).map(|number| (digest(number), Arc::new(number))).collect();
-        held.iter().for_each(|(key, value)| shelf.keep(*key, value, ()));
+        for (key, value) in &held {
+            shelf.keep(*key, value, ());
+        }
         for number in 10..10_000 {
             shelf.keep(digest(number), &Arc::new(number), ());
             assert!(shelf.entries.len() <= MIN_FULL);

@@ -95,14 +95,14 @@ impl<'a> Chain<'a> {
             tried.push(candidates);
             first.get_or_insert(search);
         }
-        first.unwrap_or(Search { path: None, obstacles: vec![Error::UnknownIssuer] })
+        first.unwrap_or_else(|| Search { path: None, obstacles: vec![Error::UnknownIssuer] })
     }
 
     /// Follows names from the leaf, over certificates that are valid `now` where there are such.
     pub(super) fn walk(&self, now: i64) -> Walk {
         let mut steps: Vec<&Link<'_>> = Vec::new();
         loop {
-            let issuer = steps.last().map_or(self.leaf.issuer(), |link| link.certificate.issuer());
+            let issuer = steps.last().map_or_else(|| self.leaf.issuer(), |link| link.certificate.issuer());
             if self.context.roots.store.roots.iter().any(|anchor| anchor.subject.as_ref() == issuer) {
                 return Walk { steps: places(&steps), is_anchored: true };
             }

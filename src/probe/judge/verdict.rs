@@ -83,13 +83,11 @@ impl Hearing<'_> {
         let sent = presented.shown().iter().zip(self.intermediates.iter().map(Arc::as_ref));
         let chain = Chain::new(&leaf, content, sent, context);
         let search = chain.search(self.now);
-        match &search.path {
-            Some(path) => self.found(path, &search),
-            None => {
-                self.not_found(&search, &chain);
-                None
-            }
+        if let Some(path) = &search.path {
+            return self.found(path, &search);
         }
+        self.not_found(&search, &chain);
+        None
     }
 
     /// A path that was found, now or for another moment, with or without obstacles.
@@ -137,22 +135,21 @@ impl Hearing<'_> {
 
     /// Notes those of the certificates behind the leaf that are not valid now, and tells whether there are any.
     fn outdated(&mut self, places: &[usize]) -> bool {
-        let before = self.now;
+        let certificates = places.iter().filter_map(|place| self.intermediates.get(*place));
         let mut any = false;
-        for certificate in places.iter().filter_map(|place| self.intermediates.get(*place)) {
-            let Some(content) = &certificate.content else { continue };
+        for content in certificates.filter_map(|certificate| certificate.content.as_ref()) {
+            let (class, when) = match self.now {
+                now if now > content.not_after => {
+                    (Class::CertExpired, format!("expired on {}", Moment(content.not_after)))
+                }
+                now if now < content.not_before => {
+                    (Class::CertNotYetValid, format!("is valid from {} on only", Moment(content.not_before)))
+                }
+                _ => continue,
+            };
             let subject = quoted(&content.subject);
-            if before > content.not_after {
-                let end = Moment(content.not_after);
-                let detail = format!("the intermediate {subject} expired on {end}; have the server send its successor");
-                self.faults.add(Class::CertExpired, detail);
-                any = true;
-            } else if before < content.not_before {
-                let from = Moment(content.not_before);
-                self.faults
-                    .add(Class::CertNotYetValid, format!("the intermediate {subject} is valid from {from} on only"));
-                any = true;
-            }
+            self.faults.add(class, format!("the intermediate {subject} {when}; have the server send a valid one"));
+            any = true;
         }
         any
     }

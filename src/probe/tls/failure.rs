@@ -48,9 +48,10 @@ fn hint(alert: AlertDescription, witness: &Witness) -> Option<&'static str> {
         | AlertDescription::UnsupportedCertificate
             if witness.was_asked() =>
         {
-            Some(match witness.has_key() {
-                true => "it asked for a client certificate and does not take the one of tls.cert_file",
-                false => "it asks for a client certificate, and there is none; name one in tls.cert_file",
+            Some(if witness.has_key() {
+                "it asked for a client certificate and does not take the one of tls.cert_file"
+            } else {
+                "it asks for a client certificate, and there is none; name one in tls.cert_file"
             })
         }
         AlertDescription::HandshakeFailure => {
