@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{
     CertRevocationList, EndEntityCert, Error, ExtendedKeyUsageValidator, KeyPurposeIdIter, KeyUsage,
-    RevocationOptionsBuilder, UnknownStatusPolicy,
+    RevocationOptionsBuilder, UnknownStatusPolicy, anchor_from_trusted_cert,
 };
 
 use super::super::trust::Context;
@@ -117,6 +117,21 @@ impl<'a> Chain<'a> {
         }
     }
 
+    /// How many steps of a walk fit: each one's key signed the certificate before it, as far as dates let one tell.
+    pub(super) fn fitting(&self, walk: &Walk, now: i64) -> usize {
+        let moment = self.moments(now).first().copied().unwrap_or(now);
+        let step = |index: &usize| self.links.iter().find(|link| link.index == *index);
+        let steps: Vec<&Link<'_>> = walk.steps.iter().filter_map(step).collect();
+        let misfit = steps.iter().enumerate().position(|(length, step)| {
+            let links = steps.iter().take(length).copied().collect();
+            let anchor = anchor_from_trusted_cert(step.der);
+            let verified =
+                anchor.map(|anchor| Attempt { chain: self, links, moment }.verify(&[anchor], Usage::Any, &[]));
+            verified == Ok(Err(Error::InvalidSignatureForPublicKey))
+        });
+        misfit.unwrap_or(steps.len())
+    }
+
     /// The moments at which a path is searched: the present, then others, the latest first.
     ///
     /// Certificates that are ever valid at once are so when the last of them begins to be.
@@ -162,10 +177,11 @@ impl<'a> Chain<'a> {
     fn search_at(&self, moment: i64, candidates: &[usize]) -> Search {
         let links: Vec<&Link<'_>> = candidates.iter().filter_map(|place| self.links.get(*place)).collect();
         let attempt = Attempt { chain: self, links, moment };
+        let anchors = &self.context.roots.store.roots;
         let all: Vec<&CertRevocationList<'_>> = self.context.crls.iter().collect();
         let (mut usage, mut crls, mut obstacles) = (Usage::Server, all.as_slice(), Vec::new());
         loop {
-            match attempt.verify(usage, crls) {
+            match attempt.verify(anchors, usage, crls) {
                 Ok(path) => return Search { path: Some(path), obstacles },
                 Err(error @ Error::RequiredEkuNotFoundContext(_)) if usage == Usage::Server => {
                     usage = Usage::Any;
@@ -177,7 +193,7 @@ impl<'a> Chain<'a> {
                 }
                 // A list that does not fit the issuer says nothing, but the others may.
                 Err(error) if is_of_list(&error) && !crls.is_empty() => {
-                    let revokes = |list| attempt.verify(usage, &[list]) == Err(Error::CertRevoked);
+                    let revokes = |list| attempt.verify(anchors, usage, &[list]) == Err(Error::CertRevoked);
                     obstacles.extend(crls.iter().any(|list| revokes(*list)).then_some(Error::CertRevoked));
                     crls = &[];
                 }
@@ -205,7 +221,12 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    fn verify(&self, usage: Usage, crls: &[&CertRevocationList<'_>]) -> Result<Vec<usize>, Error> {
+    fn verify(
+        &self,
+        anchors: &[TrustAnchor<'_>],
+        usage: Usage,
+        crls: &[&CertRevocationList<'_>],
+    ) -> Result<Vec<usize>, Error> {
         let context = self.chain.context;
         let intermediates: Vec<CertificateDer<'_>> =
             self.links.iter().map(|link| CertificateDer::from(link.der.as_ref())).collect();
@@ -214,7 +235,7 @@ impl Attempt<'_> {
             .map(|options| options.with_status_policy(UnknownStatusPolicy::Allow).build());
         let path = self.chain.leaf.verify_for_usage(
             context.config.crypto_provider().signature_verification_algorithms.all,
-            &context.roots.store.roots,
+            anchors,
             &intermediates,
             UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(self.moment).unwrap_or_default())),
             usage,

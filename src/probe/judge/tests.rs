@@ -187,14 +187,13 @@ fn an_untrusted_chain_says_what_is_missing() {
         ),
         (
             root.below("Middle", nothing).leaf(HOST, nothing).and(&middle.der).chain,
-            "the intermediate \"CN=Middle\" names",
+            "the certificate of \"CN=Middle\" that the server sends did not sign the certificate, it has another key;",
         ),
     ] {
         let peer = verdict_on(&chain, &context);
         assert_classes(&peer, &[Class::CertUntrusted]);
         let detail = &peer.faults[0].detail;
         assert!(detail.starts_with(expected), "{detail}");
-        assert!(detail.contains("tls.ca_file"), "{detail}");
     }
 }
 
@@ -412,9 +411,9 @@ fn a_verdict_is_remembered_until_something_changes() {
     let (root, middle, context) = hierarchy();
     let issued = middle.leaf(HOST, nothing).and(&middle.der);
     let other = middle.leaf(HOST, nothing).and(&middle.der);
-    let (presented, other) = (presented(&issued.chain), self::presented(&other.chain));
+    let (first_chain, other) = (presented(&issued.chain), presented(&other.chain));
     let name = "host.example".parse().unwrap();
-    let case = Case { presented: &presented, name: &name, pins: &[], context: &context };
+    let case = Case { presented: &first_chain, name: &name, pins: &[], context: &context };
     let judge = Judge::default();
     let first = judge.judge(&case, now());
     assert!(Arc::ptr_eq(&first, &judge.judge(&case, now() + DAY)));

@@ -113,7 +113,7 @@ impl Hearing<'_> {
                 Error::UnknownIssuer if walk.is_anchored && is_outdated => {}
                 Error::UnknownIssuer => self.faults.add(Class::CertUntrusted, self.untrusted(&walk)),
                 Error::InvalidSignatureForPublicKey => {
-                    self.faults.add(Class::CertUntrusted, self.missigned(&walk));
+                    self.faults.add(Class::CertUntrusted, self.missigned(&walk, chain));
                 }
                 Error::CaUsedAsEndEntity if self.is_self_signed() => {
                     self.faults.add(Class::CertUntrusted, self.untrusted(&walk));
@@ -209,7 +209,7 @@ impl Hearing<'_> {
                  tls.ca_file, or set tls.verify: report"
             );
         }
-        let last = self.last(walk);
+        let last = self.last(&walk.steps);
         let (Some(content), issued) = last else {
             return format!("no path leads from the certificate to {origin}");
         };
@@ -228,27 +228,29 @@ impl Hearing<'_> {
     }
 
     /// A signature does not fit the key that the names lead to.
-    fn missigned(&self, walk: &Walk) -> String {
-        let origin = &self.case.context.roots.origin;
+    fn missigned(&self, walk: &Walk, chain: &Chain<'_>) -> String {
         if self.is_self_signed() {
             return self.untrusted(walk);
         }
-        let (content, issued) = self.last(walk);
-        match content {
-            Some(content) if walk.is_anchored => format!(
-                "{issued} names the issuer {}, but the CA of that name in {origin} did not sign it: its key was \
-                 probably changed; name a file with the new one in tls.ca_file, or set tls.verify: report",
-                quoted(&content.issuer)
-            ),
-            _ => "a certificate of the chain is not signed by the issuer that was sent with it; have the server send \
-                  the intermediates that belong to its certificate"
-                .to_owned(),
+        let fitting = chain.fitting(walk, self.now);
+        let (content, issued) = self.last(walk.steps.get(..fitting).unwrap_or_default());
+        let issuer = content.map(|content| quoted(&content.issuer)).unwrap_or_default();
+        if fitting < walk.steps.len() {
+            return format!(
+                "the certificate of {issuer} that the server sends did not sign {issued}, it has another key; have the \
+                 server send the intermediates that belong to its certificate"
+            );
         }
+        let origin = &self.case.context.roots.origin;
+        format!(
+            "{issued} names the issuer {issuer}, but the CA of that name in {origin} did not sign it: its key was \
+             probably changed; name a file with the new one in tls.ca_file, or set tls.verify: report"
+        )
     }
 
-    /// The last certificate of a walk, and how it is called.
-    fn last(&self, walk: &Walk) -> (Option<&CertificateContent>, String) {
-        let link = walk.steps.last().and_then(|place| self.intermediates.get(*place));
+    /// The last certificate of some steps from the leaf, and how it is called.
+    fn last(&self, steps: &[usize]) -> (Option<&CertificateContent>, String) {
+        let link = steps.last().and_then(|place| self.intermediates.get(*place));
         let content = link.map_or(self.leaf, Arc::as_ref).content.as_ref();
         let called = match (link, content) {
             (Some(_), Some(content)) => format!("the intermediate {}", quoted(&content.subject)),

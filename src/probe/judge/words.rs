@@ -7,12 +7,17 @@ pub(super) fn quoted(text: &str) -> String {
     let mut shown = String::from("\"");
     for character in text.chars().take(MAX_QUOTED) {
         match character {
-            character if character.is_control() => shown.extend(character.escape_default()),
+            character if character.is_control() || turns_text(character) => shown.extend(character.escape_default()),
             character => shown.push(character),
         }
     }
     shown.push_str(if text.chars().nth(MAX_QUOTED).is_some() { "..\"" } else { "\"" });
     shown
+}
+
+/// Whether a character changes how those around it are shown: other lines, other directions.
+fn turns_text(character: char) -> bool {
+    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// A moment in seconds since 1970, printed as `2026-11-17 12:00:00 UTC`.
@@ -70,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_quoted_text_is_one_short_line() {
-        assert_eq!(quoted("CN=a\nb\0c\u{1b}[31m"), r#""CN=a\nb\u{0}c\u{1b}[31m""#);
+        assert_eq!(quoted("CN=a\nb\0c\u{1b}[31m\u{202e}"), r#""CN=a\nb\u{0}c\u{1b}[31m\u{202e}""#);
         assert_eq!(quoted(&"x".repeat(500)).len(), MAX_QUOTED + 4);
         assert_eq!(quoted(&"x".repeat(MAX_QUOTED)).len(), MAX_QUOTED + 2);
     }
