@@ -12,6 +12,8 @@ use crate::outcome::{Class, LocalFaultReason};
 /// What an error of a handshake, or right after it, means. `awaited` is what was due.
 pub(super) fn meaning(error: &io::Error, awaited: &str, witness: &Witness) -> Interruption {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        // rustls says so where a message outgrows its buffer before its length is up.
+        None if error.kind() == io::ErrorKind::InvalidData => too_large(),
         None => Interruption::of_error(error, awaited),
         Some(Error::AlertReceived(AlertDescription::CloseNotify)) => Interruption::ended(awaited),
         Some(Error::AlertReceived(alert)) => alerted(*alert, witness),
@@ -71,14 +73,9 @@ fn hint(alert: AlertDescription, witness: &Witness) -> Option<&'static str> {
 fn finding(error: &Error) -> Interruption {
     match error {
         Error::InvalidCertificate(error) => Interruption::by_peer(Class::CertInvalid, invalid_certificate(error)),
-        // Nothing else in a handshake is that long.
         Error::InvalidMessage(
             InvalidMessage::CertificatePayloadTooLarge | InvalidMessage::HandshakePayloadTooLarge,
-        ) => {
-            let detail =
-                "the server's certificates are longer than 64 KiB together; have it send fewer or smaller ones";
-            Interruption::by_peer(Class::CertInvalid, detail)
-        }
+        ) => too_large(),
         Error::BadMaxFragmentSize
         | Error::EncryptError
         | Error::FailedToGetCurrentTime
@@ -93,6 +90,13 @@ fn finding(error: &Error) -> Interruption {
         }
         error => Interruption::by_peer(Class::TlsProtocol, misspoken(error)),
     }
+}
+
+/// Nothing but certificates makes a message of a handshake that long.
+fn too_large() -> Interruption {
+    let detail = "a message of the handshake is longer than 64 KiB, which only the server's certificates can be; have it \
+                  send fewer or smaller ones";
+    Interruption::by_peer(Class::CertInvalid, detail)
 }
 
 /// The peer does not hold the key of its certificate, or the certificate cannot be used to find out.

@@ -16,6 +16,9 @@ use super::super::judge::pki::{Authority, DAY, Issued, Trusting, trusting, valid
 use super::*;
 use crate::outcome::{Class, Session};
 
+static ONLY_1_2: &[&SupportedProtocolVersion] = &[&TLS12];
+static ONLY_1_3: &[&SupportedProtocolVersion] = &[&TLS13];
+
 /// What a server of a test is and does.
 struct Server {
     issued: Issued,
@@ -143,11 +146,10 @@ fn good(root: &Authority) -> Issued {
 #[tokio::test]
 async fn a_session_is_told_in_the_registry_s_names() {
     let root = Authority::root("Root");
-    for (version, expected) in [
-        (&TLS12, ("TLS 1.2", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "X25519")),
-        (&TLS13, ("TLS 1.3", "TLS_AES_256_GCM_SHA384", "X25519MLKEM768")),
+    for (versions, expected) in [
+        (ONLY_1_2, ("TLS 1.2", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "X25519")),
+        (ONLY_1_3, ("TLS 1.3", "TLS_AES_256_GCM_SHA384", "X25519MLKEM768")),
     ] {
-        let versions: &'static [_] = if version.version == TLS12.version { &[&TLS12] } else { &[&TLS13] };
         let alpn = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let server = Server { versions, alpn: vec![b"http/1.1".to_vec()], ..Server::of(good(&root)) };
         let mut shaken = shake_with(server.start().await, Trusting { alpn, ..trusting(&[&root.der]) }).await;
@@ -165,7 +167,7 @@ async fn a_session_is_told_in_the_registry_s_names() {
 #[tokio::test]
 async fn a_faulty_certificate_is_shown_and_the_session_too() {
     let root = Authority::root("Root");
-    for versions in [&[&TLS12][..], &[&TLS13]] {
+    for versions in [ONLY_1_2, ONLY_1_3] {
         let expired = root.leaf(&["other.example"], |params| valid(params, -9 * DAY, -DAY));
         let server = Server { versions, ..Server::of(expired) };
         let shaken = shake_with(server.start().await, trusting(&[])).await;
@@ -180,13 +182,13 @@ async fn a_missing_client_certificate_is_noticed_in_either_version() {
     let root = Authority::root("Root");
     let server = |versions| Server { versions, clients: Some(root.der.clone()), ..Server::of(good(&root)) };
 
-    let shaken = shake_with(server(&[&TLS12]).start().await, trusting(&[&root.der])).await;
+    let shaken = shake_with(server(ONLY_1_2).start().await, trusting(&[&root.der])).await;
     let (cause, detail) = cause(&shaken);
     assert_eq!(cause, Cause::Peer(Class::TlsAlert));
     assert!(detail.ends_with("it asks for a client certificate, and there is none; name one in tls.cert_file"));
     assert_eq!(fault_classes(&shaken.facts), []);
 
-    let shaken = shake_with(server(&[&TLS13]).start().await, trusting(&[&root.der])).await;
+    let shaken = shake_with(server(ONLY_1_3).start().await, trusting(&[&root.der])).await;
     assert_eq!(fault_classes(&shaken.facts), []);
     assert!(shaken.facts.session.is_some());
     let refused = shaken.ended.unwrap().settle(Instant::now() + Duration::from_secs(20)).await.unwrap_err();
@@ -200,7 +202,7 @@ async fn a_missing_client_certificate_is_noticed_in_either_version() {
 async fn a_client_certificate_is_taken_or_refused() {
     let root = Authority::root("Root");
     let stranger = Authority::root("Stranger");
-    for versions in [&[&TLS12][..], &[&TLS13]] {
+    for versions in [ONLY_1_2, ONLY_1_3] {
         for (tickets, greeting) in [(2, &b""[..]), (0, b"hello"), (1, b"hello")] {
             let clients = Some(root.der.clone());
             let server = Server { versions, clients, tickets, greeting, ..Server::of(good(&root)) };
@@ -230,7 +232,7 @@ async fn a_client_certificate_is_taken_or_refused() {
 #[tokio::test]
 async fn a_server_that_stays_silent_after_the_handshake_consents() {
     let root = Authority::root("Root");
-    let server = Server { versions: &[&TLS13], clients: Some(root.der.clone()), tickets: 0, ..Server::of(good(&root)) };
+    let server = Server { versions: ONLY_1_3, clients: Some(root.der.clone()), tickets: 0, ..Server::of(good(&root)) };
     let identity = Some(root.leaf(&["me"], nothing).certified());
     let port = server.start().await;
     let shaken = shake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
@@ -262,7 +264,7 @@ async fn every_early_end_has_its_class() {
         (b"", After::End, Class::Disconnected, "ended the connection"),
         (b"", After::Reset, Class::Reset, "a RST came"),
         (b"\x16\x03\x03\x00", After::End, Class::Disconnected, "ended the connection"),
-        (b"\x16\x03\x03\x00\x05\x02\x01\x00\x00\x00", After::End, Class::TlsProtocol, "HandshakePayload"),
+        (b"\x16\x03\x03\x00\x05\x02\x01\x00\x00\x00", After::End, Class::CertInvalid, "longer than 64 KiB"),
     ] {
         let shaken = shake_with(raw(bytes, after).await, trusting(&[])).await;
         let (cause, detail) = cause(&shaken);
@@ -308,7 +310,7 @@ async fn certificates_too_large_for_a_handshake_are_invalid() {
     let huge = root.leaf(&["host.example"], |params| {
         params.custom_extensions.push(CustomExtension::from_oid_content(&[1, 2, 3], vec![0; 100_000]));
     });
-    for versions in [&[&TLS12][..], &[&TLS13]] {
+    for versions in [ONLY_1_2, ONLY_1_3] {
         let key = rcgen::KeyPair::try_from(huge.key.serialized_der()).unwrap();
         let issued = Issued { chain: huge.chain.clone(), key };
         let shaken = shake_with(Server { versions, ..Server::of(issued) }.start().await, trusting(&[&root.der])).await;
@@ -320,7 +322,7 @@ async fn certificates_too_large_for_a_handshake_are_invalid() {
 #[tokio::test]
 async fn a_server_without_the_key_of_its_certificate_is_invalid() {
     let root = Authority::root("Root");
-    for versions in [&[&TLS12][..], &[&TLS13]] {
+    for versions in [ONLY_1_2, ONLY_1_3] {
         let stolen = Issued { chain: good(&root).chain, key: rcgen::KeyPair::generate().unwrap() };
         let server = Server { versions, ..Server::of(stolen) };
         let shaken = shake_with(server.start().await, trusting(&[&root.der])).await;
@@ -341,7 +343,7 @@ async fn no_common_protocol_or_version_is_told() {
     assert_eq!(refused, Cause::Peer(Class::TlsAlert));
     assert!(detail.contains("no_application_protocol"), "{detail}");
 
-    for (server, client) in [(&[&TLS12][..], &[&TLS13][..]), (&[&TLS13], &[&TLS12])] {
+    for (server, client) in [(ONLY_1_2, ONLY_1_3), (ONLY_1_3, ONLY_1_2)] {
         let server = Server { versions: server, ..Server::of(good(&root)) };
         let shaken = shake_with(server.start().await, Trusting { versions: client, ..trusting(&[&root.der]) }).await;
         let (cause, detail) = cause(&shaken);
