@@ -305,6 +305,21 @@ async fn nothing_goes_on_beyond_the_deadline() {
 }
 
 #[tokio::test]
+async fn a_hung_peer_reads_an_orderly_end() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let peer = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"\x16\x03\x03\x40\x00\x02").await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await.is_ok()
+    });
+    let shaken = shake_within(port, trusting(&[]), TlsSettings::default(), Duration::from_millis(50)).await;
+    let (_, stream) = shaken.ended.unwrap_err();
+    drop(stream);
+    assert!(peer.await.unwrap());
+}
+
+#[tokio::test]
 async fn certificates_too_large_for_a_handshake_are_invalid() {
     let root = Authority::root("Root");
     let huge = root.leaf(&["host.example"], |params| {
