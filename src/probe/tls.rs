@@ -1,17 +1,40 @@
 //! One TLS handshake as a client: what it came to, and what it showed of the peer.
+//!
+//! The handshake accepts every certificate: whatever ends it, the judge has the chain afterwards, and none of its work
+//! is in the measured time. That the peer holds the certificate's key is still verified. No session is ever resumed, for
+//! a resumed one shows no certificate.
 
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use nix::sys::socket::{Shutdown, shutdown};
+use rustls::client::Resumption;
+use rustls::pki_types::ServerName as SubjectName;
+use rustls::{ClientConfig, ProtocolVersion};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::interruption::Interruption;
-use super::judge::Judge;
+use self::failure::meaning;
+use self::session::session;
+use self::witness::Witness;
+use super::interruption::{Cause, Interruption};
+use super::judge::{Case, Judge, subject_name, with_invalid};
 use super::trust::Context;
-use crate::outcome::TlsFacts;
-use crate::target::{Host, TlsSettings};
+use crate::clock;
+use crate::outcome::{Class, LocalFaultReason, TlsFacts};
+use crate::target::{Host, ServerName, TlsSettings};
+
+mod failure;
+mod session;
+mod witness;
 
 /// What handshakes with one target need besides its settings.
 #[derive(Clone, Debug)]
@@ -24,6 +47,15 @@ impl Client {
     /// The last second in which the own certificate is valid, where there is one.
     pub(super) fn certificate_not_after(&self) -> Option<i64> {
         self.context.identity.as_ref().and_then(|identity| identity.not_after)
+    }
+
+    /// What is offered, with a witness in the place of whoever would decide.
+    fn config(&self, witness: &Arc<Witness>) -> ClientConfig {
+        let mut config = self.context.config.clone();
+        config.resumption = Resumption::disabled();
+        config.client_auth_cert_resolver = witness.clone();
+        config.dangerous().set_certificate_verifier(witness.clone());
+        config
     }
 }
 
@@ -41,24 +73,149 @@ pub(super) struct Handshake {
 #[derive(Debug)]
 pub(super) struct Secured {
     pub(super) stream: Box<TlsStream<TcpStream>>,
+    witness: Arc<Witness>,
 }
 
 impl Secured {
     /// Waits until a TLS 1.3 server that asked for a client certificate shows whether it takes what it got. Gives back
     /// what was read meanwhile.
-    pub(super) async fn settle(&mut self, _deadline: Instant) -> Result<Vec<u8>, Interruption> {
-        Ok(Vec::new())
+    ///
+    /// The handshake ends before such a server has seen the certificate. It takes it where a ticket or data come, and
+    /// where nothing comes for [`PATIENCE`]: not every server speaks first, or gives tickets.
+    pub(super) async fn settle(&mut self, deadline: Instant) -> Result<Vec<u8>, Interruption> {
+        let version = self.stream.get_ref().1.protocol_version();
+        if version != Some(ProtocolVersion::TLSv1_3) || !self.witness.was_asked() {
+            return Ok(Vec::new());
+        }
+        let awaited = "its word on the client certificate";
+        let patience = deadline.min(Instant::now() + PATIENCE);
+        match timeout_at(patience, sign(&mut self.stream)).await {
+            Err(_) | Ok(Ok(Sign::Ticket)) => Ok(Vec::new()),
+            Ok(Ok(Sign::Data(data))) => Ok(data),
+            Ok(Ok(Sign::End)) => Err(Interruption::ended(awaited)),
+            Ok(Err(error)) => Err(meaning(&error, awaited, &self.witness)),
+        }
     }
+}
+
+/// What came first from a server after the handshake.
+enum Sign {
+    Data(Vec<u8>),
+    End,
+    Ticket,
+}
+
+/// Waits for the first sign of a server. A ticket makes nothing readable: it is seen in passing.
+async fn sign(stream: &mut TlsStream<TcpStream>) -> io::Result<Sign> {
+    let mut space = [0; FIRST_READ];
+    poll_fn(|context| {
+        let mut buffer = ReadBuf::new(&mut space);
+        let read = Pin::new(&mut *stream).poll_read(context, &mut buffer);
+        match read {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => Poll::Ready(Ok(Sign::End)),
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(Sign::Data(buffer.filled().to_vec()))),
+            Poll::Pending if stream.get_ref().1.tls13_tickets_received() > 0 => Poll::Ready(Ok(Sign::Ticket)),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
 }
 
 /// Shakes hands on an open connection. Ends by `deadline`.
 pub(super) async fn handshake(
     stream: TcpStream,
-    _settings: &TlsSettings,
-    _host: &Host,
-    _client: &Client,
-    _deadline: Instant,
+    settings: &TlsSettings,
+    host: &Host,
+    client: &Client,
+    deadline: Instant,
 ) -> Handshake {
-    let facts = TlsFacts { session: None, peer: None };
-    Handshake { ended: Err((Interruption::silence("TLS"), stream)), facts, duration: Duration::ZERO }
+    let name = settings.server_name.clone().or_else(|| ServerName::of_host(host));
+    let Some((name, subject)) = name.and_then(|name| subject_name(&name).map(|subject| (name, subject))) else {
+        return nameless(stream, host);
+    };
+    let witness = Arc::new(Witness::new(&client.context));
+    let config = client.config(&witness);
+    let started = Instant::now();
+    let shaken = shake(stream, config, subject, deadline).await;
+    let duration = started.elapsed();
+    let peer = witness.presented().map(|presented| {
+        let case = Case { presented: &presented, name: &name, pins: &settings.pins, context: &client.context };
+        client.judge.judge(&case, now())
+    });
+    match shaken {
+        Ok(stream) => {
+            let facts = TlsFacts { session: Some(session(stream.get_ref().1)), peer };
+            Handshake { ended: Ok(Secured { stream: Box::new(stream), witness }), facts, duration }
+        }
+        Err((ending, stream)) => {
+            let interruption = ending.interruption(&witness);
+            let peer = peer.map(|peer| match interruption.cause {
+                Cause::Peer(Class::CertInvalid) => with_invalid(&peer, &interruption.detail),
+                Cause::Peer(_) | Cause::Local(_) => peer,
+            });
+            Handshake { ended: Err((interruption, stream)), facts: TlsFacts { session: None, peer }, duration }
+        }
+    }
 }
+
+/// No name could be verified.
+fn nameless(stream: TcpStream, host: &Host) -> Handshake {
+    let detail = format!("no certificate can be for {host}; set tls.server_name");
+    let interruption = Interruption { cause: Cause::Local(LocalFaultReason::Invalid), detail };
+    let facts = TlsFacts { session: None, peer: None };
+    Handshake { ended: Err((interruption, stream)), facts, duration: Duration::ZERO }
+}
+
+/// What ended a handshake early.
+#[derive(Debug)]
+enum Ending {
+    Deadline,
+    Error(io::Error),
+}
+
+impl Ending {
+    fn interruption(&self, witness: &Witness) -> Interruption {
+        let awaited = "the end of the TLS handshake";
+        match self {
+            Self::Deadline => Interruption::silence(awaited),
+            Self::Error(error) => meaning(error, awaited, witness),
+        }
+    }
+}
+
+/// The handshake itself. The connection comes back whatever became of it.
+async fn shake(
+    stream: TcpStream,
+    config: ClientConfig,
+    subject: SubjectName<'static>,
+    deadline: Instant,
+) -> Result<TlsStream<TcpStream>, (Ending, TcpStream)> {
+    let descriptor = stream.as_raw_fd();
+    let mut shaking = TlsConnector::from(Arc::new(config)).connect(subject, stream).into_fallible();
+    if let Ok(shaken) = timeout_at(deadline, &mut shaking).await {
+        return shaken.map_err(|(error, stream)| (Ending::Error(error), stream));
+    }
+    // A handshake under way does not give its connection back before it ends, and on a connection that is shut down it
+    // ends at once. The descriptor is still its own.
+    let _ = shutdown(descriptor, Shutdown::Both);
+    let stream = match shaking.await {
+        Ok(stream) => stream.into_inner().0,
+        Err((_, stream)) => stream,
+    };
+    Err((Ending::Deadline, stream))
+}
+
+/// The wall clock in seconds since 1970, by which certificates are judged.
+fn now() -> i64 {
+    i64::try_from(clock::now().as_duration().as_secs()).unwrap_or(i64::MAX)
+}
+
+/// So long a server may think about a client certificate before its silence is taken for consent.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// As much of what a server says first is read at once.
+const FIRST_READ: usize = 4096;
+
+#[cfg(test)]
+mod tests;

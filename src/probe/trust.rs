@@ -14,7 +14,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
-use webpki::OwnedCertRevocationList;
+use webpki::CertRevocationList;
 
 use self::sources::{Fingerprint, Snapshot};
 use crate::target::{FileProblem, Roots, TlsFile, TlsProfile, TlsVersion};
@@ -154,7 +154,7 @@ pub(super) struct Context {
     /// Where chains may end.
     pub(super) roots: Arc<Anchors>,
     /// Revocation lists.
-    pub(super) crls: Vec<OwnedCertRevocationList>,
+    pub(super) crls: Vec<CertRevocationList<'static>>,
     /// The client certificate.
     pub(super) identity: Option<ClientIdentity>,
     /// Another number for any other context of this process.

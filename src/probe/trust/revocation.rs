@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rustls::pki_types::CertificateRevocationListDer;
 use tracing::warn;
-use webpki::OwnedCertRevocationList;
+use webpki::{CertRevocationList, OwnedCertRevocationList};
 
 use super::pem;
 use super::sources::Snapshot;
@@ -12,7 +12,7 @@ use crate::clock;
 use crate::probe::certificate::revocation::next_update;
 
 /// Takes in the lists of a file, PEM or DER; the error names the file.
-pub(super) fn read(path: &Path, snapshot: &Snapshot) -> Result<Vec<OwnedCertRevocationList>, String> {
+pub(super) fn read(path: &Path, snapshot: &Snapshot) -> Result<Vec<CertRevocationList<'static>>, String> {
     let refuse = |fault: &dyn std::fmt::Display| format!("the file {} {fault}", path.display());
     let bytes = snapshot.bytes(path).map_err(|error| refuse(error))?;
     let lists = if pem::is_der(bytes) {
@@ -24,9 +24,10 @@ pub(super) fn read(path: &Path, snapshot: &Snapshot) -> Result<Vec<OwnedCertRevo
     for (index, der) in lists.iter().enumerate() {
         let list = OwnedCertRevocationList::from_der(der);
         let number = index + 1;
-        read.push(list.map_err(|error| {
+        let list = list.map_err(|error| {
             refuse(&format_args!("has revocation list number {number}, which {}", pem::der_fault(&error)))
-        })?);
+        })?;
+        read.push(list.into());
         let now = clock::now().as_duration().as_secs();
         if next_update(der).is_some_and(|next| now > u64::try_from(next).unwrap_or(0)) {
             warn!(file = %path.display(), number, "A revocation list is out of date");

@@ -1,0 +1,105 @@
+//! What a judge remembers: verdicts and certificates, for as long as somebody else holds them.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Weak};
+
+use crate::outcome::{Certificate, PeerCertificates};
+use crate::target::Sha256Digest;
+
+/// Verdicts and certificates by digest.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    verdicts: Shelf<PeerCertificates, Range<i64>>,
+    certificates: Shelf<Certificate, ()>,
+}
+
+impl Memory {
+    /// The verdict of an equal case, where it still holds good.
+    pub(super) fn verdict(&self, key: &Sha256Digest, now: i64) -> Option<Arc<PeerCertificates>> {
+        let (peer, validity) = self.verdicts.find(key)?;
+        validity.contains(&now).then_some(peer)
+    }
+
+    /// Remembers a verdict of `now`, until a certificate begins or ends to be valid.
+    pub(super) fn keep_verdict(&mut self, key: Sha256Digest, peer: &Arc<PeerCertificates>, now: i64) {
+        self.verdicts.keep(key, peer, constancy(peer, now));
+    }
+
+    /// A certificate that was read before.
+    pub(super) fn certificate(&self, fingerprint: &Sha256Digest) -> Option<Arc<Certificate>> {
+        self.certificates.find(fingerprint).map(|(certificate, ())| certificate)
+    }
+
+    /// Remembers a certificate.
+    pub(super) fn keep_certificate(&mut self, certificate: &Arc<Certificate>) {
+        self.certificates.keep(certificate.fingerprint, certificate, ());
+    }
+}
+
+/// The time around `now` in which none of the certificates begins or ends to be valid.
+fn constancy(peer: &PeerCertificates, now: i64) -> Range<i64> {
+    let contents = peer.intermediates.iter().chain([&peer.leaf]).filter_map(|certificate| certificate.content.as_ref());
+    let changes = contents.flat_map(|content| [content.not_before, content.not_after.saturating_add(1)]);
+    changes.fold(i64::MIN..i64::MAX, |Range { start, end }, change| match change {
+        change if change <= now => start.max(change)..end,
+        change => start..end.min(change),
+    })
+}
+
+/// Values by digest that it does not keep alive, each with a note.
+#[derive(Debug)]
+struct Shelf<T, N> {
+    entries: HashMap<Sha256Digest, (Weak<T>, N)>,
+    /// As many entries make it look for dead ones.
+    full: usize,
+}
+
+impl<T, N> Shelf<T, N> {
+    fn keep(&mut self, key: Sha256Digest, value: &Arc<T>, note: N) {
+        if self.entries.len() >= self.full {
+            self.entries.retain(|_, (value, _)| value.strong_count() > 0);
+            self.full = MIN_FULL.max(2 * self.entries.len());
+        }
+        self.entries.insert(key, (Arc::downgrade(value), note));
+    }
+
+    fn find(&self, key: &Sha256Digest) -> Option<(Arc<T>, &N)> {
+        let (value, note) = self.entries.get(key)?;
+        Some((value.upgrade()?, note))
+    }
+}
+
+impl<T, N> Default for Shelf<T, N> {
+    fn default() -> Self {
+        Self { entries: HashMap::new(), full: MIN_FULL }
+    }
+}
+
+/// Below this many entries looking for dead ones is not worth it.
+const MIN_FULL: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_holds_is_forgotten() {
+        let mut shelf = Shelf::<u32, ()>::default();
+        let digest = |number: u32| {
+            let mut bytes = [0; 32];
+            bytes[..4].copy_from_slice(&number.to_be_bytes());
+            Sha256Digest::new(bytes)
+        };
+        let held: Vec<_> = (0..10).map(|number| (digest(number), Arc::new(number))).collect();
+        for (key, value) in &held {
+            shelf.keep(*key, value, ());
+        }
+        for number in 10..10_000 {
+            shelf.keep(digest(number), &Arc::new(number), ());
+            assert!(shelf.entries.len() <= MIN_FULL);
+        }
+        assert!(held.iter().all(|(key, value)| shelf.find(key).unwrap().0 == *value));
+        assert!(shelf.find(&digest(9_999)).is_none());
+    }
+}

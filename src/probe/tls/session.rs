@@ -1,0 +1,41 @@
+//! What a completed handshake agreed on, in the names of the IANA registry.
+
+use std::sync::Arc;
+
+use rustls::{CipherSuite, ClientConnection, ProtocolVersion};
+
+use crate::outcome::Session;
+
+/// Reads off what was agreed on.
+pub(super) fn session(connection: &ClientConnection) -> Session {
+    let suite = connection.negotiated_cipher_suite().map(|suite| suite.suite());
+    let group = connection.negotiated_key_exchange_group().and_then(|group| group.name().as_str());
+    let alpn = connection.alpn_protocol().and_then(|name| str::from_utf8(name).ok());
+    Session {
+        version: connection.protocol_version().map_or(UNKNOWN, version),
+        cipher: suite.map_or(UNKNOWN, cipher),
+        key_exchange: group.unwrap_or(UNKNOWN),
+        alpn: alpn.map(Arc::from),
+    }
+}
+
+fn version(version: ProtocolVersion) -> &'static str {
+    match version {
+        ProtocolVersion::TLSv1_2 => "TLS 1.2",
+        ProtocolVersion::TLSv1_3 => "TLS 1.3",
+        _ => UNKNOWN,
+    }
+}
+
+/// rustls writes the version into the names of those of TLS 1.3; the registry does not.
+fn cipher(suite: CipherSuite) -> &'static str {
+    match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        suite => suite.as_str().unwrap_or(UNKNOWN),
+    }
+}
+
+/// For what has no name here.
+const UNKNOWN: &str = "unknown";

@@ -1,0 +1,388 @@
+use std::net::Ipv4Addr;
+
+use rcgen::{CertificateParams, CustomExtension};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::CertificateDer;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use super::super::judge::pki::{Authority, DAY, Issued, Trusting, trusting, valid};
+use super::*;
+use crate::outcome::{Class, Session};
+
+static ONLY_1_2: &[&SupportedProtocolVersion] = &[&TLS12];
+static ONLY_1_3: &[&SupportedProtocolVersion] = &[&TLS13];
+
+/// What a server of a test is and does.
+struct Server {
+    issued: Issued,
+    versions: &'static [&'static SupportedProtocolVersion],
+    /// Demands certificates of this authority.
+    clients: Option<CertificateDer<'static>>,
+    alpn: Vec<Vec<u8>>,
+    tickets: usize,
+    /// What it says first.
+    greeting: &'static [u8],
+}
+
+impl Server {
+    fn of(issued: Issued) -> Self {
+        let versions = rustls::ALL_VERSIONS;
+        Self { issued, versions, clients: None, alpn: Vec::new(), tickets: 2, greeting: b"" }
+    }
+
+    fn config(&self) -> ServerConfig {
+        let provider = Arc::new(default_provider());
+        let builder =
+            ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(self.versions).unwrap();
+        let clients: Arc<dyn ClientCertVerifier> = match &self.clients {
+            None => WebPkiClientVerifier::no_client_auth(),
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(authority.clone()).unwrap();
+                WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build().unwrap()
+            }
+        };
+        let resolver = Arc::new(Always(self.issued.certified()));
+        let mut config = builder.with_client_cert_verifier(clients).with_cert_resolver(resolver);
+        config.alpn_protocols.clone_from(&self.alpn);
+        config.send_tls13_tickets = self.tickets;
+        config
+    }
+
+    /// Serves one connection on a new port, then waits for its end.
+    async fn start(self) -> u16 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let acceptor = TlsAcceptor::from(Arc::new(self.config()));
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            // Where the handshake fails the alert is on its way.
+            let Ok(mut stream) = acceptor.accept(stream).await else { return };
+            if !self.greeting.is_empty() {
+                stream.write_all(self.greeting).await.unwrap();
+                stream.flush().await.unwrap();
+            }
+            let _ = stream.read(&mut [0; 64]).await;
+        });
+        port
+    }
+}
+
+/// Shows the same certificate to everybody.
+#[derive(Debug)]
+struct Always(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Always {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
+    }
+}
+
+/// Serves one connection by sending these bytes after the client's first, and closing unless it is to be silent.
+async fn raw(bytes: &'static [u8], after: After) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut hello = [0; 4096];
+        stream.read(&mut hello).await.unwrap();
+        let _ = stream.write_all(bytes).await;
+        match after {
+            After::End => stream.shutdown().await.unwrap(),
+            After::Reset => socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap(),
+            After::Silence => while stream.read(&mut hello).await.is_ok_and(|length| length > 0) {},
+            After::Repetition => while stream.write_all(bytes).await.is_ok() {},
+        }
+        if !matches!(after, After::Reset) {
+            let _ = stream.read(&mut hello).await;
+        }
+    });
+    port
+}
+
+#[derive(Clone, Copy)]
+enum After {
+    End,
+    Repetition,
+    Reset,
+    Silence,
+}
+
+async fn shake_with(port: u16, trusting: Trusting) -> Handshake {
+    shake_within(port, trusting, TlsSettings::default(), Duration::from_secs(20)).await
+}
+
+async fn shake_within(port: u16, trusting: Trusting, settings: TlsSettings, time: Duration) -> Handshake {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    let client = Client { context: Arc::new(trusting.context()), judge: Arc::default() };
+    let host = Host::Name("host.example".parse().unwrap());
+    handshake(stream, &settings, &host, &client, Instant::now() + time).await
+}
+
+fn cause(handshake: &Handshake) -> (Cause, &str) {
+    match &handshake.ended {
+        Ok(_) => panic!("the handshake was completed"),
+        Err((interruption, _)) => (interruption.cause, &interruption.detail),
+    }
+}
+
+fn fault_classes(facts: &TlsFacts) -> Vec<Class> {
+    facts.peer.as_ref().unwrap().faults.iter().map(|fault| fault.class).collect()
+}
+
+fn nothing(_: &mut CertificateParams) {}
+
+fn good(root: &Authority) -> Issued {
+    root.leaf(&["host.example"], nothing)
+}
+
+#[tokio::test]
+async fn a_session_is_told_in_the_registry_s_names() {
+    let root = Authority::root("Root");
+    for (versions, expected) in [
+        (ONLY_1_2, ("TLS 1.2", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "X25519")),
+        (ONLY_1_3, ("TLS 1.3", "TLS_AES_256_GCM_SHA384", "X25519MLKEM768")),
+    ] {
+        let alpn = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let server = Server { versions, alpn: vec![b"http/1.1".to_vec()], ..Server::of(good(&root)) };
+        let mut shaken = shake_with(server.start().await, Trusting { alpn, ..trusting(&[&root.der]) }).await;
+        let (version, cipher, key_exchange) = expected;
+        let session = Session { version, cipher, key_exchange, alpn: Some("http/1.1".into()) };
+        assert_eq!(shaken.facts.session, Some(session));
+        assert_eq!(fault_classes(&shaken.facts), []);
+        assert!(shaken.duration > Duration::ZERO);
+        // Nobody asked for a client certificate: nothing is awaited.
+        let settled = shaken.ended.as_mut().unwrap().settle(Instant::now() + Duration::from_hours(1)).await;
+        assert_eq!(settled, Ok(Vec::new()));
+    }
+}
+
+#[tokio::test]
+async fn a_faulty_certificate_is_shown_and_the_session_too() {
+    let root = Authority::root("Root");
+    for versions in [ONLY_1_2, ONLY_1_3] {
+        let expired = root.leaf(&["other.example"], |params| valid(params, -9 * DAY, -DAY));
+        let server = Server { versions, ..Server::of(expired) };
+        let shaken = shake_with(server.start().await, trusting(&[])).await;
+        assert!(shaken.ended.is_ok() && shaken.facts.session.is_some());
+        let expected = [Class::CertExpired, Class::CertUntrusted, Class::CertNameMismatch];
+        assert_eq!(fault_classes(&shaken.facts), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_missing_client_certificate_is_noticed_in_either_version() {
+    let root = Authority::root("Root");
+    let server = |versions| Server { versions, clients: Some(root.der.clone()), ..Server::of(good(&root)) };
+
+    let shaken = shake_with(server(ONLY_1_2).start().await, trusting(&[&root.der])).await;
+    let (cause, detail) = cause(&shaken);
+    assert_eq!(cause, Cause::Peer(Class::TlsAlert));
+    assert!(detail.ends_with("it asks for a client certificate, and there is none; name one in tls.cert_file"));
+    assert_eq!(fault_classes(&shaken.facts), []);
+
+    let shaken = shake_with(server(ONLY_1_3).start().await, trusting(&[&root.der])).await;
+    assert_eq!(fault_classes(&shaken.facts), []);
+    assert!(shaken.facts.session.is_some());
+    let refused = shaken.ended.unwrap().settle(Instant::now() + Duration::from_secs(20)).await.unwrap_err();
+    assert_eq!(refused.cause, Cause::Peer(Class::TlsAlert));
+    let expected = "the server refused by the alert certificate_required: it asks for a client certificate, and there \
+                    is none; name one in tls.cert_file";
+    assert_eq!(refused.detail, expected);
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_taken_or_refused() {
+    let root = Authority::root("Root");
+    let stranger = Authority::root("Stranger");
+    for versions in [ONLY_1_2, ONLY_1_3] {
+        for (tickets, greeting) in [(2, &b""[..]), (0, b"hello"), (1, b"hello")] {
+            let clients = Some(root.der.clone());
+            let server = Server { versions, clients, tickets, greeting, ..Server::of(good(&root)) };
+            let identity = Some(root.leaf(&["me"], nothing).certified());
+            let port = server.start().await;
+            let mut shaken = shake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
+            let secured = shaken.ended.as_mut().unwrap();
+            let heard = secured.settle(Instant::now() + Duration::from_secs(20)).await.unwrap();
+            // What was read while waiting is not lost.
+            let mut rest = vec![0; greeting.len() - heard.len()];
+            secured.stream.read_exact(&mut rest).await.unwrap();
+            assert_eq!([heard, rest].concat(), greeting);
+        }
+        let server = Server { versions, clients: Some(root.der.clone()), ..Server::of(good(&root)) };
+        let identity = Some(stranger.leaf(&["me"], nothing).certified());
+        let port = server.start().await;
+        let shaken = shake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
+        let refused = match shaken.ended {
+            Err((refused, _)) => refused,
+            Ok(mut secured) => secured.settle(Instant::now() + Duration::from_secs(20)).await.unwrap_err(),
+        };
+        assert_eq!(refused.cause, Cause::Peer(Class::TlsAlert));
+        assert!(refused.detail.ends_with("does not take the one of tls.cert_file"), "{}", refused.detail);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_stays_silent_after_the_handshake_consents() {
+    let root = Authority::root("Root");
+    let server = Server { versions: ONLY_1_3, clients: Some(root.der.clone()), tickets: 0, ..Server::of(good(&root)) };
+    let identity = Some(root.leaf(&["me"], nothing).certified());
+    let port = server.start().await;
+    let shaken = shake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
+    assert_eq!(shaken.ended.unwrap().settle(Instant::now()).await, Ok(Vec::new()));
+}
+
+#[tokio::test]
+async fn every_early_end_has_its_class() {
+    const ALERT: [&[u8]; 6] = [
+        b"\x15\x03\x03\x00\x02\x02\x28",
+        b"\x15\x03\x01\x00\x02\x02\x46",
+        b"\x15\x03\x03\x00\x02\x02\x47",
+        b"\x15\x03\x03\x00\x02\x02\x70",
+        b"\x15\x03\x03\x00\x02\x02\xc8",
+        b"\x15\x03\x03\x00\x02\x02\x00",
+    ];
+    let old = b"\x16\x03\x02\x00\x2a\x02\x00\x00\x26\x03\x02AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\x00\xc0\x13\x00";
+    for (bytes, after, class, part) in [
+        (ALERT[0], After::End, Class::TlsAlert, "alert handshake_failure: no cipher"),
+        (ALERT[1], After::End, Class::TlsProtocol, "alert protocol_version: it speaks no version"),
+        (ALERT[2], After::End, Class::TlsProtocol, "alert insufficient_security"),
+        (ALERT[3], After::End, Class::TlsAlert, "alert unrecognized_name: it has no certificate"),
+        (ALERT[4], After::End, Class::TlsAlert, "alert number 200"),
+        (ALERT[5], After::End, Class::Disconnected, "ended the connection"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", After::Silence, Class::TlsProtocol, "what came is no TLS"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", After::End, Class::TlsProtocol, "what came is no TLS"),
+        (b"220 mail ESMTP\r\n", After::Silence, Class::TlsProtocol, "what came is no TLS"),
+        (&old[..], After::Silence, Class::TlsProtocol, "speaks only TLS 1.1 or older"),
+        (b"", After::End, Class::Disconnected, "ended the connection"),
+        (b"", After::Reset, Class::Reset, "a RST came"),
+        (b"\x16\x03\x03\x00", After::End, Class::Disconnected, "ended the connection"),
+        (b"\x16\x03\x03\x00\x05\x02\x01\x00\x00\x00", After::End, Class::CertInvalid, "longer than 64 KiB"),
+    ] {
+        let shaken = shake_with(raw(bytes, after).await, trusting(&[])).await;
+        let (cause, detail) = cause(&shaken);
+        assert_eq!(cause, Cause::Peer(class), "{bytes:?}: {detail}");
+        assert!(detail.contains(part), "{bytes:?}: {detail}");
+        assert_eq!(shaken.facts, TlsFacts { session: None, peer: None });
+    }
+}
+
+#[tokio::test]
+async fn nothing_goes_on_beyond_the_deadline() {
+    // Empty ChangeCipherSpecs, warnings, and a record that never ends.
+    for (bytes, after) in [
+        (&b""[..], After::Silence),
+        (b"\x16\x03\x03\x40\x00\x02", After::Silence),
+        (b"\x16", After::Silence),
+        (b"\x15\x03\x03\x00\x02\x01\x5a", After::Silence),
+    ] {
+        let port = raw(bytes, after).await;
+        let time = Duration::from_millis(50);
+        let shaken = shake_within(port, trusting(&[]), TlsSettings::default(), time).await;
+        let (cause, detail) = cause(&shaken);
+        assert_eq!(cause, Cause::Peer(Class::Stalled), "{bytes:?}: {detail}");
+    }
+    for bytes in [
+        &b"\x15\x03\x03\x00\x02\x01\x5a"[..],
+        b"\x14\x03\x03\x00\x01\x01",
+        b"\x16\x03\x03\x00\x00",
+        b"\x17\x03\x03\x00\x00",
+        b"\x16\x03\x03\x40\x00\x02\x00\xff\xff",
+    ] {
+        let port = raw(bytes, After::Repetition).await;
+        let shaken = shake_with(port, trusting(&[])).await;
+        let (cause, detail) = cause(&shaken);
+        let expected = [Class::TlsProtocol, Class::CertInvalid].map(Cause::Peer);
+        assert!(expected.contains(&cause), "{bytes:?}: {cause:?} {detail}");
+    }
+}
+
+#[tokio::test]
+async fn a_hung_peer_reads_an_orderly_end() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let peer = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"\x16\x03\x03\x40\x00\x02").await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await.is_ok()
+    });
+    let shaken = shake_within(port, trusting(&[]), TlsSettings::default(), Duration::from_millis(50)).await;
+    let (_, stream) = shaken.ended.unwrap_err();
+    drop(stream);
+    assert!(peer.await.unwrap());
+}
+
+#[tokio::test]
+async fn certificates_too_large_for_a_handshake_are_invalid() {
+    let root = Authority::root("Root");
+    let huge = root.leaf(&["host.example"], |params| {
+        params.custom_extensions.push(CustomExtension::from_oid_content(&[1, 2, 3], vec![0; 100_000]));
+    });
+    for versions in [ONLY_1_2, ONLY_1_3] {
+        let key = rcgen::KeyPair::try_from(huge.key.serialized_der()).unwrap();
+        let issued = Issued { chain: huge.chain.clone(), key };
+        let shaken = shake_with(Server { versions, ..Server::of(issued) }.start().await, trusting(&[&root.der])).await;
+        let (cause, detail) = cause(&shaken);
+        assert_eq!(cause, Cause::Peer(Class::CertInvalid), "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_the_key_of_its_certificate_is_invalid() {
+    let root = Authority::root("Root");
+    for versions in [ONLY_1_2, ONLY_1_3] {
+        let stolen = Issued { chain: good(&root).chain, key: rcgen::KeyPair::generate().unwrap() };
+        let server = Server { versions, ..Server::of(stolen) };
+        let shaken = shake_with(server.start().await, trusting(&[&root.der])).await;
+        let (cause, detail) = cause(&shaken);
+        assert_eq!(cause, Cause::Peer(Class::CertInvalid), "{detail}");
+        assert_eq!(detail, "the server's signature does not fit its certificate: it holds another key");
+        assert_eq!(fault_classes(&shaken.facts), [Class::CertInvalid]);
+    }
+}
+
+#[tokio::test]
+async fn no_common_protocol_or_version_is_told() {
+    let root = Authority::root("Root");
+    let server = Server { alpn: vec![b"h2".to_vec()], ..Server::of(good(&root)) };
+    let alpn = vec![b"http/1.1".to_vec()];
+    let shaken = shake_with(server.start().await, Trusting { alpn, ..trusting(&[&root.der]) }).await;
+    let (refused, detail) = cause(&shaken);
+    assert_eq!(refused, Cause::Peer(Class::TlsAlert));
+    assert!(detail.contains("no_application_protocol"), "{detail}");
+
+    for (server, client) in [(ONLY_1_2, ONLY_1_3), (ONLY_1_3, ONLY_1_2)] {
+        let server = Server { versions: server, ..Server::of(good(&root)) };
+        let shaken = shake_with(server.start().await, Trusting { versions: client, ..trusting(&[&root.der]) }).await;
+        let (cause, detail) = cause(&shaken);
+        assert_eq!(cause, Cause::Peer(Class::TlsProtocol), "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_given_is_the_one_that_counts() {
+    let root = Authority::root("Root");
+    let port = Server::of(root.leaf(&["other.example"], nothing)).start().await;
+    let settings = TlsSettings { server_name: "other.example".parse().ok(), ..TlsSettings::default() };
+    let shaken = shake_within(port, trusting(&[&root.der]), settings, Duration::from_secs(20)).await;
+    assert_eq!(fault_classes(&shaken.facts), []);
+}
+
+#[tokio::test]
+async fn a_host_that_no_certificate_can_name_is_this_side_s_fault() {
+    let port = raw(b"", After::Silence).await;
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    let client = Client { context: Arc::new(trusting(&[]).context()), judge: Arc::default() };
+    let host = Host::Name("-a.example".parse().unwrap());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let shaken = handshake(stream, &TlsSettings::default(), &host, &client, deadline).await;
+    let expected = "no certificate can be for -a.example; set tls.server_name";
+    assert_eq!(cause(&shaken), (Cause::Local(LocalFaultReason::Invalid), expected));
+}
