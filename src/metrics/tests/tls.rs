@@ -132,6 +132,8 @@ fn no_certificate_breaks_a_format() {
         assert_eq!(text_lines.matches("\nportprobe_cert_info{").count(), 1, "{text:?}");
         assert_eq!(text_lines.matches("\nportprobe_up{").count(), 1, "{text:?}");
         assert!(!text_lines.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+        let parsed = openmetrics_parser::prometheus::parse_prometheus(&text_lines);
+        assert!(parsed.is_ok(), "{}\n{text_lines}", parsed.unwrap_err());
         let labels = certificate_labels(&exposed);
         for name in ["subject", "issuer", "serial", "key", "signature"] {
             let value = labels.get(name).cloned().unwrap_or_default();
