@@ -25,7 +25,7 @@ async fn handshakes(stage: &mut Stage) -> io::Result<Vec<Scene>> {
         Scene::new("open", stage.open_port().await?, "up", "an open port"),
         Scene::new("refused", stage.closed_port()?, "down refused", "nothing listens there"),
         Scene::new("full-queue", stage.full_port().await?, "down timeout", "too busy to accept, as if filtered"),
-        Scene::new("busy", stage.busy_port()?, "up", "drops SYNs: slow, retransmits rise")
+        Scene::new("busy", stage.busy_port()?, "up", "drops SYNs: slow, SYNs sent again")
             // Not in step with the server, and time enough for a second SYN.
             .with("interval", "1500ms")
             .with("timeout", "1500ms")
@@ -50,7 +50,7 @@ async fn names(stage: &mut Stage) -> io::Result<Vec<Scene>> {
         Scene::new("silent-dns", at(SILENT), "down dns_timeout", "a name server that never answers"),
         Scene::new("moved", at(MOVED), "down address_mismatch", "not within expect_addresses")
             .with("expect_addresses", "[10.0.0.0/8]"),
-        Scene::new("half-dead", at(PAIR), "down refused", "addresses: all, one of two refuses")
+        Scene::new("half-dead", at(PAIR), "down refused", "addresses: all, one of two is dead")
             .with("addresses", "all"),
     ])
 }
@@ -125,7 +125,7 @@ mod tests {
     async fn the_list_fits_a_terminal() {
         let mut stage = Stage::open().await.unwrap();
         for scene in all(&mut stage, &Authority::new().unwrap()).await.unwrap() {
-            assert!(scene.name.len() <= 17 && scene.state.len() <= 21 && scene.shows.len() <= 36, "{scene:?}");
+            assert!(scene.name.len() <= 17 && scene.state.len() <= 23 && scene.shows.len() <= 34, "{scene:?}");
         }
         stage.close().await;
     }

@@ -43,7 +43,7 @@ impl fmt::Display for Welcome<'_> {
 }
 
 fn row(f: &mut fmt::Formatter<'_>, name: &str, state: &str, shows: &str) -> fmt::Result {
-    writeln!(f, "  {name:17}  {state:21}  {shows}")
+    writeln!(f, "  {name:17}  {state:23}  {shows}")
 }
 
 /// Where a browser on this machine finds an address that is listened on.
@@ -72,8 +72,8 @@ mod tests {
             "portprobe probes 2 small servers of its own, each in another state.",
             "  page     http://localhost:10115/",
             "  metrics  http://[::1]:80/metrics",
-            "  TARGET             STATE                  WHAT IT SHOWS",
-            "  refused            down refused           r",
+            "  TARGET             STATE                    WHAT IT SHOWS",
+            "  refused            down refused             r",
             "  curl -s http://localhost:10115/metrics | grep ^portprobe_failure",
             "  ./portprobe probe 127.0.0.1:1",
             "  ./portprobe probe slow.test:2 --dns_servers 127.0.0.1:53",
