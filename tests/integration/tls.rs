@@ -1,12 +1,13 @@
 //! TLS as the daemon sees it: a table of servers in every state, each with what `/metrics` must say of it.
 
-use std::cell::RefCell;
 use std::fs;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 
 use super::tls::rows::Row;
 use crate::support::daemon::{Daemon, portprobe};
 use crate::support::scrape::Scrape;
-use crate::support::wait;
 
 mod certificates;
 mod others;
@@ -74,17 +75,14 @@ async fn assert_rows(rows: &[Row], files: &[(&str, String)]) -> (Daemon, Scrape)
     let mut command = portprobe();
     command.arg("--config.file").arg(&file).arg("--web.listen-address=127.0.0.1:0");
     let daemon = Daemon::run(command, folder).await;
-    let mut last = daemon.scrape().await;
-    let left = RefCell::new(Vec::new());
-    wait::until_patiently("every row is as promised", async || {
-        last = daemon.scrape().await;
-        let now: Vec<_> = rows.iter().flat_map(|row| missing(row, &last)).collect();
-        if *left.borrow() != now {
-            println!("missing: {now:#?}");
-            left.replace(now);
+    let patience = Instant::now() + Duration::from_mins(1);
+    loop {
+        let scrape = daemon.scrape().await;
+        let missing: Vec<_> = rows.iter().flat_map(|row| missing(row, &scrape)).collect();
+        if missing.is_empty() {
+            return (daemon, scrape);
         }
-        left.borrow().is_empty()
-    })
-    .await;
-    (daemon, last)
+        assert!(Instant::now() < patience, "not within a minute: {missing:#?}\n{:#?}", daemon.logged(&["down"]));
+        sleep(Duration::from_millis(50)).await;
+    }
 }

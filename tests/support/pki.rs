@@ -15,6 +15,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoClientAuth;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use time::{Duration, OffsetDateTime};
 
@@ -136,6 +137,11 @@ impl Leaf {
         self
     }
 
+    /// For clients, and for no server.
+    pub(crate) fn for_clients(self) -> Self {
+        self.with(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth])
+    }
+
     /// Signed by its own key.
     pub(crate) fn self_signed(self) -> Identity {
         let certificate = self.params.self_signed(&self.key).unwrap();
@@ -199,7 +205,9 @@ impl Identity {
         let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
         let builder = builder.with_protocol_versions(versions).unwrap().with_client_cert_verifier(clients);
         let key = PrivateKeyDer::try_from(self.key.clone()).unwrap();
-        builder.with_single_cert(self.chain.clone(), key).unwrap()
+        // Unchecked: some of these certificates are not what a server would want to have.
+        let key = CertifiedKey::new(self.chain.clone(), aws_lc_rs::sign::any_supported_type(&key).unwrap());
+        builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
     }
 }
 

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use ::aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, NameConstraints, SerialNumber,
-};
+use rcgen::{BasicConstraints, CertificateParams, GeneralSubtree, IsCa, NameConstraints, SerialNumber};
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{NoClientAuth, WebPkiClientVerifier};
@@ -61,9 +59,6 @@ async fn each_fault_is_told_alone() {
     let early = root.issue(leaf(HERE).days(3..100));
     let wrong = root.issue(leaf(ELSEWHERE));
     let ca = |params: &mut CertificateParams| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let client_only = |params: &mut CertificateParams| {
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    };
     let old = root.intermediate_with("old intermediate", |params| valid(params, -100..-3));
     let twin = Authority::root("faults root");
     let good = root.issue(leaf(HERE));
@@ -80,7 +75,7 @@ async fn each_fault_is_told_alone() {
         Row::of("rotated-root", &twin.issue(leaf(HERE))).await.faulty(&["cert_untrusted"]),
         Row::of("no-intermediate", &intermediate.issue(leaf(HERE))).await.faulty(&["cert_untrusted"]),
         Row::of("old-intermediate", &old.issue(leaf(HERE)).behind(old.der())).await.faulty(&["cert_expired"]),
-        Row::of("for-clients", &root.issue(leaf(HERE).with(client_only))).await.faulty(&["cert_invalid"]),
+        Row::of("for-clients", &root.issue(leaf(HERE).for_clients())).await.faulty(&["cert_invalid"]),
         Row::of("a-ca", &root.issue(leaf(HERE).with(ca))).await.faulty(&["cert_invalid"]),
         Row::of("pin", &good).await.tls(format!("pins: ['{}']", "00".repeat(32))).faulty(&["cert_pin_mismatch"]),
     ];
@@ -217,12 +212,8 @@ async fn who_wants_a_client_certificate_shows_its_own_all_the_same() {
     };
     let demanding = || clients().build().unwrap();
     let asking = clients().allow_unauthenticated().build().unwrap();
-    let client =
-        leaf(&["client"]).with(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
-    let client = root.issue(client);
-    let stranger =
-        leaf(&["client"]).with(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
-    let stranger = strangers.issue(stranger);
+    let client = root.issue(leaf(&["client"]).for_clients());
+    let stranger = strangers.issue(leaf(&["client"]).for_clients());
     let own = || ["cert_file: client.pem", "key_file: client.key"].join(", ");
     let mut rows = Vec::new();
     for (versions, [none, given, strange]) in [

@@ -31,7 +31,7 @@ impl Cast {
             expired: root.issue(leaf(HERE).days(-100..-3)),
             unknown: Authority::root("nobody's root").issue(leaf(HERE)),
             rsa: root.issue(leaf(HERE).key(Kind::Rsa)),
-            client: root.issue(leaf(&["client"])),
+            client: root.issue(leaf(&["client"]).for_clients()),
             services: Vec::new(),
             root,
         }
