@@ -187,7 +187,7 @@ fn an_untrusted_chain_says_what_is_missing() {
         ),
         (
             root.below("Middle", nothing).leaf(HOST, nothing).and(&middle.der).chain,
-            "the certificate of \"CN=Middle\" that the server sends did not sign the certificate, it has another key;",
+            "the certificate of \"CN=Middle\" that the server sends did not sign the certificate: it has another key,",
         ),
     ] {
         let peer = verdict_on(&chain, &context);
@@ -200,7 +200,7 @@ fn an_untrusted_chain_says_what_is_missing() {
 #[test]
 fn a_leaf_that_stands_in_ca_file_is_trusted_whatever_it_is() {
     for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(rcgen::BasicConstraints::Unconstrained)] {
-        let issued = Issued::self_signed(HOST, |params| params.is_ca = is_ca.clone());
+        let issued = Issued::self_signed(HOST, |params| params.is_ca = is_ca);
         let context = trusting(&[&issued.chain[0]]).context();
         let peer = verdict_on(&issued.chain, &context);
         assert_classes(&peer, &[]);

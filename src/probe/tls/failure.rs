@@ -103,7 +103,8 @@ fn too_large() -> Interruption {
 fn invalid_certificate(error: &CertificateError) -> String {
     match error {
         CertificateError::BadSignature => {
-            "the server's signature does not fit its certificate: it holds another key".to_owned()
+            "the server's signature does not fit its certificate: it holds another key, or one too short to be accepted"
+                .to_owned()
         }
         error => format!("the server's certificate cannot be used in a handshake ({error:?})"),
     }
