@@ -58,7 +58,9 @@ impl Hearing<'_> {
         }
         if self.now < content.not_before {
             let from = Moment(content.not_before);
-            let detail = format!("the certificate is valid from {from} on only; was it installed too early?");
+            let detail = format!(
+                "the certificate is valid from {from} on only; it was installed too early, or this machine's clock is wrong"
+            );
             self.faults.add(Class::CertNotYetValid, detail);
         }
     }
@@ -75,7 +77,7 @@ impl Hearing<'_> {
             }
         };
         let expected = subject_name(self.case.name);
-        if !expected.is_some_and(|expected| leaf.verify_is_valid_for_subject_name(&expected).is_ok()) {
+        if expected.is_none_or(|expected| leaf.verify_is_valid_for_subject_name(&expected).is_err()) {
             self.misnamed();
         }
         let content = self.leaf.content.as_ref();
