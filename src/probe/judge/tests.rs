@@ -459,3 +459,18 @@ fn texts_of_peers_stay_on_their_line() {
     assert!(!peer.faults[0].detail.contains(char::is_control), "{:?}", peer.faults);
     assert!(peer.leaf.content.as_ref().unwrap().subject.contains("line\nbreak"));
 }
+
+#[test]
+fn no_change_of_a_byte_goes_unnoticed() {
+    let (_, middle, context) = hierarchy();
+    let issued = middle.leaf(HOST, nothing).and(&middle.der);
+    for (which, original) in issued.chain.iter().enumerate() {
+        for place in 0..original.len() {
+            let mut chain = issued.chain.clone();
+            let mut der = original.to_vec();
+            der[place] ^= 1;
+            chain[which] = der.into();
+            assert_ne!(verdict_on(&chain, &context).faults, [], "byte {place} of certificate {which}");
+        }
+    }
+}
