@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use aws_lc_rs::digest;
-use x509_parser::certificate::{TbsCertificate, X509CertificateParser};
+use x509_parser::certificate::{TbsCertificate, X509Certificate, X509CertificateParser};
 use x509_parser::extensions::{GeneralName, SubjectAlternativeName};
 use x509_parser::nom::Parser as _;
 use x509_parser::prelude::FromDer as _;
@@ -35,9 +35,19 @@ pub(super) fn finished(digest: &digest::Digest) -> Sha256Digest {
     Sha256Digest::new(digest.as_ref().try_into().expect("a SHA-256 digest must have 32 bytes"))
 }
 
-fn content(der: &[u8]) -> Option<CertificateContent> {
-    // Extensions are left alone: one that is broken makes nothing else unreadable.
+/// The public key of a certificate (`SubjectPublicKeyInfo`, DER); none where it cannot be read.
+pub(super) fn public_key(der: &[u8]) -> Option<Vec<u8>> {
+    parse(der).map(|certificate| certificate.public_key().raw.to_vec())
+}
+
+/// Extensions are left alone: one that is broken makes nothing else unreadable.
+fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
     let (_, certificate) = X509CertificateParser::new().with_deep_parse_extensions(false).parse(der).ok()?;
+    Some(certificate)
+}
+
+fn content(der: &[u8]) -> Option<CertificateContent> {
+    let certificate = parse(der)?;
     let signed = &certificate.tbs_certificate;
     let (names, name_count) = names(signed);
     Some(CertificateContent {

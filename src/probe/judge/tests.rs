@@ -187,7 +187,7 @@ fn an_untrusted_chain_says_what_is_missing() {
         ),
         (
             root.below("Middle", nothing).leaf(HOST, nothing).and(&middle.der).chain,
-            "the certificate of \"CN=Middle\" that the server sends did not sign the certificate, it has another key;",
+            "the certificate of \"CN=Middle\" that the server sends did not sign the certificate: it has another key,",
         ),
     ] {
         let peer = verdict_on(&chain, &context);
@@ -200,7 +200,7 @@ fn an_untrusted_chain_says_what_is_missing() {
 #[test]
 fn a_leaf_that_stands_in_ca_file_is_trusted_whatever_it_is() {
     for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(rcgen::BasicConstraints::Unconstrained)] {
-        let issued = Issued::self_signed(HOST, |params| params.is_ca = is_ca.clone());
+        let issued = Issued::self_signed(HOST, |params| params.is_ca = is_ca);
         let context = trusting(&[&issued.chain[0]]).context();
         let peer = verdict_on(&issued.chain, &context);
         assert_classes(&peer, &[]);
@@ -458,4 +458,19 @@ fn texts_of_peers_stay_on_their_line() {
     assert_classes(&peer, &[Class::CertUntrusted]);
     assert!(!peer.faults[0].detail.contains(char::is_control), "{:?}", peer.faults);
     assert!(peer.leaf.content.as_ref().unwrap().subject.contains("line\nbreak"));
+}
+
+#[test]
+fn no_change_of_a_byte_goes_unnoticed() {
+    let (_, middle, context) = hierarchy();
+    let issued = middle.leaf(HOST, nothing).and(&middle.der);
+    for (which, original) in issued.chain.iter().enumerate() {
+        for place in 0..original.len() {
+            let mut chain = issued.chain.clone();
+            let mut der = original.to_vec();
+            der[place] ^= 1;
+            chain[which] = der.into();
+            assert_ne!(verdict_on(&chain, &context).faults, [], "byte {place} of certificate {which}");
+        }
+    }
 }

@@ -1,6 +1,5 @@
 //! The verdict on one chain: dates, path, name and pins, each whatever became of the others.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::pki_types::{DnsName, ServerName as SubjectName};
@@ -33,9 +32,9 @@ pub(super) fn verdict(
 }
 
 /// A name as rustls and webpki have it; none where it is none for them.
-pub(in super::super) fn subject_name(name: &ServerName) -> Option<SubjectName<'static>> {
+pub(in crate::probe) fn subject_name(name: &ServerName) -> Option<SubjectName<'static>> {
     match name {
-        ServerName::Address(address) => Some(SubjectName::from(IpAddr::clone(address))),
+        ServerName::Address(address) => Some(SubjectName::from(*address)),
         ServerName::Name(name) => DnsName::try_from(name.as_str().to_owned()).ok().map(SubjectName::DnsName),
     }
 }
@@ -59,23 +58,28 @@ impl Hearing<'_> {
         }
         if self.now < content.not_before {
             let from = Moment(content.not_before);
-            let detail = format!("the certificate is valid from {from} on only; was it installed too early?");
+            let detail = format!(
+                "the certificate is valid from {from} on only; it was installed too early, or this machine's clock is wrong"
+            );
             self.faults.add(Class::CertNotYetValid, detail);
         }
     }
 
-    /// Name and path. Gives back the earliest end on the path, where one verifies.
+    /// Name and path. Gives back the earliest end on the path, where one verifies. A leaf that is itself trusted is a path
+    /// of its own, which nobody but its owner can revoke.
     fn chain(&mut self) -> Option<i64> {
         let Case { presented, context, .. } = *self.case;
         let leaf = match EndEntityCert::try_from(&presented.leaf) {
             Ok(leaf) => leaf,
             Err(error) => {
-                let reason = sentence::unreadable(&error);
-                self.faults.add(Class::CertInvalid, format!("the certificate cannot be used: {reason}"));
+                self.unusable(&error);
                 return None;
             }
         };
-        self.name(&leaf);
+        let expected = subject_name(self.case.name);
+        if expected.is_none_or(|expected| leaf.verify_is_valid_for_subject_name(&expected).is_err()) {
+            self.misnamed();
+        }
         let content = self.leaf.content.as_ref();
         if context.roots.certificates.contains(&presented.leaf) {
             return content.map(|content| content.not_after);
@@ -88,6 +92,19 @@ impl Hearing<'_> {
         }
         self.not_found(&search, &chain);
         None
+    }
+
+    /// The leaf is none that webpki takes: what can be told without it.
+    fn unusable(&mut self, error: &Error) {
+        let reason = sentence::unreadable(error);
+        self.faults.add(Class::CertInvalid, format!("the certificate cannot be used: {reason}"));
+        let Some(content) = &self.leaf.content else { return };
+        if content.name_count == 0 {
+            self.misnamed();
+        }
+        if content.is_self_issued && !self.case.context.roots.certificates.contains(&self.case.presented.leaf) {
+            self.faults.add(Class::CertUntrusted, self.self_signed());
+        }
     }
 
     /// A path that was found, now or for another moment, with or without obstacles.
@@ -116,7 +133,7 @@ impl Hearing<'_> {
                     self.faults.add(Class::CertUntrusted, self.missigned(&walk, chain));
                 }
                 Error::CaUsedAsEndEntity if self.is_self_signed() => {
-                    self.faults.add(Class::CertUntrusted, self.untrusted(&walk));
+                    self.faults.add(Class::CertUntrusted, self.self_signed());
                 }
                 obstacle => {
                     self.defect(obstacle);
@@ -160,15 +177,12 @@ impl Hearing<'_> {
         self.faults.add(class, detail);
     }
 
-    fn name(&mut self, leaf: &EndEntityCert<'_>) {
-        let expected = subject_name(self.case.name);
-        if expected.is_some_and(|expected| leaf.verify_is_valid_for_subject_name(&expected).is_ok()) {
-            return;
-        }
+    /// The leaf is not for the name.
+    fn misnamed(&mut self) {
         let (names, count) =
             self.leaf.content.as_ref().map_or((&[][..], 0), |content| (content.names.as_slice(), content.name_count));
         let shown: Vec<_> = names.iter().take(MAX_SHOWN).map(|name| quoted(name)).collect();
-        let presented = match (shown.as_slice(), count - shown.len()) {
+        let presented = match (shown.as_slice(), count.saturating_sub(shown.len())) {
             ([], _) => "no name at all (a common name does not count)".to_owned(),
             (shown, 0) => shown.join(", "),
             (shown, more) => format!("{} and {more} more", shown.join(", ")),
@@ -204,10 +218,7 @@ impl Hearing<'_> {
     fn untrusted(&self, walk: &Walk) -> String {
         let origin = &self.case.context.roots.origin;
         if self.is_self_signed() {
-            return format!(
-                "the certificate is self-signed and does not stand in {origin}; put it into a file and name that in \
-                 tls.ca_file, or set tls.verify: report"
-            );
+            return self.self_signed();
         }
         let last = self.last(&walk.steps);
         let (Some(content), issued) = last else {
@@ -227,6 +238,14 @@ impl Hearing<'_> {
         )
     }
 
+    fn self_signed(&self) -> String {
+        format!(
+            "the certificate is self-signed and does not stand in {}; put it into a file and name that in tls.ca_file, \
+             or set tls.verify: report",
+            self.case.context.roots.origin
+        )
+    }
+
     /// A signature does not fit the key that the names lead to.
     fn missigned(&self, walk: &Walk, chain: &Chain<'_>) -> String {
         if self.is_self_signed() {
@@ -237,14 +256,15 @@ impl Hearing<'_> {
         let issuer = content.map(|content| quoted(&content.issuer)).unwrap_or_default();
         if fitting < walk.steps.len() {
             return format!(
-                "the certificate of {issuer} that the server sends did not sign {issued}, it has another key; have the \
-                 server send the intermediates that belong to its certificate"
+                "the certificate of {issuer} that the server sends did not sign {issued}: it has another key, or one too \
+                 short to be accepted; have the server send the intermediates that belong to its certificate"
             );
         }
         let origin = &self.case.context.roots.origin;
         format!(
             "{issued} names the issuer {issuer}, but the CA of that name in {origin} did not sign it: its key was \
-             probably changed; name a file with the new one in tls.ca_file, or set tls.verify: report"
+             probably changed, or is too short to be accepted; name a file with the new one in tls.ca_file, or set \
+             tls.verify: report"
         )
     }
 

@@ -103,9 +103,14 @@ fn too_large() -> Interruption {
 fn invalid_certificate(error: &CertificateError) -> String {
     match error {
         CertificateError::BadSignature => {
-            "the server's signature does not fit its certificate: it holds another key".to_owned()
+            "the server's signature does not fit its certificate: it holds another key, or one too short to be accepted"
+                .to_owned()
         }
-        error => format!("the server's certificate cannot be used in a handshake ({error:?})"),
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "the server's signature is of another kind than the key of its certificate".to_owned()
+        }
+        error => format!("the key of the server's certificate cannot be read ({error:?})"),
     }
 }
 

@@ -92,7 +92,7 @@ async fn raw(bytes: &'static [u8], after: After) -> u16 {
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut hello = [0; 4096];
-        stream.read(&mut hello).await.unwrap();
+        assert!(stream.read(&mut hello).await.unwrap() > 0);
         let _ = stream.write_all(bytes).await;
         match after {
             After::End => stream.shutdown().await.unwrap(),
@@ -203,7 +203,7 @@ async fn a_client_certificate_is_taken_or_refused() {
     let root = Authority::root("Root");
     let stranger = Authority::root("Stranger");
     for versions in [ONLY_1_2, ONLY_1_3] {
-        for (tickets, greeting) in [(2, &b""[..]), (0, b"hello"), (1, b"hello")] {
+        for (tickets, greeting) in [(2, &b""[..]), (0, b"hello"), (1, b"hello"), (300, b"hello")] {
             let clients = Some(root.der.clone());
             let server = Server { versions, clients, tickets, greeting, ..Server::of(good(&root)) };
             let identity = Some(root.leaf(&["me"], nothing).certified());
@@ -237,6 +237,32 @@ async fn a_server_that_stays_silent_after_the_handshake_consents() {
     let port = server.start().await;
     let shaken = shake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
     assert_eq!(shaken.ended.unwrap().settle(Instant::now()).await, Ok(Vec::new()));
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_after_the_handshake_has_not_consented() {
+    let root = Authority::root("Root");
+    for (after, class) in [(After::End, Class::Disconnected), (After::Reset, Class::Reset)] {
+        let clients = Some(root.der.clone());
+        let server = Server { versions: ONLY_1_3, clients, tickets: 0, ..Server::of(good(&root)) };
+        let acceptor = TlsAcceptor::from(Arc::new(server.config()));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let mut stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+            match after {
+                After::Reset => {
+                    let stream = stream.into_inner().0;
+                    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+                }
+                _ => stream.shutdown().await.unwrap(),
+            }
+        });
+        let identity = Some(root.leaf(&["me"], nothing).certified());
+        let shaken = shake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
+        let hung_up = shaken.ended.unwrap().settle(Instant::now() + Duration::from_secs(20)).await.unwrap_err();
+        assert_eq!(hung_up.cause, Cause::Peer(class), "{}", hung_up.detail);
+    }
 }
 
 #[tokio::test]
@@ -343,7 +369,31 @@ async fn a_server_without_the_key_of_its_certificate_is_invalid() {
         let shaken = shake_with(server.start().await, trusting(&[&root.der])).await;
         let (cause, detail) = cause(&shaken);
         assert_eq!(cause, Cause::Peer(Class::CertInvalid), "{detail}");
-        assert_eq!(detail, "the server's signature does not fit its certificate: it holds another key");
+        assert!(
+            detail.starts_with("the server's signature does not fit its certificate: it holds another key"),
+            "{detail}"
+        );
+        assert_eq!(fault_classes(&shaken.facts), [Class::CertInvalid]);
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_used_is_a_fault_and_no_end() {
+    let root = Authority::root("Root");
+    for versions in [ONLY_1_2, ONLY_1_3] {
+        let odd = |params: &mut CertificateParams| {
+            let mut extension = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
+            extension.set_criticality(true);
+            params.custom_extensions.push(extension);
+        };
+        let issued = root.leaf(&["host.example"], odd);
+        let stolen = Issued { chain: issued.chain.clone(), key: rcgen::KeyPair::generate().unwrap() };
+        let shaken = shake_with(Server { versions, ..Server::of(issued) }.start().await, trusting(&[&root.der])).await;
+        assert!(shaken.facts.session.is_some());
+        assert_eq!(fault_classes(&shaken.facts), [Class::CertInvalid]);
+
+        let shaken = shake_with(Server { versions, ..Server::of(stolen) }.start().await, trusting(&[&root.der])).await;
+        assert_eq!(cause(&shaken).0, Cause::Peer(Class::CertInvalid));
         assert_eq!(fault_classes(&shaken.facts), [Class::CertInvalid]);
     }
 }
