@@ -60,7 +60,9 @@ impl<'a> Layers<'a> {
         let expect = expect.as_str();
         match self.0.get(of_expect) {
             Some(layer) if of_expect <= distance => {
-                let message = format!("is `{expect}`, but `dialogue` needs an open port; remove it, or write `dialogue: []` beside it");
+                let message = format!(
+                    "is `{expect}`, but `dialogue` needs an open port; remove it, or write `dialogue: []` beside it"
+                );
                 problems.add(layer.at.join("expect"), message);
             }
             _ => {

@@ -216,7 +216,7 @@ mod tests {
         let target = config::one_target(
             config::Wanted { target: url, flags: &flags, config_file: None, module: None },
             &|_| None,
-            &mut |_| Ok(()),
+            |_| Ok(()),
         )
         .unwrap()
         .target;
