@@ -291,6 +291,12 @@ fn every_setting_has_a_meaning_and_the_default_of_the_code() {
         ]
     );
     assert!(setting_keys().iter().all(|key| key.meaning.ends_with('.')));
+    let of_kind = |kind| -> Vec<_> {
+        setting_keys().into_iter().filter(|setting| setting.kind == kind).map(|setting| setting.key).collect()
+    };
+    assert_eq!(of_kind(ValueKind::Mapping), ["labels", "dialogue"]);
+    let lists = ["expect_addresses", "dns_servers", "tls.alpn", "tls.pins", "tls.crl_files"];
+    assert_eq!(of_kind(ValueKind::List), lists);
 }
 
 fn tls<'a>(config: &'a Config, name: &str) -> &'a TlsExchange {
