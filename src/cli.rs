@@ -120,7 +120,7 @@ fn check(
     read: impl Fn(&Trust, &Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
 ) -> anyhow::Result<ExitCode> {
     let trust = Trust::default();
-    printed(&check::run(file, &environment, &mut |profile| read(&trust, profile))?)
+    printed(&check::run(file, &environment, |profile| read(&trust, profile))?)
 }
 
 /// What to print of an error: its whole chain, or every problem of a configuration in a line of its own.

@@ -56,7 +56,7 @@ mod tls;
 pub fn load(
     path: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
-    files: &mut dyn FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
+    files: impl FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
 ) -> Result<Config, LoadError> {
     parse(&file::read(path)?, path, environment, files)
 }
@@ -66,7 +66,7 @@ pub fn parse(
     text: &str,
     path: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
-    files: &mut dyn FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
+    files: impl FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
 ) -> Result<Config, LoadError> {
     let mut problems = Problems::default();
     let (config, profiles) = compile::config(document(text, path)?, folder(path), environment, &mut problems);
@@ -78,7 +78,7 @@ pub fn parse(
 
 /// What the paths in a file are relative to.
 fn folder(file: &Path) -> &Path {
-    file.parent().unwrap_or(Path::new(""))
+    file.parent().unwrap_or_else(|| Path::new(""))
 }
 
 /// The mapping that a configuration is.

@@ -74,7 +74,7 @@ mod tests {
     #[tokio::test]
     async fn every_scene_is_a_target_and_stopping_closes_its_port() {
         let demo = Demo::start().await.unwrap();
-        let config = config::parse(&demo.configuration(), Path::new("demo"), &|_| None, &mut |_| Ok(())).unwrap();
+        let config = config::parse(&demo.configuration(), Path::new("demo"), &|_| None, |_| Ok(())).unwrap();
         assert_eq!(config.targets.len(), demo.scenes.len());
         let open = demo.scenes.iter().find(|scene| scene.name == "open").unwrap().endpoint.clone();
         assert!(TcpStream::connect(&open).await.is_ok());

@@ -12,7 +12,7 @@ use crate::target::{FileProblem, TlsProfile};
 pub fn run(
     path: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
-    files: &mut dyn FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
+    files: impl FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
 ) -> Result<String, LoadError> {
     let config = config::load(path, environment, files)?;
     Ok(format!("{}: {}", path.display(), summary(&config)))
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     fn summary_of(yaml: &str) -> String {
-        summary(&config::parse(yaml, Path::new("a.yaml"), &|_| None, &mut |_| Ok(())).unwrap())
+        summary(&config::parse(yaml, Path::new("a.yaml"), &|_| None, |_| Ok(())).unwrap())
     }
 
     #[test]

@@ -23,8 +23,8 @@ async fn demonstrate(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     let signals = serve::signals()?;
     let demo = Demo::start().await.context("cannot start the servers of the demo on loopback")?;
     let trust = Arc::new(Trust::default());
-    let files = &mut |profile: &_| trust.read(profile);
-    let config = config::parse(&demo.configuration(), Path::new("demo"), &|_| None, files)?;
+    let configuration = demo.configuration();
+    let config = config::parse(&configuration, Path::new("demo"), &|_| None, |profile| trust.read(profile))?;
     let app = serve::bind(config, trust, arguments).await?;
     write!(stdout(), "{}", demo.welcome(&app.addresses(), &program()))?;
     let ended = serve::until_stopped(app, signals).await;

@@ -90,7 +90,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         module: arguments.module.as_deref(),
     };
     let trust = Arc::new(Trust::default());
-    let OneTarget { target, dns } = config::one_target(wanted, &environment, &mut |profile| trust.read(profile))?;
+    let OneTarget { target, dns } = config::one_target(wanted, &environment, |profile| trust.read(profile))?;
     let prober = NetworkProber::new(NameServing { timeout: dns.timeout, tries: dns.tries }, trust);
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {

@@ -21,7 +21,7 @@ use crate::{log, probe};
 pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     let _flush = log::install(arguments.daemon.log_level, arguments.daemon.log_format);
     let trust = Arc::new(Trust::default());
-    let config = config::load(&arguments.config_file, &environment, &mut |profile| trust.read(profile))?;
+    let config = config::load(&arguments.config_file, &environment, |profile| trust.read(profile))?;
     machine::return_free_memory();
     runtime()?.block_on(async {
         let signals = signals()?;

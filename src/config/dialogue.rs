@@ -1,6 +1,7 @@
 //! Steps as they are written become a [`Dialogue`]; the step that starts TLS divides it in two.
 
 use std::collections::{BTreeSet, HashMap};
+use std::mem;
 
 use regex::Error as RegexError;
 
@@ -10,7 +11,7 @@ use crate::config::place::{At, KeyPath};
 use crate::config::problem::Problems;
 use crate::config::raw::{RawLabels, RawStep};
 use crate::config::template::{self, Groups};
-use crate::target::{Dialogue, Expectation, LabelName, Labels, Pattern, Step, Template};
+use crate::target::{Dialogue, Expectation, LabelName, Labels, Part, Pattern, Step, Template};
 
 /// A dialogue as one level has it.
 #[derive(Debug)]
@@ -93,13 +94,7 @@ impl Writer {
     fn take(&mut self, given: Given<RawStep>, at: At<'_>, problems: &mut Problems) {
         let Some(raw) = value(given, at, problems) else { return };
         unknown_keys(&raw.unknown, at, RawStep::keys, problems);
-        let verbs = [
-            ("send", raw.send.is_nothing()),
-            ("expect", raw.expect.is_nothing()),
-            ("expect_bytes", raw.expect_bytes.is_nothing()),
-            ("starttls", raw.starttls.is_nothing()),
-        ];
-        let verbs: Vec<_> = verbs.into_iter().filter(|(_, nothing)| !nothing).map(|(verb, _)| verb).collect();
+        let verbs = verbs(&raw);
         if verbs.contains(&"expect") {
             self.groups = Groups::Unknown;
         } else if !raw.labels.is_nothing() {
@@ -127,9 +122,11 @@ impl Writer {
         let Some(text) = text(given, at, problems) else { return };
         match template::template(&text, &self.groups) {
             Ok(Template(parts)) if parts.is_empty() => {
-                problems.add(at, "is empty; write what is to be sent, or remove the step")
+                problems.add(at, "is empty; write what is to be sent, or remove the step");
             }
-            Ok(_) if text.len() > MAX_BYTES => problems.add(at, too_long(text.len())),
+            Ok(template) if literal_bytes(&template) > MAX_BYTES => {
+                problems.add(at, too_long(literal_bytes(&template)));
+            }
             Ok(template) => self.steps.push(Step::Send(template)),
             Err(error) => problems.add(at, error.to_string()),
         }
@@ -186,19 +183,24 @@ impl Writer {
         if wanted == Some(false) {
             problems.add(at.key("starttls"), "is false, which is no step; remove it");
         }
-        match &self.starttls {
-            Some(first) => {
-                problems.add(
-                    at.key("starttls"),
-                    format!("asks for TLS a second time, after {first}; remove one of the two"),
-                );
-            }
-            None => {
-                self.starttls = Some(at.key("starttls").into());
-                self.before = std::mem::take(&mut self.steps);
-            }
+        if let Some(first) = &self.starttls {
+            let message = format!("asks for TLS a second time, after {first}; remove one of the two");
+            return problems.add(at.key("starttls"), message);
         }
+        self.starttls = Some(at.key("starttls").into());
+        self.before = mem::take(&mut self.steps);
     }
+}
+
+/// What a step is to do; one thing, where it is right.
+fn verbs(step: &RawStep) -> Vec<&'static str> {
+    let verbs = [
+        ("send", step.send.is_nothing()),
+        ("expect", step.expect.is_nothing()),
+        ("expect_bytes", step.expect_bytes.is_nothing()),
+        ("starttls", step.starttls.is_nothing()),
+    ];
+    verbs.into_iter().filter(|(_, nothing)| !nothing).map(|(verb, _)| verb).collect()
 }
 
 /// What is wrong with an expression, in a line: the library draws a picture of several and says it in the last.
@@ -211,6 +213,15 @@ fn cause(error: &RegexError) -> String {
             format!("is no regular expression: {}", last.strip_prefix("error: ").unwrap_or(last))
         }
     }
+}
+
+/// How many bytes a template has without what it takes from matches.
+fn literal_bytes(Template(parts): &Template) -> usize {
+    let lengths = parts.iter().map(|part| match part {
+        Part::Bytes(bytes) => bytes.len(),
+        Part::Group(_) => 0,
+    });
+    lengths.sum()
 }
 
 fn too_long(bytes: usize) -> String {

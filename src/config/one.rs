@@ -46,7 +46,7 @@ pub struct Wanted<'a> {
 pub fn one_target(
     wanted: Wanted<'_>,
     environment: &dyn Fn(&str) -> Option<String>,
-    files: &mut dyn FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
+    files: impl FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
 ) -> Result<OneTarget, LoadError> {
     let Wanted { target, flags, config_file, module } = wanted;
     let text = config_file.map(file::read).transpose()?.unwrap_or_default();
@@ -54,7 +54,7 @@ pub fn one_target(
         Some(path) => document(&text, path)?,
         None => Node::Mapping(Vec::new()),
     };
-    let folder = folder(config_file.unwrap_or(Path::new("")));
+    let folder = folder(config_file.unwrap_or_else(|| Path::new("")));
     if config_file.is_some() {
         let mut problems = Problems::default();
         let (config, _) = compile::config(document.clone(), folder, environment, &mut problems);
@@ -183,7 +183,7 @@ targets:
         module: Option<&str>,
     ) -> Result<OneTarget, String> {
         let wanted = Wanted { target, flags: &flags(given), config_file, module };
-        one_target(wanted, &|_| None, &mut |_| Ok(())).map_err(|error| error.to_string())
+        one_target(wanted, &|_| None, |_| Ok(())).map_err(|error| error.to_string())
     }
 
     fn from_file(wanted: &str, given: &[(&str, &str)], module: Option<&str>) -> Result<OneTarget, String> {
@@ -280,7 +280,7 @@ targets:
         let flags = flags(&[("tls.ca_file", "ca.pem"), ("tls.min_version", "1.3"), ("tls.alpn", "h2,http/1.1")]);
         let wanted = Wanted { target: "tls://a:1", flags: &flags, config_file: Some(&path), module: None };
         let mut read = Vec::new();
-        let result = one_target(wanted, &|_| None, &mut |profile| {
+        let result = one_target(wanted, &|_| None, |profile| {
             read.push(profile.clone());
             Err([TlsFile::CaFile, TlsFile::CrlFile(0)]
                 .map(|setting| FileProblem { setting, message: "is bad".into() })

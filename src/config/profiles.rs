@@ -52,7 +52,7 @@ impl Profiles {
     /// Has the files of every profile read, and notes what is wrong with one at each key that names it.
     pub(super) fn read(
         &self,
-        files: &mut dyn FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
+        mut files: impl FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
         problems: &mut Problems,
     ) {
         for profile in &self.all {

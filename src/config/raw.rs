@@ -126,7 +126,7 @@ mapping! {
         labels: RawLabels,
         /// When results become a state.
         confirm: RawConfirm,
-        /// What the handshake must come to: `open`, `refused`, `filtered` (no answer, or an unreachable that came back) or `closed` (refused or filtered).
+        /// What the handshake must come to: `open`, `refused`, `filtered` (no answer, or an unreachable that came back) or `closed` (refused or filtered); only for tcp.
         #[schemars(extend("default" = "open"))]
         expect: Expect,
         /// Which addresses may be used: `any`, `ipv4` or `ipv6`.

@@ -1,5 +1,6 @@
 //! The texts of a dialogue's steps: escapes for bytes, and places for what the last match captured.
 
+use std::mem;
 use std::str::Chars;
 
 use crate::config::quote::quoted;
@@ -148,7 +149,8 @@ impl<'a> Scanner<'a> {
                 let is_hex = digits.len() == 2 && digits.bytes().all(|b| b.is_ascii_hexdigit());
                 let byte = is_hex.then(|| u8::from_str_radix(&digits, 16).ok()).flatten();
                 let byte = byte.ok_or_else(|| refuse(format!("x{digits}")))?;
-                (self.next(), self.next());
+                self.next();
+                self.next();
                 byte
             }
             other => return Err(refuse(other.to_string())),
@@ -193,7 +195,7 @@ impl<'a> Scanner<'a> {
 
     fn end_literal(&mut self) {
         if !self.literal.is_empty() {
-            self.parts.push(Part::Bytes(std::mem::take(&mut self.literal).into()));
+            self.parts.push(Part::Bytes(mem::take(&mut self.literal).into()));
         }
     }
 

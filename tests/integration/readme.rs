@@ -75,7 +75,7 @@ fn every_configuration_is_content() {
     let path = std::path::Path::new("portprobe.yaml");
     for configuration in configurations {
         let text = format!("{configuration}\n");
-        let parsed = config::parse(&text, path, &environment, &mut |_| Ok(()));
+        let parsed = config::parse(&text, path, &environment, |_| Ok(()));
         assert!(parsed.is_ok(), "{}\n{text}", parsed.unwrap_err());
     }
 }
@@ -83,7 +83,7 @@ fn every_configuration_is_content() {
 #[test]
 fn two_thousand_targets_are_two_thousand() {
     let block = blocks("yaml").into_iter().find(|block| block.contains("8000-8496")).unwrap();
-    let config = config::parse(block, std::path::Path::new("portprobe.yaml"), &|_| None, &mut |_| Ok(())).unwrap();
+    let config = config::parse(block, std::path::Path::new("portprobe.yaml"), &|_| None, |_| Ok(())).unwrap();
     assert_eq!(config.targets.len(), 2000);
 }
 

@@ -82,7 +82,7 @@ impl Leaf for Sha256Digest {
         digest.ok_or_else(|| {
             expected(
                 &node,
-                "a SHA-256 in hex or base64, as `openssl x509 -in FILE -noout -fingerprint -sha256` prints that of a certificate",
+                "a SHA-256 in hex or base64, like what `openssl x509 -in FILE -noout -fingerprint -sha256` prints behind its `=`",
             )
         })
     }

@@ -108,7 +108,7 @@ fn mozillas_roots_are_shared_and_the_handshake_trusts_nobody_by_itself() {
     let plain = Arc::new(TlsProfile::default());
     let alpn = vec![AlpnProtocol::try_new("h2").unwrap(), AlpnProtocol::try_new("http/1.1").unwrap()];
     let versions = TlsVersions::try_new(TlsVersion::V1_3, TlsVersion::V1_3).unwrap();
-    let modern = Arc::new(TlsProfile { alpn, versions, ..TlsProfile::default() });
+    let modern = Arc::new(TlsProfile { versions, alpn, ..TlsProfile::default() });
     trust.read(&plain).unwrap();
     trust.read(&modern).unwrap();
     let (plain, modern) = (trust.context(&plain).unwrap(), trust.context(&modern).unwrap());

@@ -23,6 +23,9 @@ impl Trust {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            if !self.has_sources() {
+                continue;
+            }
             let trust = self.clone();
             match spawn_blocking(move || trust.look()).await {
                 Ok(failures) => (0..failures).for_each(|_| failed()),
@@ -30,6 +33,12 @@ impl Trust {
                 Err(error) => error!(%error, "Cannot look at the files of TLS"),
             }
         }
+    }
+
+    /// Whether there is anything to look at.
+    fn has_sources(&self) -> bool {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.keys().any(|profile| profile.roots == Roots::System || files(profile).next().is_some())
     }
 
     /// Takes over what has changed, all at once, and tells how many files cannot be used.

@@ -11,7 +11,7 @@ fn on(url: &str, flags: &[(&str, &str)], class: Class) -> Advice {
     let target = config::one_target(
         config::Wanted { target: url, flags: &flags, config_file: None, module: None },
         &|_| None,
-        &mut |_| Ok(()),
+        |_| Ok(()),
     )
     .unwrap()
     .target;

@@ -17,7 +17,7 @@ fn printed(url: &str, flags: &[(&str, &str)], outcome: &Outcome) -> String {
     let target = config::one_target(
         config::Wanted { target: url, flags: &flags, config_file: None, module: None },
         &|_| None,
-        &mut |_| Ok(()),
+        |_| Ok(()),
     )
     .unwrap()
     .target;
