@@ -41,14 +41,11 @@ impl Load<'_> {
         yaml.push_str("targets:\n");
         for (number, address) in (0..self.targets).zip(self.addresses.iter().cycle()) {
             let host = tls_servers::name(number);
-            match self.root {
-                None => writeln!(yaml, "  - {{ url: \"tcp://{address}\", name: \"tcp://{host}:443\" }}"),
-                Some(_) => {
-                    let tls = format!("tls: {{ server_name: {host} }}");
-                    writeln!(yaml, "  - {{ url: \"tls://{address}\", name: \"tls://{host}:443\", {tls} }}")
-                }
-            }
-            .unwrap();
+            let (scheme, tls) = match self.root {
+                None => ("tcp", String::new()),
+                Some(_) => ("tls", format!(", tls: {{ server_name: {host} }}")),
+            };
+            writeln!(yaml, "  - {{ url: \"{scheme}://{address}\", name: \"{scheme}://{host}:443\"{tls} }}").unwrap();
         }
         yaml
     }

@@ -80,7 +80,7 @@ pub struct CertificateContent {
     pub names: Vec<String>,
     /// How many names it has in all.
     pub name_count: usize,
-    /// SHA-256 of its public key (SubjectPublicKeyInfo).
+    /// SHA-256 of its public key (`SubjectPublicKeyInfo`).
     pub public_key: Sha256Digest,
     /// Whether subject and issuer are the same.
     pub is_self_issued: bool,
