@@ -16,7 +16,7 @@ use crate::log;
 use crate::metrics::Metrics;
 use crate::outcome::{Next, Prober, Report};
 use crate::probe::Trust;
-use crate::scheduler::{Handle, Limits, Scheduler};
+use crate::scheduler::{Change, Handle, Limits, Scheduler};
 use crate::target::Target;
 
 pub mod machine;
@@ -78,7 +78,7 @@ where
         site.board.replace(&targets);
         let schedule = async {
             // The scheduler refuses only once it has stopped, and then nothing is to become ready.
-            if handle.replace(targets).await.is_ok() {
+            if handle.change(Change { there: targets, ..Change::default() }).await.is_ok() {
                 readiness.set_ready();
             }
             stop.cancelled().await;

@@ -30,7 +30,7 @@ mod tls;
 /// State of all targets.
 #[derive(Debug)]
 pub struct Board {
-    layout: Arc<HistogramLayout>,
+    layout: Mutex<Arc<HistogramLayout>>,
     table: RwLock<Arc<Table>>,
     local_faults: [AtomicU64; LocalFaultReason::ALL.len()],
 }
@@ -49,24 +49,32 @@ pub struct HistogramLayout {
 impl Board {
     /// A board without targets.
     pub fn new(layout: HistogramLayout) -> Self {
-        Self { layout: Arc::new(layout), table: RwLock::default(), local_faults: Default::default() }
+        Self { layout: Mutex::new(Arc::new(layout)), table: RwLock::default(), local_faults: Default::default() }
+    }
+
+    /// Keeps other histograms from the next [`Self::replace`] on; where they differ, they start anew.
+    pub fn set_layout(&self, layout: HistogramLayout) {
+        *self.layout() = Arc::new(layout);
     }
 
     /// Makes these the targets, in this order.
     ///
-    /// A row whose name and endpoint stay keeps all that it has seen and takes the new target; reports of the old one
-    /// count as nothing from here on. Every other row is new, or gone.
+    /// A row whose name and endpoint stay keeps all that it has seen and takes the new target; where that is another
+    /// value, reports of the old one count as nothing from here on. Every other row is new, or gone. Reports go on
+    /// meanwhile; of two calls at a time one waits for the other.
     pub fn replace(&self, targets: &[Arc<Target>]) {
-        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        // Held to the end, for a table is made of the one before.
+        let layout = self.layout();
+        let table = self.table();
         let mut index = HashMap::with_capacity(targets.len());
         let mut rows = Vec::with_capacity(targets.len());
         for target in targets {
-            let kept = table.row(&target.name).filter(|cell| lock(cell).keep_for(target, &self.layout));
-            let cell = kept.cloned().unwrap_or_else(|| Arc::new(Mutex::new(Row::new(target.clone(), &self.layout))));
+            let kept = table.row(&target.name).filter(|cell| lock(cell).keep_for(target, &layout));
+            let cell = kept.cloned().unwrap_or_else(|| Arc::new(Mutex::new(Row::new(target.clone(), layout.clone()))));
             index.insert(target.name.clone(), rows.len());
             rows.push(cell);
         }
-        *table = Arc::new(Table { rows, index });
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Table { rows, index });
     }
 
     /// Takes one report and says what follows it.
@@ -87,7 +95,7 @@ impl Board {
             }
             return Recorded::NOTHING;
         }
-        row.record(report, &self.layout)
+        row.record(report)
     }
 
     /// The rows of this moment; later replacements do not change the list, later reports do change the rows.
@@ -100,9 +108,8 @@ impl Board {
         LocalFaultReason::ALL.into_iter().zip(self.local_faults.iter().map(|counter| counter.load(Ordering::Relaxed)))
     }
 
-    /// Which histograms the rows keep.
-    pub fn layout(&self) -> &HistogramLayout {
-        &self.layout
+    fn layout(&self) -> MutexGuard<'_, Arc<HistogramLayout>> {
+        self.layout.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn table(&self) -> Arc<Table> {

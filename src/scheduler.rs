@@ -1,6 +1,6 @@
 //! The scheduler: due targets become probes.
 //!
-//! Targets go in by [`Handle::replace`]; probes come out of a [`Prober`], their reports go to a closure that answers
+//! Targets go in by [`Handle::change`]; probes come out of a [`Prober`], their reports go to a closure that answers
 //! what follows. One task keeps one queue of due times; an idle target costs its entry there, and a probe is a task
 //! only while it runs. What a result means is not known here.
 
@@ -49,7 +49,7 @@ pub struct Scheduler<P, R> {
     rate_opens: Option<Instant>,
     running: HashMap<TaskId, (Id, Arc<Target>)>,
     tasks: JoinSet<Done>,
-    commands: mpsc::Receiver<Replace>,
+    commands: mpsc::Receiver<Command>,
     statistics: Arc<Statistics>,
 }
 
@@ -105,7 +105,7 @@ where
             }
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(command) = self.commands.recv() => self.replace(command),
+                Some(command) = self.commands.recv() => self.change(command),
                 Some(done) = self.tasks.join_next_with_id() => self.finish(done),
                 () = &mut sleep, if wake_up.is_some() => {}
             }
@@ -221,27 +221,36 @@ where
         }
     }
 
-    /// Makes these the targets. One of the same name and endpoint keeps its place on the grid while its interval stays.
-    fn replace(&mut self, command: Replace) {
+    /// Changes the targets. One of the same name and endpoint keeps its place on the grid while its interval stays.
+    ///
+    /// Costs what has changed, not what there is: probes that are due meanwhile are not held up by their number.
+    fn change(&mut self, Command { change, done }: Command) {
         let now = Instant::now();
-        let mut names = HashMap::with_capacity(command.targets.len());
-        for target in command.targets {
-            let name = target.name.clone();
-            let id = match self.names.get(&name).copied() {
-                Some(id) if self.keep(id, &target, now) => id,
-                _ => self.insert(target, now),
-            };
-            names.insert(name, id);
+        if let Some(limits) = change.limits {
+            self.gate.set_limits(limits);
+            self.waiting.unpark_all();
         }
-        for (name, id) in std::mem::take(&mut self.names) {
-            if names.get(&name) != Some(&id) {
+        for name in change.gone {
+            if let Some(id) = self.names.remove(&name) {
                 self.remove(id);
             }
         }
-        self.names = names;
-        self.agenda.retain(|id| self.entries.contains_key(&id));
-        // Nobody may wait for the answer any more; the targets are replaced all the same.
-        let _ = command.done.send(());
+        for target in change.there {
+            let name = target.name.clone();
+            let known = self.names.get(&name).copied();
+            if known.is_some_and(|id| self.keep(id, &target, now)) {
+                continue;
+            }
+            known.into_iter().for_each(|id| self.remove(id));
+            let id = self.insert(target, now);
+            self.names.insert(name, id);
+        }
+        // A stale entry goes when it comes up, which with a long interval may be tomorrow.
+        if self.agenda.len() > MOST_STALE * self.entries.len().max(MOST_STALE) {
+            self.agenda.retain(|id| self.entries.contains_key(&id));
+        }
+        // Nobody may wait for the answer any more; the targets have changed all the same.
+        let _ = done.send(());
     }
 
     fn keep(&mut self, id: Id, target: &Arc<Target>, now: Instant) -> bool {
@@ -289,15 +298,15 @@ where
 /// Gives a running [`Scheduler`] its targets.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    sender: mpsc::Sender<Replace>,
+    sender: mpsc::Sender<Command>,
     statistics: Arc<Statistics>,
 }
 
 impl Handle {
-    /// Makes these the targets, and returns once they are scheduled.
-    pub async fn replace(&self, targets: Vec<Arc<Target>>) -> Result<(), Stopped> {
+    /// Changes the targets, and returns once that is done.
+    pub async fn change(&self, change: Change) -> Result<(), Stopped> {
         let (done, scheduled) = oneshot::channel();
-        self.sender.send(Replace { targets, done }).await.map_err(|_| Stopped)?;
+        self.sender.send(Command { change, done }).await.map_err(|_| Stopped)?;
         scheduled.await.map_err(|_| Stopped)
     }
 
@@ -312,9 +321,20 @@ impl Handle {
 #[error("the scheduler has stopped")]
 pub struct Stopped;
 
+/// What is to be otherwise than before.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// Targets that are new or have changed; each name once.
+    pub there: Vec<Arc<Target>>,
+    /// Targets that are no more. A name that is not known changes nothing.
+    pub gone: Vec<TargetName>,
+    /// Other limits; what runs beyond them ends in its own time.
+    pub limits: Option<Limits>,
+}
+
 #[derive(Debug)]
-struct Replace {
-    targets: Vec<Arc<Target>>,
+struct Command {
+    change: Change,
     done: oneshot::Sender<()>,
 }
 
@@ -376,6 +396,9 @@ impl Default for Statistics {
         }
     }
 }
+
+/// A target has at most two entries that are not stale, so with four each at least half of them are.
+const MOST_STALE: usize = 4;
 
 /// Is the schedule kept to within a batch and a wake-up (12 ms), is the CPU short, or do probes wait for a limit?
 const LAG_BUCKETS: [f64; 10] = [0.001, 0.005, 0.01, 0.012, 0.02, 0.05, 0.1, 0.5, 1.0, 10.0];

@@ -11,7 +11,7 @@ use super::history::{History, Recent};
 use super::tls::TlsRecord;
 use super::{HistogramLayout, Recorded, Transition, between};
 use crate::clock::{self, Timestamp};
-use crate::histogram::Histogram;
+use crate::histogram::{Buckets, Histogram};
 use crate::outcome::{
     Attempt, Class, Failure, Next, Outcome, PeerCertificates, Phase, Report, Session, Timings, Verdict,
 };
@@ -40,6 +40,7 @@ pub struct Row {
     tls: Option<Box<TlsRecord>>,
     dialogue: Option<Arc<[(LabelName, String)]>>,
     histograms: Box<[(Phase, Histogram)]>,
+    layout: Arc<HistogramLayout>,
     history: History,
 }
 
@@ -74,9 +75,10 @@ struct Since {
 
 impl Row {
     /// The row of a target that was never probed.
-    pub(super) fn new(target: Arc<Target>, layout: &HistogramLayout) -> Self {
+    pub(super) fn new(target: Arc<Target>, layout: Arc<HistogramLayout>) -> Self {
         Self {
-            histograms: histograms(&target, layout, Box::default()),
+            histograms: histograms(&target, &layout, Box::default()),
+            layout,
             tls: target.settings.exchange.tls().map(|_| Box::default()),
             dialogue: None,
             target,
@@ -102,7 +104,7 @@ impl Row {
     ///
     /// What its settings do not ask for any more is forgotten: TLS, the labels of another dialogue, the times of phases
     /// that there are no longer.
-    pub(super) fn keep_for(&mut self, target: &Arc<Target>, layout: &HistogramLayout) -> bool {
+    pub(super) fn keep_for(&mut self, target: &Arc<Target>, layout: &Arc<HistogramLayout>) -> bool {
         if self.target.endpoint != target.endpoint {
             return false;
         }
@@ -114,18 +116,24 @@ impl Row {
                 record
             });
             self.dialogue = self.dialogue.take().filter(|_| dialogues(before).eq(dialogues(exchange)));
-            self.histograms = histograms(target, layout, std::mem::take(&mut self.histograms));
+        }
+        if before != exchange || self.layout != *layout {
+            // Counts of other buckets cannot be carried over.
+            let kept = std::mem::take(&mut self.histograms);
+            let kept = if self.layout == *layout { kept } else { Box::default() };
+            self.histograms = histograms(target, layout, kept);
+            self.layout = layout.clone();
         }
         self.target = target.clone();
         true
     }
 
     /// Takes a report that is no local fault.
-    pub(super) fn record(&mut self, report: &Report, layout: &HistogramLayout) -> Recorded {
+    pub(super) fn record(&mut self, report: &Report) -> Recorded {
         let outcome = &report.outcome;
         let good = outcome.verdict.is_good();
         self.count(outcome);
-        self.note_facts(outcome, layout);
+        self.note_facts(outcome);
         self.last =
             Some(LastProbe { ended_at: report.ended_at, good, duration: outcome.duration, timings: outcome.timings });
         let changed = self.confirmation.observe(good, &self.target.settings.confirm);
@@ -237,6 +245,11 @@ impl Row {
         self.dialogue.as_deref().unwrap_or_default()
     }
 
+    /// The bounds of the histograms' classic buckets.
+    pub fn buckets(&self) -> &Buckets {
+        &self.layout.buckets
+    }
+
     /// The histograms of this target's phases.
     pub fn histograms(&self) -> impl Iterator<Item = (Phase, &Histogram)> + '_ {
         self.histograms.iter().map(|(phase, histogram)| (*phase, histogram))
@@ -265,7 +278,7 @@ impl Row {
         self.failure = Some(failure.clone());
     }
 
-    fn note_facts(&mut self, outcome: &Outcome, layout: &HistogramLayout) {
+    fn note_facts(&mut self, outcome: &Outcome) {
         if let Some(resolution) = &outcome.resolution {
             self.resolved_addresses = Some(u32::try_from(resolution.addresses.len()).unwrap_or(u32::MAX));
         }
@@ -289,7 +302,7 @@ impl Row {
         for (phase, histogram) in &mut self.histograms {
             let of_attempts = outcome.attempts.iter().filter_map(|attempt| attempt.timings.of(*phase));
             let before_attempts = outcome.timings.of(*phase).filter(|_| *phase == Phase::Resolve);
-            of_attempts.chain(before_attempts).for_each(|duration| histogram.observe(&layout.buckets, duration));
+            of_attempts.chain(before_attempts).for_each(|duration| histogram.observe(&self.layout.buckets, duration));
         }
     }
 

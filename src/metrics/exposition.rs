@@ -90,7 +90,7 @@ impl Exposition {
     }
 
     fn copy(&self, block: Range<usize>, read: fn(&Row, &mut Reader<'_>), samples: &mut Vec<Sample>) {
-        let mut reader = Reader { samples, layout: self.sources.board.layout(), now: self.now };
+        let mut reader = Reader { samples, now: self.now };
         self.rows.for_each_in(block, |row| read(row, &mut reader));
     }
 

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::family::Family;
 use super::sample::{OwnLabel, Owner, Sample, Value};
 use super::tls;
-use crate::board::{GroupStatus, HistogramLayout, Row, State};
+use crate::board::{GroupStatus, Row, State};
 use crate::outcome::{Class, Phase};
 use crate::target::Target;
 
@@ -38,7 +38,6 @@ impl GroupFamily {
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     pub(super) samples: &'a mut Vec<Sample>,
-    pub(super) layout: &'a HistogramLayout,
     /// The moment of the scrape.
     pub(super) now: Instant,
 }
@@ -231,7 +230,7 @@ pub(super) const TARGETS: &[TargetFamily] = &[
         .by(&["phase"]),
         read: |row, reader| {
             for (phase, histogram) in row.histograms() {
-                let value = Value::Histogram(histogram.clone(), reader.layout.buckets.clone());
+                let value = Value::Histogram(histogram.clone(), row.buckets().clone());
                 reader.labelled(row, vec![phase_label(phase)], value);
             }
         },

@@ -46,6 +46,11 @@ impl Gate {
         Self { limits, in_flight: 0, per_host: HashMap::new(), next_start: now }
     }
 
+    /// Other limits from now on; what runs counts against them.
+    pub(super) fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Counts a probe of `host` that starts now, or says which limit it has met.
     ///
     /// The host's own limit is told first: it holds back that host alone, the others every probe.
@@ -64,9 +69,8 @@ impl Gate {
             self.next_start = self.next_start.max(now) + Duration::from_secs(1) / rate.get();
         }
         self.in_flight += 1;
-        if self.limits.per_host.is_some() {
-            *self.per_host.entry(host.clone()).or_default() += 1;
-        }
+        // Counted without a limit too, for there may be one by the time that it ends.
+        *self.per_host.entry(host.clone()).or_default() += 1;
         Ok(())
     }
 

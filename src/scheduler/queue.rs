@@ -31,6 +31,11 @@ impl Agenda {
         }
     }
 
+    /// How many entries there are, stale ones included.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Drops the entries of targets that are gone.
     pub(super) fn retain(&mut self, keep: impl Fn(Id) -> bool) {
         self.0.retain(|Reverse((_, id))| keep(*id));
@@ -76,6 +81,11 @@ impl Waiting {
         if parked.is_empty() {
             self.parked.remove(host);
         }
+    }
+
+    /// Lets everybody try again.
+    pub(super) fn unpark_all(&mut self) {
+        self.ready.extend(self.parked.drain().flat_map(|(_, parked)| parked));
     }
 
     /// Takes out a probe whose target is gone.

@@ -98,7 +98,8 @@ impl Running {
         let (scheduler, handle) = Scheduler::new(prober, record, limits, "machine", Timestamp::default());
         let stop = CancellationToken::new();
         let task = tokio::spawn(scheduler.run(stop.clone()));
-        handle.replace(script.iter().map(|(target, _)| Arc::clone(target)).collect()).await.unwrap();
+        let there = script.iter().map(|(target, _)| Arc::clone(target)).collect();
+        handle.change(Change { there, ..Change::default() }).await.unwrap();
         Self { handle, journal, reports, stop, task }
     }
 
@@ -309,7 +310,8 @@ async fn replacing_keeps_the_grid_of_those_that_stay() {
     let running = Running::start(&script, Limits::default(), Next::Regular).await;
     until(origin, 50 * SECOND).await;
     assert_eq!(running.journal.len(), 15);
-    running.handle.replace(vec![stays.clone(), faster.clone()]).await.unwrap();
+    let change = Change { there: vec![faster.clone()], gone: vec![goes.name.clone()], limits: None };
+    running.handle.change(change).await.unwrap();
     until(origin, 100 * SECOND).await;
     assert_on_grid(&running.journal.starts(&stays), first_tick(&stays), 10 * SECOND);
     assert_eq!(running.journal.starts(&stays).len(), 10);
@@ -331,7 +333,8 @@ async fn a_target_that_goes_while_it_waits_leaves_its_turn_to_the_next() {
     assert_eq!(running.journal.len(), 1);
     let probed = ports.iter().position(|target| !running.journal.starts(target).is_empty()).unwrap();
     let stays = ports[(probed + 1) % 3].clone();
-    running.handle.replace(vec![stays.clone()]).await.unwrap();
+    let gone = ports.iter().map(|target| target.name.clone()).filter(|name| *name != stays.name).collect();
+    running.handle.change(Change { gone, ..Change::default() }).await.unwrap();
     until(origin, 2 * SECOND).await;
     assert_eq!(running.journal.starts(&stays).len(), 1);
     until(origin, 10 * SECOND).await;
@@ -373,5 +376,5 @@ async fn stopping_drops_what_is_under_way() {
     running.stop.cancel();
     running.task.await.unwrap();
     assert_eq!((running.reports.load(Ordering::Relaxed), running.handle.statistics().in_flight()), (0, 0));
-    assert!(running.handle.replace(Vec::new()).await.is_err());
+    assert!(running.handle.change(Change::default()).await.is_err());
 }
