@@ -8,18 +8,61 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+pub use self::reload::{AutoReload, Origin};
+use self::reload::{Reloader, keep, requests};
+use self::roster::Roster;
 use crate::board::{Board, HistogramLayout};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::http::{self, BindError, ListenAddress, Server, Site};
 use crate::log;
 use crate::metrics::Metrics;
 use crate::outcome::{Next, Prober, Report};
 use crate::probe::Trust;
-use crate::scheduler::{Change, Handle, Limits, Scheduler};
+use crate::scheduler::{Handle, Limits, Scheduler};
+use crate::shutdown::Hangups;
 use crate::target::Target;
 
 pub mod machine;
+mod reload;
+mod roster;
+
+/// What a daemon is made of besides its configuration.
+#[derive(Debug)]
+pub struct Parts<'a, P> {
+    /// Probes targets.
+    pub prober: P,
+    /// Has read what the targets need of files, and keeps that up to date.
+    pub trust: Arc<Trust>,
+    /// How the configuration is read anew; none where it is what it is.
+    pub reload: Option<Reload>,
+    /// Where HTTP is answered.
+    pub listen: &'a [ListenAddress],
+    /// This machine's name; it moves the grid of due times.
+    pub machine: &'a str,
+}
+
+/// How a configuration is read anew.
+#[derive(Debug)]
+pub struct Reload {
+    /// Where it comes from.
+    pub origin: Arc<dyn Origin>,
+    /// Whether its content is watched.
+    pub auto: AutoReload,
+    /// The signal that asks for it.
+    pub hangups: Hangups,
+    /// Whether HTTP may ask for it.
+    pub lifecycle: Lifecycle,
+}
+
+/// Whether HTTP may ask for a reload.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Lifecycle {
+    /// It may not: 403.
+    Closed,
+    /// Whoever reaches the port may.
+    Open,
+}
 
 /// A daemon that has its ports and has not begun to probe.
 #[derive(Debug)]
@@ -31,33 +74,32 @@ pub struct App<P, R> {
     targets: Vec<Arc<Target>>,
     trust: Arc<Trust>,
     metrics: Metrics,
+    reloader: Option<Reloader>,
 }
 
 /// Takes the listen addresses and puts a daemon together.
-///
-/// `trust` has read what the targets need of files, and `machine` is this machine's name; it moves the grid of due times.
 pub async fn bind<P: Prober>(
     config: Config,
-    prober: P,
-    trust: Arc<Trust>,
-    listen: &[ListenAddress],
-    machine: &str,
+    parts: Parts<'_, P>,
 ) -> Result<App<P, impl Fn(&Report) -> Next + Send + Sync + use<P>>, BindError> {
+    let Parts { prober, trust, reload, listen, machine } = parts;
     let server = http::bind(listen).await?;
-    let board = Arc::new(Board::new(HistogramLayout {
-        buckets: config.histograms.buckets,
-        native: config.histograms.native,
-        phases: config.histograms.phases,
-    }));
-    let limits = Limits {
-        in_flight: config.limits.in_flight,
-        per_host: config.limits.per_host,
-        per_second: config.limits.per_second,
-    };
-    let (scheduler, handle) = Scheduler::new(prober, recorder(board.clone()), limits, machine, clock::now());
+    let board = Arc::new(Board::new(layout(config.histograms)));
+    let (scheduler, handle) =
+        Scheduler::new(prober, recorder(board.clone()), limits(config.limits), machine, clock::now());
     let metrics = Metrics::new(board.clone(), handle.statistics().clone(), config.labels);
-    let site = Arc::new(Site::new(board, metrics.clone()));
-    Ok(App { server, site, scheduler, handle, targets: config.targets, trust, metrics })
+    let (asking, requests) = requests();
+    let reloads = reload.as_ref().filter(|reload| reload.lifecycle == Lifecycle::Open).map(|_| asking);
+    let reloader = reload.map(|Reload { origin, auto, hangups, .. }| Reloader {
+        origin,
+        auto,
+        hangups,
+        requests,
+        board: board.clone(),
+        metrics: metrics.clone(),
+    });
+    let site = Arc::new(Site::new(board, metrics.clone(), reloads));
+    Ok(App { server, site, scheduler, handle, targets: config.targets, trust, metrics, reloader })
 }
 
 impl<P, R> App<P, R>
@@ -72,23 +114,26 @@ where
 
     /// Probes and answers until `stop` is cancelled; then probing ends at once, and open answers within five seconds.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { server, site, scheduler, handle, targets, trust, metrics } = self;
+        let Self { server, site, scheduler, handle, targets, trust, metrics, reloader } = self;
         info!(targets = targets.len(), "Probing");
+        let roster = Roster::new(site.board.clone(), handle);
         let readiness = site.readiness.clone();
-        site.board.replace(&targets);
-        let schedule = async {
-            // The scheduler refuses only once it has stopped, and then nothing is to become ready.
-            if handle.change(Change { there: targets, ..Change::default() }).await.is_ok() {
-                readiness.set_ready();
-            }
-            stop.cancelled().await;
-            readiness.set_stopping();
-        };
+        let keep = keep(roster, targets, reloader, &readiness, &stop);
         let count_failure = || metrics.file_reload_failures().count();
         let watch = stop.run_until_cancelled(trust.watch(&count_failure));
-        tokio::join!(scheduler.run(stop.clone()), server.serve(site.clone(), stop.clone()), schedule, watch);
+        tokio::join!(scheduler.run(stop.clone()), server.serve(site.clone(), stop.clone()), keep, watch);
         info!("Stopped");
     }
+}
+
+fn layout(histograms: config::Histograms) -> HistogramLayout {
+    let config::Histograms { buckets, native, phases } = histograms;
+    HistogramLayout { buckets, native, phases }
+}
+
+const fn limits(limits: config::Limits) -> Limits {
+    let config::Limits { in_flight, per_host, per_second, .. } = limits;
+    Limits { in_flight, per_host, per_second }
 }
 
 /// What the scheduler does with a report: it goes to the board, and a change of state to the log.

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand};
 use hyper::Uri;
 use tracing::Level;
 
+use crate::app::{AutoReload, Lifecycle};
 use crate::config::LoadError;
 use crate::http::ListenAddress;
 use crate::log::Format;
@@ -21,6 +22,7 @@ use crate::target::{FileProblem, TlsProfile};
 pub mod check;
 mod demo;
 mod healthcheck;
+mod origin;
 mod probe;
 pub mod schema;
 mod serve;
@@ -68,7 +70,42 @@ struct ServeArguments {
     #[arg(long = "config.check", env = "PORTPROBE_CONFIG_CHECK")]
     config_check: bool,
     #[command(flatten)]
+    reload: ReloadArguments,
+    #[command(flatten)]
     daemon: DaemonArguments,
+}
+
+/// When the configuration is read anew.
+#[derive(Args, Debug)]
+struct ReloadArguments {
+    /// Read the configuration anew when its content has changed (the default)
+    #[arg(
+        long = "config.auto-reload",
+        env = "PORTPROBE_CONFIG_AUTO_RELOAD",
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        value_name = "BOOL"
+    )]
+    config_auto_reload: bool,
+    /// Read the configuration anew only when asked to, by SIGHUP or by HTTP
+    #[arg(long = "no-config.auto-reload")]
+    no_config_auto_reload: bool,
+    /// Let whoever reaches the port ask for a reload: POST /-/reload
+    #[arg(long = "web.enable-lifecycle", env = "PORTPROBE_WEB_ENABLE_LIFECYCLE")]
+    web_enable_lifecycle: bool,
+}
+
+impl ReloadArguments {
+    const fn auto(&self) -> AutoReload {
+        if self.config_auto_reload && !self.no_config_auto_reload { AutoReload::On } else { AutoReload::Off }
+    }
+
+    const fn lifecycle(&self) -> Lifecycle {
+        if self.web_enable_lifecycle { Lifecycle::Open } else { Lifecycle::Closed }
+    }
 }
 
 /// The flags of whatever probes until it is stopped.

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::health::Readiness;
+pub use self::reload::Reloads;
 use crate::board::Board;
 use crate::metrics::Metrics;
 
@@ -28,6 +29,7 @@ mod held_row;
 mod metrics;
 mod negotiation;
 mod page;
+mod reload;
 mod route;
 
 /// Takes every address; the first that cannot be had ends it.
@@ -49,15 +51,16 @@ pub struct Site {
     pub metrics: Metrics,
     /// Whether the daemon is ready.
     pub readiness: Arc<Readiness>,
+    reloads: Option<Reloads>,
     scrape_turns: Arc<Semaphore>,
     compressors: Arc<Semaphore>,
 }
 
 impl Site {
-    /// A site whose daemon is not ready yet.
-    pub fn new(board: Arc<Board>, metrics: Metrics) -> Self {
+    /// A site whose daemon is not ready yet. Without `reloads` nobody may ask for one here.
+    pub fn new(board: Arc<Board>, metrics: Metrics, reloads: Option<Reloads>) -> Self {
         let [scrape_turns, compressors] = [SCRAPE_TURNS, COMPRESSORS].map(|count| Arc::new(Semaphore::new(count)));
-        Self { board, metrics, readiness: Arc::default(), scrape_turns, compressors }
+        Self { board, metrics, readiness: Arc::default(), reloads, scrape_turns, compressors }
     }
 }
 

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub use self::exposition::Exposition;
 pub use self::family::{Family, Kind};
 use crate::board::Board;
+use crate::clock::{self, Timestamp};
 use crate::scheduler::Statistics;
 use crate::target::Labels;
 
@@ -33,7 +34,8 @@ impl Metrics {
             statistics,
             http_requests: HttpRequests::default(),
             file_reload_failures: FileReloadFailures::default(),
-            labels: Arc::new(labels),
+            reloads: Reloads::new(clock::now()),
+            labels: RwLock::new(Arc::new(labels)),
         }))
     }
 
@@ -45,6 +47,16 @@ impl Metrics {
     /// A counter for whoever watches files to raise.
     pub fn file_reload_failures(&self) -> &FileReloadFailures {
         &self.0.file_reload_failures
+    }
+
+    /// Puts other labels on every series of portprobe itself.
+    pub fn set_labels(&self, labels: Labels) {
+        *self.0.labels.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(labels);
+    }
+
+    /// What whoever reloads the configuration has to tell.
+    pub fn reloads(&self) -> &Reloads {
+        &self.0.reloads
     }
 
     /// Counters for the HTTP server to raise.
@@ -87,6 +99,36 @@ impl FileReloadFailures {
     }
 }
 
+/// How the last reload of the configuration has ended; reading it at the start counts as one.
+#[derive(Debug)]
+pub struct Reloads(Mutex<LastReload>);
+
+#[derive(Clone, Copy, Debug)]
+struct LastReload {
+    successful: bool,
+    success_at: Timestamp,
+}
+
+impl Reloads {
+    fn new(success_at: Timestamp) -> Self {
+        Self(Mutex::new(LastReload { successful: true, success_at }))
+    }
+
+    /// The configuration was read anew and is in force.
+    pub fn succeeded(&self, at: Timestamp) {
+        *self.last() = LastReload { successful: true, success_at: at };
+    }
+
+    /// It could not be used; the one before stays in force.
+    pub fn failed(&self) {
+        self.last().successful = false;
+    }
+
+    fn last(&self) -> MutexGuard<'_, LastReload> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Answered HTTP requests, by route and status code.
 #[derive(Debug, Default)]
 pub struct HttpRequests(Mutex<BTreeMap<(&'static str, u16), u64>>);
@@ -109,7 +151,8 @@ struct Sources {
     statistics: Arc<Statistics>,
     http_requests: HttpRequests,
     file_reload_failures: FileReloadFailures,
-    labels: Arc<Labels>,
+    reloads: Reloads,
+    labels: RwLock<Arc<Labels>>,
 }
 
 #[cfg(test)]

@@ -28,6 +28,12 @@ pub trait Prober: Send + Sync + 'static {
     fn probe(&self, target: &Arc<Target>, deadline: Instant) -> impl Future<Output = Outcome> + Send;
 }
 
+impl<P: Prober> Prober for Arc<P> {
+    fn probe(&self, target: &Arc<Target>, deadline: Instant) -> impl Future<Output = Outcome> + Send {
+        P::probe(self, target, deadline)
+    }
+}
+
 /// What one probe saw.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {

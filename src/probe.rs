@@ -63,6 +63,11 @@ impl NetworkProber {
         Self { resolver: Resolver::new(serving, files), trust, judge: Arc::default() }
     }
 
+    /// Asks name servers in another way from now on.
+    pub fn set_serving(&self, serving: NameServing) {
+        self.resolver.set_serving(serving);
+    }
+
     /// What the exchange with a target needs besides the target; the error is a fault of this program's own making.
     fn plan(&self, target: &Arc<Target>) -> Result<Plan, LocalFault> {
         let Some(tls) = target.settings.exchange.tls() else {

@@ -241,7 +241,9 @@ where
             if known.is_some_and(|id| self.keep(id, &target, now)) {
                 continue;
             }
-            known.into_iter().for_each(|id| self.remove(id));
+            if let Some(id) = known {
+                self.remove(id);
+            }
             let id = self.insert(target, now);
             self.names.insert(name, id);
         }

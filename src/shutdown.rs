@@ -35,6 +35,22 @@ impl Signals {
     }
 }
 
+/// The signal that asks for a reload: SIGHUP.
+#[derive(Debug)]
+pub struct Hangups(Signal);
+
+impl Hangups {
+    /// Takes the signal over from its default of killing the process.
+    pub fn install() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Ends when the signal has come; several that came since the last count as one.
+    pub async fn next(&mut self) {
+        self.0.recv().await;
+    }
+}
+
 /// A second signal came before the daemon had stopped.
 #[derive(Debug, thiserror::Error)]
 #[error("killed by a second signal ({0}) before everything had stopped")]

@@ -21,6 +21,7 @@ mod integration {
     mod probe_command;
     mod prometheus;
     mod readme;
+    mod reload;
     #[cfg(target_os = "linux")]
     mod resolver;
     mod shortage;

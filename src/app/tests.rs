@@ -13,6 +13,7 @@ use crate::board::{State, Transition};
 use crate::clock::Timestamp;
 use crate::histogram::Buckets;
 use crate::outcome::{Class, Facts, Failure, Outcome, Phase, Timings, Verdict};
+use crate::scheduler::Change;
 use crate::target::{Cadence, Confirm, Settings, example};
 
 /// A target that is well until a moment, and from then on refuses or is silent.

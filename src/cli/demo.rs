@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
+use super::origin::serving;
 use super::{DaemonArguments, serve};
 use crate::demo::Demo;
-use crate::probe::Trust;
+use crate::probe::{NetworkProber, Trust};
 use crate::{config, log};
 
 /// Runs until a signal stops it, and stops its servers after the daemon.
@@ -25,7 +26,8 @@ async fn demonstrate(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     let trust = Arc::new(Trust::default());
     let configuration = demo.configuration();
     let config = config::parse(&configuration, Path::new("demo"), &|_| None, |profile| trust.read(profile))?;
-    let app = serve::bind(config, trust, arguments).await?;
+    let prober = Arc::new(NetworkProber::new(serving(&config), trust.clone()));
+    let app = serve::bind(config, prober, trust, None, arguments).await?;
     write!(stdout(), "{}", demo.welcome(&app.addresses(), &program()))?;
     let ended = serve::until_stopped(app, signals).await;
     demo.stop().await;

@@ -8,24 +8,31 @@ use tokio::runtime::{self, Runtime};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::origin::{ConfigurationFile, serving};
 use super::{DaemonArguments, ServeArguments, environment};
-use crate::app::{self, App, machine};
+use crate::app::{self, App, Parts, Reload, machine};
 use crate::config::{self, Config};
 use crate::http::BindError;
+use crate::log;
 use crate::outcome::{Next, Report};
 use crate::probe::{NetworkProber, Trust};
-use crate::shutdown::Signals;
-use crate::{log, probe};
+use crate::shutdown::{Hangups, Signals};
 
 /// Runs until a signal stops it.
 pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     let _flush = log::install(arguments.daemon.log_level, arguments.daemon.log_format);
-    let trust = Arc::new(Trust::default());
-    let config = config::load(&arguments.config_file, &environment, |profile| trust.read(profile))?;
-    machine::return_free_memory();
     runtime()?.block_on(async {
+        // Before the configuration is read: from here on it is safe to ask for a reload.
+        let hangups = Hangups::install().context("cannot handle signals")?;
         let signals = signals()?;
-        let app = bind(config, trust, &arguments.daemon).await?;
+        let trust = Arc::new(Trust::default());
+        let config = config::load(&arguments.config_file, &environment, |profile| trust.read(profile))?;
+        machine::return_free_memory();
+        let prober = Arc::new(NetworkProber::new(serving(&config), trust.clone()));
+        let path = arguments.config_file.clone();
+        let origin = Arc::new(ConfigurationFile { path, trust: trust.clone(), prober: prober.clone() });
+        let reload = Reload { origin, auto: arguments.reload.auto(), hangups, lifecycle: arguments.reload.lifecycle() };
+        let app = bind(config, prober, trust, Some(reload), &arguments.daemon).await?;
         until_stopped(app, signals).await
     })
 }
@@ -43,17 +50,18 @@ pub(super) fn signals() -> anyhow::Result<Signals> {
 /// A daemon on this configuration that has its ports. `trust` has read what its targets need.
 pub(super) async fn bind(
     config: Config,
+    prober: Arc<NetworkProber>,
     trust: Arc<Trust>,
+    reload: Option<Reload>,
     arguments: &DaemonArguments,
-) -> Result<App<NetworkProber, impl Fn(&Report) -> Next + Send + Sync + use<>>, BindError> {
+) -> Result<App<Arc<NetworkProber>, impl Fn(&Report) -> Next + Send + Sync + use<>>, BindError> {
     machine::raise_descriptor_limit(config.limits.in_flight);
-    let serving = probe::NameServing { timeout: config.dns.timeout, tries: config.dns.tries };
-    let prober = NetworkProber::new(serving, trust.clone());
-    app::bind(config, prober, trust, &arguments.listen, &machine::name()).await
+    let parts = Parts { prober, trust, reload, listen: &arguments.listen, machine: &machine::name() };
+    app::bind(config, parts).await
 }
 
 /// Runs a daemon until the first signal has stopped it, or the second has killed it.
-pub(super) async fn until_stopped<R>(app: App<NetworkProber, R>, signals: Signals) -> anyhow::Result<ExitCode>
+pub(super) async fn until_stopped<R>(app: App<Arc<NetworkProber>, R>, signals: Signals) -> anyhow::Result<ExitCode>
 where
     R: Fn(&Report) -> Next + Send + Sync + 'static,
 {

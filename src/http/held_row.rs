@@ -32,7 +32,7 @@ impl HeldRow {
             });
         });
         is_locked.recv().unwrap();
-        (Site::new(board, metrics), Self { unlock, holder })
+        (Site::new(board, metrics, None), Self { unlock, holder })
     }
 
     pub(super) fn release(self) {

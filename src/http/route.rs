@@ -5,7 +5,7 @@ use hyper::header::{ALLOW, CONNECTION, HOST, HeaderValue, TRANSFER_ENCODING};
 use hyper::{Method, Request, Response, StatusCode, Version};
 
 use super::body::{Body, plain};
-use super::{Site, health, metrics, page};
+use super::{Site, health, metrics, page, reload};
 
 /// Finds the route, answers, and counts the answer.
 pub(super) async fn route(request: &Request<Incoming>, site: &Site) -> Response<Body> {
@@ -17,16 +17,15 @@ pub(super) async fn route(request: &Request<Incoming>, site: &Site) -> Response<
     let Some(route) = Route::ALL.into_iter().find(|route| route.path() == request.uri().path()) else {
         return counted(site, "other", plain(StatusCode::NOT_FOUND, "Not found. The pages here are listed at /.\n"));
     };
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.\n");
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return counted(site, route.path(), response);
+    if !route.methods().contains(request.method()) {
+        return counted(site, route.path(), route.other_method());
     }
     let response = match route {
         Route::Healthy => health::healthy(),
         Route::Metrics => metrics::scrape(request, site),
         Route::Page => page::index(site).await,
         Route::Ready => health::ready(&site.readiness),
+        Route::Reload => reload::reload(site.reloads.as_ref()).await,
     };
     counted(site, route.path(), response)
 }
@@ -48,10 +47,11 @@ enum Route {
     Metrics,
     Page,
     Ready,
+    Reload,
 }
 
 impl Route {
-    const ALL: [Self; 4] = [Self::Page, Self::Metrics, Self::Healthy, Self::Ready];
+    const ALL: [Self; 5] = [Self::Page, Self::Metrics, Self::Healthy, Self::Ready, Self::Reload];
 
     const fn path(self) -> &'static str {
         match self {
@@ -59,7 +59,29 @@ impl Route {
             Self::Metrics => "/metrics",
             Self::Page => "/",
             Self::Ready => "/-/ready",
+            Self::Reload => "/-/reload",
         }
+    }
+
+    const fn methods(self) -> &'static [Method] {
+        match self {
+            Self::Healthy | Self::Metrics | Self::Page | Self::Ready => &[Method::GET, Method::HEAD],
+            // As Prometheus takes it.
+            Self::Reload => &[Method::POST, Method::PUT],
+        }
+    }
+
+    /// The answer to any other method.
+    fn other_method(self) -> Response<Body> {
+        let (text, allowed) = match self {
+            Self::Reload => ("Only POST and PUT are answered here.\n", "POST, PUT"),
+            Self::Healthy | Self::Metrics | Self::Page | Self::Ready => {
+                ("Only GET and HEAD are answered here.\n", "GET, HEAD")
+            }
+        };
+        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, text);
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+        response
     }
 }
 

@@ -1,5 +1,7 @@
 //! The metrics of portprobe itself.
 
+use std::sync::PoisonError;
+
 use super::Sources;
 use super::family::Family;
 use super::sample::{OwnLabel, Owner, Sample, Value};
@@ -15,7 +17,7 @@ pub(super) struct DaemonFamily {
 impl Sources {
     /// A series of portprobe's own.
     pub(super) fn sample(&self, own: Vec<OwnLabel>, value: Value) -> Sample {
-        Sample { owner: Owner::Daemon(self.labels.clone()), own, value }
+        Sample { owner: Owner::Daemon(self.labels.read().unwrap_or_else(PoisonError::into_inner).clone()), own, value }
     }
 
     fn by_reason(&self, reason: &'static str, count: u64) -> Sample {
@@ -75,6 +77,20 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
         .by(&["reason"]),
         read: |sources| {
             sources.board.local_faults().map(|(reason, count)| sources.by_reason(reason.as_str(), count)).collect()
+        },
+    },
+    DaemonFamily {
+        family: Family::gauge("portprobe_config_last_reload_successful", "Whether the last reload was a success"),
+        read: |sources| vec![sources.sample(Vec::new(), Value::from(sources.reloads.last().successful))],
+    },
+    DaemonFamily {
+        family: Family::gauge(
+            "portprobe_config_last_reload_success_timestamp_seconds",
+            "When the configuration in force was read",
+        ),
+        read: |sources| {
+            let success_at = sources.reloads.last().success_at.as_secs_f64();
+            vec![sources.sample(Vec::new(), Value::Real(success_at))]
         },
     },
     DaemonFamily {

@@ -8,6 +8,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hickory_resolver::proto::rr::{Name, RecordType};
@@ -59,13 +60,22 @@ impl Unresolved {
 /// Resolves names; made once, shared by all probes.
 #[derive(Debug)]
 pub(super) struct Resolver {
-    serving: NameServing,
+    serving: Mutex<NameServing>,
     system: System,
 }
 
 impl Resolver {
     pub(super) fn new(serving: NameServing, files: SystemFiles) -> Self {
-        Self { serving, system: System::new(files) }
+        Self { serving: Mutex::new(serving), system: System::new(files) }
+    }
+
+    /// Waits for name servers in another way from now on.
+    pub(super) fn set_serving(&self, serving: NameServing) {
+        *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = serving;
+    }
+
+    fn serving(&self) -> NameServing {
+        *self.serving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The addresses of `name` in `family`, at least one, in the order given. Asks `servers`, or the system's where
@@ -147,13 +157,14 @@ impl Resolver {
         deadline: Instant,
     ) -> Finding {
         let mut complaints: Vec<(SocketAddr, Complaint)> = Vec::new();
-        for server in (0..self.serving.tries.get()).flat_map(|_| servers) {
+        let serving = self.serving();
+        for server in (0..serving.tries.get()).flat_map(|_| servers) {
             let now = Instant::now();
             let complained = complaints.iter().any(|(who, what)| who == server && *what != Complaint::Silent);
             if complained || now >= deadline {
                 continue;
             }
-            match ask(*server, form, record_type, deadline.min(now + self.serving.timeout)).await {
+            match ask(*server, form, record_type, deadline.min(now + serving.timeout)).await {
                 Ok(Answer::Addresses(addresses)) => return Finding::Addresses(addresses),
                 Ok(Answer::NoData) => return Finding::NoData(*server),
                 Ok(Answer::NoName) => return Finding::NoName(*server),

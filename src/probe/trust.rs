@@ -3,7 +3,7 @@
 //! `sources` reads bytes, `anchors`, `identity` and `revocation` make sense of them, `pem` knows how they are packed,
 //! and `watch` looks for what has changed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -74,6 +74,13 @@ impl Trust {
         let held = Held { context: self.make(profile, &snapshot)?, made_of, rejected: None };
         self.held.write().unwrap_or_else(PoisonError::into_inner).insert(profile.clone(), held);
         Ok(())
+    }
+
+    /// Forgets what was read for any other profile.
+    pub fn retain(&self, profiles: &HashSet<Arc<TlsProfile>>) {
+        self.held.write().unwrap_or_else(PoisonError::into_inner).retain(|profile, _| profiles.contains(profile));
+        let mut anchors = self.anchors.lock().unwrap_or_else(PoisonError::into_inner);
+        anchors.retain(|roots, _| profiles.iter().any(|profile| profile.roots == *roots));
     }
 
     /// What was read for a profile; none where nothing was.

@@ -1,0 +1,127 @@
+//! The roster: the one way in for targets.
+//!
+//! Whatever brings targets, a configuration or a source, ends here: what is new, changed or gone is found out, and board
+//! and scheduler are told. A target that is as before stays the very same value, so that its probe under way counts.
+
+use std::collections::HashMap;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
+use crate::board::Board;
+use crate::scheduler::{Change, Handle, Limits, Stopped};
+use crate::target::{Target, TargetName};
+
+/// Every target, as board and scheduler have them.
+#[derive(Debug)]
+pub(super) struct Roster {
+    board: Arc<Board>,
+    handle: Handle,
+    targets: HashMap<TargetName, Arc<Target>>,
+}
+
+/// How many targets are otherwise than before.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Difference {
+    pub(super) added: usize,
+    pub(super) changed: usize,
+    pub(super) removed: usize,
+}
+
+impl Roster {
+    /// A roster without targets.
+    pub(super) fn new(board: Arc<Board>, handle: Handle) -> Self {
+        Self { board, handle, targets: HashMap::new() }
+    }
+
+    /// Makes these the targets, in this order, each name once, and takes over other limits where there are some.
+    ///
+    /// Comparing and preparing rows is done beside the thread that probes; it gets no more than the differences.
+    pub(super) async fn replace(
+        &mut self,
+        targets: Vec<Arc<Target>>,
+        limits: Option<Limits>,
+    ) -> Result<Difference, Stopped> {
+        let (board, before) = (self.board.clone(), std::mem::take(&mut self.targets));
+        let prepare = spawn_blocking(move || {
+            let plan = Plan::new(before, targets);
+            board.replace(&plan.order);
+            plan
+        });
+        let Plan { targets, there, gone, difference, .. } = match prepare.await {
+            Ok(plan) => plan,
+            // It is never cancelled, for nobody has a handle to do so.
+            Err(failed) => resume_unwind(failed.into_panic()),
+        };
+        self.targets = targets;
+        self.handle.change(Change { there, gone, limits }).await?;
+        Ok(difference)
+    }
+
+    /// How many targets there are.
+    pub(super) fn len(&self) -> usize {
+        self.targets.len()
+    }
+}
+
+/// What is to be done so that some targets take the place of others.
+#[derive(Debug, Default)]
+struct Plan {
+    order: Vec<Arc<Target>>,
+    targets: HashMap<TargetName, Arc<Target>>,
+    there: Vec<Arc<Target>>,
+    gone: Vec<TargetName>,
+    difference: Difference,
+}
+
+impl Plan {
+    fn new(mut before: HashMap<TargetName, Arc<Target>>, targets: Vec<Arc<Target>>) -> Self {
+        let mut plan = Self { order: Vec::with_capacity(targets.len()), ..Self::default() };
+        plan.targets.reserve(targets.len());
+        for target in targets {
+            let known = before.remove(&target.name);
+            let target = match known {
+                Some(known) if known == target => known,
+                known => {
+                    let counter =
+                        if known.is_some() { &mut plan.difference.changed } else { &mut plan.difference.added };
+                    *counter += 1;
+                    plan.there.push(target.clone());
+                    target
+                }
+            };
+            plan.order.push(target.clone());
+            plan.targets.insert(target.name.clone(), target);
+        }
+        plan.difference.removed = before.len();
+        plan.gone = before.into_keys().collect();
+        plan
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::{Settings, example};
+
+    fn target(url: &str, settings: Settings) -> Arc<Target> {
+        Arc::new(example(url, settings))
+    }
+
+    #[test]
+    fn what_stays_the_same_stays_the_very_same() {
+        let before = [target("a:1", Settings::default()), target("b:1", Settings::default())];
+        let known = before.iter().map(|target| (target.name.clone(), target.clone())).collect();
+        let slow = Settings { slow_after: Some(std::time::Duration::from_secs(1)), ..Settings::default() };
+        let after = vec![target("c:1", Settings::default()), target("b:1", slow), target("a:1", Settings::default())];
+        let plan = Plan::new(known, after.clone());
+        assert!(Arc::ptr_eq(&plan.order[2], &before[0]));
+        assert_eq!(plan.order, after);
+        assert_eq!(plan.there, after[..2]);
+        assert_eq!((plan.gone.len(), plan.difference), (0, Difference { added: 1, changed: 1, removed: 0 }));
+        let plan = Plan::new(plan.targets, after[..1].to_vec());
+        assert_eq!((plan.there.len(), plan.gone.len()), (0, 2));
+        assert_eq!(plan.difference, Difference { removed: 2, ..Difference::default() });
+    }
+}

@@ -1,0 +1,58 @@
+//! The configuration's file, as the daemon comes back to it.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+use super::environment;
+use crate::app::{Origin, machine};
+use crate::config::{self, Config, LoadError};
+use crate::probe::{NameServing, NetworkProber, Trust};
+use crate::target::Sha256Digest;
+
+/// A configuration in a file, and whoever lives by it besides targets.
+#[derive(Debug)]
+pub(super) struct ConfigurationFile {
+    pub(super) path: PathBuf,
+    pub(super) trust: Arc<Trust>,
+    pub(super) prober: Arc<NetworkProber>,
+}
+
+impl Origin for ConfigurationFile {
+    fn load(&self) -> Result<Config, LoadError> {
+        config::load(&self.path, &environment, |profile| self.trust.read(profile))
+    }
+
+    /// Only a regular file has a content that can be read again; a pipe is read once.
+    fn digest(&self) -> Option<Sha256Digest> {
+        let mut file =
+            fs::metadata(&self.path).ok().filter(fs::Metadata::is_file).and_then(|_| File::open(&self.path).ok())?;
+        let (mut context, mut piece) = (Context::new(&SHA256), vec![0; PIECE_BYTES]);
+        loop {
+            match file.read(&mut piece).ok()? {
+                0 => break,
+                length => context.update(piece.get(..length)?),
+            }
+        }
+        context.finish().as_ref().try_into().map(Sha256Digest::new).ok()
+    }
+
+    fn adopt(&self, config: &Config) {
+        machine::raise_descriptor_limit(config.limits.in_flight);
+        self.prober.set_serving(serving(config));
+        let profiles = config.targets.iter().filter_map(|target| target.settings.exchange.tls());
+        let profiles: HashSet<_> = profiles.map(|tls| tls.settings.profile.clone()).collect();
+        self.trust.retain(&profiles);
+    }
+}
+
+/// How name servers are asked.
+pub(super) fn serving(config: &Config) -> NameServing {
+    NameServing { timeout: config.dns.timeout, tries: config.dns.tries }
+}
+
+const PIECE_BYTES: usize = 64 * 1024;

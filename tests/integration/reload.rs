@@ -1,0 +1,249 @@
+//! Reload: targets come, go and change while everything else stays as it is.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::Signal;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::support::daemon::{Daemon, portprobe};
+use crate::support::http;
+use crate::support::scrape::Scrape;
+use crate::support::wait;
+
+const SUCCESSFUL: &str = "portprobe_config_last_reload_successful";
+const SUCCESS_AT: &str = "portprobe_config_last_reload_success_timestamp_seconds";
+const PROBES: &str = "portprobe_probes_total";
+
+/// A daemon whose configuration can be written anew.
+struct Reloadable {
+    daemon: Daemon,
+    file: PathBuf,
+}
+
+impl Reloadable {
+    async fn start(config: &str, flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("portprobe.yaml");
+        fs::write(&file, config).unwrap();
+        Self::of(&file, folder, flags).await
+    }
+
+    async fn of(file: &Path, folder: tempfile::TempDir, flags: &[&str]) -> Self {
+        let mut command = portprobe();
+        command.arg("--config.file").arg(file).arg("--web.listen-address=127.0.0.1:0").args(flags);
+        Self { daemon: Daemon::run(command, folder).await, file: file.to_owned() }
+    }
+
+    fn write(&self, config: &str) {
+        fs::write(&self.file, config).unwrap();
+    }
+
+    async fn post(&self) -> http::Answer {
+        http::request(self.daemon.address, "POST", "/-/reload").await
+    }
+
+    async fn until(&self, what: &str, condition: impl Fn(&Scrape) -> bool) -> Scrape {
+        self.daemon.scrape_until(what, condition).await
+    }
+}
+
+/// Ten ports that nobody listens on.
+const TEN: &str = "defaults: { interval: 200ms }\ntargets: ['127.0.0.1:1-10']\n";
+
+#[tokio::test]
+async fn a_hangup_brings_takes_and_changes_targets_and_keeps_the_others() {
+    let reloadable = Reloadable::start(TEN, &["--no-config.auto-reload"]).await;
+    let kept = "tcp://127.0.0.1:2";
+    let before = reloadable.until("a target has a past", |scrape| scrape.of(kept, PROBES) >= Some(5.0)).await;
+    let down_since = before.of(kept, "portprobe_state_since_timestamp_seconds");
+    let changed = "defaults: { interval: 200ms }\ntargets: ['127.0.0.1:2-9', 127.0.0.1:11, { url: 127.0.0.1:10, interval: 300ms }]\n";
+    reloadable.write(changed);
+    reloadable.daemon.signal(Signal::SIGHUP);
+    let after = reloadable
+        .until("the new target is there", |scrape| scrape.of("tcp://127.0.0.1:11", PROBES) >= Some(1.0))
+        .await;
+    assert_eq!(after.value("portprobe_targets", &[]), Some(10.0));
+    for name in [PROBES, "portprobe_up", "portprobe_target_info", "portprobe_interval_seconds"] {
+        assert_eq!(after.of("tcp://127.0.0.1:1", name), None, "a target that is gone leaves no series: {name}");
+    }
+    assert!(after.of(kept, PROBES) >= before.of(kept, PROBES), "counters go on");
+    assert_eq!(after.of(kept, "portprobe_state_since_timestamp_seconds"), down_since, "so do states");
+    assert_eq!(after.of("tcp://127.0.0.1:10", "portprobe_interval_seconds"), Some(0.3));
+    assert!(after.of("tcp://127.0.0.1:10", PROBES) >= before.of("tcp://127.0.0.1:10", PROBES));
+    assert_eq!(after.value(SUCCESSFUL, &[]), Some(1.0));
+    assert!(after.value(SUCCESS_AT, &[]) > before.value(SUCCESS_AT, &[]));
+    let logged = reloadable.daemon.logged(&["Reloaded the configuration", "added=1", "changed=1", "removed=1"]);
+    assert_eq!(logged.len(), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_as_a_whole_changes_nothing() {
+    let reloadable = Reloadable::start(TEN, &["--web.enable-lifecycle", "--no-config.auto-reload"]).await;
+    let before = reloadable.daemon.scrape().await;
+    reloadable.write("targets: ['127.0.0.1:2', 'b:0']\ndefaults: { intervall: 1s }\n");
+    let answer = reloadable.post().await;
+    assert_eq!(answer.status, 500);
+    assert!(answer.body.contains(":1:26: targets[1]: port 0 is out of range"), "{}", answer.body);
+    assert!(answer.body.contains("did you mean `interval`?"), "every problem is told: {}", answer.body);
+    let after = reloadable.daemon.scrape().await;
+    assert_eq!(after.value(SUCCESSFUL, &[]), Some(0.0));
+    assert_eq!(after.value(SUCCESS_AT, &[]), before.value(SUCCESS_AT, &[]));
+    assert_eq!(after.value("portprobe_targets", &[]), Some(10.0));
+    fs::remove_file(&reloadable.file).unwrap();
+    assert_eq!(reloadable.post().await.status, 500);
+    reloadable.write("labels: { region: eu }\nhistograms: { buckets: [1, 2] }\ntargets: ['127.0.0.1:1-3']\n");
+    assert_eq!(reloadable.post().await.status, 200);
+    let after = reloadable.daemon.scrape().await;
+    assert_eq!(after.value(SUCCESSFUL, &[("region", "eu")]), Some(1.0), "global labels change everywhere");
+    assert_eq!(after.value("portprobe_targets", &[("region", "eu")]), Some(3.0));
+    let bucket = [("target", "tcp://127.0.0.1:1"), ("le", "2.0")];
+    assert_eq!(after.value("portprobe_handshake_duration_seconds_bucket", &bucket), Some(0.0));
+    let bucket = [("target", "tcp://127.0.0.1:1"), ("le", "0.05")];
+    assert_eq!(after.value("portprobe_handshake_duration_seconds_bucket", &bucket), None);
+}
+
+#[tokio::test]
+async fn http_may_ask_only_where_that_is_allowed() {
+    let closed = Reloadable::start(TEN, &[]).await;
+    assert_eq!(closed.post().await.status, 403);
+    let open = Reloadable::start(TEN, &["--web.enable-lifecycle"]).await;
+    let get = open.daemon.get("/-/reload").await;
+    assert_eq!((get.status, get.header("allow")), (405, Some("POST, PUT")));
+    assert_eq!(open.post().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_content_that_has_changed_is_taken_over_however_it_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().to_owned();
+    // As Kubernetes mounts a ConfigMap: the file is a link into a folder that is a link, which is swapped.
+    let version = |name: &str, config: &str| {
+        let version = root.join(name);
+        fs::create_dir(&version).unwrap();
+        fs::write(version.join("portprobe.yaml"), config).unwrap();
+        let next = root.join("..data_tmp");
+        symlink(name, &next).unwrap();
+        fs::rename(next, root.join("..data")).unwrap();
+    };
+    version("first", "targets: ['127.0.0.1:1']\n");
+    let file = root.join("portprobe.yaml");
+    symlink("..data/portprobe.yaml", &file).unwrap();
+    let reloadable = Reloadable::of(&file, folder, &[]).await;
+    version("second", "targets: ['127.0.0.1:1-2']\n");
+    let targets = async || reloadable.daemon.scrape().await.value("portprobe_targets", &[]);
+    wait::until_patiently("the second version is in force", async || targets().await == Some(2.0)).await;
+    fs::remove_file(root.join("..data")).unwrap();
+    let successful = async || reloadable.daemon.scrape().await.value(SUCCESSFUL, &[]);
+    wait::until_patiently("a file that is gone is told", async || successful().await == Some(0.0)).await;
+    assert_eq!(targets().await, Some(2.0), "the version before stays in force");
+    version("third", "targets: ['127.0.0.1:1-3']\n");
+    wait::until_patiently("the third version is in force", async || targets().await == Some(3.0)).await;
+    assert_eq!(successful().await, Some(1.0));
+    assert_eq!(reloadable.daemon.logged(&["Cannot reload the configuration"]).len(), 1, "one cause, one line");
+}
+
+#[tokio::test]
+async fn a_crowd_that_asks_for_reloads_harms_nobody() {
+    let reloadable = Reloadable::start(TEN, &["--web.enable-lifecycle", "--no-config.auto-reload"]).await;
+    let before = reloadable.daemon.scrape().await;
+    let address = reloadable.daemon.address;
+    let mut crowd = JoinSet::new();
+    for _ in 0..100 {
+        crowd.spawn(async move {
+            for _ in 0..100 {
+                assert_eq!(http::request(address, "POST", "/-/reload").await.status, 200);
+            }
+        });
+    }
+    crowd.join_all().await;
+    let after = reloadable.daemon.scrape().await;
+    let reloads = [("path", "/-/reload"), ("code", "200")];
+    assert_eq!(after.value("portprobe_http_requests_total", &reloads), Some(10_000.0));
+    let target = "tcp://127.0.0.1:2";
+    assert!(after.of(target, PROBES) >= before.of(target, PROBES));
+    reloadable.until("probes go on", |scrape| scrape.of(target, PROBES) > after.of(target, PROBES)).await;
+}
+
+#[tokio::test]
+async fn a_hundred_reloads_under_load_lose_no_count() {
+    let mut listeners = Vec::new();
+    for _ in 0..20 {
+        listeners.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
+    }
+    let mut accepting = JoinSet::new();
+    let addresses: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
+    for listener in listeners {
+        accepting.spawn(async move {
+            loop {
+                let _ = listener.accept().await;
+            }
+        });
+    }
+    let config = |extra: usize| {
+        let mut config = "defaults: { interval: 1s }\nlimits: { per_host: 0 }\ntargets:\n".to_owned();
+        for number in 0..1000 {
+            let address = addresses[number % addresses.len()];
+            writeln!(config, "- {{ url: '{address}', name: t{number} }}").unwrap();
+        }
+        for number in 0..extra {
+            writeln!(config, "- {{ url: '127.0.0.1:{}', name: extra{number} }}", number + 1).unwrap();
+        }
+        config
+    };
+    let reloadable = Reloadable::start(&config(0), &["--web.enable-lifecycle", "--no-config.auto-reload"]).await;
+    let sum = |scrape: &Scrape| (0..1000).filter_map(|number| scrape.of(&format!("t{number}"), PROBES)).sum::<f64>();
+    reloadable.until("all are probed", |scrape| sum(scrape) >= 1000.0).await;
+    let descriptors = "process_open_fds";
+    let mut last = reloadable.daemon.scrape().await;
+    for round in 0..100 {
+        reloadable.write(&config(round % 3));
+        assert_eq!(reloadable.post().await.status, 200);
+        let now = reloadable.daemon.scrape().await;
+        assert_eq!(now.value("portprobe_targets", &[]), Some(f64::from(1000 + u16::try_from(round % 3).unwrap())));
+        for number in [0, 500, 999] {
+            let name = format!("t{number}");
+            assert!(now.of(&name, PROBES) >= last.of(&name, PROBES), "{name} has lost counts");
+            assert_eq!(now.of(&name, "portprobe_probe_failures_total"), Some(0.0));
+            assert_eq!(now.of(&name, "portprobe_up"), Some(1.0));
+        }
+        assert!(sum(&now) >= sum(&last));
+        last = now;
+    }
+    assert_eq!(last.value("portprobe_skipped_probes_total", &[("reason", "overlap")]), Some(0.0));
+    assert!(last.value(descriptors, &[]) < Some(200.0), "nothing is left open");
+    assert_eq!(last.of("extra1", PROBES), None);
+}
+
+#[tokio::test]
+async fn of_ten_thousand_targets_exactly_what_was_changed_has_changed() {
+    let config = |first: u16, interval: &str| {
+        format!(
+            "defaults: {{ interval: 1h }}\nlimits: {{ per_host: 0 }}\n\
+             targets: ['127.0.0.1:{first}-{}', {{ url: 127.0.0.1:20000, interval: {interval} }}]\n",
+            first + 9998
+        )
+    };
+    let reloadable = Reloadable::start(&config(1000, "1h"), &["--web.enable-lifecycle"]).await;
+    let facts = |text: &str| {
+        let stable = ["portprobe_target_info{", "portprobe_interval_seconds{"];
+        let lines = text.lines().filter(|line| stable.iter().any(|start| line.starts_with(start)));
+        lines.map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = facts(&reloadable.daemon.get("/metrics").await.body);
+    assert_eq!(before.len(), 20_000);
+    reloadable.write(&config(1001, "2h"));
+    assert_eq!(reloadable.post().await.status, 200);
+    let after = facts(&reloadable.daemon.get("/metrics").await.body);
+    let changed = |line: &String| {
+        ["target=\"tcp://127.0.0.1:1000\"", "target=\"tcp://127.0.0.1:10999\"", "target=\"tcp://127.0.0.1:20000\""]
+            .iter()
+            .any(|target| line.contains(target))
+    };
+    let difference: Vec<_> = before.symmetric_difference(&after).collect();
+    assert_eq!(difference.len(), 6, "{difference:?}");
+    assert!(difference.iter().all(|line| changed(line)), "{difference:?}");
+}
