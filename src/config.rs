@@ -16,6 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::discovery::{Discovered, HttpSource, Made, Records, Source, SourceKind};
 use self::locate::Places;
 use self::node::{Node, SyntaxError};
 pub use self::one::{OneTarget, Wanted, one_target};
@@ -29,6 +30,7 @@ use crate::target::{FileProblem, Group, Labels, Target, TlsProfile};
 
 mod compile;
 mod dialogue;
+mod discovery;
 mod entry;
 mod environment;
 mod exchange;
