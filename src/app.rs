@@ -21,11 +21,12 @@ use crate::outcome::{Next, Prober, Report};
 use crate::probe::Trust;
 use crate::scheduler::{Handle, Limits, Scheduler};
 use crate::shutdown::Hangups;
-use crate::target::Target;
+use crate::target::{Shard, Target};
 
 pub mod machine;
 mod reload;
 mod roster;
+mod service;
 
 /// What a daemon is made of besides its configuration.
 #[derive(Debug)]
@@ -38,8 +39,10 @@ pub struct Parts<'a, P> {
     pub reload: Option<Reload>,
     /// Where HTTP is answered.
     pub listen: &'a [ListenAddress],
+    /// Which share of the targets is probed.
+    pub shard: Shard,
     /// This machine's name; it moves the grid of due times.
-    pub machine: &'a str,
+    pub machine: String,
 }
 
 /// How a configuration is read anew.
@@ -75,6 +78,7 @@ pub struct App<P, R> {
     trust: Arc<Trust>,
     metrics: Metrics,
     reloader: Option<Reloader>,
+    shard: Shard,
 }
 
 /// Takes the listen addresses and puts a daemon together.
@@ -82,12 +86,12 @@ pub async fn bind<P: Prober>(
     config: Config,
     parts: Parts<'_, P>,
 ) -> Result<App<P, impl Fn(&Report) -> Next + Send + Sync + use<P>>, BindError> {
-    let Parts { prober, trust, reload, listen, machine } = parts;
+    let Parts { prober, trust, reload, listen, shard, machine } = parts;
     let server = http::bind(listen).await?;
     let board = Arc::new(Board::new(layout(config.histograms)));
     let (scheduler, handle) =
-        Scheduler::new(prober, recorder(board.clone()), limits(config.limits), machine, clock::now());
-    let metrics = Metrics::new(board.clone(), handle.statistics().clone(), config.labels);
+        Scheduler::new(prober, recorder(board.clone()), limits(config.limits), &machine, clock::now());
+    let metrics = Metrics::new(board.clone(), handle.statistics().clone(), config.labels, shard);
     let (asking, requests) = requests();
     let reloads = reload.as_ref().filter(|reload| reload.lifecycle == Lifecycle::Open).map(|_| asking);
     let reloader = reload.map(|Reload { origin, auto, hangups, .. }| Reloader {
@@ -99,7 +103,7 @@ pub async fn bind<P: Prober>(
         metrics: metrics.clone(),
     });
     let site = Arc::new(Site::new(board, metrics.clone(), reloads));
-    Ok(App { server, site, scheduler, handle, targets: config.targets, trust, metrics, reloader })
+    Ok(App { server, site, scheduler, handle, targets: config.targets, trust, metrics, reloader, shard })
 }
 
 impl<P, R> App<P, R>
@@ -114,9 +118,9 @@ where
 
     /// Probes and answers until `stop` is cancelled; then probing ends at once, and open answers within five seconds.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { server, site, scheduler, handle, targets, trust, metrics, reloader } = self;
-        info!(targets = targets.len(), "Probing");
-        let roster = Roster::new(site.board.clone(), handle);
+        let Self { server, site, scheduler, handle, targets, trust, metrics, reloader, shard } = self;
+        info!(targets = targets.len(), %shard, "Probing");
+        let roster = Roster::new(site.board.clone(), handle, shard);
         let readiness = site.readiness.clone();
         let keep = keep(roster, targets, reloader, &readiness, &stop);
         let count_failure = || metrics.file_reload_failures().count();

@@ -17,7 +17,7 @@ use crate::config::LoadError;
 use crate::http::ListenAddress;
 use crate::log::Format;
 use crate::probe::Trust;
-use crate::target::{FileProblem, TlsProfile};
+use crate::target::{FileProblem, Shard, TlsProfile};
 
 pub mod check;
 mod demo;
@@ -69,6 +69,9 @@ struct ServeArguments {
     /// Validate the configuration and exit, as `portprobe check` does
     #[arg(long = "config.check", env = "PORTPROBE_CONFIG_CHECK")]
     config_check: bool,
+    /// Probe this share of the targets alone: I/N, the replica's number counted from 0 and how many there are
+    #[arg(long, value_name = "I/N", env = "PORTPROBE_SHARD", default_value_t)]
+    shard: Shard,
     #[command(flatten)]
     reload: ReloadArguments,
     #[command(flatten)]

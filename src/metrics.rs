@@ -12,7 +12,7 @@ pub use self::family::{Family, Kind};
 use crate::board::Board;
 use crate::clock::{self, Timestamp};
 use crate::scheduler::Statistics;
-use crate::target::Labels;
+use crate::target::{Labels, Shard};
 
 mod daemon;
 mod exposition;
@@ -28,12 +28,13 @@ pub struct Metrics(Arc<Sources>);
 
 impl Metrics {
     /// Metrics read from these sources; `labels` stand on every series.
-    pub fn new(board: Arc<Board>, statistics: Arc<Statistics>, labels: Labels) -> Self {
+    pub fn new(board: Arc<Board>, statistics: Arc<Statistics>, labels: Labels, shard: Shard) -> Self {
         Self(Arc::new(Sources {
             board,
             statistics,
             http_requests: HttpRequests::default(),
             file_reload_failures: FileReloadFailures::default(),
+            shard,
             reloads: Reloads::new(clock::now()),
             labels: RwLock::new(Arc::new(labels)),
         }))
@@ -151,6 +152,7 @@ struct Sources {
     statistics: Arc<Statistics>,
     http_requests: HttpRequests,
     file_reload_failures: FileReloadFailures,
+    shard: Shard,
     reloads: Reloads,
     labels: RwLock<Arc<Labels>>,
 }

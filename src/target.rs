@@ -14,6 +14,7 @@ use ipnet::IpNet;
 pub use self::dialogue::{Dialogue, Expectation, Part, Pattern, Step, Template};
 pub use self::labels::{LabelName, LabelNameError, Labels};
 pub use self::ports::{Ports, PortsError};
+pub use self::shard::{Shard, ShardError};
 pub use self::tls::{
     AlpnProtocol, DigestError, FileProblem, Identity, Roots, ServerName, ServerNameError, Sha256Digest, TlsFile,
     TlsProfile, TlsSettings, TlsVersion, TlsVersions, Verify,
@@ -24,6 +25,7 @@ use crate::duration;
 mod dialogue;
 mod labels;
 mod ports;
+mod shard;
 mod tls;
 mod url;
 

@@ -24,6 +24,8 @@ mod integration {
     mod reload;
     #[cfg(target_os = "linux")]
     mod resolver;
+    #[cfg(target_os = "linux")]
+    mod service;
     mod shortage;
     mod tls;
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::roster::{Difference, Roster};
-use super::{layout, limits, machine};
+use super::{layout, limits, machine, service};
 use crate::board::Board;
 use crate::clock;
 use crate::config::{Config, LoadError};
@@ -86,7 +86,9 @@ impl Reloader {
             }
             // Before it is read: what is written meanwhile is seen at the next look.
             known = self.digest().await;
+            service::reloading();
             let result = self.reload(roster, trigger).await;
+            service::ready();
             for request in asked {
                 // Whoever has asked may be gone.
                 let _ = request.send(result.clone());
@@ -160,12 +162,14 @@ pub(super) async fn keep(
     // The scheduler refuses only once it has stopped, and then nothing is to become ready.
     if roster.replace(targets, None).await.is_ok() {
         readiness.set_ready();
+        service::ready();
     }
     match reloader {
         Some(reloader) => reloader.run(&mut roster, stop).await,
         None => stop.cancelled().await,
     }
     readiness.set_stopping();
+    service::stopping();
 }
 
 /// Runs what blocks beside the thread that probes.

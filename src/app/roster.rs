@@ -11,13 +11,14 @@ use tokio::task::spawn_blocking;
 
 use crate::board::Board;
 use crate::scheduler::{Change, Handle, Limits, Stopped};
-use crate::target::{Target, TargetName};
+use crate::target::{Shard, Target, TargetName};
 
 /// Every target, as board and scheduler have them.
 #[derive(Debug)]
 pub(super) struct Roster {
     board: Arc<Board>,
     handle: Handle,
+    shard: Shard,
     targets: HashMap<TargetName, Arc<Target>>,
 }
 
@@ -31,11 +32,11 @@ pub(super) struct Difference {
 
 impl Roster {
     /// A roster without targets.
-    pub(super) fn new(board: Arc<Board>, handle: Handle) -> Self {
-        Self { board, handle, targets: HashMap::new() }
+    pub(super) fn new(board: Arc<Board>, handle: Handle, shard: Shard) -> Self {
+        Self { board, handle, shard, targets: HashMap::new() }
     }
 
-    /// Makes these the targets, in this order, each name once, and takes over other limits where there are some.
+    /// Makes this replica's share of these the targets, in this order, each name once, and takes over other limits where there are some.
     ///
     /// Comparing and preparing rows is done beside the thread that probes; it gets no more than the differences.
     pub(super) async fn replace(
@@ -43,9 +44,9 @@ impl Roster {
         targets: Vec<Arc<Target>>,
         limits: Option<Limits>,
     ) -> Result<Difference, Stopped> {
-        let (board, before) = (self.board.clone(), std::mem::take(&mut self.targets));
+        let (board, before, shard) = (self.board.clone(), std::mem::take(&mut self.targets), self.shard);
         let prepare = spawn_blocking(move || {
-            let plan = Plan::new(before, targets);
+            let plan = Plan::new(before, targets.into_iter().filter(|target| shard.owns(target)));
             board.replace(&plan.order);
             plan
         });
@@ -76,9 +77,8 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(mut before: HashMap<TargetName, Arc<Target>>, targets: Vec<Arc<Target>>) -> Self {
-        let mut plan = Self { order: Vec::with_capacity(targets.len()), ..Self::default() };
-        plan.targets.reserve(targets.len());
+    fn new(mut before: HashMap<TargetName, Arc<Target>>, targets: impl Iterator<Item = Arc<Target>>) -> Self {
+        let mut plan = Self::default();
         for target in targets {
             let known = before.remove(&target.name);
             let target = match known {
@@ -115,12 +115,12 @@ mod tests {
         let known = before.iter().map(|target| (target.name.clone(), target.clone())).collect();
         let slow = Settings { slow_after: Some(std::time::Duration::from_secs(1)), ..Settings::default() };
         let after = vec![target("c:1", Settings::default()), target("b:1", slow), target("a:1", Settings::default())];
-        let plan = Plan::new(known, after.clone());
+        let plan = Plan::new(known, after.clone().into_iter());
         assert!(Arc::ptr_eq(&plan.order[2], &before[0]));
         assert_eq!(plan.order, after);
         assert_eq!(plan.there, after[..2]);
         assert_eq!((plan.gone.len(), plan.difference), (0, Difference { added: 1, changed: 1, removed: 0 }));
-        let plan = Plan::new(plan.targets, after[..1].to_vec());
+        let plan = Plan::new(plan.targets, after[..1].iter().cloned());
         assert_eq!((plan.there.len(), plan.gone.len()), (0, 2));
         assert_eq!(plan.difference, Difference { removed: 2, ..Difference::default() });
     }

@@ -10,6 +10,7 @@ use anyhow::Context;
 
 use super::origin::serving;
 use super::{DaemonArguments, serve};
+use crate::app;
 use crate::demo::Demo;
 use crate::probe::{NetworkProber, Trust};
 use crate::{config, log};
@@ -27,7 +28,7 @@ async fn demonstrate(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     let configuration = demo.configuration();
     let config = config::parse(&configuration, Path::new("demo"), &|_| None, |profile| trust.read(profile))?;
     let prober = Arc::new(NetworkProber::new(serving(&config), trust.clone()));
-    let app = serve::bind(config, prober, trust, None, arguments).await?;
+    let app = app::bind(config, serve::parts(prober, trust, arguments)).await?;
     write!(stdout(), "{}", demo.welcome(&app.addresses(), &program()))?;
     let ended = serve::until_stopped(app, signals).await;
     demo.stop().await;

@@ -11,12 +11,12 @@ use tracing::info;
 use super::origin::{ConfigurationFile, serving};
 use super::{DaemonArguments, ServeArguments, environment};
 use crate::app::{self, App, Parts, Reload, machine};
-use crate::config::{self, Config};
-use crate::http::BindError;
+use crate::config;
 use crate::log;
 use crate::outcome::{Next, Report};
 use crate::probe::{NetworkProber, Trust};
 use crate::shutdown::{Hangups, Signals};
+use crate::target::Shard;
 
 /// Runs until a signal stops it.
 pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
@@ -32,7 +32,9 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
         let path = arguments.config_file.clone();
         let origin = Arc::new(ConfigurationFile { path, trust: trust.clone(), prober: prober.clone() });
         let reload = Reload { origin, auto: arguments.reload.auto(), hangups, lifecycle: arguments.reload.lifecycle() };
-        let app = bind(config, prober, trust, Some(reload), &arguments.daemon).await?;
+        let parts = parts(prober, trust, &arguments.daemon);
+        machine::raise_descriptor_limit(config.limits.in_flight);
+        let app = app::bind(config, Parts { reload: Some(reload), shard: arguments.shard, ..parts }).await?;
         until_stopped(app, signals).await
     })
 }
@@ -47,17 +49,14 @@ pub(super) fn signals() -> anyhow::Result<Signals> {
     Signals::install().context("cannot handle signals")
 }
 
-/// A daemon on this configuration that has its ports. `trust` has read what its targets need.
-pub(super) async fn bind(
-    config: Config,
+/// What a daemon is made of that is the only replica and stays with its configuration.
+pub(super) fn parts(
     prober: Arc<NetworkProber>,
     trust: Arc<Trust>,
-    reload: Option<Reload>,
     arguments: &DaemonArguments,
-) -> Result<App<Arc<NetworkProber>, impl Fn(&Report) -> Next + Send + Sync + use<>>, BindError> {
-    machine::raise_descriptor_limit(config.limits.in_flight);
-    let parts = Parts { prober, trust, reload, listen: &arguments.listen, machine: &machine::name() };
-    app::bind(config, parts).await
+) -> Parts<'_, Arc<NetworkProber>> {
+    let (shard, machine) = (Shard::default(), machine::name());
+    Parts { prober, trust, reload: None, listen: &arguments.listen, shard, machine }
 }
 
 /// Runs a daemon until the first signal has stopped it, or the second has killed it.

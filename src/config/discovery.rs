@@ -34,7 +34,7 @@ pub enum SourceKind {
         /// The pattern, absolute or relative to the working directory.
         pattern: PathBuf,
     },
-    /// An address that answers as Prometheus' http_sd.
+    /// An address that answers as Prometheus' `http_sd`.
     Http(HttpSource),
 }
 

@@ -7,7 +7,7 @@ use super::Site;
 use crate::board::{Board, HistogramLayout};
 use crate::histogram::Buckets;
 use crate::metrics::Metrics;
-use crate::target::{Labels, Settings, example};
+use crate::target::{Labels, Settings, Shard, example};
 
 /// The lock of a site's only row, held on another thread.
 pub(super) struct HeldRow {
@@ -21,7 +21,7 @@ impl HeldRow {
         let layout = HistogramLayout { buckets: Buckets::default(), native: false, phases: Vec::new() };
         let board = Arc::new(Board::new(layout));
         board.replace(&[Arc::new(example("127.0.0.1:1", Settings::default()))]);
-        let metrics = Metrics::new(board.clone(), Arc::default(), Labels::default());
+        let metrics = Metrics::new(board.clone(), Arc::default(), Labels::default(), Shard::default());
         let (locked, is_locked) = mpsc::channel();
         let (unlock, may_unlock) = mpsc::channel();
         let rows = board.rows();

@@ -40,6 +40,18 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
         },
     },
     DaemonFamily {
+        family: Family::gauge("portprobe_shard_info", "1, with which replica this is, counted from 0, and of how many")
+            .by(&["shard", "shards"]),
+        read: |sources| {
+            let shard = sources.shard;
+            let own = vec![
+                OwnLabel::new("shard", shard.index().to_string()),
+                OwnLabel::new("shards", shard.count().to_string()),
+            ];
+            vec![sources.sample(own, Value::Count(1))]
+        },
+    },
+    DaemonFamily {
         family: Family::gauge("portprobe_targets", "Targets that are probed"),
         read: |sources| {
             let targets = u64::try_from(sources.board.rows().len()).unwrap_or(u64::MAX);

@@ -15,7 +15,7 @@ use crate::config::Histograms;
 use crate::outcome::{
     Attempt, Class, Facts, Failure, Outcome, Phase, Report, Resolution, Timings, Verdict, example_facts,
 };
-use crate::target::{Exchange, Group, GroupName, LabelName, Quorum, Settings, Target, TlsExchange, example};
+use crate::target::{Exchange, Group, GroupName, LabelName, Quorum, Settings, Shard, Target, TlsExchange, example};
 
 mod tls;
 
@@ -45,7 +45,7 @@ impl Exposed {
         let Histograms { buckets, native, phases } = Histograms::default();
         let board = Arc::new(Board::new(HistogramLayout { buckets, native, phases }));
         board.replace(&targets);
-        let metrics = Metrics::new(board.clone(), Arc::default(), labels);
+        let metrics = Metrics::new(board.clone(), Arc::default(), labels, Shard::default());
         Self { board, metrics, targets }
     }
 

@@ -1,0 +1,150 @@
+//! Replicas that share the targets: which of them owns which.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use super::Target;
+
+/// One of several replicas, counted from 0. The default is the only one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Shard {
+    index: u32,
+    count: NonZeroU32,
+}
+
+impl Shard {
+    /// The replica `index` of `count`; none where there is no such one.
+    pub fn try_new(index: u32, count: NonZeroU32) -> Option<Self> {
+        (index < count.get()).then_some(Self { index, count })
+    }
+
+    /// Its number, counted from 0.
+    pub const fn index(self) -> u32 {
+        self.index
+    }
+
+    /// How many there are.
+    pub const fn count(self) -> NonZeroU32 {
+        self.count
+    }
+
+    /// Whether this replica probes a target: of all replicas exactly one does.
+    ///
+    /// By rendezvous hashing (Thaler and Ravishankar, 1998) of the group, so that its members stay together, else of the
+    /// name: with one more replica only the targets move that it takes over.
+    pub fn owns(self, target: &Target) -> bool {
+        let key = target.group.as_ref().map_or_else(|| target.name.as_str(), |group| group.name.as_str());
+        let key = hash(key);
+        let weight = |index: u32| mix(key ^ mix(u64::from(index)));
+        (0..self.count.get()).max_by_key(|index| (weight(*index), *index)) == Some(self.index)
+    }
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { index: 0, count: NonZeroU32::MIN }
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.index, self.count)
+    }
+}
+
+impl FromStr for Shard {
+    type Err = ShardError;
+
+    fn from_str(text: &str) -> Result<Self, ShardError> {
+        let (index, count) = text.split_once('/').ok_or(ShardError)?;
+        let (index, count) = (index.parse().map_err(|_| ShardError)?, count.parse().map_err(|_| ShardError)?);
+        Self::try_new(index, count).ok_or(ShardError)
+    }
+}
+
+/// A text names no replica.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("is no shard; write I/N, the replica's number counted from 0 and how many there are, like 0/3")]
+pub struct ShardError;
+
+/// FNV-1a, 64 bits: the same on every machine and in every version, for replicas of two versions share targets while one
+/// is rolled out.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME))
+}
+
+/// The finalizer of `SplitMix64`: every bit of the input changes half of the output's.
+const fn mix(mut value: u64) -> u64 {
+    value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0100_0000_01b3;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::target::{Group, GroupName, Labels, Quorum, Settings, example};
+
+    fn shard(index: u32, count: u32) -> Shard {
+        Shard::try_new(index, NonZeroU32::new(count).unwrap()).unwrap()
+    }
+
+    fn owner(target: &Target, count: u32) -> u32 {
+        let owners: Vec<_> = (0..count).filter(|index| shard(*index, count).owns(target)).collect();
+        assert_eq!(owners.len(), 1, "{count} replicas, {target:?}");
+        owners[0]
+    }
+
+    #[test]
+    fn a_shard_is_written_as_its_number_and_how_many_there_are() {
+        assert_eq!("2/3".parse(), Ok(shard(2, 3)));
+        assert_eq!(shard(2, 3).to_string(), "2/3");
+        for text in ["", "1", "3/3", "1/0", "-1/3", "1/3/5", "a/b"] {
+            assert_eq!(text.parse::<Shard>(), Err(ShardError), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_owner_is_the_same_in_every_version() {
+        let owners: Vec<_> =
+            (1..=12).map(|port| owner(&example(&format!("h:{port}"), Settings::default()), 5)).collect();
+        assert_eq!(owners, PINNED);
+    }
+
+    #[test]
+    fn with_one_more_replica_only_its_share_moves() {
+        let targets: Vec<_> =
+            (1..=20_000).map(|port| example(&format!("h{port}.example:1"), Settings::default())).collect();
+        for count in [1, 2, 3, 10] {
+            let moved: Vec<_> =
+                targets.iter().filter(|target| owner(target, count) != owner(target, count + 1)).collect();
+            assert!(moved.iter().all(|target| owner(target, count + 1) == count), "they move to the new one alone");
+            let share = moved.len() as f64 / targets.len() as f64 * f64::from(count + 1);
+            assert!((0.9..1.1).contains(&share), "{count} replicas: {share}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_target_has_exactly_one_owner_and_a_group_stays_together(
+            name in "[a-z]{1,12}", other in "[a-z]{1,12}", group in "[a-z]{1,8}", count in 1_u32..20,
+        ) {
+            owner(&example(&format!("{name}:1"), Settings::default()), count);
+            let name_of = GroupName::try_new(&group).unwrap();
+            let group = Arc::new(Group { name: name_of, quorum: Quorum::default(), labels: Labels::default() });
+            let member = |host: &str| Target { group: Some(group.clone()), ..example(&format!("{host}:1"), Settings::default()) };
+            prop_assert_eq!(owner(&member(&name), count), owner(&member(&other), count));
+        }
+    }
+
+    const PINNED: [u32; 12] = [1, 0, 2, 2, 0, 4, 4, 1, 3, 2, 0, 0];
+}

@@ -1,0 +1,70 @@
+//! How a service manager sees the daemon.
+
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+use std::thread;
+use std::{env, fs};
+
+use nix::sys::signal::Signal;
+
+use crate::support::daemon::{Daemon, portprobe};
+use crate::support::requires_program;
+
+#[tokio::test]
+async fn it_is_told_of_start_reload_and_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, socket) = (folder.path().join("portprobe.yaml"), folder.path().join("notify"));
+    fs::write(&file, "targets: ['127.0.0.1:1']\n").unwrap();
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+    thread::spawn(move || {
+        let mut message = [0; 256];
+        while let Ok(length) = manager.recv(&mut message) {
+            let text = String::from_utf8_lossy(&message[..length]).into_owned();
+            if sender.send(text).is_err() {
+                return;
+            }
+        }
+    });
+    let mut command = portprobe();
+    command.arg("--config.file").arg(&file).arg("--web.listen-address=127.0.0.1:0").env("NOTIFY_SOCKET", &socket);
+    let mut daemon = Daemon::run(command, folder).await;
+    let mut next = async || told.recv().await.unwrap();
+    assert_eq!(next().await.trim(), "READY=1");
+    daemon.signal(Signal::SIGHUP);
+    let reloading = next().await;
+    assert!(reloading.contains("RELOADING=1") && reloading.contains("MONOTONIC_USEC="), "{reloading}");
+    assert_eq!(next().await.trim(), "READY=1");
+    fs::write(&file, "targets: 1").unwrap();
+    daemon.signal(Signal::SIGHUP);
+    assert!(next().await.contains("RELOADING=1"));
+    assert_eq!(next().await.trim(), "READY=1", "a reload that failed has ended, too");
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(next().await.trim(), "STOPPING=1");
+    assert_eq!(daemon.ended().await.code(), Some(0));
+}
+
+#[test]
+fn its_unit_is_what_systemd_takes() {
+    if !requires_program("systemd-analyze") {
+        return;
+    }
+    let unit = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/systemd/portprobe.service")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("portprobe.service");
+    // The binary is not installed where tests run.
+    fs::write(&file, unit.replace("/usr/bin/portprobe", env!("CARGO_BIN_EXE_portprobe"))).unwrap();
+    let verified = Command::new("systemd-analyze").arg("verify").arg("--man=no").arg(&file).output().unwrap();
+    let complaints = String::from_utf8_lossy(&verified.stderr);
+    let ours: Vec<_> = complaints.lines().filter(|line| line.contains("portprobe.service")).collect();
+    assert!(verified.status.success() && ours.is_empty(), "{complaints}");
+    let mut security = Command::new("systemd-analyze");
+    security.args(["security", "--offline=true", "--threshold=20", "--no-pager"]).arg(&file);
+    let output = security.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
