@@ -281,11 +281,12 @@ fn places(steps: &[&Link<'_>]) -> Vec<usize> {
 /// A path has at most six certificates between leaf and anchor, says webpki.
 const MAX_STEPS: usize = 7;
 
-/// A public CA's certificate exists twice or three times, signed by different ones.
-const MAX_OF_ONE_NAME: usize = 3;
+/// A public CA's certificate exists twice or three times, signed by different ones; a private CA keeps its name for
+/// generations of keys, and its servers may send them all.
+const MAX_OF_ONE_NAME: usize = 6;
 
 /// At most 3^6 paths lead through these, and none that anybody uses has as many.
-const MAX_CANDIDATES: usize = 12;
+const MAX_CANDIDATES: usize = 18;
 
 /// At the beginnings of the certificates on a path one of few is the right one.
 const MAX_MOMENTS: usize = 5;
