@@ -2,7 +2,7 @@
 
 use super::Case;
 use crate::outcome::Phase;
-use crate::target::{ServerName, TlsExchange};
+use crate::target::{Identity, ServerName, TlsExchange};
 
 impl Case<'_> {
     /// The command that makes the same handshake, with further options.
@@ -68,6 +68,14 @@ impl Case<'_> {
             Some(ServerName::Name(name)) => format!(" -servername {}", name.as_str()),
             Some(ServerName::Address(_)) | None => String::new(),
         };
-        format!("{starttls}-connect {connect}{server_name}")
+        format!("{starttls}-connect {connect}{server_name}{}", self.client_certificate())
+    }
+
+    /// A service that wants a certificate would refuse a handshake without it for another reason.
+    fn client_certificate(&self) -> String {
+        let identity = self.tls().and_then(|tls| tls.settings.profile.identity.as_ref());
+        identity.map_or_else(String::new, |Identity { cert_file, key_file }| {
+            format!(" -cert {} -key {}", cert_file.display(), key_file.display())
+        })
     }
 }

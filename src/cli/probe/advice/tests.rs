@@ -155,7 +155,12 @@ fn settings_that_would_help_are_named() {
         (&of_mozilla, Class::CertUntrusted, ["tls.ca_file", "tls.verify: report", "-showcerts"]),
         (&of_file, Class::CertUntrusted, ["does /etc/ca.pem hold the issuer", "tls.verify: report", "-showcerts"]),
         (&of_mozilla, Class::TlsAlert, ["tls.cert_file and tls.key_file", "tls.server_name", "tls.alpn"]),
-        (&of_file, Class::TlsAlert, ["-in /etc/own.pem", "tls.server_name", "tls.alpn"]),
+        (
+            &of_file,
+            Class::TlsAlert,
+            ["-in /etc/own.pem", "tls.alpn", "-servername a.example -cert /etc/own.pem -key /etc/own.key </dev/null"],
+        ),
+        (&of_file, Class::CertExpired, ["-cert /etc/own.pem", "-key /etc/own.key </dev/null 2>/dev/null |", "-dates"]),
         (&of_mozilla, Class::CertNameMismatch, ["tls.server_name", "issued for a.example", "-ext subjectAltName"]),
         (&of_mozilla, Class::CertNotYetValid, ["date -u", "chronyc tracking", "-dates"]),
         (&of_mozilla, Class::CertExpired, ["renew it", "reload the service", "-dates"]),
