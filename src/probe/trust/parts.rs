@@ -43,13 +43,14 @@ pub(super) struct Part<T> {
 pub(super) struct Workshop {
     provider: Arc<CryptoProvider>,
     roots: Shared<Roots, Arc<Anchors>>,
+    identities: Shared<Identity, Arc<ClientIdentity>>,
     crls: Shared<PathBuf, Arc<[CertRevocationList<'static>]>>,
 }
 
 impl Workshop {
     /// Nothing made yet.
     pub(super) fn new(provider: Arc<CryptoProvider>) -> Self {
-        Self { provider, roots: Shared::default(), crls: Shared::default() }
+        Self { provider, roots: Shared::default(), identities: Shared::default(), crls: Shared::default() }
     }
 
     /// Makes the parts of a profile whose files have changed since those `before` were made. One that cannot be made
@@ -94,11 +95,13 @@ impl Workshop {
 
     fn roots(&self, roots: &Roots, snapshot: &Snapshot) -> Result<Arc<Anchors>, Vec<FileProblem>> {
         let read = || anchors::read(roots, snapshot).map(Arc::new);
-        self.roots.of(roots, snapshot.of_roots(roots), read).map_err(|problem| vec![problem])
+        self.roots.of(roots, vec![snapshot.of_roots(roots)], read).map_err(|problem| vec![problem])
     }
 
     fn identity(&self, files: &Identity, snapshot: &Snapshot) -> Result<Arc<ClientIdentity>, Vec<FileProblem>> {
-        identity::read(files, snapshot, &self.provider).map(Arc::new)
+        let found = vec![snapshot.of_file(&files.cert_file), snapshot.of_file(&files.key_file)];
+        let read = || identity::read(files, snapshot, &self.provider).map(Arc::new);
+        self.identities.of(files, found, read)
     }
 
     fn crls(
@@ -109,7 +112,7 @@ impl Workshop {
     ) -> Result<Arc<[CertRevocationList<'static>]>, Vec<FileProblem>> {
         let read = || revocation::read(path, snapshot).map(Arc::from);
         let problem = |message| vec![FileProblem { setting: TlsFile::CrlFile(index), message }];
-        self.crls.of(&path.to_owned(), snapshot.of_file(path), read).map_err(problem)
+        self.crls.of(&path.to_owned(), vec![snapshot.of_file(path)], read).map_err(problem)
     }
 }
 
@@ -138,10 +141,10 @@ struct Missing;
 
 /// What was made of sources that several profiles name, made anew only where their content has changed.
 #[derive(Debug)]
-struct Shared<K, T>(Mutex<HashMap<K, (Fingerprint, T)>>);
+struct Shared<K, T>(Mutex<HashMap<K, (Vec<Fingerprint>, T)>>);
 
 impl<K: Clone + Eq + Hash, T: Clone> Shared<K, T> {
-    fn of<E>(&self, source: &K, found: Fingerprint, make: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    fn of<E>(&self, source: &K, found: Vec<Fingerprint>, make: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, content)) = known.get(source).filter(|(made_of, _)| *made_of == found) {
             return Ok(content.clone());

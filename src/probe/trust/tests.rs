@@ -425,13 +425,20 @@ fn a_bad_file_holds_up_no_other_file() {
 }
 
 #[test]
-fn revocation_lists_are_in_memory_once_however_many_profiles_name_them() {
-    let files = Files::new().with_crl(revocation_list(2150).pem().unwrap());
-    let (trust, first) = files.read();
+fn what_profiles_have_in_common_is_in_memory_and_told_of_once() {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(["client".to_owned()]).unwrap();
+    (params.not_before, params.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1));
+    let files = Files::new()
+        .with_identity(params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+        .with_crl(revocation_list(2021).pem().unwrap());
+    let (trust, first) = (Trust::default(), Arc::new(files.profile.clone()));
     let alpn = vec![AlpnProtocol::try_new("h2").unwrap()];
     let second = Arc::new(TlsProfile { alpn, ..files.profile.clone() });
-    trust.read(&second).unwrap();
+    let lines = logged(|| [&first, &second].into_iter().for_each(|profile| trust.read(profile).unwrap()));
+    assert_eq!(lines.len(), 2, "one of the certificate and one of the list: {lines:?}");
     let [first, second] = [first, second].map(|profile| trust.context(&profile).unwrap());
+    assert!(Arc::ptr_eq(first.identity.as_ref().unwrap(), second.identity.as_ref().unwrap()));
     assert!(Arc::ptr_eq(&first.crls[0], &second.crls[0]));
 }
 
