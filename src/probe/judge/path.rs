@@ -178,7 +178,7 @@ impl<'a> Chain<'a> {
         let links: Vec<&Link<'_>> = candidates.iter().filter_map(|place| self.links.get(*place)).collect();
         let attempt = Attempt { chain: self, links, moment };
         let anchors = &self.context.roots.store.roots;
-        let all: Vec<&CertRevocationList<'_>> = self.context.crls.iter().collect();
+        let all: Vec<&CertRevocationList<'_>> = self.context.crls.iter().flat_map(|lists| lists.iter()).collect();
         let (mut usage, mut crls, mut obstacles) = (Usage::Server, all.as_slice(), Vec::new());
         loop {
             match attempt.verify(anchors, usage, crls) {
