@@ -72,9 +72,7 @@ pub fn parse(
 ) -> Result<Config, LoadError> {
     let mut problems = Problems::default();
     let (config, profiles) = compile::config(document(text, path)?, folder(path), environment, &mut problems);
-    if problems.count() == 0 {
-        profiles.read(files, &mut problems);
-    }
+    profiles.read(files, &mut problems);
     problems.finish(Some(path), text, Some(config))
 }
 

@@ -18,7 +18,7 @@ use crate::{config, log};
 /// Runs until a signal stops it, and stops its servers after the daemon.
 pub(super) fn run(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     let _flush = log::install(arguments.log_level, arguments.log_format);
-    serve::runtime()?.block_on(demonstrate(arguments))
+    serve::to_end(demonstrate(arguments))
 }
 
 async fn demonstrate(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::runtime::{self, Runtime};
+use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -21,7 +21,7 @@ use crate::target::Shard;
 /// Runs until a signal stops it.
 pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     let _flush = log::install(arguments.daemon.log_level, arguments.daemon.log_format);
-    runtime()?.block_on(async {
+    to_end(async {
         // Before the configuration is read: from here on it is safe to ask for a reload.
         let hangups = Hangups::install().context("cannot handle signals")?;
         let signals = signals()?;
@@ -39,9 +39,15 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// The runtime of a daemon: one thread, for a probe that changes threads costs a wake-up of each.
-pub(super) fn runtime() -> anyhow::Result<Runtime> {
-    runtime::Builder::new_current_thread().enable_all().build().context("cannot start the thread that probes")
+/// Runs a daemon to its end, on one thread: a probe that changes threads costs a wake-up of each.
+///
+/// Waits for no file that is still being read: on a file system that hangs that never ends.
+pub(super) fn to_end(daemon: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("cannot start the thread that probes")?;
+    let ended = runtime.block_on(daemon);
+    runtime.shutdown_background();
+    ended
 }
 
 /// The signals that stop a daemon.
@@ -71,5 +77,37 @@ where
     tokio::select! {
         () = app.run(stop.clone()) => Ok(ExitCode::SUCCESS),
         aborted = signals.cancel_then_abort(stop) => Err(aborted.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use tokio::task::spawn_blocking;
+
+    use super::*;
+
+    #[test]
+    fn a_file_system_that_hangs_keeps_no_daemon_from_ending() {
+        let (release, hung) = mpsc::channel::<()>();
+        let (started, begun) = tokio::sync::oneshot::channel();
+        let (end, ended) = mpsc::channel();
+        thread::spawn(move || {
+            let status = to_end(async {
+                let read = spawn_blocking(move || {
+                    let _ = started.send(());
+                    hung.recv()
+                });
+                begun.await?;
+                drop(read);
+                Ok(ExitCode::SUCCESS)
+            });
+            end.send(status.is_ok())
+        });
+        assert_eq!(ended.recv_timeout(Duration::from_secs(10)), Ok(true));
+        drop(release);
     }
 }

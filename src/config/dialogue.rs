@@ -229,5 +229,6 @@ fn too_long(bytes: usize) -> String {
 }
 
 const VERBS: &str = "one of send, expect, expect_bytes and starttls";
-const MAX_STEPS: usize = 64;
+/// Most steps of a dialogue.
+pub(super) const MAX_STEPS: usize = 64;
 const MAX_BYTES: usize = 64 << 10;

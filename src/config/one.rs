@@ -64,9 +64,7 @@ pub fn one_target(
     let overlay = overlay(flags, module, &mut problems);
     let compiled = Compiled::new(document, folder, environment, &mut problems);
     let one = choose(target, &compiled, &overlay, &mut problems).map(|(target, profiles)| {
-        if problems.count() == 0 {
-            profiles.read(files, &mut problems);
-        }
+        profiles.read(files, &mut problems);
         OneTarget { target, dns: compiled.dns }
     });
     problems.finish(config_file, &text, one)

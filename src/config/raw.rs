@@ -10,6 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use crate::config::dialogue::MAX_STEPS;
 use crate::config::leaf::{FilePath, Given, Leaf, List, Named, RootSet, Text, Url, entries, items};
 use crate::config::node::Node;
 use crate::outcome::Phase;
@@ -146,6 +147,7 @@ mapping! {
         /// How TLS is spoken and judged.
         tls: RawTls,
         /// Steps after the connection, each one of `send`, `expect`, `expect_bytes` and `starttls`; only for tcp and tls.
+        #[schemars(extend("maxItems" = MAX_STEPS))]
         dialogue: List<RawStep>,
     }
 }
@@ -201,7 +203,7 @@ mapping! {
 
 mapping! {
     /// A step of a dialogue: one of `send`, `expect`, `expect_bytes` and `starttls`.
-    #[schemars(rename = "Step", extend("oneOf" = [
+    #[schemars(rename = "Step", extend("dependentRequired" = { "labels": ["expect"] }, "oneOf" = [
         { "required": ["send"] },
         { "required": ["expect"] },
         { "required": ["expect_bytes"] },
@@ -209,10 +211,12 @@ mapping! {
     ]))]
     struct RawStep {
         /// Sent byte for byte; `\r \n \t \0 \\ \xNN` are escapes, `$1` and `${name}` groups of the last match, `$$` a dollar.
+        #[schemars(extend("minLength" = 1))]
         send: Text,
         /// A regular expression on what came since the last match, `^` and `$` at line ends.
         expect: Text,
         /// Bytes that must come next, with the same escapes.
+        #[schemars(extend("minLength" = 1))]
         expect_bytes: Text,
         /// TLS starts here.
         #[schemars(extend("const" = true))]

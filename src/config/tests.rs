@@ -410,10 +410,14 @@ targets:
 }
 
 #[test]
-fn no_file_is_read_for_a_configuration_that_is_wrong() {
-    let text = "targets: ['tls://a.example:1', 'b:0']";
-    let result = parse(text, Path::new("a.yaml"), &environment, |_| panic!("nothing is to be read"));
-    assert!(result.unwrap_err().to_string().contains("port 0"));
+fn what_is_wrong_with_files_is_told_together_with_all_else() {
+    let text = "targets: [{url: 'tls://a.example:1', tls: {ca_file: ca.pem}}, 'b:0']";
+    let result = parse(text, Path::new("a.yaml"), &environment, |_| {
+        Err(vec![FileProblem { setting: TlsFile::CaFile, message: "is bad".to_owned() }])
+    });
+    let message = "a.yaml:1:53: targets[0].tls.ca_file: is bad\n\
+                   a.yaml:1:63: targets[1]: port 0 is out of range; ports are 1 to 65535";
+    assert_eq!(result.unwrap_err().to_string(), message);
 }
 
 /// One level of settings as a plain model.

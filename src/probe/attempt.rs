@@ -116,12 +116,17 @@ fn decisive_of_any(attempts: &[Attempt], connected: bool) -> Option<&Attempt> {
     attempts.iter().find(|attempt| matches!(attempt.verdict, Verdict::LocalFault(_))).or_else(|| attempts.last())
 }
 
-/// The attempt that decides where each must be good, the worst: the first that failed; else the first that could not
-/// be made; else the slowest.
+/// The attempt that decides where each must be good, the worst: of those that failed the one that came least far, and
+/// of several of these the one whose certificate is the [`worst_of`] all, so that the failure is one of the certificate
+/// that is shown; else the first that could not be made; else the slowest.
 fn decisive_of_all(attempts: &[Attempt]) -> Option<&Attempt> {
-    attempts
-        .iter()
-        .find(|attempt| matches!(attempt.verdict, Verdict::Failed(_)))
+    let failed = |attempt: &Attempt| match &attempt.verdict {
+        Verdict::Failed(failure) => Some(failure.phase),
+        Verdict::Good | Verdict::LocalFault(_) => None,
+    };
+    let least_far = attempts.iter().filter_map(failed).min();
+    least_far
+        .and_then(|phase| worst_of(attempts.iter().filter(|attempt| failed(attempt) == Some(phase))))
         .or_else(|| attempts.iter().find(|attempt| matches!(attempt.verdict, Verdict::LocalFault(_))))
         .or_else(|| attempts.iter().max_by_key(|attempt| attempt.timings.of(Phase::Connect)))
 }
@@ -138,12 +143,16 @@ fn share(deadline: Instant, left: usize) -> Instant {
     now + deadline.saturating_duration_since(now) / left
 }
 
-/// What is shown of TLS where each address must be good: the certificate with the weightiest fault; among those without
-/// one that which expires first, so that what is shown does not change with the speed of the addresses.
+/// What is shown of TLS where each address must be good: that of the [`worst_of`] all.
 fn worst_tls(attempts: &[Attempt]) -> Option<&TlsFacts> {
-    let shown = attempts.iter().filter_map(|attempt| attempt.facts.tls.as_ref());
-    shown.min_by_key(|facts| {
-        let peer = facts.peer.as_ref();
+    worst_of(attempts.iter().filter(|attempt| attempt.facts.tls.is_some()))?.facts.tls.as_ref()
+}
+
+/// The attempt that showed the worst certificate: the one with the weightiest fault; among those without one that which
+/// expires first, so that what is shown does not change with the speed of the addresses; of equals the first.
+fn worst_of<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> Option<&'a Attempt> {
+    attempts.min_by_key(|attempt| {
+        let peer = attempt.facts.tls.as_ref().and_then(|facts| facts.peer.as_ref());
         let fault = peer.and_then(|peer| peer.faults.first()).map(|fault| Reverse(fault.class.weight()));
         let expiry = peer.and_then(|peer| peer.leaf.content.as_ref()).map_or(i64::MAX, |content| content.not_after);
         (peer.is_none(), fault.is_none(), fault, expiry)
@@ -224,7 +233,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::outcome::LocalFaultReason;
+    use crate::outcome::{LocalFaultReason, example_facts};
+    use crate::target::Verify;
 
     const ALL: [Expect; 4] = [Expect::Open, Expect::Refused, Expect::Filtered, Expect::Closed];
 
@@ -290,6 +300,37 @@ mod tests {
         for (letters, expected) in [("ggg", 2), ("gff", 1), ("lgf", 2), ("glg", 1), ("fl", 0), ("l", 0)] {
             assert_eq!(place(decisive_of_all(&attempts(letters))), expected, "{letters}");
         }
+    }
+
+    /// An attempt whose certificate has these faults, the first of which failed it unless they are only reported.
+    fn showing(index: u8, verify: Verify, faults: &[Class]) -> Attempt {
+        let facts = Facts { tls: Some(example_facts(index, faults)), dialogue: None };
+        let failed = |class: &Class| Failure { phase: Phase::Tls, class: *class, detail: index.to_string() };
+        let fault = faults.first().filter(|_| verify == Verify::Strict);
+        let verdict = fault.map_or(Verdict::Good, |class| Verdict::Failed(failed(class)));
+        let (address, duration, timings) = ([192, 0, 2, index].into(), Duration::ZERO, Timings::default());
+        Attempt { address, verdict, duration, timings, syn_retransmits: 0, facts }
+    }
+
+    #[test]
+    fn the_failure_is_one_of_the_certificate_that_is_shown() {
+        let shown = |attempts: &[Attempt]| worst_tls(attempts).unwrap().peer.as_ref().unwrap().leaf.fingerprint;
+        for faults in [
+            &[&[Class::CertUntrusted][..], &[Class::CertExpired]][..],
+            &[&[Class::CertExpired], &[Class::CertUntrusted, Class::CertInvalid]],
+            &[&[], &[Class::CertInvalid], &[Class::CertNameMismatch], &[Class::CertNameMismatch]],
+        ] {
+            let attempts: Vec<_> =
+                (0..).zip(faults).map(|(index, faults)| showing(index, Verify::Strict, faults)).collect();
+            let worst = place(decisive_of_all(&attempts));
+            assert_eq!(shown(&attempts).as_bytes(), &[worst; 32], "{faults:?}");
+        }
+        // Whoever does not even connect shows nothing, and is worse.
+        let mut attempts = vec![showing(0, Verify::Strict, &[Class::CertExpired]), attempts("lf").remove(1)];
+        assert_eq!(place(decisive_of_all(&attempts)), 1);
+        assert_eq!(shown(&attempts).as_bytes(), &[0; 32]);
+        attempts.insert(0, showing(7, Verify::Report, &[Class::CertUntrusted]));
+        assert_eq!(place(decisive_of_all(&attempts)), 1);
     }
 
     #[test]

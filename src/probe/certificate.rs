@@ -65,13 +65,14 @@ fn content(der: &[u8]) -> Option<CertificateContent> {
     })
 }
 
-/// The names of the certificate as text, as many as fit into [`MAX_NAMES_BYTES`], and how many it has.
+/// The names of the certificate as text, at most [`MAX_NAMES`] and as many as fit into [`MAX_NAMES_BYTES`], and how many
+/// it has.
 fn names(signed: &TbsCertificate<'_>) -> (Vec<String>, usize) {
     let extension = signed.extensions().iter().find(|extension| extension.oid.to_id_string() == SUBJECT_ALT_NAME);
     let parsed = extension.and_then(|extension| SubjectAlternativeName::from_der(extension.value).ok());
     let Some((_, SubjectAlternativeName { general_names })) = parsed else { return (Vec::new(), 0) };
     let mut room = MAX_NAMES_BYTES;
-    let fitting = general_names.iter().map(name).map_while(|name| {
+    let fitting = general_names.iter().take(MAX_NAMES).map(name).map_while(|name| {
         room = room.checked_sub(name.len())?;
         Some(name)
     });
@@ -234,6 +235,9 @@ fn short_name(oid: &str) -> Option<&'static str> {
 
 /// Of a certificate's names this much text is kept: a few hundred names, which is more than anybody reads.
 const MAX_NAMES_BYTES: usize = 8 * 1024;
+
+/// Of names without text a certificate has room for thirty thousand.
+const MAX_NAMES: usize = 512;
 
 /// The extension that holds the names (RFC 5280 section 4.2.1.6).
 const SUBJECT_ALT_NAME: &str = "2.5.29.17";

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use regex::bytes::Captures;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
 use super::interruption::Interruption;
@@ -73,12 +74,17 @@ impl Talk {
     {
         let mut tries = Tries::default();
         loop {
-            if self.take_match(expectation, tries.lines(&self.heard)) {
+            let lines = tries.lines(&self.heard);
+            if self.take_match(expectation, lines) {
                 return Ok(());
+            }
+            if lines > 0 {
+                // Trying takes time, and other probes wait for theirs while a peer always has more to say.
+                yield_now().await;
             }
             let until = if tries.is_all_tried(&self.heard) { deadline } else { deadline.min(Instant::now() + PAUSE) };
             match self.listen(stream, until).await {
-                Heard::More if self.heard.len() <= MAX_UNREAD => {}
+                Heard::More if self.heard.len() <= MAX_UNREAD && Instant::now() < deadline => {}
                 Heard::Nothing if Instant::now() < deadline => {
                     if self.take_match(expectation, tries.all(&self.heard)) {
                         return Ok(());
@@ -273,7 +279,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const MAX_UNREAD: usize = 64 * 1024;
 
 /// Most bytes that one expression is tried on as they come; then it is tried after pauses alone.
-const MAX_SPENT: usize = 4 << 20;
+const MAX_SPENT: usize = 1 << 20;
 
 /// Longer than any label that is shown.
 const MAX_LABEL_BYTES: usize = 512;

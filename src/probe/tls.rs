@@ -81,14 +81,16 @@ impl Secured {
     /// what was read meanwhile.
     ///
     /// The handshake ends before such a server has seen the certificate. It takes it where a ticket or data come, and
-    /// where nothing comes for [`PATIENCE`]: not every server speaks first, or gives tickets.
+    /// where nothing comes for [`PATIENCE`]: not every server speaks first, or gives tickets. Half of the time left stays
+    /// for what is to be said next.
     pub(super) async fn settle(&mut self, deadline: Instant) -> Result<Vec<u8>, Interruption> {
         let version = self.stream.get_ref().1.protocol_version();
         if version != Some(ProtocolVersion::TLSv1_3) || !self.witness.was_asked() {
             return Ok(Vec::new());
         }
         let awaited = "its word on the client certificate";
-        let patience = deadline.min(Instant::now() + PATIENCE);
+        let now = Instant::now();
+        let patience = now + PATIENCE.min(deadline.saturating_duration_since(now) / 2);
         match timeout_at(patience, sign(&mut self.stream)).await {
             Err(_) | Ok(Ok(Sign::Ticket)) => Ok(Vec::new()),
             Ok(Ok(Sign::Data(data))) => Ok(data),

@@ -1,11 +1,11 @@
 //! What TLS needs of files: roots, client certificates, revocation lists. Read at load, kept up to date.
 //!
 //! `sources` reads bytes, `anchors`, `identity` and `revocation` make sense of them, `pem` knows how they are packed,
-//! and `watch` looks for what has changed.
+//! `parts` puts together what has changed, and `watch` looks for it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustls::client::Resumption;
@@ -16,11 +16,13 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use webpki::CertRevocationList;
 
+use self::parts::{Parts, Workshop};
 use self::sources::{Fingerprint, Snapshot};
-use crate::target::{FileProblem, Roots, TlsFile, TlsProfile, TlsVersion};
+use crate::target::{FileProblem, TlsProfile, TlsVersion};
 
 mod anchors;
 mod identity;
+mod parts;
 mod pem;
 mod revocation;
 mod sources;
@@ -30,8 +32,7 @@ mod watch;
 #[derive(Debug)]
 pub struct Trust {
     held: RwLock<HashMap<Arc<TlsProfile>, Held>>,
-    /// The roots in use, so that they are in memory once however many contexts have them.
-    anchors: Mutex<HashMap<Roots, (Fingerprint, Arc<Anchors>)>>,
+    workshop: Workshop,
     provider: Arc<CryptoProvider>,
     period: Duration,
 }
@@ -40,9 +41,9 @@ pub struct Trust {
 #[derive(Clone, Debug)]
 struct Held {
     context: Arc<Context>,
-    /// What its files held when the context was made.
-    made_of: Vec<Fingerprint>,
-    /// What they hold now, where no context can be made of that.
+    /// What the context is made of.
+    parts: Parts,
+    /// What its files hold now, where not all of that can be used.
     rejected: Option<Rejected>,
 }
 
@@ -56,12 +57,8 @@ struct Rejected {
 impl Trust {
     /// Nothing read yet. [`Self::watch`] looks at the files once in every `period`.
     pub fn watching_every(period: Duration) -> Self {
-        Self {
-            held: RwLock::default(),
-            anchors: Mutex::default(),
-            provider: Arc::new(aws_lc_rs::default_provider()),
-            period,
-        }
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        Self { held: RwLock::default(), workshop: Workshop::new(provider.clone()), provider, period }
     }
 
     /// Reads what a profile needs, unless that was done before; every file that cannot be used is in the error.
@@ -70,8 +67,10 @@ impl Trust {
             return Ok(());
         }
         let mut snapshot = Snapshot::default();
-        let made_of = snapshot.fingerprints(profile);
-        let held = Held { context: self.make(profile, &snapshot)?, made_of, rejected: None };
+        snapshot.fingerprints(profile);
+        let (parts, problems) = self.workshop.make(profile, &snapshot, None);
+        let parts = parts.ok_or(problems)?;
+        let held = Held { context: self.context_of(profile, &parts), parts, rejected: None };
         self.held.write().unwrap_or_else(PoisonError::into_inner).insert(profile.clone(), held);
         Ok(())
     }
@@ -79,8 +78,7 @@ impl Trust {
     /// Forgets what was read for any other profile.
     pub fn retain(&self, profiles: &HashSet<Arc<TlsProfile>>) {
         self.held.write().unwrap_or_else(PoisonError::into_inner).retain(|profile, _| profiles.contains(profile));
-        let mut anchors = self.anchors.lock().unwrap_or_else(PoisonError::into_inner);
-        anchors.retain(|roots, _| profiles.iter().any(|profile| profile.roots == *roots));
+        self.workshop.retain(profiles);
     }
 
     /// What was read for a profile; none where nothing was.
@@ -89,40 +87,17 @@ impl Trust {
         held.get(profile).map(|held| held.context.clone())
     }
 
-    /// Makes a context of what files hold.
-    fn make(&self, profile: &TlsProfile, snapshot: &Snapshot) -> Result<Arc<Context>, Vec<FileProblem>> {
-        let mut problems = Vec::new();
-        let anchors = self.anchors(&profile.roots, snapshot).map_err(|problem| problems.push(problem)).ok();
-        let identity = profile.identity.as_ref().map(|files| identity::read(files, snapshot, &self.provider));
-        let identity = identity.transpose().map_err(|found| problems.extend(found)).ok().flatten();
-        let mut crls = Vec::new();
-        for (index, path) in profile.crl_files.iter().enumerate() {
-            match revocation::read(path, snapshot) {
-                Ok(lists) => crls.extend(lists),
-                Err(message) => problems.push(FileProblem { setting: TlsFile::CrlFile(index), message }),
-            }
-        }
-        match anchors {
-            Some(roots) if problems.is_empty() => {
-                // The first random number takes 20 ms, for there is no entropy yet. Here nobody measures.
-                let _ = self.provider.secure_random.fill(&mut [0; 1]);
-                let generation = GENERATIONS.fetch_add(1, Ordering::Relaxed);
-                Ok(Arc::new(Context { config: self.config(profile), roots, crls, identity, generation }))
-            }
-            _ => Err(problems),
-        }
-    }
-
-    /// The roots, made anew only where their content has changed.
-    fn anchors(&self, roots: &Roots, snapshot: &Snapshot) -> Result<Arc<Anchors>, FileProblem> {
-        let fingerprint = snapshot.of_roots(roots);
-        let mut known = self.anchors.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, anchors)) = known.get(roots).filter(|(made_of, _)| *made_of == fingerprint) {
-            return Ok(anchors.clone());
-        }
-        let anchors = Arc::new(anchors::read(roots, snapshot)?);
-        known.insert(roots.clone(), (fingerprint, anchors.clone()));
-        Ok(anchors)
+    /// A context of these parts.
+    fn context_of(&self, profile: &TlsProfile, parts: &Parts) -> Arc<Context> {
+        // The first random number takes 20 ms, for there is no entropy yet. Here nobody measures.
+        let _ = self.provider.secure_random.fill(&mut [0; 1]);
+        Arc::new(Context {
+            config: self.config(profile),
+            roots: parts.roots.content.clone(),
+            crls: parts.crls.iter().map(|part| part.content.clone()).collect(),
+            identity: parts.identity.as_ref().map(|part| part.content.clone()),
+            generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
+        })
     }
 
     /// What is offered. As it stands it trusts nobody: a handshake that forgot to bring its own verifier fails.
@@ -162,10 +137,10 @@ pub(super) struct Context {
     pub(super) config: ClientConfig,
     /// Where chains may end.
     pub(super) roots: Arc<Anchors>,
-    /// Revocation lists.
-    pub(super) crls: Vec<CertRevocationList<'static>>,
+    /// Revocation lists, by file.
+    pub(super) crls: Vec<Arc<[CertRevocationList<'static>]>>,
     /// The client certificate.
-    pub(super) identity: Option<ClientIdentity>,
+    pub(super) identity: Option<Arc<ClientIdentity>>,
     /// Another number for any other context of this process.
     pub(super) generation: u64,
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use portprobe::cli::check;
 use portprobe::config::{self, Dns, Histograms, Limits};
-use portprobe::target::{Labels, Settings};
+use portprobe::target::{Labels, Settings, Sha256Digest};
 use rcgen::{CertificateParams, KeyPair};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::support::daemon::{Daemon, finished};
@@ -175,6 +175,36 @@ fn the_example_has_every_key_of_the_schema() {
     found.dedup();
     known.sort_unstable();
     assert_eq!(found, known);
+}
+
+#[test]
+fn the_schema_knows_a_pin_and_a_step_as_the_loader_does() {
+    let schema = config::schema();
+    let pin = schema["$defs"]["Tls"]["properties"]["pins"]["items"]["pattern"].as_str().unwrap();
+    let pin = regex::Regex::new(pin).unwrap();
+    let hex = "ab".repeat(32);
+    for text in [
+        hex.clone(),
+        hex.to_uppercase(),
+        ["Ab"; 32].join(":"),
+        format!("{}=", "A".repeat(43)),
+        String::new(),
+        hex[1..].to_owned(),
+        format!("{hex}0"),
+        format!("sha256:{hex}"),
+        "A".repeat(43),
+        format!("{}=", "A".repeat(42)),
+        "g".repeat(64),
+    ] {
+        assert_eq!(pin.is_match(&text), text.parse::<Sha256Digest>().is_ok(), "{text}");
+    }
+    let step = &schema["$defs"]["Step"];
+    assert_eq!(step["dependentRequired"], json!({ "labels": ["expect"] }));
+    assert_eq!(
+        (&step["properties"]["send"]["minLength"], &step["properties"]["expect_bytes"]["minLength"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(schema["$defs"]["Settings"]["properties"]["dialogue"]["maxItems"], 64);
 }
 
 /// The defaults that the schema tells are read back as those of the code.

@@ -88,6 +88,6 @@ impl Leaf for Sha256Digest {
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "minLength": 43, "maxLength": 95 })
+        json_schema!({ "type": "string", "pattern": "^(:*([0-9a-fA-F]:*){64}|[A-Za-z0-9+/]{43}=)$" })
     }
 }

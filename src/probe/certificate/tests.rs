@@ -103,6 +103,10 @@ fn long_texts_and_long_lists_are_cut() {
         params.subject_alt_names = vec![SanType::DnsName("x".repeat(5000).try_into().unwrap())];
     });
     assert_eq!(content.names[0].len(), 1024);
+    let content = content_of(|params| {
+        params.subject_alt_names = vec![SanType::DnsName("".try_into().unwrap()); 30_000];
+    });
+    assert_eq!((content.names.len(), content.name_count), (MAX_NAMES, 30_000));
 }
 
 #[test]

@@ -1,7 +1,9 @@
+use std::pin::pin;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, join, repeat, sink};
 use tokio::runtime;
 use tokio::time::sleep;
 
@@ -252,4 +254,22 @@ proptest! {
         }));
         prop_assert_eq!(at_once.class(), pieces.class());
     }
+}
+
+#[tokio::test]
+async fn a_peer_that_always_has_more_to_say_leaves_others_their_turn() {
+    let dialogue = Dialogue([hear("^220")].into());
+    let mut talk = Talk::default();
+    let mut peer = join(repeat(b'\n'), sink());
+    let mut talking = pin!(talk.run(&dialogue, &mut peer, Instant::now() + TIMEOUT));
+    assert!(talking.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+}
+
+#[tokio::test]
+async fn a_peer_that_always_has_more_to_say_does_not_outlast_the_deadline() {
+    let dialogue = Dialogue([hear("^220")].into());
+    let mut talk = Talk::default();
+    let ended = talk.run(&dialogue, &mut join(repeat(b'\n'), sink()), Instant::now()).await.unwrap_err();
+    assert_eq!(ended.cause, Cause::Peer(Class::UnexpectedResponse));
+    assert!(talk.unread() < MAX_UNREAD, "{}", talk.unread());
 }

@@ -178,7 +178,7 @@ impl<'a> Chain<'a> {
         let links: Vec<&Link<'_>> = candidates.iter().filter_map(|place| self.links.get(*place)).collect();
         let attempt = Attempt { chain: self, links, moment };
         let anchors = &self.context.roots.store.roots;
-        let all: Vec<&CertRevocationList<'_>> = self.context.crls.iter().collect();
+        let all: Vec<&CertRevocationList<'_>> = self.context.crls.iter().flat_map(|lists| lists.iter()).collect();
         let (mut usage, mut crls, mut obstacles) = (Usage::Server, all.as_slice(), Vec::new());
         loop {
             match attempt.verify(anchors, usage, crls) {
@@ -281,11 +281,12 @@ fn places(steps: &[&Link<'_>]) -> Vec<usize> {
 /// A path has at most six certificates between leaf and anchor, says webpki.
 const MAX_STEPS: usize = 7;
 
-/// A public CA's certificate exists twice or three times, signed by different ones.
-const MAX_OF_ONE_NAME: usize = 3;
+/// A public CA's certificate exists twice or three times, signed by different ones; a private CA keeps its name for
+/// generations of keys, and its servers may send them all.
+const MAX_OF_ONE_NAME: usize = 6;
 
 /// At most 3^6 paths lead through these, and none that anybody uses has as many.
-const MAX_CANDIDATES: usize = 12;
+const MAX_CANDIDATES: usize = 18;
 
 /// At the beginnings of the certificates on a path one of few is the right one.
 const MAX_MOMENTS: usize = 5;

@@ -171,8 +171,8 @@ impl Trusting {
             .with_no_client_auth();
         config.alpn_protocols = self.alpn;
         let roots = Anchors { store, certificates: self.anchors, origin: "the file ca.pem".to_owned() };
-        let identity = self.identity.map(|key| ClientIdentity { key, not_after: None });
-        Context { config, roots: Arc::new(roots), crls: self.crls, identity, generation: self.generation }
+        let identity = self.identity.map(|key| Arc::new(ClientIdentity { key, not_after: None }));
+        Context { config, roots: Arc::new(roots), crls: vec![self.crls.into()], identity, generation: self.generation }
     }
 }
 

@@ -384,6 +384,16 @@ fn garbage_is_shown_and_harms_nobody() {
 }
 
 #[test]
+fn earlier_generations_of_a_ca_that_are_sent_too_do_no_harm() {
+    let (root, middle, context) = hierarchy();
+    for earlier in 1..=5 {
+        let generations = (0..earlier).map(|_| root.below("Middle", nothing).der);
+        let issued = generations.fold(middle.leaf(HOST, nothing), |issued, der| issued.and(&der)).and(&middle.der);
+        assert_classes(&verdict_on(&issued.chain, &context), &[]);
+    }
+}
+
+#[test]
 fn a_long_or_tangled_chain_is_judged_all_the_same() {
     let (root, middle, context) = hierarchy();
     let mut issued = middle.leaf(HOST, nothing);

@@ -240,6 +240,19 @@ async fn a_server_that_stays_silent_after_the_handshake_consents() {
 }
 
 #[tokio::test]
+async fn waiting_for_consent_leaves_time_for_what_is_to_be_said_next() {
+    let root = Authority::root("Root");
+    let server = Server { versions: ONLY_1_3, clients: Some(root.der.clone()), tickets: 0, ..Server::of(good(&root)) };
+    let identity = Some(root.leaf(&["me"], nothing).certified());
+    let port = server.start().await;
+    let shaken = shake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
+    tokio::time::pause();
+    let deadline = Instant::now() + Duration::from_millis(400);
+    assert_eq!(shaken.ended.unwrap().settle(deadline).await, Ok(Vec::new()));
+    assert!(Instant::now() < deadline);
+}
+
+#[tokio::test]
 async fn a_server_that_hangs_up_after_the_handshake_has_not_consented() {
     let root = Authority::root("Root");
     for (after, class) in [(After::End, Class::Disconnected), (After::Reset, Class::Reset)] {

@@ -32,9 +32,7 @@ pub(super) fn read(roots: &Roots, snapshot: &Snapshot) -> Result<Anchors, FilePr
 fn of_file(path: &Path, snapshot: &Snapshot) -> Result<Anchors, String> {
     let refuse = |fault: &dyn std::fmt::Display| format!("the file {} {fault}", path.display());
     let bytes = snapshot.bytes(path).map_err(|error| refuse(error))?;
-    let convert = || {
-        format!("; it looks like DER; convert it with openssl x509 -inform der -in {0} -out {0}.pem", path.display())
-    };
+    let convert = || pem::conversion(bytes, "x509", path);
     let certificates: Vec<CertificateDer<'static>> =
         pem::all(bytes, "certificate", "CERTIFICATE", convert).map_err(|error| refuse(&error))?;
     let mut store = RootCertStore::empty();

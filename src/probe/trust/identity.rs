@@ -46,9 +46,7 @@ pub(super) fn read(
 fn chain(path: &Path, snapshot: &Snapshot) -> Result<Vec<CertificateDer<'static>>, FileProblem> {
     let refuse = |fault: &dyn fmt::Display| problem(TlsFile::CertFile, path, fault);
     let bytes = snapshot.bytes(path).map_err(|error| refuse(error))?;
-    let convert = || {
-        format!("; it looks like DER; convert it with openssl x509 -inform der -in {0} -out {0}.pem", path.display())
-    };
+    let convert = || pem::conversion(bytes, "x509", path);
     let chain: Vec<CertificateDer<'static>> =
         pem::all(bytes, "certificate", "CERTIFICATE", convert).map_err(|error| refuse(&error))?;
     for (index, der) in chain.iter().enumerate() {
@@ -62,9 +60,7 @@ fn chain(path: &Path, snapshot: &Snapshot) -> Result<Vec<CertificateDer<'static>
 fn key(path: &Path, snapshot: &Snapshot, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, FileProblem> {
     let refuse = |fault: &dyn fmt::Display| problem(TlsFile::KeyFile, path, fault);
     let bytes = snapshot.bytes(path).map_err(|error| refuse(error))?;
-    let convert = || {
-        format!("; it looks like DER; convert it with openssl pkey -inform der -in {0} -out {0}.pem", path.display())
-    };
+    let convert = || pem::conversion(bytes, "pkey", path);
     if is_encrypted(bytes) {
         let fault =
             "has an encrypted private key, and nobody is there to type its password; decrypt it with openssl pkey -in";

@@ -1,5 +1,7 @@
 //! PEM: texts around DER (RFC 7468), and what people put into such files by mistake.
 
+use std::path::Path;
+
 use rustls::pki_types::pem::{Error, PemObject};
 
 /// Why a file does not hold what it should; each completes "the file .. ".
@@ -39,6 +41,21 @@ pub(super) fn is_der(bytes: &[u8]) -> bool {
     bytes.first() == Some(&0x30)
 }
 
+/// How to make PEM of a file that is not; completes an error. `command` is the one of openssl that reads its DER.
+pub(super) fn conversion(bytes: &[u8], command: &str, path: &Path) -> String {
+    let path = path.display();
+    if is_pkcs12(bytes) {
+        return format!("; it looks like PKCS#12; convert it with openssl pkcs12 -nodes -in {path} -out {path}.pem");
+    }
+    format!("; it looks like DER; convert it with openssl {command} -inform der -in {path} -out {path}.pem")
+}
+
+/// Whether DER looks like PKCS#12: a SEQUENCE whose first element is the version, 3 (RFC 7292 section 4).
+fn is_pkcs12(bytes: &[u8]) -> bool {
+    let long_form = bytes.get(1).filter(|length| **length >= 0x80).map_or(0, |length| usize::from(length & 0x7f));
+    bytes.get(2 + long_form..).is_some_and(|content| content.starts_with(&[0x02, 0x01, 0x03]))
+}
+
 /// What is wrong with DER that webpki does not take; completes "which ..".
 pub(super) fn der_fault(error: &webpki::Error) -> String {
     match error {
@@ -54,9 +71,13 @@ pub(super) fn der_fault(error: &webpki::Error) -> String {
 /// What a PEM file begins with, where it is one.
 fn found(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let mut labels = text.lines().filter_map(|line| line.trim().strip_prefix("-----BEGIN ")?.strip_suffix("-----"));
+    let mut labels = text.lines().filter_map(|line| {
+        let label = line.trim().strip_prefix("-----BEGIN ")?.strip_suffix("-----")?;
+        Some((label, line.starts_with([' ', '\t'])))
+    });
     match labels.next() {
-        Some(label) => {
+        Some((_, true)) => ", found it behind spaces; remove those at the beginning of its lines".to_owned(),
+        Some((label, false)) => {
             format!(", found {}", label.chars().filter(|c| !c.is_control()).take(MAX_LABEL).collect::<String>())
         }
         None if bytes.is_empty() => "; it is empty".to_owned(),

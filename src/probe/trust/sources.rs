@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::CertificateDer;
@@ -47,7 +48,7 @@ pub(super) enum ReadError {
 }
 
 impl Snapshot {
-    /// Takes in what a profile is made of, unless that was done already; always in the same order.
+    /// Takes in what a profile is made of, unless that was done already: its roots, then its other files.
     pub(super) fn fingerprints(&mut self, profile: &TlsProfile) -> Vec<Fingerprint> {
         for path in files(profile) {
             if !self.files.contains_key(path) {
@@ -57,8 +58,8 @@ impl Snapshot {
         if profile.roots == Roots::System && self.system.is_none() {
             self.system = Some(Content::of_system(rustls_native_certs::load_native_certs()));
         }
-        let system = (profile.roots == Roots::System).then(|| self.of_roots(&profile.roots));
-        files(profile).map(|path| self.of_file(path)).chain(system).collect()
+        let others = own_files(profile).map(|path| self.of_file(path));
+        iter::once(self.of_roots(&profile.roots)).chain(others).collect()
     }
 
     /// What the roots were found to be.
@@ -88,11 +89,16 @@ impl Snapshot {
     }
 }
 
-/// Every file that a profile names, in an order that never changes.
+/// Every file that a profile names.
 pub(super) fn files(profile: &TlsProfile) -> impl Iterator<Item = &Path> {
-    let roots = if let Roots::File(path) = &profile.roots { Some(path) } else { None };
+    let roots = if let Roots::File(path) = &profile.roots { Some(path.as_path()) } else { None };
+    roots.into_iter().chain(own_files(profile))
+}
+
+/// The files that a profile names besides that of its roots: certificate, key, revocation lists.
+pub(super) fn own_files(profile: &TlsProfile) -> impl Iterator<Item = &Path> {
     let identity = profile.identity.iter().flat_map(|identity| [&identity.cert_file, &identity.key_file]);
-    roots.into_iter().chain(identity).chain(&profile.crl_files).map(PathBuf::as_path)
+    identity.chain(&profile.crl_files).map(PathBuf::as_path)
 }
 
 impl<T> Content<T> {

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
 use rcgen::{
@@ -15,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use tracing::subscriber;
 
 use super::*;
-use crate::target::{AlpnProtocol, Identity, TlsVersions};
+use crate::target::{AlpnProtocol, Identity, Roots, TlsFile, TlsVersions};
 
 /// A folder of files and a profile that names some of them.
 struct Files {
@@ -166,7 +167,8 @@ fn revocation_lists_are_read_as_pem_and_as_der() {
     profile.crl_files.push(files.write("crl.der", first.der()));
     let (trust, profile) = (Trust::default(), Arc::new(profile));
     trust.read(&profile).unwrap();
-    assert_eq!(trust.context(&profile).unwrap().crls.len(), 3);
+    let lists = trust.context(&profile).unwrap().crls.iter().map(|lists| lists.len()).collect::<Vec<_>>();
+    assert_eq!(lists, [2, 1]);
 }
 
 #[test]
@@ -187,6 +189,16 @@ fn a_bad_file_is_named_with_its_fault() {
         (Files::new().with_ca(""), TlsFile::CaFile, format!("the file ca.pem has no certificate: {expected} CERTIFICATE-----; it is empty")),
         (Files::new().with_ca(&key), TlsFile::CaFile, format!("the file ca.pem has no certificate: {expected} CERTIFICATE-----, found PRIVATE KEY")),
         (Files::new().with_ca(authority.der()), TlsFile::CaFile, format!("{der} ca.pem -out ca.pem.pem")),
+        (
+            Files::new().with_identity(b"\x30\x82\x04\x00\x02\x01\x03\x30", &key),
+            TlsFile::CertFile,
+            format!("the file client.pem has no certificate: {expected} CERTIFICATE-----; it looks like PKCS#12; convert it with openssl pkcs12 -nodes -in client.pem -out client.pem.pem"),
+        ),
+        (
+            Files::new().with_ca(authority.pem().replace("-----BEGIN", "  -----BEGIN")),
+            TlsFile::CaFile,
+            format!("the file ca.pem has no certificate: {expected} CERTIFICATE-----, found it behind spaces; remove those at the beginning of its lines"),
+        ),
         (
             Files::new().with_ca(format!("{}{damaged}", authority.pem())),
             TlsFile::CaFile,
@@ -376,6 +388,58 @@ fn a_certificate_and_its_key_may_be_renewed_one_after_the_other() {
     let both = format!("{}, {}", key.display(), certificate.display());
     assert_eq!(lines, [format!("INFO Took over changed files of TLS files=\"{both}\"")]);
     assert_eq!(trust.context(&profile).unwrap().identity.as_ref().unwrap().key.cert, [after.certificate.der().clone()]);
+}
+
+/// A broken key must not keep a rotated authority out: its targets would fail by our own old roots.
+#[test]
+fn a_bad_file_holds_up_no_other_file() {
+    let (client, rotated, list) = (leaf("client"), authority().certificate, revocation_list(2150).pem().unwrap());
+    let files = Files::new()
+        .with_ca(authority().certificate.pem())
+        .with_identity(client.certificate.pem(), client.key.serialize_pem())
+        .with_crl(&list);
+    let (trust, profile) = files.read();
+    let first = trust.context(&profile).unwrap();
+    files.write("client.key", "junk");
+    files.write("crl.pem", "junk");
+    assert_eq!(logged(|| assert_eq!(trust.look(), 2)).len(), 2);
+    assert!(Arc::ptr_eq(&first, &trust.context(&profile).unwrap()));
+
+    files.write("ca.pem", rotated.pem());
+    let lines = logged(|| assert_eq!((trust.look(), trust.look()), (2, 2)));
+    let taken_over = format!("INFO Took over changed files of TLS files=\"{}\"", files.path("ca.pem").display());
+    assert_eq!(lines, [taken_over], "what was told of the others is not told again");
+    let second = trust.context(&profile).unwrap();
+    assert_eq!(second.roots.certificates, [rotated.der().clone()]);
+    assert!(Arc::ptr_eq(first.identity.as_ref().unwrap(), second.identity.as_ref().unwrap()));
+    assert!(Arc::ptr_eq(&first.crls[0], &second.crls[0]));
+
+    files.write("client.key", "more junk");
+    let lines = logged(|| assert_eq!(trust.look(), 2));
+    assert!(lines.len() == 1 && lines[0].contains("client.key has no private key"), "{lines:?}");
+    files.write("client.key", client.key.serialize_pem());
+    files.write("crl.pem", list);
+    let lines = logged(|| assert_eq!(trust.look(), 0));
+    assert!(lines.len() == 1 && lines[0].contains("again as they were before"), "{lines:?}");
+    assert!(Arc::ptr_eq(&second, &trust.context(&profile).unwrap()));
+}
+
+#[test]
+fn what_profiles_have_in_common_is_in_memory_and_told_of_once() {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(["client".to_owned()]).unwrap();
+    (params.not_before, params.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1));
+    let files = Files::new()
+        .with_identity(params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+        .with_crl(revocation_list(2021).pem().unwrap());
+    let (trust, first) = (Trust::default(), Arc::new(files.profile.clone()));
+    let alpn = vec![AlpnProtocol::try_new("h2").unwrap()];
+    let second = Arc::new(TlsProfile { alpn, ..files.profile.clone() });
+    let lines = logged(|| [&first, &second].into_iter().for_each(|profile| trust.read(profile).unwrap()));
+    assert_eq!(lines.len(), 2, "one of the certificate and one of the list: {lines:?}");
+    let [first, second] = [first, second].map(|profile| trust.context(&profile).unwrap());
+    assert!(Arc::ptr_eq(first.identity.as_ref().unwrap(), second.identity.as_ref().unwrap()));
+    assert!(Arc::ptr_eq(&first.crls[0], &second.crls[0]));
 }
 
 #[test]

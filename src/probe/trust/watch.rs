@@ -1,18 +1,20 @@
 //! Files that change while the daemon runs: renewed certificates, rotated roots, new revocation lists.
 //!
 //! Content is compared, not times of modification, so that a mounted secret whose symbolic links are swapped is seen.
-//! What cannot be used leaves in force what was read before.
+//! What cannot be used leaves in force what was read before of the same file; a client certificate and its key are one.
 
 use std::collections::BTreeSet;
+use std::iter;
+use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{error, info, warn};
 
-use super::sources::{Fingerprint, Snapshot, files};
+use super::sources::{Fingerprint, Snapshot, files, own_files};
 use super::{Held, Rejected, Trust};
-use crate::target::{FileProblem, Roots, TlsProfile};
+use crate::target::{FileProblem, Roots, TlsFile, TlsProfile};
 
 impl Trust {
     /// Looks at the files of all profiles again and again, and takes over what has changed. Never ends by itself.
@@ -53,36 +55,61 @@ impl Trust {
             .filter_map(|(profile, held)| Some((self.compare(&profile, &held, &mut snapshot, &mut news)?, profile)))
             .collect();
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        held.extend(changed.into_iter().map(|(changed, profile)| (profile, changed)));
+        for (changed, profile) in changed {
+            // One that was forgotten meanwhile stays so.
+            if let Some(slot) = held.get_mut(&profile) {
+                *slot = changed;
+            }
+        }
         drop(held);
         news.tell()
     }
 
     /// What is to be held of a profile from now on; none where all is as it was when last looked at.
     fn compare(&self, profile: &TlsProfile, held: &Held, snapshot: &mut Snapshot, news: &mut News) -> Option<Held> {
-        let found = snapshot.fingerprints(profile);
+        let (found, made_of) = (snapshot.fingerprints(profile), held.parts.made_of());
         match &held.rejected {
             Some(rejected) if rejected.found == found => {
                 news.unusable.extend(messages(&rejected.problems));
                 return None;
             }
-            Some(rejected) if held.made_of == found => {
+            Some(rejected) if made_of == found => {
                 news.restored.extend(differing(profile, &rejected.found, &found));
                 return Some(Held { rejected: None, ..held.clone() });
             }
-            None if held.made_of == found => return None,
+            None if made_of == found => return None,
             Some(_) | None => {}
         }
-        match self.make(profile, snapshot) {
-            Ok(context) => {
-                news.taken_over.extend(differing(profile, &held.made_of, &found));
-                Some(Held { context, made_of: found, rejected: None })
-            }
-            Err(problems) => {
-                news.rejected.extend(messages(&problems));
-                Some(Held { rejected: Some(Rejected { found, problems }), ..held.clone() })
-            }
-        }
+        let (parts, problems) = self.workshop.make(profile, snapshot, Some(&held.parts));
+        let parts = parts.unwrap_or_else(|| held.parts.clone());
+        let taken_over = differing(profile, &made_of, &parts.made_of());
+        let context = if taken_over.is_empty() { held.context.clone() } else { self.context_of(profile, &parts) };
+        news.taken_over.extend(taken_over);
+        let (known, new): (Vec<_>, Vec<_>) = problems.iter().cloned().partition(|problem| {
+            held.rejected.as_ref().is_some_and(|rejected| rejected.has_known(problem, profile, &found))
+        });
+        news.unusable.extend(messages(&known));
+        news.rejected.extend(messages(&new));
+        let rejected = (!problems.is_empty()).then_some(Rejected { found, problems });
+        Some(Held { context, parts, rejected })
+    }
+}
+
+impl Rejected {
+    /// Whether a problem was there before, of files that have not changed since.
+    fn has_known(&self, problem: &FileProblem, profile: &TlsProfile, found: &[Fingerprint]) -> bool {
+        let files = places(problem.setting, profile);
+        self.problems.contains(problem) && self.found.get(files.clone()) == found.get(files)
+    }
+}
+
+/// Where the files of the part that a setting belongs to stand in the order of [`Snapshot::fingerprints`].
+fn places(setting: TlsFile, profile: &TlsProfile) -> Range<usize> {
+    let behind_identity = if profile.identity.is_some() { 3 } else { 1 };
+    match setting {
+        TlsFile::CaFile | TlsFile::Roots => 0..1,
+        TlsFile::CertFile | TlsFile::KeyFile => 1..behind_identity,
+        TlsFile::CrlFile(index) => behind_identity + index..behind_identity + index + 1,
     }
 }
 
@@ -122,7 +149,11 @@ fn messages(problems: &[FileProblem]) -> impl Iterator<Item = String> + '_ {
 
 /// The names of what a profile is made of, where two looks at it differ.
 fn differing(profile: &TlsProfile, before: &[Fingerprint], after: &[Fingerprint]) -> Vec<String> {
-    let system = (profile.roots == Roots::System).then(|| "the roots of this machine".to_owned());
-    let names = files(profile).map(|path| path.display().to_string()).chain(system);
+    let roots = match &profile.roots {
+        Roots::File(path) => path.display().to_string(),
+        Roots::Mozilla => "Mozilla's roots".to_owned(),
+        Roots::System => "the roots of this machine".to_owned(),
+    };
+    let names = iter::once(roots).chain(own_files(profile).map(|path| path.display().to_string()));
     names.zip(before.iter().zip(after)).filter(|(_, (before, after))| before != after).map(|(name, _)| name).collect()
 }

@@ -1,8 +1,10 @@
 //! Commands that look at the same place as the probe did, to be pasted into a shell.
 
+use std::fmt::Display;
+
 use super::Case;
 use crate::outcome::Phase;
-use crate::target::{ServerName, TlsExchange};
+use crate::target::{AlpnProtocol, Identity, ServerName, TlsExchange, TlsProfile, TlsVersion};
 
 impl Case<'_> {
     /// The command that makes the same handshake, with further options.
@@ -68,6 +70,29 @@ impl Case<'_> {
             Some(ServerName::Name(name)) => format!(" -servername {}", name.as_str()),
             Some(ServerName::Address(_)) | None => String::new(),
         };
-        format!("{starttls}-connect {connect}{server_name}")
+        format!("{starttls}-connect {connect}{server_name}{}", self.tls().map_or_else(String::new, offered))
     }
+}
+
+/// What else is offered in the handshake: without it a service may refuse, or take, openssl for another reason.
+fn offered(tls: &TlsExchange) -> String {
+    let TlsProfile { identity, versions, alpn, .. } = &*tls.settings.profile;
+    let certificate = identity.as_ref().map_or_else(String::new, |Identity { cert_file, key_file }| {
+        format!(" -cert {} -key {}", quoted(cert_file.display()), quoted(key_file.display()))
+    });
+    let version = match versions.iter().collect::<Vec<_>>()[..] {
+        [TlsVersion::V1_2] => " -tls1_2",
+        [TlsVersion::V1_3] => " -tls1_3",
+        [..] => "",
+    };
+    let names: Vec<_> = alpn.iter().map(AlpnProtocol::as_str).collect();
+    let alpn = if names.is_empty() { String::new() } else { format!(" -alpn {}", quoted(names.join(","))) };
+    format!("{certificate}{version}{alpn}")
+}
+
+/// A text as one word of a shell.
+pub(super) fn quoted(text: impl Display) -> String {
+    let text = text.to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:=@%".contains(c);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

@@ -123,6 +123,19 @@ fn openssl_is_told_the_same_address_port_and_name() {
 }
 
 #[test]
+fn openssl_is_told_what_else_is_offered() {
+    let flags = [
+        ("tls.cert_file", "/etc/it's own.pem"),
+        ("tls.key_file", "/etc/own.key"),
+        ("tls.max_version", "1.2"),
+        ("tls.alpn", "h2,http/1.1"),
+    ];
+    let remedy = on("tls://192.0.2.7:443", &flags, Class::TlsAlert).remedy;
+    let command = r"openssl s_client -connect 192.0.2.7:443 -cert '/etc/it'\''s own.pem' -key /etc/own.key -tls1_2 -alpn h2,http/1.1 </dev/null";
+    assert!(remedy.ends_with(command), "{remedy}");
+}
+
+#[test]
 fn tls_within_a_protocol_is_looked_at_within_that_protocol() {
     let target = with_tls("tcp://mx.example:25", steps(), TlsSettings::default());
     let remedy = of(&target, Phase::Tls, Class::CertExpired).remedy;
@@ -155,7 +168,12 @@ fn settings_that_would_help_are_named() {
         (&of_mozilla, Class::CertUntrusted, ["tls.ca_file", "tls.verify: report", "-showcerts"]),
         (&of_file, Class::CertUntrusted, ["does /etc/ca.pem hold the issuer", "tls.verify: report", "-showcerts"]),
         (&of_mozilla, Class::TlsAlert, ["tls.cert_file and tls.key_file", "tls.server_name", "tls.alpn"]),
-        (&of_file, Class::TlsAlert, ["-in /etc/own.pem", "tls.server_name", "tls.alpn"]),
+        (
+            &of_file,
+            Class::TlsAlert,
+            ["-in /etc/own.pem", "tls.alpn", "-servername a.example -cert /etc/own.pem -key /etc/own.key </dev/null"],
+        ),
+        (&of_file, Class::CertExpired, ["-cert /etc/own.pem", "-key /etc/own.key </dev/null 2>/dev/null |", "-dates"]),
         (&of_mozilla, Class::CertNameMismatch, ["tls.server_name", "issued for a.example", "-ext subjectAltName"]),
         (&of_mozilla, Class::CertNotYetValid, ["date -u", "chronyc tracking", "-dates"]),
         (&of_mozilla, Class::CertExpired, ["renew it", "reload the service", "-dates"]),

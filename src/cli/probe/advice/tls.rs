@@ -1,5 +1,6 @@
 //! What a handshake means that came to nothing, and what is wrong with certificates.
 
+use super::commands::quoted;
 use super::{Advice, Case};
 use crate::target::Roots;
 
@@ -95,7 +96,7 @@ impl Case<'_> {
                 "the service ends the handshake, and says why: it does not take our certificate, or what is offered",
                 format!(
                     "openssl x509 -noout -dates -issuer -in {}; {by_alert}; {command}{hint}",
-                    identity.cert_file.display()
+                    quoted(identity.cert_file.display())
                 ),
             ),
             None => Advice::new(
