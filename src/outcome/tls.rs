@@ -59,6 +59,13 @@ pub struct Certificate {
     pub content: Option<CertificateContent>,
 }
 
+impl CertificateContent {
+    /// Whether a moment, in seconds since 1970, lies within its validity.
+    pub fn is_valid_at(&self, moment: i64) -> bool {
+        (self.not_before..=self.not_after).contains(&moment)
+    }
+}
+
 /// What a certificate says. Every text is the peer's own: cut to a kilobyte, otherwise as it came.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CertificateContent {

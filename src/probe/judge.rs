@@ -56,7 +56,8 @@ impl Judge {
         let leaf = self.certificate(&case.presented.leaf);
         let intermediates = case.presented.shown().iter().map(|der| self.certificate(der)).collect();
         let peer = Arc::new(verdict(case, leaf, intermediates, now));
-        self.with_memory(|memory| memory.keep_verdict(key, &peer, now));
+        let anchors = case.context.roots.contents.iter().flatten();
+        self.with_memory(|memory| memory.keep_verdict(key, &peer, anchors, now));
         peer
     }
 

@@ -18,6 +18,7 @@ use webpki::CertRevocationList;
 
 use self::parts::{Parts, Workshop};
 use self::sources::{Fingerprint, Snapshot};
+use crate::outcome::CertificateContent;
 use crate::target::{FileProblem, TlsProfile, TlsVersion};
 
 mod anchors;
@@ -150,6 +151,8 @@ pub(super) struct Context {
 pub(super) struct Anchors {
     /// As names and keys.
     pub(super) store: RootCertStore,
+    /// What the certificate of each of them says, in the same order; none where only name and key are known.
+    pub(super) contents: Vec<Option<CertificateContent>>,
     /// As certificates, where they come from `ca_file`: a leaf that is one of them is trusted.
     pub(super) certificates: Vec<CertificateDer<'static>>,
     /// Where they come from, for people: "the file /etc/ca.pem", "Mozilla's roots".

@@ -9,7 +9,7 @@ use super::certificates::{self, Chain};
 use super::palette::{Ink, Palette};
 use crate::clock::Timestamp;
 use crate::duration;
-use crate::outcome::{Attempt, Outcome, Phase, Session, Verdict};
+use crate::outcome::{Attempt, Failure, Outcome, Phase, Session, Verdict};
 use crate::peer_text::escaped;
 use crate::target::{AddressMode, Target, Verify};
 
@@ -162,7 +162,7 @@ impl Timeline<'_> {
             Verdict::Good => self.good(f, &took),
             Verdict::Failed(failure) => {
                 let (class, phase) = (self.palette.paint(Ink::Red, failure.class.as_str()), failure.phase.as_str());
-                writeln!(f, "{class} in {phase} after {took}: {}", escaped(&failure.detail))?;
+                writeln!(f, "{class} in {phase} after {took}{}", self.detail(failure))?;
                 self.of_all(f)?;
                 advise(f, &advice::on_failure(failure, self.target, self.decisive()))
             }
@@ -173,6 +173,14 @@ impl Timeline<'_> {
                 advise(f, &advice::on_local_fault(fault.reason, self.target))
             }
         }
+    }
+
+    /// What was seen of a failure; nothing where it stands among the faults of the certificate already.
+    fn detail(&self, failure: &Failure) -> String {
+        let peer = self.outcome.facts.tls.as_ref().and_then(|tls| tls.peer.as_ref());
+        let mut faults = peer.into_iter().flat_map(|peer| &peer.faults);
+        let is_told = faults.any(|fault| fault.detail == failure.detail);
+        if is_told { String::new() } else { format!(": {}", escaped(&failure.detail)) }
     }
 
     fn good(&self, f: &mut fmt::Formatter<'_>, took: &str) -> fmt::Result {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
-use crate::outcome::{Certificate, PeerCertificates};
+use crate::outcome::{Certificate, CertificateContent, PeerCertificates};
 use crate::target::Sha256Digest;
 
 /// Verdicts and certificates by digest.
@@ -21,9 +21,15 @@ impl Memory {
         validity.contains(&now).then_some(peer)
     }
 
-    /// Remembers a verdict of `now`, until a certificate begins or ends to be valid.
-    pub(super) fn keep_verdict(&mut self, key: Sha256Digest, peer: &Arc<PeerCertificates>, now: i64) {
-        self.verdicts.keep(key, peer, constancy(peer, now));
+    /// Remembers a verdict of `now`, until a certificate begins or ends to be valid, be it one of the `anchors`.
+    pub(super) fn keep_verdict<'a>(
+        &mut self,
+        key: Sha256Digest,
+        peer: &'a Arc<PeerCertificates>,
+        anchors: impl Iterator<Item = &'a CertificateContent>,
+        now: i64,
+    ) {
+        self.verdicts.keep(key, peer, constancy(peer, anchors, now));
     }
 
     /// A certificate that was read before.
@@ -38,9 +44,13 @@ impl Memory {
 }
 
 /// The time around `now` in which none of the certificates begins or ends to be valid.
-fn constancy(peer: &PeerCertificates, now: i64) -> Range<i64> {
+fn constancy<'a>(
+    peer: &'a PeerCertificates,
+    anchors: impl Iterator<Item = &'a CertificateContent>,
+    now: i64,
+) -> Range<i64> {
     let contents = peer.intermediates.iter().chain([&peer.leaf]).filter_map(|certificate| certificate.content.as_ref());
-    let changes = contents.flat_map(|content| [content.not_before, content.not_after.saturating_add(1)]);
+    let changes = contents.chain(anchors).flat_map(|content| [content.not_before, content.not_after.saturating_add(1)]);
     changes.fold(i64::MIN..i64::MAX, |Range { start, end }, change| match change {
         change if change <= now => start.max(change)..end,
         change => start..end.min(change),

@@ -12,7 +12,7 @@ use webpki::{
     RevocationOptionsBuilder, UnknownStatusPolicy, anchor_from_trusted_cert,
 };
 
-use super::super::trust::Context;
+use super::super::trust::{Anchors, Context};
 use crate::outcome::{Certificate, CertificateContent};
 
 /// A chain as path building sees it.
@@ -41,6 +41,8 @@ pub(super) struct Search {
     pub(super) path: Option<Vec<usize>>,
     /// What stands against the path; where none was found, why.
     pub(super) obstacles: Vec<Error>,
+    /// The anchor at the path's end, by its place, where its certificate is not valid at the present moment.
+    pub(super) outdated_anchor: Option<usize>,
 }
 
 /// How far names lead from the leaf.
@@ -79,7 +81,24 @@ impl<'a> Chain<'a> {
     }
 
     /// Searches a path, as of `now` in seconds since 1970 and else as of another moment in which the leaf is valid.
+    ///
+    /// webpki knows no dates of anchors, but most clients heed them: one that is not valid now counts only where no other
+    /// will do.
     pub(super) fn search(&self, now: i64) -> Search {
+        let Anchors { store, contents, .. } = &*self.context.roots;
+        let is_valid =
+            |content: &Option<CertificateContent>| content.as_ref().is_none_or(|content| content.is_valid_at(now));
+        if contents.iter().all(is_valid) {
+            return self.search_to(&store.roots, now);
+        }
+        let valid = store.roots.iter().zip(contents).filter(|(_, content)| is_valid(content));
+        let valid: Vec<_> = valid.map(|(anchor, _)| anchor.clone()).collect();
+        let search = self.search_to(&valid, now);
+        if search.path.is_some() { search } else { self.search_to(&store.roots, now) }
+    }
+
+    /// Searches a path to one of these anchors.
+    fn search_to(&self, anchors: &[TrustAnchor<'_>], now: i64) -> Search {
         let mut tried = Vec::new();
         let mut first = None;
         for moment in self.moments(now) {
@@ -88,14 +107,14 @@ impl<'a> Chain<'a> {
             if tried.contains(&candidates) {
                 continue;
             }
-            let search = self.search_at(moment, &candidates);
+            let search = self.search_at(moment, &candidates, anchors, now);
             if search.path.is_some() || search.obstacles.iter().any(|obstacle| *obstacle != Error::UnknownIssuer) {
                 return search;
             }
             tried.push(candidates);
             first.get_or_insert(search);
         }
-        first.unwrap_or_else(|| Search { path: None, obstacles: vec![Error::UnknownIssuer] })
+        first.unwrap_or_else(|| Search { path: None, obstacles: vec![Error::UnknownIssuer], outdated_anchor: None })
     }
 
     /// Follows names from the leaf, over certificates that are valid `now` where there are such.
@@ -173,16 +192,34 @@ impl<'a> Chain<'a> {
         chosen
     }
 
+    /// The place of an anchor, where it is not valid now and neither is any other of that name and key.
+    fn outdated(&self, anchor: &TrustAnchor<'_>, now: i64) -> Option<usize> {
+        let Anchors { store, contents, .. } = &*self.context.roots;
+        let same = store.roots.iter().zip(contents).enumerate().filter(|(_, (other, _))| {
+            (&other.subject, &other.subject_public_key_info) == (&anchor.subject, &anchor.subject_public_key_info)
+        });
+        let mut outdated = None;
+        for (place, (_, content)) in same {
+            if content.as_ref().is_none_or(|content| content.is_valid_at(now)) {
+                return None;
+            }
+            outdated = Some(place);
+        }
+        outdated
+    }
+
     /// Searches among the candidates, and again without what webpki found already, until it finds nothing new.
-    fn search_at(&self, moment: i64, candidates: &[usize]) -> Search {
+    fn search_at(&self, moment: i64, candidates: &[usize], anchors: &[TrustAnchor<'_>], now: i64) -> Search {
         let links: Vec<&Link<'_>> = candidates.iter().filter_map(|place| self.links.get(*place)).collect();
         let attempt = Attempt { chain: self, links, moment };
-        let anchors = &self.context.roots.store.roots;
         let all: Vec<&CertRevocationList<'_>> = self.context.crls.iter().flat_map(|lists| lists.iter()).collect();
         let (mut usage, mut crls, mut obstacles) = (Usage::Server, all.as_slice(), Vec::new());
         loop {
             match attempt.verify(anchors, usage, crls) {
-                Ok(path) => return Search { path: Some(path), obstacles },
+                Ok((path, anchor)) => {
+                    let outdated_anchor = self.outdated(&anchor, now);
+                    return Search { path: Some(path), obstacles, outdated_anchor };
+                }
                 Err(error @ Error::RequiredEkuNotFoundContext(_)) if usage == Usage::Server => {
                     usage = Usage::Any;
                     obstacles.push(error);
@@ -199,7 +236,7 @@ impl<'a> Chain<'a> {
                 }
                 Err(error) => {
                     obstacles.push(error);
-                    return Search { path: None, obstacles };
+                    return Search { path: None, obstacles, outdated_anchor: None };
                 }
             }
         }
@@ -209,7 +246,7 @@ impl<'a> Chain<'a> {
 impl Link<'_> {
     fn is_valid_at(&self, moment: i64) -> bool {
         // What has no content here is webpki's to judge.
-        self.content.is_none_or(|content| (content.not_before..=content.not_after).contains(&moment))
+        self.content.is_none_or(|content| content.is_valid_at(moment))
     }
 }
 
@@ -226,7 +263,7 @@ impl Attempt<'_> {
         anchors: &[TrustAnchor<'_>],
         usage: Usage,
         crls: &[&CertRevocationList<'_>],
-    ) -> Result<Vec<usize>, Error> {
+    ) -> Result<(Vec<usize>, TrustAnchor<'static>), Error> {
         let context = self.chain.context;
         let intermediates: Vec<CertificateDer<'_>> =
             self.links.iter().map(|link| CertificateDer::from(link.der.as_ref())).collect();
@@ -243,7 +280,8 @@ impl Attempt<'_> {
             None,
         )?;
         let place = |der: CertificateDer<'_>| self.links.iter().find(|link| *link.der == der).map(|link| link.index);
-        Ok(path.intermediate_certificates().filter_map(|certificate| place(certificate.der())).collect())
+        let places = path.intermediate_certificates().filter_map(|certificate| place(certificate.der())).collect();
+        Ok((places, path.anchor().to_owned()))
     }
 }
 

@@ -13,6 +13,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use webpki::{BorrowedCertRevocationList, CertRevocationList};
 
+use super::super::certificate::read;
 use super::super::trust::{Anchors, ClientIdentity, Context};
 use crate::clock;
 
@@ -164,13 +165,14 @@ impl Trusting {
     pub(in crate::probe) fn context(self) -> Context {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(self.anchors.iter().cloned());
+        let contents = self.anchors.iter().map(|der| read(der).content).collect();
         let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_protocol_versions(self.versions)
             .unwrap()
             .with_root_certificates(RootCertStore::empty())
             .with_no_client_auth();
         config.alpn_protocols = self.alpn;
-        let roots = Anchors { store, certificates: self.anchors, origin: "the file ca.pem".to_owned() };
+        let roots = Anchors { store, contents, certificates: self.anchors, origin: "the file ca.pem".to_owned() };
         let identity = self.identity.map(|key| Arc::new(ClientIdentity { key, not_after: None }));
         Context { config, roots: Arc::new(roots), crls: vec![self.crls.into()], identity, generation: self.generation }
     }

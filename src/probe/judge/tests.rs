@@ -159,6 +159,38 @@ fn an_expired_cross_signature_is_no_fault_where_another_path_verifies() {
 }
 
 #[test]
+fn an_expired_root_counts_unless_another_will_do() {
+    let root = Authority::root("Root");
+    let other = Authority::root("Other root");
+    let outdated = root.cross_signed_by(&root, expired);
+    let early = root.cross_signed_by(&root, future);
+    let issued = root.leaf(HOST, |params| valid(params, -20 * DAY, 5 * DAY));
+    let peer = verdict_on(&issued.chain, &trusting(&[&outdated]).context());
+    assert_classes(&peer, &[Class::CertExpired]);
+    let detail = &peer.faults[0].detail;
+    assert!(detail.starts_with("the root \"CN=Root\" in the file ca.pem expired on "), "{detail}");
+    assert_classes(&verdict_on(&issued.chain, &trusting(&[&early]).context()), &[Class::CertNotYetValid]);
+    assert_classes(&verdict_on(&issued.chain, &trusting(&[&outdated, &root.der]).context()), &[]);
+    // The same name and key, signed by a root that is valid: another path.
+    let crossed = issued.and(&root.cross_signed_by(&other, nothing));
+    assert_classes(&verdict_on(&crossed.chain, &trusting(&[&outdated, &other.der]).context()), &[]);
+}
+
+#[test]
+fn a_verdict_is_remembered_until_a_root_ends() {
+    let root = Authority::root("Root");
+    let ending = root.cross_signed_by(&root, |params| valid(params, -30 * DAY, DAY));
+    let context = trusting(&[&ending]).context();
+    let issued = root.leaf(HOST, nothing);
+    let (judge, presented, name) = (Judge::default(), presented(&issued.chain), "host.example".parse().unwrap());
+    let case = Case { presented: &presented, name: &name, pins: &[], context: &context };
+    let before = judge.judge(&case, now());
+    assert_classes(&before, &[]);
+    assert!(Arc::ptr_eq(&before, &judge.judge(&case, now() + DAY)));
+    assert_classes(&judge.judge(&case, now() + DAY + 1), &[Class::CertExpired]);
+}
+
+#[test]
 fn an_untrusted_chain_says_what_is_missing() {
     let (root, middle, context) = hierarchy();
     let foreign = Authority::root("Foreign");

@@ -110,14 +110,14 @@ impl Hearing<'_> {
     /// A path that was found, now or for another moment, with or without obstacles.
     fn found(&mut self, path: &[usize], search: &Search) -> Option<i64> {
         self.outdated(path);
+        let is_outdated = search.outdated_anchor.is_some_and(|place| self.outdated_anchor(place));
         search.obstacles.iter().for_each(|obstacle| self.defect(obstacle));
         let certificates = path.iter().filter_map(|place| self.intermediates.get(*place)).map(Arc::as_ref);
         let contents = certificates.chain([self.leaf]).map(|certificate| certificate.content.as_ref());
-        let is_valid = |content: &CertificateContent| (content.not_before..=content.not_after).contains(&self.now);
         // What has no content here was judged by webpki at the present moment.
-        let ends = contents.flatten().map(|content| is_valid(content).then_some(content.not_after));
+        let ends = contents.flatten().map(|content| content.is_valid_at(self.now).then_some(content.not_after));
         let ends: Option<Vec<i64>> = ends.collect();
-        ends.filter(|_| search.obstacles.is_empty())?.into_iter().min()
+        ends.filter(|_| search.obstacles.is_empty() && !is_outdated)?.into_iter().min()
     }
 
     /// No path leads to an anchor.
@@ -169,6 +169,20 @@ impl Hearing<'_> {
             any = true;
         }
         any
+    }
+
+    /// Notes that the anchor at a path's end is not valid now, and tells whether that is so.
+    fn outdated_anchor(&mut self, place: usize) -> bool {
+        let roots = &self.case.context.roots;
+        let Some(content) = roots.contents.get(place).and_then(Option::as_ref) else { return false };
+        let (class, when) = if self.now > content.not_after {
+            (Class::CertExpired, format!("expired on {}", Moment(content.not_after)))
+        } else {
+            (Class::CertNotYetValid, format!("is valid from {} on only", Moment(content.not_before)))
+        };
+        let (subject, origin) = (quoted(&content.subject), &roots.origin);
+        self.faults.add(class, format!("the root {subject} in {origin} {when}; put a valid one there"));
+        true
     }
 
     /// Whatever webpki says against a path, its issuer apart.

@@ -22,6 +22,7 @@ pub(super) fn read(roots: &Roots, snapshot: &Snapshot) -> Result<Anchors, FilePr
         }
         Roots::Mozilla => Ok(Anchors {
             store: TLS_SERVER_ROOTS.iter().cloned().collect(),
+            contents: vec![None; TLS_SERVER_ROOTS.len()],
             certificates: Vec::new(),
             origin: "Mozilla's roots".to_owned(),
         }),
@@ -35,12 +36,16 @@ fn of_file(path: &Path, snapshot: &Snapshot) -> Result<Anchors, String> {
     let convert = || pem::conversion(bytes, "x509", path);
     let certificates: Vec<CertificateDer<'static>> =
         pem::all(bytes, "certificate", "CERTIFICATE", convert).map_err(|error| refuse(&error))?;
-    let mut store = RootCertStore::empty();
+    let (mut store, mut contents) = (RootCertStore::empty(), Vec::new());
     for (index, der) in certificates.iter().enumerate() {
+        let content = certificate::read(der).content;
         match anchor(der) {
-            Ok(anchor) => store.roots.push(anchor),
+            Ok(anchor) => {
+                store.roots.push(anchor);
+                contents.push(content);
+            }
             // It can still be a server's own certificate, which is trusted as such.
-            Err(error) if certificate::read(der).content.is_some() => {
+            Err(error) if content.is_some() => {
                 warn!(file = %path.display(), number = index + 1, ?error, "A certificate in ca_file cannot be an authority");
             }
             Err(error) => {
@@ -52,16 +57,18 @@ fn of_file(path: &Path, snapshot: &Snapshot) -> Result<Anchors, String> {
             }
         }
     }
-    Ok(Anchors { store, certificates, origin: format!("the file {}", path.display()) })
+    Ok(Anchors { store, contents, certificates, origin: format!("the file {}", path.display()) })
 }
 
 fn of_system(snapshot: &Snapshot) -> Result<Anchors, String> {
     let certificates = snapshot.system().map_err(|error| format!("the bundle of this machine {error}"))?;
-    let store: RootCertStore = certificates.iter().filter_map(|der| anchor(der).ok()).collect();
+    let usable = certificates.iter().filter_map(|der| Some((anchor(der).ok()?, certificate::read(der).content)));
+    let (roots, contents): (Vec<_>, Vec<_>) = usable.unzip();
+    let store = RootCertStore { roots };
     if store.is_empty() {
         return Err("the bundle of this machine has no certificate that can be an authority".to_owned());
     }
-    Ok(Anchors { store, certificates: Vec::new(), origin: "the roots of this machine".to_owned() })
+    Ok(Anchors { store, contents, certificates: Vec::new(), origin: "the roots of this machine".to_owned() })
 }
 
 fn anchor(der: &CertificateDer<'_>) -> Result<TrustAnchor<'static>, webpki::Error> {
