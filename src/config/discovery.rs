@@ -75,6 +75,7 @@ impl Discovered {
 pub fn discovered(text: &str) -> Result<Vec<Discovered>, String> {
     match text.contains('{') && !text.contains('}') {
         true => Err("is cut off".to_owned()),
+        false if text.trim() == "[]" => Ok(Vec::new()),
         false => Ok(text.lines().map(|line| Discovered::address(line.to_owned())).collect()),
     }
 }
