@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::discovery::{Discovered, HttpSource, Made, Records, Source, SourceKind};
+pub use self::discovery::{Discovered, HttpSource, Made, Records, Source, SourceKind, discovered};
 use self::locate::Places;
 use self::node::{Node, SyntaxError};
 pub use self::one::{OneTarget, Wanted, one_target};

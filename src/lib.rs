@@ -20,6 +20,7 @@ pub mod outcome;
 pub mod config;
 pub mod scheduler;
 pub mod probe;
+pub mod discovery;
 pub mod board;
 pub mod metrics;
 pub mod http;

@@ -4,7 +4,8 @@
 //! connect (`resolve` turns a name into addresses, `order` sorts them), `attempt` tries the addresses (`connect` makes
 //! one TCP handshake, `tcp_info` has the kernel's figures), `exchange` goes on from there: `dialogue` talks, `tls` shakes
 //! hands over what `trust` has read from files, `judge` weighs the certificates that `certificate` reads. `errno` says
-//! what an error code means, `interruption` what ends a conversation early.
+//! what an error code means, `interruption` what ends a conversation early. `outbound` serves those
+//! who connect and ask for other reasons than to probe.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 use self::attempt::{Attempted, Plan, attempt};
 use self::judge::Judge;
 use self::locate::{Unlocated, locate};
+pub(crate) use self::outbound::Outbound;
 use self::resolve::Resolver;
 pub use self::resolve::{NameServing, SystemFiles};
 use self::tls::Client;
@@ -33,6 +35,7 @@ mod interruption;
 mod judge;
 mod locate;
 mod order;
+mod outbound;
 mod resolve;
 mod socket;
 mod stream;
@@ -99,7 +102,8 @@ impl Prober for NetworkProber {
         };
         let client_certificate_not_after = plan.client.as_ref().and_then(Client::certificate_not_after);
         let nothing = Outcome { client_certificate_not_after, ..nothing };
-        let located = match locate(&self.resolver, target, deadline).await {
+        let endpoint = &target.endpoint;
+        let located = match locate(&self.resolver, &endpoint.host, endpoint.port, &target.settings, deadline).await {
             Ok(located) => located,
             Err(Unlocated { verdict, resolution }) => {
                 return Outcome { verdict, resolution, duration: started.elapsed(), ..nothing };

@@ -137,7 +137,7 @@ fn conclusion(decisive: Option<&Attempt>) -> (Verdict, Timings) {
 }
 
 /// The end of an equal share of the time that is left.
-fn share(deadline: Instant, left: usize) -> Instant {
+pub(super) fn share(deadline: Instant, left: usize) -> Instant {
     let now = Instant::now();
     let left = u32::try_from(left).unwrap_or(u32::MAX).max(1);
     now + deadline.saturating_duration_since(now) / left

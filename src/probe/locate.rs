@@ -1,9 +1,10 @@
-//! Where a target's probe connects: its literal address, or those of its name, checked and in order.
+//! Where to connect: a host's literal address, or those of its name, checked and in order.
 //!
 //! A literal costs nothing here: no file, no socket, no name server.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::num::NonZeroU16;
 
 use ipnet::IpNet;
 use tokio::time::Instant;
@@ -13,7 +14,7 @@ use super::order::{self, Candidate};
 use super::resolve::{Resolver, Unresolved, describe};
 use super::socket::interface;
 use crate::outcome::{Class, LocalFault, LocalFaultReason, Phase, Resolution, Timings, Verdict};
-use crate::target::{AddressMode, Host, HostName, IpFamily, Ipv6Zone, Settings, Target};
+use crate::target::{AddressMode, Host, HostName, IpFamily, Ipv6Zone, Settings};
 
 /// Where to connect.
 #[derive(Debug)]
@@ -52,11 +53,16 @@ impl From<LocalFault> for Unlocated {
 }
 
 /// Finds where to connect. Ends by `deadline`.
-pub(super) async fn locate(resolver: &Resolver, target: &Target, deadline: Instant) -> Result<Located, Unlocated> {
-    let settings = &*target.settings;
+pub(super) async fn locate(
+    resolver: &Resolver,
+    host: &Host,
+    port: NonZeroU16,
+    settings: &Settings,
+    deadline: Instant,
+) -> Result<Located, Unlocated> {
     let family = usable_family(settings)?;
-    let port = target.endpoint.port.get();
-    let destination = match &target.endpoint.host {
+    let port = port.get();
+    let destination = match host {
         Host::Name(name) => {
             let started = Instant::now();
             let servers = &settings.addressing.dns_servers;

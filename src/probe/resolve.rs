@@ -11,12 +11,13 @@ use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::time::{Instant, timeout};
 
 use self::finding::Finding;
 pub(super) use self::finding::describe;
 use self::query::{Answer, Complaint, ask};
+pub(super) use self::records::Service;
 pub use self::system::SystemFiles;
 use self::system::{NameServers, System};
 use crate::outcome::{Class, Failure, LocalFault, Phase};
@@ -24,6 +25,7 @@ use crate::target::{HostName, IpFamily};
 
 mod finding;
 mod query;
+mod records;
 mod system;
 
 /// How long name servers are waited for.
@@ -54,6 +56,13 @@ pub(super) enum Unresolved {
 impl Unresolved {
     pub(super) fn failed(class: Class, detail: String) -> Self {
         Self::Failed(Failure { phase: Phase::Resolve, class, detail })
+    }
+
+    /// The same as a sentence for people.
+    pub(super) fn into_detail(self) -> String {
+        match self {
+            Self::Failed(Failure { detail, .. }) | Self::LocalFault(LocalFault { detail, .. }) => detail,
+        }
     }
 }
 
@@ -148,7 +157,6 @@ impl Resolver {
         }
     }
 
-    /// Asks the servers one after the other until one is of use. Who stays silent is asked again, who complains is not.
     async fn ask_for_type(
         &self,
         form: &Name,
@@ -156,6 +164,23 @@ impl Resolver {
         servers: &[SocketAddr],
         deadline: Instant,
     ) -> Finding {
+        match self.ask_servers(form, record_type, servers, deadline).await {
+            Ok((_, Answer::Records(found))) => Finding::Addresses(found.iter().filter_map(RData::ip_addr).collect()),
+            Ok((server, Answer::NoData)) => Finding::NoData(server),
+            Ok((server, Answer::NoName)) => Finding::NoName(server),
+            Err(complaints) => Finding::of_complaints(&record_type.to_string(), &complaints),
+        }
+    }
+
+    /// Asks the servers one after the other until one is of use, and tells which. Who stays silent is asked again, who
+    /// complains is not. The error is every complaint in its order.
+    async fn ask_servers(
+        &self,
+        form: &Name,
+        record_type: RecordType,
+        servers: &[SocketAddr],
+        deadline: Instant,
+    ) -> Result<(SocketAddr, Answer), Vec<(SocketAddr, Complaint)>> {
         let mut complaints: Vec<(SocketAddr, Complaint)> = Vec::new();
         let serving = self.serving();
         for server in (0..serving.tries.get()).flat_map(|_| servers) {
@@ -165,13 +190,11 @@ impl Resolver {
                 continue;
             }
             match ask(*server, form, record_type, deadline.min(now + serving.timeout)).await {
-                Ok(Answer::Addresses(addresses)) => return Finding::Addresses(addresses),
-                Ok(Answer::NoData) => return Finding::NoData(*server),
-                Ok(Answer::NoName) => return Finding::NoName(*server),
+                Ok(answer) => return Ok((*server, answer)),
                 Err(complaint) => complaints.push((*server, complaint)),
             }
         }
-        Finding::of_complaints(&record_type.to_string(), &complaints)
+        Err(complaints)
     }
 }
 

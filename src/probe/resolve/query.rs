@@ -5,7 +5,7 @@
 //! and decode. Which server is asked when, and what several answers come to, is the caller's.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use hickory_resolver::proto::op::{Message, MessageType, Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
@@ -22,12 +22,12 @@ use crate::probe::socket;
 /// What a name server says about a name and a type.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Answer {
-    /// These addresses, at least one.
-    Addresses(Vec<IpAddr>),
-    /// The name exists, but has no address of this type.
+    /// The name exists, but has no record of this type.
     NoData,
     /// The name does not exist.
     NoName,
+    /// What its records of this type hold, at least one.
+    Records(Vec<RData>),
 }
 
 /// Why a name server said nothing of use.
@@ -128,27 +128,26 @@ impl<'a> Question<'a> {
             ResponseCode::NXDomain => return Ok(Answer::NoName),
             code => return Err(Complaint::Code(code)),
         }
-        let mut addresses = addresses(self.name, &message.answers);
-        // What was not asked for may be of a family that may not be used.
-        addresses.retain(|address| address.is_ipv4() == (self.record_type == RecordType::A));
-        Ok(if addresses.is_empty() { Answer::NoData } else { Answer::Addresses(addresses) })
+        let found = data(self.name, self.record_type, &message.answers);
+        Ok(if found.is_empty() { Answer::NoData } else { Answer::Records(found) })
     }
 }
 
-/// The addresses of a name and of what it is an alias for; a chain stands in its order (RFC 1034 section 4.3.2).
-fn addresses(name: &Name, records: &[Record]) -> Vec<IpAddr> {
+/// What the records of this type hold for a name and for what it is an alias for; a chain stands in its order (RFC 1034
+/// section 4.3.2).
+fn data(name: &Name, record_type: RecordType, records: &[Record]) -> Vec<RData> {
     let mut owner = name;
-    let mut addresses = Vec::new();
+    let mut found = Vec::new();
     for record in records {
         match &record.data {
             _ if record.name != *owner => {}
+            // What was not asked for may be of a family that may not be used.
+            data if data.record_type() == record_type => found.push(data.clone()),
             RData::CNAME(alias) => owner = &alias.0,
-            RData::A(address) => addresses.push(address.0.into()),
-            RData::AAAA(address) => addresses.push(address.0.into()),
             _ => {}
         }
     }
-    addresses
+    found
 }
 
 fn connected_udp(server: SocketAddr) -> io::Result<UdpSocket> {
@@ -218,10 +217,12 @@ mod tests {
             address("EDGE.test.", 2),
             address("www.test.", 8),
         ];
-        assert_eq!(addresses(&name("www.test."), &records), [IpAddr::from([192, 0, 2, 1]), [192, 0, 2, 2].into()]);
-        assert!(addresses(&name("other.test."), &records).is_empty());
+        let addresses = |of: &str, records: &[Record]| data(&name(of), RecordType::A, records);
+        let last = |last| RData::A(A::new(192, 0, 2, last));
+        assert_eq!(addresses("www.test.", &records), [last(1), last(2)]);
+        assert!(addresses("other.test.", &records).is_empty());
         let circle = [alias("a.test.", "b.test."), alias("b.test.", "a.test.")];
-        assert!(addresses(&name("a.test."), &circle).is_empty());
+        assert!(addresses("a.test.", &circle).is_empty());
     }
 
     #[test]
@@ -236,7 +237,7 @@ mod tests {
             question.decode(&message.to_vec().unwrap()).map(|message| question.read(&message))
         };
         let asked = || Some(Query::query(name("WWW.test."), RecordType::A));
-        let addresses = Answer::Addresses(vec![[192, 0, 2, 1].into()]);
+        let addresses = Answer::Records(vec![RData::A(A::new(192, 0, 2, 1))]);
         assert_eq!(answer(question.id, asked(), ResponseCode::NoError), Ok(Ok(addresses)));
         assert_eq!(answer(question.id, asked(), ResponseCode::NXDomain), Ok(Ok(Answer::NoName)));
         let unasked = Question { record_type: RecordType::AAAA, ..Question::new(&owner, RecordType::A).unwrap() };

@@ -1,0 +1,179 @@
+//! Discovery: sources are looked at again and again, and what they say goes on to whoever keeps the targets.
+//!
+//! ```text
+//! file, http, dns --look--> Belief (is that news, is it to be believed) --Update--> Sources::next
+//! ```
+//!
+//! Each source is a task of its own. What a source says is read here and not judged: which entries are targets, and
+//! which of them wins, is the business of `config` and of the roster. Everything that a source can say is bounded in
+//! size and in time, and nothing here waits on the thread that probes.
+
+use std::collections::HashMap;
+use std::mem;
+use std::panic::resume_unwind;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinError, JoinSet, spawn_blocking};
+use tokio::time::{MissedTickBehavior, interval};
+
+use self::belief::Belief;
+use self::file::Files;
+use crate::config::{Discovered, Source, SourceKind};
+use crate::probe::{NameServing, Outbound, SystemFiles, Trust};
+
+mod belief;
+mod dns;
+mod file;
+mod http;
+
+/// What a source was found to say.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// Who says it.
+    pub source: Source,
+    /// What it says; or why nothing can be learnt from it, and then what it said before still holds.
+    pub found: Result<Found, String>,
+}
+
+/// What a source says, all of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    /// Its entries, in its order. Whoever keeps them shares them with the source.
+    pub entries: Arc<[Discovered]>,
+    /// What was wrong with parts of it, each in a line for the log: a file that cannot be read, more than is taken. The
+    /// entries hold what such a part said before.
+    pub complaints: Vec<String>,
+}
+
+/// How sources are asked.
+#[derive(Clone, Debug)]
+pub struct Lookups(Arc<Outbound>);
+
+impl Lookups {
+    /// Resolves names as this machine does, and trusts whom `trust` has read files for.
+    pub fn new(serving: NameServing, trust: Arc<Trust>) -> Self {
+        Self::with_system_files(serving, trust, SystemFiles::default())
+    }
+
+    /// The same with name servers, search domains and hosts from these files.
+    pub fn with_system_files(serving: NameServing, trust: Arc<Trust>, files: SystemFiles) -> Self {
+        Self(Arc::new(Outbound::new(serving, trust, files)))
+    }
+
+    /// Asks name servers in another way from now on.
+    pub fn set_serving(&self, serving: NameServing) {
+        self.0.set_serving(serving);
+    }
+}
+
+/// The sources in use, each with the task that looks at it. All tasks end with this value.
+#[derive(Debug)]
+pub struct Sources {
+    lookups: Lookups,
+    tasks: JoinSet<()>,
+    running: HashMap<Source, AbortHandle>,
+    sender: mpsc::Sender<Update>,
+    updates: mpsc::Receiver<Update>,
+}
+
+impl Sources {
+    /// No source yet.
+    pub fn new(lookups: Lookups) -> Self {
+        let (sender, updates) = mpsc::channel(MAX_WAITING);
+        Self { lookups, tasks: JoinSet::new(), running: HashMap::new(), sender, updates }
+    }
+
+    /// Takes these sources and no others. One that was there before goes on undisturbed, and tells nothing anew; the
+    /// others are looked at at once. From a source that is gone nothing more is heard.
+    pub fn set(&mut self, sources: &[Source]) {
+        self.running.retain(|source, task| {
+            let stays = sources.contains(source);
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        for source in sources {
+            if !self.running.contains_key(source) {
+                let task = watch(source.clone(), self.lookups.clone(), self.sender.clone());
+                self.running.insert(source.clone(), self.tasks.spawn(task));
+            }
+        }
+    }
+
+    /// What a source has to say next. Comes to no end while there is nothing new; may be dropped without loss.
+    pub async fn next(&mut self) -> Update {
+        loop {
+            tokio::select! {
+                Some(ended) = self.tasks.join_next() => with_its_panic(ended),
+                // There is always a sender, the own one.
+                Some(update) = self.updates.recv() => {
+                    // What was said before the source was taken away may still be under way.
+                    if self.running.contains_key(&update.source) {
+                        return update;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Looks at a source at once and then in every refresh interval, for as long as anybody listens.
+async fn watch(source: Source, lookups: Lookups, updates: mpsc::Sender<Update>) {
+    let mut looks = interval(source.refresh.max(MIN_REFRESH));
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut files, mut belief) = (Files::default(), Belief::default());
+    loop {
+        looks.tick().await;
+        let look = match &source.kind {
+            SourceKind::Dns { name, records } => dns::look(name, *records, &lookups.0).await,
+            SourceKind::File { pattern } => look_at_files(&mut files, pattern.clone()).await,
+            SourceKind::Http(address) => http::look(address, source.refresh, http::Bounds::default(), &lookups.0).await,
+        };
+        let Some(found) = belief.observe(look) else { continue };
+        if updates.send(Update { source: source.clone(), found }).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn look_at_files(files: &mut Files, pattern: PathBuf) -> Result<Found, String> {
+    let mut taken = mem::take(files);
+    let look = blocking(move || {
+        let found = taken.look(&pattern);
+        (taken, found)
+    });
+    let (taken, found) = look.await;
+    *files = taken;
+    found
+}
+
+/// Runs what blocks beside the thread that probes.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        // It is never cancelled, for nobody has a handle to do so.
+        Err(failed) => resume_unwind(failed.into_panic()),
+    }
+}
+
+/// A task ends by itself only where nobody listens any more; a panic of one is a panic here.
+fn with_its_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && let Ok(panic) = error.try_into_panic()
+    {
+        resume_unwind(panic);
+    }
+}
+
+/// Updates that wait to be taken; each can be large, and a source with another one waits.
+const MAX_WAITING: usize = 4;
+
+/// A source without any pause would leave no time for others.
+const MIN_REFRESH: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests;

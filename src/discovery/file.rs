@@ -1,0 +1,218 @@
+//! Files as sources: every file whose name matches a pattern, read anew at each look.
+//!
+//! Content counts, not times of modification, so that files and folders may be swapped by symbolic links; a content that
+//! is unchanged is not parsed again. A file that cannot be used keeps what it held. What is no regular file is never
+//! opened: a pipe that nobody writes to would hold its reader for ever.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsString;
+use std::fs::{self, FileType, OpenOptions};
+use std::io::{self, Read as _};
+use std::ops::Range;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{self, SHA256};
+use nix::fcntl::OFlag;
+
+use super::Found;
+use crate::config::{Discovered, discovered};
+use crate::peer_text::escaped;
+
+/// What the files of one source held when last looked at.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    held: HashMap<PathBuf, Held>,
+    /// The entries of all files, one file after the other.
+    entries: Arc<[Discovered]>,
+}
+
+/// What one file held.
+#[derive(Clone, Debug)]
+struct Held {
+    /// Of the content that its entries are made of.
+    digest: Vec<u8>,
+    /// Where its entries stand among all.
+    range: Range<usize>,
+}
+
+/// What has become of a file.
+enum Part {
+    /// Its entries are as they were.
+    Kept(Held),
+    /// It has these entries now.
+    Read { digest: Vec<u8>, entries: Vec<Discovered> },
+}
+
+impl Files {
+    /// Looks at every file that matches. Fails where their folder cannot be listed; then everything stays as it was.
+    pub(super) fn look(&mut self, pattern: &Path) -> Result<Found, String> {
+        let Matching { paths, mut complaints } = matching(pattern)?;
+        let (mut parts, mut budget) = (Vec::new(), MAX_BYTES_IN_ALL);
+        for path in paths {
+            let held = self.held.get(&path);
+            match part(&path, held, &mut budget) {
+                Ok(part) => parts.push((path, part)),
+                Err(why) => {
+                    complaints.push(format!("the file {} {why}", shown(&path)));
+                    if let Some(held) = held {
+                        parts.push((path, Part::Kept(held.clone())));
+                    }
+                }
+            }
+        }
+        let is_unchanged =
+            parts.len() == self.held.len() && parts.iter().all(|(_, part)| matches!(part, Part::Kept(_)));
+        if !is_unchanged {
+            self.take(parts);
+        }
+        Ok(Found { entries: self.entries.clone(), complaints })
+    }
+
+    fn take(&mut self, parts: Vec<(PathBuf, Part)>) {
+        let (mut all, mut held) = (Vec::new(), HashMap::new());
+        for (path, part) in parts {
+            let start = all.len();
+            let digest = match part {
+                Part::Kept(Held { digest, range }) => {
+                    all.extend_from_slice(self.entries.get(range).unwrap_or_default());
+                    digest
+                }
+                Part::Read { digest, entries } => {
+                    all.extend(entries);
+                    digest
+                }
+            };
+            held.insert(path, Held { digest, range: start..all.len() });
+        }
+        (self.held, self.entries) = (held, all.into());
+    }
+}
+
+/// Reads one file; `budget` is what all files together may still have. The error follows on the file's name.
+fn part(path: &Path, held: Option<&Held>, budget: &mut u64) -> Result<Part, String> {
+    let bytes = read_regular(path, MAX_BYTES)?;
+    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    *budget = budget.checked_sub(length).ok_or_else(|| {
+        format!("is not looked at: the files before it already have most of {} MiB", MAX_BYTES_IN_ALL >> 20)
+    })?;
+    let digest = digest::digest(&SHA256, &bytes).as_ref().to_vec();
+    if let Some(held) = held.filter(|held| held.digest == digest) {
+        return Ok(Part::Kept(held.clone()));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
+    let entries = discovered(&text).map_err(|why| format!("cannot be used: {why}"))?;
+    Ok(Part::Read { digest, entries })
+}
+
+/// The content of a regular file of at most so many bytes. The error follows on the file's name.
+pub(super) fn read_regular(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+    let failed = |error: io::Error| format!("cannot be read: {error}");
+    let too_large = || format!("is larger than {limit} bytes, the most that is read");
+    let is_regular = |metadata: &fs::Metadata| match kind(metadata.file_type()) {
+        None => Ok(()),
+        Some(kind) => Err(format!("is {kind}, not a regular file")),
+    };
+    is_regular(&fs::metadata(path).map_err(failed)?)?;
+    // It may be another one by now, and one that holds whoever opens it.
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    is_regular(&metadata)?;
+    if metadata.len() > limit {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    // It may have grown meanwhile.
+    if u64::try_from(bytes.len()).is_ok_and(|length| length <= limit) { Ok(bytes) } else { Err(too_large()) }
+}
+
+/// What a file is that is no regular one.
+fn kind(file_type: FileType) -> Option<&'static str> {
+    match file_type {
+        _ if file_type.is_file() => None,
+        _ if file_type.is_dir() => Some("a directory"),
+        _ if file_type.is_socket() => Some("a socket"),
+        _ if file_type.is_fifo() => Some("a pipe"),
+        _ => Some("a device"),
+    }
+}
+
+/// The paths that match a pattern, in the order of their names.
+#[derive(Debug, Default)]
+struct Matching {
+    paths: Vec<PathBuf>,
+    complaints: Vec<String>,
+}
+
+fn matching(pattern: &Path) -> Result<Matching, String> {
+    let Some(name) = pattern.file_name() else { return Err(format!("{} names no file", shown(pattern))) };
+    let name: Vec<char> = name.to_string_lossy().chars().collect();
+    let folder = pattern.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failed = |error: io::Error| format!("the folder {} cannot be listed: {error}", shown(folder));
+    if !name.iter().any(|character| matches!(character, '*' | '?')) {
+        // The folder need not be one that can be listed.
+        fs::metadata(folder).map_err(failed)?;
+        let paths = fs::symlink_metadata(pattern).is_ok().then(|| pattern.to_owned()).into_iter().collect();
+        return Ok(Matching { paths, complaints: Vec::new() });
+    }
+    let (mut names, mut is_more) = (BTreeSet::<OsString>::new(), false);
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let found = entry.map_err(failed)?.file_name();
+        if is_match(&name, &found.to_string_lossy().chars().collect::<Vec<_>>()) {
+            names.insert(found);
+        }
+        if names.len() > MAX_FILES {
+            names.pop_last();
+            is_more = true;
+        }
+    }
+    let complaint =
+        || format!("more than {MAX_FILES} files match {}; the first by their names are read", shown(pattern));
+    let paths = names.into_iter().map(|name| if folder == Path::new(".") { name.into() } else { folder.join(name) });
+    Ok(Matching { paths: paths.collect(), complaints: is_more.then(complaint).into_iter().collect() })
+}
+
+/// Whether a name matches: `*` stands for any characters, `?` for one. As in a shell a name that begins with a dot needs
+/// a pattern that does: such are unfinished files of editors, and what Kubernetes swaps.
+fn is_match(mut pattern: &[char], mut name: &[char]) -> bool {
+    if name.first() == Some(&'.') && pattern.first() != Some(&'.') {
+        return false;
+    }
+    // Behind the last star, and from where in the name it goes on with that; a star never has to give back what an
+    // earlier one could have taken.
+    let mut retry: Option<(&[char], &[char])> = None;
+    loop {
+        match (pattern.split_first(), name.split_first()) {
+            (Some(('*', behind)), _) => {
+                retry = Some((behind, name));
+                pattern = behind;
+            }
+            (Some((wanted, behind)), Some((found, left))) if *wanted == '?' || wanted == found => {
+                (pattern, name) = (behind, left);
+            }
+            (None, None) => return true,
+            _ => {
+                let Some((behind, [_, left @ ..])) = retry else { return false };
+                retry = Some((behind, left));
+                (pattern, name) = (behind, left);
+            }
+        }
+    }
+}
+
+fn shown(path: &Path) -> String {
+    escaped(&path.display().to_string())
+}
+
+/// As much as a configuration may have.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// More than enough for as many targets as anybody has, and little enough for memory.
+const MAX_BYTES_IN_ALL: u64 = 256 << 20;
+
+const MAX_FILES: usize = 10_000;
+
+#[cfg(test)]
+mod tests;

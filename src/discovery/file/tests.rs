@@ -1,0 +1,216 @@
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use tempfile::TempDir;
+
+use super::*;
+
+/// A folder with files in it, and what is made of them.
+struct Folder {
+    folder: TempDir,
+    files: Files,
+}
+
+impl Folder {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), files: Files::default() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn look(&mut self, pattern: &str) -> Result<Found, String> {
+        let pattern = self.path(pattern);
+        self.files.look(&pattern)
+    }
+
+    /// The entries are those of these texts, one after the other, and the only complaints contain these words.
+    #[track_caller]
+    fn assert_holds(&mut self, pattern: &str, texts: &[&str], complaints: &[&str]) {
+        let found = self.look(pattern).unwrap();
+        let expected: Vec<_> = texts.iter().flat_map(|text| discovered(text).unwrap()).collect();
+        assert_eq!(*found.entries, expected);
+        assert_eq!(found.complaints.len(), complaints.len(), "{:?}", found.complaints);
+        for (complaint, words) in found.complaints.iter().zip(complaints) {
+            assert!(complaint.contains(words), "{complaint}");
+        }
+    }
+}
+
+const A: &str = r#"[{"targets": ["a:1"]}]"#;
+const B: &str = r#"[{"targets": ["b:1", "b:2"]}]"#;
+const C: &str = r#"[{"targets": ["c:1"]}]"#;
+const HALF: &str = r#"[{"targets": ["a:1"#;
+
+#[test]
+fn names_match_as_in_a_shell() {
+    for (pattern, matching, others) in [
+        ("*.json", &["a.json", "a.b.json"][..], &[".json", ".a.json", "a.jsonx", "json"][..]),
+        ("a?.yml", &["ab.yml", "aé.yml"], &["a.yml", "abc.yml"]),
+        ("*", &["a", "a b"], &[".a", "..data"]),
+        (".*", &[".a", ".."], &["a"]),
+        ("a*b*c", &["abc", "aXbXc", "abbcc", "abcbc"], &["ab", "acb", "xabc", "abcx"]),
+        ("[a]", &["[a]"], &["a"]),
+    ] {
+        let is_match = |name: &str| {
+            let [pattern, name] = [pattern, name].map(|text| text.chars().collect::<Vec<_>>());
+            is_match(&pattern, &name)
+        };
+        for name in matching {
+            assert!(is_match(name), "{pattern} {name}");
+        }
+        for name in others {
+            assert!(!is_match(name), "{pattern} {name}");
+        }
+    }
+}
+
+#[test]
+fn a_hostile_pattern_costs_no_time() {
+    let pattern: Vec<char> = "*a".repeat(100).chars().chain(['b']).collect();
+    assert!(!is_match(&pattern, &vec!['a'; 255]));
+}
+
+#[test]
+fn files_are_read_in_the_order_of_their_names() {
+    let mut folder = Folder::new();
+    folder.assert_holds("*.json", &[], &[]);
+    for (name, text) in [("b.json", B), ("a.json", A), ("c.yml", C), (".d.json", C)] {
+        folder.write(name, text);
+    }
+    folder.assert_holds("*.json", &[A, B], &[]);
+    folder.assert_holds("?.*", &[A, B, C], &[]);
+    folder.assert_holds("c.yml", &[C], &[]);
+    folder.assert_holds("d.yml", &[], &[]);
+}
+
+#[test]
+fn what_is_unchanged_is_not_made_anew() {
+    let mut folder = Folder::new();
+    folder.write("a.json", A);
+    let first = folder.look("*.json").unwrap().entries;
+    folder.write("a.json", A);
+    assert!(Arc::ptr_eq(&first, &folder.look("*.json").unwrap().entries));
+    folder.write("b.json", B);
+    folder.assert_holds("*.json", &[A, B], &[]);
+    folder.write("a.json", C);
+    folder.assert_holds("*.json", &[C, B], &[]);
+    fs::rename(folder.path("a.json"), folder.path("c.json")).unwrap();
+    folder.assert_holds("*.json", &[B, C], &[]);
+}
+
+#[test]
+fn a_half_written_file_keeps_what_it_held_and_others_live() {
+    let mut folder = Folder::new();
+    folder.write("a.json", A);
+    folder.write("b.json", A);
+    folder.assert_holds("*.json", &[A, A], &[]);
+    folder.write("a.json", HALF);
+    folder.write("b.json", B);
+    folder.assert_holds("*.json", &[A, B], &["a.json cannot be used: "]);
+    folder.assert_holds("*.json", &[A, B], &["a.json cannot be used: "]);
+    folder.write("a.json", C);
+    folder.assert_holds("*.json", &[C, B], &[]);
+    fs::write(folder.path("b.json"), b"\xff").unwrap();
+    folder.assert_holds("*.json", &[C, B], &["b.json is not UTF-8"]);
+}
+
+#[test]
+fn a_file_that_was_never_good_holds_nothing() {
+    let mut folder = Folder::new();
+    folder.write("a.json", HALF);
+    folder.write("b.json", B);
+    folder.assert_holds("*.json", &[B], &["a.json cannot be used: "]);
+}
+
+#[test]
+fn a_file_that_vanishes_takes_its_entries_along() {
+    let mut folder = Folder::new();
+    folder.write("a.json", A);
+    folder.write("b.json", B);
+    folder.assert_holds("*.json", &[A, B], &[]);
+    fs::remove_file(folder.path("a.json")).unwrap();
+    folder.assert_holds("*.json", &[B], &[]);
+    fs::remove_file(folder.path("b.json")).unwrap();
+    folder.assert_holds("*.json", &[], &[]);
+}
+
+#[test]
+fn a_link_that_leads_nowhere_keeps_what_its_file_held() {
+    let mut folder = Folder::new();
+    folder.write("real", A);
+    symlink("real", folder.path("a.json")).unwrap();
+    folder.assert_holds("*.json", &[A], &[]);
+    fs::remove_file(folder.path("real")).unwrap();
+    folder.assert_holds("*.json", &[A], &["a.json cannot be read: "]);
+}
+
+#[test]
+fn folders_swapped_by_link_are_seen() {
+    let mut folder = Folder::new();
+    for (version, text) in [("..1", A), ("..2", B)] {
+        fs::create_dir(folder.path(version)).unwrap();
+        fs::write(folder.path(version).join("a.json"), text).unwrap();
+    }
+    // As Kubernetes mounts a ConfigMap.
+    symlink("..1", folder.path("..data")).unwrap();
+    symlink("..data/a.json", folder.path("a.json")).unwrap();
+    folder.assert_holds("*", &[A], &[]);
+    symlink("..2", folder.path("..new")).unwrap();
+    fs::rename(folder.path("..new"), folder.path("..data")).unwrap();
+    folder.assert_holds("*", &[B], &[]);
+}
+
+#[test]
+fn a_folder_that_is_gone_is_a_failure_and_not_an_empty_one() {
+    let mut folder = Folder::new();
+    fs::create_dir(folder.path("sd")).unwrap();
+    folder.write("sd/a.json", A);
+    for pattern in ["sd/*.json", "sd/a.json"] {
+        folder.assert_holds(pattern, &[A], &[]);
+        fs::rename(folder.path("sd"), folder.path("old")).unwrap();
+        let why = folder.look(pattern).unwrap_err();
+        assert!(why.contains("sd cannot be listed: "), "{why}");
+        fs::rename(folder.path("old"), folder.path("sd")).unwrap();
+    }
+    assert!(folder.files.look(Path::new("/")).unwrap_err().contains("names no file"));
+}
+
+#[test]
+fn what_is_no_regular_file_is_never_opened() {
+    let mut folder = Folder::new();
+    folder.write("a.json", A);
+    let _socket = UnixListener::bind(folder.path("b.json")).unwrap();
+    mkfifo(&folder.path("c.json"), Mode::S_IRWXU).unwrap();
+    fs::create_dir(folder.path("d.json")).unwrap();
+    symlink("/dev/zero", folder.path("e.json")).unwrap();
+    let complaints = ["b.json is a socket", "c.json is a pipe", "d.json is a directory", "e.json is a device"];
+    folder.assert_holds("*.json", &[A], &complaints);
+}
+
+#[test]
+fn a_file_that_is_too_large_is_not_read() {
+    let mut folder = Folder::new();
+    folder.write("a.json", A);
+    folder.assert_holds("*.json", &[A], &[]);
+    fs::File::create(folder.path("a.json")).unwrap().set_len(MAX_BYTES + 1).unwrap();
+    folder.assert_holds("*.json", &[A], &["a.json is larger than 67108864 bytes"]);
+}
+
+#[test]
+fn more_files_than_are_read_are_complained_about() {
+    let mut folder = Folder::new();
+    for index in 0..=MAX_FILES {
+        folder.write(&format!("{index:05}.json"), "[]");
+    }
+    folder.assert_holds("*.json", &[], &["more than 10000 files match "]);
+    assert_eq!(folder.files.held.len(), MAX_FILES);
+    assert!(!folder.files.held.contains_key(&folder.path("10000.json")));
+}

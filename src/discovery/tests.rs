@@ -1,0 +1,120 @@
+use std::fs;
+use std::path::Path;
+
+use tokio::time::timeout;
+
+use super::*;
+use crate::config::discovered;
+
+fn lookups() -> Lookups {
+    Lookups::new(NameServing::default(), Arc::default())
+}
+
+fn file(path: &Path) -> Source {
+    Source {
+        name: format!("file:{}", path.display()).into(),
+        kind: SourceKind::File { pattern: path.to_owned() },
+        refresh: Duration::from_millis(5),
+    }
+}
+
+fn targets(host: &str) -> String {
+    format!(r#"[{{"targets": ["{host}:1"]}}]"#)
+}
+
+/// Replaces a file in one step, as whoever writes for others should.
+fn write(path: &Path, text: &str) {
+    let other = path.with_extension("new");
+    fs::write(&other, text).unwrap();
+    fs::rename(other, path).unwrap();
+}
+
+#[track_caller]
+fn assert_says(update: &Update, source: &Source, text: &str) {
+    assert_eq!(update.source, *source);
+    let found = update.found.as_ref().unwrap();
+    assert_eq!(found.complaints, [""; 0]);
+    assert_eq!(*found.entries, discovered(text).unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_sources_there_is_never_anything_new() {
+    let mut sources = Sources::new(lookups());
+    sources.set(&[]);
+    assert!(timeout(Duration::from_hours(24), sources.next()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_source_tells_what_it_has_and_then_what_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.json");
+    write(&path, &targets("a"));
+    let (source, mut sources) = (file(&path), Sources::new(lookups()));
+    sources.set(std::slice::from_ref(&source));
+    assert_says(&sources.next().await, &source, &targets("a"));
+    write(&path, &targets("b"));
+    assert_says(&sources.next().await, &source, &targets("b"));
+    fs::remove_file(&path).unwrap();
+    assert_says(&sources.next().await, &source, "[]");
+}
+
+#[tokio::test]
+async fn a_source_that_stays_is_left_alone_and_one_that_goes_falls_silent() {
+    let folder = tempfile::tempdir().unwrap();
+    let [stays, goes, comes] = ["stays", "goes", "comes"].map(|name| {
+        let path = folder.path().join(name);
+        write(&path, &targets(name));
+        (file(&path), path)
+    });
+    let mut sources = Sources::new(lookups());
+    sources.set(&[stays.0.clone(), goes.0.clone()]);
+    let (one, other) = (sources.next().await, sources.next().await);
+    assert_ne!(one.source, other.source);
+    let task = sources.running[&stays.0].id();
+
+    write(&goes.1, &targets("late"));
+    sources.set(&[stays.0.clone(), comes.0.clone()]);
+    assert_eq!(sources.running[&stays.0].id(), task);
+    assert_says(&sources.next().await, &comes.0, &targets("comes"));
+    write(&stays.1, &targets("changed"));
+    assert_says(&sources.next().await, &stays.0, &targets("changed"));
+    assert_eq!((sources.running.len(), sources.tasks.len()), (2, 2), "the task that is gone has ended");
+}
+
+#[tokio::test]
+async fn another_refresh_makes_another_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.json");
+    write(&path, &targets("a"));
+    let (source, mut sources) = (file(&path), Sources::new(lookups()));
+    let other = Source { refresh: Duration::from_millis(7), ..source.clone() };
+    sources.set(std::slice::from_ref(&source));
+    assert_says(&sources.next().await, &source, &targets("a"));
+    sources.set(std::slice::from_ref(&other));
+    assert_says(&sources.next().await, &other, &targets("a"));
+}
+
+#[tokio::test]
+async fn a_failing_source_tells_so_at_each_look() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("missing").join("*.json");
+    let (source, mut sources) = (file(&path), Sources::new(lookups()));
+    sources.set(std::slice::from_ref(&source));
+    for _ in 0..3 {
+        let why = sources.next().await.found.unwrap_err();
+        assert!(why.contains("missing cannot be listed: "), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn all_tasks_end_with_the_sources() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sources = Sources::new(lookups());
+    sources.set(&[file(&folder.path().join("*.json"))]);
+    let sender = sources.sender.downgrade();
+    drop(sources);
+    // Each task has a sender; once it has ended nobody can make another of it.
+    while sender.upgrade().is_some() {
+        tokio::task::yield_now().await;
+    }
+}
