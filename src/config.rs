@@ -16,6 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::blueprint::Blueprint;
 pub use self::discovery::{Discovered, HttpSource, Made, Records, Source, SourceKind, discovered};
 use self::locate::Places;
 use self::node::{Node, SyntaxError};
@@ -28,6 +29,7 @@ use crate::histogram::Buckets;
 use crate::outcome::Phase;
 use crate::target::{FileProblem, Group, Labels, Target, TlsProfile};
 
+mod blueprint;
 mod compile;
 mod dialogue;
 mod discovery;
@@ -39,6 +41,7 @@ mod groups;
 mod layer;
 mod leaf;
 mod locate;
+mod maker;
 mod modules;
 mod node;
 mod one;
@@ -48,7 +51,9 @@ mod profiles;
 mod quote;
 mod raw;
 mod schema;
+mod sources;
 mod suggest;
+mod target_group;
 mod targets;
 mod template;
 mod tls;
@@ -110,6 +115,10 @@ pub struct Config {
     pub limits: Limits,
     /// How name servers are asked.
     pub dns: Dns,
+    /// Where further targets come from, in the order of the file.
+    pub discovery: Vec<Source>,
+    /// What makes targets of what these say.
+    pub blueprint: Arc<Blueprint>,
 }
 
 /// What histograms are kept of handshakes.

@@ -9,22 +9,25 @@ use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::blueprint::Blueprint;
 use crate::config::groups::Groups;
 use crate::config::layer::{Layer, list, mapping, unknown_keys, value};
-use crate::config::leaf::{Given, Named};
+use crate::config::leaf::{Given, List, Named};
+use crate::config::maker::Maker;
 use crate::config::modules::Modules;
 use crate::config::node::Node;
 use crate::config::place::At;
 use crate::config::problem::Problems;
 use crate::config::profiles::Profiles;
-use crate::config::raw::{RawConfig, RawDns, RawHistograms, RawLimits, RawSettings, RawTargets};
+use crate::config::raw::{RawConfig, RawDns, RawHistograms, RawLimits, RawSettings, RawSource, RawTargets};
+use crate::config::sources::Sources;
 use crate::config::suggest;
 use crate::config::targets::Targets;
 use crate::config::{Config, Dns, Histograms, Limits, environment};
 use crate::duration;
 use crate::histogram::Buckets;
 use crate::outcome::Phase;
-use crate::target::Labels;
+use crate::target::{Group, Labels, Target};
 
 /// A configuration without its targets, and the targets as they are written.
 pub(super) struct Compiled {
@@ -37,6 +40,17 @@ pub(super) struct Compiled {
     folder: Arc<Path>,
     /// The targets, nothing where they are no list.
     pub(super) entries: Option<Vec<Node>>,
+    /// The sources of further targets, nothing where there are none or they are no list.
+    discovery: Option<List<RawSource>>,
+    /// Whether the targets are all that there will be.
+    growth: Growth,
+}
+
+/// Whether targets are added besides those of the file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Growth {
+    Closed,
+    ByDiscovery,
 }
 
 /// Compiles a whole document, and tells what its targets need of files. Paths are relative to `folder`.
@@ -48,17 +62,22 @@ pub(super) fn config(
 ) -> (Config, Profiles) {
     let mut compiled = Compiled::new(document, folder, environment, problems);
     let entries = compiled.entries.take();
+    let discovery = compiled.discovery.take();
     let mut targets = compiled.targets();
     let at = At::Root.key("targets");
-    if entries.as_ref().is_some_and(Vec::is_empty) {
+    if compiled.growth == Growth::Closed && entries.as_ref().is_some_and(Vec::is_empty) {
         problems.add(at, "is missing or empty, so there is nothing to probe; add a line like `- tcp://host:443`");
     }
     for (index, node) in entries.into_iter().flatten().enumerate() {
         targets.add(node, at.item(index), problems);
     }
-    let (targets, groups, profiles) = targets.finish(problems);
-    let Compiled { labels, histograms, limits, dns, .. } = compiled;
-    (Config { labels, targets, groups, histograms, limits, dns }, profiles)
+    if compiled.growth == Growth::Closed {
+        targets.check_members(problems);
+    }
+    let (targets, groups, mut profiles) = targets.finish(problems);
+    let sources = discovery.unwrap_or_default();
+    let sources = Sources::read(sources, At::Root.key("discovery"), &compiled.modules, &mut profiles, problems);
+    (compiled.finish(targets, groups, sources), profiles)
 }
 
 impl Compiled {
@@ -72,6 +91,11 @@ impl Compiled {
         let root = At::Root;
         duplicate_keys(&document, root, problems);
         let raw: RawConfig = mapping(Given::read(document), root, problems);
+        let growth = match &raw.discovery {
+            Given::Nothing => Growth::Closed,
+            Given::Value(List(sources)) if sources.is_empty() => Growth::Closed,
+            Given::Value(_) | Given::Wrong(_) => Growth::ByDiscovery,
+        };
         top_level_unknown_keys(&raw.unknown, problems);
         let labels = environment::labels(raw.labels, root.key("labels"), environment, problems);
         let defaults =
@@ -88,6 +112,8 @@ impl Compiled {
                 Given::Nothing => Some(Vec::new()),
                 given => value(given, root.key("targets"), problems).map(|RawTargets(entries)| entries),
             },
+            discovery: value(raw.discovery, root.key("discovery"), problems),
+            growth,
             labels,
             modules,
             groups,
@@ -95,14 +121,34 @@ impl Compiled {
         }
     }
 
+    /// The configuration with these targets and sources.
+    fn finish(self, targets: Vec<Arc<Target>>, groups: Vec<Arc<Group>>, sources: Sources) -> Config {
+        let Self { labels, modules, groups: known_groups, histograms, limits, dns, folder, .. } = self;
+        let Sources { all: discovery, layers, .. } = sources;
+        let blueprint = Blueprint {
+            labels: labels.clone(),
+            modules,
+            groups: known_groups,
+            sources: layers,
+            folder,
+            limit: limits.targets,
+        };
+        Config { labels, targets, groups, histograms, limits, dns, discovery, blueprint: Arc::new(blueprint) }
+    }
+
     /// None of the targets yet, but all that they refer to.
     pub(super) fn targets(&self) -> Targets<'_> {
-        Targets::new(&self.labels, &self.modules, self.groups.clone(), self.limits.targets, self.folder.clone())
+        Targets::new(self.maker(), self.limits.targets)
+    }
+
+    /// What makes targets out of entries.
+    pub(super) fn maker(&self) -> Maker<'_> {
+        Maker::new(&self.labels, &self.modules, self.groups.clone(), self.folder.clone())
     }
 }
 
 /// Notes every key that stands twice in one mapping, wherever that is.
-fn duplicate_keys(node: &Node, at: At<'_>, problems: &mut Problems) {
+pub(super) fn duplicate_keys(node: &Node, at: At<'_>, problems: &mut Problems) {
     match node {
         Node::List(items) => {
             for (index, item) in items.iter().enumerate() {

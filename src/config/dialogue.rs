@@ -14,7 +14,7 @@ use crate::config::template::{self, Groups};
 use crate::target::{Dialogue, Expectation, LabelName, Labels, Part, Pattern, Step, Template};
 
 /// A dialogue as one level has it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Script {
     /// Where it stands.
     pub(super) at: KeyPath,

@@ -4,14 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::node::Node;
+use crate::config::node::{Node, SyntaxError};
+use crate::config::place::Position;
+use crate::config::quote::OneLine;
 use crate::target::{HostName, Target, TlsSettings};
 
 /// A source of targets.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Source {
     /// What it is called in metrics and logs: `file:sd/*.json`, `http:https://cmdb.internal/sd`,
-    /// `dns:SRV:_postgres._tcp.internal`. No two sources have the same.
+    /// `dns:SRV:_postgres._tcp.internal`, `dns:A:web.internal:443`. No two sources have the same.
     pub name: Arc<str>,
     /// Where it looks.
     pub kind: SourceKind,
@@ -62,21 +64,12 @@ pub enum Records {
 
 /// What a source says of one target or several, not yet checked.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Discovered(Node);
+pub struct Discovered(pub(super) Node);
 
 impl Discovered {
     /// A host with a port, as DNS tells it.
     pub fn address(address: String) -> Self {
         Self(Node::Text(address.into()))
-    }
-}
-
-/// PLACEHOLDER: one address a line, in place of what reads lists; to be dropped where that is merged.
-pub fn discovered(text: &str) -> Result<Vec<Discovered>, String> {
-    match text.contains('{') && !text.contains('}') {
-        true => Err("is cut off".to_owned()),
-        false if text.trim() == "[]" => Ok(Vec::new()),
-        false => Ok(text.lines().map(|line| Discovered::address(line.to_owned())).collect()),
     }
 }
 
@@ -88,3 +81,32 @@ pub struct Made {
     /// What was left out, each with its reason, in a line for the log.
     pub invalid: Vec<String>,
 }
+
+/// What a text says that a source gave: a list, in JSON or YAML, of targets as a configuration has them and of groups as
+/// Prometheus' file_sd and http_sd have them. The error is one line.
+///
+/// An entry that is neither is found out when targets are made of it, and leaves the others alone.
+pub fn discovered(text: &str) -> Result<Vec<Discovered>, String> {
+    if text.len() > MAX_BYTES {
+        return Err(format!("has more than {} MiB", MAX_BYTES >> 20));
+    }
+    let node = match Node::parse_json(text) {
+        Some(node) => node,
+        None => Node::parse(text).map_err(|error| OneLine(&syntax(&error)).to_string())?,
+    };
+    match node {
+        Node::List(items) => Ok(items.into_iter().map(Discovered).collect()),
+        Node::Null => Err("is empty; expected a list of targets, which is [] where there are none".to_owned()),
+        other => Err(format!("is {other}; expected a list of targets")),
+    }
+}
+
+fn syntax(SyntaxError { position, cause }: &SyntaxError) -> String {
+    match position {
+        Some(Position { line, column }) => format!("line {line}, column {column}: {cause}"),
+        None => cause.to_string(),
+    }
+}
+
+/// As much as a configuration may have.
+const MAX_BYTES: usize = 64 << 20;

@@ -58,6 +58,17 @@ impl Entry {
         Some(Self { layer: Layer::read(raw.settings, at, problems), name, urls: urls? })
     }
 
+    /// An entry of several URLs and what is said of all of them. Wrong ones are noted.
+    pub(super) fn of_several(
+        urls: List<Url>,
+        layer: Layer,
+        name: Option<Box<str>>,
+        at: At<'_>,
+        problems: &mut Problems,
+    ) -> Self {
+        Self { layer, name, urls: many(urls, at.key("urls"), problems) }
+    }
+
     /// The URLs that are good, each with its index where they are a list; what is wrong with the others is noted.
     pub(super) fn urls(
         &self,
@@ -106,26 +117,28 @@ fn is_stray_blank(entries: &[(Box<str>, Node)]) -> bool {
     suggest::nearest(key, RawTarget::keys()).is_none()
 }
 
-fn urls(one: Given<Url>, many: Given<List<Url>>, at: At<'_>, problems: &mut Problems) -> Option<Urls> {
-    match (one, many) {
+fn urls(one: Given<Url>, list: Given<List<Url>>, at: At<'_>, problems: &mut Problems) -> Option<Urls> {
+    match (one, list) {
         (Given::Nothing, Given::Nothing) => {
             problems.add(at, "has neither `url` nor `urls`; add what is to be probed, like `url: tcp://host:443`");
             None
         }
         (one, Given::Nothing) => Some(Urls::One(value(one, at.key("url"), problems).map(|Url(url)| url))),
-        (Given::Nothing, many) => {
-            let List(many) = value(many, at.key("urls"), problems)?;
-            if many.is_empty() {
+        (Given::Nothing, list) => {
+            let List(items) = value(list, at.key("urls"), problems)?;
+            if items.is_empty() {
                 problems.add(at.key("urls"), "is an empty list; write at least one URL into it");
             }
-            let at = at.key("urls");
-            let urls = many.into_iter().enumerate();
-            let urls = urls.filter_map(|(index, url)| Some((index, value(url, at.item(index), problems)?.0)));
-            Some(Urls::Many(urls.collect()))
+            Some(many(List(items), at.key("urls"), problems))
         }
         (_, _) => {
             problems.add(at.key("urls"), "stands beside `url`; put all URLs into `urls` and remove `url`");
             None
         }
     }
+}
+
+fn many(List(items): List<Url>, at: At<'_>, problems: &mut Problems) -> Urls {
+    let urls = items.into_iter().enumerate();
+    Urls::Many(urls.filter_map(|(index, url)| Some((index, value(url, at.item(index), problems)?.0))).collect())
 }

@@ -13,14 +13,14 @@ use crate::config::suggest;
 use crate::target::{Group, GroupName, Labels, Quorum};
 
 /// Every group, with the number of its members so far.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Groups {
     groups: Vec<Members>,
     /// By name; nothing for a group that exists but is wrong.
     by_name: HashMap<Box<str>, Option<usize>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Members {
     group: Arc<Group>,
     at: KeyPath,

@@ -20,7 +20,7 @@ use crate::target::{
 };
 
 /// The settings of one level, each good by itself.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Layer {
     /// Where the level stands.
     pub(super) at: KeyPath,

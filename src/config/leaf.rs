@@ -18,8 +18,10 @@ use crate::duration;
 use crate::outcome::Phase;
 use crate::target::{AddressMode, Expect, IpFamily, Protocol};
 
+pub(super) use self::discovery::{HttpScheme, HttpUrl, Port, RecordType};
 pub(super) use self::tls::{FilePath, RootSet};
 
+mod discovery;
 mod tls;
 
 /// A kind of value.
@@ -112,6 +114,12 @@ impl Leaf for Url {
 /// Items, each good or bad by itself.
 #[derive(Debug)]
 pub(super) struct List<T>(pub(super) Vec<Given<T>>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
 
 impl<T: Leaf> Leaf for List<T> {
     fn read(node: Node) -> Result<Self, String> {

@@ -11,7 +11,7 @@ use crate::config::quote::quoted;
 use crate::config::raw::RawSettings;
 
 /// The defaults and every module.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Modules {
     defaults: Layer,
     named: HashMap<Box<str>, Layer>,

@@ -45,6 +45,17 @@ impl Node {
         }
     }
 
+    /// Reads a JSON text; nothing where it is none or beyond the bounds, so that [`Node::parse`] may say why.
+    ///
+    /// YAML contains JSON in name only: it has no pairs of surrogates, and bounds the length of keys.
+    pub(super) fn parse_json(text: &str) -> Option<Self> {
+        let budget = Budget::default();
+        let mut document = serde_json::Deserializer::from_str(text);
+        let node = Seed { budget: &budget, depth: 0 }.deserialize(&mut document).ok()?;
+        document.end().ok()?;
+        Some(node)
+    }
+
     /// A scalar as YAML would read it, for values that come from elsewhere than a file.
     pub(super) fn scalar(text: &str) -> Self {
         let budget = Budget::default();

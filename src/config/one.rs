@@ -13,6 +13,7 @@ use crate::config::profiles::Profiles;
 use crate::config::quote::quoted;
 use crate::config::raw::RawSettings;
 use crate::config::schema::{ValueKind, setting_keys};
+use crate::config::targets::Targets;
 use crate::config::{Dns, document, file, folder};
 use crate::target::{FileProblem, Target, TlsProfile};
 
@@ -75,20 +76,24 @@ fn overlay(flags: &[(String, String)], module: Option<&str>, problems: &mut Prob
     let keys = setting_keys();
     let mut settings = Vec::new();
     for (key, text) in flags {
-        let kind = keys.iter().find(|known| known.key == *key).map(|known| known.kind);
-        let value = match kind {
-            Some(ValueKind::List) => Node::List(text.split(',').map(|item| Node::Text(item.trim().into())).collect()),
-            Some(ValueKind::Mapping | ValueKind::Scalar) | None => Node::scalar(text),
-        };
-        put(&mut settings, key, value);
+        let kind = keys.iter().find(|known| known.key == *key).map_or(ValueKind::Scalar, |known| known.kind);
+        put(&mut settings, key, written(text, kind));
     }
     settings.extend(module.map(|name| ("module".into(), Node::Text(name.into()))));
     let raw: RawSettings = mapping(Given::read(Node::Mapping(settings)), At::Flags, problems);
     Layer::read(raw, At::Flags, problems)
 }
 
+/// A setting's value as it is written outside of YAML, lists with commas.
+pub(super) fn written(text: &str, kind: ValueKind) -> Node {
+    match kind {
+        ValueKind::List => Node::List(text.split(',').map(|item| Node::Text(item.trim().into())).collect()),
+        ValueKind::Mapping | ValueKind::Scalar => Node::scalar(text),
+    }
+}
+
 /// Puts a value where a dotted key leads to.
-fn put(mapping: &mut Vec<(Box<str>, Node)>, key: &str, value: Node) {
+pub(super) fn put(mapping: &mut Vec<(Box<str>, Node)>, key: &str, value: Node) {
     let Some((outer, inner)) = key.split_once('.') else { return mapping.push((key.into(), value)) };
     if let Some((_, Node::Mapping(entries))) = mapping.iter_mut().find(|(known, _)| &**known == outer) {
         return put(entries, inner, value);
@@ -117,7 +122,7 @@ fn choose(
         }
         None => (Node::Text(wanted.into()), At::Argument("URL"), None),
     };
-    let mut targets = compiled.targets().with_overlay(overlay);
+    let mut targets = Targets::new(compiled.maker().with_overlay(overlay), compiled.limits.targets);
     targets.add(node, at, problems);
     let target = match (targets.made(), offset) {
         (made, Some(offset)) => made.get(offset).cloned(),

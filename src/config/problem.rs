@@ -122,6 +122,11 @@ impl Problems {
         self.found.len()
     }
 
+    /// Ends collecting for what is no file: every place with what is wrong there, in the order found.
+    pub(super) fn into_found(self) -> impl Iterator<Item = (KeyPath, String)> {
+        self.found.into_iter().map(|Problem { at, message, .. }| (at, message))
+    }
+
     /// Ends collecting: what was made, or every problem with its place in `text`.
     pub(super) fn finish<T>(mut self, file: Option<&Path>, text: &str, made: Option<T>) -> Result<T, LoadError> {
         self.forget_plain_integers(text);

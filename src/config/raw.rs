@@ -11,21 +11,24 @@ use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::config::dialogue::MAX_STEPS;
-use crate::config::leaf::{FilePath, Given, Leaf, List, Named, RootSet, Text, Url, entries, items};
+use crate::config::leaf::{
+    FilePath, Given, HttpUrl, Leaf, List, Named, Port, RecordType, RootSet, Text, Url, entries, items,
+};
 use crate::config::node::Node;
 use crate::outcome::Phase;
 use crate::target::{
-    AddressMode, AlpnProtocol, Expect, IpFamily, Protocol, ServerName, Sha256Digest, TlsVersion, Verify,
+    AddressMode, AlpnProtocol, Expect, HostName, IpFamily, Protocol, ServerName, Sha256Digest, TlsVersion, Verify,
 };
 
 /// Declares a mapping with fixed keys: the type, its reader, its schema and the list of its keys, from one text.
 ///
-/// With `..`, the keys of another mapping stand beside its own.
+/// With `..`, the keys of another mapping stand beside its own; with `as`, a key is written otherwise than its field is
+/// called.
 macro_rules! mapping {
     (
         $(#[$type_attribute:meta])*
         struct $name:ident {
-            $($(#[$attribute:meta])* $key:ident: $kind:ty,)*
+            $($(#[$attribute:meta])* $key:ident $(as $written:literal)?: $kind:ty,)*
             $(..$rest:ident: $rest_kind:ty,)?
         }
     ) => {
@@ -33,7 +36,7 @@ macro_rules! mapping {
         #[schemars(deny_unknown_fields)]
         $(#[$type_attribute])*
         pub(super) struct $name {
-            $($(#[$attribute])* #[schemars(default)] pub(super) $key: Given<$kind>,)*
+            $($(#[$attribute])* #[schemars(default $(, rename = $written)?)] pub(super) $key: Given<$kind>,)*
             $(#[schemars(flatten)] pub(super) $rest: $rest_kind,)?
             /// Keys that do not exist.
             #[schemars(skip)]
@@ -43,7 +46,7 @@ macro_rules! mapping {
         impl $name {
             /// Every key, in the order of their documentation.
             pub(super) fn keys() -> Vec<&'static str> {
-                let own = [$(stringify!($key)),*];
+                let own = [$(written!($key $($written)?)),*];
                 let rest: Vec<&'static str> = Vec::new() $(.into_iter().chain(<$rest_kind>::keys()).collect())?;
                 own.into_iter().chain(rest).collect()
             }
@@ -51,7 +54,7 @@ macro_rules! mapping {
             /// Puts a value to its key, or gives back the value of a key that does not exist. The first of several counts.
             fn put(&mut self, key: &str, value: Node) -> Option<Node> {
                 match key {
-                    $(stringify!($key) => {
+                    $(written!($key $($written)?) => {
                         if self.$key.is_nothing() {
                             self.$key = Given::read(value);
                         }
@@ -83,9 +86,22 @@ macro_rules! mapping {
     };
 }
 
+/// A key as it is written.
+macro_rules! written {
+    ($key:ident) => {
+        stringify!($key)
+    };
+    ($key:ident $written:literal) => {
+        $written
+    };
+}
+
 mapping! {
     /// The configuration of portprobe.
-    #[schemars(rename = "Configuration", extend("required" = ["targets"]))]
+    #[schemars(rename = "Configuration", extend("anyOf" = [
+        { "required": ["targets"], "properties": { "targets": { "minItems": 1 } } },
+        { "required": ["discovery"], "properties": { "discovery": { "minItems": 1 } } },
+    ]))]
     struct RawConfig {
         /// Labels of every series; `${NAME}` takes the environment variable NAME, which must be set.
         labels: RawLabels,
@@ -97,6 +113,8 @@ mapping! {
         groups: Named<RawGroup>,
         /// What is probed: each a URL, or a mapping of a `url` and settings.
         targets: RawTargets,
+        /// Where further targets come from: files, HTTP and DNS.
+        discovery: List<RawSource>,
         /// What histograms are kept of successful phases.
         histograms: RawHistograms,
         /// What bounds probing; 0 is no bound.
@@ -241,6 +259,51 @@ mapping! {
 }
 
 mapping! {
+    /// A source of targets: one of `file`, `http` and `dns`.
+    #[schemars(rename = "Source", extend("oneOf" = [
+        { "required": ["file"] },
+        { "required": ["http"] },
+        { "required": ["dns"] },
+    ]))]
+    struct RawSource {
+        /// Files in the format of Prometheus' file_sd, or lists of targets as under `targets`; in the last part `*` stands for any characters, `?` for one.
+        file: FilePath,
+        /// An http or https URL that answers as Prometheus' http_sd.
+        http: HttpUrl,
+        /// A name whose records are hosts and ports, or addresses.
+        dns: HostName,
+        /// How often the source is asked, 1s to 1d.
+        #[schemars(extend("default" = "60s"))]
+        refresh: Duration,
+        /// What a bare `host:port` of the source is probed as.
+        scheme: Protocol,
+        /// The module whose settings apply where a target has none of its own.
+        module: Text,
+        /// Labels of its targets' series; they merge with the others, and those that the source gives a target are nearer.
+        labels: RawLabels,
+        /// What the name is asked for: `SRV`, `A` or `AAAA`; only for dns.
+        #[schemars(extend("default" = "SRV"))]
+        records as "type": RecordType,
+        /// The port of every address; only for the types A and AAAA, which tell none.
+        port: Port,
+        /// Headers of each request, by name the file that has the value, for secrets; only for http.
+        headers_files: Named<FilePath>,
+        /// How TLS is spoken and judged; only for https.
+        tls: RawTls,
+    }
+}
+
+mapping! {
+    /// Targets as Prometheus' file_sd and http_sd group them. No part of a configuration.
+    struct RawTargetGroup {
+        /// Each a `host:port` or a URL.
+        targets: List<Url>,
+        /// Labels of all of them, and settings.
+        labels: Named<Text>,
+    }
+}
+
+mapping! {
     /// Targets that stand in for each other.
     #[schemars(rename = "Group")]
     struct RawGroup {
@@ -331,6 +394,6 @@ impl Leaf for RawTargets {
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
         let (url, target) = (Url::schema(generator), RawTarget::schema(generator));
-        json_schema!({ "type": "array", "minItems": 1, "items": { "anyOf": [url, target] } })
+        json_schema!({ "type": "array", "items": { "anyOf": [url, target] } })
     }
 }

@@ -44,7 +44,7 @@ fn a_single_url_is_a_whole_configuration() {
     let target = target(&config, "tcp://127.0.0.1:22");
     assert_eq!(*target.settings, Settings::default());
     assert_eq!((labels(target), &target.group), (vec![], &None));
-    assert_eq!(compiled("targets: ['127.0.0.1:22']"), config);
+    assert_eq!(compiled("targets: ['127.0.0.1:22']").targets, config.targets);
     assert_eq!(
         config,
         Config {
@@ -54,6 +54,8 @@ fn a_single_url_is_a_whole_configuration() {
             histograms: Histograms::default(),
             limits: Limits::default(),
             dns: Dns::default(),
+            discovery: vec![],
+            blueprint: config.blueprint.clone(),
         }
     );
 }
@@ -247,6 +249,7 @@ fn the_schema_has_the_keys_that_are_read() {
     assert_eq!(properties(&schema["$defs"]["Target"]), raw::RawTarget::keys());
     assert_eq!(properties(&schema["$defs"]["Tls"]), raw::RawTls::keys());
     assert_eq!(properties(&schema["$defs"]["Step"]), raw::RawStep::keys());
+    assert_eq!(properties(&schema["$defs"]["Source"]), raw::RawSource::keys());
     for definition in schema["$defs"].as_object().unwrap().values() {
         assert_eq!(definition["additionalProperties"], false);
     }

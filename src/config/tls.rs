@@ -14,7 +14,7 @@ use crate::target::{
 };
 
 /// What one level says of TLS.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct TlsLayer {
     server_name: Option<ServerName>,
     verify: Option<Verify>,
