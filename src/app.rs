@@ -5,28 +5,34 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use self::keeper::Keeper;
 pub use self::reload::{AutoReload, Origin};
-use self::reload::{Reloader, keep, requests};
+use self::reload::{Detector, Trigger, requests};
 use self::roster::Roster;
+use self::supply::Supply;
 use crate::board::{Board, HistogramLayout};
 use crate::clock;
 use crate::config::{self, Config};
+use crate::discovery::{Lookups, Sources};
 use crate::http::{self, BindError, ListenAddress, Server, Site};
 use crate::log;
 use crate::metrics::Metrics;
 use crate::outcome::{Next, Prober, Report};
 use crate::probe::Trust;
-use crate::scheduler::{Handle, Limits, Scheduler};
+use crate::scheduler::{Limits, Scheduler};
 use crate::shutdown::Hangups;
-use crate::target::{Shard, Target};
+use crate::target::Shard;
 
+mod keeper;
 pub mod machine;
 mod reload;
 mod roster;
 mod service;
+mod supply;
 
 /// What a daemon is made of besides its configuration.
 #[derive(Debug)]
@@ -35,6 +41,8 @@ pub struct Parts<'a, P> {
     pub prober: P,
     /// Has read what the targets need of files, and keeps that up to date.
     pub trust: Arc<Trust>,
+    /// How sources of targets are asked.
+    pub lookups: Lookups,
     /// How the configuration is read anew; none where it is what it is.
     pub reload: Option<Reload>,
     /// Where HTTP is answered.
@@ -73,11 +81,9 @@ pub struct App<P, R> {
     server: Server,
     site: Arc<Site>,
     scheduler: Scheduler<P, R>,
-    handle: Handle,
-    targets: Vec<Arc<Target>>,
-    trust: Arc<Trust>,
-    metrics: Metrics,
-    reloader: Option<Reloader>,
+    config: Config,
+    keeper: Keeper,
+    detector: Option<Detector>,
     shard: Shard,
 }
 
@@ -86,24 +92,21 @@ pub async fn bind<P: Prober>(
     config: Config,
     parts: Parts<'_, P>,
 ) -> Result<App<P, impl Fn(&Report) -> Next + Send + Sync + use<P>>, BindError> {
-    let Parts { prober, trust, reload, listen, shard, machine } = parts;
+    let Parts { prober, trust, lookups, reload, listen, shard, machine } = parts;
     let server = http::bind(listen).await?;
-    let board = Arc::new(Board::new(layout(config.histograms)));
+    let board = Arc::new(Board::new(layout(config.histograms.clone())));
     let (scheduler, handle) =
         Scheduler::new(prober, recorder(board.clone()), limits(config.limits), &machine, clock::now());
-    let metrics = Metrics::new(board.clone(), handle.statistics().clone(), config.labels, shard);
+    let metrics = Metrics::new(board.clone(), handle.statistics().clone(), config.labels.clone(), shard);
     let (asking, requests) = requests();
     let reloads = reload.as_ref().filter(|reload| reload.lifecycle == Lifecycle::Open).map(|_| asking);
-    let reloader = reload.map(|Reload { origin, auto, hangups, .. }| Reloader {
-        origin,
-        auto,
-        hangups,
-        requests,
-        board: board.clone(),
-        metrics: metrics.clone(),
-    });
-    let site = Arc::new(Site::new(board, metrics.clone(), reloads));
-    Ok(App { server, site, scheduler, handle, targets: config.targets, trust, metrics, reloader, shard })
+    let origin = reload.as_ref().map(|reload| reload.origin.clone());
+    let detector = reload.map(|Reload { origin, auto, hangups, .. }| Detector { origin, auto, hangups, requests });
+    let site = Arc::new(Site::new(board.clone(), metrics.clone(), reloads));
+    let roster = Roster::new(board.clone(), handle, shard);
+    let (supply, sources) = (Supply::default(), Sources::new(lookups));
+    let keeper = Keeper { roster, supply, sources, trust, board, metrics, origin };
+    Ok(App { server, site, scheduler, config, keeper, detector, shard })
 }
 
 impl<P, R> App<P, R>
@@ -118,14 +121,20 @@ where
 
     /// Probes and answers until `stop` is cancelled; then probing ends at once, and open answers within five seconds.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { server, site, scheduler, handle, targets, trust, metrics, reloader, shard } = self;
-        info!(targets = targets.len(), %shard, "Probing");
-        let roster = Roster::new(site.board.clone(), handle, shard);
+        let Self { server, site, scheduler, config, keeper, detector, shard } = self;
+        info!(targets = config.targets.len(), sources = config.discovery.len(), %shard, "Probing");
         let readiness = site.readiness.clone();
-        let keep = keep(roster, targets, reloader, &readiness, &stop);
+        let (metrics, trust) = (keeper.metrics.clone(), keeper.trust.clone());
+        let (sender, triggers) = mpsc::channel::<Trigger>(1);
+        let detect = stop.run_until_cancelled(async {
+            if let Some(detector) = detector {
+                detector.run(sender).await;
+            }
+        });
+        let keep = keeper.run(config, triggers, &readiness, &stop);
         let count_failure = || metrics.file_reload_failures().count();
         let watch = stop.run_until_cancelled(trust.watch(&count_failure));
-        tokio::join!(scheduler.run(stop.clone()), server.serve(site.clone(), stop.clone()), keep, watch);
+        tokio::join!(scheduler.run(stop.clone()), server.serve(site.clone(), stop.clone()), keep, detect, watch);
         info!("Stopped");
     }
 }

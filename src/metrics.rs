@@ -35,6 +35,7 @@ impl Metrics {
             http_requests: HttpRequests::default(),
             file_reload_failures: FileReloadFailures::default(),
             shard,
+            source_statuses: SourceStatuses::default(),
             reloads: Reloads::new(clock::now()),
             labels: RwLock::new(Arc::new(labels)),
         }))
@@ -58,6 +59,11 @@ impl Metrics {
     /// What whoever reloads the configuration has to tell.
     pub fn reloads(&self) -> &Reloads {
         &self.0.reloads
+    }
+
+    /// What whoever keeps sources of targets has to tell.
+    pub fn sources(&self) -> &SourceStatuses {
+        &self.0.source_statuses
     }
 
     /// Counters for the HTTP server to raise.
@@ -130,6 +136,34 @@ impl Reloads {
     }
 }
 
+/// What there is to tell of each source of targets.
+#[derive(Debug, Default)]
+pub struct SourceStatuses(Mutex<Vec<SourceStatus>>);
+
+impl SourceStatuses {
+    /// Tells this from now on.
+    pub fn set(&self, statuses: Vec<SourceStatus>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = statuses;
+    }
+
+    fn snapshot(&self) -> Vec<SourceStatus> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What there is to tell of one source.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SourceStatus {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Targets that come from it.
+    pub targets: usize,
+    /// What it has said and is no target.
+    pub invalid: usize,
+    /// How often nothing could be learnt from it, or not everything.
+    pub failures: u64,
+}
+
 /// Answered HTTP requests, by route and status code.
 #[derive(Debug, Default)]
 pub struct HttpRequests(Mutex<BTreeMap<(&'static str, u16), u64>>);
@@ -153,6 +187,7 @@ struct Sources {
     http_requests: HttpRequests,
     file_reload_failures: FileReloadFailures,
     shard: Shard,
+    source_statuses: SourceStatuses,
     reloads: Reloads,
     labels: RwLock<Arc<Labels>>,
 }

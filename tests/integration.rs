@@ -12,6 +12,7 @@ mod integration {
     mod config;
     mod daemon;
     mod demo;
+    mod discovery;
     mod dns;
     mod formats;
     mod front_door;

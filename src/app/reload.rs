@@ -1,7 +1,7 @@
-//! Reload: when the configuration is read anew, and what becomes of that.
+//! Reload: when the configuration is to be read anew.
 //!
 //! Asked for by signal, by HTTP, or by a content that has changed. One reload runs at a time and serves everybody who
-//! has asked before it began. It is all or nothing: what cannot be used as a whole changes nothing.
+//! has asked before it began.
 
 use std::fmt;
 use std::panic::resume_unwind;
@@ -11,18 +11,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
-use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
 
-use super::roster::{Difference, Roster};
-use super::{layout, limits, machine, service};
-use crate::board::Board;
-use crate::clock;
 use crate::config::{Config, LoadError};
-use crate::http::{Readiness, Reloads};
-use crate::metrics::Metrics;
+use crate::http::Reloads;
 use crate::shutdown::Hangups;
-use crate::target::{Sha256Digest, Target};
+use crate::target::Sha256Digest;
 
 /// Where a configuration comes from, and who else lives by it.
 ///
@@ -47,27 +40,33 @@ pub enum AutoReload {
     Off,
 }
 
-/// Reloads a configuration whenever it is asked to.
+/// A reload is wanted.
 #[derive(Debug)]
-pub(super) struct Reloader {
+pub(super) struct Trigger {
+    /// Who wants it.
+    pub(super) by: &'static str,
+    /// Those who wait for what becomes of it.
+    pub(super) asked: Vec<oneshot::Sender<Result<(), String>>>,
+}
+
+/// Finds out when a reload is wanted.
+#[derive(Debug)]
+pub(super) struct Detector {
     pub(super) origin: Arc<dyn Origin>,
     pub(super) auto: AutoReload,
     pub(super) hangups: Hangups,
     pub(super) requests: mpsc::Receiver<oneshot::Sender<Result<(), String>>>,
-    pub(super) board: Arc<Board>,
-    pub(super) metrics: Metrics,
 }
 
-impl Reloader {
-    /// Reloads until `stop` is cancelled.
-    pub(super) async fn run(mut self, roster: &mut Roster, stop: &CancellationToken) {
+impl Detector {
+    /// Sends a trigger whenever a reload is wanted. Ends when nobody takes them any more, or by being dropped.
+    pub(super) async fn run(mut self, triggers: mpsc::Sender<Trigger>) {
         let mut known = self.digest().await;
         let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let mut asked = Vec::new();
-            let trigger = tokio::select! {
-                () = stop.cancelled() => return,
+            let by = tokio::select! {
                 () = self.hangups.next() => "SIGHUP",
                 Some(request) = self.requests.recv() => {
                     asked.push(request);
@@ -81,18 +80,14 @@ impl Reloader {
                     "its content"
                 }
             };
+            // Only once the reload before has begun: whoever asks until then is served by this one.
+            let Ok(place) = triggers.reserve().await else { return };
             while let Ok(request) = self.requests.try_recv() {
                 asked.push(request);
             }
             // Before it is read: what is written meanwhile is seen at the next look.
             known = self.digest().await;
-            service::reloading();
-            let result = self.reload(roster, trigger).await;
-            service::ready();
-            for request in asked {
-                // Whoever has asked may be gone.
-                let _ = request.send(result.clone());
-            }
+            place.send(Trigger { by, asked });
         }
     }
 
@@ -109,71 +104,14 @@ impl Reloader {
         }
     }
 
-    /// One reload; the error is every problem, a line each.
-    async fn reload(&self, roster: &mut Roster, trigger: &'static str) -> Result<(), String> {
-        let origin = self.origin.clone();
-        let config = match blocking(move || origin.load()).await {
-            Ok(config) => config,
-            Err(problems) => {
-                self.metrics.reloads().failed();
-                let count = problems.complaints().len();
-                error!(trigger, count, %problems, "Cannot reload the configuration; the one before stays in force");
-                return Err(problems.to_string());
-            }
-        };
-        let targets = self.adopt(config).await;
-        let Ok(difference) = roster.replace(targets.0, Some(targets.1)).await else {
-            return Err("the daemon is stopping".to_owned());
-        };
-        machine::return_free_memory();
-        self.metrics.reloads().succeeded(clock::now());
-        let Difference { added, changed, removed } = difference;
-        info!(trigger, targets = roster.len(), added, changed, removed, "Reloaded the configuration");
-        Ok(())
-    }
-
-    /// Takes over everything but the targets and limits, and gives those back.
-    async fn adopt(&self, config: Config) -> (Vec<Arc<Target>>, crate::scheduler::Limits) {
-        let origin = self.origin.clone();
-        let config = blocking(move || {
-            origin.adopt(&config);
-            config
-        })
-        .await;
-        self.metrics.set_labels(config.labels);
-        self.board.set_layout(layout(config.histograms));
-        (config.targets, limits(config.limits))
-    }
-
     async fn digest(&self) -> Option<Sha256Digest> {
         let origin = self.origin.clone();
         blocking(move || origin.digest()).await
     }
 }
 
-/// Schedules the first targets, then keeps them until `stop` is cancelled.
-pub(super) async fn keep(
-    mut roster: Roster,
-    targets: Vec<Arc<Target>>,
-    reloader: Option<Reloader>,
-    readiness: &Readiness,
-    stop: &CancellationToken,
-) {
-    // The scheduler refuses only once it has stopped, and then nothing is to become ready.
-    if roster.replace(targets, None).await.is_ok() {
-        readiness.set_ready();
-        service::ready();
-    }
-    match reloader {
-        Some(reloader) => reloader.run(&mut roster, stop).await,
-        None => stop.cancelled().await,
-    }
-    readiness.set_stopping();
-    service::stopping();
-}
-
 /// Runs what blocks beside the thread that probes.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match spawn_blocking(work).await {
         Ok(done) => done,
         // It is never cancelled, for nobody has a handle to do so.

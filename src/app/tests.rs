@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::histogram::Buckets;
 use crate::outcome::{Class, Facts, Failure, Outcome, Phase, Timings, Verdict};
 use crate::scheduler::Change;
-use crate::target::{Cadence, Confirm, Settings, example};
+use crate::target::{Cadence, Confirm, Settings, Target, example};
 
 /// A target that is well until a moment, and from then on refuses or is silent.
 #[derive(Clone, Copy, Debug)]

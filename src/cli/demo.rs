@@ -12,6 +12,7 @@ use super::origin::serving;
 use super::{DaemonArguments, serve};
 use crate::app;
 use crate::demo::Demo;
+use crate::discovery::Lookups;
 use crate::probe::{NetworkProber, Trust};
 use crate::{config, log};
 
@@ -28,7 +29,8 @@ async fn demonstrate(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     let configuration = demo.configuration();
     let config = config::parse(&configuration, Path::new("demo"), &|_| None, |profile| trust.read(profile))?;
     let prober = Arc::new(NetworkProber::new(serving(&config), trust.clone()));
-    let app = app::bind(config, serve::parts(prober, trust, arguments)).await?;
+    let lookups = Lookups::new(serving(&config), trust.clone());
+    let app = app::bind(config, serve::parts(prober, trust, lookups, arguments)).await?;
     write!(stdout(), "{}", demo.welcome(&app.addresses(), &program()))?;
     let ended = serve::until_stopped(app, signals).await;
     demo.stop().await;

@@ -1,6 +1,5 @@
 //! The configuration's file, as the daemon comes back to it.
 
-use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -11,6 +10,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use super::environment;
 use crate::app::{Origin, machine};
 use crate::config::{self, Config, LoadError};
+use crate::discovery::Lookups;
 use crate::probe::{NameServing, NetworkProber, Trust};
 use crate::target::Sha256Digest;
 
@@ -20,6 +20,7 @@ pub(super) struct ConfigurationFile {
     pub(super) path: PathBuf,
     pub(super) trust: Arc<Trust>,
     pub(super) prober: Arc<NetworkProber>,
+    pub(super) lookups: Lookups,
 }
 
 impl Origin for ConfigurationFile {
@@ -44,9 +45,7 @@ impl Origin for ConfigurationFile {
     fn adopt(&self, config: &Config) {
         machine::raise_descriptor_limit(config.limits.in_flight);
         self.prober.set_serving(serving(config));
-        let profiles = config.targets.iter().filter_map(|target| target.settings.exchange.tls());
-        let profiles: HashSet<_> = profiles.map(|tls| tls.settings.profile.clone()).collect();
-        self.trust.retain(&profiles);
+        self.lookups.set_serving(serving(config));
     }
 }
 

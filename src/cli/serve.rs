@@ -12,6 +12,7 @@ use super::origin::{ConfigurationFile, serving};
 use super::{DaemonArguments, ServeArguments, environment};
 use crate::app::{self, App, Parts, Reload, machine};
 use crate::config;
+use crate::discovery::Lookups;
 use crate::log;
 use crate::outcome::{Next, Report};
 use crate::probe::{NetworkProber, Trust};
@@ -30,9 +31,12 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
         machine::return_free_memory();
         let prober = Arc::new(NetworkProber::new(serving(&config), trust.clone()));
         let path = arguments.config_file.clone();
-        let origin = Arc::new(ConfigurationFile { path, trust: trust.clone(), prober: prober.clone() });
+        let lookups = Lookups::new(serving(&config), trust.clone());
+        let (trust_of_file, prober_of_file) = (trust.clone(), prober.clone());
+        let origin = ConfigurationFile { path, trust: trust_of_file, prober: prober_of_file, lookups: lookups.clone() };
+        let origin = Arc::new(origin);
         let reload = Reload { origin, auto: arguments.reload.auto(), hangups, lifecycle: arguments.reload.lifecycle() };
-        let parts = parts(prober, trust, &arguments.daemon);
+        let parts = parts(prober, trust, lookups, &arguments.daemon);
         machine::raise_descriptor_limit(config.limits.in_flight);
         let app = app::bind(config, Parts { reload: Some(reload), shard: arguments.shard, ..parts }).await?;
         until_stopped(app, signals).await
@@ -59,10 +63,11 @@ pub(super) fn signals() -> anyhow::Result<Signals> {
 pub(super) fn parts(
     prober: Arc<NetworkProber>,
     trust: Arc<Trust>,
+    lookups: Lookups,
     arguments: &DaemonArguments,
 ) -> Parts<'_, Arc<NetworkProber>> {
     let (shard, machine) = (Shard::default(), machine::name());
-    Parts { prober, trust, reload: None, listen: &arguments.listen, shard, machine }
+    Parts { prober, trust, lookups, reload: None, listen: &arguments.listen, shard, machine }
 }
 
 /// Runs a daemon until the first signal has stopped it, or the second has killed it.

@@ -2,9 +2,9 @@
 
 use std::sync::PoisonError;
 
-use super::Sources;
 use super::family::Family;
 use super::sample::{OwnLabel, Owner, Sample, Value};
+use super::{SourceStatus, Sources};
 
 /// A family of portprobe itself.
 #[derive(Clone, Copy, Debug)]
@@ -20,9 +20,20 @@ impl Sources {
         Sample { owner: Owner::Daemon(self.labels.read().unwrap_or_else(PoisonError::into_inner).clone()), own, value }
     }
 
+    fn by_source(&self, value: impl Fn(&SourceStatus) -> Value) -> Vec<Sample> {
+        let statuses = self.source_statuses.snapshot();
+        let sample =
+            |status: &SourceStatus| self.sample(vec![OwnLabel::new("source", status.name.to_string())], value(status));
+        statuses.iter().map(sample).collect()
+    }
+
     fn by_reason(&self, reason: &'static str, count: u64) -> Sample {
         self.sample(vec![OwnLabel::fixed("reason", reason)], Value::Count(count))
     }
+}
+
+fn count(count: usize) -> Value {
+    Value::Count(u64::try_from(count).unwrap_or(u64::MAX))
 }
 
 /// Every family of portprobe itself.
@@ -111,6 +122,27 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
             "Attempts to read a changed file again, such as a certificate, that left what it held before in force",
         ),
         read: |sources| vec![sources.sample(Vec::new(), Value::Count(sources.file_reload_failures.total()))],
+    },
+    DaemonFamily {
+        family: Family::gauge("portprobe_discovery_targets", "Targets that come from a source, before they are shared")
+            .by(&["source"]),
+        read: |sources| sources.by_source(|status| count(status.targets)),
+    },
+    DaemonFamily {
+        family: Family::counter(
+            "portprobe_discovery_failures_total",
+            "Looks at a source from which nothing could be learnt, or not everything; what it said before stays in force",
+        )
+        .by(&["source"]),
+        read: |sources| sources.by_source(|status| Value::Count(status.failures)),
+    },
+    DaemonFamily {
+        family: Family::gauge(
+            "portprobe_discovery_invalid_targets",
+            "Entries of a source that are left out: invalid, of a name that is taken, or beyond limits.targets",
+        )
+        .by(&["source"]),
+        read: |sources| sources.by_source(|status| count(status.invalid)),
     },
     DaemonFamily {
         family: Family::counter("portprobe_http_requests_total", "Answered HTTP requests by route and status code")

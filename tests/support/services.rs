@@ -118,23 +118,39 @@ pub(crate) fn prometheus_programs() -> Vec<PathBuf> {
     program("prometheus").into_iter().chain(newer).collect()
 }
 
+/// The distribution's Prometheus with this scrape configuration; none where it is not installed.
+pub(crate) async fn prometheus_with(scrape_config: &str) -> Option<Prometheus> {
+    requires_program("prometheus").then_some(())?;
+    let config = format!("global: {{ scrape_interval: 1m }}\nscrape_configs:\n{scrape_config}");
+    Some(Prometheus(run_prometheus(&program("prometheus").unwrap(), &config).await))
+}
+
 /// This Prometheus, scraping these jobs every 200 ms, native histograms switched on.
 pub(crate) async fn prometheus_at(binary: &Path, jobs: &[(&str, SocketAddr)]) -> Prometheus {
+    Prometheus(run_prometheus(binary, &prometheus_config(jobs)).await)
+}
+
+async fn run_prometheus(binary: &Path, configuration: &str) -> Service {
     let service = start(async |address, folder| {
         let config = folder.path().join("prometheus.yml");
-        fs::write(&config, prometheus_config(jobs)).unwrap();
+        fs::write(&config, configuration).unwrap();
         let mut server = Command::new(binary);
         server.arg("--config.file").arg(&config).arg("--storage.tsdb.path").arg(folder.path().join("data"));
         server.arg(format!("--web.listen-address={address}")).arg("--enable-feature=native-histograms");
         Service::listening(server, address, folder).await
     });
-    Prometheus(service.await.unwrap())
+    service.await.unwrap()
 }
 
 /// A running Prometheus.
 pub(crate) struct Prometheus(Service);
 
 impl Prometheus {
+    /// Its answer at a path of its API.
+    pub(crate) async fn get(&self, path: &str) -> http::Answer {
+        http::request(self.0.address, "GET", path).await
+    }
+
     /// The result vector of an instant query.
     pub(crate) async fn query(&self, expression: &str) -> Vec<Value> {
         let mut path = "/api/v1/query?query=".to_owned();

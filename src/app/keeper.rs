@@ -1,0 +1,174 @@
+//! The keeper: one task through which every change of the targets goes, whoever brings it.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::reload::{Origin, Trigger, blocking};
+use super::roster::{Difference, Roster};
+use super::supply::Supply;
+use super::{layout, limits, machine, service};
+use crate::board::Board;
+use crate::clock;
+use crate::config::Config;
+use crate::discovery::{Found, Sources, Update};
+use crate::http::Readiness;
+use crate::metrics::Metrics;
+use crate::probe::Trust;
+use crate::scheduler::{Limits, Stopped};
+
+/// Keeps the targets as configuration and sources want them.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    pub(super) roster: Roster,
+    pub(super) supply: Supply,
+    pub(super) sources: Sources,
+    pub(super) trust: Arc<Trust>,
+    pub(super) board: Arc<Board>,
+    pub(super) metrics: Metrics,
+    pub(super) origin: Option<Arc<dyn Origin>>,
+}
+
+impl Keeper {
+    /// Schedules the targets of the first configuration, then takes over what comes until `stop` is cancelled.
+    pub(super) async fn run(
+        mut self,
+        config: Config,
+        mut triggers: mpsc::Receiver<Trigger>,
+        readiness: &Readiness,
+        stop: &CancellationToken,
+    ) {
+        // The scheduler refuses only once it has stopped, and then nothing is to become ready.
+        if self.configure(config).await.is_ok() {
+            readiness.set_ready();
+            service::ready();
+        }
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(trigger) = triggers.recv() => self.reload(trigger).await,
+                update = self.sources.next() => self.discover(update).await,
+            }
+        }
+        readiness.set_stopping();
+        service::stopping();
+    }
+
+    /// One reload. All or nothing: what cannot be used as a whole changes nothing.
+    async fn reload(&mut self, trigger: Trigger) {
+        let Trigger { by, asked } = trigger;
+        service::reloading();
+        let result = self.read_anew(by).await;
+        service::ready();
+        for request in asked {
+            // Whoever has asked may be gone.
+            let _ = request.send(result.clone());
+        }
+    }
+
+    /// Reads the configuration and takes it over; the error is every problem, a line each.
+    async fn read_anew(&mut self, by: &'static str) -> Result<(), String> {
+        let Some(origin) = self.origin.clone() else { return Ok(()) };
+        let config = match blocking(move || origin.load()).await {
+            Ok(config) => config,
+            Err(problems) => {
+                self.metrics.reloads().failed();
+                let count = problems.complaints().len();
+                error!(by, count, %problems, "Cannot reload the configuration; the one before stays in force");
+                return Err(problems.to_string());
+            }
+        };
+        let Ok(difference) = self.configure(config).await else { return Err("the daemon is stopping".to_owned()) };
+        self.metrics.reloads().succeeded(clock::now());
+        let Difference { added, changed, removed } = difference;
+        info!(by, targets = self.roster.len(), added, changed, removed, "Reloaded the configuration");
+        Ok(())
+    }
+
+    /// Takes over a configuration.
+    async fn configure(&mut self, config: Config) -> Result<Difference, Stopped> {
+        let (mut supply, trust, origin) = (std::mem::take(&mut self.supply), self.trust.clone(), self.origin.clone());
+        let (supply, config) = blocking(move || {
+            if let Some(origin) = origin {
+                origin.adopt(&config);
+            }
+            supply.configure(&config, &trust);
+            (supply, config)
+        })
+        .await;
+        self.supply = supply;
+        self.sources.set(&config.discovery);
+        self.metrics.set_labels(config.labels);
+        self.board.set_layout(layout(config.histograms));
+        let difference = self.apply(Some(limits(config.limits))).await?;
+        machine::return_free_memory();
+        Ok(difference)
+    }
+
+    /// Takes over what a source says, or notes that nothing can be learnt from it.
+    async fn discover(&mut self, update: Update) {
+        let Update { source, found } = update;
+        let name = source.name.clone();
+        let Found { entries, complaints } = match found {
+            Ok(found) => found,
+            Err(reason) => {
+                let times = self.supply.count_failure(&source);
+                warn!(source = %name, times, reason, "Discovery has failed; the targets before stay in force");
+                self.tell_sources();
+                return;
+            }
+        };
+        if !complaints.is_empty() {
+            self.supply.count_failure(&source);
+            tell(&name, &complaints, "A part of a source cannot be used");
+        }
+        let (mut supply, trust) = (std::mem::take(&mut self.supply), self.trust.clone());
+        let (supply, invalid) = blocking(move || {
+            let invalid = supply.take(&source, entries, &trust).to_vec();
+            (supply, invalid)
+        })
+        .await;
+        self.supply = supply;
+        tell(&name, &invalid, "A source has an entry that is no target");
+        if let Ok(Difference { added, changed, removed }) = self.apply(None).await
+            && added + changed + removed > 0
+        {
+            info!(source = %name, targets = self.roster.len(), added, changed, removed, "Discovery has changed the targets");
+        }
+    }
+
+    /// Makes the targets those of the supply.
+    async fn apply(&mut self, limits: Option<Limits>) -> Result<Difference, Stopped> {
+        let supply = std::mem::take(&mut self.supply);
+        let (supply, merged) = blocking(move || {
+            let merged = supply.merged();
+            (supply, merged)
+        })
+        .await;
+        self.metrics.sources().set(merged.statuses);
+        let difference = self.roster.replace(merged.targets, limits).await;
+        let (trust, profiles) = (self.trust.clone(), supply.profiles());
+        self.supply = supply;
+        blocking(move || trust.retain(&profiles)).await;
+        difference
+    }
+
+    fn tell_sources(&self) {
+        self.metrics.sources().set(self.supply.merged().statuses);
+    }
+}
+
+/// Logs the first of some complaints about a source, and how many there are.
+fn tell(source: &str, complaints: &[String], message: &'static str) {
+    for reason in complaints.iter().take(MAX_TOLD) {
+        warn!(source, reason, "{message}");
+    }
+    if complaints.len() > MAX_TOLD {
+        warn!(source, count = complaints.len(), "{message}; not all are told");
+    }
+}
+
+/// Of a list with thousands of mistakes the first few tell enough.
+const MAX_TOLD: usize = 5;
