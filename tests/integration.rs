@@ -25,6 +25,8 @@ mod integration {
     #[cfg(target_os = "linux")]
     mod resolver;
     mod shortage;
+    #[cfg(target_os = "linux")]
+    mod sources;
     mod tls;
 }
 mod support;

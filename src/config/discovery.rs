@@ -34,7 +34,7 @@ pub enum SourceKind {
         /// The pattern, absolute or relative to the working directory.
         pattern: PathBuf,
     },
-    /// An address that answers as Prometheus' http_sd.
+    /// An address that answers as Prometheus' `http_sd`.
     Http(HttpSource),
 }
 
@@ -73,11 +73,11 @@ impl Discovered {
 
 /// PLACEHOLDER: one address a line, in place of what reads lists; to be dropped where that is merged.
 pub fn discovered(text: &str) -> Result<Vec<Discovered>, String> {
-    match text.contains('{') && !text.contains('}') {
-        true => Err("is cut off".to_owned()),
-        false if text.trim() == "[]" => Ok(Vec::new()),
-        false => Ok(text.lines().map(|line| Discovered::address(line.to_owned())).collect()),
+    if text.contains('{') && !text.contains('}') {
+        return Err("is cut off".to_owned());
     }
+    let lines = text.lines().filter(|line| line.trim() != "[]");
+    Ok(lines.map(|line| Discovered::address(line.to_owned())).collect())
 }
 
 /// What a source's words have come to.
