@@ -28,6 +28,8 @@ mod integration {
     #[cfg(target_os = "linux")]
     mod service;
     mod shortage;
+    #[cfg(target_os = "linux")]
+    mod sources;
     mod tls;
 }
 mod support;

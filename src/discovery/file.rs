@@ -149,7 +149,7 @@ struct Matching {
 fn matching(pattern: &Path) -> Result<Matching, String> {
     let Some(name) = pattern.file_name() else { return Err(format!("{} names no file", shown(pattern))) };
     let name: Vec<char> = name.to_string_lossy().chars().collect();
-    let folder = pattern.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = pattern.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let failed = |error: io::Error| format!("the folder {} cannot be listed: {error}", shown(folder));
     if !name.iter().any(|character| matches!(character, '*' | '?')) {
         // The folder need not be one that can be listed.

@@ -1,4 +1,4 @@
-//! Addresses as sources: what answers as Prometheus' http_sd does.
+//! Addresses as sources: what answers as Prometheus' `http_sd` does.
 //!
 //! One request on a connection of its own. The answer must be 200 with `application/json`, no larger and no slower than
 //! is allowed; nothing is followed, so that who answers cannot send this program anywhere else. What a secret header
@@ -20,7 +20,7 @@ use hyper::header::{
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::file::read_regular;
 use super::{Found, blocking};
@@ -55,8 +55,7 @@ pub(super) async fn look(
     let files = source.headers_files.clone();
     let secrets = blocking(move || files.iter().map(|(name, path)| secret(name, path)).collect::<Result<_, _>>()).await;
     let request = address.request(refresh, secrets?)?;
-    let deadline = Instant::now() + bounds.timeout;
-    let answer = timeout_at(deadline, ask(&address, request, source, bounds.bytes, outbound, deadline)).await;
+    let answer = timeout(bounds.timeout, ask(&address, request, source, bounds, outbound)).await;
     let Answer { body, complaints } =
         answer.map_err(|_| format!("did not answer to the end within {:?}", bounds.timeout))??;
     let entries = blocking(move || {
@@ -157,17 +156,17 @@ async fn ask(
     address: &Address,
     request: Request<Empty<Bytes>>,
     source: &HttpSource,
-    limit: u64,
+    bounds: Bounds,
     outbound: &Outbound,
-    deadline: Instant,
 ) -> Result<Answer, String> {
+    let deadline = Instant::now() + bounds.timeout;
     let stream = outbound.connect(&address.host, address.port, deadline).await?;
     if address.scheme == Scheme::Http {
-        let body = exchange(stream, request, limit).await?;
+        let body = exchange(stream, request, bounds.bytes).await?;
         return Ok(Answer { body, complaints: Vec::new() });
     }
     let session = outbound.secure(stream, &address.host, &source.tls, deadline).await?;
-    let body = exchange(session.stream, request, limit).await?;
+    let body = exchange(session.stream, request, bounds.bytes).await?;
     Ok(Answer { body, complaints: session.faults })
 }
 
@@ -241,7 +240,7 @@ fn with_causes(error: &hyper::Error) -> String {
     successors(Some(first), |error| (*error).source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// What http_sd demands.
+/// What `http_sd` demands.
 const MEDIA_TYPE: &str = "application/json";
 
 /// What Prometheus sends.

@@ -88,15 +88,16 @@ impl Outbound {
     ) -> Result<Session, String> {
         let client = Client { context: self.context(&settings.profile).await?, judge: self.judge.clone() };
         let Handshake { ended, facts, .. } = handshake(stream, settings, host, &client, deadline).await;
-        let faults = facts.peer.as_ref().map_or(&[][..], |peer| &peer.faults);
-        match (faults.first(), settings.verify) {
-            (Some(CertificateFault { class, detail }), Verify::Strict) => Err(format!("{}: {detail}", class.as_str())),
-            _ => {
-                let faults = faults.iter().map(|fault| format!("{}: {}", fault.class.as_str(), fault.detail)).collect();
-                let secured = ended.map_err(|(interruption, _)| interruption.detail)?;
-                Ok(Session { stream: secured.stream, faults })
-            }
+        let Some(peer) = facts.peer else {
+            return Err(ended.map_or_else(|(interruption, _)| interruption.detail, |_| NAMELESS.to_owned()));
+        };
+        let fault = |fault: &CertificateFault| format!("{}: {}", fault.class.as_str(), fault.detail);
+        let faults: Vec<_> = peer.faults.iter().map(fault).collect();
+        if !faults.is_empty() && settings.verify == Verify::Strict {
+            return Err(faults.join("; "));
         }
+        let secured = ended.map_err(|(interruption, _)| interruption.detail)?;
+        Ok(Session { stream: secured.stream, faults })
     }
 
     /// What was read for a profile; it is read here where nobody has done so yet.
@@ -119,3 +120,6 @@ fn detail(verdict: Verdict) -> String {
         Verdict::Good => String::new(),
     }
 }
+
+/// No handshake of this program ends well without a certificate; one that did would be with nobody knows whom.
+const NAMELESS: &str = "showed no certificate";

@@ -90,6 +90,26 @@ local function has(name, addresses)
   addAction(named(name), RCodeAction(DNSRCode.NOERROR))
 end
 
+-- Places are hosts with ports; what SRV records hold is written as it stands in a message.
+local function serves(name, places)
+  local records = {}
+  for i, place in ipairs(places) do
+    local host = ""
+    for label in string.gmatch(place[1], "[^.]+") do host = host .. string.char(#label) .. label end
+    local port = string.char(math.floor(place[2] / 256), place[2] % 256)
+    records[i] = string.char(0, i % 256, 0, 10) .. port .. host .. string.char(0)
+  end
+  addAction(of_type(name, DNSQType.SRV), SpoofRawAction(records))
+  addAction(named(name), RCodeAction(DNSRCode.NOERROR))
+end
+
+local crowd = {}
+for i = 1, 1000 do crowd[i] = {string.format("h%04d.test", 1001 - i), 5432} end
+addAction(AndRule({named("_crowd._tcp"), TCPRule(false)}), TCAction())
+serves("_crowd._tcp", crowd)
+serves("_postgres._tcp", {{"db-b.test", 5433}, {"DB-a.test", 5432}, {"db-b.test", 5432}, {"db-a.test", 5432}})
+serves("_gone._tcp", {{".", 0}})
+
 local ten, thousand = {}, {}
 for i = 1, 10 do ten[i] = string.format("127.0.0.%d", i) end
 for i = 1, 1000 do thousand[i] = string.format("127.9.%d.%d", math.floor(i / 250), i % 250 + 1) end

@@ -60,23 +60,25 @@ impl Resolver {
         record_type: RecordType,
         deadline: Instant,
     ) -> Result<Vec<RData>, Unresolved> {
-        let unusable = |why: &str| {
-            Unresolved::failed(Class::DnsError, format!("cannot ask for {record_type} of {}: {why}", name.as_str()))
+        let failed = |class, why: &str| {
+            Unresolved::failed(class, format!("cannot ask for {record_type} of {}: {why}", name.as_str()))
         };
-        let mut form = Name::from_ascii(name.without_dot()).map_err(|error| unusable(&error.to_string()))?;
+        let mut form =
+            Name::from_ascii(name.without_dot()).map_err(|error| failed(Class::DnsError, &error.to_string()))?;
         form.set_fqdn(true);
         let system = self.system.names().map_err(Unresolved::LocalFault)?;
-        let servers = system.servers.as_ref().map_err(|why| unusable(why))?;
-        match self.ask_servers(&form, record_type, &servers.addresses, deadline).await {
-            Ok((_, Answer::Records(found))) => Ok(found),
-            Ok((_, Answer::NoData | Answer::NoName)) => Ok(Vec::new()),
-            Err(complaints) => match Finding::of_complaints(&record_type.to_string(), &complaints) {
-                Finding::Local(fault) => Err(Unresolved::LocalFault(fault)),
-                Finding::Silence(why) => Err(Unresolved::failed(Class::DnsTimeout, why)),
-                Finding::Error(why) => Err(unusable(&why)),
-                // Complaints come to nothing else.
-                Finding::Addresses(_) | Finding::NoData(_) | Finding::NoName(_) => Ok(Vec::new()),
-            },
+        let servers = system.servers.as_ref().map_err(|why| failed(Class::DnsError, why))?;
+        let complaints = match self.ask_servers(&form, record_type, &servers.addresses, deadline).await {
+            Ok((_, Answer::Records(found))) => return Ok(found),
+            Ok((_, Answer::NoData | Answer::NoName)) => return Ok(Vec::new()),
+            Err(complaints) => complaints,
+        };
+        match Finding::of_complaints(&record_type.to_string(), &complaints) {
+            Finding::Error(why) => Err(failed(Class::DnsError, &why)),
+            Finding::Local(fault) => Err(Unresolved::LocalFault(fault)),
+            Finding::Silence(why) => Err(failed(Class::DnsTimeout, &why)),
+            // Complaints come to nothing else.
+            Finding::Addresses(_) | Finding::NoData(_) | Finding::NoName(_) => Ok(Vec::new()),
         }
     }
 }
