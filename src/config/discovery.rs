@@ -38,7 +38,7 @@ pub enum SourceKind {
         /// The pattern, absolute or relative to the working directory.
         pattern: PathBuf,
     },
-    /// An address that answers as Prometheus' http_sd.
+    /// An address that answers as Prometheus' `http_sd`.
     Http(HttpSource),
 }
 
@@ -85,7 +85,7 @@ pub struct Made {
 }
 
 /// What a text says that a source gave: a list, in JSON or YAML, of targets as a configuration has them and of groups as
-/// Prometheus' file_sd and http_sd have them. The error is one line.
+/// Prometheus' `file_sd` and `http_sd` have them. The error is one line.
 ///
 /// An entry that is neither is found out when targets are made of it, and leaves the others alone.
 pub fn discovered(text: &str) -> Result<Vec<Discovered>, String> {
@@ -124,7 +124,9 @@ fn restore_texts(items: &mut [Node], text: &str) {
             match (&**key, value) {
                 ("labels", Node::Mapping(labels)) => {
                     let at = at.key("labels");
-                    labels.iter_mut().for_each(|(name, value)| restore(value, at.key(name)));
+                    for (name, value) in labels {
+                        restore(value, at.key(name));
+                    }
                 }
                 ("name" | "group" | "module", value) => restore(value, at.key(key)),
                 _ => {}
