@@ -20,8 +20,12 @@ pub fn run(
 
 fn summary(config: &Config) -> String {
     let per_second = config.targets.iter().map(|target| target.settings.cadence.interval().as_secs_f64().recip()).sum();
+    let sources = match config.discovery.len() {
+        0 => String::new(),
+        count => format!("; what {} will add is not counted", counted(count, "source")),
+    };
     format!(
-        "{}, {}, {} probes a second",
+        "{}, {}, {} probes a second{sources}",
         counted(config.targets.len(), "target"),
         counted(config.groups.len(), "group"),
         rate(per_second)
@@ -60,6 +64,9 @@ mod tests {
             summary_of("targets: [{url: 'a:1-100', interval: 1s}]"),
             "100 targets, 0 groups, 100 probes a second"
         );
+        let found = "{targets: ['a:1'], discovery: [{file: a.json}, {dns: a.example}]}";
+        let expected = "1 target, 0 groups, 0.02 probes a second; what 2 sources will add is not counted";
+        assert_eq!(summary_of(found), expected);
         assert!(summary_of("targets: [{url: 'a:1', interval: 1d}]").ends_with("less than 0.01 probes a second"));
     }
 }

@@ -247,3 +247,6 @@ impl<F: FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>> Files<F> {
 
 /// More lines than anybody reads; what is wrong beyond is left out without one.
 const MAX_INVALID: usize = 100_000;
+
+#[cfg(test)]
+mod tests;

@@ -53,6 +53,17 @@ enum Growth {
     ByDiscovery,
 }
 
+impl Growth {
+    /// By these sources, though they may be wrong.
+    fn by(discovery: &Given<List<RawSource>>) -> Self {
+        match discovery {
+            Given::Nothing => Self::Closed,
+            Given::Value(List(sources)) if sources.is_empty() => Self::Closed,
+            Given::Value(_) | Given::Wrong(_) => Self::ByDiscovery,
+        }
+    }
+}
+
 /// Compiles a whole document, and tells what its targets need of files. Paths are relative to `folder`.
 pub(super) fn config(
     document: Node,
@@ -91,11 +102,7 @@ impl Compiled {
         let root = At::Root;
         duplicate_keys(&document, root, problems);
         let raw: RawConfig = mapping(Given::read(document), root, problems);
-        let growth = match &raw.discovery {
-            Given::Nothing => Growth::Closed,
-            Given::Value(List(sources)) if sources.is_empty() => Growth::Closed,
-            Given::Value(_) | Given::Wrong(_) => Growth::ByDiscovery,
-        };
+        let growth = Growth::by(&raw.discovery);
         top_level_unknown_keys(&raw.unknown, problems);
         let labels = environment::labels(raw.labels, root.key("labels"), environment, problems);
         let defaults =

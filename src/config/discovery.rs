@@ -1,11 +1,13 @@
 //! Discovery: where targets come from besides the file, and what sources say of them.
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::locate::Places;
 use crate::config::node::{Node, SyntaxError};
-use crate::config::place::Position;
+use crate::config::place::{At, Position};
 use crate::config::quote::OneLine;
 use crate::target::{HostName, Target, TlsSettings};
 
@@ -83,7 +85,7 @@ pub struct Made {
 }
 
 /// What a text says that a source gave: a list, in JSON or YAML, of targets as a configuration has them and of groups as
-/// Prometheus' file_sd and http_sd have them. The error is one line.
+/// Prometheus' `file_sd` and `http_sd` have them. The error is one line.
 ///
 /// An entry that is neither is found out when targets are made of it, and leaves the others alone.
 pub fn discovered(text: &str) -> Result<Vec<Discovered>, String> {
@@ -95,9 +97,41 @@ pub fn discovered(text: &str) -> Result<Vec<Discovered>, String> {
         None => Node::parse(text).map_err(|error| OneLine(&syntax(&error)).to_string())?,
     };
     match node {
-        Node::List(items) => Ok(items.into_iter().map(Discovered).collect()),
+        Node::List(mut items) => {
+            restore_texts(&mut items, text);
+            Ok(items.into_iter().map(Discovered).collect())
+        }
         Node::Null => Err("is empty; expected a list of targets, which is [] where there are none".to_owned()),
         other => Err(format!("is {other}; expected a list of targets")),
+    }
+}
+
+/// Puts numbers back as they were written where a text is due, such as the label `version: 1.10`: Prometheus takes them
+/// so, and once the text is gone nobody could tell.
+fn restore_texts(items: &mut [Node], text: &str) {
+    let places = OnceCell::new();
+    let restore = |node: &mut Node, at: At<'_>| {
+        if let Node::Float(_) | Node::Integer(_) = node
+            && let Some(written) = places.get_or_init(|| Places::survey(text)).written(&at.into())
+        {
+            *node = Node::Text(written.into());
+        }
+    };
+    for (index, item) in items.iter_mut().enumerate() {
+        let Node::Mapping(entries) = item else { continue };
+        let at = At::Root.item(index);
+        for (key, value) in entries {
+            match (&**key, value) {
+                ("labels", Node::Mapping(labels)) => {
+                    let at = at.key("labels");
+                    for (name, value) in labels {
+                        restore(value, at.key(name));
+                    }
+                }
+                ("name" | "group" | "module", value) => restore(value, at.key(key)),
+                _ => {}
+            }
+        }
     }
 }
 
@@ -110,3 +144,84 @@ fn syntax(SyntaxError { position, cause }: &SyntaxError) -> String {
 
 /// As much as a configuration may have.
 const MAX_BYTES: usize = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn count(text: &str) -> Result<usize, String> {
+        discovered(text).map(|entries| entries.len())
+    }
+
+    #[test]
+    fn json_and_yaml_are_the_same_list() {
+        let text = "- a:1\n- targets: ['b:1']\n  labels: {team: x}\n";
+        let json = r#"["a:1", {"targets": ["b:1"], "labels": {"team": "x"}}]"#;
+        assert_eq!(discovered(text), discovered(json));
+        assert_eq!(discovered(text).unwrap()[0], Discovered::address("a:1".to_owned()));
+        for (text, expected) in [("[]", 0), ("\t[\n\t\"a:1\"\n]", 1), ("[1, null, {}]", 3), ("- a:1 # x", 1)] {
+            assert_eq!(count(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_a_text_as_it_is_written() {
+        for (yaml, text) in [("1.10", "1.10"), ("0x1F", "0x1F"), ("7", "7"), ("'1.10'", "1.10")] {
+            let written = format!("- a:1\n- targets: ['b:1']\n  labels: {{v: {yaml}}}\n");
+            let quoted = format!("- a:1\n- targets: ['b:1']\n  labels: {{v: '{text}'}}\n");
+            assert_eq!(discovered(&written), discovered(&quoted), "{yaml}");
+        }
+    }
+
+    /// What encoders that keep to ASCII write, and keys longer than YAML has them.
+    #[test]
+    fn json_is_read_where_it_is_no_yaml() {
+        let long = "l".repeat(2000);
+        let text = format!(r#"[{{"targets": ["a:1"], "labels": {{"face": "\ud83d\ude00\u007f\/", "{long}": "x"}}}}]"#);
+        assert_eq!(count(&text), Ok(1));
+    }
+
+    #[test]
+    fn what_is_no_list_is_refused_in_one_line() {
+        let deep = "lists and mappings are nested more than 32 deep; a configuration needs no more than 5";
+        for (text, message) in [
+            ("", "is empty; expected a list of targets, which is [] where there are none"),
+            ("\n# none\n", "is empty; expected a list of targets, which is [] where there are none"),
+            ("{}", "is a mapping; expected a list of targets"),
+            ("targets: ['a:1']", "is a mapping; expected a list of targets"),
+            ("<!DOCTYPE html>\n<p>gone", "is `<!DOCTYPE html> <p>gone`; expected a list of targets"),
+            ("7", "is the number 7; expected a list of targets"),
+            (
+                "- a\n---\n- b",
+                "line 2, column 1: a second YAML document starts; a configuration is one document, remove the `---` between the two",
+            ),
+            (
+                "[\"a:1\", ",
+                "line 2, column 1: is no valid YAML: did not find expected node content while parsing a flow node",
+            ),
+            (&format!("{}{}", "[".repeat(40), "]".repeat(40)), deep),
+        ] {
+            let error = count(text).unwrap_err();
+            assert!(error == message || error.ends_with(&format!(": {message}")), "{text}: {error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_text_has_its_bounds() {
+        assert_eq!(count(&" ".repeat(MAX_BYTES + 1)), Err("has more than 64 MiB".to_owned()));
+        let long = format!("a: &a {}\nb: [{}]", "x".repeat(1_000_000), vec!["*a"; 2000].join(", "));
+        assert!(count(&long).unwrap_err().contains("with its aliases the file grows to more than 256 MiB"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in r#"([a-z]{1,9}: |- |  |\n|[\[\]{}&*!|>%@`"',:#?<~\\]|a:[0-9]{1,5}|"targets"|"labels"|\PC){0,60}"#) {
+            if let Err(error) = discovered(&text) {
+                prop_assert!(error.lines().count() == 1, "{}", error);
+            }
+        }
+    }
+}

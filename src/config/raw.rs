@@ -266,9 +266,9 @@ mapping! {
         { "required": ["dns"] },
     ]))]
     struct RawSource {
-        /// Files in the format of Prometheus' file_sd, or lists of targets as under `targets`; in the last part `*` stands for any characters, `?` for one.
+        /// Files in the format of Prometheus' `file_sd`, or lists of targets as under `targets`; in the last part `*` stands for any characters, `?` for one.
         file: FilePath,
-        /// An http or https URL that answers as Prometheus' http_sd.
+        /// An http or https URL that answers as Prometheus' `http_sd`.
         http: HttpUrl,
         /// A name whose records are hosts and ports, or addresses.
         dns: HostName,
@@ -294,7 +294,7 @@ mapping! {
 }
 
 mapping! {
-    /// Targets as Prometheus' file_sd and http_sd group them. No part of a configuration.
+    /// Targets as Prometheus' `file_sd` and `http_sd` group them. No part of a configuration.
     struct RawTargetGroup {
         /// Each a `host:port` or a URL.
         targets: List<Url>,

@@ -14,7 +14,6 @@ use crate::config::modules::Modules;
 use crate::config::place::{At, KeyPath};
 use crate::config::problem::Problems;
 use crate::config::profiles::Profiles;
-use crate::config::quote::quoted;
 use crate::config::raw::{RawSettings, RawSource, RawTls};
 use crate::duration;
 use crate::target::{HostName, ServerName, TlsSettings};
@@ -80,7 +79,7 @@ struct Reader<'a, 'p> {
     problems: &'p mut Problems,
 }
 
-impl<'a> Reader<'a, '_> {
+impl Reader<'_, '_> {
     /// The source, and the key that says where it looks.
     fn source(mut self, raw: RawSource) -> Option<(&'static str, Source)> {
         let key = self.only_key(&raw)?;
@@ -231,28 +230,33 @@ impl<'a> Reader<'a, '_> {
         };
         let port = value(port, self.at.key("port"), self.problems).map(|Port(port)| port.get());
         let (name, records) = (name?, records?);
-        let kind = match (records, port) {
-            (RecordType::Srv, None) => Records::Srv,
-            (RecordType::Srv, Some(_)) => {
-                let message =
-                    "stands beside the type SRV, whose records have ports of their own; remove it, or write `type: A`";
-                self.problems.add_key(self.at.key("port"), 0, message);
-                return None;
-            }
-            (RecordType::A, Some(port)) => Records::A(port),
-            (RecordType::Aaaa, Some(port)) => Records::Aaaa(port),
-            (RecordType::A | RecordType::Aaaa, None) => {
-                if !has_port {
-                    let message =
-                        format!("has no `port` beside it, and {} records tell none; add one", records.as_str());
-                    self.problems.add(self.at.key("type"), message);
-                }
-                return None;
-            }
-        };
+        if port.is_none() && has_port {
+            return None;
+        }
+        let kind = self.records(records, port)?;
         let port = port.map(|port| format!(":{port}")).unwrap_or_default();
         let label = format!("dns:{}:{}{port}", records.as_str(), name.as_str());
         Some((label, SourceKind::Dns { name, records: kind }))
+    }
+
+    /// What is asked for: addresses need a port, SRV records have their own.
+    fn records(&mut self, records: RecordType, port: Option<u16>) -> Option<Records> {
+        let (key, message) = match (records, port) {
+            (RecordType::Srv, None) => return Some(Records::Srv),
+            (RecordType::A, Some(port)) => return Some(Records::A(port)),
+            (RecordType::Aaaa, Some(port)) => return Some(Records::Aaaa(port)),
+            (RecordType::Srv, Some(_)) => {
+                let message =
+                    "stands beside the type SRV, whose records have ports of their own; remove it, or write `type: A`";
+                ("port", message.to_owned())
+            }
+            (RecordType::A | RecordType::Aaaa, None) => {
+                let message = format!("has no `port` beside it, and {} records tell none; add one", records.as_str());
+                ("type", message)
+            }
+        };
+        self.problems.add_key(self.at.key(key), 0, message);
+        None
     }
 }
 
@@ -260,7 +264,7 @@ impl<'a> Reader<'a, '_> {
 fn check_header(name: &str) -> Result<(), String> {
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if name.is_empty() || !name.bytes().all(is_token) {
-        return Err(format!("{} is no name of a header; letters, digits and hyphens", quoted(name)));
+        return Err("is no name of a header; letters, digits and hyphens".to_owned());
     }
     if OWN_HEADERS.contains(&name) {
         return Err("is a header that portprobe sets itself; remove it".to_owned());

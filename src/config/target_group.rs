@@ -1,4 +1,4 @@
-//! Groups of targets as Prometheus' file_sd and http_sd write them: their labels become labels and settings.
+//! Groups of targets as Prometheus' `file_sd` and `http_sd` write them: their labels become labels and settings.
 
 use std::collections::HashSet;
 

@@ -336,6 +336,65 @@ fn tls_is_set_leaf_by_leaf() {
 }
 
 #[test]
+fn sources_are_named_and_their_files_are_found_from_the_folder() {
+    let config = resource("discovery.yaml");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/resources/config/valid");
+    let names: Vec<_> = config.discovery.iter().map(|source| &*source.name).collect();
+    let expected = [
+        "file:sd/*.json",
+        "file:/etc/portprobe/sd/?-targets.yaml",
+        "http:https://cmdb.internal/sd?site=a",
+        "http:http://[2001:db8::1]:8080/",
+        "dns:SRV:_postgres._tcp.internal",
+        "dns:A:web.internal:443",
+        "dns:AAAA:web.internal.:443",
+    ];
+    assert_eq!(names, expected);
+    let refresh: Vec<_> = config.discovery.iter().map(|source| source.refresh.as_secs()).collect();
+    assert_eq!(refresh, [60, 1, 60, 86_400, 60, 60, 60]);
+
+    let kinds: Vec<_> = config.discovery.iter().map(|source| &source.kind).collect();
+    assert_eq!(*kinds[0], SourceKind::File { pattern: folder.join("sd/*.json") });
+    let SourceKind::Http(http) = kinds[2] else { panic!("{kinds:?}") };
+    let headers = [("authorization", folder.join("token")), ("x-scope", "/run/secrets/scope".into())];
+    assert_eq!(http.headers_files, headers.map(|(name, path)| (name.to_owned(), path)));
+    assert_eq!((&http.tls.profile.roots, http.tls.verify), (&Roots::File(folder.join("ca.pem")), Verify::Report));
+    let records = |index: usize| match kinds[index] {
+        SourceKind::Dns { records, .. } => *records,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([records(4), records(5), records(6)], [Records::Srv, Records::A(443), Records::Aaaa(443)]);
+}
+
+#[test]
+fn the_files_of_a_source_are_read_with_the_others() {
+    let text = "discovery: [{http: 'https://a.example', tls: {ca_file: ca.pem}}]";
+    let result = parse(text, Path::new("/etc/a.yaml"), &environment, |profile| {
+        assert_eq!(profile.roots, Roots::File("/etc/ca.pem".into()));
+        Err(vec![FileProblem { setting: TlsFile::CaFile, message: "is bad".to_owned() }])
+    });
+    assert_eq!(result.unwrap_err().to_string(), "/etc/a.yaml:1:57: discovery[0].tls.ca_file: is bad");
+}
+
+/// Who is a member is known only once the sources have spoken.
+#[test]
+fn members_are_not_counted_where_discovery_adds_some() {
+    let groups = "groups: {g: {min_up: 3}, empty: {}}, targets: [{url: 'a:1', group: g}]";
+    assert!(compiled(&format!("{{{groups}, discovery: [{{file: a.json}}]}}")).groups.len() == 2);
+    for none in ["", ", discovery: []", ", discovery: "] {
+        let result = parse(&format!("{{{groups}{none}}}"), Path::new("a.yaml"), &environment, |_| Ok(()));
+        assert_eq!(result.unwrap_err().complaints().len(), 2, "{none}");
+    }
+}
+
+#[test]
+fn the_blueprint_is_part_of_what_makes_configurations_equal() {
+    let of = |labels: &str| compiled(&format!("{{targets: ['a:1'], discovery: [{{file: a.json, labels: {labels}}}]}}"));
+    assert_eq!(of("{a: b}"), of("{a: b}"));
+    assert_ne!(of("{a: b}"), of("{a: c}"));
+}
+
+#[test]
 fn a_dialogue_becomes_steps_before_and_within_tls() {
     let config = resource("dialogue.yaml");
     let of = |name: &str| &target(&config, name).settings.exchange;
@@ -535,7 +594,7 @@ proptest! {
 
     #[test]
     fn no_value_at_any_key_makes_it_panic(
-        key in prop::sample::select([raw::RawConfig::keys(), raw::RawTarget::keys(), raw::RawTls::keys(), raw::RawStep::keys(), vec!["<<", "failures", "min_up"]].concat()),
+        key in prop::sample::select([raw::RawConfig::keys(), raw::RawTarget::keys(), raw::RawTls::keys(), raw::RawStep::keys(), raw::RawSource::keys(), vec!["<<", "failures", "min_up"]].concat()),
         value in r#"(~|\[\]|\{\}|[0-9.-]{1,20}|"[^"\\]{0,9}"|[a-z$:/@{}\[\]*&!-]{1,20}|\{[a-z]{1,8}: [0-9a-z]{1,4}\}|\[[0-9a-z, ]{1,9}\])"#,
     ) {
         for text in [
@@ -545,6 +604,7 @@ proptest! {
             format!("targets:\n  - url: a:1\n    {key}: {value}"),
             format!("targets:\n  - url: tls://a:1\n    tls: {{{key}: {value}}}"),
             format!("targets:\n  - url: a:1\n    dialogue: [{{{key}: {value}}}]"),
+            format!("discovery:\n  - {{{key}: {value}}}\n  - http: http://a\n    {key}: {value}\n  - dns: a\n    {key}: {value}"),
         ] {
             if let Err(error) = parse(&text, Path::new("a.yaml"), &environment, |_| Ok(())) {
                 prop_assert!(error.to_string().lines().all(|line| line.starts_with("a.yaml:")), "{}", error);

@@ -164,6 +164,9 @@ fn the_example_has_every_key_of_the_schema() {
     assert_eq!(keys(&example["defaults"]["confirm"]), keys(&schema["$defs"]["Confirm"]["properties"]));
     assert_eq!(keys(&example["defaults"]["tls"]), keys(&schema["$defs"]["Tls"]["properties"]));
     assert_eq!(keys(&example["groups"]["web"]), keys(&schema["$defs"]["Group"]["properties"]));
+    let discovery = example["discovery"].as_array().unwrap();
+    let at_sources: std::collections::BTreeSet<_> = discovery.iter().flat_map(keys).collect();
+    assert_eq!(at_sources.into_iter().collect::<Vec<_>>(), keys(&schema["$defs"]["Source"]["properties"]));
     for (key, definition) in [("histograms", "Histograms"), ("limits", "Limits"), ("dns", "Dns")] {
         assert_eq!(keys(&example[key]), keys(&schema["$defs"][definition]["properties"]), "{key}");
     }
@@ -218,12 +221,15 @@ fn the_schema_shows_the_defaults_of_the_code() {
     let mut settings = defaults("Settings");
     settings["confirm"] = defaults("Confirm");
     settings["tls"] = defaults("Tls");
+    let mut source = defaults("Source");
+    source["dns"] = "a.example".into();
     let text = serde_json::json!({
         "targets": ["a.example:1"],
         "defaults": settings,
         "histograms": defaults("Histograms"),
         "limits": defaults("Limits"),
         "dns": defaults("Dns"),
+        "discovery": [source],
     });
     let config = config::parse(&text.to_string(), Path::new("defaults"), &environment, |_| Ok(())).unwrap();
     assert_eq!(*config.targets[0].settings, Settings::default());
@@ -232,6 +238,9 @@ fn the_schema_shows_the_defaults_of_the_code() {
         (Histograms::default(), Limits::default(), Dns::default())
     );
     assert_eq!(config.labels, Labels::default());
+    let plain =
+        config::parse("discovery: [{dns: a.example}]", Path::new("defaults"), &environment, |_| Ok(())).unwrap();
+    assert_eq!(config.discovery, plain.discovery);
 }
 
 /// Writes a certificate for this name and its key into a folder.

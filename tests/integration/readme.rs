@@ -35,6 +35,45 @@ fn settings_are_those_of_the_code() {
 }
 
 #[test]
+fn keys_of_discovery_are_those_of_the_code() {
+    let schema = config::schema();
+    let properties = schema["$defs"]["Source"]["properties"].as_object().unwrap();
+    let expected: Vec<_> = properties
+        .iter()
+        .map(|(key, property)| {
+            let default = property
+                .get("default")
+                .map_or_else(|| "none".to_owned(), |text| format!("`{}`", text.as_str().unwrap()));
+            format!("| `{key}` | {default} | {} |", property["description"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(rows("### Discovery"), expected, "the table should read:\n{}\n", expected.join("\n"));
+}
+
+#[test]
+fn the_discovered_targets_are_as_it_says() {
+    let configuration = blocks("yaml").into_iter().find(|block| block.contains("\ndiscovery:\n")).unwrap();
+    let path = std::path::Path::new("portprobe.yaml");
+    let config = config::parse(configuration, path, &|_| None, |_| Ok(())).unwrap();
+    let names: Vec<_> = config.discovery.iter().map(|source| &*source.name).collect();
+    let expected = [
+        "file:sd/*.json",
+        "http:https://cmdb.internal/sd",
+        "dns:SRV:_postgres._tcp.internal",
+        "dns:A:web.internal:443",
+    ];
+    assert_eq!(names, expected);
+    let entries = config::discovered(blocks("json")[0]).unwrap();
+    let made = config.blueprint.make(&config.discovery[0], &entries, |_| Ok(()));
+    let names: Vec<_> = made.targets.iter().map(|target| target.name.as_str()).collect();
+    assert_eq!(names, ["tcp://pg-1.internal:5432", "tcp://pg-2.internal:5432", "shop", "tcp://redis.internal:6379"]);
+    assert!(made.invalid.is_empty(), "{made:?}");
+    let labels: Vec<_> = made.targets[0].labels.iter().collect();
+    assert_eq!(labels, [("exported_job", "postgres"), ("owner", "dba")]);
+    assert_eq!(made.targets[0].settings.confirm.failures.get(), 3);
+}
+
+#[test]
 fn metrics_are_those_of_the_code() {
     let expected: Vec<_> = metrics::families()
         .filter(|family| family.name.starts_with("portprobe_"))
@@ -69,9 +108,9 @@ fn blocks(language: &str) -> Vec<&'static str> {
 #[test]
 fn every_configuration_is_content() {
     let environment = |name: &str| (name == "POD_NAME").then(|| "orders-7".to_owned());
-    let is_ours = |block: &&str| block.lines().any(|line| line == "targets:");
+    let is_ours = |block: &&str| block.lines().any(|line| matches!(line, "targets:" | "discovery:"));
     let configurations: Vec<_> = blocks("yaml").into_iter().filter(is_ours).collect();
-    assert_eq!(configurations.len(), 8, "{configurations:?}");
+    assert_eq!(configurations.len(), 9, "{configurations:?}");
     let path = std::path::Path::new("portprobe.yaml");
     for configuration in configurations {
         let text = format!("{configuration}\n");

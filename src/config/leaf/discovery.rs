@@ -109,8 +109,8 @@ fn check_path(path: &str) -> Result<(), String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/?%[]|".contains(c);
     match path.chars().find(|c| !allowed(*c)) {
         Some(c) => {
-            let escaped: String = c.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")).collect();
-            Err(format!("has the character `{}` in its path or query; write {escaped}", c.escape_debug()))
+            let escaped: Vec<_> = c.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")).collect();
+            Err(format!("has the character `{}` in its path or query; write {}", c.escape_debug(), escaped.concat()))
         }
         None => Ok(()),
     }

@@ -1,0 +1,332 @@
+//! What becomes of a source's words.
+
+use std::thread;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::{Config, discovered, parse};
+use crate::target::{Exchange, Roots, Step, Target, TlsFile, TlsVersion};
+
+const CONFIG: &str = "\
+labels: { region: eu, site: a }
+defaults: { interval: 40s, labels: { tier: '1' } }
+modules:
+  fast: { interval: 5s, timeout: 1s, labels: { tier: '2', by: module } }
+  slow: { interval: 2m }
+groups: { db: { min_up: 7 }, web: {} }
+limits: { targets: 9 }
+discovery:
+  - { file: sd/*.json, module: fast, labels: { by: source, from: files } }
+  - { file: other.json, scheme: tls }
+";
+
+fn config(text: &str) -> Config {
+    parse(text, Path::new("/etc/portprobe/a.yaml"), &|_| None, |_| Ok(())).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What the first source of the configuration makes of a text.
+fn made(text: &str) -> Made {
+    let config = config(CONFIG);
+    config.blueprint.make(&config.discovery[0], &discovered(text).unwrap(), |_| Ok(()))
+}
+
+fn names(made: &Made) -> Vec<&str> {
+    made.targets.iter().map(|target| target.name.as_str()).collect()
+}
+
+/// The one target that comes of a group with these labels.
+fn labelled(labels: &str) -> Arc<Target> {
+    let made = made(&format!("[{{targets: ['a:1'], labels: {{{labels}}}}}]"));
+    let [target] = &*made.targets else { panic!("{labels}: {made:?}") };
+    target.clone()
+}
+
+/// Why a group with these labels is left out.
+fn refused(labels: &str) -> String {
+    let made = made(&format!("[{{targets: ['a:1'], labels: {{{labels}}}}}, 'b:1']"));
+    assert_eq!(names(&made), ["tcp://b:1"], "{labels}");
+    let [reason] = &*made.invalid else { panic!("{labels}: {made:?}") };
+    reason.strip_prefix("entry 1, `a:1`: ").unwrap_or_else(|| panic!("{reason}")).to_owned()
+}
+
+fn labels(target: &Target) -> Vec<(&str, &str)> {
+    target.labels.iter().collect()
+}
+
+fn seconds(target: &Target) -> (u64, u64) {
+    let cadence = target.settings.cadence;
+    (cadence.interval().as_secs(), cadence.timeout().as_secs())
+}
+
+#[test]
+fn both_formats_stand_in_one_list() {
+    let made = made(
+        r#"["a:1", {"targets": ["b:1", "tls://c:1-2"], "labels": {"team": "x"}}, {"url": "d:1", "name": "d"}, {"urls": ["e:1", "f:1"]}]"#,
+    );
+    assert_eq!(names(&made), ["tcp://a:1", "tcp://b:1", "tls://c:1", "tls://c:2", "d", "tcp://e:1", "tcp://f:1"]);
+    assert!(made.invalid.is_empty(), "{made:?}");
+    assert!(Arc::ptr_eq(&made.targets[1].labels, &made.targets[3].labels));
+}
+
+#[test]
+fn an_address_of_dns_is_a_target() {
+    let config = config(CONFIG);
+    let entries = [Discovered::address("[2001:db8::1]:443".to_owned())];
+    let made = config.blueprint.make(&config.discovery[1], &entries, |_| Ok(()));
+    assert_eq!(names(&made), ["tls://[2001:db8::1]:443"]);
+}
+
+#[test]
+fn the_nearest_layer_wins_entry_source_module_defaults() {
+    let target = labelled("by: entry");
+    let global = [("by", "entry"), ("from", "files"), ("region", "eu"), ("site", "a"), ("tier", "2")];
+    assert_eq!((labels(&target), seconds(&target)), (global.to_vec(), (5, 1)));
+
+    let target = labelled("__param_module: slow");
+    assert_eq!(seconds(&target), (120, 10));
+    let slow = [("by", "source"), ("from", "files"), ("region", "eu"), ("site", "a"), ("tier", "1")];
+    assert_eq!(labels(&target), slow);
+
+    let config = config(CONFIG);
+    let plain = config.blueprint.make(&config.discovery[1], &discovered("['a:1']").unwrap(), |_| Ok(()));
+    assert_eq!((plain.targets[0].name.as_str(), seconds(&plain.targets[0])), ("tls://a:1", (40, 10)));
+}
+
+#[test]
+fn labels_with_two_underscores_are_settings_or_dropped() {
+    let target = labelled("__scrape_interval__: 30s, __scrape_timeout__: 3s, __address__: x, __meta_a-b: y, __x: z");
+    assert_eq!(seconds(&target), (30, 3));
+    assert!(labels(&target).iter().all(|(name, _)| !name.starts_with('_')));
+
+    let target = labelled(
+        "__portprobe_interval: 20s, __scrape_interval__: 30s, __portprobe_name: n, __portprobe_group: db, \
+         __portprobe_confirm_failures: '5', __portprobe_dns_servers: '192.0.2.1, 192.0.2.2:54', \
+         __portprobe_expect: refused, __portprobe_ip: '', __portprobe_module: slow, __param_module: ''",
+    );
+    assert_eq!((target.name.as_str(), seconds(&target)), ("n", (20, 10)));
+    assert_eq!(target.group.as_ref().map(|group| group.name.as_str()), Some("db"));
+    assert_eq!(target.settings.confirm.failures.get(), 5);
+    assert_eq!(target.settings.addressing.dns_servers.len(), 2);
+    assert_eq!(target.settings.exchange.expect().as_str(), "refused");
+}
+
+#[test]
+fn settings_of_tls_and_dialogues_can_be_labels() {
+    let target = labelled(
+        r#"__portprobe_scheme: tls, __portprobe_tls_server_name: b.example, __portprobe_tls_ca_file: ca.pem,
+           __portprobe_tls_alpn: "h2,http/1.1", __portprobe_tls_min_version: "1.3",
+           __portprobe_dialogue: '[{send: "x\r\n"}, {expect: ^220}]'"#,
+    );
+    assert_eq!(target.name.as_str(), "tls://a:1");
+    let Exchange::Tls(tls) = &target.settings.exchange else { panic!("{target:?}") };
+    assert_eq!(tls.settings.server_name, "b.example".parse().ok());
+    assert_eq!(tls.settings.profile.roots, Roots::File("/etc/portprobe/ca.pem".into()));
+    assert_eq!(tls.settings.profile.alpn.len(), 2);
+    assert_eq!(tls.settings.profile.versions.iter().collect::<Vec<_>>(), [TlsVersion::V1_3]);
+    assert!(matches!(&*tls.dialogue.0, [Step::Send(_), Step::Expect(_)]));
+}
+
+#[test]
+fn every_setting_has_a_label_of_its_own() {
+    let keys: Vec<_> = setting_keys().into_iter().map(|setting| setting.key.replace('.', "_")).collect();
+    let distinct: std::collections::HashSet<_> = keys.iter().collect();
+    assert_eq!(distinct.len(), keys.len());
+}
+
+#[test]
+fn a_reserved_label_is_exported() {
+    let target = labelled("job: a, instance: b, exported_instance: c, target: d, url: e, from: ''");
+    let expected = [
+        ("by", "source"),
+        ("exported_exported_instance", "b"),
+        ("exported_instance", "c"),
+        ("exported_job", "a"),
+        ("exported_target", "d"),
+        ("exported_url", "e"),
+        ("region", "eu"),
+        ("site", "a"),
+        ("tier", "2"),
+    ];
+    assert_eq!(labels(&target), expected);
+}
+
+#[test]
+fn what_is_wrong_with_a_group_leaves_it_out_with_its_reason() {
+    for (labels, reason) in [
+        ("a-b: x", "labels.a-b: is no label name; letters, digits and underscores, no digit first"),
+        ("team: [x]", "labels.team: is a list; expected a text"),
+        ("team: x, team: y", "labels.team: stands twice in this mapping; remove one of the two"),
+        (
+            "__portprobe_intervall: 5s",
+            "labels.__portprobe_intervall: is to set `intervall`; did you mean `__portprobe_interval`?",
+        ),
+        ("__portprobe_every: 5s", "labels.__portprobe_every: is to set `every`, and there is no such setting"),
+        ("__portprobe_labels: '{a: b}'", "labels.__portprobe_labels: is to set `labels`, and there is no such setting"),
+        (
+            "__portprobe_interval: '5'",
+            "`__portprobe_interval`: `5` lacks a unit (ms, s, m, h, d, w or y); for seconds write 5s",
+        ),
+        ("__scrape_interval__: 1ms", "`__scrape_interval__`: 1ms is out of range; an interval is 100ms to 1d"),
+        (
+            "__scrape_interval__: 5s, __scrape_timeout__: 6s",
+            "`__scrape_timeout__`: 6s is longer than the interval (5s); lower it or raise the interval",
+        ),
+        (
+            "__portprobe_confirm_failures: x",
+            "`__portprobe_confirm_failures`: is `x`; expected a whole number of at least 1",
+        ),
+        (
+            "__portprobe_dns_servers: '192.0.2.1,x'",
+            "`__portprobe_dns_servers`[1]: is `x`; expected an IP address with or without a port, like 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53",
+        ),
+        ("__portprobe_group: dbs", "`__portprobe_group`: `dbs` is no group; did you mean `db`?"),
+        ("__param_module: fats", "`__param_module`: `fats` is no module; did you mean `fast`?"),
+        (
+            "__portprobe_name: \"a\\nb\"",
+            "`__portprobe_name`: has a control character ('\\n'); a name is one line of text",
+        ),
+        (
+            "__portprobe_dialogue: '[{send: x, send: y}]'",
+            "`__portprobe_dialogue`[0].send: stands twice in this mapping; remove one of the two",
+        ),
+        ("__portprobe_ip: ipv5", "`__portprobe_ip`: is `ipv5`; did you mean `ipv4`? expected one of any, ipv4, ipv6"),
+        (
+            "__portprobe_dialogue: '['",
+            "`__portprobe_dialogue`: is no valid YAML: did not find expected node content while parsing a flow node",
+        ),
+        (
+            "__portprobe_ip: ipv5, a-b: x",
+            "labels.a-b: is no label name; letters, digits and underscores, no digit first (and 1 more)",
+        ),
+        (
+            "__portprobe_tls_verify: report",
+            "`__portprobe_tls_verify`: does nothing, for this target speaks no TLS; write tls:// or a `dialogue` with `starttls: true`, or remove it",
+        ),
+    ] {
+        assert_eq!(refused(labels), reason, "{labels}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_one_url_leaves_out_that_one() {
+    let made = made(
+        "[{targets: ['a:1', 'b:0', 7, 'u:hunter2@c:1', 'd:1']}, {urls: ['e', 'f:1']}, 'g', {url: 'h:x'}, 5, {url: 'i:1', intervall: 5s}, null, {targets: [], label: {}}]",
+    );
+    assert_eq!(names(&made), ["tcp://a:1", "tcp://d:1", "tcp://f:1"]);
+    assert_eq!(
+        made.invalid,
+        [
+            "entry 1, `b:0`: port 0 is out of range; ports are 1 to 65535",
+            "entry 1: is the number 7; expected a URL like tcp://host:443",
+            "entry 1, `...` (not shown, for it may hold a password): has a user or password before `@`; probes need none, and secrets do not belong in a URL; remove it",
+            "entry 2, `e`: has no port, and tcp has no default; append one, like host:443",
+            "entry 3, `g`: has no port, and tcp has no default; append one, like host:443",
+            "entry 4, `h:x`: url: `x` is no port; ports are whole numbers from 1 to 65535, like 443 or 22,8000-8010",
+            "entry 5: is the number 5; expected a URL like tcp://host:443, or a mapping with a `url`",
+            "entry 6, `i:1`: intervall: unknown key; did you mean `interval`?",
+            "entry 7: is empty; expected a URL like tcp://host:443, or a mapping with a `url`",
+            "entry 8: label: unknown key; did you mean `labels`?",
+        ]
+    );
+}
+
+#[test]
+fn a_name_given_twice_is_the_first_ones() {
+    let made = made(
+        "['a:1', {targets: ['b:1', 'A:1', 'b:1-2'], labels: {team: x}}, {url: 'c:1', name: n}, {targets: ['d:1'], labels: {__portprobe_name: n}}]",
+    );
+    assert_eq!(names(&made), ["tcp://a:1", "tcp://b:1", "tcp://b:2", "n"]);
+    let twice = |number: usize, url: &str, name: &str, first: usize| {
+        format!(
+            "entry {number}, `{url}`: `{name}` is a target of this source already, by entry {first}; remove one or give one another name"
+        )
+    };
+    let expected = [twice(2, "A:1", "tcp://a:1", 1), twice(2, "b:1-2", "tcp://b:1", 2), twice(4, "d:1", "n", 3)];
+    assert_eq!(made.invalid, expected);
+}
+
+#[test]
+fn a_source_brings_no_more_targets_than_are_allowed() {
+    let made = made("['a:1-8', {targets: ['b:1-65535', 'c:1']}, 'd:1']");
+    assert_eq!(made.targets.len(), 9);
+    let message = "entry 2, `b:1-65535`: is left out with all that follows, for `limits.targets` allows 9 targets; raise it, or set it to 0 for no limit";
+    assert_eq!(made.invalid, [message]);
+}
+
+#[test]
+fn a_file_that_cannot_be_used_leaves_out_what_needs_it() {
+    let config = config(CONFIG);
+    let text = "[{urls: ['tls://a:1-2', 'tls://b:1', 'tcp://c:1'], tls: {ca_file: bad.pem}}, {url: 'tls://d:1', tls: {ca_file: good.pem}}, 'tls://e:1']";
+    let mut read = 0;
+    let made = config.blueprint.make(&config.discovery[0], &discovered(text).unwrap(), |profile| {
+        read += 1;
+        match &profile.roots {
+            Roots::File(path) if path.ends_with("bad.pem") => {
+                Err(vec![FileProblem { setting: TlsFile::CaFile, message: format!("{} is bad", path.display()) }])
+            }
+            _ => Ok(()),
+        }
+    });
+    assert_eq!(names(&made), ["tcp://c:1", "tls://d:1", "tls://e:1"]);
+    assert_eq!(
+        made.invalid,
+        [
+            "entry 1, `tls://a:1-2`: /etc/portprobe/bad.pem is bad",
+            "entry 1, `tls://b:1`: /etc/portprobe/bad.pem is bad",
+        ]
+    );
+    assert_eq!(read, 3);
+}
+
+#[test]
+fn a_source_of_another_configuration_brings_nothing() {
+    let (one, other) = (config(CONFIG), config("discovery: [{file: x.json}]"));
+    let made = one.blueprint.make(&other.discovery[0], &discovered("['a:1']").unwrap(), |_| Ok(()));
+    assert_eq!((names(&made), made.invalid.len()), (vec![], 1));
+    assert_eq!(made.invalid, ["`file:x.json` is no source of the configuration in force"]);
+}
+
+#[test]
+fn targets_are_made_on_any_thread() {
+    let config = config(CONFIG);
+    let (blueprint, source) = (config.blueprint.clone(), config.discovery[0].clone());
+    let made = thread::spawn(move || blueprint.make(&source, &discovered("['a:1']").unwrap(), |_| Ok(())));
+    assert_eq!(made.join().unwrap().targets.len(), 1);
+}
+
+/// A group of many targets has its labels once.
+#[test]
+fn a_large_group_costs_no_square() {
+    let config = config(&CONFIG.replace("targets: 9", "targets: 0"));
+    let targets: Vec<_> = (0..100_000).map(|index| format!("\"a{index}:1\"")).collect();
+    let labels: Vec<_> = (0..10_000).map(|index| format!("\"l{index}\": \"v\"")).collect();
+    let text = format!("[{{\"targets\": [{}], \"labels\": {{{}}}}}]", targets.join(","), labels.join(","));
+    let started = tokio::time::Instant::now();
+    let made = config.blueprint.make(&config.discovery[0], &discovered(&text).unwrap(), |_| Ok(()));
+    assert_eq!((made.targets.len(), made.invalid.len()), (100_000, 0));
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+}
+
+proptest! {
+    #[test]
+    fn no_group_makes_it_panic(
+        label in r"(__portprobe_|__scrape_|__)?[a-z_]{0,12}(__)?",
+        key in prop::sample::select(setting_keys()),
+        value in r#"(~|\[\]|[0-9.-]{1,9}|"[^"\\]{0,9}"|'[^']{0,12}'|[a-z/]{1,9})"#,
+        url in r"\PC{0,12}",
+    ) {
+        let url = url.replace('\'', "''");
+        let own = key.key.replace('.', "_");
+        let text = format!(
+            "- targets: ['{url}', 'a:1']\n  labels: {{{label}: {value}, __portprobe_{own}: {value}}}\n- b:1\n"
+        );
+        if let Ok(entries) = discovered(&text) {
+            let config = config(CONFIG);
+            let made = config.blueprint.make(&config.discovery[0], &entries, |_| Ok(()));
+            prop_assert_eq!(made.targets.last().map(|target| target.name.as_str()), Some("tcp://b:1"));
+            prop_assert!(made.invalid.iter().all(|line| line.starts_with("entry 1") && !line.contains('\n')));
+        }
+    }
+}
