@@ -105,7 +105,7 @@ pub async fn bind<P: Prober>(
     let site = Arc::new(Site::new(board.clone(), metrics.clone(), reloads));
     let roster = Roster::new(board.clone(), handle, shard);
     let (supply, sources) = (Supply::default(), Sources::new(lookups));
-    let keeper = Keeper { roster, supply, sources, trust, board, metrics, origin };
+    let keeper = Keeper { roster, supply, sources, trust, board, metrics, origin, running: site.running.clone() };
     Ok(App { server, site, scheduler, config, keeper, detector, shard })
 }
 

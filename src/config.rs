@@ -25,6 +25,7 @@ pub use self::place::Position;
 use self::problem::Problems;
 pub use self::problem::{Complaint, LoadError};
 pub use self::schema::{SettingKey, ValueKind, schema, setting_keys};
+pub use self::shown::Shown;
 use crate::histogram::Buckets;
 use crate::outcome::Phase;
 use crate::target::{FileProblem, Group, Labels, Target, TlsProfile};
@@ -51,6 +52,7 @@ mod profiles;
 mod quote;
 mod raw;
 mod schema;
+mod shown;
 mod sources;
 mod suggest;
 mod target_group;
@@ -119,6 +121,8 @@ pub struct Config {
     pub discovery: Vec<Source>,
     /// What makes targets of what these say.
     pub blueprint: Arc<Blueprint>,
+    /// The same to be shown.
+    pub shown: Shown,
 }
 
 /// What histograms are kept of handshakes.

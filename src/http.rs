@@ -16,12 +16,14 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use self::config::Running;
 pub use self::health::Readiness;
 pub use self::reload::Reloads;
 use crate::board::Board;
 use crate::metrics::Metrics;
 
 mod body;
+mod config;
 mod connection;
 mod health;
 #[cfg(test)]
@@ -51,6 +53,8 @@ pub struct Site {
     pub metrics: Metrics,
     /// Whether the daemon is ready.
     pub readiness: Arc<Readiness>,
+    /// The configuration in force.
+    pub running: Arc<Running>,
     reloads: Option<Reloads>,
     scrape_turns: Arc<Semaphore>,
     compressors: Arc<Semaphore>,
@@ -60,7 +64,7 @@ impl Site {
     /// A site whose daemon is not ready yet. Without `reloads` nobody may ask for one here.
     pub fn new(board: Arc<Board>, metrics: Metrics, reloads: Option<Reloads>) -> Self {
         let [scrape_turns, compressors] = [SCRAPE_TURNS, COMPRESSORS].map(|count| Arc::new(Semaphore::new(count)));
-        Self { board, metrics, readiness: Arc::default(), reloads, scrape_turns, compressors }
+        Self { board, metrics, readiness: Arc::default(), running: Arc::default(), reloads, scrape_turns, compressors }
     }
 }
 

@@ -1,9 +1,10 @@
 //! portprobe probes whatever listens on a TCP port and tells Prometheus.
 //!
 //! ```text
-//! portprobe.yaml --config--> targets --scheduler--> probe --> report --> board
-//!                                        ^                                 |
-//!                                        '------------- next --------------+--> metrics, page, log: made when asked
+//! portprobe.yaml --config--.
+//!                           >-- targets --scheduler--> probe --> report --> board
+//! sources --discovery------'               ^                                 |
+//!                                          '------------- next --------------+--> metrics, page, log: made when asked
 //! ```
 //!
 //! The binary is thin; this library exists so that tests can run the daemon in their own process. It promises no

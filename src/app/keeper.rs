@@ -14,7 +14,7 @@ use crate::board::Board;
 use crate::clock;
 use crate::config::Config;
 use crate::discovery::{Found, Sources, Update};
-use crate::http::Readiness;
+use crate::http::{Readiness, Running};
 use crate::metrics::Metrics;
 use crate::probe::Trust;
 use crate::scheduler::{Limits, Stopped};
@@ -29,6 +29,7 @@ pub(super) struct Keeper {
     pub(super) board: Arc<Board>,
     pub(super) metrics: Metrics,
     pub(super) origin: Option<Arc<dyn Origin>>,
+    pub(super) running: Arc<Running>,
 }
 
 impl Keeper {
@@ -101,6 +102,7 @@ impl Keeper {
         self.supply = supply;
         self.sources.set(&config.discovery);
         self.metrics.set_labels(config.labels);
+        self.running.set(config.shown);
         self.board.set_layout(layout(config.histograms));
         let difference = self.apply(Some(limits(config.limits))).await?;
         machine::return_free_memory();

@@ -23,7 +23,7 @@ use crate::config::raw::{RawConfig, RawDns, RawHistograms, RawLimits, RawSetting
 use crate::config::sources::Sources;
 use crate::config::suggest;
 use crate::config::targets::Targets;
-use crate::config::{Config, Dns, Histograms, Limits, environment};
+use crate::config::{Config, Dns, Histograms, Limits, Shown, environment};
 use crate::duration;
 use crate::histogram::Buckets;
 use crate::outcome::Phase;
@@ -71,6 +71,7 @@ pub(super) fn config(
     environment: &dyn Fn(&str) -> Option<String>,
     problems: &mut Problems,
 ) -> (Config, Profiles) {
+    let shown = Shown::of(&document);
     let mut compiled = Compiled::new(document, folder, environment, problems);
     let entries = compiled.entries.take();
     let discovery = compiled.discovery.take();
@@ -88,7 +89,7 @@ pub(super) fn config(
     let (targets, groups, mut profiles) = targets.finish(problems);
     let sources = discovery.unwrap_or_default();
     let sources = Sources::read(sources, At::Root.key("discovery"), &compiled.modules, &mut profiles, problems);
-    (compiled.finish(targets, groups, sources), profiles)
+    (Config { shown, ..compiled.finish(targets, groups, sources) }, profiles)
 }
 
 impl Compiled {
@@ -128,7 +129,7 @@ impl Compiled {
         }
     }
 
-    /// The configuration with these targets and sources.
+    /// The configuration with these targets and sources, not to be shown yet.
     fn finish(self, targets: Vec<Arc<Target>>, groups: Vec<Arc<Group>>, sources: Sources) -> Config {
         let Self { labels, modules, groups: known_groups, histograms, limits, dns, folder, .. } = self;
         let Sources { all: discovery, layers, .. } = sources;
@@ -140,7 +141,8 @@ impl Compiled {
             folder,
             limit: limits.targets,
         };
-        Config { labels, targets, groups, histograms, limits, dns, discovery, blueprint: Arc::new(blueprint) }
+        let (blueprint, shown) = (Arc::new(blueprint), Shown::default());
+        Config { labels, targets, groups, histograms, limits, dns, discovery, blueprint, shown }
     }
 
     /// None of the targets yet, but all that they refer to.

@@ -7,8 +7,11 @@
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
+use std::io::Write;
+use std::sync::LazyLock;
 
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde::ser::{Serialize, Serializer};
 
 use crate::config::locate::Places;
 use crate::config::place::Position;
@@ -56,6 +59,11 @@ impl Node {
         Some(node)
     }
 
+    /// Writes the same as YAML, with a mark in place of each text whose key is one of `hidden`.
+    pub(super) fn write_yaml(&self, writer: impl Write, hidden: &[&str]) -> Result<(), serde_yaml::Error> {
+        serde_yaml::to_writer(writer, &Written { node: self, hidden })
+    }
+
     /// A scalar as YAML would read it, for values that come from elsewhere than a file.
     pub(super) fn scalar(text: &str) -> Self {
         let budget = Budget::default();
@@ -77,6 +85,40 @@ impl Node {
             Self::Integer(value) => Some(value.to_string().into()),
             Self::Text(text) => Some(text.clone()),
             Self::List(_) | Self::Mapping(_) | Self::Null | Self::Tagged(_) => None,
+        }
+    }
+}
+
+/// A node as it is written.
+struct Written<'a> {
+    node: &'a Node,
+    hidden: &'a [&'a str],
+}
+
+impl Written<'_> {
+    fn inner<'a>(&'a self, node: &'a Node) -> Written<'a> {
+        Written { node, hidden: self.hidden }
+    }
+
+    fn value<'a>(&'a self, key: &str, value: &'a Node) -> Written<'a> {
+        let is_hidden = matches!(value, Node::Text(_)) && self.hidden.contains(&key);
+        self.inner(if is_hidden { &HIDDEN } else { value })
+    }
+}
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.node {
+            Node::Bool(value) => serializer.serialize_bool(*value),
+            Node::Float(value) => serializer.serialize_f64(*value),
+            Node::Integer(value) => serializer.serialize_i64(*value),
+            Node::List(items) => serializer.collect_seq(items.iter().map(|item| self.inner(item))),
+            Node::Mapping(entries) => {
+                serializer.collect_map(entries.iter().map(|(key, value)| (key, self.value(key, value))))
+            }
+            // What a tag marks was not kept, and no key takes one.
+            Node::Null | Node::Tagged(_) => serializer.serialize_unit(),
+            Node::Text(text) => serializer.serialize_str(text),
         }
     }
 }
@@ -342,6 +384,9 @@ fn merge(mapping: &mut Vec<(Box<str>, Node)>, source: Node) {
         other => mapping.push(("<<".into(), other)),
     }
 }
+
+/// Stands for what is not to be shown.
+static HIDDEN: LazyLock<Node> = LazyLock::new(|| Node::Text("<hidden>".into()));
 
 /// Deeper than any configuration, and far from what the stack bears.
 const MAX_DEPTH: usize = 32;

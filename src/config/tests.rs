@@ -56,6 +56,7 @@ fn a_single_url_is_a_whole_configuration() {
             dns: Dns::default(),
             discovery: vec![],
             blueprint: config.blueprint.clone(),
+            shown: config.shown.clone(),
         }
     );
 }

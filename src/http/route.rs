@@ -5,7 +5,7 @@ use hyper::header::{ALLOW, CONNECTION, HOST, HeaderValue, TRANSFER_ENCODING};
 use hyper::{Method, Request, Response, StatusCode, Version};
 
 use super::body::{Body, plain};
-use super::{Site, health, metrics, page, reload};
+use super::{Site, config, health, metrics, page, reload};
 
 /// Finds the route, answers, and counts the answer.
 pub(super) async fn route(request: &Request<Incoming>, site: &Site) -> Response<Body> {
@@ -21,6 +21,7 @@ pub(super) async fn route(request: &Request<Incoming>, site: &Site) -> Response<
         return counted(site, route.path(), route.other_method());
     }
     let response = match route {
+        Route::Config => config::config(site).await,
         Route::Healthy => health::healthy(),
         Route::Metrics => metrics::scrape(request, site),
         Route::Page => page::index(site).await,
@@ -43,6 +44,7 @@ fn is_framed_plainly(request: &Request<Incoming>) -> bool {
 /// The paths that are answered.
 #[derive(Clone, Copy, Debug)]
 enum Route {
+    Config,
     Healthy,
     Metrics,
     Page,
@@ -51,10 +53,11 @@ enum Route {
 }
 
 impl Route {
-    const ALL: [Self; 5] = [Self::Page, Self::Metrics, Self::Healthy, Self::Ready, Self::Reload];
+    const ALL: [Self; 6] = [Self::Page, Self::Metrics, Self::Config, Self::Healthy, Self::Ready, Self::Reload];
 
     const fn path(self) -> &'static str {
         match self {
+            Self::Config => "/config",
             Self::Healthy => "/-/healthy",
             Self::Metrics => "/metrics",
             Self::Page => "/",
@@ -65,7 +68,7 @@ impl Route {
 
     const fn methods(self) -> &'static [Method] {
         match self {
-            Self::Healthy | Self::Metrics | Self::Page | Self::Ready => &[Method::GET, Method::HEAD],
+            Self::Config | Self::Healthy | Self::Metrics | Self::Page | Self::Ready => &[Method::GET, Method::HEAD],
             // As Prometheus takes it.
             Self::Reload => &[Method::POST, Method::PUT],
         }
@@ -75,7 +78,7 @@ impl Route {
     fn other_method(self) -> Response<Body> {
         let (text, allowed) = match self {
             Self::Reload => ("Only POST and PUT are answered here.\n", "POST, PUT"),
-            Self::Healthy | Self::Metrics | Self::Page | Self::Ready => {
+            Self::Config | Self::Healthy | Self::Metrics | Self::Page | Self::Ready => {
                 ("Only GET and HEAD are answered here.\n", "GET, HEAD")
             }
         };

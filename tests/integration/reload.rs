@@ -107,6 +107,18 @@ async fn what_cannot_be_used_as_a_whole_changes_nothing() {
 }
 
 #[tokio::test]
+async fn the_configuration_in_force_is_shown_without_secrets() {
+    let config = "targets: [{ url: 127.0.0.1:1, dialogue: [{ send: 'AUTH hunter2' }, { expect: OK }] }]\n";
+    let reloadable = Reloadable::start(config, &["--web.enable-lifecycle", "--no-config.auto-reload"]).await;
+    let shown = reloadable.daemon.get("/config").await.body;
+    assert!(shown.contains("url: 127.0.0.1:1") && shown.contains("<hidden>") && !shown.contains("hunter2"), "{shown}");
+    reloadable.write("targets: [127.0.0.1:2]\n");
+    assert!(!reloadable.daemon.get("/config").await.body.contains("127.0.0.1:2"), "not what is in the file");
+    assert_eq!(reloadable.post().await.status, 200);
+    assert_eq!(reloadable.daemon.get("/config").await.body, "targets:\n- 127.0.0.1:2\n");
+}
+
+#[tokio::test]
 async fn http_may_ask_only_where_that_is_allowed() {
     let closed = Reloadable::start(TEN, &[]).await;
     assert_eq!(closed.post().await.status, 403);
