@@ -374,7 +374,7 @@ fn the_files_of_a_source_are_read_with_the_others() {
         assert_eq!(profile.roots, Roots::File("/etc/ca.pem".into()));
         Err(vec![FileProblem { setting: TlsFile::CaFile, message: "is bad".to_owned() }])
     });
-    assert_eq!(result.unwrap_err().to_string(), "/etc/a.yaml:1:57: discovery[0].tls.ca_file: is bad");
+    assert_eq!(result.unwrap_err().to_string(), "/etc/a.yaml:1:56: discovery[0].tls.ca_file: is bad");
 }
 
 /// Who is a member is known only once the sources have spoken.
