@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::support::daemon::{Daemon, portprobe};
+use crate::support::daemon::Daemon;
 use crate::support::peers::peer;
 use crate::support::scrape::Scrape;
 use crate::support::services::prometheus_with;
@@ -33,13 +33,6 @@ fn write(folder: &Path, name: &str, content: &str) {
     fs::rename(half, file).unwrap();
 }
 
-async fn start(folder: TempDir) -> Daemon {
-    let mut command = portprobe();
-    command.arg("--config.file").arg(folder.path().join("portprobe.yaml")).args(["--web.enable-lifecycle"]);
-    command.arg("--web.listen-address=127.0.0.1:0");
-    Daemon::run(command, folder).await
-}
-
 fn of_source(scrape: &Scrape, name: &str, source: &str) -> Option<f64> {
     scrape.value(&format!("portprobe_discovery_{name}"), &[("source", source)])
 }
@@ -58,7 +51,7 @@ async fn files_bring_and_take_targets_and_what_is_wrong_with_one_harms_no_other(
         { "targets": ["127.0.0.1:0", "127.0.0.1:9"], "labels": { "__portprobe_name": "fixed" } }]"#;
     let folder = folder(CONFIG, &[("sd/a.json", first)]);
     let root = folder.path().to_owned();
-    let daemon = start(folder).await;
+    let daemon = Daemon::start_in(folder, &["--web.enable-lifecycle"]).await;
     let source = "file:sd/*.json";
     let scrape =
         daemon.scrape_until("all are there", |scrape| scrape.value("portprobe_targets", &[]) == Some(4.0)).await;
@@ -111,7 +104,7 @@ async fn an_address_brings_targets_and_its_failure_takes_none() {
         "defaults: {{ interval: 1h }}\ntargets: [127.0.0.1:1]\ndiscovery:\n- {{ http: 'http://{good}/sd', refresh: 1s }}\n\
          - {{ http: 'http://{broken}/sd', refresh: 1s }}\n- {{ http: 'http://{page}/sd', refresh: 1s }}\n"
     );
-    let daemon = start(folder(&config, &[])).await;
+    let daemon = Daemon::start_in(folder(&config, &[]), &[]).await;
     let scrape = daemon
         .scrape_until("failures are counted", |scrape| {
             [broken, page]
@@ -129,7 +122,7 @@ async fn an_address_brings_targets_and_its_failure_takes_none() {
 async fn a_reload_keeps_what_sources_have_said() {
     let folder = folder(CONFIG, &[("sd/a.json", r#"[{ "targets": ["127.0.0.1:2"] }]"#)]);
     let root = folder.path().to_owned();
-    let daemon = start(folder).await;
+    let daemon = Daemon::start_in(folder, &["--web.enable-lifecycle"]).await;
     let found = "tcp://127.0.0.1:2";
     let before = daemon.scrape_until("it has a past", |s| s.of(found, "portprobe_probes_total") > Some(2.0)).await;
     write(&root, "portprobe.yaml", &CONFIG.replace("from: sd", "from: here"));
@@ -154,7 +147,7 @@ async fn prometheus_finds_the_same_targets_in_the_same_file() {
         r#"[{ "targets": ["127.0.0.1:2", "127.0.0.1:3"], "labels": { "team": "a" } }, { "targets": ["127.0.0.1:4"] }]"#;
     let folder = folder(CONFIG, &[("sd/a.json", listed)]);
     let file = folder.path().join("sd/a.json");
-    let daemon = start(folder).await;
+    let daemon = Daemon::start_in(folder, &["--web.enable-lifecycle"]).await;
     let scrape_config = format!("- {{ job_name: sd, file_sd_configs: [ {{ files: [ '{}' ] }} ] }}\n", file.display());
     let Some(prometheus) = prometheus_with(&scrape_config).await else { return };
     daemon.scrape_until("all are there", |scrape| scrape.value("portprobe_targets", &[]) == Some(4.0)).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::tls::rows::Row;
-use crate::support::daemon::{Daemon, portprobe};
+use crate::support::daemon::Daemon;
 use crate::support::scrape::Scrape;
 
 mod certificates;
@@ -70,11 +70,8 @@ async fn assert_rows(rows: &[Row], files: &[(&str, String)]) -> (Daemon, Scrape)
     for row in rows {
         config.push_str(&row.yaml());
     }
-    let file = folder.path().join("portprobe.yaml");
-    fs::write(&file, config).unwrap();
-    let mut command = portprobe();
-    command.arg("--config.file").arg(&file).arg("--web.listen-address=127.0.0.1:0");
-    let daemon = Daemon::run(command, folder).await;
+    fs::write(folder.path().join("portprobe.yaml"), config).unwrap();
+    let daemon = Daemon::start_in(folder, &[]).await;
     let patience = Instant::now() + Duration::from_mins(1);
     loop {
         let scrape = daemon.scrape().await;

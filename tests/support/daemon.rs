@@ -41,10 +41,15 @@ impl Daemon {
     /// As [`Self::start`], with more flags.
     pub(crate) async fn start_with(config: &str, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("portprobe.yaml");
-        fs::write(&file, config).unwrap();
+        fs::write(folder.path().join("portprobe.yaml"), config).unwrap();
+        Self::start_in(folder, flags).await
+    }
+
+    /// As [`Self::start_with`], on the `portprobe.yaml` of a folder, which may hold other files, too.
+    pub(crate) async fn start_in(folder: TempDir, flags: &[&str]) -> Self {
         let mut command = portprobe();
-        command.arg("--config.file").arg(&file).arg("--web.listen-address=127.0.0.1:0").args(flags);
+        command.arg("--config.file").arg(folder.path().join("portprobe.yaml"));
+        command.arg("--web.listen-address=127.0.0.1:0").args(flags);
         Self::run(command, folder).await
     }
 

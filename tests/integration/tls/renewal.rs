@@ -8,7 +8,7 @@ use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use crate::support::daemon::{Daemon, portprobe};
+use crate::support::daemon::Daemon;
 use crate::support::dns::NameServer;
 use crate::support::peers::{listen_to_the_end, peer, tls};
 use crate::support::pki::{Authority, Identity, leaf};
@@ -57,9 +57,7 @@ async fn a_renewed_certificate_is_a_change_and_one_that_comes_back_is_none() {
         server.address
     );
     fs::write(folder.path().join("portprobe.yaml"), config).unwrap();
-    let mut command = portprobe();
-    command.arg("--config.file").arg(folder.path().join("portprobe.yaml")).arg("--web.listen-address=127.0.0.1:0");
-    let daemon = Daemon::run(command, folder).await;
+    let daemon = Daemon::start_in(folder, &[]).await;
     let not_after = "portprobe_cert_not_after_timestamp_seconds";
     let until = async |what: &str, identity: &Identity, up: f64, changes: f64| {
         daemon
@@ -92,9 +90,7 @@ async fn files_are_swapped_without_a_reload_and_a_bad_one_keeps_the_old() {
         server.address
     );
     fs::write(folder.path().join("portprobe.yaml"), config).unwrap();
-    let mut command = portprobe();
-    command.arg("--config.file").arg(folder.path().join("portprobe.yaml")).arg("--web.listen-address=127.0.0.1:0");
-    let daemon = Daemon::run(command, folder).await;
+    let daemon = Daemon::start_in(folder, &[]).await;
     let up = |expected| move |scrape: &crate::support::scrape::Scrape| scrape.of("t", "portprobe_up") == Some(expected);
     let failures = "portprobe_file_reload_failures_total";
     assert_eq!(daemon.scrape_until("the target is up", up(1.0)).await.value(failures, &[]), Some(0.0));
@@ -129,9 +125,7 @@ async fn of_two_addresses_with_different_chains_the_worse_is_shown() {
         name_server.address
     );
     fs::write(folder.path().join("portprobe.yaml"), config).unwrap();
-    let mut command = portprobe();
-    command.arg("--config.file").arg(folder.path().join("portprobe.yaml")).arg("--web.listen-address=127.0.0.1:0");
-    let daemon = Daemon::run(command, folder).await;
+    let daemon = Daemon::start_in(folder, &[]).await;
     let of = |scrape: &crate::support::scrape::Scrape, target: &str, name: &str| {
         scrape.of(target, &format!("portprobe_{name}"))
     };
