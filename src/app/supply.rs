@@ -48,8 +48,12 @@ impl Supply {
         self.blueprint = Some(config.blueprint.clone());
         let mut before = std::mem::take(&mut self.stocks);
         for source in &config.discovery {
-            let known = before.iter().position(|stock| stock.source == *source).map(|place| before.swap_remove(place));
-            let mut stock = known.unwrap_or_else(|| Stock::new(source.clone()));
+            // By name: a source that is asked at other times or in another way is still the one that said so.
+            let known = before.iter().position(|stock| stock.source.name == source.name);
+            let mut stock = match known.map(|place| before.swap_remove(place)) {
+                Some(known) => Stock { source: source.clone(), ..known },
+                None => Stock::new(source.clone()),
+            };
             stock.make(&config.blueprint, trust);
             self.stocks.push(stock);
         }
@@ -180,5 +184,15 @@ discovery: [{ file: one.json }, { file: two.json }]
         let merged = supply.merged();
         assert_eq!(names(&merged), ["tcp://c:1"]);
         assert_eq!(merged.targets[0].settings.cadence.interval().as_secs(), 5);
+    }
+
+    #[test]
+    fn a_source_that_is_asked_at_other_times_keeps_its_targets() {
+        let (mut supply, trust) = (Supply::default(), Trust::default());
+        let before = config("discovery: [{ file: one.json }]\n");
+        supply.configure(&before, &trust);
+        supply.take(&before.discovery[0], entries("['b:1']"), &trust);
+        supply.configure(&config("discovery: [{ file: one.json, refresh: 5s }]\n"), &trust);
+        assert_eq!(names(&supply.merged()), ["tcp://b:1"]);
     }
 }
