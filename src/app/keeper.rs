@@ -32,7 +32,8 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Schedules the targets of the first configuration, then takes over what comes until `stop` is cancelled.
+    /// Schedules the targets of the first configuration, then takes over what comes until `stop` is cancelled; a file
+    /// that is being read then is not waited for.
     pub(super) async fn run(
         mut self,
         config: Config,
@@ -40,6 +41,13 @@ impl Keeper {
         readiness: &Readiness,
         stop: &CancellationToken,
     ) {
+        stop.run_until_cancelled(self.keep(config, &mut triggers, readiness)).await;
+        readiness.set_stopping();
+        service::stopping();
+    }
+
+    /// Comes to no end; what is under way may be dropped, for the targets go with the daemon.
+    async fn keep(&mut self, config: Config, triggers: &mut mpsc::Receiver<Trigger>, readiness: &Readiness) {
         // The scheduler refuses only once it has stopped, and then nothing is to become ready.
         if self.configure(config).await.is_ok() {
             readiness.set_ready();
@@ -47,13 +55,10 @@ impl Keeper {
         }
         loop {
             tokio::select! {
-                () = stop.cancelled() => break,
                 Some(trigger) = triggers.recv() => self.reload(trigger).await,
                 update = self.sources.next() => self.discover(update).await,
             }
         }
-        readiness.set_stopping();
-        service::stopping();
     }
 
     /// One reload. All or nothing: what cannot be used as a whole changes nothing.
