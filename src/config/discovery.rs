@@ -9,7 +9,7 @@ use crate::config::locate::Places;
 use crate::config::node::{Node, SyntaxError};
 use crate::config::place::{At, Position};
 use crate::config::quote::OneLine;
-use crate::target::{HostName, Target, TlsSettings};
+use crate::target::{HostName, Target, TlsProfile, TlsSettings};
 
 /// A source of targets.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -82,6 +82,8 @@ pub struct Made {
     pub targets: Vec<Arc<Target>>,
     /// What was left out, each with its reason, in a line for the log.
     pub invalid: Vec<String>,
+    /// The profiles of TLS for whose files targets were left out; they may be there later.
+    pub unreadable: Vec<Arc<TlsProfile>>,
 }
 
 /// What a text says that a source gave: a list, in JSON or YAML, of targets as a configuration has them and of groups as
