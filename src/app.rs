@@ -25,7 +25,7 @@ use crate::outcome::{Next, Prober, Report};
 use crate::probe::Trust;
 use crate::scheduler::{Limits, Scheduler};
 use crate::shutdown::Hangups;
-use crate::target::Shard;
+use crate::target::{Sha256Digest, Shard};
 
 mod keeper;
 pub mod machine;
@@ -58,6 +58,8 @@ pub struct Parts<'a, P> {
 pub struct Reload {
     /// Where it comes from.
     pub origin: Arc<dyn Origin>,
+    /// The digest of its content before it was read for the first time; what differs from it is to be read.
+    pub known: Option<Sha256Digest>,
     /// Whether its content is watched.
     pub auto: AutoReload,
     /// The signal that asks for it.
@@ -101,7 +103,8 @@ pub async fn bind<P: Prober>(
     let (asking, requests) = requests();
     let reloads = reload.as_ref().filter(|reload| reload.lifecycle == Lifecycle::Open).map(|_| asking);
     let origin = reload.as_ref().map(|reload| reload.origin.clone());
-    let detector = reload.map(|Reload { origin, auto, hangups, .. }| Detector { origin, auto, hangups, requests });
+    let detector =
+        reload.map(|Reload { origin, auto, hangups, known, .. }| Detector { origin, auto, hangups, requests, known });
     let site = Arc::new(Site::new(board.clone(), metrics.clone(), reloads));
     let roster = Roster::new(board.clone(), handle, shard);
     let (supply, sources) = (Supply::default(), Sources::new(lookups));

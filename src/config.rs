@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::blueprint::Blueprint;
-pub use self::discovery::{Discovered, HttpSource, Made, Records, Source, SourceKind, discovered};
+pub use self::discovery::{Discovered, HttpSource, Made, Records, Source, SourceKind, discovered, discovered_json};
 use self::locate::Places;
 use self::node::{Node, SyntaxError};
 pub use self::one::{OneTarget, Wanted, one_target};

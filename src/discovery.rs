@@ -75,6 +75,8 @@ pub struct Sources {
     lookups: Lookups,
     tasks: JoinSet<()>,
     running: HashMap<Source, AbortHandle>,
+    /// By the source's name, what it said last.
+    told: HashMap<Arc<str>, Arc<[Discovered]>>,
     sender: mpsc::Sender<Update>,
     updates: mpsc::Receiver<Update>,
 }
@@ -83,11 +85,12 @@ impl Sources {
     /// No source yet.
     pub fn new(lookups: Lookups) -> Self {
         let (sender, updates) = mpsc::channel(MAX_WAITING);
-        Self { lookups, tasks: JoinSet::new(), running: HashMap::new(), sender, updates }
+        Self { lookups, tasks: JoinSet::new(), running: HashMap::new(), told: HashMap::new(), sender, updates }
     }
 
     /// Takes these sources and no others. One that was there before goes on undisturbed, and tells nothing anew; the
-    /// others are looked at at once. From a source that is gone nothing more is heard.
+    /// others are looked at at once. One that is only to be asked in another way goes on from what it said last. From a
+    /// source that is gone nothing more is heard.
     pub fn set(&mut self, sources: &[Source]) {
         self.running.retain(|source, task| {
             let stays = sources.contains(source);
@@ -96,9 +99,11 @@ impl Sources {
             }
             stays
         });
+        self.told.retain(|name, _| sources.iter().any(|source| source.name == *name));
         for source in sources {
             if !self.running.contains_key(source) {
-                let task = watch(source.clone(), self.lookups.clone(), self.sender.clone());
+                let belief = self.told.get(&source.name).cloned().map(Belief::resuming).unwrap_or_default();
+                let task = watch(source.clone(), belief, self.lookups.clone(), self.sender.clone());
                 self.running.insert(source.clone(), self.tasks.spawn(task));
             }
         }
@@ -113,6 +118,9 @@ impl Sources {
                 Some(update) = self.updates.recv() => {
                     // What was said before the source was taken away may still be under way.
                     if self.running.contains_key(&update.source) {
+                        if let Ok(found) = &update.found {
+                            self.told.insert(update.source.name.clone(), found.entries.clone());
+                        }
                         return update;
                     }
                 }
@@ -122,10 +130,10 @@ impl Sources {
 }
 
 /// Looks at a source at once and then in every refresh interval, for as long as anybody listens.
-async fn watch(source: Source, lookups: Lookups, updates: mpsc::Sender<Update>) {
+async fn watch(source: Source, mut belief: Belief, lookups: Lookups, updates: mpsc::Sender<Update>) {
     let mut looks = interval(source.refresh.max(MIN_REFRESH));
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut files, mut belief) = (Files::default(), Belief::default());
+    let mut files = Files::default();
     loop {
         looks.tick().await;
         let look = match &source.kind {

@@ -146,6 +146,14 @@ impl SourceStatuses {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = statuses;
     }
 
+    /// One source could not be learnt from so often by now.
+    pub fn set_failures(&self, name: &str, failures: u64) {
+        let mut statuses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for status in statuses.iter_mut().filter(|status| *status.name == *name) {
+            status.failures = failures;
+        }
+    }
+
     fn snapshot(&self) -> Vec<SourceStatus> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -19,6 +19,17 @@ impl Signals {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
+    /// Waits for something; none where a signal comes first.
+    pub async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            signal = self.next() => {
+                info!(signal, "Stopping");
+                None
+            }
+        }
+    }
+
     /// Cancels `token` at the first signal; ends at the second, when the process is to die at once.
     pub async fn cancel_then_abort(mut self, token: CancellationToken) -> Aborted {
         let signal = self.next().await;

@@ -1,14 +1,16 @@
 //! The keeper: one task through which every change of the targets goes, whoever brings it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::reload::{Origin, Trigger, blocking};
 use super::roster::{Difference, Roster};
-use super::supply::Supply;
+use super::supply::{Supply, Trouble};
 use super::{layout, limits, machine, service};
 use crate::board::Board;
 use crate::clock;
@@ -33,7 +35,8 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Schedules the targets of the first configuration, then takes over what comes until `stop` is cancelled.
+    /// Schedules the targets of the first configuration, then takes over what comes until `stop` is cancelled; a file
+    /// that is being read then is not waited for.
     pub(super) async fn run(
         mut self,
         config: Config,
@@ -41,20 +44,27 @@ impl Keeper {
         readiness: &Readiness,
         stop: &CancellationToken,
     ) {
+        stop.run_until_cancelled(self.keep(config, &mut triggers, readiness)).await;
+        readiness.set_stopping();
+        service::stopping();
+    }
+
+    /// Comes to no end; what is under way may be dropped, for the targets go with the daemon.
+    async fn keep(&mut self, config: Config, triggers: &mut mpsc::Receiver<Trigger>, readiness: &Readiness) {
         // The scheduler refuses only once it has stopped, and then nothing is to become ready.
         if self.configure(config).await.is_ok() {
             readiness.set_ready();
             service::ready();
         }
+        let mut retries = interval_at(Instant::now() + RETRY_EVERY, RETRY_EVERY);
+        retries.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = stop.cancelled() => break,
+                _ = retries.tick(), if self.supply.lacks_files() => self.retry().await,
                 Some(trigger) = triggers.recv() => self.reload(trigger).await,
                 update = self.sources.next() => self.discover(update).await,
             }
         }
-        readiness.set_stopping();
-        service::stopping();
     }
 
     /// One reload. All or nothing: what cannot be used as a whole changes nothing.
@@ -113,52 +123,65 @@ impl Keeper {
     async fn discover(&mut self, update: Update) {
         let Update { source, found } = update;
         let name = source.name.clone();
-        let Found { entries, complaints } = match found {
-            Ok(found) => found,
-            Err(reason) => {
-                let times = self.supply.count_failure(&source);
-                warn!(source = %name, times, reason, "Discovery has failed; the targets before stay in force");
-                self.tell_sources();
-                return;
-            }
+        let (entries, trouble, message) = match found {
+            Ok(Found { entries, complaints }) => (Some(entries), complaints, "A part of a source cannot be used"),
+            Err(why) => (None, vec![why], "Discovery has failed; the targets before stay in force"),
         };
-        if !complaints.is_empty() {
-            self.supply.count_failure(&source);
-            tell(&name, &complaints, "A part of a source cannot be used");
+        match self.supply.note_trouble(&source, trouble) {
+            Trouble::New(reasons) => tell(&name, reasons, message),
+            Trouble::Over => info!(source = %name, "Discovery works again"),
+            Trouble::Same => {}
         }
+        self.metrics.sources().set_failures(&name, self.supply.failures(&source));
+        let Some(entries) = entries else { return };
         let (mut supply, trust) = (std::mem::take(&mut self.supply), self.trust.clone());
-        let (supply, invalid) = blocking(move || {
-            let invalid = supply.take(&source, entries, &trust).to_vec();
-            (supply, invalid)
+        self.supply = blocking(move || {
+            supply.take(&source, entries, &trust);
+            supply
+        })
+        .await;
+        self.apply_discovered(&name).await;
+    }
+
+    /// Takes targets that were left out for the sake of files which can be read by now.
+    async fn retry(&mut self) {
+        let (mut supply, trust) = (std::mem::take(&mut self.supply), self.trust.clone());
+        let (supply, is_changed) = blocking(move || {
+            let is_changed = supply.retry(&trust);
+            (supply, is_changed)
         })
         .await;
         self.supply = supply;
-        tell(&name, &invalid, "A source has an entry that is no target");
+        if is_changed {
+            self.apply_discovered("files of TLS").await;
+        }
+    }
+
+    async fn apply_discovered(&mut self, source: &str) {
         if let Ok(Difference { added, changed, removed }) = self.apply(None).await
             && added + changed + removed > 0
         {
-            info!(source = %name, targets = self.roster.len(), added, changed, removed, "Discovery has changed the targets");
+            info!(source, targets = self.roster.len(), added, changed, removed, "Discovery has changed the targets");
         }
     }
 
     /// Makes the targets those of the supply.
     async fn apply(&mut self, limits: Option<Limits>) -> Result<Difference, Stopped> {
         let supply = std::mem::take(&mut self.supply);
-        let (supply, merged) = blocking(move || {
+        let (mut supply, merged) = blocking(move || {
             let merged = supply.merged();
             (supply, merged)
         })
         .await;
         self.metrics.sources().set(merged.statuses);
+        for (source, invalid) in supply.news() {
+            tell(source, invalid, "A source has an entry that is no target");
+        }
         let difference = self.roster.replace(merged.targets, limits).await;
         let (trust, profiles) = (self.trust.clone(), supply.profiles());
         self.supply = supply;
         blocking(move || trust.retain(&profiles)).await;
         difference
-    }
-
-    fn tell_sources(&self) {
-        self.metrics.sources().set(self.supply.merged().statuses);
     }
 }
 
@@ -174,3 +197,6 @@ fn tell(source: &str, complaints: &[String], message: &'static str) {
 
 /// Of a list with thousands of mistakes the first few tell enough.
 const MAX_TOLD: usize = 5;
+
+/// As often as the files of TLS that are in use are looked at.
+const RETRY_EVERY: Duration = Duration::from_secs(10);

@@ -56,12 +56,13 @@ pub(super) struct Detector {
     pub(super) auto: AutoReload,
     pub(super) hangups: Hangups,
     pub(super) requests: mpsc::Receiver<oneshot::Sender<Result<(), String>>>,
+    /// The digest of what is in force.
+    pub(super) known: Option<Sha256Digest>,
 }
 
 impl Detector {
     /// Sends a trigger whenever a reload is wanted. Ends when nobody takes them any more, or by being dropped.
     pub(super) async fn run(mut self, triggers: mpsc::Sender<Trigger>) {
-        let mut known = self.digest().await;
         let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -73,7 +74,7 @@ impl Detector {
                     "HTTP"
                 }
                 _ = looks.tick(), if self.auto == AutoReload::On => {
-                    if self.digest().await == known {
+                    if self.digest().await == self.known {
                         continue;
                     }
                     self.settle().await;
@@ -86,7 +87,7 @@ impl Detector {
                 asked.push(request);
             }
             // Before it is read: what is written meanwhile is seen at the next look.
-            known = self.digest().await;
+            self.known = self.digest().await;
             place.send(Trigger { by, asked });
         }
     }
@@ -136,3 +137,39 @@ const MAX_SETTLING: usize = 20;
 
 /// Requests that wait for a reload at a time; further ones wait to be taken.
 const MAX_REQUESTS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A configuration whose content is always the same.
+    #[derive(Debug)]
+    struct Fixed;
+
+    impl Origin for Fixed {
+        fn load(&self) -> Result<Config, LoadError> {
+            unreachable!("a detector reads nothing")
+        }
+
+        fn digest(&self) -> Option<Sha256Digest> {
+            Some(digest(2))
+        }
+
+        fn adopt(&self, _: &Config) {}
+    }
+
+    fn digest(byte: u8) -> Sha256Digest {
+        Sha256Digest::new([byte; 32])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_content_that_changed_while_it_was_read_at_the_start_is_seen() {
+        let (_reloads, requests) = requests();
+        let (auto, hangups) = (AutoReload::On, Hangups::install().unwrap());
+        let detector = Detector { origin: Arc::new(Fixed), auto, hangups, requests, known: Some(digest(1)) };
+        let (sender, mut triggers) = mpsc::channel(1);
+        let detect = tokio::spawn(detector.run(sender));
+        assert_eq!(triggers.recv().await.unwrap().by, "its content");
+        detect.abort();
+    }
+}

@@ -28,7 +28,11 @@ struct Stock {
     source: Source,
     entries: Arc<[Discovered]>,
     made: Made,
+    /// Whether what is invalid is otherwise than when it was told last.
+    has_news: bool,
     failures: u64,
+    /// Why it could not be learnt from when last looked at, as a whole or in part.
+    trouble: Vec<String>,
 }
 
 /// All targets together.
@@ -40,6 +44,17 @@ pub(super) struct Merged {
     pub(super) statuses: Vec<SourceStatus>,
 }
 
+/// What has become of a source that could not be learnt from.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum Trouble<'a> {
+    /// It cannot be, for these reasons, which are others than before.
+    New(&'a [String]),
+    /// It can be again.
+    Over,
+    /// All is as it was.
+    Same,
+}
+
 impl Supply {
     /// Takes over another configuration. What sources have said stays, and is made targets of anew.
     pub(super) fn configure(&mut self, config: &Config, trust: &Trust) {
@@ -48,29 +63,65 @@ impl Supply {
         self.blueprint = Some(config.blueprint.clone());
         let mut before = std::mem::take(&mut self.stocks);
         for source in &config.discovery {
-            let known = before.iter().position(|stock| stock.source == *source).map(|place| before.swap_remove(place));
-            let mut stock = known.unwrap_or_else(|| Stock::new(source.clone()));
+            // By name: a source that is asked at other times or in another way is still the one that said so.
+            let known = before.iter().position(|stock| stock.source.name == source.name);
+            let mut stock = match known.map(|place| before.swap_remove(place)) {
+                Some(known) => Stock { source: source.clone(), ..known },
+                None => Stock::new(source.clone()),
+            };
             stock.make(&config.blueprint, trust);
             self.stocks.push(stock);
         }
     }
 
-    /// Takes what a source says now, and gives back what of it is no target, each with its reason.
-    pub(super) fn take(&mut self, source: &Source, entries: Arc<[Discovered]>, trust: &Trust) -> &[String] {
+    /// Takes what a source says now.
+    pub(super) fn take(&mut self, source: &Source, entries: Arc<[Discovered]>, trust: &Trust) {
         let stock = self.stocks.iter_mut().find(|stock| stock.source == *source);
-        let (Some(stock), Some(blueprint)) = (stock, &self.blueprint) else { return &[] };
+        let (Some(stock), Some(blueprint)) = (stock, &self.blueprint) else { return };
         stock.entries = entries;
         stock.make(blueprint, trust);
-        &stock.made.invalid
     }
 
-    /// Counts that a source could not be learnt from, as a whole or in part; tells how often that was.
-    pub(super) fn count_failure(&mut self, source: &Source) -> u64 {
-        let stock = self.stocks.iter_mut().find(|stock| stock.source == *source);
-        stock.map_or(0, |stock| {
-            stock.failures += 1;
-            stock.failures
-        })
+    /// What of each source's words is no target, each with its reason, where that has not been told before.
+    pub(super) fn news(&mut self) -> impl Iterator<Item = (&str, &[String])> {
+        let news = self.stocks.iter_mut().filter_map(|stock| std::mem::take(&mut stock.has_news).then_some(&*stock));
+        news.map(|stock| (&*stock.source.name, &*stock.made.invalid))
+    }
+
+    /// Notes why a source cannot be learnt from, as a whole or in part, and counts that; nothing where it can be. Tells
+    /// what has become of that, for whoever looks every second would else say the same every second.
+    pub(super) fn note_trouble(&mut self, source: &Source, trouble: Vec<String>) -> Trouble<'_> {
+        let Some(stock) = self.stocks.iter_mut().find(|stock| stock.source == *source) else { return Trouble::Same };
+        stock.failures += u64::from(!trouble.is_empty());
+        let before = std::mem::replace(&mut stock.trouble, trouble);
+        match &stock.trouble {
+            now if *now == before => Trouble::Same,
+            now if now.is_empty() => Trouble::Over,
+            now => Trouble::New(now),
+        }
+    }
+
+    /// How often a source could not be learnt from.
+    pub(super) fn failures(&self, source: &Source) -> u64 {
+        self.stocks.iter().find(|stock| stock.source == *source).map_or(0, |stock| stock.failures)
+    }
+
+    /// Makes targets anew of what was left out for the sake of files, where these can be read by now; tells whether any can.
+    pub(super) fn retry(&mut self, trust: &Trust) -> bool {
+        let Some(blueprint) = &self.blueprint else { return false };
+        let mut is_changed = false;
+        for stock in &mut self.stocks {
+            if stock.made.unreadable.iter().any(|profile| trust.read(profile).is_ok()) {
+                stock.make(blueprint, trust);
+                is_changed = true;
+            }
+        }
+        is_changed
+    }
+
+    /// Whether something was left out for the sake of files.
+    pub(super) fn lacks_files(&self) -> bool {
+        self.stocks.iter().any(|stock| !stock.made.unreadable.is_empty())
     }
 
     /// All targets together, no name twice and no more than the limit allows.
@@ -107,11 +158,14 @@ impl Supply {
 
 impl Stock {
     fn new(source: Source) -> Self {
-        Self { source, entries: Arc::default(), made: Made::default(), failures: 0 }
+        let (entries, made) = (Arc::default(), Made::default());
+        Self { source, entries, made, has_news: false, failures: 0, trouble: Vec::new() }
     }
 
     fn make(&mut self, blueprint: &Blueprint, trust: &Trust) {
-        self.made = blueprint.make(&self.source, &self.entries, |profile| trust.read(profile));
+        let made = blueprint.make(&self.source, &self.entries, |profile| trust.read(profile));
+        self.has_news |= made.invalid != self.made.invalid;
+        self.made = made;
     }
 }
 
@@ -146,14 +200,51 @@ discovery: [{ file: one.json }, { file: two.json }]
         let config = config(CONFIG);
         supply.configure(&config, &trust);
         assert_eq!(names(&supply.merged()), ["tcp://a:1"]);
-        assert!(supply.take(&config.discovery[1], entries("[b:1, c:1, 'bad:0']"), &trust)[0].contains("port 0"));
+        supply.take(&config.discovery[1], entries("[b:1, c:1, 'bad:0']"), &trust);
+        assert!(supply.news().next().is_some_and(|(_, invalid)| invalid[0].contains("port 0")));
+        supply.take(&config.discovery[1], entries("[c:1, b:1, 'bad:0']"), &trust);
+        supply.take(&config.discovery[1], entries("[b:1, c:1, 'bad:0']"), &trust);
+        assert_eq!(supply.news().next(), None, "the same is told once");
         supply.take(&config.discovery[0], entries("[c:1, 'a:1']"), &trust);
-        supply.count_failure(&config.discovery[1]);
+        supply.note_trouble(&config.discovery[1], vec!["gone".to_owned()]);
         let merged = supply.merged();
         assert_eq!(names(&merged), ["tcp://a:1", "tcp://c:1", "tcp://b:1"]);
         let counts: Vec<_> =
             merged.statuses.iter().map(|status| (status.targets, status.invalid, status.failures)).collect();
         assert_eq!(counts, [(1, 1, 0), (1, 2, 1)], "{merged:?}");
+    }
+
+    #[test]
+    fn trouble_is_told_when_it_begins_changes_and_ends() {
+        let mut supply = Supply::default();
+        let config = config(CONFIG);
+        supply.configure(&config, &Trust::default());
+        let source = &config.discovery[0];
+        let why = |why: &str| vec![why.to_owned()];
+        assert_eq!(supply.note_trouble(source, Vec::new()), Trouble::Same);
+        assert_eq!(supply.note_trouble(source, why("refused")), Trouble::New(&why("refused")));
+        assert_eq!(supply.note_trouble(source, why("refused")), Trouble::Same);
+        assert_eq!(supply.note_trouble(source, why("HTML")), Trouble::New(&why("HTML")));
+        assert_eq!(supply.note_trouble(source, Vec::new()), Trouble::Over);
+        assert_eq!(supply.failures(source), 3);
+    }
+
+    #[test]
+    fn a_target_whose_file_comes_later_is_taken_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        let (mut supply, trust) = (Supply::default(), Trust::default());
+        let config = config(CONFIG);
+        supply.configure(&config, &trust);
+        let entry = format!("[{{ url: 'tls://b:1', tls: {{ ca_file: '{}' }} }}]", file.display());
+        supply.take(&config.discovery[0], entries(&entry), &trust);
+        assert!(supply.lacks_files() && !supply.retry(&trust));
+        assert_eq!(names(&supply.merged()), ["tcp://a:1"]);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let authority = rcgen::CertificateParams::default().self_signed(&key).unwrap();
+        std::fs::write(&file, authority.pem()).unwrap();
+        assert!(supply.retry(&trust) && !supply.lacks_files());
+        assert_eq!(names(&supply.merged()), ["tcp://a:1", "tls://b:1"]);
     }
 
     #[test]
@@ -180,5 +271,15 @@ discovery: [{ file: one.json }, { file: two.json }]
         let merged = supply.merged();
         assert_eq!(names(&merged), ["tcp://c:1"]);
         assert_eq!(merged.targets[0].settings.cadence.interval().as_secs(), 5);
+    }
+
+    #[test]
+    fn a_source_that_is_asked_at_other_times_keeps_its_targets() {
+        let (mut supply, trust) = (Supply::default(), Trust::default());
+        let before = config("discovery: [{ file: one.json }]\n");
+        supply.configure(&before, &trust);
+        supply.take(&before.discovery[0], entries("['b:1']"), &trust);
+        supply.configure(&config("discovery: [{ file: one.json, refresh: 5s }]\n"), &trust);
+        assert_eq!(names(&supply.merged()), ["tcp://b:1"]);
     }
 }

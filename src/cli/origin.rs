@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -28,18 +28,8 @@ impl Origin for ConfigurationFile {
         config::load(&self.path, &environment, |profile| self.trust.read(profile))
     }
 
-    /// Only a regular file has a content that can be read again; a pipe is read once.
     fn digest(&self) -> Option<Sha256Digest> {
-        let mut file =
-            fs::metadata(&self.path).ok().filter(fs::Metadata::is_file).and_then(|_| File::open(&self.path).ok())?;
-        let (mut context, mut piece) = (Context::new(&SHA256), vec![0; PIECE_BYTES]);
-        loop {
-            match file.read(&mut piece).ok()? {
-                0 => break,
-                length => context.update(piece.get(..length)?),
-            }
-        }
-        context.finish().as_ref().try_into().map(Sha256Digest::new).ok()
+        digest(&self.path)
     }
 
     fn adopt(&self, config: &Config) {
@@ -47,6 +37,19 @@ impl Origin for ConfigurationFile {
         self.prober.set_serving(serving(config));
         self.lookups.set_serving(serving(config));
     }
+}
+
+/// A digest of a file's content. Only a regular file has one that can be read again; a pipe is read once.
+pub(super) fn digest(path: &Path) -> Option<Sha256Digest> {
+    let mut file = fs::metadata(path).ok().filter(fs::Metadata::is_file).and_then(|_| File::open(path).ok())?;
+    let (mut context, mut piece) = (Context::new(&SHA256), vec![0; PIECE_BYTES]);
+    loop {
+        match file.read(&mut piece).ok()? {
+            0 => break,
+            length => context.update(piece.get(..length)?),
+        }
+    }
+    context.finish().as_ref().try_into().map(Sha256Digest::new).ok()
 }
 
 /// How name servers are asked.

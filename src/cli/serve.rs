@@ -1,23 +1,25 @@
 //! `portprobe serve`: the daemon, and what `portprobe demo` shares with it.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::runtime;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::origin::{ConfigurationFile, serving};
+use super::origin::{ConfigurationFile, digest, serving};
 use super::{DaemonArguments, ServeArguments, environment};
 use crate::app::{self, App, Parts, Reload, machine};
-use crate::config;
+use crate::config::{self, Config};
 use crate::discovery::Lookups;
 use crate::log;
 use crate::outcome::{Next, Report};
 use crate::probe::{NetworkProber, Trust};
 use crate::shutdown::{Hangups, Signals};
-use crate::target::Shard;
+use crate::target::{Sha256Digest, Shard};
 
 /// Runs until a signal stops it.
 pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
@@ -25,9 +27,11 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     to_end(async {
         // Before the configuration is read: from here on it is safe to ask for a reload.
         let hangups = Hangups::install().context("cannot handle signals")?;
-        let signals = signals()?;
+        let mut signals = signals()?;
         let trust = Arc::new(Trust::default());
-        let config = config::load(&arguments.config_file, &environment, |profile| trust.read(profile))?;
+        let read = first_reading(arguments.config_file.clone(), trust.clone());
+        let Some(read) = signals.unless_stopped(read).await else { return Ok(ExitCode::SUCCESS) };
+        let (known, config) = read?;
         machine::return_free_memory();
         let prober = Arc::new(NetworkProber::new(serving(&config), trust.clone()));
         let path = arguments.config_file.clone();
@@ -35,12 +39,22 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
         let (trust_of_file, prober_of_file) = (trust.clone(), prober.clone());
         let origin = ConfigurationFile { path, trust: trust_of_file, prober: prober_of_file, lookups: lookups.clone() };
         let origin = Arc::new(origin);
-        let reload = Reload { origin, auto: arguments.reload.auto(), hangups, lifecycle: arguments.reload.lifecycle() };
+        let (auto, lifecycle) = (arguments.reload.auto(), arguments.reload.lifecycle());
+        let reload = Reload { origin, known, auto, hangups, lifecycle };
         let parts = parts(prober, trust, lookups, &arguments.daemon);
         machine::raise_descriptor_limit(config.limits.in_flight);
         let app = app::bind(config, Parts { reload: Some(reload), shard: arguments.shard, ..parts }).await?;
         until_stopped(app, signals).await
     })
+}
+
+/// Reads the configuration beside the thread that waits for signals; with it, a digest of what was there just before.
+async fn first_reading(path: PathBuf, trust: Arc<Trust>) -> anyhow::Result<(Option<Sha256Digest>, Config)> {
+    spawn_blocking(move || {
+        let known = digest(&path);
+        Ok((known, config::load(&path, &environment, |profile| trust.read(profile))?))
+    })
+    .await?
 }
 
 /// Runs a daemon to its end, on one thread: a probe that changes threads costs a wake-up of each.
@@ -90,8 +104,6 @@ mod tests {
     use std::sync::mpsc;
     use std::thread;
     use std::time::Duration;
-
-    use tokio::task::spawn_blocking;
 
     use super::*;
 

@@ -64,7 +64,8 @@ impl Blueprint {
                 break;
             }
         }
-        making.made
+        let unreadable = making.files.known.into_iter().filter_map(|(profile, fault)| fault.map(|_| profile));
+        Made { unreadable: unreadable.collect(), ..making.made }
     }
 }
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::locate::Places;
-use crate::config::node::{Node, SyntaxError};
+use crate::config::node::{JsonError, Node, SyntaxError};
 use crate::config::place::{At, Position};
 use crate::config::quote::OneLine;
-use crate::target::{HostName, Target, TlsSettings};
+use crate::target::{HostName, Target, TlsProfile, TlsSettings};
 
 /// A source of targets.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -82,6 +82,8 @@ pub struct Made {
     pub targets: Vec<Arc<Target>>,
     /// What was left out, each with its reason, in a line for the log.
     pub invalid: Vec<String>,
+    /// The profiles of TLS for whose files targets were left out; they may be there later.
+    pub unreadable: Vec<Arc<TlsProfile>>,
 }
 
 /// What a text says that a source gave: a list, in JSON or YAML, of targets as a configuration has them and of groups as
@@ -89,14 +91,26 @@ pub struct Made {
 ///
 /// An entry that is neither is found out when targets are made of it, and leaves the others alone.
 pub fn discovered(text: &str) -> Result<Vec<Discovered>, String> {
+    list(text, |_| Node::parse(text).map_err(|error| syntax(&error)))
+}
+
+/// As [`discovered`], in JSON alone: to find out that a text is no YAML takes dozens of times its size, and one that
+/// comes from elsewhere may be large on purpose.
+pub fn discovered_json(text: &str) -> Result<Vec<Discovered>, String> {
+    list(text, |why| Err(format!("is no valid JSON: {why}")))
+}
+
+/// The list that a text is; `otherwise` reads what is no JSON, and is told why it is none.
+fn list(text: &str, otherwise: impl FnOnce(String) -> Result<Node, String>) -> Result<Vec<Discovered>, String> {
     if text.len() > MAX_BYTES {
         return Err(format!("has more than {} MiB", MAX_BYTES >> 20));
     }
     let node = match Node::parse_json(text) {
-        Some(node) => node,
-        None => Node::parse(text).map_err(|error| OneLine(&syntax(&error)).to_string())?,
+        Err(JsonError::Bounds(error)) => Err(syntax(&error)),
+        Err(JsonError::Syntax(why)) => otherwise(why),
+        Ok(node) => Ok(node),
     };
-    match node {
+    match node.map_err(|why| OneLine(&why).to_string())? {
         Node::List(mut items) => {
             restore_texts(&mut items, text);
             Ok(items.into_iter().map(Discovered).collect())
@@ -210,7 +224,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_to_be_json_is_read_as_nothing_else() {
+        assert_eq!(discovered_json(r#"["a:1"]"#), discovered("- a:1"));
+        let error = discovered_json("- a:1").unwrap_err();
+        assert!(error.starts_with("is no valid JSON: "), "{error}");
+    }
+
+    #[test]
     fn a_text_has_its_bounds() {
+        let many = format!("[{}1]", "1,".repeat(12_000_000));
+        assert!(count(&many).unwrap_err().ends_with("has so many values that they take more than 256 MiB"));
         assert_eq!(count(&" ".repeat(MAX_BYTES + 1)), Err("has more than 64 MiB".to_owned()));
         let long = format!("a: &a {}\nb: [{}]", "x".repeat(1_000_000), vec!["*a"; 2000].join(", "));
         assert!(count(&long).unwrap_err().contains("with its aliases the file grows to more than 256 MiB"));

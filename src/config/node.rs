@@ -48,15 +48,14 @@ impl Node {
         }
     }
 
-    /// Reads a JSON text; nothing where it is none or beyond the bounds, so that [`Node::parse`] may say why.
+    /// Reads a JSON text.
     ///
     /// YAML contains JSON in name only: it has no pairs of surrogates, and bounds the length of keys.
-    pub(super) fn parse_json(text: &str) -> Option<Self> {
+    pub(super) fn parse_json(text: &str) -> Result<Self, JsonError> {
         let budget = Budget::default();
         let mut document = serde_json::Deserializer::from_str(text);
-        let node = Seed { budget: &budget, depth: 0 }.deserialize(&mut document).ok()?;
-        document.end().ok()?;
-        Some(node)
+        let node = Seed { budget: &budget, depth: 0 }.deserialize(&mut document);
+        node.and_then(|node| document.end().map(|()| node)).map_err(|error| budget.explain_json(&error))
     }
 
     /// Writes the same as YAML, with a mark in place of each text whose key is one of `hidden`.
@@ -139,6 +138,15 @@ impl fmt::Display for Node {
     }
 }
 
+/// Why a JSON text cannot be used.
+#[derive(Debug)]
+pub(super) enum JsonError {
+    /// It is beyond the bounds.
+    Bounds(SyntaxError),
+    /// It is no JSON.
+    Syntax(String),
+}
+
 /// Why a text is no YAML document that can be used.
 #[derive(Debug)]
 pub(super) struct SyntaxError {
@@ -171,6 +179,8 @@ pub(super) enum Cause {
     Size,
     #[error("is no valid YAML: {0}")]
     Syntax(String),
+    #[error("has so many values that they take more than {} MiB", MAX_BYTES >> 20)]
+    Values,
 }
 
 /// What of the bounds is left, and which of them was met first.
@@ -195,6 +205,16 @@ impl Budget {
     fn refuse<E: Error>(&self, cause: fn() -> Cause) -> E {
         self.met.set(Some(cause));
         E::custom("refused")
+    }
+
+    fn explain_json(&self, error: &serde_json::Error) -> JsonError {
+        let Some(cause) = self.met.get() else { return JsonError::Syntax(error.to_string()) };
+        // JSON has no aliases to blame.
+        let cause = match cause() {
+            Cause::Size => Cause::Values,
+            cause => cause,
+        };
+        JsonError::Bounds(SyntaxError::at(Some(Position::new(error.line(), error.column())), cause))
     }
 
     fn explain(&self, error: &serde_yaml::Error, text: &str) -> SyntaxError {

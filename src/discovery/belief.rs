@@ -17,6 +17,11 @@ pub(super) struct Belief {
 }
 
 impl Belief {
+    /// Goes on from what was told before. Whether that had something wrong in it is not known, so the first answer is told.
+    pub(super) fn resuming(entries: Arc<[Discovered]>) -> Self {
+        Self { entries: Some(entries), is_troubled: true, is_doubted: false }
+    }
+
     /// What is to be told after another look, if anything.
     ///
     /// - A failure is told each time, so that it can be counted; the entries stay.
@@ -95,6 +100,15 @@ mod tests {
             (Ok(found(&[])), None),
             (Ok(found(&["a"])), Some(Ok(found(&["a"])))),
         ]);
+    }
+
+    #[test]
+    fn what_was_told_before_is_not_forgotten_for_an_empty_answer() {
+        let mut belief = Belief::resuming(found(&["a"]).entries);
+        assert_eq!(belief.observe(Ok(found(&[]))), None);
+        assert_eq!(belief.observe(Ok(found(&["a"]))), Some(Ok(found(&["a"]))));
+        assert_eq!(belief.observe(Ok(found(&[]))), None);
+        assert_eq!(belief.observe(Ok(found(&[]))), Some(Ok(found(&[]))));
     }
 
     #[test]

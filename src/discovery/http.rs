@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout};
 
 use super::file::read_regular;
 use super::{Found, blocking};
-use crate::config::{HttpSource, discovered};
+use crate::config::{HttpSource, discovered_json};
 use crate::peer_text::label_value;
 use crate::probe::Outbound;
 use crate::target::Host;
@@ -60,7 +60,7 @@ pub(super) async fn look(
         answer.map_err(|_| format!("did not answer to the end within {:?}", bounds.timeout))??;
     let entries = blocking(move || {
         let text = String::from_utf8(body).map_err(|_| "answered what is not UTF-8".to_owned())?;
-        discovered(&text).map_err(|why| format!("answered what cannot be used: {why}"))
+        discovered_json(&text).map_err(|why| format!("answered what cannot be used: {why}"))
     });
     Ok(Found { entries: entries.await?.into(), complaints })
 }

@@ -14,9 +14,10 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// The replica `index` of `count`; none where there is no such one.
+    /// The replica `index` of `count`; none where there is no such one, or so many that none of them would have started
+    /// before it knew its share.
     pub fn try_new(index: u32, count: NonZeroU32) -> Option<Self> {
-        (index < count.get()).then_some(Self { index, count })
+        (index < count.get() && count.get() <= MOST).then_some(Self { index, count })
     }
 
     /// Its number, counted from 0.
@@ -65,7 +66,7 @@ impl FromStr for Shard {
 
 /// A text names no replica.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("is no shard; write I/N, the replica's number counted from 0 and how many there are, like 0/3")]
+#[error("is no shard; write I/N, the replica's number counted from 0 and how many there are, like 0/3, at most {MOST}")]
 pub struct ShardError;
 
 /// FNV-1a, 64 bits: the same on every machine and in every version, for replicas of two versions share targets while one
@@ -81,6 +82,9 @@ const fn mix(mut value: u64) -> u64 {
     value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)
 }
+
+/// Each target is weighed once for each replica.
+const MOST: u32 = 10_000;
 
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0100_0000_01b3;
@@ -108,7 +112,7 @@ mod tests {
     fn a_shard_is_written_as_its_number_and_how_many_there_are() {
         assert_eq!("2/3".parse(), Ok(shard(2, 3)));
         assert_eq!(shard(2, 3).to_string(), "2/3");
-        for text in ["", "1", "3/3", "1/0", "-1/3", "1/3/5", "a/b"] {
+        for text in ["", "1", "3/3", "1/0", "-1/3", "1/3/5", "a/b", "0/10001", "0/4294967295"] {
             assert_eq!(text.parse::<Shard>(), Err(ShardError), "{text}");
         }
     }

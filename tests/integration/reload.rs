@@ -3,15 +3,18 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::os::unix::fs::{OpenOptionsExt as _, symlink};
+use std::path::{Path, PathBuf};
 use std::thread;
 
-use nix::sys::signal::Signal;
+use nix::fcntl::OFlag;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, portprobe};
 use crate::support::http;
 use crate::support::scrape::Scrape;
 use crate::support::wait;
@@ -104,6 +107,57 @@ async fn what_cannot_be_used_as_a_whole_changes_nothing() {
     assert_eq!(after.value("portprobe_handshake_duration_seconds_bucket", &bucket), Some(0.0));
     let bucket = [("target", "tcp://127.0.0.1:1"), ("le", "0.05")];
     assert_eq!(after.value("portprobe_handshake_duration_seconds_bucket", &bucket), None);
+}
+
+/// A pipe in place of the configuration, held open so that whoever reads it comes to no end.
+struct Endless {
+    path: PathBuf,
+    writer: Option<fs::File>,
+}
+
+impl Endless {
+    fn at(path: &Path) -> Self {
+        let _ = fs::remove_file(path);
+        mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        Self { path: path.to_owned(), writer: None }
+    }
+
+    async fn is_read(&mut self) {
+        wait::until("somebody reads it", async || {
+            let options = fs::OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&self.path);
+            self.writer = options.ok();
+            self.writer.is_some()
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_reload_that_comes_to_no_end_keeps_no_daemon_from_stopping() {
+    let mut reloadable = Reloadable::start(TEN, &["--no-config.auto-reload"]).await;
+    let mut endless = Endless::at(&reloadable.file);
+    reloadable.daemon.signal(Signal::SIGHUP);
+    endless.is_read().await;
+    reloadable.daemon.signal(Signal::SIGTERM);
+    assert_eq!(reloadable.daemon.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_daemon_stops_while_it_still_reads_its_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("portprobe.yaml");
+    let mut endless = Endless::at(&file);
+    let mut process =
+        portprobe().arg("--config.file").arg(&file).arg("--web.listen-address=127.0.0.1:0").spawn().unwrap();
+    endless.is_read().await;
+    kill(Pid::from_raw(process.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    let mut status = None;
+    wait::until("it ends", async || {
+        status = process.try_wait().unwrap();
+        status.is_some()
+    })
+    .await;
+    assert_eq!(status.unwrap().code(), Some(0));
 }
 
 #[tokio::test]

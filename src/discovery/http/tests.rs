@@ -81,7 +81,7 @@ async fn answered(answer: impl Into<String>) -> Result<Found, String> {
 }
 
 fn entries() -> Vec<Discovered> {
-    discovered(BODY).unwrap()
+    discovered_json(BODY).unwrap()
 }
 
 #[track_caller]
