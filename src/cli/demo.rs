@@ -10,7 +10,7 @@ use anyhow::Context;
 
 use super::origin::serving;
 use super::{DaemonArguments, serve};
-use crate::app;
+use crate::app::{self, machine};
 use crate::demo::Demo;
 use crate::discovery::Lookups;
 use crate::probe::{NetworkProber, Trust};
@@ -30,6 +30,7 @@ async fn demonstrate(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     let config = config::parse(&configuration, Path::new("demo"), &|_| None, |profile| trust.read(profile))?;
     let prober = Arc::new(NetworkProber::new(serving(&config), trust.clone()));
     let lookups = Lookups::new(serving(&config), trust.clone());
+    machine::raise_descriptor_limit(config.limits.in_flight);
     let app = app::bind(config, serve::parts(prober, trust, lookups, arguments)).await?;
     write!(stdout(), "{}", demo.welcome(&app.addresses(), &program()))?;
     let ended = serve::until_stopped(app, signals).await;

@@ -42,7 +42,6 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
         let (auto, lifecycle) = (arguments.reload.auto(), arguments.reload.lifecycle());
         let reload = Reload { origin, known, auto, hangups, lifecycle };
         let parts = parts(prober, trust, lookups, &arguments.daemon);
-        machine::raise_descriptor_limit(config.limits.in_flight);
         let app = app::bind(config, Parts { reload: Some(reload), shard: arguments.shard, ..parts }).await?;
         until_stopped(app, signals).await
     })
