@@ -140,19 +140,27 @@ const MAX_REQUESTS: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+
+    use tokio::task::JoinHandle;
+
     use super::*;
 
-    /// A configuration whose content is always the same.
+    /// A configuration whose content is another at each look, and in the end stays.
     #[derive(Debug)]
-    struct Fixed;
+    struct Written {
+        looks: Mutex<VecDeque<u8>>,
+        last: u8,
+    }
 
-    impl Origin for Fixed {
+    impl Origin for Written {
         fn load(&self) -> Result<Config, LoadError> {
             unreachable!("a detector reads nothing")
         }
 
         fn digest(&self) -> Option<Sha256Digest> {
-            Some(digest(2))
+            Some(digest(self.looks.lock().unwrap().pop_front().unwrap_or(self.last)))
         }
 
         fn adopt(&self, _: &Config) {}
@@ -162,14 +170,38 @@ mod tests {
         Sha256Digest::new([byte; 32])
     }
 
+    /// Detects changes of what shows these digests, the first of which is in force.
+    fn detect(looks: &[u8]) -> (JoinHandle<()>, mpsc::Receiver<Trigger>, Arc<Written>) {
+        let (first, last) = (looks[0], looks[looks.len() - 1]);
+        let origin = Arc::new(Written { looks: Mutex::new(looks[1..].iter().copied().collect()), last });
+        let (_, requests) = requests();
+        let (auto, hangups) = (AutoReload::On, Hangups::install().unwrap());
+        let detector = Detector { origin: origin.clone(), auto, hangups, requests, known: Some(digest(first)) };
+        let (sender, triggers) = mpsc::channel(1);
+        (tokio::spawn(detector.run(sender)), triggers, origin)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_content_that_changed_while_it_was_read_at_the_start_is_seen() {
-        let (_reloads, requests) = requests();
-        let (auto, hangups) = (AutoReload::On, Hangups::install().unwrap());
-        let detector = Detector { origin: Arc::new(Fixed), auto, hangups, requests, known: Some(digest(1)) };
-        let (sender, mut triggers) = mpsc::channel(1);
-        let detect = tokio::spawn(detector.run(sender));
+        let (detecting, mut triggers, _) = detect(&[1, 2]);
         assert_eq!(triggers.recv().await.unwrap().by, "its content");
-        detect.abort();
+        detecting.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_somebody_still_writes_is_taken_once_it_stays_the_same() {
+        let (detecting, mut triggers, origin) = detect(&[1, 1, 1, 2, 3, 4, 5, 5]);
+        assert_eq!(triggers.recv().await.unwrap().by, "its content");
+        assert!(origin.looks.lock().unwrap().is_empty(), "every half of the file was looked at, and left alone");
+        detecting.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_never_rests_is_taken_in_the_end() {
+        let restless: Vec<u8> = (1..=100).collect();
+        let (detecting, mut triggers, origin) = detect(&restless);
+        assert_eq!(triggers.recv().await.unwrap().by, "its content");
+        assert!(origin.looks.lock().unwrap().len() > 70, "that is long before it has come to rest");
+        detecting.abort();
     }
 }

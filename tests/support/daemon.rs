@@ -83,12 +83,20 @@ impl Daemon {
     /// Waits until a scrape satisfies the condition, and returns that scrape.
     pub(crate) async fn scrape_until(&self, what: &str, condition: impl Fn(&Scrape) -> bool) -> Scrape {
         let mut last = self.scrape().await;
-        wait::until(what, async || {
-            last = self.scrape().await;
-            condition(&last)
-        })
-        .await;
+        wait::until(what, async || self.scraped(&mut last, &condition).await).await;
         last
+    }
+
+    /// As [`Self::scrape_until`], for what takes longer on purpose: a minute.
+    pub(crate) async fn scrape_until_patiently(&self, what: &str, condition: impl Fn(&Scrape) -> bool) -> Scrape {
+        let mut last = self.scrape().await;
+        wait::until_patiently(what, async || self.scraped(&mut last, &condition).await).await;
+        last
+    }
+
+    async fn scraped(&self, last: &mut Scrape, condition: impl Fn(&Scrape) -> bool) -> bool {
+        *last = self.scrape().await;
+        condition(last)
     }
 
     /// The lines logged so far that contain all of these.

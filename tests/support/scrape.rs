@@ -30,6 +30,12 @@ impl Scrape {
         found.first().map(|series| series.value)
     }
 
+    /// Every series that tells of a target, by its name and labels.
+    pub(crate) fn of_targets(&self) -> BTreeMap<(&str, &BTreeMap<String, String>), f64> {
+        let told = self.0.iter().filter(|series| series.labels.contains_key("target"));
+        told.map(|series| ((series.name.as_str(), &series.labels), series.value)).collect()
+    }
+
     /// As [`Self::value`], of a target.
     pub(crate) fn of(&self, target: &str, name: &str) -> Option<f64> {
         self.value(name, &[("target", target)])
