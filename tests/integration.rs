@@ -9,6 +9,8 @@
 #![expect(clippy::indexing_slicing, reason = "in a test a panic is a finding")]
 
 mod integration {
+    #[cfg(target_os = "linux")]
+    mod alerting;
     mod config;
     mod daemon;
     mod demo;

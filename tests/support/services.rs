@@ -12,11 +12,13 @@ use tokio::net::TcpStream;
 
 use super::{http, is_root, program, requires_program, wait};
 
+pub(crate) mod alerting;
 pub(crate) mod tls;
 
 /// A running server; it is killed with this value.
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,
+    command: Command,
     process: Child,
     _folder: TempDir,
 }
@@ -32,14 +34,25 @@ impl Service {
             !running || TcpStream::connect(address).await.is_ok()
         })
         .await;
-        running.then_some(Self { address, process, _folder: folder })
+        running.then_some(Self { address, command, process, _folder: folder })
+    }
+
+    /// Kills it, as a crash would; its folder stays.
+    pub(crate) fn stop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Starts it again after [`Self::stop`], at the same address and on the same folder, and waits until it listens.
+    pub(crate) async fn start_again(&mut self) {
+        self.process = self.command.spawn().unwrap();
+        wait::until("it listens again", async || TcpStream::connect(self.address).await.is_ok()).await;
     }
 }
 
 impl Drop for Service {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.stop();
     }
 }
 
@@ -114,23 +127,28 @@ pub(crate) async fn prometheus(exporter: SocketAddr) -> Option<Prometheus> {
 /// Every Prometheus that is there: the distribution's, and a 3.x one where `tests/run` could get it.
 pub(crate) fn prometheus_programs() -> Vec<PathBuf> {
     requires_program("prometheus");
-    let newer = std::env::var_os("PORTPROBE_TESTS_PROMETHEUS_3").map(PathBuf::from);
-    program("prometheus").into_iter().chain(newer).collect()
+    program("prometheus").into_iter().chain(newer().map(|folder| folder.join("prometheus"))).collect()
+}
+
+/// The folder of newer programs than the distribution's, where `tests/run` could get them.
+fn newer() -> Option<PathBuf> {
+    std::env::var_os("PORTPROBE_TESTS_NEWER").map(PathBuf::from)
 }
 
 /// The distribution's Prometheus with this scrape configuration; none where it is not installed.
 pub(crate) async fn prometheus_with(scrape_config: &str) -> Option<Prometheus> {
     requires_program("prometheus").then_some(())?;
     let config = format!("global: {{ scrape_interval: 1m }}\nscrape_configs:\n{scrape_config}");
-    Some(Prometheus(run_prometheus(&program("prometheus").unwrap(), &config).await))
+    Some(prometheus_on(&program("prometheus").unwrap(), &config).await)
 }
 
 /// This Prometheus, scraping these jobs every 200 ms, native histograms switched on.
 pub(crate) async fn prometheus_at(binary: &Path, jobs: &[(&str, SocketAddr)]) -> Prometheus {
-    Prometheus(run_prometheus(binary, &prometheus_config(jobs)).await)
+    prometheus_on(binary, &prometheus_config(jobs)).await
 }
 
-async fn run_prometheus(binary: &Path, configuration: &str) -> Service {
+/// This Prometheus with this configuration, native histograms switched on.
+pub(crate) async fn prometheus_on(binary: &Path, configuration: &str) -> Prometheus {
     let service = start(async |address, folder| {
         let config = folder.path().join("prometheus.yml");
         fs::write(&config, configuration).unwrap();
@@ -139,7 +157,7 @@ async fn run_prometheus(binary: &Path, configuration: &str) -> Service {
         server.arg(format!("--web.listen-address={address}")).arg("--enable-feature=native-histograms");
         Service::listening(server, address, folder).await
     });
-    service.await.unwrap()
+    Prometheus(service.await.unwrap())
 }
 
 /// A running Prometheus.
