@@ -18,6 +18,7 @@ pub mod peer_text;
 pub mod shutdown;
 pub mod target;
 pub mod outcome;
+pub mod protocol;
 pub mod config;
 pub mod scheduler;
 pub mod probe;

@@ -109,6 +109,19 @@ pub struct Facts {
     pub tls: Option<TlsFacts>,
     /// The labels that a dialogue gave, once it was completed and where it gives any.
     pub dialogue: Option<Arc<[(LabelName, String)]>>,
+    /// What a service said of itself, once its exchange was completed.
+    pub service: Option<Arc<ServiceFacts>>,
+}
+
+/// What a service said of itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ServiceFacts {
+    /// What it speaks.
+    pub protocol: &'static str,
+    /// A product or version token; empty where it tells none.
+    pub version: String,
+    /// What it is among its kind, such as primary; empty where it tells nothing.
+    pub role: String,
 }
 
 /// The steps of a probe, in this order; not every probe has all.

@@ -3,6 +3,8 @@
 //! Whoever answers on a port chooses what stands in certificates and greetings: line breaks, commands to a terminal,
 //! characters that turn the rest of a line around, megabytes of it.
 
+use std::borrow::Cow;
+
 /// Whether a character does something instead of showing something: control characters, and of the format characters
 /// those that break a line, turn the direction of text around or cannot be seen.
 pub const fn is_invisible(character: char) -> bool {
@@ -47,8 +49,21 @@ pub fn escaped(text: &str) -> String {
     shown
 }
 
+/// The first bytes of what was said, for people: on one line, enough to recognise a service by.
+pub fn excerpt(bytes: &[u8]) -> Cow<'_, str> {
+    let shown = bytes.get(..MAX_SHOWN).unwrap_or(bytes);
+    let text = match str::from_utf8(shown) {
+        Ok(text) => text.escape_debug().to_string(),
+        Err(_) => shown.escape_ascii().to_string(),
+    };
+    if shown.len() < bytes.len() { format!("{text}..").into() } else { text.into() }
+}
+
 /// Longest label value that a peer may choose; servers refuse a whole scrape for one that exceeds their limit.
 pub const MAX_LABEL_BYTES: usize = 128;
+
+/// Enough to recognise a service by.
+const MAX_SHOWN: usize = 100;
 
 #[cfg(test)]
 mod tests {

@@ -14,17 +14,19 @@ use ipnet::IpNet;
 pub use self::dialogue::{Dialogue, Expectation, Part, Pattern, Step, Template};
 pub use self::labels::{LabelName, LabelNameError, Labels};
 pub use self::ports::{Ports, PortsError};
+pub use self::protocol::{OtherName, PathUse, Protocol, Scheme, Schemes, Security, Service};
 pub use self::shard::{Shard, ShardError};
 pub use self::tls::{
     AlpnProtocol, DigestError, FileProblem, Identity, Roots, ServerName, ServerNameError, Sha256Digest, TlsFile,
     TlsProfile, TlsSettings, TlsVersion, TlsVersions, Verify,
 };
-pub use self::url::{Endpoint, Host, HostName, Ipv6Zone, Protocol, TargetUrl, UrlError};
+pub use self::url::{Endpoint, Host, HostName, Ipv6Zone, TargetUrl, UrlError};
 use crate::duration;
 
 mod dialogue;
 mod labels;
 mod ports;
+mod protocol;
 mod shard;
 mod tls;
 mod url;
@@ -295,8 +297,8 @@ pub enum AddressMode {
 /// What is to happen once an address is known; settings of only one kind of exchange live in its variant.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Exchange {
-    /// Steps on the open connection, in the clear.
-    Dialogue(Dialogue),
+    /// A conversation on the open connection, in the clear.
+    Plain(Speech),
     /// A TCP handshake and nothing more.
     Tcp {
         /// What the handshake must come to.
@@ -311,7 +313,7 @@ impl Exchange {
     pub const fn expect(&self) -> Expect {
         match self {
             Self::Tcp { expect } => *expect,
-            Self::Dialogue(_) | Self::Tls(_) => Expect::Open,
+            Self::Plain(_) | Self::Tls(_) => Expect::Open,
         }
     }
 
@@ -319,7 +321,7 @@ impl Exchange {
     pub const fn tls(&self) -> Option<&TlsExchange> {
         match self {
             Self::Tls(tls) => Some(tls),
-            Self::Dialogue(_) | Self::Tcp { .. } => None,
+            Self::Plain(_) | Self::Tcp { .. } => None,
         }
     }
 }
@@ -333,12 +335,37 @@ impl Default for Exchange {
 /// TLS on an open connection, and what is said before and within it.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct TlsExchange {
-    /// Steps in the clear that ask for TLS; none: it starts with the first byte.
-    pub upgrade: Dialogue,
+    /// What asks for TLS in the clear; nothing: it starts with the first byte.
+    pub upgrade: Speech,
     /// How TLS is spoken and judged.
     pub settings: TlsSettings,
-    /// Steps within TLS.
-    pub dialogue: Dialogue,
+    /// What is said within TLS.
+    pub speech: Speech,
+}
+
+/// What is said on a connection, in the clear or within TLS.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Speech {
+    /// What the protocol of this service has for it.
+    Service(&'static Service),
+    /// Steps as configured; perhaps none.
+    Steps(Dialogue),
+}
+
+impl Speech {
+    /// Whether nothing is said.
+    pub const fn is_empty(&self) -> bool {
+        match self {
+            Self::Service(_) => false,
+            Self::Steps(dialogue) => dialogue.is_empty(),
+        }
+    }
+}
+
+impl Default for Speech {
+    fn default() -> Self {
+        Self::Steps(Dialogue::default())
+    }
 }
 
 /// What a TCP handshake must come to for the probe to be good.
@@ -382,7 +409,7 @@ const MAX_NAME_BYTES: usize = 512;
 /// A target of this URL and these settings, for the tests of everything downstream.
 #[cfg(test)]
 pub(crate) fn example(url: &str, settings: Settings) -> Target {
-    let endpoint = TargetUrl::parse(url, Protocol::Tcp).unwrap().endpoints().next().unwrap();
+    let endpoint = TargetUrl::parse(url, Scheme::default(), Schemes(&[])).unwrap().endpoints().next().unwrap();
     Target {
         name: TargetName::try_new(&endpoint.to_string()).unwrap(),
         endpoint,

@@ -13,9 +13,9 @@ use super::{HistogramLayout, Recorded, Transition, between};
 use crate::clock::{self, Timestamp};
 use crate::histogram::{Buckets, Histogram};
 use crate::outcome::{
-    Attempt, Class, Failure, Next, Outcome, PeerCertificates, Phase, Report, Session, Timings, Verdict,
+    Attempt, Class, Failure, Next, Outcome, PeerCertificates, Phase, Report, ServiceFacts, Session, Timings, Verdict,
 };
-use crate::target::{AddressMode, Dialogue, Exchange, Expect, Host, LabelName, Target};
+use crate::target::{AddressMode, Dialogue, Exchange, Expect, Host, LabelName, Speech, Target};
 
 /// What is known of one target.
 #[derive(Debug)]
@@ -39,6 +39,7 @@ pub struct Row {
     /// Where the exchange has TLS.
     tls: Option<Box<TlsRecord>>,
     dialogue: Option<Arc<[(LabelName, String)]>>,
+    service: Option<Arc<ServiceFacts>>,
     histograms: Box<[(Phase, Histogram)]>,
     layout: Arc<HistogramLayout>,
     history: History,
@@ -81,6 +82,7 @@ impl Row {
             layout,
             tls: target.settings.exchange.tls().map(|_| Box::default()),
             dialogue: None,
+            service: None,
             target,
             confirmation: Confirmation::default(),
             since: Since { instant: Instant::now(), at: clock::now() },
@@ -240,6 +242,11 @@ impl Row {
         self.tls.as_ref()?.client_not_after()
     }
 
+    /// What the service last said of itself.
+    pub fn service(&self) -> Option<&ServiceFacts> {
+        self.service.as_deref()
+    }
+
     /// The labels that the dialogue last gave.
     pub fn dialogue(&self) -> &[(LabelName, String)] {
         self.dialogue.as_deref().unwrap_or_default()
@@ -295,6 +302,9 @@ impl Row {
         }
         if let Some(tls) = &mut self.tls {
             tls.note(outcome);
+        }
+        if outcome.facts.service.is_some() && self.service != outcome.facts.service {
+            self.service.clone_from(&outcome.facts.service);
         }
         if outcome.facts.dialogue.is_some() && self.dialogue != outcome.facts.dialogue {
             self.dialogue.clone_from(&outcome.facts.dialogue);
@@ -365,19 +375,22 @@ fn completes(target: &Target, phase: Phase) -> bool {
         Phase::Starttls => exchange.tls().is_some_and(|tls| !tls.upgrade.is_empty()),
         Phase::Tls => exchange.tls().is_some(),
         Phase::Protocol => match exchange {
-            Exchange::Dialogue(_) => true,
+            Exchange::Plain(_) => true,
             Exchange::Tcp { .. } => false,
-            Exchange::Tls(tls) => !tls.dialogue.is_empty(),
+            Exchange::Tls(tls) => !tls.speech.is_empty(),
         },
     }
 }
 
-/// What is said in an exchange, before TLS and after.
+/// The configured steps of an exchange, before TLS and after.
 fn dialogues(exchange: &Exchange) -> impl Iterator<Item = &Dialogue> {
     let (first, second) = match exchange {
-        Exchange::Dialogue(dialogue) => (Some(dialogue), None),
+        Exchange::Plain(speech) => (Some(speech), None),
         Exchange::Tcp { .. } => (None, None),
-        Exchange::Tls(tls) => (Some(&tls.upgrade), Some(&tls.dialogue)),
+        Exchange::Tls(tls) => (Some(&tls.upgrade), Some(&tls.speech)),
     };
-    first.into_iter().chain(second)
+    first.into_iter().chain(second).filter_map(|speech| match speech {
+        Speech::Service(_) => None,
+        Speech::Steps(dialogue) => Some(dialogue),
+    })
 }

@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use super::*;
 use crate::outcome::{Attempt, Class, Facts, LocalFault, Outcome, Resolution, Timings, TlsFacts, example_facts};
 use crate::target::{
-    AddressMode, Addressing, Confirm, Dialogue, Exchange, Identity, LabelName, Settings, Step, TlsExchange, TlsProfile,
-    TlsSettings, example,
+    AddressMode, Addressing, Confirm, Dialogue, Exchange, Identity, LabelName, Settings, Speech, Step, TlsExchange,
+    TlsProfile, TlsSettings, example,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -247,7 +247,7 @@ fn tls() -> Settings {
 }
 
 fn showing(tls: TlsFacts) -> Facts {
-    Facts { tls: Some(tls), dialogue: None }
+    Facts { tls: Some(tls), dialogue: None, service: None }
 }
 
 #[test]
@@ -335,7 +335,7 @@ fn a_new_leaf_is_counted_once_however_many_addresses_show_it() {
 
 #[test]
 fn labels_of_a_dialogue_stay_until_it_gives_others_or_is_another() {
-    let steps = |bytes: &[u8]| Exchange::Dialogue(Dialogue([Step::ExpectBytes(bytes.into())].into()));
+    let steps = |bytes: &[u8]| Exchange::Plain(Speech::Steps(Dialogue([Step::ExpectBytes(bytes.into())].into())));
     let with = |exchange| target("tcp://127.0.0.1:22", Settings { exchange, ..Settings::default() });
     let target = with(steps(b"SSH"));
     let board = board(std::slice::from_ref(&target));
@@ -381,14 +381,14 @@ fn other_settings_keep_what_they_still_ask_for() {
 
 #[test]
 fn a_phase_has_a_histogram_where_the_exchange_can_complete_it() {
-    let said = || Dialogue([Step::ExpectBytes(b"x"[..].into())].into());
-    let of_tls = |upgrade, dialogue| Exchange::Tls(TlsExchange { upgrade, dialogue, ..TlsExchange::default() });
+    let said = || Speech::Steps(Dialogue([Step::ExpectBytes(b"x"[..].into())].into()));
+    let of_tls = |upgrade, speech| Exchange::Tls(TlsExchange { upgrade, speech, ..TlsExchange::default() });
     for (exchange, phases) in [
         (Exchange::default(), vec!["connect"]),
-        (Exchange::Dialogue(said()), vec!["connect", "protocol"]),
-        (of_tls(Dialogue::default(), Dialogue::default()), vec!["connect", "tls"]),
-        (of_tls(said(), Dialogue::default()), vec!["connect", "starttls", "tls"]),
-        (of_tls(Dialogue::default(), said()), vec!["connect", "tls", "protocol"]),
+        (Exchange::Plain(said()), vec!["connect", "protocol"]),
+        (of_tls(Speech::default(), Speech::default()), vec!["connect", "tls"]),
+        (of_tls(said(), Speech::default()), vec!["connect", "starttls", "tls"]),
+        (of_tls(Speech::default(), said()), vec!["connect", "tls", "protocol"]),
     ] {
         let target = target("tcp://127.0.0.1:443", Settings { exchange, ..Settings::default() });
         let layout = HistogramLayout { buckets: Buckets::default(), native: true, phases: Phase::ALL.to_vec() };

@@ -7,6 +7,7 @@ use crate::config::place::At;
 use crate::config::problem::Problems;
 use crate::config::raw::RawTarget;
 use crate::config::suggest;
+use crate::protocol::SCHEMES;
 use crate::target::TargetUrl;
 
 /// An entry as it is written; its URLs are read once it is known what a bare `host:port` is.
@@ -76,7 +77,7 @@ impl Entry {
         at: At<'_>,
         problems: &mut Problems,
     ) -> Vec<(Option<usize>, TargetUrl)> {
-        let mut read = |text: &str, at: At<'_>| match TargetUrl::parse(text, layers.scheme()) {
+        let mut read = |text: &str, at: At<'_>| match TargetUrl::parse(text, layers.scheme(), SCHEMES) {
             Ok(url) => {
                 url.host().literal().into_iter().for_each(|address| layers.check_literal(address, at, problems));
                 Some(url)

@@ -4,7 +4,7 @@ use crate::config::dialogue::Script;
 use crate::config::layer::Layers;
 use crate::config::problem::Problems;
 use crate::config::profiles::Profiles;
-use crate::target::{Dialogue, Exchange, Expect, Protocol, TlsExchange};
+use crate::target::{Exchange, Expect, Protocol, Security, Service, Speech, TlsExchange};
 
 impl<'a> Layers<'a> {
     /// The exchange of a target that speaks this protocol. The nearest `own` layers are the target's alone: what stands
@@ -17,6 +17,11 @@ impl<'a> Layers<'a> {
         problems: &mut Problems,
     ) -> Exchange {
         match protocol {
+            Protocol::Service(service, security) => {
+                self.refuse_expect(protocol, own, problems);
+                self.refuse_dialogue(protocol, own, problems);
+                self.service(service, security, profiles, problems)
+            }
             Protocol::Tcp => self.tcp(profiles, problems),
             Protocol::Tls => {
                 self.refuse_expect(protocol, own, problems);
@@ -26,8 +31,8 @@ impl<'a> Layers<'a> {
                     problems.add(at.clone(), message);
                 }
                 let dialogue = self.script().map(|(_, script)| script.dialogue.clone()).unwrap_or_default();
-                let settings = self.tls(profiles, problems);
-                Exchange::Tls(TlsExchange { upgrade: Dialogue::default(), settings, dialogue })
+                let settings = self.tls(None, profiles, problems);
+                Exchange::Tls(TlsExchange { upgrade: Speech::default(), settings, speech: Speech::Steps(dialogue) })
             }
         }
     }
@@ -40,10 +45,27 @@ impl<'a> Layers<'a> {
         };
         self.check_expect(distance, script, problems);
         if script.starttls.is_none() {
-            return Exchange::Dialogue(script.dialogue.clone());
+            return Exchange::Plain(Speech::Steps(script.dialogue.clone()));
         }
-        let settings = self.tls(profiles, problems);
-        Exchange::Tls(TlsExchange { upgrade: script.upgrade.clone(), settings, dialogue: script.dialogue.clone() })
+        let settings = self.tls(None, profiles, problems);
+        let (upgrade, speech) = (script.upgrade.clone(), script.dialogue.clone());
+        Exchange::Tls(TlsExchange { upgrade: Speech::Steps(upgrade), settings, speech: Speech::Steps(speech) })
+    }
+
+    fn service(
+        self,
+        service: &'static Service,
+        security: Security,
+        profiles: &mut Profiles,
+        problems: &mut Problems,
+    ) -> Exchange {
+        let speech = Speech::Service(service);
+        let upgrade = match security {
+            Security::Plain => return Exchange::Plain(speech),
+            Security::Starttls => speech.clone(),
+            Security::Tls => Speech::default(),
+        };
+        Exchange::Tls(TlsExchange { upgrade, settings: self.tls(service.alpn, profiles, problems), speech })
     }
 
     /// The dialogue that counts, and how many layers are nearer; none where it has no steps.
@@ -79,6 +101,14 @@ impl<'a> Layers<'a> {
                 0,
                 format!("is only for tcp; a {protocol} target needs an open port, remove it"),
             );
+        }
+    }
+
+    fn refuse_dialogue(self, protocol: Protocol, own: usize, problems: &mut Problems) {
+        for layer in self.0.iter().take(own).filter(|layer| layer.dialogue.as_ref().is_some_and(|it| !it.is_empty)) {
+            let message =
+                format!("is only for tcp and tls; a {protocol} target has the exchange of its protocol, remove it");
+            problems.add_key(layer.at.join("dialogue"), 0, message);
         }
     }
 

@@ -16,7 +16,7 @@ use crate::config::suggest;
 use crate::config::tls::TlsLayer;
 use crate::duration;
 use crate::target::{
-    AddressMode, Addressing, Cadence, CadenceError, Confirm, Exchange, Expect, IpFamily, LabelName, Protocol, Settings,
+    AddressMode, Addressing, Cadence, CadenceError, Confirm, Exchange, Expect, IpFamily, LabelName, Scheme, Settings,
 };
 
 /// The settings of one level, each good by itself.
@@ -24,7 +24,7 @@ use crate::target::{
 pub(super) struct Layer {
     /// Where the level stands.
     pub(super) at: KeyPath,
-    pub(super) scheme: Option<Protocol>,
+    pub(super) scheme: Option<Scheme>,
     pub(super) group: Option<Box<str>>,
     pub(super) module: Option<Box<str>>,
     pub(super) labels: BTreeMap<LabelName, String>,
@@ -101,7 +101,7 @@ impl<'a> Layers<'a> {
     }
 
     /// What a bare `host:port` is probed as.
-    pub(super) fn scheme(self) -> Protocol {
+    pub(super) fn scheme(self) -> Scheme {
         self.value(|layer| layer.scheme).unwrap_or_default()
     }
 

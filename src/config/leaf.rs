@@ -16,7 +16,8 @@ use crate::config::quote::quoted;
 use crate::config::suggest;
 use crate::duration;
 use crate::outcome::Phase;
-use crate::target::{AddressMode, Expect, IpFamily, Protocol};
+use crate::protocol::SCHEMES;
+use crate::target::{AddressMode, Expect, IpFamily, Scheme, UrlError};
 
 pub(super) use self::discovery::{HttpScheme, HttpUrl, Port, RecordType};
 pub(super) use self::tls::{FilePath, RootSet};
@@ -346,8 +347,22 @@ impl Word for Phase {
     ];
 }
 
-impl Word for Protocol {
-    const WORDS: &'static [(&'static str, Self)] = &[(Self::Tcp.as_str(), Self::Tcp), (Self::Tls.as_str(), Self::Tls)];
+impl Leaf for Scheme {
+    fn read(node: Node) -> Result<Self, String> {
+        let Node::Text(text) = &node else { return Err(expected(&node, "a scheme, such as tcp or postgres")) };
+        SCHEMES.find(text).map_err(|error| {
+            let schemes = SCHEMES.all();
+            match (error, suggest::nearest(text, schemes.iter().map(String::as_str))) {
+                (UrlError::UnknownScheme { .. }, Some(near)) => format!("is {node}; did you mean `{near}`?"),
+                (UrlError::UnknownScheme { known, .. }, None) => expected(&node, &format!("one of {known}")),
+                (error, _) => format!("is {node}: {error}"),
+            }
+        })
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": SCHEMES.all() })
+    }
 }
 
 impl<T: Word> Leaf for T {
@@ -446,7 +461,7 @@ mod tests {
         assert_eq!(read("refused"), Ok(Expect::Refused));
         let message = "is `opne`; did you mean `open`? expected one of open, refused, filtered, closed";
         assert_eq!(read::<Expect>("opne"), Err(message.to_owned()));
-        assert_eq!(read::<Protocol>("7"), Err("is the number 7; expected one of tcp, tls".to_owned()));
+        assert_eq!(read::<Scheme>("7"), Err("is the number 7; expected a scheme, such as tcp or postgres".to_owned()));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::config::leaf::{
 use crate::config::node::Node;
 use crate::outcome::Phase;
 use crate::target::{
-    AddressMode, AlpnProtocol, Expect, HostName, IpFamily, Protocol, ServerName, Sha256Digest, TlsVersion, Verify,
+    AddressMode, AlpnProtocol, Expect, HostName, IpFamily, Scheme, ServerName, Sha256Digest, TlsVersion, Verify,
 };
 
 /// Declares a mapping with fixed keys: the type, its reader, its schema and the list of its keys, from one text.
@@ -136,7 +136,7 @@ mapping! {
         timeout: Duration,
         /// What a bare `host:port` is probed as.
         #[schemars(extend("default" = "tcp"))]
-        scheme: Protocol,
+        scheme: Scheme,
         /// The group that the target belongs to.
         group: Text,
         /// The module whose settings apply where the target has none of its own.
@@ -276,7 +276,7 @@ mapping! {
         #[schemars(extend("default" = "60s"))]
         refresh: Duration,
         /// What a bare `host:port` of the source is probed as.
-        scheme: Protocol,
+        scheme: Scheme,
         /// The module whose settings apply where a target has none of its own.
         module: Text,
         /// Labels of its targets' series; they merge with the others, and those that the source gives a target are nearer.

@@ -161,7 +161,7 @@ impl Reader<'_, '_> {
     ) -> Option<(String, SourceKind)> {
         let headers_files = self.headers_files(headers_files);
         let layer = Layer::read(RawSettings { tls, ..RawSettings::default() }, self.at, self.problems);
-        let tls = Layers(&[&layer]).tls(self.profiles, self.problems);
+        let tls = Layers(&[&layer]).tls(None, self.profiles, self.problems);
         let url = value(given, self.at.key("http"), self.problems)?;
         match (url.scheme(), layer.tls.first_key()) {
             (HttpScheme::Http, Some(key)) => {

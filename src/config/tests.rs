@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::duration;
 use crate::target::{
-    AddressMode, Dialogue, Exchange, Expect, Identity, IpFamily, Part, Pattern, Quorum, Roots, Settings, Step,
-    Template, TlsExchange, TlsFile, TlsVersion, Verify,
+    AddressMode, Exchange, Expect, Identity, IpFamily, Part, Pattern, Quorum, Roots, Settings, Speech, Step, Template,
+    TlsExchange, TlsFile, TlsVersion, Verify,
 };
 
 fn environment(name: &str) -> Option<String> {
@@ -395,19 +395,24 @@ fn the_blueprint_is_part_of_what_makes_configurations_equal() {
     assert_ne!(of("{a: b}"), of("{a: c}"));
 }
 
+fn steps(speech: &Speech) -> &[Step] {
+    let Speech::Steps(dialogue) = speech else { panic!("{speech:?}") };
+    &dialogue.0
+}
+
 #[test]
 fn a_dialogue_becomes_steps_before_and_within_tls() {
     let config = resource("dialogue.yaml");
     let of = |name: &str| &target(&config, name).settings.exchange;
     let bytes = |bytes: &[u8]| Part::Bytes(bytes.into());
     let send = |text: &str| Step::Send(Template([bytes(text.as_bytes())].into()));
-    let Exchange::Dialogue(ssh) = of("tcp://ssh.example:22") else { panic!("no dialogue") };
+    let Exchange::Plain(Speech::Steps(ssh)) = of("tcp://ssh.example:22") else { panic!("no dialogue") };
     assert!(matches!(&*ssh.0, [Step::Expect(expected)] if expected.pattern == Pattern::try_new("^SSH-2.0-").unwrap()));
     assert_eq!(*of("tcp://plain.example:22"), Exchange::Tcp { expect: Expect::Open });
 
     let mail = tls(&config, "tcp://mail.example:25");
     assert_eq!(mail.settings.verify, Verify::Report);
-    let [Step::Expect(greeting), ehlo, Step::Expect(_), starttls, Step::Expect(_)] = &*mail.upgrade.0 else {
+    let [Step::Expect(greeting), ehlo, Step::Expect(_), starttls, Step::Expect(_)] = steps(&mail.upgrade) else {
         panic!("{:?}", mail.upgrade)
     };
     let labels: Vec<_> = greeting.labels.iter().map(|(name, value)| (name.as_str(), value.0.to_vec())).collect();
@@ -415,11 +420,11 @@ fn a_dialogue_becomes_steps_before_and_within_tls() {
     assert_eq!(labels, [("banner", banner), ("fixed", vec![bytes(b"\\n")])]);
     assert_eq!((ehlo, starttls), (&send("EHLO portprobe\r\n"), &send("STARTTLS\r\n")));
     let expected = Step::ExpectBytes(b"221 \0\xff\\$1".as_slice().into());
-    assert_eq!(mail.dialogue, Dialogue([send("QUIT\r\n"), expected].into()));
+    assert_eq!(steps(&mail.speech), [send("QUIT\r\n"), expected]);
 
     let echo = tls(&config, "tls://echo.example:443");
     assert!(echo.upgrade.is_empty());
-    assert_eq!(echo.dialogue, Dialogue([send("7"), Step::ExpectBytes(b"7".as_slice().into())].into()));
+    assert_eq!(steps(&echo.speech), [send("7"), Step::ExpectBytes(b"7".as_slice().into())]);
 }
 
 #[test]

@@ -93,15 +93,18 @@ impl TlsLayer {
 }
 
 impl<'a> Layers<'a> {
-    /// How TLS is spoken and judged, what contradicts itself noted.
-    pub(super) fn tls(self, profiles: &mut Profiles, problems: &mut Problems) -> TlsSettings {
+    /// How TLS is spoken and judged, what contradicts itself noted. `alpn` is what the protocol offers by itself.
+    pub(super) fn tls(self, alpn: Option<&str>, profiles: &mut Profiles, problems: &mut Problems) -> TlsSettings {
         let (folder, mut named) = (profiles.folder(), Vec::new());
         let profile = TlsProfile {
             roots: self.roots(&folder, &mut named),
             identity: self.identity(&folder, &mut named, problems),
             crl_files: self.crl_files(&folder, &mut named),
             versions: self.versions(problems),
-            alpn: self.nearest_tls(|tls| tls.alpn.clone()).map(|(_, alpn)| alpn).unwrap_or_default(),
+            alpn: match self.nearest_tls(|tls| tls.alpn.clone()) {
+                Some((_, alpn)) => alpn,
+                None => alpn.and_then(AlpnProtocol::try_new).into_iter().collect(),
+            },
         };
         TlsSettings {
             server_name: self.nearest_tls(|tls| tls.server_name.clone()).map(|(_, name)| name),

@@ -216,6 +216,7 @@ pub(super) const TARGETS: &[TargetFamily] = &[
     tls::CERT_INFO,
     tls::CERT_CHANGES,
     tls::CLIENT_CERT_NOT_AFTER,
+    tls::SERVICE_INFO,
     tls::DIALOGUE_INFO,
     TargetFamily {
         family: Family::gauge("portprobe_target_info", "1, with what is configured for the target")

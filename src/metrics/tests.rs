@@ -120,7 +120,7 @@ fn what_is_exposed_is_what_is_listed() {
     exposed.report(0, Verdict::Good);
     exposed.report(1, refused());
     let dialogue = Some([(LabelName::try_new("software").unwrap(), "OpenSSH".to_owned())].into());
-    let facts = Facts { tls: Some(example_facts(1, &[Class::CertExpired])), dialogue };
+    let facts = Facts { tls: Some(example_facts(1, &[Class::CertExpired])), dialogue, ..Facts::default() };
     exposed.report_showing(2, refused(), facts);
     exposed.metrics.http_requests().count("/metrics", 200);
     let text = exposed.text();
@@ -161,7 +161,7 @@ fn a_healthy_plain_target_has_26_series_and_one_by_name_29() {
 #[test]
 fn tls_adds_21_series() {
     let exposed = Exposed::new(&["tls://127.0.0.1:443"], &[]);
-    exposed.report_showing(0, Verdict::Good, Facts { tls: Some(example_facts(1, &[])), dialogue: None });
+    exposed.report_showing(0, Verdict::Good, Facts { tls: Some(example_facts(1, &[])), ..Facts::default() });
     let series = exposed.series_of(0);
     let own_certificate = series.iter().filter(|line| line.starts_with("portprobe_client_cert_")).count();
     assert_eq!((series.len() - own_certificate, own_certificate), (26 + 21, 1), "{series:#?}");

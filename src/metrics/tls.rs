@@ -131,6 +131,22 @@ fn certificate_labels(leaf: &Certificate) -> Vec<OwnLabel> {
     ]
 }
 
+/// What a service said of itself.
+pub(super) const SERVICE_INFO: TargetFamily = TargetFamily {
+    family: Family::gauge("portprobe_service_info", "1, with what the service last said of itself")
+        .by(&["protocol", "version", "role"]),
+    read: |row, reader| {
+        if let Some(service) = row.service() {
+            let labels = vec![
+                OwnLabel::fixed("protocol", service.protocol),
+                OwnLabel::new("version", label_value(&service.version)),
+                OwnLabel::new("role", label_value(&service.role)),
+            ];
+            reader.labelled(row, labels, Value::Count(1));
+        }
+    },
+};
+
 /// The labels of a dialogue. One that the target has already is left out, and the second of two: a label that stands
 /// twice on a series costs the whole scrape.
 fn dialogue_labels(row: &Row) -> Vec<OwnLabel> {

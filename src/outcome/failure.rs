@@ -50,10 +50,14 @@ pub enum Class {
     DnsTimeout,
     /// A RST or an ICMP port unreachable answered the SYN.
     Refused,
+    /// The service said that it serves nobody now.
+    Rejected,
     /// A RST ended the connection after the handshake.
     Reset,
     /// The peer fell silent after the handshake: a hung service.
     Stalled,
+    /// TLS was asked for on an open connection, and not offered or not granted.
+    StarttlsRefused,
     /// Nothing answered the SYN.
     Timeout,
     /// The peer ended TLS by a fatal alert other than 70 and 71.
@@ -70,7 +74,7 @@ pub enum Class {
 
 impl Class {
     /// Every class, in the order of its label.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::AddressMismatch,
         Self::CertExpired,
         Self::CertInvalid,
@@ -84,8 +88,10 @@ impl Class {
         Self::DnsNotFound,
         Self::DnsTimeout,
         Self::Refused,
+        Self::Rejected,
         Self::Reset,
         Self::Stalled,
+        Self::StarttlsRefused,
         Self::Timeout,
         Self::TlsAlert,
         Self::TlsProtocol,
@@ -125,8 +131,10 @@ impl Class {
             Self::DnsNotFound => "dns_not_found",
             Self::DnsTimeout => "dns_timeout",
             Self::Refused => "refused",
+            Self::Rejected => "rejected",
             Self::Reset => "reset",
             Self::Stalled => "stalled",
+            Self::StarttlsRefused => "starttls_refused",
             Self::Timeout => "timeout",
             Self::TlsAlert => "tls_alert",
             Self::TlsProtocol => "tls_protocol",

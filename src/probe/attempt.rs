@@ -103,7 +103,8 @@ async fn all(destinations: Vec<SocketAddr>, plan: &Plan, deadline: Instant) -> A
     let decisive = decisive_of_all(&attempts);
     let (verdict, timings) = conclusion(decisive);
     let dialogue = decisive.and_then(|attempt| attempt.facts.dialogue.clone());
-    let facts = Facts { tls: worst_tls(&attempts).cloned(), dialogue };
+    let service = decisive.and_then(|attempt| attempt.facts.service.clone());
+    let facts = Facts { tls: worst_tls(&attempts).cloned(), dialogue, service };
     Attempted { attempts, verdict, timings, facts, open: None }
 }
 
@@ -304,7 +305,7 @@ mod tests {
 
     /// An attempt whose certificate has these faults, the first of which failed it unless they are only reported.
     fn showing(index: u8, verify: Verify, faults: &[Class]) -> Attempt {
-        let facts = Facts { tls: Some(example_facts(index, faults)), dialogue: None };
+        let facts = Facts { tls: Some(example_facts(index, faults)), dialogue: None, service: None };
         let failed = |class: &Class| Failure { phase: Phase::Tls, class: *class, detail: index.to_string() };
         let fault = faults.first().filter(|_| verify == Verify::Strict);
         let verdict = fault.map_or(Verdict::Good, |class| Verdict::Failed(failed(class)));

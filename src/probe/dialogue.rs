@@ -3,7 +3,6 @@
 //! An expression is tried on whole lines as soon as they are there, and on an unfinished line once the peer says no
 //! more: a prompt has no line end. Bytes that no step has used stay for the next.
 
-use std::borrow::Cow;
 use std::io;
 use std::mem;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::interruption::Interruption;
 use crate::outcome::Class;
+use crate::peer_text::excerpt;
 use crate::target::{Dialogue, Expectation, LabelName, Part, Step, Template};
 
 /// A conversation under way: what was heard and not yet used, what the last match captured, the labels so far.
@@ -50,6 +50,11 @@ impl Talk {
     /// Takes what was read elsewhere.
     pub(super) fn hear(&mut self, bytes: &[u8]) {
         self.heard.extend_from_slice(bytes);
+    }
+
+    /// Gives away what was heard and belongs to no step yet.
+    pub(super) fn take_heard(&mut self) -> Vec<u8> {
+        mem::take(&mut self.heard)
     }
 
     /// How many bytes were heard and belong to no step yet.
@@ -174,7 +179,7 @@ impl Talk {
             Heard::Nothing => unexpected(format!("but \"{heard}\" came, and then nothing more")),
             Heard::End(_) if !self.heard.is_empty() => unexpected(format!("but \"{heard}\" came, and then the end")),
             Heard::End(None) => Interruption::ended(expected),
-            Heard::End(Some(error)) => of_error(&error, expected),
+            Heard::End(Some(error)) => Interruption::of_secured(&error, expected),
         }
     }
 }
@@ -228,23 +233,8 @@ async fn send<S: AsyncWrite + Unpin>(bytes: &[u8], stream: &mut S, deadline: Ins
     });
     match sent.await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(of_error(&error, &format!("taking \"{}\"", excerpt(bytes)))),
+        Ok(Err(error)) => Err(Interruption::of_secured(&error, &format!("taking \"{}\"", excerpt(bytes)))),
         Err(_) => Err(Interruption::by_peer(Class::Stalled, format!("the peer does not take \"{}\"", excerpt(bytes)))),
-    }
-}
-
-/// As [`Interruption::of_error`], where TLS may have failed too.
-fn of_error(error: &io::Error, awaited: &str) -> Interruption {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        None => Interruption::of_error(error, awaited),
-        Some(rustls::Error::AlertReceived(alert)) => {
-            let detail = format!("the peer ended TLS by an alert ({alert:?}) instead of {awaited}");
-            Interruption::by_peer(Class::Disconnected, detail)
-        }
-        Some(error) => {
-            let detail = format!("expected {awaited}, but what came is no TLS ({error})");
-            Interruption::by_peer(Class::UnexpectedResponse, detail)
-        }
     }
 }
 
@@ -262,16 +252,6 @@ fn label(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.get(..MAX_LABEL_BYTES).unwrap_or(bytes)).into_owned()
 }
 
-/// The first bytes, for people.
-fn excerpt(bytes: &[u8]) -> Cow<'_, str> {
-    let shown = bytes.get(..MAX_SHOWN).unwrap_or(bytes);
-    let text = match str::from_utf8(shown) {
-        Ok(text) => text.escape_debug().to_string(),
-        Err(_) => shown.escape_ascii().to_string(),
-    };
-    if shown.len() < bytes.len() { format!("{text}..").into() } else { text.into() }
-}
-
 /// After this silence an unfinished line is taken for a prompt.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -283,9 +263,6 @@ const MAX_SPENT: usize = 1 << 20;
 
 /// Longer than any label that is shown.
 const MAX_LABEL_BYTES: usize = 512;
-
-/// Enough to recognise a service by.
-const MAX_SHOWN: usize = 100;
 
 #[cfg(test)]
 mod tests;

@@ -1,16 +1,18 @@
 //! What follows a TCP handshake: steps in the clear, TLS, steps within TLS, whichever the target asks for.
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use std::sync::Arc;
+
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::attempt::Plan;
 use super::dialogue::Talk;
-use super::interruption::Interruption;
+use super::interruption::{Cause, Interruption};
 use super::stream::Stream;
 use super::tls::{Client, Handshake, handshake};
-use crate::outcome::{Class, Facts, Failure, Phase, Timings, TlsFacts, Verdict};
-use crate::target::{Dialogue, Exchange, TlsExchange, Verify};
+use crate::outcome::{Class, Facts, Failure, LocalFaultReason, Phase, Timings, TlsFacts, Verdict};
+use crate::protocol::{self, Channel, Conversation, Request, Wire};
+use crate::target::{Exchange, Protocol, Service, Speech, Target, TlsExchange, Verify};
 
 /// What an exchange came to.
 #[derive(Debug)]
@@ -25,26 +27,39 @@ pub(super) struct Exchanged {
 
 /// Has the exchange that the target asks for. Ends by `deadline`.
 pub(super) async fn exchange(stream: TcpStream, plan: &Plan, deadline: Instant) -> Exchanged {
-    let course = Course { talk: Talk::default(), timings: Timings::default(), facts: Facts::default(), deadline };
+    let course = Course {
+        talk: Talk::default(),
+        conversation: conversation(&plan.target),
+        timings: Timings::default(),
+        facts: Facts::default(),
+        deadline,
+    };
     match (&plan.target.settings.exchange, &plan.client) {
-        (Exchange::Dialogue(dialogue), _) => course.in_the_clear(stream, dialogue).await,
+        (Exchange::Plain(speech), _) => course.in_the_clear(stream, speech).await,
         (Exchange::Tls(tls), Some(client)) => course.secured(stream, tls, client, plan).await,
         // A plan with TLS has a client.
         (Exchange::Tcp { .. } | Exchange::Tls(_), _) => course.end(Verdict::Good, Stream::Silent(stream)),
     }
 }
 
+/// What the target's protocol says, where it is one that says something.
+fn conversation(target: &Target) -> Option<Box<dyn Conversation>> {
+    let Protocol::Service(service, _) = target.endpoint.protocol else { return None };
+    Some(protocol::of(service)?.begin(Request { endpoint: &target.endpoint }))
+}
+
 /// An exchange under way.
 struct Course {
     talk: Talk,
+    conversation: Option<Box<dyn Conversation>>,
     timings: Timings,
     facts: Facts,
     deadline: Instant,
 }
 
 impl Course {
-    async fn in_the_clear(mut self, mut stream: TcpStream, dialogue: &Dialogue) -> Exchanged {
-        let spoken = self.speak(Phase::Protocol, &mut stream, dialogue).await;
+    async fn in_the_clear(mut self, mut stream: TcpStream, speech: &Speech) -> Exchanged {
+        let spoken = self.speak(Phase::Protocol, &mut stream, speech).await;
         self.conclude(spoken, Stream::Plain(stream))
     }
 
@@ -70,12 +85,12 @@ impl Course {
             Err(interruption) => return self.end(interruption.verdict(Phase::Tls), Stream::Tls(secured.stream)),
         }
         self.timings = self.timings.with(Phase::Tls, duration);
-        let spoken = self.speak(Phase::Protocol, &mut *secured.stream, &tls.dialogue).await;
+        let spoken = self.speak(Phase::Protocol, &mut *secured.stream, &tls.speech).await;
         self.conclude(spoken, Stream::Tls(secured.stream))
     }
 
     /// Asks for TLS. What came in the clear beyond the answer cannot be the peer's word within TLS (CVE-2011-0411).
-    async fn upgrade(&mut self, stream: &mut TcpStream, upgrade: &Dialogue) -> Result<(), Verdict> {
+    async fn upgrade(&mut self, stream: &mut TcpStream, upgrade: &Speech) -> Result<(), Verdict> {
         self.speak(Phase::Starttls, stream, upgrade).await?;
         match self.talk.unread() {
             0 => Ok(()),
@@ -86,17 +101,40 @@ impl Course {
         }
     }
 
-    /// Goes through the steps of one phase; without steps there is no such phase.
-    async fn speak<S>(&mut self, phase: Phase, stream: &mut S, dialogue: &Dialogue) -> Result<(), Verdict>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
-        if dialogue.is_empty() {
+    /// Says what is to be said in one phase; where that is nothing, there is no such phase.
+    async fn speak<S: Channel>(&mut self, phase: Phase, stream: &mut S, speech: &Speech) -> Result<(), Verdict> {
+        if speech.is_empty() {
             return Ok(());
         }
         let started = Instant::now();
-        self.talk.run(dialogue, stream, self.deadline).await.map_err(|interruption| interruption.verdict(phase))?;
+        let spoken = match speech {
+            Speech::Service(service) => self.converse(phase, stream, service).await,
+            Speech::Steps(dialogue) => self.talk.run(dialogue, stream, self.deadline).await,
+        };
+        spoken.map_err(|interruption| interruption.verdict(phase))?;
         self.timings = self.timings.with(phase, started.elapsed());
+        Ok(())
+    }
+
+    /// Goes through a protocol's part in a phase.
+    async fn converse<S: Channel>(
+        &mut self,
+        phase: Phase,
+        stream: &mut S,
+        service: &Service,
+    ) -> Result<(), Interruption> {
+        let Some(conversation) = &mut self.conversation else {
+            let detail = format!("{} is not registered", service.name);
+            return Err(Interruption { cause: Cause::Local(LocalFaultReason::Invalid), detail });
+        };
+        let mut wire = Wire::new(stream, self.talk.take_heard(), self.deadline);
+        if phase == Phase::Starttls {
+            conversation.upgrade(&mut wire).await.map_err(Interruption::of_conversation)?;
+        } else {
+            let found = conversation.exchange(&mut wire).await.map_err(Interruption::of_conversation)?;
+            self.facts.service = Some(Arc::new(found.of(service)));
+        }
+        self.talk.hear(&wire.into_unread());
         Ok(())
     }
 

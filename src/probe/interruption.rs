@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use super::connect::cause;
 use super::errno::errno;
 use crate::outcome::{Class, Failure, LocalFault, LocalFaultReason, Phase, Verdict};
+use crate::protocol::Ended;
 
 /// A conversation that ended early, after the TCP handshake.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -59,6 +60,33 @@ impl Interruption {
     /// Nothing came until the deadline.
     pub(super) fn silence(awaited: &str) -> Self {
         Self::by_peer(Class::Stalled, format!("the peer is connected but silent: {awaited} never came"))
+    }
+
+    /// What it means that a conversation ended in this way.
+    pub(super) fn of_conversation(ended: Ended) -> Self {
+        match ended {
+            Ended::Broken(error, awaited) => Self::of_secured(&error, awaited),
+            Ended::Closed(awaited) => Self::ended(awaited),
+            Ended::Refused(detail) => Self::by_peer(Class::StarttlsRefused, detail),
+            Ended::Rejected(detail) => Self::by_peer(Class::Rejected, detail),
+            Ended::Silent(awaited) => Self::silence(awaited),
+            Ended::Unexpected(detail) => Self::by_peer(Class::UnexpectedResponse, detail),
+        }
+    }
+
+    /// As [`Self::of_error`], where TLS may have failed too.
+    pub(super) fn of_secured(error: &io::Error, awaited: &str) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            None => Self::of_error(error, awaited),
+            Some(rustls::Error::AlertReceived(alert)) => {
+                let detail = format!("the peer ended TLS by an alert ({alert:?}) instead of {awaited}");
+                Self::by_peer(Class::Disconnected, detail)
+            }
+            Some(error) => {
+                let detail = format!("expected {awaited}, but what came is no TLS ({error})");
+                Self::by_peer(Class::UnexpectedResponse, detail)
+            }
+        }
     }
 
     /// What it means for the probe.

@@ -1,4 +1,4 @@
-//! Target URLs: `scheme://host[:ports]`, or a bare `host:ports`.
+//! Target URLs: `scheme://host[:ports][/path]`, or a bare `host:ports`.
 //!
 //! Text goes in once; what comes out is canonical: lower-case host, internationalised names as A-labels (RFC 5891),
 //! the port always there. Syntax as in RFC 3986, with port lists and with zones as in `[fe80::1%eth0]`.
@@ -13,6 +13,7 @@ use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
 
 use super::ports::{Ports, PortsError};
+use super::protocol::{PathUse, Protocol, Scheme, Schemes};
 
 /// One target or, with several ports, several: what a configuration's URL stands for.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -20,15 +21,17 @@ pub struct TargetUrl {
     protocol: Protocol,
     host: Host,
     ports: Ports,
+    path: Option<Arc<str>>,
 }
 
 impl TargetUrl {
-    /// Reads a URL, or a bare `host:ports` whose protocol is `scheme`.
-    pub fn parse(text: &str, scheme: Protocol) -> Result<Self, UrlError> {
-        let (protocol, rest) = match text.split_once("://") {
+    /// Reads a URL with one of these schemes, or a bare `host:ports` whose scheme is `scheme`.
+    pub fn parse(text: &str, scheme: Scheme, schemes: Schemes) -> Result<Self, UrlError> {
+        let (Scheme { protocol, port }, rest) = match text.split_once("://") {
             // What stands for a scheme may be half a password.
             Some((scheme, rest)) => {
-                (scheme.parse().map_err(|e| if rest.contains('@') { UrlError::Credentials } else { e })?, rest)
+                let refused = |error| if rest.contains('@') { UrlError::Credentials } else { error };
+                (schemes.find(scheme).map_err(refused)?, rest)
             }
             None => (scheme, text),
         };
@@ -36,20 +39,24 @@ impl TargetUrl {
         if authority.contains('@') {
             return Err(UrlError::Credentials);
         }
-        if !matches!(path, "" | "/") {
-            return Err(UrlError::PathWithoutUse(protocol));
-        }
+        let path = read_path(path, protocol)?;
         let (host, ports) = split_authority(authority)?;
-        let ports = match ports {
-            Some(ports) => ports.parse()?,
-            None => return Err(UrlError::PortMissing(protocol)),
+        let ports = match (ports, port) {
+            (Some(ports), _) => ports.parse()?,
+            (None, Some(port)) => Ports::from(port),
+            (None, None) => return Err(UrlError::PortMissing(protocol)),
         };
-        Ok(Self { protocol, host, ports })
+        Ok(Self { protocol, host, ports, path })
     }
 
     /// One endpoint a port, in the order written.
     pub fn endpoints(&self) -> impl Iterator<Item = Endpoint> + '_ {
-        self.ports.iter().map(|port| Endpoint { protocol: self.protocol, host: self.host.clone(), port })
+        self.ports.iter().map(|port| Endpoint {
+            protocol: self.protocol,
+            host: self.host.clone(),
+            port,
+            path: self.path.clone(),
+        })
     }
 
     /// What is spoken.
@@ -77,6 +84,9 @@ pub struct Endpoint {
     pub host: Host,
     /// The TCP port.
     pub port: NonZeroU16,
+    /// What stands behind, where the protocol has a use for it: with its slash where it is sent as it is, without one
+    /// where it is a name.
+    pub path: Option<Arc<str>>,
 }
 
 impl fmt::Display for Endpoint {
@@ -86,48 +96,12 @@ impl fmt::Display for Endpoint {
             Host::Ipv6(..) => write!(f, "[{}]", self.host)?,
             Host::Ipv4(_) | Host::Name(_) => write!(f, "{}", self.host)?,
         }
-        write!(f, ":{}", self.port)
-    }
-}
-
-/// What is spoken over the connection.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub enum Protocol {
-    /// Nothing: a TCP handshake.
-    #[default]
-    Tcp,
-    /// TLS from the first byte.
-    Tls,
-}
-
-impl Protocol {
-    /// The canonical scheme.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Tls => "tls",
+        write!(f, ":{}", self.port)?;
+        match (&self.path, self.protocol.path()) {
+            (Some(path), Some(PathUse::Target)) => f.write_str(path),
+            (Some(path), _) => write!(f, "/{path}"),
+            (None, _) => Ok(()),
         }
-    }
-
-    /// Every protocol.
-    pub const ALL: [Self; 2] = [Self::Tcp, Self::Tls];
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Protocol {
-    type Err = UrlError;
-
-    /// Reads a scheme; letter case does not matter (RFC 3986 section 3.1).
-    fn from_str(scheme: &str) -> Result<Self, UrlError> {
-        Self::ALL
-            .into_iter()
-            .find(|protocol| protocol.as_str().eq_ignore_ascii_case(scheme))
-            .ok_or_else(|| UrlError::UnknownScheme(scheme.to_owned()))
     }
 }
 
@@ -244,6 +218,12 @@ pub enum UrlError {
     /// What stands in brackets is no IPv6 address.
     #[error("`[{0}]` is no IPv6 address; brackets hold one like [2001:db8::1] or [fe80::1%eth0]")]
     Ipv6Malformed(String),
+    /// TLS in a way that the protocol does not have.
+    #[error("{0} cannot ask for TLS on an open connection; write {1}:// for TLS from the first byte")]
+    NoStarttls(&'static str, &'static str),
+    /// A path with characters that none has.
+    #[error("has {0:?} in its path; letters and signs beyond ASCII, and blanks, are written in percent, like %20")]
+    PathMalformed(char),
     /// A path or query that the protocol has no use for.
     #[error("has a path or query, which {0} has no use for; remove it")]
     PathWithoutUse(Protocol),
@@ -254,11 +234,33 @@ pub enum UrlError {
     #[error(transparent)]
     Ports(#[from] PortsError),
     /// A protocol that does not exist here.
-    #[error("`{0}` is no scheme that portprobe knows; the schemes are: tcp, tls")]
-    UnknownScheme(String),
+    #[error("`{scheme}` is no scheme that portprobe knows; the schemes are: {known}")]
+    UnknownScheme {
+        /// What was written.
+        scheme: String,
+        /// What there is.
+        known: String,
+    },
     /// A zone on an address that is not link-local.
     #[error("`[{0}]` has a zone, but only link-local addresses (fe80::/10) have zones; remove it")]
     ZoneWithoutUse(String),
+}
+
+/// The path as its protocol uses it; none where it is empty.
+fn read_path(path: &str, protocol: Protocol) -> Result<Option<Arc<str>>, UrlError> {
+    if matches!(path, "" | "/") {
+        return Ok(None);
+    }
+    let Some(path_use) = protocol.path() else { return Err(UrlError::PathWithoutUse(protocol)) };
+    if let Some(odd) = path.chars().find(|c| !c.is_ascii_graphic() || *c == '#') {
+        return Err(UrlError::PathMalformed(odd));
+    }
+    match path_use {
+        PathUse::Name if path.contains('?') => Err(UrlError::PathMalformed('?')),
+        PathUse::Name => Ok(Some(path.strip_prefix('/').unwrap_or(path).into())),
+        PathUse::Target if path.starts_with('?') => Ok(Some(format!("/{path}").into())),
+        PathUse::Target => Ok(Some(path.into())),
+    }
 }
 
 /// Host and, where one is written, the port list.
@@ -314,9 +316,36 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::target::{Security, Service};
+
+    static WEB: Service = Service {
+        name: "http",
+        other_names: &[],
+        port: 80,
+        tls_name: "https",
+        tls_port: 443,
+        starttls_name: None,
+        alpn: None,
+        path: Some(PathUse::Target),
+    };
+    static NAMED: Service = Service {
+        name: "grpc",
+        other_names: &[],
+        port: 50051,
+        tls_name: "grpc+tls",
+        tls_port: 50051,
+        starttls_name: None,
+        alpn: None,
+        path: Some(PathUse::Name),
+    };
+    const SCHEMES: Schemes = Schemes(&[&WEB, &NAMED]);
+
+    fn unknown(scheme: &str) -> UrlError {
+        UrlError::UnknownScheme { scheme: scheme.into(), known: "tcp, tls, http, grpc".into() }
+    }
 
     fn canonical(text: &str) -> Result<Vec<String>, UrlError> {
-        let url = TargetUrl::parse(text, Protocol::Tcp)?;
+        let url = TargetUrl::parse(text, Scheme::default(), SCHEMES)?;
         Ok(url.endpoints().map(|endpoint| endpoint.to_string()).collect())
     }
 
@@ -344,6 +373,33 @@ mod tests {
     }
 
     #[test]
+    fn a_service_has_a_port_and_perhaps_a_path() {
+        for (text, expected) in [
+            ("http://a", "http://a:80"),
+            ("http://a:80/", "http://a:80"),
+            ("http+tls://A/x/?q=1&r=@", "https://a:443/x/?q=1&r=@"),
+            ("https://[::1]?q", "https://[::1]:443/?q"),
+            ("grpc://a/my.Service", "grpc://a:50051/my.Service"),
+            ("grpc+tls://a:1/", "grpc+tls://a:1"),
+        ] {
+            assert_eq!(canonical(text), Ok(vec![expected.to_owned()]), "{text}");
+        }
+        for (text, error) in [
+            ("http://a/b c", UrlError::PathMalformed(' ')),
+            ("http://a/ü", UrlError::PathMalformed('ü')),
+            ("http://a/x#y", UrlError::PathMalformed('#')),
+            ("grpc://a/x?y", UrlError::PathMalformed('?')),
+            ("http://u:p@a/x", UrlError::Credentials),
+            ("grpc+starttls://a", UrlError::NoStarttls("grpc", "grpc+tls")),
+        ] {
+            assert_eq!(canonical(text), Err(error), "{text}");
+        }
+        let https = Protocol::Service(&WEB, Security::Tls);
+        let bare = TargetUrl::parse("a", https.into(), SCHEMES).unwrap();
+        assert_eq!(bare.endpoints().next().unwrap().to_string(), "https://a:443");
+    }
+
+    #[test]
     fn one_url_with_several_ports_is_several_endpoints() {
         assert_eq!(canonical("tcp://a:22,80-81").unwrap(), ["tcp://a:22", "tcp://a:80", "tcp://a:81"]);
         assert_eq!(canonical("[::1]:1,2").unwrap(), ["tcp://[::1]:1", "tcp://[::1]:2"]);
@@ -367,8 +423,8 @@ mod tests {
             ("user@host:22", UrlError::Credentials),
             ("user:se://cret@host:22", UrlError::Credentials),
             ("tcp://user:se/cret@host:22", UrlError::PathWithoutUse(tcp)),
-            ("gopher://host:70", UrlError::UnknownScheme("gopher".into())),
-            ("://host:70", UrlError::UnknownScheme(String::new())),
+            ("gopher://host:70", unknown("gopher")),
+            ("://host:70", unknown("")),
             ("tcp://::1:22", UrlError::BracketsMissing("::1:22".into())),
             ("tcp://[::1:22", UrlError::Ipv6Malformed("::1:22".into())),
             ("tcp://[::1]22", UrlError::Ipv6Malformed("::1]22".into())),

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use portprobe::outcome::{Class, LocalFaultReason, Outcome, Phase, Prober, Verdict};
 use portprobe::probe::{NameServing, NetworkProber, SystemFiles};
-use portprobe::target::{Exchange, Expect, Labels, Protocol, Settings, Target, TargetName, TargetUrl};
+use portprobe::protocol::SCHEMES;
+use portprobe::target::{Exchange, Expect, Labels, Scheme, Settings, Target, TargetName, TargetUrl};
 use tokio::time::Instant;
 
 /// A target with default settings and five seconds of time, to be changed and then probed.
@@ -66,7 +67,7 @@ impl Probing {
 
     /// Makes the probe.
     pub(crate) async fn probe(self) -> Outcome {
-        let url = TargetUrl::parse(&self.url, Protocol::Tcp).unwrap();
+        let url = TargetUrl::parse(&self.url, Scheme::default(), SCHEMES).unwrap();
         let endpoint = url.endpoints().next().unwrap();
         let target = Arc::new(Target {
             name: TargetName::try_new(&endpoint.to_string()).unwrap(),

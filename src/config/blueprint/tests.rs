@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{Config, discovered, parse};
-use crate::target::{Exchange, Roots, Step, Target, TlsFile, TlsVersion};
+use crate::target::{Exchange, Roots, Speech, Step, Target, TlsFile, TlsVersion};
 
 const CONFIG: &str = "\
 labels: { region: eu, site: a }
@@ -125,7 +125,7 @@ fn settings_of_tls_and_dialogues_can_be_labels() {
     assert_eq!(tls.settings.profile.roots, Roots::File("/etc/portprobe/ca.pem".into()));
     assert_eq!(tls.settings.profile.alpn.len(), 2);
     assert_eq!(tls.settings.profile.versions.iter().collect::<Vec<_>>(), [TlsVersion::V1_3]);
-    assert!(matches!(&*tls.dialogue.0, [Step::Send(_), Step::Expect(_)]));
+    assert!(matches!(&tls.speech, Speech::Steps(steps) if matches!(&*steps.0, [Step::Send(_), Step::Expect(_)])));
 }
 
 #[test]

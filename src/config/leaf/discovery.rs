@@ -8,7 +8,8 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use super::{Leaf, Word, expected};
 use crate::config::node::Node;
 use crate::config::quote::quoted;
-use crate::target::{Endpoint, Host, HostName, Protocol, TargetUrl, UrlError};
+use crate::protocol::SCHEMES;
+use crate::target::{Endpoint, Host, HostName, Scheme, TargetUrl, UrlError};
 
 /// The address of an HTTP server and a path there, in the one way to write it: `https://cmdb.internal/sd?site=a`.
 #[derive(Debug)]
@@ -83,7 +84,7 @@ impl fmt::Display for HttpUrl {
 
 /// Host and port, the one that the scheme implies where none is written.
 fn endpoint(authority: &str, scheme: HttpScheme) -> Result<Endpoint, String> {
-    let parse = |text: &str| TargetUrl::parse(text, Protocol::Tcp);
+    let parse = |text: &str| TargetUrl::parse(text, Scheme::default(), SCHEMES);
     let url = match parse(authority) {
         Err(UrlError::PortMissing(_)) => parse(&format!("{authority}:{}", scheme.port())),
         Err(UrlError::HostMissing) => {

@@ -4,7 +4,7 @@ use super::*;
 use crate::outcome::{Certificate, PeerCertificates, TlsFacts, example_facts};
 
 fn facts(tls: TlsFacts) -> Facts {
-    Facts { tls: Some(tls), dialogue: None }
+    Facts { tls: Some(tls), ..Facts::default() }
 }
 
 /// The facts of a handshake with one thing changed in the leaf's certificate.
@@ -153,7 +153,7 @@ fn a_dialogue_has_the_labels_of_its_steps_and_none_twice() {
     let label = |name, value: &str| (LabelName::try_new(name).unwrap(), value.to_owned());
     let given =
         [label("software", "OpenSSH\r\n"), label("team", "theirs"), label("software", "again"), label("os", "")];
-    let facts = Facts { tls: None, dialogue: Some(given.into()) };
+    let facts = Facts { tls: None, dialogue: Some(given.into()), ..Facts::default() };
     exposed.report_showing(0, Verdict::Good, facts);
     assert_eq!(of(&exposed, "dialogue_info"), [r#",team="shop",software="OpenSSH"} 1"#]);
 }

@@ -48,6 +48,23 @@ impl Case<'_> {
         }
     }
 
+    pub(super) fn rejected(&self) -> Advice {
+        Advice::new(
+            "the service is there and says that it serves nobody now: starting, stopping, full, or without its quorum",
+            format!("read its answer above, and the service's log on {}", self.address),
+        )
+    }
+
+    pub(super) fn starttls_refused(&self) -> Advice {
+        Advice::new(
+            "the service speaks its protocol but does not offer TLS on this connection, or refuses it now",
+            format!(
+                "on {}: is TLS switched on in the service's settings, and can it read its certificate?",
+                self.address
+            ),
+        )
+    }
+
     pub(super) fn unexpected_response(&self) -> Advice {
         let meaning = match self.phase {
             Phase::Starttls => {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config;
 use crate::target::{
-    Dialogue, Exchange, Identity, Roots, Settings, Step, TlsExchange, TlsProfile, TlsSettings, example,
+    Dialogue, Exchange, Identity, Roots, Settings, Speech, Step, TlsExchange, TlsProfile, TlsSettings, example,
 };
 
 fn on(url: &str, flags: &[(&str, &str)], class: Class) -> Advice {
@@ -66,6 +66,7 @@ fn an_address_in_the_url_is_no_matter_of_dns() {
 
 /// A target with TLS, asked for in the clear by `upgrade`.
 fn with_tls(url: &str, upgrade: Dialogue, settings: TlsSettings) -> Target {
+    let upgrade = Speech::Steps(upgrade);
     let exchange = Exchange::Tls(TlsExchange { upgrade, settings, ..TlsExchange::default() });
     example(url, Settings { exchange, ..Settings::default() })
 }

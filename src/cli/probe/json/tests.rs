@@ -34,7 +34,8 @@ fn everything_that_was_shown_is_in_it() {
     let labels = [(LabelName::try_new("software").unwrap(), "OpenSSH".to_owned())];
     let tls = example_facts(1, &[Class::CertExpired, Class::CertNameMismatch]);
     let document: Value =
-        serde_json::from_str(&printed(Facts { tls: Some(tls), dialogue: Some(labels.into()) })).unwrap();
+        serde_json::from_str(&printed(Facts { tls: Some(tls), dialogue: Some(labels.into()), ..Facts::default() }))
+            .unwrap();
     let certificate = |subject: &str, issuer: &str, digest: &str, names: Value| {
         json!({
             "fingerprint_sha256": digest.repeat(32),
@@ -96,7 +97,7 @@ fn a_peer_cannot_control_the_terminal_and_is_still_read_as_it_was() {
     let mut leaf = Certificate::clone(&peer.leaf);
     hostile.clone_into(&mut leaf.content.as_mut().unwrap().subject);
     tls.peer = Some(Arc::new(PeerCertificates { leaf: Arc::new(leaf), ..peer }));
-    let text = printed(Facts { tls: Some(tls), dialogue: None });
+    let text = printed(Facts { tls: Some(tls), ..Facts::default() });
     assert!(!text.contains(|c| is_invisible(c) && c != '\n'), "{text:?}");
     let document: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(document["tls"]["certificates"][0]["subject"], hostile);

@@ -8,7 +8,7 @@ use crate::outcome::{
     Certificate, Class, Facts, Failure, LocalFault, LocalFaultReason, PeerCertificates, Resolution, Timings, TlsFacts,
     example_facts,
 };
-use crate::target::{Dialogue, Exchange, LabelName, Settings, Step, TlsExchange, TlsSettings, example};
+use crate::target::{Dialogue, Exchange, LabelName, Settings, Speech, Step, TlsExchange, TlsSettings, example};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -143,16 +143,16 @@ fn a_port_that_should_be_closed_is_as_expected() {
 
 /// A target with an upgrade, TLS and a dialogue within.
 fn secured(verify: Verify) -> Target {
-    let said = || Dialogue([Step::ExpectBytes(b"220"[..].into())].into());
+    let said = || Speech::Steps(Dialogue([Step::ExpectBytes(b"220"[..].into())].into()));
     let settings = TlsSettings { verify, ..TlsSettings::default() };
-    let exchange = Exchange::Tls(TlsExchange { upgrade: said(), settings, dialogue: said() });
+    let exchange = Exchange::Tls(TlsExchange { upgrade: said(), settings, speech: said() });
     example("tcp://a.test:25", Settings { exchange, ..Settings::default() })
 }
 
 /// An attempt that came as far as to these phases, each of a millisecond.
 fn went_through(last: u8, phases: &[Phase], verdict: Verdict, tls: TlsFacts) -> Attempt {
     let timings = phases.iter().fold(Timings::default(), |timings, phase| timings.with(*phase, MILLISECOND));
-    Attempt { timings, facts: Facts { tls: Some(tls), dialogue: None }, ..attempt(last, verdict) }
+    Attempt { timings, facts: Facts { tls: Some(tls), ..Facts::default() }, ..attempt(last, verdict) }
 }
 
 /// The facts of a handshake with something changed in the leaf's content.
@@ -305,7 +305,7 @@ fn nothing_that_a_peer_says_controls_the_terminal() {
         went_through(2, &phases, verdict("second"), tls.clone()),
     ];
     let labels = [(LabelName::try_new("software").unwrap(), hostile.to_owned())];
-    let facts = Facts { tls: Some(tls), dialogue: Some(labels.into()) };
+    let facts = Facts { tls: Some(tls), dialogue: Some(labels.into()), ..Facts::default() };
     let outcome = Outcome { facts, ..outcome(verdict("second"), attempts) };
     let printed = lines(&secured(Verify::Strict), &outcome);
     assert!(!printed.contains(|c| crate::peer_text::is_invisible(c) && c != '\n'), "{printed:?}");

@@ -1,0 +1,115 @@
+//! The application protocols: what to say so that a service shows that it is there, speaks and accepts clients.
+//!
+//! ```text
+//! a URL's scheme --> Service --> Protocol --begin--> Conversation --upgrade, exchange--> Found, or Ended
+//!                    (data)      (registry, below)   (on a Wire)
+//! ```
+//!
+//! A protocol is one file: its [`Service`], what it says and how it takes the answers; a new one is that file and a
+//! line in [`ALL`]. It does what the protocol's own liveness tool does, without credentials, and with as little noise
+//! in the service's log as there can be. Sockets, TLS and time are not known here: a [`Wire`] has them.
+//!
+//! Every answer is hostile until parsed. A [`Wire`] bounds what is read; a parser takes nothing by a number from the
+//! wire unchecked, and what contradicts the protocol is refused as soon as it is there.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+
+pub use self::wire::{Answer, Channel, Ended, Wire};
+use crate::outcome::ServiceFacts;
+use crate::target::{Endpoint, Schemes, Security, Service};
+
+mod lines;
+mod postgres;
+mod redis;
+mod smtp;
+#[cfg(test)]
+mod testing;
+mod wire;
+
+/// An application protocol.
+pub trait Protocol: Debug + Sync {
+    /// Its names and ports.
+    fn service(&self) -> &'static Service;
+
+    /// What it says to one service.
+    fn begin(&self, request: Request<'_>) -> Box<dyn Conversation>;
+}
+
+/// Whom a conversation is with.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Where the service is, and the path where the protocol has a use for one.
+    pub endpoint: &'a Endpoint,
+}
+
+impl Request<'_> {
+    /// How the service is secured.
+    pub const fn security(&self) -> Security {
+        match self.endpoint.protocol {
+            crate::target::Protocol::Service(_, security) => security,
+            crate::target::Protocol::Tcp => Security::Plain,
+            crate::target::Protocol::Tls => Security::Tls,
+        }
+    }
+}
+
+/// What is said on one connection. What was learnt before TLS may serve within it.
+#[async_trait]
+pub trait Conversation: Debug + Send {
+    /// Asks for TLS; good once the next byte is the handshake's. Called once and first, of protocols with
+    /// [`Service::starttls_name`] alone.
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+        let _ = wire;
+        Err(Ended::Refused("this protocol cannot ask for TLS".to_owned()))
+    }
+
+    /// The opening exchange and the goodbye; good if the service serves.
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended>;
+
+    /// How the TLS handshake after an upgrade is wrapped.
+    fn wrapping(&self) -> Wrapping {
+        Wrapping::None
+    }
+}
+
+/// What stands around the records of a TLS handshake.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Wrapping {
+    /// Nothing.
+    None,
+    /// PRELOGIN packets of TDS (MS-TDS section 2.2.6.5).
+    Tds,
+}
+
+/// What a service said of itself.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Found {
+    /// A product or version token, taken by a fixed pattern; a greeting is never one.
+    pub version: Option<String>,
+    /// What it is among its kind: primary, leader.
+    pub role: Option<String>,
+}
+
+impl Found {
+    /// These are the facts of a service.
+    pub fn of(self, service: &Service) -> ServiceFacts {
+        ServiceFacts {
+            protocol: service.name,
+            version: self.version.unwrap_or_default(),
+            role: self.role.unwrap_or_default(),
+        }
+    }
+}
+
+/// Every protocol, in the order of the documentation.
+pub const ALL: &[&dyn Protocol] = &[&smtp::Smtp, &postgres::Postgres, &redis::Redis];
+
+/// The schemes of all protocols.
+pub const SCHEMES: Schemes = Schemes(&[&smtp::SERVICE, &postgres::SERVICE, &redis::SERVICE]);
+
+/// The protocol of a service; none where it is not registered.
+pub fn of(service: &Service) -> Option<&'static dyn Protocol> {
+    ALL.iter().find(|protocol| protocol.service() == service).copied()
+}

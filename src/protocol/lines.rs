@@ -1,0 +1,173 @@
+//! Answers that are lines: one with a fixed beginning, or a reply of several with a code of three digits.
+
+use super::wire::Answer;
+
+/// A line that begins in one of these ways, without its end, LF or CR LF. What contradicts all of them is wrong as soon
+/// as it is there.
+pub(super) fn line(heard: &[u8], begins: &[&[u8]]) -> Answer<Vec<u8>> {
+    if !begins.iter().any(|begin| agree(heard, begin)) {
+        return Answer::Wrong("it begins otherwise".to_owned());
+    }
+    let Some(end) = heard.iter().position(|byte| *byte == b'\n') else { return Answer::Unfinished };
+    let line = heard.get(..end).unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if !begins.iter().any(|begin| line.starts_with(begin)) {
+        return Answer::Wrong("it ends too early".to_owned());
+    }
+    Answer::Whole(line.to_vec(), end + 1)
+}
+
+/// A reply in the manner of SMTP and FTP (RFC 5321 section 4.2, RFC 959 section 4.2): the code of its last line, and the
+/// text of every line. `220-` begins a line with more behind it, `220 ` the last.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Reply {
+    pub(super) code: u16,
+    /// What stands behind the codes, a line each; lines of FTP that have no code are whole.
+    pub(super) lines: Vec<String>,
+}
+
+impl Reply {
+    /// Its text on one line, for people.
+    pub(super) fn text(&self) -> String {
+        format!("{} {}", self.code, self.lines.join(" / "))
+    }
+}
+
+/// A whole reply.
+pub(super) fn reply(heard: &[u8]) -> Answer<Reply> {
+    let mut lines = Vec::new();
+    let mut used = 0;
+    let mut first = None;
+    loop {
+        let rest = heard.get(used..).unwrap_or_default();
+        let begun = rest.iter().take(3).all(u8::is_ascii_digit) && rest.get(3).is_none_or(|byte| is_separator(*byte));
+        if first.is_none() && !begun {
+            return Answer::Wrong("it does not begin with a code of three digits".to_owned());
+        }
+        let Some(end) = rest.iter().position(|byte| *byte == b'\n') else { return Answer::Unfinished };
+        let line = rest.get(..end).unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        used += end + 1;
+        let (code, last) = match (code(line), first) {
+            (Some((code, last)), None) => (code, last),
+            (Some((code, last)), Some(first)) if code == first => (code, last),
+            // Lines between the first and the last may be anything (RFC 959).
+            (_, Some(first)) => (first, false),
+            (None, None) => return Answer::Wrong("it does not begin with a code of three digits".to_owned()),
+        };
+        first = Some(code);
+        let text = if self::code(line).is_some_and(|(found, _)| found == code) { line.get(4..) } else { Some(line) };
+        lines.push(String::from_utf8_lossy(text.unwrap_or_default()).into_owned());
+        if last {
+            return Answer::Whole(Reply { code, lines }, used);
+        }
+    }
+}
+
+/// The first of these products that a text names as a word, and the version behind it, where one stands there.
+///
+/// A fixed list, for greetings carry clocks, process numbers and tokens: a pattern would take those for names.
+pub(super) fn product(text: &str, known: &[&str]) -> Option<String> {
+    let words: Vec<_> =
+        text.split(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | '[' | ']' | ',' | ';')).collect();
+    words.iter().enumerate().find_map(|(index, word)| {
+        let (name, behind) = word.split_once('/').map_or((*word, None), |(name, version)| (name, Some(version)));
+        let known = known.iter().find(|known| known.eq_ignore_ascii_case(name.trim_end_matches('.')))?;
+        let version = behind.or_else(|| words.get(index + 1).copied()).filter(|word| is_version(word));
+        Some(version.map_or_else(|| (*known).to_owned(), |version| format!("{known} {version}")))
+    })
+}
+
+/// A version has digits and dots, and little else: `8.15.2`, `v3.0.3`, `2.4.57-1`.
+fn is_version(word: &str) -> bool {
+    let digits = word.strip_prefix('v').unwrap_or(word);
+    digits.starts_with(|c: char| c.is_ascii_digit())
+        && digits.contains('.')
+        && word.len() <= MAX_VERSION
+        && digits.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+' | '_' | '~'))
+}
+
+/// Longer is none.
+const MAX_VERSION: usize = 32;
+
+/// The code that a line begins with, and whether it is the last of its reply.
+fn code(line: &[u8]) -> Option<(u16, bool)> {
+    let digits = line.get(..3).filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
+    let last = match line.get(3) {
+        None | Some(b' ') => true,
+        Some(b'-') => false,
+        Some(_) => return None,
+    };
+    Some((std::str::from_utf8(digits).ok()?.parse().ok()?, last))
+}
+
+const fn is_separator(byte: u8) -> bool {
+    matches!(byte, b' ' | b'-' | b'\r' | b'\n')
+}
+
+/// Whether one of the two is how the other begins.
+fn agree(heard: &[u8], begin: &[u8]) -> bool {
+    heard.iter().zip(begin).all(|(heard, expected)| heard == expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_whole_with_its_end_and_wrong_as_soon_as_it_contradicts() {
+        for (heard, expected) in [
+            ("", Answer::Unfinished),
+            ("+", Answer::Unfinished),
+            ("+OK ready\r", Answer::Unfinished),
+            ("+OK ready\r\nmore", Answer::Whole(b"+OK ready".to_vec(), 11)),
+            ("-ERR\n", Answer::Whole(b"-ERR".to_vec(), 5)),
+            ("+\n", Answer::Wrong("it begins otherwise".to_owned())),
+            ("SSH", Answer::Wrong("it begins otherwise".to_owned())),
+            ("+OX", Answer::Wrong("it begins otherwise".to_owned())),
+        ] {
+            assert_eq!(line(heard.as_bytes(), &[b"+OK", b"-ERR"]), expected, "{heard:?}");
+        }
+        assert_eq!(line(b"\n", &[b""]), Answer::Whole(Vec::new(), 1));
+    }
+
+    #[test]
+    fn a_product_is_one_that_is_known() {
+        for (text, expected) in [
+            ("mx.example ESMTP Postfix (Debian/GNU)", Some("Postfix")),
+            ("mail ESMTP Exim 4.96 Wed, 25 Nov 2026 03:00:00 +0000", Some("Exim 4.96")),
+            ("(vsFTPd 3.0.3)", Some("vsFTPd 3.0.3")),
+            ("nginx/1.22.1", Some("nginx 1.22.1")),
+            ("mx.google.com ESMTP d9443c01a7336-1fb0f4a", None),
+            ("Postfix 12:30", Some("Postfix")),
+            ("postfixed", None),
+            ("", None),
+        ] {
+            let found = product(text, &["Postfix", "Exim", "vsFTPd", "nginx"]);
+            assert_eq!(found.as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_reply_ends_with_the_line_of_its_code_without_a_hyphen() {
+        let whole = |code, lines: &[&str], length| {
+            Answer::Whole(Reply { code, lines: lines.iter().map(|line| (*line).to_owned()).collect() }, length)
+        };
+        let wrong = || Answer::Wrong("it does not begin with a code of three digits".to_owned());
+        for (heard, expected) in [
+            ("", Answer::Unfinished),
+            ("22", Answer::Unfinished),
+            ("220 mx ESMTP\r\n", whole(220, &["mx ESMTP"], 14)),
+            ("220\r\nrest", whole(220, &[""], 5)),
+            ("220-a\r\n220-b\r\n220 c\r\n", whole(220, &["a", "b", "c"], 21)),
+            ("220-a\r\n220-b\r\n", Answer::Unfinished),
+            ("220-a\r\n 221 b\r\n230 x\r\n220 c\n", whole(220, &["a", " 221 b", "230 x", "c"], 28)),
+            ("SSH-2.0", wrong()),
+            ("2x", wrong()),
+            ("2200", wrong()),
+            ("22\r\n", wrong()),
+        ] {
+            assert_eq!(reply(heard.as_bytes()), expected, "{heard:?}");
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! PostgreSQL's frontend/backend protocol 3.0, of `CockroachDB` too
+//! (<https://www.postgresql.org/docs/current/protocol-flow.html>).
+//!
+//! A startup packet as `pg_isready` sends it. Whatever is asked of a client who logs in, the server accepts clients. A
+//! plain close at that point leaves nothing in the log; a Terminate there logs a FATAL, so it is said only to a server
+//! that lets everybody in. Without a line of `pg_hba.conf` that fits, the server logs a FATAL for each probe.
+
+use async_trait::async_trait;
+use bytes::Buf as _;
+
+use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use crate::target::{OtherName, Service};
+
+/// The protocol of PostgreSQL.
+#[derive(Debug)]
+pub(super) struct Postgres;
+
+pub(super) static SERVICE: Service = Service {
+    name: "postgres",
+    other_names: &[OtherName::new("postgresql"), OtherName::with_port("cockroachdb", 26257)],
+    port: 5432,
+    tls_name: "postgres+tls",
+    tls_port: 5432,
+    starttls_name: Some("postgres+starttls"),
+    alpn: Some("postgresql"),
+    path: None,
+};
+
+impl Protocol for Postgres {
+    fn service(&self) -> &'static Service {
+        &SERVICE
+    }
+
+    fn begin(&self, _: Request<'_>) -> Box<dyn Conversation> {
+        Box::new(Session)
+    }
+}
+
+#[derive(Debug)]
+struct Session;
+
+#[async_trait]
+impl Conversation for Session {
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+        wire.send(SSL_REQUEST).await?;
+        match wire.answer("the answer to SSLRequest (S or N)", 1, |heard| one_of(heard, b"SNE")).await? {
+            b'S' => Ok(()),
+            b'N' => Err(Ended::Refused("the server answers SSLRequest with N: ssl is off".to_owned())),
+            // An error, as from a server whose limit of connections is reached (its first letter was taken already).
+            _ => {
+                let body = wire.answer("the rest of the error", MAX_MESSAGE, body).await?;
+                Err(refusal(&Fields::read(&body)))
+            }
+        }
+    }
+
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+        wire.send(STARTUP).await?;
+        let (kind, body) = wire.answer("the answer to the startup packet", MAX_MESSAGE, message).await?;
+        if kind == b'E' {
+            let fields = Fields::read(&body);
+            return if fields.serves_nobody() { Err(refusal(&fields)) } else { Ok(Found::default()) };
+        }
+        if body.get(..4) != Some(&[0, 0, 0, 0]) {
+            return Ok(Found::default());
+        }
+        // AuthenticationOk: anybody is let in, and this client is.
+        let version = wire.answer("what follows a login without a password", MAX_MESSAGE, version).await?;
+        wire.leave(TERMINATE).await;
+        Ok(Found { version, role: None })
+    }
+}
+
+/// What an `ErrorResponse` means for a probe.
+fn refusal(fields: &Fields) -> Ended {
+    let text = format!("{} {}", fields.code, fields.text);
+    if fields.serves_nobody() {
+        Ended::Rejected(text)
+    } else {
+        Ended::Unexpected(format!("expected an answer to SSLRequest, but the error \"{text}\" came"))
+    }
+}
+
+/// One byte, of these.
+fn one_of(heard: &[u8], expected: &[u8]) -> Answer<u8> {
+    match heard.first() {
+        None => Answer::Unfinished,
+        Some(byte) if expected.contains(byte) => Answer::Whole(*byte, 1),
+        Some(_) => Answer::Wrong(format!("it is none of {}", expected.escape_ascii())),
+    }
+}
+
+/// The first message of a server: an authentication request, a negotiation of the version, or an error.
+fn message(heard: &[u8]) -> Answer<(u8, Vec<u8>)> {
+    match one_of(heard, b"REv") {
+        Answer::Unfinished => Answer::Unfinished,
+        Answer::Wrong(why) => Answer::Wrong(why),
+        Answer::Whole(kind, _) => match body(heard.get(1..).unwrap_or_default()) {
+            Answer::Whole(bytes, length) => Answer::Whole((kind, bytes), length + 1),
+            Answer::Unfinished => Answer::Unfinished,
+            Answer::Wrong(why) => Answer::Wrong(why),
+        },
+    }
+}
+
+/// A message behind its first byte: its length, itself included, and its body.
+fn body(heard: &[u8]) -> Answer<Vec<u8>> {
+    let mut rest = heard;
+    let Ok(length) = rest.try_get_u32() else { return Answer::Unfinished };
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if !(4..=MAX_MESSAGE).contains(&length) {
+        return Answer::Wrong(format!("its length is {length}"));
+    }
+    match rest.get(..length - 4) {
+        Some(body) => Answer::Whole(body.to_vec(), length),
+        None => Answer::Unfinished,
+    }
+}
+
+/// What a server tells a client that it has let in, until it is ready: among it `server_version`.
+fn version(heard: &[u8]) -> Answer<Option<String>> {
+    let mut used = 0;
+    let mut version = None;
+    loop {
+        let rest = heard.get(used..).unwrap_or_default();
+        let Some(kind) = rest.first() else { return Answer::Unfinished };
+        let body = match body(rest.get(1..).unwrap_or_default()) {
+            Answer::Whole(body, length) => {
+                used += length + 1;
+                body
+            }
+            Answer::Unfinished => return Answer::Unfinished,
+            Answer::Wrong(why) => return Answer::Wrong(why),
+        };
+        match kind {
+            // ReadyForQuery; or an error after the login, such as a database that does not exist.
+            b'Z' | b'E' => return Answer::Whole(version, used),
+            b'S' => version = version.or_else(|| parameter(&body, "server_version")),
+            _ => {}
+        }
+    }
+}
+
+/// The value of a `ParameterStatus`, if it is of this one; up to its first blank.
+fn parameter(body: &[u8], wanted: &str) -> Option<String> {
+    let mut parts = body.split(|byte| *byte == 0);
+    let (name, value) = (parts.next()?, parts.next()?);
+    let token = str::from_utf8(value).ok()?.split(' ').next()?;
+    (name == wanted.as_bytes() && !token.is_empty()).then(|| token.to_owned())
+}
+
+/// What counts of an `ErrorResponse`.
+#[derive(Debug, Default)]
+struct Fields {
+    /// SQLSTATE.
+    code: String,
+    text: String,
+}
+
+impl Fields {
+    fn read(body: &[u8]) -> Self {
+        let mut fields = Self::default();
+        for field in body.split(|byte| *byte == 0) {
+            let Some((kind, value)) = field.split_first() else { continue };
+            match kind {
+                b'C' => fields.code = String::from_utf8_lossy(value).into_owned(),
+                b'M' => fields.text = String::from_utf8_lossy(value).into_owned(),
+                _ => {}
+            }
+        }
+        fields
+    }
+
+    /// Class 53, insufficient resources (`too_many_connections`); class 57, operator intervention (`cannot_connect_now`).
+    fn serves_nobody(&self) -> bool {
+        self.code.starts_with("53") || self.code.starts_with("57")
+    }
+}
+
+const SSL_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
+
+/// Version 3.0, user and database as `pg_isready` names them where it is told nothing, but our own.
+const STARTUP: &[u8] = b"\0\0\0\x45\0\x03\0\0user\0portprobe\0database\0postgres\0application_name\0portprobe\0\0";
+
+const TERMINATE: &[u8] = b"X\0\0\0\x04";
+
+/// Far more than any message before a query.
+const MAX_MESSAGE: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::*;
+
+    /// What PostgreSQL 15 asks of a client: SCRAM-SHA-256.
+    const SASL: &[u8] = b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0";
+
+    fn message(kind: &str, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+        [kind.as_bytes(), &length, body].concat()
+    }
+
+    /// What it says to one that `trust` lets in, shortened.
+    fn let_in() -> Vec<u8> {
+        [
+            message("R", &[0; 4]),
+            message("S", b"application_name\0portprobe\0"),
+            message("S", b"server_version\x0015.14 (Debian 15.14-0+deb12u1)\0"),
+            message("K", b"\0\0\x01\0\x12\x34\x56\x78"),
+            message("Z", b"I"),
+        ]
+        .concat()
+    }
+
+    fn error(code: &str, text: &str) -> Vec<u8> {
+        message("E", format!("SFATAL\0VFATAL\0C{code}\0M{text}\0\0").as_bytes())
+    }
+
+    #[test]
+    fn the_startup_packet_knows_its_length() {
+        assert_eq!(STARTUP.first_chunk().map(|length| u32::from_be_bytes(*length)), u32::try_from(STARTUP.len()).ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_asks_for_a_login_serves_and_is_left_without_a_word() {
+        let script = Script::hears().answers(SASL);
+        let (found, said) = talk(&Postgres, "postgres://a", &script).await;
+        assert_eq!(found.unwrap(), Found::default());
+        assert_eq!(said, STARTUP);
+        assert_survives(&Postgres, "postgres://a", &script).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_lets_everybody_in_tells_its_version() {
+        let script = Script::hears().answers(let_in());
+        let (found, said) = talk(&Postgres, "postgres://a", &script).await;
+        assert_eq!(found.unwrap().version.as_deref(), Some("15.14"));
+        assert!(said.ends_with(TERMINATE));
+        assert_survives(&Postgres, "postgres://a", &script).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_answer_has_its_class() {
+        for (answer, expected) in [
+            (error("53300", "sorry, too many clients already"), "rejected: 53300 sorry, too many clients already"),
+            (
+                error("57P03", "the database system is starting up"),
+                "rejected: 57P03 the database system is starting up",
+            ),
+            (error("28000", "no pg_hba.conf entry"), "ok"),
+            (error("3D000", "database \"postgres\" does not exist"), "ok"),
+            (
+                b"R\xff\xff\xff\xff".to_vec(),
+                "unexpected: expected the answer to the startup packet, but \"R\\xff\\xff\\xff\\xff\" came: its length is 4294967295",
+            ),
+            (
+                b"R\0\0\0\0".to_vec(),
+                "unexpected: expected the answer to the startup packet, but \"R\\0\\0\\0\\0\" came: its length is 0",
+            ),
+            (Vec::new(), "closed: the answer to the startup packet"),
+        ] {
+            assert_eq!(heard(talk(&Postgres, "postgres://a", &Script::hears().answers(answer)).await.0), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tls_is_asked_for_by_its_request() {
+        for (answer, expected) in [
+            (b"S".to_vec(), "ok"),
+            (b"N".to_vec(), "refused: the server answers SSLRequest with N: ssl is off"),
+            (error("53300", "sorry, too many clients already"), "rejected: 53300 sorry, too many clients already"),
+            (
+                error("0A000", "unsupported frontend protocol"),
+                "unexpected: expected an answer to SSLRequest, but the error \"0A000 unsupported frontend protocol\" came",
+            ),
+        ] {
+            let script = Script::hears().answers(answer);
+            let (asked, said) = upgrade(&Postgres, "postgres+starttls://a", &script).await;
+            assert_eq!((heard(asked), &*said), (expected.to_owned(), SSL_REQUEST));
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! SMTP (RFC 5321), STARTTLS (RFC 3207).
+//!
+//! Greeting to its last line, EHLO, QUIT. A server logs a connection without mail, as for every client that leaves so.
+
+use async_trait::async_trait;
+
+use super::lines::{Reply, product, reply};
+use super::{Conversation, Ended, Found, Protocol, Request, Wire};
+use crate::target::{OtherName, Service};
+
+/// The protocol of mail servers.
+#[derive(Debug)]
+pub(super) struct Smtp;
+
+pub(super) static SERVICE: Service = Service {
+    name: "smtp",
+    other_names: &[OtherName::with_port("submission", 587)],
+    port: 25,
+    tls_name: "smtps",
+    tls_port: 465,
+    starttls_name: Some("smtp+starttls"),
+    alpn: None,
+    path: None,
+};
+
+impl Protocol for Smtp {
+    fn service(&self) -> &'static Service {
+        &SERVICE
+    }
+
+    fn begin(&self, _: Request<'_>) -> Box<dyn Conversation> {
+        Box::new(Session { hello: "EHLO portprobe\r\n", version: None, greeted: false })
+    }
+}
+
+/// A session of SMTP or LMTP.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// EHLO, or LHLO of LMTP.
+    pub(super) hello: &'static str,
+    pub(super) version: Option<String>,
+    /// Whether the greeting has come: it comes once, before TLS where that is asked for.
+    pub(super) greeted: bool,
+}
+
+#[async_trait]
+impl Conversation for Session {
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+        let offered = self.hello(wire).await?;
+        if !offered.lines.iter().any(|line| line.trim_end().eq_ignore_ascii_case("STARTTLS")) {
+            wire.leave(b"QUIT\r\n").await;
+            return Err(Ended::Refused("the answer to EHLO does not offer STARTTLS".to_owned()));
+        }
+        wire.send(b"STARTTLS\r\n").await?;
+        let granted = wire.answer("the answer to STARTTLS (220)", MAX_REPLY, reply).await?;
+        if granted.code == 220 { Ok(()) } else { Err(Ended::Refused(format!("STARTTLS: {}", granted.text()))) }
+    }
+
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+        self.hello(wire).await?;
+        wire.leave(b"QUIT\r\n").await;
+        Ok(Found { version: self.version.take(), role: None })
+    }
+}
+
+impl Session {
+    /// Hears the greeting, where it has not come yet, and says hello.
+    async fn hello(&mut self, wire: &mut Wire<'_>) -> Result<Reply, Ended> {
+        if !self.greeted {
+            let greeting = wire.answer("a greeting (220)", MAX_REPLY, reply).await?;
+            judge(&greeting, 220, "greeting")?;
+            self.version = greeting.lines.first().and_then(|line| product(line, &PRODUCTS));
+            self.greeted = true;
+        }
+        wire.send(self.hello.as_bytes()).await?;
+        let answer = wire.answer("the answer to EHLO (250)", MAX_REPLY, reply).await?;
+        judge(&answer, 250, "EHLO")?;
+        Ok(answer)
+    }
+}
+
+/// 421 and 554 say that nobody is served (RFC 5321 sections 3.1, 3.8); any other code than the one due is unexpected.
+fn judge(reply: &Reply, good: u16, to: &str) -> Result<(), Ended> {
+    match reply.code {
+        code if code == good => Ok(()),
+        421 | 554 => Err(Ended::Rejected(format!("{to}: {}", reply.text()))),
+        _ => Err(Ended::Unexpected(format!("expected {good} to the {to}, but \"{}\" came", reply.text()))),
+    }
+}
+
+/// Those that name themselves in their greeting. What else stands there may be another at each connection.
+pub(super) const PRODUCTS: [&str; 7] = ["Postfix", "Exim", "Sendmail", "OpenSMTPD", "Dovecot", "Haraka", "MailEnable"];
+
+/// Far more than the extensions of any server.
+const MAX_REPLY: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::*;
+
+    const GREETING: &str = "220 mx.example ESMTP Postfix (Debian/GNU)\r\n";
+    const EHLO: &str = "250-mx.example\r\n250-PIPELINING\r\n250-STARTTLS\r\n250 CHUNKING\r\n";
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_greets_and_answers_serves() {
+        let script = Script::greets(GREETING).answers(EHLO).answers("221 2.0.0 Bye\r\n");
+        let (found, said) = talk(&Smtp, "smtp://a", &script).await;
+        assert_eq!(found.unwrap().version.as_deref(), Some("Postfix"));
+        assert_eq!(said, b"EHLO portprobe\r\nQUIT\r\n");
+        assert_survives(&Smtp, "smtp://a", &script).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_answer_has_its_class() {
+        for (script, expected) in [
+            (Script::greets("421 4.3.2 shutting down\r\n"), "rejected: greeting: 421 4.3.2 shutting down"),
+            (Script::greets("554 no service for you\r\n"), "rejected: greeting: 554 no service for you"),
+            (Script::greets("220-a\r\n220 b\r\n").answers("421 busy\r\n"), "rejected: EHLO: 421 busy"),
+            (
+                Script::greets("230 logged in\r\n"),
+                "unexpected: expected 220 to the greeting, but \"230 logged in\" came",
+            ),
+            (
+                Script::greets("* OK IMAP4rev1\r\n"),
+                "unexpected: expected a greeting (220), but \"* OK IMAP4rev1\\r\\n\" came: it does not begin with a code of three digits",
+            ),
+            (Script::greets(""), "closed: a greeting (220)"),
+            (Script::greets("220 a\r\n").answers(""), "closed: the answer to EHLO (250)"),
+            (Script::greets("22").stays_silent(), "silent: a greeting (220)"),
+        ] {
+            assert_eq!(heard(talk(&Smtp, "smtp://a", &script).await.0), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tls_is_asked_for_where_it_is_offered() {
+        let script = Script::greets(GREETING).answers(EHLO).answers("220 go ahead\r\n");
+        let (asked, said) = upgrade(&Smtp, "smtp+starttls://a", &script).await;
+        assert!(asked.is_ok() && said.ends_with(b"STARTTLS\r\n"), "{asked:?} {said:?}");
+        for (script, expected) in [
+            (Script::greets(GREETING).answers("250 mx\r\n"), "refused: the answer to EHLO does not offer STARTTLS"),
+            (Script::greets(GREETING).answers(EHLO).answers("454 not now\r\n"), "refused: STARTTLS: 454 not now"),
+            (Script::greets("421 busy\r\n"), "rejected: greeting: 421 busy"),
+        ] {
+            assert_eq!(heard(upgrade(&Smtp, "smtp+starttls://a", &script).await.0), expected);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What the tests of protocols have in common: peers by script, and what every parser must survive.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::time::{Instant, timeout};
+
+use super::{Conversation, Ended, Found, Protocol, Request, SCHEMES, Wire};
+use crate::target::{Endpoint, Scheme, TargetUrl};
+
+/// What a peer says, turn by turn, and whether it ends the connection then.
+#[derive(Clone, Debug)]
+pub(super) struct Script {
+    turns: Vec<Turn>,
+    stays: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Turn {
+    /// Waits until something was heard since the last turn.
+    Hears,
+    Says(Vec<u8>),
+}
+
+impl Script {
+    /// A peer that speaks first.
+    pub(super) fn greets(greeting: impl AsRef<[u8]>) -> Self {
+        Self { turns: vec![Turn::Says(greeting.as_ref().to_vec())], stays: false }
+    }
+
+    /// A peer that listens first.
+    pub(super) fn hears() -> Self {
+        Self { turns: Vec::new(), stays: false }
+    }
+
+    /// What it answers next.
+    pub(super) fn answers(mut self, answer: impl AsRef<[u8]>) -> Self {
+        self.turns.extend([Turn::Hears, Turn::Says(answer.as_ref().to_vec())]);
+        self
+    }
+
+    /// It does not end the connection, but says no more.
+    pub(super) fn stays_silent(mut self) -> Self {
+        self.stays = true;
+        self
+    }
+
+    /// How many bytes it says in all.
+    fn length(&self) -> usize {
+        self.turns.iter().map(Turn::length).sum()
+    }
+
+    /// The same up to so many bytes.
+    fn cut(&self, length: usize) -> Self {
+        let mut left = length;
+        let mut turns = Vec::new();
+        for turn in &self.turns {
+            match turn {
+                Turn::Says(bytes) if bytes.len() > left => {
+                    turns.push(Turn::Says(bytes[..left].to_vec()));
+                    break;
+                }
+                turn => {
+                    left -= turn.length();
+                    turns.push(turn.clone());
+                }
+            }
+        }
+        Self { turns, stays: self.stays }
+    }
+
+    /// The same with each of its words in place of its first.
+    fn saying(&self, bytes: &[u8]) -> Self {
+        let listens = matches!(self.turns.first(), Some(Turn::Hears));
+        let says = Turn::Says(bytes.to_vec());
+        Self { turns: if listens { vec![Turn::Hears, says] } else { vec![says] }, stays: false }
+    }
+
+    async fn play(self, mut peer: DuplexStream, pieces: usize) -> Vec<u8> {
+        let mut heard = Vec::new();
+        for turn in self.turns {
+            match turn {
+                Turn::Hears => {
+                    if peer.read_buf(&mut heard).await.unwrap_or(0) == 0 {
+                        return heard;
+                    }
+                }
+                Turn::Says(bytes) => {
+                    for piece in bytes.chunks(pieces) {
+                        if peer.write_all(piece).await.is_err() {
+                            return heard;
+                        }
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+        }
+        if !self.stays {
+            let _ = peer.shutdown().await;
+        }
+        let _ = peer.read_to_end(&mut heard).await;
+        heard
+    }
+}
+
+impl Turn {
+    fn length(&self) -> usize {
+        match self {
+            Self::Hears => 0,
+            Self::Says(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// The endpoint of a URL.
+pub(super) fn endpoint(url: &str) -> Endpoint {
+    TargetUrl::parse(url, Scheme::default(), SCHEMES).unwrap().endpoints().next().unwrap()
+}
+
+/// What an exchange with such a peer comes to, and what the peer heard.
+pub(super) async fn talk(protocol: &dyn Protocol, url: &str, script: &Script) -> (Result<Found, Ended>, Vec<u8>) {
+    play(protocol, url, script, usize::MAX, Part::Exchange).await
+}
+
+/// What asking for TLS comes to, and what the peer heard.
+pub(super) async fn upgrade(protocol: &dyn Protocol, url: &str, script: &Script) -> (Result<Found, Ended>, Vec<u8>) {
+    play(protocol, url, script, usize::MAX, Part::Upgrade).await
+}
+
+/// An end in one line.
+pub(super) fn heard(ended: Result<Found, Ended>) -> String {
+    match ended {
+        Ok(_) => "ok".to_owned(),
+        Err(Ended::Broken(error, awaited)) => format!("broken: {awaited}: {error}"),
+        Err(Ended::Closed(awaited)) => format!("closed: {awaited}"),
+        Err(Ended::Refused(how)) => format!("refused: {how}"),
+        Err(Ended::Rejected(how)) => format!("rejected: {how}"),
+        Err(Ended::Silent(awaited)) => format!("silent: {awaited}"),
+        Err(Ended::Unexpected(what)) => format!("unexpected: {what}"),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Part {
+    Exchange,
+    Upgrade,
+}
+
+async fn play(
+    protocol: &dyn Protocol,
+    url: &str,
+    script: &Script,
+    pieces: usize,
+    part: Part,
+) -> (Result<Found, Ended>, Vec<u8>) {
+    let endpoint = endpoint(url);
+    let mut conversation = protocol.begin(Request { endpoint: &endpoint });
+    let (mut near, far) = duplex(1 << 16);
+    let peer = tokio::spawn(script.clone().play(far, pieces));
+    let ended = converse(&mut *conversation, &mut near, part).await;
+    drop(near);
+    (ended, peer.await.unwrap())
+}
+
+async fn converse(conversation: &mut dyn Conversation, near: &mut DuplexStream, part: Part) -> Result<Found, Ended> {
+    let mut wire = Wire::new(near, Vec::new(), Instant::now() + Duration::from_secs(1));
+    let talking = async {
+        match part {
+            Part::Exchange => conversation.exchange(&mut wire).await,
+            Part::Upgrade => conversation.upgrade(&mut wire).await.map(|()| Found::default()),
+        }
+    };
+    timeout(Duration::from_secs(2), talking).await.expect("a conversation ends by its deadline")
+}
+
+/// What a parser must survive, given a peer with which all is well: whatever comes, it ends in time, says nothing is well
+/// that is not, and takes pieces for the whole.
+pub(super) async fn assert_survives(protocol: &dyn Protocol, url: &str, good: &Script) {
+    let (of_good, _) = talk(protocol, url, good).await;
+    assert!(of_good.is_ok(), "{of_good:?}");
+    let (in_pieces, _) = play(protocol, url, good, 1, Part::Exchange).await;
+    assert_eq!(in_pieces.unwrap(), of_good.unwrap(), "in pieces of a byte");
+    assert_survives_cuts(protocol, url, good).await;
+    for noise in noises() {
+        let (ended, _) = talk(protocol, url, &good.saying(&noise)).await;
+        let shown = crate::peer_text::excerpt(&noise).into_owned();
+        assert!(matches!(ended, Err(Ended::Unexpected(_) | Ended::Closed(_))), "{shown}: {ended:?}");
+    }
+}
+
+/// An answer that ends anywhere, or stops anywhere: nothing at all is an end or silence.
+async fn assert_survives_cuts(protocol: &dyn Protocol, url: &str, good: &Script) {
+    for length in 0..good.length() {
+        let (ended, _) = talk(protocol, url, &good.cut(length)).await;
+        let expected = matches!(ended, Err(Ended::Closed(_) | Ended::Unexpected(_)) | Ok(_));
+        assert!(expected, "an end after {length} bytes: {ended:?}");
+        let (ended, _) = talk(protocol, url, &good.cut(length).stays_silent()).await;
+        let expected = matches!(ended, Err(Ended::Silent(_) | Ended::Unexpected(_)) | Ok(_));
+        assert!(expected, "silence after {length} bytes: {ended:?}");
+    }
+    let (ended, _) = talk(protocol, url, &good.cut(0)).await;
+    assert!(matches!(ended, Err(Ended::Closed(_))), "{ended:?}");
+    let (ended, _) = talk(protocol, url, &good.cut(0).stays_silent()).await;
+    assert!(matches!(ended, Err(Ended::Silent(_))), "{ended:?}");
+}
+
+/// A megabyte of one byte, lengths beyond all bounds, and what no protocol is.
+fn noises() -> Vec<Vec<u8>> {
+    let floods = [0, 0xff, b'A', b'\n', b' ', b'0', b'+'].map(|byte| vec![byte; 1 << 20]);
+    let others: [&[u8]; 4] =
+        [b"\x80", b"\xff\xff\xff\xff\xff\xff\xff\xff", b"\x16\x03\x01\x00\x05hello", b"~~~~~~~~~~\r\n"];
+    floods.into_iter().chain(others.map(<[u8]>::to_vec)).collect()
+}

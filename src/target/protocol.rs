@@ -1,0 +1,291 @@
+//! What is spoken over a connection, as a URL's scheme says it.
+//!
+//! Of an application protocol only what URLs, settings and labels must know: its [`Service`]. How it is spoken is not
+//! known here, nor which there are; whoever reads URLs hands over their [`Schemes`].
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::num::NonZeroU16;
+
+use super::url::UrlError;
+
+/// What is spoken over the connection.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Protocol {
+    /// An application protocol.
+    Service(&'static Service, Security),
+    /// Nothing: a TCP handshake.
+    #[default]
+    Tcp,
+    /// TLS from the first byte.
+    Tls,
+}
+
+impl Protocol {
+    /// The canonical scheme.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Service(service, security) => service.scheme(security),
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        }
+    }
+
+    /// The port where a URL names none, if there is one.
+    pub fn default_port(self) -> Option<NonZeroU16> {
+        match self {
+            Self::Service(service, Security::Tls) => NonZeroU16::new(service.tls_port),
+            Self::Service(service, Security::Plain | Security::Starttls) => NonZeroU16::new(service.port),
+            Self::Tcp | Self::Tls => None,
+        }
+    }
+
+    /// What a path in its URLs means; none: it has no use for one.
+    pub const fn path(self) -> Option<PathUse> {
+        match self {
+            Self::Service(service, _) => service.path,
+            Self::Tcp | Self::Tls => None,
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a service is secured.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Security {
+    /// In the clear.
+    Plain,
+    /// In the clear until TLS is asked for, in the protocol's own way.
+    Starttls,
+    /// TLS from the first byte.
+    Tls,
+}
+
+/// An application protocol: its names, its ports, its forms of TLS.
+#[derive(Debug)]
+pub struct Service {
+    /// The canonical scheme, and the label `protocol` of `service_info`.
+    pub name: &'static str,
+    /// Other schemes that mean the same.
+    pub other_names: &'static [OtherName],
+    /// The port where a URL names none.
+    pub port: u16,
+    /// The canonical scheme of TLS from the first byte: a registered name such as `https`, else `NAME+tls`.
+    pub tls_name: &'static str,
+    /// The port of TLS from the first byte.
+    pub tls_port: u16,
+    /// `NAME+starttls`, where the protocol can ask for TLS.
+    pub starttls_name: Option<&'static str>,
+    /// The application protocol (ALPN) to offer where the settings name none.
+    pub alpn: Option<&'static str>,
+    /// What a path in its URLs means; none: it has no use for one.
+    pub path: Option<PathUse>,
+}
+
+impl Service {
+    fn scheme(&self, security: Security) -> &'static str {
+        match security {
+            Security::Plain => self.name,
+            Security::Starttls => self.starttls_name.unwrap_or(self.name),
+            Security::Tls => self.tls_name,
+        }
+    }
+
+    /// The port that a name of it implies; none where it has no such name.
+    fn port_of(&self, name: &str) -> Option<u16> {
+        if self.name == name {
+            return Some(self.port);
+        }
+        let other = self.other_names.iter().find(|other| other.name == name)?;
+        Some(other.port.unwrap_or(self.port))
+    }
+}
+
+// There is one of each name.
+impl PartialEq for Service {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Service {}
+
+impl Hash for Service {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+/// Another scheme of a service.
+#[derive(Clone, Copy, Debug)]
+pub struct OtherName {
+    /// The scheme.
+    pub name: &'static str,
+    /// Its own port, where it is not the service's.
+    pub port: Option<u16>,
+}
+
+impl OtherName {
+    /// A name with the service's port.
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, port: None }
+    }
+
+    /// A name with a port of its own.
+    pub const fn with_port(name: &'static str, port: u16) -> Self {
+        Self { name, port: Some(port) }
+    }
+}
+
+/// What the path of a URL is to a service.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PathUse {
+    /// A word behind the slash: a name of something at the service.
+    Name,
+    /// Sent as it is, its slash and a query included.
+    Target,
+}
+
+/// A scheme as it was written: what it means, and the port that it implies.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Scheme {
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// The port where a URL names none.
+    pub port: Option<NonZeroU16>,
+}
+
+impl From<Protocol> for Scheme {
+    fn from(protocol: Protocol) -> Self {
+        Self { protocol, port: protocol.default_port() }
+    }
+}
+
+/// Every scheme that a URL can have: `tcp`, `tls`, and those of these services.
+#[derive(Clone, Copy, Debug)]
+pub struct Schemes(pub &'static [&'static Service]);
+
+impl Schemes {
+    /// What a scheme means; letter case does not matter (RFC 3986 section 3.1).
+    pub fn find(self, scheme: &str) -> Result<Scheme, UrlError> {
+        let lower = scheme.to_ascii_lowercase();
+        let unknown = || UrlError::UnknownScheme { scheme: scheme.to_owned(), known: self.names().join(", ") };
+        let named = |name: &str| self.0.iter().find_map(|service| Some((*service, service.port_of(name)?)));
+        let secured = |service: &'static Service, security, port| {
+            let protocol = Protocol::Service(service, security);
+            Scheme { protocol, port: NonZeroU16::new(port) }
+        };
+        match &*lower {
+            "tcp" => return Ok(Protocol::Tcp.into()),
+            "tls" => return Ok(Protocol::Tls.into()),
+            _ => {}
+        }
+        if let Some(service) = self.0.iter().find(|service| service.tls_name == lower) {
+            return Ok(Protocol::Service(service, Security::Tls).into());
+        }
+        if let Some(name) = lower.strip_suffix("+tls") {
+            let (service, _) = named(name).ok_or_else(unknown)?;
+            return Ok(Protocol::Service(service, Security::Tls).into());
+        }
+        if let Some(name) = lower.strip_suffix("+starttls") {
+            let (service, port) = named(name).ok_or_else(unknown)?;
+            let Some(_) = service.starttls_name else {
+                return Err(UrlError::NoStarttls(service.name, service.tls_name));
+            };
+            return Ok(secured(service, Security::Starttls, port));
+        }
+        let (service, port) = named(&lower).ok_or_else(unknown)?;
+        Ok(secured(service, Security::Plain, port))
+    }
+
+    /// Every canonical scheme, without the forms of TLS that any protocol can have.
+    pub fn names(self) -> Vec<&'static str> {
+        let services = self.0.iter().map(|service| service.name);
+        ["tcp", "tls"].into_iter().chain(services).collect()
+    }
+
+    /// Every scheme, in every form and by every name.
+    pub fn all(self) -> Vec<String> {
+        let mut all: Vec<_> = ["tcp", "tls"].map(str::to_owned).into();
+        for service in self.0 {
+            let names = [service.name].into_iter().chain(service.other_names.iter().map(|other| other.name));
+            for name in names {
+                all.extend([name.to_owned(), format!("{name}+tls")]);
+                all.extend(service.starttls_name.map(|_| format!("{name}+starttls")));
+            }
+            if !service.tls_name.ends_with("+tls") {
+                all.push(service.tls_name.to_owned());
+            }
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static MAIL: Service = Service {
+        name: "smtp",
+        other_names: &[OtherName::new("mail"), OtherName::with_port("submission", 587)],
+        port: 25,
+        tls_name: "smtps",
+        tls_port: 465,
+        starttls_name: Some("smtp+starttls"),
+        alpn: None,
+        path: None,
+    };
+    static CACHE: Service = Service {
+        name: "cache",
+        other_names: &[],
+        port: 11211,
+        tls_name: "cache+tls",
+        tls_port: 11211,
+        starttls_name: None,
+        alpn: None,
+        path: None,
+    };
+    const SCHEMES: Schemes = Schemes(&[&MAIL, &CACHE]);
+
+    #[test]
+    fn a_scheme_in_every_form_has_its_canonical_name_and_port() {
+        for (scheme, canonical, port) in [
+            ("tcp", "tcp", None),
+            ("TLS", "tls", None),
+            ("smtp", "smtp", Some(25)),
+            ("Mail", "smtp", Some(25)),
+            ("submission", "smtp", Some(587)),
+            ("submission+starttls", "smtp+starttls", Some(587)),
+            ("smtp+starttls", "smtp+starttls", Some(25)),
+            ("SMTPS", "smtps", Some(465)),
+            ("smtp+tls", "smtps", Some(465)),
+            ("submission+tls", "smtps", Some(465)),
+            ("cache+tls", "cache+tls", Some(11211)),
+        ] {
+            let found = SCHEMES.find(scheme).unwrap();
+            assert_eq!((found.protocol.as_str(), found.port.map(NonZeroU16::get)), (canonical, port), "{scheme}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_scheme_is_told_what_there_is() {
+        for scheme in ["gopher", "", "tcp+tls", "smtps+starttls", "smtp+", "+tls"] {
+            let error = SCHEMES.find(scheme).unwrap_err();
+            let known = "tcp, tls, smtp, cache".to_owned();
+            assert_eq!(error, UrlError::UnknownScheme { scheme: scheme.into(), known });
+        }
+        assert_eq!(SCHEMES.find("cache+starttls"), Err(UrlError::NoStarttls("cache", "cache+tls")));
+    }
+
+    #[test]
+    fn every_scheme_is_listed_and_understood() {
+        let all = SCHEMES.all();
+        assert_eq!(all.len(), 2 + 3 * 3 + 1 + 2, "{all:?}");
+        assert!(all.iter().all(|scheme| SCHEMES.find(scheme).is_ok()), "{all:?}");
+    }
+}
