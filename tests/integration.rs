@@ -11,6 +11,7 @@
 mod integration {
     mod config;
     mod daemon;
+    mod dashboards;
     mod demo;
     mod discovery;
     mod dns;

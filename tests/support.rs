@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub(crate) mod daemon;
+pub(crate) mod dashboards;
 pub(crate) mod dns;
 pub(crate) mod http;
 #[cfg(target_os = "linux")]
@@ -14,6 +15,7 @@ pub(crate) mod pki;
 pub(crate) mod ports;
 pub(crate) mod probing;
 pub(crate) mod process;
+pub(crate) mod promql;
 pub(crate) mod relay;
 pub(crate) mod scrape;
 pub(crate) mod services;
