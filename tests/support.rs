@@ -36,6 +36,12 @@ pub(crate) fn requires_program(name: &str) -> bool {
     program(name).is_some() || left_out(format_args!("{name} is not installed"))
 }
 
+/// Where Grafana's types and a compiler for them are; a test that needs them where they are not is left out.
+pub(crate) fn grafana_schema() -> Option<PathBuf> {
+    let folder = env::var_os("PORTPROBE_TESTS_GRAFANA_SCHEMA").map(PathBuf::from);
+    (folder.is_some() || left_out("Grafana's types are not there; tests/run gets them")).then_some(folder)?
+}
+
 /// Where a program is, in PATH or where Debian keeps servers outside it.
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();

@@ -2,3 +2,5 @@
 //! Prometheus servers answer to every query.
 
 mod lint;
+mod queries;
+mod schema;

@@ -72,6 +72,12 @@ impl<'a> Panel<'a> {
     pub(crate) fn grid(self) -> [u64; 4] {
         ["x", "y", "w", "h"].map(|key| self.0["gridPos"][key].as_u64().unwrap_or_default())
     }
+
+    pub(crate) fn transformations(self) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        items(self.0, "transformations")
+            .iter()
+            .map(|transformation| (text(transformation, "id"), &transformation["options"]))
+    }
 }
 
 /// A query of a panel.
@@ -85,6 +91,17 @@ impl<'a> Target<'a> {
 
     pub(crate) fn expression(self) -> &'a str {
         text(self.0, "expr")
+    }
+
+    /// The labels that its legend names.
+    pub(crate) fn legend(self) -> Vec<&'a str> {
+        let parts = text(self.0, "legendFormat").split("{{").skip(1);
+        parts.filter_map(|part| part.split_once("}}")).map(|(label, _)| label.trim()).collect()
+    }
+
+    /// Whether it asks for one moment instead of a range.
+    pub(crate) fn is_instant(self) -> bool {
+        self.0["instant"] == true
     }
 }
 

@@ -15,7 +15,7 @@ struct Rule {
     check: fn(&Dashboard) -> Vec<String>,
 }
 
-const RULES: [Rule; 22] = [
+const RULES: [Rule; 23] = [
     Rule { name: "template-datasource", check: templates::datasource },
     Rule { name: "template-job", check: templates::job },
     Rule { name: "template-instance", check: templates::instance },
@@ -34,6 +34,7 @@ const RULES: [Rule; 22] = [
     Rule { name: "provisionable", check: panels::provisionable },
     Rule { name: "panel-ids", check: panels::ids },
     Rule { name: "panel-grid", check: panels::grid },
+    Rule { name: "panel-columns", check: panels::columns },
     Rule { name: "target-datasource", check: queries::datasource },
     Rule { name: "metric-names", check: names::metrics },
     Rule { name: "label-names", check: names::labels },

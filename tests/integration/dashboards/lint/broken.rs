@@ -9,7 +9,7 @@ const EXPRESSION: &str = "/panels/1/targets/0/expr";
 
 /// A rule, where the sound dashboard is spoilt, by what, and what the rule says.
 #[rustfmt::skip]
-const SPOILT: [(&str, &str, &str, &str); 31] = [
+const SPOILT: [(&str, &str, &str, &str); 33] = [
     ("template-datasource", "/templating/list/0/query", r#""loki""#, "its query is not prometheus"),
     ("template-datasource", "/templating/list/0/type", r#""custom""#, "0 choices of a data source"),
     ("template-job", "/templating/list/1/allValue", r#"".*""#, r#"allValue of job is not ".+""#),
@@ -35,6 +35,8 @@ const SPOILT: [(&str, &str, &str, &str); 31] = [
     ("panel-grid", "/panels/1/gridPos/y", "0", r#""Down": overlaps"#),
     ("panel-grid", "/panels/1/gridPos/w", "23", "line 1 is not filled"),
     ("panel-grid", "/panels/1/gridPos/x", "1", r#""Down": beyond the grid"#),
+    ("panel-columns", "/panels/1/options/sortBy/0/displayName", r#""target""#, r#""Down": sorts or paints a column that it has not"#),
+    ("panel-columns", "/panels/1/fieldConfig/overrides/0/matcher/options", r#""Value""#, r#""Down": sorts or paints a column that it has not"#),
     ("target-datasource", "/panels/1/targets/0/datasource", "{}", r#""Down" A: does not ask the chosen data source"#),
     ("metric-names", EXPRESSION, r#""portprobe_ups{job=~\"$job\", instance=~\"$instance\"}""#, r#""Down" A: there is no portprobe_ups"#),
     ("metric-names", "/templating/list/1/query/query", r#""label_values(portprobe_builds, job)""#, "there is no portprobe_builds"),
@@ -60,7 +62,14 @@ fn sound() -> Value {
         ] },
         "panels": [{ "id": 1, "type": "row", "title": "Now", "gridPos": { "x": 0, "y": 0, "w": 24, "h": 1 } }, {
             "id": 2, "type": "stat", "title": "Down", "description": "What is down.", "datasource": datasource,
-            "gridPos": { "x": 0, "y": 1, "w": 24, "h": 1 }, "fieldConfig": { "defaults": { "unit": "none" } },
+            "gridPos": { "x": 0, "y": 1, "w": 24, "h": 1 }, "options": { "sortBy": [{ "displayName": "Target" }] },
+            "fieldConfig": {
+                "defaults": { "unit": "none" },
+                "overrides": [{ "matcher": { "id": "byName", "options": "Down" } }],
+            },
+            "transformations": [{ "id": "organize", "options": {
+                "indexByName": { "target": 0, "Down": 1 }, "renameByName": { "target": "Target" },
+            } }],
             "targets": [{
                 "refId": "A", "datasource": datasource,
                 "expr": "sum by (target) (portprobe_up{job=~\"$job\", instance=~\"$instance\"})",

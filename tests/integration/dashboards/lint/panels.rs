@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::support::dashboards::{Dashboard, Panel, text};
+use crate::support::dashboards::{Dashboard, Panel, items, text};
 
 /// Those that break a rule, by their titles.
 fn broken(dashboard: &Dashboard, what: &str, is_broken: impl Fn(&Panel<'_>) -> bool) -> Vec<String> {
@@ -60,6 +60,23 @@ pub(super) fn ids(dashboard: &Dashboard) -> Vec<String> {
     let elements = dashboard.elements().into_iter();
     let twice = elements.filter(|element| !seen.insert(element.0["id"].as_u64()));
     twice.map(|element| format!("{:?}: its id is taken", element.title())).collect()
+}
+
+/// A table sorts and paints only columns that it has named.
+pub(super) fn columns(dashboard: &Dashboard) -> Vec<String> {
+    broken(dashboard, "sorts or paints a column that it has not", |panel| {
+        let columns: Vec<_> = panel.transformations().flat_map(|(_, options)| shown(options)).collect();
+        let painted = items(&panel.0["fieldConfig"], "overrides").iter().map(|painted| &painted["matcher"]);
+        let painted = painted.filter(|matcher| matcher["id"] == "byName").map(|matcher| text(matcher, "options"));
+        let sorted = items(&panel.0["options"], "sortBy").iter().map(|sorted| text(sorted, "displayName"));
+        painted.chain(sorted).any(|column| !columns.contains(&column))
+    })
+}
+
+/// The columns of an `organize`, as they are named in the end.
+fn shown(options: &Value) -> impl Iterator<Item = &str> {
+    let columns = options["indexByName"].as_object().into_iter().flat_map(|columns| columns.keys());
+    columns.map(|column| options["renameByName"][column].as_str().unwrap_or(column))
 }
 
 /// Nothing overlaps, nothing lies beyond column 24, and every line is filled.
