@@ -12,7 +12,7 @@ use crate::support::http::encoded;
 use crate::support::services::Prometheus;
 
 /// How Grafana fills in the choices where all is chosen, over a minute, by the second.
-const VALUES: [(&str, &str); 9] = [
+pub(super) const VALUES: [(&str, &str); 9] = [
     ("__rate_interval", "10s"),
     ("__range_s", "60"),
     ("__range", "60s"),

@@ -75,7 +75,7 @@ async fn demo() -> Daemon {
     Daemon::run(command, tempfile::tempdir().unwrap()).await
 }
 
-/// Labels of users, a shard, discovery, a client certificate, ALPN, certificates that change, a chain that expires first.
+/// What `demo` finds refused is up here. Labels of users, a shard, discovery, a client certificate, ALPN, certificates that change, a chain that expires first.
 async fn supplement() -> Daemon {
     let folder = tempfile::tempdir().unwrap();
     let root = Arc::new(Authority::root("root"));
@@ -95,6 +95,7 @@ async fn supplement() -> Daemon {
          targets:\n\
          - {{ url: '127.0.0.1:1', name: closed, group: web }}\n\
          - {{ url: 'tls://{hasty}', name: hasty, group: web }}\n\
+         - {{ url: 'tcp://{hasty}', name: refused }}\n\
          - url: 'tls://{changing}'\n  \
            name: changing\n  \
            tls: {{ alpn: [h2], cert_file: '{at}/client.pem', key_file: '{at}/client.key' }}\n\
