@@ -41,9 +41,8 @@ async fn prometheus_answers_every_query() {
     let programs = services::prometheus_programs();
     let world = World::start().await;
     for program in programs {
-        for histograms in [Histograms::Classic, Histograms::Native] {
-            assert_answered(&world, &program, histograms).await;
-        }
+        let [classic, native] = [Histograms::Classic, Histograms::Native];
+        tokio::join!(assert_answered(&world, &program, classic), assert_answered(&world, &program, native));
     }
 }
 
