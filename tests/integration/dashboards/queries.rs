@@ -9,6 +9,7 @@ use crate::support::services::{self, Prometheus};
 use crate::support::{requires_program, wait};
 
 mod answers;
+mod choices;
 mod counts;
 mod world;
 
@@ -72,6 +73,7 @@ async fn assert_answered(world: &World, program: &Path, histograms: Histograms) 
         missing.borrow().is_empty()
     })
     .await;
+    choices::assert_narrow(&prometheus, &dashboards, world.supplement()).await;
     counts::assert_right(&prometheus, &dashboards).await;
     // What may be empty was so at first for want of samples, too; by now the others have theirs.
     for asked in dashboards.iter().flat_map(asked) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use super::{EMPTY, Histograms};
@@ -67,7 +67,7 @@ impl<'a> Asked<'a> {
         let What::Panel(panel) = self.what else { return Vec::new() };
         let mut filled = Vec::new();
         for target in panel.targets().into_iter().filter(|target| self.may_be_empty(panel, *target, histograms)) {
-            if answer(prometheus, target).await.is_ok_and(|answer| answer.shown > 0) {
+            if answer(prometheus, target, &[]).await.is_ok_and(|answer| answer.shown > 0) {
                 filled.push(target.id().to_owned());
             }
         }
@@ -78,11 +78,12 @@ impl<'a> Asked<'a> {
         let mut labels = BTreeSet::new();
         let mut wrong = Vec::new();
         for target in panel.targets() {
-            match answer(prometheus, target).await {
+            match answer(prometheus, target, &[]).await {
                 Ok(answer) if answer.shown > 0 => {
-                    let missing = target.legend().into_iter().filter(|label| !answer.labels.contains(*label));
+                    let missing =
+                        target.legend().into_iter().filter(|label| !answer.labels().any(|found| found == label));
                     wrong.extend(missing.map(|label| format!("{}: no label {label}", target.id())));
-                    labels.extend(answer.labels);
+                    labels.extend(answer.labels().cloned());
                 }
                 Ok(_) if self.may_be_empty(panel, target, histograms) => {}
                 Ok(_) => wrong.push(format!("{}: nothing came back", target.id())),
@@ -123,14 +124,26 @@ fn wrong_columns(panel: Panel<'_>, labels: &BTreeSet<String>) -> Vec<String> {
 }
 
 /// What series came back.
-struct Answer {
-    labels: BTreeSet<String>,
-    /// Series with anything to show.
-    shown: usize,
+pub(super) struct Answer {
+    /// The labels of each.
+    pub(super) series: Vec<Map<String, Value>>,
+    /// How many have anything to show.
+    pub(super) shown: usize,
 }
 
-async fn answer(prometheus: &Prometheus, target: Target<'_>) -> Result<Answer, String> {
-    let query = encoded(&substituted(target.expression(), &VALUES));
+impl Answer {
+    fn labels(&self) -> impl Iterator<Item = &String> {
+        self.series.iter().flat_map(Map::keys)
+    }
+}
+
+/// Asks for what a panel does where this is chosen, and all of the rest.
+pub(super) async fn answer(
+    prometheus: &Prometheus,
+    target: Target<'_>,
+    chosen: &[(&str, &str)],
+) -> Result<Answer, String> {
+    let query = encoded(&substituted(target.expression(), &[chosen, &VALUES].concat()));
     let now = OffsetDateTime::now_utc().unix_timestamp();
     let path = if target.is_instant() {
         format!("/api/v1/query?query={query}")
@@ -139,9 +152,9 @@ async fn answer(prometheus: &Prometheus, target: Target<'_>) -> Result<Answer, S
     };
     let data = data(prometheus, &path).await?;
     let series = items(&data, "result");
-    let labels =
-        series.iter().filter_map(|series| series["metric"].as_object()).flat_map(|metric| metric.keys().cloned());
-    Ok(Answer { labels: labels.collect(), shown: series.iter().filter(|series| is_shown(series)).count() })
+    let shown = series.iter().filter(|series| is_shown(series)).count();
+    let series = series.iter().filter_map(|series| series["metric"].as_object().cloned());
+    Ok(Answer { series: series.collect(), shown })
 }
 
 /// Whether a series has a point that a graph can show.

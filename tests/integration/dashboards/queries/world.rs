@@ -41,6 +41,11 @@ impl World {
         .await
     }
 
+    /// Where the second daemon is.
+    pub(super) fn supplement(&self) -> SocketAddr {
+        self.daemons[1].address
+    }
+
     /// Two days of what the rules would have recorded on each full hour, as OpenMetrics.
     async fn history(&self) -> String {
         let mut labels = Vec::new();
