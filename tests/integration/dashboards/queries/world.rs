@@ -80,7 +80,8 @@ async fn demo() -> Daemon {
     Daemon::run(command, tempfile::tempdir().unwrap()).await
 }
 
-/// What `demo` finds refused is up here. Labels of users, a shard, discovery, a client certificate, ALPN, certificates that change, a chain that expires first.
+/// Labels of users, a shard, discovery, a client certificate, ALPN, certificates that change, a chain that expires
+/// first; and what `demo` finds refused is up.
 async fn supplement() -> Daemon {
     let folder = tempfile::tempdir().unwrap();
     let root = Arc::new(Authority::root("root"));
@@ -95,7 +96,8 @@ async fn supplement() -> Daemon {
     let at = folder.path().display();
     let config = format!(
         "labels: {{ region: eu-west-1 }}\n\
-         defaults: {{ interval: 1s, timeout: 800ms, labels: {{ team: orders, owner: dba }}, tls: {{ ca_file: '{at}/ca.pem' }} }}\n\
+         defaults: {{ interval: 1s, timeout: 800ms, labels: {{ team: orders, owner: dba }}, \
+         tls: {{ ca_file: '{at}/ca.pem' }} }}\n\
          groups: {{ web: {{ min_up: 1, labels: {{ team: orders }} }} }}\n\
          targets:\n\
          - {{ url: '127.0.0.1:1', name: closed, group: web }}\n\
