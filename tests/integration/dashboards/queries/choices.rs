@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::answers::answer;
 use crate::support::dashboards::Dashboard;
 use crate::support::services::Prometheus;
+use crate::support::wait;
 
 /// Its labels are the user's, so that nothing can be joined to it but by the labels of all targets.
 const NOT_BY_GROUP: (&str, &str) = ("portprobe-target", "Dialogue");
@@ -17,11 +18,14 @@ pub(super) async fn assert_narrow(prometheus: &Prometheus, dashboards: &[Dashboa
         (("target", "tls"), "target", &["tls"]),
         (("region", "eu-west-1"), "instance", &[supplement.as_str()]),
     ] {
-        let mut seen = 0;
-        for dashboard in dashboards {
-            seen += narrowed(prometheus, dashboard, choice, label, left).await;
-        }
-        assert!(seen > 5, "{choice:?} leaves hardly anything: {seen}");
+        wait::until(&format!("{choice:?} leaves something of each {label}"), async || {
+            let mut seen = 0;
+            for dashboard in dashboards {
+                seen += narrowed(prometheus, dashboard, choice, label, left).await;
+            }
+            seen > 5
+        })
+        .await;
     }
 }
 

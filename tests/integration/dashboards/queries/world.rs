@@ -26,7 +26,7 @@ impl World {
         Self { daemons: [demo().await, supplement().await] }
     }
 
-    /// This Prometheus, scraping both every 200 ms, with two days of recordings behind it.
+    /// This Prometheus, scraping both every 500 ms, with two days of recordings behind it.
     pub(super) async fn prometheus(&self, binary: &Path, histograms: Histograms) -> Prometheus {
         let addresses = self.daemons.each_ref().map(|daemon| daemon.address);
         let history = self.history().await;
@@ -131,7 +131,7 @@ fn write(folder: &TempDir, name: &str, content: &str) {
 fn configuration(addresses: [SocketAddr; 2]) -> String {
     let targets = addresses.map(|address| format!("'{address}'")).join(", ");
     format!(
-        "global: {{ scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 1s }}\n\
+        "global: {{ scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 1s }}\n\
          rule_files: [ recording.yaml ]\n\
          scrape_configs:\n\
          - {{ job_name: portprobe, static_configs: [ {{ targets: [ {targets} ] }} ] }}\n"
@@ -151,7 +151,11 @@ fn remember(history: &str, folder: &Path) {
     let samples = folder.join("history");
     fs::write(&samples, history).unwrap();
     let mut promtool = Command::new(program("promtool").unwrap());
-    promtool.args(["tsdb", "create-blocks-from", "openmetrics"]).arg(samples).arg(folder.join("data"));
+    // Few blocks: each is a file that is waited for.
+    promtool
+        .args(["tsdb", "create-blocks-from", "--max-block-duration=54h", "openmetrics"])
+        .arg(samples)
+        .arg(folder.join("data"));
     let output = promtool.output().unwrap();
     assert!(output.status.success(), "{output:?}");
 }
