@@ -13,6 +13,7 @@ mod integration {
     mod alerting;
     mod config;
     mod daemon;
+    mod dashboards;
     mod demo;
     mod discovery;
     mod dns;

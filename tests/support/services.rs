@@ -124,6 +124,9 @@ pub(crate) async fn prometheus(exporter: SocketAddr) -> Option<Prometheus> {
     Some(prometheus_at(&program("prometheus").unwrap(), &[("portprobe", exporter)]).await)
 }
 
+/// What makes a Prometheus before 3.8 store native histograms.
+pub(crate) const NATIVE_HISTOGRAMS: &str = "--enable-feature=native-histograms";
+
 /// Every Prometheus that is there: the distribution's, and a 3.x one where `tests/run` could get it.
 pub(crate) fn prometheus_programs() -> Vec<PathBuf> {
     requires_program("prometheus");
@@ -149,12 +152,23 @@ pub(crate) async fn prometheus_at(binary: &Path, jobs: &[(&str, SocketAddr)]) ->
 
 /// This Prometheus with this configuration, native histograms switched on.
 pub(crate) async fn prometheus_on(binary: &Path, configuration: &str) -> Prometheus {
+    prometheus_prepared(binary, configuration, &[NATIVE_HISTOGRAMS], |_| {}).await
+}
+
+/// This Prometheus with these flags and a folder that was prepared: beside its configuration, with `data` in it.
+pub(crate) async fn prometheus_prepared(
+    binary: &Path,
+    configuration: &str,
+    flags: &[&str],
+    prepare: impl Fn(&Path),
+) -> Prometheus {
     let service = start(async |address, folder| {
         let config = folder.path().join("prometheus.yml");
         fs::write(&config, configuration).unwrap();
+        prepare(folder.path());
         let mut server = Command::new(binary);
         server.arg("--config.file").arg(&config).arg("--storage.tsdb.path").arg(folder.path().join("data"));
-        server.arg(format!("--web.listen-address={address}")).arg("--enable-feature=native-histograms");
+        server.arg(format!("--web.listen-address={address}")).args(flags);
         Service::listening(server, address, folder).await
     });
     Prometheus(service.await.unwrap())
@@ -171,9 +185,7 @@ impl Prometheus {
 
     /// The result vector of an instant query.
     pub(crate) async fn query(&self, expression: &str) -> Vec<Value> {
-        let mut path = "/api/v1/query?query=".to_owned();
-        expression.bytes().for_each(|byte| write!(path, "%{byte:02x}").unwrap());
-        let answer = http::request(self.0.address, "GET", &path).await;
+        let answer = self.get(&format!("/api/v1/query?query={}", http::encoded(expression))).await;
         let Ok(mut body) = serde_json::from_str::<Value>(&answer.body) else { return Vec::new() };
         match body["data"]["result"].take() {
             Value::Array(result) => result,
