@@ -103,11 +103,22 @@ impl Found {
     }
 }
 
-/// Every protocol, in the order of the documentation.
-pub const ALL: &[&dyn Protocol] = &[&smtp::Smtp, &postgres::Postgres, &redis::Redis];
+/// Registers protocols, each with the service of its file.
+macro_rules! registry {
+    ($($file:ident::$protocol:ident,)*) => {
+        /// Every protocol, in the order of the documentation.
+        pub const ALL: &[&dyn Protocol] = &[$(&$file::$protocol),*];
 
-/// The schemes of all protocols.
-pub const SCHEMES: Schemes = Schemes(&[&smtp::SERVICE, &postgres::SERVICE, &redis::SERVICE]);
+        /// The schemes of all protocols.
+        pub const SCHEMES: Schemes = Schemes(&[$(&$file::SERVICE),*]);
+    };
+}
+
+registry! {
+    smtp::Smtp,
+    postgres::Postgres,
+    redis::Redis,
+}
 
 /// The protocol of a service; none where it is not registered.
 pub fn of(service: &Service) -> Option<&'static dyn Protocol> {

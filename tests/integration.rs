@@ -24,6 +24,7 @@ mod integration {
     mod namespaces;
     mod probe_command;
     mod prometheus;
+    mod protocols;
     mod readme;
     mod reload;
     #[cfg(target_os = "linux")]

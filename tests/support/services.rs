@@ -13,6 +13,8 @@ use tokio::net::TcpStream;
 use super::{http, is_root, program, requires_program, wait};
 
 pub(crate) mod alerting;
+pub(crate) mod binary;
+pub(crate) mod text;
 pub(crate) mod tls;
 
 /// A running server; it is killed with this value.

@@ -1,0 +1,1 @@
+//! Mail, directories and what else is spoken in lines.

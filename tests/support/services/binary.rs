@@ -1,0 +1,1 @@
+//! Databases, message brokers and desktops.

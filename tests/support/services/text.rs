@@ -1,0 +1,1 @@
+//! Mail, directories and other servers that speak in lines.
