@@ -39,6 +39,7 @@ mod environment;
 mod exchange;
 mod file;
 mod groups;
+mod http;
 mod layer;
 mod leaf;
 mod locate;

@@ -13,13 +13,15 @@
 //! wire unchecked, and what contradicts the protocol is refused as soon as it is there.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
 pub use self::wire::{Answer, Channel, Ended, Wire};
 use crate::outcome::ServiceFacts;
-use crate::target::{Endpoint, Schemes, Security, Service};
+use crate::target::{Endpoint, HttpSettings, Schemes, Security, Service};
 
+mod http;
 mod lines;
 mod postgres;
 mod redis;
@@ -42,6 +44,8 @@ pub trait Protocol: Debug + Sync {
 pub struct Request<'a> {
     /// Where the service is, and the path where the protocol has a use for one.
     pub endpoint: &'a Endpoint,
+    /// What is asked of an HTTP server, where it is one.
+    pub http: Option<&'a Arc<HttpSettings>>,
 }
 
 impl Request<'_> {
@@ -115,6 +119,7 @@ macro_rules! registry {
 }
 
 registry! {
+    http::Http,
     smtp::Smtp,
     postgres::Postgres,
     redis::Redis,

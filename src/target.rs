@@ -12,6 +12,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use self::dialogue::{Dialogue, Expectation, Part, Pattern, Step, Template};
+pub use self::http::{HttpSettings, StatusRange, StatusRangeError};
 pub use self::labels::{LabelName, LabelNameError, Labels};
 pub use self::ports::{Ports, PortsError};
 pub use self::protocol::{OtherName, PathUse, Protocol, Scheme, Schemes, Security, Service};
@@ -24,6 +25,7 @@ pub use self::url::{Endpoint, Host, HostName, Ipv6Zone, TargetUrl, UrlError};
 use crate::duration;
 
 mod dialogue;
+mod http;
 mod labels;
 mod ports;
 mod protocol;
@@ -317,6 +319,16 @@ impl Exchange {
         }
     }
 
+    /// Whether an HTTP server is asked for something.
+    pub const fn is_http(&self) -> bool {
+        let speech = match self {
+            Self::Plain(speech) => speech,
+            Self::Tcp { .. } => return false,
+            Self::Tls(tls) => &tls.speech,
+        };
+        matches!(speech, Speech::Service(_, Some(_)))
+    }
+
     /// TLS and what stands around it, where there is any.
     pub const fn tls(&self) -> Option<&TlsExchange> {
         match self {
@@ -346,8 +358,8 @@ pub struct TlsExchange {
 /// What is said on a connection, in the clear or within TLS.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Speech {
-    /// What the protocol of this service has for it.
-    Service(&'static Service),
+    /// What the protocol of this service has for it, and where it is HTTP, what is asked.
+    Service(&'static Service, Option<Arc<HttpSettings>>),
     /// Steps as configured; perhaps none.
     Steps(Dialogue),
 }
@@ -356,7 +368,7 @@ impl Speech {
     /// Whether nothing is said.
     pub const fn is_empty(&self) -> bool {
         match self {
-            Self::Service(_) => false,
+            Self::Service(..) => false,
             Self::Steps(dialogue) => dialogue.is_empty(),
         }
     }

@@ -390,7 +390,7 @@ fn dialogues(exchange: &Exchange) -> impl Iterator<Item = &Dialogue> {
         Exchange::Tls(tls) => (Some(&tls.upgrade), Some(&tls.speech)),
     };
     first.into_iter().chain(second).filter_map(|speech| match speech {
-        Speech::Service(_) => None,
+        Speech::Service(..) => None,
         Speech::Steps(dialogue) => Some(dialogue),
     })
 }

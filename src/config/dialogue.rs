@@ -204,7 +204,7 @@ fn verbs(step: &RawStep) -> Vec<&'static str> {
 }
 
 /// What is wrong with an expression, in a line: the library draws a picture of several and says it in the last.
-fn cause(error: &RegexError) -> String {
+pub(super) fn cause(error: &RegexError) -> String {
     match error {
         RegexError::CompiledTooBig(_) => "is too large once compiled; write fewer or smaller repetitions".to_owned(),
         error => {

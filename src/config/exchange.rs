@@ -1,5 +1,7 @@
 //! What is to happen on an open connection, by protocol and settings; what does not go together is noted.
 
+use std::sync::Arc;
+
 use crate::config::dialogue::Script;
 use crate::config::layer::Layers;
 use crate::config::problem::Problems;
@@ -59,7 +61,8 @@ impl<'a> Layers<'a> {
         profiles: &mut Profiles,
         problems: &mut Problems,
     ) -> Exchange {
-        let speech = Speech::Service(service);
+        let http = SPEAK_HTTP.contains(&service.name).then(|| Arc::new(self.http()));
+        let speech = Speech::Service(service, http);
         let upgrade = match security {
             Security::Plain => return Exchange::Plain(speech),
             Security::Starttls => speech.clone(),
@@ -122,3 +125,6 @@ impl<'a> Layers<'a> {
         }
     }
 }
+
+/// The services that settings of `http` are for.
+const SPEAK_HTTP: [&str; 1] = ["http"];

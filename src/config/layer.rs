@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::config::dialogue::Script;
+use crate::config::http::HttpLayer;
 use crate::config::leaf::{Given, List, Text};
 use crate::config::place::{At, KeyPath};
 use crate::config::problem::Problems;
@@ -31,6 +32,7 @@ pub(super) struct Layer {
     pub(super) expect: Option<Expect>,
     pub(super) tls: TlsLayer,
     pub(super) dialogue: Option<Script>,
+    pub(super) http: HttpLayer,
     interval: Option<Duration>,
     timeout: Option<Duration>,
     failures: Option<NonZeroU32>,
@@ -70,6 +72,7 @@ impl Layer {
             slow_after: positive(raw.slow_after, at.key("slow_after"), problems, "remove the key if nothing is slow"),
             tls: TlsLayer::read(raw.tls, at.key("tls"), problems),
             dialogue: Script::read(raw.dialogue, at.key("dialogue"), problems),
+            http: HttpLayer::read(raw.http, at.key("http"), problems),
         };
         layer.check_alone(problems);
         layer

@@ -23,6 +23,7 @@ pub(super) use self::discovery::{HttpScheme, HttpUrl, Port, RecordType};
 pub(super) use self::tls::{FilePath, RootSet};
 
 mod discovery;
+mod http;
 mod tls;
 
 /// A kind of value.

@@ -99,6 +99,9 @@ impl<'a> Maker<'a> {
         if !settings.is_empty() && settings.iter().all(|(_, settings)| settings.exchange.tls().is_none()) {
             layers.refuse_tls(own, problems);
         }
+        if !settings.is_empty() && settings.iter().all(|(_, settings)| !settings.exchange.is_http()) {
+            layers.refuse_http(own, problems);
+        }
         settings
     }
 }

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use hyper::Method;
 use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
@@ -17,7 +18,8 @@ use crate::config::leaf::{
 use crate::config::node::Node;
 use crate::outcome::Phase;
 use crate::target::{
-    AddressMode, AlpnProtocol, Expect, HostName, IpFamily, Scheme, ServerName, Sha256Digest, TlsVersion, Verify,
+    AddressMode, AlpnProtocol, Expect, HostName, IpFamily, Scheme, ServerName, Sha256Digest, StatusRange, TlsVersion,
+    Verify,
 };
 
 /// Declares a mapping with fixed keys: the type, its reader, its schema and the list of its keys, from one text.
@@ -167,6 +169,8 @@ mapping! {
         /// Steps after the connection, each one of `send`, `expect`, `expect_bytes` and `starttls`; only for tcp and tls.
         #[schemars(extend("maxItems" = MAX_STEPS))]
         dialogue: List<RawStep>,
+        /// What is asked of an HTTP server, and what its answer must be; only for http and https.
+        http: RawHttp,
     }
 }
 
@@ -216,6 +220,26 @@ mapping! {
         pins: List<Sha256Digest>,
         /// Revocation lists, PEM or DER, to check the chain against.
         crl_files: List<FilePath>,
+    }
+}
+
+mapping! {
+    /// What is asked of an HTTP server, and what its answer must be.
+    #[schemars(rename = "Http")]
+    struct RawHttp {
+        /// The request's method.
+        #[schemars(extend("default" = "GET"))]
+        method: Method,
+        /// Headers of the request.
+        headers: Named<Text>,
+        /// The statuses that are good: codes, ranges like `301-308`, classes like `2xx`.
+        #[schemars(extend("default" = ["2xx"]))]
+        status: List<StatusRange>,
+        /// A regular expression that the body must match, `^` and `$` at line ends.
+        body: Text,
+        /// How many bytes of the body are read for that.
+        #[schemars(extend("default" = 1_048_576))]
+        body_limit: u32,
     }
 }
 

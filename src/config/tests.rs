@@ -249,6 +249,7 @@ fn the_schema_has_the_keys_that_are_read() {
     assert_eq!(properties(&schema["$defs"]["Settings"]), raw::RawSettings::keys());
     assert_eq!(properties(&schema["$defs"]["Target"]), raw::RawTarget::keys());
     assert_eq!(properties(&schema["$defs"]["Tls"]), raw::RawTls::keys());
+    assert_eq!(properties(&schema["$defs"]["Http"]), raw::RawHttp::keys());
     assert_eq!(properties(&schema["$defs"]["Step"]), raw::RawStep::keys());
     assert_eq!(properties(&schema["$defs"]["Source"]), raw::RawSource::keys());
     for definition in schema["$defs"].as_object().unwrap().values() {
@@ -292,14 +293,19 @@ fn every_setting_has_a_meaning_and_the_default_of_the_code() {
             ("tls.pins", "none"),
             ("tls.crl_files", "none"),
             ("dialogue", "none"),
+            ("http.method", "GET"),
+            ("http.headers", "none"),
+            ("http.status", "[\"2xx\"]"),
+            ("http.body", "none"),
+            ("http.body_limit", "1048576"),
         ]
     );
     assert!(setting_keys().iter().all(|key| key.meaning.ends_with('.')));
     let of_kind = |kind| -> Vec<_> {
         setting_keys().into_iter().filter(|setting| setting.kind == kind).map(|setting| setting.key).collect()
     };
-    assert_eq!(of_kind(ValueKind::Mapping), ["labels", "dialogue"]);
-    let lists = ["expect_addresses", "dns_servers", "tls.alpn", "tls.pins", "tls.crl_files"];
+    assert_eq!(of_kind(ValueKind::Mapping), ["labels", "dialogue", "http.headers"]);
+    let lists = ["expect_addresses", "dns_servers", "tls.alpn", "tls.pins", "tls.crl_files", "http.status"];
     assert_eq!(of_kind(ValueKind::List), lists);
 }
 

@@ -12,7 +12,7 @@ use super::stream::Stream;
 use super::tls::{Client, Handshake, handshake};
 use crate::outcome::{Class, Facts, Failure, LocalFaultReason, Phase, Timings, TlsFacts, Verdict};
 use crate::protocol::{self, Channel, Conversation, Request, Wire};
-use crate::target::{Exchange, Protocol, Service, Speech, Target, TlsExchange, Verify};
+use crate::target::{Exchange, Service, Speech, Target, TlsExchange, Verify};
 
 /// What an exchange came to.
 #[derive(Debug)]
@@ -44,8 +44,13 @@ pub(super) async fn exchange(stream: TcpStream, plan: &Plan, deadline: Instant) 
 
 /// What the target's protocol says, where it is one that says something.
 fn conversation(target: &Target) -> Option<Box<dyn Conversation>> {
-    let Protocol::Service(service, _) = target.endpoint.protocol else { return None };
-    Some(protocol::of(service)?.begin(Request { endpoint: &target.endpoint }))
+    let speech = match &target.settings.exchange {
+        Exchange::Plain(speech) => speech,
+        Exchange::Tcp { .. } => return None,
+        Exchange::Tls(tls) => &tls.speech,
+    };
+    let Speech::Service(service, http) = speech else { return None };
+    Some(protocol::of(service)?.begin(Request { endpoint: &target.endpoint, http: http.as_ref() }))
 }
 
 /// An exchange under way.
@@ -108,7 +113,7 @@ impl Course {
         }
         let started = Instant::now();
         let spoken = match speech {
-            Speech::Service(service) => self.converse(phase, stream, service).await,
+            Speech::Service(service, _) => self.converse(phase, stream, service).await,
             Speech::Steps(dialogue) => self.talk.run(dialogue, stream, self.deadline).await,
         };
         spoken.map_err(|interruption| interruption.verdict(phase))?;

@@ -1,12 +1,13 @@
 //! What the tests of protocols have in common: peers by script, and what every parser must survive.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::time::{Instant, timeout};
 
 use super::{Conversation, Ended, Found, Protocol, Request, SCHEMES, Wire};
-use crate::target::{Endpoint, Scheme, TargetUrl};
+use crate::target::{Endpoint, HttpSettings, Scheme, TargetUrl};
 
 /// What a peer says, turn by turn, and whether it ends the connection then.
 #[derive(Clone, Debug)]
@@ -122,6 +123,18 @@ pub(super) async fn talk(protocol: &dyn Protocol, url: &str, script: &Script) ->
     play(protocol, url, script, usize::MAX, Part::Exchange).await
 }
 
+/// As [`talk`], with settings of HTTP.
+pub(super) async fn talk_with(
+    protocol: &dyn Protocol,
+    url: &str,
+    http: &Arc<HttpSettings>,
+    script: &Script,
+) -> (Result<Found, Ended>, Vec<u8>) {
+    let endpoint = endpoint(url);
+    let conversation = protocol.begin(Request { endpoint: &endpoint, http: Some(http) });
+    played(conversation, script, usize::MAX, Part::Exchange).await
+}
+
 /// What asking for TLS comes to, and what the peer heard.
 pub(super) async fn upgrade(protocol: &dyn Protocol, url: &str, script: &Script) -> (Result<Found, Ended>, Vec<u8>) {
     play(protocol, url, script, usize::MAX, Part::Upgrade).await
@@ -154,7 +167,15 @@ async fn play(
     part: Part,
 ) -> (Result<Found, Ended>, Vec<u8>) {
     let endpoint = endpoint(url);
-    let mut conversation = protocol.begin(Request { endpoint: &endpoint });
+    played(protocol.begin(Request { endpoint: &endpoint, http: None }), script, pieces, part).await
+}
+
+async fn played(
+    mut conversation: Box<dyn Conversation>,
+    script: &Script,
+    pieces: usize,
+    part: Part,
+) -> (Result<Found, Ended>, Vec<u8>) {
     let (mut near, far) = duplex(1 << 16);
     let peer = tokio::spawn(script.clone().play(far, pieces));
     let ended = converse(&mut *conversation, &mut near, part).await;

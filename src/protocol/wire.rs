@@ -46,6 +46,16 @@ impl<'a> Wire<'a> {
         let _ = self.send(goodbye).await;
     }
 
+    /// The connection itself, for a library that speaks the protocol; before anything was heard.
+    pub fn channel(&mut self) -> &mut (dyn Channel + 'a) {
+        self.channel
+    }
+
+    /// When everything must have ended.
+    pub const fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
     /// Waits until what was heard is an answer, and takes the answer away.
     ///
     /// `read` is given everything that was heard, at first perhaps nothing, and again each time that more came. `awaited`

@@ -1,0 +1,296 @@
+//! HTTP/1.1 (RFC 9110, RFC 9112).
+//!
+//! One request, no redirect followed. Leaves a line in the access log, with the user agent `portprobe/VERSION`.
+
+use std::error::Error as _;
+use std::io;
+use std::iter::successors;
+use std::pin::pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{CONNECTION, HOST, HeaderMap, SERVER, USER_AGENT};
+use hyper::{Request as HttpRequest, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::time::timeout_at;
+
+use super::{Channel, Conversation, Ended, Found, Protocol, Request, Wire};
+use crate::peer_text::excerpt;
+use crate::target::{Endpoint, Host, HttpSettings, PathUse, Service};
+
+/// The protocol of the web.
+#[derive(Debug)]
+pub(super) struct Http;
+
+pub(super) static SERVICE: Service = Service {
+    name: "http",
+    other_names: &[],
+    port: 80,
+    tls_name: "https",
+    tls_port: 443,
+    starttls_name: None,
+    alpn: Some("http/1.1"),
+    path: Some(PathUse::Target),
+};
+
+impl Protocol for Http {
+    fn service(&self) -> &'static Service {
+        &SERVICE
+    }
+
+    fn begin(&self, request: Request<'_>) -> Box<dyn Conversation> {
+        Box::new(Session {
+            authority: authority(request.endpoint),
+            target: request.endpoint.path.as_deref().unwrap_or("/").to_owned(),
+            settings: request.http.cloned().unwrap_or_default(),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Session {
+    authority: String,
+    target: String,
+    settings: Arc<HttpSettings>,
+}
+
+#[async_trait]
+impl Conversation for Session {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+        let request = self.request()?;
+        let limit = self.settings.body_limit;
+        let wants_body = self.settings.body.is_some();
+        let deadline = wire.deadline();
+        let answered = timeout_at(deadline, ask(request, wants_body.then_some(limit), wire.channel())).await;
+        let (head, body) = answered.unwrap_or(Err(Ended::Silent(AWAITED)))?;
+        let status = head.status;
+        if !self.settings.takes(status.as_u16()) {
+            return Err(self.objection(status));
+        }
+        if let Some(pattern) = &self.settings.body
+            && !pattern.regex().is_match(&body)
+        {
+            let read =
+                if body.len() >= usize::try_from(limit).unwrap_or(usize::MAX) { " within body_limit" } else { "" };
+            let expected = pattern.regex().as_str();
+            let came = excerpt(&body);
+            return Err(Ended::Unexpected(format!(
+                "expected a body that matches `{expected}`{read}, but \"{came}\" came"
+            )));
+        }
+        Ok(Found { version: product(&head.headers), role: None })
+    }
+}
+
+impl Session {
+    fn request(&self) -> Result<HttpRequest<Empty<Bytes>>, Ended> {
+        let mut request = HttpRequest::builder().method(self.settings.method.clone()).uri(&self.target);
+        if let Some(headers) = request.headers_mut() {
+            for (name, value) in &self.settings.headers {
+                headers.append(name, value.clone());
+            }
+        }
+        let unset = |name| self.settings.headers.iter().all(|(set, _)| *set != name);
+        if unset(HOST) {
+            request = request.header(HOST, &self.authority);
+        }
+        if unset(USER_AGENT) {
+            request = request.header(USER_AGENT, concat!("portprobe/", env!("CARGO_PKG_VERSION")));
+        }
+        let request = request.header(CONNECTION, "close").body(Empty::new());
+        request.map_err(|error| Ended::Unexpected(format!("the request cannot be written: {error}")))
+    }
+
+    /// What a status means that is none of those expected.
+    fn objection(&self, status: StatusCode) -> Ended {
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            return Ended::Rejected(status.to_string());
+        }
+        let expected: Vec<_> = self.settings.status.iter().map(ToString::to_string).collect();
+        Ended::Unexpected(format!("expected the status {}, but {status} came", expected.join(", ")))
+    }
+}
+
+/// What stands in `Host`: the name without its trailing dot, and the port where it is not the scheme's.
+pub(super) fn authority(endpoint: &Endpoint) -> String {
+    let host = match &endpoint.host {
+        Host::Ipv6(address, _) => format!("[{address}]"),
+        Host::Ipv4(address) => address.to_string(),
+        Host::Name(name) => name.without_dot().to_owned(),
+    };
+    if endpoint.protocol.default_port() == Some(endpoint.port) { host } else { format!("{host}:{}", endpoint.port) }
+}
+
+/// The head of an answer.
+struct Head {
+    status: StatusCode,
+    headers: HeaderMap,
+}
+
+/// Sends a request and reads the answer: its head, and its body up to a limit where that is wanted.
+async fn ask(
+    request: HttpRequest<Empty<Bytes>>,
+    limit: Option<u32>,
+    channel: &mut dyn Channel,
+) -> Result<(Head, Vec<u8>), Ended> {
+    let shaken = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(channel)).await;
+    let (mut sender, connection) = shaken.map_err(|error| ended(&error))?;
+    let mut answer = pin!(async move {
+        let response = sender.send_request(request).await.map_err(|error| ended(&error))?;
+        let (head, body) = response.into_parts();
+        let body = match limit {
+            Some(limit) => read(body, usize::try_from(limit).unwrap_or(usize::MAX)).await?,
+            None => Vec::new(),
+        };
+        Ok((Head { status: head.status, headers: head.headers }, body))
+    });
+    tokio::select! {
+        answered = &mut answer => answered,
+        // What was read before its end is still to be taken; and its error arrives there too.
+        _ = connection => answer.await,
+    }
+}
+
+/// The first bytes of a body.
+async fn read(mut body: Incoming, limit: usize) -> Result<Vec<u8>, Ended> {
+    let mut bytes = Vec::new();
+    while bytes.len() < limit
+        && let Some(frame) = body.frame().await
+    {
+        if let Ok(data) = frame.map_err(|error| ended(&error))?.into_data() {
+            bytes.extend(data.iter().take(limit - bytes.len()));
+        }
+    }
+    Ok(bytes)
+}
+
+/// What an error of hyper's says about the peer.
+fn ended(error: &hyper::Error) -> Ended {
+    let of_connection = successors(error.source(), |error| (*error).source())
+        .find_map(|error| error.downcast_ref::<io::Error>())
+        .and_then(|error| error.raw_os_error());
+    match of_connection {
+        Some(code) => Ended::Broken(io::Error::from_raw_os_error(code), AWAITED),
+        None if error.is_parse() => Ended::Unexpected(format!("expected {AWAITED}, but what came is no HTTP: {error}")),
+        None => Ended::Closed(AWAITED),
+    }
+}
+
+/// The product in `Server` (RFC 9110 section 10.2.4), its version included.
+pub(super) fn product(headers: &HeaderMap) -> Option<String> {
+    let server = headers.get(SERVER)?.to_str().ok()?;
+    let token = server.split([' ', '(']).next()?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | '+' | '~');
+    (!token.is_empty() && token.len() <= MAX_PRODUCT && token.chars().all(plain)).then(|| token.replacen('/', " ", 1))
+}
+
+const AWAITED: &str = "its answer to the request";
+
+/// The longest head of an answer.
+const MAX_HEAD: usize = 64 << 10;
+
+/// No product has a longer name.
+const MAX_PRODUCT: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Script, assert_survives, endpoint, heard, talk, talk_with};
+    use super::*;
+
+    fn answer(status: &str, headers: &str, body: &str) -> String {
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_answers_with_success_serves() {
+        let script = Script::hears().answers(answer("200 OK", "Server: nginx/1.22.1 (Debian)\r\n", "hello"));
+        let (found, said) = talk(&Http, "http://a.example.:8080/x?y=1", &script).await;
+        assert_eq!(found.unwrap().version.as_deref(), Some("nginx 1.22.1"));
+        let said = String::from_utf8(said).unwrap();
+        assert!(said.starts_with("GET /x?y=1 HTTP/1.1\r\nhost: a.example:8080\r\nuser-agent: portprobe/"), "{said}");
+        assert!(said.ends_with("\r\n\r\n") && !said.contains("transfer-encoding"), "{said}");
+        assert_survives(&Http, "http://a", &script).await;
+    }
+
+    #[test]
+    fn the_host_is_written_as_in_a_browser() {
+        for (url, expected) in [
+            ("http://a", "a"),
+            ("https://a.", "a"),
+            ("https://a:80", "a:80"),
+            ("http://[::1]:8080", "[::1]:8080"),
+            ("http://192.0.2.1", "192.0.2.1"),
+        ] {
+            assert_eq!(authority(&endpoint(url)), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_answer_has_its_class() {
+        for (script, expected) in [
+            (answer("204 No Content", "", ""), "ok"),
+            (answer("503 Service Unavailable", "", ""), "rejected: 503 Service Unavailable"),
+            (
+                answer("301 Moved Permanently", "Location: http://b/\r\n", ""),
+                "unexpected: expected the status 2xx, but 301 Moved Permanently came",
+            ),
+            (answer("404 Not Found", "", ""), "unexpected: expected the status 2xx, but 404 Not Found came"),
+            (String::new(), "closed: its answer to the request"),
+            ("HTTP/1.1 200".to_owned(), "closed: its answer to the request"),
+        ] {
+            assert_eq!(heard(talk(&Http, "http://a", &Script::hears().answers(script)).await.0), expected);
+        }
+        let (other, _) = talk(&Http, "http://a", &Script::hears().answers("SSH-2.0-OpenSSH_9.2p1\r\n")).await;
+        assert!(heard(other).starts_with("unexpected: expected its answer to the request, but what came is no HTTP"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn settings_say_what_is_asked_and_what_is_good() {
+        let settings = Arc::new(HttpSettings {
+            method: hyper::Method::HEAD,
+            headers: vec![(HOST, "b".try_into().unwrap()), ("x-a".try_into().unwrap(), "1".try_into().unwrap())],
+            status: vec!["401".parse().unwrap(), "503".parse().unwrap()],
+            ..HttpSettings::default()
+        });
+        for (status, expected) in [
+            ("401 Unauthorized", "ok"),
+            ("503 Service Unavailable", "ok"),
+            ("200 OK", "unexpected: expected the status 401, 503, but 200 OK came"),
+        ] {
+            let script = Script::hears().answers(answer(status, "", ""));
+            let (ended, said) = talk_with(&Http, "http://a", &settings, &script).await;
+            assert_eq!(heard(ended), expected);
+            let said = String::from_utf8(said).unwrap();
+            assert!(said.starts_with("HEAD / HTTP/1.1\r\nhost: b\r\nx-a: 1\r\n"), "{said}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_read_as_far_as_its_limit() {
+        let settings = |limit| {
+            let body = Some(crate::target::Pattern::try_new("^status: (green|yellow)$").unwrap());
+            Arc::new(HttpSettings { body, body_limit: limit, ..HttpSettings::default() })
+        };
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\nstatus: \r\n5\r\ngreen\r\n0\r\n\r\n";
+        for (limit, script, expected) in [
+            (100, answer("200 OK", "", "a\nstatus: green\nb"), "ok"),
+            (100, chunked.to_owned(), "ok"),
+            (
+                100,
+                answer("200 OK", "", "status: red"),
+                "unexpected: expected a body that matches `^status: (green|yellow)$`, but \"status: red\" came",
+            ),
+            (
+                4,
+                chunked.to_owned(),
+                "unexpected: expected a body that matches `^status: (green|yellow)$` within body_limit, but \"stat\" came",
+            ),
+        ] {
+            let (ended, _) = talk_with(&Http, "http://a", &settings(limit), &Script::hears().answers(script)).await;
+            assert_eq!(heard(ended), expected);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What is asked of an HTTP server, and what its answer must be.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use hyper::Method;
+use hyper::header::{HeaderName, HeaderValue};
+
+use super::dialogue::Pattern;
+
+/// A request, and what its answer must be for the probe to be good.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct HttpSettings {
+    /// The request's method.
+    pub method: Method,
+    /// Headers of the request, before those that portprobe sends by itself.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The statuses that are good; not empty.
+    pub status: Vec<StatusRange>,
+    /// What the body must match, where it must match anything.
+    pub body: Option<Pattern>,
+    /// How many bytes of the body are read for that.
+    pub body_limit: u32,
+}
+
+impl HttpSettings {
+    /// The most bytes that are read where nothing else is said: 1 MiB.
+    pub const DEFAULT_BODY_LIMIT: u32 = 1 << 20;
+
+    /// Whether a status is good.
+    pub fn takes(&self, status: u16) -> bool {
+        self.status.iter().any(|range| range.0.contains(&status))
+    }
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            method: Method::GET,
+            headers: Vec::new(),
+            status: vec![StatusRange::SUCCESS],
+            body: None,
+            body_limit: Self::DEFAULT_BODY_LIMIT,
+        }
+    }
+}
+
+/// One status, or a range of them: `200`, `200-299`, `2xx`.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct StatusRange(RangeInclusive<u16>);
+
+impl StatusRange {
+    /// Every status that says success (RFC 9110 section 15.3).
+    pub const SUCCESS: Self = Self(200..=299);
+}
+
+impl fmt::Display for StatusRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, last) = (*self.0.start(), *self.0.end());
+        if first == last {
+            return write!(f, "{first}");
+        }
+        if first.is_multiple_of(100) && last == first + 99 {
+            return write!(f, "{}xx", first / 100);
+        }
+        write!(f, "{first}-{last}")
+    }
+}
+
+impl FromStr for StatusRange {
+    type Err = StatusRangeError;
+
+    fn from_str(text: &str) -> Result<Self, StatusRangeError> {
+        let code = |text: &str| {
+            let code = text.parse().ok().filter(|_| text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit()));
+            code.filter(|code| (100..=599).contains(code)).ok_or(StatusRangeError)
+        };
+        if let Some(class) = text.strip_suffix("xx") {
+            let first = code(&format!("{class}00"))?;
+            return Ok(Self(first..=first + 99));
+        }
+        let (first, last) = text.split_once('-').map_or((code(text), code(text)), |(a, b)| (code(a), code(b)));
+        let (first, last) = (first?, last?);
+        if first <= last { Ok(Self(first..=last)) } else { Err(StatusRangeError) }
+    }
+}
+
+/// A text is no status and no range of statuses.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("no status from 100 to 599, and no range like 200-299 or 2xx")]
+pub struct StatusRangeError;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_single_a_class_or_a_range() {
+        for (text, within, beyond, shown) in [
+            ("200", [200, 200], [199, 201], "200"),
+            ("2xx", [200, 299], [199, 300], "2xx"),
+            ("301-308", [301, 308], [300, 309], "301-308"),
+            ("400-499", [400, 499], [399, 500], "4xx"),
+        ] {
+            let settings = HttpSettings { status: vec![text.parse().unwrap()], ..HttpSettings::default() };
+            assert!(within.into_iter().all(|status| settings.takes(status)), "{text}");
+            assert!(!beyond.into_iter().any(|status| settings.takes(status)), "{text}");
+            assert_eq!(settings.status[0].to_string(), shown);
+        }
+        for text in ["", "20", "2000", "099", "600", "6xx", "xx", "+20", "300-200", "200-", "2XX", "200 "] {
+            assert_eq!(text.parse::<StatusRange>(), Err(StatusRangeError), "{text}");
+        }
+    }
+}
