@@ -8,7 +8,7 @@ use crate::config::problem::Problems;
 use crate::config::raw::RawTarget;
 use crate::config::suggest;
 use crate::protocol::SCHEMES;
-use crate::target::TargetUrl;
+use crate::target::{TargetUrl, UrlError};
 
 /// An entry as it is written; its URLs are read once it is known what a bare `host:port` is.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl Entry {
                 Some(url)
             }
             Err(error) => {
-                problems.add(at, error.to_string());
+                problems.add(at, with_suggestion(&error));
                 None
             }
         };
@@ -110,6 +110,16 @@ impl Entry {
             (Urls::One(_), _) => problems.add(at.key("url"), message),
         }
     }
+}
+
+/// What is wrong with a URL, and of a scheme that is none the one that may be meant.
+fn with_suggestion(error: &UrlError) -> String {
+    let schemes = SCHEMES.all();
+    let near = match error {
+        UrlError::UnknownScheme(scheme) => suggest::nearest(scheme, schemes.iter().map(String::as_str)),
+        _ => None,
+    };
+    near.map_or_else(|| error.to_string(), |near| format!("{error}; did you mean `{near}`?"))
 }
 
 /// Whether an entry is like `host: 443`, where `host:443` was meant.

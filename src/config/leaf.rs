@@ -350,12 +350,12 @@ impl Word for Phase {
 
 impl Leaf for Scheme {
     fn read(node: Node) -> Result<Self, String> {
-        let Node::Text(text) = &node else { return Err(expected(&node, "a scheme, such as tcp or postgres")) };
+        let Node::Text(text) = &node else { return Err(expected(&node, "a scheme, such as tcp, tls or https")) };
         SCHEMES.find(text).map_err(|error| {
             let schemes = SCHEMES.all();
             match (error, suggest::nearest(text, schemes.iter().map(String::as_str))) {
-                (UrlError::UnknownScheme { .. }, Some(near)) => format!("is {node}; did you mean `{near}`?"),
-                (UrlError::UnknownScheme { known, .. }, None) => expected(&node, &format!("one of {known}")),
+                (UrlError::UnknownScheme(_), Some(near)) => format!("is {node}; did you mean `{near}`?"),
+                (UrlError::UnknownScheme(_), None) => expected(&node, "a scheme, such as tcp, tls or https"),
                 (error, _) => format!("is {node}: {error}"),
             }
         })
@@ -462,7 +462,7 @@ mod tests {
         assert_eq!(read("refused"), Ok(Expect::Refused));
         let message = "is `opne`; did you mean `open`? expected one of open, refused, filtered, closed";
         assert_eq!(read::<Expect>("opne"), Err(message.to_owned()));
-        assert_eq!(read::<Scheme>("7"), Err("is the number 7; expected a scheme, such as tcp or postgres".to_owned()));
+        assert_eq!(read::<Scheme>("7"), Err("is the number 7; expected a scheme, such as tcp, tls or https".to_owned()));
     }
 
     #[test]

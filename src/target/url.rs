@@ -234,13 +234,8 @@ pub enum UrlError {
     #[error(transparent)]
     Ports(#[from] PortsError),
     /// A protocol that does not exist here.
-    #[error("`{scheme}` is no scheme that portprobe knows; the schemes are: {known}")]
-    UnknownScheme {
-        /// What was written.
-        scheme: String,
-        /// What there is.
-        known: String,
-    },
+    #[error("`{0}` is no scheme that portprobe knows; there are tcp, tls, and names of protocols such as https")]
+    UnknownScheme(String),
     /// A zone on an address that is not link-local.
     #[error("`[{0}]` has a zone, but only link-local addresses (fe80::/10) have zones; remove it")]
     ZoneWithoutUse(String),
@@ -341,7 +336,7 @@ mod tests {
     const SCHEMES: Schemes = Schemes(&[&WEB, &NAMED]);
 
     fn unknown(scheme: &str) -> UrlError {
-        UrlError::UnknownScheme { scheme: scheme.into(), known: "tcp, tls, http, grpc".into() }
+        UrlError::UnknownScheme(scheme.into())
     }
 
     fn canonical(text: &str) -> Result<Vec<String>, UrlError> {
