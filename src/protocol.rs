@@ -21,6 +21,7 @@ use crate::outcome::ServiceFacts;
 use crate::target::{Endpoint, Schemes, Security, Service};
 
 mod lines;
+mod lmtp;
 mod postgres;
 mod redis;
 mod smtp;
@@ -118,6 +119,7 @@ registry! {
     smtp::Smtp,
     postgres::Postgres,
     redis::Redis,
+    lmtp::Lmtp,
 }
 
 /// The protocol of a service; none where it is not registered.
