@@ -20,6 +20,8 @@ pub use self::wire::{Answer, Channel, Ended, Wire};
 use crate::outcome::ServiceFacts;
 use crate::target::{Endpoint, Schemes, Security, Service};
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod lines;
 mod lmtp;
 mod postgres;
