@@ -27,6 +27,7 @@ mod lmtp;
 mod postgres;
 mod redis;
 mod smtp;
+mod ssh;
 #[cfg(test)]
 mod testing;
 mod wire;
@@ -118,6 +119,7 @@ macro_rules! registry {
 }
 
 registry! {
+    ssh::Ssh,
     smtp::Smtp,
     postgres::Postgres,
     redis::Redis,
