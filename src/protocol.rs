@@ -20,8 +20,10 @@ pub use self::wire::{Answer, Channel, Ended, Wire};
 use crate::outcome::ServiceFacts;
 use crate::target::{Endpoint, Schemes, Security, Service};
 
+mod ftp;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod greeting;
 mod lines;
 mod lmtp;
 mod postgres;
@@ -120,6 +122,7 @@ macro_rules! registry {
 
 registry! {
     ssh::Ssh,
+    ftp::Ftp,
     smtp::Smtp,
     postgres::Postgres,
     redis::Redis,
