@@ -26,6 +26,7 @@ pub mod fuzzing;
 mod greeting;
 mod lines;
 mod lmtp;
+mod nntp;
 mod postgres;
 mod redis;
 mod smtp;
@@ -127,6 +128,7 @@ registry! {
     postgres::Postgres,
     redis::Redis,
     lmtp::Lmtp,
+    nntp::Nntp,
 }
 
 /// The protocol of a service; none where it is not registered.
