@@ -24,6 +24,7 @@ mod ftp;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod greeting;
+mod imap;
 mod lines;
 mod lmtp;
 mod nntp;
@@ -125,6 +126,7 @@ registry! {
     ssh::Ssh,
     ftp::Ftp,
     smtp::Smtp,
+    imap::Imap,
     postgres::Postgres,
     redis::Redis,
     lmtp::Lmtp,
