@@ -28,6 +28,7 @@ mod imap;
 mod lines;
 mod lmtp;
 mod nntp;
+mod pop3;
 mod postgres;
 mod redis;
 mod smtp;
@@ -127,6 +128,7 @@ registry! {
     ftp::Ftp,
     smtp::Smtp,
     imap::Imap,
+    pop3::Pop3,
     postgres::Postgres,
     redis::Redis,
     lmtp::Lmtp,
