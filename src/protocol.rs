@@ -31,6 +31,7 @@ mod nntp;
 mod pop3;
 mod postgres;
 mod redis;
+mod sieve;
 mod smtp;
 mod ssh;
 #[cfg(test)]
@@ -132,6 +133,7 @@ registry! {
     postgres::Postgres,
     redis::Redis,
     lmtp::Lmtp,
+    sieve::Sieve,
     nntp::Nntp,
 }
 
