@@ -25,6 +25,7 @@ mod ftp;
 pub mod fuzzing;
 mod greeting;
 mod imap;
+mod ldap;
 mod lines;
 mod lmtp;
 mod nntp;
@@ -130,6 +131,7 @@ registry! {
     smtp::Smtp,
     imap::Imap,
     pop3::Pop3,
+    ldap::Ldap,
     postgres::Postgres,
     redis::Redis,
     lmtp::Lmtp,
