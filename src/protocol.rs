@@ -20,6 +20,7 @@ pub use self::wire::{Answer, Channel, Ended, Wire};
 use crate::outcome::ServiceFacts;
 use crate::target::{Endpoint, Schemes, Security, Service};
 
+mod dns;
 mod ftp;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -132,6 +133,7 @@ registry! {
     imap::Imap,
     pop3::Pop3,
     ldap::Ldap,
+    dns::Dns,
     postgres::Postgres,
     redis::Redis,
     lmtp::Lmtp,
