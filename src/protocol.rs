@@ -29,6 +29,7 @@ mod imap;
 mod ldap;
 mod lines;
 mod lmtp;
+mod memcached;
 mod nntp;
 mod pop3;
 mod postgres;
@@ -136,6 +137,7 @@ registry! {
     dns::Dns,
     postgres::Postgres,
     redis::Redis,
+    memcached::Memcached,
     lmtp::Lmtp,
     sieve::Sieve,
     nntp::Nntp,
