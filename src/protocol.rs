@@ -30,6 +30,7 @@ mod ldap;
 mod lines;
 mod lmtp;
 mod memcached;
+mod nats;
 mod nntp;
 mod pop3;
 mod postgres;
@@ -138,6 +139,7 @@ registry! {
     postgres::Postgres,
     redis::Redis,
     memcached::Memcached,
+    nats::Nats,
     lmtp::Lmtp,
     sieve::Sieve,
     nntp::Nntp,
