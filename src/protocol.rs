@@ -41,6 +41,7 @@ mod ssh;
 #[cfg(test)]
 mod testing;
 mod wire;
+mod zookeeper;
 
 /// An application protocol.
 pub trait Protocol: Debug + Sync {
@@ -140,6 +141,7 @@ registry! {
     redis::Redis,
     memcached::Memcached,
     nats::Nats,
+    zookeeper::Zookeeper,
     lmtp::Lmtp,
     sieve::Sieve,
     nntp::Nntp,
