@@ -41,6 +41,7 @@ mod ssh;
 #[cfg(test)]
 mod testing;
 mod wire;
+mod xmpp;
 mod zookeeper;
 
 /// An application protocol.
@@ -145,6 +146,7 @@ registry! {
     lmtp::Lmtp,
     sieve::Sieve,
     nntp::Nntp,
+    xmpp::Xmpp,
 }
 
 /// The protocol of a service; none where it is not registered.
