@@ -3,3 +3,4 @@
 //! There only where a fuzzer builds this crate.
 
 pub use crate::probe::fuzzing::{certificate, dialogue};
+pub use crate::protocol::fuzzing::converse;

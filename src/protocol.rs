@@ -21,14 +21,30 @@ pub use self::wire::{Answer, Channel, Ended, Wire};
 use crate::outcome::ServiceFacts;
 use crate::target::{Endpoint, HttpSettings, Schemes, Security, Service};
 
+mod dns;
+mod ftp;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+mod greeting;
 mod http;
+mod imap;
+mod ldap;
 mod lines;
+mod lmtp;
+mod memcached;
+mod nats;
+mod nntp;
+mod pop3;
 mod postgres;
 mod redis;
+mod sieve;
 mod smtp;
+mod ssh;
 #[cfg(test)]
 mod testing;
 mod wire;
+mod xmpp;
+mod zookeeper;
 
 /// An application protocol.
 pub trait Protocol: Debug + Sync {
@@ -120,9 +136,22 @@ macro_rules! registry {
 
 registry! {
     http::Http,
+    ssh::Ssh,
+    ftp::Ftp,
     smtp::Smtp,
+    imap::Imap,
+    pop3::Pop3,
+    ldap::Ldap,
+    dns::Dns,
     postgres::Postgres,
     redis::Redis,
+    memcached::Memcached,
+    nats::Nats,
+    zookeeper::Zookeeper,
+    lmtp::Lmtp,
+    sieve::Sieve,
+    nntp::Nntp,
+    xmpp::Xmpp,
 }
 
 /// The protocol of a service; none where it is not registered.

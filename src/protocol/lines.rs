@@ -1,4 +1,5 @@
-//! Answers that are lines: one with a fixed beginning, or a reply of several with a code of three digits.
+//! Answers that are lines: one with a fixed beginning, several up to one that is the last, or a reply with a code of
+//! three digits.
 
 use super::wire::Answer;
 
@@ -15,6 +16,35 @@ pub(super) fn line(heard: &[u8], begins: &[&[u8]]) -> Answer<Vec<u8>> {
         return Answer::Wrong("it ends too early".to_owned());
     }
     Answer::Whole(line.to_vec(), end + 1)
+}
+
+/// The same as text.
+pub(super) fn text(heard: &[u8], begins: &[&str]) -> Answer<String> {
+    match block(heard, &[], begins) {
+        Answer::Whole(mut lines, length) => Answer::Whole(lines.pop().unwrap_or_default(), length),
+        Answer::Unfinished => Answer::Unfinished,
+        Answer::Wrong(why) => Answer::Wrong(why),
+    }
+}
+
+/// Lines of which each begins in one of these ways, to the first that begins as the last does.
+pub(super) fn block(heard: &[u8], begins: &[&str], last: &[&str]) -> Answer<Vec<String>> {
+    let every: Vec<_> = begins.iter().chain(last).map(|begin| begin.as_bytes()).collect();
+    let mut lines = Vec::new();
+    let mut used = 0;
+    loop {
+        let (line, length) = match line(heard.get(used..).unwrap_or_default(), &every) {
+            Answer::Whole(line, length) => (String::from_utf8_lossy(&line).into_owned(), length),
+            Answer::Unfinished => return Answer::Unfinished,
+            Answer::Wrong(why) => return Answer::Wrong(why),
+        };
+        used += length;
+        let ends = last.iter().any(|begin| line.starts_with(begin));
+        lines.push(line);
+        if ends {
+            return Answer::Whole(lines, used);
+        }
+    }
 }
 
 /// A reply in the manner of SMTP and FTP (RFC 5321 section 4.2, RFC 959 section 4.2): the code of its last line, and the
@@ -79,7 +109,7 @@ pub(super) fn product(text: &str, known: &[&str]) -> Option<String> {
 }
 
 /// A version has digits and dots, and little else: `8.15.2`, `v3.0.3`, `2.4.57-1`.
-fn is_version(word: &str) -> bool {
+pub(super) fn is_version(word: &str) -> bool {
     let digits = word.strip_prefix('v').unwrap_or(word);
     digits.starts_with(|c: char| c.is_ascii_digit())
         && digits.contains('.')
@@ -106,7 +136,7 @@ const fn is_separator(byte: u8) -> bool {
 }
 
 /// Whether one of the two is how the other begins.
-fn agree(heard: &[u8], begin: &[u8]) -> bool {
+pub(super) fn agree(heard: &[u8], begin: &[u8]) -> bool {
     heard.iter().zip(begin).all(|(heard, expected)| heard == expected)
 }
 
@@ -129,6 +159,24 @@ mod tests {
             assert_eq!(line(heard.as_bytes(), &[b"+OK", b"-ERR"]), expected, "{heard:?}");
         }
         assert_eq!(line(b"\n", &[b""]), Answer::Whole(Vec::new(), 1));
+    }
+
+    #[test]
+    fn a_block_ends_with_the_line_that_is_its_last() {
+        let lines = |lines: &[&str], length| {
+            Answer::Whole(lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>(), length)
+        };
+        for (heard, expected) in [
+            ("", Answer::Unfinished),
+            ("* A\r\n", Answer::Unfinished),
+            ("* A\r\na1 OK", Answer::Unfinished),
+            ("* A\r\n* B\na1 OK\r\nmore", lines(&["* A", "* B", "a1 OK"], 16)),
+            ("a1 OK\r\n", lines(&["a1 OK"], 7)),
+            ("* A\r\nb", Answer::Wrong("it begins otherwise".to_owned())),
+        ] {
+            assert_eq!(block(heard.as_bytes(), &["* "], &["a1 "]), expected, "{heard:?}");
+        }
+        assert_eq!(text(b"+OK a\xff\r\n", &["+OK", "-ERR"]), Answer::Whole("+OK a\u{fffd}".to_owned(), 8));
     }
 
     #[test]

@@ -29,19 +29,27 @@ impl Protocol for Smtp {
     }
 
     fn begin(&self, _: Request<'_>) -> Box<dyn Conversation> {
-        Box::new(Session { hello: "EHLO portprobe\r\n", version: None, greeted: false })
+        Box::new(Session::new(&EHLO))
     }
 }
 
 /// A session of SMTP or LMTP.
 #[derive(Debug)]
 pub(super) struct Session {
-    /// EHLO, or LHLO of LMTP.
-    pub(super) hello: &'static str,
-    pub(super) version: Option<String>,
+    hello: &'static Hello,
+    version: Option<String>,
     /// Whether the greeting has come: it comes once, before TLS where that is asked for.
-    pub(super) greeted: bool,
+    greeted: bool,
 }
+
+/// How a client says hello: EHLO, or LHLO of LMTP.
+#[derive(Debug)]
+pub(super) struct Hello {
+    pub(super) word: &'static str,
+    pub(super) answer: &'static str,
+}
+
+static EHLO: Hello = Hello { word: "EHLO", answer: "the answer to EHLO (250)" };
 
 #[async_trait]
 impl Conversation for Session {
@@ -49,7 +57,7 @@ impl Conversation for Session {
         let offered = self.hello(wire).await?;
         if !offered.lines.iter().any(|line| line.trim_end().eq_ignore_ascii_case("STARTTLS")) {
             wire.leave(b"QUIT\r\n").await;
-            return Err(Ended::Refused("the answer to EHLO does not offer STARTTLS".to_owned()));
+            return Err(Ended::Refused(format!("the answer to {} does not offer STARTTLS", self.hello.word)));
         }
         wire.send(b"STARTTLS\r\n").await?;
         let granted = wire.answer("the answer to STARTTLS (220)", MAX_REPLY, reply).await?;
@@ -64,6 +72,11 @@ impl Conversation for Session {
 }
 
 impl Session {
+    /// A session that begins with the greeting.
+    pub(super) const fn new(hello: &'static Hello) -> Self {
+        Self { hello, version: None, greeted: false }
+    }
+
     /// Hears the greeting, where it has not come yet, and says hello.
     async fn hello(&mut self, wire: &mut Wire<'_>) -> Result<Reply, Ended> {
         if !self.greeted {
@@ -72,9 +85,9 @@ impl Session {
             self.version = greeting.lines.first().and_then(|line| product(line, &PRODUCTS));
             self.greeted = true;
         }
-        wire.send(self.hello.as_bytes()).await?;
-        let answer = wire.answer("the answer to EHLO (250)", MAX_REPLY, reply).await?;
-        judge(&answer, 250, "EHLO")?;
+        wire.send(format!("{} portprobe\r\n", self.hello.word).as_bytes()).await?;
+        let answer = wire.answer(self.hello.answer, MAX_REPLY, reply).await?;
+        judge(&answer, 250, self.hello.word)?;
         Ok(answer)
     }
 }
@@ -89,7 +102,7 @@ fn judge(reply: &Reply, good: u16, to: &str) -> Result<(), Ended> {
 }
 
 /// Those that name themselves in their greeting. What else stands there may be another at each connection.
-pub(super) const PRODUCTS: [&str; 7] = ["Postfix", "Exim", "Sendmail", "OpenSMTPD", "Dovecot", "Haraka", "MailEnable"];
+const PRODUCTS: [&str; 7] = ["Postfix", "Exim", "Sendmail", "OpenSMTPD", "Dovecot", "Haraka", "MailEnable"];
 
 /// Far more than the extensions of any server.
 const MAX_REPLY: usize = 64 * 1024;
@@ -100,11 +113,11 @@ mod tests {
     use super::*;
 
     const GREETING: &str = "220 mx.example ESMTP Postfix (Debian/GNU)\r\n";
-    const EHLO: &str = "250-mx.example\r\n250-PIPELINING\r\n250-STARTTLS\r\n250 CHUNKING\r\n";
+    const HELLO: &str = "250-mx.example\r\n250-PIPELINING\r\n250-STARTTLS\r\n250 CHUNKING\r\n";
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_greets_and_answers_serves() {
-        let script = Script::greets(GREETING).answers(EHLO).answers("221 2.0.0 Bye\r\n");
+        let script = Script::greets(GREETING).answers(HELLO).answers("221 2.0.0 Bye\r\n");
         let (found, said) = talk(&Smtp, "smtp://a", &script).await;
         assert_eq!(found.unwrap().version.as_deref(), Some("Postfix"));
         assert_eq!(said, b"EHLO portprobe\r\nQUIT\r\n");
@@ -135,12 +148,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn tls_is_asked_for_where_it_is_offered() {
-        let script = Script::greets(GREETING).answers(EHLO).answers("220 go ahead\r\n");
+        let script = Script::greets(GREETING).answers(HELLO).answers("220 go ahead\r\n");
         let (asked, said) = upgrade(&Smtp, "smtp+starttls://a", &script).await;
         assert!(asked.is_ok() && said.ends_with(b"STARTTLS\r\n"), "{asked:?} {said:?}");
         for (script, expected) in [
             (Script::greets(GREETING).answers("250 mx\r\n"), "refused: the answer to EHLO does not offer STARTTLS"),
-            (Script::greets(GREETING).answers(EHLO).answers("454 not now\r\n"), "refused: STARTTLS: 454 not now"),
+            (Script::greets(GREETING).answers(HELLO).answers("454 not now\r\n"), "refused: STARTTLS: 454 not now"),
             (Script::greets("421 busy\r\n"), "rejected: greeting: 421 busy"),
         ] {
             assert_eq!(heard(upgrade(&Smtp, "smtp+starttls://a", &script).await.0), expected);

@@ -1,0 +1,98 @@
+//! FTP (RFC 959), AUTH TLS (RFC 4217).
+//!
+//! Greeting, QUIT. A server that logs connections logs this one.
+
+use super::greeting::{Manners, Session};
+use super::{Conversation, Protocol, Request};
+use crate::target::Service;
+
+/// The protocol of file servers.
+#[derive(Debug)]
+pub(super) struct Ftp;
+
+pub(super) static SERVICE: Service = Service {
+    name: "ftp",
+    other_names: &[],
+    port: 21,
+    tls_name: "ftps",
+    tls_port: 990,
+    starttls_name: Some("ftp+starttls"),
+    alpn: None,
+    path: None,
+};
+
+impl Protocol for Ftp {
+    fn service(&self) -> &'static Service {
+        &SERVICE
+    }
+
+    fn begin(&self, _: Request<'_>) -> Box<dyn Conversation> {
+        Box::new(Session::new(&MANNERS))
+    }
+}
+
+/// RFC 959 section 5.4: 120 is "ready in so many minutes", 421 "not available, closing".
+static MANNERS: Manners = Manners {
+    serving: &[220],
+    rejecting: &[120, 421],
+    closing: 421,
+    upgrade: ("AUTH TLS", 234),
+    products: &["vsFTPd", "ProFTPD", "Pure-FTPd", "FileZilla", "pyftpdlib", "Serv-U", "CrushFTP"],
+};
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_greets_serves() {
+        for (greeting, version) in [
+            ("220 (vsFTPd 3.0.3)\r\n", Some("vsFTPd 3.0.3")),
+            ("220 ProFTPD Server (Debian) [::ffff:127.0.0.1]\r\n", Some("ProFTPD")),
+            (
+                "220---------- Welcome to Pure-FTPd [privsep] [TLS] ----------\r\n220-Local time is now 03:00.\r\n220 bye\r\n",
+                Some("Pure-FTPd"),
+            ),
+            ("220-FileZilla Server 1.7.3\r\n220 Please visit\r\n", Some("FileZilla")),
+            ("220 Welcome, session 8817\r\n", None),
+        ] {
+            let script = Script::greets(greeting).answers("221 Goodbye.\r\n");
+            let (found, said) = talk(&Ftp, "ftp://a", &script).await;
+            assert_eq!((found.unwrap().version.as_deref(), &*said), (version, &b"QUIT\r\n"[..]));
+            assert_survives(&Ftp, "ftp://a", &script).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_greeting_has_its_class() {
+        for (greeting, expected) in [
+            (
+                "421 There are too many connected users\r\n",
+                "rejected: greeting: 421 There are too many connected users",
+            ),
+            ("120 ready in 3 minutes\r\n", "rejected: greeting: 120 ready in 3 minutes"),
+            ("500 OOPS: vsftpd\r\n", "unexpected: expected 220 as the greeting, but \"500 OOPS: vsftpd\" came"),
+            (
+                "SSH-2.0-a\r\n",
+                "unexpected: expected a greeting, but \"SSH-2.0-a\\r\\n\" came: it does not begin with a code of three digits",
+            ),
+            ("", "closed: a greeting"),
+        ] {
+            assert_eq!(heard(talk(&Ftp, "ftp://a", &Script::greets(greeting)).await.0), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tls_is_asked_for() {
+        for (answer, expected) in [
+            ("234 Proceed with negotiation.\r\n", "ok"),
+            ("530 Please login with USER and PASS.\r\n", "refused: AUTH TLS: 530 Please login with USER and PASS."),
+            ("421 Timeout.\r\n", "rejected: AUTH TLS: 421 Timeout."),
+        ] {
+            let script = Script::greets("220 (vsFTPd 3.0.3)\r\n").answers(answer);
+            let (asked, said) = upgrade(&Ftp, "ftp+starttls://a", &script).await;
+            assert_eq!((heard(asked), &*said), (expected.to_owned(), &b"AUTH TLS\r\n"[..]));
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Services whose greeting says it all: a reply with a code of three digits, then QUIT (FTP, NNTP).
+
+use async_trait::async_trait;
+
+use super::lines::{Reply, product, reply};
+use super::{Conversation, Ended, Found, Wire};
+
+/// What the codes of such a protocol mean, and how it asks for TLS.
+#[derive(Debug)]
+pub(super) struct Manners {
+    /// Greetings of a service that serves.
+    pub(super) serving: &'static [u16],
+    /// Greetings of one that serves nobody now.
+    pub(super) rejecting: &'static [u16],
+    /// The answer to any command of a service that ends for everybody.
+    pub(super) closing: u16,
+    /// The command that asks for TLS, and the code that grants it.
+    pub(super) upgrade: (&'static str, u16),
+    /// Those that name themselves in their greeting.
+    pub(super) products: &'static [&'static str],
+}
+
+/// A session that begins with the greeting.
+#[derive(Debug)]
+pub(super) struct Session {
+    manners: &'static Manners,
+    version: Option<String>,
+    /// Whether the greeting has come: it comes once, before TLS where that is asked for.
+    greeted: bool,
+}
+
+#[async_trait]
+impl Conversation for Session {
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+        self.greet(wire).await?;
+        let (command, granted) = self.manners.upgrade;
+        wire.send(format!("{command}\r\n").as_bytes()).await?;
+        let answer = wire.answer("the answer to the request for TLS", MAX_REPLY, reply).await?;
+        let said = format!("{command}: {}", answer.text());
+        match answer.code {
+            code if code == granted => Ok(()),
+            code if code == self.manners.closing => Err(Ended::Rejected(said)),
+            _ => Err(Ended::Refused(said)),
+        }
+    }
+
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+        if self.greeted {
+            self.answered(wire).await?;
+        } else {
+            self.greet(wire).await?;
+            wire.leave(QUIT).await;
+        }
+        Ok(Found { version: self.version.take(), role: None })
+    }
+}
+
+impl Session {
+    /// A session in which nothing was said yet.
+    pub(super) const fn new(manners: &'static Manners) -> Self {
+        Self { manners, version: None, greeted: false }
+    }
+
+    async fn greet(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+        let greeting = wire.answer("a greeting", MAX_REPLY, reply).await?;
+        judge(&greeting, self.manners)?;
+        self.version = product(&greeting.lines.join(" "), self.manners.products);
+        self.greeted = true;
+        Ok(())
+    }
+
+    /// The greeting came before TLS, so the goodbye shows that the service answers within.
+    async fn answered(&self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+        wire.send(QUIT).await?;
+        let answer = wire.answer("the answer to QUIT", MAX_REPLY, reply).await?;
+        match answer.code {
+            200..300 => Ok(()),
+            code if code == self.manners.closing => Err(Ended::Rejected(format!("QUIT: {}", answer.text()))),
+            _ => Err(Ended::Unexpected(format!("expected 2xx to QUIT, but \"{}\" came", answer.text()))),
+        }
+    }
+}
+
+fn judge(greeting: &Reply, manners: &Manners) -> Result<(), Ended> {
+    match greeting.code {
+        code if manners.serving.contains(&code) => Ok(()),
+        code if manners.rejecting.contains(&code) => Err(Ended::Rejected(format!("greeting: {}", greeting.text()))),
+        _ => {
+            let due: Vec<_> = manners.serving.iter().map(u16::to_string).collect();
+            let (due, text) = (due.join(" or "), greeting.text());
+            Err(Ended::Unexpected(format!("expected {due} as the greeting, but \"{text}\" came")))
+        }
+    }
+}
+
+const QUIT: &[u8] = b"QUIT\r\n";
+
+/// Far more than any greeting.
+const MAX_REPLY: usize = 64 * 1024;

@@ -1,0 +1,187 @@
+//! IMAP (RFC 3501, RFC 9051), STARTTLS (RFC 3501 section 6.2.1).
+//!
+//! Greeting, CAPABILITY, LOGOUT. A server logs the end of a session without a login at INFO.
+
+use async_trait::async_trait;
+
+use super::lines::{block, product, text};
+use super::{Conversation, Ended, Found, Protocol, Request, Wire};
+use crate::target::Service;
+
+/// The protocol of mailboxes.
+#[derive(Debug)]
+pub(super) struct Imap;
+
+pub(super) static SERVICE: Service = Service {
+    name: "imap",
+    other_names: &[],
+    port: 143,
+    tls_name: "imaps",
+    tls_port: 993,
+    starttls_name: Some("imap+starttls"),
+    alpn: None,
+    path: None,
+};
+
+impl Protocol for Imap {
+    fn service(&self) -> &'static Service {
+        &SERVICE
+    }
+
+    fn begin(&self, _: Request<'_>) -> Box<dyn Conversation> {
+        Box::new(Session::default())
+    }
+}
+
+#[derive(Debug, Default)]
+struct Session {
+    version: Option<String>,
+    /// Whether the greeting has come: it comes once, before TLS where that is asked for.
+    greeted: bool,
+    /// How many commands were sent, each with a tag of its own.
+    commands: u32,
+}
+
+#[async_trait]
+impl Conversation for Session {
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+        let offered = self.capabilities(wire).await?;
+        if !offered.iter().any(|capability| capability.eq_ignore_ascii_case("STARTTLS")) {
+            self.log_out(wire).await;
+            return Err(Ended::Refused("the answer to CAPABILITY does not offer STARTTLS".to_owned()));
+        }
+        let answer = self.ask(wire, "STARTTLS", "the answer to STARTTLS").await?;
+        match answer.last() {
+            Some(last) if is_ok(last) => Ok(()),
+            last => Err(Ended::Refused(format!("STARTTLS: {}", last.map_or("", |last| last)))),
+        }
+    }
+
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+        self.capabilities(wire).await?;
+        self.log_out(wire).await;
+        Ok(Found { version: self.version.take(), role: None })
+    }
+}
+
+impl Session {
+    /// Hears the greeting, where it has not come yet, and what the server can do.
+    async fn capabilities(&mut self, wire: &mut Wire<'_>) -> Result<Vec<String>, Ended> {
+        if !self.greeted {
+            let greeting = wire.answer("a greeting", MAX_ANSWER, |heard| text(heard, &GREETINGS)).await?;
+            reject(&greeting)?;
+            self.version = product(&greeting, &PRODUCTS);
+            self.greeted = true;
+        }
+        let answer = self.ask(wire, "CAPABILITY", "the answer to CAPABILITY").await?;
+        match answer.split_last() {
+            Some((last, others)) if is_ok(last) => Ok(words(others)),
+            _ => Err(Ended::Unexpected(format!("expected OK to CAPABILITY, but \"{}\" came", answer.join(" / ")))),
+        }
+    }
+
+    /// Sends a command and takes its answer, of which the last line has the command's tag.
+    async fn ask(&mut self, wire: &mut Wire<'_>, command: &str, due: &'static str) -> Result<Vec<String>, Ended> {
+        let tag = self.tag();
+        wire.send(format!("{tag}{command}\r\n").as_bytes()).await?;
+        let answer = wire.answer(due, MAX_ANSWER, |heard| block(heard, &["* "], &[BYE, &tag])).await?;
+        answer.iter().try_for_each(|line| reject(line))?;
+        Ok(answer)
+    }
+
+    async fn log_out(&mut self, wire: &mut Wire<'_>) {
+        let tag = self.tag();
+        wire.leave(format!("{tag}LOGOUT\r\n").as_bytes()).await;
+    }
+
+    fn tag(&mut self) -> String {
+        self.commands += 1;
+        format!("p{} ", self.commands)
+    }
+}
+
+/// BYE says that the server ends the session (RFC 3501 section 7.1.5).
+fn reject(line: &str) -> Result<(), Ended> {
+    if line.starts_with(BYE) { Err(Ended::Rejected(line.to_owned())) } else { Ok(()) }
+}
+
+/// Whether the status behind a tag is OK.
+fn is_ok(line: &str) -> bool {
+    line.split(' ').nth(1).is_some_and(|status| status.eq_ignore_ascii_case("OK"))
+}
+
+/// What `* CAPABILITY` lines list.
+fn words(lines: &[String]) -> Vec<String> {
+    let listed = lines.iter().filter_map(|line| line.strip_prefix("* CAPABILITY "));
+    listed.flat_map(str::split_ascii_whitespace).map(str::to_owned).collect()
+}
+
+const GREETINGS: [&str; 3] = ["* OK", "* PREAUTH", BYE];
+
+const BYE: &str = "* BYE";
+
+/// Those that name themselves in their greeting. What else stands there may be another at each connection.
+const PRODUCTS: [&str; 7] = ["Dovecot", "Cyrus", "Courier-IMAP", "Zimbra", "Gimap", "Stalwart", "hMailServer"];
+
+/// Far more than the capabilities of any server.
+const MAX_ANSWER: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::*;
+
+    /// Of Dovecot 2.3.
+    const GREETING: &str = "* OK [CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED] Dovecot (Debian) ready.\r\n";
+    const CAPABILITY: &str =
+        "* CAPABILITY IMAP4rev1 SASL-IR STARTTLS LOGINDISABLED\r\np1 OK Pre-login capabilities listed.\r\n";
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_greets_and_answers_serves() {
+        for (greeting, version) in [(GREETING, Some("Dovecot")), ("* PREAUTH session 4711\r\n", None)] {
+            let script = Script::greets(greeting).answers(CAPABILITY).answers("* BYE\r\np2 OK\r\n");
+            let (found, said) = talk(&Imap, "imap://a", &script).await;
+            assert_eq!(found.unwrap().version.as_deref(), version);
+            assert_eq!(said, b"p1 CAPABILITY\r\np2 LOGOUT\r\n");
+            assert_survives(&Imap, "imap://a", &script).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_answer_has_its_class() {
+        for (script, expected) in [
+            (Script::greets("* BYE Maximum connections\r\n"), "rejected: * BYE Maximum connections"),
+            (Script::greets(GREETING).answers("* BYE going down\r\n"), "rejected: * BYE going down"),
+            (
+                Script::greets(GREETING).answers("p1 BAD what\r\n"),
+                "unexpected: expected OK to CAPABILITY, but \"p1 BAD what\" came",
+            ),
+            (
+                Script::greets(GREETING).answers("p2 OK\r\n"),
+                "unexpected: expected the answer to CAPABILITY, but \"p2 OK\\r\\n\" came: it begins otherwise",
+            ),
+            (
+                Script::greets("+OK ready\r\n"),
+                "unexpected: expected a greeting, but \"+OK ready\\r\\n\" came: it begins otherwise",
+            ),
+            (Script::greets(GREETING).answers(""), "closed: the answer to CAPABILITY"),
+        ] {
+            assert_eq!(heard(talk(&Imap, "imap://a", &script).await.0), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tls_is_asked_for_where_it_is_offered() {
+        let script = Script::greets(GREETING).answers(CAPABILITY).answers("p2 OK Begin TLS negotiation now.\r\n");
+        let (asked, said) = upgrade(&Imap, "imap+starttls://a", &script).await;
+        assert!(asked.is_ok() && said.ends_with(b"p2 STARTTLS\r\n"), "{asked:?} {said:?}");
+        let bare = "* CAPABILITY IMAP4rev1\r\np1 OK done\r\n";
+        for (script, expected) in [
+            (Script::greets(GREETING).answers(bare), "refused: the answer to CAPABILITY does not offer STARTTLS"),
+            (Script::greets(GREETING).answers(CAPABILITY).answers("p2 BAD no\r\n"), "refused: STARTTLS: p2 BAD no"),
+            (Script::greets("* BYE\r\n"), "rejected: * BYE"),
+        ] {
+            assert_eq!(heard(upgrade(&Imap, "imap+starttls://a", &script).await.0), expected);
+        }
+    }
+}

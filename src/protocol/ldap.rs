@@ -1,0 +1,276 @@
+//! LDAP (RFC 4511), of which what is needed of BER (X.690); StartTLS (RFC 4511 section 4.14).
+//!
+//! An anonymous bind of version 3, an unbind. A server logs both where it logs operations (OpenLDAP's `loglevel stats`).
+
+use async_trait::async_trait;
+use bytes::Buf as _;
+
+use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use crate::target::Service;
+
+/// The protocol of directories.
+#[derive(Debug)]
+pub(super) struct Ldap;
+
+pub(super) static SERVICE: Service = Service {
+    name: "ldap",
+    other_names: &[],
+    port: 389,
+    tls_name: "ldaps",
+    tls_port: 636,
+    starttls_name: Some("ldap+starttls"),
+    alpn: None,
+    path: None,
+};
+
+impl Protocol for Ldap {
+    fn service(&self) -> &'static Service {
+        &SERVICE
+    }
+
+    fn begin(&self, _: Request<'_>) -> Box<dyn Conversation> {
+        Box::new(Session)
+    }
+}
+
+#[derive(Debug)]
+struct Session;
+
+#[async_trait]
+impl Conversation for Session {
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+        let result = ask(wire, START_TLS, "the answer to StartTLS", Kind::Extended).await?;
+        if result.code == 0 { Ok(()) } else { Err(Ended::Refused(format!("StartTLS: {}", result.text()))) }
+    }
+
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+        ask(wire, BIND, "the answer to a bind", Kind::Bind).await?;
+        wire.leave(UNBIND).await;
+        Ok(Found::default())
+    }
+}
+
+/// Sends a request and takes its result, where that does not say that nobody is served.
+async fn ask(wire: &mut Wire<'_>, request: &[u8], due: &'static str, kind: Kind) -> Result<LdapResult, Ended> {
+    wire.send(request).await?;
+    let message = wire.answer(due, MAX_MESSAGE, message).await?;
+    let result = message.result;
+    if SERVES_NOBODY.contains(&result.code) {
+        return Err(Ended::Rejected(result.text()));
+    }
+    // A notice of disconnection (RFC 4511 section 4.4.1) is an answer to no request.
+    if message.is_notice || message.kind != kind {
+        return Err(Ended::Unexpected(format!("expected {due}, but another with {} came", result.text())));
+    }
+    Ok(result)
+}
+
+/// The operation of an answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    Bind,
+    Extended,
+}
+
+/// What counts of an `LDAPMessage`.
+#[derive(Debug)]
+struct Message {
+    is_notice: bool,
+    kind: Kind,
+    result: LdapResult,
+}
+
+/// What counts of an `LDAPResult` (RFC 4511 section 4.1.9).
+#[derive(Debug)]
+struct LdapResult {
+    code: u8,
+    diagnostic: String,
+}
+
+impl LdapResult {
+    /// For people.
+    fn text(&self) -> String {
+        match (NAMES.iter().find(|(code, _)| *code == self.code), &*self.diagnostic) {
+            (Some((code, name)), "") => format!("result {code} ({name})"),
+            (Some((code, name)), said) => format!("result {code} ({name}): {said}"),
+            (None, "") => format!("result {}", self.code),
+            (None, said) => format!("result {}: {said}", self.code),
+        }
+    }
+}
+
+/// A whole message, which is a SEQUENCE.
+fn message(heard: &[u8]) -> Answer<Message> {
+    match heard.first() {
+        None => return Answer::Unfinished,
+        Some(&SEQUENCE) => {}
+        Some(_) => return Answer::Wrong("it is no message of LDAP".to_owned()),
+    }
+    let mut rest = heard;
+    match element(&mut rest) {
+        Element::Whole(_, body) => match read(body) {
+            Some(message) => Answer::Whole(message, heard.len() - rest.len()),
+            None => Answer::Wrong("it is no answer to a bind or an extended operation".to_owned()),
+        },
+        Element::Unfinished => Answer::Unfinished,
+        Element::Malformed => Answer::Wrong("its length is not one that an answer has".to_owned()),
+    }
+}
+
+fn read(mut body: &[u8]) -> Option<Message> {
+    let number = whole(&mut body, INTEGER)?;
+    let Element::Whole(tag, mut operation) = element(&mut body) else { return None };
+    let kind = match tag {
+        BIND_RESPONSE => Kind::Bind,
+        EXTENDED_RESPONSE => Kind::Extended,
+        _ => return None,
+    };
+    let [code] = whole(&mut operation, ENUMERATED)? else { return None };
+    let _matched = whole(&mut operation, OCTET_STRING)?;
+    let diagnostic = String::from_utf8_lossy(whole(&mut operation, OCTET_STRING)?).into_owned();
+    Some(Message { is_notice: number == [0], kind, result: LdapResult { code: *code, diagnostic } })
+}
+
+/// The contents of an element with this tag.
+fn whole<'a>(rest: &mut &'a [u8], wanted: u8) -> Option<&'a [u8]> {
+    match element(rest) {
+        Element::Whole(tag, contents) if tag == wanted => Some(contents),
+        _ => None,
+    }
+}
+
+/// An element of BER.
+enum Element<'a> {
+    Malformed,
+    Unfinished,
+    /// Its tag and contents.
+    Whole(u8, &'a [u8]),
+}
+
+/// Takes an element with a definite length (RFC 4511 section 5.1), which is one byte, or a byte that counts its bytes.
+fn element<'a>(rest: &mut &'a [u8]) -> Element<'a> {
+    let (Ok(tag), Ok(first)) = (rest.try_get_u8(), rest.try_get_u8()) else { return Element::Unfinished };
+    let length = match first {
+        0..=0x7f => Ok(usize::from(first)),
+        0x81 => rest.try_get_u8().map(usize::from),
+        0x82 => rest.try_get_u16().map(usize::from),
+        0x83 => rest.try_get_uint(3).map(|length| usize::try_from(length).unwrap_or(usize::MAX)),
+        0x84 => rest.try_get_u32().map(|length| usize::try_from(length).unwrap_or(usize::MAX)),
+        _ => return Element::Malformed,
+    };
+    let Ok(length) = length else { return Element::Unfinished };
+    if length > MAX_MESSAGE {
+        return Element::Malformed;
+    }
+    let Some((contents, behind)) = rest.split_at_checked(length) else { return Element::Unfinished };
+    *rest = behind;
+    Element::Whole(tag, contents)
+}
+
+/// Message 1: a simple bind of version 3 without a name or a password.
+const BIND: &[u8] = b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00";
+
+/// Message 1: the extended operation 1.3.6.1.4.1.1466.20037.
+const START_TLS: &[u8] = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037";
+
+/// Message 2.
+const UNBIND: &[u8] = b"\x30\x05\x02\x01\x02\x42\x00";
+
+const INTEGER: u8 = 0x02;
+const OCTET_STRING: u8 = 0x04;
+const ENUMERATED: u8 = 0x0a;
+const SEQUENCE: u8 = 0x30;
+const BIND_RESPONSE: u8 = 0x61;
+const EXTENDED_RESPONSE: u8 = 0x78;
+
+/// busy, unavailable (RFC 4511 appendix A).
+const SERVES_NOBODY: [u8; 2] = [51, 52];
+
+/// Those that probes meet.
+const NAMES: [(u8, &str); 8] = [
+    (0, "success"),
+    (1, "operationsError"),
+    (2, "protocolError"),
+    (8, "strongerAuthRequired"),
+    (13, "confidentialityRequired"),
+    (51, "busy"),
+    (52, "unavailable"),
+    (53, "unwillingToPerform"),
+];
+
+/// Far more than any result.
+const MAX_MESSAGE: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::*;
+
+    fn result(number: u8, operation: u8, code: u8, diagnostic: &str) -> Vec<u8> {
+        let length = |length: usize| u8::try_from(length).unwrap();
+        let head = [INTEGER, 1, number, operation, length(7 + diagnostic.len())];
+        let body = [ENUMERATED, 1, code, OCTET_STRING, 0, OCTET_STRING, length(diagnostic.len())];
+        let contents = [&head, &body[..], diagnostic.as_bytes()].concat();
+        [&[SEQUENCE, length(contents.len())], &*contents].concat()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_answers_a_bind_serves() {
+        // In the long form, as Active Directory writes lengths.
+        let long = b"\x30\x84\0\0\0\x10\x02\x01\x01\x61\x84\0\0\0\x07\x0a\x01\0\x04\0\x04\0".to_vec();
+        for answer in
+            [result(1, 0x61, 0, ""), result(1, 0x61, 48, "anonymous bind disallowed"), result(1, 0x61, 53, ""), long]
+        {
+            let script = Script::hears().answers(answer);
+            let (found, said) = talk(&Ldap, "ldap://a", &script).await;
+            assert_eq!((found.unwrap(), said), (Found::default(), [BIND, UNBIND].concat()));
+            assert_survives(&Ldap, "ldap://a", &script).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_answer_has_its_class() {
+        for (answer, expected) in [
+            (result(1, 0x61, 51, "too busy"), "rejected: result 51 (busy): too busy"),
+            (result(0, 0x78, 52, ""), "rejected: result 52 (unavailable)"),
+            (
+                result(0, 0x78, 2, "bad"),
+                "unexpected: expected the answer to a bind, but another with result 2 (protocolError): bad came",
+            ),
+            (
+                b"\x30\x05\x02\x01\x01\x42\0".to_vec(),
+                "unexpected: expected the answer to a bind, but \"0\\u{5}\\u{2}\\u{1}\\u{1}B\\0\" came: it is no answer to a bind or an extended operation",
+            ),
+            (
+                b"\x30\x84\xff\xff\xff\xff".to_vec(),
+                "unexpected: expected the answer to a bind, but \"0\\x84\\xff\\xff\\xff\\xff\" came: its length is not one that an answer has",
+            ),
+            (
+                b"\x30\x80".to_vec(),
+                "unexpected: expected the answer to a bind, but \"0\\x80\" came: its length is not one that an answer has",
+            ),
+            (
+                b"HTTP".to_vec(),
+                "unexpected: expected the answer to a bind, but \"HTTP\" came: it is no message of LDAP",
+            ),
+            (Vec::new(), "closed: the answer to a bind"),
+        ] {
+            assert_eq!(heard(talk(&Ldap, "ldap://a", &Script::hears().answers(answer)).await.0), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tls_is_asked_for_by_an_extended_operation() {
+        for (answer, expected) in [
+            (result(1, 0x78, 0, ""), "ok"),
+            (
+                result(1, 0x78, 2, "unsupported extended operation"),
+                "refused: StartTLS: result 2 (protocolError): unsupported extended operation",
+            ),
+            (result(1, 0x78, 52, ""), "rejected: result 52 (unavailable)"),
+        ] {
+            let (asked, said) = upgrade(&Ldap, "ldap+starttls://a", &Script::hears().answers(answer)).await;
+            assert_eq!((heard(asked), &*said), (expected.to_owned(), START_TLS));
+        }
+    }
+}

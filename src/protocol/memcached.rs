@@ -1,0 +1,103 @@
+//! memcached's text protocol (<https://github.com/memcached/memcached/blob/master/doc/protocol.txt>).
+//!
+//! `version`, `quit`. Leaves nothing in the log.
+
+use async_trait::async_trait;
+
+use super::lines::{is_version, text};
+use super::{Conversation, Ended, Found, Protocol, Request, Wire};
+use crate::target::Service;
+
+/// The protocol of memcached.
+#[derive(Debug)]
+pub(super) struct Memcached;
+
+pub(super) static SERVICE: Service = Service {
+    name: "memcached",
+    other_names: &[],
+    port: 11211,
+    tls_name: "memcached+tls",
+    tls_port: 11211,
+    starttls_name: None,
+    alpn: None,
+    path: None,
+};
+
+impl Protocol for Memcached {
+    fn service(&self) -> &'static Service {
+        &SERVICE
+    }
+
+    fn begin(&self, _: Request<'_>) -> Box<dyn Conversation> {
+        Box::new(Session)
+    }
+}
+
+#[derive(Debug)]
+struct Session;
+
+#[async_trait]
+impl Conversation for Session {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+        wire.send(b"version\r\n").await?;
+        let answer = wire.answer("the answer to version", MAX_LINE, |heard| text(heard, &ANSWERS)).await?;
+        let version = answer.strip_prefix("VERSION ");
+        if version.is_some() || answer.starts_with(WANTS_LOGIN) {
+            wire.leave(b"quit\r\n").await;
+            let version = version.filter(|version| is_version(version)).map(str::to_owned);
+            return Ok(Found { version, role: None });
+        }
+        if SERVES_NOBODY.iter().any(|error| answer.starts_with(error)) {
+            return Err(Ended::Rejected(answer));
+        }
+        Err(Ended::Unexpected(format!("expected VERSION, but \"{answer}\" came")))
+    }
+}
+
+const ANSWERS: [&str; 4] = ["VERSION ", "ERROR", "CLIENT_ERROR ", "SERVER_ERROR "];
+
+/// It serves those who log in (`-Y`).
+const WANTS_LOGIN: &str = "CLIENT_ERROR unauthenticated";
+
+/// It is out of memory, or of connections (`-c`).
+const SERVES_NOBODY: [&str; 2] = ["SERVER_ERROR ", "ERROR Too many open connections"];
+
+/// Longer than any error.
+const MAX_LINE: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Script, assert_survives, heard, talk};
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_tells_its_version_or_wants_a_login_serves() {
+        for (answer, version) in [
+            ("VERSION 1.6.18\r\n", Some("1.6.18")),
+            ("VERSION 1.6.18 12:00:31\r\n", None),
+            ("CLIENT_ERROR unauthenticated\r\n", None),
+        ] {
+            let script = Script::hears().answers(answer);
+            let (found, said) = talk(&Memcached, "memcached://a", &script).await;
+            assert_eq!((found.unwrap().version.as_deref(), &*said), (version, &b"version\r\nquit\r\n"[..]));
+            assert_survives(&Memcached, "memcached://a", &script).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_answer_has_its_class() {
+        for (answer, expected) in [
+            ("ERROR Too many open connections\r\n", "rejected: ERROR Too many open connections"),
+            ("SERVER_ERROR out of memory\r\n", "rejected: SERVER_ERROR out of memory"),
+            ("ERROR\r\n", "unexpected: expected VERSION, but \"ERROR\" came"),
+            ("CLIENT_ERROR bad\r\n", "unexpected: expected VERSION, but \"CLIENT_ERROR bad\" came"),
+            (
+                "HTTP/1.1 400\r\n",
+                "unexpected: expected the answer to version, but \"HTTP/1.1 400\\r\\n\" came: it begins otherwise",
+            ),
+            ("", "closed: the answer to version"),
+        ] {
+            assert_eq!(heard(talk(&Memcached, "memcached://a", &Script::hears().answers(answer)).await.0), expected);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! NATS (<https://docs.nats.io/reference/reference-protocols/nats-protocol>).
+//!
+//! INFO, which comes unasked, CONNECT, PING. A server that wants a login or TLS logs an error for a CONNECT without, so
+//! none is sent to it. Leaves nothing in the log that is not a trace.
+
+use async_trait::async_trait;
+use serde::Deserialize;
+
+use super::lines::{block, is_version, text};
+use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use crate::target::{Security, Service};
+
+/// The protocol of NATS.
+#[derive(Debug)]
+pub(super) struct Nats;
+
+pub(super) static SERVICE: Service = Service {
+    name: "nats",
+    other_names: &[],
+    port: 4222,
+    tls_name: "nats+tls",
+    tls_port: 4222,
+    starttls_name: Some("nats+starttls"),
+    alpn: None,
+    path: None,
+};
+
+impl Protocol for Nats {
+    fn service(&self) -> &'static Service {
+        &SERVICE
+    }
+
+    fn begin(&self, request: Request<'_>) -> Box<dyn Conversation> {
+        Box::new(Session { security: request.security(), info: None })
+    }
+}
+
+#[derive(Debug)]
+struct Session {
+    security: Security,
+    /// Comes once, before TLS where that is asked for.
+    info: Option<Info>,
+}
+
+/// What counts of INFO.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Info {
+    version: String,
+    auth_required: bool,
+    tls_available: bool,
+    tls_required: bool,
+}
+
+#[async_trait]
+impl Conversation for Session {
+    /// TLS begins behind INFO without another word.
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+        let info = hear(wire).await?;
+        if !info.tls_required && !info.tls_available {
+            return Err(Ended::Refused("INFO offers no TLS".to_owned()));
+        }
+        self.info = Some(info);
+        Ok(())
+    }
+
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+        let info = match self.info.take() {
+            Some(info) => info,
+            None => hear(wire).await?,
+        };
+        let wants_tls = info.tls_required && self.security == Security::Plain;
+        if !wants_tls && !info.auth_required {
+            ping(wire).await?;
+        }
+        let version = Some(info.version).filter(|version| is_version(version));
+        Ok(Found { version, role: None })
+    }
+}
+
+async fn hear(wire: &mut Wire<'_>) -> Result<Info, Ended> {
+    let (said, info) = wire.answer("INFO", MAX_LINE, info).await?;
+    match info {
+        Some(info) => Ok(info),
+        None => Err(refusal(said)),
+    }
+}
+
+/// INFO, or an error, as it was said.
+fn info(heard: &[u8]) -> Answer<(String, Option<Info>)> {
+    let (said, length) = match text(heard, &["INFO ", ERROR]) {
+        Answer::Whole(said, length) => (said, length),
+        Answer::Unfinished => return Answer::Unfinished,
+        Answer::Wrong(why) => return Answer::Wrong(why),
+    };
+    let info = said.strip_prefix("INFO ").map(serde_json::from_str).transpose();
+    match info {
+        Ok(info) => Answer::Whole((said, info), length),
+        Err(error) => Answer::Wrong(format!("it is no JSON of INFO: {error}")),
+    }
+}
+
+/// Says who is there, and waits for the answer to a PING. The server may ping as well, and tell news.
+async fn ping(wire: &mut Wire<'_>) -> Result<(), Ended> {
+    wire.send(CONNECT).await?;
+    let said = wire.answer("PONG", MAX_LINE, |heard| block(heard, &["INFO ", "PING", "+OK"], &["PONG", ERROR])).await?;
+    match said.last() {
+        Some(error) if error.starts_with(ERROR) && !WANTS_LOGIN.iter().any(|text| error.contains(text)) => {
+            Err(refusal(error.clone()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What an error means that no login would remove.
+fn refusal(error: String) -> Ended {
+    let lower = error.to_ascii_lowercase();
+    if SERVES_NOBODY.iter().any(|text| lower.contains(text)) {
+        Ended::Rejected(error)
+    } else {
+        Ended::Unexpected(format!("expected PONG, but \"{error}\" came"))
+    }
+}
+
+const ERROR: &str = "-ERR";
+
+/// It serves those who log in.
+const WANTS_LOGIN: [&str; 2] = ["Authorization Violation", "Authentication Timeout"];
+
+/// It has as many connections as it may have, or ends.
+const SERVES_NOBODY: [&str; 2] = ["connections exceeded", "server shutdown"];
+
+const CONNECT: &[u8] = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"tls_required\":false,\"name\":\"portprobe\",\
+    \"lang\":\"rust\",\"version\":\"1.0.0\",\"protocol\":0}\r\nPING\r\n";
+
+/// INFO lists every server of a cluster.
+const MAX_LINE: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::*;
+
+    /// Of nats-server 2.9, shortened.
+    const INFO: &str = "INFO {\"server_id\":\"NAXF\",\"server_name\":\"NAXF\",\"version\":\"2.9.10\",\"proto\":1,\
+        \"host\":\"127.0.0.1\",\"port\":4222,\"headers\":true,\"max_payload\":1048576} \r\n";
+
+    fn info(more: &str) -> String {
+        INFO.replace("\"proto\"", &format!("{more},\"proto\""))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_answers_a_ping_serves() {
+        let script = Script::greets(INFO).answers("PING\r\nPONG\r\n");
+        let (found, said) = talk(&Nats, "nats://a", &script).await;
+        assert_eq!((found.unwrap().version.as_deref(), &*said), (Some("2.9.10"), CONNECT));
+        assert_survives(&Nats, "nats://a", &script).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_wants_a_login_or_tls_is_left_without_a_word() {
+        for more in ["\"auth_required\":true", "\"tls_required\":true"] {
+            let script = Script::greets(info(more));
+            let (found, said) = talk(&Nats, "nats://a", &script).await;
+            assert_eq!((found.unwrap().version.as_deref(), &*said), (Some("2.9.10"), &b""[..]));
+            assert_survives(&Nats, "nats://a", &script).await;
+        }
+        let within = Script::greets(info("\"tls_required\":true")).answers("PONG\r\n");
+        assert_eq!(talk(&Nats, "nats+tls://a", &within).await.1, CONNECT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_answer_has_its_class() {
+        for (script, expected) in [
+            (
+                Script::greets(INFO).answers("-ERR 'maximum connections exceeded'\r\n"),
+                "rejected: -ERR 'maximum connections exceeded'",
+            ),
+            (Script::greets("-ERR 'Server Shutdown'\r\n"), "rejected: -ERR 'Server Shutdown'"),
+            (Script::greets(INFO).answers("-ERR 'Authorization Violation'\r\n"), "ok"),
+            (
+                Script::greets(INFO).answers("-ERR 'Parser Error'\r\n"),
+                "unexpected: expected PONG, but \"-ERR 'Parser Error'\" came",
+            ),
+            (
+                Script::greets(INFO).answers("MSG\r\n"),
+                "unexpected: expected PONG, but \"MSG\\r\\n\" came: it begins otherwise",
+            ),
+            (Script::greets(INFO).answers(""), "closed: PONG"),
+            (
+                Script::greets("INFO {\r\n"),
+                "unexpected: expected INFO, but \"INFO {\\r\\n\" came: it is no JSON of INFO: EOF while parsing an object at line 1 column 1",
+            ),
+        ] {
+            assert_eq!(heard(talk(&Nats, "nats://a", &script).await.0), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tls_begins_behind_an_info_that_offers_it() {
+        for (greeting, expected) in [
+            (info("\"tls_required\":true"), "ok"),
+            (info("\"tls_available\":true"), "ok"),
+            (INFO.to_owned(), "refused: INFO offers no TLS"),
+            ("-ERR 'maximum connections exceeded'\r\n".to_owned(), "rejected: -ERR 'maximum connections exceeded'"),
+        ] {
+            let (asked, said) = upgrade(&Nats, "nats+starttls://a", &Script::greets(greeting)).await;
+            assert_eq!((heard(asked), &*said), (expected.to_owned(), &b""[..]));
+        }
+    }
+}

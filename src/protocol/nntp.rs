@@ -1,0 +1,83 @@
+//! NNTP (RFC 3977), STARTTLS (RFC 4642).
+//!
+//! Greeting, QUIT. A server logs a connection and its end, as for every client.
+
+use super::greeting::{Manners, Session};
+use super::{Conversation, Protocol, Request};
+use crate::target::Service;
+
+/// The protocol of news servers.
+#[derive(Debug)]
+pub(super) struct Nntp;
+
+pub(super) static SERVICE: Service = Service {
+    name: "nntp",
+    other_names: &[],
+    port: 119,
+    tls_name: "nntps",
+    tls_port: 563,
+    starttls_name: Some("nntp+starttls"),
+    alpn: None,
+    path: None,
+};
+
+impl Protocol for Nntp {
+    fn service(&self) -> &'static Service {
+        &SERVICE
+    }
+
+    fn begin(&self, _: Request<'_>) -> Box<dyn Conversation> {
+        Box::new(Session::new(&MANNERS))
+    }
+}
+
+/// RFC 3977 section 5.1: 200 and 201 are with and without posting, 400 "temporarily", 502 "permanently unavailable".
+static MANNERS: Manners = Manners {
+    serving: &[200, 201],
+    rejecting: &[400, 502],
+    closing: 400,
+    upgrade: ("STARTTLS", 382),
+    products: &["INN", "Leafnode", "Cyrus", "Diablo"],
+};
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::*;
+
+    /// Of INN's reader.
+    const GREETING: &str = "200 news.example InterNetNews NNRP server INN 2.7.1 ready (posting ok)\r\n";
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_greets_serves() {
+        for (greeting, version) in [(GREETING, Some("INN 2.7.1")), ("201 no posting, ticket 7\r\n", None)] {
+            let script = Script::greets(greeting).answers("205 Bye!\r\n");
+            let (found, said) = talk(&Nntp, "nntp://a", &script).await;
+            assert_eq!((found.unwrap().version.as_deref(), &*said), (version, &b"QUIT\r\n"[..]));
+            assert_survives(&Nntp, "nntp://a", &script).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_greeting_has_its_class() {
+        for (greeting, expected) in [
+            ("400 too many users\r\n", "rejected: greeting: 400 too many users"),
+            ("502 no permission\r\n", "rejected: greeting: 502 no permission"),
+            ("220 mx ESMTP\r\n", "unexpected: expected 200 or 201 as the greeting, but \"220 mx ESMTP\" came"),
+        ] {
+            assert_eq!(heard(talk(&Nntp, "nntp://a", &Script::greets(greeting)).await.0), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tls_is_asked_for() {
+        for (answer, expected) in [
+            ("382 Continue with TLS negotiation\r\n", "ok"),
+            ("502 STARTTLS not available\r\n", "refused: STARTTLS: 502 STARTTLS not available"),
+            ("400 going down\r\n", "rejected: STARTTLS: 400 going down"),
+        ] {
+            let script = Script::greets(GREETING).answers(answer);
+            assert_eq!(heard(upgrade(&Nntp, "nntp+starttls://a", &script).await.0), expected);
+        }
+    }
+}

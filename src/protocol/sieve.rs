@@ -1,0 +1,147 @@
+//! ManageSieve (RFC 5804).
+//!
+//! The capabilities, which come unasked, LOGOUT. A server logs the end of a session without a login at INFO.
+
+use async_trait::async_trait;
+
+use super::lines::{block, product};
+use super::{Conversation, Ended, Found, Protocol, Request, Wire};
+use crate::target::Service;
+
+/// The protocol that manages mail filters.
+#[derive(Debug)]
+pub(super) struct Sieve;
+
+pub(super) static SERVICE: Service = Service {
+    name: "sieve",
+    other_names: &[],
+    port: 4190,
+    tls_name: "sieve+tls",
+    tls_port: 4190,
+    starttls_name: Some("sieve+starttls"),
+    alpn: None,
+    path: None,
+};
+
+impl Protocol for Sieve {
+    fn service(&self) -> &'static Service {
+        &SERVICE
+    }
+
+    fn begin(&self, _: Request<'_>) -> Box<dyn Conversation> {
+        Box::new(Session)
+    }
+}
+
+#[derive(Debug)]
+struct Session;
+
+#[async_trait]
+impl Conversation for Session {
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+        let offered = capabilities(wire).await?;
+        if value(&offered, "STARTTLS").is_none() {
+            wire.leave(LOGOUT).await;
+            return Err(Ended::Refused("the capabilities do not offer STARTTLS".to_owned()));
+        }
+        wire.send(b"STARTTLS\r\n").await?;
+        let answer = wire.answer("the answer to STARTTLS", MAX_ANSWER, |heard| block(heard, &[], &STATUSES)).await?;
+        let answer = answer.join("");
+        match answer.get(..2) {
+            Some("OK") => Ok(()),
+            Some("NO") => Err(Ended::Refused(format!("STARTTLS: {answer}"))),
+            _ => Err(Ended::Rejected(answer)),
+        }
+    }
+
+    /// After the upgrade the server tells its capabilities again (RFC 5804 section 2.2).
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+        let told = capabilities(wire).await?;
+        wire.leave(LOGOUT).await;
+        let version = value(&told, "IMPLEMENTATION").and_then(|named| product(&named.replace('"', " "), &PRODUCTS));
+        Ok(Found { version, role: None })
+    }
+}
+
+/// What the server can do, a line each.
+async fn capabilities(wire: &mut Wire<'_>) -> Result<Vec<String>, Ended> {
+    let told = wire.answer("the capabilities", MAX_ANSWER, |heard| block(heard, &["\""], &STATUSES)).await?;
+    match told.last() {
+        Some(last) if last.starts_with("BYE") => Err(Ended::Rejected(last.clone())),
+        Some(last) if last.starts_with("NO") => {
+            Err(Ended::Unexpected(format!("expected OK behind the capabilities, but \"{last}\" came")))
+        }
+        _ => Ok(told),
+    }
+}
+
+/// What stands behind the name of a capability, which is quoted: `"IMPLEMENTATION" "Dovecot Pigeonhole"`.
+fn value<'a>(told: &'a [String], name: &str) -> Option<&'a str> {
+    told.iter().find_map(|line| {
+        let (named, value) = line.strip_prefix('"')?.split_once('"')?;
+        named.eq_ignore_ascii_case(name).then_some(value)
+    })
+}
+
+const STATUSES: [&str; 3] = ["OK", "NO", "BYE"];
+
+const LOGOUT: &[u8] = b"LOGOUT\r\n";
+
+/// Those that name themselves in IMPLEMENTATION (RFC 5804 section 1.7).
+const PRODUCTS: [&str; 4] = ["Dovecot", "timsieved", "Stalwart", "Pysieved"];
+
+/// Far more than the capabilities of any server.
+const MAX_ANSWER: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::*;
+
+    /// Of Dovecot 2.3, shortened.
+    const CAPABILITIES: &str = "\"IMPLEMENTATION\" \"Dovecot (Debian) Pigeonhole\"\r\n\"SIEVE\" \"fileinto reject\"\r\n\
+        \"SASL\" \"\"\r\n\"STARTTLS\"\r\n\"VERSION\" \"1.0\"\r\nOK \"Dovecot (Debian) ready.\"\r\n";
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_tells_what_it_can_do_serves() {
+        for (told, version) in [
+            (CAPABILITIES, Some("Dovecot")),
+            ("\"IMPLEMENTATION\" \"Cyrus timsieved 3.6.1\"\r\nOK\r\n", Some("timsieved 3.6.1")),
+            ("OK\r\n", None),
+        ] {
+            let script = Script::greets(told).answers("OK \"Logout completed.\"\r\n");
+            let (found, said) = talk(&Sieve, "sieve://a", &script).await;
+            assert_eq!((found.unwrap().version.as_deref(), &*said), (version, &b"LOGOUT\r\n"[..]));
+            assert_survives(&Sieve, "sieve://a", &script).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_answer_has_its_class() {
+        for (told, expected) in [
+            ("BYE \"Too many connections\"\r\n", "rejected: BYE \"Too many connections\""),
+            ("NO \"what\"\r\n", "unexpected: expected OK behind the capabilities, but \"NO \"what\"\" came"),
+            (
+                "* OK IMAP\r\n",
+                "unexpected: expected the capabilities, but \"* OK IMAP\\r\\n\" came: it begins otherwise",
+            ),
+            ("", "closed: the capabilities"),
+            ("\"SIEVE\" \"a\"\r\n", "closed: the capabilities"),
+        ] {
+            assert_eq!(heard(talk(&Sieve, "sieve://a", &Script::greets(told)).await.0), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tls_is_asked_for_where_it_is_offered() {
+        let offers = Script::greets(CAPABILITIES);
+        for (script, expected) in [
+            (offers.clone().answers("OK \"Begin TLS negotiation now.\"\r\n"), "ok"),
+            (offers.clone().answers("NO \"later\"\r\n"), "refused: STARTTLS: NO \"later\""),
+            (offers.answers("BYE \"down\"\r\n"), "rejected: BYE \"down\""),
+            (Script::greets("\"SIEVE\" \"a\"\r\nOK\r\n"), "refused: the capabilities do not offer STARTTLS"),
+        ] {
+            assert_eq!(heard(upgrade(&Sieve, "sieve+starttls://a", &script).await.0), expected);
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! XMPP between clients and servers (RFC 6120), STARTTLS (RFC 6120 section 5).
+//!
+//! A stream is opened to the domain that is the URL's path, else to its host; the server's features; the stream's end.
+//! A server logs the connection at INFO at most.
+
+use std::borrow::Cow;
+
+use async_trait::async_trait;
+
+use super::lines::agree;
+use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use crate::target::{Host, PathUse, Service};
+
+/// The protocol of instant messages.
+#[derive(Debug)]
+pub(super) struct Xmpp;
+
+pub(super) static SERVICE: Service = Service {
+    name: "xmpp",
+    other_names: &[],
+    port: 5222,
+    tls_name: "xmpp+tls",
+    tls_port: 5223,
+    starttls_name: Some("xmpp+starttls"),
+    // Of TLS from the first byte (XEP-0368).
+    alpn: Some("xmpp-client"),
+    path: Some(PathUse::Name),
+};
+
+impl Protocol for Xmpp {
+    fn service(&self) -> &'static Service {
+        &SERVICE
+    }
+
+    fn begin(&self, request: Request<'_>) -> Box<dyn Conversation> {
+        let domain = match (&request.endpoint.path, &request.endpoint.host) {
+            (Some(path), _) => path.to_string(),
+            (None, Host::Name(name)) => name.without_dot().to_owned(),
+            (None, host) => host.to_string(),
+        };
+        Box::new(Session { domain })
+    }
+}
+
+#[derive(Debug)]
+struct Session {
+    domain: String,
+}
+
+#[async_trait]
+impl Conversation for Session {
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+        let opened = self.open(wire).await?;
+        if !opened.has("starttls") {
+            wire.leave(END).await;
+            return Err(Ended::Refused(if opened.is_error() {
+                format!("the server does not know the domain {}; name one behind the URL", self.domain)
+            } else {
+                "the features do not offer starttls".to_owned()
+            }));
+        }
+        wire.send(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await?;
+        let granted = wire.answer("the answer to starttls", MAX_ANSWER, |heard| either(heard, &["proceed", "failure"]));
+        if granted.await?.name == "proceed" { Ok(()) } else { Err(Ended::Refused("starttls: failure".to_owned())) }
+    }
+
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+        self.open(wire).await?;
+        wire.leave(END).await;
+        Ok(Found::default())
+    }
+}
+
+impl Session {
+    /// Opens a stream: the features, or the error that the domain is not known. Any other error says that nobody is
+    /// served.
+    async fn open(&self, wire: &mut Wire<'_>) -> Result<Element, Ended> {
+        let domain = quoted(&self.domain);
+        let open = format!(
+            "<?xml version='1.0'?><stream:stream to='{domain}' version='1.0' xmlns='jabber:client' \
+             xmlns:stream='http://etherx.jabber.org/streams'>"
+        );
+        wire.send(open.as_bytes()).await?;
+        let opened = wire.answer("a stream and its features", MAX_ANSWER, opened).await?;
+        if opened.is_error() && !opened.has("host-unknown") {
+            return Err(Ended::Rejected(format!("stream error: {}", opened.condition())));
+        }
+        Ok(opened)
+    }
+}
+
+/// A stanza, or what else stands alone in a stream.
+#[derive(Debug)]
+struct Element {
+    name: &'static str,
+    /// What stands between its tags.
+    inner: String,
+}
+
+impl Element {
+    fn is_error(&self) -> bool {
+        self.name == ERROR
+    }
+
+    /// Whether an element of this name is in it.
+    fn has(&self, name: &str) -> bool {
+        self.names().any(|found| found == name)
+    }
+
+    /// The first element's name: of an error, its condition (RFC 6120 section 4.9.3).
+    fn condition(&self) -> &str {
+        self.names().next().unwrap_or("without a condition")
+    }
+
+    /// The names of the elements in it. Text has no `<` in it (XML 1.0 section 2.4), nor has a stream comments or
+    /// sections of CDATA (RFC 6120 section 11.1).
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let tags = self.inner.split('<').skip(1).filter(|tag| !tag.starts_with('/'));
+        tags.filter_map(|tag| tag.split(|c: char| c.is_ascii_whitespace() || matches!(c, '/' | '>')).next())
+    }
+}
+
+/// The head of a stream, perhaps behind a declaration of XML, and what the server says first in it.
+fn opened(heard: &[u8]) -> Answer<Element> {
+    let mut rest = heard.trim_ascii_start();
+    for (begin, required) in [("<?xml", false), ("<stream:stream", true)] {
+        if !agree(rest, begin.as_bytes()) {
+            if required {
+                return Answer::Wrong("it is no stream".to_owned());
+            }
+            continue;
+        }
+        let Some((_, behind)) = tag(rest, begin) else { return Answer::Unfinished };
+        rest = behind.trim_ascii_start();
+    }
+    let before = heard.len() - rest.len();
+    match either(rest, &[FEATURES, ERROR]) {
+        Answer::Whole(element, length) => Answer::Whole(element, before + length),
+        other => other,
+    }
+}
+
+/// An element of one of these names.
+fn either(heard: &[u8], names: &[&'static str]) -> Answer<Element> {
+    let rest = heard.trim_ascii_start();
+    let Some(name) = names.iter().find(|name| agree(rest, format!("<{name}").as_bytes())) else {
+        return Answer::Wrong(format!("it is not <{}>", names.join("> or <")));
+    };
+    let Some((start, behind)) = tag(rest, &format!("<{name}")) else { return Answer::Unfinished };
+    let end = format!("</{name}>");
+    let (inner, behind) = if start.ends_with(b"/>") {
+        (&b""[..], behind)
+    } else {
+        let found = behind.windows(end.len()).position(|window| window == end.as_bytes());
+        let Some((inner, behind)) = found.and_then(|at| behind.split_at_checked(at)) else { return Answer::Unfinished };
+        (inner, behind.get(end.len()..).unwrap_or_default())
+    };
+    Answer::Whole(Element { name, inner: String::from_utf8_lossy(inner).into_owned() }, heard.len() - behind.len())
+}
+
+/// A tag that begins so, to its `>` outside of quotes, and what stands behind it; none where it is not whole.
+fn tag<'a>(heard: &'a [u8], begin: &str) -> Option<(&'a [u8], &'a [u8])> {
+    let mut quote = None;
+    let end = heard.get(begin.len()..)?.iter().position(|byte| match (byte, quote) {
+        (b'\'' | b'"', None) => {
+            quote = Some(*byte);
+            false
+        }
+        (byte, Some(open)) => {
+            quote = (*byte != open).then_some(open);
+            false
+        }
+        (byte, None) => *byte == b'>',
+    })?;
+    heard.split_at_checked(begin.len() + end + 1)
+}
+
+/// A text as the value of an attribute (XML 1.0 section 2.4).
+fn quoted(text: &str) -> Cow<'_, str> {
+    if text.contains(['&', '<', '\'']) {
+        text.replace('&', "&amp;").replace('<', "&lt;").replace('\'', "&apos;").into()
+    } else {
+        text.into()
+    }
+}
+
+const FEATURES: &str = "stream:features";
+
+const ERROR: &str = "stream:error";
+
+const END: &[u8] = b"</stream:stream>";
+
+/// Far more than the features of any server.
+const MAX_ANSWER: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::*;
+
+    /// Of Prosody 0.12.
+    const HEAD: &str = "<?xml version='1.0'?><stream:stream xmlns:stream='http://etherx.jabber.org/streams' \
+        xmlns='jabber:client' id='4a>b' version='1.0' xml:lang='en' from='a'>";
+    const FEATURES: &str = "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>\
+        </stream:features>";
+    const BARE: &str = "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/></stream:features>";
+
+    fn error(condition: &str) -> String {
+        format!(
+            "{HEAD}<stream:error><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
+             <text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>This server does not serve a</text></stream:error>\
+             </stream:stream>"
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_with_features_or_of_other_domains_serves() {
+        let answers = [
+            format!("{HEAD}{FEATURES}"),
+            format!("{HEAD} <stream:features/>"),
+            format!("{}{BARE}", HEAD.trim_start_matches("<?xml version='1.0'?>")),
+            error("host-unknown"),
+        ];
+        for answer in answers {
+            let script = Script::hears().answers(answer);
+            let (found, said) = talk(&Xmpp, "xmpp://a", &script).await;
+            assert_eq!(found.unwrap(), Found::default());
+            let said = String::from_utf8(said).unwrap();
+            assert!(said.contains(" to='a' ") && said.ends_with("streams'></stream:stream>"), "{said}");
+            assert_survives(&Xmpp, "xmpp://a", &script).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_domain_is_the_path_or_else_the_host() {
+        let script = Script::hears().answers(format!("{HEAD}{BARE}"));
+        for (url, to) in [
+            ("xmpp://a.example.", "to='a.example'"),
+            ("xmpp://[::1]", "to='::1'"),
+            ("xmpp://a/example.org", "to='example.org'"),
+            ("xmpp://a/'><&", "to='&apos;>&lt;&amp;'"),
+        ] {
+            let (_, said) = talk(&Xmpp, url, &script).await;
+            assert!(String::from_utf8(said).unwrap().contains(to), "{url}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_answer_has_its_class() {
+        let stream =
+            |came: &str, why| format!("unexpected: expected a stream and its features, but \"{came}\" came: {why}");
+        for (answer, expected) in [
+            (error("system-shutdown"), "rejected: stream error: system-shutdown".to_owned()),
+            (error("resource-constraint"), "rejected: stream error: resource-constraint".to_owned()),
+            (String::new(), "closed: a stream and its features".to_owned()),
+            (HEAD.to_owned(), "closed: a stream and its features".to_owned()),
+            ("<html>".to_owned(), stream("<html>", "it is no stream")),
+            (
+                "<stream:stream><a/>".to_owned(),
+                stream("<stream:stream><a/>", "it is not <stream:features> or <stream:error>"),
+            ),
+        ] {
+            assert_eq!(heard(talk(&Xmpp, "xmpp://a", &Script::hears().answers(answer)).await.0), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tls_is_asked_for_where_it_is_offered() {
+        let offers = Script::hears().answers(format!("{HEAD}{FEATURES}"));
+        for (script, expected) in [
+            (offers.clone().answers("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"), "ok"),
+            (offers.clone().answers("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'></proceed>"), "ok"),
+            (
+                offers.clone().answers("<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>"),
+                "refused: starttls: failure",
+            ),
+            (
+                offers.answers("<iq/>"),
+                "unexpected: expected the answer to starttls, but \"<iq/>\" came: it is not <proceed> or <failure>",
+            ),
+            (Script::hears().answers(format!("{HEAD}{BARE}")), "refused: the features do not offer starttls"),
+            (
+                Script::hears().answers(error("host-unknown")),
+                "refused: the server does not know the domain a; name one behind the URL",
+            ),
+            (Script::hears().answers(error("system-shutdown")), "rejected: stream error: system-shutdown"),
+        ] {
+            assert_eq!(heard(upgrade(&Xmpp, "xmpp+starttls://a", &script).await.0), expected);
+        }
+    }
+}
