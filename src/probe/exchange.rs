@@ -6,12 +6,13 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::attempt::Plan;
+use super::carrier::Carrier;
 use super::dialogue::Talk;
 use super::interruption::{Cause, Interruption};
 use super::stream::Stream;
 use super::tls::{Client, Handshake, handshake};
 use crate::outcome::{Class, Facts, Failure, LocalFaultReason, Phase, Timings, TlsFacts, Verdict};
-use crate::protocol::{self, Channel, Conversation, Request, Wire};
+use crate::protocol::{self, Channel, Conversation, Request, Wire, Wrapping};
 use crate::target::{Exchange, Protocol, Service, Speech, Target, TlsExchange, Verify};
 
 /// What an exchange came to.
@@ -68,14 +69,18 @@ impl Course {
             return self.end(verdict, Stream::Plain(stream));
         }
         let host = &plan.target.endpoint.host;
-        let Handshake { ended, facts, duration } = handshake(stream, &tls.settings, host, client, self.deadline).await;
+        let wrapping = self.conversation.as_ref().map_or(Wrapping::None, |conversation| conversation.wrapping());
+        let carrier = Carrier::new(stream, wrapping);
+        let Handshake { ended, facts, duration } = handshake(carrier, &tls.settings, host, client, self.deadline).await;
         let objection = objection(&facts, tls.settings.verify);
         self.facts.tls = Some(facts);
         let mut secured = match (ended, objection) {
             // A certificate came before whatever broke the handshake off.
-            (Err((_, stream)), Some(failure)) => return self.end(Verdict::Failed(failure), Stream::Plain(stream)),
-            (Err((interruption, stream)), None) => {
-                return self.end(interruption.verdict(Phase::Tls), Stream::Plain(stream));
+            (Err((_, carrier)), Some(failure)) => {
+                return self.end(Verdict::Failed(failure), Stream::Plain(carrier.into_stream()));
+            }
+            (Err((interruption, carrier)), None) => {
+                return self.end(interruption.verdict(Phase::Tls), Stream::Plain(carrier.into_stream()));
             }
             (Ok(secured), Some(failure)) => return self.end(Verdict::Failed(failure), Stream::Tls(secured.stream)),
             (Ok(secured), None) => secured,
