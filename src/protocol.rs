@@ -20,6 +20,8 @@ pub use self::wire::{Answer, Channel, Ended, Wire};
 use crate::outcome::ServiceFacts;
 use crate::target::{Endpoint, Schemes, Security, Service};
 
+mod frame;
+mod kafka;
 mod lines;
 mod postgres;
 mod redis;
@@ -118,6 +120,7 @@ registry! {
     smtp::Smtp,
     postgres::Postgres,
     redis::Redis,
+    kafka::Kafka,
 }
 
 /// The protocol of a service; none where it is not registered.
