@@ -20,6 +20,7 @@ pub use self::wire::{Answer, Channel, Ended, Wire};
 use crate::outcome::ServiceFacts;
 use crate::target::{Endpoint, Schemes, Security, Service};
 
+mod cassandra;
 mod frame;
 mod kafka;
 mod lines;
@@ -121,6 +122,7 @@ registry! {
     postgres::Postgres,
     redis::Redis,
     kafka::Kafka,
+    cassandra::Cassandra,
 }
 
 /// The protocol of a service; none where it is not registered.
