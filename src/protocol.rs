@@ -24,6 +24,7 @@ mod cassandra;
 mod frame;
 mod kafka;
 mod lines;
+mod mqtt;
 mod postgres;
 mod redis;
 mod smtp;
@@ -122,6 +123,7 @@ registry! {
     postgres::Postgres,
     redis::Redis,
     kafka::Kafka,
+    mqtt::Mqtt,
     cassandra::Cassandra,
 }
 
