@@ -26,6 +26,7 @@ mod kafka;
 mod lines;
 mod mqtt;
 mod postgres;
+mod rdp;
 mod redis;
 mod smtp;
 #[cfg(test)]
@@ -123,6 +124,7 @@ registry! {
     postgres::Postgres,
     redis::Redis,
     kafka::Kafka,
+    rdp::Rdp,
     mqtt::Mqtt,
     cassandra::Cassandra,
 }
