@@ -31,6 +31,7 @@ mod redis;
 mod smtp;
 #[cfg(test)]
 mod testing;
+mod vnc;
 mod wire;
 
 /// An application protocol.
@@ -125,6 +126,7 @@ registry! {
     redis::Redis,
     kafka::Kafka,
     rdp::Rdp,
+    vnc::Vnc,
     mqtt::Mqtt,
     cassandra::Cassandra,
 }
