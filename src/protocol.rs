@@ -20,6 +20,7 @@ pub use self::wire::{Answer, Channel, Ended, Wire};
 use crate::outcome::ServiceFacts;
 use crate::target::{Endpoint, Schemes, Security, Service};
 
+mod amqp;
 mod cassandra;
 mod frame;
 mod kafka;
@@ -124,6 +125,7 @@ registry! {
     smtp::Smtp,
     postgres::Postgres,
     redis::Redis,
+    amqp::Amqp,
     kafka::Kafka,
     rdp::Rdp,
     vnc::Vnc,
