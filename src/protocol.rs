@@ -25,6 +25,7 @@ mod cassandra;
 mod frame;
 mod kafka;
 mod lines;
+mod mongodb;
 mod mqtt;
 mod postgres;
 mod rdp;
@@ -125,6 +126,7 @@ registry! {
     smtp::Smtp,
     postgres::Postgres,
     redis::Redis,
+    mongodb::Mongodb,
     amqp::Amqp,
     kafka::Kafka,
     rdp::Rdp,
