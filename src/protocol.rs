@@ -25,6 +25,7 @@ mod cassandra;
 mod frame;
 mod kafka;
 mod lines;
+mod minecraft;
 mod mongodb;
 mod mqtt;
 mod postgres;
@@ -131,6 +132,7 @@ registry! {
     kafka::Kafka,
     rdp::Rdp,
     vnc::Vnc,
+    minecraft::Minecraft,
     mqtt::Mqtt,
     cassandra::Cassandra,
 }
