@@ -28,6 +28,7 @@ mod lines;
 mod minecraft;
 mod mongodb;
 mod mqtt;
+mod oracle;
 mod postgres;
 mod rdp;
 mod redis;
@@ -128,6 +129,7 @@ registry! {
     postgres::Postgres,
     redis::Redis,
     mongodb::Mongodb,
+    oracle::Oracle,
     amqp::Amqp,
     kafka::Kafka,
     rdp::Rdp,
