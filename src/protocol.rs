@@ -28,6 +28,7 @@ mod lines;
 mod minecraft;
 mod mongodb;
 mod mqtt;
+mod mysql;
 mod oracle;
 mod postgres;
 mod rdp;
@@ -127,6 +128,7 @@ macro_rules! registry {
 registry! {
     smtp::Smtp,
     postgres::Postgres,
+    mysql::Mysql,
     redis::Redis,
     mongodb::Mongodb,
     oracle::Oracle,
