@@ -28,6 +28,7 @@ mod lines;
 mod minecraft;
 mod mongodb;
 mod mqtt;
+mod mssql;
 mod mysql;
 mod oracle;
 mod postgres;
@@ -131,6 +132,7 @@ registry! {
     mysql::Mysql,
     redis::Redis,
     mongodb::Mongodb,
+    mssql::Mssql,
     oracle::Oracle,
     amqp::Amqp,
     kafka::Kafka,
