@@ -1,9 +1,10 @@
 //! What follows a TCP handshake: steps in the clear, TLS, steps within TLS, whichever the target asks for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::attempt::Plan;
 use super::carrier::Carrier;
@@ -82,7 +83,10 @@ impl Course {
             (Err((interruption, carrier)), None) => {
                 return self.end(interruption.verdict(Phase::Tls), Stream::Plain(carrier.into_stream()));
             }
-            (Ok(secured), Some(failure)) => return self.end(Verdict::Failed(failure), Stream::Tls(secured.stream)),
+            (Ok(mut secured), Some(failure)) => {
+                self.part(&mut *secured.stream, &tls.speech).await;
+                return self.end(Verdict::Failed(failure), Stream::Tls(secured.stream));
+            }
             (Ok(secured), None) => secured,
         };
         match secured.settle(self.deadline).await {
@@ -143,6 +147,15 @@ impl Course {
         Ok(())
     }
 
+    /// Brings to its end what cannot become good any more. No secret is told, and servers such as MySQL's block those who
+    /// hang up on them too often.
+    async fn part<S: Channel>(&mut self, stream: &mut S, speech: &Speech) {
+        let Speech::Service(service) = speech else { return };
+        let patience = self.deadline.min(Instant::now() + COURTESY);
+        let _ = timeout_at(patience, self.converse(Phase::Protocol, stream, service)).await;
+        self.facts.service = None;
+    }
+
     fn conclude(mut self, spoken: Result<(), Verdict>, stream: Stream) -> Exchanged {
         if spoken.is_ok() {
             self.facts.dialogue = self.talk.labels();
@@ -163,3 +176,6 @@ fn objection(facts: &TlsFacts, verify: Verify) -> Option<Failure> {
     }?;
     Some(Failure { phase: Phase::Tls, class: fault.class, detail: fault.detail.clone() })
 }
+
+/// How long a goodbye may take that changes nothing.
+const COURTESY: Duration = Duration::from_secs(1);
