@@ -3,7 +3,7 @@
 //! One probe is resolve, connect, then what the target's exchange asks for, under one deadline. `locate` finds where to
 //! connect (`resolve` turns a name into addresses, `order` sorts them), `attempt` tries the addresses (`connect` makes
 //! one TCP handshake, `tcp_info` has the kernel's figures), `exchange` goes on from there: `dialogue` talks, `tls` shakes
-//! hands over what `trust` has read from files, `judge` weighs the certificates that `certificate` reads. `errno` says
+//! hands over a `carrier` by what `trust` has read from files, `judge` weighs the certificates that `certificate` reads. `errno` says
 //! what an error code means, `interruption` what ends a conversation early. `outbound` serves those
 //! who connect and ask for other reasons than to probe.
 
@@ -24,6 +24,7 @@ use crate::outcome::{Facts, LocalFault, LocalFaultReason, Outcome, Prober, Timin
 use crate::target::Target;
 
 mod attempt;
+mod carrier;
 mod certificate;
 mod connect;
 mod dialogue;

@@ -21,27 +21,39 @@ pub use self::wire::{Answer, Channel, Ended, Wire};
 use crate::outcome::ServiceFacts;
 use crate::target::{Endpoint, HttpSettings, Schemes, Security, Service};
 
+mod amqp;
+mod cassandra;
 mod dns;
+mod frame;
 mod ftp;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod greeting;
 mod http;
 mod imap;
+mod kafka;
 mod ldap;
 mod lines;
 mod lmtp;
 mod memcached;
+mod minecraft;
+mod mongodb;
+mod mqtt;
+mod mssql;
+mod mysql;
 mod nats;
 mod nntp;
+mod oracle;
 mod pop3;
 mod postgres;
+mod rdp;
 mod redis;
 mod sieve;
 mod smtp;
 mod ssh;
 #[cfg(test)]
 mod testing;
+mod vnc;
 mod wire;
 mod xmpp;
 mod zookeeper;
@@ -144,10 +156,21 @@ registry! {
     ldap::Ldap,
     dns::Dns,
     postgres::Postgres,
+    mysql::Mysql,
     redis::Redis,
     memcached::Memcached,
+    mongodb::Mongodb,
+    mssql::Mssql,
+    oracle::Oracle,
+    amqp::Amqp,
+    kafka::Kafka,
     nats::Nats,
+    rdp::Rdp,
+    vnc::Vnc,
+    minecraft::Minecraft,
+    mqtt::Mqtt,
     zookeeper::Zookeeper,
+    cassandra::Cassandra,
     lmtp::Lmtp,
     sieve::Sieve,
     nntp::Nntp,

@@ -462,7 +462,10 @@ mod tests {
         assert_eq!(read("refused"), Ok(Expect::Refused));
         let message = "is `opne`; did you mean `open`? expected one of open, refused, filtered, closed";
         assert_eq!(read::<Expect>("opne"), Err(message.to_owned()));
-        assert_eq!(read::<Scheme>("7"), Err("is the number 7; expected a scheme, such as tcp, tls or https".to_owned()));
+        assert_eq!(
+            read::<Scheme>("7"),
+            Err("is the number 7; expected a scheme, such as tcp, tls or https".to_owned())
+        );
     }
 
     #[test]

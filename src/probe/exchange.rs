@@ -1,17 +1,19 @@
 //! What follows a TCP handshake: steps in the clear, TLS, steps within TLS, whichever the target asks for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::attempt::Plan;
+use super::carrier::Carrier;
 use super::dialogue::Talk;
 use super::interruption::{Cause, Interruption};
 use super::stream::Stream;
 use super::tls::{Client, Handshake, handshake};
 use crate::outcome::{Class, Facts, Failure, LocalFaultReason, Phase, Timings, TlsFacts, Verdict};
-use crate::protocol::{self, Channel, Conversation, Request, Wire};
+use crate::protocol::{self, Channel, Conversation, Request, Wire, Wrapping};
 use crate::target::{Exchange, Service, Speech, Target, TlsExchange, Verify};
 
 /// What an exchange came to.
@@ -73,16 +75,23 @@ impl Course {
             return self.end(verdict, Stream::Plain(stream));
         }
         let host = &plan.target.endpoint.host;
-        let Handshake { ended, facts, duration } = handshake(stream, &tls.settings, host, client, self.deadline).await;
+        let wrapping = self.conversation.as_ref().map_or(Wrapping::None, |conversation| conversation.wrapping());
+        let carrier = Carrier::new(stream, wrapping);
+        let Handshake { ended, facts, duration } = handshake(carrier, &tls.settings, host, client, self.deadline).await;
         let objection = objection(&facts, tls.settings.verify);
         self.facts.tls = Some(facts);
         let mut secured = match (ended, objection) {
             // A certificate came before whatever broke the handshake off.
-            (Err((_, stream)), Some(failure)) => return self.end(Verdict::Failed(failure), Stream::Plain(stream)),
-            (Err((interruption, stream)), None) => {
-                return self.end(interruption.verdict(Phase::Tls), Stream::Plain(stream));
+            (Err((_, carrier)), Some(failure)) => {
+                return self.end(Verdict::Failed(failure), Stream::Plain(carrier.into_stream()));
             }
-            (Ok(secured), Some(failure)) => return self.end(Verdict::Failed(failure), Stream::Tls(secured.stream)),
+            (Err((interruption, carrier)), None) => {
+                return self.end(interruption.verdict(Phase::Tls), Stream::Plain(carrier.into_stream()));
+            }
+            (Ok(mut secured), Some(failure)) => {
+                self.part(&mut *secured.stream, &tls.speech).await;
+                return self.end(Verdict::Failed(failure), Stream::Tls(secured.stream));
+            }
             (Ok(secured), None) => secured,
         };
         match secured.settle(self.deadline).await {
@@ -143,6 +152,15 @@ impl Course {
         Ok(())
     }
 
+    /// Brings to its end what cannot become good any more. No secret is told, and servers such as MySQL's block those who
+    /// hang up on them too often.
+    async fn part<S: Channel>(&mut self, stream: &mut S, speech: &Speech) {
+        let Speech::Service(service) = speech else { return };
+        let patience = self.deadline.min(Instant::now() + COURTESY);
+        let _ = timeout_at(patience, self.converse(Phase::Protocol, stream, service)).await;
+        self.facts.service = None;
+    }
+
     fn conclude(mut self, spoken: Result<(), Verdict>, stream: Stream) -> Exchanged {
         if spoken.is_ok() {
             self.facts.dialogue = self.talk.labels();
@@ -163,3 +181,6 @@ fn objection(facts: &TlsFacts, verify: Verify) -> Option<Failure> {
     }?;
     Some(Failure { phase: Phase::Tls, class: fault.class, detail: fault.detail.clone() })
 }
+
+/// How long a goodbye may take that changes nothing.
+const COURTESY: Duration = Duration::from_secs(1);

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 use super::attempt::share;
+use super::carrier::Carrier;
 use super::connect::connect;
 use super::judge::Judge;
 use super::locate::{Located, locate};
@@ -20,6 +21,7 @@ use super::resolve::{NameServing, Resolver, Service, SystemFiles, Unresolved};
 use super::tls::{Client, Handshake, handshake};
 use super::trust::{Context, Trust};
 use crate::outcome::{CertificateFault, LocalFault, Verdict};
+use crate::protocol::Wrapping;
 use crate::target::{Host, HostName, IpFamily, Settings, TlsProfile, TlsSettings, Verify};
 
 /// Asks name servers and opens connections.
@@ -33,7 +35,7 @@ pub(crate) struct Outbound {
 /// A TLS session whose peer may be told secrets, as far as its settings want that.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) stream: Box<TlsStream<TcpStream>>,
+    pub(crate) stream: Box<TlsStream<Carrier>>,
     /// What is wrong with the certificates; only where that is to be no more than reported.
     pub(crate) faults: Vec<String>,
 }
@@ -87,7 +89,8 @@ impl Outbound {
         deadline: Instant,
     ) -> Result<Session, String> {
         let client = Client { context: self.context(&settings.profile).await?, judge: self.judge.clone() };
-        let Handshake { ended, facts, .. } = handshake(stream, settings, host, &client, deadline).await;
+        let carrier = Carrier::new(stream, Wrapping::None);
+        let Handshake { ended, facts, .. } = handshake(carrier, settings, host, &client, deadline).await;
         let Some(peer) = facts.peer else {
             return Err(ended.map_or_else(|(interruption, _)| interruption.detail, |_| NAMELESS.to_owned()));
         };

@@ -10,6 +10,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
+use super::carrier::Carrier;
+
 /// A connection that is still open.
 #[derive(Debug)]
 pub(super) enum Stream {
@@ -18,7 +20,7 @@ pub(super) enum Stream {
     /// Something was said in the clear, or a TLS handshake failed.
     Plain(TcpStream),
     /// TLS was agreed on.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Carrier>>),
 }
 
 impl Stream {
@@ -39,7 +41,7 @@ impl Stream {
             Self::Tls(mut stream) => {
                 // close_notify (RFC 8446 section 6.1), then FIN.
                 let _ = timeout_at(patience, stream.shutdown()).await;
-                await_end(stream.into_inner().0, patience).await;
+                await_end(stream.into_inner().0.into_stream(), patience).await;
             }
         }
     }

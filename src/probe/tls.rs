@@ -17,7 +17,6 @@ use rustls::client::Resumption;
 use rustls::pki_types::ServerName as SubjectName;
 use rustls::{ClientConfig, ProtocolVersion};
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -25,6 +24,7 @@ use tokio_rustls::client::TlsStream;
 use self::failure::meaning;
 use self::session::session;
 use self::witness::Witness;
+use super::carrier::Carrier;
 use super::interruption::{Cause, Interruption};
 use super::judge::{Case, Judge, subject_name, with_invalid};
 use super::trust::Context;
@@ -63,7 +63,7 @@ impl Client {
 #[derive(Debug)]
 pub(super) struct Handshake {
     /// The session; else why there is none, and the connection.
-    pub(super) ended: Result<Secured, (Interruption, TcpStream)>,
+    pub(super) ended: Result<Secured, (Interruption, Carrier)>,
     pub(super) facts: TlsFacts,
     /// From the first byte sent to the handshake's end; judging the certificates is not in it.
     pub(super) duration: Duration,
@@ -72,7 +72,7 @@ pub(super) struct Handshake {
 /// A session.
 #[derive(Debug)]
 pub(super) struct Secured {
-    pub(super) stream: Box<TlsStream<TcpStream>>,
+    pub(super) stream: Box<TlsStream<Carrier>>,
     witness: Arc<Witness>,
 }
 
@@ -108,7 +108,7 @@ enum Sign {
 }
 
 /// Waits for the first sign of a server. A ticket makes nothing readable: it is seen in passing.
-async fn sign(stream: &mut TlsStream<TcpStream>) -> io::Result<Sign> {
+async fn sign(stream: &mut TlsStream<Carrier>) -> io::Result<Sign> {
     let mut space = [0; FIRST_READ];
     poll_fn(|context| {
         let mut buffer = ReadBuf::new(&mut space);
@@ -126,7 +126,7 @@ async fn sign(stream: &mut TlsStream<TcpStream>) -> io::Result<Sign> {
 
 /// Shakes hands on an open connection. Ends by `deadline`.
 pub(super) async fn handshake(
-    stream: TcpStream,
+    carrier: Carrier,
     settings: &TlsSettings,
     host: &Host,
     client: &Client,
@@ -134,12 +134,12 @@ pub(super) async fn handshake(
 ) -> Handshake {
     let name = settings.server_name.clone().or_else(|| ServerName::of_host(host));
     let Some((name, subject)) = name.and_then(|name| subject_name(&name).map(|subject| (name, subject))) else {
-        return nameless(stream, host);
+        return nameless(carrier, host);
     };
     let witness = Arc::new(Witness::new(&client.context));
     let config = client.config(&witness);
     let started = Instant::now();
-    let shaken = shake(stream, config, subject, deadline).await;
+    let shaken = shake(carrier, config, subject, deadline).await;
     let duration = started.elapsed();
     let peer = witness.presented().map(|presented| {
         let case = Case { presented: &presented, name: &name, pins: &settings.pins, context: &client.context };
@@ -150,23 +150,23 @@ pub(super) async fn handshake(
             let facts = TlsFacts { session: Some(session(stream.get_ref().1)), peer };
             Handshake { ended: Ok(Secured { stream: Box::new(stream), witness }), facts, duration }
         }
-        Err((ending, stream)) => {
+        Err((ending, carrier)) => {
             let interruption = ending.interruption(&witness);
             let peer = peer.map(|peer| match interruption.cause {
                 Cause::Peer(Class::CertInvalid) => with_invalid(&peer, &interruption.detail),
                 Cause::Peer(_) | Cause::Local(_) => peer,
             });
-            Handshake { ended: Err((interruption, stream)), facts: TlsFacts { session: None, peer }, duration }
+            Handshake { ended: Err((interruption, carrier)), facts: TlsFacts { session: None, peer }, duration }
         }
     }
 }
 
 /// No name could be verified.
-fn nameless(stream: TcpStream, host: &Host) -> Handshake {
+fn nameless(carrier: Carrier, host: &Host) -> Handshake {
     let detail = format!("no certificate can be for {host}; set tls.server_name");
     let interruption = Interruption { cause: Cause::Local(LocalFaultReason::Invalid), detail };
     let facts = TlsFacts { session: None, peer: None };
-    Handshake { ended: Err((interruption, stream)), facts, duration: Duration::ZERO }
+    Handshake { ended: Err((interruption, carrier)), facts, duration: Duration::ZERO }
 }
 
 /// What ended a handshake early.
@@ -188,24 +188,29 @@ impl Ending {
 
 /// The handshake itself. The connection comes back whatever became of it.
 async fn shake(
-    stream: TcpStream,
+    carrier: Carrier,
     config: ClientConfig,
     subject: SubjectName<'static>,
     deadline: Instant,
-) -> Result<TlsStream<TcpStream>, (Ending, TcpStream)> {
-    let descriptor = stream.as_raw_fd();
-    let mut shaking = TlsConnector::from(Arc::new(config)).connect(subject, stream).into_fallible();
-    if let Ok(shaken) = timeout_at(deadline, &mut shaking).await {
-        return shaken.map_err(|(error, stream)| (Ending::Error(error), stream));
+) -> Result<TlsStream<Carrier>, (Ending, Carrier)> {
+    let descriptor = carrier.as_raw_fd();
+    let mut shaking = TlsConnector::from(Arc::new(config)).connect(subject, carrier).into_fallible();
+    match timeout_at(deadline, &mut shaking).await {
+        Ok(Ok(mut stream)) => {
+            stream.get_mut().0.unwrap_records();
+            return Ok(stream);
+        }
+        Ok(Err((error, carrier))) => return Err((Ending::Error(error), carrier)),
+        Err(_) => {}
     }
     // A handshake under way does not give its connection back before it ends, and on a connection that is shut down it
     // ends at once. The descriptor is still its own.
     let _ = shutdown(descriptor, Shutdown::Both);
-    let stream = match shaking.await {
+    let carrier = match shaking.await {
         Ok(stream) => stream.into_inner().0,
-        Err((_, stream)) => stream,
+        Err((_, carrier)) => carrier,
     };
-    Err((Ending::Deadline, stream))
+    Err((Ending::Deadline, carrier))
 }
 
 /// The wall clock in seconds since 1970, by which certificates are judged.

@@ -9,12 +9,13 @@ use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::super::judge::pki::{Authority, DAY, Issued, Trusting, trusting, valid};
 use super::*;
 use crate::outcome::{Class, Session};
+use crate::protocol::Wrapping;
 
 static ONLY_1_2: &[&SupportedProtocolVersion] = &[&TLS12];
 static ONLY_1_3: &[&SupportedProtocolVersion] = &[&TLS13];
@@ -29,12 +30,15 @@ struct Server {
     tickets: usize,
     /// What it says first.
     greeting: &'static [u8],
+    /// How its handshake is wrapped.
+    wrapping: Wrapping,
 }
 
 impl Server {
     fn of(issued: Issued) -> Self {
         let versions = rustls::ALL_VERSIONS;
-        Self { issued, versions, clients: None, alpn: Vec::new(), tickets: 2, greeting: b"" }
+        let wrapping = Wrapping::None;
+        Self { issued, versions, clients: None, alpn: Vec::new(), tickets: 2, greeting: b"", wrapping }
     }
 
     fn config(&self) -> ServerConfig {
@@ -64,7 +68,8 @@ impl Server {
         tokio::spawn(async move {
             let (stream, _) = listener.accept().await.unwrap();
             // Where the handshake fails the alert is on its way.
-            let Ok(mut stream) = acceptor.accept(stream).await else { return };
+            let Ok(mut stream) = acceptor.accept(Carrier::new(stream, self.wrapping)).await else { return };
+            stream.get_mut().0.unwrap_records();
             if !self.greeting.is_empty() {
                 stream.write_all(self.greeting).await.unwrap();
                 stream.flush().await.unwrap();
@@ -120,10 +125,17 @@ async fn shake_with(port: u16, trusting: Trusting) -> Handshake {
 }
 
 async fn shake_within(port: u16, trusting: Trusting, settings: TlsSettings, time: Duration) -> Handshake {
-    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    shake_on(connect(port, Wrapping::None).await, trusting, settings, time).await
+}
+
+async fn shake_on(carrier: Carrier, trusting: Trusting, settings: TlsSettings, time: Duration) -> Handshake {
     let client = Client { context: Arc::new(trusting.context()), judge: Arc::default() };
     let host = Host::Name("host.example".parse().unwrap());
-    handshake(stream, &settings, &host, &client, Instant::now() + time).await
+    handshake(carrier, &settings, &host, &client, Instant::now() + time).await
+}
+
+async fn connect(port: u16, wrapping: Wrapping) -> Carrier {
+    Carrier::new(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap(), wrapping)
 }
 
 fn cause(handshake: &Handshake) -> (Cause, &str) {
@@ -441,11 +453,44 @@ async fn a_name_given_is_the_one_that_counts() {
 #[tokio::test]
 async fn a_host_that_no_certificate_can_name_is_this_side_s_fault() {
     let port = raw(b"", After::Silence).await;
-    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    let stream = connect(port, Wrapping::None).await;
     let client = Client { context: Arc::new(trusting(&[]).context()), judge: Arc::default() };
     let host = Host::Name("-a.example".parse().unwrap());
     let deadline = Instant::now() + Duration::from_secs(20);
     let shaken = handshake(stream, &TlsSettings::default(), &host, &client, deadline).await;
     let expected = "no certificate can be for -a.example; set tls.server_name";
     assert_eq!(cause(&shaken), (Cause::Local(LocalFaultReason::Invalid), expected));
+}
+
+#[tokio::test]
+async fn a_handshake_may_be_wrapped_in_tds() {
+    let root = Authority::root("Root");
+    let time = Duration::from_secs(20);
+    for versions in [ONLY_1_2, ONLY_1_3] {
+        let server = Server { versions, wrapping: Wrapping::Tds, greeting: b"bare", ..Server::of(good(&root)) };
+        let carrier = connect(server.start().await, Wrapping::Tds).await;
+        let shaken = shake_on(carrier, trusting(&[&root.der]), TlsSettings::default(), time).await;
+        assert_eq!(fault_classes(&shaken.facts), []);
+        let mut heard = [0; 4];
+        shaken.ended.unwrap().stream.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"bare");
+    }
+}
+
+#[tokio::test]
+async fn a_wrapped_handshake_fails_as_any_other() {
+    let root = Authority::root("Root");
+    for (said, after, expected) in [
+        (&b""[..], After::Silence, Class::Stalled),
+        (b"\x12\x01\x00", After::Silence, Class::Stalled),
+        (b"", After::End, Class::Disconnected),
+        (b"\x12\x01\x00\x02\0\0\0\0", After::Silence, Class::TlsProtocol),
+        (b"\x12\x01\x00\x0e\0\0\0\0SSH-2.", After::Silence, Class::TlsProtocol),
+        (b"HTTP/1.1 400", After::Silence, Class::TlsProtocol),
+    ] {
+        let carrier = connect(raw(said, after).await, Wrapping::Tds).await;
+        let time = Duration::from_millis(300);
+        let shaken = shake_on(carrier, trusting(&[&root.der]), TlsSettings::default(), time).await;
+        assert_eq!(cause(&shaken).0, Cause::Peer(expected), "{}", said.escape_ascii());
+    }
 }

@@ -1,0 +1,138 @@
+//! AMQP 0-9-1 (<https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf>, sections 2.2.4 and 4.2), as RabbitMQ speaks it.
+//!
+//! The protocol header, and the broker's Connection.Start; then the socket is closed. RabbitMQ logs one warning for that
+//! (a Connection.Close here would be an error); the category `connection` at level `error` is silent. A broker that
+//! speaks another version answers with its own header: it serves, too.
+
+use async_trait::async_trait;
+use bytes::Buf as _;
+
+use self::table::Table;
+use super::frame::{Malformed, dotted, frame, length, take, text, unframed};
+use super::lines::product;
+use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use crate::target::{OtherName, Service};
+
+mod table;
+
+/// The protocol AMQP.
+#[derive(Debug)]
+pub(super) struct Amqp;
+
+pub(super) static SERVICE: Service = Service {
+    name: "amqp",
+    other_names: &[OtherName::new("rabbitmq")],
+    port: 5672,
+    tls_name: "amqps",
+    tls_port: 5671,
+    starttls_name: None,
+    alpn: None,
+    path: None,
+};
+
+impl Protocol for Amqp {
+    fn service(&self) -> &'static Service {
+        &SERVICE
+    }
+
+    fn begin(&self, _: Request<'_>) -> Box<dyn Conversation> {
+        Box::new(Session)
+    }
+}
+
+#[derive(Debug)]
+struct Session;
+
+#[async_trait]
+impl Conversation for Session {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+        wire.send(HEADER).await?;
+        match wire.answer("Connection.Start", MAX_FRAME, answer).await? {
+            Opening::Close(reason) => Err(Ended::Rejected(format!("Connection.Close: {reason}"))),
+            Opening::OtherVersion => Ok(Found::default()),
+            Opening::Start { version } => Ok(Found { version, role: None }),
+        }
+    }
+}
+
+/// What a broker answers to the header.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Opening {
+    Close(String),
+    OtherVersion,
+    Start { version: Option<String> },
+}
+
+fn answer(heard: &[u8]) -> Answer<Opening> {
+    match heard.first() {
+        Some(b'A') => unframed(heard, |rest| {
+            let name = rest.get(..4).unwrap_or(rest);
+            Malformed::unless(b"AMQP".starts_with(name), "it is neither a frame nor a header")?;
+            take(rest, 4)?;
+            take(rest, 4).map(|_| Opening::OtherVersion)
+        }),
+        Some(&METHOD) => frame(heard, FRAME, |head| Ok(length(size(head)?).saturating_add(FRAME + END)))
+            .and_then(|frame| opening(frame.get(FRAME..).unwrap_or_default())),
+        Some(_) => Answer::Wrong("it is neither a frame nor a header".to_owned()),
+        None => Answer::Unfinished,
+    }
+}
+
+/// The size of a payload, behind the type and the channel.
+fn size(mut head: &[u8]) -> Result<u32, Malformed> {
+    head.try_get_u8()?;
+    Malformed::unless(head.try_get_u16()? == 0, "it is not on channel 0")?;
+    Ok(head.try_get_u32()?)
+}
+
+/// A method and the end of its frame.
+fn opening(mut rest: &[u8]) -> Result<Opening, Malformed> {
+    Malformed::unless(rest.last() == Some(&0xce), "its frame has no end")?;
+    Malformed::unless(rest.try_get_u16()? == CONNECTION, "it is of another class than Connection")?;
+    match rest.try_get_u16()? {
+        START => {
+            take(&mut rest, VERSION)?;
+            let size = length(rest.try_get_u32()?);
+            let properties = Table::read(take(&mut rest, size)?)?;
+            Ok(Opening::Start { version: version(&properties) })
+        }
+        CLOSE => {
+            let (code, size) = (rest.try_get_u16()?, rest.try_get_u8()?);
+            Ok(Opening::Close(format!("{code} {}", text(take(&mut rest, size.into())?))))
+        }
+        _ => Err("it is neither Connection.Start nor Connection.Close".into()),
+    }
+}
+
+/// A known product and its version; of another product the version.
+fn version(properties: &Table<'_>) -> Option<String> {
+    let property = |name| properties.text(name).unwrap_or_default();
+    let version = dotted(property("version"));
+    let product = product(property("product"), PRODUCTS);
+    let words: Vec<_> = product.as_deref().into_iter().chain(version).collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+/// Protocol 0, version 0-9-1.
+const HEADER: &[u8] = b"AMQP\0\0\x09\x01";
+
+const PRODUCTS: &[&str] = &["RabbitMQ", "LavinMQ", "Qpid", "qpid-cpp"];
+
+/// The type of a frame that holds a method.
+const METHOD: u8 = 1;
+
+const CONNECTION: u16 = 10;
+const START: u16 = 10;
+const CLOSE: u16 = 50;
+
+/// A frame's type, channel and size, and its end.
+const FRAME: usize = 7;
+const END: usize = 1;
+
+/// Of the protocol, in Connection.Start.
+const VERSION: usize = 2;
+
+const MAX_FRAME: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! Apache Cassandra's native protocol, of `ScyllaDB` too
+//! (<https://github.com/apache/cassandra/blob/trunk/doc/native_protocol_v4.spec>).
+//!
+//! OPTIONS in version 4, which is answered before a login. The server logs nothing of it.
+
+use async_trait::async_trait;
+use bytes::Buf as _;
+
+use super::frame::{Malformed, dotted, frame, length, take, text};
+use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use crate::target::Service;
+
+/// The protocol of Cassandra.
+#[derive(Debug)]
+pub(super) struct Cassandra;
+
+pub(super) static SERVICE: Service = Service {
+    name: "cassandra",
+    other_names: &[],
+    port: 9042,
+    tls_name: "cassandra+tls",
+    tls_port: 9042,
+    starttls_name: None,
+    alpn: None,
+    path: None,
+};
+
+impl Protocol for Cassandra {
+    fn service(&self) -> &'static Service {
+        &SERVICE
+    }
+
+    fn begin(&self, _: Request<'_>) -> Box<dyn Conversation> {
+        Box::new(Session)
+    }
+}
+
+#[derive(Debug)]
+struct Session;
+
+#[async_trait]
+impl Conversation for Session {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+        wire.send(OPTIONS).await?;
+        match wire.answer("the answer to OPTIONS", MAX_ANSWER, message).await? {
+            Message::Supported { cql_version } => Ok(Found { version: cql_version, role: None }),
+            Message::Error { code: OVERLOADED | IS_BOOTSTRAPPING, text } => Err(Ended::Rejected(text)),
+            // Such as another version of the protocol than ours: it speaks, and accepts clients.
+            Message::Error { .. } => Ok(Found::default()),
+        }
+    }
+}
+
+/// What a server answers to OPTIONS.
+#[derive(Debug)]
+enum Message {
+    Error { code: i32, text: String },
+    Supported { cql_version: Option<String> },
+}
+
+fn message(heard: &[u8]) -> Answer<Message> {
+    let Some(version) = heard.first() else { return Answer::Unfinished };
+    let header = match version {
+        // The first versions have a stream number of one byte.
+        0x81 | 0x82 => 8,
+        0x83..=0x86 => 9,
+        _ => return Answer::Wrong("it is no answer of a known version".to_owned()),
+    };
+    let size = |head: &[u8]| {
+        let mut rest = head.get(header - LENGTH..).unwrap_or_default();
+        Ok(length(rest.try_get_i32()?).saturating_add(header))
+    };
+    frame(heard, header, size).and_then(|frame| {
+        let opcode = frame.get(header - LENGTH - 1).copied();
+        let mut body = frame.get(header..).unwrap_or_default();
+        match opcode {
+            Some(ERROR) => {
+                let (code, text) = (body.try_get_i32()?, text(string(&mut body)?));
+                Ok(Message::Error { code, text })
+            }
+            Some(SUPPORTED) => Ok(Message::Supported { cql_version: cql_version(body)? }),
+            _ => Err("it is neither SUPPORTED nor ERROR".into()),
+        }
+    })
+}
+
+/// The first of the CQL versions in a string multimap.
+fn cql_version(mut options: &[u8]) -> Result<Option<String>, Malformed> {
+    let mut version = None;
+    for _ in 0..options.try_get_u16()? {
+        let is_wanted = string(&mut options)? == b"CQL_VERSION";
+        for _ in 0..options.try_get_u16()? {
+            let value = string(&mut options)?;
+            if is_wanted && version.is_none() {
+                version = str::from_utf8(value).ok().and_then(dotted).map(str::to_owned);
+            }
+        }
+    }
+    Ok(version)
+}
+
+fn string<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Malformed> {
+    let length = rest.try_get_u16()?;
+    take(rest, length.into())
+}
+
+/// Version 4, no flags, stream 0, opcode 5, no body.
+const OPTIONS: &[u8] = b"\x04\0\0\0\x05\0\0\0\0";
+
+const ERROR: u8 = 0;
+const SUPPORTED: u8 = 6;
+
+const OVERLOADED: i32 = 0x1001;
+const IS_BOOTSTRAPPING: i32 = 0x1002;
+
+/// Of the body's length, the last of a header; the opcode stands before it.
+const LENGTH: usize = 4;
+
+const MAX_ANSWER: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::{Script, assert_survives, heard, talk};
+    use super::*;
+
+    /// What Cassandra 4.1 answers, in the shape of the specification's section 4.2.4.
+    fn supported() -> Vec<u8> {
+        let options: &[u8] = b"\0\x03\0\x11PROTOCOL_VERSIONS\0\x03\0\x043/v3\0\x044/v4\0\x045/v5\
+            \0\x0bCOMPRESSION\0\x02\0\x06snappy\0\x03lz4\0\x0bCQL_VERSION\0\x01\0\x053.4.6";
+        [&b"\x84\0\0\0\x06"[..], &u32::try_from(options.len()).unwrap().to_be_bytes(), options].concat()
+    }
+
+    fn error(version: u8, code: i32, text: &str) -> Vec<u8> {
+        let stream: &[u8] = if version > 2 { b"\0\0" } else { b"\0" };
+        let length = u16::try_from(text.len()).unwrap();
+        let body = [&code.to_be_bytes()[..], &length.to_be_bytes(), text.as_bytes()].concat();
+        let size = u32::try_from(body.len()).unwrap().to_be_bytes();
+        [&[0x80 | version, 0][..], stream, &[0], &size, &body].concat()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_tells_its_options_serves_and_has_a_version() {
+        let script = Script::hears().answers(supported());
+        let (found, said) = talk(&Cassandra, "cassandra://a", &script).await;
+        let expected = Found { version: Some("3.4.6".to_owned()), role: None };
+        assert_eq!((found.unwrap(), &*said), (expected, OPTIONS));
+        assert_survives(&Cassandra, "cassandra://a", &script).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_answer_has_its_class() {
+        for (answer, expected) in [
+            (error(4, 0x1001, "Server is overloaded"), "rejected: Server is overloaded"),
+            (error(4, 0x1002, "bootstrapping"), "rejected: bootstrapping"),
+            (error(3, 0x000A, "Invalid or unsupported protocol version (4)"), "ok"),
+            (error(1, 0x000A, "Invalid or unsupported protocol version: 4"), "ok"),
+            (
+                b"\x84\0\0\0\x02\0\0\0\0".to_vec(),
+                "unexpected: expected the answer to OPTIONS, but \"\\x84\\x00\\x00\\x00\\x02\\x00\\x00\\x00\\x00\" came: it is neither SUPPORTED nor ERROR",
+            ),
+            (
+                b"\x84\0\0\0\x06\xff\xff\xff\xff".to_vec(),
+                "unexpected: expected the answer to OPTIONS, but \"\\x84\\x00\\x00\\x00\\x06\\xff\\xff\\xff\\xff\" came: its length is 18446744073709551615",
+            ),
+            (
+                b"\x04\0\0\0\x05\0\0\0\0".to_vec(),
+                "unexpected: expected the answer to OPTIONS, but \"\\u{4}\\0\\0\\0\\u{5}\\0\\0\\0\\0\" came: it is no answer of a known version",
+            ),
+            (Vec::new(), "closed: the answer to OPTIONS"),
+        ] {
+            assert_eq!(heard(talk(&Cassandra, "cassandra://a", &Script::hears().answers(answer)).await.0), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_borne(version in 0x80_u8..0x88, opcode in 0_u8..8, body in any::<Vec<u8>>()) {
+            let size = u32::try_from(body.len()).unwrap().to_be_bytes();
+            let _ = (message(&body), cql_version(&body));
+            let _ = message(&[&[version, 0, 0, 0, opcode][..], &size, &body].concat());
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Answers that are binary: messages behind a header that tells their length, and what is read out of them.
+//!
+//! All reading is by `bytes::Buf::try_get_*` and by [`take`], which end in [`Malformed::Short`] where there is too
+//! little.
+
+use std::borrow::Cow;
+
+use bytes::{Buf as _, TryGetError};
+
+use super::wire::Answer;
+
+/// Why bytes are no message of a protocol.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Malformed {
+    /// They end too early.
+    Short,
+    /// They say what no such message says.
+    Wrong(Cow<'static, str>),
+}
+
+impl Malformed {
+    /// Says so unless this holds.
+    pub(super) fn unless(holds: bool, why: &'static str) -> Result<(), Self> {
+        if holds { Ok(()) } else { Err(why.into()) }
+    }
+}
+
+impl From<&'static str> for Malformed {
+    fn from(why: &'static str) -> Self {
+        Self::Wrong(why.into())
+    }
+}
+
+impl From<String> for Malformed {
+    fn from(why: String) -> Self {
+        Self::Wrong(why.into())
+    }
+}
+
+impl From<TryGetError> for Malformed {
+    fn from(_: TryGetError) -> Self {
+        Self::Short
+    }
+}
+
+impl From<Malformed> for String {
+    fn from(malformed: Malformed) -> Self {
+        match malformed {
+            Malformed::Short => "it is cut short".to_owned(),
+            Malformed::Wrong(why) => why.into_owned(),
+        }
+    }
+}
+
+impl<T> Answer<T> {
+    /// What it means, once it is whole.
+    pub(super) fn and_then<U>(self, read: impl FnOnce(T) -> Result<U, Malformed>) -> Answer<U> {
+        match self {
+            Self::Unfinished => Answer::Unfinished,
+            Self::Wrong(why) => Answer::Wrong(why),
+            Self::Whole(value, used) => match read(value) {
+                Ok(read) => Answer::Whole(read, used),
+                Err(malformed) => Answer::Wrong(malformed.into()),
+            },
+        }
+    }
+}
+
+/// A message whose header of so many bytes tells its length in all, the header included: the whole of it.
+///
+/// A header that tells nonsense is refused before its message is there, and so are one that is longer than
+/// [`MAX_MESSAGE`] and one that ends before its header.
+pub(super) fn frame(
+    heard: &[u8],
+    header: usize,
+    length: impl FnOnce(&[u8]) -> Result<usize, Malformed>,
+) -> Answer<Vec<u8>> {
+    let Some(head) = heard.get(..header) else { return Answer::Unfinished };
+    let length = match length(head) {
+        Ok(length) => length,
+        Err(malformed) => return Answer::Wrong(malformed.into()),
+    };
+    if !(header..=MAX_MESSAGE).contains(&length) {
+        return Answer::Wrong(format!("its length is {length}"));
+    }
+    match heard.get(..length) {
+        Some(message) => Answer::Whole(message.to_vec(), length),
+        None => Answer::Unfinished,
+    }
+}
+
+/// A message without a length: whole once `read`, which takes what it needs, has enough.
+pub(super) fn unframed<T>(heard: &[u8], read: impl FnOnce(&mut &[u8]) -> Result<T, Malformed>) -> Answer<T> {
+    let mut rest = heard;
+    match read(&mut rest) {
+        Ok(value) => Answer::Whole(value, heard.len() - rest.len()),
+        Err(Malformed::Short) => Answer::Unfinished,
+        Err(Malformed::Wrong(why)) => Answer::Wrong(why.into_owned()),
+    }
+}
+
+/// A length that came over the wire; what is none is far too long.
+pub(super) fn length(number: impl TryInto<usize>) -> usize {
+    number.try_into().unwrap_or(usize::MAX)
+}
+
+/// The next bytes, so many of them.
+pub(super) fn take<'a>(rest: &mut &'a [u8], count: usize) -> Result<&'a [u8], Malformed> {
+    let (taken, behind) = rest.split_at_checked(count).ok_or(Malformed::Short)?;
+    *rest = behind;
+    Ok(taken)
+}
+
+/// The next bytes up to a zero, which is taken too.
+pub(super) fn take_to_zero<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Malformed> {
+    let end = rest.iter().position(|byte| *byte == 0).ok_or("a text in it has no end")?;
+    let text = take(rest, end)?;
+    rest.try_get_u8()?;
+    Ok(text)
+}
+
+/// A text of a peer, for people: as much of it as they will read.
+pub(super) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.get(..MAX_TEXT).unwrap_or(bytes)).into_owned()
+}
+
+/// The dotted numbers that a text begins with, such as `10.11.6` of `10.11.6-MariaDB`: a version, and nothing else.
+pub(super) fn dotted(text: &str) -> Option<&str> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let numbers = text.get(..end)?.trim_end_matches('.');
+    let fits = numbers.split('.').all(|number| (1..=MAX_DIGITS).contains(&number.len()));
+    (fits && (2..=MAX_NUMBERS).contains(&numbers.split('.').count())).then_some(numbers)
+}
+
+/// Far more than any first message needs, unless its protocol says otherwise.
+pub(super) const MAX_MESSAGE: usize = 64 * 1024;
+
+/// Of an error's text.
+const MAX_TEXT: usize = 200;
+
+/// Of a number in a version: `2026`, `22000`.
+const MAX_DIGITS: usize = 5;
+
+/// Of numbers in a version: `19.3.0.0.0`.
+const MAX_NUMBERS: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sized(heard: &[u8]) -> Answer<Vec<u8>> {
+        frame(heard, 4, |mut head| Ok(length(head.try_get_i32()?)))
+    }
+
+    #[test]
+    fn a_frame_is_whole_with_its_last_byte_and_wrong_by_its_header() {
+        for (heard, expected) in [
+            (&b""[..], Answer::Unfinished),
+            (b"\0\0\0", Answer::Unfinished),
+            (b"\0\0\0\x04", Answer::Whole(b"\0\0\0\x04".to_vec(), 4)),
+            (b"\0\0\0\x06ab", Answer::Whole(b"\0\0\0\x06ab".to_vec(), 6)),
+            (b"\0\0\0\x06abc", Answer::Whole(b"\0\0\0\x06ab".to_vec(), 6)),
+            (b"\0\0\0\x06a", Answer::Unfinished),
+            (b"\0\x01\0\0", Answer::Unfinished),
+            (b"\0\0\0\0", Answer::Wrong("its length is 0".to_owned())),
+            (b"\0\0\0\x03", Answer::Wrong("its length is 3".to_owned())),
+            (b"\0\x01\0\x01", Answer::Wrong("its length is 65537".to_owned())),
+            (b"\xff\xff\xff\xff", Answer::Wrong(format!("its length is {}", usize::MAX))),
+        ] {
+            assert_eq!(sized(heard), expected, "{}", heard.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn nothing_is_taken_that_is_not_there() {
+        let mut rest = &b"ab\0c"[..];
+        assert_eq!(take(&mut rest, 1), Ok(&b"a"[..]));
+        assert_eq!(take_to_zero(&mut rest), Ok(&b"b"[..]));
+        assert_eq!(take_to_zero(&mut rest), Err("a text in it has no end".into()));
+        assert_eq!(take(&mut rest, usize::MAX), Err(Malformed::Short));
+        assert_eq!(rest, b"c");
+    }
+
+    #[test]
+    fn a_version_is_dotted_numbers() {
+        for (text, expected) in [
+            ("10.11.6-MariaDB", Some("10.11.6")),
+            ("8.0", Some("8.0")),
+            ("19.3.0.0.0", Some("19.3.0.0.0")),
+            ("3.4.", Some("3.4")),
+            ("1.2.3.4.5.6", None),
+            ("20261125.1", None),
+            ("1..2", None),
+            (".1", None),
+            ("8", None),
+            ("v1.2", None),
+            ("", None),
+        ] {
+            assert_eq!(dotted(text), expected, "{text}");
+        }
+    }
+}

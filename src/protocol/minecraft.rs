@@ -1,0 +1,240 @@
+//! Minecraft, Java Edition: its server list ping (<https://minecraft.wiki/w/Java_Edition_protocol/Server_List_Ping>).
+//!
+//! A handshake that asks for the status, and the status. The server logs nothing of it.
+
+use std::fmt::Display;
+
+use async_trait::async_trait;
+use bytes::{Buf as _, BufMut as _};
+use serde::Deserialize;
+
+use super::frame::{Malformed, dotted, take, unframed};
+use super::lines::product;
+use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use crate::target::Service;
+
+/// The protocol of Minecraft.
+#[derive(Debug)]
+pub(super) struct Minecraft;
+
+pub(super) static SERVICE: Service = Service {
+    name: "minecraft",
+    other_names: &[],
+    port: 25565,
+    tls_name: "minecraft+tls",
+    tls_port: 25565,
+    starttls_name: None,
+    alpn: None,
+    path: None,
+};
+
+impl Protocol for Minecraft {
+    fn service(&self) -> &'static Service {
+        &SERVICE
+    }
+
+    fn begin(&self, request: Request<'_>) -> Box<dyn Conversation> {
+        Box::new(Session { request: status_request(&request.endpoint.host, request.endpoint.port.get()) })
+    }
+}
+
+#[derive(Debug)]
+struct Session {
+    request: Vec<u8>,
+}
+
+#[async_trait]
+impl Conversation for Session {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+        wire.send(&self.request).await?;
+        let version = wire.answer("a status", MAX_STATUS, status).await?;
+        Ok(Found { version, role: None })
+    }
+}
+
+/// A handshake with the server by this name, which proxies choose by, and a request for its status.
+fn status_request(host: &impl Display, port: u16) -> Vec<u8> {
+    let host = host.to_string();
+    let mut handshake = vec![0];
+    handshake.put_slice(NO_VERSION);
+    // A name has 253 bytes at most: two of length, where it has more than 127.
+    handshake.put_slice(&variable(host.len()));
+    handshake.put_slice(host.as_bytes());
+    handshake.put_u16(port);
+    handshake.put_u8(FOR_STATUS);
+    [variable(handshake.len()), handshake, STATUS_REQUEST.to_vec()].concat()
+}
+
+/// A number in groups of seven bits, the lowest first.
+fn variable(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let group = u8::try_from(number & 0x7f).unwrap_or_default();
+        number >>= 7;
+        bytes.push(if number > 0 { group | 0x80 } else { group });
+        if number == 0 {
+            return bytes;
+        }
+    }
+}
+
+/// A number of at most three groups, which is as long as a packet may be.
+fn take_variable(rest: &mut &[u8]) -> Result<usize, Malformed> {
+    let mut number = 0;
+    for shift in [0, 7, 14] {
+        let byte = rest.try_get_u8()?;
+        number |= usize::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Ok(number);
+        }
+    }
+    Err("its length is beyond all bounds".into())
+}
+
+/// The version that a status names.
+fn status(heard: &[u8]) -> Answer<Option<String>> {
+    unframed(heard, |rest| {
+        let length = take_variable(rest)?;
+        Malformed::unless((MIN_STATUS..=MAX_STATUS).contains(&length), "its length is none of a status")?;
+        if let Some(kind) = rest.first() {
+            Malformed::unless(*kind == 0, "it is no status")?;
+        }
+        let mut packet = take(rest, length)?.get(1..).unwrap_or_default();
+        let length = take_variable(&mut packet).map_err(|_| "its text has no length")?;
+        Malformed::unless(length == packet.len(), "its two lengths differ")?;
+        let status: Status = serde_json::from_slice(packet).map_err(|error| format!("its JSON is none: {error}"))?;
+        Ok(status.version.name.as_deref().and_then(version))
+    })
+}
+
+/// A known product and its version, such as `Paper 1.20.4`; else the dotted numbers. Owners write there what they like.
+fn version(name: &str) -> Option<String> {
+    product(name, PRODUCTS).or_else(|| name.split(' ').find_map(dotted).map(str::to_owned))
+}
+
+/// What counts of a status.
+#[derive(Debug, Deserialize)]
+struct Status {
+    version: Version,
+}
+
+#[derive(Debug, Deserialize)]
+struct Version {
+    name: Option<String>,
+}
+
+/// No version of the game in particular: -1, as those who only ask send it.
+const NO_VERSION: &[u8] = b"\xff\xff\xff\xff\x0f";
+
+const FOR_STATUS: u8 = 1;
+
+const STATUS_REQUEST: &[u8] = b"\x01\0";
+
+const PRODUCTS: &[&str] =
+    &["Paper", "Spigot", "CraftBukkit", "Purpur", "Folia", "Velocity", "Waterfall", "BungeeCord", "Fabric", "Forge"];
+
+/// A kind, a length, `{}`.
+const MIN_STATUS: usize = 4;
+
+/// A text of 32767 characters, three bytes each, a picture among them.
+const MAX_STATUS: usize = 100 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::{Script, assert_survives, endpoint, heard, talk};
+    use super::*;
+
+    fn answer(json: &str) -> Vec<u8> {
+        let packet = [&[0][..], &variable(json.len()), json.as_bytes()].concat();
+        [variable(packet.len()), packet].concat()
+    }
+
+    /// As on the page of the protocol, with a picture.
+    fn full() -> Vec<u8> {
+        let picture = "A".repeat(300);
+        answer(&format!(
+            r#"{{"version":{{"name":"1.19.4","protocol":762}},"players":{{"max":100,"online":5}},"description":{{"text":"Hello, world!"}},"favicon":"{picture}"}}"#
+        ))
+    }
+
+    #[test]
+    fn numbers_have_as_many_groups_as_they_need() {
+        for (number, bytes) in [
+            (0, &b"\0"[..]),
+            (127, b"\x7f"),
+            (128, b"\x80\x01"),
+            (25565, b"\xdd\xc7\x01"),
+            (2_097_151, b"\xff\xff\x7f"),
+        ] {
+            assert_eq!(variable(number), bytes);
+            assert_eq!(take_variable(&mut &*bytes), Ok(number));
+        }
+        assert_eq!(take_variable(&mut &b"\x80\x80"[..]), Err(Malformed::Short));
+        assert!(take_variable(&mut &b"\xff\xff\xff\xff\x0f"[..]).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_tells_its_status_serves_and_has_a_version() {
+        let script = Script::hears().answers(full());
+        let (found, said) = talk(&Minecraft, "minecraft://mc.example", &script).await;
+        assert_eq!(found.unwrap(), Found { version: Some("1.19.4".to_owned()), role: None });
+        assert_eq!(said, b"\x14\0\xff\xff\xff\xff\x0f\x0amc.example\x63\xdd\x01\x01\0");
+        assert_survives(&Minecraft, "minecraft://mc.example", &script).await;
+    }
+
+    #[test]
+    fn a_long_name_is_told_in_whole() {
+        let name = format!("{0}.{0}.example", "a".repeat(63));
+        let endpoint = endpoint(&format!("minecraft://{name}"));
+        let request = status_request(&endpoint.host, 1);
+        assert_eq!(request.get(..2), Some(&b"\x92\x01"[..]));
+        assert_eq!(request.len(), 2 + 0x92 + 2);
+    }
+
+    #[test]
+    fn a_version_is_numbers_and_perhaps_a_known_product() {
+        for (name, expected) in [
+            ("1.20.4", Some("1.20.4")),
+            ("Paper 1.20.4", Some("Paper 1.20.4")),
+            ("Velocity 1.7.2-1.21.4", Some("Velocity 1.7.2-1.21.4")),
+            ("Requires 1.8.9 or later", Some("1.8.9")),
+            ("24w14a", None),
+            ("join now, 5 of 20!", None),
+        ] {
+            assert_eq!(version(name).as_deref(), expected, "{name}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_answer_has_its_class() {
+        for (answer, expected) in [
+            (answer(r#"{"version":{}}"#), "ok"),
+            (b"\0".to_vec(), "unexpected: expected a status, but \"\\0\" came: its length is none of a status"),
+            (b"\x04\x01".to_vec(), "unexpected: expected a status, but \"\\u{4}\\u{1}\" came: it is no status"),
+            (
+                b"\x04\0\x01{}".to_vec(),
+                "unexpected: expected a status, but \"\\u{4}\\0\\u{1}{}\" came: its two lengths differ",
+            ),
+            (
+                answer("{}"),
+                "unexpected: expected a status, but \"\\u{4}\\0\\u{2}{}\" came: its JSON is none: missing field `version` at line 1 column 2",
+            ),
+            (
+                b"\xff\xff\xff".to_vec(),
+                "unexpected: expected a status, but \"\\xff\\xff\\xff\" came: its length is beyond all bounds",
+            ),
+            (Vec::new(), "closed: a status"),
+        ] {
+            assert_eq!(heard(talk(&Minecraft, "minecraft://a", &Script::hears().answers(answer)).await.0), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_borne(bytes in any::<Vec<u8>>(), text in any::<String>()) {
+            let _ = (status(&bytes), status(&answer(&text)), version(&text));
+        }
+    }
+}

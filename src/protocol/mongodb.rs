@@ -1,0 +1,159 @@
+//! MongoDB's wire protocol (<https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/>).
+//!
+//! The command `hello` as `OP_MSG`, which is answered before a login; a server before 4.4.2 does not know it, and is
+//! asked by its older name `isMaster`. The server logs that a connection was accepted and that it ended, unless
+//! `systemLog.quiet` is set.
+
+use async_trait::async_trait;
+use bytes::{Buf as _, BufMut as _};
+
+use self::document::Document;
+use super::frame::{Malformed, frame, length, text};
+use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use crate::target::Service;
+
+mod document;
+
+/// The protocol of MongoDB.
+#[derive(Debug)]
+pub(super) struct Mongodb;
+
+pub(super) static SERVICE: Service = Service {
+    name: "mongodb",
+    other_names: &[],
+    port: 27017,
+    tls_name: "mongodb+tls",
+    tls_port: 27017,
+    starttls_name: None,
+    alpn: None,
+    path: None,
+};
+
+impl Protocol for Mongodb {
+    fn service(&self) -> &'static Service {
+        &SERVICE
+    }
+
+    fn begin(&self, _: Request<'_>) -> Box<dyn Conversation> {
+        Box::new(Session)
+    }
+}
+
+#[derive(Debug)]
+struct Session;
+
+#[async_trait]
+impl Conversation for Session {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+        let hello = ask(wire, "hello").await?;
+        let hello = if hello.is_unknown() { ask(wire, "isMaster").await? } else { hello };
+        hello.found()
+    }
+}
+
+async fn ask(wire: &mut Wire<'_>, command: &str) -> Result<Hello, Ended> {
+    wire.send(&request(command)).await?;
+    wire.answer("the answer to hello", MAX_ANSWER, hello).await
+}
+
+/// `{command: 1, $db: "admin"}`.
+fn request(command: &str) -> Vec<u8> {
+    let mut fields = vec![0x10];
+    fields.put_slice(command.as_bytes());
+    fields.put_slice(b"\0\x01\0\0\0\x02$db\0\x06\0\0\0admin\0\0");
+    let mut message = Vec::new();
+    message.put_u32_le(u32::try_from(HEADER + FLAGS_AND_KIND + LENGTH + fields.len()).unwrap_or(u32::MAX));
+    message.put_i32_le(REQUEST);
+    message.put_i32_le(0);
+    message.put_i32_le(OP_MSG);
+    // No flags; a section of one document.
+    message.put_slice(b"\0\0\0\0\0");
+    message.put_u32_le(u32::try_from(LENGTH + fields.len()).unwrap_or(u32::MAX));
+    message.put_slice(&fields);
+    message
+}
+
+/// What counts of an answer to `hello`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Hello {
+    ok: bool,
+    error: Option<i32>,
+    text: Option<String>,
+    role: Option<&'static str>,
+    max_wire_version: Option<i32>,
+}
+
+impl Hello {
+    fn of(document: &Document<'_>) -> Self {
+        let is = |name| document.is_true(name);
+        let roles = [
+            (document.text("msg") == Some(b"isdbgrid"), "mongos"),
+            (is("isWritablePrimary") || is("ismaster"), "primary"),
+            (is("secondary"), "secondary"),
+            (is("arbiterOnly"), "arbiter"),
+        ];
+        Self {
+            ok: is("ok"),
+            error: document.number("code"),
+            text: document.text("errmsg").map(text),
+            role: roles.iter().find_map(|(holds, role)| holds.then_some(*role)),
+            max_wire_version: document.number("maxWireVersion"),
+        }
+    }
+
+    /// Whether the command is one that the server does not know.
+    fn is_unknown(&self) -> bool {
+        !self.ok && self.error == Some(COMMAND_NOT_FOUND)
+    }
+
+    fn found(self) -> Result<Found, Ended> {
+        if !self.ok {
+            return Err(Ended::Rejected(self.text.unwrap_or_else(|| "its answer to hello is not ok".to_owned())));
+        }
+        let Some(role) = self.role else {
+            return Err(Ended::Rejected("it is neither primary nor secondary, arbiter or mongos".to_owned()));
+        };
+        let version = self.max_wire_version.map(|version| version.to_string());
+        Ok(Found { version, role: Some(role.to_owned()) })
+    }
+}
+
+fn hello(heard: &[u8]) -> Answer<Hello> {
+    frame(heard, HEADER, size).and_then(|message| {
+        let mut rest = message.get(HEADER..).unwrap_or_default();
+        // Flags above the sixteenth may be ignored by whoever does not know them.
+        Malformed::unless(rest.try_get_u16_le()? == 0, "it has flags that nobody asked for")?;
+        rest.try_get_u16_le()?;
+        Malformed::unless(rest.try_get_u8()? == 0, "it is no single document")?;
+        Ok(Hello::of(&Document::read(rest)?))
+    })
+}
+
+/// The length of a message, by a header of an answer to [`request`].
+fn size(mut head: &[u8]) -> Result<usize, Malformed> {
+    let size = length(head.try_get_i32_le()?);
+    head.try_get_i32_le()?;
+    Malformed::unless(head.try_get_i32_le()? == REQUEST, "it answers another request")?;
+    Malformed::unless(head.try_get_i32_le()? == OP_MSG, "it is no OP_MSG")?;
+    Ok(size)
+}
+
+const OP_MSG: i32 = 2013;
+
+const REQUEST: i32 = i32::from_be_bytes(*b"port");
+
+const COMMAND_NOT_FOUND: i32 = 59;
+
+/// Length, number, number of the request, operation.
+const HEADER: usize = 16;
+
+const FLAGS_AND_KIND: usize = 5;
+
+/// Of a document's length, which stands before it.
+const LENGTH: usize = 4;
+
+/// A replica set of fifty members is some kilobytes.
+const MAX_ANSWER: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! MQTT 3.1.1 and 5 (OASIS; <https://docs.oasis-open.org/mqtt/mqtt/v3.1.1/mqtt-v3.1.1.html>,
+//! <https://docs.oasis-open.org/mqtt/mqtt/v5.0/mqtt-v5.0.html>).
+//!
+//! CONNECT of 3.1.1 with an empty client identifier and a clean session, DISCONNECT if let in. A broker that speaks 5
+//! alone says so, in either version's CONNACK, and ends the connection: it has shown that it serves, so nothing is asked
+//! again. Brokers log clients that come and go: mosquitto at "notice", two lines a probe, unless `connection_messages`
+//! is false.
+
+use async_trait::async_trait;
+use bytes::Buf as _;
+
+use super::frame::{Malformed, frame};
+use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use crate::target::Service;
+
+/// The protocol MQTT.
+#[derive(Debug)]
+pub(super) struct Mqtt;
+
+pub(super) static SERVICE: Service = Service {
+    name: "mqtt",
+    other_names: &[],
+    port: 1883,
+    tls_name: "mqtts",
+    tls_port: 8883,
+    starttls_name: None,
+    alpn: None,
+    path: None,
+};
+
+impl Protocol for Mqtt {
+    fn service(&self) -> &'static Service {
+        &SERVICE
+    }
+
+    fn begin(&self, _: Request<'_>) -> Box<dyn Conversation> {
+        Box::new(Session)
+    }
+}
+
+#[derive(Debug)]
+struct Session;
+
+#[async_trait]
+impl Conversation for Session {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+        wire.send(CONNECT).await?;
+        let code = wire.answer("CONNACK", MAX_CONNACK, connack).await?;
+        if SERVES_NOBODY.contains(&code) {
+            return Err(Ended::Rejected(format!("CONNACK: code {code}")));
+        }
+        if code == ACCEPTED {
+            wire.leave(DISCONNECT).await;
+        }
+        Ok(Found::default())
+    }
+}
+
+/// The code of a CONNACK: flags and code (3.1.1 section 3.2), in version 5 with properties behind them.
+fn connack(heard: &[u8]) -> Answer<u8> {
+    let size = |mut head: &[u8]| {
+        Malformed::unless(head.try_get_u8()? == 0x20, "it is no CONNACK")?;
+        let remaining = head.try_get_u8()?;
+        // A properties' length of two bytes is allowed; so long a CONNACK to a client of 3.1.1 is not.
+        Malformed::unless((2..0x80).contains(&remaining), "its length is none of a CONNACK")?;
+        Ok(HEADER + usize::from(remaining))
+    };
+    frame(heard, HEADER, size).and_then(|packet| {
+        let mut rest = packet.get(HEADER..).unwrap_or_default();
+        Malformed::unless(rest.try_get_u8()? & 0xfe == 0, "its flags are reserved")?;
+        let code = rest.try_get_u8()?;
+        if rest.is_empty() {
+            Malformed::unless(code <= 5, "its code is reserved")?;
+        } else {
+            let properties = rest.try_get_u8()?;
+            Malformed::unless(code >= 0x80 || code == 0, "its code is no reason of CONNACK")?;
+            Malformed::unless(rest.len() == usize::from(properties), "its properties have another length")?;
+        }
+        Ok(code)
+    })
+}
+
+/// Protocol `MQTT`, level 4, clean session, a minute of patience, no client identifier.
+const CONNECT: &[u8] = b"\x10\x0c\0\x04MQTT\x04\x02\0\x3c\0\0";
+
+const DISCONNECT: &[u8] = b"\xe0\0";
+
+const ACCEPTED: u8 = 0;
+
+/// Server unavailable, in 3.1.1 and in 5; server busy; quota exceeded; connection rate exceeded.
+const SERVES_NOBODY: [u8; 5] = [3, 0x88, 0x89, 0x97, 0x9f];
+
+/// The type and the length, while that is short.
+const HEADER: usize = 2;
+
+const MAX_CONNACK: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::{Script, assert_survives, heard, talk};
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_that_lets_us_in_is_left_with_a_word_and_one_that_does_not_without() {
+        for (connack, goodbye) in [
+            (&b"\x20\x02\0\0"[..], DISCONNECT),
+            (b"\x20\x02\0\x01", b""),
+            (b"\x20\x02\0\x02", b""),
+            (b"\x20\x02\0\x04", b""),
+            (b"\x20\x02\0\x05", b""),
+            (b"\x20\x03\0\x84\0", b""),
+            (b"\x20\x06\0\x87\x03\x1f\0\0", b""),
+        ] {
+            let script = Script::hears().answers(connack);
+            let (found, said) = talk(&Mqtt, "mqtt://a", &script).await;
+            assert_eq!((found.unwrap(), said), (Found::default(), [CONNECT, goodbye].concat()));
+            assert_survives(&Mqtt, "mqtt://a", &script).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_answer_has_its_class() {
+        for (answer, expected) in [
+            (&b"\x20\x02\0\x03"[..], "rejected: CONNACK: code 3"),
+            (b"\x20\x03\0\x88\0", "rejected: CONNACK: code 136"),
+            (b"\x20\x03\0\x89\0", "rejected: CONNACK: code 137"),
+            (b"\x20\x03\0\x97\0", "rejected: CONNACK: code 151"),
+            (b"\x20\x03\0\x9f\0", "rejected: CONNACK: code 159"),
+            (b"\x20\x02\0\x06", "unexpected: expected CONNACK, but \" \\u{2}\\0\\u{6}\" came: its code is reserved"),
+            (b"\x30\x02", "unexpected: expected CONNACK, but \"0\\u{2}\" came: it is no CONNACK"),
+            (b"\x20\x00", "unexpected: expected CONNACK, but \" \\0\" came: its length is none of a CONNACK"),
+            (b"\x20\xff", "unexpected: expected CONNACK, but \" \\xff\" came: its length is none of a CONNACK"),
+            (
+                b"\x20\x03\0\x84\x01",
+                "unexpected: expected CONNACK, but \" \\x03\\x00\\x84\\x01\" came: its properties have another length",
+            ),
+            (b"", "closed: CONNACK"),
+        ] {
+            assert_eq!(heard(talk(&Mqtt, "mqtt://a", &Script::hears().answers(answer)).await.0), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_borne(bytes in any::<Vec<u8>>()) {
+            let _ = (connack(&bytes), connack(&[&b"\x20\x08"[..], &bytes].concat()));
+        }
+    }
+}

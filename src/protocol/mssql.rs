@@ -1,0 +1,245 @@
+//! Microsoft SQL Server: TDS (MS-TDS sections 2.2.3.1, 2.2.6.5 and 3.2.5).
+//!
+//! PRELOGIN, with which every client begins, and the server's answer; then a close. The server logs nothing of it.
+//! `+starttls` asks for encryption there, and has TLS in PRELOGIN packets; `+tls` is TDS 8.0, TLS before anything else.
+
+use async_trait::async_trait;
+use bytes::{Buf as _, BufMut as _};
+
+use super::frame::{Malformed, frame, take};
+use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire, Wrapping};
+use crate::target::{OtherName, Security, Service};
+
+/// The protocol of SQL Server.
+#[derive(Debug)]
+pub(super) struct Mssql;
+
+pub(super) static SERVICE: Service = Service {
+    name: "mssql",
+    other_names: &[OtherName::new("sqlserver")],
+    port: 1433,
+    tls_name: "mssql+tls",
+    tls_port: 1433,
+    starttls_name: Some("mssql+starttls"),
+    alpn: Some("tds/8.0"),
+    path: None,
+};
+
+impl Protocol for Mssql {
+    fn service(&self) -> &'static Service {
+        &SERVICE
+    }
+
+    fn begin(&self, request: Request<'_>) -> Box<dyn Conversation> {
+        Box::new(Session { security: request.security(), before_tls: None })
+    }
+}
+
+#[derive(Debug)]
+struct Session {
+    security: Security,
+    /// The answer to PRELOGIN, where TLS began behind it.
+    before_tls: Option<Prelogin>,
+}
+
+#[async_trait]
+impl Conversation for Session {
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+        let answer = ask(wire, ENCRYPT_ON).await?;
+        let encrypts = matches!(answer.encryption, ENCRYPT_ON | ENCRYPT_REQUIRED);
+        self.before_tls = Some(answer);
+        encrypts.then_some(()).ok_or_else(|| Ended::Refused("the server does not encrypt".to_owned()))
+    }
+
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+        let answer = match self.before_tls.take() {
+            Some(answer) => answer,
+            None => ask(wire, ENCRYPT_OFF).await?,
+        };
+        Ok(Found { version: Some(answer.version), role: None })
+    }
+
+    fn wrapping(&self) -> Wrapping {
+        match self.security {
+            Security::Starttls => Wrapping::Tds,
+            Security::Plain | Security::Tls => Wrapping::None,
+        }
+    }
+}
+
+async fn ask(wire: &mut Wire<'_>, encryption: u8) -> Result<Prelogin, Ended> {
+    wire.send(&request(encryption)).await?;
+    wire.answer("the answer to PRELOGIN", MAX_ANSWER, answer).await
+}
+
+/// What counts of an answer to PRELOGIN.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Prelogin {
+    version: String,
+    encryption: u8,
+}
+
+/// A PRELOGIN of a client that knows no version of its own, names no instance and wants only one session.
+fn request(encryption: u8) -> Vec<u8> {
+    let options: [(u8, &[u8]); 5] =
+        [(VERSION, &[0; 6]), (ENCRYPTION, &[encryption]), (INSTANCE, &[0]), (THREAD, &[0; 4]), (MARS, &[0])];
+    let mut offset = options.len() * OPTION + 1;
+    let (mut list, mut values) = (Vec::new(), Vec::new());
+    for (name, value) in options {
+        list.put_u8(name);
+        list.put_u16(u16::try_from(offset).unwrap_or(u16::MAX));
+        list.put_u16(u16::try_from(value.len()).unwrap_or(u16::MAX));
+        values.put_slice(value);
+        offset += value.len();
+    }
+    let mut packet = vec![PRELOGIN, LAST];
+    packet.put_u16(u16::try_from(HEADER + offset).unwrap_or(u16::MAX));
+    packet.put_slice(&[0, 0, 1, 0]);
+    packet.put_slice(&list);
+    packet.put_u8(END);
+    packet.put_slice(&values);
+    packet
+}
+
+fn answer(heard: &[u8]) -> Answer<Prelogin> {
+    let size = |mut head: &[u8]| {
+        Malformed::unless(head.try_get_u8()? == ANSWER, "it is no packet of an answer")?;
+        Malformed::unless(head.try_get_u8()? == LAST, "it is not in one packet")?;
+        Ok(head.try_get_u16()?.into())
+    };
+    frame(heard, HEADER, size).and_then(|packet| prelogin(packet.get(HEADER..).unwrap_or_default()))
+}
+
+fn prelogin(data: &[u8]) -> Result<Prelogin, Malformed> {
+    let mut version = value(data, VERSION)?.ok_or("it has no version")?;
+    let (major, minor, build) = (version.try_get_u8()?, version.try_get_u8()?, version.try_get_u16()?);
+    let mut encryption = value(data, ENCRYPTION)?.ok_or("it does not say whether it encrypts")?;
+    Ok(Prelogin { version: format!("{major}.{minor}.{build}"), encryption: encryption.try_get_u8()? })
+}
+
+/// The value of an option: a list of them, by offset from its own beginning and by length, comes first.
+fn value(data: &[u8], wanted: u8) -> Result<Option<&[u8]>, Malformed> {
+    let mut list = data;
+    loop {
+        let name = list.try_get_u8()?;
+        if name == END {
+            return Ok(None);
+        }
+        let (offset, length) = (list.try_get_u16()?, list.try_get_u16()?);
+        if name == wanted {
+            let mut rest = data;
+            take(&mut rest, offset.into())?;
+            return take(&mut rest, length.into()).map(Some);
+        }
+    }
+}
+
+/// Types of packets.
+const PRELOGIN: u8 = 0x12;
+const ANSWER: u8 = 0x04;
+
+/// The status of a message's last packet.
+const LAST: u8 = 1;
+
+/// Options.
+const VERSION: u8 = 0;
+const ENCRYPTION: u8 = 1;
+const INSTANCE: u8 = 2;
+const THREAD: u8 = 3;
+const MARS: u8 = 4;
+const END: u8 = 0xff;
+
+/// Of the login alone.
+const ENCRYPT_OFF: u8 = 0;
+const ENCRYPT_ON: u8 = 1;
+const ENCRYPT_REQUIRED: u8 = 3;
+
+/// Type, status, length, process, number, window.
+const HEADER: usize = 8;
+
+/// In the list: a name, an offset, a length.
+const OPTION: usize = 5;
+
+const MAX_ANSWER: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::*;
+
+    /// As in MS-TDS section 4.2, the version of SQL Server 2022.
+    fn answer_with(encryption: u8) -> Vec<u8> {
+        [
+            &b"\x04\x01\0\x2b\0\0\x01\0"[..],
+            b"\0\0\x1a\0\x06\x01\0\x20\0\x01\x02\0\x21\0\x01\x03\0\x22\0\0\x04\0\x22\0\x01\xff",
+            b"\x10\0\x0f\xa3\0\0",
+            &[encryption],
+            b"\0\0",
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn the_request_is_as_specified() {
+        let expected: &[u8] = b"\x12\x01\0\x2f\0\0\x01\0\0\0\x1a\0\x06\x01\0\x20\0\x01\x02\0\x21\0\x01\x03\0\x22\0\x04\x04\0\x26\0\x01\xff\0\0\0\0\0\0\x01\0\0\0\0\0\0";
+        assert_eq!(request(ENCRYPT_ON), expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_answers_serves_and_has_a_version() {
+        for encryption in [0, 1, 2, 3] {
+            let script = Script::hears().answers(answer_with(encryption));
+            let (found, said) = talk(&Mssql, "mssql://a", &script).await;
+            assert_eq!((found.unwrap().version.as_deref(), said), (Some("16.0.4003"), request(ENCRYPT_OFF)));
+            assert_survives(&Mssql, "mssql://a", &script).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_answer_has_its_class() {
+        let packet = |data: &[u8]| {
+            let length = u16::try_from(HEADER + data.len()).unwrap().to_be_bytes();
+            [&[ANSWER, LAST][..], &length, &[0, 0, 1, 0], data].concat()
+        };
+        for (answer, why) in [
+            (b"HTTP/1.1".to_vec(), "it is no packet of an answer"),
+            (b"\x04\0\0\x08\0\0\x01\0".to_vec(), "it is not in one packet"),
+            (b"\x04\x01\0\0\0\0\x01\0".to_vec(), "its length is 0"),
+            (packet(b"\xff"), "it has no version"),
+            (packet(b"\0\0\x06\0\x04\xff\x10\0\0\0"), "it does not say whether it encrypts"),
+            (packet(b"\0\xff\xff\xff\xff\xff"), "it is cut short"),
+            (packet(b"\0\0\x06\0\x01\xff\x10"), "it is cut short"),
+            (packet(b"\0\0"), "it is cut short"),
+        ] {
+            let ended = heard(talk(&Mssql, "mssql://a", &Script::hears().answers(answer)).await.0);
+            assert!(ended.starts_with("unexpected: ") && ended.ends_with(why), "{ended}");
+        }
+        assert_eq!(
+            heard(talk(&Mssql, "mssql://a", &Script::hears().answers("")).await.0),
+            "closed: the answer to PRELOGIN"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tls_follows_where_the_server_encrypts() {
+        for (encryption, expected) in [
+            (0, "refused: the server does not encrypt"),
+            (1, "ok"),
+            (2, "refused: the server does not encrypt"),
+            (3, "ok"),
+        ] {
+            let script = Script::hears().answers(answer_with(encryption));
+            let (asked, said) = upgrade(&Mssql, "mssql+starttls://a", &script).await;
+            assert_eq!((heard(asked), said), (expected.to_owned(), request(ENCRYPT_ON)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_borne(bytes in any::<Vec<u8>>()) {
+            let _ = (answer(&bytes), prelogin(&bytes));
+        }
+    }
+}

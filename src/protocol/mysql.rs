@@ -1,0 +1,123 @@
+//! The client/server protocol of MySQL and MariaDB
+//! (<https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase.html>,
+//! <https://mariadb.com/kb/en/connection/>).
+//!
+//! The greeting, and a login as `portprobe` without a password: whoever hangs up before a login is over counts towards
+//! `max_connect_errors`, and would be blocked. A refused login counts in `Aborted_connects` and is logged as a warning
+//! where warnings are; a user `portprobe` without password and rights makes it silent.
+
+use async_trait::async_trait;
+
+use self::packets::{Greeting, Refusal, Reply, framed, greeting, login, reply, ssl_request};
+use super::{Conversation, Ended, Found, Protocol, Request, Wire};
+use crate::target::{OtherName, Service};
+
+mod packets;
+
+/// The protocol of MySQL.
+#[derive(Debug)]
+pub(super) struct Mysql;
+
+pub(super) static SERVICE: Service = Service {
+    name: "mysql",
+    other_names: &[OtherName::new("mariadb")],
+    port: 3306,
+    tls_name: "mysql+tls",
+    tls_port: 3306,
+    starttls_name: Some("mysql+starttls"),
+    alpn: None,
+    path: None,
+};
+
+impl Protocol for Mysql {
+    fn service(&self) -> &'static Service {
+        &SERVICE
+    }
+
+    fn begin(&self, _: Request<'_>) -> Box<dyn Conversation> {
+        Box::new(Session { before_tls: None })
+    }
+}
+
+#[derive(Debug)]
+struct Session {
+    /// The greeting, where TLS began behind it.
+    before_tls: Option<Greeting>,
+}
+
+#[async_trait]
+impl Conversation for Session {
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+        match wire.answer("a greeting", MAX_PACKET, greeting).await? {
+            Ok(greeting) if greeting.offers_tls() => {
+                wire.send(&ssl_request()).await?;
+                self.before_tls = Some(greeting);
+                Ok(())
+            }
+            Ok(greeting) => {
+                // Not to be counted as one who hangs up.
+                log_in(wire, &greeting, BEHIND_GREETING).await?;
+                Err(Ended::Refused("the greeting does not offer TLS".to_owned()))
+            }
+            Err(refusal) => {
+                refusal.serves()?;
+                Err(Ended::Refused(format!("an error came instead of a greeting: {refusal}")))
+            }
+        }
+    }
+
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+        let (greeting, number) = match self.before_tls.take() {
+            Some(greeting) => (greeting, BEHIND_GREETING + 1),
+            None => match wire.answer("a greeting", MAX_PACKET, greeting).await? {
+                Ok(greeting) => (greeting, BEHIND_GREETING),
+                Err(refusal) => return refusal.serves().map(|()| Found::default()),
+            },
+        };
+        log_in(wire, &greeting, number).await?;
+        Ok(Found { version: greeting.version, role: None })
+    }
+}
+
+/// Goes through a login to its end, whichever that is. `number` is that of our next packet.
+async fn log_in(wire: &mut Wire<'_>, greeting: &Greeting, number: u8) -> Result<(), Ended> {
+    let mut packet = login(greeting, number);
+    for _ in 0..MAX_ROUNDS {
+        wire.send(&packet).await?;
+        match wire.answer("the answer to a login", MAX_PACKET, reply).await? {
+            (_, Reply::Ok) => {
+                wire.leave(&framed(0, COM_QUIT)).await;
+                return Ok(());
+            }
+            (_, Reply::Refused(refusal)) => return refusal.serves(),
+            // No password, in the terms of whichever method: the server is to say no by itself.
+            (number, Reply::More) => packet = framed(number.wrapping_add(1), b""),
+        }
+    }
+    // It asks and asks: it serves.
+    Ok(())
+}
+
+impl Refusal {
+    /// Whether whoever says so serves.
+    fn serves(&self) -> Result<(), Ended> {
+        if SERVES_NOBODY.contains(&self.code) { Err(Ended::Rejected(self.to_string())) } else { Ok(()) }
+    }
+}
+
+/// The number of the packet that answers the greeting.
+const BEHIND_GREETING: u8 = 1;
+
+const COM_QUIT: &[u8] = b"\x01";
+
+/// Too many connections, out of resources, shutting down, this host is blocked, the limits of a user, the server's
+/// connections in use.
+const SERVES_NOBODY: [u16; 7] = [1040, 1041, 1053, 1129, 1135, 1203, 3032];
+
+/// A method, another one, and two questions of that.
+const MAX_ROUNDS: usize = 4;
+
+const MAX_PACKET: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;

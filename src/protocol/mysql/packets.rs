@@ -1,0 +1,183 @@
+//! The packets of a login: their lengths in three bytes, their numbers, what is in them.
+
+use std::fmt;
+
+use bytes::{Buf as _, BufMut as _};
+
+use super::super::Answer;
+use super::super::frame::{Malformed, dotted, frame, take, take_to_zero, text};
+
+/// What counts of a server's greeting (`HandshakeV10`).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Greeting {
+    pub(super) version: Option<String>,
+    capabilities: u32,
+    /// The name of the method to log in by; perhaps empty.
+    method: Vec<u8>,
+}
+
+impl Greeting {
+    /// Whether TLS may begin behind it.
+    pub(super) const fn offers_tls(&self) -> bool {
+        self.capabilities & SSL != 0
+    }
+
+    fn read(mut rest: &[u8]) -> Result<Self, Malformed> {
+        Malformed::unless(rest.try_get_u8()? == 10, "it is of another version than 10")?;
+        let version = version(take_to_zero(&mut rest)?);
+        take(&mut rest, THREAD_AND_SALT)?;
+        let low = rest.try_get_u16_le()?;
+        // Servers of old end here.
+        if rest.is_empty() {
+            return Ok(Self { version, capabilities: low.into(), method: Vec::new() });
+        }
+        take(&mut rest, CHARSET_AND_STATUS)?;
+        let capabilities = u32::from(low) | u32::from(rest.try_get_u16_le()?) << 16;
+        let salt = usize::from(rest.try_get_u8()?);
+        take(&mut rest, RESERVED)?;
+        take(&mut rest, salt.saturating_sub(FIRST_SALT).max(MIN_SECOND_SALT))?;
+        let method = rest.split(|byte| *byte == 0).next().unwrap_or_default();
+        Ok(Self { version, capabilities, method: method.to_vec() })
+    }
+}
+
+/// An error of a server.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Refusal {
+    pub(super) code: u16,
+    text: String,
+}
+
+impl Refusal {
+    /// Behind the byte that says so. An SQLSTATE of five letters stands between, where the server knows our capabilities.
+    fn read(mut rest: &[u8]) -> Result<Self, Malformed> {
+        let code = rest.try_get_u16_le()?;
+        let message = rest.split_at_checked(6).filter(|_| rest.starts_with(b"#")).map_or(rest, |(_, message)| message);
+        Ok(Self { code, text: text(message) })
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.code, self.text)
+    }
+}
+
+/// What a server answers to a login.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Reply {
+    /// It asks for more, or for another method.
+    More,
+    Ok,
+    Refused(Refusal),
+}
+
+/// A greeting, or an error in its place.
+pub(super) fn greeting(heard: &[u8]) -> Answer<Result<Greeting, Refusal>> {
+    packet(heard).and_then(|(number, payload)| {
+        Malformed::unless(number == 0, "it is not the first packet")?;
+        match payload.split_first() {
+            Some((&ERR, rest)) => Refusal::read(rest).map(Err),
+            _ => Greeting::read(&payload).map(Ok),
+        }
+    })
+}
+
+/// An answer to a login, and its number.
+pub(super) fn reply(heard: &[u8]) -> Answer<(u8, Reply)> {
+    packet(heard).and_then(|(number, payload)| {
+        let reply = match payload.split_first() {
+            Some((0, _)) => Reply::Ok,
+            Some((&ERR, rest)) => Reply::Refused(Refusal::read(rest)?),
+            // Another method, or a question of the present one.
+            Some((0xfe | 1 | 2, _)) => Reply::More,
+            _ => return Err("it is no answer to a login".into()),
+        };
+        Ok((number, reply))
+    })
+}
+
+/// A login as `portprobe`, without a password.
+pub(super) fn login(greeting: &Greeting, number: u8) -> Vec<u8> {
+    // TLS is under way where a packet came before this one.
+    let mut payload = client(if number > 1 { SSL } else { 0 });
+    payload.put_slice(b"portprobe\0");
+    payload.put_u8(0);
+    payload.put_slice(if greeting.method.is_empty() { NATIVE } else { &greeting.method });
+    payload.put_u8(0);
+    framed(number, &payload)
+}
+
+/// A request for TLS.
+pub(super) fn ssl_request() -> Vec<u8> {
+    framed(1, &client(SSL))
+}
+
+/// What a client says of itself: capabilities, the longest packet, a character set.
+fn client(more: u32) -> Vec<u8> {
+    let mut payload = Vec::new();
+    payload.put_u32_le(LONG_PASSWORD | PROTOCOL_41 | SECURE_CONNECTION | PLUGIN_AUTH | more);
+    payload.put_u32_le(1 << 24);
+    payload.put_u8(UTF8);
+    payload.put_bytes(0, 23);
+    payload
+}
+
+/// A packet with its length and its number before it.
+pub(super) fn framed(number: u8, payload: &[u8]) -> Vec<u8> {
+    let mut packet = Vec::new();
+    packet.put_uint_le(payload.len() as u64, 3);
+    packet.put_u8(number);
+    packet.put_slice(payload);
+    packet
+}
+
+/// A packet's number and payload.
+fn packet(heard: &[u8]) -> Answer<(u8, Vec<u8>)> {
+    let size = |mut head: &[u8]| {
+        let size = head.try_get_uint_le(3)?;
+        Malformed::unless(size > 0, "it is empty")?;
+        Ok(usize::try_from(size).unwrap_or(usize::MAX).saturating_add(HEADER))
+    };
+    frame(heard, HEADER, size).and_then(|packet| {
+        let (head, payload) = packet.split_at_checked(HEADER).ok_or(Malformed::Short)?;
+        Ok((head.last().copied().unwrap_or_default(), payload.to_vec()))
+    })
+}
+
+/// Dotted numbers, and whether it is MariaDB, which puts a version of old before its own for clients of old.
+fn version(text: &[u8]) -> Option<String> {
+    let text = str::from_utf8(text).ok()?;
+    let text = text.strip_prefix("5.5.5-").unwrap_or(text);
+    let numbers = dotted(text)?;
+    let product = if text.contains("MariaDB") { "-MariaDB" } else { "" };
+    Some(format!("{numbers}{product}"))
+}
+
+const LONG_PASSWORD: u32 = 0x1;
+const PROTOCOL_41: u32 = 0x200;
+const SSL: u32 = 0x800;
+const SECURE_CONNECTION: u32 = 0x8000;
+const PLUGIN_AUTH: u32 = 0x8_0000;
+
+/// The number of `utf8mb3_general_ci`, which every server has.
+const UTF8: u8 = 33;
+
+const ERR: u8 = 0xff;
+
+/// The method of servers that name none.
+const NATIVE: &[u8] = b"mysql_native_password";
+
+/// The length and the number of a packet.
+const HEADER: usize = 4;
+
+/// A connection's number, the first eight bytes of a salt, a zero.
+const THREAD_AND_SALT: usize = 13;
+
+const CHARSET_AND_STATUS: usize = 3;
+
+/// Where MariaDB has further capabilities.
+const RESERVED: usize = 10;
+
+const FIRST_SALT: usize = 8;
+const MIN_SECOND_SALT: usize = 13;

@@ -1,0 +1,135 @@
+use proptest::prelude::*;
+
+use super::super::Answer;
+use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+use super::*;
+
+/// What MariaDB 10.11 says, with `SSL` among its capabilities or without.
+fn greeting_of(version: &str, has_tls: bool, method: &str) -> Vec<u8> {
+    let low: u16 = if has_tls { 0xfffe } else { 0xf7fe };
+    let payload = [
+        &b"\x0a"[..],
+        version.as_bytes(),
+        b"\0\x1f\0\0\0`O[S)Z\\:\0",
+        &low.to_le_bytes(),
+        b"\x2d\x02\0\xff\x81\x15\0\0\0\0\0\0\x1d\0\0\0",
+        b"}d'rr6Dh|{0^\0",
+        method.as_bytes(),
+        b"\0",
+    ];
+    framed(0, &payload.concat())
+}
+
+fn mariadb() -> Vec<u8> {
+    greeting_of("5.5.5-10.11.6-MariaDB-0+deb12u1", true, "mysql_native_password")
+}
+
+fn error(number: u8, code: u16, text: &str) -> Vec<u8> {
+    framed(number, &[&b"\xff"[..], &code.to_le_bytes(), text.as_bytes()].concat())
+}
+
+const OK: &[u8] = b"\x07\0\0\x02\0\0\0\x02\0\0\0";
+
+fn denied(number: u8) -> Vec<u8> {
+    error(number, 1045, "#28000Access denied for user 'portprobe'@'localhost' (using password: NO)")
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_decides_on_a_login_serves_and_has_a_version() {
+    let quit = framed(0, COM_QUIT);
+    for (version, answer, goodbye, expected) in [
+        ("5.5.5-10.11.6-MariaDB-0+deb12u1", OK.to_vec(), &*quit, Some("10.11.6-MariaDB")),
+        ("11.4.2-MariaDB-log", denied(2), b"", Some("11.4.2-MariaDB")),
+        ("8.0.36-0ubuntu0.22.04.1", denied(2), b"", Some("8.0.36")),
+        ("of my own", denied(2), b"", None),
+    ] {
+        let script = Script::greets(greeting_of(version, true, "mysql_native_password")).answers(answer);
+        let (found, said) = talk(&Mysql, "mysql://a", &script).await;
+        let login = b"\x41\0\0\x01\x01\x82\x08\0\0\0\0\x01\x21\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0portprobe\0\0mysql_native_password\0";
+        assert_eq!(found.unwrap().version.as_deref(), expected);
+        assert_eq!(said, [&login[..], goodbye].concat());
+        assert_survives(&Mysql, "mysql://a", &script).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_is_never_left_unfinished() {
+    let other_method = framed(2, b"\xfecaching_sha2_password\0salt.salt.salt.salt.\0");
+    let script = Script::greets(mariadb()).answers(other_method).answers(denied(4));
+    let (found, said) = talk(&Mysql, "mysql://a", &script).await;
+    assert!(found.is_ok() && said.ends_with(&framed(3, b"")), "{found:?} {said:?}");
+    // One without end.
+    let mut script = Script::greets(mariadb());
+    for number in [2, 4, 6, 8] {
+        script = script.answers(framed(number, b"\x01?"));
+    }
+    assert!(talk(&Mysql, "mysql://a", &script).await.0.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_answer_has_its_class() {
+    let login_refused = |code, text| Script::greets(mariadb()).answers(error(2, code, text));
+    for (script, expected) in [
+        (Script::greets(error(0, 1040, "Too many connections")), "rejected: 1040 Too many connections"),
+        (Script::greets(error(0, 1040, "#08004Too many connections")), "rejected: 1040 Too many connections"),
+        (
+            Script::greets(error(0, 1129, "Host 'a' is blocked because of many connection errors")),
+            "rejected: 1129 Host 'a' is blocked because of many connection errors",
+        ),
+        (Script::greets(error(0, 1130, "Host 'a' is not allowed to connect")), "ok"),
+        (login_refused(1040, "#08004Too many connections"), "rejected: 1040 Too many connections"),
+        (login_refused(1053, "#08S01Server shutdown in progress"), "rejected: 1053 Server shutdown in progress"),
+        (login_refused(3159, "#HY000Connections using insecure transport are prohibited"), "ok"),
+        (
+            Script::greets(framed(0, b"\x09old\0")),
+            "unexpected: expected a greeting, but \"\\u{5}\\0\\0\\0\\told\\0\" came: it is of another version than 10",
+        ),
+        (Script::greets(b"\0\0\0\0"), "unexpected: expected a greeting, but \"\\0\\0\\0\\0\" came: it is empty"),
+        (
+            Script::greets("SSH-2.0-OpenSSH_9.2p1\r\n"),
+            "unexpected: expected a greeting, but \"SSH-2.0-OpenSSH_9.2p1\\r\\n\" came: its length is 4739927",
+        ),
+        (
+            Script::greets(mariadb()).answers(framed(2, b"?")),
+            "unexpected: expected the answer to a login, but \"\\u{1}\\0\\0\\u{2}?\" came: it is no answer to a login",
+        ),
+        (Script::greets(""), "closed: a greeting"),
+        (Script::greets(mariadb()).answers(""), "closed: the answer to a login"),
+    ] {
+        assert_eq!(heard(talk(&Mysql, "mysql://a", &script).await.0), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tls_is_asked_for_where_it_is_offered() {
+    let (asked, said) = upgrade(&Mysql, "mysql+starttls://a", &Script::greets(mariadb())).await;
+    assert!(asked.is_ok());
+    assert_eq!(said, ssl_request());
+    let without = Script::greets(greeting_of("8.0.36", false, "caching_sha2_password"));
+    for (script, expected) in [
+        (without.clone().answers(denied(2)), "refused: the greeting does not offer TLS"),
+        (without.answers(error(2, 1040, "#08004Too many")), "rejected: 1040 Too many"),
+        (Script::greets(error(0, 1040, "Too many connections")), "rejected: 1040 Too many connections"),
+        (
+            Script::greets(error(0, 1130, "Host 'a' is not allowed")),
+            "refused: an error came instead of a greeting: 1130 Host 'a' is not allowed",
+        ),
+    ] {
+        assert_eq!(heard(upgrade(&Mysql, "mysql+starttls://a", &script).await.0), expected);
+    }
+}
+
+#[test]
+fn a_login_within_tls_says_so_and_goes_on_counting() {
+    let Answer::Whole(Ok(greeting), _) = greeting(&mariadb()) else { panic!("a greeting is one") };
+    let login = login(&greeting, 2);
+    assert_eq!(login.get(3..8), Some(&b"\x02\x01\x8a\x08\0"[..]));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_borne(bytes in any::<Vec<u8>>()) {
+        let _ = (greeting(&bytes), reply(&bytes), greeting(&framed(0, &bytes)), reply(&framed(2, &bytes)));
+        let _ = greeting(&framed(0, &[&b"\x0a5.5\0"[..], &bytes].concat()));
+    }
+}

@@ -1,0 +1,278 @@
+//! Oracle Database: TNS, as a listener speaks it.
+//!
+//! Oracle publishes no description; the packets are those of its open drivers
+//! (<https://github.com/oracle/python-oracledb>, `impl/thin`) and of Wireshark's dissector (`packet-tns.c`).
+//!
+//! A CONNECT with `COMMAND=ping`, as `tnsping` sends it, which a listener answers itself; where the URL names a service,
+//! a CONNECT to that service, which tells whether it has a database. The listener writes a line for each into its log.
+
+use async_trait::async_trait;
+use bytes::{Buf as _, BufMut as _};
+
+use super::frame::{Malformed, frame, length, take};
+use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use crate::target::{PathUse, Service};
+
+/// The protocol of Oracle Database.
+#[derive(Debug)]
+pub(super) struct Oracle;
+
+pub(super) static SERVICE: Service = Service {
+    name: "oracle",
+    other_names: &[],
+    port: 1521,
+    tls_name: "oracle+tls",
+    tls_port: 2484,
+    starttls_name: None,
+    alpn: None,
+    path: Some(PathUse::Name),
+};
+
+impl Protocol for Oracle {
+    fn service(&self) -> &'static Service {
+        &SERVICE
+    }
+
+    fn begin(&self, request: Request<'_>) -> Box<dyn Conversation> {
+        let wanted = match &request.endpoint.path {
+            None => Wanted::Listener,
+            Some(name) => Wanted::Service(plain(name)),
+        };
+        Box::new(Session { wanted })
+    }
+}
+
+#[derive(Debug)]
+struct Session {
+    wanted: Wanted,
+}
+
+/// Who is to answer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Wanted {
+    Listener,
+    /// A database with a service of this name.
+    Service(String),
+}
+
+#[async_trait]
+impl Conversation for Session {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+        wire.send(&self.wanted.connect()).await?;
+        match wire.answer("the answer to CONNECT", MAX_ANSWER, packet).await? {
+            Packet::Refused { error, .. } if self.wanted.is_down_by(error) => {
+                Err(Ended::Rejected(format!("the listener refuses by ORA-{error:05}")))
+            }
+            Packet::Refused { version, .. } => Ok(Found { version, role: None }),
+            Packet::Welcome => Ok(Found::default()),
+        }
+    }
+}
+
+impl Wanted {
+    fn connect(&self) -> Vec<u8> {
+        let data = match self {
+            Self::Listener => "(CONNECT_DATA=(COMMAND=ping))".to_owned(),
+            Self::Service(name) => {
+                format!("(DESCRIPTION=(CONNECT_DATA=(SERVICE_NAME={name})(CID=(PROGRAM=portprobe))))")
+            }
+        };
+        let mut packet = Vec::new();
+        packet.put_u16(u16::try_from(CONNECT + data.len()).unwrap_or(u16::MAX));
+        packet.put_slice(CONNECT_BEGIN);
+        packet.put_u16(u16::try_from(data.len()).unwrap_or(u16::MAX));
+        packet.put_u16(u16::try_from(CONNECT).unwrap_or(u16::MAX));
+        // How much may come back at once, flags, and what only traces use.
+        packet.put_bytes(0, CONNECT.saturating_sub(packet.len()));
+        packet.put_slice(data.as_bytes());
+        packet
+    }
+
+    /// Whether it serves nobody if the listener refuses by this number.
+    fn is_down_by(&self, error: u32) -> bool {
+        match self {
+            Self::Listener => NO_HANDLER.contains(&error),
+            Self::Service(_) => NO_HANDLER.contains(&error) || UNKNOWN.contains(&error),
+        }
+    }
+}
+
+/// A name without what would be syntax in it.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| c.is_ascii_alphanumeric() || "._-$#".contains(*c)).take(MAX_NAME).collect()
+}
+
+/// What a listener answers to CONNECT.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Packet {
+    /// It says no, or answers a ping, by this number.
+    Refused { error: u32, version: Option<String> },
+    /// It accepts, sends on, or asks to hear it again.
+    Welcome,
+}
+
+fn packet(heard: &[u8]) -> Answer<Packet> {
+    let size = |mut head: &[u8]| {
+        let size = head.try_get_u16()?;
+        head.try_get_u16()?;
+        let kind = head.try_get_u8()?;
+        Malformed::unless([ACCEPT, REFUSE, REDIRECT, RESEND].contains(&kind), "it is of no type that is due")?;
+        Ok(size.into())
+    };
+    frame(heard, HEADER, size).and_then(|packet| match packet.get(4) {
+        Some(&REFUSE) => refusal(packet.get(HEADER..).unwrap_or_default()),
+        _ => Ok(Packet::Welcome),
+    })
+}
+
+/// Two reasons, and a text in the syntax of connect data.
+fn refusal(mut rest: &[u8]) -> Result<Packet, Malformed> {
+    rest.try_get_u16()?;
+    let size = rest.try_get_u16()?;
+    let text = String::from_utf8_lossy(take(&mut rest, length(size))?);
+    let error = number(&text, "(ERR=").ok_or("its refusal has no number")?;
+    let version = number(&text, "(VSNNUM=").filter(|number| *number > 0).map(version);
+    Ok(Packet::Refused { error, version })
+}
+
+fn number(text: &str, name: &str) -> Option<u32> {
+    let (_, behind) = text.split_once(name)?;
+    behind.split_once(')')?.0.parse().ok()
+}
+
+/// A version in one number; its parts have other widths since release 18.
+fn version(number: u32) -> String {
+    let part = |shift: u32, mask: u32| (number >> shift) & mask;
+    let major = part(24, 0xff);
+    if major >= 18 {
+        return format!("{major}.{}.{}.{}.{}", part(16, 0xff), part(12, 0x0f), part(4, 0xff), part(0, 0x0f));
+    }
+    format!("{major}.{}.{}.{}.{}", part(20, 0x0f), part(12, 0xff), part(8, 0x0f), part(0, 0xff))
+}
+
+/// No checksum; type 1; version 310, compatible with 300; 8 KiB a packet, 32 KiB a transfer; what the network can do; the
+/// order of bytes.
+const CONNECT_BEGIN: &[u8] = b"\0\0\x01\0\0\0\x01\x36\x01\x2c\0\0\x20\0\x7f\xff\x7f\x08\0\0\0\x01";
+
+/// The length of CONNECT without its data.
+const CONNECT: usize = 58;
+
+/// Of every packet: length, checksum, type, flags, checksum.
+const HEADER: usize = 8;
+
+const ACCEPT: u8 = 2;
+const REFUSE: u8 = 4;
+const REDIRECT: u8 = 5;
+const RESEND: u8 = 11;
+
+/// No handler, or none that takes more; the listener stops or blocks new connections.
+const NO_HANDLER: [u32; 7] = [12516, 12518, 12519, 12520, 12526, 12527, 12528];
+
+/// A SID or a service that no database offers at present.
+const UNKNOWN: [u32; 2] = [12505, 12514];
+
+/// Far more than a service's name may have.
+const MAX_NAME: usize = 128;
+
+const MAX_ANSWER: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::{Script, assert_survives, heard, talk};
+    use super::*;
+
+    fn packet_of(kind: u8, body: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(HEADER + body.len()).unwrap().to_be_bytes();
+        [&length[..], &[0, 0, kind, 0, 0, 0], body].concat()
+    }
+
+    fn refusing(text: &str) -> Vec<u8> {
+        let length = u16::try_from(text.len()).unwrap().to_be_bytes();
+        packet_of(REFUSE, &[&[4, 0][..], &length, text.as_bytes()].concat())
+    }
+
+    fn refusing_by(error: u32) -> Vec<u8> {
+        refusing(&format!(
+            "(DESCRIPTION=(TMP=)(VSNNUM=186647552)(ERR={error})(ERROR_STACK=(ERROR=(CODE={error})(EMFI=4))))"
+        ))
+    }
+
+    #[test]
+    fn connect_is_as_drivers_send_it() {
+        let connect = Wanted::Listener.connect();
+        assert_eq!(connect.get(..2), Some(&b"\0\x57"[..]));
+        assert_eq!(connect.get(24..28), Some(&b"\0\x1d\0\x3a"[..]));
+        assert!(connect.ends_with(b"(CONNECT_DATA=(COMMAND=ping))") && connect.len() == 0x57);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listener_that_answers_serves() {
+        for (answer, version) in [
+            // What one of release 10.2 answers to a ping.
+            (refusing("(DESCRIPTION=(TMP=)(VSNNUM=169869568)(ERR=0)(ALIAS=LISTENER))"), Some("10.2.0.1.0")),
+            (refusing_by(12514), Some("11.2.0.4.0")),
+            (packet_of(ACCEPT, b"\x01\x36\0\0\x20\0\x7f\xff\x01\0\0\0\0\x20\x61\0"), None),
+            (packet_of(REDIRECT, b"\0\x02()"), None),
+            (packet_of(RESEND, b""), None),
+        ] {
+            let script = Script::hears().answers(answer);
+            let (found, said) = talk(&Oracle, "oracle://a", &script).await;
+            assert_eq!((found.unwrap().version.as_deref(), said), (version, Wanted::Listener.connect()));
+            assert_survives(&Oracle, "oracle://a", &script).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_answer_has_its_class() {
+        for (url, answer, expected) in [
+            ("oracle://a", refusing_by(12516), "rejected: the listener refuses by ORA-12516"),
+            ("oracle://a", refusing_by(12528), "rejected: the listener refuses by ORA-12528"),
+            ("oracle://a/ORCL", refusing_by(12519), "rejected: the listener refuses by ORA-12519"),
+            ("oracle://a/ORCL", refusing_by(12514), "rejected: the listener refuses by ORA-12514"),
+            ("oracle://a/ORCL", refusing_by(1017), "ok"),
+            (
+                "oracle://a",
+                refusing("()"),
+                "unexpected: expected the answer to CONNECT, but \"\\0\\u{e}\\0\\0\\u{4}\\0\\0\\0\\u{4}\\0\\0\\u{2}()\" came: its refusal has no number",
+            ),
+            (
+                "oracle://a",
+                packet_of(6, b""),
+                "unexpected: expected the answer to CONNECT, but \"\\0\\u{8}\\0\\0\\u{6}\\0\\0\\0\" came: it is of no type that is due",
+            ),
+            (
+                "oracle://a",
+                b"\0\0\0\0\x04\0\0\0".to_vec(),
+                "unexpected: expected the answer to CONNECT, but \"\\0\\0\\0\\0\\u{4}\\0\\0\\0\" came: its length is 0",
+            ),
+            ("oracle://a", Vec::new(), "closed: the answer to CONNECT"),
+        ] {
+            assert_eq!(heard(talk(&Oracle, url, &Script::hears().answers(answer)).await.0), expected);
+        }
+    }
+
+    #[test]
+    fn a_name_is_no_syntax() {
+        assert_eq!(plain("orders.example_1)(COMMAND=stop)"), "orders.example_1COMMANDstop");
+        let connect = Wanted::Service("orders".to_owned()).connect();
+        assert!(connect.ends_with(b"(DESCRIPTION=(CONNECT_DATA=(SERVICE_NAME=orders)(CID=(PROGRAM=portprobe))))"));
+    }
+
+    #[test]
+    fn a_version_has_other_widths_since_18() {
+        for (number, expected) in
+            [(186_647_552, "11.2.0.4.0"), (318_767_104, "19.0.0.0.0"), (0x1303_0000, "19.3.0.0.0")]
+        {
+            assert_eq!(version(number), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_borne(bytes in any::<Vec<u8>>(), text in any::<String>(), number in any::<u32>()) {
+            let _ = (packet(&bytes), packet(&packet_of(REFUSE, &bytes)), packet(&refusing(&text)), version(number));
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! VNC: the Remote Framebuffer Protocol (RFC 6143 sections 7.1.1 and 7.1.2).
+//!
+//! The versions of both sides, and the kinds of security that the server offers; a close instead of a choice. `TigerVNC`
+//! logs a connection that comes and goes.
+//!
+//! A server that does not serve says why instead of what it offers. "Too many security failures" is how `RealVNC` and
+//! `TigerVNC` answer those who come often and never log in: it serves others, and a probe must not call it down.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Buf as _;
+
+use super::frame::{Malformed, length, take, text, unframed};
+use super::lines::line;
+use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use crate::target::Service;
+
+/// The protocol of VNC.
+#[derive(Debug)]
+pub(super) struct Vnc;
+
+pub(super) static SERVICE: Service = Service {
+    name: "vnc",
+    other_names: &[],
+    port: 5900,
+    tls_name: "vnc+tls",
+    tls_port: 5900,
+    starttls_name: None,
+    alpn: None,
+    path: None,
+};
+
+impl Protocol for Vnc {
+    fn service(&self) -> &'static Service {
+        &SERVICE
+    }
+
+    fn begin(&self, _: Request<'_>) -> Box<dyn Conversation> {
+        Box::new(Session)
+    }
+}
+
+#[derive(Debug)]
+struct Session;
+
+#[async_trait]
+impl Conversation for Session {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+        let version = wire.answer("an RFB version", MAX_REASON, version).await?;
+        wire.send(version.ours()).await?;
+        let read = |heard: &[u8]| unframed(heard, |rest| version.security(rest));
+        match wire.answer("the kinds of security", MAX_REASON, read).await? {
+            Security::Failed(reason) if !reason.eq_ignore_ascii_case(TOO_MANY) => Err(Ended::Rejected(reason)),
+            Security::Failed(_) | Security::Offered => Ok(Found { version: Some(version.to_string()), role: None }),
+        }
+    }
+}
+
+/// What a server says of security.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Security {
+    /// Nothing, for this reason.
+    Failed(String),
+    Offered,
+}
+
+/// A version of the protocol, 3.3 at least.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Version {
+    major: u16,
+    minor: u16,
+}
+
+impl Version {
+    /// The highest that this server and RFC 6143 know.
+    const fn ours(self) -> &'static [u8] {
+        match self {
+            Self { major: 3, minor: ..=6 } => b"RFB 003.003\n",
+            Self { major: 3, minor: 7 } => b"RFB 003.007\n",
+            Self { .. } => b"RFB 003.008\n",
+        }
+    }
+
+    /// In version 3.3 the server decides, by a number of four bytes; later it offers a list of single bytes. Zero, or no
+    /// list, is a failure, behind which stands a reason.
+    fn security(self, rest: &mut &[u8]) -> Result<Security, Malformed> {
+        let is_offered = if matches!(self, Self { major: 3, minor: ..=6 }) {
+            rest.try_get_u32()? != 0
+        } else {
+            let count = rest.try_get_u8()?;
+            take(rest, count.into())?;
+            count != 0
+        };
+        if is_offered {
+            return Ok(Security::Offered);
+        }
+        let length = length(rest.try_get_u32()?);
+        Malformed::unless(length <= MAX_REASON, "its reason is too long")?;
+        Ok(Security::Failed(text(take(rest, length)?)))
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// `RFB 003.008` and a line feed; a server of `RealVNC` begins with `RFB 005.000`, and speaks 3.8 too.
+fn version(heard: &[u8]) -> Answer<Version> {
+    line(heard, &[b"RFB 003.", b"RFB 004.", b"RFB 005."]).and_then(|line| {
+        let digits = |range| str::from_utf8(line.get(range)?).ok().filter(|text| is_number(text))?.parse().ok();
+        let numbers = (line.len() == 11).then(|| Some((digits(4..7)?, digits(8..11)?))).flatten();
+        let (major, minor) = numbers.ok_or("it is no version of RFB")?;
+        Ok(Version { major, minor })
+    })
+}
+
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+const TOO_MANY: &str = "too many security failures";
+
+const MAX_REASON: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::{Script, assert_survives, heard, talk};
+    use super::*;
+
+    fn failure(reason: &str) -> Vec<u8> {
+        [&u32::try_from(reason.len()).unwrap().to_be_bytes()[..], reason.as_bytes()].concat()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_is_answered_in_a_version_that_both_know() {
+        for (theirs, security, ours, version) in [
+            ("RFB 003.008\n", &b"\x02\x01\x02"[..], "RFB 003.008\n", "3.8"),
+            ("RFB 003.007\n", b"\x01\x02", "RFB 003.007\n", "3.7"),
+            ("RFB 003.003\n", b"\0\0\0\x02", "RFB 003.003\n", "3.3"),
+            ("RFB 003.889\n", b"\x01\x1e", "RFB 003.008\n", "3.889"),
+            ("RFB 005.000\n", b"\x01\x05", "RFB 003.008\n", "5.0"),
+        ] {
+            let script = Script::greets(theirs).answers(security);
+            let (found, said) = talk(&Vnc, "vnc://a", &script).await;
+            assert_eq!((found.unwrap().version.as_deref(), &*said), (Some(version), ours.as_bytes()));
+            assert_survives(&Vnc, "vnc://a", &script).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_answer_has_its_class() {
+        let greets = || Script::greets("RFB 003.008\n");
+        for (script, expected) in [
+            (greets().answers([b"\0", &*failure("Too many security failures")].concat()), "ok"),
+            // At once, as TigerVNC does.
+            (Script::greets([b"RFB 003.003\n\0\0\0\0", &*failure("Too many security failures")].concat()), "ok"),
+            (greets().answers([b"\0", &*failure("Server is full")].concat()), "rejected: Server is full"),
+            (
+                greets().answers(b"\0\xff\xff\xff\xff"),
+                "unexpected: expected the kinds of security, but \"\\x00\\xff\\xff\\xff\\xff\" came: its reason is too long",
+            ),
+            (
+                Script::greets("RFB 003.8\n"),
+                "unexpected: expected an RFB version, but \"RFB 003.8\\n\" came: it is no version of RFB",
+            ),
+            (
+                Script::greets("RFB 003.+08\n"),
+                "unexpected: expected an RFB version, but \"RFB 003.+08\\n\" came: it is no version of RFB",
+            ),
+            (
+                Script::greets("SSH-2.0"),
+                "unexpected: expected an RFB version, but \"SSH-2.0\" came: it begins otherwise",
+            ),
+            (Script::greets(""), "closed: an RFB version"),
+        ] {
+            assert_eq!(heard(talk(&Vnc, "vnc://a", &script).await.0), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_borne(minor in any::<u16>(), bytes in any::<Vec<u8>>()) {
+            let _ = version(&[&b"RFB 003."[..], &bytes].concat());
+            let _ = Version { major: 3, minor }.security(&mut &*bytes);
+        }
+    }
+}
