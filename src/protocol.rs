@@ -29,6 +29,7 @@ mod ftp;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod greeting;
+mod grpc;
 mod http;
 mod imap;
 mod kafka;
@@ -55,6 +56,7 @@ mod ssh;
 mod testing;
 mod vnc;
 mod wire;
+mod ws;
 mod xmpp;
 mod zookeeper;
 
@@ -148,6 +150,8 @@ macro_rules! registry {
 
 registry! {
     http::Http,
+    ws::Ws,
+    grpc::Grpc,
     ssh::Ssh,
     ftp::Ftp,
     smtp::Smtp,

@@ -155,7 +155,7 @@ impl Course {
     /// Brings to its end what cannot become good any more. No secret is told, and servers such as MySQL's block those who
     /// hang up on them too often.
     async fn part<S: Channel>(&mut self, stream: &mut S, speech: &Speech) {
-        let Speech::Service(service) = speech else { return };
+        let Speech::Service(service, _) = speech else { return };
         let patience = self.deadline.min(Instant::now() + COURTESY);
         let _ = timeout_at(patience, self.converse(Phase::Protocol, stream, service)).await;
         self.facts.service = None;

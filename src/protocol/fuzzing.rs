@@ -33,7 +33,7 @@ async fn talk(scheme: &str, upgrades: bool, pieces: Pieces<'_>) {
     let Some(endpoint) = url.ok().and_then(|url| url.endpoints().next()) else { return };
     let Protocol::Service(service, _) = endpoint.protocol else { return };
     let Some(protocol) = of(service) else { return };
-    let mut conversation = protocol.begin(Request { endpoint: &endpoint });
+    let mut conversation = protocol.begin(Request { endpoint: &endpoint, http: None });
     let mut channel = join(pieces, sink());
     let mut wire = Wire::new(&mut channel, Vec::new(), Instant::now() + Cadence::DEFAULT_TIMEOUT);
     if upgrades && conversation.upgrade(&mut wire).await.is_err() {

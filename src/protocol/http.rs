@@ -98,7 +98,7 @@ impl Session {
             request = request.header(HOST, &self.authority);
         }
         if unset(USER_AGENT) {
-            request = request.header(USER_AGENT, concat!("portprobe/", env!("CARGO_PKG_VERSION")));
+            request = request.header(USER_AGENT, AGENT);
         }
         let request = request.header(CONNECTION, "close").body(Empty::new());
         request.map_err(|error| Ended::Unexpected(format!("the request cannot be written: {error}")))
@@ -125,13 +125,13 @@ pub(super) fn authority(endpoint: &Endpoint) -> String {
 }
 
 /// The head of an answer.
-struct Head {
-    status: StatusCode,
-    headers: HeaderMap,
+pub(super) struct Head {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
 }
 
 /// Sends a request and reads the answer: its head, and its body up to a limit where that is wanted.
-async fn ask(
+pub(super) async fn ask(
     request: HttpRequest<Empty<Bytes>>,
     limit: Option<u32>,
     channel: &mut dyn Channel,
@@ -187,7 +187,10 @@ pub(super) fn product(headers: &HeaderMap) -> Option<String> {
     (!token.is_empty() && token.len() <= MAX_PRODUCT && token.chars().all(plain)).then(|| token.replacen('/', " ", 1))
 }
 
-const AWAITED: &str = "its answer to the request";
+/// What portprobe calls itself.
+pub(super) const AGENT: &str = concat!("portprobe/", env!("CARGO_PKG_VERSION"));
+
+pub(super) const AWAITED: &str = "its answer to the request";
 
 /// The longest head of an answer.
 const MAX_HEAD: usize = 64 << 10;

@@ -1,0 +1,286 @@
+//! gRPC: the health checking protocol (<https://github.com/grpc/grpc/blob/master/doc/health-checking.md>) over HTTP/2
+//! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
+//!
+//! One `grpc.health.v1.Health/Check` of the service that the path names, without one of the server as a whole. A server
+//! without that service answers UNIMPLEMENTED, which is an answer of gRPC. Leaves nothing in the log by default.
+
+use std::io;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{RecvStream, client};
+use hyper::header::{CONTENT_TYPE, HeaderMap, TE, USER_AGENT};
+use hyper::{Request as HttpRequest, StatusCode};
+use tokio::time::timeout_at;
+
+use super::http::{AGENT, authority};
+use super::{Channel, Conversation, Ended, Found, Protocol, Request, Wire};
+use crate::target::{PathUse, Security, Service};
+
+/// The protocol of gRPC.
+#[derive(Debug)]
+pub(super) struct Grpc;
+
+pub(super) static SERVICE: Service = Service {
+    name: "grpc",
+    other_names: &[],
+    port: 50051,
+    tls_name: "grpc+tls",
+    tls_port: 50051,
+    starttls_name: None,
+    alpn: Some("h2"),
+    path: Some(PathUse::Name),
+};
+
+impl Protocol for Grpc {
+    fn service(&self) -> &'static Service {
+        &SERVICE
+    }
+
+    fn begin(&self, request: Request<'_>) -> Box<dyn Conversation> {
+        let scheme = if request.security() == Security::Plain { "http" } else { "https" };
+        let uri = format!("{scheme}://{}/grpc.health.v1.Health/Check", authority(request.endpoint));
+        Box::new(Session { uri, service: request.endpoint.path.clone() })
+    }
+}
+
+#[derive(Debug)]
+struct Session {
+    uri: String,
+    /// Whose health is asked for; none: the server's.
+    service: Option<Arc<str>>,
+}
+
+#[async_trait]
+impl Conversation for Session {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+        let request = HttpRequest::post(&self.uri)
+            .header(CONTENT_TYPE, "application/grpc")
+            .header(TE, "trailers")
+            .header(USER_AGENT, AGENT)
+            .body(());
+        let request = request.map_err(|error| Ended::Unexpected(format!("the request cannot be written: {error}")))?;
+        let message = message(self.service.as_deref().unwrap_or_default());
+        let checked = timeout_at(wire.deadline(), check(request, message, wire.channel())).await;
+        judge(&checked.unwrap_or(Err(Ended::Silent(AWAITED)))?)?;
+        Ok(Found::default())
+    }
+}
+
+/// What came of a call.
+#[derive(Debug)]
+struct Checked {
+    http: StatusCode,
+    /// `grpc-status`, wherever it stood.
+    status: Option<u16>,
+    text: String,
+    message: Vec<u8>,
+}
+
+/// SERVING is 1, `NOT_SERVING` 2 of `HealthCheckResponse`; codes of gRPC: 5 `NOT_FOUND`, 7 `PERMISSION_DENIED`,
+/// 12 UNIMPLEMENTED, 14 UNAVAILABLE, 16 UNAUTHENTICATED.
+fn judge(checked: &Checked) -> Result<(), Ended> {
+    let unexpected = |what: String| Err(Ended::Unexpected(format!("expected {AWAITED}, but {what} came")));
+    match (checked.http, checked.status) {
+        (StatusCode::SERVICE_UNAVAILABLE, None) => Err(Ended::Rejected(checked.http.to_string())),
+        (http, None) => unexpected(format!("{http} without a grpc-status")),
+        (_, Some(0)) => match health(&checked.message) {
+            Some(1) => Ok(()),
+            Some(2) => Err(Ended::Rejected("NOT_SERVING".to_owned())),
+            Some(other) => unexpected(format!("the health {other}")),
+            None => unexpected("no HealthCheckResponse".to_owned()),
+        },
+        (_, Some(7 | 12 | 16)) => Ok(()),
+        (_, Some(14)) => Err(Ended::Rejected(format!("UNAVAILABLE {}", checked.text))),
+        (_, Some(5)) => unexpected(format!("NOT_FOUND {}: it does not know this service", checked.text)),
+        (_, Some(code)) => unexpected(format!("the status {code} {}", checked.text)),
+    }
+}
+
+/// A `HealthCheckRequest`, its only field the service, behind the prefix of a message: not compressed, and its length.
+fn message(service: &str) -> Bytes {
+    let mut fields = BytesMut::new();
+    if !service.is_empty() {
+        fields.put_u8(0x0a);
+        put_varint(&mut fields, service.len());
+        fields.put_slice(service.as_bytes());
+    }
+    let mut message = BytesMut::new();
+    message.put_u8(0);
+    message.put_u32(u32::try_from(fields.len()).unwrap_or(u32::MAX));
+    message.put_slice(&fields);
+    message.freeze()
+}
+
+/// A number in groups of seven bits, the lowest first.
+fn put_varint(buffer: &mut BytesMut, mut value: usize) {
+    while value >= 0x80 {
+        buffer.put_u8(u8::try_from(value & 0x7f).unwrap_or_default() | 0x80);
+        value >>= 7;
+    }
+    buffer.put_u8(u8::try_from(value).unwrap_or_default());
+}
+
+/// The status of a `HealthCheckResponse`: field 1, a small number; an empty message is UNKNOWN.
+fn health(message: &[u8]) -> Option<u8> {
+    let mut rest = message;
+    let compressed = rest.try_get_u8().ok()?;
+    let length = usize::try_from(rest.try_get_u32().ok()?).ok()?;
+    match (compressed, rest.get(..length)?) {
+        (0, []) => Some(0),
+        (0, [0x08, status]) => Some(*status),
+        _ => None,
+    }
+}
+
+/// Makes the call.
+async fn check(request: HttpRequest<()>, message: Bytes, channel: &mut dyn Channel) -> Result<Checked, Ended> {
+    let (sender, connection) = client::handshake(channel).await.map_err(|error| ended(&error))?;
+    tokio::select! {
+        checked = call(sender, request, message) => checked,
+        closed = connection => Err(closed.err().map_or(Ended::Closed(AWAITED), |error| ended(&error))),
+    }
+}
+
+async fn call(sender: SendRequest<Bytes>, request: HttpRequest<()>, message: Bytes) -> Result<Checked, Ended> {
+    let mut sender = sender.ready().await.map_err(|error| ended(&error))?;
+    let (response, mut body) = sender.send_request(request, false).map_err(|error| ended(&error))?;
+    body.send_data(message, true).map_err(|error| ended(&error))?;
+    answer(response).await
+}
+
+async fn answer(response: ResponseFuture) -> Result<Checked, Ended> {
+    let (head, mut body) = response.await.map_err(|error| ended(&error))?.into_parts();
+    let mut checked = Checked { http: head.status, status: None, text: String::new(), message: Vec::new() };
+    checked.take_status(&head.headers);
+    if checked.status.is_none() {
+        checked.message = read(&mut body).await?;
+        if let Some(trailers) = body.trailers().await.map_err(|error| ended(&error))? {
+            checked.take_status(&trailers);
+        }
+    }
+    Ok(checked)
+}
+
+impl Checked {
+    fn take_status(&mut self, headers: &HeaderMap) {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        self.status = text("grpc-status").and_then(|status| status.parse().ok());
+        self.text = text("grpc-message").unwrap_or_default().to_owned();
+    }
+}
+
+/// The data of an answer, within bounds.
+async fn read(body: &mut RecvStream) -> Result<Vec<u8>, Ended> {
+    let mut message = Vec::new();
+    while let Some(data) = body.data().await {
+        let data = data.map_err(|error| ended(&error))?;
+        // Who releases nothing stops the peer.
+        let _ = body.flow_control().release_capacity(data.len());
+        message.extend_from_slice(&data);
+        if message.len() > MAX_MESSAGE {
+            return Err(Ended::unexpected(AWAITED, "it comes to no end", &message));
+        }
+    }
+    Ok(message)
+}
+
+/// What an error of HTTP/2 says about the peer.
+fn ended(error: &h2::Error) -> Ended {
+    match error.get_io() {
+        Some(io) if io.raw_os_error().is_some() => {
+            let code = io.raw_os_error().unwrap_or_default();
+            Ended::Broken(io::Error::from_raw_os_error(code), AWAITED)
+        }
+        Some(_) => Ended::Closed(AWAITED),
+        None => Ended::Unexpected(format!("expected {AWAITED}, but what came is no gRPC over HTTP/2: {error}")),
+    }
+}
+
+const AWAITED: &str = "its answer to the health check";
+
+/// Far more than a health.
+const MAX_MESSAGE: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+    use tokio::time::{Duration, Instant};
+
+    use super::super::testing::{Script, endpoint, heard, talk};
+    use super::*;
+
+    #[test]
+    fn a_request_names_the_service() {
+        assert_eq!(&*message(""), b"\0\0\0\0\0");
+        assert_eq!(&*message("my.Shop"), b"\0\0\0\0\x09\x0a\x07my.Shop");
+        assert_eq!(&message(&"x".repeat(200))[..8], b"\0\0\0\0\xcb\x0a\xc8\x01");
+    }
+
+    #[test]
+    fn each_answer_has_its_class() {
+        let of = |status, message: &[u8]| {
+            let checked = Checked { http: StatusCode::OK, status, text: "why".into(), message: message.to_vec() };
+            heard(judge(&checked).map(|()| Found::default()))
+        };
+        assert_eq!(of(Some(0), b"\0\0\0\0\x02\x08\x01"), "ok");
+        assert_eq!(of(Some(0), b"\0\0\0\0\x02\x08\x02"), "rejected: NOT_SERVING");
+        for (message, what) in [
+            (&b"\0\0\0\0\0"[..], "the health 0"),
+            (b"\0\0\0\0\x09\x08\x01", "no HealthCheckResponse"),
+            (b"", "no HealthCheckResponse"),
+        ] {
+            assert_eq!(of(Some(0), message), format!("unexpected: expected {AWAITED}, but {what} came"));
+        }
+        for code in [7, 12, 16] {
+            assert_eq!(of(Some(code), b""), "ok");
+        }
+        assert_eq!(of(Some(14), b""), "rejected: UNAVAILABLE why");
+        assert!(of(Some(5), b"").starts_with("unexpected") && of(Some(2), b"").ends_with("the status 2 why came"));
+        assert!(of(None, b"").ends_with("200 OK without a grpc-status came"));
+    }
+
+    /// A server of HTTP/2 that answers one call with these trailers and this message.
+    async fn against(status: &'static str, message: &'static [u8]) -> String {
+        let (mut near, far) = duplex(1 << 16);
+        let server = tokio::spawn(async move {
+            let mut connection = h2::server::handshake(far).await.unwrap();
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                let head = hyper::Response::builder().header(CONTENT_TYPE, "application/grpc").body(()).unwrap();
+                let mut stream = respond.send_response(head, false).unwrap();
+                stream.send_data(Bytes::from_static(message), false).unwrap();
+                let mut trailers = HeaderMap::new();
+                trailers.insert("grpc-status", status.try_into().unwrap());
+                stream.send_trailers(trailers).unwrap();
+            }
+        });
+        let endpoint = endpoint("grpc://a.example/my.Shop");
+        let mut conversation = Grpc.begin(Request { endpoint: &endpoint, http: None });
+        let mut wire = Wire::new(&mut near, Vec::new(), Instant::now() + Duration::from_secs(5));
+        let ended = heard(conversation.exchange(&mut wire).await);
+        drop(near);
+        server.await.unwrap();
+        ended
+    }
+
+    #[tokio::test]
+    async fn an_independent_server_of_http_2_is_understood() {
+        assert_eq!(against("0", b"\0\0\0\0\x02\x08\x01").await, "ok");
+        assert_eq!(against("0", b"\0\0\0\0\x02\x08\x02").await, "rejected: NOT_SERVING");
+        assert_eq!(against("12", b"").await, "ok");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_no_http_2_is_told() {
+        for (script, expected) in [
+            (Script::greets(""), "closed: its answer to the health check"),
+            (Script::greets("").stays_silent(), "silent: its answer to the health check"),
+        ] {
+            assert_eq!(heard(talk(&Grpc, "grpc://a", &script).await.0), expected);
+        }
+        let other = Script::greets("HTTP/1.1 400 Bad Request\r\n\r\n");
+        assert!(heard(talk(&Grpc, "grpc://a", &other).await.0).starts_with("unexpected: expected its answer"));
+    }
+}

@@ -1,0 +1,179 @@
+//! The WebSocket Protocol (RFC 6455).
+//!
+//! An upgrade request and, once it is granted, a close frame with status 1000. Leaves a line in the access log.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use aws_lc_rs::rand;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http_body_util::Empty;
+use hyper::header::{
+    CONNECTION, HOST, HeaderMap, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+    USER_AGENT,
+};
+use hyper::{Request as HttpRequest, StatusCode};
+use tokio::time::timeout_at;
+
+use super::http::{AGENT, AWAITED, ask, authority, product};
+use super::{Conversation, Ended, Found, Protocol, Request, Wire};
+use crate::target::{PathUse, Service};
+
+/// The protocol of `WebSocket`.
+#[derive(Debug)]
+pub(super) struct Ws;
+
+pub(super) static SERVICE: Service = Service {
+    name: "ws",
+    other_names: &[],
+    port: 80,
+    tls_name: "wss",
+    tls_port: 443,
+    starttls_name: None,
+    alpn: Some("http/1.1"),
+    path: Some(PathUse::Target),
+};
+
+impl Protocol for Ws {
+    fn service(&self) -> &'static Service {
+        &SERVICE
+    }
+
+    fn begin(&self, request: Request<'_>) -> Box<dyn Conversation> {
+        let target = request.endpoint.path.as_deref().unwrap_or("/").into();
+        Box::new(Session { authority: authority(request.endpoint), target })
+    }
+}
+
+#[derive(Debug)]
+struct Session {
+    authority: String,
+    target: Arc<str>,
+}
+
+#[async_trait]
+impl Conversation for Session {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+        let key = key();
+        let request = self.request(&key);
+        let request = request.map_err(|error| Ended::Unexpected(format!("the request cannot be written: {error}")))?;
+        let answered = timeout_at(wire.deadline(), ask(request, None, wire.channel())).await;
+        let (head, _) = answered.unwrap_or(Err(Ended::Silent(AWAITED)))?;
+        judge(head.status, &head.headers, &key)?;
+        wire.leave(CLOSE).await;
+        Ok(Found { version: product(&head.headers), role: None })
+    }
+}
+
+impl Session {
+    fn request(&self, key: &str) -> Result<HttpRequest<Empty<hyper::body::Bytes>>, hyper::http::Error> {
+        HttpRequest::get(&*self.target)
+            .header(HOST, &self.authority)
+            .header(USER_AGENT, AGENT)
+            .header(CONNECTION, "Upgrade")
+            .header(UPGRADE, "websocket")
+            .header(SEC_WEBSOCKET_VERSION, "13")
+            .header(SEC_WEBSOCKET_KEY, key)
+            .body(Empty::new())
+    }
+}
+
+/// Section 4.1: the status, the upgrade and the accept key must be right; 503 says that nobody is served.
+fn judge(status: StatusCode, headers: &HeaderMap, key: &str) -> Result<(), Ended> {
+    match status {
+        StatusCode::SWITCHING_PROTOCOLS => {}
+        StatusCode::SERVICE_UNAVAILABLE => return Err(Ended::Rejected(status.to_string())),
+        _ => return Err(Ended::Unexpected(format!("expected the status 101 Switching Protocols, but {status} came"))),
+    }
+    let is = |name: HeaderName, expected: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.eq_ignore_ascii_case(expected))
+    };
+    if !is(UPGRADE, "websocket") {
+        return Err(Ended::Unexpected("expected an upgrade to websocket, but the answer names another".to_owned()));
+    }
+    let accepted = headers.get(SEC_WEBSOCKET_ACCEPT).is_some_and(|value| value.as_bytes() == accept(key).as_bytes());
+    if accepted {
+        return Ok(());
+    }
+    Err(Ended::Unexpected("expected the accept key of this request, but another or none came".to_owned()))
+}
+
+/// Sixteen bytes that nobody can have remembered (section 4.1).
+fn key() -> String {
+    let mut nonce = [0; 16];
+    // Without random numbers the key is only easier to guess, and nothing is kept secret by it.
+    let _ = rand::fill(&mut nonce);
+    STANDARD.encode(nonce)
+}
+
+/// What the server makes of a key (section 4.2.2).
+fn accept(key: &str) -> String {
+    let joined = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, joined.as_bytes()))
+}
+
+/// A masked close frame with status 1000, normal closure (sections 5.5.1, 7.4.1); its mask is zero.
+const CLOSE: &[u8] = b"\x88\x82\0\0\0\0\x03\xe8";
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Script, heard, talk};
+    use super::*;
+
+    #[test]
+    fn the_accept_key_is_that_of_the_standard() {
+        // Section 1.3.
+        assert_eq!(accept("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn an_answer_must_grant_this_very_request() {
+        let key = "dGhlIHNhbXBsZSBub25jZQ==";
+        let headers = |upgrade: &'static str, accept: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(UPGRADE, upgrade.try_into().unwrap());
+            headers.insert(SEC_WEBSOCKET_ACCEPT, accept.try_into().unwrap());
+            headers
+        };
+        let right = headers("WebSocket", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        for (status, headers, expected) in [
+            (101, &right, "ok"),
+            (503, &right, "rejected: 503 Service Unavailable"),
+            (200, &right, "unexpected: expected the status 101 Switching Protocols, but 200 OK came"),
+            (
+                101,
+                &headers("h2c", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+                "unexpected: expected an upgrade to websocket, but the answer names another",
+            ),
+            (
+                101,
+                &headers("websocket", "x"),
+                "unexpected: expected the accept key of this request, but another or none came",
+            ),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(heard(judge(status, headers, key).map(|()| Found::default())), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_no_answer_is_told() {
+        let forbidden = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
+        for (answer, expected) in [
+            ("", "closed: its answer to the request"),
+            (forbidden, "unexpected: expected the status 101 Switching Protocols, but 403 Forbidden came"),
+        ] {
+            let (ended, said) = talk(&Ws, "ws://a/chat", &Script::hears().answers(answer)).await;
+            assert_eq!(heard(ended), expected);
+            let said = String::from_utf8(said).unwrap();
+            assert!(said.starts_with("GET /chat HTTP/1.1\r\nhost: a\r\n") && said.contains("upgrade: websocket\r\n"));
+        }
+        let silent = Script::hears().answers("HTTP/1.1 101").stays_silent();
+        assert_eq!(heard(talk(&Ws, "ws://a", &silent).await.0), "silent: its answer to the request");
+    }
+}
