@@ -9,6 +9,7 @@
 #![expect(clippy::indexing_slicing, reason = "in a test a panic is a finding")]
 
 mod integration {
+    mod alerts;
     mod config;
     mod daemon;
     mod demo;
