@@ -1,6 +1,8 @@
-//! Labels and annotations.
+//! Labels, annotations and the runbook.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 
 use serde_yaml::Value;
 
@@ -58,6 +60,16 @@ fn the_runbook_is_linked_at_the_section_of_the_alert() {
         assert!(url.starts_with("https://"), "{name}: {url}");
         assert_eq!(url.split_once('#').unwrap().1, name.to_lowercase());
     }
+}
+
+#[test]
+fn the_runbook_has_one_section_for_each_alert_and_none_besides() {
+    let runbook = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/RUNBOOK.md")).unwrap();
+    let mut sections: Vec<_> = runbook.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let mut names = names();
+    sections.sort_unstable();
+    names.sort_unstable();
+    assert_eq!(sections, names);
 }
 
 /// A target that fails in another way would be another alert.
