@@ -9,9 +9,12 @@
 #![expect(clippy::indexing_slicing, reason = "in a test a panic is a finding")]
 
 mod integration {
+    #[cfg(target_os = "linux")]
+    mod alerting;
     mod alerts;
     mod config;
     mod daemon;
+    mod dashboards;
     mod demo;
     mod discovery;
     mod dns;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub(crate) mod daemon;
+pub(crate) mod dashboards;
 pub(crate) mod dns;
 pub(crate) mod http;
 #[cfg(target_os = "linux")]
@@ -14,6 +15,7 @@ pub(crate) mod pki;
 pub(crate) mod ports;
 pub(crate) mod probing;
 pub(crate) mod process;
+pub(crate) mod promql;
 pub(crate) mod relay;
 pub(crate) mod scrape;
 pub(crate) mod services;
@@ -32,6 +34,12 @@ pub(crate) fn requires_root() -> bool {
 /// Whether a program is there; a test that needs one that is not is left out.
 pub(crate) fn requires_program(name: &str) -> bool {
     program(name).is_some() || left_out(format_args!("{name} is not installed"))
+}
+
+/// Where Grafana's types and a compiler for them are; a test that needs them where they are not is left out.
+pub(crate) fn grafana_schema() -> Option<PathBuf> {
+    let folder = env::var_os("PORTPROBE_TESTS_GRAFANA_SCHEMA").map(PathBuf::from);
+    (folder.is_some() || left_out("Grafana's types are not there; tests/run gets them")).then_some(folder)?
 }
 
 /// Where a program is, in PATH or where Debian keeps servers outside it.

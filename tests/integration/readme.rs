@@ -1,9 +1,14 @@
 //! The README against the code: its tables, its configurations, its commands.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
 use clap::Parser as _;
 use portprobe::cli::Cli;
 use portprobe::outcome::{Class, LocalFaultReason};
 use portprobe::{config, metrics};
+use serde_yaml::Value as Yaml;
 
 use crate::support::daemon::finished;
 use crate::support::{program, requires_program, services};
@@ -51,9 +56,31 @@ fn keys_of_discovery_are_those_of_the_code() {
 }
 
 #[test]
+fn alerts_are_those_of_the_rules() {
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/rules");
+    let mut expected = BTreeSet::new();
+    for file in fs::read_dir(rules).unwrap() {
+        let rules: Yaml = serde_yaml::from_str(&fs::read_to_string(file.unwrap().path()).unwrap()).unwrap();
+        let groups = rules["groups"].as_sequence().unwrap();
+        let alerts = groups.iter().flat_map(|group| group["rules"].as_sequence().unwrap()).filter_map(alert);
+        expected.extend(alerts);
+    }
+    assert!(expected.len() > 30, "{expected:?}");
+    assert_eq!(rows("### Alerts").into_iter().map(str::to_owned).collect::<BTreeSet<_>>(), expected);
+}
+
+/// The row of a rule that is an alert.
+fn alert(rule: &Yaml) -> Option<String> {
+    let name = rule.get("alert")?.as_str().unwrap();
+    let severity = rule["labels"]["severity"].as_str().unwrap();
+    let summary = rule["annotations"]["summary"].as_str().unwrap().trim_end_matches('.');
+    Some(format!("| `{name}` | {severity} | {summary} |"))
+}
+
+#[test]
 fn the_discovered_targets_are_as_it_says() {
     let configuration = blocks("yaml").into_iter().find(|block| block.contains("\ndiscovery:\n")).unwrap();
-    let path = std::path::Path::new("portprobe.yaml");
+    let path = Path::new("portprobe.yaml");
     let config = config::parse(configuration, path, &|_| None, |_| Ok(())).unwrap();
     let names: Vec<_> = config.discovery.iter().map(|source| &*source.name).collect();
     let expected = [
@@ -111,7 +138,7 @@ fn every_configuration_is_content() {
     let is_ours = |block: &&str| block.lines().any(|line| matches!(line, "targets:" | "discovery:"));
     let configurations: Vec<_> = blocks("yaml").into_iter().filter(is_ours).collect();
     assert_eq!(configurations.len(), 9, "{configurations:?}");
-    let path = std::path::Path::new("portprobe.yaml");
+    let path = Path::new("portprobe.yaml");
     for configuration in configurations {
         let text = format!("{configuration}\n");
         let parsed = config::parse(&text, path, &environment, |_| Ok(()));
@@ -122,7 +149,7 @@ fn every_configuration_is_content() {
 #[test]
 fn two_thousand_targets_are_two_thousand() {
     let block = blocks("yaml").into_iter().find(|block| block.contains("8000-8496")).unwrap();
-    let config = config::parse(block, std::path::Path::new("portprobe.yaml"), &|_| None, |_| Ok(())).unwrap();
+    let config = config::parse(block, Path::new("portprobe.yaml"), &|_| None, |_| Ok(())).unwrap();
     assert_eq!(config.targets.len(), 2000);
 }
 
@@ -135,7 +162,7 @@ fn prometheus_takes_its_snippets() {
     for (marker, kind) in [("scrape_configs:", "config"), ("    rules:", "rules")] {
         let block = blocks("yaml").into_iter().find(|block| block.contains(marker)).unwrap();
         let file = folder.path().join(kind);
-        std::fs::write(&file, format!("{block}\n")).unwrap();
+        fs::write(&file, format!("{block}\n")).unwrap();
         let (content, printed) =
             services::fed(&program("promtool").unwrap(), &["check", kind, file.to_str().unwrap()], "");
         assert!(content, "{printed}\n{block}");
@@ -162,7 +189,7 @@ fn every_command_is_one() {
 #[test]
 fn the_first_steps_work_in_an_empty_folder() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("portprobe.yaml"), format!("{}\n", blocks("yaml")[0])).unwrap();
+    fs::write(folder.path().join("portprobe.yaml"), format!("{}\n", blocks("yaml")[0])).unwrap();
     let checked = finished(&["check"], folder.path());
     assert_eq!((checked.status, checked.stderr.as_str()), (0, ""), "{checked:?}");
     assert!(checked.stdout.starts_with("portprobe.yaml: 3 targets, 0 groups, "), "{checked:?}");
@@ -175,7 +202,7 @@ fn the_first_steps_work_as_a_script() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("portprobe.yaml"), format!("{}\n", blocks("yaml")[0])).unwrap();
+    fs::write(folder.path().join("portprobe.yaml"), format!("{}\n", blocks("yaml")[0])).unwrap();
     let block = blocks("sh").into_iter().find(|block| block.starts_with("portprobe check")).unwrap();
     let [check, serve, look] = block.lines().collect::<Vec<_>>()[..] else { panic!("{block}") };
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -184,7 +211,7 @@ fn the_first_steps_work_as_a_script() {
         "set -eu\n{check}\nPORTPROBE_WEB_LISTEN_ADDRESS=127.0.0.1:{port} {serve} 2>log &\ntrap 'kill $!' EXIT\n\
          {look} -sS --retry 50 --retry-delay 1 --retry-connrefused\n"
     );
-    let binaries = std::path::Path::new(env!("CARGO_BIN_EXE_portprobe")).parent().unwrap();
+    let binaries = Path::new(env!("CARGO_BIN_EXE_portprobe")).parent().unwrap();
     let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap());
     let mut shell = std::process::Command::new("sh");
     let output = shell.args(["-c", &script]).env("PATH", path).current_dir(folder.path()).output().unwrap();

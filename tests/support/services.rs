@@ -12,11 +12,13 @@ use tokio::net::TcpStream;
 
 use super::{http, is_root, program, requires_program, wait};
 
+pub(crate) mod alerting;
 pub(crate) mod tls;
 
 /// A running server; it is killed with this value.
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,
+    command: Command,
     process: Child,
     _folder: TempDir,
 }
@@ -32,14 +34,25 @@ impl Service {
             !running || TcpStream::connect(address).await.is_ok()
         })
         .await;
-        running.then_some(Self { address, process, _folder: folder })
+        running.then_some(Self { address, command, process, _folder: folder })
+    }
+
+    /// Kills it, as a crash would; its folder stays.
+    pub(crate) fn stop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Starts it again after [`Self::stop`], at the same address and on the same folder, and waits until it listens.
+    pub(crate) async fn start_again(&mut self) {
+        self.process = self.command.spawn().unwrap();
+        wait::until("it listens again", async || TcpStream::connect(self.address).await.is_ok()).await;
     }
 }
 
 impl Drop for Service {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.stop();
     }
 }
 
@@ -111,35 +124,60 @@ pub(crate) async fn prometheus(exporter: SocketAddr) -> Option<Prometheus> {
     Some(prometheus_at(&program("prometheus").unwrap(), &[("portprobe", exporter)]).await)
 }
 
+/// What makes a Prometheus before 3.8 store native histograms.
+pub(crate) const NATIVE_HISTOGRAMS: &str = "--enable-feature=native-histograms";
+
 /// Every Prometheus that is there: the distribution's, and a 3.x one where `tests/run` could get it.
 pub(crate) fn prometheus_programs() -> Vec<PathBuf> {
     requires_program("prometheus");
-    let newer = std::env::var_os("PORTPROBE_TESTS_PROMETHEUS_3").map(PathBuf::from);
-    program("prometheus").into_iter().chain(newer).collect()
+    program("prometheus").into_iter().chain(newer().map(|folder| folder.join("prometheus"))).collect()
+}
+
+/// Every promtool that is there, likewise.
+pub(crate) fn promtool_programs() -> Vec<PathBuf> {
+    requires_program("promtool");
+    program("promtool").into_iter().chain(newer().map(|folder| folder.join("promtool"))).collect()
+}
+
+/// The folder of newer programs than the distribution's, where `tests/run` could get them.
+fn newer() -> Option<PathBuf> {
+    std::env::var_os("PORTPROBE_TESTS_NEWER").map(PathBuf::from)
 }
 
 /// The distribution's Prometheus with this scrape configuration; none where it is not installed.
 pub(crate) async fn prometheus_with(scrape_config: &str) -> Option<Prometheus> {
     requires_program("prometheus").then_some(())?;
     let config = format!("global: {{ scrape_interval: 1m }}\nscrape_configs:\n{scrape_config}");
-    Some(Prometheus(run_prometheus(&program("prometheus").unwrap(), &config).await))
+    Some(prometheus_on(&program("prometheus").unwrap(), &config).await)
 }
 
 /// This Prometheus, scraping these jobs every 200 ms, native histograms switched on.
 pub(crate) async fn prometheus_at(binary: &Path, jobs: &[(&str, SocketAddr)]) -> Prometheus {
-    Prometheus(run_prometheus(binary, &prometheus_config(jobs)).await)
+    prometheus_on(binary, &prometheus_config(jobs)).await
 }
 
-async fn run_prometheus(binary: &Path, configuration: &str) -> Service {
+/// This Prometheus with this configuration, native histograms switched on.
+pub(crate) async fn prometheus_on(binary: &Path, configuration: &str) -> Prometheus {
+    prometheus_prepared(binary, configuration, &[NATIVE_HISTOGRAMS], |_| {}).await
+}
+
+/// This Prometheus with these flags and a folder that was prepared: beside its configuration, with `data` in it.
+pub(crate) async fn prometheus_prepared(
+    binary: &Path,
+    configuration: &str,
+    flags: &[&str],
+    prepare: impl Fn(&Path),
+) -> Prometheus {
     let service = start(async |address, folder| {
         let config = folder.path().join("prometheus.yml");
         fs::write(&config, configuration).unwrap();
+        prepare(folder.path());
         let mut server = Command::new(binary);
         server.arg("--config.file").arg(&config).arg("--storage.tsdb.path").arg(folder.path().join("data"));
-        server.arg(format!("--web.listen-address={address}")).arg("--enable-feature=native-histograms");
+        server.arg(format!("--web.listen-address={address}")).args(flags);
         Service::listening(server, address, folder).await
     });
-    service.await.unwrap()
+    Prometheus(service.await.unwrap())
 }
 
 /// A running Prometheus.
@@ -153,9 +191,7 @@ impl Prometheus {
 
     /// The result vector of an instant query.
     pub(crate) async fn query(&self, expression: &str) -> Vec<Value> {
-        let mut path = "/api/v1/query?query=".to_owned();
-        expression.bytes().for_each(|byte| write!(path, "%{byte:02x}").unwrap());
-        let answer = http::request(self.0.address, "GET", &path).await;
+        let answer = self.get(&format!("/api/v1/query?query={}", http::encoded(expression))).await;
         let Ok(mut body) = serde_json::from_str::<Value>(&answer.body) else { return Vec::new() };
         match body["data"]["result"].take() {
             Value::Array(result) => result,

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use promql_parser::label::METRIC_NAME;
-use promql_parser::parser::{self, Expr, VectorSelector};
 use regex::Regex;
 use serde_yaml::Value;
 
 use super::{alerts, list, read, rules, test_files, text};
+use crate::support::promql;
 
 const FAMILIES: &str = include_str!("../../resources/metrics/families.txt");
 
@@ -122,33 +121,6 @@ fn queries(template: &str) -> Vec<String> {
 
 /// The names of the series that an expression reads.
 fn names_in(expression: &str) -> BTreeSet<String> {
-    let parsed = parser::parse(expression).unwrap_or_else(|error| panic!("{expression}: {error}"));
-    let mut names = BTreeSet::new();
-    collect(&parsed, &mut names);
-    names
-}
-
-fn collect(expression: &Expr, names: &mut BTreeSet<String>) {
-    match expression {
-        Expr::Aggregate(aggregate) => {
-            collect(&aggregate.expr, names);
-            aggregate.param.iter().for_each(|parameter| collect(parameter, names));
-        }
-        Expr::Unary(unary) => collect(&unary.expr, names),
-        Expr::Binary(binary) => {
-            collect(&binary.lhs, names);
-            collect(&binary.rhs, names);
-        }
-        Expr::Paren(paren) => collect(&paren.expr, names),
-        Expr::Subquery(subquery) => collect(&subquery.expr, names),
-        Expr::VectorSelector(selector) => names.extend(name(selector)),
-        Expr::MatrixSelector(selector) => names.extend(name(&selector.vs)),
-        Expr::Call(call) => call.args.args.iter().for_each(|argument| collect(argument, names)),
-        Expr::NumberLiteral(_) | Expr::StringLiteral(_) | Expr::Extension(_) => {}
-    }
-}
-
-fn name(selector: &VectorSelector) -> Option<String> {
-    let matched = || selector.matchers.find_matchers(METRIC_NAME).first().map(|matcher| matcher.value.clone());
-    selector.name.clone().or_else(matched)
+    let parsed = promql::parse(expression).unwrap_or_else(|error| panic!("{expression}: {error}"));
+    promql::reads(&parsed).iter().map(|read| read.metric().to_owned()).collect()
 }

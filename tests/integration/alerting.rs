@@ -1,0 +1,197 @@
+//! From a probe to whoever is told: the rules in a real Prometheus, the example in a real Alertmanager.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::Command;
+use std::thread;
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::support::daemon::Daemon;
+use crate::support::netns::{self, Far, ip};
+use crate::support::services::alerting::{Alerting, Generation, Notification, alerts, generations};
+use crate::support::services::{self, Service};
+use crate::support::wait;
+
+#[tokio::test]
+async fn a_database_that_stops_is_told_to_its_owner_and_so_is_its_return() {
+    for generation in generations() {
+        let Some(mut database) = services::postgresql().await else { return };
+        let daemon = Daemon::start(&format!(
+            "defaults: {{ interval: 1s }}\n\
+             targets: [ {{ url: 'tcp://{}', name: orders-db, labels: {{ team: orders, owner: dba@example.com }} }} ]\n",
+            database.address
+        ))
+        .await;
+        let alerting = Alerting::start(&generation, daemon.address, "2s").await;
+        alerting.prometheus.query_until("portprobe_up", "1").await;
+        database.stop();
+        assert_is_told(&alerting, &daemon).await;
+        comes_back(&alerting, &mut database).await;
+    }
+}
+
+/// Whoever is to be told knows what is down, why, and whose it is, and nobody else is told.
+async fn assert_is_told(alerting: &Alerting, daemon: &Daemon) {
+    let receivers = ["owner", "orders-pagerduty", "orders-slack"];
+    let told = alerting.told_until("PortprobeTargetDown", "firing", &receivers).await;
+    let label = |name: &str| told.labels[name].as_str().unwrap().to_owned();
+    assert_eq!([label("target"), label("team"), label("owner")], ["orders-db", "orders", "dba@example.com"]);
+    assert_eq!(
+        told.annotations["description"],
+        format!("orders-db is down, as {} sees it: refused in connect.", daemon.address)
+    );
+    assert_eq!((told.labels.get("class"), told.labels.get("phase")), (None, None));
+    let others = alerting.told();
+    let unexpected = others.iter().find(|one| one.receiver == "orders-pagerduty-second" || one.receiver == "mail");
+    assert!(unexpected.is_none(), "{unexpected:?}");
+}
+
+async fn comes_back(alerting: &Alerting, database: &mut Service) {
+    database.start_again().await;
+    let receivers = ["owner", "orders-pagerduty", "orders-slack"];
+    alerting.told_until("PortprobeTargetDown", "resolved", &receivers).await;
+}
+
+/// Fifty hosts in another namespace, and who probes them.
+async fn fifty(far: &Far) -> Daemon {
+    far.run(|| {
+        for host in 101..=150 {
+            ip(&format!("address add 10.99.0.{host}/24 dev far"));
+            let listener = TcpListener::bind((Ipv4Addr::new(10, 99, 0, host), 80)).unwrap();
+            thread::spawn(move || listener.incoming().for_each(drop));
+        }
+    });
+    let urls: Vec<_> = (101..=150).map(|host| format!("'tcp://10.99.0.{host}:80'")).collect();
+    Daemon::start(&format!(
+        "defaults: {{ interval: 2s, timeout: 1s, confirm: {{ delay: 500ms }} }}\n\
+         targets: [ {{ urls: [{}], labels: {{ team: orders }} }} ]\n",
+        urls.join(", ")
+    ))
+    .await
+}
+
+/// What happens to the network of a portprobe, and how it is mended.
+type Cut = (fn(&Far), fn(&Far));
+
+#[test]
+fn of_a_portprobe_that_is_cut_off_one_alert_arrives_and_not_fifty() {
+    let interface: Cut = (|_| ip("link set near down"), |_| ip("link set near up"));
+    let cable: Cut = (|far| far.run(|| ip("link set far down")), |far| far.run(|| ip("link set far up")));
+    for (generation, cut) in generations().into_iter().zip([interface, cable]) {
+        netns::inside(async move || is_cut_off(&generation, cut).await);
+    }
+}
+
+async fn is_cut_off(generation: &Generation, (cut, mend): Cut) {
+    let far = Far::linked();
+    let daemon = fifty(&far).await;
+    let alerting = Alerting::start(generation, daemon.address, "10s").await;
+    alerting.prometheus.query_until("sum(portprobe_up)", "50").await;
+    cut(&far);
+    let told = alerting.told_until("PortprobeBlind", "firing", &["pagerduty", "webhook"]).await;
+    let description = told.annotations["description"].as_str().unwrap();
+    assert!(description.contains("cannot tell its targets from its own network"), "{description}");
+    wait::until_patiently("fifty alerts are held back", async || alerting.inhibited("PortprobeTargetDown").await == 50)
+        .await;
+    alerting.flushed().await;
+    assert_nothing_else(&alerting);
+    mend(&far);
+    wait::until_patiently("all are up again", async || {
+        alerting.prometheus.query("ALERTS{alertname='PortprobeTargetDown'}").await.is_empty()
+    })
+    .await;
+    alerting.flushed().await;
+    assert_nothing_else(&alerting);
+    daemon.signal(Signal::SIGTERM);
+}
+
+/// That nobody was told of anything but blindness.
+fn assert_nothing_else(alerting: &Alerting) {
+    let told = alerting.told();
+    let others: Vec<_> = told.iter().filter(|one| !["PortprobeBlind", "Marker"].contains(&alert(one))).collect();
+    assert!(others.is_empty(), "{others:#?}");
+}
+
+fn alert(told: &Notification) -> &str {
+    told.labels["alertname"].as_str().unwrap()
+}
+
+/// Labels of an alert, and who is told of it.
+const ROUTES: [(&str, &str); 10] = [
+    (
+        "alertname=PortprobeTargetDown severity=critical team=orders owner=dba@example.com",
+        "owner,orders-pagerduty,orders-pagerduty-second,orders-slack",
+    ),
+    (
+        "alertname=PortprobeTargetDown severity=critical team=orders",
+        "orders-pagerduty,orders-pagerduty-second,orders-slack",
+    ),
+    ("alertname=PortprobeTargetSlow severity=warning team=orders", "orders-slack"),
+    ("alertname=PortprobeTargetDown severity=critical team=sessions", "sessions-telegram"),
+    ("alertname=PortprobeTargetSlow severity=warning team=sessions", "sessions-discord"),
+    ("alertname=PortprobeTargetDown severity=critical", "pagerduty,webhook"),
+    ("alertname=PortprobeTargetDown severity=critical owner=dba", "pagerduty,webhook"),
+    ("alertname=PortprobeBlind severity=critical", "pagerduty,webhook"),
+    ("alertname=PortprobeReloadFailed severity=warning", "mail"),
+    ("alertname=PortprobeCertificateChanged severity=info team=orders owner=dba@example.com", "mail"),
+];
+
+#[test]
+fn the_example_is_valid_and_its_routes_lead_where_it_says() {
+    for generation in generations() {
+        let example = alerts().join("alertmanager.yaml");
+        let checked = Command::new(&generation.amtool).arg("check-config").arg(&example).output().unwrap();
+        assert!(checked.status.success(), "{checked:?}");
+        for (labels, receivers) in ROUTES {
+            let mut amtool = Command::new(&generation.amtool);
+            amtool.args(["config", "routes", "test", "--config.file"]).arg(&example).args(labels.split(' '));
+            let tested = amtool.arg(format!("--verify.receivers={receivers}")).output().unwrap();
+            assert!(tested.status.success(), "{labels}: {}", String::from_utf8_lossy(&tested.stdout));
+        }
+    }
+}
+
+/// What a notification of one alert in this status says, in its title and its text.
+fn rendered(generation: &Generation, status: &str) -> String {
+    let alert = json!({
+        "status": status,
+        "labels": {
+            "alertname": "PortprobeTargetDown", "target": "orders-db", "team": "orders", "owner": "dba@example.com"
+        },
+        "annotations": { "description": "orders-db is down.", "runbook_url": "https://runbooks.example.com/down" },
+        "startsAt": "2026-11-25T03:00:00Z",
+    });
+    let data = json!({
+        "status": status,
+        "alerts": [alert],
+        "groupLabels": { "alertname": "PortprobeTargetDown" },
+        "commonLabels": { "severity": "critical" },
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("data.json");
+    fs::write(&file, data.to_string()).unwrap();
+    let mut amtool = Command::new(&generation.amtool);
+    amtool.args(["template", "render", "--template.glob"]).arg(alerts().join("portprobe.tmpl"));
+    amtool.arg("--template.text={{ template \"portprobe.title\" . }}\n{{ template \"portprobe.text\" . }}");
+    let output = amtool.arg("--template.data").arg(&file).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_notification_says_what_whose_since_when_and_what_next() {
+    let rest =
+        "\nteam orders  owner dba@example.com  since 2026-11-25 03:00:00 UTC\nhttps://runbooks.example.com/down\n";
+    for generation in generations() {
+        assert_eq!(
+            rendered(&generation, "firing"),
+            format!("CRITICAL PortprobeTargetDown orders-db\norders-db is down.{rest}")
+        );
+        assert_eq!(
+            rendered(&generation, "resolved"),
+            format!("RESOLVED PortprobeTargetDown orders-db\nPortprobeTargetDown of orders-db has ended.{rest}")
+        );
+    }
+}

@@ -1,0 +1,55 @@
+//! Rules that every dashboard keeps: those of Grafana's dashboard-linter, by its names, and this project's own.
+
+use crate::support::dashboards::Dashboard;
+
+mod broken;
+mod names;
+mod panels;
+mod queries;
+mod templates;
+
+/// What every dashboard is held to.
+struct Rule {
+    name: &'static str,
+    /// What breaks it.
+    check: fn(&Dashboard) -> Vec<String>,
+}
+
+const RULES: [Rule; 23] = [
+    Rule { name: "template-datasource", check: templates::datasource },
+    Rule { name: "template-job", check: templates::job },
+    Rule { name: "template-instance", check: templates::instance },
+    Rule { name: "template-label-promql", check: templates::label_promql },
+    Rule { name: "template-on-time-change-reload", check: templates::on_time_change_reload },
+    Rule { name: "panel-datasource", check: panels::datasource },
+    Rule { name: "panel-title-description", check: panels::title_description },
+    Rule { name: "panel-units", check: panels::units },
+    Rule { name: "panel-no-targets", check: panels::no_targets },
+    Rule { name: "target-promql", check: queries::promql },
+    Rule { name: "target-rate-interval", check: queries::rate_interval },
+    Rule { name: "target-job", check: queries::job },
+    Rule { name: "target-instance", check: queries::instance },
+    Rule { name: "target-counter-agg", check: queries::counter_agg },
+    Rule { name: "uneditable-dashboard", check: panels::uneditable },
+    Rule { name: "provisionable", check: panels::provisionable },
+    Rule { name: "panel-ids", check: panels::ids },
+    Rule { name: "panel-grid", check: panels::grid },
+    Rule { name: "panel-columns", check: panels::columns },
+    Rule { name: "target-datasource", check: queries::datasource },
+    Rule { name: "metric-names", check: names::metrics },
+    Rule { name: "label-names", check: names::labels },
+    Rule { name: "links", check: names::links },
+];
+
+#[test]
+fn every_dashboard_keeps_every_rule() {
+    let dashboards = Dashboard::all();
+    assert_eq!(dashboards.len(), 4);
+    let broken = |dashboard: &Dashboard| {
+        let of = dashboard.uid().to_owned();
+        let found = RULES.iter().flat_map(|rule| (rule.check)(dashboard).into_iter().map(|what| (rule.name, what)));
+        found.map(|(rule, what)| format!("{of}: {rule}: {what}")).collect::<Vec<_>>()
+    };
+    let broken: Vec<_> = dashboards.iter().flat_map(broken).collect();
+    assert!(broken.is_empty(), "{broken:#?}");
+}

@@ -1,0 +1,90 @@
+//! Rules for names: what a dashboard reads and leads to exists.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use promql_parser::parser::Expr;
+
+use super::queries::broken_parsed;
+use crate::support::dashboards::{Dashboard, Variable, items, text};
+use crate::support::promql;
+
+/// Labels that a series may have without being told by its name: Prometheus' own, and those that users give.
+const COMMON: [&str; 7] = ["job", "instance", "target", "region", "team", "owner", "le"];
+
+/// What Prometheus itself stores of each scrape.
+const OF_PROMETHEUS: [&str; 3] = ["up", "scrape_duration_seconds", "scrape_samples_scraped"];
+
+/// Every name that there is, each with its labels.
+struct Vocabulary(BTreeMap<String, BTreeSet<String>>);
+
+impl Vocabulary {
+    fn read() -> Self {
+        let families = file("tests/resources/metrics/families.txt");
+        let families = families.lines().flat_map(family);
+        let recorded = recorded().into_iter().map(|name| (name, ["hour"].map(str::to_owned).into()));
+        let others = OF_PROMETHEUS.map(|name| (name.to_owned(), BTreeSet::new()));
+        Self(families.chain(recorded).chain(others).collect())
+    }
+
+    /// Whether series of these names may have this label.
+    fn knows<'a>(&self, label: &str, mut metrics: impl Iterator<Item = &'a str>) -> bool {
+        COMMON.contains(&label) || metrics.any(|metric| self.0.get(metric).is_some_and(|labels| labels.contains(label)))
+    }
+}
+
+/// The names of a line of the golden list: a histogram has several.
+fn family(line: &str) -> Vec<(String, BTreeSet<String>)> {
+    let mut words = line.split(' ');
+    let (name, kind, labels) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
+    let labels: BTreeSet<_> = labels.trim_matches(['{', '}']).split(',').map(str::to_owned).collect();
+    let suffixes: &[_] = if kind == "histogram" { &["", "_bucket", "_sum", "_count"] } else { &[""] };
+    suffixes.iter().map(|suffix| (format!("{name}{suffix}"), labels.clone())).collect()
+}
+
+fn recorded() -> Vec<String> {
+    let rules: serde_json::Value = serde_yaml::from_str(&file("alerts/rules/recording.yaml")).unwrap();
+    let rules = items(&rules, "groups").iter().flat_map(|group| items(group, "rules"));
+    rules.map(|rule| text(rule, "record").to_owned()).collect()
+}
+
+fn file(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// Every name that is read exists.
+pub(super) fn metrics(dashboard: &Dashboard) -> Vec<String> {
+    let vocabulary = Vocabulary::read();
+    let unknown = |expression: &Expr| {
+        let reads = promql::reads(expression).into_iter();
+        let unknown = reads.filter(|read| !vocabulary.0.contains_key(read.metric()));
+        unknown.map(|read| format!("there is no {}", read.metric())).collect()
+    };
+    let queries = dashboard.variables().into_iter().filter_map(Variable::label_values);
+    let of_variables = queries.filter_map(|(selector, _)| promql::parse(selector).ok());
+    broken_parsed(dashboard, unknown).into_iter().chain(of_variables.flat_map(|selector| unknown(&selector))).collect()
+}
+
+/// Every label that series are chosen or sorted by is one that they may have.
+pub(super) fn labels(dashboard: &Dashboard) -> Vec<String> {
+    let vocabulary = Vocabulary::read();
+    broken_parsed(dashboard, |expression| {
+        let reads = promql::reads(expression);
+        let chosen = reads.iter().flat_map(|read| read.labels().map(move |label| (label, vec![read.metric()])));
+        let all: Vec<_> = reads.iter().map(promql::Read::metric).collect();
+        let sorted = promql::sorted_by(expression).into_iter().map(|label| (label, all.clone()));
+        let unknown = chosen.chain(sorted).filter(|(label, of)| !vocabulary.knows(label, of.iter().copied()));
+        unknown.map(|(label, of)| format!("no {label} on {}", of.join(", "))).collect()
+    })
+}
+
+/// Every link leads to a dashboard that is delivered.
+pub(super) fn links(dashboard: &Dashboard) -> Vec<String> {
+    let delivered = Dashboard::all();
+    let leads_nowhere = |link: &&str| {
+        let uid = link.strip_prefix("/d/").and_then(|rest| rest.split(['?', '/']).next());
+        !delivered.iter().any(|other| Some(other.uid()) == uid)
+    };
+    dashboard.links().into_iter().filter(leads_nowhere).map(|link| format!("{link} leads nowhere")).collect()
+}

@@ -1,0 +1,176 @@
+//! What Prometheus is asked for a panel or a choice, and what is wrong with its answers.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+
+use super::{EMPTY, Histograms};
+use crate::support::dashboards::{Dashboard, Panel, Target, Variable, items, substituted, text};
+use crate::support::http::encoded;
+use crate::support::services::Prometheus;
+
+/// How Grafana fills in the choices where all is chosen, over a minute, by the second.
+pub(super) const VALUES: [(&str, &str); 9] = [
+    ("__rate_interval", "10s"),
+    ("__range_s", "60"),
+    ("__range", "60s"),
+    ("__interval", "1s"),
+    ("instance", ".+"),
+    ("region", ".*"),
+    ("target", ".+"),
+    ("group", ".*"),
+    ("job", ".+"),
+];
+
+/// Something of a dashboard that asks.
+pub(super) struct Asked<'a> {
+    dashboard: &'a str,
+    what: What<'a>,
+}
+
+enum What<'a> {
+    Panel(Panel<'a>),
+    Values { selector: &'a str, label: &'a str },
+}
+
+impl<'a> Asked<'a> {
+    pub(super) fn panel(dashboard: &'a Dashboard, panel: Panel<'a>) -> Self {
+        Self { dashboard: dashboard.uid(), what: What::Panel(panel) }
+    }
+
+    /// None where its values are no query's.
+    pub(super) fn variable(dashboard: &'a Dashboard, variable: Variable<'a>) -> Option<Self> {
+        let (selector, label) = variable.label_values()?;
+        Some(Self { dashboard: dashboard.uid(), what: What::Values { selector, label } })
+    }
+
+    /// What is wrong with the answers now; nothing where they are as demanded.
+    pub(super) async fn wrong(&self, prometheus: &Prometheus, histograms: Histograms) -> Vec<String> {
+        match self.what {
+            What::Panel(panel) => self.wrong_panel(panel, prometheus, histograms).await,
+            What::Values { selector, label } => {
+                let selector = encoded(&substituted(selector, &VALUES));
+                let answer = data(prometheus, &format!("/api/v1/label/{label}/values?match[]={selector}")).await;
+                let none = "there are no values".to_owned();
+                answer.map_or_else(
+                    |wrong| vec![wrong],
+                    |values| if values == Value::Array(vec![]) { vec![none] } else { vec![] },
+                )
+            }
+        }
+    }
+
+    /// Queries that are listed as empty and are not.
+    pub(super) async fn filled(&self, prometheus: &Prometheus, histograms: Histograms) -> Vec<String> {
+        let What::Panel(panel) = self.what else { return Vec::new() };
+        let mut filled = Vec::new();
+        for target in panel.targets().into_iter().filter(|target| self.may_be_empty(panel, *target, histograms)) {
+            if answer(prometheus, target, &[]).await.is_ok_and(|answer| answer.shown > 0) {
+                filled.push(target.id().to_owned());
+            }
+        }
+        filled
+    }
+
+    async fn wrong_panel(&self, panel: Panel<'_>, prometheus: &Prometheus, histograms: Histograms) -> Vec<String> {
+        let mut labels = BTreeSet::new();
+        let mut wrong = Vec::new();
+        for target in panel.targets() {
+            match answer(prometheus, target, &[]).await {
+                Ok(answer) if answer.shown > 0 => {
+                    let missing =
+                        target.legend().into_iter().filter(|label| !answer.labels().any(|found| found == label));
+                    wrong.extend(missing.map(|label| format!("{}: no label {label}", target.id())));
+                    labels.extend(answer.labels().cloned());
+                }
+                Ok(_) if self.may_be_empty(panel, target, histograms) => {}
+                Ok(_) => wrong.push(format!("{}: nothing came back", target.id())),
+                Err(why) => wrong.push(format!("{}: {why}", target.id())),
+            }
+        }
+        wrong.extend(wrong_columns(panel, &labels));
+        wrong
+    }
+
+    fn may_be_empty(&self, panel: Panel<'_>, target: Target<'_>, histograms: Histograms) -> bool {
+        EMPTY.contains(&(self.dashboard, panel.title(), target.id(), histograms))
+    }
+}
+
+impl fmt::Debug for Asked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.what {
+            What::Panel(panel) => write!(f, "{}: {}", self.dashboard, panel.title()),
+            What::Values { selector, label } => write!(f, "{}: {label} of {selector}", self.dashboard),
+        }
+    }
+}
+
+/// Columns that are named, or merged by, and are not there.
+fn wrong_columns(panel: Panel<'_>, labels: &BTreeSet<String>) -> Vec<String> {
+    let named = panel.transformations().flat_map(|(_, options)| {
+        let columns = ["indexByName", "renameByName"].into_iter().filter_map(|key| options[key].as_object());
+        let sorted = items(options, "sort").iter().map(|sort| text(sort, "field"));
+        columns.flat_map(|columns| columns.keys().map(String::as_str)).chain(sorted)
+    });
+    let missing = named.filter(|name| !name.starts_with("Value") && !labels.contains(*name));
+    let missing = missing.map(|name| format!("no column {name}"));
+    // Rows of several queries are one row only where no label differs.
+    let merges = panel.transformations().any(|(id, _)| id == "merge");
+    let unmergeable = (merges && labels.contains("__name__")).then(|| "rows differ by __name__".to_owned());
+    missing.chain(unmergeable).collect()
+}
+
+/// What series came back.
+pub(super) struct Answer {
+    /// The labels of each.
+    pub(super) series: Vec<Map<String, Value>>,
+    /// How many have anything to show.
+    pub(super) shown: usize,
+}
+
+impl Answer {
+    fn labels(&self) -> impl Iterator<Item = &String> {
+        self.series.iter().flat_map(Map::keys)
+    }
+}
+
+/// Asks for what a panel does where this is chosen, and all of the rest.
+pub(super) async fn answer(
+    prometheus: &Prometheus,
+    target: Target<'_>,
+    chosen: &[(&str, &str)],
+) -> Result<Answer, String> {
+    let query = encoded(&substituted(target.expression(), &[chosen, &VALUES].concat()));
+    let now = OffsetDateTime::now_utc().unix_timestamp();
+    let path = if target.is_instant() {
+        format!("/api/v1/query?query={query}")
+    } else {
+        format!("/api/v1/query_range?query={query}&start={}&end={now}&step=1", now - 60)
+    };
+    let data = data(prometheus, &path).await?;
+    let series = items(&data, "result");
+    let shown = series.iter().filter(|series| is_shown(series)).count();
+    let series = series.iter().filter_map(|series| series["metric"].as_object().cloned());
+    Ok(Answer { series: series.collect(), shown })
+}
+
+/// Whether a series has a point that a graph can show.
+fn is_shown(series: &Value) -> bool {
+    let points = items(series, "values").iter().chain([&series["value"]]);
+    let mut numbers = points.filter_map(|point| point[1].as_str()?.parse::<f64>().ok());
+    numbers.any(f64::is_finite) || ["histogram", "histograms"].iter().any(|key| series.get(key).is_some())
+}
+
+/// The data of an answer that is a success without a remark.
+async fn data(prometheus: &Prometheus, path: &str) -> Result<Value, String> {
+    let answer = prometheus.get(path).await;
+    let mut body: Value = serde_json::from_str(&answer.body).map_err(|error| format!("{error}: {}", answer.body))?;
+    let remarks = [&body["warnings"], &body["infos"]];
+    if body["status"] != "success" || remarks.iter().any(|remarks| !remarks.is_null()) {
+        return Err(body.to_string());
+    }
+    Ok(body["data"].take())
+}

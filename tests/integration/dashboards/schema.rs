@@ -1,0 +1,72 @@
+//! Dashboards against the types that Grafana publishes, by the TypeScript compiler.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::dashboards::Dashboard;
+use crate::support::grafana_schema;
+
+const TYPES: &str = include_str!("../../resources/dashboards/types.ts");
+
+/// A place in the overview, what is put there, and what the compiler says of it.
+#[rustfmt::skip]
+const MISTAKES: [(&str, &str, &str, &str); 8] = [
+    ("", "__inputs", "[]", "'\"__inputs\"' does not exist"),
+    ("", "schemaVersion", "\"42\"", "not assignable to type 'number'"),
+    ("/templating/list/1", "multiple", "true", "'\"multiple\"' does not exist"),
+    ("/panels/0", "type", "\"stats\"", "Type '\"stats\"' is not assignable"),
+    ("/panels/0/options", "colorMode", "\"backgrounds\"", "Type '\"backgrounds\"' is not assignable"),
+    ("/panels/0/fieldConfig/defaults", "units", "\"none\"", "'\"units\"' does not exist"),
+    ("/panels/0/targets/0", "format", "\"graph\"", "Type '\"graph\"' is not assignable"),
+    ("/panels/11/options/legend", "displaymode", "\"list\"", "'\"displaymode\"' does not exist"),
+];
+
+#[test]
+fn every_dashboard_is_of_grafanas_types() {
+    let Some(schema) = grafana_schema() else { return };
+    let files = Dashboard::all().into_iter().map(|dashboard| (dashboard.uid().to_owned(), dashboard.0));
+    let said = compiled(&schema, &files.collect::<Vec<_>>());
+    assert!(said.is_empty(), "{said}");
+}
+
+#[test]
+fn what_grafana_does_not_know_is_refused() {
+    let Some(schema) = grafana_schema() else { return };
+    let overview = Dashboard::all().into_iter().find(|dashboard| dashboard.uid() == "portprobe-overview").unwrap();
+    let files = MISTAKES.iter().enumerate().map(|(number, (place, key, value, _))| {
+        let mut dashboard = overview.0.clone();
+        dashboard.pointer_mut(place).unwrap()[key] = serde_json::from_str(value).unwrap();
+        (format!("mistake-{number}"), dashboard)
+    });
+    let said = compiled(&schema, &files.collect::<Vec<_>>());
+    for (number, (place, key, _, says)) in MISTAKES.iter().enumerate() {
+        let file = format!("mistake-{number}.ts(");
+        let found = said.lines().any(|line| line.contains(&file) && line.contains(says));
+        assert!(found, "{place}/{key}: {says}: {said}");
+    }
+}
+
+/// What the compiler says of these dashboards, each in a file of its name; nothing where they are of the types.
+fn compiled(schema: &Path, dashboards: &[(String, Value)]) -> String {
+    let folder = tempfile::tempdir_in(schema).unwrap();
+    fs::write(folder.path().join("types.ts"), TYPES).unwrap();
+    for (name, dashboard) in dashboards {
+        let literal = serde_json::to_string_pretty(dashboard).unwrap();
+        let file = format!("import type {{ Dashboard }} from './types'; export const it: Dashboard =\n{literal};\n");
+        fs::write(folder.path().join(format!("{name}.ts")), file).unwrap();
+    }
+    let options = json!({
+        "compilerOptions": {
+            "module": "esnext", "moduleResolution": "bundler", "noEmit": true, "skipLibCheck": true, "strict": true,
+            "types": [],
+        },
+    });
+    fs::write(folder.path().join("tsconfig.json"), options.to_string()).unwrap();
+    let output = Command::new(schema.join("node_modules/.bin/tsc")).current_dir(folder.path()).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.success(), said.is_empty(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    said
+}

@@ -1,0 +1,48 @@
+// Grafana's published types, put together for dashboards that are JSON: a text stands for the member of an enum that
+// has it, a panel has the options of its type, and a query is one for Prometheus, whose type is not published.
+
+import type * as dashboard from '../node_modules/@grafana/schema/dist/types/raw/dashboard/x/types.gen';
+import type * as barchart from '../node_modules/@grafana/schema/dist/types/raw/composable/barchart/panelcfg/x/types.gen';
+import type * as bargauge from '../node_modules/@grafana/schema/dist/types/raw/composable/bargauge/panelcfg/x/types.gen';
+import type * as heatmap from '../node_modules/@grafana/schema/dist/types/raw/composable/heatmap/panelcfg/x/types.gen';
+import type * as stat from '../node_modules/@grafana/schema/dist/types/raw/composable/stat/panelcfg/x/types.gen';
+import type * as statetimeline from '../node_modules/@grafana/schema/dist/types/raw/composable/statetimeline/panelcfg/x/types.gen';
+import type * as statushistory from '../node_modules/@grafana/schema/dist/types/raw/composable/statushistory/panelcfg/x/types.gen';
+import type * as table from '../node_modules/@grafana/schema/dist/types/raw/composable/table/panelcfg/x/types.gen';
+import type * as timeseries from '../node_modules/@grafana/schema/dist/types/raw/composable/timeseries/panelcfg/x/types.gen';
+
+type Plain<T> = unknown extends T ? T
+  : T extends string ? `${T}`
+  : T extends number | boolean | null | undefined ? T
+  : T extends Array<infer Item> ? Array<Plain<Item>>
+  : { [Key in keyof T]: Plain<T[Key]> };
+
+type Query = {
+  datasource: dashboard.DataSourceRef;
+  editorMode: 'code' | 'builder';
+  expr: string;
+  format: 'time_series' | 'table' | 'heatmap';
+  instant: boolean;
+  legendFormat?: string;
+  range: boolean;
+  refId: string;
+};
+type Link = { targetBlank: boolean; title: string; url: string };
+type Field<Custom> = Omit<Plain<dashboard.FieldConfig>, 'custom' | 'links'> & { custom?: Plain<Custom>; links?: Link[] };
+type Panel<Type, Options, Custom> = Omit<Plain<dashboard.Panel>, 'type' | 'options' | 'fieldConfig' | 'targets'> & {
+  type: Type;
+  options: Plain<Options>;
+  fieldConfig: { defaults: Field<Custom>; overrides: Plain<dashboard.FieldConfigSource['overrides']> };
+  targets: Query[];
+};
+type AnyPanel =
+  | Panel<'barchart', barchart.Options, barchart.FieldConfig>
+  | Panel<'bargauge', bargauge.Options, {}>
+  | Panel<'heatmap', heatmap.Options, heatmap.FieldConfig>
+  | Panel<'stat', stat.Options, {}>
+  | Panel<'state-timeline', statetimeline.Options, statetimeline.FieldConfig>
+  | Panel<'status-history', statushistory.Options, statushistory.FieldConfig>
+  | Panel<'table', table.Options, table.FieldConfig>
+  | Panel<'timeseries', timeseries.Options, timeseries.FieldConfig>;
+type Row = Omit<Plain<dashboard.RowPanel>, 'panels'> & { panels: AnyPanel[] };
+export type Dashboard = Omit<Plain<dashboard.Dashboard>, 'panels'> & { panels: Array<AnyPanel | Row> };

@@ -1,0 +1,209 @@
+//! The way of an alert: Prometheus with the project's rules, Alertmanager with the project's example, and who is told.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use serde_yaml::Value as Yaml;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::{Prometheus, Service, prometheus_on, start};
+use crate::support::{http, program, requires_program, wait};
+
+/// Programs of one age, that belong together.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    prometheus: PathBuf,
+    alertmanager: PathBuf,
+    pub(crate) amtool: PathBuf,
+}
+
+/// The distribution's Prometheus and Alertmanager, and newer ones where `tests/run` could get them.
+pub(crate) fn generations() -> Vec<Generation> {
+    let needed = ["prometheus", "prometheus-alertmanager", "amtool"];
+    let here = needed.into_iter().all(requires_program).then(|| Generation {
+        prometheus: program("prometheus").unwrap(),
+        alertmanager: program("prometheus-alertmanager").unwrap(),
+        amtool: program("amtool").unwrap(),
+    });
+    let newer = super::newer().map(|folder| Generation {
+        prometheus: folder.join("prometheus"),
+        alertmanager: folder.join("prometheus-alertmanager"),
+        amtool: folder.join("amtool"),
+    });
+    here.into_iter().chain(newer).collect()
+}
+
+/// The project's folder of alerts.
+pub(crate) fn alerts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts")
+}
+
+/// A running chain from an exporter to whoever is notified.
+pub(crate) struct Alerting {
+    pub(crate) prometheus: Prometheus,
+    alertmanager: Service,
+    amtool: PathBuf,
+    told: Arc<Mutex<Vec<Notification>>>,
+    _sink: JoinSet<()>,
+}
+
+/// One alert within what a receiver was sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Notification {
+    pub(crate) receiver: String,
+    pub(crate) status: String,
+    pub(crate) labels: Value,
+    pub(crate) annotations: Value,
+}
+
+impl Notification {
+    /// Whether it is this alert in this status.
+    pub(crate) fn is(&self, alert: &str, status: &str) -> bool {
+        self.labels["alertname"] == alert && self.status == status
+    }
+}
+
+impl Alerting {
+    /// Scrapes this exporter and judges it every second, and tells whom the example would tell within `group_wait`.
+    pub(crate) async fn start(generation: &Generation, exporter: SocketAddr, group_wait: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let sink_address = listener.local_addr().unwrap();
+        let told = Arc::default();
+        let mut sink = JoinSet::new();
+        sink.spawn(listen(listener, Arc::clone(&told)));
+        let config = alertmanager_config(sink_address, group_wait);
+        let alertmanager = run_alertmanager(&generation.alertmanager, &config).await;
+        let config = format!(
+            "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\n\
+             rule_files: ['{}']\n\
+             alerting: {{ alertmanagers: [ {{ static_configs: [ {{ targets: ['{}'] }} ] }} ] }}\n\
+             scrape_configs: [ {{ job_name: portprobe, static_configs: [ {{ targets: ['{exporter}'] }} ] }} ]\n",
+            alerts().join("rules/*.yaml").display(),
+            alertmanager.address
+        );
+        let prometheus = prometheus_on(&generation.prometheus, &config).await;
+        Self { prometheus, alertmanager, amtool: generation.amtool.clone(), told, _sink: sink }
+    }
+
+    /// Everything that anybody was told so far.
+    pub(crate) fn told(&self) -> Vec<Notification> {
+        self.told.lock().unwrap().clone()
+    }
+
+    /// Waits, up to a minute, until the receivers that were told of this alert in this status are these.
+    pub(crate) async fn told_until(&self, alert: &str, status: &str, receivers: &[&str]) -> Notification {
+        let mut told = Vec::new();
+        wait::until_patiently(&format!("{receivers:?} know that {alert} is {status}"), async || {
+            told = self.told();
+            told.retain(|notification| notification.is(alert, status));
+            receivers.iter().all(|receiver| told.iter().any(|notification| notification.receiver == *receiver))
+        })
+        .await;
+        told.remove(0)
+    }
+
+    /// How many alerts of this name Alertmanager holds back because of another.
+    pub(crate) async fn inhibited(&self, alert: &str) -> usize {
+        let answer = http::request(self.alertmanager.address, "GET", "/api/v2/alerts").await;
+        let alerts: Vec<Value> = serde_json::from_str(&answer.body).unwrap();
+        let inhibited = |one: &&Value| {
+            one["labels"]["alertname"] == alert && one["status"]["inhibitedBy"] != Value::Array(Vec::new())
+        };
+        alerts.iter().filter(inhibited).count()
+    }
+
+    /// Sends an alert of its own through Alertmanager, and waits until it is told: so is, then, what was there before.
+    pub(crate) async fn flushed(&self) {
+        let mut amtool = Command::new(&self.amtool);
+        amtool.arg(format!("--alertmanager.url=http://{}", self.alertmanager.address));
+        let added = amtool.args(["alert", "add", "alertname=Marker", "severity=critical"]).output().unwrap();
+        assert!(added.status.success(), "{added:?}");
+        self.told_until("Marker", "firing", &["webhook"]).await;
+    }
+}
+
+async fn run_alertmanager(binary: &Path, configuration: &str) -> Service {
+    let service = start(async |address, folder| {
+        let config = folder.path().join("alertmanager.yaml");
+        fs::write(&config, configuration).unwrap();
+        let mut server = Command::new(binary);
+        server.arg("--config.file").arg(&config).arg("--storage.path").arg(folder.path().join("data"));
+        server.arg(format!("--web.listen-address={address}")).arg("--cluster.listen-address=");
+        Service::listening(server, address, folder).await
+    });
+    service.await.unwrap()
+}
+
+/// The project's example, in a hurry, and with every receiver at the sink: its routes and inhibitions are what is tested.
+fn alertmanager_config(sink: SocketAddr, group_wait: &str) -> String {
+    let example = fs::read_to_string(alerts().join("alertmanager.yaml")).unwrap();
+    let mut config: Yaml = serde_yaml::from_str(&example).unwrap();
+    let mut receivers = String::new();
+    for receiver in config["receivers"].as_sequence().unwrap() {
+        let name = receiver["name"].as_str().unwrap();
+        let webhook = format!("{{ url: 'http://{sink}/{name}', send_resolved: true }}");
+        writeln!(receivers, "- {{ name: {name}, webhook_configs: [ {webhook} ] }}").unwrap();
+    }
+    config["receivers"] = serde_yaml::from_str(&receivers).unwrap();
+    let top = config.as_mapping_mut().unwrap();
+    top.remove("global");
+    top.remove("templates");
+    hurry(&mut config["route"], group_wait);
+    serde_yaml::to_string(&config).unwrap()
+}
+
+/// Shortens the waits of a route and of those below it, save for what waits on purpose: escalation, and digests.
+fn hurry(route: &mut Yaml, group_wait: &str) {
+    let waits = |key: &str| route.get(key).is_some_and(|wait| wait.as_str() == Some("30s"));
+    if waits("group_wait") {
+        route["group_wait"] = group_wait.into();
+        route["group_interval"] = "1s".into();
+    }
+    for below in route.get_mut("routes").and_then(Yaml::as_sequence_mut).into_iter().flatten() {
+        hurry(below, group_wait);
+    }
+}
+
+/// Takes notifications until it is dropped.
+async fn listen(listener: TcpListener, told: Arc<Mutex<Vec<Notification>>>) {
+    let mut clients = JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        clients.spawn(take(client, Arc::clone(&told)));
+        while clients.try_join_next().is_some() {}
+    }
+}
+
+/// Takes the one request of a connection. A request that is broken is none: what waits for it says so.
+async fn take(mut client: TcpStream, told: Arc<Mutex<Vec<Notification>>>) {
+    let mut request = Vec::new();
+    let mut body = None;
+    while body.is_none() && client.read_buf(&mut request).await.is_ok_and(|read| read > 0) {
+        body = serde_json::from_slice(request.split_at(body_start(&request)).1).ok();
+    }
+    let Some(body) = body else { return };
+    told.lock().unwrap().extend(notifications(&body));
+    let _ = client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
+}
+
+/// Where the body of a request begins; at its end while its head is incomplete.
+fn body_start(request: &[u8]) -> usize {
+    let head = request.windows(4).position(|window| window == b"\r\n\r\n");
+    head.map_or(request.len(), |end| end + 4)
+}
+
+fn notifications(body: &Value) -> Vec<Notification> {
+    let notification = |alert: &Value| Notification {
+        receiver: body["receiver"].as_str().unwrap().to_owned(),
+        status: alert["status"].as_str().unwrap().to_owned(),
+        labels: alert["labels"].clone(),
+        annotations: alert["annotations"].clone(),
+    };
+    body["alerts"].as_array().unwrap().iter().map(notification).collect()
+}
