@@ -11,6 +11,7 @@
 mod integration {
     #[cfg(target_os = "linux")]
     mod alerting;
+    mod alerts;
     mod config;
     mod daemon;
     mod dashboards;

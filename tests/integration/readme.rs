@@ -78,6 +78,19 @@ fn alert(rule: &Yaml) -> Option<String> {
 }
 
 #[test]
+fn dashboards_are_those_of_their_folder() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards");
+    let dashboard = |path: &Path| {
+        let dashboard: Yaml = serde_yaml::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        (name, dashboard["title"].as_str().unwrap().to_owned())
+    };
+    let expected: BTreeSet<_> = fs::read_dir(folder).unwrap().map(|entry| dashboard(&entry.unwrap().path())).collect();
+    let listed = rows("### Dashboards").into_iter().map(|row| (cell(row, 0).to_owned(), cell(row, 1).to_owned()));
+    assert_eq!(listed.collect::<BTreeSet<_>>(), expected);
+}
+
+#[test]
 fn the_discovered_targets_are_as_it_says() {
     let configuration = blocks("yaml").into_iter().find(|block| block.contains("\ndiscovery:\n")).unwrap();
     let path = Path::new("portprobe.yaml");

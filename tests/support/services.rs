@@ -135,6 +135,12 @@ pub(crate) fn prometheus_programs() -> Vec<PathBuf> {
     program("prometheus").into_iter().chain(newer().map(|folder| folder.join("prometheus"))).collect()
 }
 
+/// Every promtool that is there, likewise.
+pub(crate) fn promtool_programs() -> Vec<PathBuf> {
+    requires_program("promtool");
+    program("promtool").into_iter().chain(newer().map(|folder| folder.join("promtool"))).collect()
+}
+
 /// The folder of newer programs than the distribution's, where `tests/run` could get them.
 fn newer() -> Option<PathBuf> {
     std::env::var_os("PORTPROBE_TESTS_NEWER").map(PathBuf::from)

@@ -1,0 +1,89 @@
+//! Labels, annotations and the runbook.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use serde_yaml::Value;
+
+use super::{alerts, list, read, rules, test_files, text};
+
+/// The names of alerts; each stands there once.
+fn names() -> Vec<String> {
+    alerts().iter().map(|alert| text(alert, "alert").to_owned()).collect()
+}
+
+#[test]
+fn no_name_is_given_twice() {
+    let alerts = names();
+    let unique: BTreeSet<_> = alerts.iter().collect();
+    assert_eq!(unique.len(), alerts.len(), "{alerts:?}");
+    let rules = rules();
+    let recorded: Vec<_> = rules.iter().map(|rule| text(rule, "record")).filter(|name| !name.is_empty()).collect();
+    let unique: BTreeSet<_> = recorded.iter().collect();
+    assert_eq!(unique.len(), recorded.len(), "{recorded:?}");
+}
+
+#[test]
+fn severity_is_the_only_label_and_one_of_three() {
+    for alert in alerts() {
+        let labels = alert["labels"].as_mapping().unwrap();
+        assert_eq!(labels.len(), 1, "{alert:?}");
+        assert!(matches!(text(&alert["labels"], "severity"), "critical" | "warning" | "info"), "{alert:?}");
+    }
+}
+
+#[test]
+fn the_summary_is_one_static_sentence() {
+    for alert in alerts() {
+        let summary = text(&alert["annotations"], "summary");
+        assert!(summary.starts_with(|first: char| first.is_ascii_uppercase()), "{summary}");
+        assert!(summary.ends_with('.') && summary.matches(". ").count() == 0, "{summary}");
+        assert!(!summary.contains("{{") && !summary.contains('\n'), "{summary}");
+    }
+}
+
+#[test]
+fn the_description_says_more_than_the_summary() {
+    for alert in alerts() {
+        let [summary, description] = ["summary", "description"].map(|key| text(&alert["annotations"], key).to_owned());
+        assert!(!description.is_empty() && description != summary, "{alert:?}");
+        assert!(description.contains("{{") || text(&alert, "expr").starts_with("absent("), "{description}");
+    }
+}
+
+#[test]
+fn the_runbook_is_linked_at_the_section_of_the_alert() {
+    for alert in alerts() {
+        let name = text(&alert, "alert");
+        let url = text(&alert["annotations"], "runbook_url");
+        assert!(url.starts_with("https://"), "{name}: {url}");
+        assert_eq!(url.split_once('#').unwrap().1, name.to_lowercase());
+    }
+}
+
+#[test]
+fn the_runbook_has_one_section_for_each_alert_and_none_besides() {
+    let runbook = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/RUNBOOK.md")).unwrap();
+    let mut sections: Vec<_> = runbook.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let mut names = names();
+    sections.sort_unstable();
+    names.sort_unstable();
+    assert_eq!(sections, names);
+}
+
+/// A target that fails in another way would be another alert.
+#[test]
+fn no_alert_is_labelled_with_the_reason_of_a_failure() {
+    let expected: Vec<_> = test_files().iter().flat_map(|file| expected_labels(&read(file))).collect();
+    assert!(!expected.is_empty());
+    for labels in expected {
+        assert!(labels.get("phase").is_none() && labels.get("class").is_none(), "{labels:?}");
+    }
+}
+
+/// The labels of every alert that a file of tests expects.
+fn expected_labels(file: &Value) -> Vec<Value> {
+    let tests = list(file, "tests").flat_map(|test| list(test, "alert_rule_test"));
+    tests.flat_map(|test| list(test, "exp_alerts")).map(|alert| alert["exp_labels"].clone()).collect()
+}
