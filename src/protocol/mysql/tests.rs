@@ -54,10 +54,21 @@ async fn whoever_decides_on_a_login_serves_and_has_a_version() {
 
 #[tokio::test(start_paused = true)]
 async fn a_login_is_never_left_unfinished() {
-    let other_method = framed(2, b"\xfecaching_sha2_password\0salt.salt.salt.salt.\0");
-    let script = Script::greets(mariadb()).answers(other_method).answers(denied(4));
-    let (found, said) = talk(&Mysql, "mysql://a", &script).await;
-    assert!(found.is_ok() && said.ends_with(&framed(3, b"")), "{found:?} {said:?}");
+    for (method, answer) in [
+        (&b"\xfe"[..], &b""[..]),
+        (b"\xfemysql_native_password\0salt", b""),
+        (b"\xfecaching_sha2_password\0salt", b"\0"),
+        (b"\xfeclient_ed25519\0salt", &[0; 64]),
+    ] {
+        let script = Script::greets(mariadb()).answers(framed(2, method)).answers(denied(4));
+        let (found, said) = talk(&Mysql, "mysql://a", &script).await;
+        assert!(found.is_ok() && said.ends_with(&framed(3, answer)), "{found:?} {said:?}");
+    }
+    let parsec = Script::greets(mariadb()).answers(framed(2, b"\xfeparsec\0salt"));
+    let (found, said) =
+        talk(&Mysql, "mysql://a", &parsec.answers(framed(4, b"\x01P\x02salt")).answers(denied(6))).await;
+    let expected = [framed(3, b""), framed(5, &[0; 96])].concat();
+    assert!(found.is_ok() && said.ends_with(&expected), "{found:?} {said:?}");
     // One without end.
     let mut script = Script::greets(mariadb());
     for number in [2, 4, 6, 8] {
