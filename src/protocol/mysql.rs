@@ -3,8 +3,9 @@
 //! <https://mariadb.com/kb/en/connection/>).
 //!
 //! The greeting, and a login as `portprobe` without a password: whoever hangs up before a login is over counts towards
-//! `max_connect_errors`, and would be blocked. A refused login counts in `Aborted_connects` and is logged as a warning
-//! where warnings are; a user `portprobe` without password and rights makes it silent.
+//! `max_connect_errors`, and would be blocked. A refused login counts in `Aborted_connects` and is logged as a warning;
+//! a user `portprobe` without password and rights makes it silent. A server with no user for the prober's address says
+//! so instead of greeting it, and is taken to serve others.
 
 use async_trait::async_trait;
 

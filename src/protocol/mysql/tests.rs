@@ -24,6 +24,19 @@ fn mariadb() -> Vec<u8> {
     greeting_of("5.5.5-10.11.6-MariaDB-0+deb12u1", true, "mysql_native_password")
 }
 
+/// As recorded, each byte of it.
+const RECORDED: &[u8] =
+    b"d\0\0\0\x0a5.5.5-10.11.19-MariaDB-0+deb12u1\0\x14\0\0\0m~SbtA'<\0\xfe\xff\x08\x02\0\xff\x81\x15\
+    \0\0\0\0\0\0\x1d\0\0\x007@|qC8/!Wtbo\0mysql_native_password\0";
+
+#[tokio::test(start_paused = true)]
+async fn a_recorded_greeting_is_read() {
+    let script = Script::greets(RECORDED).answers(denied(2));
+    let (found, _) = talk(&Mysql, "mysql://a", &script).await;
+    assert_eq!(found.unwrap().version.as_deref(), Some("10.11.19-MariaDB"));
+    assert_survives(&Mysql, "mysql://a", &script).await;
+}
+
 fn error(number: u8, code: u16, text: &str) -> Vec<u8> {
     framed(number, &[&b"\xff"[..], &code.to_le_bytes(), text.as_bytes()].concat())
 }
