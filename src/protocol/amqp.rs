@@ -1,7 +1,7 @@
 //! AMQP 0-9-1 (<https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf>, sections 2.2.4 and 4.2), as RabbitMQ speaks it.
 //!
 //! The protocol header, and the broker's Connection.Start; then the socket is closed. RabbitMQ logs one warning for that
-//! (a Connection.Close here would be an error); the category `connection` at level `error` is silent. A broker that
+//! (a Connection.Close here would be an error); `log.connection.level = error` makes it silent. A broker that
 //! speaks another version answers with its own header: it serves, too.
 
 use async_trait::async_trait;

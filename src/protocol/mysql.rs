@@ -3,12 +3,13 @@
 //! <https://mariadb.com/kb/en/connection/>).
 //!
 //! The greeting, and a login as `portprobe` without a password: whoever hangs up before a login is over counts towards
-//! `max_connect_errors`, and would be blocked. A refused login counts in `Aborted_connects` and is logged as a warning
-//! where warnings are; a user `portprobe` without password and rights makes it silent.
+//! `max_connect_errors`, and would be blocked. A refused login counts in `Aborted_connects` and is logged as a warning;
+//! a user `portprobe` without password and rights makes it silent. A server with no user for the prober's address says
+//! so instead of greeting it, and is taken to serve others.
 
 use async_trait::async_trait;
 
-use self::packets::{Greeting, Refusal, Reply, framed, greeting, login, reply, ssl_request};
+use self::packets::{Greeting, Method, Refusal, Reply, framed, greeting, login, reply, ssl_request};
 use super::{Conversation, Ended, Found, Protocol, Request, Wire};
 use crate::target::{OtherName, Service};
 
@@ -82,6 +83,7 @@ impl Conversation for Session {
 /// Goes through a login to its end, whichever that is. `number` is that of our next packet.
 async fn log_in(wire: &mut Wire<'_>, greeting: &Greeting, number: u8) -> Result<(), Ended> {
     let mut packet = login(greeting, number);
+    let mut method = Method::default();
     for _ in 0..MAX_ROUNDS {
         wire.send(&packet).await?;
         match wire.answer("the answer to a login", MAX_PACKET, reply).await? {
@@ -90,8 +92,11 @@ async fn log_in(wire: &mut Wire<'_>, greeting: &Greeting, number: u8) -> Result<
                 return Ok(());
             }
             (_, Reply::Refused(refusal)) => return refusal.serves(),
-            // No password, in the terms of whichever method: the server is to say no by itself.
-            (number, Reply::More) => packet = framed(number.wrapping_add(1), b""),
+            (number, Reply::Other(other)) => {
+                method = other;
+                packet = framed(number.wrapping_add(1), method.without_password());
+            }
+            (number, Reply::Question) => packet = framed(number.wrapping_add(1), method.without_more()),
         }
     }
     // It asks and asks: it serves.

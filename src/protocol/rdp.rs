@@ -1,7 +1,8 @@
 //! Remote Desktop Protocol: its X.224 connection sequence (MS-RDPBCGR sections 2.2.1.1 and 2.2.1.2).
 //!
 //! A connection request that offers TLS and `CredSSP`, and the server's confirmation; TLS follows at once. Whoever is
-//! asked for another security than these serves too. Windows logs nothing of it by default, xrdp a few lines at INFO.
+//! asked for another security than these serves too. Windows logs nothing of it by default; xrdp takes whatever ends
+//! without a session for an error, and writes about ten lines.
 
 use async_trait::async_trait;
 use bytes::Buf as _;

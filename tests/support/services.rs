@@ -22,7 +22,7 @@ pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     command: Command,
     process: Child,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Service {
@@ -31,12 +31,19 @@ impl Service {
         command.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut process = command.spawn().unwrap();
         let mut running = true;
-        wait::until(&format!("{command:?} listens"), async || {
+        // Some take long to start, all the more on a busy machine.
+        wait::until_patiently(&format!("{command:?} listens"), async || {
             running = process.try_wait().unwrap().is_none();
             !running || TcpStream::connect(address).await.is_ok()
         })
         .await;
-        running.then_some(Self { address, command, process, _folder: folder })
+        running.then_some(Self { address, command, process, folder })
+    }
+
+    /// What stands in a file of its folder by now.
+    pub(crate) fn read(&self, file: &str) -> String {
+        let bytes = fs::read(self.folder.path().join(file)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Kills it, as a crash would; its folder stays.

@@ -12,8 +12,8 @@ use super::super::frame::{Malformed, dotted, frame, take, take_to_zero, text};
 pub(super) struct Greeting {
     pub(super) version: Option<String>,
     capabilities: u32,
-    /// The name of the method to log in by; perhaps empty.
-    method: Vec<u8>,
+    /// The method to log in by.
+    method: Method,
 }
 
 impl Greeting {
@@ -29,15 +29,43 @@ impl Greeting {
         let low = rest.try_get_u16_le()?;
         // Servers of old end here.
         if rest.is_empty() {
-            return Ok(Self { version, capabilities: low.into(), method: Vec::new() });
+            return Ok(Self { version, capabilities: low.into(), method: Method::default() });
         }
         take(&mut rest, CHARSET_AND_STATUS)?;
         let capabilities = u32::from(low) | u32::from(rest.try_get_u16_le()?) << 16;
         let salt = usize::from(rest.try_get_u8()?);
         take(&mut rest, RESERVED)?;
         take(&mut rest, salt.saturating_sub(FIRST_SALT).max(MIN_SECOND_SALT))?;
-        let method = rest.split(|byte| *byte == 0).next().unwrap_or_default();
-        Ok(Self { version, capabilities, method: method.to_vec() })
+        Ok(Self { version, capabilities, method: Method::named_at(rest) })
+    }
+}
+
+/// A method to log in by (an authentication plugin): its name, which is empty where a server names none.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Method(Vec<u8>);
+
+impl Method {
+    fn named_at(bytes: &[u8]) -> Self {
+        Self(bytes.split(|byte| *byte == 0).next().unwrap_or_default().to_vec())
+    }
+
+    /// What one says who has no password. An answer of another length than the method's counts as hanging up.
+    pub(super) fn without_password(&self) -> &'static [u8] {
+        match &*self.0 {
+            b"caching_sha2_password" | b"dialog" | b"mysql_clear_password" | b"sha256_password" => b"\0",
+            b"client_ed25519" => &[0; 64],
+            _ => b"",
+        }
+    }
+
+    /// What one says who is asked for more.
+    pub(super) fn without_more(&self) -> &'static [u8] {
+        match &*self.0 {
+            b"dialog" => b"\0",
+            // A number used once and a signature.
+            b"parsec" => &[0; 96],
+            _ => b"",
+        }
     }
 }
 
@@ -66,9 +94,11 @@ impl fmt::Display for Refusal {
 /// What a server answers to a login.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Reply {
-    /// It asks for more, or for another method.
-    More,
     Ok,
+    /// It wants this method instead.
+    Other(Method),
+    /// The present method asks for more.
+    Question,
     Refused(Refusal),
 }
 
@@ -89,8 +119,8 @@ pub(super) fn reply(heard: &[u8]) -> Answer<(u8, Reply)> {
         let reply = match payload.split_first() {
             Some((0, _)) => Reply::Ok,
             Some((&ERR, rest)) => Reply::Refused(Refusal::read(rest)?),
-            // Another method, or a question of the present one.
-            Some((0xfe | 1 | 2, _)) => Reply::More,
+            Some((0xfe, rest)) => Reply::Other(Method::named_at(rest)),
+            Some((1 | 2, _)) => Reply::Question,
             _ => return Err("it is no answer to a login".into()),
         };
         Ok((number, reply))
@@ -103,7 +133,7 @@ pub(super) fn login(greeting: &Greeting, number: u8) -> Vec<u8> {
     let mut payload = client(if number > 1 { SSL } else { 0 });
     payload.put_slice(b"portprobe\0");
     payload.put_u8(0);
-    payload.put_slice(if greeting.method.is_empty() { NATIVE } else { &greeting.method });
+    payload.put_slice(if greeting.method.0.is_empty() { NATIVE } else { &greeting.method.0 });
     payload.put_u8(0);
     framed(number, &payload)
 }

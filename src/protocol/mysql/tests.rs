@@ -24,6 +24,19 @@ fn mariadb() -> Vec<u8> {
     greeting_of("5.5.5-10.11.6-MariaDB-0+deb12u1", true, "mysql_native_password")
 }
 
+/// As recorded, each byte of it.
+const RECORDED: &[u8] =
+    b"d\0\0\0\x0a5.5.5-10.11.19-MariaDB-0+deb12u1\0\x14\0\0\0m~SbtA'<\0\xfe\xff\x08\x02\0\xff\x81\x15\
+    \0\0\0\0\0\0\x1d\0\0\x007@|qC8/!Wtbo\0mysql_native_password\0";
+
+#[tokio::test(start_paused = true)]
+async fn a_recorded_greeting_is_read() {
+    let script = Script::greets(RECORDED).answers(denied(2));
+    let (found, _) = talk(&Mysql, "mysql://a", &script).await;
+    assert_eq!(found.unwrap().version.as_deref(), Some("10.11.19-MariaDB"));
+    assert_survives(&Mysql, "mysql://a", &script).await;
+}
+
 fn error(number: u8, code: u16, text: &str) -> Vec<u8> {
     framed(number, &[&b"\xff"[..], &code.to_le_bytes(), text.as_bytes()].concat())
 }
@@ -54,10 +67,21 @@ async fn whoever_decides_on_a_login_serves_and_has_a_version() {
 
 #[tokio::test(start_paused = true)]
 async fn a_login_is_never_left_unfinished() {
-    let other_method = framed(2, b"\xfecaching_sha2_password\0salt.salt.salt.salt.\0");
-    let script = Script::greets(mariadb()).answers(other_method).answers(denied(4));
-    let (found, said) = talk(&Mysql, "mysql://a", &script).await;
-    assert!(found.is_ok() && said.ends_with(&framed(3, b"")), "{found:?} {said:?}");
+    for (method, answer) in [
+        (&b"\xfe"[..], &b""[..]),
+        (b"\xfemysql_native_password\0salt", b""),
+        (b"\xfecaching_sha2_password\0salt", b"\0"),
+        (b"\xfeclient_ed25519\0salt", &[0; 64]),
+    ] {
+        let script = Script::greets(mariadb()).answers(framed(2, method)).answers(denied(4));
+        let (found, said) = talk(&Mysql, "mysql://a", &script).await;
+        assert!(found.is_ok() && said.ends_with(&framed(3, answer)), "{found:?} {said:?}");
+    }
+    let parsec = Script::greets(mariadb()).answers(framed(2, b"\xfeparsec\0salt"));
+    let (found, said) =
+        talk(&Mysql, "mysql://a", &parsec.answers(framed(4, b"\x01P\x02salt")).answers(denied(6))).await;
+    let expected = [framed(3, b""), framed(5, &[0; 96])].concat();
+    assert!(found.is_ok() && said.ends_with(&expected), "{found:?} {said:?}");
     // One without end.
     let mut script = Script::greets(mariadb());
     for number in [2, 4, 6, 8] {

@@ -1,1 +1,78 @@
 //! Databases, message brokers and desktops, whose protocols are binary.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use portprobe::config::{OneTarget, Wanted, one_target};
+use portprobe::outcome::{Outcome, Prober as _, Verdict};
+use portprobe::probe::{NameServing, NetworkProber, Trust};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::support::pki::{Authority, Identity, Kind, leaf};
+use crate::support::services::Service;
+use crate::support::wait;
+
+mod brokers;
+mod databases;
+mod desktops;
+mod mssql;
+
+/// A certificate for servers, whose key every program can read.
+fn identity() -> Identity {
+    Authority::root("binary root").issue(leaf(&["127.0.0.1"]).key(Kind::Rsa))
+}
+
+/// What one probe of an address comes to: `good PROTOCOL VERSION ROLE`, or the failure's class, phase and detail.
+async fn probe(scheme: &str, address: SocketAddr) -> String {
+    probe_with(scheme, address, &[]).await
+}
+
+/// The same with these settings.
+async fn probe_with(scheme: &str, address: SocketAddr, settings: &[(&str, &str)]) -> String {
+    let url = format!("{scheme}://{address}");
+    // Whoever vouches for the certificate is not what is tested here.
+    let report = scheme.contains('+') || ["amqps", "mqtts", "rediss"].contains(&scheme);
+    let report = report.then_some(("tls.verify", "report"));
+    let report = report.filter(|(name, _)| settings.iter().all(|(other, _)| other != name));
+    let flags = settings.iter().copied().chain(report).map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let flags: Vec<_> = flags.collect();
+    let wanted = Wanted { target: &url, flags: &flags, config_file: None, module: None };
+    let trust = Arc::new(Trust::default());
+    let OneTarget { target, dns: _ } = one_target(wanted, &|_| None, |profile| trust.read(profile)).unwrap();
+    let prober = NetworkProber::new(NameServing::default(), trust);
+    told(&prober.probe(&target, Instant::now() + target.settings.cadence.timeout()).await)
+}
+
+fn told(outcome: &Outcome) -> String {
+    match &outcome.verdict {
+        Verdict::Good => {
+            let facts = outcome.facts.service.as_ref().unwrap();
+            format!("good {} {} {}", facts.protocol, facts.version, facts.role).trim_end().to_owned()
+        }
+        Verdict::Failed(failure) => {
+            format!("{} in {}: {}", failure.class.as_str(), failure.phase.as_str(), failure.detail)
+        }
+        Verdict::LocalFault(fault) => format!("{fault:?}"),
+    }
+}
+
+/// A client that has said this, was answered, and stays.
+async fn occupy(service: &Service, said: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(service.address).await.unwrap();
+    stream.write_all(said).await.unwrap();
+    assert_ne!(stream.read(&mut [0; 512]).await.unwrap(), 0);
+    stream
+}
+
+/// Waits until a probe comes to this.
+async fn until(scheme: &str, address: SocketAddr, expected: &str) {
+    wait::until_patiently(expected, async || probe(scheme, address).await.starts_with(expected)).await;
+}
+
+/// Asserts what a probe comes to, by its beginning.
+#[track_caller]
+fn assert_begins(told: &str, expected: &str) {
+    assert!(told.starts_with(expected), "expected {expected}: {told}");
+}

@@ -1,0 +1,124 @@
+use super::*;
+use crate::support::services::binary::databases::{mariadb, mariadb_does, postgresql, redis};
+
+/// A startup packet of another client than ours.
+const STARTUP: &[u8] = b"\0\0\0\x17\0\x03\0\0user\0somebody\0\0";
+
+#[tokio::test]
+async fn postgresql_serves_is_full_and_starts_up() {
+    let Some(mut server) = postgresql(&identity()).await else { return };
+    let address = server.address;
+    until("postgres", address, "good postgres").await;
+    let before = server.read("log");
+    assert_eq!(probe("postgres", address).await, "good postgres");
+    assert_eq!(probe("postgres+starttls", address).await, "good postgres");
+    assert_eq!(server.read("log"), before, "a probe is silent");
+    // TLS from the first byte is new in version 17.
+    let direct = probe("postgres+tls", address).await;
+    assert!(["good postgres", "disconnected in tls"].iter().any(|begin| direct.starts_with(begin)), "{direct}");
+
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        others.push(occupy(&server, STARTUP).await);
+    }
+    for scheme in ["postgres", "postgres+starttls"] {
+        assert_begins(&probe(scheme, address).await, "rejected in protocol: 53300 sorry, too many clients already");
+    }
+    drop(others);
+
+    // As a standby that recovers, and lets nobody read meanwhile.
+    server.interrupt();
+    server.write("data/standby.signal", "");
+    server.start_again().await;
+    until("postgres", address, "rejected in protocol: 57P03").await;
+}
+
+#[tokio::test]
+async fn mariadb_serves_is_full_and_never_blocks_a_probe() {
+    let Some(server) = mariadb(&identity()).await else { return };
+    let (address, abroad) = (server.address, [("source_address", "127.0.0.2")]);
+    until("mysql", address, "good mysql").await;
+    assert_begins(&probe("mariadb", address).await, "good mysql 10.");
+    assert_begins(&probe("mysql+starttls", address).await, "good mysql 10.");
+
+    // Without a user of that name, from an address whose errors count.
+    mariadb_does(&server, "CREATE USER somebody@'%' IDENTIFIED BY 'secret'");
+    for scheme in ["mysql", "mysql+starttls"].repeat(5) {
+        let told = probe_with(scheme, address, &abroad).await;
+        assert!(told.starts_with("good mysql 10.") && told.ends_with("-MariaDB"), "{told}");
+    }
+    let strict = [abroad[0], ("tls.verify", "strict")];
+    for _ in 0..5 {
+        assert_begins(&probe_with("mysql+starttls", address, &strict).await, "cert_untrusted in tls");
+    }
+    assert_begins(&probe_with("mysql", address, &abroad).await, "good mysql 10.");
+    assert!(server.read("log").contains("Access denied for user 'portprobe'@'127.0.0.2'"));
+
+    // With one of another method than the greeting names.
+    mariadb_does(&server, "INSTALL SONAME 'auth_ed25519'");
+    mariadb_does(&server, "CREATE USER portprobe@'%' IDENTIFIED VIA ed25519 USING PASSWORD('secret')");
+    for scheme in ["mysql", "mysql+starttls"].repeat(3) {
+        assert_begins(&probe_with(scheme, address, &abroad).await, "good mysql 10.");
+    }
+
+    // With one who needs no password.
+    mariadb_does(&server, "DROP USER portprobe@'%'");
+    mariadb_does(&server, "CREATE USER portprobe@'%'");
+    let before = server.read("log");
+    for scheme in ["mysql", "mysql+starttls"].repeat(2) {
+        assert_begins(&probe_with(scheme, address, &abroad).await, "good mysql 10.");
+    }
+    assert_eq!(server.read("log"), before, "a probe that is let in is silent");
+
+    let mut others = Vec::new();
+    for _ in 0..10 {
+        others.push(occupy(&server, b"").await);
+    }
+    for scheme in ["mysql", "mysql+starttls"] {
+        assert_begins(&probe(scheme, address).await, "rejected in protocol: 1040 Too many connections");
+    }
+    // One more is greeted, for whoever administers it; after that nobody is.
+    others.push(occupy(&server, b"").await);
+    assert_begins(&probe("mysql", address).await, "rejected in protocol: 1040");
+    assert_begins(&probe("mysql+starttls", address).await, "rejected in starttls: 1040");
+}
+
+#[tokio::test]
+async fn redis_serves_wants_a_login_and_cannot_save() {
+    let identity = identity();
+    let Some(open) = redis(&identity, &["--save", "3600 1"]).await else { return };
+    assert_eq!(probe("redis", open.address).await, "good redis");
+    let closed = redis(&identity, &["--requirepass", "secret"]).await.unwrap();
+    assert_eq!(probe("redis", closed.address).await, "good redis");
+    let tls =
+        ["--tls-auth-clients", "no", "--port", "0", "--tls-cert-file", "server.pem", "--tls-key-file", "server.key"];
+    let tls = redis(&identity, &[&tls[..], &["--tls-ca-cert-file", "server.pem"]].concat()).await.unwrap();
+    assert_eq!(probe("rediss", tls.address).await, "good redis");
+
+    let full = redis(&identity, &["--maxclients", "1"]).await.unwrap();
+    let other = occupy(&full, b"PING\r\n").await;
+    until("redis", full.address, "rejected in protocol: -ERR max number of clients").await;
+    drop(other);
+
+    // A folder where it would save.
+    open.write("dump.rdb/in the way", "");
+    drop(occupy(&open, b"SET a 1\r\n").await);
+    drop(occupy(&open, b"BGSAVE\r\n").await);
+    until("redis", open.address, "rejected in protocol: -MISCONF").await;
+    assert!(!closed.read("log").contains("127.0.0.1"), "{}", closed.read("log"));
+}
+
+#[tokio::test]
+async fn redis_loads_its_data() {
+    let slowly = ["--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024"];
+    let Some(mut server) = redis(&identity(), &slowly).await else { return };
+    let value = "x".repeat(2000);
+    let keys: Vec<_> = (0..500).map(|key| format!("SET {key} {value}\r\n")).collect();
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    client.write_all(keys.concat().as_bytes()).await.unwrap();
+    client.read_exact(&mut [0; 5 * 500]).await.unwrap();
+    drop(occupy(&server, b"SAVE\r\n").await);
+    server.stop();
+    server.start_again().await;
+    assert_begins(&probe("redis", server.address).await, "rejected in protocol: -LOADING");
+}

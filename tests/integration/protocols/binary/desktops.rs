@@ -1,0 +1,23 @@
+use super::*;
+use crate::support::services::binary::desktops::{tigervnc, xrdp};
+
+#[tokio::test]
+async fn tigervnc_serves_even_when_it_has_had_enough_of_probes() {
+    let Some(server) = tigervnc(&identity()).await else { return };
+    let mut told = Vec::new();
+    for _ in 0..10 {
+        told.push(probe("vnc", server.address).await);
+    }
+    // Whom it takes for an attacker it answers in the oldest version.
+    assert!(told.iter().all(|told| ["good vnc 3.8", "good vnc 3.3"].contains(&&**told)), "{told:?}");
+    assert!(server.read("log").contains("blacklisted: 127.0.0.1"));
+}
+
+#[tokio::test]
+async fn xrdp_serves_with_tls() {
+    let Some(server) = xrdp(&identity()).await else { return };
+    assert_eq!(probe("rdp", server.address).await, "good rdp  tls");
+    assert_eq!(probe("rdp+starttls", server.address).await, "good rdp  tls");
+    // Whatever ends without a session is an error to it.
+    wait::until("an error is logged", async || server.read("xrdp.log").contains("[ERROR]")).await;
+}
