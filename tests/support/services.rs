@@ -22,7 +22,7 @@ pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     command: Command,
     process: Child,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Service {
@@ -36,7 +36,13 @@ impl Service {
             !running || TcpStream::connect(address).await.is_ok()
         })
         .await;
-        running.then_some(Self { address, command, process, _folder: folder })
+        running.then_some(Self { address, command, process, folder })
+    }
+
+    /// What stands in a file of its folder by now.
+    pub(crate) fn read(&self, file: &str) -> String {
+        let bytes = fs::read(self.folder.path().join(file)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Kills it, as a crash would; its folder stays.
