@@ -35,7 +35,9 @@ async fn memcached_serves_in_the_clear_and_within_tls() {
     assert!(came.starts_with("good 1."), "{came}");
     let Some(secured) = memcached(client.tls(), &[]).await else { return };
     assert_eq!(client.probe("memcached+tls", secured.address.port()).await, came);
-    assert_eq!((server.read("log"), secured.read("log")), (String::new(), String::new()));
+    // It may say that `accept4` found nobody, which is no matter of probes.
+    let log = [server.read("log"), secured.read("log")].concat();
+    assert!(log.lines().all(|line| line.starts_with("accept")), "{log}");
 }
 
 #[tokio::test]

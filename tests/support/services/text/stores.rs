@@ -41,8 +41,9 @@ pub(crate) async fn zookeeper(quorum: Quorum) -> Option<Service> {
         let servers = match quorum {
             Quorum::Alone => String::new(),
             Quorum::Missing => {
-                let [a, b, c, d, e, f] = free();
-                format!("server.1=127.0.0.1:{a}:{b}\nserver.2=127.0.0.1:{c}:{d}\nserver.3=127.0.0.1:{e}:{f}\n")
+                let (peers, elections): ([u16; 3], [u16; 3]) = (free(), free());
+                let servers = (0..3).map(|i| format!("server.{}=127.0.0.1:{}:{}", i + 1, peers[i], elections[i]));
+                servers.collect::<Vec<_>>().join("\n")
             }
         };
         let config = format!(
