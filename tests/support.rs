@@ -47,9 +47,12 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let postgresql = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let postgresql = postgresql.map(|version| version.path().join("bin"));
-    let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).chain(postgresql);
+    let folders = env::split_paths(&path).chain(DEBIAN.map(PathBuf::from)).chain(postgresql);
     folders.map(|folder| folder.join(name)).find(|file| file.is_file())
 }
+
+/// Folders outside PATH in which Debian keeps servers.
+const DEBIAN: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/share/zookeeper/bin"];
 
 /// Says that a test is left out, or fails it where none may be.
 fn left_out(why: impl fmt::Display) -> bool {

@@ -92,8 +92,9 @@ fn code(heard: &[u8], asked: &[u8]) -> Answer<u8> {
     if rest.len() < length {
         return Answer::Unfinished;
     }
-    let (questions, _) = (message.get_u16(), message.advance(6));
-    let answered = message.get(..asked.len()).is_some_and(|echoed| echoed.eq_ignore_ascii_case(asked));
+    let Ok(questions) = message.try_get_u16() else { return Answer::Unfinished };
+    // Behind the three other counts of the header.
+    let answered = message.get(6..6 + asked.len()).is_some_and(|echoed| echoed.eq_ignore_ascii_case(asked));
     // A server that could not read the question does not repeat it.
     if questions != 0 && !answered {
         return Answer::Wrong("it answers another question".to_owned());

@@ -1,4 +1,4 @@
-//! LDAP (RFC 4511), of which what is needed of BER (X.690); StartTLS (RFC 4511 section 4.14).
+//! LDAP (RFC 4511), of which what is needed of BER (X.690); `StartTLS` (RFC 4511 section 4.14).
 //!
 //! An anonymous bind of version 3, an unbind. A server logs both where it logs operations (OpenLDAP's `loglevel stats`).
 

@@ -1,7 +1,8 @@
 //! NATS (<https://docs.nats.io/reference/reference-protocols/nats-protocol>).
 //!
 //! INFO, which comes unasked, CONNECT, PING. A server that wants a login or TLS logs an error for a CONNECT without, so
-//! none is sent to it. Leaves nothing in the log that is not a trace.
+//! none is sent to it. Leaves nothing in the log, except that a server that wants TLS logs an error where the probe ends
+//! without a handshake; `nats+starttls` has one.
 
 use async_trait::async_trait;
 use serde::Deserialize;

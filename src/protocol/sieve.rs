@@ -1,4 +1,4 @@
-//! ManageSieve (RFC 5804).
+//! `ManageSieve` (RFC 5804).
 //!
 //! The capabilities, which come unasked, LOGOUT. A server logs the end of a session without a login at INFO.
 

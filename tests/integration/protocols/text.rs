@@ -1,1 +1,103 @@
 //! Mail, directories and what else is spoken in lines.
+
+use std::fs;
+use std::sync::Arc;
+
+use portprobe::config::{OneTarget, Wanted, one_target};
+use portprobe::outcome::{Prober as _, Verdict};
+use portprobe::probe::{NameServing, NetworkProber, Trust};
+use tempfile::TempDir;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::support::pki::{Authority, Identity, Kind, leaf};
+use crate::support::services::Service;
+use crate::support::services::text::Tls;
+use crate::support::wait;
+
+mod directories;
+mod mail;
+mod stores;
+
+/// Who probes, and a certificate that it trusts.
+struct Client {
+    folder: TempDir,
+    server: Identity,
+}
+
+impl Client {
+    fn new() -> Self {
+        Self::of(Kind::EcdsaP384)
+    }
+
+    fn of(kind: Kind) -> Self {
+        let (root, folder) = (Authority::root("text root"), tempfile::tempdir().unwrap());
+        fs::write(folder.path().join("root.pem"), root.pem()).unwrap();
+        Self { folder, server: root.issue(leaf(&["127.0.0.1", "localhost"]).key(kind)) }
+    }
+
+    /// TLS with the certificate.
+    fn tls(&self) -> Tls<'_> {
+        Tls::With(&self.server)
+    }
+
+    /// What one probe of a port of 127.0.0.1 comes to: `good VERSION ROLE`, or the failure's class, phase and detail.
+    async fn probe(&self, scheme: &str, port: u16) -> String {
+        self.probe_path(scheme, port, "").await
+    }
+
+    /// The same once it begins so: a server may need a moment.
+    async fn probe_until(&self, scheme: &str, port: u16, begins: &str) -> String {
+        let mut came = String::new();
+        wait::until(&format!("{scheme} is {begins}"), async || {
+            came = self.probe(scheme, port).await;
+            came.starts_with(begins)
+        })
+        .await;
+        came
+    }
+
+    /// With a path.
+    async fn probe_path(&self, scheme: &str, port: u16, path: &str) -> String {
+        let url = format!("{scheme}://127.0.0.1:{port}{path}");
+        let root = self.folder.path().join("root.pem").display().to_string();
+        let secured = scheme.contains("tls") || matches!(scheme, "ftps" | "imaps" | "ldaps" | "pop3s" | "smtps");
+        let flags: Vec<_> = secured.then(|| ("tls.ca_file".to_owned(), root)).into_iter().collect();
+        let wanted = Wanted { target: &url, flags: &flags, config_file: None, module: None };
+        let trust = Arc::new(Trust::default());
+        let OneTarget { target, dns: _ } = one_target(wanted, &|_| None, |profile| trust.read(profile)).unwrap();
+        let prober = NetworkProber::new(NameServing::default(), trust);
+        let outcome = prober.probe(&target, Instant::now() + target.settings.cadence.timeout()).await;
+        match outcome.verdict {
+            Verdict::Good => {
+                let facts = outcome.facts.service.unwrap();
+                format!("good {} {}", facts.version, facts.role).trim_end().to_owned()
+            }
+            Verdict::Failed(failure) => {
+                format!("{} in {}: {}", failure.class.as_str(), failure.phase.as_str(), failure.detail)
+            }
+            Verdict::LocalFault(fault) => format!("{fault:?}"),
+        }
+    }
+}
+
+/// A client that has been greeted like this and stays; before it others may have to leave.
+async fn occupy(service: &Service, greeting: &str) -> TcpStream {
+    let mut greeted = None;
+    wait::until(&format!("{greeting} comes"), async || {
+        let mut stream = TcpStream::connect(service.address).await.unwrap();
+        let mut heard = [0; 512];
+        let length = stream.read(&mut heard).await.unwrap();
+        greeted = heard[..length].starts_with(greeting.as_bytes()).then_some(stream);
+        greeted.is_some()
+    })
+    .await;
+    greeted.unwrap()
+}
+
+/// Waits until a server has written this into its log, and gives the whole.
+async fn logged(service: &Service, text: &str) -> String {
+    wait::until(&format!("{text} is logged"), async || service.read("log").contains(text)).await;
+    service.read("log")
+}

@@ -1,1 +1,79 @@
 //! Mail, directories and other servers that speak in lines.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::Command;
+
+use super::{Service, start};
+use crate::support::pki::Identity;
+use crate::support::{program, requires_program};
+
+pub(crate) mod directories;
+pub(crate) mod mail;
+pub(crate) mod stores;
+
+/// What a server does about TLS.
+#[derive(Clone, Copy)]
+pub(crate) enum Tls<'a> {
+    Off,
+    With(&'a Identity),
+}
+
+impl Tls<'_> {
+    /// What is to be configured, where there is TLS.
+    fn then(self, configuration: &str) -> &str {
+        match self {
+            Self::Off => "",
+            Self::With(_) => configuration,
+        }
+    }
+}
+
+/// A server with several ports.
+pub(crate) struct Ports<const N: usize> {
+    pub(crate) service: Service,
+    pub(crate) ports: [u16; N],
+}
+
+/// Starts a server that has one port for each form of TLS or protocol. What it prints stands in the file `log`.
+async fn several<const N: usize>(
+    name: &str,
+    tls: Tls<'_>,
+    command: impl Fn(&Path, [u16; N]) -> Command,
+) -> Option<Ports<N>> {
+    requires_program(name).then_some(())?;
+    let mut ports = [0; N];
+    let service = start(async |_, folder| {
+        ports = free();
+        write_identity(folder.path(), tls);
+        let command = command(folder.path(), ports);
+        Service::listening(command, SocketAddr::from(([127, 0, 0, 1], ports[0])), folder).await
+    });
+    Some(Ports { service: service.await?, ports })
+}
+
+/// Starts a server that has one port.
+async fn one(name: &str, tls: Tls<'_>, command: impl Fn(&Path, u16) -> Command) -> Option<Service> {
+    Some(several(name, tls, |folder, [port]| command(folder, port)).await?.service)
+}
+
+/// Ports of 127.0.0.1 that were free a moment ago.
+fn free<const N: usize>() -> [u16; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
+
+fn write_identity(folder: &Path, tls: Tls<'_>) {
+    if let Tls::With(identity) = tls {
+        fs::write(folder.join("server.pem"), identity.pem()).unwrap();
+        fs::write(folder.join("server.key"), identity.key_pem()).unwrap();
+    }
+}
+
+/// A program whose output goes to the file `log` of its folder.
+fn logging(name: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$@\" >>log 2>&1", "sh"]).arg(program(name).unwrap());
+    command
+}

@@ -1,0 +1,93 @@
+//! Mail, files, messages.
+
+use super::{Client, logged, occupy};
+use crate::support::pki::Kind;
+use crate::support::services::text::Tls;
+use crate::support::services::text::mail::{DOVECOT, dovecot, postfix, prosody, vsftpd};
+
+#[tokio::test]
+async fn dovecot_serves_in_each_protocol_and_form_of_tls() {
+    let client = Client::new();
+    let Some(server) = dovecot(client.tls()).await else { return };
+    for (scheme, port) in DOVECOT.into_iter().zip(server.ports) {
+        assert_eq!(client.probe(scheme, port).await, "good Dovecot", "{scheme}");
+    }
+    for (scheme, port) in DOVECOT.into_iter().zip(server.ports).take(4) {
+        assert_eq!(client.probe(&format!("{scheme}+starttls"), port).await, "good Dovecot", "{scheme}");
+    }
+    let log = logged(&server.service, "lmtp").await;
+    assert!(log.contains("imap-login: Info: Disconnected: Aborted login by logging out"), "{log}");
+    assert!(["Warning", "Error", "Fatal"].iter().all(|level| !log.contains(level)), "{log}");
+}
+
+#[tokio::test]
+async fn dovecot_without_tls_refuses_it() {
+    let client = Client::new();
+    let Some(server) = dovecot(Tls::Off).await else { return };
+    for (scheme, port, expected) in [
+        ("imap", server.ports[0], "the answer to CAPABILITY does not offer STARTTLS"),
+        ("pop3", server.ports[1], "the answer to CAPA does not offer STLS"),
+        ("sieve", server.ports[2], "the capabilities do not offer STARTTLS"),
+        ("lmtp", server.ports[3], "the answer to LHLO does not offer STARTTLS"),
+    ] {
+        let came = client.probe(&format!("{scheme}+starttls"), port).await;
+        assert_eq!(came, format!("starttls_refused in starttls: {expected}"), "{scheme}");
+    }
+}
+
+#[tokio::test]
+async fn postfix_serves_and_rejects_clients_beyond_its_limit() {
+    let client = Client::new();
+    let Some(server) = postfix(client.tls()).await else { return };
+    let [smtp, smtps] = server.ports;
+    for (scheme, port) in [("smtp", smtp), ("smtp+starttls", smtp), ("smtps", smtps)] {
+        assert_eq!(client.probe(scheme, port).await, "good Postfix", "{scheme}");
+    }
+    let log = logged(&server.service, "disconnect from localhost[127.0.0.1] ehlo=1 quit=1 commands=2").await;
+    let mut of_smtpd = log.lines().filter(|line| line.contains("/smtpd["));
+    assert!(of_smtpd.all(|line| !line.contains("warning: ") && !line.contains("error: ")), "{log}");
+    let _other = occupy(&server.service, "220 ").await;
+    let came = client.probe("smtp", smtp).await;
+    assert!(came.starts_with("rejected in protocol: greeting: 421 4.7.0 "), "{came}");
+    let Some(bare) = postfix(Tls::Off).await else { return };
+    let came = client.probe("smtp+starttls", bare.ports[0]).await;
+    assert_eq!(came, "starttls_refused in starttls: the answer to EHLO does not offer STARTTLS");
+}
+
+#[tokio::test]
+async fn vsftpd_serves_and_rejects_clients_beyond_its_limit() {
+    let client = Client::of(Kind::Rsa);
+    let Some(server) = vsftpd(client.tls(), "").await else { return };
+    let port = server.address.port();
+    for scheme in ["ftp", "ftp+starttls"] {
+        assert_eq!(client.probe(scheme, port).await, "good vsFTPd 3.0.3", "{scheme}");
+    }
+    logged(&server, "CONNECT: Client \"127.0.0.1\"").await;
+    let Some(limited) = vsftpd(Tls::Off, "max_clients=1\n").await else { return };
+    let _other = occupy(&limited, "220 ").await;
+    let came = client.probe("ftp", limited.address.port()).await;
+    assert_eq!(came, "rejected in protocol: greeting: 421 There are too many connected users, please try later.");
+    let Some(wrapped) = vsftpd(client.tls(), "implicit_ssl=YES\n").await else { return };
+    assert_eq!(client.probe("ftps", wrapped.address.port()).await, "good vsFTPd 3.0.3");
+    let Some(bare) = vsftpd(Tls::Off, "").await else { return };
+    let came = client.probe("ftp+starttls", bare.address.port()).await;
+    assert!(came.starts_with("starttls_refused in starttls: AUTH TLS: "), "{came}");
+}
+
+#[tokio::test]
+async fn prosody_serves_the_domains_that_it_knows_and_others() {
+    let client = Client::new();
+    let Some(server) = prosody(client.tls()).await else { return };
+    let [plain, secured] = server.ports;
+    for (scheme, port) in [("xmpp", plain), ("xmpp+starttls", plain), ("xmpp+tls", secured)] {
+        assert_eq!(client.probe_path(scheme, port, "/localhost").await, "good", "{scheme}");
+    }
+    assert_eq!(client.probe("xmpp", plain).await, "good");
+    let came = client.probe("xmpp+starttls", plain).await;
+    assert!(came.starts_with("starttls_refused in starttls: "), "{came}");
+    let log = logged(&server.service, "Client disconnected: closed").await;
+    assert!([" warn\t", " error\t"].iter().all(|level| !log.contains(level)), "{log}");
+    let Some(bare) = prosody(Tls::Off).await else { return };
+    let came = client.probe_path("xmpp+starttls", bare.ports[0], "/localhost").await;
+    assert_eq!(came, "starttls_refused in starttls: the features do not offer starttls");
+}
