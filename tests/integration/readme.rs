@@ -7,7 +7,8 @@ use std::path::Path;
 use clap::Parser as _;
 use portprobe::cli::Cli;
 use portprobe::outcome::{Class, LocalFaultReason};
-use portprobe::{config, metrics};
+use portprobe::target::{OtherName, Service};
+use portprobe::{config, metrics, protocol};
 use serde_yaml::Value as Yaml;
 
 use crate::support::daemon::finished;
@@ -91,6 +92,34 @@ fn dashboards_are_those_of_their_folder() {
 }
 
 #[test]
+fn protocols_are_those_of_the_registry() {
+    let listed: Vec<_> = rows("### Protocols").iter().map(|row| [0, 1, 2].map(|index| column(row, index))).collect();
+    let expected: Vec<_> = protocol::ALL.iter().map(|protocol| described(protocol.service())).collect();
+    assert_eq!(listed, expected);
+}
+
+/// The text of a row's cell as it stands.
+fn column(row: &str, index: usize) -> String {
+    row.trim_matches(['|', ' ']).split(" | ").nth(index).unwrap().to_owned()
+}
+
+/// What the first columns say of a service.
+fn described(service: &Service) -> [String; 3] {
+    let other = |other: &OtherName| match other.port {
+        Some(port) => format!("`{}` {port}", other.name),
+        None => format!("`{}`", other.name),
+    };
+    let others: Vec<_> = service.other_names.iter().map(other).collect();
+    let others = if others.is_empty() { String::new() } else { format!(" ({})", others.join(", ")) };
+    let starttls = service.starttls_name.map_or("", |_| ", `+starttls`");
+    [
+        format!("`{}`{others}", service.name),
+        service.port.to_string(),
+        format!("`{}` {}{starttls}", service.tls_name, service.tls_port),
+    ]
+}
+
+#[test]
 fn the_discovered_targets_are_as_it_says() {
     let configuration = blocks("yaml").into_iter().find(|block| block.contains("\ndiscovery:\n")).unwrap();
     let path = Path::new("portprobe.yaml");
@@ -150,7 +179,7 @@ fn every_configuration_is_content() {
     let environment = |name: &str| (name == "POD_NAME").then(|| "orders-7".to_owned());
     let is_ours = |block: &&str| block.lines().any(|line| matches!(line, "targets:" | "discovery:"));
     let configurations: Vec<_> = blocks("yaml").into_iter().filter(is_ours).collect();
-    assert_eq!(configurations.len(), 9, "{configurations:?}");
+    assert_eq!(configurations.len(), 10, "{configurations:?}");
     let path = Path::new("portprobe.yaml");
     for configuration in configurations {
         let text = format!("{configuration}\n");
