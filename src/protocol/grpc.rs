@@ -168,7 +168,7 @@ impl Checked {
     fn take_status(&mut self, headers: &HeaderMap) {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         self.status = text("grpc-status").and_then(|status| status.parse().ok());
-        self.text = text("grpc-message").unwrap_or_default().to_owned();
+        text("grpc-message").unwrap_or_default().clone_into(&mut self.text);
     }
 }
 

@@ -171,7 +171,7 @@ async fn read(mut body: Incoming, limit: usize) -> Result<Vec<u8>, Ended> {
 fn ended(error: &hyper::Error) -> Ended {
     let of_connection = successors(error.source(), |error| (*error).source())
         .find_map(|error| error.downcast_ref::<io::Error>())
-        .and_then(|error| error.raw_os_error());
+        .and_then(io::Error::raw_os_error);
     match of_connection {
         Some(code) => Ended::Broken(io::Error::from_raw_os_error(code), AWAITED),
         None if error.is_parse() => Ended::Unexpected(format!("expected {AWAITED}, but what came is no HTTP: {error}")),

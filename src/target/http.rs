@@ -80,8 +80,8 @@ impl FromStr for StatusRange {
             let first = code(&format!("{class}00"))?;
             return Ok(Self(first..=first + 99));
         }
-        let (first, last) = text.split_once('-').map_or((code(text), code(text)), |(a, b)| (code(a), code(b)));
-        let (first, last) = (first?, last?);
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let (first, last) = (code(first)?, code(last)?);
         if first <= last { Ok(Self(first..=last)) } else { Err(StatusRangeError) }
     }
 }
