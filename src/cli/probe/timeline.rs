@@ -123,7 +123,9 @@ impl Timeline<'_> {
             Phase::Connect => self.palette.paint(Ink::Green, "open"),
             Phase::Starttls => self.palette.paint(Ink::Green, "ready for TLS"),
             Phase::Tls => format!("{}{}", session(attempt).map(agreed).unwrap_or_default(), self.reported(attempt)),
-            Phase::Protocol | Phase::Resolve => self.palette.paint(Ink::Green, "as expected"),
+            Phase::Protocol | Phase::Resolve => {
+                format!("{}{}", self.palette.paint(Ink::Green, "as expected"), said_of_itself(attempt))
+            }
         }
     }
 
@@ -222,6 +224,13 @@ fn agreed(session: &Session) -> String {
     let Session { version, cipher, key_exchange, alpn } = session;
     let alpn = alpn.as_deref().map(|alpn| format!(", ALPN {}", escaped(alpn))).unwrap_or_default();
     format!("{version}, {cipher}, {key_exchange}{alpn}")
+}
+
+/// What the service said of itself: its protocol, its version and its role, as far as it told them.
+fn said_of_itself(attempt: &Attempt) -> String {
+    let Some(service) = &attempt.facts.service else { return String::new() };
+    let parts = [service.protocol, &service.version, &service.role];
+    parts.into_iter().filter(|part| !part.is_empty()).map(|part| format!(", {}", escaped(part))).collect()
 }
 
 /// The time of an address that no completed phase took.

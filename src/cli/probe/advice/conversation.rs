@@ -2,6 +2,7 @@
 
 use super::{Advice, Case};
 use crate::outcome::Phase;
+use crate::target::Protocol;
 
 impl Case<'_> {
     pub(super) fn disconnected(&self) -> Advice {
@@ -42,7 +43,7 @@ impl Case<'_> {
                 ),
             ),
             Phase::Connect | Phase::Protocol | Phase::Resolve | Phase::Starttls => Advice::new(
-                "accepts connections but does not answer: hung, overloaded, or waiting for what dialogue does not send",
+                "accepts connections but does not answer: hung, overloaded, or waiting for something else than it is sent",
                 format!("{}; on {}: does the service work at all?{}", self.talk(), self.address, self.talk_hint()),
             ),
         }
@@ -67,15 +68,18 @@ impl Case<'_> {
 
     pub(super) fn unexpected_response(&self) -> Advice {
         let meaning = match self.phase {
-            Phase::Starttls => {
-                "the service speaks another protocol than dialogue expects, or does not offer to start TLS"
-            }
+            Phase::Starttls => "the service speaks another protocol than expected, or does not offer to start TLS",
             Phase::Connect | Phase::Protocol | Phase::Resolve | Phase::Tls => {
-                "the service speaks another protocol or version than dialogue expects, or answers with an error"
+                "the service speaks another protocol or version than expected, or answers with an error"
             }
         };
         let (talk, hint) = (self.talk(), self.talk_hint());
-        Advice::new(meaning, format!("{talk}; type what dialogue sends and compare what comes with its steps{hint}"))
+        let compare = if matches!(self.target.endpoint.protocol, Protocol::Service(..)) {
+            "what service listens there, and what does it say in its log?"
+        } else {
+            "type what dialogue sends and compare what comes with its steps"
+        };
+        Advice::new(meaning, format!("{talk}; {compare}{hint}"))
     }
 
     /// Why a peer may not take part in a handshake.

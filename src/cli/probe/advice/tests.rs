@@ -154,7 +154,9 @@ fn the_phase_changes_what_silence_means() {
     let target = with_tls("tls://a.example:443", Dialogue::default(), TlsSettings::default());
     let in_tls = of(&target, Phase::Tls, Class::Stalled);
     assert!(in_tls.meaning.starts_with("accepts connections but does not answer: hung, overloaded, or not TLS"));
-    assert!(of(&target, Phase::Protocol, Class::Stalled).meaning.contains("what dialogue does not send"));
+    assert!(
+        of(&target, Phase::Protocol, Class::Stalled).meaning.contains("waiting for something else than it is sent")
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::clock::Utc;
-use crate::outcome::{Certificate, CertificateContent, Facts, PeerCertificates, Session, TlsFacts};
+use crate::outcome::{Certificate, CertificateContent, Facts, PeerCertificates, ServiceFacts, Session, TlsFacts};
 use crate::target::{Target, Verify};
 
 /// The facts of an outcome or of an address; nothing where nothing was shown.
@@ -16,6 +16,16 @@ pub(super) struct FactsDocument<'a> {
     /// Labels by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     dialogue: Option<BTreeMap<&'a str, &'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<ServiceDocument<'a>>,
+}
+
+/// What a service said of itself; what it did not tell is null.
+#[derive(Debug, Serialize)]
+struct ServiceDocument<'a> {
+    protocol: &'static str,
+    version: Option<&'a str>,
+    role: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -97,7 +107,15 @@ impl<'a> FactsDocument<'a> {
         Self {
             tls: facts.tls.as_ref().map(|tls| TlsDocument::new(verify, tls)),
             dialogue: labels.map(|labels| labels.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect()),
+            service: facts.service.as_deref().map(ServiceDocument::from),
         }
+    }
+}
+
+impl<'a> From<&'a ServiceFacts> for ServiceDocument<'a> {
+    fn from(facts: &'a ServiceFacts) -> Self {
+        let told = |text: &'a str| (!text.is_empty()).then_some(text);
+        Self { protocol: facts.protocol, version: told(&facts.version), role: told(&facts.role) }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::outcome::{Certificate, Class, Facts, Failure, PeerCertificates, Phase, example_facts};
+use crate::outcome::{Certificate, Class, Facts, Failure, PeerCertificates, Phase, ServiceFacts, example_facts};
 use crate::target::{Exchange, LabelName, Settings, TlsExchange, TlsSettings, Verify, example};
 
 fn outcome(facts: Facts) -> Outcome {
@@ -101,4 +101,26 @@ fn a_peer_cannot_control_the_terminal_and_is_still_read_as_it_was() {
     assert!(!text.contains(|c| is_invisible(c) && c != '\n'), "{text:?}");
     let document: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(document["tls"]["certificates"][0]["subject"], hostile);
+}
+
+#[test]
+fn a_service_is_told_with_null_for_what_it_did_not_tell() {
+    let service = ServiceFacts { protocol: "postgres", version: "15.14".into(), role: String::new() };
+    let text = printed(Facts { service: Some(service.into()), ..Facts::default() });
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let told: Vec<_> = find(&document, "service");
+    let expected = json!({ "protocol": "postgres", "version": "15.14", "role": null });
+    assert!(!told.is_empty() && told.iter().all(|service| **service == expected), "{told:?}");
+}
+
+/// Every value of this key, at any depth.
+fn find<'a>(value: &'a Value, key: &str) -> Vec<&'a Value> {
+    match value {
+        Value::Array(items) => items.iter().flat_map(|item| find(item, key)).collect(),
+        Value::Object(entries) => {
+            let here = entries.get(key).into_iter();
+            here.chain(entries.values().flat_map(|value| find(value, key))).collect()
+        }
+        _ => Vec::new(),
+    }
 }

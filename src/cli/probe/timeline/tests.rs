@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::*;
 use crate::config;
 use crate::outcome::{
-    Certificate, Class, Facts, Failure, LocalFault, LocalFaultReason, PeerCertificates, Resolution, Timings, TlsFacts,
-    example_facts,
+    Certificate, Class, Facts, Failure, LocalFault, LocalFaultReason, PeerCertificates, Resolution, ServiceFacts,
+    Timings, TlsFacts, example_facts,
 };
 use crate::target::{Dialogue, Exchange, LabelName, Settings, Speech, Step, TlsExchange, TlsSettings, example};
 
@@ -310,4 +310,21 @@ fn nothing_that_a_peer_says_controls_the_terminal() {
     let printed = lines(&secured(Verify::Strict), &outcome);
     assert!(!printed.contains(|c| crate::peer_text::is_invisible(c) && c != '\n'), "{printed:?}");
     assert!(printed.contains(r"\u{1b}[2J\r\n\u{9b}0m\u{202e}\u{0} first"), "{printed}");
+}
+
+#[test]
+fn a_service_is_shown_with_what_it_said_of_itself() {
+    for (version, role, expected) in [
+        ("15.14", "", "as expected, postgres, 15.14"),
+        ("", "primary\u{1b}", r"as expected, postgres, primary\u{1b}"),
+        ("", "", "as expected, postgres"),
+    ] {
+        let service = ServiceFacts { protocol: "postgres", version: version.into(), role: role.into() };
+        let facts = Facts { service: Some(service.into()), ..Facts::default() };
+        let timings = [Phase::Connect, Phase::Protocol];
+        let timings = timings.iter().fold(Timings::default(), |timings, phase| timings.with(*phase, MILLISECOND));
+        let attempt = Attempt { timings, facts, ..attempt(1, Verdict::Good) };
+        let printed = lines(&secured(Verify::Strict), &outcome(Verdict::Good, vec![attempt]));
+        assert!(printed.lines().any(|line| line.ends_with(&format!("192.0.2.1  {expected}"))), "{printed}");
+    }
 }
