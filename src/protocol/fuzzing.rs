@@ -65,11 +65,22 @@ const UPGRADE: u8 = 0x80;
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::super::ALL;
     use super::*;
+
+    #[test]
+    fn every_protocol_has_a_target_and_a_seed() {
+        let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+        for name in ALL.iter().map(|protocol| protocol.service().name) {
+            assert!(fuzz.join(format!("fuzz_targets/{name}.rs")).is_file(), "no target of {name}");
+            assert!(fuzz.join(format!("corpus/{name}/plain")).is_file(), "no seed of {name}");
+        }
+    }
 
     proptest! {
         #[test]
