@@ -229,8 +229,8 @@ fn agreed(session: &Session) -> String {
 /// What the service said of itself: its protocol, its version and its role, as far as it told them.
 fn said_of_itself(attempt: &Attempt) -> String {
     let Some(service) = &attempt.facts.service else { return String::new() };
-    let parts = [service.protocol, &service.version, &service.role];
-    parts.into_iter().filter(|part| !part.is_empty()).map(|part| format!(", {}", escaped(part))).collect()
+    let parts = [service.protocol, &service.version, &service.role].into_iter().filter(|part| !part.is_empty());
+    format!(", {}", parts.map(escaped).collect::<Vec<_>>().join(", "))
 }
 
 /// The time of an address that no completed phase took.
