@@ -66,6 +66,20 @@ async fn occupy(service: &Service, said: &[u8]) -> TcpStream {
     stream
 }
 
+/// As [`occupy`], once the server has noticed that those before are gone and gives this answer.
+async fn occupy_until(service: &Service, said: &[u8], answer: &[u8]) -> TcpStream {
+    let mut occupying = None;
+    wait::until("a client is let in", async || {
+        let mut stream = TcpStream::connect(service.address).await.unwrap();
+        let mut heard = vec![0; answer.len()];
+        let answered = stream.write_all(said).await.is_ok() && stream.read_exact(&mut heard).await.is_ok();
+        occupying = (answered && heard == answer).then_some(stream);
+        occupying.is_some()
+    })
+    .await;
+    occupying.unwrap()
+}
+
 /// Waits until a probe comes to this.
 async fn until(scheme: &str, address: SocketAddr, expected: &str) {
     wait::until_patiently(expected, async || probe(scheme, address).await.starts_with(expected)).await;

@@ -96,7 +96,7 @@ async fn redis_serves_wants_a_login_and_cannot_save() {
     assert_eq!(probe("rediss", tls.address).await, "good redis");
 
     let full = redis(&identity, &["--maxclients", "1"]).await.unwrap();
-    let other = occupy(&full, b"PING\r\n").await;
+    let other = occupy_until(&full, b"PING\r\n", b"+PONG").await;
     until("redis", full.address, "rejected in protocol: -ERR max number of clients").await;
     drop(other);
 
