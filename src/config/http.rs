@@ -60,13 +60,12 @@ impl Layers<'_> {
     /// What is asked of an HTTP server.
     pub(super) fn http(self) -> HttpSettings {
         let default = HttpSettings::default();
-        let nearest = |found: Option<(usize, Option<u32>)>| found.and_then(|(_, value)| value);
         HttpSettings {
             method: self.nearest(|layer| layer.http.method.clone()).map_or(default.method, |(_, method)| method),
             headers: self.nearest(|layer| layer.http.headers.clone()).map_or(default.headers, |(_, headers)| headers),
             status: self.nearest(|layer| layer.http.status.clone()).map_or(default.status, |(_, status)| status),
             body: self.nearest(|layer| layer.http.body.clone()).map(|(_, body)| body),
-            body_limit: nearest(self.nearest(|layer| layer.http.body_limit.map(Some))).unwrap_or(default.body_limit),
+            body_limit: self.nearest(|layer| layer.http.body_limit).map_or(default.body_limit, |(_, limit)| limit),
         }
     }
 
