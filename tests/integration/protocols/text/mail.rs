@@ -38,7 +38,7 @@ async fn dovecot_without_tls_refuses_it() {
 #[tokio::test]
 async fn postfix_serves_and_rejects_clients_beyond_its_limit() {
     let client = Client::new();
-    let Some(server) = postfix(client.tls()).await else { return };
+    let Some(server) = postfix(client.tls(), "").await else { return };
     let [smtp, smtps] = server.ports;
     for (scheme, port) in [("smtp", smtp), ("smtp+starttls", smtp), ("smtps", smtps)] {
         assert_eq!(client.probe(scheme, port).await, "good Postfix", "{scheme}");
@@ -46,10 +46,12 @@ async fn postfix_serves_and_rejects_clients_beyond_its_limit() {
     let log = logged(&server.service, "disconnect from localhost[127.0.0.1] ehlo=1 quit=1 commands=2").await;
     let mut of_smtpd = log.lines().filter(|line| line.contains("/smtpd["));
     assert!(of_smtpd.all(|line| !line.contains("warning: ") && !line.contains("error: ")), "{log}");
-    let _other = occupy(&server.service, "220 ").await;
-    let came = client.probe("smtp", smtp).await;
+    let limit = "smtpd_client_connection_count_limit = 1\n";
+    let Some(limited) = postfix(Tls::Off, limit).await else { return };
+    let _other = occupy(&limited.service, "220 ").await;
+    let came = client.probe("smtp", limited.ports[0]).await;
     assert!(came.starts_with("rejected in protocol: greeting: 421 4.7.0 "), "{came}");
-    let Some(bare) = postfix(Tls::Off).await else { return };
+    let Some(bare) = postfix(Tls::Off, "").await else { return };
     let came = client.probe("smtp+starttls", bare.ports[0]).await;
     assert_eq!(came, "starttls_refused in starttls: the answer to EHLO does not offer STARTTLS");
 }

@@ -52,10 +52,10 @@ fn dovecot_conf(
 
 /// Postfix in the clear with STARTTLS, and with TLS from the first byte; none where it is not installed or this is not
 /// root.
-pub(crate) async fn postfix(tls: Tls<'_>) -> Option<Ports<2>> {
+pub(crate) async fn postfix(tls: Tls<'_>, more: &str) -> Option<Ports<2>> {
     requires_root().then_some(())?;
     several("postfix", tls, |folder, ports| {
-        prepare_postfix(folder, ports, tls);
+        prepare_postfix(folder, ports, tls, more);
         // The one that `postfix start` would leave behind.
         let mut server = logging("/usr/lib/postfix/sbin/master");
         server.arg("-c").arg(folder).arg("-d");
@@ -64,7 +64,7 @@ pub(crate) async fn postfix(tls: Tls<'_>) -> Option<Ports<2>> {
     .await
 }
 
-fn prepare_postfix(folder: &Path, [smtp, smtps]: [u16; 2], tls: Tls<'_>) {
+fn prepare_postfix(folder: &Path, [smtp, smtps]: [u16; 2], tls: Tls<'_>, more: &str) {
     let at = folder.display();
     let files = format!(
         "smtpd_tls_cert_file = {at}/server.pem\nsmtpd_tls_key_file = {at}/server.key\nsmtpd_tls_security_level = may\n"
@@ -72,7 +72,7 @@ fn prepare_postfix(folder: &Path, [smtp, smtps]: [u16; 2], tls: Tls<'_>) {
     let main = format!(
         "compatibility_level = 3.6\nqueue_directory = {at}/queue\ndata_directory = {at}/data\nmaillog_file = {at}/log\n\
          maillog_file_prefixes = {at}\ninet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nmyhostname = mx.example\n\
-         mynetworks = 192.0.2.0/24\nsmtpd_client_connection_count_limit = 1\nalias_maps =\nlocal_recipient_maps =\n{}",
+         mynetworks = 192.0.2.0/24\nalias_maps =\nlocal_recipient_maps =\n{}{more}",
         tls.then(&files)
     );
     let wrapped = format!("127.0.0.1:{smtps} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes\n");
