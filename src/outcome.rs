@@ -13,11 +13,13 @@ pub use self::failure::{Class, Failure, LocalFault, LocalFaultReason};
 #[cfg(test)]
 pub(crate) use self::tls::example_facts;
 pub use self::tls::{Certificate, CertificateContent, CertificateFault, PeerCertificates, Session, TlsFacts};
+pub use self::transcript::{Direction, Message, Transcript};
 use crate::clock::Timestamp;
 use crate::target::{LabelName, Target};
 
 mod failure;
 mod tls;
+mod transcript;
 
 /// Whoever can probe: the network, or in tests a script.
 pub trait Prober: Send + Sync + 'static {
@@ -100,6 +102,8 @@ pub struct Attempt {
     pub syn_retransmits: u32,
     /// What the peer showed of itself.
     pub facts: Facts,
+    /// What was said, where the prober was to write it down and a connection was made.
+    pub transcript: Option<Transcript>,
 }
 
 /// What a peer showed of itself, whatever the verdict. What was not reached is not in it.

@@ -2,10 +2,10 @@
 //!
 //! One probe is resolve, connect, then what the target's exchange asks for, under one deadline. `locate` finds where to
 //! connect (`resolve` turns a name into addresses, `order` sorts them), `attempt` tries the addresses (`connect` makes
-//! one TCP handshake, `tcp_info` has the kernel's figures), `exchange` goes on from there: `dialogue` talks, `tls` shakes
-//! hands over a `carrier` by what `trust` has read from files, `judge` weighs the certificates that `certificate` reads. `errno` says
-//! what an error code means, `interruption` what ends a conversation early. `outbound` serves those
-//! who connect and ask for other reasons than to probe.
+//! one TCP handshake, `tcp_info` has the kernel's figures), `exchange` goes on from there: `dialogue` talks, `tap`
+//! writes down what is said, `tls` shakes hands over a `carrier` by what `trust` has read from files, `judge` weighs the
+//! certificates that `certificate` reads. `errno` says what an error code means, `interruption` what ends a conversation
+//! early. `outbound` serves those who connect and ask for other reasons than to probe.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +40,7 @@ mod outbound;
 mod resolve;
 mod socket;
 mod stream;
+mod tap;
 mod tcp_info;
 mod tls;
 mod trust;
@@ -52,6 +53,7 @@ pub struct NetworkProber {
     resolver: Resolver,
     trust: Arc<Trust>,
     judge: Arc<Judge>,
+    records: bool,
 }
 
 impl NetworkProber {
@@ -64,7 +66,13 @@ impl NetworkProber {
 
     /// A prober that takes name servers, search domains and hosts from these files.
     pub fn with_system_files(serving: NameServing, trust: Arc<Trust>, files: SystemFiles) -> Self {
-        Self { resolver: Resolver::new(serving, files), trust, judge: Arc::default() }
+        Self { resolver: Resolver::new(serving, files), trust, judge: Arc::default(), records: false }
+    }
+
+    /// Writes down from now on what is said on connections.
+    #[must_use]
+    pub fn recording(self) -> Self {
+        Self { records: true, ..self }
     }
 
     /// Asks name servers in another way from now on.
@@ -74,14 +82,16 @@ impl NetworkProber {
 
     /// What the exchange with a target needs besides the target; the error is a fault of this program's own making.
     fn plan(&self, target: &Arc<Target>) -> Result<Plan, LocalFault> {
+        let (target, record) = (target.clone(), self.records);
         let Some(tls) = target.settings.exchange.tls() else {
-            return Ok(Plan { target: target.clone(), client: None });
+            return Ok(Plan { target, client: None, record });
         };
         let context = self.trust.context(&tls.settings.profile).ok_or_else(|| LocalFault {
             reason: LocalFaultReason::Invalid,
             detail: "the files of tls were not read for this target".to_owned(),
         })?;
-        Ok(Plan { target: target.clone(), client: Some(Client { context, judge: self.judge.clone() }) })
+        let client = Client { context, judge: self.judge.clone() };
+        Ok(Plan { target, client: Some(client), record })
     }
 }
 

@@ -31,6 +31,7 @@ fn attempt(address: &str, milliseconds: u64) -> Attempt {
         duration: Duration::from_millis(milliseconds),
         syn_retransmits: 0,
         facts: Facts::default(),
+        transcript: None,
     }
 }
 

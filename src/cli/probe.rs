@@ -24,6 +24,7 @@ mod certificates;
 mod json;
 mod palette;
 mod timeline;
+mod transcript;
 mod validity;
 
 #[derive(Args, Debug)]
@@ -39,6 +40,9 @@ pub(super) struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Print every byte that both ends say, within TLS too; secrets that are sent are among them
+    #[arg(long, short)]
+    verbose: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -92,6 +96,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let trust = Arc::new(Trust::default());
     let OneTarget { target, dns } = config::one_target(wanted, &environment, |profile| trust.read(profile))?;
     let prober = NetworkProber::new(NameServing { timeout: dns.timeout, tries: dns.tries }, trust);
+    let prober = if arguments.verbose { prober.recording() } else { prober };
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         let deadline = Instant::now() + target.settings.cadence.timeout();

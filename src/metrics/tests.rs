@@ -70,6 +70,7 @@ impl Exposed {
                 timings,
                 syn_retransmits: 0,
                 facts: Facts::default(),
+                transcript: None,
             }],
             verdict,
             client_certificate_not_after: facts.tls.is_some().then_some(1_900_000_000),

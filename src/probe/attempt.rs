@@ -28,6 +28,8 @@ pub(super) struct Plan {
     pub(super) target: Arc<Target>,
     /// What TLS takes, where the exchange has TLS.
     pub(super) client: Option<Client>,
+    /// Whether what is said is written down.
+    pub(super) record: bool,
 }
 
 /// What the addresses came to.
@@ -180,17 +182,20 @@ async fn try_address(remote: SocketAddr, plan: &Plan, connect_by: Instant, deadl
         }
         Ok(Connection { syn_retransmits, stream, .. }) => {
             let verdict = unexpectedly_open(remote, expect);
-            let (timings, facts) = Default::default();
-            (Ok(Exchanged { verdict, timings, facts, stream: Stream::Silent(stream) }), syn_retransmits)
+            let (timings, facts, transcript) = Default::default();
+            (Ok(Exchanged { verdict, timings, facts, stream: Stream::Silent(stream), transcript }), syn_retransmits)
         }
         Err(unconnected) => (Err(judge_failure(&unconnected, expect)), unconnected.syn_retransmits),
     };
     let duration = Instant::now().saturating_duration_since(started);
-    let (verdict, timings, facts, open) = match exchanged {
-        Ok(Exchanged { verdict, timings, facts, stream }) => (verdict, timings, facts, Some(stream)),
-        Err(verdict) => (verdict, Timings::default(), Facts::default(), None),
+    let (exchanged, open) = match exchanged {
+        Ok(Exchanged { verdict, timings, facts, stream, transcript }) => {
+            ((verdict, timings, facts, transcript), Some(stream))
+        }
+        Err(verdict) => ((verdict, Timings::default(), Facts::default(), None), None),
     };
-    let attempt = Attempt { address: remote.ip(), verdict, duration, timings, syn_retransmits, facts };
+    let (verdict, timings, facts, transcript) = exchanged;
+    let attempt = Attempt { address: remote.ip(), verdict, duration, timings, syn_retransmits, facts, transcript };
     Tried { attempt, open }
 }
 
@@ -284,7 +289,15 @@ mod tests {
             };
             let duration = Duration::ZERO;
             let address = [192, 0, 2, index].into();
-            Attempt { address, verdict, duration, timings, syn_retransmits: 0, facts: Facts::default() }
+            Attempt {
+                address,
+                verdict,
+                duration,
+                timings,
+                syn_retransmits: 0,
+                facts: Facts::default(),
+                transcript: None,
+            }
         };
         letters.chars().enumerate().map(attempt).collect()
     }
@@ -310,7 +323,7 @@ mod tests {
         let fault = faults.first().filter(|_| verify == Verify::Strict);
         let verdict = fault.map_or(Verdict::Good, |class| Verdict::Failed(failed(class)));
         let (address, duration, timings) = ([192, 0, 2, index].into(), Duration::ZERO, Timings::default());
-        Attempt { address, verdict, duration, timings, syn_retransmits: 0, facts }
+        Attempt { address, verdict, duration, timings, syn_retransmits: 0, facts, transcript: None }
     }
 
     #[test]

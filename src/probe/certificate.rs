@@ -13,8 +13,9 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name};
 
-use self::text::{bounded, character_string, escaped, hex};
+use self::text::{bounded, character_string, escaped};
 use crate::outcome::{Certificate, CertificateContent};
+use crate::peer_text::hex;
 use crate::target::Sha256Digest;
 
 pub(super) mod revocation;
@@ -97,7 +98,7 @@ fn name(name: &GeneralName<'_>) -> String {
 fn address(bytes: &[u8]) -> String {
     let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
     let address = v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from));
-    address.map_or_else(|_| hex(bytes), |address| address.to_string())
+    address.map_or_else(|_| bounded(hex(bytes)), |address| address.to_string())
 }
 
 /// A name as RFC 4514 writes it: the last part first.

@@ -11,8 +11,11 @@ use super::carrier::Carrier;
 use super::dialogue::Talk;
 use super::interruption::{Cause, Interruption};
 use super::stream::Stream;
+use super::tap::{Recorder, Tap};
 use super::tls::{Client, Handshake, handshake};
-use crate::outcome::{Class, Facts, Failure, LocalFaultReason, Phase, Timings, TlsFacts, Verdict};
+use crate::outcome::{
+    Class, Direction, Facts, Failure, LocalFaultReason, Phase, Timings, TlsFacts, Transcript, Verdict,
+};
 use crate::protocol::{self, Channel, Conversation, Request, Wire, Wrapping};
 use crate::target::{Exchange, Service, Speech, Target, TlsExchange, Verify};
 
@@ -25,6 +28,8 @@ pub(super) struct Exchanged {
     pub(super) facts: Facts,
     /// Still open: closing it is no part of what is timed.
     pub(super) stream: Stream,
+    /// What was said, where it is to be written down.
+    pub(super) transcript: Option<Transcript>,
 }
 
 /// Has the exchange that the target asks for. Ends by `deadline`.
@@ -34,6 +39,7 @@ pub(super) async fn exchange(stream: TcpStream, plan: &Plan, deadline: Instant) 
         conversation: conversation(&plan.target),
         timings: Timings::default(),
         facts: Facts::default(),
+        recorder: plan.record.then(Recorder::new),
         deadline,
     };
     match (&plan.target.settings.exchange, &plan.client) {
@@ -61,6 +67,7 @@ struct Course {
     conversation: Option<Box<dyn Conversation>>,
     timings: Timings,
     facts: Facts,
+    recorder: Option<Recorder>,
     deadline: Instant,
 }
 
@@ -95,12 +102,20 @@ impl Course {
             (Ok(secured), None) => secured,
         };
         match secured.settle(self.deadline).await {
-            Ok(heard) => self.talk.hear(&heard),
+            Ok(heard) => self.hear(&heard),
             Err(interruption) => return self.end(interruption.verdict(Phase::Tls), Stream::Tls(secured.stream)),
         }
         self.timings = self.timings.with(Phase::Tls, duration);
         let spoken = self.speak(Phase::Protocol, &mut *secured.stream, &tls.speech).await;
         self.conclude(spoken, Stream::Tls(secured.stream))
+    }
+
+    /// Takes what was read within TLS before anybody was to speak.
+    fn hear(&mut self, bytes: &[u8]) {
+        if let Some(recorder) = self.recorder.as_mut().filter(|_| !bytes.is_empty()) {
+            recorder.note(Phase::Protocol, Direction::Received, bytes);
+        }
+        self.talk.hear(bytes);
     }
 
     /// Asks for TLS. What came in the clear beyond the answer cannot be the peer's word within TLS (CVE-2011-0411).
@@ -123,7 +138,10 @@ impl Course {
         let started = Instant::now();
         let spoken = match speech {
             Speech::Service(service, _) => self.converse(phase, stream, service).await,
-            Speech::Steps(dialogue) => self.talk.run(dialogue, stream, self.deadline).await,
+            Speech::Steps(dialogue) => {
+                let mut tap = Tap { stream, phase, recorder: self.recorder.as_mut() };
+                self.talk.run(dialogue, &mut tap, self.deadline).await
+            }
         };
         spoken.map_err(|interruption| interruption.verdict(phase))?;
         self.timings = self.timings.with(phase, started.elapsed());
@@ -141,7 +159,8 @@ impl Course {
             let detail = format!("{} is not registered", service.name);
             return Err(Interruption { cause: Cause::Local(LocalFaultReason::Invalid), detail });
         };
-        let mut wire = Wire::new(stream, self.talk.take_heard(), self.deadline);
+        let mut tap = Tap { stream, phase, recorder: self.recorder.as_mut() };
+        let mut wire = Wire::new(&mut tap, self.talk.take_heard(), self.deadline);
         if phase == Phase::Starttls {
             conversation.upgrade(&mut wire).await.map_err(Interruption::of_conversation)?;
         } else {
@@ -169,7 +188,8 @@ impl Course {
     }
 
     fn end(self, verdict: Verdict, stream: Stream) -> Exchanged {
-        Exchanged { verdict, timings: self.timings, facts: self.facts, stream }
+        let transcript = self.recorder.map(Recorder::into_transcript);
+        Exchanged { verdict, timings: self.timings, facts: self.facts, stream, transcript }
     }
 }
 

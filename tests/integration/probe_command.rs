@@ -1,7 +1,9 @@
 //! `portprobe probe`: what a person and a script get to see.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::thread;
 
 use serde_json::Value;
 
@@ -88,4 +90,40 @@ fn a_wrong_flag_is_told_by_its_name() {
     let printed = finished(&["probe", "127.0.0.1:1", "--addresses=most"], folder.path());
     assert_eq!(printed.status, 1);
     assert!(printed.stderr.contains("--addresses: "), "{printed:?}");
+}
+
+/// A memcached that tells its version once, and a client's word on it.
+fn heard_by_memcached(arguments: &[&str]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("memcached://{}", listener.local_addr().unwrap());
+    let serving = thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let mut heard = [0; 9];
+        stream.read_exact(&mut heard).unwrap();
+        stream.write_all(b"VERSION 1.6.18\r\n").unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let printed = finished(&[&["probe", &url], arguments].concat(), folder.path());
+    serving.join().unwrap();
+    assert_eq!(printed.status, 0, "{printed:?}");
+    printed.stdout
+}
+
+#[test]
+fn every_byte_is_shown_where_that_is_asked_for() {
+    let printed = heard_by_memcached(&["--verbose"]);
+    let said: Vec<_> = printed.lines().skip_while(|line| !line.starts_with("  said")).collect();
+    assert!(said[1].starts_with("  protocol ") && said[1].ends_with(" ms  sent 9 bytes"), "{printed}");
+    assert_eq!(said[2].trim_start(), "version\\r\\n");
+    assert!(said[3].ends_with(" ms  received 16 bytes"), "{printed}");
+    assert_eq!(said[4].trim_start(), "VERSION 1.6.18\\r\\n");
+    let printed: Value = serde_json::from_str(&heard_by_memcached(&["-v", "--json"])).unwrap();
+    let transcript = &printed["attempts"][0]["transcript"];
+    assert_eq!(transcript["omitted_bytes"], 0);
+    let messages: Vec<_> = transcript["messages"].as_array().unwrap().iter().take(2).collect();
+    let told = |message: &Value| [message["direction"].clone(), message["phase"].clone(), message["hex"].clone()];
+    assert_eq!(told(messages[0]), ["sent", "protocol", "76657273696f6e0d0a"]);
+    assert_eq!(told(messages[1]), ["received", "protocol", "56455253494f4e20312e362e31380d0a"]);
+    assert!(!heard_by_memcached(&[]).contains("said"), "only where it is asked for");
 }

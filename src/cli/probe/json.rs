@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use self::facts::{FactsDocument, Moment};
-use crate::outcome::{Attempt, Outcome, Timings, Verdict};
-use crate::peer_text::is_invisible;
+use crate::outcome::{Attempt, Outcome, Timings, Transcript, Verdict};
+use crate::peer_text::{hex, is_invisible};
 use crate::target::Target;
 
 mod facts;
@@ -41,6 +41,24 @@ struct AttemptDocument<'a> {
     tcp_syn_retransmits: u32,
     #[serde(flatten)]
     facts: FactsDocument<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transcript: Option<TranscriptDocument>,
+}
+
+#[derive(Debug, Serialize)]
+struct TranscriptDocument {
+    messages: Vec<MessageDocument>,
+    omitted_bytes: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct MessageDocument {
+    phase: &'static str,
+    direction: &'static str,
+    /// Since the connection was open.
+    at_seconds: f64,
+    /// Two digits a byte.
+    hex: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -104,7 +122,20 @@ impl<'a> AttemptDocument<'a> {
             phase_duration_seconds: seconds(&attempt.timings),
             tcp_syn_retransmits: attempt.syn_retransmits,
             facts: FactsDocument::new(target, &attempt.facts),
+            transcript: attempt.transcript.as_ref().map(Into::into),
         }
+    }
+}
+
+impl From<&Transcript> for TranscriptDocument {
+    fn from(transcript: &Transcript) -> Self {
+        let messages = transcript.messages.iter().map(|message| MessageDocument {
+            phase: message.phase.as_str(),
+            direction: message.direction.as_str(),
+            at_seconds: message.at.as_secs_f64(),
+            hex: hex(&message.bytes),
+        });
+        Self { messages: messages.collect(), omitted_bytes: transcript.omitted }
     }
 }
 

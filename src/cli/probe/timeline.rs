@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::advice::{self, Advice};
 use super::certificates::{self, Chain};
 use super::palette::{Ink, Palette};
+use super::transcript::Said;
 use crate::clock::Timestamp;
 use crate::duration;
 use crate::outcome::{Attempt, Failure, Outcome, Phase, Session, Verdict};
@@ -33,6 +34,7 @@ impl Display for Timeline<'_> {
         self.resolve(f)?;
         self.attempts(f)?;
         self.facts(f)?;
+        self.transcripts(f)?;
         writeln!(f)?;
         self.verdict(f)
     }
@@ -158,6 +160,18 @@ impl Timeline<'_> {
         Ok(())
     }
 
+    /// What was said at each address, where it was written down.
+    fn transcripts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let several = self.outcome.attempts.len() > 1;
+        for attempt in &self.outcome.attempts {
+            if let Some(transcript) = &attempt.transcript {
+                let address = several.then_some(attempt.address);
+                write!(f, "{}", Said { transcript, address, palette: self.palette })?;
+            }
+        }
+        Ok(())
+    }
+
     fn verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let took = milliseconds(self.outcome.duration);
         match &self.outcome.verdict {
@@ -257,7 +271,7 @@ fn advise(f: &mut fmt::Formatter<'_>, advice: &Advice) -> fmt::Result {
 }
 
 /// Milliseconds with three decimals: a handshake in the same rack takes fractions of one.
-fn milliseconds(duration: Duration) -> String {
+pub(super) fn milliseconds(duration: Duration) -> String {
     format!("{:.3} ms", duration.as_secs_f64() * 1000.0)
 }
 

@@ -1,20 +1,9 @@
 //! The texts of a certificate: its kinds of character strings, and how they are written down.
 
-use std::fmt::Write as _;
-
 /// A text of a peer, cut to a kilobyte.
 pub(super) fn bounded(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
     text
-}
-
-/// Lower-case hex, two digits a byte; of long values the beginning.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let shown = bytes.get(..MAX_TEXT_BYTES).unwrap_or(bytes);
-    shown.iter().fold(String::with_capacity(2 * shown.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The text of a character string by its ASN.1 tag number; none where that is no character string. What is no

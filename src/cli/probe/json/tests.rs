@@ -15,8 +15,15 @@ fn outcome(facts: Facts) -> Outcome {
     let duration = Duration::from_millis(8);
     let timings = Timings::default().with(Phase::Connect, Duration::from_millis(2));
     let address = [192, 0, 2, 1].into();
-    let attempt =
-        Attempt { address, verdict: verdict.clone(), duration, timings, syn_retransmits: 0, facts: facts.clone() };
+    let attempt = Attempt {
+        address,
+        verdict: verdict.clone(),
+        duration,
+        timings,
+        syn_retransmits: 0,
+        facts: facts.clone(),
+        transcript: None,
+    };
     let client_certificate_not_after = Some(-631_152_000);
     let attempts = vec![attempt];
     Outcome { verdict, duration, timings, resolution: None, attempts, facts, client_certificate_not_after }

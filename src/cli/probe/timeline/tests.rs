@@ -43,6 +43,7 @@ fn attempt(last: u8, verdict: Verdict) -> Attempt {
         timings,
         syn_retransmits: 0,
         facts: Facts::default(),
+        transcript: None,
     }
 }
 

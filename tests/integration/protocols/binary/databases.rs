@@ -1,4 +1,7 @@
+use std::path::Path;
+
 use super::*;
+use crate::support::daemon::finished;
 use crate::support::services::binary::databases::{mariadb, mariadb_does, postgresql, redis};
 
 /// A startup packet of another client than ours.
@@ -13,6 +16,14 @@ async fn postgresql_serves_is_full_and_starts_up() {
     assert_eq!(probe("postgres", address).await, "good postgres");
     assert_eq!(probe("postgres+starttls", address).await, "good postgres");
     assert_eq!(server.read("log"), before, "a probe is silent");
+    let printed = finished(
+        &["probe", "--verbose", "--tls.verify=report", &format!("postgres+starttls://{address}")],
+        Path::new("."),
+    );
+    let said: Vec<_> = printed.stdout.lines().skip_while(|line| !line.starts_with("  said")).collect();
+    let said = |phase: &str| said.iter().filter(|line| line.starts_with(&format!("  {phase} "))).count();
+    assert_eq!((said("starttls"), said("protocol") >= 2), (2, true), "{printed:?}");
+    assert!(printed.stdout.contains("00 00 00 08 04 d2 16 2f"), "{printed:?}");
     // TLS from the first byte is new in version 17.
     let direct = probe("postgres+tls", address).await;
     assert!(["good postgres", "disconnected in tls"].iter().any(|begin| direct.starts_with(begin)), "{direct}");

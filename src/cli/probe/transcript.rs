@@ -1,0 +1,133 @@
+//! What was said on a connection, as lines for a person: text as text, everything else as a dump of its bytes.
+
+use std::fmt::{self, Display};
+use std::net::IpAddr;
+
+use super::palette::{Ink, Palette};
+use super::timeline::milliseconds;
+use crate::outcome::{Message, Transcript};
+use crate::peer_text::{hex, is_invisible};
+
+/// A transcript that displays itself as lines.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said<'a> {
+    pub(super) transcript: &'a Transcript,
+    /// Whose it is, where there are several.
+    pub(super) address: Option<IpAddr>,
+    pub(super) palette: Palette,
+}
+
+impl Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = self.address.map(|address| format!(" with {address}")).unwrap_or_default();
+        writeln!(f)?;
+        if self.transcript.messages.is_empty() {
+            return writeln!(f, "  nothing was said{of}");
+        }
+        writeln!(f, "  said{of}, by the time since the connection was open")?;
+        for message in &self.transcript.messages {
+            self.message(f, message)?;
+        }
+        match self.transcript.omitted {
+            0 => Ok(()),
+            omitted => writeln!(f, "  and {omitted} bytes more"),
+        }
+    }
+}
+
+impl Said<'_> {
+    fn message(&self, f: &mut fmt::Formatter<'_>, message: &Message) -> fmt::Result {
+        let (phase, at) = (message.phase.as_str(), milliseconds(message.at));
+        let direction = self.palette.paint(Ink::Bold, message.direction.as_str());
+        write!(f, "  {phase:<9}{at:>12}  {direction} ")?;
+        match message.bytes.len() {
+            0 => writeln!(f, "the end of the connection")?,
+            1 => writeln!(f, "1 byte")?,
+            length => writeln!(f, "{length} bytes")?,
+        }
+        match text(&message.bytes) {
+            Some(text) => lines(f, text),
+            None => dump(f, &message.bytes),
+        }
+    }
+}
+
+/// The bytes as text, where they are lines of it.
+fn text(bytes: &[u8]) -> Option<&str> {
+    let text = str::from_utf8(bytes).ok()?;
+    let is_shown = |character| matches!(character, '\t' | '\r' | '\n') || !is_invisible(character);
+    text.chars().all(is_shown).then_some(text)
+}
+
+/// A line for each line, with its end as an escape.
+fn lines(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    for line in text.split_inclusive('\n') {
+        writeln!(f, "{INDENT}{}", line.replace('\t', "\\t").replace('\r', "\\r").replace('\n', "\\n"))?;
+    }
+    Ok(())
+}
+
+/// Sixteen bytes a line: where they stand, their digits, and the characters that they would be.
+fn dump(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    for (row, bytes) in bytes.chunks(ROW).enumerate() {
+        let digits: Vec<_> = bytes.iter().map(|byte| hex(&[*byte])).collect();
+        let shown = |byte: &u8| if matches!(byte, b' '..=b'~') { char::from(*byte) } else { '.' };
+        let characters: String = bytes.iter().map(shown).collect();
+        writeln!(f, "{INDENT}{:04x}  {:<width$}  {characters}", row * ROW, digits.join(" "), width = 3 * ROW - 1)?;
+    }
+    Ok(())
+}
+
+const ROW: usize = 16;
+
+/// Below what a step of the timeline shows.
+const INDENT: &str = "                         ";
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::outcome::{Direction, Phase};
+
+    fn shown(messages: &[(Direction, &[u8])], omitted: usize) -> String {
+        let at = Duration::from_micros(1500);
+        let message = |(direction, bytes): &(_, &[u8])| Message {
+            phase: Phase::Protocol,
+            direction: *direction,
+            at,
+            bytes: (*bytes).into(),
+        };
+        let transcript = Transcript { messages: messages.iter().map(message).collect(), omitted };
+        Said { transcript: &transcript, address: None, palette: Palette::Plain }.to_string()
+    }
+
+    #[test]
+    fn text_is_shown_as_text_and_the_rest_as_bytes() {
+        let said: [(_, &[u8]); 4] = [
+            (Direction::Received, b"220 mx\tM\xc3\xbcller\r\n250"),
+            (Direction::Sent, b"\0\0\0\x08\x04\xd2\x16\x2fSSLRequest"),
+            (Direction::Received, b"\x1b[2J"),
+            (Direction::Received, b""),
+        ];
+        assert_eq!(
+            shown(&said, 7),
+            "\n  said, by the time since the connection was open\n\
+             \x20 protocol     1.500 ms  received 19 bytes\n\
+             \x20                        220 mx\\tM\u{fc}ller\\r\\n\n\
+             \x20                        250\n\
+             \x20 protocol     1.500 ms  sent 18 bytes\n\
+             \x20                        0000  00 00 00 08 04 d2 16 2f 53 53 4c 52 65 71 75 65  ......./SSLReque\n\
+             \x20                        0010  73 74                                            st\n\
+             \x20 protocol     1.500 ms  received 4 bytes\n\
+             \x20                        0000  1b 5b 32 4a                                      .[2J\n\
+             \x20 protocol     1.500 ms  received the end of the connection\n\
+             \x20 and 7 bytes more\n"
+        );
+    }
+
+    #[test]
+    fn silence_is_told() {
+        assert_eq!(shown(&[], 0), "\n  nothing was said\n");
+    }
+}

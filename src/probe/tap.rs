@@ -1,0 +1,75 @@
+//! A stream whose words are written down, where somebody wants to read them.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use crate::outcome::{Direction, Phase, Transcript};
+
+/// Writes down what is said on a connection.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    opened: Instant,
+    transcript: Transcript,
+}
+
+impl Recorder {
+    /// For a connection that is open from now on.
+    pub(super) fn new() -> Self {
+        Self { opened: Instant::now(), transcript: Transcript::default() }
+    }
+
+    pub(super) fn note(&mut self, phase: Phase, direction: Direction, bytes: &[u8]) {
+        self.transcript.note(phase, direction, self.opened.elapsed(), bytes);
+    }
+
+    pub(super) fn into_transcript(self) -> Transcript {
+        self.transcript
+    }
+}
+
+/// A stream in one phase, and who writes down what is said on it.
+#[derive(Debug)]
+pub(super) struct Tap<'a, S> {
+    pub(super) stream: &'a mut S,
+    pub(super) phase: Phase,
+    pub(super) recorder: Option<&'a mut Recorder>,
+}
+
+impl<S> Tap<'_, S> {
+    fn note(&mut self, direction: Direction, bytes: &[u8]) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.note(self.phase, direction, bytes);
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Tap<'_, S> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let tap = self.get_mut();
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut *tap.stream).poll_read(context, buffer))?;
+        tap.note(Direction::Received, buffer.filled().get(before..).unwrap_or_default());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<'_, S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let tap = self.get_mut();
+        let length = ready!(Pin::new(&mut *tap.stream).poll_write(context, bytes))?;
+        tap.note(Direction::Sent, bytes.get(..length).unwrap_or(bytes));
+        Poll::Ready(Ok(length))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.get_mut().stream).poll_shutdown(context)
+    }
+}
