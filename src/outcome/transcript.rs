@@ -69,7 +69,7 @@ mod tests {
         let mut transcript = Transcript::default();
         let mut note = |bytes: &[u8]| transcript.note(Phase::Protocol, Direction::Received, Duration::ZERO, bytes);
         note(b"hello");
-        note(&[0; MAX_BYTES]);
+        note(&vec![0; MAX_BYTES]);
         note(b"more");
         note(b"");
         let lengths: Vec<_> = transcript.messages.iter().map(|message| message.bytes.len()).collect();

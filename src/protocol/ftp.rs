@@ -72,6 +72,11 @@ mod tests {
                 "rejected: greeting: 421 There are too many connected users",
             ),
             ("120 ready in 3 minutes\r\n", "rejected: greeting: 120 ready in 3 minutes"),
+            ("220 FTP behind SMTP\r\n", "ok"),
+            (
+                "220 mx.example ESMTP Postfix\r\n",
+                "unexpected: \"220 mx.example ESMTP Postfix\" came, which is the greeting of a mail server",
+            ),
             ("500 OOPS: vsftpd\r\n", "unexpected: expected 220 as the greeting, but \"500 OOPS: vsftpd\" came"),
             (
                 "SSH-2.0-a\r\n",

@@ -7,8 +7,9 @@ use tokio::io::{AsyncRead, ReadBuf, join, sink};
 use tokio::runtime;
 use tokio::time::Instant;
 
-use super::{Request, SCHEMES, Wire, of};
-use crate::target::{Cadence, Protocol, Scheme, TargetUrl};
+use super::{Ended, Request, SCHEMES, Wire, of};
+use crate::outcome::ServiceFacts;
+use crate::target::{Cadence, Protocol, Scheme, Security, TargetUrl};
 
 /// Has a peer say these bytes to the protocol of a scheme, and then end the connection.
 ///
@@ -16,32 +17,26 @@ use crate::target::{Cadence, Protocol, Scheme, TargetUrl};
 /// long the pieces are in which the rest comes; 0: all of it at once.
 pub fn converse(scheme: &str, data: &[u8]) {
     let Some((manner, said)) = data.split_first() else { return };
-    let runtime = runtime::Builder::new_current_thread().enable_time().build();
-    let Ok(runtime) = runtime else { return };
     let asked = (manner & UPGRADE != 0).then(|| format!("{scheme}+starttls"));
-    let pieces = Pieces { said, length: usize::from(manner & !UPGRADE) };
-    runtime.block_on(async {
-        match asked.filter(|scheme| SCHEMES.find(scheme).is_ok()) {
-            Some(scheme) => talk(&scheme, true, pieces).await,
-            None => talk(scheme, false, pieces).await,
-        }
-    });
+    let scheme = asked.filter(|scheme| SCHEMES.find(scheme).is_ok()).unwrap_or_else(|| scheme.to_owned());
+    let _ = talk(&scheme, Pieces::new(said, usize::from(manner & !UPGRADE)));
 }
 
-async fn talk(scheme: &str, upgrades: bool, pieces: Pieces<'_>) {
-    let url = TargetUrl::parse(&format!("{scheme}://peer"), Scheme::default(), SCHEMES);
-    let Some(endpoint) = url.ok().and_then(|url| url.endpoints().next()) else { return };
-    let Protocol::Service(service, _) = endpoint.protocol else { return };
-    let Some(protocol) = of(service) else { return };
-    let mut conversation = protocol.begin(Request { endpoint: &endpoint, http: None });
+/// What a conversation comes to; none where there can be none.
+fn talk(scheme: &str, pieces: Pieces<'_>) -> Option<Result<ServiceFacts, Ended>> {
+    let url = TargetUrl::parse(&format!("{scheme}://peer"), Scheme::default(), SCHEMES).ok()?;
+    let endpoint = url.endpoints().next()?;
+    let Protocol::Service(service, security) = endpoint.protocol else { return None };
+    let mut conversation = of(service)?.begin(Request { endpoint: &endpoint, http: None });
     let mut channel = join(pieces, sink());
-    let mut wire = Wire::new(&mut channel, Vec::new(), Instant::now() + Cadence::DEFAULT_TIMEOUT);
-    if upgrades && conversation.upgrade(&mut wire).await.is_err() {
-        return;
-    }
-    if let Ok(found) = conversation.exchange(&mut wire).await {
-        let _ = found.of(service);
-    }
+    let runtime = runtime::Builder::new_current_thread().enable_time().build().ok()?;
+    Some(runtime.block_on(async {
+        let mut wire = Wire::new(&mut channel, Vec::new(), Instant::now() + Cadence::DEFAULT_TIMEOUT);
+        if security == Security::Starttls {
+            conversation.upgrade(&mut wire).await?;
+        }
+        Ok(conversation.exchange(&mut wire).await?.of(service))
+    }))
 }
 
 /// Bytes that come in pieces.
@@ -49,10 +44,27 @@ struct Pieces<'a> {
     said: &'a [u8],
     /// 0: all of them at once.
     length: usize,
+    /// How often the other end still has its turn first: a library takes an answer before its request for none.
+    patience: u8,
+}
+
+impl<'a> Pieces<'a> {
+    const fn new(said: &'a [u8], length: usize) -> Self {
+        Self { said, length, patience: 8 }
+    }
 }
 
 impl AsyncRead for Pieces<'_> {
-    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        to: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        if let Some(less) = self.patience.checked_sub(1) {
+            self.patience = less;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let length = if self.length == 0 { usize::MAX } else { self.length };
         let (piece, rest) = self.said.split_at(length.min(to.remaining()).min(self.said.len()));
         to.put_slice(piece);
@@ -65,6 +77,7 @@ const UPGRADE: u8 = 0x80;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::Path;
 
     use proptest::collection::vec;
@@ -81,6 +94,42 @@ mod tests {
             assert!(fuzz.join(format!("corpus/{name}/plain")).is_file(), "no seed of {name}");
         }
     }
+
+    /// What a peer says with whom all is well, without the byte that says how.
+    fn seed(name: &str, form: &str) -> Option<Vec<u8>> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fuzz/corpus/{name}/{form}"));
+        fs::read(path).ok().map(|mut seed| seed.split_off(1))
+    }
+
+    /// But of a WebSocket, whose answer depends on a key that is new each time.
+    #[test]
+    fn all_is_well_with_who_says_what_the_seeds_say() {
+        for name in ALL.iter().map(|protocol| protocol.service().name).filter(|name| *name != "ws") {
+            for (form, scheme) in [("plain", name.to_owned()), ("starttls", format!("{name}+starttls"))] {
+                for length in [0, 1] {
+                    let Some(said) = seed(name, form) else { continue };
+                    let ended = talk(&scheme, Pieces::new(&said, length));
+                    assert!(matches!(ended, Some(Ok(_))), "{scheme}: {ended:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_is_taken_for_another() {
+        let names = || ALL.iter().map(|protocol| protocol.service().name);
+        let pairs = names().flat_map(|asked| names().map(move |asking| (asking, asked)));
+        for (asking, asked) in pairs.filter(|(asking, asked)| asking != asked && !ALIKE.contains(&(asking, asked))) {
+            let said = seed(asked, "plain").unwrap();
+            let ended = talk(asking, Pieces::new(&said, 0));
+            let told = matches!(ended, Some(Err(Ended::Unexpected(_) | Ended::Closed(_))));
+            assert!(told, "{asking} asks {asked}: {ended:?}");
+        }
+    }
+
+    /// Mail servers that do not name their protocol greet as FTP does; SMTP and LMTP are told apart by what they answer
+    /// to the other's first command, and here a peer says what it says whatever it is asked.
+    const ALIKE: [(&str, &str); 3] = [("ftp", "lmtp"), ("lmtp", "smtp"), ("smtp", "lmtp")];
 
     proptest! {
         #[test]

@@ -83,6 +83,10 @@ impl Session {
 
 fn judge(greeting: &Reply, manners: &Manners) -> Result<(), Ended> {
     match greeting.code {
+        code if manners.serving.contains(&code) && is_of_mail(greeting) => {
+            let text = greeting.text();
+            Err(Ended::Unexpected(format!("\"{text}\" came, which is the greeting of a mail server")))
+        }
         code if manners.serving.contains(&code) => Ok(()),
         code if manners.rejecting.contains(&code) => Err(Ended::Rejected(format!("greeting: {}", greeting.text()))),
         _ => {
@@ -91,6 +95,12 @@ fn judge(greeting: &Reply, manners: &Manners) -> Result<(), Ended> {
             Err(Ended::Unexpected(format!("expected {due} as the greeting, but \"{text}\" came")))
         }
     }
+}
+
+/// Whether a greeting is one of SMTP or LMTP: they have the same codes, and name themselves (RFC 5321 section 4.3.1).
+fn is_of_mail(greeting: &Reply) -> bool {
+    let text = greeting.lines.join(" ");
+    product(&text, &["SMTP", "ESMTP", "LMTP"]).is_some() && product(&text, &["FTP"]).is_none()
 }
 
 const QUIT: &[u8] = b"QUIT\r\n";

@@ -5,6 +5,7 @@
 //! without that service answers UNIMPLEMENTED, which is an answer of gRPC. Leaves nothing in the log by default.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -138,9 +139,14 @@ fn health(message: &[u8]) -> Option<u8> {
 /// Makes the call.
 async fn check(request: HttpRequest<()>, message: Bytes, channel: &mut dyn Channel) -> Result<Checked, Ended> {
     let (sender, connection) = client::handshake(channel).await.map_err(|error| ended(&error))?;
+    let mut called = pin!(call(sender, request, message));
     tokio::select! {
-        checked = call(sender, request, message) => checked,
-        closed = connection => Err(closed.err().map_or(Ended::Closed(AWAITED), |error| ended(&error))),
+        checked = &mut called => checked,
+        // What came before its end is still to be taken.
+        closed = connection => match (called.await, closed) {
+            (Err(Ended::Closed(_)), Err(error)) => Err(ended(&error)),
+            (checked, _) => checked,
+        },
     }
 }
 

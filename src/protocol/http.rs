@@ -17,9 +17,12 @@ use hyper::{Request as HttpRequest, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout_at;
 
+use self::first::SpeaksFirst;
 use super::{Channel, Conversation, Ended, Found, Protocol, Request, Wire};
 use crate::peer_text::excerpt;
 use crate::target::{Endpoint, Host, HttpSettings, PathUse, Service};
+
+mod first;
 
 /// The protocol of the web.
 #[derive(Debug)]
@@ -136,10 +139,20 @@ pub(super) async fn ask(
     limit: Option<u32>,
     channel: &mut dyn Channel,
 ) -> Result<(Head, Vec<u8>), Ended> {
-    let shaken = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(channel)).await;
-    let (mut sender, connection) = shaken.map_err(|error| ended(&error))?;
+    let mut channel = SpeaksFirst::new(channel);
+    let answered = exchange(request, limit, &mut channel).await;
+    answered.map_err(|error| ended(&error, channel.heard()))
+}
+
+async fn exchange(
+    request: HttpRequest<Empty<Bytes>>,
+    limit: Option<u32>,
+    channel: &mut SpeaksFirst<'_>,
+) -> hyper::Result<(Head, Vec<u8>)> {
+    let (mut sender, connection) =
+        http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(channel)).await?;
     let mut answer = pin!(async move {
-        let response = sender.send_request(request).await.map_err(|error| ended(&error))?;
+        let response = sender.send_request(request).await?;
         let (head, body) = response.into_parts();
         let body = match limit {
             Some(limit) => read(body, usize::try_from(limit).unwrap_or(usize::MAX)).await?,
@@ -155,26 +168,26 @@ pub(super) async fn ask(
 }
 
 /// The first bytes of a body.
-async fn read(mut body: Incoming, limit: usize) -> Result<Vec<u8>, Ended> {
+async fn read(mut body: Incoming, limit: usize) -> hyper::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     while bytes.len() < limit
         && let Some(frame) = body.frame().await
     {
-        if let Ok(data) = frame.map_err(|error| ended(&error))?.into_data() {
+        if let Ok(data) = frame?.into_data() {
             bytes.extend(data.iter().take(limit - bytes.len()));
         }
     }
     Ok(bytes)
 }
 
-/// What an error of hyper's says about the peer.
-fn ended(error: &hyper::Error) -> Ended {
+/// What an error of hyper's says about a peer who began like this.
+fn ended(error: &hyper::Error, heard: &[u8]) -> Ended {
     let of_connection = successors(error.source(), |error| (*error).source())
         .find_map(|error| error.downcast_ref::<io::Error>())
         .and_then(io::Error::raw_os_error);
     match of_connection {
         Some(code) => Ended::Broken(io::Error::from_raw_os_error(code), AWAITED),
-        None if error.is_parse() => Ended::Unexpected(format!("expected {AWAITED}, but what came is no HTTP: {error}")),
+        None if error.is_parse() => Ended::unexpected(AWAITED, &format!("it is no HTTP ({error})"), heard),
         None => Ended::Closed(AWAITED),
     }
 }
@@ -246,8 +259,12 @@ mod tests {
         ] {
             assert_eq!(heard(talk(&Http, "http://a", &Script::hears().answers(script)).await.0), expected);
         }
-        let (other, _) = talk(&Http, "http://a", &Script::hears().answers("SSH-2.0-OpenSSH_9.2p1\r\n")).await;
-        assert!(heard(other).starts_with("unexpected: expected its answer to the request, but what came is no HTTP"));
+        let greeting = "SSH-2.0-OpenSSH_9.2p1\r\n";
+        for script in [Script::hears().answers(greeting), Script::greets(greeting)] {
+            let told = heard(talk(&Http, "http://a", &script).await.0);
+            let expected = "unexpected: expected its answer to the request, but \"SSH-2.0-OpenSSH_9.2p1\\r\\n\" came: it is no HTTP";
+            assert!(told.starts_with(expected), "{told}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
