@@ -61,7 +61,7 @@ impl<'a> Layers<'a> {
         profiles: &mut Profiles,
         problems: &mut Problems,
     ) -> Exchange {
-        let http = SPEAK_HTTP.contains(&service.name).then(|| Arc::new(self.http()));
+        let http = service.takes_http.then(|| Arc::new(self.http()));
         let speech = Speech::Service(service, http);
         let upgrade = match security {
             Security::Plain => return Exchange::Plain(speech),
@@ -125,6 +125,3 @@ impl<'a> Layers<'a> {
         }
     }
 }
-
-/// The services that settings of `http` are for.
-const SPEAK_HTTP: [&str; 1] = ["http"];

@@ -33,6 +33,7 @@ pub(super) static SERVICE: Service = Service {
     starttls_name: None,
     alpn: Some("h2"),
     path: Some(PathUse::Name),
+    takes_http: false,
 };
 
 impl Protocol for Grpc {

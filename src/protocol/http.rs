@@ -37,6 +37,7 @@ pub(super) static SERVICE: Service = Service {
     starttls_name: None,
     alpn: Some("http/1.1"),
     path: Some(PathUse::Target),
+    takes_http: true,
 };
 
 impl Protocol for Http {

@@ -27,6 +27,7 @@ pub(super) static SERVICE: Service = Service {
     starttls_name: None,
     alpn: None,
     path: None,
+    takes_http: false,
 };
 
 impl Protocol for Mongodb {

@@ -23,6 +23,7 @@ pub(super) static SERVICE: Service = Service {
     starttls_name: Some("mssql+starttls"),
     alpn: Some("tds/8.0"),
     path: None,
+    takes_http: false,
 };
 
 impl Protocol for Mssql {

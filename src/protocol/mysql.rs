@@ -28,6 +28,7 @@ pub(super) static SERVICE: Service = Service {
     starttls_name: Some("mysql+starttls"),
     alpn: None,
     path: None,
+    takes_http: false,
 };
 
 impl Protocol for Mysql {

@@ -24,6 +24,7 @@ pub(super) static SERVICE: Service = Service {
     starttls_name: Some("nats+starttls"),
     alpn: None,
     path: None,
+    takes_http: false,
 };
 
 impl Protocol for Nats {

@@ -19,6 +19,7 @@ pub(super) static SERVICE: Service = Service {
     starttls_name: Some("nntp+starttls"),
     alpn: None,
     path: None,
+    takes_http: false,
 };
 
 impl Protocol for Nntp {

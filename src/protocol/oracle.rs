@@ -26,6 +26,7 @@ pub(super) static SERVICE: Service = Service {
     starttls_name: None,
     alpn: None,
     path: Some(PathUse::Name),
+    takes_http: false,
 };
 
 impl Protocol for Oracle {

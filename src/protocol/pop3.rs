@@ -21,6 +21,7 @@ pub(super) static SERVICE: Service = Service {
     starttls_name: Some("pop3+starttls"),
     alpn: None,
     path: None,
+    takes_http: false,
 };
 
 impl Protocol for Pop3 {

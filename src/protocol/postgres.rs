@@ -24,6 +24,7 @@ pub(super) static SERVICE: Service = Service {
     starttls_name: Some("postgres+starttls"),
     alpn: Some("postgresql"),
     path: None,
+    takes_http: false,
 };
 
 impl Protocol for Postgres {

@@ -21,6 +21,7 @@ pub(super) static SERVICE: Service = Service {
     starttls_name: Some("sieve+starttls"),
     alpn: None,
     path: None,
+    takes_http: false,
 };
 
 impl Protocol for Sieve {

@@ -34,6 +34,7 @@ pub(super) static SERVICE: Service = Service {
     starttls_name: None,
     alpn: Some("http/1.1"),
     path: Some(PathUse::Target),
+    takes_http: false,
 };
 
 impl Protocol for Ws {

@@ -25,6 +25,7 @@ pub(super) static SERVICE: Service = Service {
     // Of TLS from the first byte (XEP-0368).
     alpn: Some("xmpp-client"),
     path: Some(PathUse::Name),
+    takes_http: false,
 };
 
 impl Protocol for Xmpp {

@@ -85,6 +85,8 @@ pub struct Service {
     pub alpn: Option<&'static str>,
     /// What a path in its URLs means; none: it has no use for one.
     pub path: Option<PathUse>,
+    /// Whether settings of `http` say what is asked of it.
+    pub takes_http: bool,
 }
 
 impl Service {
@@ -233,6 +235,7 @@ mod tests {
         starttls_name: Some("smtp+starttls"),
         alpn: None,
         path: None,
+        takes_http: false,
     };
     static CACHE: Service = Service {
         name: "cache",
@@ -243,6 +246,7 @@ mod tests {
         starttls_name: None,
         alpn: None,
         path: None,
+        takes_http: false,
     };
     const SCHEMES: Schemes = Schemes(&[&MAIL, &CACHE]);
 

@@ -322,6 +322,7 @@ mod tests {
         starttls_name: None,
         alpn: None,
         path: Some(PathUse::Target),
+        takes_http: true,
     };
     static NAMED: Service = Service {
         name: "grpc",
@@ -332,6 +333,7 @@ mod tests {
         starttls_name: None,
         alpn: None,
         path: Some(PathUse::Name),
+        takes_http: false,
     };
     const SCHEMES: Schemes = Schemes(&[&WEB, &NAMED]);
 
