@@ -15,7 +15,7 @@ pub use self::dialogue::{Dialogue, Expectation, Part, Pattern, Step, Template};
 pub use self::http::{HttpSettings, StatusRange, StatusRangeError};
 pub use self::labels::{LabelName, LabelNameError, Labels};
 pub use self::ports::{Ports, PortsError};
-pub use self::protocol::{OtherName, PathUse, Protocol, Scheme, Schemes, Security, Service};
+pub use self::protocol::{OtherName, PathRule, PathUse, Protocol, Scheme, Schemes, Security, Service};
 pub use self::shard::{Shard, ShardError};
 pub use self::tls::{
     AlpnProtocol, DigestError, FileProblem, Identity, Roots, ServerName, ServerNameError, Sha256Digest, TlsFile,

@@ -18,7 +18,7 @@ use tokio::time::timeout_at;
 
 use super::http::{AGENT, authority};
 use super::{Channel, Conversation, Ended, Found, Protocol, Request, Wire};
-use crate::target::{PathUse, Security, Service};
+use crate::target::{PathRule, PathUse, Security, Service};
 
 /// The protocol of gRPC.
 #[derive(Debug)]
@@ -32,7 +32,8 @@ pub(super) static SERVICE: Service = Service {
     tls_port: 50051,
     starttls_name: None,
     alpn: Some("h2"),
-    path: Some(PathUse::Name),
+    // The protocol lets a server call its services as it likes.
+    path: Some(PathUse::Name(PathRule::NONE)),
     takes_http: false,
 };
 

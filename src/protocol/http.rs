@@ -13,14 +13,14 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, HeaderMap, SERVER, USER_AGENT};
-use hyper::{Request as HttpRequest, StatusCode};
+use hyper::{Request as HttpRequest, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout_at;
 
 use self::first::SpeaksFirst;
 use super::{Channel, Conversation, Ended, Found, Protocol, Request, Wire};
 use crate::peer_text::excerpt;
-use crate::target::{Endpoint, Host, HttpSettings, PathUse, Service};
+use crate::target::{Endpoint, Host, HttpSettings, PathRule, PathUse, Service};
 
 mod first;
 
@@ -36,7 +36,7 @@ pub(super) static SERVICE: Service = Service {
     tls_port: 443,
     starttls_name: None,
     alpn: Some("http/1.1"),
-    path: Some(PathUse::Target),
+    path: Some(PathUse::Target(REQUEST_TARGET)),
     takes_http: true,
 };
 
@@ -200,6 +200,12 @@ pub(super) fn product(headers: &HeaderMap) -> Option<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | '+' | '~');
     (!token.is_empty() && token.len() <= MAX_PRODUCT && token.chars().all(plain)).then(|| token.replacen('/', " ", 1))
 }
+
+/// What stands in a request behind its method (RFC 9112 section 3.2.1).
+pub(super) const REQUEST_TARGET: PathRule = PathRule {
+    admits: |target| target.parse::<Uri>().is_ok(),
+    expected: "what a request can ask for; write other signs in percent, such as %3C for <, and at most 64 KiB",
+};
 
 /// What portprobe calls itself.
 pub(super) const AGENT: &str = concat!("portprobe/", env!("CARGO_PKG_VERSION"));

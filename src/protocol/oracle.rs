@@ -11,7 +11,7 @@ use bytes::{Buf as _, BufMut as _};
 
 use super::frame::{Malformed, frame, length, take};
 use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
-use crate::target::{PathUse, Service};
+use crate::target::{PathRule, PathUse, Service};
 
 /// The protocol of Oracle Database.
 #[derive(Debug)]
@@ -25,7 +25,10 @@ pub(super) static SERVICE: Service = Service {
     tls_port: 2484,
     starttls_name: None,
     alpn: None,
-    path: Some(PathUse::Name),
+    path: Some(PathUse::Name(PathRule {
+        admits: is_plain,
+        expected: "the name of a service: letters, digits and ._-$, at most 128",
+    })),
     takes_http: false,
 };
 
@@ -37,7 +40,7 @@ impl Protocol for Oracle {
     fn begin(&self, request: Request<'_>) -> Box<dyn Conversation> {
         let wanted = match &request.endpoint.path {
             None => Wanted::Listener,
-            Some(name) => Wanted::Service(plain(name)),
+            Some(name) => Wanted::Service(name.to_string()),
         };
         Box::new(Session { wanted })
     }
@@ -98,9 +101,9 @@ impl Wanted {
     }
 }
 
-/// A name without what would be syntax in it.
-fn plain(name: &str) -> String {
-    name.chars().filter(|c| c.is_ascii_alphanumeric() || "._-$#".contains(*c)).take(MAX_NAME).collect()
+/// Whether a name has nothing in it that would be syntax.
+fn is_plain(name: &str) -> bool {
+    name.len() <= MAX_NAME && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-$".contains(&byte))
 }
 
 /// What a listener answers to CONNECT.
@@ -256,7 +259,8 @@ mod tests {
 
     #[test]
     fn a_name_is_no_syntax() {
-        assert_eq!(plain("orders.example_1)(COMMAND=stop)"), "orders.example_1COMMANDstop");
+        assert!(is_plain("orders.example_1") && is_plain(&"x".repeat(MAX_NAME)));
+        assert!(!is_plain("orders)(COMMAND=stop)") && !is_plain(&"x".repeat(MAX_NAME + 1)));
         let connect = Wanted::Service("orders".to_owned()).connect();
         assert!(connect.ends_with(b"(DESCRIPTION=(CONNECT_DATA=(SERVICE_NAME=orders)(CID=(PROGRAM=portprobe))))"));
     }

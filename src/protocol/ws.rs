@@ -17,7 +17,7 @@ use hyper::header::{
 use hyper::{Request as HttpRequest, StatusCode};
 use tokio::time::timeout_at;
 
-use super::http::{AGENT, AWAITED, ask, authority, product};
+use super::http::{AGENT, AWAITED, REQUEST_TARGET, ask, authority, product};
 use super::{Conversation, Ended, Found, Protocol, Request, Wire};
 use crate::target::{PathUse, Service};
 
@@ -33,7 +33,7 @@ pub(super) static SERVICE: Service = Service {
     tls_port: 443,
     starttls_name: None,
     alpn: Some("http/1.1"),
-    path: Some(PathUse::Target),
+    path: Some(PathUse::Target(REQUEST_TARGET)),
     takes_http: false,
 };
 

@@ -145,12 +145,35 @@ impl OtherName {
 }
 
 /// What the path of a URL is to a service.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub enum PathUse {
     /// A word behind the slash: a name of something at the service.
-    Name,
+    Name(PathRule),
     /// Sent as it is, its slash and a query included.
-    Target,
+    Target(PathRule),
+}
+
+impl PathUse {
+    /// What a path must fulfil.
+    pub(super) const fn rule(self) -> PathRule {
+        match self {
+            Self::Name(rule) | Self::Target(rule) => rule,
+        }
+    }
+}
+
+/// What a path must fulfil.
+#[derive(Clone, Copy, Debug)]
+pub struct PathRule {
+    /// Whether a path fulfils it; of a name, what stands behind the slash.
+    pub admits: fn(&str) -> bool,
+    /// What is expected, to stand behind "expected".
+    pub expected: &'static str,
+}
+
+impl PathRule {
+    /// Every path will do.
+    pub const NONE: Self = Self { admits: |_| true, expected: "any path" };
 }
 
 /// A scheme as it was written: what it means, and the port that it implies.

@@ -98,7 +98,7 @@ impl fmt::Display for Endpoint {
         }
         write!(f, ":{}", self.port)?;
         match (&self.path, self.protocol.path()) {
-            (Some(path), Some(PathUse::Target)) => f.write_str(path),
+            (Some(path), Some(PathUse::Target(_))) => f.write_str(path),
             (Some(path), _) => write!(f, "/{path}"),
             (None, _) => Ok(()),
         }
@@ -224,6 +224,16 @@ pub enum UrlError {
     /// A path with characters that none has.
     #[error("has {0:?} in its path; letters and signs beyond ASCII, and blanks, are written in percent, like %20")]
     PathMalformed(char),
+    /// A path that is none for the protocol.
+    #[error("`{path}` is no path for {protocol}; expected {expected}")]
+    PathRefused {
+        /// The path, of a name what stands behind the slash.
+        path: String,
+        /// Whose path it was to be.
+        protocol: Protocol,
+        /// What it must be.
+        expected: &'static str,
+    },
     /// A path or query that the protocol has no use for.
     #[error("has a path or query, which {0} has no use for; remove it")]
     PathWithoutUse(Protocol),
@@ -250,12 +260,18 @@ fn read_path(path: &str, protocol: Protocol) -> Result<Option<Arc<str>>, UrlErro
     if let Some(odd) = path.chars().find(|c| !c.is_ascii_graphic() || *c == '#') {
         return Err(UrlError::PathMalformed(odd));
     }
-    match path_use {
-        PathUse::Name if path.contains('?') => Err(UrlError::PathMalformed('?')),
-        PathUse::Name => Ok(Some(path.strip_prefix('/').unwrap_or(path).into())),
-        PathUse::Target if path.starts_with('?') => Ok(Some(format!("/{path}").into())),
-        PathUse::Target => Ok(Some(path.into())),
+    let path: Arc<str> = match path_use {
+        PathUse::Name(_) if path.contains('?') => return Err(UrlError::PathMalformed('?')),
+        PathUse::Name(_) => path.strip_prefix('/').unwrap_or(path).into(),
+        PathUse::Target(_) if path.starts_with('?') => format!("/{path}").into(),
+        PathUse::Target(_) => path.into(),
+    };
+    let rule = path_use.rule();
+    if !(rule.admits)(&path) {
+        let expected = rule.expected;
+        return Err(UrlError::PathRefused { path: path.to_string(), protocol, expected });
     }
+    Ok(Some(path))
 }
 
 /// Host and, where one is written, the port list.
@@ -311,7 +327,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::target::{Security, Service};
+    use crate::target::{PathRule, Security, Service};
 
     static WEB: Service = Service {
         name: "http",
@@ -321,7 +337,7 @@ mod tests {
         tls_port: 443,
         starttls_name: None,
         alpn: None,
-        path: Some(PathUse::Target),
+        path: Some(PathUse::Target(PathRule::NONE)),
         takes_http: true,
     };
     static NAMED: Service = Service {
@@ -332,9 +348,10 @@ mod tests {
         tls_port: 50051,
         starttls_name: None,
         alpn: None,
-        path: Some(PathUse::Name),
+        path: Some(PathUse::Name(SHORT)),
         takes_http: false,
     };
+    const SHORT: PathRule = PathRule { admits: |name| name.len() < 20, expected: "a short name" };
     const SCHEMES: Schemes = Schemes(&[&WEB, &NAMED]);
 
     fn unknown(scheme: &str) -> UrlError {
@@ -386,6 +403,14 @@ mod tests {
             ("http://a/ü", UrlError::PathMalformed('ü')),
             ("http://a/x#y", UrlError::PathMalformed('#')),
             ("grpc://a/x?y", UrlError::PathMalformed('?')),
+            (
+                "grpc+tls://a/a.name.that.is.too.long",
+                UrlError::PathRefused {
+                    path: "a.name.that.is.too.long".into(),
+                    protocol: Protocol::Service(&NAMED, Security::Tls),
+                    expected: "a short name",
+                },
+            ),
             ("http://u:p@a/x", UrlError::Credentials),
             ("grpc+starttls://a", UrlError::NoStarttls("grpc", "grpc+tls")),
         ] {
