@@ -13,6 +13,7 @@ pub(super) async fn all(stage: &mut Stage, authority: &Authority) -> io::Result<
     let mut scenes = handshakes(stage).await?;
     scenes.extend(certificates(stage, authority).await?);
     scenes.extend(conversations(stage, authority).await?);
+    scenes.extend(databases(stage).await?);
     scenes.extend(names(stage).await?);
     scenes.extend(expectations(stage).await?);
     scenes.extend(groups(stage).await?);
@@ -85,6 +86,17 @@ async fn conversations(stage: &mut Stage, authority: &Authority) -> io::Result<V
     let greeting = Scene::new("dialogue", greeting, "up", "dialogue_info has its greeting")
         .with("dialogue", r"[{ expect: '^220 (\S+) (.*)$', labels: { server: $1, speaks: $2 } }]");
     Ok(vec![plain, silent, resetting, greeting])
+}
+
+/// What can come of a protocol.
+async fn databases(stage: &mut Stage) -> io::Result<Vec<Scene>> {
+    let databases = [
+        ("postgres", stage.database_port().await?, "up", "service_info has its version"),
+        ("postgres-hung", stage.silent_port().await?, "down stalled", "it accepts and never says a word"),
+        ("postgres-full", stage.full_database_port().await?, "down rejected", "it has too many clients: 53300"),
+    ];
+    let scene = |(name, port, state, shows)| Scene::new(name, format_args!("postgres://{port}"), state, shows);
+    Ok(databases.map(scene).into())
 }
 
 fn secured(name: &'static str, port: SocketAddr, state: &'static str, shows: &'static str, by: &Authority) -> Scene {

@@ -45,6 +45,26 @@ pub(super) async fn greet(listener: TcpListener) {
     .await;
 }
 
+/// Lets every client in that says something, as PostgreSQL does where no password is asked for.
+pub(super) async fn serve_database(listener: TcpListener) {
+    answer(listener, DATABASE_READY).await;
+}
+
+/// Refuses every client that says something, as PostgreSQL does once it has as many as it takes.
+pub(super) async fn refuse_database(listener: TcpListener) {
+    answer(listener, DATABASE_FULL).await;
+}
+
+/// Answers the first word of every client with the same bytes.
+async fn answer(listener: TcpListener, bytes: &'static [u8]) {
+    each(&listener, |mut stream| async move {
+        if matches!(stream.read(&mut [0; 1024]).await, Ok(1..)) && stream.write_all(bytes).await.is_ok() {
+            listen_to_the_end(stream).await;
+        }
+    })
+    .await;
+}
+
 /// Takes every connection, listens and never says a word.
 pub(super) async fn keep_silent(listener: TcpListener) {
     each(&listener, listen_to_the_end).await;
@@ -150,6 +170,13 @@ const PATIENCE_WITH_CLIENTS: Duration = Duration::from_secs(5);
 
 /// As the mail servers of RFC 5321 say it.
 const GREETING: &[u8] = b"220 demo.test ESMTP\r\n";
+
+/// `AuthenticationOk`, `ParameterStatus`, `ReadyForQuery`
+/// (<https://www.postgresql.org/docs/current/protocol-message-formats.html>).
+const DATABASE_READY: &[u8] = b"R\0\0\0\x08\0\0\0\0S\0\0\0\x18server_version\x0016.4\0Z\0\0\0\x05I";
+
+/// `ErrorResponse` with `too_many_connections`.
+const DATABASE_FULL: &[u8] = b"E\0\0\0\x3bSFATAL\0VFATAL\0C53300\0Msorry, too many clients already\0\0";
 
 /// How long to wait after a connection could not be accepted, so as not to spin.
 const PAUSE: Duration = Duration::from_millis(100);

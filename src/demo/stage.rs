@@ -52,6 +52,16 @@ impl Stage {
         self.port(server::greet).await
     }
 
+    /// A port with a database that lets every client in.
+    pub(super) async fn database_port(&mut self) -> io::Result<SocketAddr> {
+        self.port(server::serve_database).await
+    }
+
+    /// A port with a database that has as many clients as it takes.
+    pub(super) async fn full_database_port(&mut self) -> io::Result<SocketAddr> {
+        self.port(server::refuse_database).await
+    }
+
     /// A port that accepts every connection and never says a word.
     pub(super) async fn silent_port(&mut self) -> io::Result<SocketAddr> {
         self.port(server::keep_silent).await

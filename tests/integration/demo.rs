@@ -9,10 +9,11 @@ use crate::support::daemon::{Daemon, finished, portprobe};
 use crate::support::scrape::Scrape;
 use crate::support::wait;
 
-const UP: [&str; 7] = ["open", "slow-dns", "closed-on-purpose", "db-standby", "tls", "tls-expiring", "dialogue"];
+const UP: [&str; 8] =
+    ["open", "slow-dns", "closed-on-purpose", "db-standby", "tls", "tls-expiring", "dialogue", "postgres"];
 
 /// Targets that are down, each with its phase and class.
-const DOWN: [(&str, &str, &str); 19] = [
+const DOWN: [(&str, &str, &str); 21] = [
     ("refused", "connect", "refused"),
     ("full-queue", "connect", "timeout"),
     ("unreachable", "connect", "unreachable"),
@@ -32,6 +33,8 @@ const DOWN: [(&str, &str, &str); 19] = [
     ("tls-to-plain", "tls", "tls_protocol"),
     ("tls-silent", "tls", "stalled"),
     ("tls-reset", "tls", "reset"),
+    ("postgres-hung", "protocol", "stalled"),
+    ("postgres-full", "protocol", "rejected"),
 ];
 
 async fn demo() -> Daemon {
@@ -81,6 +84,8 @@ fn missing(scrape: &Scrape) -> Vec<String> {
     }
     let greeting = [("target", "dialogue"), ("server", "demo.test"), ("speaks", "ESMTP")];
     promise("the greeting is a label".into(), value("dialogue_info", &greeting) == Some(1.0));
+    let service = [("target", "postgres"), ("protocol", "postgres"), ("version", "16.4")];
+    promise("the database's version is a label".into(), value("service_info", &service) == Some(1.0));
     for (name, label) in [
         ("outages_total", ("target", "comes-and-goes")),
         ("tcp_syn_retransmits_total", ("target", "busy")),
@@ -105,7 +110,7 @@ async fn every_state_is_there_within_ten_seconds_of_the_start() {
     };
     let scrape = daemon.scrape_until("every state is as promised", promised).await;
     assert_eq!(scrape.of("local-fault", "portprobe_up"), None, "nothing is known of it");
-    assert_eq!(scrape.value("portprobe_targets", &[]), Some(29.0), "every target has a promise here");
+    assert_eq!(scrape.value("portprobe_targets", &[]), Some(32.0), "every target has a promise here");
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.ended().await.code(), Some(0));
     wait::until("the log is complete", async || daemon.logged(&["Stopped"]).len() == 1).await;
