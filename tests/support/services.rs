@@ -16,6 +16,7 @@ pub(crate) mod alerting;
 pub(crate) mod binary;
 pub(crate) mod text;
 pub(crate) mod tls;
+pub(crate) mod web;
 
 /// A running server; it is killed with this value.
 pub(crate) struct Service {
@@ -193,6 +194,10 @@ pub(crate) async fn prometheus_prepared(
 pub(crate) struct Prometheus(Service);
 
 impl Prometheus {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.0.address
+    }
+
     /// Its answer at a path of its API.
     pub(crate) async fn get(&self, path: &str) -> http::Answer {
         http::request(self.0.address, "GET", path).await

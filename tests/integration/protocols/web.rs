@@ -1,1 +1,189 @@
 //! HTTP and what is built on it.
+
+use std::fs;
+use std::sync::Arc;
+
+use portprobe::config::{OneTarget, Wanted, one_target};
+use portprobe::outcome::{Outcome, Phase, Prober as _, Verdict};
+use portprobe::probe::{NameServing, NetworkProber, Trust};
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+use crate::support::pki::{Authority, Identity, Leaf, leaf};
+use crate::support::services::text::Tls;
+use crate::support::services::web::nginx;
+use crate::support::wait;
+
+mod recipes;
+mod websocket;
+
+/// Who probes, and whom it trusts.
+struct Client {
+    folder: TempDir,
+    root: Authority,
+}
+
+impl Client {
+    fn new() -> Self {
+        let (root, folder) = (Authority::root("web root"), tempfile::tempdir().unwrap());
+        fs::write(folder.path().join("root.pem"), root.pem()).unwrap();
+        Self { folder, root }
+    }
+
+    /// A certificate that it trusts.
+    fn identity(&self) -> Identity {
+        self.issue(leaf(&["127.0.0.1"]))
+    }
+
+    fn issue(&self, leaf: Leaf) -> Identity {
+        self.root.issue(leaf)
+    }
+
+    /// What one probe of a URL comes to: `good PROTOCOL VERSION`, or the failure's class, phase and detail.
+    async fn probe(&self, url: &str) -> String {
+        self.probe_with(url, "labels: {}").await
+    }
+
+    /// The same with further keys of the target.
+    async fn probe_with(&self, url: &str, keys: &str) -> String {
+        told(&self.outcome(url, keys).await)
+    }
+
+    async fn outcome(&self, url: &str, keys: &str) -> Outcome {
+        self.outcome_of(&format!("{{ name: probed, url: '{url}', {keys} }}")).await
+    }
+
+    /// What a probe of the target `probed` comes to, written as in a configuration.
+    async fn outcome_of(&self, target: &str) -> Outcome {
+        let file = self.folder.path().join("portprobe.yaml");
+        fs::write(&file, format!("defaults: {{ tls: {{ ca_file: root.pem }} }}\ntargets:\n- {target}\n")).unwrap();
+        let wanted = Wanted { target: "probed", flags: &[], config_file: Some(&file), module: None };
+        let trust = Arc::new(Trust::default());
+        let OneTarget { target, dns: _ } = one_target(wanted, &|_| None, |profile| trust.read(profile)).unwrap();
+        let prober = NetworkProber::new(NameServing::default(), trust);
+        prober.probe(&target, Instant::now() + target.settings.cadence.timeout()).await
+    }
+}
+
+fn told(outcome: &Outcome) -> String {
+    match &outcome.verdict {
+        Verdict::Good => {
+            let facts = outcome.facts.service.as_ref().unwrap();
+            format!("good {} {}", facts.protocol, facts.version).trim_end().to_owned()
+        }
+        Verdict::Failed(failure) => {
+            format!("{} in {}: {}", failure.class.as_str(), failure.phase.as_str(), failure.detail)
+        }
+        Verdict::LocalFault(fault) => format!("{fault:?}"),
+    }
+}
+
+#[track_caller]
+fn assert_begins(told: &str, expected: &str) {
+    assert!(told.starts_with(expected), "expected {expected}: {told}");
+}
+
+#[tokio::test]
+async fn nginx_answers_each_request_and_logs_it_once() {
+    let client = Client::new();
+    let identity = client.identity();
+    let Some(server) = nginx(Tls::With(&identity)).await else { return };
+    for (scheme, port) in ["http", "https"].into_iter().zip(server.ports) {
+        let at = |path: &str| format!("{scheme}://127.0.0.1:{port}{path}");
+        let version = client.probe(&at("/health?a=1")).await;
+        assert_begins(&version, "good http nginx 1.");
+        for (path, keys, expected) in [
+            ("/busy", "labels: {}", "rejected in protocol: 503 Service Unavailable"),
+            ("/busy", "http: { status: [200, 503] }", &version),
+            (
+                "/moved",
+                "labels: {}",
+                "unexpected_response in protocol: expected the status 2xx, but 301 Moved Permanently came",
+            ),
+            ("/moved", "http: { status: [3xx] }", &version),
+            ("", "labels: {}", "unexpected_response in protocol: expected the status 2xx, but 404 Not Found came"),
+            ("/login", "http: { status: [200, 401] }", &version),
+            (
+                "/named",
+                "labels: {}",
+                "unexpected_response in protocol: expected the status 2xx, but 403 Forbidden came",
+            ),
+            (
+                "/named",
+                &format!("http: {{ headers: {{ x-probe: 'yes', host: 'shop.example:{port}' }}, method: HEAD }}"),
+                &version,
+            ),
+            ("/health", "http: { body: '^status: (green|yellow)$' }", &version),
+            (
+                "/health",
+                "http: { body: '^status: red$', body_limit: 7 }",
+                "unexpected_response in protocol: expected a body that matches `^status: red$` within body_limit, but \"cluster\" came",
+            ),
+        ] {
+            assert_eq!(client.probe_with(&at(path), keys).await, expected, "{scheme} {path} {keys}");
+        }
+        let agent = concat!("portprobe/", env!("CARGO_PKG_VERSION"));
+        let asked = [
+            ("GET /health?a=1", "127.0.0.1", "-|200"),
+            ("GET /busy", "127.0.0.1", "-|503"),
+            ("GET /busy", "127.0.0.1", "-|503"),
+            ("GET /moved", "127.0.0.1", "-|301"),
+            ("GET /moved", "127.0.0.1", "-|301"),
+            ("GET /", "127.0.0.1", "-|404"),
+            ("GET /login", "127.0.0.1", "-|401"),
+            ("GET /named", "127.0.0.1", "-|403"),
+            ("HEAD /named", "shop.example", "yes|204"),
+            ("GET /health", "127.0.0.1", "-|200"),
+            ("GET /health", "127.0.0.1", "-|200"),
+        ];
+        let asked = asked.map(|(what, whom, rest)| format!("{what} HTTP/1.1|{whom}:{port}|{agent}|{rest}"));
+        let mut logged = Vec::new();
+        wait::until("every request is logged", async || {
+            let log = server.service.read("asked");
+            logged = log.lines().filter(|line| line.contains(&format!(":{port}|"))).map(str::to_owned).collect();
+            logged.len() >= asked.len()
+        })
+        .await;
+        assert_eq!(logged, asked, "{scheme}");
+    }
+    assert_eq!(server.service.read("log"), "");
+}
+
+#[tokio::test]
+async fn a_port_that_speaks_tls_and_one_that_does_not_are_told_apart() {
+    let client = Client::new();
+    let identity = client.identity();
+    let Some(server) = nginx(Tls::With(&identity)).await else { return };
+    let [plain, secured] = server.ports;
+    assert_begins(
+        &client.probe(&format!("https://127.0.0.1:{plain}/health")).await,
+        "tls_protocol in tls: what came is no TLS",
+    );
+    let in_the_clear = client.probe(&format!("http://127.0.0.1:{secured}/health")).await;
+    assert_begins(&in_the_clear, "unexpected_response in protocol: expected the status 2xx, but 400 Bad Request came");
+}
+
+#[tokio::test]
+async fn the_steps_of_https_are_told_apart() {
+    let client = Client::new();
+    let expired = client.issue(leaf(&["127.0.0.1"]).days(-30..-1));
+    let Some(faulty) = nginx(Tls::With(&expired)).await else { return };
+    let identity = client.identity();
+    let good = nginx(Tls::With(&identity)).await.unwrap();
+    for (port, keys, class, shaken) in [
+        (good.ports[1], "labels: {}", "rejected in protocol", true),
+        (faulty.ports[1], "labels: {}", "cert_expired in tls", false),
+        (faulty.ports[1], "tls: { verify: report }", "rejected in protocol", true),
+    ] {
+        let outcome = client.outcome(&format!("https://127.0.0.1:{port}/busy"), keys).await;
+        assert_begins(&told(&outcome), class);
+        let done = [Phase::Connect, Phase::Tls, Phase::Protocol].map(|phase| outcome.timings.of(phase).is_some());
+        assert_eq!(done, [true, shaken, false], "{outcome:?}");
+        let peer = outcome.facts.tls.unwrap().peer.unwrap();
+        assert_eq!(peer.faults.len(), usize::from(port == faulty.ports[1]), "{peer:?}");
+    }
+    let shown =
+        client.outcome(&format!("https://127.0.0.1:{}/health", faulty.ports[1]), "tls: { verify: report }").await;
+    assert_begins(&told(&shown), "good http nginx 1.");
+    assert_eq!(shown.facts.tls.unwrap().session.unwrap().alpn.as_deref(), Some("http/1.1"));
+}

@@ -129,7 +129,8 @@ impl Alerting {
     }
 }
 
-async fn run_alertmanager(binary: &Path, configuration: &str) -> Service {
+/// Alertmanager with this configuration.
+pub(crate) async fn run_alertmanager(binary: &Path, configuration: &str) -> Service {
     let service = start(async |address, folder| {
         let config = folder.path().join("alertmanager.yaml");
         fs::write(&config, configuration).unwrap();

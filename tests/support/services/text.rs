@@ -22,7 +22,7 @@ pub(crate) enum Tls<'a> {
 
 impl Tls<'_> {
     /// What is to be configured, where there is TLS.
-    fn then(self, configuration: &str) -> &str {
+    pub(super) fn then(self, configuration: &str) -> &str {
         match self {
             Self::Off => "",
             Self::With(_) => configuration,
@@ -37,7 +37,7 @@ pub(crate) struct Ports<const N: usize> {
 }
 
 /// Starts a server that has one port for each form of TLS or protocol. What it prints stands in the file `log`.
-async fn several<const N: usize>(
+pub(super) async fn several<const N: usize>(
     name: &str,
     tls: Tls<'_>,
     command: impl Fn(&Path, [u16; N]) -> Command,
@@ -54,7 +54,7 @@ async fn several<const N: usize>(
 }
 
 /// Starts a server that has one port.
-async fn one(name: &str, tls: Tls<'_>, command: impl Fn(&Path, u16) -> Command) -> Option<Service> {
+pub(super) async fn one(name: &str, tls: Tls<'_>, command: impl Fn(&Path, u16) -> Command) -> Option<Service> {
     Some(several(name, tls, |folder, [port]| command(folder, port)).await?.service)
 }
 
@@ -72,7 +72,7 @@ fn write_identity(folder: &Path, tls: Tls<'_>) {
 }
 
 /// A program whose output goes to the file `log` of its folder.
-fn logging(name: &str) -> Command {
+pub(super) fn logging(name: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", "exec \"$@\" >>log 2>&1", "sh"]).arg(program(name).unwrap());
     command

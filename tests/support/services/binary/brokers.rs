@@ -25,6 +25,11 @@ pub(crate) struct Rabbitmq {
 
 /// RabbitMQ with a port for TLS; none where it is not installed.
 pub(crate) async fn rabbitmq(identity: &Identity) -> Option<Rabbitmq> {
+    rabbitmq_with(identity, "", "").await
+}
+
+/// RabbitMQ with this plugin and these further settings; none where it is not installed.
+pub(crate) async fn rabbitmq_with(identity: &Identity, plugin: &str, settings: &str) -> Option<Rabbitmq> {
     requires_program("epmd").then_some(())?;
     let names = serve("epmd", identity, |address, _| {
         let mut server = logging(program("epmd").unwrap());
@@ -37,11 +42,11 @@ pub(crate) async fn rabbitmq(identity: &Identity) -> Option<Rabbitmq> {
         let config = format!(
             "listeners.tcp.1 = 127.0.0.1:{}\nlisteners.ssl.1 = 127.0.0.1:{tls_port}\n\
              ssl_options.certfile = server.pem\nssl_options.keyfile = server.key\nssl_options.cacertfile = server.pem\n\
-             log.console = true\nlog.console.level = info\nlog.file = false\n",
+             log.console = true\nlog.console.level = info\nlog.file = false\n{settings}\n",
             address.port(),
         );
         fs::write(folder.join("rabbitmq.conf"), config).unwrap();
-        fs::write(folder.join("plugins"), "[].").unwrap();
+        fs::write(folder.join("plugins"), format!("[{plugin}].")).unwrap();
         // The program of this name in PATH would change the user.
         let mut server = logging("/usr/lib/rabbitmq/bin/rabbitmq-server");
         for (name, file) in [
