@@ -10,7 +10,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use super::{http, is_root, program, requires_program, wait};
+use super::{http, is_root, program, python_packages, requires_program, wait};
+
+use self::text::Tls;
 
 pub(crate) mod alerting;
 pub(crate) mod binary;
@@ -223,6 +225,18 @@ impl Prometheus {
         .await;
         result.remove(0)
     }
+}
+
+/// A server of `tests/resources/servers`, its output in the file `log` of its folder; none where its packages are not.
+async fn python(script: &str, tls: Tls<'_>, arguments: &[&str]) -> Option<Service> {
+    let packages = python_packages()?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/resources/servers").join(script);
+    text::one("python3", tls, |_, port| {
+        let mut server = text::logging("python3");
+        server.env("PYTHONPATH", &packages).arg(&script).arg(port.to_string()).args(arguments);
+        server
+    })
+    .await
 }
 
 /// Runs a program with this input; its exit status and what it printed to either stream.

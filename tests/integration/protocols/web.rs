@@ -14,6 +14,7 @@ use crate::support::services::text::Tls;
 use crate::support::services::web::nginx;
 use crate::support::wait;
 
+mod grpc;
 mod recipes;
 mod websocket;
 

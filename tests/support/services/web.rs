@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::text::{Ports, Tls, logging, several};
+use super::{Service, python};
 
 /// nginx in the clear and with TLS, a path for each kind of answer; none where it is not installed.
 ///
@@ -52,4 +53,14 @@ pub(crate) async fn nats(tls: Tls<'_>) -> Option<Ports<3>> {
         server
     })
     .await
+}
+
+/// gRPC as grpcio speaks it, with its `health` service, with `nothing` or with a `login` before everything; none where
+/// its packages are not.
+pub(crate) async fn grpc(tls: Tls<'_>, kind: &str) -> Option<Service> {
+    let security = match tls {
+        Tls::Off => "plain",
+        Tls::With(_) => "tls",
+    };
+    python("serve_grpc.py", tls, &[security, kind]).await
 }

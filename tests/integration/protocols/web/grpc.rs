@@ -1,0 +1,50 @@
+//! gRPC, as grpcio has it.
+
+use super::*;
+use crate::support::services::web::grpc;
+
+#[tokio::test]
+async fn the_health_of_each_service_is_told() {
+    let client = Client::new();
+    let identity = client.identity();
+    let Some(plain) = grpc(Tls::Off, "health").await else { return };
+    let secured = grpc(Tls::With(&identity), "health").await.unwrap();
+    for (scheme, server) in [("grpc", &plain), ("grpc+tls", &secured)] {
+        for (path, expected) in [
+            ("", "good grpc"),
+            ("/shop.Orders", "good grpc"),
+            ("/shop.Billing", "rejected in protocol: NOT_SERVING"),
+            (
+                "/shop.Unknown",
+                "unexpected_response in protocol: expected its answer to the health check, but NOT_FOUND",
+            ),
+        ] {
+            let came = client.probe(&format!("{scheme}://{}{path}", server.address)).await;
+            assert_begins(&came, expected);
+        }
+    }
+    let in_the_clear = client.probe(&format!("grpc+tls://{}", plain.address)).await;
+    assert_begins(&in_the_clear, "tls_protocol in tls");
+}
+
+#[tokio::test]
+async fn a_server_without_health_serves_and_so_does_one_that_wants_a_login() {
+    let client = Client::new();
+    for kind in ["nothing", "login"] {
+        let Some(server) = grpc(Tls::Off, kind).await else { return };
+        assert_eq!(client.probe(&format!("grpc://{}", server.address)).await, "good grpc", "{kind}");
+        assert_eq!(server.read("log"), "", "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn another_server_is_no_grpc() {
+    let client = Client::new();
+    let identity = client.identity();
+    let Some(server) = nginx(Tls::With(&identity)).await else { return };
+    let [plain, secured] = server.ports;
+    let came = client.probe(&format!("grpc://127.0.0.1:{plain}")).await;
+    assert_begins(&came, "unexpected_response in protocol: expected its answer to the health check");
+    let came = client.probe(&format!("grpc+tls://127.0.0.1:{secured}")).await;
+    assert_begins(&came, "tls_alert in tls: the server refused by the alert no_application_protocol");
+}
