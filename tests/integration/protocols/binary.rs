@@ -18,6 +18,7 @@ mod brokers;
 mod databases;
 mod desktops;
 mod mssql;
+mod stand_ins;
 
 /// A certificate for servers, whose key every program can read.
 fn identity() -> Identity {

@@ -1,0 +1,67 @@
+//! Other implementations of protocols whose own servers no registry has.
+
+use super::*;
+use crate::support::services::binary::stand_ins::{kafka, minecraft, mongodb, mssql};
+use crate::support::services::tls::{Clients, stunnel};
+
+/// What one probe comes to with TLS, which stunnel puts in front; none where it is not installed.
+async fn secured(scheme: &str, service: &Service) -> Option<String> {
+    let server = stunnel(&identity(), Clients::Anybody, service.address).await?;
+    Some(probe(&format!("{scheme}+tls"), server.address).await)
+}
+
+#[tokio::test]
+async fn the_broker_of_librdkafka_serves() {
+    let Some(server) = kafka().await else { return };
+    assert_eq!(probe("kafka", server.address).await, "good kafka");
+    wait::until("the request is logged", async || server.read("log").contains("Received ApiVersionRequestV0")).await;
+    assert!(secured("kafka", &server).await.is_none_or(|came| came == "good kafka"));
+}
+
+#[tokio::test]
+async fn the_pool_of_freetds_serves_and_does_not_encrypt() {
+    let Some(server) = mssql(&identity()).await else { return };
+    assert_begins(&probe("mssql", server.address).await, "good mssql 1");
+    let refused = probe("mssql+starttls", server.address).await;
+    assert_eq!(refused, "starttls_refused in starttls: the server does not encrypt");
+}
+
+#[tokio::test]
+async fn mockupdb_serves_in_each_role() {
+    for (answer, expected) in [
+        (r#"{"ok": 1, "isWritablePrimary": true, "maxWireVersion": 21, "setName": "a"}"#, "good mongodb 21 primary"),
+        (r#"{"ok": 1, "secondary": true, "maxWireVersion": 21, "setName": "a"}"#, "good mongodb 21 secondary"),
+        (r#"{"ok": 1, "isWritablePrimary": true, "msg": "isdbgrid", "maxWireVersion": 21}"#, "good mongodb 21 mongos"),
+        (
+            r#"{"ok": 1, "isWritablePrimary": false, "secondary": false}"#,
+            "rejected in protocol: it is neither primary nor secondary, arbiter or mongos",
+        ),
+        (
+            r#"{"ok": 0, "code": 91, "errmsg": "The server is in quiesce mode"}"#,
+            "rejected in protocol: The server is in quiesce mode",
+        ),
+    ] {
+        let Some(server) = mongodb(&[answer]).await else { return };
+        assert_eq!(probe("mongodb", server.address).await, expected);
+        assert_eq!(server.read("log"), format!("{HELLO}\n"));
+        assert!(secured("mongodb", &server).await.is_none_or(|came| came == expected));
+    }
+}
+
+#[tokio::test]
+async fn a_mongodb_without_hello_is_asked_as_it_once_was() {
+    let unknown = r#"{"ok": 0, "code": 59, "errmsg": "no such command: 'hello'"}"#;
+    let Some(server) = mongodb(&[unknown, r#"{"ok": 1, "ismaster": true, "maxWireVersion": 6}"#]).await else { return };
+    assert_eq!(probe("mongodb", server.address).await, "good mongodb 6 primary");
+    assert_eq!(server.read("log"), format!("{HELLO}\n{}\n", HELLO.replace("hello", "isMaster")));
+}
+
+#[tokio::test]
+async fn quarry_serves_and_has_a_version() {
+    let Some(server) = minecraft().await else { return };
+    assert_begins(&probe("minecraft", server.address).await, "good minecraft 1.16.");
+    assert!(secured("minecraft", &server).await.is_none_or(|came| came.starts_with("good minecraft 1.16.")));
+}
+
+/// What portprobe asks MongoDB, in the words of `MockupDB`.
+const HELLO: &str = r#"OpMsg({"hello": 1, "$db": "admin"}, namespace="admin")"#;

@@ -1,0 +1,15 @@
+"""MongoDB as MockupDB speaks it: PORT, and what it answers to hello and to isMaster, as JSON. Prints what it is asked."""
+
+import json
+import sys
+
+from mockupdb import MockupDB
+
+port, *answers = sys.argv[1:]
+answers = dict(zip(["hello", "isMaster"], map(json.loads, answers)))
+server = MockupDB(port=int(port))
+server.run()
+while True:
+    request = server.receives(timeout=3600)
+    print(repr(request), flush=True)
+    request.reply(answers[request.command_name])

@@ -1,0 +1,57 @@
+//! Other implementations of protocols whose own servers no registry has.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+
+use super::*;
+use crate::support::services::python;
+use crate::support::services::text::Tls;
+use crate::support::wait;
+
+/// The Kafka broker of librdkafka; none where it is not installed.
+pub(crate) async fn kafka() -> Option<Service> {
+    requires_program("kcat").then_some(())?;
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = logging(program("kcat").unwrap());
+    // A consumer that takes this broker instead of the one that it is told, and stays.
+    command.args(["-C", "-b", "unused", "-t", "probed", "-X", "test.mock.num.brokers=1", "-d", "mock"]);
+    command.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let process = command.spawn().unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut service = Service { address, command, process, folder };
+    wait::until("the broker says where it listens", async || {
+        let log = service.read("log");
+        let listens = log.split_once("bootstrap.servers=").and_then(|(_, rest)| rest.split_once('\n'));
+        let address = listens.and_then(|(address, _)| address.parse().ok());
+        service.address = address.unwrap_or(service.address);
+        address.is_some()
+    })
+    .await;
+    Some(service)
+}
+
+/// `FreeTDS`'s pool of connections to an SQL Server, which speaks as one itself; none where it is not installed.
+pub(crate) async fn mssql(identity: &Identity) -> Option<Service> {
+    serve("tdspool", identity, |address, folder| {
+        let config = format!(
+            "[probed]\nport = {}\nserver = none\ndatabase = none\nserver user = none\nserver password = none\n\
+             user = none\npassword = none\nmin pool conn = 0\nmax pool conn = 1\n",
+            address.port()
+        );
+        fs::write(folder.join("pool.conf"), config).unwrap();
+        let mut server = logging(program("tdspool").unwrap());
+        server.args(["-c", "pool.conf", "probed"]);
+        server
+    })
+    .await
+}
+
+/// `MockupDB`, which answers to hello, and to isMaster, with these; none where its packages are not.
+pub(crate) async fn mongodb(answers: &[&str]) -> Option<Service> {
+    python("serve_mongodb.py", Tls::Off, answers).await
+}
+
+/// A server of quarry's; none where its packages are not.
+pub(crate) async fn minecraft() -> Option<Service> {
+    python("serve_minecraft.py", Tls::Off, &[]).await
+}
