@@ -48,6 +48,12 @@ pub(crate) fn python_packages() -> Option<PathBuf> {
     (folder.is_some() || left_out("the Python packages are not there; tests/run gets them")).then_some(folder)?
 }
 
+/// Where INN's programs and libraries are; a test that needs them where they are not is left out.
+pub(crate) fn inn() -> Option<PathBuf> {
+    let folder = env::var_os("PORTPROBE_TESTS_INN").map(PathBuf::from);
+    (folder.is_some() || left_out("INN is not there; tests/run gets it")).then_some(folder)?
+}
+
 /// Where a program is, in PATH or where Debian keeps servers outside it.
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();

@@ -18,6 +18,7 @@ use crate::support::wait;
 
 mod directories;
 mod mail;
+mod news;
 mod stores;
 
 /// Who probes, and a certificate that it trusts.
@@ -62,7 +63,8 @@ impl Client {
     async fn probe_path(&self, scheme: &str, port: u16, path: &str) -> String {
         let url = format!("{scheme}://127.0.0.1:{port}{path}");
         let root = self.folder.path().join("root.pem").display().to_string();
-        let secured = scheme.contains("tls") || matches!(scheme, "ftps" | "imaps" | "ldaps" | "pop3s" | "smtps");
+        let secured =
+            scheme.contains("tls") || matches!(scheme, "ftps" | "imaps" | "ldaps" | "nntps" | "pop3s" | "smtps");
         let flags: Vec<_> = secured.then(|| ("tls.ca_file".to_owned(), root)).into_iter().collect();
         let wanted = Wanted { target: &url, flags: &flags, config_file: None, module: None };
         let trust = Arc::new(Trust::default());

@@ -11,6 +11,7 @@ use crate::support::{program, requires_program};
 
 pub(crate) mod directories;
 pub(crate) mod mail;
+pub(crate) mod news;
 pub(crate) mod stores;
 
 /// What a server does about TLS.
