@@ -1,7 +1,7 @@
 //! Other implementations of protocols whose own servers no registry has.
 
 use super::*;
-use crate::support::services::binary::stand_ins::{kafka, minecraft, mongodb, mssql};
+use crate::support::services::binary::stand_ins::{cassandra, kafka, minecraft, mongodb, mssql};
 use crate::support::services::tls::{Clients, stunnel};
 
 /// What one probe comes to with TLS, which stunnel puts in front; none where it is not installed.
@@ -54,6 +54,21 @@ async fn a_mongodb_without_hello_is_asked_as_it_once_was() {
     let Some(server) = mongodb(&[unknown, r#"{"ok": 1, "ismaster": true, "maxWireVersion": 6}"#]).await else { return };
     assert_eq!(probe("mongodb", server.address).await, "good mongodb 6 primary");
     assert_eq!(server.read("log"), format!("{HELLO}\n{}\n", HELLO.replace("hello", "isMaster")));
+}
+
+#[tokio::test]
+async fn the_driver_of_cassandra_agrees() {
+    for (answer, expected) in [
+        ("supported", "good cassandra 3.4.7"),
+        ("unknown-version", "good cassandra"),
+        ("overloaded", "rejected in protocol: Coordinator node overloaded"),
+        ("bootstrapping", "rejected in protocol: Coordinator node is bootstrapping"),
+    ] {
+        let Some(server) = cassandra(answer).await else { return };
+        assert_eq!(probe("cassandra", server.address).await, expected);
+        assert_eq!(server.read("log"), "OPTIONS\n");
+        assert!(secured("cassandra", &server).await.is_none_or(|came| came == expected));
+    }
 }
 
 #[tokio::test]

@@ -51,6 +51,11 @@ pub(crate) async fn mongodb(answers: &[&str]) -> Option<Service> {
     python("serve_mongodb.py", Tls::Off, answers).await
 }
 
+/// A server in the words of Cassandra's Python driver, which answers like this; none where its packages are not.
+pub(crate) async fn cassandra(answer: &str) -> Option<Service> {
+    python("serve_cassandra.py", Tls::Off, &[answer]).await
+}
+
 /// A server of quarry's; none where its packages are not.
 pub(crate) async fn minecraft() -> Option<Service> {
     python("serve_minecraft.py", Tls::Off, &[]).await
