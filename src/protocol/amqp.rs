@@ -25,10 +25,7 @@ pub(super) static SERVICE: Service = Service {
     port: 5672,
     tls_name: "amqps",
     tls_port: 5671,
-    starttls_name: None,
-    alpn: None,
-    path: None,
-    takes_http: false,
+    ..Service::DEFAULT
 };
 
 impl Protocol for Amqp {

@@ -16,14 +16,11 @@ pub(super) struct Cassandra;
 
 pub(super) static SERVICE: Service = Service {
     name: "cassandra",
-    other_names: &[],
     port: 9042,
     tls_name: "cassandra+tls",
     tls_port: 9042,
-    starttls_name: None,
-    alpn: None,
-    path: None,
-    takes_http: false,
+    client: Some("cqlsh {host} {port}"),
+    ..Service::DEFAULT
 };
 
 impl Protocol for Cassandra {

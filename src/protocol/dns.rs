@@ -15,17 +15,15 @@ pub(super) struct Dns;
 
 pub(super) static SERVICE: Service = Service {
     name: "dns",
-    other_names: &[],
     port: 53,
     tls_name: "dns+tls",
     tls_port: 853,
-    starttls_name: None,
-    alpn: None,
     path: Some(PathUse::Name(PathRule {
         admits: |name| question(name).is_some(),
         expected: "a domain name like example.org, its parts of 1 to 63 bytes, at most 253 in all",
     })),
-    takes_http: false,
+    client: Some("dig +tcp @{host} -p {port} . SOA"),
+    ..Service::DEFAULT
 };
 
 impl Protocol for Dns {

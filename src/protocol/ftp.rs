@@ -12,14 +12,11 @@ pub(super) struct Ftp;
 
 pub(super) static SERVICE: Service = Service {
     name: "ftp",
-    other_names: &[],
     port: 21,
     tls_name: "ftps",
     tls_port: 990,
     starttls_name: Some("ftp+starttls"),
-    alpn: None,
-    path: None,
-    takes_http: false,
+    ..Service::DEFAULT
 };
 
 impl Protocol for Ftp {

@@ -26,15 +26,14 @@ pub(super) struct Grpc;
 
 pub(super) static SERVICE: Service = Service {
     name: "grpc",
-    other_names: &[],
     port: 50051,
     tls_name: "grpc+tls",
     tls_port: 50051,
-    starttls_name: None,
     alpn: Some("h2"),
     // The protocol lets a server call its services as it likes.
     path: Some(PathUse::Name(PathRule::NONE)),
-    takes_http: false,
+    client: Some("grpcurl -plaintext {authority} grpc.health.v1.Health/Check"),
+    ..Service::DEFAULT
 };
 
 impl Protocol for Grpc {
@@ -87,7 +86,7 @@ struct Checked {
 fn judge(checked: &Checked) -> Result<(), Ended> {
     let unexpected = |what: String| Err(Ended::Unexpected(format!("expected {AWAITED}, but {what} came")));
     match (checked.http, checked.status) {
-        (StatusCode::SERVICE_UNAVAILABLE, None) => Err(Ended::Rejected(checked.http.to_string())),
+        (http, None) if UNAVAILABLE.contains(&http) => Err(Ended::Rejected(http.to_string())),
         (http, None) => unexpected(format!("{http} without a grpc-status")),
         (_, Some(0)) => match health(&checked.message) {
             Some(1) => Ok(()),
@@ -207,6 +206,15 @@ fn ended(error: &h2::Error) -> Ended {
     }
 }
 
+/// What whoever stands before a server says for it means UNAVAILABLE
+/// (<https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>).
+const UNAVAILABLE: [StatusCode; 4] = [
+    StatusCode::TOO_MANY_REQUESTS,
+    StatusCode::BAD_GATEWAY,
+    StatusCode::SERVICE_UNAVAILABLE,
+    StatusCode::GATEWAY_TIMEOUT,
+];
+
 const AWAITED: &str = "its answer to the health check";
 
 /// Far more than a health.
@@ -248,6 +256,11 @@ mod tests {
         assert_eq!(of(Some(14), b""), "rejected: UNAVAILABLE why");
         assert!(of(Some(5), b"").starts_with("unexpected") && of(Some(2), b"").ends_with("the status 2 why came"));
         assert!(of(None, b"").ends_with("200 OK without a grpc-status came"));
+        for (http, expected) in [(502, "rejected: 502 Bad Gateway"), (503, "rejected: 503 Service Unavailable")] {
+            let http = StatusCode::from_u16(http).unwrap();
+            let checked = Checked { http, status: None, text: String::new(), message: Vec::new() };
+            assert_eq!(heard(judge(&checked).map(|()| Found::default())), expected);
+        }
     }
 
     /// A server of HTTP/2 that answers one call with these trailers and this message.

@@ -30,14 +30,14 @@ pub(super) struct Http;
 
 pub(super) static SERVICE: Service = Service {
     name: "http",
-    other_names: &[],
     port: 80,
     tls_name: "https",
     tls_port: 443,
-    starttls_name: None,
     alpn: Some("http/1.1"),
     path: Some(PathUse::Target(REQUEST_TARGET)),
     takes_http: true,
+    client: Some("curl -iv {url}"),
+    ..Service::DEFAULT
 };
 
 impl Protocol for Http {

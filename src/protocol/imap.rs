@@ -14,14 +14,11 @@ pub(super) struct Imap;
 
 pub(super) static SERVICE: Service = Service {
     name: "imap",
-    other_names: &[],
     port: 143,
     tls_name: "imaps",
     tls_port: 993,
     starttls_name: Some("imap+starttls"),
-    alpn: None,
-    path: None,
-    takes_http: false,
+    ..Service::DEFAULT
 };
 
 impl Protocol for Imap {

@@ -16,14 +16,11 @@ pub(super) struct Kafka;
 
 pub(super) static SERVICE: Service = Service {
     name: "kafka",
-    other_names: &[],
     port: 9092,
     tls_name: "kafka+tls",
     tls_port: 9092,
-    starttls_name: None,
-    alpn: None,
-    path: None,
-    takes_http: false,
+    client: Some("kafka-broker-api-versions.sh --bootstrap-server {authority}"),
+    ..Service::DEFAULT
 };
 
 impl Protocol for Kafka {

@@ -14,14 +14,12 @@ pub(super) struct Ldap;
 
 pub(super) static SERVICE: Service = Service {
     name: "ldap",
-    other_names: &[],
     port: 389,
     tls_name: "ldaps",
     tls_port: 636,
     starttls_name: Some("ldap+starttls"),
-    alpn: None,
-    path: None,
-    takes_http: false,
+    client: Some("ldapsearch -x -H ldap://{authority} -s base -b ''"),
+    ..Service::DEFAULT
 };
 
 impl Protocol for Ldap {

@@ -12,14 +12,11 @@ pub(super) struct Lmtp;
 
 pub(super) static SERVICE: Service = Service {
     name: "lmtp",
-    other_names: &[],
     port: 24,
     tls_name: "lmtp+tls",
     tls_port: 24,
     starttls_name: Some("lmtp+starttls"),
-    alpn: None,
-    path: None,
-    takes_http: false,
+    ..Service::DEFAULT
 };
 
 impl Protocol for Lmtp {

@@ -12,17 +12,8 @@ use crate::target::Service;
 #[derive(Debug)]
 pub(super) struct Memcached;
 
-pub(super) static SERVICE: Service = Service {
-    name: "memcached",
-    other_names: &[],
-    port: 11211,
-    tls_name: "memcached+tls",
-    tls_port: 11211,
-    starttls_name: None,
-    alpn: None,
-    path: None,
-    takes_http: false,
-};
+pub(super) static SERVICE: Service =
+    Service { name: "memcached", port: 11211, tls_name: "memcached+tls", tls_port: 11211, ..Service::DEFAULT };
 
 impl Protocol for Memcached {
     fn service(&self) -> &'static Service {

@@ -19,14 +19,11 @@ pub(super) struct Minecraft;
 
 pub(super) static SERVICE: Service = Service {
     name: "minecraft",
-    other_names: &[],
     port: 25565,
     tls_name: "minecraft+tls",
     tls_port: 25565,
-    starttls_name: None,
-    alpn: None,
-    path: None,
-    takes_http: false,
+    client: Some("mcstatus {authority} status"),
+    ..Service::DEFAULT
 };
 
 impl Protocol for Minecraft {

@@ -20,14 +20,11 @@ pub(super) struct Mongodb;
 
 pub(super) static SERVICE: Service = Service {
     name: "mongodb",
-    other_names: &[],
     port: 27017,
     tls_name: "mongodb+tls",
     tls_port: 27017,
-    starttls_name: None,
-    alpn: None,
-    path: None,
-    takes_http: false,
+    client: Some("mongosh --host {host} --port {port} --eval 'db.hello()'"),
+    ..Service::DEFAULT
 };
 
 impl Protocol for Mongodb {

@@ -19,14 +19,11 @@ pub(super) struct Mqtt;
 
 pub(super) static SERVICE: Service = Service {
     name: "mqtt",
-    other_names: &[],
     port: 1883,
     tls_name: "mqtts",
     tls_port: 8883,
-    starttls_name: None,
-    alpn: None,
-    path: None,
-    takes_http: false,
+    client: Some("mosquitto_sub -h {host} -p {port} -t '$SYS/broker/version' -C 1"),
+    ..Service::DEFAULT
 };
 
 impl Protocol for Mqtt {

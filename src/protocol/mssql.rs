@@ -22,8 +22,8 @@ pub(super) static SERVICE: Service = Service {
     tls_port: 1433,
     starttls_name: Some("mssql+starttls"),
     alpn: Some("tds/8.0"),
-    path: None,
-    takes_http: false,
+    client: Some("sqlcmd -S {host},{port}"),
+    ..Service::DEFAULT
 };
 
 impl Protocol for Mssql {

@@ -26,9 +26,8 @@ pub(super) static SERVICE: Service = Service {
     tls_name: "mysql+tls",
     tls_port: 3306,
     starttls_name: Some("mysql+starttls"),
-    alpn: None,
-    path: None,
-    takes_http: false,
+    client: Some("mysqladmin -h {host} -P {port} ping"),
+    ..Service::DEFAULT
 };
 
 impl Protocol for Mysql {

@@ -17,14 +17,11 @@ pub(super) struct Nats;
 
 pub(super) static SERVICE: Service = Service {
     name: "nats",
-    other_names: &[],
     port: 4222,
     tls_name: "nats+tls",
     tls_port: 4222,
     starttls_name: Some("nats+starttls"),
-    alpn: None,
-    path: None,
-    takes_http: false,
+    ..Service::DEFAULT
 };
 
 impl Protocol for Nats {

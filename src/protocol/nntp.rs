@@ -12,14 +12,11 @@ pub(super) struct Nntp;
 
 pub(super) static SERVICE: Service = Service {
     name: "nntp",
-    other_names: &[],
     port: 119,
     tls_name: "nntps",
     tls_port: 563,
     starttls_name: Some("nntp+starttls"),
-    alpn: None,
-    path: None,
-    takes_http: false,
+    ..Service::DEFAULT
 };
 
 impl Protocol for Nntp {

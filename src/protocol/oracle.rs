@@ -19,17 +19,15 @@ pub(super) struct Oracle;
 
 pub(super) static SERVICE: Service = Service {
     name: "oracle",
-    other_names: &[],
     port: 1521,
     tls_name: "oracle+tls",
     tls_port: 2484,
-    starttls_name: None,
-    alpn: None,
     path: Some(PathUse::Name(PathRule {
         admits: is_plain,
         expected: "the name of a service: letters, digits and ._-$, at most 128",
     })),
-    takes_http: false,
+    client: Some("tnsping {authority}"),
+    ..Service::DEFAULT
 };
 
 impl Protocol for Oracle {

@@ -14,14 +14,11 @@ pub(super) struct Pop3;
 
 pub(super) static SERVICE: Service = Service {
     name: "pop3",
-    other_names: &[],
     port: 110,
     tls_name: "pop3s",
     tls_port: 995,
     starttls_name: Some("pop3+starttls"),
-    alpn: None,
-    path: None,
-    takes_http: false,
+    ..Service::DEFAULT
 };
 
 impl Protocol for Pop3 {

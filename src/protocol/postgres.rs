@@ -23,8 +23,8 @@ pub(super) static SERVICE: Service = Service {
     tls_port: 5432,
     starttls_name: Some("postgres+starttls"),
     alpn: Some("postgresql"),
-    path: None,
-    takes_http: false,
+    client: Some("pg_isready -h {host} -p {port}"),
+    ..Service::DEFAULT
 };
 
 impl Protocol for Postgres {

@@ -17,14 +17,12 @@ pub(super) struct Rdp;
 
 pub(super) static SERVICE: Service = Service {
     name: "rdp",
-    other_names: &[],
     port: 3389,
     tls_name: "rdp+tls",
     tls_port: 3389,
     starttls_name: Some("rdp+starttls"),
-    alpn: None,
-    path: None,
-    takes_http: false,
+    client: Some("xfreerdp /v:{authority}"),
+    ..Service::DEFAULT
 };
 
 impl Protocol for Rdp {

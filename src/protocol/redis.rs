@@ -18,10 +18,8 @@ pub(super) static SERVICE: Service = Service {
     port: 6379,
     tls_name: "rediss",
     tls_port: 6379,
-    starttls_name: None,
-    alpn: None,
-    path: None,
-    takes_http: false,
+    client: Some("redis-cli -h {host} -p {port} PING"),
+    ..Service::DEFAULT
 };
 
 impl Protocol for Redis {

@@ -14,14 +14,11 @@ pub(super) struct Sieve;
 
 pub(super) static SERVICE: Service = Service {
     name: "sieve",
-    other_names: &[],
     port: 4190,
     tls_name: "sieve+tls",
     tls_port: 4190,
     starttls_name: Some("sieve+starttls"),
-    alpn: None,
-    path: None,
-    takes_http: false,
+    ..Service::DEFAULT
 };
 
 impl Protocol for Sieve {

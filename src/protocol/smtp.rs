@@ -19,9 +19,7 @@ pub(super) static SERVICE: Service = Service {
     tls_name: "smtps",
     tls_port: 465,
     starttls_name: Some("smtp+starttls"),
-    alpn: None,
-    path: None,
-    takes_http: false,
+    ..Service::DEFAULT
 };
 
 impl Protocol for Smtp {

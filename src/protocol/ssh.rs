@@ -19,10 +19,8 @@ pub(super) static SERVICE: Service = Service {
     port: 22,
     tls_name: "ssh+tls",
     tls_port: 22,
-    starttls_name: None,
-    alpn: None,
-    path: None,
-    takes_http: false,
+    client: Some("ssh -v -p {port} {host}"),
+    ..Service::DEFAULT
 };
 
 impl Protocol for Ssh {

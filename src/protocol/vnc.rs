@@ -20,17 +20,8 @@ use crate::target::Service;
 #[derive(Debug)]
 pub(super) struct Vnc;
 
-pub(super) static SERVICE: Service = Service {
-    name: "vnc",
-    other_names: &[],
-    port: 5900,
-    tls_name: "vnc+tls",
-    tls_port: 5900,
-    starttls_name: None,
-    alpn: None,
-    path: None,
-    takes_http: false,
-};
+pub(super) static SERVICE: Service =
+    Service { name: "vnc", port: 5900, tls_name: "vnc+tls", tls_port: 5900, ..Service::DEFAULT };
 
 impl Protocol for Vnc {
     fn service(&self) -> &'static Service {

@@ -27,14 +27,12 @@ pub(super) struct Ws;
 
 pub(super) static SERVICE: Service = Service {
     name: "ws",
-    other_names: &[],
     port: 80,
     tls_name: "wss",
     tls_port: 443,
-    starttls_name: None,
     alpn: Some("http/1.1"),
     path: Some(PathUse::Target(REQUEST_TARGET)),
-    takes_http: false,
+    ..Service::DEFAULT
 };
 
 impl Protocol for Ws {

@@ -17,7 +17,6 @@ pub(super) struct Xmpp;
 
 pub(super) static SERVICE: Service = Service {
     name: "xmpp",
-    other_names: &[],
     port: 5222,
     tls_name: "xmpp+tls",
     tls_port: 5223,
@@ -28,7 +27,7 @@ pub(super) static SERVICE: Service = Service {
         admits: |domain| domain.parse::<HostName>().is_ok() || domain.parse::<IpAddr>().is_ok(),
         expected: "a domain like example.org",
     })),
-    takes_http: false,
+    ..Service::DEFAULT
 };
 
 impl Protocol for Xmpp {

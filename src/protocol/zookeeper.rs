@@ -15,14 +15,11 @@ pub(super) struct Zookeeper;
 
 pub(super) static SERVICE: Service = Service {
     name: "zookeeper",
-    other_names: &[],
     port: 2181,
     tls_name: "zookeeper+tls",
     tls_port: 2181,
-    starttls_name: None,
-    alpn: None,
-    path: None,
-    takes_http: false,
+    client: Some("echo srvr | nc {host} {port}"),
+    ..Service::DEFAULT
 };
 
 impl Protocol for Zookeeper {

@@ -87,9 +87,26 @@ pub struct Service {
     pub path: Option<PathUse>,
     /// Whether settings of `http` say what is asked of it.
     pub takes_http: bool,
+    /// The command that a person would ask it with, in the clear: `{host}`, `{port}`, `{authority}` (both) and `{url}`
+    /// stand for the target's. Where there is none, `nc` connects.
+    pub client: Option<&'static str>,
 }
 
 impl Service {
+    /// What most services are, but for their name and port.
+    pub const DEFAULT: Self = Self {
+        name: "",
+        other_names: &[],
+        port: 0,
+        tls_name: "",
+        tls_port: 0,
+        starttls_name: None,
+        alpn: None,
+        path: None,
+        takes_http: false,
+        client: None,
+    };
+
     fn scheme(&self, security: Security) -> &'static str {
         match security {
             Security::Plain => self.name,
@@ -256,21 +273,10 @@ mod tests {
         tls_name: "smtps",
         tls_port: 465,
         starttls_name: Some("smtp+starttls"),
-        alpn: None,
-        path: None,
-        takes_http: false,
+        ..Service::DEFAULT
     };
-    static CACHE: Service = Service {
-        name: "cache",
-        other_names: &[],
-        port: 11211,
-        tls_name: "cache+tls",
-        tls_port: 11211,
-        starttls_name: None,
-        alpn: None,
-        path: None,
-        takes_http: false,
-    };
+    static CACHE: Service =
+        Service { name: "cache", port: 11211, tls_name: "cache+tls", tls_port: 11211, ..Service::DEFAULT };
     const SCHEMES: Schemes = Schemes(&[&MAIL, &CACHE]);
 
     #[test]

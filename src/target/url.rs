@@ -331,25 +331,20 @@ mod tests {
 
     static WEB: Service = Service {
         name: "http",
-        other_names: &[],
         port: 80,
         tls_name: "https",
         tls_port: 443,
-        starttls_name: None,
-        alpn: None,
         path: Some(PathUse::Target(PathRule::NONE)),
         takes_http: true,
+        ..Service::DEFAULT
     };
     static NAMED: Service = Service {
         name: "grpc",
-        other_names: &[],
         port: 50051,
         tls_name: "grpc+tls",
         tls_port: 50051,
-        starttls_name: None,
-        alpn: None,
         path: Some(PathUse::Name(SHORT)),
-        takes_http: false,
+        ..Service::DEFAULT
     };
     const SHORT: PathRule = PathRule { admits: |name| name.len() < 20, expected: "a short name" };
     const SCHEMES: Schemes = Schemes(&[&WEB, &NAMED]);

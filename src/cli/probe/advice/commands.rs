@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use super::Case;
 use crate::outcome::Phase;
-use crate::target::{AlpnProtocol, Identity, ServerName, TlsExchange, TlsProfile, TlsVersion};
+use crate::target::{AlpnProtocol, Identity, Protocol, ServerName, TlsExchange, TlsProfile, TlsVersion};
 
 impl Case<'_> {
     /// The command that makes the same handshake, with further options.
@@ -19,7 +19,19 @@ impl Case<'_> {
 
     /// The command that opens the same connection for somebody to type into: within TLS where the step that failed was.
     pub(super) fn talk(&self) -> String {
-        if self.was_within_tls() { format!("openssl s_client -quiet {}", self.s_client_arguments()) } else { self.nc() }
+        if self.was_within_tls() {
+            return format!("openssl s_client -quiet {}", self.s_client_arguments());
+        }
+        // A service's own client does not stop where it would ask for TLS.
+        self.client().filter(|_| self.phase == Phase::Protocol).unwrap_or_else(|| self.nc())
+    }
+
+    /// The command that asks the service in its own words, in the clear.
+    fn client(&self) -> Option<String> {
+        let Protocol::Service(service, _) = self.target.endpoint.protocol else { return None };
+        let command = service.client?.replace("{host}", &self.address).replace("{authority}", &self.authority());
+        let command = command.replace("{port}", &self.target.endpoint.port.to_string());
+        Some(command.replace("{url}", &quoted(&self.target.endpoint)))
     }
 
     /// What else is to be said of that command.
@@ -34,10 +46,15 @@ impl Case<'_> {
 
     /// What else is to be said of a command where TLS is asked for in the protocol's own way.
     pub(super) fn starttls_hint(&self) -> &'static str {
-        if self.upgrades() {
-            "; PROTOCOL is smtp, imap, pop3, ftp, ldap, postgres, mysql or another that openssl knows"
-        } else {
-            ""
+        match (self.upgrades(), self.target.endpoint.protocol) {
+            (false, _) => "",
+            (true, Protocol::Tcp | Protocol::Tls) => {
+                "; PROTOCOL is smtp, imap, pop3, ftp, ldap, postgres, mysql or another that openssl knows"
+            }
+            (true, Protocol::Service(service, _)) if OPENSSL_STARTTLS.contains(&service.name) => "",
+            (true, Protocol::Service(..)) => {
+                "; openssl cannot ask for TLS in this protocol's way, --verbose shows what is said"
+            }
         }
     }
 
@@ -56,15 +73,23 @@ impl Case<'_> {
         self.tls().is_some_and(|tls| !tls.upgrade.is_empty())
     }
 
+    /// The address and the port, as one word of a shell, to which brackets mean something.
+    fn authority(&self) -> String {
+        let (address, port) = (&self.address, self.target.endpoint.port);
+        if address.contains(':') { format!("'[{address}]:{port}'") } else { format!("{address}:{port}") }
+    }
+
     fn was_within_tls(&self) -> bool {
         self.phase == Phase::Protocol && self.tls().is_some()
     }
 
     fn s_client_arguments(&self) -> String {
-        let starttls = if self.upgrades() { "-starttls PROTOCOL " } else { "" };
-        let (address, port) = (&self.address, self.target.endpoint.port);
-        // Brackets mean something to a shell.
-        let connect = if address.contains(':') { format!("'[{address}]:{port}'") } else { format!("{address}:{port}") };
+        let starttls = match (self.upgrades(), self.target.endpoint.protocol) {
+            (false, _) => String::new(),
+            (true, Protocol::Tcp | Protocol::Tls) => "-starttls PROTOCOL ".to_owned(),
+            (true, Protocol::Service(service, _)) => format!("-starttls {} ", service.name),
+        };
+        let connect = self.authority();
         // An address is not sent (RFC 6066 section 3), and openssl sends none of its own where it connects to one.
         let server_name = match self.server_name() {
             Some(ServerName::Name(name)) => format!(" -servername {}", name.as_str()),
@@ -73,6 +98,10 @@ impl Case<'_> {
         format!("{starttls}-connect {connect}{server_name}{}", self.tls().map_or_else(String::new, offered))
     }
 }
+
+/// Protocols in which `openssl s_client` can ask for TLS, by the names that they have here too (openssl-s_client(1)).
+const OPENSSL_STARTTLS: [&str; 11] =
+    ["ftp", "imap", "ldap", "lmtp", "mysql", "nntp", "pop3", "postgres", "sieve", "smtp", "xmpp"];
 
 /// What else is offered in the handshake: without it a service may refuse, or take, openssl for another reason.
 fn offered(tls: &TlsExchange) -> String {

@@ -75,7 +75,7 @@ impl Case<'_> {
         };
         let (talk, hint) = (self.talk(), self.talk_hint());
         let compare = if matches!(self.target.endpoint.protocol, Protocol::Service(..)) {
-            "what service listens there, and what does it say in its log?"
+            "what service listens there, and what does it log? --verbose shows all that it said"
         } else {
             "type what dialogue sends and compare what comes with its steps"
         };

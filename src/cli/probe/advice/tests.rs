@@ -1,20 +1,21 @@
 //! Tests of the advice: right in what it says of the target, and in the commands.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::config;
 use crate::target::{
     Dialogue, Exchange, Identity, Roots, Settings, Speech, Step, TlsExchange, TlsProfile, TlsSettings, example,
 };
 
-fn on(url: &str, flags: &[(&str, &str)], class: Class) -> Advice {
+fn one(url: &str, flags: &[(&str, &str)]) -> Arc<Target> {
     let flags: Vec<_> = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let target = config::one_target(
-        config::Wanted { target: url, flags: &flags, config_file: None, module: None },
-        &|_| None,
-        |_| Ok(()),
-    )
-    .unwrap()
-    .target;
+    let wanted = config::Wanted { target: url, flags: &flags, config_file: None, module: None };
+    config::one_target(wanted, &|_| None, |_| Ok(())).unwrap().target
+}
+
+fn on(url: &str, flags: &[(&str, &str)], class: Class) -> Advice {
+    let target = one(url, flags);
     let failure = Failure { phase: Phase::Connect, class, detail: String::new() };
     on_failure(&failure, &target, Some([192, 0, 2, 7].into()))
 }
@@ -147,6 +148,23 @@ fn tls_within_a_protocol_is_looked_at_within_that_protocol() {
     assert!(of(&target, Phase::Starttls, Class::Stalled).remedy.starts_with("nc -v 192.0.2.7 25;"));
     let within = of(&target, Phase::Protocol, Class::UnexpectedResponse).remedy;
     assert!(within.starts_with("openssl s_client -quiet -starttls PROTOCOL -connect 192.0.2.7:25"), "{within}");
+}
+
+#[test]
+fn a_service_is_asked_in_its_own_words() {
+    let remedy = |url: &str, phase| {
+        let target = one(url, &[]);
+        of(&target, phase, Class::Stalled).remedy
+    };
+    assert!(remedy("postgres://db.example", Phase::Protocol).starts_with("pg_isready -h 192.0.2.7 -p 5432; "));
+    assert!(remedy("http://[2001:db8::1]:8080/a?b=c&d", Phase::Protocol).starts_with("curl -iv 'http://"));
+    assert!(remedy("kafka://[2001:db8::1]", Phase::Protocol).contains("--bootstrap-server '[2001:db8::1]:9092'; "));
+    assert!(remedy("smtp://mx.example", Phase::Protocol).starts_with("nc -v 192.0.2.7 25; "));
+    let within = remedy("postgres+starttls://db.example", Phase::Protocol);
+    assert!(within.starts_with("openssl s_client -quiet -starttls postgres -connect 192.0.2.7:5432"), "{within}");
+    assert!(!within.contains("PROTOCOL") && !within.contains("openssl cannot"), "{within}");
+    assert!(remedy("nats+starttls://n.example", Phase::Tls).contains("openssl cannot ask for TLS"));
+    assert!(remedy("nats+starttls://n.example", Phase::Starttls).starts_with("nc -v 192.0.2.7 4222; "));
 }
 
 #[test]
