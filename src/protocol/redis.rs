@@ -1,6 +1,6 @@
 //! Redis and Valkey: RESP (<https://redis.io/docs/latest/develop/reference/protocol-spec/>).
 //!
-//! PING as `redis-cli ping` sends it, inline; QUIT. Leaves nothing in the log.
+//! PING as `redis-cli ping` sends it, QUIT. Leaves nothing in the log.
 
 use async_trait::async_trait;
 
