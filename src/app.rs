@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+pub use self::files::Files;
 use self::keeper::Keeper;
 pub use self::reload::{AutoReload, Origin};
 use self::reload::{Detector, Trigger, requests};
@@ -22,11 +23,11 @@ use crate::http::{self, BindError, ListenAddress, Server, Site};
 use crate::log;
 use crate::metrics::Metrics;
 use crate::outcome::{Next, Prober, Report};
-use crate::probe::Trust;
 use crate::scheduler::{Limits, Scheduler};
 use crate::shutdown::Hangups;
 use crate::target::{Sha256Digest, Shard};
 
+mod files;
 mod keeper;
 pub mod machine;
 mod reload;
@@ -40,7 +41,7 @@ pub struct Parts<'a, P> {
     /// Probes targets.
     pub prober: P,
     /// Has read what the targets need of files, and keeps that up to date.
-    pub trust: Arc<Trust>,
+    pub files: Files,
     /// How sources of targets are asked.
     pub lookups: Lookups,
     /// How the configuration is read anew; none where it is what it is.
@@ -94,7 +95,7 @@ pub async fn bind<P: Prober>(
     config: Config,
     parts: Parts<'_, P>,
 ) -> Result<App<P, impl Fn(&Report) -> Next + Send + Sync + use<P>>, BindError> {
-    let Parts { prober, trust, lookups, reload, listen, shard, machine } = parts;
+    let Parts { prober, files, lookups, reload, listen, shard, machine } = parts;
     let server = http::bind(listen).await?;
     let board = Arc::new(Board::new(layout(config.histograms.clone())));
     let (scheduler, handle) =
@@ -108,7 +109,7 @@ pub async fn bind<P: Prober>(
     let site = Arc::new(Site::new(board.clone(), metrics.clone(), reloads));
     let roster = Roster::new(board.clone(), handle, shard);
     let (supply, sources) = (Supply::default(), Sources::new(lookups));
-    let keeper = Keeper { roster, supply, sources, trust, board, metrics, origin, running: site.running.clone() };
+    let keeper = Keeper { roster, supply, sources, files, board, metrics, origin, running: site.running.clone() };
     Ok(App { server, site, scheduler, config, keeper, detector, shard })
 }
 
@@ -127,7 +128,7 @@ where
         let Self { server, site, scheduler, config, keeper, detector, shard } = self;
         info!(targets = config.targets.len(), sources = config.discovery.len(), %shard, "Probing");
         let readiness = site.readiness.clone();
-        let (metrics, trust) = (keeper.metrics.clone(), keeper.trust.clone());
+        let (metrics, files) = (keeper.metrics.clone(), keeper.files.clone());
         let (sender, triggers) = mpsc::channel::<Trigger>(1);
         let detect = stop.run_until_cancelled(async {
             if let Some(detector) = detector {
@@ -136,7 +137,7 @@ where
         });
         let keep = keeper.run(config, triggers, &readiness, &stop);
         let count_failure = || metrics.file_reload_failures().count();
-        let watch = stop.run_until_cancelled(trust.watch(&count_failure));
+        let watch = stop.run_until_cancelled(files.watch(&count_failure));
         tokio::join!(scheduler.run(stop.clone()), server.serve(site.clone(), stop.clone()), keep, detect, watch);
         info!("Stopped");
     }

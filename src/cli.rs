@@ -6,18 +6,16 @@
 use std::io::{ErrorKind, Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use hyper::Uri;
 use tracing::Level;
 
-use crate::app::{AutoReload, Lifecycle};
-use crate::config::LoadError;
+use crate::app::{AutoReload, Files, Lifecycle};
+use crate::config::{LoadError, Needed, Unusable};
 use crate::http::ListenAddress;
 use crate::log::Format;
-use crate::probe::Trust;
-use crate::target::{FileProblem, Shard, TlsProfile};
+use crate::target::Shard;
 
 pub mod check;
 mod demo;
@@ -144,10 +142,10 @@ struct CheckArguments {
 /// Carries out the command; on failure the error is to be printed and the exit status is 1.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(arguments) if arguments.config_check => check(&arguments.config_file, Trust::read),
+        Command::Serve(arguments) if arguments.config_check => check(&arguments.config_file, Files::read),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(CheckArguments { file, syntax_only: true }) => check(&file, |_, _| Ok(())),
-        Command::Check(CheckArguments { file, syntax_only: false }) => check(&file, Trust::read),
+        Command::Check(CheckArguments { file, syntax_only: false }) => check(&file, Files::read),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Schema => printed(&schema::run()),
@@ -155,12 +153,9 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn check(
-    file: &Path,
-    read: impl Fn(&Trust, &Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
-) -> anyhow::Result<ExitCode> {
-    let trust = Trust::default();
-    printed(&check::run(file, &environment, |profile| read(&trust, profile))?)
+fn check(file: &Path, read: impl Fn(&Files, Needed<'_>) -> Result<(), Unusable>) -> anyhow::Result<ExitCode> {
+    let files = Files::default();
+    printed(&check::run(file, &environment, |needed| read(&files, needed))?)
 }
 
 /// What to print of an error: its whole chain, or every problem of a configuration in a line of its own.

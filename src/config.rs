@@ -24,11 +24,12 @@ pub use self::one::{OneTarget, Wanted, one_target};
 pub use self::place::Position;
 use self::problem::Problems;
 pub use self::problem::{Complaint, LoadError};
+pub use self::profiles::{Needed, Unusable};
 pub use self::schema::{SettingKey, ValueKind, schema, setting_keys};
 pub use self::shown::Shown;
 use crate::histogram::Buckets;
 use crate::outcome::Phase;
-use crate::target::{FileProblem, Group, Labels, Target, TlsProfile};
+use crate::target::{Group, Labels, Target};
 
 mod blueprint;
 mod compile;
@@ -61,12 +62,12 @@ mod targets;
 mod template;
 mod tls;
 
-/// Reads a configuration file. `environment` tells the variables that global labels may take; `files` reads what one
-/// profile of TLS needs, and is asked once for each, after all else was found good.
+/// Reads a configuration file. `environment` tells the variables that global labels may take; `files` reads what is
+/// needed of files, and is asked once for each, after all else was found good.
 pub fn load(
     path: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
-    files: impl FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
+    files: impl FnMut(Needed<'_>) -> Result<(), Unusable>,
 ) -> Result<Config, LoadError> {
     parse(&file::read(path)?, path, environment, files)
 }
@@ -76,7 +77,7 @@ pub fn parse(
     text: &str,
     path: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
-    files: impl FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
+    files: impl FnMut(Needed<'_>) -> Result<(), Unusable>,
 ) -> Result<Config, LoadError> {
     let mut problems = Problems::default();
     let (config, profiles) = compile::config(document(text, path)?, folder(path), environment, &mut problems);

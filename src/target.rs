@@ -12,6 +12,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use self::dialogue::{Dialogue, Expectation, Part, Pattern, Step, Template};
+pub use self::header_file::{HeaderFile, Secret};
 pub use self::http::{HttpSettings, StatusRange, StatusRangeError};
 pub use self::labels::{LabelName, LabelNameError, Labels};
 pub use self::ports::{Ports, PortsError};
@@ -25,6 +26,7 @@ pub use self::url::{Endpoint, Host, HostName, Ipv6Zone, TargetUrl, UrlError};
 use crate::duration;
 
 mod dialogue;
+mod header_file;
 mod http;
 mod labels;
 mod ports;
@@ -319,14 +321,17 @@ impl Exchange {
         }
     }
 
-    /// Whether an HTTP server is asked for something.
-    pub const fn is_http(&self) -> bool {
+    /// What an HTTP server is asked for, where one is.
+    pub const fn http(&self) -> Option<&Arc<HttpSettings>> {
         let speech = match self {
             Self::Plain(speech) => speech,
-            Self::Tcp { .. } => return false,
+            Self::Tcp { .. } => return None,
             Self::Tls(tls) => &tls.speech,
         };
-        matches!(speech, Speech::Service(_, Some(_)))
+        match speech {
+            Speech::Service(_, http) => http.as_ref(),
+            Speech::Steps(_) => None,
+        }
     }
 
     /// TLS and what stands around it, where there is any.

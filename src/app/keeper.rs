@@ -8,6 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::files::Files;
 use super::reload::{Origin, Trigger, blocking};
 use super::roster::{Difference, Roster};
 use super::supply::{Supply, Trouble};
@@ -18,7 +19,6 @@ use crate::config::Config;
 use crate::discovery::{Found, Sources, Update};
 use crate::http::{Readiness, Running};
 use crate::metrics::Metrics;
-use crate::probe::Trust;
 use crate::scheduler::{Limits, Stopped};
 
 /// Keeps the targets as configuration and sources want them.
@@ -27,7 +27,7 @@ pub(super) struct Keeper {
     pub(super) roster: Roster,
     pub(super) supply: Supply,
     pub(super) sources: Sources,
-    pub(super) trust: Arc<Trust>,
+    pub(super) files: Files,
     pub(super) board: Arc<Board>,
     pub(super) metrics: Metrics,
     pub(super) origin: Option<Arc<dyn Origin>>,
@@ -100,12 +100,12 @@ impl Keeper {
 
     /// Takes over a configuration.
     async fn configure(&mut self, config: Config) -> Result<Difference, Stopped> {
-        let (mut supply, trust, origin) = (std::mem::take(&mut self.supply), self.trust.clone(), self.origin.clone());
+        let (mut supply, files, origin) = (std::mem::take(&mut self.supply), self.files.clone(), self.origin.clone());
         let (supply, config) = blocking(move || {
             if let Some(origin) = origin {
                 origin.adopt(&config);
             }
-            supply.configure(&config, &trust);
+            supply.configure(&config, &files);
             (supply, config)
         })
         .await;
@@ -134,9 +134,9 @@ impl Keeper {
         }
         self.metrics.sources().set_failures(&name, self.supply.failures(&source));
         let Some(entries) = entries else { return };
-        let (mut supply, trust) = (std::mem::take(&mut self.supply), self.trust.clone());
+        let (mut supply, files) = (std::mem::take(&mut self.supply), self.files.clone());
         self.supply = blocking(move || {
-            supply.take(&source, entries, &trust);
+            supply.take(&source, entries, &files);
             supply
         })
         .await;
@@ -145,15 +145,15 @@ impl Keeper {
 
     /// Takes targets that were left out for the sake of files which can be read by now.
     async fn retry(&mut self) {
-        let (mut supply, trust) = (std::mem::take(&mut self.supply), self.trust.clone());
+        let (mut supply, files) = (std::mem::take(&mut self.supply), self.files.clone());
         let (supply, is_changed) = blocking(move || {
-            let is_changed = supply.retry(&trust);
+            let is_changed = supply.retry(&files);
             (supply, is_changed)
         })
         .await;
         self.supply = supply;
         if is_changed {
-            self.apply_discovered("files of TLS").await;
+            self.apply_discovered("files that were missing").await;
         }
     }
 
@@ -178,9 +178,9 @@ impl Keeper {
             tell(source, invalid, "A source has an entry that is no target");
         }
         let difference = self.roster.replace(merged.targets, limits).await;
-        let (trust, profiles) = (self.trust.clone(), supply.profiles());
+        let (files, profiles) = (self.files.clone(), supply.profiles());
         self.supply = supply;
-        blocking(move || trust.retain(&profiles)).await;
+        blocking(move || files.retain(&profiles)).await;
         difference
     }
 }

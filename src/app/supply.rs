@@ -7,9 +7,9 @@ use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use crate::config::{Blueprint, Config, Discovered, Made, Source, SourceKind};
+use super::files::Files;
+use crate::config::{Blueprint, Config, Discovered, Made, Needed, Source, SourceKind};
 use crate::metrics::SourceStatus;
-use crate::probe::Trust;
 use crate::target::{Target, TargetName, TlsProfile};
 
 /// Every target, by where it comes from.
@@ -57,7 +57,7 @@ pub(super) enum Trouble<'a> {
 
 impl Supply {
     /// Takes over another configuration. What sources have said stays, and is made targets of anew.
-    pub(super) fn configure(&mut self, config: &Config, trust: &Trust) {
+    pub(super) fn configure(&mut self, config: &Config, files: &Files) {
         self.file.clone_from(&config.targets);
         self.limit = config.limits.targets;
         self.blueprint = Some(config.blueprint.clone());
@@ -69,17 +69,17 @@ impl Supply {
                 Some(known) => Stock { source: source.clone(), ..known },
                 None => Stock::new(source.clone()),
             };
-            stock.make(&config.blueprint, trust);
+            stock.make(&config.blueprint, files);
             self.stocks.push(stock);
         }
     }
 
     /// Takes what a source says now.
-    pub(super) fn take(&mut self, source: &Source, entries: Arc<[Discovered]>, trust: &Trust) {
+    pub(super) fn take(&mut self, source: &Source, entries: Arc<[Discovered]>, files: &Files) {
         let stock = self.stocks.iter_mut().find(|stock| stock.source == *source);
         let (Some(stock), Some(blueprint)) = (stock, &self.blueprint) else { return };
         stock.entries = entries;
-        stock.make(blueprint, trust);
+        stock.make(blueprint, files);
     }
 
     /// What of each source's words is no target, each with its reason, where that has not been told before.
@@ -107,12 +107,12 @@ impl Supply {
     }
 
     /// Makes targets anew of what was left out for the sake of files, where these can be read by now; tells whether any can.
-    pub(super) fn retry(&mut self, trust: &Trust) -> bool {
+    pub(super) fn retry(&mut self, files: &Files) -> bool {
         let Some(blueprint) = &self.blueprint else { return false };
         let mut is_changed = false;
         for stock in &mut self.stocks {
-            if stock.made.unreadable.iter().any(|profile| trust.read(profile).is_ok()) {
-                stock.make(blueprint, trust);
+            if stock.lacking().any(|needed| files.read(needed).is_ok()) {
+                stock.make(blueprint, files);
                 is_changed = true;
             }
         }
@@ -121,7 +121,7 @@ impl Supply {
 
     /// Whether something was left out for the sake of files.
     pub(super) fn lacks_files(&self) -> bool {
-        self.stocks.iter().any(|stock| !stock.made.unreadable.is_empty())
+        self.stocks.iter().any(|stock| stock.lacking().next().is_some())
     }
 
     /// All targets together, no name twice and no more than the limit allows.
@@ -162,8 +162,14 @@ impl Stock {
         Self { source, entries, made, has_news: false, failures: 0, trouble: Vec::new() }
     }
 
-    fn make(&mut self, blueprint: &Blueprint, trust: &Trust) {
-        let made = blueprint.make(&self.source, &self.entries, |profile| trust.read(profile));
+    /// What could not be had of files when targets were made.
+    fn lacking(&self) -> impl Iterator<Item = Needed<'_>> {
+        let headers = self.made.unreadable_headers.iter().map(|file| Needed::Header(file));
+        self.made.unreadable.iter().map(Needed::Tls).chain(headers)
+    }
+
+    fn make(&mut self, blueprint: &Blueprint, files: &Files) {
+        let made = blueprint.make(&self.source, &self.entries, |needed| files.read(needed));
         self.has_news |= made.invalid != self.made.invalid;
         self.made = made;
     }
@@ -196,16 +202,16 @@ discovery: [{ file: one.json }, { file: two.json }]
 
     #[test]
     fn of_a_name_that_is_given_twice_the_first_counts() {
-        let (mut supply, trust) = (Supply::default(), Trust::default());
+        let (mut supply, files) = (Supply::default(), Files::default());
         let config = config(CONFIG);
-        supply.configure(&config, &trust);
+        supply.configure(&config, &files);
         assert_eq!(names(&supply.merged()), ["tcp://a:1"]);
-        supply.take(&config.discovery[1], entries("[b:1, c:1, 'bad:0']"), &trust);
+        supply.take(&config.discovery[1], entries("[b:1, c:1, 'bad:0']"), &files);
         assert!(supply.news().next().is_some_and(|(_, invalid)| invalid[0].contains("port 0")));
-        supply.take(&config.discovery[1], entries("[c:1, b:1, 'bad:0']"), &trust);
-        supply.take(&config.discovery[1], entries("[b:1, c:1, 'bad:0']"), &trust);
+        supply.take(&config.discovery[1], entries("[c:1, b:1, 'bad:0']"), &files);
+        supply.take(&config.discovery[1], entries("[b:1, c:1, 'bad:0']"), &files);
         assert_eq!(supply.news().next(), None, "the same is told once");
-        supply.take(&config.discovery[0], entries("[c:1, 'a:1']"), &trust);
+        supply.take(&config.discovery[0], entries("[c:1, 'a:1']"), &files);
         supply.note_trouble(&config.discovery[1], vec!["gone".to_owned()]);
         let merged = supply.merged();
         assert_eq!(names(&merged), ["tcp://a:1", "tcp://c:1", "tcp://b:1"]);
@@ -218,7 +224,7 @@ discovery: [{ file: one.json }, { file: two.json }]
     fn trouble_is_told_when_it_begins_changes_and_ends() {
         let mut supply = Supply::default();
         let config = config(CONFIG);
-        supply.configure(&config, &Trust::default());
+        supply.configure(&config, &Files::default());
         let source = &config.discovery[0];
         let why = |why: &str| vec![why.to_owned()];
         assert_eq!(supply.note_trouble(source, Vec::new()), Trouble::Same);
@@ -233,27 +239,45 @@ discovery: [{ file: one.json }, { file: two.json }]
     fn a_target_whose_file_comes_later_is_taken_then() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ca.pem");
-        let (mut supply, trust) = (Supply::default(), Trust::default());
+        let (mut supply, files) = (Supply::default(), Files::default());
         let config = config(CONFIG);
-        supply.configure(&config, &trust);
+        supply.configure(&config, &files);
         let entry = format!("[{{ url: 'tls://b:1', tls: {{ ca_file: '{}' }} }}]", file.display());
-        supply.take(&config.discovery[0], entries(&entry), &trust);
-        assert!(supply.lacks_files() && !supply.retry(&trust));
+        supply.take(&config.discovery[0], entries(&entry), &files);
+        assert!(supply.lacks_files() && !supply.retry(&files));
         assert_eq!(names(&supply.merged()), ["tcp://a:1"]);
         let key = rcgen::KeyPair::generate().unwrap();
         let authority = rcgen::CertificateParams::default().self_signed(&key).unwrap();
         std::fs::write(&file, authority.pem()).unwrap();
-        assert!(supply.retry(&trust) && !supply.lacks_files());
+        assert!(supply.retry(&files) && !supply.lacks_files());
         assert_eq!(names(&supply.merged()), ["tcp://a:1", "tls://b:1"]);
     }
 
     #[test]
-    fn the_limit_holds_for_all_together() {
-        let (mut supply, trust) = (Supply::default(), Trust::default());
+    fn a_target_whose_secret_comes_later_is_taken_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let token = folder.path().join("token");
+        let (mut supply, files) = (Supply::default(), Files::default());
         let config = config(CONFIG);
-        supply.configure(&config, &trust);
-        supply.take(&config.discovery[0], entries("['b:1-3']"), &trust);
-        supply.take(&config.discovery[1], entries("['c:1-3']"), &trust);
+        supply.configure(&config, &files);
+        let entry = format!("[{{ url: 'http://b', http: {{ headers_files: {{ x-a: '{}' }} }} }}]", token.display());
+        supply.take(&config.discovery[0], entries(&entry), &files);
+        assert!(supply.lacks_files() && !supply.retry(&files));
+        std::fs::write(&token, "one").unwrap();
+        assert!(supply.retry(&files) && !supply.lacks_files());
+        let merged = supply.merged();
+        assert_eq!(names(&merged), ["tcp://a:1", "http://b:80"]);
+        let http = merged.targets[1].settings.exchange.http().unwrap();
+        assert_eq!(http.headers_files[0].1.value().unwrap(), "one");
+    }
+
+    #[test]
+    fn the_limit_holds_for_all_together() {
+        let (mut supply, files) = (Supply::default(), Files::default());
+        let config = config(CONFIG);
+        supply.configure(&config, &files);
+        supply.take(&config.discovery[0], entries("['b:1-3']"), &files);
+        supply.take(&config.discovery[1], entries("['c:1-3']"), &files);
         let merged = supply.merged();
         assert_eq!(merged.targets.len(), 5);
         assert_eq!((merged.statuses[1].targets, merged.statuses[1].invalid), (1, 2));
@@ -261,13 +285,13 @@ discovery: [{ file: one.json }, { file: two.json }]
 
     #[test]
     fn another_configuration_makes_other_targets_of_the_same_words() {
-        let (mut supply, trust) = (Supply::default(), Trust::default());
+        let (mut supply, files) = (Supply::default(), Files::default());
         let before = config(CONFIG);
-        supply.configure(&before, &trust);
-        supply.take(&before.discovery[0], entries("['b:1']"), &trust);
-        supply.take(&before.discovery[1], entries("['c:1']"), &trust);
+        supply.configure(&before, &files);
+        supply.take(&before.discovery[0], entries("['b:1']"), &files);
+        supply.take(&before.discovery[1], entries("['c:1']"), &files);
         let after = config("defaults: { interval: 5s }\ndiscovery: [{ file: two.json }]\n");
-        supply.configure(&after, &trust);
+        supply.configure(&after, &files);
         let merged = supply.merged();
         assert_eq!(names(&merged), ["tcp://c:1"]);
         assert_eq!(merged.targets[0].settings.cadence.interval().as_secs(), 5);
@@ -275,11 +299,11 @@ discovery: [{ file: one.json }, { file: two.json }]
 
     #[test]
     fn a_source_that_is_asked_at_other_times_keeps_its_targets() {
-        let (mut supply, trust) = (Supply::default(), Trust::default());
+        let (mut supply, files) = (Supply::default(), Files::default());
         let before = config("discovery: [{ file: one.json }]\n");
-        supply.configure(&before, &trust);
-        supply.take(&before.discovery[0], entries("['b:1']"), &trust);
-        supply.configure(&config("discovery: [{ file: one.json, refresh: 5s }]\n"), &trust);
+        supply.configure(&before, &files);
+        supply.take(&before.discovery[0], entries("['b:1']"), &files);
+        supply.configure(&config("discovery: [{ file: one.json, refresh: 5s }]\n"), &files);
         assert_eq!(names(&supply.merged()), ["tcp://b:1"]);
     }
 }

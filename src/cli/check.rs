@@ -1,18 +1,16 @@
 //! `portprobe check`: is this configuration good, and what would it cost.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use crate::config::{self, Config, LoadError};
-use crate::target::{FileProblem, TlsProfile};
+use crate::config::{self, Config, LoadError, Needed, Unusable};
 
 /// Reads a configuration as the daemon does and sums it up in a line. The error is every problem, a line each.
 ///
-/// `files` reads what TLS needs; to check the configuration alone it reads nothing.
+/// `files` reads what is needed of files; to check the configuration alone it reads nothing.
 pub fn run(
     path: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
-    files: impl FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
+    files: impl FnMut(Needed<'_>) -> Result<(), Unusable>,
 ) -> Result<String, LoadError> {
     let config = config::load(path, environment, files)?;
     Ok(format!("{}: {}", path.display(), summary(&config)))

@@ -10,10 +10,10 @@ use anyhow::Context;
 
 use super::origin::serving;
 use super::{DaemonArguments, serve};
-use crate::app::{self, machine};
+use crate::app::{self, Files, machine};
 use crate::demo::Demo;
 use crate::discovery::Lookups;
-use crate::probe::{NetworkProber, Trust};
+use crate::probe::NetworkProber;
 use crate::{config, log};
 
 /// Runs until a signal stops it, and stops its servers after the daemon.
@@ -25,13 +25,13 @@ pub(super) fn run(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
 async fn demonstrate(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     let signals = serve::signals()?;
     let demo = Demo::start().await.context("cannot start the servers of the demo on loopback")?;
-    let trust = Arc::new(Trust::default());
+    let files = Files::default();
     let configuration = demo.configuration();
-    let config = config::parse(&configuration, Path::new("demo"), &|_| None, |profile| trust.read(profile))?;
-    let prober = Arc::new(NetworkProber::new(serving(&config), trust.clone()));
-    let lookups = Lookups::new(serving(&config), trust.clone());
+    let config = config::parse(&configuration, Path::new("demo"), &|_| None, |needed| files.read(needed))?;
+    let prober = Arc::new(NetworkProber::new(serving(&config), files.trust.clone()));
+    let lookups = Lookups::new(serving(&config), files.trust.clone());
     machine::raise_descriptor_limit(config.limits.in_flight);
-    let app = app::bind(config, serve::parts(prober, trust, lookups, arguments)).await?;
+    let app = app::bind(config, serve::parts(prober, files, lookups, arguments)).await?;
     write!(stdout(), "{}", demo.welcome(&app.addresses(), &program()))?;
     let ended = serve::until_stopped(app, signals).await;
     demo.stop().await;

@@ -8,24 +8,24 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{Context, SHA256};
 
 use super::environment;
-use crate::app::{Origin, machine};
+use crate::app::{Files, Origin, machine};
 use crate::config::{self, Config, LoadError};
 use crate::discovery::Lookups;
-use crate::probe::{NameServing, NetworkProber, Trust};
+use crate::probe::{NameServing, NetworkProber};
 use crate::target::Sha256Digest;
 
 /// A configuration in a file, and whoever lives by it besides targets.
 #[derive(Debug)]
 pub(super) struct ConfigurationFile {
     pub(super) path: PathBuf,
-    pub(super) trust: Arc<Trust>,
+    pub(super) files: Files,
     pub(super) prober: Arc<NetworkProber>,
     pub(super) lookups: Lookups,
 }
 
 impl Origin for ConfigurationFile {
     fn load(&self) -> Result<Config, LoadError> {
-        config::load(&self.path, &environment, |profile| self.trust.read(profile))
+        config::load(&self.path, &environment, |needed| self.files.read(needed))
     }
 
     fn digest(&self) -> Option<Sha256Digest> {

@@ -12,12 +12,12 @@ use tracing::info;
 
 use super::origin::{ConfigurationFile, digest, serving};
 use super::{DaemonArguments, ServeArguments, environment};
-use crate::app::{self, App, Parts, Reload, machine};
+use crate::app::{self, App, Files, Parts, Reload, machine};
 use crate::config::{self, Config};
 use crate::discovery::Lookups;
 use crate::log;
 use crate::outcome::{Next, Report};
-use crate::probe::{NetworkProber, Trust};
+use crate::probe::NetworkProber;
 use crate::shutdown::{Hangups, Signals};
 use crate::target::{Sha256Digest, Shard};
 
@@ -28,30 +28,31 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
         // Before the configuration is read: from here on it is safe to ask for a reload.
         let hangups = Hangups::install().context("cannot handle signals")?;
         let mut signals = signals()?;
-        let trust = Arc::new(Trust::default());
-        let read = first_reading(arguments.config_file.clone(), trust.clone());
+        let files = Files::default();
+        let read = first_reading(arguments.config_file.clone(), files.clone());
         let Some(read) = signals.unless_stopped(read).await else { return Ok(ExitCode::SUCCESS) };
         let (known, config) = read?;
         machine::return_free_memory();
-        let prober = Arc::new(NetworkProber::new(serving(&config), trust.clone()));
+        let prober = Arc::new(NetworkProber::new(serving(&config), files.trust.clone()));
         let path = arguments.config_file.clone();
-        let lookups = Lookups::new(serving(&config), trust.clone());
-        let (trust_of_file, prober_of_file) = (trust.clone(), prober.clone());
-        let origin = ConfigurationFile { path, trust: trust_of_file, prober: prober_of_file, lookups: lookups.clone() };
+        let lookups = Lookups::new(serving(&config), files.trust.clone());
+        let (files_of_origin, prober_of_origin) = (files.clone(), prober.clone());
+        let origin =
+            ConfigurationFile { path, files: files_of_origin, prober: prober_of_origin, lookups: lookups.clone() };
         let origin = Arc::new(origin);
         let (auto, lifecycle) = (arguments.reload.auto(), arguments.reload.lifecycle());
         let reload = Reload { origin, known, auto, hangups, lifecycle };
-        let parts = parts(prober, trust, lookups, &arguments.daemon);
+        let parts = parts(prober, files, lookups, &arguments.daemon);
         let app = app::bind(config, Parts { reload: Some(reload), shard: arguments.shard, ..parts }).await?;
         until_stopped(app, signals).await
     })
 }
 
 /// Reads the configuration beside the thread that waits for signals; with it, a digest of what was there just before.
-async fn first_reading(path: PathBuf, trust: Arc<Trust>) -> anyhow::Result<(Option<Sha256Digest>, Config)> {
+async fn first_reading(path: PathBuf, files: Files) -> anyhow::Result<(Option<Sha256Digest>, Config)> {
     spawn_blocking(move || {
         let known = digest(&path);
-        Ok((known, config::load(&path, &environment, |profile| trust.read(profile))?))
+        Ok((known, config::load(&path, &environment, |needed| files.read(needed))?))
     })
     .await?
 }
@@ -75,12 +76,12 @@ pub(super) fn signals() -> anyhow::Result<Signals> {
 /// What a daemon is made of that is the only replica and stays with its configuration.
 pub(super) fn parts(
     prober: Arc<NetworkProber>,
-    trust: Arc<Trust>,
+    files: Files,
     lookups: Lookups,
     arguments: &DaemonArguments,
 ) -> Parts<'_, Arc<NetworkProber>> {
     let (shard, machine) = (Shard::default(), machine::name());
-    Parts { prober, trust, lookups, reload: None, listen: &arguments.listen, shard, machine }
+    Parts { prober, files, lookups, reload: None, listen: &arguments.listen, shard, machine }
 }
 
 /// Runs a daemon until the first signal has stopped it, or the second has killed it.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::compile::duplicate_keys;
-use crate::config::discovery::{Discovered, Made, Source};
+use crate::config::discovery::{Discovered, Made, Source, SourceKind};
 use crate::config::entry::Entry;
 use crate::config::groups::Groups;
 use crate::config::layer::Layer;
@@ -15,10 +15,11 @@ use crate::config::modules::Modules;
 use crate::config::node::Node;
 use crate::config::place::{At, KeyPath, Step};
 use crate::config::problem::Problems;
+use crate::config::profiles::{Needed, Unusable};
 use crate::config::quote::{OneLine, quoted};
 use crate::config::schema::{SettingKey, setting_keys};
 use crate::config::target_group::{self, Spelling};
-use crate::target::{Endpoint, FileProblem, Labels, Settings, TargetName, TlsProfile};
+use crate::target::{Endpoint, HeaderFile, Labels, Settings, TargetName, TlsProfile};
 
 /// What a configuration says of targets that are found later: global labels, defaults, modules, groups, and what each
 /// source lends its targets.
@@ -38,13 +39,13 @@ impl Blueprint {
     /// nearest, then those of the source, of the module and of the defaults.
     ///
     /// What is wrong with an entry leaves out the entry; what is wrong with one URL of several leaves out that URL.
-    /// `files` reads what one profile of TLS needs, and is asked once for each. There are never more targets than
+    /// `files` reads what is needed of files, and is asked once for each. There are never more targets than
     /// `limits.targets` allows. It may take seconds, and files may block.
     pub fn make(
         &self,
         source: &Source,
         entries: &[Discovered],
-        files: impl FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
+        files: impl FnMut(Needed<'_>) -> Result<(), Unusable>,
     ) -> Made {
         let Some(layer) = self.sources.get(&source.name) else {
             let invalid = format!("{} is no source of the configuration in force", quoted(&source.name));
@@ -55,7 +56,8 @@ impl Blueprint {
             maker: maker.with_source(layer),
             keys: setting_keys(),
             limit: self.limit.and_then(|limit| usize::try_from(limit.get()).ok()).unwrap_or(usize::MAX),
-            files: Files { read: files, known: HashMap::new() },
+            is_remote: matches!(source.kind, SourceKind::Http(_)),
+            files: Files { read: files, profiles: HashMap::new(), headers: HashMap::new() },
             names: HashMap::new(),
             made: Made::default(),
         };
@@ -64,8 +66,10 @@ impl Blueprint {
                 break;
             }
         }
-        let unreadable = making.files.known.into_iter().filter_map(|(profile, fault)| fault.map(|_| profile));
-        Made { unreadable: unreadable.collect(), ..making.made }
+        let Files { profiles, headers, .. } = making.files;
+        let unreadable = profiles.into_iter().filter_map(|(profile, fault)| fault.map(|_| profile)).collect();
+        let unreadable_headers = headers.into_iter().filter_map(|(file, fault)| fault.map(|_| file)).collect();
+        Made { unreadable, unreadable_headers, ..making.made }
     }
 }
 
@@ -81,17 +85,22 @@ struct Making<'a, F> {
     maker: Maker<'a>,
     keys: Vec<SettingKey>,
     limit: usize,
+    /// Whether the entries were written on another machine.
+    is_remote: bool,
     files: Files<F>,
     /// The number of the entry that each name comes from.
     names: HashMap<TargetName, usize>,
     made: Made,
 }
 
-impl<F: FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>> Making<'_, F> {
+impl<F: FnMut(Needed<'_>) -> Result<(), Unusable>> Making<'_, F> {
     fn add(&mut self, subject: &Subject<'_>) -> Room {
         let mut problems = Problems::default();
         duplicate_keys(subject.node, At::Root, &mut problems);
         let (entry, spelling) = self.entry(subject.node.clone(), &mut problems);
+        if let Some(entry) = entry.as_ref().filter(|_| self.is_remote) {
+            entry.layer.http.refuse_files(At::Root, &mut problems);
+        }
         let parts = entry.map(|entry| self.maker.parts(&entry, At::Root, &mut problems));
         let faults = Faults::of(problems);
         if let Some(fault) = faults.of_entry(&spelling) {
@@ -226,23 +235,29 @@ impl Faults {
     }
 }
 
-/// What the files of each profile were found to be.
+/// What the files of each profile, and those of headers, were found to be.
 struct Files<F> {
     read: F,
-    known: HashMap<Arc<TlsProfile>, Option<String>>,
+    profiles: HashMap<Arc<TlsProfile>, Option<String>>,
+    headers: HashMap<Arc<HeaderFile>, Option<String>>,
 }
 
-impl<F: FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>> Files<F> {
+impl<F: FnMut(Needed<'_>) -> Result<(), Unusable>> Files<F> {
     /// Whether the files that these settings need can be used; what is wrong with the first that cannot.
     fn check(&mut self, settings: Option<&Arc<Settings>>) -> Result<(), String> {
-        let Some(tls) = settings.and_then(|settings| settings.exchange.tls()) else { return Ok(()) };
-        let profile = &tls.settings.profile;
-        let fault = self.known.entry(profile.clone()).or_insert_with(|| {
-            let problems = (self.read)(profile).err()?;
-            let first = problems.into_iter().next().map(|problem| problem.message);
-            Some(first.unwrap_or_else(|| "a file that TLS needs cannot be used".to_owned()))
-        });
-        fault.clone().map_or(Ok(()), Err)
+        let Some(exchange) = settings.map(|settings| &settings.exchange) else { return Ok(()) };
+        let Self { read, profiles, headers } = self;
+        let mut fault = |needed: Needed<'_>| read(needed).err().map(Unusable::into_message);
+        if let Some(tls) = exchange.tls() {
+            let profile = &tls.settings.profile;
+            let known = profiles.entry(profile.clone()).or_insert_with(|| fault(Needed::Tls(profile)));
+            known.clone().map_or(Ok(()), Err)?;
+        }
+        for (_, file) in exchange.http().into_iter().flat_map(|http| &http.headers_files) {
+            let known = headers.entry(file.clone()).or_insert_with(|| fault(Needed::Header(file)));
+            known.clone().map_or(Ok(()), Err)?;
+        }
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use crate::config::locate::Places;
 use crate::config::node::{JsonError, Node, SyntaxError};
 use crate::config::place::{At, Position};
 use crate::config::quote::OneLine;
-use crate::target::{HostName, Target, TlsProfile, TlsSettings};
+use crate::target::{HeaderFile, HostName, Target, TlsProfile, TlsSettings};
 
 /// A source of targets.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -84,6 +84,8 @@ pub struct Made {
     pub invalid: Vec<String>,
     /// The profiles of TLS for whose files targets were left out; they may be there later.
     pub unreadable: Vec<Arc<TlsProfile>>,
+    /// The same of files of headers.
+    pub unreadable_headers: Vec<Arc<HeaderFile>>,
 }
 
 /// What a text says that a source gave: a list, in JSON or YAML, of targets as a configuration has them and of groups as

@@ -61,7 +61,7 @@ impl<'a> Layers<'a> {
         profiles: &mut Profiles,
         problems: &mut Problems,
     ) -> Exchange {
-        let http = service.takes_http.then(|| Arc::new(self.http()));
+        let http = service.takes_http.then(|| Arc::new(self.http(profiles)));
         let speech = Speech::Service(service, http);
         let upgrade = match security {
             Security::Plain => return Exchange::Plain(speech),

@@ -1,21 +1,34 @@
 //! The keys below `http`: what one level says, and what comes out of several.
 
+use std::path::PathBuf;
+
 use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
 
 use crate::config::dialogue;
 use crate::config::layer::{Layers, list, mapping, text, unknown_keys, value};
-use crate::config::leaf::{Given, List, Named, Text};
+use crate::config::leaf::{FilePath, Given, List, Named, Text};
 use crate::config::place::At;
 use crate::config::problem::Problems;
+use crate::config::profiles::Profiles;
 use crate::config::raw::RawHttp;
 use crate::target::{HttpSettings, Pattern, StatusRange};
+
+/// A header and the file that has its value, as they are written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct NamedFile {
+    pub(super) header: HeaderName,
+    /// The header's name as the key has it.
+    pub(super) key: Box<str>,
+    pub(super) path: PathBuf,
+}
 
 /// What one level says of HTTP.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct HttpLayer {
     method: Option<Method>,
     headers: Option<Vec<(HeaderName, HeaderValue)>>,
+    headers_files: Option<Vec<NamedFile>>,
     status: Option<Vec<StatusRange>>,
     body: Option<Pattern>,
     body_limit: Option<u32>,
@@ -34,12 +47,32 @@ impl HttpLayer {
             problems.add(at.key("status"), "is an empty list; write a status or a range into it, or remove the key");
         }
         let status = list(raw.status, at.key("status"), problems);
+        let headers = headers(raw.headers, at.key("headers"), problems);
+        let headers_files = headers_files(raw.headers_files, at.key("headers_files"), problems);
+        for NamedFile { header, key, .. } in headers_files.iter().flatten() {
+            if headers.iter().flatten().any(|(plain, _)| plain == header) {
+                problems.add_key(
+                    at.key("headers_files").key(key),
+                    0,
+                    "stands in `headers`, too; remove one of the two",
+                );
+            }
+        }
         Self {
             method: value(raw.method, at.key("method"), problems),
-            headers: headers(raw.headers, at.key("headers"), problems),
+            headers,
+            headers_files,
             status: status.filter(|status| !status.is_empty()),
             body: pattern(raw.body, at.key("body"), problems),
             body_limit: value(raw.body_limit, at.key("body_limit"), problems),
+        }
+    }
+
+    /// Notes that files are named where none may be.
+    pub(super) fn refuse_files(&self, at: At<'_>, problems: &mut Problems) {
+        if self.headers_files.is_some() {
+            let message = "names a file of this machine, which a source that is asked by HTTP may not; set it in a module and let the source name that";
+            problems.add_key(at.key("http").key("headers_files"), 0, message);
         }
     }
 
@@ -48,6 +81,7 @@ impl HttpLayer {
         let keys = [
             ("method", self.method.is_some()),
             ("headers", self.headers.is_some()),
+            ("headers_files", self.headers_files.is_some()),
             ("status", self.status.is_some()),
             ("body", self.body.is_some()),
             ("body_limit", self.body_limit.is_some()),
@@ -58,15 +92,33 @@ impl HttpLayer {
 
 impl Layers<'_> {
     /// What is asked of an HTTP server.
-    pub(super) fn http(self) -> HttpSettings {
+    pub(super) fn http(self, profiles: &mut Profiles) -> HttpSettings {
         let default = HttpSettings::default();
         HttpSettings {
             method: self.nearest(|layer| layer.http.method.clone()).map_or(default.method, |(_, method)| method),
-            headers: self.nearest(|layer| layer.http.headers.clone()).map_or(default.headers, |(_, headers)| headers),
             status: self.nearest(|layer| layer.http.status.clone()).map_or(default.status, |(_, status)| status),
             body: self.nearest(|layer| layer.http.body.clone()).map(|(_, body)| body),
             body_limit: self.nearest(|layer| layer.http.body_limit).map_or(default.body_limit, |(_, limit)| limit),
+            ..self.headers(profiles)
         }
+    }
+
+    /// The headers of a request, by value and by file; of two that are the same the nearer counts.
+    fn headers(self, profiles: &mut Profiles) -> HttpSettings {
+        let (of_plain, mut plain) = self.nearest(|layer| layer.http.headers.clone()).unwrap_or_default();
+        let (of_files, mut files) = self.nearest(|layer| layer.http.headers_files.clone()).unwrap_or_default();
+        if of_files <= of_plain {
+            plain.retain(|(header, _)| files.iter().all(|file| file.header != *header));
+        } else {
+            files.retain(|file| plain.iter().all(|(header, _)| *header != file.header));
+        }
+        let folder = profiles.folder();
+        let share = |NamedFile { header, key, path }| {
+            let at = self.0.get(of_files)?.at.join("http").join("headers_files").join(&key);
+            Some((header, profiles.share_header(folder.join(path), at)))
+        };
+        let headers_files = files.into_iter().filter_map(share).collect();
+        HttpSettings { headers: plain, headers_files, ..HttpSettings::default() }
     }
 
     /// Notes settings of HTTP that a target has for itself, though none of its protocols is HTTP.
@@ -96,6 +148,41 @@ fn headers(given: Given<Named<Text>>, at: At<'_>, problems: &mut Problems) -> Op
         }
     }
     Some(headers)
+}
+
+/// Headers by the files that have their values; what is wrong with one is noted.
+pub(super) fn headers_files(
+    given: Given<Named<FilePath>>,
+    at: At<'_>,
+    problems: &mut Problems,
+) -> Option<Vec<NamedFile>> {
+    let Named(named) = value(given, at, problems)?;
+    let mut files: Vec<NamedFile> = Vec::new();
+    for (index, (key, given)) in named.iter().enumerate() {
+        // The same key twice in one mapping is noted elsewhere.
+        if named.iter().take(index).any(|(earlier, _)| earlier == key) {
+            continue;
+        }
+        let at = at.key(key);
+        let header = HeaderName::try_from(&**key);
+        match &header {
+            Err(_) => problems.add_key(at, 0, "is no name of a header; expected letters, digits and hyphens"),
+            Ok(header) if files.iter().any(|known| known.header == *header) => {
+                let message = "is there already, for case does not matter in a header's name; remove one of the two";
+                problems.add_key(at, 0, message);
+            }
+            Ok(_) => {}
+        }
+        match (header, given) {
+            (Ok(header), Given::Value(FilePath(path))) => {
+                files.push(NamedFile { header, key: key.clone(), path: path.clone() });
+            }
+            (_, Given::Value(_)) => {}
+            (_, Given::Wrong(message)) => problems.add(at, message.clone()),
+            (_, Given::Nothing) => problems.add(at, "is empty; name the file that has the header's value"),
+        }
+    }
+    Some(files)
 }
 
 fn pattern(given: Given<Text>, at: At<'_>, problems: &mut Problems) -> Option<Pattern> {

@@ -99,7 +99,7 @@ impl<'a> Maker<'a> {
         if !settings.is_empty() && settings.iter().all(|(_, settings)| settings.exchange.tls().is_none()) {
             layers.refuse_tls(own, problems);
         }
-        if !settings.is_empty() && settings.iter().all(|(_, settings)| !settings.exchange.is_http()) {
+        if !settings.is_empty() && settings.iter().all(|(_, settings)| settings.exchange.http().is_none()) {
             layers.refuse_http(own, problems);
         }
         settings

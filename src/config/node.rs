@@ -60,7 +60,7 @@ impl Node {
 
     /// Writes the same as YAML, with a mark in place of each text whose key is one of `hidden`.
     pub(super) fn write_yaml(&self, writer: impl Write, hidden: &[&str]) -> Result<(), serde_yaml::Error> {
-        serde_yaml::to_writer(writer, &Written { node: self, hidden })
+        serde_yaml::to_writer(writer, &Written { node: self, hidden, hides_all: false })
     }
 
     /// A scalar as YAML would read it, for values that come from elsewhere than a file.
@@ -92,16 +92,25 @@ impl Node {
 struct Written<'a> {
     node: &'a Node,
     hidden: &'a [&'a str],
+    /// Whether the values of all keys are secret.
+    hides_all: bool,
 }
 
 impl Written<'_> {
     fn inner<'a>(&'a self, node: &'a Node) -> Written<'a> {
-        Written { node, hidden: self.hidden }
+        Written { node, hidden: self.hidden, hides_all: false }
     }
 
     fn value<'a>(&'a self, key: &str, value: &'a Node) -> Written<'a> {
-        let is_hidden = matches!(value, Node::Text(_)) && self.hidden.contains(&key);
-        self.inner(if is_hidden { &HIDDEN } else { value })
+        match value {
+            Node::Mapping(_) if self.hides(key) => Written { hides_all: true, ..self.inner(value) },
+            Node::Bool(_) | Node::Float(_) | Node::Integer(_) | Node::Text(_) if self.hides(key) => self.inner(&HIDDEN),
+            _ => self.inner(value),
+        }
+    }
+
+    fn hides(&self, key: &str) -> bool {
+        self.hides_all || self.hidden.contains(&key)
     }
 }
 

@@ -9,12 +9,13 @@ use crate::config::leaf::Given;
 use crate::config::node::Node;
 use crate::config::place::At;
 use crate::config::problem::{LoadError, Problems};
-use crate::config::profiles::Profiles;
+use crate::config::profiles::{Needed, Profiles, Unusable};
 use crate::config::quote::quoted;
 use crate::config::raw::RawSettings;
 use crate::config::schema::{ValueKind, setting_keys};
 use crate::config::targets::Targets;
 use crate::config::{Dns, document, file, folder};
+use crate::secrets::Secrets;
 use crate::target::{FileProblem, Target, TlsProfile};
 
 /// A target to be probed once, and how name servers are asked for it.
@@ -43,11 +44,11 @@ pub struct Wanted<'a> {
 /// The target that somebody wants to probe now.
 ///
 /// A flag's problem is reported as `--confirm.failures: ...`, the URL's as `URL: ...`. `files` is asked to read what this
-/// target needs, and no other.
+/// target needs of TLS, and no other; the files of its headers are read here.
 pub fn one_target(
     wanted: Wanted<'_>,
     environment: &dyn Fn(&str) -> Option<String>,
-    files: impl FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
+    mut files: impl FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
 ) -> Result<OneTarget, LoadError> {
     let Wanted { target, flags, config_file, module } = wanted;
     let text = config_file.map(file::read).transpose()?.unwrap_or_default();
@@ -65,7 +66,12 @@ pub fn one_target(
     let overlay = overlay(flags, module, &mut problems);
     let compiled = Compiled::new(document, folder, environment, &mut problems);
     let one = choose(target, &compiled, &overlay, &mut problems).map(|(target, profiles)| {
-        profiles.read(files, &mut problems);
+        let secrets = Secrets::default();
+        let read = |needed: Needed<'_>| match needed {
+            Needed::Header(file) => secrets.read(file).map_err(Unusable::Header),
+            Needed::Tls(profile) => files(profile).map_err(Unusable::Tls),
+        };
+        profiles.read(read, &mut problems);
         OneTarget { target, dns: compiled.dns }
     });
     problems.finish(config_file, &text, one)

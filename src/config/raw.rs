@@ -232,6 +232,8 @@ mapping! {
         method: Method,
         /// Headers of the request.
         headers: Named<Text>,
+        /// Further headers, by name the file that has the value, for secrets; read again when it changes.
+        headers_files: Named<FilePath>,
         /// The statuses that are good: codes, ranges like `301-308`, classes like `2xx`.
         #[schemars(extend("default" = ["2xx"]))]
         status: List<StatusRange>,

@@ -31,12 +31,22 @@ impl Shown {
     }
 }
 
-/// Keys of texts that may be secret: what a dialogue sends may be a password.
-const SECRETS: &[&str] = &["send"];
+/// Keys of what may be secret: a dialogue may send a password, and a header be one.
+const SECRETS: &[&str] = &["send", "headers"];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headers_are_secret_and_the_names_of_files_are_not() {
+        let text =
+            "modules: { a: { http: { headers: { x-key: secret, x-pin: 5550 }, headers_files: { x-a: token } } } }";
+        let shown = Shown::of(&Node::parse(text).unwrap()).to_yaml();
+        assert!(!shown.contains("secret") && !shown.contains("5550"), "{shown}");
+        let expected = text.replace("secret", "<hidden>").replace("5550", "<hidden>");
+        assert_eq!(Node::parse(&shown).unwrap(), Node::parse(&expected).unwrap(), "{shown}");
+    }
 
     #[test]
     fn what_is_shown_says_the_same_but_for_secrets() {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::discovery::{HttpSource, Records, Source, SourceKind};
+use crate::config::http::{NamedFile, headers_files};
 use crate::config::layer::{Layer, Layers, unknown_keys, value};
 use crate::config::leaf::{FilePath, Given, HttpScheme, HttpUrl, Leaf, List, Named, Port, RecordType};
 use crate::config::modules::Modules;
@@ -188,32 +189,14 @@ impl Reader<'_, '_> {
 
     fn headers_files(&mut self, given: Given<Named<FilePath>>) -> Vec<(String, PathBuf)> {
         let at = self.at.key("headers_files");
-        let Some(Named(named)) = value(given, at, self.problems) else { return Vec::new() };
         let folder = self.profiles.folder();
-        let mut headers: Vec<(String, PathBuf)> = Vec::new();
-        for (index, (name, given)) in named.iter().enumerate() {
-            // The same key twice in one mapping is noted elsewhere.
-            if named.iter().take(index).any(|(earlier, _)| earlier == name) {
-                continue;
-            }
-            let at = at.key(name);
-            let header = name.to_ascii_lowercase();
-            if let Err(message) = check_header(&header) {
-                self.problems.add_key(at, 0, message);
-            } else if headers.iter().any(|(known, _)| *known == header) {
-                self.problems.add_key(
-                    at,
-                    0,
-                    "is there already, for case does not matter in a header's name; remove one of the two",
-                );
-            }
-            match given {
-                Given::Value(FilePath(path)) => headers.push((header, folder.join(path))),
-                Given::Wrong(message) => self.problems.add(at, message.clone()),
-                Given::Nothing => self.problems.add(at, "is empty; name the file that has the header's value"),
+        let files = headers_files(given, at, self.problems).unwrap_or_default();
+        for NamedFile { header, key, .. } in &files {
+            if OWN_HEADERS.contains(&header.as_str()) {
+                self.problems.add_key(at.key(key), 0, "is a header that portprobe sets itself; remove it");
             }
         }
-        headers
+        files.into_iter().map(|file| (file.header.as_str().to_owned(), folder.join(file.path))).collect()
     }
 
     fn dns(
@@ -260,19 +243,7 @@ impl Reader<'_, '_> {
     }
 }
 
-/// Whether a header, its name in lower case, may be given by a user (RFC 9110 sections 5.6.2 and 7.6.1).
-fn check_header(name: &str) -> Result<(), String> {
-    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if name.is_empty() || !name.bytes().all(is_token) {
-        return Err("is no name of a header; letters, digits and hyphens".to_owned());
-    }
-    if OWN_HEADERS.contains(&name) {
-        return Err("is a header that portprobe sets itself; remove it".to_owned());
-    }
-    Ok(())
-}
-
-/// Those that say how a request is to be read.
+/// Headers that say how a request is to be read (RFC 9110 section 7.6.1).
 const OWN_HEADERS: [&str; 10] = [
     "connection",
     "content-length",

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::duration;
 use crate::target::{
-    AddressMode, Exchange, Expect, Identity, IpFamily, Part, Pattern, Quorum, Roots, Settings, Speech, Step, Template,
-    TlsExchange, TlsFile, TlsVersion, Verify,
+    AddressMode, Exchange, Expect, FileProblem, Identity, IpFamily, Part, Pattern, Quorum, Roots, Settings, Speech,
+    Step, Template, TlsExchange, TlsFile, TlsProfile, TlsVersion, Verify,
 };
 
 fn environment(name: &str) -> Option<String> {
@@ -295,6 +295,7 @@ fn every_setting_has_a_meaning_and_the_default_of_the_code() {
             ("dialogue", "none"),
             ("http.method", "GET"),
             ("http.headers", "none"),
+            ("http.headers_files", "none"),
             ("http.status", "[\"2xx\"]"),
             ("http.body", "none"),
             ("http.body_limit", "1048576"),
@@ -304,7 +305,7 @@ fn every_setting_has_a_meaning_and_the_default_of_the_code() {
     let of_kind = |kind| -> Vec<_> {
         setting_keys().into_iter().filter(|setting| setting.kind == kind).map(|setting| setting.key).collect()
     };
-    assert_eq!(of_kind(ValueKind::Mapping), ["labels", "dialogue", "http.headers"]);
+    assert_eq!(of_kind(ValueKind::Mapping), ["labels", "dialogue", "http.headers", "http.headers_files"]);
     let lists = ["expect_addresses", "dns_servers", "tls.alpn", "tls.pins", "tls.crl_files", "http.status"];
     assert_eq!(of_kind(ValueKind::List), lists);
 }
@@ -373,12 +374,23 @@ fn sources_are_named_and_their_files_are_found_from_the_folder() {
     assert_eq!([records(4), records(5), records(6)], [Records::Srv, Records::A(443), Records::Aaaa(443)]);
 }
 
+/// The profile that is to be read.
+fn profile(needed: Needed<'_>) -> &Arc<TlsProfile> {
+    let Needed::Tls(profile) = needed else { panic!("{needed:?}") };
+    profile
+}
+
+fn bad(settings: impl IntoIterator<Item = TlsFile>) -> Result<(), Unusable> {
+    let problem = |setting| FileProblem { setting, message: "is bad".to_owned() };
+    Err(Unusable::Tls(settings.into_iter().map(problem).collect()))
+}
+
 #[test]
 fn the_files_of_a_source_are_read_with_the_others() {
     let text = "discovery: [{http: 'https://a.example', tls: {ca_file: ca.pem}}]";
-    let result = parse(text, Path::new("/etc/a.yaml"), &environment, |profile| {
-        assert_eq!(profile.roots, Roots::File("/etc/ca.pem".into()));
-        Err(vec![FileProblem { setting: TlsFile::CaFile, message: "is bad".to_owned() }])
+    let result = parse(text, Path::new("/etc/a.yaml"), &environment, |needed| {
+        assert_eq!(profile(needed).roots, Roots::File("/etc/ca.pem".into()));
+        bad([TlsFile::CaFile])
     });
     assert_eq!(result.unwrap_err().to_string(), "/etc/a.yaml:1:56: discovery[0].tls.ca_file: is bad");
 }
@@ -462,14 +474,14 @@ targets:
   - { url: tls://e.example:1, tls: { roots: system } }
 ";
     let mut read = 0;
-    let result = parse(text, Path::new("/etc/a.yaml"), &environment, |profile| {
+    let result = parse(text, Path::new("/etc/a.yaml"), &environment, |needed| {
         read += 1;
+        let profile = profile(needed);
         let mut settings = vec![if profile.roots == Roots::System { TlsFile::Roots } else { TlsFile::CaFile }];
         if profile.identity.is_some() {
             settings.extend([TlsFile::CertFile, TlsFile::KeyFile, TlsFile::CrlFile(1)]);
         }
-        let problem = |setting| FileProblem { setting, message: "is bad".to_owned() };
-        Err(settings.into_iter().map(problem).collect())
+        bad(settings)
     });
     assert_eq!(read, 3);
     let expected = [
@@ -484,11 +496,54 @@ targets:
 }
 
 #[test]
+fn of_a_header_by_value_and_by_file_the_nearer_counts() {
+    let text = "\
+defaults: { http: { headers: { X-A: plain, X-B: plain }, headers_files: { X-C: c, X-D: /run/d } } }
+targets:
+  - http://a
+  - { url: http://b, http: { headers_files: { x-a: a } } }
+  - { url: http://c, http: { headers: { x-c: plain } } }
+";
+    let config = parse(text, Path::new("/etc/a.yaml"), &environment, |_| Ok(())).unwrap();
+    let headers = |name: &str| {
+        let target = config.targets.iter().find(|target| target.endpoint.host.to_string() == name).unwrap();
+        let http = target.settings.exchange.http().unwrap();
+        let plain = http.headers.iter().map(|(name, value)| format!("{name}={}", value.to_str().unwrap()));
+        let files = http.headers_files.iter().map(|(name, file)| format!("{name}:{}", file.path().display()));
+        plain.chain(files).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(headers("a"), "x-a=plain x-b=plain x-c:/etc/c x-d:/run/d");
+    assert_eq!(headers("b"), "x-b=plain x-a:/etc/a");
+    assert_eq!(headers("c"), "x-c=plain x-d:/run/d");
+}
+
+#[test]
+fn each_file_of_a_header_is_read_once_and_what_is_wrong_is_told_where_it_is_named() {
+    let text = "\
+modules: { m: { http: { headers_files: { X-A: a } } } }
+targets:
+  - { urls: [http://a, https://b, tcp://c:1], module: m }
+  - { url: http://d, http: { headers_files: { X-B: a, X-C: b } } }
+  - tls://e:1
+";
+    let mut read = Vec::new();
+    let result = parse(text, Path::new("/etc/a.yaml"), &environment, |needed| {
+        let Needed::Header(file) = needed else { return Ok(()) };
+        read.push(file.path().to_owned());
+        if file.path().ends_with("a") { Err(Unusable::Header("is bad".to_owned())) } else { Ok(()) }
+    });
+    assert_eq!(read, [Path::new("/etc/a"), Path::new("/etc/b")]);
+    let expected = [
+        "/etc/a.yaml:1:47: modules.m.http.headers_files.X-A: is bad",
+        "/etc/a.yaml:4:52: targets[1].http.headers_files.X-B: is bad",
+    ];
+    assert_eq!(result.unwrap_err().to_string().lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn what_is_wrong_with_files_is_told_together_with_all_else() {
     let text = "targets: [{url: 'tls://a.example:1', tls: {ca_file: ca.pem}}, 'b:0']";
-    let result = parse(text, Path::new("a.yaml"), &environment, |_| {
-        Err(vec![FileProblem { setting: TlsFile::CaFile, message: "is bad".to_owned() }])
-    });
+    let result = parse(text, Path::new("a.yaml"), &environment, |_| bad([TlsFile::CaFile]));
     let message = "a.yaml:1:53: targets[0].tls.ca_file: is bad\n\
                    a.yaml:1:63: targets[1]: port 0 is out of range; ports are 1 to 65535";
     assert_eq!(result.unwrap_err().to_string(), message);

@@ -6,19 +6,18 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
-use std::fs::{self, FileType, OpenOptions};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{self, SHA256};
-use nix::fcntl::OFlag;
 
 use super::Found;
 use crate::config::{Discovered, discovered};
 use crate::peer_text::escaped;
+use crate::regular_file;
 
 /// What the files of one source held when last looked at.
 #[derive(Debug, Default)]
@@ -92,7 +91,7 @@ impl Files {
 
 /// Reads one file; `budget` is what all files together may still have. The error follows on the file's name.
 fn part(path: &Path, held: Option<&Held>, budget: &mut u64) -> Result<Part, String> {
-    let bytes = read_regular(path, MAX_BYTES)?;
+    let bytes = regular_file::read(path, MAX_BYTES)?;
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     *budget = budget.checked_sub(length).ok_or_else(|| {
         format!("is not looked at: the files before it already have most of {} MiB", MAX_BYTES_IN_ALL >> 20)
@@ -104,39 +103,6 @@ fn part(path: &Path, held: Option<&Held>, budget: &mut u64) -> Result<Part, Stri
     let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
     let entries = discovered(&text).map_err(|why| format!("cannot be used: {why}"))?;
     Ok(Part::Read { digest, entries })
-}
-
-/// The content of a regular file of at most so many bytes. The error follows on the file's name.
-pub(super) fn read_regular(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
-    let failed = |error: io::Error| format!("cannot be read: {error}");
-    let too_large = || format!("is larger than {limit} bytes, the most that is read");
-    let is_regular = |metadata: &fs::Metadata| match kind(metadata.file_type()) {
-        None => Ok(()),
-        Some(kind) => Err(format!("is {kind}, not a regular file")),
-    };
-    is_regular(&fs::metadata(path).map_err(failed)?)?;
-    // It may be another one by now, and one that holds whoever opens it.
-    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    is_regular(&metadata)?;
-    if metadata.len() > limit {
-        return Err(too_large());
-    }
-    let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
-    // It may have grown meanwhile.
-    if u64::try_from(bytes.len()).is_ok_and(|length| length <= limit) { Ok(bytes) } else { Err(too_large()) }
-}
-
-/// What a file is that is no regular one.
-fn kind(file_type: FileType) -> Option<&'static str> {
-    match file_type {
-        _ if file_type.is_file() => None,
-        _ if file_type.is_dir() => Some("a directory"),
-        _ if file_type.is_socket() => Some("a socket"),
-        _ if file_type.is_fifo() => Some("a pipe"),
-        _ => Some("a device"),
-    }
 }
 
 /// The paths that match a pattern, in the order of their names.

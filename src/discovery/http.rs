@@ -22,11 +22,11 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
-use super::file::read_regular;
 use super::{Found, blocking};
 use crate::config::{HttpSource, discovered_json};
 use crate::peer_text::label_value;
 use crate::probe::Outbound;
+use crate::secrets;
 use crate::target::Host;
 
 /// How much of an answer is waited for and taken.
@@ -133,17 +133,11 @@ fn host(text: &str) -> Option<Host> {
     text.parse().map(Host::Ipv4).or_else(|_| text.parse().map(Host::Name)).ok()
 }
 
-/// A header whose value is what a file holds, one line end behind it apart.
+/// A header whose value is what a file holds.
 fn secret(name: &str, path: &Path) -> Result<(HeaderName, HeaderValue), String> {
-    let refuse = |why: &str| format!("the file {} of the header {name} {why}", path.display());
     let header = name.parse().map_err(|_| format!("{name} is no name of a header"))?;
-    let bytes = read_regular(path, MAX_SECRET).map_err(|why| refuse(&why))?;
-    let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let mut value = HeaderValue::from_bytes(line)
-        .map_err(|_| refuse("has a byte that no header may have, such as a second line"))?;
-    value.set_sensitive(true);
-    Ok((header, value))
+    let value = secrets::value(path);
+    Ok((header, value.map_err(|why| format!("the file {} of the header {name} {why}", path.display()))?))
 }
 
 /// A body that is to be read, and what was wrong on the way to it.
@@ -248,9 +242,6 @@ const REFRESH: HeaderName = HeaderName::from_static("x-prometheus-refresh-interv
 
 /// The longest head of an answer.
 const MAX_HEAD: usize = 64 << 10;
-
-/// The longest secret; common servers refuse longer headers.
-const MAX_SECRET: u64 = 64 << 10;
 
 #[cfg(test)]
 mod tests;

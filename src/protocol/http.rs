@@ -96,8 +96,14 @@ impl Session {
             for (name, value) in &self.settings.headers {
                 headers.append(name, value.clone());
             }
+            for (name, file) in &self.settings.headers_files {
+                let unread = || Ended::Unexpected(format!("the file of the header {name} was not read"));
+                headers.append(name, file.value().ok_or_else(unread)?);
+            }
         }
-        let unset = |name| self.settings.headers.iter().all(|(set, _)| *set != name);
+        let HttpSettings { headers, headers_files, .. } = &*self.settings;
+        let from_file = |name| headers_files.iter().any(|(set, _)| *set == name);
+        let unset = |name| headers.iter().all(|(set, _)| *set != name) && !from_file(name);
         if unset(HOST) {
             request = request.header(HOST, &self.authority);
         }
@@ -222,6 +228,7 @@ const MAX_PRODUCT: usize = 64;
 mod tests {
     use super::super::testing::{Script, assert_survives, endpoint, heard, talk, talk_with};
     use super::*;
+    use crate::target::{HeaderFile, Secret};
 
     fn answer(status: &str, headers: &str, body: &str) -> String {
         format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len())
@@ -292,6 +299,26 @@ mod tests {
             assert_eq!(heard(ended), expected);
             let said = String::from_utf8(said).unwrap();
             assert!(said.starts_with("HEAD / HTTP/1.1\r\nhost: b\r\nx-a: 1\r\n"), "{said}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_header_from_a_file_is_as_the_file_is_now() {
+        let file = Arc::new(HeaderFile::new("/run/token".into()));
+        let headers_files = vec![(hyper::header::AUTHORIZATION, file.clone()), (USER_AGENT, file.clone())];
+        let settings = Arc::new(HttpSettings { headers_files, ..HttpSettings::default() });
+        let script = Script::hears().answers(answer("200 OK", "", ""));
+        let (ended, _) = talk_with(&Http, "http://a", &settings, &script).await;
+        assert_eq!(heard(ended), "unexpected: the file of the header authorization was not read");
+        let secret = Arc::new(Secret::new("one".try_into().unwrap()));
+        file.attach(secret.clone());
+        for value in ["one", "two"] {
+            secret.set(value.try_into().unwrap());
+            let (ended, said) = talk_with(&Http, "http://a", &settings, &script).await;
+            assert_eq!(heard(ended), "ok");
+            let said = String::from_utf8(said).unwrap();
+            let expected = format!("GET / HTTP/1.1\r\nauthorization: {value}\r\nuser-agent: {value}\r\nhost: a\r\n");
+            assert!(said.starts_with(&expected) && !said.contains("portprobe/"), "{said}");
         }
     }
 

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
 
 use super::dialogue::Pattern;
+use super::header_file::HeaderFile;
 
 /// A request, and what its answer must be for the probe to be good.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -16,6 +18,8 @@ pub struct HttpSettings {
     pub method: Method,
     /// Headers of the request, before those that portprobe sends by itself.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Further headers, each with the file that holds its value; none of those above.
+    pub headers_files: Vec<(HeaderName, Arc<HeaderFile>)>,
     /// The statuses that are good; not empty.
     pub status: Vec<StatusRange>,
     /// What the body must match, where it must match anything.
@@ -39,6 +43,7 @@ impl Default for HttpSettings {
         Self {
             method: Method::GET,
             headers: Vec::new(),
+            headers_files: Vec::new(),
             status: vec![StatusRange::SUCCESS],
             body: None,
             body_limit: Self::DEFAULT_BODY_LIMIT,

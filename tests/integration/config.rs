@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portprobe::cli::check;
@@ -10,9 +11,12 @@ use portprobe::config::{self, Dns, Histograms, Limits};
 use portprobe::target::{Labels, Settings, Sha256Digest};
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
 use crate::support::daemon::{Daemon, finished};
+use crate::support::peers::peer;
+use crate::support::scrape::Scrape;
 use crate::support::wait;
 
 /// The exact complete message of every file under `invalid` stands beside it.
@@ -321,6 +325,65 @@ async fn a_file_that_goes_bad_while_it_is_used_is_counted_and_told() {
         !daemon.logged(&["level=info", "Took over changed files of TLS", "ca.pem"]).is_empty()
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_rotated_token_is_sent_without_a_reload() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    fs::write(&token, "Bearer first\n").unwrap();
+    // Lets in who has the token of the moment.
+    let wanted = Arc::new(Mutex::new("first"));
+    let current = wanted.clone();
+    let address = peer(move |mut stream| async move {
+        let mut heard = vec![0; 4096];
+        let length = stream.read(&mut heard).await.unwrap_or(0);
+        let line = format!("authorization: Bearer {}\r\n", current.lock().unwrap());
+        let is_let_in = String::from_utf8_lossy(&heard[..length]).contains(&line);
+        let status = if is_let_in { "200 OK" } else { "401 Unauthorized" };
+        let _ = stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes()).await;
+    })
+    .await;
+    let config = format!(
+        "targets: [{{ url: 'http://{address}', name: t, interval: 200ms, http: {{ headers_files: {{ Authorization: token }} }} }}]"
+    );
+    fs::write(folder.path().join("portprobe.yaml"), config).unwrap();
+    let daemon = Daemon::start_in(folder, &[]).await;
+    let failures = "portprobe_file_reload_failures_total";
+    let up = |scrape: &Scrape| scrape.of("t", "portprobe_up") == Some(1.0);
+    assert_eq!(daemon.scrape_until("the target is up", up).await.value(failures, &[]), Some(0.0));
+
+    fs::write(&token, "").unwrap();
+    wait::until_patiently("the bad file is counted", async || daemon.scrape().await.value(failures, &[]) >= Some(1.0))
+        .await;
+    assert_eq!(daemon.scrape().await.of("t", "portprobe_up"), Some(1.0), "the old token is still sent");
+    assert_eq!(daemon.logged(&["level=warn", "Cannot use a changed file of a header", "token is empty"]).len(), 1);
+
+    *wanted.lock().unwrap() = "second";
+    fs::write(&token, "Bearer second\n").unwrap();
+    wait::until_patiently("the new token is taken over", async || {
+        !daemon.logged(&["level=info", "Took over changed files of headers", "token"]).is_empty()
+    })
+    .await;
+    daemon.scrape_until("the target is up with the new token", up).await;
+}
+
+#[test]
+fn a_file_of_a_header_is_read_by_check_and_by_a_probe() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "targets: [{ url: 'http://127.0.0.1:1', name: t, http: { headers_files: { x-a: token } } }]\n";
+    fs::write(folder.path().join("portprobe.yaml"), config).unwrap();
+    let fault = "the file token cannot be read: No such file or directory (os error 2)\n";
+    let place = "portprobe.yaml:1:79: targets[0].http.headers_files.x-a: ";
+    for arguments in [&["check"][..], &["probe", "t", "--config.file=portprobe.yaml"]] {
+        let refused = finished(arguments, folder.path());
+        assert_eq!((refused.status, refused.stderr), (1, format!("{place}{fault}")), "{arguments:?}");
+    }
+    assert_eq!(finished(&["check", "--syntax-only"], folder.path()).status, 0);
+    fs::write(folder.path().join("token"), "x").unwrap();
+    assert_eq!(finished(&["check"], folder.path()).status, 0);
+    let probed = finished(&["probe", "t", "--config.file=portprobe.yaml"], folder.path());
+    assert!(probed.stdout.contains("refused"), "{probed:?}");
 }
 
 /// The keys of a mapping, sorted.

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{Config, discovered, parse};
-use crate::target::{Exchange, Roots, Speech, Step, Target, TlsFile, TlsVersion};
+use crate::target::{Exchange, FileProblem, Roots, Speech, Step, Target, TlsFile, TlsVersion};
 
 const CONFIG: &str = "\
 labels: { region: eu, site: a }
@@ -258,26 +258,50 @@ fn a_source_brings_no_more_targets_than_are_allowed() {
 #[test]
 fn a_file_that_cannot_be_used_leaves_out_what_needs_it() {
     let config = config(CONFIG);
-    let text = "[{urls: ['tls://a:1-2', 'tls://b:1', 'tcp://c:1'], tls: {ca_file: bad.pem}}, {url: 'tls://d:1', tls: {ca_file: good.pem}}, 'tls://e:1']";
+    let text = "[{urls: ['tls://a:1-2', 'tls://b:1', 'tcp://c:1'], tls: {ca_file: bad.pem}}, {url: 'tls://d:1', tls: {ca_file: good.pem}}, 'tls://e:1', {urls: ['http://f:1', 'http://f:2'], http: {headers_files: {x-a: bad}}}, {url: 'http://g', http: {headers_files: {x-a: good}}}]";
     let mut read = 0;
-    let made = config.blueprint.make(&config.discovery[0], &discovered(text).unwrap(), |profile| {
+    let made = config.blueprint.make(&config.discovery[0], &discovered(text).unwrap(), |needed| {
         read += 1;
-        match &profile.roots {
-            Roots::File(path) if path.ends_with("bad.pem") => {
-                Err(vec![FileProblem { setting: TlsFile::CaFile, message: format!("{} is bad", path.display()) }])
+        match needed {
+            Needed::Header(file) if file.path().ends_with("bad") => {
+                Err(Unusable::Header(format!("{} is bad", file.path().display())))
             }
-            _ => Ok(()),
+            Needed::Tls(profile) => match &profile.roots {
+                Roots::File(path) if path.ends_with("bad.pem") => Err(Unusable::Tls(vec![FileProblem {
+                    setting: TlsFile::CaFile,
+                    message: format!("{} is bad", path.display()),
+                }])),
+                _ => Ok(()),
+            },
+            Needed::Header(_) => Ok(()),
         }
     });
-    assert_eq!(names(&made), ["tcp://c:1", "tls://d:1", "tls://e:1"]);
+    assert_eq!(names(&made), ["tcp://c:1", "tls://d:1", "tls://e:1", "http://g:80"]);
     assert_eq!(
         made.invalid,
         [
             "entry 1, `tls://a:1-2`: /etc/portprobe/bad.pem is bad",
             "entry 1, `tls://b:1`: /etc/portprobe/bad.pem is bad",
+            "entry 4, `http://f:1`: /etc/portprobe/bad is bad",
+            "entry 4, `http://f:2`: /etc/portprobe/bad is bad",
         ]
     );
-    assert_eq!(read, 3);
+    assert_eq!((read, made.unreadable.len(), made.unreadable_headers.len()), (5, 1, 1));
+}
+
+/// Else whoever answers could have any file of one line sent wherever it likes.
+#[test]
+fn an_entry_from_another_machine_names_no_file_of_a_header() {
+    let config = config(
+        "{modules: {m: {http: {headers_files: {x-a: token}}}}, discovery: [{http: 'https://a.example'}, {file: a.json}]}",
+    );
+    let text = "[{url: 'http://a', http: {headers_files: {x-a: /run/secret}}}, {url: 'http://b', module: m}]";
+    let entries = discovered(text).unwrap();
+    let made = config.blueprint.make(&config.discovery[0], &entries, |_| Ok(()));
+    assert_eq!(names(&made), ["http://b:80"]);
+    let message = "entry 1, `http://a`: http.headers_files: names a file of this machine, which a source that is asked by HTTP may not; set it in a module and let the source name that";
+    assert_eq!(made.invalid, [message]);
+    assert_eq!(names(&config.blueprint.make(&config.discovery[1], &entries, |_| Ok(()))).len(), 2);
 }
 
 #[test]
