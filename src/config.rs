@@ -82,7 +82,8 @@ pub fn parse(
     let mut problems = Problems::default();
     let (config, profiles) = compile::config(document(text, path)?, folder(path), environment, &mut problems);
     profiles.read(files, &mut problems);
-    problems.finish(Some(path), text, Some(config))
+    let warnings = problems.take_warnings(path, text);
+    problems.finish(Some(path), text, Some(Config { warnings, ..config }))
 }
 
 /// What the paths in a file are relative to.
@@ -125,6 +126,8 @@ pub struct Config {
     pub blueprint: Arc<Blueprint>,
     /// The same to be shown.
     pub shown: Shown,
+    /// What works and may still be a mistake, in the order of the file.
+    pub warnings: Vec<Complaint>,
 }
 
 /// What histograms are kept of handshakes.

@@ -14,6 +14,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -67,6 +68,22 @@ pub trait Protocol: Debug + Sync {
 
     /// What it says to one service.
     fn begin(&self, request: Request<'_>) -> Box<dyn Conversation>;
+
+    /// How often its servers bear to be probed, where some hold it against whoever probes them.
+    fn caution(&self) -> Option<Caution> {
+        None
+    }
+}
+
+/// Why servers should not be probed too often.
+#[derive(Clone, Copy, Debug)]
+pub struct Caution {
+    /// The shortest interval that does no harm.
+    pub interval: Duration,
+    /// What may happen below it.
+    pub why: &'static str,
+    /// What can be done besides probing less often.
+    pub instead: &'static str,
 }
 
 /// Whom a conversation is with.

@@ -113,6 +113,12 @@ impl Keeper {
         self.sources.set(&config.discovery);
         self.metrics.set_labels(config.labels);
         self.running.set(config.shown);
+        for warning in config.warnings.iter().take(MAX_TOLD) {
+            warn!(%warning, "The configuration can be used, but a part of it may be a mistake");
+        }
+        if config.warnings.len() > MAX_TOLD {
+            warn!(count = config.warnings.len(), "Not all warnings are told; portprobe check does");
+        }
         self.board.set_layout(layout(config.histograms));
         let difference = self.apply(Some(limits(config.limits))).await?;
         machine::return_free_memory();

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::config::{self, Config, LoadError, Needed, Unusable};
+use crate::config::{self, Complaint, Config, LoadError, Needed, Unusable};
 
-/// Reads a configuration as the daemon does and sums it up in a line. The error is every problem, a line each.
+/// Reads a configuration as the daemon does and sums it up in a line, behind a line for each warning. The error is every problem, a line each.
 ///
 /// `files` reads what is needed of files; to check the configuration alone it reads nothing.
 pub fn run(
@@ -13,7 +13,20 @@ pub fn run(
     files: impl FnMut(Needed<'_>) -> Result<(), Unusable>,
 ) -> Result<String, LoadError> {
     let config = config::load(path, environment, files)?;
-    Ok(format!("{}: {}", path.display(), summary(&config)))
+    Ok(format!("{}{}: {}", warnings(&config.warnings), path.display(), summary(&config)))
+}
+
+/// As many lines as of problems; how many more there are is told.
+fn warnings(warnings: &[Complaint]) -> String {
+    let line = |warning: &Complaint| {
+        let message = format!("warning: {}", warning.message);
+        format!("{}\n", Complaint { message, ..warning.clone() })
+    };
+    let more = match warnings.len().saturating_sub(LoadError::MAX_LINES) {
+        0 => String::new(),
+        more => format!("and {more} more warnings\n"),
+    };
+    warnings.iter().take(LoadError::MAX_LINES).map(line).chain([more]).collect()
 }
 
 fn summary(config: &Config) -> String {
@@ -51,6 +64,17 @@ mod tests {
 
     fn summary_of(yaml: &str) -> String {
         summary(&config::parse(yaml, Path::new("a.yaml"), &|_| None, |_| Ok(())).unwrap())
+    }
+
+    #[test]
+    fn no_more_warnings_are_printed_than_problems() {
+        let target = |port| format!("- {{ url: 'ssh://a:{port}', interval: 1s }}");
+        let targets = (1..=102).map(target).collect::<Vec<_>>().join("\n");
+        let config =
+            config::parse(&format!("targets:\n{targets}"), Path::new("a.yaml"), &|_| None, |_| Ok(())).unwrap();
+        let text = warnings(&config.warnings);
+        assert_eq!(text.lines().count(), LoadError::MAX_LINES + 1);
+        assert!(text.ends_with("\nand 2 more warnings\n"), "{text}");
     }
 
     #[test]

@@ -142,7 +142,7 @@ impl Compiled {
             limit: limits.targets,
         };
         let (blueprint, shown) = (Arc::new(blueprint), Shown::default());
-        Config { labels, targets, groups, histograms, limits, dns, discovery, blueprint, shown }
+        Config { labels, targets, groups, histograms, limits, dns, discovery, blueprint, shown, warnings: Vec::new() }
     }
 
     /// None of the targets yet, but all that they refer to.

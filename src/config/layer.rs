@@ -16,8 +16,10 @@ use crate::config::raw::{RawConfirm, RawLabels, RawSettings};
 use crate::config::suggest;
 use crate::config::tls::TlsLayer;
 use crate::duration;
+use crate::protocol::{self, Caution};
 use crate::target::{
-    AddressMode, Addressing, Cadence, CadenceError, Confirm, Exchange, Expect, IpFamily, LabelName, Scheme, Settings,
+    AddressMode, Addressing, Cadence, CadenceError, Confirm, Exchange, Expect, IpFamily, LabelName, Scheme, Service,
+    Settings,
 };
 
 /// The settings of one level, each good by itself.
@@ -159,6 +161,21 @@ impl<'a> Layers<'a> {
         }
         // Each layer's interval and timeout are in range, and the timeout is cut: this cannot fail.
         Cadence::try_new(interval, cut).unwrap_or_default()
+    }
+
+    /// Warns where a service does not bear to be probed so often.
+    pub(super) fn check_interval(self, service: &Service, interval: Duration, problems: &mut Problems) {
+        let Some(Caution { interval: least, why, instead }) =
+            protocol::of(service).and_then(protocol::Protocol::caution)
+        else {
+            return;
+        };
+        let Some((level, _)) = self.nearest(|layer| layer.interval).filter(|_| interval < least) else { return };
+        let Some(layer) = self.0.get(level) else { return };
+        let (interval, least) = (duration::display(interval), duration::display(least));
+        let name = service.name;
+        let message = format!("{interval} is short for {name}: {why}; raise it to {least} or more, or {instead}");
+        problems.warn(layer.at.join("interval"), message);
     }
 
     fn check_source_address(self, problems: &mut Problems) {

@@ -92,6 +92,9 @@ impl<'a> Maker<'a> {
         for (_, url) in urls {
             let protocol = url.protocol();
             if settings.iter().all(|(known, _)| *known != protocol) {
+                if let Protocol::Service(service, _) = protocol {
+                    layers.check_interval(service, common.cadence.interval(), problems);
+                }
                 let exchange = layers.exchange(protocol, own, &mut self.profiles, problems);
                 settings.push((protocol, self.shared_settings.of(Settings { exchange, ..common.clone() })));
             }

@@ -82,6 +82,8 @@ impl fmt::Display for Complaint {
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     found: Vec<Problem>,
+    /// What may be meant so.
+    warnings: Vec<Problem>,
     seen: HashSet<(KeyPath, Part, String)>,
     readings: Vec<(KeyPath, Box<str>)>,
 }
@@ -111,6 +113,14 @@ impl Problems {
         self.note(Problem { at: at.into(), part: Part::Value, message: message.into(), also: Some(also) });
     }
 
+    /// Warns of what can be used and may still be a mistake; of the same once only.
+    pub(super) fn warn(&mut self, at: impl Into<KeyPath>, message: String) {
+        let problem = Problem { at: at.into(), part: Part::Value, message, also: None };
+        if self.seen.insert((problem.at.clone(), problem.part, problem.message.clone())) {
+            self.warnings.push(problem);
+        }
+    }
+
     /// Notes that a text was written without quotes and read as a number or truth value, which comes out as `read`: it
     /// is right only if that is what was written.
     pub(super) fn read_as(&mut self, at: At<'_>, read: &str) {
@@ -125,6 +135,18 @@ impl Problems {
     /// Ends collecting for what is no file: every place with what is wrong there, in the order found.
     pub(super) fn into_found(self) -> impl Iterator<Item = (KeyPath, String)> {
         self.found.into_iter().map(|Problem { at, message, .. }| (at, message))
+    }
+
+    /// The warnings so far, with their places in `text`.
+    pub(super) fn take_warnings(&mut self, file: &Path, text: &str) -> Vec<Complaint> {
+        if self.warnings.is_empty() {
+            return Vec::new();
+        }
+        let (file, places): (Arc<Path>, _) = (file.into(), Places::survey(text));
+        let warnings = mem::take(&mut self.warnings).into_iter();
+        let mut complaints: Vec<_> = warnings.map(|problem| problem.located(Some(&file), &places)).collect();
+        complaints.sort_by_key(|complaint| complaint.position);
+        complaints
     }
 
     /// Ends collecting: what was made, or every problem with its place in `text`.

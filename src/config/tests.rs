@@ -57,6 +57,7 @@ fn a_single_url_is_a_whole_configuration() {
             discovery: vec![],
             blueprint: config.blueprint.clone(),
             shown: config.shown.clone(),
+            warnings: Vec::new(),
         }
     );
 }

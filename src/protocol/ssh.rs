@@ -3,10 +3,12 @@
 //! The server's identification, before which other lines may stand, then ours, then an end. sshd logs that at INFO. From
 //! OpenSSH 9.8 on it holds off an address that does this about once a second (`PerSourcePenalties`).
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::lines::is_version;
-use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Answer, Caution, Conversation, Ended, Found, Protocol, Request, Wire};
 use crate::target::{OtherName, Service};
 
 /// The protocol of secure shells.
@@ -30,6 +32,16 @@ impl Protocol for Ssh {
 
     fn begin(&self, _: Request<'_>) -> Box<dyn Conversation> {
         Box::new(Session)
+    }
+
+    /// sshd counts a second against an address for each connection without a login, and refuses it from 15 on (`noauth`
+    /// and `min` of `sshd_config(5)`). Others at the same address add to that.
+    fn caution(&self) -> Option<Caution> {
+        Some(Caution {
+            interval: Duration::from_secs(5),
+            why: "sshd from OpenSSH 9.8 on counts connections without a login against this machine (PerSourcePenalties) and may refuse it, so that the target looks down",
+            instead: "name this machine in PerSourcePenaltyExemptList of the server's sshd_config",
+        })
     }
 }
 

@@ -328,6 +328,15 @@ async fn a_file_that_goes_bad_while_it_is_used_is_counted_and_told() {
 }
 
 #[tokio::test]
+async fn what_may_be_a_mistake_is_logged() {
+    let daemon = Daemon::start("targets: [{ url: 'ssh://127.0.0.1:1', interval: 1s }]").await;
+    wait::until("the warning is logged", async || {
+        !daemon.logged(&["level=warn", "targets[0].interval: 1s is short for ssh"]).is_empty()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_rotated_token_is_sent_without_a_reload() {
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
