@@ -6,36 +6,36 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A moment of the wall clock, as the time since 1970-01-01T00:00:00Z.
+/// A moment of the wall clock, as the time since 1970-01-01T00:00:00Z: its nanoseconds, which last until 2554.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Timestamp(Duration);
+pub struct Timestamp(u64);
 
 impl Timestamp {
     /// The moment this long after the epoch.
-    pub const fn since_epoch(duration: Duration) -> Self {
-        Self(duration)
+    pub fn since_epoch(duration: Duration) -> Self {
+        Self(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// Time since the epoch.
     pub const fn as_duration(self) -> Duration {
-        self.0
+        Duration::from_nanos(self.0)
     }
 
     /// Whole seconds since the epoch, as certificates have them.
     pub fn as_secs(self) -> i64 {
-        i64::try_from(self.0.as_secs()).unwrap_or(i64::MAX)
+        i64::try_from(self.as_duration().as_secs()).unwrap_or(i64::MAX)
     }
 
     /// Seconds since the epoch, as Prometheus wants them.
     pub const fn as_secs_f64(self) -> f64 {
-        self.0.as_secs_f64()
+        self.as_duration().as_secs_f64()
     }
 }
 
 /// The current wall time; a clock set before 1970 reads as 1970.
 #[expect(clippy::disallowed_methods, reason = "this is the one reader of the wall clock")]
 pub fn now() -> Timestamp {
-    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    Timestamp::since_epoch(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// A second in the calendar. Its text is `2026-11-20 20:53:12`, with `{:#}` that of RFC 3339: `2026-11-20T20:53:12Z`.

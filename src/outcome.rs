@@ -159,16 +159,16 @@ impl Phase {
     }
 }
 
-/// How long each completed phase took. A phase that failed or was never reached is not in it.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Timings([Option<Duration>; Phase::ALL.len()]);
+/// How long each completed phase took, to the nanosecond. A phase that failed or was never reached is not in it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Timings([u64; Phase::ALL.len()]);
 
 impl Timings {
     /// Notes a completed phase.
     #[must_use]
     pub fn with(mut self, phase: Phase, duration: Duration) -> Self {
         if let Some(slot) = self.0.get_mut(phase as usize) {
-            *slot = Some(duration);
+            *slot = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).min(NOT_COMPLETED - 1);
         }
         self
     }
@@ -181,7 +181,7 @@ impl Timings {
 
     /// A phase's duration, where it was completed.
     pub fn of(&self, phase: Phase) -> Option<Duration> {
-        self.0.get(phase as usize).copied().flatten()
+        self.0.get(phase as usize).copied().filter(|nanos| *nanos != NOT_COMPLETED).map(Duration::from_nanos)
     }
 
     /// Every completed phase, in order.
@@ -189,6 +189,15 @@ impl Timings {
         Phase::ALL.into_iter().filter_map(|phase| Some((phase, self.of(phase)?)))
     }
 }
+
+impl Default for Timings {
+    fn default() -> Self {
+        Self([NOT_COMPLETED; Phase::ALL.len()])
+    }
+}
+
+/// No probe takes six hundred years.
+const NOT_COMPLETED: u64 = u64::MAX;
 
 /// An outcome with its target and times: what the board turns into state.
 #[derive(Clone, Debug)]

@@ -15,16 +15,18 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use self::entries::{Entries, Id};
 use self::entry::{End, Entry, Tick};
 pub use self::limits::Limits;
 use self::limits::{Blocked, Gate};
-use self::queue::{Agenda, Id, Waiting};
+use self::queue::{Agenda, Waiting};
 use self::schedule::Opening;
 use crate::clock::{self, Timestamp};
 use crate::histogram::{Buckets, Histogram};
 use crate::outcome::{Next, Prober, Report};
 use crate::target::{Target, TargetName};
 
+mod entries;
 mod entry;
 mod limits;
 mod queue;
@@ -40,9 +42,7 @@ pub struct Scheduler<P, R> {
     origin: Instant,
     started_at: Timestamp,
     gate: Gate,
-    entries: HashMap<Id, Entry>,
-    names: HashMap<TargetName, Id>,
-    next_id: u64,
+    entries: Entries,
     agenda: Agenda,
     waiting: Waiting,
     /// When a probe may start again, where the rate holds one back.
@@ -80,9 +80,7 @@ where
             origin: now,
             started_at,
             gate: Gate::new(limits, now),
-            entries: HashMap::new(),
-            names: HashMap::new(),
-            next_id: 0,
+            entries: Entries::default(),
             agenda: Agenda::default(),
             waiting: Waiting::default(),
             rate_opens: None,
@@ -141,7 +139,7 @@ where
 
     /// A moment of the agenda has come; one that no longer is a target's next is stale.
     fn come_due(&mut self, id: Id, due: Instant, now: Instant) {
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let Some(entry) = self.entries.get_mut(id) else { return };
         if entry.tick() == due {
             let (tick, missed) = entry.tick_at(now);
             self.agenda.push(entry.tick(), id);
@@ -156,7 +154,7 @@ where
 
     /// Every probe goes through the queue of those that wait, so that none overtakes an earlier one.
     fn enqueue(&mut self, id: Id, due: Instant) {
-        if let Some(entry) = self.entries.get_mut(&id) {
+        if let Some(entry) = self.entries.get_mut(id) {
             entry.wait(due);
             self.waiting.push(due, id);
         }
@@ -164,7 +162,7 @@ where
 
     /// Starts a waiting probe if no limit holds it back; false if nobody else could start either.
     fn try_start(&mut self, id: Id, due: Instant, now: Instant) -> bool {
-        let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.waiting_since() == Some(due)) else {
+        let Some(entry) = self.entries.get_mut(id).filter(|entry| entry.waiting_since() == Some(due)) else {
             return true;
         };
         let target = entry.target().clone();
@@ -213,7 +211,7 @@ where
         });
         self.gate.release(&target.endpoint.host);
         self.waiting.unpark(&target.endpoint.host);
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let Some(entry) = self.entries.get_mut(id) else { return };
         match entry.end(done.ended, done.next) {
             End::Due(due) => self.enqueue(id, due),
             End::Idle => {}
@@ -231,25 +229,23 @@ where
             self.waiting.unpark_all();
         }
         for name in change.gone {
-            if let Some(id) = self.names.remove(&name) {
+            if let Some(id) = self.entries.find(&name) {
                 self.remove(id);
             }
         }
         for target in change.there {
-            let name = target.name.clone();
-            let known = self.names.get(&name).copied();
+            let known = self.entries.find(&target.name);
             if known.is_some_and(|id| self.keep(id, &target, now)) {
                 continue;
             }
             if let Some(id) = known {
                 self.remove(id);
             }
-            let id = self.insert(target, now);
-            self.names.insert(name, id);
+            self.insert(target, now);
         }
         // A stale entry goes when it comes up, which with a long interval may be tomorrow.
         if self.agenda.len() > MOST_STALE * self.entries.len().max(MOST_STALE) {
-            self.agenda.retain(|id| self.entries.contains_key(&id));
+            self.agenda.retain(|id| self.entries.contains(id));
         }
         // Nobody may wait for the answer any more; the targets have changed all the same.
         let _ = done.send(());
@@ -257,7 +253,7 @@ where
 
     fn keep(&mut self, id: Id, target: &Arc<Target>, now: Instant) -> bool {
         let opening = self.opening(target, now);
-        let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.target().endpoint == target.endpoint) else {
+        let Some(entry) = self.entries.get_mut(id).filter(|entry| entry.target().endpoint == target.endpoint) else {
             return false;
         };
         let interval = |target: &Target| target.settings.cadence.interval();
@@ -270,18 +266,16 @@ where
         true
     }
 
-    fn insert(&mut self, target: Arc<Target>, now: Instant) -> Id {
+    fn insert(&mut self, target: Arc<Target>, now: Instant) {
         let opening = self.opening(&target, now);
         let entry = Entry::new(target, now + opening.tick, opening.early.map(|early| now + early));
-        let id = Id(self.next_id);
-        self.next_id += 1;
-        self.agenda.push_all(entry.tick(), entry.planned(), id);
-        self.entries.insert(id, entry);
-        id
+        let (tick, planned) = (entry.tick(), entry.planned());
+        let id = self.entries.insert(entry);
+        self.agenda.push_all(tick, planned, id);
     }
 
     fn remove(&mut self, id: Id) {
-        let Some(entry) = self.entries.remove(&id) else { return };
+        let Some(entry) = self.entries.remove(id) else { return };
         if let Some(due) = entry.waiting_since() {
             let host = &entry.target().endpoint.host;
             self.waiting.remove(host, due, id);

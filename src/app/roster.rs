@@ -3,13 +3,13 @@
 //! Whatever brings targets, a configuration or a source, ends here: what is new, changed or gone is found out, and board
 //! and scheduler are told. A target that is as before stays the very same value, so that its probe under way counts.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
-use crate::board::Board;
+use crate::board::{Board, Rows};
 use crate::scheduler::{Change, Handle, Limits, Stopped};
 use crate::target::{Shard, Target, TargetName};
 
@@ -19,7 +19,6 @@ pub(super) struct Roster {
     board: Arc<Board>,
     handle: Handle,
     shard: Shard,
-    targets: HashMap<TargetName, Arc<Target>>,
 }
 
 /// How many targets are otherwise than before.
@@ -33,7 +32,7 @@ pub(super) struct Difference {
 impl Roster {
     /// A roster without targets.
     pub(super) fn new(board: Arc<Board>, handle: Handle, shard: Shard) -> Self {
-        Self { board, handle, shard, targets: HashMap::new() }
+        Self { board, handle, shard }
     }
 
     /// Makes this replica's share of these the targets, in this order, each name once, and takes over other limits where there are some.
@@ -44,25 +43,24 @@ impl Roster {
         targets: Vec<Arc<Target>>,
         limits: Option<Limits>,
     ) -> Result<Difference, Stopped> {
-        let (board, before, shard) = (self.board.clone(), std::mem::take(&mut self.targets), self.shard);
+        let (board, shard) = (self.board.clone(), self.shard);
         let prepare = spawn_blocking(move || {
-            let plan = Plan::new(before, targets.into_iter().filter(|target| shard.owns(target)));
+            let plan = Plan::new(&board.rows(), targets.into_iter().filter(|target| shard.owns(target)));
             board.replace(&plan.order);
             plan
         });
-        let Plan { targets, there, gone, difference, .. } = match prepare.await {
+        let Plan { there, gone, difference, .. } = match prepare.await {
             Ok(plan) => plan,
             // It is never cancelled, for nobody has a handle to do so.
             Err(failed) => resume_unwind(failed.into_panic()),
         };
-        self.targets = targets;
         self.handle.change(Change { there, gone, limits }).await?;
         Ok(difference)
     }
 
     /// How many targets there are.
     pub(super) fn len(&self) -> usize {
-        self.targets.len()
+        self.board.rows().len()
     }
 }
 
@@ -70,17 +68,18 @@ impl Roster {
 #[derive(Debug, Default)]
 struct Plan {
     order: Vec<Arc<Target>>,
-    targets: HashMap<TargetName, Arc<Target>>,
     there: Vec<Arc<Target>>,
     gone: Vec<TargetName>,
     difference: Difference,
 }
 
 impl Plan {
-    fn new(mut before: HashMap<TargetName, Arc<Target>>, targets: impl Iterator<Item = Arc<Target>>) -> Self {
+    fn new(before: &Rows, targets: impl Iterator<Item = Arc<Target>>) -> Self {
         let mut plan = Self::default();
+        let mut stay = 0;
         for target in targets {
-            let known = before.remove(&target.name);
+            let known = before.find(&target.name, |row| row.target().clone());
+            stay += usize::from(known.is_some());
             let target = match known {
                 Some(known) if known == target => known,
                 known => {
@@ -91,11 +90,16 @@ impl Plan {
                     target
                 }
             };
-            plan.order.push(target.clone());
-            plan.targets.insert(target.name.clone(), target);
+            plan.order.push(target);
         }
-        plan.difference.removed = before.len();
-        plan.gone = before.into_keys().collect();
+        plan.difference.removed = before.len() - stay;
+        if plan.difference.removed > 0 {
+            let names: HashSet<_> = plan.order.iter().map(|target| &target.name).collect();
+            before.for_each(|row| {
+                let name = &row.target().name;
+                plan.gone.extend((!names.contains(name)).then(|| name.clone()));
+            });
+        }
         plan
     }
 }
@@ -103,6 +107,8 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::board::HistogramLayout;
+    use crate::histogram::Buckets;
     use crate::target::{Settings, example};
 
     fn target(url: &str, settings: Settings) -> Arc<Target> {
@@ -112,15 +118,18 @@ mod tests {
     #[test]
     fn what_stays_the_same_stays_the_very_same() {
         let before = [target("a:1", Settings::default()), target("b:1", Settings::default())];
-        let known = before.iter().map(|target| (target.name.clone(), target.clone())).collect();
+        let layout = HistogramLayout { buckets: Buckets::default(), native: false, phases: Vec::new() };
+        let board = Board::new(layout);
+        board.replace(&before);
         let slow = Settings { slow_after: Some(std::time::Duration::from_secs(1)), ..Settings::default() };
         let after = vec![target("c:1", Settings::default()), target("b:1", slow), target("a:1", Settings::default())];
-        let plan = Plan::new(known, after.clone().into_iter());
+        let plan = Plan::new(&board.rows(), after.clone().into_iter());
         assert!(Arc::ptr_eq(&plan.order[2], &before[0]));
         assert_eq!(plan.order, after);
         assert_eq!(plan.there, after[..2]);
         assert_eq!((plan.gone.len(), plan.difference), (0, Difference { added: 1, changed: 1, removed: 0 }));
-        let plan = Plan::new(plan.targets, after[..1].iter().cloned());
+        board.replace(&plan.order);
+        let plan = Plan::new(&board.rows(), after[..1].iter().cloned());
         assert_eq!((plan.there.len(), plan.gone.len()), (0, 2));
         assert_eq!(plan.difference, Difference { removed: 2, ..Difference::default() });
     }

@@ -1,4 +1,4 @@
-//! The last outcomes of a target, four bytes each, for the strip on its page.
+//! The last outcomes of a target, two bytes each, for the strip on its page.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::outcome::Class;
 /// themselves, leaves the heap full of holes (measured: 2 KB for each of 100,000 targets).
 #[derive(Clone, Debug, PartialEq)]
 pub struct History {
-    entries: Box<[Packed; Self::CAPACITY]>,
+    entries: [Packed; Self::CAPACITY],
     /// How many entries are outcomes.
     len: u8,
     /// Where the next one goes: once the ring is full, over the oldest.
@@ -41,7 +41,7 @@ impl History {
 impl Default for History {
     /// No outcome yet.
     fn default() -> Self {
-        Self { entries: Box::new([Packed(0); Self::CAPACITY]), len: 0, next: 0 }
+        Self { entries: [Packed::default(); Self::CAPACITY], len: 0, next: 0 }
     }
 }
 
@@ -50,30 +50,52 @@ impl Default for History {
 pub struct Recent {
     /// Why it failed; none where it was good.
     pub failure: Option<Class>,
-    /// How long it took, within 2^-15 of the truth.
+    /// How long it took, within 1 % of the truth.
     pub duration: Duration,
 }
 
-/// The class in the high byte (0: good), below it a 32-bit float of the seconds without its low byte.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Packed(u32);
+/// The class in the high five bits (0: good), below it the logarithm of the duration.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Packed(u16);
 
 impl From<Recent> for Packed {
     fn from(recent: Recent) -> Self {
-        let kind = recent.failure.map_or(0, |class| class as u32 + 1);
-        Self(kind << 24 | recent.duration.as_secs_f32().to_bits() >> 8)
+        let kind = recent.failure.map_or(0, |class| class as u16 + 1);
+        Self(kind << STEP_BITS | step(recent.duration))
     }
 }
 
 impl Packed {
     fn unpack(self) -> Recent {
-        let kind = usize::from(self.0.to_be_bytes()[0]);
+        let kind = usize::from(self.0 >> STEP_BITS);
         Recent {
             failure: kind.checked_sub(1).and_then(|class| Class::ALL.get(class).copied()),
-            duration: Duration::try_from_secs_f32(f32::from_bits(self.0 << 8)).unwrap_or_default(),
+            duration: duration(self.0 & MAX_STEP),
         }
     }
 }
+
+/// A duration in steps of a 56th of an octave from a microsecond on; shorter ones are 0.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
+fn step(duration: Duration) -> u16 {
+    let octaves = (duration.as_secs_f64() / SHORTEST).log2();
+    (octaves * STEPS_AN_OCTAVE + 1.0).round().clamp(0.0, f64::from(MAX_STEP)) as u16
+}
+
+fn duration(step: u16) -> Duration {
+    let Some(steps) = step.checked_sub(1) else { return Duration::ZERO };
+    Duration::from_secs_f64(SHORTEST * (f64::from(steps) / STEPS_AN_OCTAVE).exp2())
+}
+
+const STEP_BITS: u16 = 11;
+
+const MAX_STEP: u16 = (1 << STEP_BITS) - 1;
+
+/// In seconds.
+const SHORTEST: f64 = 1e-6;
+
+/// As many as lead beyond a day, the longest timeout.
+const STEPS_AN_OCTAVE: f64 = 56.0;
 
 #[expect(clippy::cast_possible_truncation, reason = "60 fits; a constant cannot use try_from")]
 const CAPACITY_U8: u8 = History::CAPACITY as u8;
@@ -88,13 +110,15 @@ mod tests {
         for seconds in 0..100 {
             history.push(Recent { failure: None, duration: Duration::from_secs(seconds) });
         }
-        let kept: Vec<_> = history.iter().map(|recent| recent.duration.as_secs()).collect();
-        assert_eq!(kept, (40..100).collect::<Vec<_>>());
+        let kept: Vec<_> = history.iter().map(|recent| recent.duration).collect();
+        assert_eq!(kept.len(), 60);
+        for (kept, pushed) in kept.into_iter().zip((40..100).map(Duration::from_secs)) {
+            assert!(kept.abs_diff(pushed) < pushed / 100, "{kept:?} {pushed:?}");
+        }
     }
 
     #[test]
-    fn four_bytes_keep_class_and_duration() {
-        assert_eq!(size_of::<Packed>(), 4);
+    fn two_bytes_keep_class_and_duration() {
         let mut history = History::default();
         for (position, class) in Class::ALL.into_iter().enumerate() {
             assert_eq!(class as usize, position, "ALL is in the order of the discriminants");
@@ -102,11 +126,23 @@ mod tests {
             history.push(Recent { failure: Some(class), duration });
             let last = history.iter().last().unwrap();
             assert_eq!(last.failure, Some(class));
-            assert!(last.duration.abs_diff(duration) < Duration::from_micros(8), "{last:?}");
+            assert!(last.duration.abs_diff(duration) < duration / 100, "{last:?}");
         }
-        history.push(Recent { failure: None, duration: Duration::from_hours(24) });
-        let last = history.iter().last().unwrap();
-        assert_eq!(last.failure, None);
-        assert!(last.duration.abs_diff(Duration::from_hours(24)) < Duration::from_secs(3));
+    }
+
+    #[test]
+    fn every_duration_is_kept_within_a_percent() {
+        let mut duration = Duration::from_micros(1);
+        while duration <= Duration::from_hours(24) {
+            let kept = Packed::from(Recent { failure: None, duration }).unpack();
+            assert!(
+                kept.failure.is_none() && kept.duration.abs_diff(duration) < duration / 100,
+                "{duration:?} {kept:?}"
+            );
+            duration = duration.mul_f64(1.003);
+        }
+        for (duration, expected) in [(Duration::ZERO, Duration::ZERO), (Duration::MAX, super::duration(MAX_STEP))] {
+            assert_eq!(Packed::from(Recent { failure: None, duration }).unpack().duration, expected);
+        }
     }
 }

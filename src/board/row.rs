@@ -13,7 +13,8 @@ use super::{HistogramLayout, Recorded, Transition, between};
 use crate::clock::{self, Timestamp};
 use crate::histogram::{Buckets, Histogram};
 use crate::outcome::{
-    Attempt, Class, Failure, Next, Outcome, PeerCertificates, Phase, Report, ServiceFacts, Session, Timings, Verdict,
+    Attempt, Class, Facts, Failure, Next, Outcome, PeerCertificates, Phase, Report, ServiceFacts, Session, Timings,
+    Verdict,
 };
 use crate::target::{AddressMode, Dialogue, Exchange, Expect, Host, LabelName, Speech, Target};
 
@@ -23,23 +24,18 @@ pub struct Row {
     target: Arc<Target>,
     confirmation: Confirmation,
     since: Since,
-    /// Time confirmed down in outages that are over.
-    down_before: Duration,
     probes: u64,
-    failed_probes: u64,
-    outages: u64,
     syn_retransmits: u64,
-    failures: Vec<((Phase, Class), u64)>,
-    failure: Option<Failure>,
     last: Option<LastProbe>,
     slow: Option<bool>,
-    resolved_addresses: Option<u32>,
-    address: Option<IpAddr>,
-    addresses: Box<[AddressResult]>,
+    /// Where a probe has failed.
+    trouble: Option<Box<Trouble>>,
+    /// Where a name was resolved, or each address counts.
+    location: Option<Box<Location>>,
     /// Where the exchange has TLS.
     tls: Option<Box<TlsRecord>>,
-    dialogue: Option<Arc<[(LabelName, String)]>>,
-    service: Option<Arc<ServiceFacts>>,
+    /// Where the service, or a dialogue with it, told something.
+    told: Option<Box<Told>>,
     histograms: Box<[(Phase, Histogram)]>,
     layout: Arc<HistogramLayout>,
     history: History,
@@ -67,6 +63,32 @@ pub struct AddressResult {
     pub good: bool,
 }
 
+/// What failed probes have come to. Most targets have none, so that none of it takes memory in each row.
+#[derive(Debug, Default)]
+struct Trouble {
+    /// Time confirmed down in outages that are over.
+    down_before: Duration,
+    failed_probes: u64,
+    outages: u64,
+    failures: Vec<((Phase, Class), u64)>,
+    failure: Option<Failure>,
+}
+
+/// Where the target's name led to.
+#[derive(Debug, Default)]
+struct Location {
+    resolved_addresses: Option<u32>,
+    address: Option<IpAddr>,
+    addresses: Box<[AddressResult]>,
+}
+
+/// What the peer told of itself on the connection.
+#[derive(Debug, Default)]
+struct Told {
+    dialogue: Option<Arc<[(LabelName, String)]>>,
+    service: Option<Arc<ServiceFacts>>,
+}
+
 /// When a state began, on both clocks.
 #[derive(Clone, Copy, Debug)]
 struct Since {
@@ -81,23 +103,16 @@ impl Row {
             histograms: histograms(&target, &layout, Box::default()),
             layout,
             tls: target.settings.exchange.tls().map(|_| Box::default()),
-            dialogue: None,
-            service: None,
+            told: None,
             target,
             confirmation: Confirmation::default(),
             since: Since { instant: Instant::now(), at: clock::now() },
-            down_before: Duration::ZERO,
             probes: 0,
-            failed_probes: 0,
-            outages: 0,
             syn_retransmits: 0,
-            failures: Vec::new(),
-            failure: None,
             last: None,
             slow: None,
-            resolved_addresses: None,
-            address: None,
-            addresses: Box::default(),
+            trouble: None,
+            location: None,
             history: History::default(),
         }
     }
@@ -117,7 +132,9 @@ impl Row {
                 record.keep_for(tls);
                 record
             });
-            self.dialogue = self.dialogue.take().filter(|_| dialogues(before).eq(dialogues(exchange)));
+            if let Some(told) = self.told.as_mut().filter(|_| !dialogues(before).eq(dialogues(exchange))) {
+                told.dialogue = None;
+            }
         }
         if before != exchange || self.layout != *layout {
             // Counts of other buckets cannot be carried over.
@@ -139,8 +156,8 @@ impl Row {
         self.last =
             Some(LastProbe { ended_at: report.ended_at, good, duration: outcome.duration, timings: outcome.timings });
         let changed = self.confirmation.observe(good, &self.target.settings.confirm);
-        if good && self.state() != State::Down {
-            self.failure = None;
+        if let Some(trouble) = self.trouble.as_mut().filter(|_| good && self.confirmation.state() != State::Down) {
+            trouble.failure = None;
         }
         let transition = changed.map(|from| self.change_state(from, report));
         Recorded { next: self.next(good), transition }
@@ -168,18 +185,18 @@ impl Row {
 
     /// Finished probes that failed.
     pub fn failed_probes(&self) -> u64 {
-        self.failed_probes
+        self.trouble.as_ref().map_or(0, |trouble| trouble.failed_probes)
     }
 
     /// Changes from up to down.
     pub fn outages(&self) -> u64 {
-        self.outages
+        self.trouble.as_ref().map_or(0, |trouble| trouble.outages)
     }
 
     /// Time confirmed down, the present outage included up to `now`.
     pub fn down_time(&self, now: Instant) -> Duration {
         let present = if self.state() == State::Down { between(self.since.instant, now) } else { Duration::ZERO };
-        self.down_before + present
+        self.trouble.as_ref().map_or(Duration::ZERO, |trouble| trouble.down_before) + present
     }
 
     /// SYNs sent again in connects that were answered in the end.
@@ -189,12 +206,13 @@ impl Row {
 
     /// Failed probes by reason, in the order of their first occurrence.
     pub fn failures(&self) -> impl Iterator<Item = (Phase, Class, u64)> + '_ {
-        self.failures.iter().map(|&((phase, class), count)| (phase, class, count))
+        let failures = self.trouble.iter().flat_map(|trouble| &trouble.failures);
+        failures.map(|&((phase, class), count)| (phase, class, count))
     }
 
     /// The last failure, while the last probe failed or the target is down.
     pub fn failure(&self) -> Option<&Failure> {
-        self.failure.as_ref()
+        self.trouble.as_ref()?.failure.as_ref()
     }
 
     /// The last probe.
@@ -209,17 +227,17 @@ impl Row {
 
     /// How many addresses the name had when it was last resolved.
     pub fn resolved_addresses(&self) -> Option<u32> {
-        self.resolved_addresses
+        self.location.as_ref()?.resolved_addresses
     }
 
     /// The address last used, where the host is a name.
     pub fn address(&self) -> Option<IpAddr> {
-        self.address.filter(|_| matches!(self.target.endpoint.host, Host::Name(_)))
+        self.location.as_ref()?.address.filter(|_| matches!(self.target.endpoint.host, Host::Name(_)))
     }
 
     /// Each address of the last resolution, with `addresses: all`.
     pub fn addresses(&self) -> &[AddressResult] {
-        &self.addresses
+        self.location.as_ref().map(|location| &*location.addresses).unwrap_or_default()
     }
 
     /// The last TLS session.
@@ -244,12 +262,12 @@ impl Row {
 
     /// What the service last said of itself.
     pub fn service(&self) -> Option<&ServiceFacts> {
-        self.service.as_deref()
+        self.told.as_ref()?.service.as_deref()
     }
 
     /// The labels that the dialogue last gave.
     pub fn dialogue(&self) -> &[(LabelName, String)] {
-        self.dialogue.as_deref().unwrap_or_default()
+        self.told.as_ref().and_then(|told| told.dialogue.as_deref()).unwrap_or_default()
     }
 
     /// The bounds of the histograms' classic buckets.
@@ -276,26 +294,20 @@ impl Row {
         };
         self.history.push(Recent { failure: failure.map(|failure| failure.class), duration: outcome.duration });
         let Some(failure) = failure else { return };
-        self.failed_probes += 1;
+        let trouble = self.trouble.get_or_insert_default();
+        trouble.failed_probes += 1;
         let reason = (failure.phase, failure.class);
-        match self.failures.iter_mut().find(|(seen, _)| *seen == reason) {
+        match trouble.failures.iter_mut().find(|(seen, _)| *seen == reason) {
             Some((_, count)) => *count += 1,
-            None => self.failures.push((reason, 1)),
+            None => trouble.failures.push((reason, 1)),
         }
-        self.failure = Some(failure.clone());
+        trouble.failure = Some(failure.clone());
     }
 
     fn note_facts(&mut self, outcome: &Outcome) {
-        if let Some(resolution) = &outcome.resolution {
-            self.resolved_addresses = Some(u32::try_from(resolution.addresses.len()).unwrap_or(u32::MAX));
-        }
-        self.address = outcome.address().or(self.address);
-        match self.target.settings.addressing.mode {
-            AddressMode::Any => self.addresses = Box::default(),
-            AddressMode::All if outcome.attempts.is_empty() => {}
-            AddressMode::All => {
-                self.addresses = outcome.attempts.iter().filter_map(|attempt| self.address_result(attempt)).collect();
-            }
+        let mode = self.target.settings.addressing.mode;
+        if outcome.resolution.is_some() || mode == AddressMode::All || self.location.is_some() {
+            self.location.get_or_insert_default().note(outcome, mode);
         }
         if let (Some(limit), true) = (self.target.settings.slow_after, outcome.verdict.is_good()) {
             self.slow = Some(outcome.duration >= limit);
@@ -303,16 +315,53 @@ impl Row {
         if let Some(tls) = &mut self.tls {
             tls.note(outcome);
         }
-        if outcome.facts.service.is_some() && self.service != outcome.facts.service {
-            self.service.clone_from(&outcome.facts.service);
-        }
-        if outcome.facts.dialogue.is_some() && self.dialogue != outcome.facts.dialogue {
-            self.dialogue.clone_from(&outcome.facts.dialogue);
+        if outcome.facts.service.is_some() || outcome.facts.dialogue.is_some() {
+            self.told.get_or_insert_default().note(&outcome.facts);
         }
         for (phase, histogram) in &mut self.histograms {
             let of_attempts = outcome.attempts.iter().filter_map(|attempt| attempt.timings.of(*phase));
             let before_attempts = outcome.timings.of(*phase).filter(|_| *phase == Phase::Resolve);
             of_attempts.chain(before_attempts).for_each(|duration| histogram.observe(&self.layout.buckets, duration));
+        }
+    }
+
+    /// Moves the books from the state before to the present one.
+    fn change_state(&mut self, from: State, report: &Report) -> Transition {
+        let lasted = between(self.since.instant, report.ended);
+        if let Some(trouble) = &mut self.trouble {
+            match from {
+                State::Down => trouble.down_before += lasted,
+                State::Up => trouble.outages += 1,
+                State::Unknown => {}
+            }
+        }
+        self.since = Since { instant: report.ended, at: report.ended_at };
+        let failure = self.failure().cloned();
+        Transition { target: self.target.clone(), from, to: self.state(), at: report.ended_at, lasted, failure }
+    }
+
+    /// A failure is repeated soon until it is confirmed; everything else waits for its next due time.
+    fn next(&self, good: bool) -> Next {
+        let delay = self.target.settings.confirm.delay;
+        if good || self.state() == State::Down || delay.is_zero() {
+            return Next::Regular;
+        }
+        Next::Again(delay.min(self.target.settings.cadence.interval()))
+    }
+}
+
+impl Location {
+    fn note(&mut self, outcome: &Outcome, mode: AddressMode) {
+        if let Some(resolution) = &outcome.resolution {
+            self.resolved_addresses = Some(u32::try_from(resolution.addresses.len()).unwrap_or(u32::MAX));
+        }
+        self.address = outcome.address().or(self.address);
+        match mode {
+            AddressMode::Any => self.addresses = Box::default(),
+            AddressMode::All if outcome.attempts.is_empty() => {}
+            AddressMode::All => {
+                self.addresses = outcome.attempts.iter().filter_map(|attempt| self.address_result(attempt)).collect();
+            }
         }
     }
 
@@ -325,27 +374,16 @@ impl Row {
             }
         }
     }
+}
 
-    /// Moves the books from the state before to the present one.
-    fn change_state(&mut self, from: State, report: &Report) -> Transition {
-        let lasted = between(self.since.instant, report.ended);
-        match from {
-            State::Down => self.down_before += lasted,
-            State::Up => self.outages += 1,
-            State::Unknown => {}
+impl Told {
+    fn note(&mut self, facts: &Facts) {
+        if facts.service.is_some() && self.service != facts.service {
+            self.service.clone_from(&facts.service);
         }
-        self.since = Since { instant: report.ended, at: report.ended_at };
-        let failure = self.failure.clone();
-        Transition { target: self.target.clone(), from, to: self.state(), at: report.ended_at, lasted, failure }
-    }
-
-    /// A failure is repeated soon until it is confirmed; everything else waits for its next due time.
-    fn next(&self, good: bool) -> Next {
-        let delay = self.target.settings.confirm.delay;
-        if good || self.state() == State::Down || delay.is_zero() {
-            return Next::Regular;
+        if facts.dialogue.is_some() && self.dialogue != facts.dialogue {
+            self.dialogue.clone_from(&facts.dialogue);
         }
-        Next::Again(delay.min(self.target.settings.cadence.interval()))
     }
 }
 

@@ -157,7 +157,7 @@ impl EncodeCounterValue for Value {
 /// Classic buckets for the text formats, both kinds for protobuf, which alone has room for native ones.
 fn encode_histogram(histogram: &Histogram, buckets: &Buckets, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
     let bounds = buckets.bounds().iter().copied().chain([f64::INFINITY]);
-    let classic: Vec<_> = bounds.zip(histogram.classic().iter().copied()).collect();
+    let classic: Vec<_> = bounds.zip(histogram.classic()).collect();
     let (sum, count) = (histogram.sum(), histogram.count());
     let Some(native) = histogram.native() else {
         return encoder.encode_histogram::<NoLabelSet>(sum, count, &classic, None);

@@ -8,11 +8,8 @@ use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
 use tokio::time::Instant;
 
+use super::entries::Id;
 use crate::target::Host;
-
-/// A target's number in the scheduler; never used twice.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(super) struct Id(pub(super) u64);
 
 /// What is due when.
 #[derive(Debug, Default)]
@@ -109,16 +106,22 @@ impl Waiting {
 mod tests {
     use std::time::Duration;
 
+    use slotmap::KeyData;
+
     use super::*;
+
+    fn id(number: u64) -> Id {
+        KeyData::from_ffi(number).into()
+    }
 
     #[test]
     fn what_is_due_comes_in_order_and_not_before() {
         let now = Instant::now();
         let mut agenda = Agenda::default();
-        agenda.push(now + Duration::from_secs(2), Id(1));
-        agenda.push(now, Id(2));
-        agenda.push(now + Duration::from_secs(1), Id(3));
-        assert_eq!(agenda.pop_due(now), Some((now, Id(2))));
+        agenda.push(now + Duration::from_secs(2), id(1));
+        agenda.push(now, id(2));
+        agenda.push(now + Duration::from_secs(1), id(3));
+        assert_eq!(agenda.pop_due(now), Some((now, id(2))));
         assert_eq!(agenda.pop_due(now), None);
         assert_eq!(agenda.first(), Some(now + Duration::from_secs(1)));
     }
@@ -128,17 +131,17 @@ mod tests {
         let now = Instant::now();
         let busy = Host::Ipv4([127, 0, 0, 1].into());
         let mut waiting = Waiting::default();
-        waiting.park(&busy, now, Id(1));
-        waiting.park(&busy, now + Duration::from_secs(1), Id(2));
-        waiting.push(now + Duration::from_secs(3), Id(3));
-        waiting.push(now + Duration::from_secs(2), Id(4));
-        assert_eq!(waiting.pop().map(|(_, id)| id), Some(Id(4)));
+        waiting.park(&busy, now, id(1));
+        waiting.park(&busy, now + Duration::from_secs(1), id(2));
+        waiting.push(now + Duration::from_secs(3), id(3));
+        waiting.push(now + Duration::from_secs(2), id(4));
+        assert_eq!(waiting.pop().map(|(_, id)| id), Some(id(4)));
         waiting.unpark(&busy);
-        assert_eq!(waiting.pop().map(|(_, id)| id), Some(Id(1)));
+        assert_eq!(waiting.pop().map(|(_, id)| id), Some(id(1)));
         waiting.unpark(&busy);
         waiting.unpark(&busy);
-        assert_eq!(waiting.pop().map(|(_, id)| id), Some(Id(2)));
-        assert_eq!(waiting.pop().map(|(_, id)| id), Some(Id(3)));
+        assert_eq!(waiting.pop().map(|(_, id)| id), Some(id(2)));
+        assert_eq!(waiting.pop().map(|(_, id)| id), Some(id(3)));
         assert!(waiting.pop().is_none() && waiting.parked.is_empty());
     }
 }
