@@ -65,10 +65,14 @@ impl Conversation for Session {
         if body.get(..4) != Some(&[0, 0, 0, 0]) {
             return Ok(Found::default());
         }
-        // AuthenticationOk: anybody is let in, and this client is.
-        let version = wire.answer("what follows a login without a password", MAX_MESSAGE, version).await?;
-        wire.leave(TERMINATE).await;
-        Ok(Found { version, role: None })
+        // AuthenticationOk: anybody is let in. Whether there is room is found out behind it.
+        let welcome = wire.answer("what follows a login without a password", MAX_MESSAGE, welcome).await?;
+        match welcome.error {
+            Some(fields) if fields.serves_nobody() => return Err(refusal(&fields)),
+            Some(_) => {}
+            None => wire.leave(TERMINATE).await,
+        }
+        Ok(Found { version: welcome.version, role: None })
     }
 }
 
@@ -118,10 +122,19 @@ fn body(heard: &[u8]) -> Answer<Vec<u8>> {
     }
 }
 
-/// What a server tells a client that it has let in, until it is ready: among it `server_version`.
-fn version(heard: &[u8]) -> Answer<Option<String>> {
+/// What counts of what a server tells a client whose login it has taken.
+#[derive(Debug, Default)]
+struct Welcome {
+    /// `server_version`.
+    version: Option<String>,
+    /// Why it ends the connection all the same: the last slots are not for everybody, or there is no such database.
+    error: Option<Fields>,
+}
+
+/// What a server tells a client whose login it has taken, until it is ready, or until an error.
+fn welcome(heard: &[u8]) -> Answer<Welcome> {
     let mut used = 0;
-    let mut version = None;
+    let mut welcome = Welcome::default();
     loop {
         let rest = heard.get(used..).unwrap_or_default();
         let Some(kind) = rest.first() else { return Answer::Unfinished };
@@ -134,9 +147,13 @@ fn version(heard: &[u8]) -> Answer<Option<String>> {
             Answer::Wrong(why) => return Answer::Wrong(why),
         };
         match kind {
-            // ReadyForQuery; or an error after the login, such as a database that does not exist.
-            b'Z' | b'E' => return Answer::Whole(version, used),
-            b'S' => version = version.or_else(|| parameter(&body, "server_version")),
+            b'E' => {
+                welcome.error = Some(Fields::read(&body));
+                return Answer::Whole(welcome, used);
+            }
+            // ReadyForQuery.
+            b'Z' => return Answer::Whole(welcome, used),
+            b'S' => welcome.version = welcome.version.or_else(|| parameter(&body, "server_version")),
             _ => {}
         }
     }
@@ -261,6 +278,19 @@ mod tests {
             (Vec::new(), "closed: the answer to the startup packet"),
         ] {
             assert_eq!(heard(talk(&Postgres, "postgres://a", &Script::hears().answers(answer)).await.0), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_behind_a_login_has_its_class_too() {
+        let reserved = "remaining connection slots are reserved for non-replication superuser connections";
+        for (code, text, expected) in [
+            ("53300", reserved, format!("rejected: 53300 {reserved}")),
+            ("3D000", "database \"postgres\" does not exist", "ok".to_owned()),
+        ] {
+            let script = Script::hears().answers([message("R", &[0; 4]), error(code, text)].concat());
+            let (found, said) = talk(&Postgres, "postgres://a", &script).await;
+            assert_eq!((heard(found), &*said), (expected, STARTUP));
         }
     }
 
