@@ -189,9 +189,11 @@ impl Fields {
         fields
     }
 
-    /// Class 53, insufficient resources (`too_many_connections`); class 57, operator intervention (`cannot_connect_now`).
+    /// Class 53, insufficient resources (`too_many_connections`); class 57, operator intervention (`cannot_connect_now`);
+    /// or what a pool of connections says, whose code says nothing.
     fn serves_nobody(&self) -> bool {
-        self.code.starts_with("53") || self.code.starts_with("57")
+        let is_of_pool = || POOL_SERVES_NOBODY.iter().any(|begin| self.text.starts_with(begin));
+        self.code.starts_with("53") || self.code.starts_with("57") || is_of_pool()
     }
 }
 
@@ -201,6 +203,10 @@ const SSL_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
 const STARTUP: &[u8] = b"\0\0\0\x45\0\x03\0\0user\0portprobe\0database\0postgres\0application_name\0portprobe\0\0";
 
 const TERMINATE: &[u8] = b"X\0\0\0\x04";
+
+/// `PgBouncer` is full, or has no server behind it: its code for all that is 08P01.
+const POOL_SERVES_NOBODY: [&str; 3] =
+    ["no more connections allowed", "pgbouncer cannot connect to server", "server login has been failing"];
 
 /// Far more than any message before a query.
 const MAX_MESSAGE: usize = 64 * 1024;
@@ -265,6 +271,15 @@ mod tests {
                 error("57P03", "the database system is starting up"),
                 "rejected: 57P03 the database system is starting up",
             ),
+            (
+                error("08P01", "no more connections allowed (max_client_conn)"),
+                "rejected: 08P01 no more connections allowed (max_client_conn)",
+            ),
+            (
+                error("08P01", "server login has been failing, try again later (server_login_retry)"),
+                "rejected: 08P01 server login has been failing, try again later (server_login_retry)",
+            ),
+            (error("08P01", "no such database: postgres"), "ok"),
             (error("28000", "no pg_hba.conf entry"), "ok"),
             (error("3D000", "database \"postgres\" does not exist"), "ok"),
             (
