@@ -116,8 +116,9 @@ const BEHIND_GREETING: u8 = 1;
 const COM_QUIT: &[u8] = b"\x01";
 
 /// Too many connections, out of resources, shutting down, this host is blocked, the limits of a user, the server's
-/// connections in use.
-const SERVES_NOBODY: [u16; 7] = [1040, 1041, 1053, 1129, 1135, 1203, 3032];
+/// connections in use; and of a client's errors, which MySQL Router passes on where it reaches no server, that it cannot
+/// connect, and that it lost the connection.
+const SERVES_NOBODY: [u16; 9] = [1040, 1041, 1053, 1129, 1135, 1203, 2003, 2013, 3032];
 
 /// A method, another one, and two questions of that.
 const MAX_ROUNDS: usize = 4;

@@ -101,6 +101,10 @@ async fn each_answer_has_its_class() {
             "rejected: 1129 Host 'a' is blocked because of many connection errors",
         ),
         (Script::greets(error(0, 1130, "Host 'a' is not allowed to connect")), "ok"),
+        (
+            Script::greets(error(0, 2003, "#HY000Can't connect to remote MySQL server for client")),
+            "rejected: 2003 Can't connect to remote MySQL server for client",
+        ),
         (login_refused(1040, "#08004Too many connections"), "rejected: 1040 Too many connections"),
         (login_refused(1053, "#08S01Server shutdown in progress"), "rejected: 1053 Server shutdown in progress"),
         (login_refused(3159, "#HY000Connections using insecure transport are prohibited"), "ok"),
