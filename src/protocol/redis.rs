@@ -57,7 +57,7 @@ const WANTS_LOGIN: [&str; 2] = ["-NOAUTH ", "-NOPERM "];
 
 /// It loads its data, has lost its master, runs a script, is not to be reached from here, cannot save, or is full.
 const SERVES_NOBODY: [&str; 6] =
-    ["-LOADING ", "-MASTERDOWN ", "-BUSY ", "-DENIED ", "-MISCONF ", "-ERR max number of clients reached"];
+    ["-LOADING ", "-MASTERDOWN ", "-BUSY ", "-DENIED ", "-MISCONF ", "-ERR max number of clients "];
 
 /// The longest errors explain themselves at length.
 const MAX_LINE: usize = 4096;
@@ -85,6 +85,10 @@ mod tests {
                 "rejected: -LOADING Redis is loading the dataset in memory",
             ),
             ("-ERR max number of clients reached\r\n", "rejected: -ERR max number of clients reached"),
+            (
+                "-ERR max number of clients + cluster connections reached\r\n",
+                "rejected: -ERR max number of clients + cluster connections reached",
+            ),
             ("-DENIED Redis is running in protected mode\r\n", "rejected: -DENIED Redis is running in protected mode"),
             ("-ERR unknown command\r\n", "unexpected: expected +PONG, but \"-ERR unknown command\" came"),
             ("+PONGS\r\n", "unexpected: expected +PONG, but \"+PONGS\" came"),
