@@ -45,7 +45,7 @@ mod tests {
         let script = Script::greets(GREETING).answers(HELLO).answers("221 2.0.0 Bye\r\n");
         let (found, said) = talk(&Lmtp, "lmtp://a", &script).await;
         assert_eq!(found.unwrap().version.as_deref(), Some("Dovecot"));
-        assert_eq!(said, b"LHLO portprobe\r\nQUIT\r\n");
+        assert_eq!(said, b"LHLO portprobe.invalid\r\nQUIT\r\n");
         assert_survives(&Lmtp, "lmtp://a", &script).await;
     }
 

@@ -84,7 +84,7 @@ impl Session {
             self.version = greeting.lines.first().and_then(|line| product(line, &PRODUCTS));
             self.greeted = true;
         }
-        wire.send(format!("{} portprobe\r\n", self.hello.word).as_bytes()).await?;
+        wire.send(format!("{} {NAME}\r\n", self.hello.word).as_bytes()).await?;
         let answer = wire.answer(self.hello.answer, MAX_REPLY, reply).await?;
         judge(&answer, 250, self.hello.word)?;
         Ok(answer)
@@ -99,6 +99,10 @@ fn judge(reply: &Reply, good: u16, to: &str) -> Result<(), Ended> {
         _ => Err(Ended::Unexpected(format!("expected {good} to the {to}, but \"{}\" came", reply.text()))),
     }
 }
+
+/// Whom we say that we are: servers refuse a name without a domain (Postfix by `reject_non_fqdn_helo_hostname`), and no
+/// domain is ours (RFC 2606 section 2).
+const NAME: &str = "portprobe.invalid";
 
 /// Those that name themselves in their greeting. What else stands there may be another at each connection.
 const PRODUCTS: [&str; 7] = ["Postfix", "Exim", "Sendmail", "OpenSMTPD", "Dovecot", "Haraka", "MailEnable"];
@@ -119,7 +123,7 @@ mod tests {
         let script = Script::greets(GREETING).answers(HELLO).answers("221 2.0.0 Bye\r\n");
         let (found, said) = talk(&Smtp, "smtp://a", &script).await;
         assert_eq!(found.unwrap().version.as_deref(), Some("Postfix"));
-        assert_eq!(said, b"EHLO portprobe\r\nQUIT\r\n");
+        assert_eq!(said, b"EHLO portprobe.invalid\r\nQUIT\r\n");
         assert_survives(&Smtp, "smtp://a", &script).await;
     }
 
