@@ -4,7 +4,7 @@
 //! One `grpc.health.v1.Health/Check` of the service that the path names, without one of the server as a whole. A server
 //! without that service answers UNIMPLEMENTED, which is an answer of gRPC. Leaves nothing in the log by default.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -194,14 +194,16 @@ async fn read(body: &mut RecvStream) -> Result<Vec<u8>, Ended> {
     Ok(message)
 }
 
-/// What an error of HTTP/2 says about the peer.
+/// What an error of HTTP/2 says about the peer. Of an error of the connection h2 keeps the kind, and not always the code.
 fn ended(error: &h2::Error) -> Ended {
     match error.get_io() {
-        Some(io) if io.raw_os_error().is_some() => {
-            let code = io.raw_os_error().unwrap_or_default();
-            Ended::Broken(io::Error::from_raw_os_error(code), AWAITED)
-        }
-        Some(_) => Ended::Closed(AWAITED),
+        Some(io) => match (io.raw_os_error(), io.kind()) {
+            (Some(code), _) => Ended::Broken(io::Error::from_raw_os_error(code), AWAITED),
+            (None, kind @ (ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::TimedOut)) => {
+                Ended::Broken(kind.into(), AWAITED)
+            }
+            (None, _) => Ended::Closed(AWAITED),
+        },
         None => Ended::Unexpected(format!("expected {AWAITED}, but what came is no gRPC over HTTP/2: {error}")),
     }
 }
@@ -223,6 +225,7 @@ const MAX_MESSAGE: usize = 4096;
 #[cfg(test)]
 mod tests {
     use tokio::io::duplex;
+    use tokio::net::{TcpListener, TcpStream};
     use tokio::time::{Duration, Instant};
 
     use super::super::testing::{Script, endpoint, heard, talk};
@@ -291,6 +294,24 @@ mod tests {
         assert_eq!(against("0", b"\0\0\0\0\x02\x08\x01").await, "ok");
         assert_eq!(against("0", b"\0\0\0\0\x02\x08\x02").await, "rejected: NOT_SERVING");
         assert_eq!(against("12", b"").await, "ok");
+    }
+
+    /// Who closes on what was not read sends a RST.
+    #[tokio::test]
+    async fn a_reset_is_told_as_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (far, _) = listener.accept().await.unwrap();
+        let server = tokio::spawn(async move { far.readable().await.map(|()| drop(far)) });
+        let endpoint = endpoint("grpc://a");
+        let mut conversation = Grpc.begin(Request { endpoint: &endpoint, http: None });
+        let mut wire = Wire::new(&mut near, Vec::new(), Instant::now() + Duration::from_secs(5));
+        let ended = conversation.exchange(&mut wire).await;
+        server.await.unwrap().unwrap();
+        assert!(
+            matches!(&ended, Err(Ended::Broken(error, _)) if error.kind() == ErrorKind::ConnectionReset),
+            "{ended:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]
