@@ -3,7 +3,7 @@
 //! One request, no redirect followed. Leaves a line in the access log, with the user agent `portprobe/VERSION`.
 
 use std::error::Error as _;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::iter::successors;
 use std::pin::pin;
 use std::sync::Arc;
@@ -156,8 +156,15 @@ async fn exchange(
     limit: Option<u32>,
     channel: &mut SpeaksFirst<'_>,
 ) -> hyper::Result<(Head, Vec<u8>)> {
-    let (mut sender, connection) =
-        http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(channel)).await?;
+    let mut builder = http1::Builder::new();
+    // As lenient as browsers: a header that is wrongly written does not keep a server from serving.
+    builder
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
+        .allow_spaces_after_header_name_in_responses(true)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .ignore_invalid_headers_in_responses(true);
+    let (mut sender, connection) = builder.handshake(TokioIo::new(channel)).await?;
     let mut answer = pin!(async move {
         let response = sender.send_request(request).await?;
         let (head, body) = response.into_parts();
@@ -189,12 +196,14 @@ async fn read(mut body: Incoming, limit: usize) -> hyper::Result<Vec<u8>> {
 
 /// What an error of hyper's says about a peer who began like this.
 fn ended(error: &hyper::Error, heard: &[u8]) -> Ended {
-    let of_connection = successors(error.source(), |error| (*error).source())
-        .find_map(|error| error.downcast_ref::<io::Error>())
-        .and_then(io::Error::raw_os_error);
-    match of_connection {
+    let io = successors(error.source(), |error| (*error).source()).find_map(|error| error.downcast_ref::<io::Error>());
+    // What is wrong with a chunk of a body is no error of parsing to hyper.
+    let is_no_chunk = io.is_some_and(|error| error.kind() == ErrorKind::InvalidInput);
+    match io.and_then(io::Error::raw_os_error) {
         Some(code) => Ended::Broken(io::Error::from_raw_os_error(code), AWAITED),
-        None if error.is_parse() => Ended::unexpected(AWAITED, &format!("it is no HTTP ({error})"), heard),
+        None if error.is_parse() || is_no_chunk => {
+            Ended::unexpected(AWAITED, &format!("it is no HTTP ({error})"), heard)
+        }
         None => Ended::Closed(AWAITED),
     }
 }
@@ -220,6 +229,9 @@ pub(super) const AWAITED: &str = "its answer to the request";
 
 /// The longest head of an answer.
 const MAX_HEAD: usize = 64 << 10;
+
+/// Their length is bounded already.
+const MAX_HEADERS: usize = 1024;
 
 /// No product has a longer name.
 const MAX_PRODUCT: usize = 64;
@@ -282,6 +294,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_head_of_a_sloppy_server_is_one() {
+        let many = "X-A: 1\r\n".repeat(500);
+        for headers in ["Server : GoAhead\r\n", "X-A: 1\r\n continued\r\n", "X-A: \x1b\r\n", "no header\r\n", &many] {
+            let script = Script::hears().answers(answer("200 OK", headers, ""));
+            assert_eq!(heard(talk(&Http, "http://a", &script).await.0), "ok", "{headers:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn settings_say_what_is_asked_and_what_is_good() {
         let settings = Arc::new(HttpSettings {
             method: hyper::Method::HEAD,
@@ -336,6 +357,11 @@ mod tests {
                 100,
                 answer("200 OK", "", "status: red"),
                 "unexpected: expected a body that matches `^status: (green|yellow)$`, but \"status: red\" came",
+            ),
+            (
+                100,
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".to_owned(),
+                "unexpected: expected its answer to the request, but \"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\nzz\\r\\n\" came: it is no HTTP (error reading a body from connection)",
             ),
             (
                 4,
