@@ -79,8 +79,8 @@ fn identification(heard: &[u8]) -> Answer<String> {
         let rest = heard.get(used..).unwrap_or_default();
         let end = rest.iter().position(|byte| *byte == b'\n');
         let line = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-        if line.len() > MAX_LINE {
-            return Answer::Wrong(format!("a line of it is longer than {MAX_LINE} bytes"));
+        if line.starts_with(b"SSH-") && line.len() > MAX_LINE {
+            return Answer::Wrong(format!("its line is longer than {MAX_LINE} bytes"));
         }
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.iter().any(|byte| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r' | 0x1b)) {
@@ -120,7 +120,7 @@ const HELD_OFF: &[u8] = b"Not allowed at this time";
 /// 1.99 is 2.0 of a server that speaks 1 as well (RFC 4253 section 5.1).
 const VERSIONS: [&[u8]; 2] = [b"SSH-2.0-", b"SSH-1.99-"];
 
-/// Of an identification, its end included (RFC 4253 section 4.2); other lines are held to it too.
+/// Of an identification, its end included (RFC 4253 section 4.2); other lines may have any length.
 const MAX_LINE: usize = 255;
 
 /// A longer name is none.
@@ -143,6 +143,15 @@ mod tests {
             assert_eq!(heard, b"SSH-2.0-portprobe\r\n");
             assert_survives(&Ssh, "ssh://a", &script).await;
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_an_identification_is_held_to_its_length() {
+        let notice = "authorised users only ".repeat(50);
+        let (found, _) = talk(&Ssh, "ssh://a", &Script::greets(format!("{notice}\r\nSSH-2.0-OpenSSH_9.2p1\r\n"))).await;
+        assert_eq!(found.unwrap().version.as_deref(), Some("OpenSSH_9.2p1"));
+        let told = heard(talk(&Ssh, "ssh://a", &Script::greets(format!("SSH-2.0-{notice}"))).await.0);
+        assert!(told.ends_with("its line is longer than 255 bytes"), "{told}");
     }
 
     #[test]
