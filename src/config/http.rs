@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use hyper::Method;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 
 use crate::config::dialogue;
 use crate::config::layer::{Layers, list, mapping, text, unknown_keys, value};
@@ -141,6 +141,10 @@ fn headers(given: Given<Named<Text>>, at: At<'_>, problems: &mut Problems) -> Op
             problems.add_key(at, 0, "is no name of a header; expected letters, digits and hyphens");
             continue;
         };
+        if OWN_HEADERS.contains(&header) {
+            problems.add_key(at, 0, "is a header that portprobe sets itself; remove it");
+            continue;
+        }
         let Some(text) = text(given, at, problems) else { continue };
         match HeaderValue::try_from(&*text) {
             Ok(value) => headers.push((header, value)),
@@ -189,3 +193,7 @@ fn pattern(given: Given<Text>, at: At<'_>, problems: &mut Problems) -> Option<Pa
     let expression = text(given, at, problems)?;
     Pattern::try_new(&expression).map_err(|error| problems.add(at, dialogue::cause(&error))).ok()
 }
+
+/// Those that say how a request is to be read: a body that never comes, or a connection that stays, would look like a
+/// server that hangs.
+const OWN_HEADERS: [HeaderName; 6] = [CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];

@@ -230,7 +230,7 @@ mapping! {
         /// The request's method.
         #[schemars(extend("default" = "GET"))]
         method: Method,
-        /// Headers of the request.
+        /// Headers of the request, but those that say how it is to be read, such as `content-length`.
         headers: Named<Text>,
         /// Further headers, by name the file that has the value, for secrets; read again when it changes.
         headers_files: Named<FilePath>,

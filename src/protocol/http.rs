@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, HOST, HeaderMap, SERVER, USER_AGENT};
-use hyper::{Request as HttpRequest, StatusCode, Uri};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, SERVER, USER_AGENT};
+use hyper::{Method, Request as HttpRequest, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout_at;
 
@@ -109,6 +109,10 @@ impl Session {
         }
         if unset(USER_AGENT) {
             request = request.header(USER_AGENT, AGENT);
+        }
+        // Where a method is for a body, some servers insist on being told that there is none (RFC 9110 section 8.6).
+        if matches!(self.settings.method, Method::PATCH | Method::POST | Method::PUT) {
+            request = request.header(CONTENT_LENGTH, 0);
         }
         let request = request.header(CONNECTION, "close").body(Empty::new());
         request.map_err(|error| Ended::Unexpected(format!("the request cannot be written: {error}")))
@@ -305,7 +309,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn settings_say_what_is_asked_and_what_is_good() {
         let settings = Arc::new(HttpSettings {
-            method: hyper::Method::HEAD,
+            method: Method::HEAD,
             headers: vec![(HOST, "b".try_into().unwrap()), ("x-a".try_into().unwrap(), "1".try_into().unwrap())],
             status: vec!["401".parse().unwrap(), "503".parse().unwrap()],
             ..HttpSettings::default()
@@ -340,6 +344,17 @@ mod tests {
             let said = String::from_utf8(said).unwrap();
             let expected = format!("GET / HTTP/1.1\r\nauthorization: {value}\r\nuser-agent: {value}\r\nhost: a\r\n");
             assert!(said.starts_with(&expected) && !said.contains("portprobe/"), "{said}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_without_a_body_says_so_where_one_is_due() {
+        for (method, length) in [(Method::POST, true), (Method::PUT, true), (Method::GET, false)] {
+            let settings = Arc::new(HttpSettings { method, ..HttpSettings::default() });
+            let script = Script::hears().answers(answer("200 OK", "", ""));
+            let (_, said) = talk_with(&Http, "http://a", &settings, &script).await;
+            let said = String::from_utf8(said).unwrap();
+            assert_eq!(said.contains("\r\ncontent-length: 0\r\n"), length, "{said}");
         }
     }
 
