@@ -179,7 +179,7 @@ fn every_configuration_is_content() {
     let environment = |name: &str| (name == "POD_NAME").then(|| "orders-7".to_owned());
     let is_ours = |block: &&str| block.lines().any(|line| matches!(line, "targets:" | "discovery:"));
     let configurations: Vec<_> = blocks("yaml").into_iter().filter(is_ours).collect();
-    assert_eq!(configurations.len(), 10, "{configurations:?}");
+    assert_eq!(configurations.len(), 11, "{configurations:?}");
     let path = Path::new("portprobe.yaml");
     for configuration in configurations {
         let text = format!("{configuration}\n");
