@@ -9,16 +9,25 @@ use crate::target::{AlpnProtocol, Identity, Protocol, ServerName, TlsExchange, T
 impl Case<'_> {
     /// The command that makes the same handshake, with further options.
     pub(super) fn s_client(&self, options: &str) -> String {
+        if self.is_beyond_openssl() {
+            return self.again();
+        }
         format!("openssl s_client {}{options} </dev/null", self.s_client_arguments())
     }
 
     /// The command that shows this of the leaf certificate.
     pub(super) fn x509(&self, fields: &str) -> String {
+        if self.is_beyond_openssl() {
+            return self.again();
+        }
         format!("{} 2>/dev/null | openssl x509 -noout {fields}", self.s_client(""))
     }
 
     /// The command that opens the same connection for somebody to type into: within TLS where the step that failed was.
     pub(super) fn talk(&self) -> String {
+        if self.was_within_tls() && self.is_beyond_openssl() {
+            return self.again();
+        }
         if self.was_within_tls() {
             return format!("openssl s_client -quiet {}", self.s_client_arguments());
         }
@@ -47,15 +56,25 @@ impl Case<'_> {
     /// What else is to be said of a command where TLS is asked for in the protocol's own way.
     pub(super) fn starttls_hint(&self) -> &'static str {
         match (self.upgrades(), self.target.endpoint.protocol) {
-            (false, _) => "",
             (true, Protocol::Tcp | Protocol::Tls) => {
                 "; PROTOCOL is smtp, imap, pop3, ftp, ldap, postgres, mysql or another that openssl knows"
             }
-            (true, Protocol::Service(service, _)) if OPENSSL_STARTTLS.contains(&service.name) => "",
-            (true, Protocol::Service(..)) => {
-                "; openssl cannot ask for TLS in this protocol's way, --verbose shows what is said"
+            (true, Protocol::Service(..)) if self.is_beyond_openssl() => {
+                "; openssl cannot ask for TLS in this protocol's way"
             }
+            (false, _) | (true, Protocol::Service(..)) => "",
         }
+    }
+
+    /// Whether TLS is asked for in a way that `openssl s_client` does not know.
+    fn is_beyond_openssl(&self) -> bool {
+        let Protocol::Service(service, _) = self.target.endpoint.protocol else { return false };
+        self.upgrades() && !OPENSSL_STARTTLS.contains(&service.name)
+    }
+
+    /// The command that shows what this probe saw.
+    fn again(&self) -> String {
+        format!("portprobe probe --verbose {}", quoted(&self.target.endpoint))
     }
 
     /// The name that the certificate must be for.

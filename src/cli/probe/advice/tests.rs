@@ -163,7 +163,10 @@ fn a_service_is_asked_in_its_own_words() {
     let within = remedy("postgres+starttls://db.example", Phase::Protocol);
     assert!(within.starts_with("openssl s_client -quiet -starttls postgres -connect 192.0.2.7:5432"), "{within}");
     assert!(!within.contains("PROTOCOL") && !within.contains("openssl cannot"), "{within}");
-    assert!(remedy("nats+starttls://n.example", Phase::Tls).contains("openssl cannot ask for TLS"));
+    let beyond = remedy("nats+starttls://n.example", Phase::Tls);
+    assert!(beyond.starts_with("portprobe probe --verbose nats+starttls://n.example"), "{beyond}");
+    assert!(beyond.ends_with("openssl cannot ask for TLS in this protocol's way"), "{beyond}");
+    assert!(!beyond.contains("s_client"), "{beyond}");
     assert!(remedy("nats+starttls://n.example", Phase::Starttls).starts_with("nc -v 192.0.2.7 4222; "));
 }
 
