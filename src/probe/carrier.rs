@@ -21,6 +21,8 @@ use crate::protocol::Wrapping;
 pub(crate) struct Carrier {
     stream: TcpStream,
     reading: Reading,
+    /// How many packets without data have come.
+    empty: usize,
     writing: Writing,
 }
 
@@ -31,7 +33,7 @@ impl Carrier {
             Wrapping::None => (Reading::Bare(Vec::new()), Writing::Bare),
             Wrapping::Tds => (Reading::Header(Vec::new()), Writing::Packets(Outgoing::default())),
         };
-        Self { stream, reading, writing }
+        Self { stream, reading, empty: 0, writing }
     }
 
     /// The handshake is over: what is written from now on is not wrapped. What is still read of the handshake may be, and
@@ -54,7 +56,7 @@ impl AsRawFd for Carrier {
 
 impl AsyncRead for Carrier {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, reading, .. } = self.get_mut();
+        let Self { stream, reading, empty, .. } = self.get_mut();
         loop {
             match reading {
                 Reading::Bare(read) if read.is_empty() => return Pin::new(stream).poll_read(context, buffer),
@@ -79,6 +81,12 @@ impl AsyncRead for Carrier {
                     }
                     header.extend(more);
                     *reading = mem::replace(reading, Reading::Data(0)).onwards()?;
+                    if matches!(reading, Reading::Header(header) if header.is_empty()) {
+                        *empty += 1;
+                    }
+                    if *empty > MAX_EMPTY {
+                        return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, NO_PACKET)));
+                    }
                 }
             }
         }
@@ -220,6 +228,9 @@ const ANSWER: u8 = 0x04;
 /// Type, status, length, process, number, window.
 const HEADER: usize = 8;
 
+/// Who sends more of those only keeps this end reading.
+const MAX_EMPTY: usize = 16;
+
 /// Before a login has agreed on another size.
 const MAX_PACKET: usize = 4096;
 
@@ -278,6 +289,14 @@ mod tests {
             assert_eq!(heard, b"abcde\x17\x03\x03\x12bare", "pieces of {pieces}");
             saying.await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn packets_without_data_come_to_an_end() {
+        let (mut carrier, mut far) = pair(Wrapping::Tds).await;
+        far.write_all(&b"\x04\x01\0\x08\0\0\0\0".repeat(MAX_EMPTY + 1)).await.unwrap();
+        let error = carrier.read(&mut [0; 8]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 
     #[tokio::test]
