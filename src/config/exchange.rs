@@ -61,14 +61,16 @@ impl<'a> Layers<'a> {
         profiles: &mut Profiles,
         problems: &mut Problems,
     ) -> Exchange {
-        let http = service.takes_http.then(|| Arc::new(self.http(profiles)));
+        let http = service.takes_http.then(|| Arc::new(self.http(profiles, problems)));
         let speech = Speech::Service(service, http);
         let upgrade = match security {
             Security::Plain => return Exchange::Plain(speech),
             Security::Starttls => speech.clone(),
             Security::Tls => Speech::default(),
         };
-        Exchange::Tls(TlsExchange { upgrade, settings: self.tls(service.alpn, profiles, problems), speech })
+        // Where TLS was asked for in the protocol's own words, there is no doubt what will be spoken.
+        let alpn = service.alpn.filter(|_| security == Security::Tls);
+        Exchange::Tls(TlsExchange { upgrade, settings: self.tls(alpn, profiles, problems), speech })
     }
 
     /// The dialogue that counts, and how many layers are nearer; none where it has no steps.

@@ -92,12 +92,20 @@ impl HttpLayer {
 
 impl Layers<'_> {
     /// What is asked of an HTTP server.
-    pub(super) fn http(self, profiles: &mut Profiles) -> HttpSettings {
+    pub(super) fn http(self, profiles: &mut Profiles, problems: &mut Problems) -> HttpSettings {
         let default = HttpSettings::default();
+        let method = self.nearest(|layer| layer.http.method.clone()).map_or(default.method, |(_, method)| method);
+        let body = self.nearest(|layer| layer.http.body.clone());
+        if let Some((of, _)) = body.as_ref().filter(|_| method == Method::HEAD)
+            && let Some(layer) = self.0.get(*of)
+        {
+            let message = "matches nothing, for a HEAD is answered without a body; ask by GET, or remove it";
+            problems.add_key(layer.at.join("http").join("body"), 0, message);
+        }
         HttpSettings {
-            method: self.nearest(|layer| layer.http.method.clone()).map_or(default.method, |(_, method)| method),
+            method,
             status: self.nearest(|layer| layer.http.status.clone()).map_or(default.status, |(_, status)| status),
-            body: self.nearest(|layer| layer.http.body.clone()).map(|(_, body)| body),
+            body: body.map(|(_, body)| body),
             body_limit: self.nearest(|layer| layer.http.body_limit).map_or(default.body_limit, |(_, limit)| limit),
             ..self.headers(profiles)
         }
@@ -137,14 +145,7 @@ fn headers(given: Given<Named<Text>>, at: At<'_>, problems: &mut Problems) -> Op
     let mut headers = Vec::new();
     for (name, given) in named {
         let at = at.key(&name);
-        let Ok(header) = HeaderName::try_from(&*name) else {
-            problems.add_key(at, 0, "is no name of a header; expected letters, digits and hyphens");
-            continue;
-        };
-        if OWN_HEADERS.contains(&header) {
-            problems.add_key(at, 0, "is a header that portprobe sets itself; remove it");
-            continue;
-        }
+        let Some(header) = header_name(&name, at, problems) else { continue };
         let Some(text) = text(given, at, problems) else { continue };
         match HeaderValue::try_from(&*text) {
             Ok(value) => headers.push((header, value)),
@@ -168,17 +169,13 @@ pub(super) fn headers_files(
             continue;
         }
         let at = at.key(key);
-        let header = HeaderName::try_from(&**key);
-        match &header {
-            Err(_) => problems.add_key(at, 0, "is no name of a header; expected letters, digits and hyphens"),
-            Ok(header) if files.iter().any(|known| known.header == *header) => {
-                let message = "is there already, for case does not matter in a header's name; remove one of the two";
-                problems.add_key(at, 0, message);
-            }
-            Ok(_) => {}
+        let header = header_name(key, at, problems);
+        if files.iter().any(|known| Some(&known.header) == header.as_ref()) {
+            let message = "is there already, for case does not matter in a header's name; remove one of the two";
+            problems.add_key(at, 0, message);
         }
         match (header, given) {
-            (Ok(header), Given::Value(FilePath(path))) => {
+            (Some(header), Given::Value(FilePath(path))) => {
                 files.push(NamedFile { header, key: key.clone(), path: path.clone() });
             }
             (_, Given::Value(_)) => {}
@@ -187,6 +184,16 @@ pub(super) fn headers_files(
         }
     }
     Some(files)
+}
+
+fn header_name(name: &str, at: At<'_>, problems: &mut Problems) -> Option<HeaderName> {
+    let message = match HeaderName::try_from(name) {
+        Err(_) => "is no name of a header; expected letters, digits and hyphens",
+        Ok(header) if OWN_HEADERS.contains(&header) => "is a header that portprobe sets itself; remove it",
+        Ok(header) => return Some(header),
+    };
+    problems.add_key(at, 0, message);
+    None
 }
 
 fn pattern(given: Given<Text>, at: At<'_>, problems: &mut Problems) -> Option<Pattern> {

@@ -8,8 +8,9 @@ use super::Site;
 use super::body::{Body, Streamed};
 use super::negotiation::{Negotiated, negotiate};
 
-/// The whole exposition, compressed where the client takes that and not too many others get it so.
-pub(super) fn scrape(request: &Request<Incoming>, site: &Site) -> Response<Body> {
+/// The whole exposition, of a daemon that has just started once it has its targets; compressed where the client takes that and not too many others get it so.
+pub(super) async fn scrape(request: &Request<Incoming>, site: &Site) -> Response<Body> {
+    site.readiness.begun().await;
     let Negotiated { format, content_type, gzip } = negotiate(request.headers());
     let compressor = gzip.then(|| site.compressors.clone().try_acquire_owned().ok()).flatten();
     let gzip = compressor.is_some();

@@ -23,7 +23,7 @@ pub(super) async fn route(request: &Request<Incoming>, site: &Site) -> Response<
     let response = match route {
         Route::Config => config::config(site).await,
         Route::Healthy => health::healthy(),
-        Route::Metrics => metrics::scrape(request, site),
+        Route::Metrics => metrics::scrape(request, site).await,
         Route::Page => page::index(site).await,
         Route::Ready => health::ready(&site.readiness),
         Route::Reload => reload::reload(site.reloads.as_ref()).await,

@@ -29,10 +29,11 @@ impl Protocol for Ftp {
     }
 }
 
-/// RFC 959 section 5.4: 120 is "ready in so many minutes", 421 "not available, closing".
+/// RFC 959 section 5.4: 120 is "ready in so many minutes", 421 "not available, closing"; by 530 a greeting says that
+/// nobody more can log in (`ProFTPD`).
 static MANNERS: Manners = Manners {
     serving: &[220],
-    rejecting: &[120, 421],
+    rejecting: &[120, 421, 530],
     closing: 421,
     upgrade: ("AUTH TLS", 234),
     products: &["vsFTPd", "ProFTPD", "Pure-FTPd", "FileZilla", "pyftpdlib", "Serv-U", "CrushFTP"],
@@ -68,6 +69,10 @@ mod tests {
             (
                 "421 There are too many connected users\r\n",
                 "rejected: greeting: 421 There are too many connected users",
+            ),
+            (
+                "530 Sorry, the maximum number of clients\r\n",
+                "rejected: greeting: 530 Sorry, the maximum number of clients",
             ),
             ("120 ready in 3 minutes\r\n", "rejected: greeting: 120 ready in 3 minutes"),
             ("220 FTP behind SMTP\r\n", "ok"),

@@ -54,7 +54,8 @@ async fn ask(wire: &mut Wire<'_>, request: &[u8], due: &'static str, kind: Kind)
     wire.send(request).await?;
     let message = wire.answer(due, MAX_MESSAGE, message).await?;
     let result = message.result;
-    if SERVES_NOBODY.contains(&result.code) {
+    let refuses_tls = kind == Kind::Extended && !message.is_notice && result.code == UNAVAILABLE;
+    if SERVES_NOBODY.contains(&result.code) && !refuses_tls {
         return Err(Ended::Rejected(result.text()));
     }
     // A notice of disconnection (RFC 4511 section 4.4.1) is an answer to no request.
@@ -182,8 +183,10 @@ const SEQUENCE: u8 = 0x30;
 const BIND_RESPONSE: u8 = 0x61;
 const EXTENDED_RESPONSE: u8 = 0x78;
 
-/// busy, unavailable (RFC 4511 appendix A).
-const SERVES_NOBODY: [u8; 2] = [51, 52];
+/// busy, unavailable (RFC 4511 appendix A). But unavailable as the answer to `StartTLS` is said of TLS alone: a server
+/// that has no certificate (RFC 4511 section 4.14.2).
+const SERVES_NOBODY: [u8; 2] = [51, UNAVAILABLE];
+const UNAVAILABLE: u8 = 52;
 
 /// Those that probes meet.
 const NAMES: [(u8, &str); 8] = [
@@ -266,7 +269,8 @@ mod tests {
                 result(1, 0x78, 2, "unsupported extended operation"),
                 "refused: StartTLS: result 2 (protocolError): unsupported extended operation",
             ),
-            (result(1, 0x78, 52, ""), "rejected: result 52 (unavailable)"),
+            (result(1, 0x78, 52, ""), "refused: StartTLS: result 52 (unavailable)"),
+            (result(1, 0x78, 51, ""), "rejected: result 51 (busy)"),
         ] {
             let (asked, said) = upgrade(&Ldap, "ldap+starttls://a", &Script::hears().answers(answer)).await;
             assert_eq!((heard(asked), &*said), (expected.to_owned(), START_TLS));

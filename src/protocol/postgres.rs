@@ -110,6 +110,16 @@ fn message(heard: &[u8]) -> Answer<(u8, Vec<u8>)> {
 
 /// A message behind its first byte: its length, itself included, and its body.
 fn body(heard: &[u8]) -> Answer<Vec<u8>> {
+    // A server that cannot start a process for the connection says so in the words of the protocol before version 3.
+    if let Some(text) = heard.strip_prefix(CANNOT_FORK) {
+        let Some(end) = text.iter().position(|byte| *byte == 0) else { return Answer::Unfinished };
+        let text = heard.get(..CANNOT_FORK.len() + end).unwrap_or_default().trim_ascii_end();
+        let fields = [b"C", INSUFFICIENT_RESOURCES, b"\0M", text, b"\0\0"].concat();
+        return Answer::Whole(fields, CANNOT_FORK.len() + end + 1);
+    }
+    if CANNOT_FORK.starts_with(heard) {
+        return Answer::Unfinished;
+    }
     let mut rest = heard;
     let Ok(length) = rest.try_get_u32() else { return Answer::Unfinished };
     let length = usize::try_from(length).unwrap_or(usize::MAX);
@@ -208,6 +218,12 @@ const TERMINATE: &[u8] = b"X\0\0\0\x04";
 const POOL_SERVES_NOBODY: [&str; 3] =
     ["no more connections allowed", "pgbouncer cannot connect to server", "server login has been failing"];
 
+/// Behind the letter of an error (`report_fork_failure_to_client` of the server's source).
+const CANNOT_FORK: &[u8] = b"could not fork";
+
+/// The class of the limits that keep a server from starting a process.
+const INSUFFICIENT_RESOURCES: &[u8] = b"53000";
+
 /// Far more than any message before a query.
 const MAX_MESSAGE: usize = 64 * 1024;
 
@@ -278,6 +294,10 @@ mod tests {
             (
                 error("08P01", "server login has been failing, try again later (server_login_retry)"),
                 "rejected: 08P01 server login has been failing, try again later (server_login_retry)",
+            ),
+            (
+                b"Ecould not fork new process for connection: Resource temporarily unavailable\n\0".to_vec(),
+                "rejected: 53000 could not fork new process for connection: Resource temporarily unavailable",
             ),
             (error("08P01", "no such database: postgres"), "ok"),
             (error("28000", "no pg_hba.conf entry"), "ok"),

@@ -41,7 +41,7 @@ impl Conversation for Session {
         wire.send(b"*1\r\n$4\r\nPING\r\n").await?;
         let answer = wire.answer("the answer to PING", MAX_LINE, |heard| line(heard, &[b"+PONG", b"-"])).await?;
         let answer = String::from_utf8_lossy(&answer).into_owned();
-        if answer == "+PONG" || WANTS_LOGIN.iter().any(|code| answer.starts_with(code)) {
+        if answer == "+PONG" || SERVES.iter().any(|code| answer.starts_with(code)) {
             wire.leave(b"*1\r\n$4\r\nQUIT\r\n").await;
             return Ok(Found::default());
         }
@@ -52,8 +52,8 @@ impl Conversation for Session {
     }
 }
 
-/// It serves those who log in.
-const WANTS_LOGIN: [&str; 2] = ["-NOAUTH ", "-NOPERM "];
+/// It serves those who log in, or know the other name that it was told to give PING (`rename-command`).
+const SERVES: [&str; 3] = ["-NOAUTH ", "-NOPERM ", "-ERR unknown command"];
 
 /// It loads its data, has lost its master, runs a script, is not to be reached from here, cannot save, or is full.
 const SERVES_NOBODY: [&str; 6] =
@@ -69,7 +69,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_answers_a_ping_serves() {
-        for pong in ["+PONG\r\n", "-NOAUTH Authentication required.\r\n", "-NOPERM no permissions\r\n"] {
+        for pong in [
+            "+PONG\r\n",
+            "-NOAUTH Authentication required.\r\n",
+            "-NOPERM no permissions\r\n",
+            "-ERR unknown command 'PING', with args beginning with: \r\n",
+        ] {
             let script = Script::hears().answers(pong).answers("+OK\r\n");
             let (found, said) = talk(&Redis, "redis://a", &script).await;
             assert_eq!((found.unwrap(), &*said), (Found::default(), &b"*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nQUIT\r\n"[..]));
@@ -90,7 +95,7 @@ mod tests {
                 "rejected: -ERR max number of clients + cluster connections reached",
             ),
             ("-DENIED Redis is running in protected mode\r\n", "rejected: -DENIED Redis is running in protected mode"),
-            ("-ERR unknown command\r\n", "unexpected: expected +PONG, but \"-ERR unknown command\" came"),
+            ("-ERR syntax error\r\n", "unexpected: expected +PONG, but \"-ERR syntax error\" came"),
             ("+PONGS\r\n", "unexpected: expected +PONG, but \"+PONGS\" came"),
             ("", "closed: the answer to PING"),
         ] {
