@@ -15,7 +15,8 @@ use tokio::time::Instant;
 pub use self::confirm::State;
 pub use self::group::GroupStatus;
 pub use self::history::{History, Recent};
-pub use self::row::{AddressResult, LastProbe, Row};
+pub use self::location::AddressResult;
+pub use self::row::{LastProbe, Row};
 use crate::clock::Timestamp;
 use crate::histogram::Buckets;
 use crate::outcome::{Failure, LocalFaultReason, Next, Phase, Report, Verdict};
@@ -24,6 +25,8 @@ use crate::target::{Group, GroupName, Target, TargetName};
 mod confirm;
 mod group;
 mod history;
+mod location;
+mod phases;
 mod row;
 mod tls;
 

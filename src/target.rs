@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use self::cadence::{Cadence, CadenceError};
 pub use self::dialogue::{Dialogue, Expectation, Part, Pattern, Step, Template};
+pub use self::exchange::{Exchange, Expect, Speech, TlsExchange};
 pub use self::header_file::{HeaderFile, Secret};
 pub use self::http::{HttpSettings, StatusRange, StatusRangeError};
 pub use self::labels::{LabelName, LabelNameError, Labels};
@@ -23,9 +25,10 @@ pub use self::tls::{
     TlsProfile, TlsSettings, TlsVersion, TlsVersions, Verify,
 };
 pub use self::url::{Endpoint, Host, HostName, Ipv6Zone, TargetUrl, UrlError};
-use crate::duration;
 
+mod cadence;
 mod dialogue;
+mod exchange;
 mod header_file;
 mod http;
 mod labels;
@@ -164,77 +167,6 @@ pub struct Settings {
     pub exchange: Exchange,
 }
 
-/// Interval and timeout of a target; the timeout never exceeds the interval.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct Cadence {
-    interval: Duration,
-    timeout: Duration,
-}
-
-impl Cadence {
-    /// The shortest interval.
-    pub const MIN_INTERVAL: Duration = Duration::from_millis(100);
-    /// The longest interval.
-    pub const MAX_INTERVAL: Duration = Duration::from_hours(24);
-    /// The interval where none is set.
-    pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(1);
-    /// The timeout where none is set and the interval is not shorter.
-    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-
-    /// A cadence of this interval and timeout.
-    pub fn try_new(interval: Duration, timeout: Duration) -> Result<Self, CadenceError> {
-        if interval < Self::MIN_INTERVAL || interval > Self::MAX_INTERVAL {
-            return Err(CadenceError::IntervalOutOfRange(interval));
-        }
-        if timeout.is_zero() {
-            return Err(CadenceError::TimeoutZero);
-        }
-        if timeout > interval {
-            return Err(CadenceError::TimeoutAboveInterval { timeout, interval });
-        }
-        Ok(Self { interval, timeout })
-    }
-
-    /// Time between two due times.
-    pub const fn interval(self) -> Duration {
-        self.interval
-    }
-
-    /// Longest time that a probe may take as a whole.
-    pub const fn timeout(self) -> Duration {
-        self.timeout
-    }
-}
-
-impl Default for Cadence {
-    fn default() -> Self {
-        Self { interval: Self::DEFAULT_INTERVAL, timeout: Self::DEFAULT_TIMEOUT }
-    }
-}
-
-/// Why an interval and a timeout do not go together.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum CadenceError {
-    /// Below 100 ms or above one day.
-    #[error("{} is out of range; an interval is 100ms to 1d", duration::display(*.0))]
-    IntervalOutOfRange(Duration),
-    /// The timeout is longer than the interval.
-    #[error(
-        "{} is longer than the interval ({}); lower it or raise the interval",
-        duration::display(*timeout),
-        duration::display(*interval)
-    )]
-    TimeoutAboveInterval {
-        /// The timeout that was asked for.
-        timeout: Duration,
-        /// The interval that it exceeds.
-        interval: Duration,
-    },
-    /// No probe ends in no time.
-    #[error("0s leaves a probe no time; the shortest timeout is 1ms")]
-    TimeoutZero,
-}
-
 /// When results become a confirmed state.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Confirm {
@@ -296,119 +228,6 @@ pub enum AddressMode {
     /// One after the other until one connects, in the order of RFC 6724.
     #[default]
     Any,
-}
-
-/// What is to happen once an address is known; settings of only one kind of exchange live in its variant.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub enum Exchange {
-    /// A conversation on the open connection, in the clear.
-    Plain(Speech),
-    /// A TCP handshake and nothing more.
-    Tcp {
-        /// What the handshake must come to.
-        expect: Expect,
-    },
-    /// TLS, from the first byte or after an upgrade.
-    Tls(TlsExchange),
-}
-
-impl Exchange {
-    /// What the TCP handshake must come to.
-    pub const fn expect(&self) -> Expect {
-        match self {
-            Self::Tcp { expect } => *expect,
-            Self::Plain(_) | Self::Tls(_) => Expect::Open,
-        }
-    }
-
-    /// What an HTTP server is asked for, where one is.
-    pub const fn http(&self) -> Option<&Arc<HttpSettings>> {
-        let speech = match self {
-            Self::Plain(speech) => speech,
-            Self::Tcp { .. } => return None,
-            Self::Tls(tls) => &tls.speech,
-        };
-        match speech {
-            Speech::Service(_, http) => http.as_ref(),
-            Speech::Steps(_) => None,
-        }
-    }
-
-    /// TLS and what stands around it, where there is any.
-    pub const fn tls(&self) -> Option<&TlsExchange> {
-        match self {
-            Self::Tls(tls) => Some(tls),
-            Self::Plain(_) | Self::Tcp { .. } => None,
-        }
-    }
-}
-
-impl Default for Exchange {
-    fn default() -> Self {
-        Self::Tcp { expect: Expect::default() }
-    }
-}
-
-/// TLS on an open connection, and what is said before and within it.
-#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
-pub struct TlsExchange {
-    /// What asks for TLS in the clear; nothing: it starts with the first byte.
-    pub upgrade: Speech,
-    /// How TLS is spoken and judged.
-    pub settings: TlsSettings,
-    /// What is said within TLS.
-    pub speech: Speech,
-}
-
-/// What is said on a connection, in the clear or within TLS.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub enum Speech {
-    /// What the protocol of this service has for it, and where it is HTTP, what is asked.
-    Service(&'static Service, Option<Arc<HttpSettings>>),
-    /// Steps as configured; perhaps none.
-    Steps(Dialogue),
-}
-
-impl Speech {
-    /// Whether nothing is said.
-    pub const fn is_empty(&self) -> bool {
-        match self {
-            Self::Service(..) => false,
-            Self::Steps(dialogue) => dialogue.is_empty(),
-        }
-    }
-}
-
-impl Default for Speech {
-    fn default() -> Self {
-        Self::Steps(Dialogue::default())
-    }
-}
-
-/// What a TCP handshake must come to for the probe to be good.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub enum Expect {
-    /// Refused or filtered.
-    Closed,
-    /// No answer, or an unreachable that came back after the SYN.
-    Filtered,
-    /// A connection.
-    #[default]
-    Open,
-    /// A RST or an ICMP port unreachable.
-    Refused,
-}
-
-impl Expect {
-    /// The word for it in configuration and labels.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Filtered => "filtered",
-            Self::Open => "open",
-            Self::Refused => "refused",
-        }
-    }
 }
 
 fn valid_name(name: &str) -> Result<Arc<str>, NameError> {

@@ -8,15 +8,16 @@ use tokio::time::Instant;
 
 use super::confirm::{Confirmation, State};
 use super::history::{History, Recent};
+use super::location::{AddressResult, Location};
+use super::phases::histograms;
 use super::tls::TlsRecord;
 use super::{HistogramLayout, Recorded, Transition, between};
 use crate::clock::{self, Timestamp};
 use crate::histogram::{Buckets, Histogram};
 use crate::outcome::{
-    Attempt, Class, Facts, Failure, Next, Outcome, PeerCertificates, Phase, Report, ServiceFacts, Session, Timings,
-    Verdict,
+    Class, Facts, Failure, Next, Outcome, PeerCertificates, Phase, Report, ServiceFacts, Session, Timings, Verdict,
 };
-use crate::target::{AddressMode, Dialogue, Exchange, Expect, Host, LabelName, Speech, Target};
+use crate::target::{AddressMode, Dialogue, Exchange, Host, LabelName, Speech, Target};
 
 /// What is known of one target.
 #[derive(Debug)]
@@ -54,15 +55,6 @@ pub struct LastProbe {
     pub timings: Timings,
 }
 
-/// How one of several addresses fared in the last probe that tried them all.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct AddressResult {
-    /// The address.
-    pub address: IpAddr,
-    /// Whether it was good.
-    pub good: bool,
-}
-
 /// What failed probes have come to. Most targets have none, so that none of it takes memory in each row.
 #[derive(Debug, Default)]
 struct Trouble {
@@ -72,14 +64,6 @@ struct Trouble {
     outages: u64,
     failures: Vec<((Phase, Class), u64)>,
     failure: Option<Failure>,
-}
-
-/// Where the target's name led to.
-#[derive(Debug, Default)]
-struct Location {
-    resolved_addresses: Option<u32>,
-    address: Option<IpAddr>,
-    addresses: Box<[AddressResult]>,
 }
 
 /// What the peer told of itself on the connection.
@@ -350,32 +334,6 @@ impl Row {
     }
 }
 
-impl Location {
-    fn note(&mut self, outcome: &Outcome, mode: AddressMode) {
-        if let Some(resolution) = &outcome.resolution {
-            self.resolved_addresses = Some(u32::try_from(resolution.addresses.len()).unwrap_or(u32::MAX));
-        }
-        self.address = outcome.address().or(self.address);
-        match mode {
-            AddressMode::Any => self.addresses = Box::default(),
-            AddressMode::All if outcome.attempts.is_empty() => {}
-            AddressMode::All => {
-                self.addresses = outcome.attempts.iter().filter_map(|attempt| self.address_result(attempt)).collect();
-            }
-        }
-    }
-
-    /// How an address fared; where this machine could not try it, as it did before.
-    fn address_result(&self, attempt: &Attempt) -> Option<AddressResult> {
-        match attempt.verdict {
-            Verdict::LocalFault(_) => self.addresses.iter().find(|before| before.address == attempt.address).copied(),
-            Verdict::Failed(_) | Verdict::Good => {
-                Some(AddressResult { address: attempt.address, good: attempt.verdict.is_good() })
-            }
-        }
-    }
-}
-
 impl Told {
     fn note(&mut self, facts: &Facts) {
         if facts.service.is_some() && self.service != facts.service {
@@ -384,39 +342,6 @@ impl Told {
         if facts.dialogue.is_some() && self.dialogue != facts.dialogue {
             self.dialogue.clone_from(&facts.dialogue);
         }
-    }
-}
-
-/// A histogram for each phase that has one and that probes of this target can complete: that of `kept`, or an empty one.
-fn histograms(target: &Target, layout: &HistogramLayout, kept: Box<[(Phase, Histogram)]>) -> Box<[(Phase, Histogram)]> {
-    let empty = || {
-        if layout.native {
-            Histogram::classic_and_native(&layout.buckets)
-        } else {
-            Histogram::classic_only(&layout.buckets)
-        }
-    };
-    let mut kept = Vec::from(kept);
-    let mut histogram = |phase| {
-        let before = kept.iter().position(|(of, _)| *of == phase).map(|index| kept.swap_remove(index));
-        before.unwrap_or_else(|| (phase, empty()))
-    };
-    layout.phases.iter().filter(|phase| completes(target, **phase)).map(|phase| histogram(*phase)).collect()
-}
-
-/// Whether probes of this target can complete this phase.
-fn completes(target: &Target, phase: Phase) -> bool {
-    let exchange = &target.settings.exchange;
-    match phase {
-        Phase::Resolve => matches!(target.endpoint.host, Host::Name(_)),
-        Phase::Connect => exchange.expect() == Expect::Open,
-        Phase::Starttls => exchange.tls().is_some_and(|tls| !tls.upgrade.is_empty()),
-        Phase::Tls => exchange.tls().is_some(),
-        Phase::Protocol => match exchange {
-            Exchange::Plain(_) => true,
-            Exchange::Tcp { .. } => false,
-            Exchange::Tls(tls) => !tls.speech.is_empty(),
-        },
     }
 }
 

@@ -1,0 +1,50 @@
+//! Where a target's name led to, and how each of its addresses fared.
+
+use std::net::IpAddr;
+
+use crate::outcome::{Attempt, Outcome, Verdict};
+use crate::target::AddressMode;
+
+/// How one of several addresses fared in the last probe that tried them all.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct AddressResult {
+    /// The address.
+    pub address: IpAddr,
+    /// Whether it was good.
+    pub good: bool,
+}
+
+/// Where the target's name led to.
+#[derive(Debug, Default)]
+pub(super) struct Location {
+    pub(super) resolved_addresses: Option<u32>,
+    pub(super) address: Option<IpAddr>,
+    pub(super) addresses: Box<[AddressResult]>,
+}
+
+impl Location {
+    /// Takes what a probe saw of it.
+    pub(super) fn note(&mut self, outcome: &Outcome, mode: AddressMode) {
+        if let Some(resolution) = &outcome.resolution {
+            self.resolved_addresses = Some(u32::try_from(resolution.addresses.len()).unwrap_or(u32::MAX));
+        }
+        self.address = outcome.address().or(self.address);
+        match mode {
+            AddressMode::Any => self.addresses = Box::default(),
+            AddressMode::All if outcome.attempts.is_empty() => {}
+            AddressMode::All => {
+                self.addresses = outcome.attempts.iter().filter_map(|attempt| self.address_result(attempt)).collect();
+            }
+        }
+    }
+
+    /// How an address fared; where this machine could not try it, as it did before.
+    fn address_result(&self, attempt: &Attempt) -> Option<AddressResult> {
+        match attempt.verdict {
+            Verdict::LocalFault(_) => self.addresses.iter().find(|before| before.address == attempt.address).copied(),
+            Verdict::Failed(_) | Verdict::Good => {
+                Some(AddressResult { address: attempt.address, good: attempt.verdict.is_good() })
+            }
+        }
+    }
+}
