@@ -130,3 +130,17 @@ impl Prober for NetworkProber {
         Outcome { verdict, duration, timings, resolution: located.resolution, attempts, facts, ..nothing }
     }
 }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::{Settings, example};
+
+    /// Thousands of these wait at a time where a firewall drops packets.
+    #[test]
+    fn a_probe_under_way_takes_little_memory() {
+        let prober = NetworkProber::new(NameServing::default(), Arc::default());
+        let target = Arc::new(example("tcp://192.0.2.1:1", Settings::default()));
+        let size = size_of_val(&prober.probe(&target, Instant::now()));
+        assert!(size <= 2048, "{size}");
+    }
+}

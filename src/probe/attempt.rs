@@ -49,7 +49,7 @@ pub(super) struct Attempted {
 /// Tries the destinations in the manner that the settings ask for. Ends by `deadline`.
 pub(super) async fn attempt(destinations: Vec<SocketAddr>, plan: &Plan, deadline: Instant) -> Attempted {
     match plan.target.settings.addressing.mode {
-        AddressMode::All => all(destinations, plan, deadline).await,
+        AddressMode::All => Box::pin(all(destinations, plan, deadline)).await,
         AddressMode::Any => any(&destinations, plan, deadline).await,
     }
 }
@@ -181,9 +181,7 @@ async fn try_address(remote: SocketAddr, plan: &Plan, connect_by: Instant, deadl
             (Ok(Exchanged { timings, ..exchanged }), syn_retransmits)
         }
         Ok(Connection { syn_retransmits, stream, .. }) => {
-            let verdict = unexpectedly_open(remote, expect);
-            let (timings, facts, transcript) = Default::default();
-            (Ok(Exchanged { verdict, timings, facts, stream: Stream::Silent(stream), transcript }), syn_retransmits)
+            (Ok(Exchanged::silent(unexpectedly_open(remote, expect), stream)), syn_retransmits)
         }
         Err(unconnected) => (Err(judge_failure(&unconnected, expect)), unconnected.syn_retransmits),
     };

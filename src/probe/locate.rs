@@ -66,7 +66,8 @@ pub(super) async fn locate(
         Host::Name(name) => {
             let started = Instant::now();
             let servers = &settings.addressing.dns_servers;
-            let addresses = resolver.resolve(name, family, servers, deadline).await?;
+            // Takes much memory while it lasts, and a literal address needs none of it.
+            let addresses = Box::pin(resolver.resolve(name, family, servers, deadline)).await?;
             let timings = Timings::default().with(Phase::Resolve, started.elapsed());
             return locate_name(name, addresses, port, settings, timings);
         }

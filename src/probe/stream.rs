@@ -27,16 +27,21 @@ impl Stream {
     /// Ends the connection so that the peer reads an orderly end, not a reset. Ends by `deadline`.
     ///
     /// A close with unread data in the receive buffer is a RST (RFC 2525 section 2.17), and so is the answer to what
-    /// comes after it. So the FIN goes out first, and what the peer still says is read away, within bounds; where
-    /// something was said, its end is awaited for a moment.
+    /// comes after it. So what the peer has said is read away first, within bounds; where something was said to it, the
+    /// FIN goes out before that, and the peer's end is awaited for a moment.
     pub(super) async fn close(self, deadline: Instant) {
+        match self {
+            Self::Silent(stream) => drain(&stream),
+            // With a buffer that most probes have no use for.
+            Self::Plain(_) | Self::Tls(_) => Box::pin(self.part(deadline)).await,
+        }
+    }
+
+    async fn part(self, deadline: Instant) {
         let patience = deadline.min(Instant::now() + PATIENCE);
         // Whatever fails here, the connection is gone, which is all that is wanted.
         match self {
-            Self::Silent(stream) => {
-                let _ = SockRef::from(&stream).shutdown(Shutdown::Write);
-                drain(&stream);
-            }
+            Self::Silent(_) => {}
             Self::Plain(stream) => await_end(stream, patience).await,
             Self::Tls(mut stream) => {
                 // close_notify (RFC 8446 section 6.1), then FIN.
