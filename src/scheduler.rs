@@ -81,7 +81,7 @@ where
             started_at,
             gate: Gate::new(limits, now),
             entries: Entries::default(),
-            agenda: Agenda::default(),
+            agenda: Agenda::new(now),
             waiting: Waiting::default(),
             rate_opens: None,
             running: HashMap::new(),
@@ -120,15 +120,14 @@ where
 
     /// The moment at which something is to start, whether by due time or by rate.
     fn next_wake_up(&self) -> Option<Instant> {
-        let due = self.agenda.first().map(|due| schedule::wake_up(due, self.origin));
-        due.into_iter().chain(self.rate_opens).min()
+        self.agenda.first_start().into_iter().chain(self.rate_opens).min()
     }
 
     fn start_what_is_due(&mut self) {
         let now = Instant::now();
         self.rate_opens = None;
-        while let Some((due, id)) = self.agenda.pop_due(now) {
-            self.come_due(id, due, now);
+        while let Some(batch) = self.agenda.pop_started(now) {
+            batch.for_each(|(due, id)| self.come_due(id, due, now));
         }
         while let Some((due, id)) = self.waiting.pop() {
             if !self.try_start(id, due, now) {

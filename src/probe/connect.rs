@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::errno::{Ending, at_once, errno, late};
+use super::opened::Opened;
 use super::socket;
 use super::tcp_info::{self, TcpFigures};
 use crate::outcome::{Class, LocalFault, LocalFaultReason};
@@ -27,7 +28,7 @@ pub(super) struct Connection {
     pub(super) handshake: Duration,
     /// SYNs sent again.
     pub(super) syn_retransmits: u32,
-    pub(super) stream: TcpStream,
+    pub(super) stream: Opened,
 }
 
 /// A connect that came to nothing.
@@ -51,12 +52,25 @@ pub(super) async fn connect(
     if deadline <= started {
         return Err(out_of_time(remote));
     }
-    let stream = start(remote, source)?;
+    let socket = start(remote, source)?;
+    if remote.ip().is_loopback()
+        && let Some(figures) = tcp_info::read(&socket)
+        && let Some(handshake) = figures.round_trip
+    {
+        // Loopback shakes hands while it sends: nothing is to be waited for.
+        let stream = Opened::Unwatched(socket);
+        return with_another(Connection { handshake, syn_retransmits: figures.retransmits, stream }, remote);
+    }
+    let stream = TcpStream::from_std(socket.into()).map_err(|error| unconnected(remote, at_once(&error), &error))?;
     let awaited = timeout_at(deadline, stream.writable()).await;
     let elapsed = started.elapsed();
     let figures = tcp_info::read(&stream);
     let syn_retransmits = figures.map_or(0, |figures| figures.retransmits);
-    let connection = |stream| Connection { handshake: handshake(figures, elapsed), syn_retransmits, stream };
+    let connection = |stream| Connection {
+        handshake: handshake(figures, elapsed),
+        syn_retransmits,
+        stream: Opened::Watched(stream),
+    };
     // The kernel's word counts more than the clock and than what came later: this process may have been held up beyond
     // the deadline, and a peer that accepts may reset at once. The port is open all the same.
     if figures.is_some_and(|figures| figures.round_trip.is_some()) {
@@ -78,8 +92,7 @@ pub(super) async fn connect(
 /// Where the kernel chooses the very port for this socket that is to be probed on this machine, the SYN meets the
 /// socket that sent it, and both open at once (RFC 9293 section 3.5). That happens only where nothing listens.
 fn with_another(connection: Connection, remote: SocketAddr) -> Result<Connection, Unconnected> {
-    let local = connection.stream.local_addr().ok().filter(|local| local.port() == remote.port());
-    if local.is_none() || local != connection.stream.peer_addr().ok() {
+    if connection.stream.local_port() != Some(remote.port()) || !connection.stream.is_with_itself() {
         return Ok(connection);
     }
     // A reset leaves no trace of the port, so that its service can have it at once.
@@ -109,7 +122,7 @@ pub(super) fn source_for(remote: IpAddr) -> Result<Option<IpAddr>, LocalFault> {
 }
 
 /// Sends the SYN.
-fn start(remote: SocketAddr, source: Option<IpAddr>) -> Result<TcpStream, Unconnected> {
+fn start(remote: SocketAddr, source: Option<IpAddr>) -> Result<Socket, Unconnected> {
     let failed = |error: io::Error| unconnected(remote, at_once(&error), &error);
     let socket = socket::open(remote, Type::STREAM).map_err(failed)?;
     if let Some(source) = source {
@@ -118,10 +131,9 @@ fn start(remote: SocketAddr, source: Option<IpAddr>) -> Result<TcpStream, Unconn
         socket.bind(&SocketAddr::new(source, 0).into()).map_err(failed)?;
     }
     match socket.connect(&remote.into()) {
-        Err(error) if errno(&error) != Errno::EINPROGRESS => return Err(failed(error)),
-        Ok(()) | Err(_) => {}
+        Err(error) if errno(&error) != Errno::EINPROGRESS => Err(failed(error)),
+        Ok(()) | Err(_) => Ok(socket),
     }
-    TcpStream::from_std(socket.into()).map_err(failed)
 }
 
 /// Lets the kernel choose the local port when it knows the remote one too: otherwise a bound source address has one

@@ -1,5 +1,6 @@
 //! What follows a TCP handshake: steps in the clear, TLS, steps within TLS, whichever the target asks for.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +10,14 @@ use tokio::time::{Instant, timeout_at};
 use super::attempt::Plan;
 use super::carrier::Carrier;
 use super::dialogue::Talk;
+use super::errno::{Ending, at_once};
 use super::interruption::{Cause, Interruption};
+use super::opened::Opened;
 use super::stream::Stream;
 use super::tap::{Recorder, Tap};
 use super::tls::{Client, Handshake, handshake};
 use crate::outcome::{
-    Class, Direction, Facts, Failure, LocalFaultReason, Phase, Timings, TlsFacts, Transcript, Verdict,
+    Class, Direction, Facts, Failure, LocalFault, LocalFaultReason, Phase, Timings, TlsFacts, Transcript, Verdict,
 };
 use crate::protocol::{self, Channel, Conversation, Request, Wire, Wrapping};
 use crate::target::{Exchange, Service, Speech, Target, TlsExchange, Verify};
@@ -34,22 +37,39 @@ pub(super) struct Exchanged {
 
 impl Exchanged {
     /// A handshake was all that was asked for, and nothing was said.
-    pub(super) fn silent(verdict: Verdict, stream: TcpStream) -> Self {
+    pub(super) fn silent(verdict: Verdict, stream: Opened) -> Self {
+        Self::nothing_said(verdict, Stream::Silent(stream))
+    }
+
+    /// This machine could not wait for what the peer would say.
+    fn lost(error: &io::Error) -> Self {
+        let reason = match at_once(error) {
+            Ending::Local(reason) => reason,
+            Ending::Answered(_) | Ending::Unsent(_) => LocalFaultReason::Invalid,
+        };
+        let detail = format!("cannot wait for an answer: {error}");
+        Self::nothing_said(Verdict::LocalFault(LocalFault { reason, detail }), Stream::Gone)
+    }
+
+    fn nothing_said(verdict: Verdict, stream: Stream) -> Self {
         let (timings, facts, transcript) = Default::default();
-        Self { verdict, timings, facts, stream: Stream::Silent(stream), transcript }
+        Self { verdict, timings, facts, stream, transcript }
     }
 }
 
 /// Has the exchange that the target asks for. Ends by `deadline`.
 ///
 /// Most probes have none, and those that have one take much more memory while it lasts: it has a place of its own.
-pub(super) async fn exchange(stream: TcpStream, plan: &Plan, deadline: Instant) -> Exchanged {
+pub(super) async fn exchange(stream: Opened, plan: &Plan, deadline: Instant) -> Exchanged {
     match &plan.target.settings.exchange {
         Exchange::Tcp { .. } if plan.record => {
             Exchanged { transcript: Some(Transcript::default()), ..Exchanged::silent(Verdict::Good, stream) }
         }
         Exchange::Tcp { .. } => Exchanged::silent(Verdict::Good, stream),
-        Exchange::Plain(_) | Exchange::Tls(_) => Box::pin(converse(stream, plan, deadline)).await,
+        Exchange::Plain(_) | Exchange::Tls(_) => match stream.watched() {
+            Ok(stream) => Box::pin(converse(stream, plan, deadline)).await,
+            Err(error) => Exchanged::lost(&error),
+        },
     }
 }
 
@@ -66,7 +86,7 @@ async fn converse(stream: TcpStream, plan: &Plan, deadline: Instant) -> Exchange
         (Exchange::Plain(speech), _) => course.in_the_clear(stream, speech).await,
         (Exchange::Tls(tls), Some(client)) => course.secured(stream, tls, client, plan).await,
         // A plan with TLS has a client.
-        (Exchange::Tcp { .. } | Exchange::Tls(_), _) => course.end(Verdict::Good, Stream::Silent(stream)),
+        (Exchange::Tcp { .. } | Exchange::Tls(_), _) => course.end(Verdict::Good, Stream::Plain(stream)),
     }
 }
 

@@ -73,7 +73,10 @@ impl Outbound {
         let mut failure = String::new();
         for (remote, left) in destinations.iter().zip((1..=destinations.len()).rev()) {
             match connect(*remote, None, share(deadline, left)).await {
-                Ok(connection) => return Ok(connection.stream),
+                Ok(connection) => match connection.stream.watched() {
+                    Ok(stream) => return Ok(stream),
+                    Err(error) => failure = format!("cannot wait for an answer of {remote}: {error}"),
+                },
                 Err(unconnected) => failure = format!("cannot connect to {remote}: {}", unconnected.detail),
             }
         }

@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -11,12 +12,15 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use super::carrier::Carrier;
+use super::opened::Opened;
 
 /// A connection that is still open.
 #[derive(Debug)]
 pub(super) enum Stream {
+    /// It is closed already.
+    Gone,
     /// Nothing was said: no answer is due, so none is waited for.
-    Silent(TcpStream),
+    Silent(Opened),
     /// Something was said in the clear, or a TLS handshake failed.
     Plain(TcpStream),
     /// TLS was agreed on.
@@ -31,6 +35,7 @@ impl Stream {
     /// FIN goes out before that, and the peer's end is awaited for a moment.
     pub(super) async fn close(self, deadline: Instant) {
         match self {
+            Self::Gone => {}
             Self::Silent(stream) => drain(&stream),
             // With a buffer that most probes have no use for.
             Self::Plain(_) | Self::Tls(_) => Box::pin(self.part(deadline)).await,
@@ -41,7 +46,7 @@ impl Stream {
         let patience = deadline.min(Instant::now() + PATIENCE);
         // Whatever fails here, the connection is gone, which is all that is wanted.
         match self {
-            Self::Silent(_) => {}
+            Self::Gone | Self::Silent(_) => {}
             Self::Plain(stream) => await_end(stream, patience).await,
             Self::Tls(mut stream) => {
                 // close_notify (RFC 8446 section 6.1), then FIN.
@@ -68,7 +73,7 @@ async fn await_end(mut stream: TcpStream, patience: Instant) {
 }
 
 /// Reads what is there.
-fn drain(stream: &TcpStream) {
+fn drain(stream: &impl AsFd) {
     let socket = SockRef::from(stream);
     let mut unread = [0; 4096];
     for _ in 0..MAX_READS {

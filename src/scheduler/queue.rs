@@ -3,21 +3,46 @@
 //! Entries of both are never searched for: one that has become stale (its target is gone or was moved) is recognised
 //! by its owner when it comes up, and dropped.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::entries::Id;
+use super::schedule;
 use crate::target::Host;
 
-/// What is due when.
-#[derive(Debug, Default)]
-pub(super) struct Agenda(BinaryHeap<Reverse<(Instant, Id)>>);
+/// What is due when, in batches: what is due close together starts together.
+///
+/// A batch is a list, and adding to it or taking it costs the same however many targets there are; a heap of a hundred
+/// thousand would be most of what this program itself does for a probe.
+#[derive(Debug)]
+pub(super) struct Agenda {
+    origin: Instant,
+    batches: BTreeMap<u64, Vec<Item>>,
+    len: usize,
+}
+
+/// Twelve bytes, for there is one of each target.
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    /// By how many nanoseconds it is due before its batch starts.
+    ahead: u32,
+    id: Id,
+}
 
 impl Agenda {
+    /// An empty one, whose batches are counted from `origin`; nothing is due before that.
+    pub(super) fn new(origin: Instant) -> Self {
+        Self { origin, batches: BTreeMap::new(), len: 0 }
+    }
+
     pub(super) fn push(&mut self, due: Instant, id: Id) {
-        self.0.push(Reverse((due, id)));
+        let number = schedule::batch(due, self.origin);
+        let ahead = schedule::batch_start(number, self.origin).saturating_duration_since(due).as_nanos();
+        let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
+        self.batches.entry(number).or_default().push(Item { ahead, id });
+        self.len += 1;
     }
 
     /// Adds a target's next due time and, where it has one, an earlier probe.
@@ -30,23 +55,29 @@ impl Agenda {
 
     /// How many entries there are, stale ones included.
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.len
     }
 
     /// Drops the entries of targets that are gone.
     pub(super) fn retain(&mut self, keep: impl Fn(Id) -> bool) {
-        self.0.retain(|Reverse((_, id))| keep(*id));
+        self.batches.retain(|_, batch| {
+            batch.retain(|item| keep(item.id));
+            !batch.is_empty()
+        });
+        self.len = self.batches.values().map(Vec::len).sum();
     }
 
-    /// The earliest due time.
-    pub(super) fn first(&self) -> Option<Instant> {
-        self.0.peek().map(|Reverse((due, _))| *due)
+    /// When the first batch starts.
+    pub(super) fn first_start(&self) -> Option<Instant> {
+        self.batches.first_key_value().map(|(number, _)| schedule::batch_start(*number, self.origin))
     }
 
-    /// Takes the earliest entry, if it is due by `now`.
-    pub(super) fn pop_due(&mut self, now: Instant) -> Option<(Instant, Id)> {
-        self.first().filter(|due| *due <= now)?;
-        self.0.pop().map(|Reverse(entry)| entry)
+    /// Takes the first batch, if it starts by `now`: who is due, and when exactly.
+    pub(super) fn pop_started(&mut self, now: Instant) -> Option<impl Iterator<Item = (Instant, Id)> + use<>> {
+        let start = self.first_start().filter(|start| *start <= now)?;
+        let (_, batch) = self.batches.pop_first()?;
+        self.len -= batch.len();
+        Some(batch.into_iter().map(move |item| (start - Duration::from_nanos(item.ahead.into()), item.id)))
     }
 }
 
@@ -104,8 +135,6 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use slotmap::KeyData;
 
     use super::*;
@@ -115,15 +144,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_comes_in_order_and_not_before() {
-        let now = Instant::now();
-        let mut agenda = Agenda::default();
-        agenda.push(now + Duration::from_secs(2), id(1));
-        agenda.push(now, id(2));
-        agenda.push(now + Duration::from_secs(1), id(3));
-        assert_eq!(agenda.pop_due(now), Some((now, id(2))));
-        assert_eq!(agenda.pop_due(now), None);
-        assert_eq!(agenda.first(), Some(now + Duration::from_secs(1)));
+    fn what_is_due_comes_with_its_batch_and_not_before() {
+        let origin = Instant::now();
+        let after = |micros| origin + Duration::from_micros(micros);
+        let mut agenda = Agenda::new(origin);
+        for (due, number) in [(25_000, 1), (1_001, 2), (9_999, 3), (0, 4), (10_000, 5)] {
+            agenda.push(after(due), id(number));
+        }
+        let mut started = |now| agenda.pop_started(now).map(Iterator::collect::<Vec<_>>);
+        assert_eq!(started(origin), Some(vec![(origin, id(4))]));
+        assert_eq!(started(after(9_999)), None);
+        let batch = vec![(after(1_001), id(2)), (after(9_999), id(3)), (after(10_000), id(5))];
+        assert_eq!(started(after(10_000)), Some(batch));
+        assert_eq!((agenda.first_start(), agenda.len()), (Some(after(30_000)), 1));
+        agenda.retain(|_| false);
+        assert_eq!((agenda.first_start(), agenda.len()), (None, 0));
     }
 
     #[test]

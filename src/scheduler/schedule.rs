@@ -68,15 +68,19 @@ pub(super) fn repetition(ended: Instant, delay: Duration, next_tick: Instant) ->
     Some(ended + delay).filter(|due| *due < next_tick)
 }
 
-/// The moment at which due times close to each other start together: the end of their batch.
+/// The batch of a due time, counted from `origin`: due times close to each other start together, at its end.
 ///
 /// Wake-ups are what a scheduler costs, not probes; and the kernel measures handshakes, so a start that is late by less
 /// than [`BATCH`] falsifies nothing.
-pub(super) fn wake_up(due: Instant, origin: Instant) -> Instant {
+pub(super) fn batch(due: Instant, origin: Instant) -> u64 {
     let since_origin = due.saturating_duration_since(origin).as_nanos();
-    let batches = since_origin.div_ceil(BATCH.as_nanos());
-    let rounded = Duration::from_nanos(u64::try_from(batches * BATCH.as_nanos()).unwrap_or(u64::MAX));
-    origin.checked_add(rounded).unwrap_or(due)
+    u64::try_from(since_origin.div_ceil(BATCH.as_nanos())).unwrap_or(u64::MAX)
+}
+
+/// When those of a batch start.
+pub(super) fn batch_start(number: u64, origin: Instant) -> Instant {
+    let nanos = u128::from(number) * BATCH.as_nanos();
+    origin + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 /// From `now` to the next point of the grid, zero if `now` is one.
@@ -144,8 +148,8 @@ mod tests {
         fn no_probe_starts_early_or_later_than_its_batch(after in 0_u64..1_000_000_000_000) {
             let origin = Instant::now();
             let due = origin + Duration::from_nanos(after);
-            let wake_up = wake_up(due, origin);
-            prop_assert!(wake_up >= due && wake_up - due < BATCH);
+            let start = batch_start(batch(due, origin), origin);
+            prop_assert!(start >= due && start - due < BATCH);
         }
     }
 

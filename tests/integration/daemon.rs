@@ -249,7 +249,7 @@ async fn a_log_that_nobody_reads_stops_no_probe() {
         stream.read_to_string(&mut page).await.unwrap();
         page.lines().filter(|line| line.starts_with("portprobe_up{") && line.ends_with(" 0")).count() == 2000
     };
-    wait::until("every target is down", probed).await;
+    wait::until_patiently("every target is down", probed).await;
     process.kill().unwrap();
     process.wait().unwrap();
 }

@@ -43,14 +43,18 @@ async fn memcached_serves_in_the_clear_and_within_tls() {
 #[tokio::test]
 async fn nats_serves_unless_its_connections_are_taken() {
     let client = Client::new();
-    let Some(server) = nats(Tls::Off, "max_connections: 1").await else { return };
+    let Some(server) = nats(Tls::Off, "").await else { return };
     let port = server.address.port();
     let good = client.probe("nats", port).await;
     assert!(good.starts_with("good 2."), "{good}");
     assert_eq!(client.probe("nats+starttls", port).await, "starttls_refused in starttls: INFO offers no TLS");
     assert!(!server.read("log").contains("[ERR]"));
-    let _other = occupy(&server, "INFO ").await;
-    assert_eq!(client.probe("nats", port).await, "rejected in protocol: -ERR 'maximum connections exceeded'");
+    let Some(full) = nats(Tls::Off, "max_connections: 1").await else { return };
+    let _other = occupy(&full, "INFO ").await;
+    assert_eq!(
+        client.probe("nats", full.address.port()).await,
+        "rejected in protocol: -ERR 'maximum connections exceeded'"
+    );
     let Some(secured) = nats(client.tls(), "").await else { return };
     for scheme in ["nats", "nats+starttls"] {
         assert_eq!(client.probe(scheme, secured.address.port()).await, good, "{scheme}");
