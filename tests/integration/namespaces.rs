@@ -1,13 +1,18 @@
 //! Every ending of a connect that takes a network: firewalls, routes, neighbours and lost packets, in namespaces of
 //! the tests' own.
 
+use std::future::poll_fn;
+use std::hint;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
 use portprobe::outcome::{Class, LocalFaultReason, Phase};
 use portprobe::target::Expect;
 use socket2::{Domain, Socket, Type};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::support::netns::{self, Far, firewall, ip, sysctl};
 use crate::support::ports;
@@ -221,6 +226,29 @@ fn a_link_local_address_is_reached_through_its_zone() {
         assert_local_fault(&target("tcp://[fe80::2]:22").probe().await, LocalFaultReason::Invalid);
         drop(listener);
     });
+}
+
+#[test]
+fn an_answer_that_came_in_time_counts_however_late_it_is_seen() {
+    netns::inside(async || {
+        let far = Far::linked();
+        let _listener = far.run(|| TcpListener::bind("10.99.0.2:22").unwrap());
+        let timeout = Duration::from_millis(20);
+        let mut good = pin!(target("tcp://10.99.0.2:22").timeout(timeout).probe());
+        let mut refused = pin!(target("tcp://10.99.0.2:23").timeout(timeout).probe());
+        let deadline = Instant::now() + timeout;
+        assert!(poll_once(good.as_mut()).await.is_pending());
+        assert!(poll_once(refused.as_mut()).await.is_pending());
+        while Instant::now() < deadline {
+            hint::spin_loop();
+        }
+        assert_good(&good.await);
+        assert_failed(&refused.await, Phase::Connect, Class::Refused);
+    });
+}
+
+async fn poll_once<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }
 
 #[test]

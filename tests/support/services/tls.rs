@@ -44,7 +44,7 @@ pub(crate) async fn openssl(identity: &Identity, clients: Clients<'_>, flags: &[
 pub(crate) async fn nginx(identity: &Identity) -> Option<Service> {
     serve("nginx", identity, Clients::Anybody, |address, folder| {
         let config = format!(
-            "daemon off; pid nginx.pid; error_log stderr; events {{}}\n\
+            "daemon off; master_process off; pid nginx.pid; error_log stderr; events {{}}\n\
              http {{ access_log off; server {{ listen {address} ssl; ssl_certificate server.pem; \
              ssl_certificate_key server.key; return 204; }} }}\n"
         );

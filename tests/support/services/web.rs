@@ -11,7 +11,7 @@ use super::{Service, python};
 pub(crate) async fn nginx(tls: Tls<'_>) -> Option<Ports<2>> {
     several("nginx", tls, |folder, [plain, secured]| {
         let config = format!(
-            "daemon off; pid nginx.pid; error_log log; events {{}}\n\
+            "daemon off; master_process off; pid nginx.pid; error_log log; events {{}}\n\
              http {{\n\
                log_format asked '$request|$http_host|$http_user_agent|$http_x_probe|$status';\n\
                access_log asked asked;\n\
