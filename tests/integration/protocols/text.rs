@@ -7,7 +7,7 @@ use portprobe::config::{OneTarget, Wanted, one_target};
 use portprobe::outcome::{Prober as _, Verdict};
 use portprobe::probe::{NameServing, NetworkProber, Trust};
 use tempfile::TempDir;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -86,16 +86,24 @@ impl Client {
 
 /// A client that has been greeted like this and stays; before it others may have to leave.
 async fn occupy(service: &Service, greeting: &str) -> TcpStream {
-    let mut greeted = None;
-    wait::until(&format!("{greeting} comes"), async || {
+    occupy_by(service, "", greeting).await
+}
+
+/// The same, of a client that has said this first: some greet whom they turn away then.
+async fn occupy_by(service: &Service, said: &str, answer: &str) -> TcpStream {
+    let mut welcome = None;
+    wait::until(&format!("{answer} comes"), async || {
         let mut stream = TcpStream::connect(service.address).await.unwrap();
-        let mut heard = [0; 512];
-        let length = stream.read(&mut heard).await.unwrap();
-        greeted = heard[..length].starts_with(greeting.as_bytes()).then_some(stream);
-        greeted.is_some()
+        let mut heard = Vec::new();
+        let mut open = stream.write_all(said.as_bytes()).await.is_ok();
+        while open && !String::from_utf8_lossy(&heard).contains(answer) {
+            open = stream.read_buf(&mut heard).await.is_ok_and(|length| length > 0);
+        }
+        welcome = open.then_some(stream);
+        open
     })
     .await;
-    greeted.unwrap()
+    welcome.unwrap()
 }
 
 /// Waits until a server has written this into its log, and gives the whole.

@@ -1,6 +1,6 @@
 //! Caches, brokers, coordinators, shells.
 
-use super::{Client, logged, occupy};
+use super::{Client, logged, occupy, occupy_by};
 use crate::support::services::text::Tls;
 use crate::support::services::text::stores::{Quorum, memcached, nats, sshd, zookeeper};
 
@@ -50,7 +50,7 @@ async fn nats_serves_unless_its_connections_are_taken() {
     assert_eq!(client.probe("nats+starttls", port).await, "starttls_refused in starttls: INFO offers no TLS");
     assert!(!server.read("log").contains("[ERR]"));
     let Some(full) = nats(Tls::Off, "max_connections: 1").await else { return };
-    let _other = occupy(&full, "INFO ").await;
+    let _other = occupy_by(&full, "CONNECT {\"verbose\":false}\r\nPING\r\n", "PONG").await;
     assert_eq!(
         client.probe("nats", full.address.port()).await,
         "rejected in protocol: -ERR 'maximum connections exceeded'"
