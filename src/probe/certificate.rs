@@ -77,7 +77,9 @@ fn names(signed: &TbsCertificate<'_>) -> (Vec<String>, usize) {
         room = room.checked_sub(name.len())?;
         Some(name)
     });
-    (fitting.collect(), general_names.len())
+    let mut names: Vec<_> = fitting.collect();
+    names.shrink_to_fit();
+    (names, general_names.len())
 }
 
 fn name(name: &GeneralName<'_>) -> String {
