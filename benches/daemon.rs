@@ -1,4 +1,4 @@
-//! What portprobe costs: `cargo bench`; `cargo bench -- --quick` for a first look, `-- --tls` for TLS alone.
+//! What portprobe costs: `cargo bench`; `cargo bench -- --quick` for a first look, `-- --tls --scrapes` for some sections.
 //!
 //! The real binary probes servers on loopback that belong to this process. Beside it, in turns, runs the least that
 //! connecting can cost: a loop over epoll that connects and closes. Each round of both gives one ratio, and the median
@@ -20,8 +20,10 @@ mod daemon {
     pub(crate) mod probing;
     pub(crate) mod process;
     pub(crate) mod report;
+    pub(crate) mod running;
     pub(crate) mod scrape;
     pub(crate) mod scraping;
+    pub(crate) mod sections;
     pub(crate) mod servers;
     pub(crate) mod tls;
     pub(crate) mod tls_servers;
@@ -29,41 +31,31 @@ mod daemon {
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let given = |flag: &str| arguments.iter().any(|argument| argument == flag);
     // `cargo bench` says so; `cargo test --all-targets` runs this too, and must not take minutes for it.
-    if given("--bench") {
-        bench(given("--quick"), given("--tls"));
+    if arguments.iter().any(|argument| argument == "--bench") {
+        bench(&arguments);
     } else {
         println!("not run: a benchmark takes minutes; `cargo bench` runs it");
     }
 }
 
 #[cfg(target_os = "linux")]
-fn bench(quick: bool, only_tls: bool) {
+fn bench(arguments: &[String]) {
     use daemon::plan::Plan;
     use daemon::report::Report;
-    use daemon::servers::Servers;
-    use daemon::tls_servers::TlsServers;
-    use daemon::{memory, probing, scraping, tls};
+    use daemon::sections::SECTIONS;
 
-    let plan = if quick { Plan::QUICK } else { Plan::FULL };
-    let mut report = Report::begin(quick);
-    if !only_tls {
-        let servers = Servers::start();
-        probing::flat_out(&plan, &servers, &mut report);
-        probing::paced(&plan, &servers, &mut report);
-        let settled = memory::settle(&plan, &servers, &mut report);
-        scraping::cost(&plan, &settled, &mut report);
-        drop(settled);
-        scraping::lag(&plan, &servers, &mut report);
+    let given = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let some = SECTIONS.iter().any(|(flag, _)| given(flag));
+    let plan = if given("--quick") { Plan::QUICK } else { Plan::FULL };
+    let mut report = Report::begin(given("--quick"));
+    for (_, section) in SECTIONS.iter().filter(|(flag, _)| !some || given(flag)) {
+        section(&plan, &mut report);
     }
-    let servers = TlsServers::start();
-    tls::flat_out(&plan, &servers, &mut report);
-    tls::memory(&plan, &servers, &mut report);
     report.end();
 }
 
 #[cfg(not(target_os = "linux"))]
-fn bench(_quick: bool, _only_tls: bool) {
+fn bench(_arguments: &[String]) {
     println!("not run: the loop that portprobe is held against needs Linux");
 }

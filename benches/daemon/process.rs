@@ -1,19 +1,18 @@
-//! The daemon as a process of its own: its configuration, its CPU, its memory, its word on its probes.
+//! The daemon: its configuration, and its word on its probes.
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, copy, sink};
-use std::net::{SocketAddr, SocketAddrV4};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddrV4;
+use std::ops::Deref;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use nix::time::{ClockId, clock_getcpuclockid};
-use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
 use super::cost::Cost;
+use super::running::Running;
 use super::scrape::{self, Encoding, Exposed, Format, Lag};
 use super::tls_servers;
 
@@ -54,9 +53,7 @@ impl Load<'_> {
 /// A running daemon; it is killed with this value.
 #[derive(Debug)]
 pub(crate) struct Daemon {
-    address: SocketAddr,
-    process: Child,
-    started: Instant,
+    process: Running,
     _folder: TempDir,
 }
 
@@ -80,21 +77,11 @@ impl Daemon {
         }
         let mut command = Command::new(env!("CARGO_BIN_EXE_portprobe"));
         command.arg("--config.file").arg(&file).arg("--web.listen-address=127.0.0.1:0");
-        let started = Instant::now();
-        let mut process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(process.stderr.take().unwrap());
-        let address = log.by_ref().lines().map_while(Result::ok).find_map(|line| listening(&line));
-        let address = address.expect("the daemon must listen");
-        thread::spawn(move || copy(&mut log, &mut sink()));
-        while scrape::get(address, "/-/ready", Format::Text, Encoding::Plain).is_none() {
+        let process = Running::start(&mut command);
+        while scrape::get(process.address(), "/-/ready", Format::Text, Encoding::Plain).is_none() {
             thread::sleep(Duration::from_millis(20));
         }
-        Self { address, process, started, _folder: folder }
-    }
-
-    /// Waits until it has run for so long.
-    pub(crate) fn wait_for_age(&self, age: Duration) {
-        thread::sleep((self.started + age).saturating_duration_since(Instant::now()));
+        Self { process, _folder: folder }
     }
 
     /// Lets it work for as long as `meanwhile` takes, and says what it did.
@@ -114,38 +101,19 @@ impl Daemon {
 
     /// One scrape.
     pub(crate) fn scrape(&self, format: Format, encoding: Encoding) -> Vec<u8> {
-        scrape::get(self.address, "/metrics", format, encoding).expect("a scrape must be answered")
+        scrape::get(self.address(), "/metrics", format, encoding).expect("a scrape must be answered")
     }
 
     /// What it says of itself.
     pub(crate) fn exposed(&self) -> Exposed {
         Exposed::parse(str::from_utf8(&self.scrape(Format::Text, Encoding::Plain)).unwrap())
     }
-
-    /// CPU that the whole process has used so far, to the nanosecond.
-    pub(crate) fn cpu(&self) -> Duration {
-        let process = Pid::from_raw(self.process.id().try_into().unwrap());
-        ClockId::now(clock_getcpuclockid(process).unwrap()).unwrap().into()
-    }
-
-    /// Bytes of memory that it holds.
-    pub(crate) fn resident_bytes(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-        kibibytes * 1024.0
-    }
 }
 
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+impl Deref for Daemon {
+    type Target = Running;
 
-/// The address of a line that says where the daemon listens.
-fn listening(line: &str) -> Option<SocketAddr> {
-    let (_, address) = line.contains("Listening").then(|| line.split_once("address="))??;
-    address.trim_start_matches('"').split([' ', '"']).next()?.parse().ok()
+    fn deref(&self) -> &Running {
+        &self.process
+    }
 }

@@ -1,0 +1,70 @@
+//! A program as a process of its own: its CPU, its memory, its descriptors.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, copy, sink};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_getcpuclockid};
+use nix::unistd::Pid;
+use tokio::time::Instant;
+
+/// A running program that serves HTTP; it is killed with this value.
+#[derive(Debug)]
+pub(crate) struct Running {
+    address: SocketAddr,
+    process: Child,
+    started: Instant,
+}
+
+impl Running {
+    /// Starts it and waits until its log says where it listens.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let started = Instant::now();
+        let mut process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap());
+        let address = log.by_ref().lines().map_while(Result::ok).find_map(|line| listening(&line));
+        let address = address.expect("a server must listen");
+        thread::spawn(move || copy(&mut log, &mut sink()));
+        Self { address, process, started }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until it has run for so long.
+    pub(crate) fn wait_for_age(&self, age: Duration) {
+        thread::sleep((self.started + age).saturating_duration_since(Instant::now()));
+    }
+
+    /// CPU that the whole process has used so far, to the nanosecond.
+    pub(crate) fn cpu(&self) -> Duration {
+        let process = Pid::from_raw(self.process.id().try_into().unwrap());
+        ClockId::now(clock_getcpuclockid(process).unwrap()).unwrap().into()
+    }
+
+    /// Bytes of memory that it holds.
+    pub(crate) fn resident_bytes(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+        kibibytes * 1024.0
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The address of a line that says where a server listens.
+fn listening(line: &str) -> Option<SocketAddr> {
+    let (_, address) = line.contains("Listening").then(|| line.split_once("address="))??;
+    address.trim_start_matches('"').split([' ', '"']).next()?.parse().ok()
+}

@@ -1,0 +1,32 @@
+//! The parts of a run, each with the flag that asks for it alone.
+
+use super::plan::Plan;
+use super::report::Report;
+use super::servers::Servers;
+use super::tls_servers::TlsServers;
+use super::{memory, probing, scraping, tls};
+
+type Section = fn(&Plan, &mut Report);
+
+pub(crate) const SECTIONS: [(&str, Section); 3] = [("--probes", probes), ("--scrapes", scrapes), ("--tls", handshakes)];
+
+fn probes(plan: &Plan, report: &mut Report) {
+    let servers = Servers::start();
+    probing::flat_out(plan, &servers, report);
+    probing::paced(plan, &servers, report);
+}
+
+/// With the memory of targets, for what is scraped has settled there.
+fn scrapes(plan: &Plan, report: &mut Report) {
+    let servers = Servers::start();
+    let settled = memory::settle(plan, &servers, report);
+    scraping::cost(plan, &settled, report);
+    drop(settled);
+    scraping::lag(plan, &servers, report);
+}
+
+fn handshakes(plan: &Plan, report: &mut Report) {
+    let servers = TlsServers::start();
+    tls::flat_out(plan, &servers, report);
+    tls::memory(plan, &servers, report);
+}
