@@ -34,11 +34,11 @@ pub(crate) fn flat_out(addresses: &[SocketAddrV4], in_flight: usize, duration: D
 }
 
 /// Starts `rate` probes a second, and wakes up for each of them.
-pub(crate) fn paced(addresses: &[SocketAddrV4], rate: usize, duration: Duration) -> Cost {
+pub(crate) fn paced(addresses: &[SocketAddrV4], rate: f64, duration: Duration) -> Cost {
     measured(|| {
         let mut bare = Loop::new(addresses);
         let timer = TimerFd::new(nix::sys::timerfd::ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC).unwrap();
-        let period = Duration::from_secs(1) / u32::try_from(rate).unwrap();
+        let period = Duration::from_secs_f64(1.0 / rate);
         timer.set(Expiration::Interval(period.into()), TimerSetTimeFlags::empty()).unwrap();
         bare.epoll.add(timer.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, TIMER)).unwrap();
         let mut events = [EpollEvent::empty(); 64];

@@ -48,6 +48,3 @@ impl Plan {
 
 /// Probes under way at any time, of either program, where it runs flat out.
 pub(crate) const IN_FLIGHT: usize = 256;
-
-/// Probes a second of a large but usual configuration.
-pub(crate) const RATE: usize = 2000;

@@ -29,6 +29,11 @@ pub(crate) struct Load<'a> {
 }
 
 impl Load<'_> {
+    /// Probes a second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.targets as f64 / self.interval.as_secs_f64()
+    }
+
     /// Many targets share an address, so each has a name, of the length that names of machines have. With TLS each asks
     /// for a name of its own too, and gets a certificate that no other has.
     fn configuration(&self) -> String {

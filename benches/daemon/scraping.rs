@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::memory::FEW;
-use super::plan::{Plan, RATE};
-use super::probing::{report_lag, usual_load};
+use super::plan::Plan;
+use super::probing::{BUSY_INTERVAL, report_lag, usual_load};
 use super::process::Daemon;
 use super::report::{Aim, Figure, Report, Unit};
 use super::scrape::{Encoding, Format};
@@ -50,7 +50,7 @@ fn aim(format: Format, encoding: Encoding) -> Option<Aim> {
 
 /// Scrapes without a pause while the daemon probes; each start is held against the same aim as without scrapes.
 pub(crate) fn lag(plan: &Plan, servers: &Servers, report: &mut Report) {
-    let load = usual_load(servers);
+    let load = usual_load(servers, BUSY_INTERVAL);
     let daemon = Daemon::start(&load);
     daemon.wait_for_age(load.interval + Duration::from_secs(1));
     let mut scrapes = 0;
@@ -63,7 +63,7 @@ pub(crate) fn lag(plan: &Plan, servers: &Servers, report: &mut Report) {
             }
         }
     });
-    report.section(format!("{} targets, {RATE} probes a second, scraped without a pause", load.targets));
+    report.section(format!("{} targets, {:.0} probes a second, scraped without a pause", load.targets, load.rate()));
     let rate = f64::from(scrapes) / observed.cost.wall.as_secs_f64();
     report.add(&Figure::new("scrapes", Unit::PerSecond, [rate]));
     report.add(&Figure::new("probes", Unit::PerSecond, [observed.cost.rate()]));
