@@ -1,8 +1,9 @@
-//! What portprobe costs: `cargo bench`; `cargo bench -- --quick` for a first look, `-- --tls --scrapes` for some sections.
+//! What portprobe costs: `cargo bench`; `cargo bench -- --quick` for a first look, `-- --tls --beside` for some sections.
 //!
 //! The real binary probes servers on loopback that belong to this process. Beside it, in turns, runs the least that
 //! connecting can cost: a loop over epoll that connects and closes. Each round of both gives one ratio, and the median
 //! of the rounds is what counts, for no machine is quiet all the time. Prints a table of figures, each with its aim.
+//! Other programs that it is held against are left out where they are missing: see `benches/fetch`.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on ends there")]
 #![expect(clippy::panic, reason = "a benchmark that cannot go on ends there")]
@@ -12,8 +13,11 @@ use std::env;
 
 #[cfg(target_os = "linux")]
 mod daemon {
+    pub(crate) mod asker;
     pub(crate) mod bare;
     pub(crate) mod bare_tls;
+    pub(crate) mod beside;
+    pub(crate) mod blackbox;
     pub(crate) mod cost;
     pub(crate) mod memory;
     pub(crate) mod plan;
@@ -27,6 +31,7 @@ mod daemon {
     pub(crate) mod servers;
     pub(crate) mod tls;
     pub(crate) mod tls_servers;
+    pub(crate) mod tools;
 }
 
 fn main() {

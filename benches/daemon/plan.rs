@@ -7,6 +7,8 @@ use std::time::Duration;
 pub(crate) struct Plan {
     /// How often bare loop and daemon take turns.
     pub(crate) rounds: usize,
+    /// The same where a turn takes minutes with what goes before it.
+    pub(crate) long_rounds: usize,
     /// One turn of the bare loop.
     pub(crate) bare: Duration,
     /// One turn of the daemon, once it is warm.
@@ -23,6 +25,7 @@ impl Plan {
     /// What the figures in the README come from.
     pub(crate) const FULL: Self = Self {
         rounds: 5,
+        long_rounds: 3,
         bare: Duration::from_secs(4),
         daemon: Duration::from_secs(6),
         settle: Duration::from_mins(1),
@@ -33,6 +36,7 @@ impl Plan {
     /// A first look.
     pub(crate) const QUICK: Self = Self {
         rounds: 1,
+        long_rounds: 1,
         bare: Duration::from_secs(2),
         daemon: Duration::from_secs(4),
         settle: Duration::from_secs(12),

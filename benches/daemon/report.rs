@@ -10,6 +10,7 @@ pub(crate) struct Report {
     section: String,
     met: usize,
     missed: Vec<String>,
+    left_out: Vec<String>,
 }
 
 impl Report {
@@ -52,6 +53,12 @@ impl Report {
         }
     }
 
+    /// Says why a table is empty.
+    pub(crate) fn left_out(&mut self, reason: &str) {
+        println!("  left out: {reason}");
+        self.left_out.push(format!("{}: {reason}", self.section));
+    }
+
     /// Adds a table of figures without aims, some in each row.
     pub(crate) fn table(&self, columns: &[&str], rows: &[(String, Vec<Figure>)]) {
         let cells = |cells: Vec<String>| {
@@ -70,6 +77,7 @@ impl Report {
     pub(crate) fn end(self) {
         println!("\n{} of {} aims met, load {} at the end", self.met, self.met + self.missed.len(), load());
         self.missed.iter().for_each(|missed| println!("  missed: {missed}"));
+        self.left_out.iter().for_each(|table| println!("  left out: {table}"));
     }
 }
 

@@ -4,11 +4,12 @@ use super::plan::Plan;
 use super::report::Report;
 use super::servers::Servers;
 use super::tls_servers::TlsServers;
-use super::{memory, probing, scraping, tls};
+use super::{beside, memory, probing, scraping, tls};
 
 type Section = fn(&Plan, &mut Report);
 
-pub(crate) const SECTIONS: [(&str, Section); 3] = [("--probes", probes), ("--scrapes", scrapes), ("--tls", handshakes)];
+pub(crate) const SECTIONS: [(&str, Section); 4] =
+    [("--probes", probes), ("--scrapes", scrapes), ("--tls", handshakes), ("--beside", besides)];
 
 fn probes(plan: &Plan, report: &mut Report) {
     let servers = Servers::start();
@@ -29,4 +30,9 @@ fn handshakes(plan: &Plan, report: &mut Report) {
     let servers = TlsServers::start();
     tls::flat_out(plan, &servers, report);
     tls::memory(plan, &servers, report);
+}
+
+fn besides(plan: &Plan, report: &mut Report) {
+    beside::tcp(plan, &Servers::start(), report);
+    beside::tls(plan, &TlsServers::start(), report);
 }

@@ -1,0 +1,102 @@
+//! CPU of a probe, daemon and `blackbox_exporter` in turns, both asked as Prometheus does.
+
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::asker::Asker;
+use super::blackbox::{self, Blackbox};
+use super::cost::Cost;
+use super::plan::Plan;
+use super::probing::rounds;
+use super::process::{Daemon, Load, Observation};
+use super::report::{Aim, Figure, Report, Unit};
+use super::scrape::{Encoding, Format};
+use super::servers::Servers;
+use super::tls_servers::TlsServers;
+use super::tools::{self, NO_BLACKBOX};
+
+/// Plain connects, at two rates.
+pub(crate) fn tcp(plan: &Plan, servers: &Servers, report: &mut Report) {
+    for targets in [10_000, 30_000] {
+        let load = Load { addresses: servers.addresses(), targets, interval: INTERVAL, in_flight: None, root: None };
+        compare("Connects", plan, &load, Aim::AtMost(0.1), report);
+    }
+}
+
+/// Handshakes that are verified, each target with a certificate of its own.
+pub(crate) fn tls(plan: &Plan, servers: &TlsServers, report: &mut Report) {
+    let (addresses, root) = (servers.addresses(), Some(servers.root_pem()));
+    let load = Load { addresses, targets: 10_000, interval: INTERVAL, in_flight: None, root };
+    compare("TLS 1.3 with P-256, verified", plan, &load, Aim::AtMost(0.25), report);
+}
+
+fn compare(what: &str, plan: &Plan, load: &Load<'_>, aim: Aim, report: &mut Report) {
+    let rate = load.rate();
+    let title = format!("{what}, {rate:.0} a second, scraped every {} s, beside blackbox_exporter", INTERVAL.as_secs());
+    let Some(program) = tools::blackbox() else {
+        report.section(title);
+        report.left_out(NO_BLACKBOX);
+        return;
+    };
+    let rounds = rounds(plan.long_rounds, |round| {
+        let turns = (daemon(load), exporter(&program, load));
+        eprintln!("{what}, {rate:.0} a second beside blackbox_exporter, round {round} of {}", plan.long_rounds);
+        turns
+    });
+    report.section(title);
+    report_turns(&rounds, aim, report);
+}
+
+/// Every target once, and one scrape as Prometheus makes it.
+fn daemon(load: &Load<'_>) -> Observation {
+    let daemon = Daemon::start(load);
+    // By then every target has been probed once, and first times are over.
+    daemon.wait_for_age(load.interval + Duration::from_secs(1));
+    daemon.observe(|| {
+        let end = Instant::now() + INTERVAL;
+        sleep(INTERVAL / 2);
+        daemon.scrape(Format::OpenMetrics, Encoding::Gzip);
+        sleep(end.saturating_duration_since(Instant::now()));
+    })
+}
+
+/// What an exporter did, and how many of its probes failed.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    cost: Cost,
+    failed: f64,
+}
+
+/// Every target once, once connections are there.
+fn exporter(program: &Path, load: &Load<'_>) -> Asked {
+    let exporter = Blackbox::start(program, load.root);
+    let asker = Asker::start(exporter.address(), blackbox::paths(load), load.interval);
+    exporter.wait_for_age(Duration::from_secs(3));
+    let (started, cpu_before) = (Instant::now(), exporter.cpu());
+    let (good_before, failed_before) = asker.answers();
+    sleep(INTERVAL);
+    let (good, failed) = asker.answers();
+    let (cpu, wall) = (exporter.cpu().saturating_sub(cpu_before), started.elapsed());
+    let failed = failed - failed_before;
+    Asked { cost: Cost { probes: good - good_before + failed, cpu, wall }, failed }
+}
+
+fn report_turns(rounds: &[(Observation, Asked)], aim: Aim, report: &mut Report) {
+    let daemon = || rounds.iter().map(|(daemon, _)| daemon);
+    let exporter = || rounds.iter().map(|(_, exporter)| exporter);
+    let mut add = |name: &str, unit: Unit, of_daemon: fn(&Observation) -> f64, of_exporter: fn(&Asked) -> f64| {
+        report.add(&Figure::new(format!("blackbox_exporter, {name}"), unit, exporter().map(of_exporter)));
+        report.add(&Figure::new(format!("daemon, {name}"), unit, daemon().map(of_daemon)));
+    };
+    add("probes", Unit::PerSecond, |daemon| daemon.cost.rate(), |exporter| exporter.cost.rate());
+    add("failed probes", Unit::Count, |daemon| daemon.failed, |exporter| exporter.failed);
+    add("CPU of a probe", Unit::Microseconds, |daemon| daemon.cost.each(), |exporter| exporter.cost.each());
+    let ratios = rounds.iter().map(|(daemon, exporter)| daemon.cost.each() / exporter.cost.each());
+    report.add(&Figure::new("daemon to blackbox_exporter", Unit::Ratio, ratios).aim(aim));
+}
+
+/// How often each target is probed, and the daemon scraped: Prometheus' usual one.
+const INTERVAL: Duration = Duration::from_secs(15);

@@ -1,0 +1,17 @@
+//! Other programs that portprobe is held against, where they are there.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The `blackbox_exporter` that `benches/fetch` unpacked, or the one that `PORTPROBE_BENCH_BLACKBOX` names.
+pub(crate) fn blackbox() -> Option<PathBuf> {
+    find("PORTPROBE_BENCH_BLACKBOX", "target/bench-tools/usr/bin/prometheus-blackbox-exporter")
+}
+
+fn find(variable: &str, usual: &str) -> Option<PathBuf> {
+    let usual = Path::new(env!("CARGO_MANIFEST_DIR")).join(usual);
+    Some(env::var_os(variable).map_or(usual, PathBuf::from)).filter(|path| path.is_file())
+}
+
+/// What to say where it is missing.
+pub(crate) const NO_BLACKBOX: &str = "blackbox_exporter is not there: benches/fetch gets it";
