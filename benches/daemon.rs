@@ -23,6 +23,7 @@ mod daemon {
     pub(crate) mod plan;
     pub(crate) mod probing;
     pub(crate) mod process;
+    pub(crate) mod prometheus;
     pub(crate) mod report;
     pub(crate) mod running;
     pub(crate) mod scrape;
@@ -31,6 +32,7 @@ mod daemon {
     pub(crate) mod servers;
     pub(crate) mod tls;
     pub(crate) mod tls_servers;
+    pub(crate) mod together;
     pub(crate) mod tools;
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Plan {
     pub(crate) scrapes: u32,
     /// How long the daemon is scraped without a pause.
     pub(crate) scraping: Duration,
+    /// How long Prometheus and prober are looked at.
+    pub(crate) together: Duration,
 }
 
 impl Plan {
@@ -31,6 +33,7 @@ impl Plan {
         settle: Duration::from_mins(1),
         scrapes: 21,
         scraping: Duration::from_secs(15),
+        together: Duration::from_mins(1),
     };
 
     /// A first look.
@@ -42,6 +45,7 @@ impl Plan {
         settle: Duration::from_secs(12),
         scrapes: 3,
         scraping: Duration::from_secs(4),
+        together: Duration::from_secs(15),
     };
 
     /// Whether memory is read when its aim says.

@@ -4,12 +4,12 @@ use super::plan::Plan;
 use super::report::Report;
 use super::servers::Servers;
 use super::tls_servers::TlsServers;
-use super::{beside, memory, probing, scraping, tls};
+use super::{beside, memory, probing, scraping, tls, together};
 
 type Section = fn(&Plan, &mut Report);
 
-pub(crate) const SECTIONS: [(&str, Section); 4] =
-    [("--probes", probes), ("--scrapes", scrapes), ("--tls", handshakes), ("--beside", besides)];
+pub(crate) const SECTIONS: [(&str, Section); 5] =
+    [("--probes", probes), ("--scrapes", scrapes), ("--tls", handshakes), ("--beside", besides), ("--together", both)];
 
 fn probes(plan: &Plan, report: &mut Report) {
     let servers = Servers::start();
@@ -35,4 +35,8 @@ fn handshakes(plan: &Plan, report: &mut Report) {
 fn besides(plan: &Plan, report: &mut Report) {
     beside::tcp(plan, &Servers::start(), report);
     beside::tls(plan, &TlsServers::start(), report);
+}
+
+fn both(plan: &Plan, report: &mut Report) {
+    together::compare(plan, &Servers::start(), report);
 }

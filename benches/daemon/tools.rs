@@ -8,6 +8,11 @@ pub(crate) fn blackbox() -> Option<PathBuf> {
     find("PORTPROBE_BENCH_BLACKBOX", "target/bench-tools/usr/bin/prometheus-blackbox-exporter")
 }
 
+/// The Prometheus that `tests/run` unpacked, or the one that `PORTPROBE_BENCH_PROMETHEUS` names.
+pub(crate) fn prometheus() -> Option<PathBuf> {
+    find("PORTPROBE_BENCH_PROMETHEUS", "target/test-tools/usr/bin/prometheus")
+}
+
 fn find(variable: &str, usual: &str) -> Option<PathBuf> {
     let usual = Path::new(env!("CARGO_MANIFEST_DIR")).join(usual);
     Some(env::var_os(variable).map_or(usual, PathBuf::from)).filter(|path| path.is_file())
@@ -15,3 +20,6 @@ fn find(variable: &str, usual: &str) -> Option<PathBuf> {
 
 /// What to say where it is missing.
 pub(crate) const NO_BLACKBOX: &str = "blackbox_exporter is not there: benches/fetch gets it";
+
+/// What to say where it is missing.
+pub(crate) const NO_PROMETHEUS: &str = "Prometheus is not there: tests/run gets it";
