@@ -30,6 +30,7 @@ mod daemon {
     pub(crate) mod scraping;
     pub(crate) mod sections;
     pub(crate) mod servers;
+    pub(crate) mod silent;
     pub(crate) mod tls;
     pub(crate) mod tls_servers;
     pub(crate) mod together;

@@ -54,6 +54,11 @@ impl Running {
         let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
         kibibytes * 1024.0
     }
+
+    /// Files and sockets that it has open.
+    pub(crate) fn descriptors(&self) -> f64 {
+        fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap().count() as f64
+    }
 }
 
 impl Drop for Running {

@@ -82,6 +82,8 @@ pub(crate) struct Exposed {
     pub(crate) lag: Lag,
     /// Probes that failed or could not be made.
     pub(crate) failed: f64,
+    /// Probes under way.
+    pub(crate) in_flight: f64,
     /// Targets whose certificate was seen and is without fault.
     pub(crate) verified: f64,
 }
@@ -93,7 +95,14 @@ impl Exposed {
         let of = |family: &'static str| series().filter(move |line| line.starts_with(family));
         let failed = of("portprobe_probe_failures_total").chain(of("portprobe_local_faults_total")).map(value).sum();
         let lag = Lag(of("portprobe_schedule_lag_seconds_bucket").map(|line| (bound(line), value(line))).collect());
-        Self { series: series().count(), lag, failed, verified: of("portprobe_cert_verified{").map(value).sum() }
+        let in_flight = of("portprobe_probes_in_flight").map(value).sum();
+        Self {
+            series: series().count(),
+            lag,
+            failed,
+            in_flight,
+            verified: of("portprobe_cert_verified{").map(value).sum(),
+        }
     }
 }
 

@@ -3,13 +3,20 @@
 use super::plan::Plan;
 use super::report::Report;
 use super::servers::Servers;
+use super::silent::{self, Silent};
 use super::tls_servers::TlsServers;
 use super::{beside, memory, probing, scraping, tls, together};
 
 type Section = fn(&Plan, &mut Report);
 
-pub(crate) const SECTIONS: [(&str, Section); 5] =
-    [("--probes", probes), ("--scrapes", scrapes), ("--tls", handshakes), ("--beside", besides), ("--together", both)];
+pub(crate) const SECTIONS: [(&str, Section); 6] = [
+    ("--probes", probes),
+    ("--scrapes", scrapes),
+    ("--tls", handshakes),
+    ("--beside", besides),
+    ("--together", both),
+    ("--silent", unanswered),
+];
 
 fn probes(plan: &Plan, report: &mut Report) {
     let servers = Servers::start();
@@ -39,4 +46,8 @@ fn besides(plan: &Plan, report: &mut Report) {
 
 fn both(plan: &Plan, report: &mut Report) {
     together::compare(plan, &Servers::start(), report);
+}
+
+fn unanswered(_: &Plan, report: &mut Report) {
+    silent::cost(&Servers::start(), &Silent::start(), report);
 }
