@@ -8,7 +8,6 @@
 //! early. `outbound` serves those who connect and ask for other reasons than to probe.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -99,38 +98,52 @@ impl NetworkProber {
 impl Prober for NetworkProber {
     async fn probe(&self, target: &Arc<Target>, deadline: Instant) -> Outcome {
         let started = Instant::now();
-        let nothing = Outcome {
-            verdict: Verdict::Good,
-            duration: Duration::ZERO,
-            timings: Timings::default(),
-            resolution: None,
-            attempts: Vec::new(),
-            facts: Facts::default(),
-            client_certificate_not_after: None,
-        };
         let plan = match self.plan(target) {
             Ok(plan) => plan,
-            Err(fault) => return Outcome { verdict: Verdict::LocalFault(fault), ..nothing },
+            Err(fault) => return unattempted(Verdict::LocalFault(fault), started),
         };
-        let client_certificate_not_after = plan.client.as_ref().and_then(Client::certificate_not_after);
-        let nothing = Outcome { client_certificate_not_after, ..nothing };
         let endpoint = &target.endpoint;
         let located = match locate(&self.resolver, &endpoint.host, endpoint.port, &target.settings, deadline).await {
             Ok(located) => located,
             Err(Unlocated { verdict, resolution }) => {
-                return Outcome { verdict, resolution, duration: started.elapsed(), ..nothing };
+                return Outcome {
+                    resolution,
+                    client_certificate_not_after: plan.client_certificate_not_after(),
+                    ..unattempted(verdict, started)
+                };
             }
         };
         let Attempted { attempts, verdict, timings, facts, open } =
             attempt(located.destinations, &plan, deadline).await;
-        let timings = located.timings.and(timings);
-        let duration = started.elapsed();
+        let outcome = Outcome {
+            verdict,
+            duration: started.elapsed(),
+            timings: located.timings.and(timings),
+            resolution: located.resolution,
+            attempts,
+            facts,
+            client_certificate_not_after: plan.client_certificate_not_after(),
+        };
         if let Some(open) = open {
             open.close(deadline).await;
         }
-        Outcome { verdict, duration, timings, resolution: located.resolution, attempts, facts, ..nothing }
+        outcome
     }
 }
+
+/// What a probe came to that tried no address.
+fn unattempted(verdict: Verdict, started: Instant) -> Outcome {
+    Outcome {
+        verdict,
+        duration: started.elapsed(),
+        timings: Timings::default(),
+        resolution: None,
+        attempts: Vec::new(),
+        facts: Facts::default(),
+        client_certificate_not_after: None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +155,6 @@ mod tests {
         let prober = NetworkProber::new(NameServing::default(), Arc::default());
         let target = Arc::new(example("tcp://192.0.2.1:1", Settings::default()));
         let size = size_of_val(&prober.probe(&target, Instant::now()));
-        assert!(size <= 2048, "{size}");
+        assert!(size <= 1280, "{size}");
     }
 }

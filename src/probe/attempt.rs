@@ -32,6 +32,13 @@ pub(super) struct Plan {
     pub(super) record: bool,
 }
 
+impl Plan {
+    /// The last second in which the own certificate is valid, where there is one.
+    pub(super) fn client_certificate_not_after(&self) -> Option<i64> {
+        self.client.as_ref().and_then(Client::certificate_not_after)
+    }
+}
+
 /// What the addresses came to.
 pub(super) struct Attempted {
     /// Each address that was tried, in order.
