@@ -17,24 +17,34 @@ mod daemon {
     pub(crate) mod bare;
     pub(crate) mod bare_tls;
     pub(crate) mod beside;
+    pub(crate) mod binary;
     pub(crate) mod blackbox;
+    pub(crate) mod cores;
     pub(crate) mod cost;
+    pub(crate) mod large;
     pub(crate) mod memory;
     pub(crate) mod plan;
     pub(crate) mod probing;
     pub(crate) mod process;
     pub(crate) mod prometheus;
     pub(crate) mod report;
+    pub(crate) mod responder;
     pub(crate) mod running;
+    pub(crate) mod samples;
+    pub(crate) mod schedule;
     pub(crate) mod scrape;
     pub(crate) mod scraping;
     pub(crate) mod sections;
+    pub(crate) mod segment;
     pub(crate) mod servers;
     pub(crate) mod silent;
+    pub(crate) mod snapshot;
     pub(crate) mod tls;
     pub(crate) mod tls_servers;
     pub(crate) mod together;
     pub(crate) mod tools;
+    pub(crate) mod truth;
+    pub(crate) mod tun;
 }
 
 fn main() {

@@ -21,6 +21,12 @@ pub(crate) struct Plan {
     pub(crate) scraping: Duration,
     /// How long Prometheus and prober are looked at.
     pub(crate) together: Duration,
+    /// How long every probe of every target is counted.
+    pub(crate) counting: Duration,
+    /// How long a daemon with very many targets is watched.
+    pub(crate) watching: Duration,
+    /// How often what was measured last is read of each target, and held against what was true.
+    pub(crate) readings: u32,
 }
 
 impl Plan {
@@ -34,6 +40,9 @@ impl Plan {
         scrapes: 21,
         scraping: Duration::from_secs(15),
         together: Duration::from_mins(1),
+        counting: Duration::from_mins(10),
+        watching: Duration::from_mins(2),
+        readings: 6,
     };
 
     /// A first look.
@@ -46,6 +55,9 @@ impl Plan {
         scrapes: 3,
         scraping: Duration::from_secs(4),
         together: Duration::from_secs(15),
+        counting: Duration::from_secs(20),
+        watching: Duration::from_secs(20),
+        readings: 1,
     };
 
     /// Whether memory is read when its aim says.

@@ -36,7 +36,7 @@ impl Load<'_> {
 
     /// Many targets share an address, so each has a name, of the length that names of machines have. With TLS each asks
     /// for a name of its own too, and gets a certificate that no other has.
-    fn configuration(&self) -> String {
+    pub(crate) fn configuration(&self) -> String {
         let tls = self.root.map_or("", |_| ", tls: { ca_file: root.pem }");
         let mut yaml = format!("defaults: {{ interval: {}ms{tls} }}\n", self.interval.as_millis());
         if let Some(in_flight) = self.in_flight {
@@ -59,7 +59,8 @@ impl Load<'_> {
 #[derive(Debug)]
 pub(crate) struct Daemon {
     process: Running,
-    _folder: TempDir,
+    ready_after: Duration,
+    folder: TempDir,
 }
 
 /// What a daemon did in a span of time.
@@ -69,24 +70,46 @@ pub(crate) struct Observation {
     pub(crate) lag: Lag,
     /// Probes that failed or could not be made, though every server answers: this machine was overloaded.
     pub(crate) failed: f64,
+    /// Due probes that were left out.
+    pub(crate) skipped: f64,
 }
 
 impl Daemon {
     /// Starts the daemon and waits until it is ready.
     pub(crate) fn start(load: &Load<'_>) -> Self {
+        Self::configured(&load.configuration(), load.root)
+    }
+
+    /// The same with a configuration as it stands in the file.
+    pub(crate) fn configured(configuration: &str, root: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("portprobe.yaml");
-        fs::write(&file, load.configuration()).unwrap();
-        if let Some(root) = load.root {
+        let file = folder.path().join(FILE);
+        fs::write(&file, configuration).unwrap();
+        if let Some(root) = root {
             fs::write(folder.path().join("root.pem"), root).unwrap();
         }
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portprobe"));
+        let mut command = Command::new(BINARY);
         command.arg("--config.file").arg(&file).arg("--web.listen-address=127.0.0.1:0");
+        command.args(["--web.enable-lifecycle", "--no-config.auto-reload"]);
+        let started = Instant::now();
         let process = Running::start(&mut command);
         while scrape::get(process.address(), "/-/ready", Format::Text, Encoding::Plain).is_none() {
             thread::sleep(Duration::from_millis(20));
         }
-        Self { process, _folder: folder }
+        Self { process, ready_after: started.elapsed(), folder }
+    }
+
+    /// From its start until it was ready, to 20 ms.
+    pub(crate) fn ready_after(&self) -> Duration {
+        self.ready_after
+    }
+
+    /// Lets it read another configuration, and says how long that took.
+    pub(crate) fn reload(&self, configuration: &str) -> Duration {
+        fs::write(self.folder.path().join(FILE), configuration).unwrap();
+        let asked = Instant::now();
+        assert!(scrape::post(self.address(), "/-/reload"), "a valid configuration must be taken");
+        asked.elapsed()
     }
 
     /// Lets it work for as long as `meanwhile` takes, and says what it did.
@@ -101,7 +124,8 @@ impl Daemon {
         let rest = counted.elapsed();
         let lag = after.lag.since(&before.lag);
         let probes = lag.count() / rest.as_secs_f64() * wall.as_secs_f64();
-        Observation { cost: Cost { probes, cpu, wall }, lag, failed: after.failed - before.failed }
+        let (failed, skipped) = (after.failed - before.failed, after.skipped - before.skipped);
+        Observation { cost: Cost { probes, cpu, wall }, lag, failed, skipped }
     }
 
     /// One scrape.
@@ -111,7 +135,7 @@ impl Daemon {
 
     /// What it says of itself.
     pub(crate) fn exposed(&self) -> Exposed {
-        Exposed::parse(str::from_utf8(&self.scrape(Format::Text, Encoding::Plain)).unwrap())
+        Exposed::read(self.address())
     }
 }
 
@@ -122,3 +146,8 @@ impl Deref for Daemon {
         &self.process
     }
 }
+
+/// What is measured.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_portprobe");
+
+const FILE: &str = "portprobe.yaml";

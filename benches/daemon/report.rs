@@ -119,6 +119,7 @@ impl Figure {
 /// What a figure is to be, in its base unit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Aim {
+    AtLeast(f64),
     AtMost(f64),
     Under(f64),
 }
@@ -126,6 +127,7 @@ pub(crate) enum Aim {
 impl Aim {
     fn is_met_by(self, value: f64) -> bool {
         match self {
+            Self::AtLeast(limit) => value >= limit,
             Self::AtMost(limit) => value <= limit,
             Self::Under(limit) => value < limit,
         }
@@ -133,6 +135,7 @@ impl Aim {
 
     fn display(self, unit: Unit) -> String {
         match self {
+            Self::AtLeast(limit) => format!("at least {}", unit.aimed(limit)),
             Self::AtMost(limit) => format!("at most {}", unit.aimed(limit)),
             Self::Under(limit) => format!("under {}", unit.aimed(limit)),
         }
@@ -150,6 +153,7 @@ pub(crate) enum Unit {
     Nanoseconds,
     PerSecond,
     Ratio,
+    Seconds,
 }
 
 impl Unit {
@@ -167,7 +171,7 @@ impl Unit {
 
     fn scale(self) -> f64 {
         match self {
-            Self::Bytes | Self::Count | Self::PerSecond | Self::Ratio => 1.0,
+            Self::Bytes | Self::Count | Self::PerSecond | Self::Ratio | Self::Seconds => 1.0,
             Self::Megabytes => 1e-6,
             Self::Microseconds => 1e6,
             Self::Milliseconds => 1e3,
@@ -179,7 +183,7 @@ impl Unit {
         match self {
             Self::Bytes | Self::Count | Self::Nanoseconds | Self::PerSecond => 0,
             Self::Megabytes | Self::Microseconds | Self::Milliseconds => 1,
-            Self::Ratio => 2,
+            Self::Ratio | Self::Seconds => 2,
         }
     }
 
@@ -192,6 +196,7 @@ impl Unit {
             Self::Milliseconds => " ms",
             Self::Nanoseconds => " ns",
             Self::PerSecond => " /s",
+            Self::Seconds => " s",
         }
     }
 }

@@ -49,8 +49,17 @@ impl Running {
 
     /// Bytes of memory that it holds.
     pub(crate) fn resident_bytes(&self) -> f64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most that it has ever held.
+    pub(crate) fn peak_bytes(&self) -> f64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, key: &str) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
         let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
         kibibytes * 1024.0
     }

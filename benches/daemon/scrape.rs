@@ -1,6 +1,6 @@
 //! A client for `/metrics`, and what is read from its text: how many probes started, and how late.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 /// The formats of an exposition.
@@ -61,17 +61,28 @@ impl Encoding {
 
 /// Asks for a path and reads to the end; the body, where the status is 200. HTTP/1.0, so that nothing is chunked.
 pub(crate) fn get(address: SocketAddr, path: &str, format: Format, encoding: Encoding) -> Option<Vec<u8>> {
-    let mut stream = TcpStream::connect(address).unwrap();
     let (accept, accept_encoding) = (format.media_type(), encoding.content_coding());
-    let request = format!(
-        "GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: {accept}\r\nAccept-Encoding: {accept_encoding}\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).unwrap();
+    let headers = format!("Accept: {accept}\r\nAccept-Encoding: {accept_encoding}\r\n");
+    let mut stream = ask(address, &format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n{headers}\r\n"));
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
     let body = answer.split_off(end + 4);
     answer.starts_with(b"HTTP/1.0 200").then_some(body)
+}
+
+/// Asks for something to be done; whether it was.
+pub(crate) fn post(address: SocketAddr, path: &str) -> bool {
+    let request = format!("POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n");
+    let mut answer = String::new();
+    ask(address, &request).read_to_string(&mut answer).unwrap();
+    answer.starts_with("HTTP/1.0 200")
+}
+
+fn ask(address: SocketAddr, request: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    stream
 }
 
 /// What one exposition says of the daemon itself.
@@ -84,24 +95,33 @@ pub(crate) struct Exposed {
     pub(crate) failed: f64,
     /// Probes under way.
     pub(crate) in_flight: f64,
+    /// Due probes that were left out.
+    pub(crate) skipped: f64,
     /// Targets whose certificate was seen and is without fault.
     pub(crate) verified: f64,
 }
 
 impl Exposed {
-    /// Reads the text format.
-    pub(crate) fn parse(text: &str) -> Self {
-        let series = || text.lines().filter(|line| !line.starts_with('#'));
-        let of = |family: &'static str| series().filter(move |line| line.starts_with(family));
-        let failed = of("portprobe_probe_failures_total").chain(of("portprobe_local_faults_total")).map(value).sum();
-        let lag = Lag(of("portprobe_schedule_lag_seconds_bucket").map(|line| (bound(line), value(line))).collect());
-        let in_flight = of("portprobe_probes_in_flight").map(value).sum();
-        Self {
-            series: series().count(),
-            lag,
-            failed,
-            in_flight,
-            verified: of("portprobe_cert_verified{").map(value).sum(),
+    /// Scrapes, and drops each line once it is read: of a million targets they are a gigabyte.
+    pub(crate) fn read(address: SocketAddr) -> Self {
+        let stream = ask(address, &format!("GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n"));
+        let lines = BufReader::with_capacity(1 << 20, stream).lines().map(Result::unwrap);
+        let mut exposed =
+            Self { series: 0, lag: Lag(Vec::new()), failed: 0.0, in_flight: 0.0, skipped: 0.0, verified: 0.0 };
+        let body = lines.skip_while(|line| !line.is_empty()).skip(1);
+        body.filter(|line| !line.starts_with('#')).for_each(|line| exposed.add(&line));
+        exposed
+    }
+
+    fn add(&mut self, line: &str) {
+        self.series += 1;
+        match line.split_once(['{', ' ']).unwrap().0 {
+            "portprobe_cert_verified" => self.verified += value(line),
+            "portprobe_probe_failures_total" | "portprobe_local_faults_total" => self.failed += value(line),
+            "portprobe_schedule_lag_seconds_bucket" => self.lag.0.push((bound(line), value(line))),
+            "portprobe_probes_in_flight" => self.in_flight += value(line),
+            "portprobe_skipped_probes_total" => self.skipped += value(line),
+            _ => {}
         }
     }
 }
@@ -138,7 +158,7 @@ impl Lag {
     }
 }
 
-fn value(line: &str) -> f64 {
+pub(super) fn value(line: &str) -> f64 {
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 

@@ -5,17 +5,22 @@ use super::report::Report;
 use super::servers::Servers;
 use super::silent::{self, Silent};
 use super::tls_servers::TlsServers;
-use super::{beside, memory, probing, scraping, tls, together};
+use super::{beside, binary, large, memory, probing, schedule, scraping, tls, together, truth};
 
 type Section = fn(&Plan, &mut Report);
 
-pub(crate) const SECTIONS: [(&str, Section); 6] = [
+pub(crate) const SECTIONS: [(&str, Section); 11] = [
+    ("--binary", size),
     ("--probes", probes),
     ("--scrapes", scrapes),
     ("--tls", handshakes),
     ("--beside", besides),
     ("--together", both),
     ("--silent", unanswered),
+    ("--truth", truth::truth),
+    ("--schedule", schedules),
+    ("--start", starts),
+    ("--million", large::million),
 ];
 
 fn probes(plan: &Plan, report: &mut Report) {
@@ -50,4 +55,18 @@ fn both(plan: &Plan, report: &mut Report) {
 
 fn unanswered(_: &Plan, report: &mut Report) {
     silent::cost(&Servers::start(), &Silent::start(), report);
+}
+
+fn size(_: &Plan, report: &mut Report) {
+    binary::size(report);
+}
+
+fn schedules(plan: &Plan, report: &mut Report) {
+    let servers = Servers::start();
+    schedule::grid(plan, &servers, report);
+    schedule::filtered(plan, &servers, report);
+}
+
+fn starts(plan: &Plan, report: &mut Report) {
+    large::start(plan, &Servers::start(), report);
 }

@@ -24,10 +24,59 @@ impl Servers {
         Self { addresses }
     }
 
+    /// One server on every address of loopback, each of which can then be a host; its port.
+    pub(crate) fn everywhere() -> u16 {
+        let (listener, port) = listen_everywhere(BACKLOG);
+        thread::spawn(move || serve(&[listener]));
+        port
+    }
+
     /// Where they listen.
     pub(crate) fn addresses(&self) -> &[SocketAddrV4] {
         &self.addresses
     }
+}
+
+/// A listener that answers no SYN, as if filtered: its queue is full, and nobody accepts. It does so while it lives.
+#[derive(Debug)]
+pub(crate) struct Filtered {
+    port: u16,
+    _listener: TcpListener,
+    _waiting: [Socket; 2],
+}
+
+impl Filtered {
+    /// Listens on every address of loopback.
+    pub(crate) fn start() -> Self {
+        let (listener, port) = listen_everywhere(0);
+        let waiting = [(); 2].map(|()| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None).unwrap();
+            // Under way is all that it needs to be.
+            let _ = socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into());
+            socket
+        });
+        Self { port, _listener: listener, _waiting: waiting }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+/// A listener on all of 127.0.0.0/8, and on nothing that leaves this machine.
+fn listen_everywhere(backlog: i32) -> (TcpListener, u16) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None).unwrap();
+    socket.bind_device(Some(b"lo")).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into()).unwrap();
+    socket.listen(backlog).unwrap();
+    let listener = TcpListener::from(socket);
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+/// The address of a host on loopback that is none of [`Servers`], one for each number up to four million.
+pub(crate) fn host(number: u32) -> Ipv4Addr {
+    Ipv4Addr::from_bits(Ipv4Addr::new(127, 128, 0, 0).to_bits() + number)
 }
 
 /// A listener on an address that no other one has.

@@ -1,0 +1,107 @@
+//! A host behind every address of a device: it answers each SYN after a delay, and notes the delay that it really gave.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::SocketAddrV4;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use tokio::time::Instant;
+
+use super::cores;
+use super::segment::{ACK, FIN, RST, SYN, Segment};
+use super::snapshot::now;
+
+/// Answers on a thread and a core of its own until it is dropped.
+///
+/// The thread comes before all others: a SYN that waits for it is a delay that nobody notes.
+#[derive(Debug)]
+pub(crate) struct Responder {
+    answers: Answers,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Responder {
+    pub(crate) fn start(device: File, delay: Duration, core: usize) -> Self {
+        let (answers, stop) = (Answers::default(), Arc::new(AtomicBool::new(false)));
+        let thread = thread::spawn({
+            let (answers, stop) = (answers.clone(), stop.clone());
+            move || {
+                cores::keep_to(core);
+                cores::come_first();
+                respond(device, delay, &answers, &stop);
+            }
+        });
+        Self { answers, stop, thread: Some(thread) }
+    }
+
+    /// The delay, in seconds, of the last answer from this address up to a moment since the epoch.
+    pub(crate) fn delay_before(&self, address: SocketAddrV4, moment: f64) -> Option<f64> {
+        let answers = self.answers.lock().unwrap();
+        answers.get(&address)?.iter().rev().find(|answer| answer.sent <= moment).map(|answer| answer.delay)
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().unwrap().join();
+    }
+}
+
+/// By the address that gave them, in order.
+type Answers = Arc<Mutex<HashMap<SocketAddrV4, Vec<Answer>>>>;
+
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    sent: f64,
+    delay: f64,
+}
+
+fn respond(mut device: File, delay: Duration, answers: &Answers, stop: &AtomicBool) {
+    let mut waiting: VecDeque<(Instant, Segment)> = VecDeque::new();
+    let mut packet = [0; 1500];
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
+    epoll.add(&device, EpollEvent::new(EpollFlags::EPOLLIN, 0)).unwrap();
+    while !stop.load(Ordering::Relaxed) {
+        match device.read(&mut packet) {
+            Ok(length) => {
+                let read = Instant::now();
+                match packet.get(..length).and_then(Segment::parse) {
+                    Some(segment) if segment.flags & RST != 0 => {}
+                    Some(segment) if segment.flags & SYN != 0 => waiting.push_back((read, segment)),
+                    Some(segment) if segment.flags & FIN != 0 => {
+                        let answer = segment.answer(segment.acknowledgement, FIN | ACK);
+                        device.write_all(&answer.to_bytes()).unwrap();
+                    }
+                    _ => {}
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                let left = waiting.front().map_or(LONGEST_WAIT, |(read, _)| delay.saturating_sub(read.elapsed()));
+                epoll.wait(&mut [EpollEvent::empty()], milliseconds(left)).unwrap();
+            }
+            Err(error) => panic!("the device cannot be read: {error}"),
+        }
+        if let Some((read, segment)) = waiting.pop_front_if(|(read, _)| read.elapsed() >= delay) {
+            let answer = segment.answer(0, SYN | ACK).to_bytes();
+            let (sent, given) = (now(), read.elapsed());
+            device.write_all(&answer).unwrap();
+            let answer = Answer { sent, delay: given.as_secs_f64() };
+            answers.lock().unwrap().entry(segment.destination).or_default().push(answer);
+        }
+    }
+}
+
+/// Whole ones, so that the rest of the last one is spent awake.
+fn milliseconds(duration: Duration) -> EpollTimeout {
+    duration.min(LONGEST_WAIT).as_millis().try_into().unwrap()
+}
+
+/// Until it is looked again whether to stop.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);

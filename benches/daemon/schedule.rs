@@ -1,0 +1,113 @@
+//! Whether every probe is made once and when it is due: at a usual rate, and beside targets that never answer.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::plan::Plan;
+use super::probing::{BUSY_INTERVAL, usual_load};
+use super::process::{Daemon, Load, Observation};
+use super::report::{Aim, Figure, Report, Unit};
+use super::samples::Samples;
+use super::servers::{Filtered, Servers, host};
+use super::snapshot::{Snapshot, snapshot};
+
+/// Counts the probes of each target, and looks whether its place on the grid stays.
+pub(crate) fn grid(plan: &Plan, servers: &Servers, report: &mut Report) {
+    let load = usual_load(servers, BUSY_INTERVAL);
+    let daemon = Daemon::start(&load);
+    daemon.wait_for_age(load.interval + Duration::from_secs(1));
+    eprintln!("schedule, {} s", plan.counting.as_secs());
+    let mut counts = Vec::new();
+    let observed = daemon.observe(|| {
+        let before = snapshot(&daemon);
+        sleep(plan.counting);
+        counts = compare(&before, &snapshot(&daemon), load.interval);
+    });
+    let sum = |of: fn(&Counted) -> f64| counts.iter().map(of).sum::<f64>();
+    report.section(format!(
+        "Schedule of {} targets, {:.0} a second for {} s",
+        load.targets,
+        load.rate(),
+        plan.counting.as_secs()
+    ));
+    report.add(&Figure::new("probes due", Unit::Count, [sum(|target| target.due)]));
+    let lost = sum(|target| (target.due - target.made).max(0.0));
+    let doubled = sum(|target| (target.made - target.due).max(0.0));
+    for (name, count) in
+        [("lost", lost), ("doubled", doubled), ("skipped", observed.skipped), ("failed", observed.failed)]
+    {
+        report.add(&Figure::new(format!("probes {name}"), Unit::Count, [count]).aim(Aim::AtMost(0.0)));
+    }
+    report_lag(&observed, Aim::AtMost(0.011), report);
+    let shifts: Samples = counts.iter().map(|target| target.shift).collect();
+    let sizes: Samples = counts.iter().map(|target| target.shift.abs()).collect();
+    report.add(&Figure::new("drift, p50", Unit::Milliseconds, [shifts.percentile(50).abs()]).aim(Aim::AtMost(0.001)));
+    report.add(&Figure::new("place on the grid, off by p99", Unit::Milliseconds, [sizes.percentile(99)]));
+}
+
+/// A fifth of many targets never answers: how late the others then start, beside how late they start alone.
+pub(crate) fn filtered(plan: &Plan, servers: &Servers, report: &mut Report) {
+    let addresses = servers.addresses();
+    let load =
+        Load { addresses, targets: OPEN, interval: Duration::from_mins(1), in_flight: Some(IN_FLIGHT), root: None };
+    let watch = |configuration: &str| {
+        let daemon = Daemon::configured(configuration, None);
+        daemon.wait_for_age(plan.settle);
+        daemon.observe(|| sleep(plan.watching))
+    };
+    let mut configuration = load.configuration();
+    eprintln!("{OPEN} targets alone, {} s", plan.watching.as_secs());
+    let alone = watch(&configuration);
+    let silent = Filtered::start();
+    for number in 0..FILTERED {
+        let (host, port) = (host(number), silent.port());
+        writeln!(configuration, "  - {{ url: \"tcp://{host}:{port}\", timeout: 10s }}").unwrap();
+    }
+    eprintln!("and with {FILTERED} that are filtered, {} s", plan.watching.as_secs());
+    let beside = watch(&configuration);
+    report.section(format!("{OPEN} targets every 60 s, and {FILTERED} that are filtered, 10 s each"));
+    report.add(&Figure::new("start lag p99, alone", Unit::Milliseconds, [alone.lag.quantile(0.99)]));
+    report.add(&Figure::new("start lag p99, beside the filtered", Unit::Milliseconds, [beside.lag.quantile(0.99)]));
+    let ratio = beside.lag.quantile(0.99) / alone.lag.quantile(0.99);
+    report.add(&Figure::new("beside to alone", Unit::Ratio, [ratio]).aim(Aim::AtMost(1.1)));
+    report.add(&Figure::new("probes skipped, alone", Unit::Count, [alone.skipped]));
+    report.add(&Figure::new("probes skipped, beside", Unit::Count, [beside.skipped]).aim(Aim::AtMost(0.0)));
+    report.add(&Figure::new("probes failed, beside", Unit::Count, [beside.failed]));
+}
+
+/// How late probes started.
+pub(crate) fn report_lag(observed: &Observation, aim: Aim, report: &mut Report) {
+    let lag = |quantile: f64| [observed.lag.quantile(quantile)];
+    report.add(&Figure::new("start lag p50", Unit::Milliseconds, lag(0.5)));
+    report.add(&Figure::new("start lag p99", Unit::Milliseconds, lag(0.99)).aim(aim));
+}
+
+/// A target's probes from one snapshot to another.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    due: f64,
+    made: f64,
+    /// Seconds by which the last is off the grid on which the first lies.
+    shift: f64,
+}
+
+fn compare(before: &HashMap<String, Snapshot>, after: &HashMap<String, Snapshot>, interval: Duration) -> Vec<Counted> {
+    let interval = interval.as_secs_f64();
+    let compared = before.iter().map(|(target, first)| {
+        let last = after.get(target).unwrap();
+        // No probe was due when the snapshot was taken, so this is far from any whole number.
+        let due = ((last.taken - first.last.ended) / interval).floor();
+        let passed = last.last.ended - first.last.ended;
+        let shift = passed - (passed / interval).round() * interval;
+        Counted { due, made: last.last.probes - first.last.probes, shift }
+    });
+    compared.collect()
+}
+
+const OPEN: usize = 80_000;
+const FILTERED: u32 = 20_000;
+
+/// Until they are known to be down, the filtered are probed twice in an interval, so 6,700 are under way.
+const IN_FLIGHT: usize = 8192;

@@ -1,0 +1,73 @@
+//! What a daemon says of each of its targets at one moment, though an exposition takes longer than a moment.
+
+use std::collections::HashMap;
+use std::thread::sleep;
+use std::time::Duration;
+
+use nix::time::ClockId;
+
+use super::process::Daemon;
+use super::scrape::{Encoding, Format, value};
+
+/// A target between two of its probes. Seconds; moments are since the epoch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Snapshot {
+    /// A moment at which no probe was due.
+    pub(crate) taken: f64,
+    pub(crate) last: Last,
+}
+
+/// A target's last probe, and how many it has had.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Last {
+    pub(crate) probes: f64,
+    pub(crate) ended: f64,
+    pub(crate) connect: f64,
+}
+
+/// By target. The intervals must be well above a second.
+///
+/// Families are written one after the other, so a probe can end between two that belong together; a target counts once
+/// two scrapes in a row say the same of it.
+pub(crate) fn snapshot(daemon: &Daemon) -> HashMap<String, Snapshot> {
+    let (mut before, mut targets) = (now(), read(daemon));
+    let mut settled = HashMap::new();
+    while settled.len() < targets.len() {
+        sleep(PAUSE);
+        let (after, next) = (now(), read(daemon));
+        for (target, last) in &next {
+            if targets.get(target) == Some(last) {
+                let taken = f64::midpoint(before, after);
+                settled.entry(target.clone()).or_insert(Snapshot { taken, last: *last });
+            }
+        }
+        (before, targets) = (after, next);
+    }
+    settled
+}
+
+fn read(daemon: &Daemon) -> HashMap<String, Last> {
+    let text = daemon.scrape(Format::Text, Encoding::Plain);
+    let mut targets: HashMap<String, Last> = HashMap::new();
+    for line in str::from_utf8(&text).unwrap().lines() {
+        let Some((family, labels)) = line.split_once("{target=\"") else { continue };
+        let set: fn(&mut Last, f64) = match family {
+            "portprobe_probes_total" => |last, value| last.probes = value,
+            "portprobe_last_probe_timestamp_seconds" => |last, value| last.ended = value,
+            "portprobe_phase_duration_seconds" if labels.contains("phase=\"connect\"") => {
+                |last, value| last.connect = value
+            }
+            _ => continue,
+        };
+        let target = labels.split('"').next().unwrap();
+        set(targets.entry(target.to_owned()).or_default(), value(line));
+    }
+    targets
+}
+
+/// The wall clock.
+pub(crate) fn now() -> f64 {
+    Duration::from(ClockId::CLOCK_REALTIME.now().unwrap()).as_secs_f64()
+}
+
+const PAUSE: Duration = Duration::from_millis(250);
