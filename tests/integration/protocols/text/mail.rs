@@ -4,6 +4,7 @@ use super::{Client, logged, occupy};
 use crate::support::pki::Kind;
 use crate::support::services::text::Tls;
 use crate::support::services::text::mail::{DOVECOT, dovecot, postfix, prosody, vsftpd};
+use crate::support::wait;
 
 #[tokio::test]
 async fn dovecot_serves_in_each_protocol_and_form_of_tls() {
@@ -87,7 +88,13 @@ async fn prosody_serves_the_domains_that_it_knows_and_others() {
     assert_eq!(client.probe("xmpp", plain).await, "good");
     let came = client.probe("xmpp+starttls", plain).await;
     assert!(came.starts_with("starttls_refused in starttls: "), "{came}");
-    let log = logged(&server.service, "Client disconnected: closed").await;
+    // It may write its log late, until it has more to say.
+    wait::until_patiently("the end of a probe is logged", async || {
+        client.probe_path("xmpp", plain, "/localhost").await;
+        server.service.read("log").contains("Client disconnected: closed")
+    })
+    .await;
+    let log = server.service.read("log");
     assert!([" warn\t", " error\t"].iter().all(|level| !log.contains(level)), "{log}");
     let Some(bare) = prosody(Tls::Off).await else { return };
     let came = client.probe_path("xmpp+starttls", bare.ports[0], "/localhost").await;
