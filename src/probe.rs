@@ -2,10 +2,11 @@
 //!
 //! One probe is resolve, connect, then what the target's exchange asks for, under one deadline. `locate` finds where to
 //! connect (`resolve` turns a name into addresses, `order` sorts them), `attempt` tries the addresses (`connect` makes
-//! one TCP handshake, `opened` is its connection, `tcp_info` has the kernel's figures), `exchange` goes on from there: `dialogue` talks, `tap`
-//! writes down what is said, `tls` shakes hands over a `carrier` by what `trust` has read from files, `judge` weighs the
-//! certificates that `certificate` reads. `errno` says what an error code means, `interruption` what ends a conversation
-//! early. `outbound` serves those who connect and ask for other reasons than to probe.
+//! one TCP handshake, `opened` is its connection, `tcp_info` has the kernel's figures), `exchange` goes on from there:
+//! `dialogue` talks, `tap` writes down what is said, `tls` shakes hands over a `carrier` by what `trust` has read from
+//! files, `judge` weighs the certificates that `certificate` reads. `errno` says what an error code means,
+//! `interruption` what ends a conversation early. `outbound` serves those who connect and ask for other reasons than to
+//! probe.
 
 use std::sync::Arc;
 

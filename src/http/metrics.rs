@@ -8,7 +8,8 @@ use super::Site;
 use super::body::{Body, Streamed};
 use super::negotiation::{Negotiated, negotiate};
 
-/// The whole exposition, of a daemon that has just started once it has its targets; compressed where the client takes that and not too many others get it so.
+/// The whole exposition; of a daemon that has just started once it has its targets. Compressed where the client takes
+/// that and not too many others get it so.
 pub(super) async fn scrape(request: &Request<Incoming>, site: &Site) -> Response<Body> {
     site.readiness.begun().await;
     let Negotiated { format, content_type, gzip } = negotiate(request.headers());
