@@ -31,12 +31,15 @@ impl Stream {
     /// Ends the connection so that the peer reads an orderly end, not a reset. Ends by `deadline`.
     ///
     /// A close with unread data in the receive buffer is a RST (RFC 2525 section 2.17), and so is the answer to what
-    /// comes after it. So what the peer has said is read away first, within bounds; where something was said to it, the
-    /// FIN goes out before that, and the peer's end is awaited for a moment.
+    /// comes after it. So the FIN goes out first, for an error behind it is none to whoever reads; then what the peer has
+    /// said is read away, within bounds; and where something was said to it, its end is awaited for a moment.
     pub(super) async fn close(self, deadline: Instant) {
         match self {
             Self::Gone => {}
-            Self::Silent(stream) => drain(&stream),
+            Self::Silent(stream) => {
+                end_own_side(&stream);
+                drain(&stream);
+            }
             // With a buffer that most probes have no use for.
             Self::Plain(_) | Self::Tls(_) => Box::pin(self.part(deadline)).await,
         }
@@ -59,7 +62,7 @@ impl Stream {
 
 /// Reads what comes until the peer's end, and what has come by then where that does not come in time.
 async fn await_end(mut stream: TcpStream, patience: Instant) {
-    let _ = SockRef::from(&stream).shutdown(Shutdown::Write);
+    end_own_side(&stream);
     let to_the_end = async {
         let mut unread = [0; 4096];
         for _ in 0..MAX_READS {
@@ -70,6 +73,11 @@ async fn await_end(mut stream: TcpStream, patience: Instant) {
     };
     let _ = timeout_at(patience, to_the_end).await;
     drain(&stream);
+}
+
+/// Sends the FIN. A connection of which this cannot be said is gone already.
+fn end_own_side(stream: &impl AsFd) {
+    let _ = SockRef::from(stream).shutdown(Shutdown::Write);
 }
 
 /// Reads what is there.
