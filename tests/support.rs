@@ -13,6 +13,7 @@ pub(crate) mod netns;
 pub(crate) mod peers;
 pub(crate) mod pki;
 pub(crate) mod ports;
+pub(crate) mod probed;
 pub(crate) mod probing;
 pub(crate) mod process;
 pub(crate) mod promql;

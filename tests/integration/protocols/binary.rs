@@ -1,16 +1,12 @@
 //! Databases, message brokers and desktops, whose protocols are binary.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use portprobe::config::{OneTarget, Wanted, one_target};
-use portprobe::outcome::{Outcome, Prober as _, Verdict};
-use portprobe::probe::{NameServing, NetworkProber, Trust};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
 use crate::support::pki::{Authority, Identity, Kind, leaf};
+use crate::support::probed::Probed;
 use crate::support::services::Service;
 use crate::support::wait;
 
@@ -37,26 +33,9 @@ async fn probe_with(scheme: &str, address: SocketAddr, settings: &[(&str, &str)]
     let report = scheme.contains('+') || ["amqps", "mqtts", "rediss"].contains(&scheme);
     let report = report.then_some(("tls.verify", "report"));
     let report = report.filter(|(name, _)| settings.iter().all(|(other, _)| other != name));
-    let flags = settings.iter().copied().chain(report).map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let flags: Vec<_> = flags.collect();
-    let wanted = Wanted { target: &url, flags: &flags, config_file: None, module: None };
-    let trust = Arc::new(Trust::default());
-    let OneTarget { target, dns: _ } = one_target(wanted, &|_| None, |profile| trust.read(profile)).unwrap();
-    let prober = NetworkProber::new(NameServing::default(), trust);
-    told(&prober.probe(&target, Instant::now() + target.settings.cadence.timeout()).await)
-}
-
-fn told(outcome: &Outcome) -> String {
-    match &outcome.verdict {
-        Verdict::Good => {
-            let facts = outcome.facts.service.as_ref().unwrap();
-            format!("good {} {} {}", facts.protocol, facts.version, facts.role).trim_end().to_owned()
-        }
-        Verdict::Failed(failure) => {
-            format!("{} in {}: {}", failure.class.as_str(), failure.phase.as_str(), failure.detail)
-        }
-        Verdict::LocalFault(fault) => format!("{fault:?}"),
-    }
+    let flags = settings.iter().copied().chain(report).map(|(name, value)| format!("--{name}={value}"));
+    let arguments: Vec<_> = flags.chain([url]).collect();
+    Probed::by(&arguments).await.told()
 }
 
 /// A client that has said this, was answered, and stays.

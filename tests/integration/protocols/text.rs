@@ -1,17 +1,13 @@
 //! Mail, directories and what else is spoken in lines.
 
 use std::fs;
-use std::sync::Arc;
 
-use portprobe::config::{OneTarget, Wanted, one_target};
-use portprobe::outcome::{Prober as _, Verdict};
-use portprobe::probe::{NameServing, NetworkProber, Trust};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
 use crate::support::pki::{Authority, Identity, Kind, leaf};
+use crate::support::probed::Probed;
 use crate::support::services::Service;
 use crate::support::services::text::Tls;
 use crate::support::wait;
@@ -43,7 +39,7 @@ impl Client {
         Tls::With(&self.server)
     }
 
-    /// What one probe of a port of 127.0.0.1 comes to: `good VERSION ROLE`, or the failure's class, phase and detail.
+    /// What one probe of a port of 127.0.0.1 comes to: `good PROTOCOL VERSION ROLE`, or the failure's class, phase and detail.
     async fn probe(&self, scheme: &str, port: u16) -> String {
         self.probe_path(scheme, port, "").await
     }
@@ -65,22 +61,11 @@ impl Client {
         let root = self.folder.path().join("root.pem").display().to_string();
         let secured =
             scheme.contains("tls") || matches!(scheme, "ftps" | "imaps" | "ldaps" | "nntps" | "pop3s" | "smtps");
-        let flags: Vec<_> = secured.then(|| ("tls.ca_file".to_owned(), root)).into_iter().collect();
-        let wanted = Wanted { target: &url, flags: &flags, config_file: None, module: None };
-        let trust = Arc::new(Trust::default());
-        let OneTarget { target, dns: _ } = one_target(wanted, &|_| None, |profile| trust.read(profile)).unwrap();
-        let prober = NetworkProber::new(NameServing::default(), trust);
-        let outcome = prober.probe(&target, Instant::now() + target.settings.cadence.timeout()).await;
-        match outcome.verdict {
-            Verdict::Good => {
-                let facts = outcome.facts.service.unwrap();
-                format!("good {} {}", facts.version, facts.role).trim_end().to_owned()
-            }
-            Verdict::Failed(failure) => {
-                format!("{} in {}: {}", failure.class.as_str(), failure.phase.as_str(), failure.detail)
-            }
-            Verdict::LocalFault(fault) => format!("{fault:?}"),
+        let mut arguments = vec![url];
+        if secured {
+            arguments.push(format!("--tls.ca_file={root}"));
         }
+        Probed::by(&arguments).await.told()
     }
 }
 

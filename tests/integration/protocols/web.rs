@@ -1,15 +1,11 @@
 //! HTTP and what is built on it.
 
 use std::fs;
-use std::sync::Arc;
 
-use portprobe::config::{OneTarget, Wanted, one_target};
-use portprobe::outcome::{Outcome, Phase, Prober as _, Verdict};
-use portprobe::probe::{NameServing, NetworkProber, Trust};
 use tempfile::TempDir;
-use tokio::time::Instant;
 
 use crate::support::pki::{Authority, Identity, Leaf, leaf};
+use crate::support::probed::Probed;
 use crate::support::services::text::Tls;
 use crate::support::services::web::nginx;
 use crate::support::wait;
@@ -40,42 +36,25 @@ impl Client {
         self.root.issue(leaf)
     }
 
-    /// What one probe of a URL comes to: `good PROTOCOL VERSION`, or the failure's class, phase and detail.
+    /// What one probe of a URL comes to: `good PROTOCOL VERSION ROLE`, or the failure's class, phase and detail.
     async fn probe(&self, url: &str) -> String {
         self.probe_with(url, "labels: {}").await
     }
 
     /// The same with further keys of the target.
     async fn probe_with(&self, url: &str, keys: &str) -> String {
-        told(&self.outcome(url, keys).await)
+        self.probed(url, keys).await.told()
     }
 
-    async fn outcome(&self, url: &str, keys: &str) -> Outcome {
-        self.outcome_of(&format!("{{ name: probed, url: '{url}', {keys} }}")).await
+    async fn probed(&self, url: &str, keys: &str) -> Probed {
+        self.probed_as(&format!("{{ name: probed, url: '{url}', {keys} }}")).await
     }
 
     /// What a probe of the target `probed` comes to, written as in a configuration.
-    async fn outcome_of(&self, target: &str) -> Outcome {
+    async fn probed_as(&self, target: &str) -> Probed {
         let file = self.folder.path().join("portprobe.yaml");
         fs::write(&file, format!("defaults: {{ tls: {{ ca_file: root.pem }} }}\ntargets:\n- {target}\n")).unwrap();
-        let wanted = Wanted { target: "probed", flags: &[], config_file: Some(&file), module: None };
-        let trust = Arc::new(Trust::default());
-        let OneTarget { target, dns: _ } = one_target(wanted, &|_| None, |profile| trust.read(profile)).unwrap();
-        let prober = NetworkProber::new(NameServing::default(), trust);
-        prober.probe(&target, Instant::now() + target.settings.cadence.timeout()).await
-    }
-}
-
-fn told(outcome: &Outcome) -> String {
-    match &outcome.verdict {
-        Verdict::Good => {
-            let facts = outcome.facts.service.as_ref().unwrap();
-            format!("good {} {}", facts.protocol, facts.version).trim_end().to_owned()
-        }
-        Verdict::Failed(failure) => {
-            format!("{} in {}: {}", failure.class.as_str(), failure.phase.as_str(), failure.detail)
-        }
-        Verdict::LocalFault(fault) => format!("{fault:?}"),
+        Probed::by(&["probed", "--config.file", &file.display().to_string()]).await
     }
 }
 
@@ -176,15 +155,16 @@ async fn the_steps_of_https_are_told_apart() {
         (faulty.ports[1], "labels: {}", "cert_expired in tls", false),
         (faulty.ports[1], "tls: { verify: report }", "rejected in protocol", true),
     ] {
-        let outcome = client.outcome(&format!("https://127.0.0.1:{port}/busy"), keys).await;
-        assert_begins(&told(&outcome), class);
-        let done = [Phase::Connect, Phase::Tls, Phase::Protocol].map(|phase| outcome.timings.of(phase).is_some());
-        assert_eq!(done, [true, shaken, false], "{outcome:?}");
-        let peer = outcome.facts.tls.unwrap().peer.unwrap();
-        assert_eq!(peer.faults.len(), usize::from(port == faulty.ports[1]), "{peer:?}");
+        let probed = client.probed(&format!("https://127.0.0.1:{port}/busy"), keys).await;
+        assert_begins(&probed.told(), class);
+        let document = probed.document();
+        let done = ["connect", "tls", "protocol"].map(|phase| document["phase_duration_seconds"][phase].is_f64());
+        assert_eq!(done, [true, shaken, false], "{document}");
+        let faults = document["tls"]["faults"].as_array().unwrap();
+        assert_eq!(faults.len(), usize::from(port == faulty.ports[1]), "{document}");
     }
-    let shown =
-        client.outcome(&format!("https://127.0.0.1:{}/health", faulty.ports[1]), "tls: { verify: report }").await;
-    assert_begins(&told(&shown), "good http nginx 1.");
-    assert_eq!(shown.facts.tls.unwrap().session.unwrap().alpn.as_deref(), Some("http/1.1"));
+    let url = format!("https://127.0.0.1:{}/health", faulty.ports[1]);
+    let shown = client.probed(&url, "tls: { verify: report }").await;
+    assert_begins(&shown.told(), "good http nginx 1.");
+    assert_eq!(shown.document()["tls"]["session"]["alpn"], "http/1.1");
 }

@@ -8,6 +8,7 @@ async fn mosquitto_serves_and_wants_a_login() {
     assert_eq!(probe("mqtt", open.address).await, "good mqtt");
     wait::until("the client's end is logged", async || open.read("log").contains("disconnected.")).await;
     let silent = mosquitto(&identity, "allow_anonymous true\nconnection_messages false").await.unwrap();
+    wait::until("it has said that it runs", async || silent.read("log").contains(" running")).await;
     let before = silent.read("log");
     assert_eq!(probe("mqtt", silent.address).await, "good mqtt");
     assert_eq!(silent.read("log"), before);

@@ -1,4 +1,8 @@
+use std::fs;
 use std::path::Path;
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 use super::*;
 use crate::support::daemon::finished;
@@ -46,7 +50,7 @@ async fn postgresql_serves_is_full_and_starts_up() {
 
 #[tokio::test]
 async fn mariadb_serves_is_full_and_never_blocks_a_probe() {
-    let Some(server) = mariadb(&identity()).await else { return };
+    let Some(server) = mariadb(&identity(), &[]).await else { return };
     let (address, abroad) = (server.address, [("source_address", "127.0.0.2")]);
     until("mysql", address, "good mysql").await;
     assert_begins(&probe("mariadb", address).await, "good mysql 10.");
@@ -92,6 +96,22 @@ async fn mariadb_serves_is_full_and_never_blocks_a_probe() {
     others.push(occupy_until(&server, b"", |heard| heard.get(4) == Some(&0x0a)).await);
     assert_begins(&probe("mysql", address).await, "rejected in protocol: 1040");
     assert_begins(&probe("mysql+starttls", address).await, "rejected in starttls: 1040");
+}
+
+/// MariaDB listens before it serves, and says nothing meanwhile.
+#[tokio::test]
+async fn mariadb_that_starts_up_is_silent() {
+    let folder = tempfile::tempdir().unwrap();
+    let statements = folder.path().join("statements");
+    mkfifo(&statements, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    let option = format!("--init-file={}", statements.display());
+    let Some(server) = mariadb(&identity(), &[&option]).await else { return };
+    for (scheme, phase) in [("mysql", "protocol"), ("mysql+starttls", "starttls")] {
+        let told = probe_with(scheme, server.address, &[("timeout", "300ms")]).await;
+        assert_begins(&told, &format!("stalled in {phase}: the peer is connected but silent"));
+    }
+    fs::write(&statements, "SELECT 1;\n").unwrap();
+    until("mysql", server.address, "good mysql 10.").await;
 }
 
 #[tokio::test]

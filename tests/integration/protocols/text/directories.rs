@@ -10,7 +10,7 @@ async fn openldap_serves_in_each_form_of_tls() {
     let Some(server) = slapd(client.tls(), "").await else { return };
     let [ldap, ldaps] = server.ports;
     for (scheme, port) in [("ldap", ldap), ("ldap+starttls", ldap), ("ldaps", ldaps)] {
-        assert_eq!(client.probe(scheme, port).await, "good", "{scheme}");
+        assert_eq!(client.probe(scheme, port).await, "good ldap", "{scheme}");
     }
     let log = logged(&server.service, "UNBIND").await;
     assert!(log.contains("op=0 BIND dn=\"\" method=128"), "{log}");
@@ -20,7 +20,7 @@ async fn openldap_serves_in_each_form_of_tls() {
 async fn openldap_without_tls_or_anonymous_binds_serves() {
     let client = Client::new();
     let Some(server) = slapd(Tls::Off, "disallow bind_anon\n").await else { return };
-    assert_eq!(client.probe("ldap", server.ports[0]).await, "good");
+    assert_eq!(client.probe("ldap", server.ports[0]).await, "good ldap");
     let came = client.probe("ldap+starttls", server.ports[0]).await;
     assert!(came.starts_with("starttls_refused in starttls: StartTLS: result "), "{came}");
 }
@@ -32,10 +32,10 @@ async fn bind_serves_unless_it_has_no_data() {
     let [plain, secured] = server.ports;
     for (scheme, port) in [("dns", plain), ("dns+tls", secured)] {
         for (path, expected) in [
-            ("/example.org", "good"),
-            ("/missing.example.org", "good"),
+            ("/example.org", "good dns"),
+            ("/missing.example.org", "good dns"),
             // Of the root it knows nothing: REFUSED.
-            ("", "good"),
+            ("", "good dns"),
             ("/broken.example", "rejected in protocol: SERVFAIL"),
         ] {
             assert_eq!(client.probe_path(scheme, port, path).await, expected, "{scheme} {path}");

@@ -1,5 +1,8 @@
 //! Mail, files, messages.
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
 use super::{Client, logged, occupy};
 use crate::support::pki::Kind;
 use crate::support::services::text::Tls;
@@ -9,22 +12,64 @@ use crate::support::wait;
 #[tokio::test]
 async fn dovecot_serves_in_each_protocol_and_form_of_tls() {
     let client = Client::new();
-    let Some(server) = dovecot(client.tls()).await else { return };
+    let Some(server) = dovecot(client.tls(), "").await else { return };
     for (scheme, port) in DOVECOT.into_iter().zip(server.ports) {
-        assert_eq!(client.probe(scheme, port).await, "good Dovecot", "{scheme}");
+        let protocol = scheme.trim_end_matches('s').trim_end_matches("+tl");
+        assert_eq!(client.probe(scheme, port).await, format!("good {protocol} Dovecot"), "{scheme}");
     }
     for (scheme, port) in DOVECOT.into_iter().zip(server.ports).take(4) {
-        assert_eq!(client.probe(&format!("{scheme}+starttls"), port).await, "good Dovecot", "{scheme}");
+        let came = client.probe(&format!("{scheme}+starttls"), port).await;
+        assert_eq!(came, format!("good {scheme} Dovecot"), "{scheme}");
     }
     let log = logged(&server.service, "lmtp").await;
     assert!(log.contains("imap-login: Info: Disconnected: Aborted login by logging out"), "{log}");
     assert!(["Warning", "Error", "Fatal"].iter().all(|level| !log.contains(level)), "{log}");
 }
 
+/// At its limit Dovecot takes whoever comes, and turns away the one who has waited longest.
+#[tokio::test]
+async fn dovecot_at_its_limit_serves_the_newest_and_rejects_the_oldest() {
+    let client = Client::new();
+    let limited = "service imap-login {\n service_count = 0\n process_limit = 1\n client_limit = 1\n}\n";
+    let Some(server) = dovecot(Tls::Off, limited).await else { return };
+    let imap = server.ports[0];
+    let _other = occupy(&server.service, "* OK ").await;
+    assert_eq!(client.probe("imap", imap).await, "good imap Dovecot");
+    // A probe that has waited is one whose connection brings nothing until others have come.
+    let line = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = line.local_addr().unwrap().port();
+    let carry = async {
+        let (mut probe, _) = line.accept().await.unwrap();
+        let mut oldest = TcpStream::connect(server.service.address).await.unwrap();
+        let mut heard = Vec::new();
+        while !String::from_utf8_lossy(&heard).contains("full\r\n") {
+            let _newer = occupy(&server.service, "* OK ").await;
+            oldest.read_buf(&mut heard).await.unwrap();
+        }
+        probe.write_all(&heard).await.unwrap();
+    };
+    let (came, ()) = tokio::join!(client.probe("imap", port), carry);
+    assert_eq!(came, "rejected in protocol: * BYE Connection queue full");
+    logged(&server.service, "imap-login: Info: Disconnected: Connection queue full").await;
+}
+
+#[tokio::test]
+async fn dovecot_that_can_log_nobody_in_is_no_good() {
+    let client = Client::new();
+    let Some(server) = dovecot(Tls::Off, "service auth {\n executable = /bin/false\n}\n").await else { return };
+    let [imap, pop3, sieve, ..] = server.ports;
+    // At once, for Dovecot waits longer each time before it tries again.
+    tokio::join!(
+        client.probe_until("imap", imap, "rejected in protocol: * BYE Auth process broken"),
+        client.probe_until("pop3", pop3, "rejected in protocol: -ERR Auth process broken"),
+        client.probe_until("sieve", sieve, "rejected in protocol: BYE (TRYLATER) \"Auth process broken\""),
+    );
+}
+
 #[tokio::test]
 async fn dovecot_without_tls_refuses_it() {
     let client = Client::new();
-    let Some(server) = dovecot(Tls::Off).await else { return };
+    let Some(server) = dovecot(Tls::Off, "").await else { return };
     for (scheme, port, expected) in [
         ("imap", server.ports[0], "the answer to CAPABILITY does not offer STARTTLS"),
         ("pop3", server.ports[1], "the answer to CAPA does not offer STLS"),
@@ -42,7 +87,7 @@ async fn postfix_serves_and_rejects_clients_beyond_its_limit() {
     let Some(server) = postfix(client.tls(), "").await else { return };
     let [smtp, smtps] = server.ports;
     for (scheme, port) in [("smtp", smtp), ("smtp+starttls", smtp), ("smtps", smtps)] {
-        assert_eq!(client.probe(scheme, port).await, "good Postfix", "{scheme}");
+        assert_eq!(client.probe(scheme, port).await, "good smtp Postfix", "{scheme}");
     }
     let log = logged(&server.service, "disconnect from localhost[127.0.0.1] ehlo=1 quit=1 commands=2").await;
     let mut of_smtpd = log.lines().filter(|line| line.contains("/smtpd["));
@@ -63,7 +108,7 @@ async fn vsftpd_serves_and_rejects_clients_beyond_its_limit() {
     let Some(server) = vsftpd(client.tls(), "").await else { return };
     let port = server.address.port();
     for scheme in ["ftp", "ftp+starttls"] {
-        assert_eq!(client.probe(scheme, port).await, "good vsFTPd 3.0.3", "{scheme}");
+        assert_eq!(client.probe(scheme, port).await, "good ftp vsFTPd 3.0.3", "{scheme}");
     }
     logged(&server, "CONNECT: Client \"127.0.0.1\"").await;
     let Some(limited) = vsftpd(Tls::Off, "max_clients=1\n").await else { return };
@@ -71,7 +116,7 @@ async fn vsftpd_serves_and_rejects_clients_beyond_its_limit() {
     let came = client.probe("ftp", limited.address.port()).await;
     assert_eq!(came, "rejected in protocol: greeting: 421 There are too many connected users, please try later.");
     let Some(wrapped) = vsftpd(client.tls(), "implicit_ssl=YES\n").await else { return };
-    assert_eq!(client.probe("ftps", wrapped.address.port()).await, "good vsFTPd 3.0.3");
+    assert_eq!(client.probe("ftps", wrapped.address.port()).await, "good ftp vsFTPd 3.0.3");
     let Some(bare) = vsftpd(Tls::Off, "").await else { return };
     let came = client.probe("ftp+starttls", bare.address.port()).await;
     assert!(came.starts_with("starttls_refused in starttls: AUTH TLS: "), "{came}");
@@ -83,9 +128,9 @@ async fn prosody_serves_the_domains_that_it_knows_and_others() {
     let Some(server) = prosody(client.tls()).await else { return };
     let [plain, secured] = server.ports;
     for (scheme, port) in [("xmpp", plain), ("xmpp+starttls", plain), ("xmpp+tls", secured)] {
-        assert_eq!(client.probe_path(scheme, port, "/localhost").await, "good", "{scheme}");
+        assert_eq!(client.probe_path(scheme, port, "/localhost").await, "good xmpp", "{scheme}");
     }
-    assert_eq!(client.probe("xmpp", plain).await, "good");
+    assert_eq!(client.probe("xmpp", plain).await, "good xmpp");
     let came = client.probe("xmpp+starttls", plain).await;
     assert!(came.starts_with("starttls_refused in starttls: "), "{came}");
     // It may write its log late, until it has more to say.

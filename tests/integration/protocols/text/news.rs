@@ -12,7 +12,7 @@ async fn inn_serves_in_each_form_of_tls() {
     let secured = nnrpd(client.tls(), &["-S"], Obstacle::Nothing).await.unwrap();
     for (scheme, server) in [("nntp", &server), ("nntp+starttls", &server), ("nntps", &secured)] {
         let came = client.probe(scheme, server.address.port()).await;
-        assert!(came.starts_with("good INN 2."), "{scheme}: {came}");
+        assert!(came.starts_with("good nntp INN 2."), "{scheme}: {came}");
     }
     let without = nnrpd(Tls::Off, &[], Obstacle::Nothing).await.unwrap();
     let refused = client.probe("nntp+starttls", without.address.port()).await;

@@ -9,7 +9,7 @@ async fn openssh_identifies_itself_unless_it_is_full() {
     let client = Client::new();
     let Some(server) = sshd("INFO").await else { return };
     let port = server.address.port();
-    client.probe_until("ssh", port, "good OpenSSH_").await;
+    client.probe_until("ssh", port, "good ssh OpenSSH_").await;
     logged(&server, "[preauth]").await;
     let _other = occupy(&server, "SSH-2.0-").await;
     assert_eq!(client.probe("sftp", port).await, "rejected in protocol: Exceeded MaxStartups");
@@ -20,7 +20,7 @@ async fn openssh_logs_a_probe_at_info_only() {
     let client = Client::new();
     let Some(server) = sshd("ERROR").await else { return };
     let port = server.address.port();
-    client.probe_until("ssh", port, "good OpenSSH_").await;
+    client.probe_until("ssh", port, "good ssh OpenSSH_").await;
     // What the first left in the log is there once a second is served.
     let _next = occupy(&server, "SSH-2.0-").await;
     let log = server.read("log");
@@ -32,7 +32,7 @@ async fn memcached_serves_in_the_clear_and_within_tls() {
     let client = Client::new();
     let Some(server) = memcached(Tls::Off, &[]).await else { return };
     let came = client.probe("memcached", server.address.port()).await;
-    assert!(came.starts_with("good 1."), "{came}");
+    assert!(came.starts_with("good memcached 1."), "{came}");
     let Some(secured) = memcached(client.tls(), &[]).await else { return };
     assert_eq!(client.probe("memcached+tls", secured.address.port()).await, came);
     // It may say that `accept4` found nobody, which is no matter of probes.
@@ -46,7 +46,7 @@ async fn nats_serves_unless_its_connections_are_taken() {
     let Some(server) = nats(Tls::Off, "").await else { return };
     let port = server.address.port();
     let good = client.probe("nats", port).await;
-    assert!(good.starts_with("good 2."), "{good}");
+    assert!(good.starts_with("good nats 2."), "{good}");
     assert_eq!(client.probe("nats+starttls", port).await, "starttls_refused in starttls: INFO offers no TLS");
     assert!(!server.read("log").contains("[ERR]"));
     let Some(full) = nats(Tls::Off, "max_connections: 1").await else { return };
@@ -71,7 +71,7 @@ async fn nats_serves_unless_its_connections_are_taken() {
 async fn zookeeper_serves_unless_it_has_no_quorum() {
     let client = Client::new();
     let Some(server) = zookeeper(Quorum::Alone).await else { return };
-    let came = client.probe_until("zookeeper", server.address.port(), "good 3.").await;
+    let came = client.probe_until("zookeeper", server.address.port(), "good zookeeper 3.").await;
     assert!(came.ends_with(" standalone"), "{came}");
     logged(&server, "INFO - Processing srvr command from").await;
     let Some(lonely) = zookeeper(Quorum::Missing).await else { return };

@@ -17,7 +17,7 @@ impl Client {
         let begins = format!("  - {{ url: 'http://{service}.internal:");
         let recipe = README.lines().find(|line| line.starts_with(&begins)).unwrap();
         let rest = recipe.strip_prefix(&begins).unwrap().trim_start_matches(|c: char| c.is_ascii_digit());
-        told(&self.outcome_of(&format!("{{ name: probed, url: 'http://127.0.0.1:{port}{rest}")).await)
+        self.probed_as(&format!("{{ name: probed, url: 'http://127.0.0.1:{port}{rest}")).await.told()
     }
 
     async fn assert_recipe(&self, service: &str, port: u16, expected: &str) {

@@ -56,8 +56,9 @@ fn unprivileged(name: &str) -> Command {
     command
 }
 
-/// MariaDB with TLS, ten connections at most and little patience with those who hang up; none where it is not installed.
-pub(crate) async fn mariadb(identity: &Identity) -> Option<Service> {
+/// MariaDB with TLS, ten connections at most, little patience with those who hang up and these further options; none
+/// where it is not installed.
+pub(crate) async fn mariadb(identity: &Identity, options: &[&str]) -> Option<Service> {
     requires_program("mariadb-install-db").then_some(())?;
     serve("mariadbd", identity, |address, folder| {
         let mut install = Command::new(program("mariadb-install-db").unwrap());
@@ -65,7 +66,7 @@ pub(crate) async fn mariadb(identity: &Identity) -> Option<Service> {
         install.arg(format!("--datadir={}", folder.join("data").display()));
         let mut server = logging(program("mariadbd").unwrap());
         server.args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-log-bin", "--log-warnings=2"]);
-        server.args(["--max-connections=10", "--max-connect-errors=3"]);
+        server.args(["--max-connections=10", "--max-connect-errors=3"]).args(options);
         for (option, file) in [
             ("datadir", "data"),
             ("socket", "socket"),

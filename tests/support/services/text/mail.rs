@@ -11,11 +11,12 @@ use crate::support::services::Service;
 /// Dovecot's ports: each protocol in the clear, then each with TLS from the first byte.
 pub(crate) const DOVECOT: [&str; 8] = ["imap", "pop3", "sieve", "lmtp", "imaps", "pop3s", "sieve+tls", "lmtp+tls"];
 
-/// Dovecot with all its protocols; none where it is not installed or this is not root.
-pub(crate) async fn dovecot(tls: Tls<'_>) -> Option<Ports<8>> {
+/// Dovecot with all its protocols and these further settings; none where it is not installed or this is not root.
+pub(crate) async fn dovecot(tls: Tls<'_>, more: &str) -> Option<Ports<8>> {
     requires_root().then_some(())?;
     several("dovecot", tls, |folder, ports| {
-        fs::write(folder.join("dovecot.conf"), dovecot_conf(folder, ports, tls)).unwrap();
+        let settings = dovecot_conf(folder, ports, tls) + more;
+        fs::write(folder.join("dovecot.conf"), settings).unwrap();
         let mut server = logging("dovecot");
         server.args(["-F", "-c", "dovecot.conf"]);
         server
