@@ -19,11 +19,11 @@ pub fn converse(scheme: &str, data: &[u8]) {
     let Some((manner, said)) = data.split_first() else { return };
     let asked = (manner & UPGRADE != 0).then(|| format!("{scheme}+starttls"));
     let scheme = asked.filter(|scheme| SCHEMES.find(scheme).is_ok()).unwrap_or_else(|| scheme.to_owned());
-    let _ = talk(&scheme, Pieces::new(said, usize::from(manner & !UPGRADE)));
+    let _ = talk(&scheme, &mut Pieces::new(said, usize::from(manner & !UPGRADE)));
 }
 
 /// What a conversation comes to; none where there can be none.
-fn talk(scheme: &str, pieces: Pieces<'_>) -> Option<Result<ServiceFacts, Ended>> {
+fn talk(scheme: &str, pieces: &mut Pieces<'_>) -> Option<Result<ServiceFacts, Ended>> {
     let url = TargetUrl::parse(&format!("{scheme}://peer"), Scheme::default(), SCHEMES).ok()?;
     let endpoint = url.endpoints().next()?;
     let Protocol::Service(service, security) = endpoint.protocol else { return None };
@@ -77,6 +77,7 @@ const UPGRADE: u8 = 0x80;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::fs;
     use std::path::Path;
 
@@ -108,7 +109,7 @@ mod tests {
             for (form, scheme) in [("plain", name.to_owned()), ("starttls", format!("{name}+starttls"))] {
                 for length in [0, 1] {
                     let Some(said) = seed(name, form) else { continue };
-                    let ended = talk(&scheme, Pieces::new(&said, length));
+                    let ended = talk(&scheme, &mut Pieces::new(&said, length));
                     assert!(matches!(ended, Some(Ok(_))), "{scheme}: {ended:?}");
                 }
             }
@@ -121,11 +122,71 @@ mod tests {
         let pairs = names().flat_map(|asked| names().map(move |asking| (asking, asked)));
         for (asking, asked) in pairs.filter(|(asking, asked)| asking != asked && !ALIKE.contains(&(asking, asked))) {
             let said = seed(asked, "plain").unwrap();
-            let ended = talk(asking, Pieces::new(&said, 0));
+            let ended = talk(asking, &mut Pieces::new(&said, 0));
             let told = matches!(ended, Some(Err(Ended::Unexpected(_) | Ended::Closed(_))));
             assert!(told, "{asking} asks {asked}: {ended:?}");
         }
     }
+
+    /// Lengths, and whatever else may be one: wherever a number stands or could stand in what a peer says with whom all
+    /// is well, there is 0, 1, the highest and the lowest; and the peer goes on talking.
+    #[test]
+    fn no_number_makes_a_conversation_longer_than_its_bounds() {
+        let more = vec![0; 2 * LONGEST];
+        for name in ALL.iter().map(|protocol| protocol.service().name) {
+            for (form, scheme) in [("plain", name.to_owned()), ("starttls", format!("{name}+starttls"))] {
+                let Some(said) = seed(name, form) else { continue };
+                for (lie, mut says) in lies(&said) {
+                    says.extend_from_slice(&more);
+                    let mut pieces = Pieces::new(&says, 0);
+                    assert!(talk(&scheme, &mut pieces).is_some(), "{scheme}: {lie}");
+                    let taken = says.len() - pieces.said.len();
+                    assert!(taken <= LONGEST, "{scheme}: {lie}: {taken} bytes are taken");
+                }
+            }
+        }
+    }
+
+    /// What is said with one number that is another, and where.
+    fn lies(said: &[u8]) -> Vec<(String, Vec<u8>)> {
+        let mut lies = Vec::new();
+        let mut lie = |at: usize, length: usize, number: &[u8]| {
+            let lie = [&said[..at], number, &said[at + length..]].concat();
+            lies.push((format!("{number:02x?} at {at}"), lie));
+        };
+        // A text has no numbers but numerals.
+        for width in [1, 2, 3, 4, 8].into_iter().filter(|_| !is_text(said)) {
+            for at in (0..said.len()).filter(|at| at + width <= said.len()) {
+                let least = [&vec![0; width - 1][..], &[1]].concat();
+                let most = [&[0x7f][..], &vec![0xff; width - 1]].concat();
+                let turned = |number: &[u8]| number.iter().rev().copied().collect::<Vec<_>>();
+                let numbers = [vec![0; width], vec![0xff; width], turned(&least), turned(&most), least, most];
+                for number in BTreeSet::from(numbers) {
+                    lie(at, width, &number);
+                }
+            }
+        }
+        for (at, digits) in numerals(said) {
+            for number in ["", "0", "1", "-1", "9223372036854775807", "18446744073709551616"] {
+                lie(at, digits, number.as_bytes());
+            }
+        }
+        lies
+    }
+
+    fn is_text(said: &[u8]) -> bool {
+        said.iter().all(|byte| matches!(byte, b'\t' | b'\r' | b'\n' | b' '..=b'~'))
+    }
+
+    /// Where numbers of digits begin, and how long they are.
+    fn numerals(said: &[u8]) -> Vec<(usize, usize)> {
+        let begins = |at: &usize| said[*at].is_ascii_digit() && (*at == 0 || !said[at - 1].is_ascii_digit());
+        let digits = |at: usize| said[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        (0..said.len()).filter(begins).map(|at| (at, digits(at))).collect()
+    }
+
+    /// More than any answer that a conversation takes.
+    const LONGEST: usize = 128 << 10;
 
     /// Mail servers that do not name their protocol greet as FTP does; SMTP and LMTP are told apart by what they answer
     /// to the other's first command, and here a peer says what it says whatever it is asked.

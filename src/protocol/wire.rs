@@ -109,7 +109,7 @@ impl<'a> Wire<'a> {
             Err(_) => Err(Ended::Silent(awaited)),
             Ok(Ok(0)) => Err(Ended::Closed(awaited)),
             Ok(Ok(length)) => {
-                self.heard.extend(more.iter().take(length));
+                self.heard.extend_from_slice(more.get(..length).unwrap_or_default());
                 Ok(())
             }
             Ok(Err(error)) => Err(Ended::Broken(error, awaited)),
