@@ -21,6 +21,7 @@ mod daemon {
     pub(crate) mod blackbox;
     pub(crate) mod cores;
     pub(crate) mod cost;
+    pub(crate) mod families;
     pub(crate) mod large;
     pub(crate) mod memory;
     pub(crate) mod plan;

@@ -12,6 +12,7 @@ mod integration {
     #[cfg(target_os = "linux")]
     mod alerting;
     mod alerts;
+    mod allocations;
     mod config;
     mod daemon;
     mod dashboards;

@@ -18,6 +18,15 @@ pub(crate) fn keep_to(core: usize) {
     sched_setaffinity(Pid::from_raw(0), &cores).unwrap();
 }
 
+/// Whether [`come_first`] is allowed.
+pub(crate) fn may_come_first() -> bool {
+    Command::new("chrt")
+        .args(["--fifo", "50", "true"])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
 /// Lets this thread run whenever it has something to do, whatever else would.
 pub(crate) fn come_first() {
     let status = Command::new("chrt").args(["--fifo", "--pid", "50", &gettid().to_string()]).status().unwrap();

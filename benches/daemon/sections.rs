@@ -2,10 +2,11 @@
 
 use super::plan::Plan;
 use super::report::Report;
+use super::scraping::Labels;
 use super::servers::Servers;
 use super::silent::{self, Silent};
 use super::tls_servers::TlsServers;
-use super::{beside, binary, large, memory, probing, schedule, scraping, tls, together, truth};
+use super::{beside, binary, families, large, memory, probing, schedule, scraping, tls, together, truth};
 
 type Section = fn(&Plan, &mut Report);
 
@@ -33,8 +34,10 @@ fn probes(plan: &Plan, report: &mut Report) {
 fn scrapes(plan: &Plan, report: &mut Report) {
     let servers = Servers::start();
     let settled = memory::settle(plan, &servers, report);
-    scraping::cost(plan, &settled, report);
+    scraping::cost(plan, &settled, Labels::Target, report);
     drop(settled);
+    scraping::cost_with_labels(plan, &servers, report);
+    families::cost(plan, &servers, report);
     scraping::lag(plan, &servers, report);
 }
 

@@ -45,7 +45,10 @@ fn obstacle() -> Option<&'static str> {
     if !Path::new("/dev/net/tun").exists() {
         return Some("for it takes /dev/net/tun");
     }
-    (cores::count() < 2).then_some("for it takes two cores")
+    if cores::count() < 2 {
+        return Some("for it takes two cores");
+    }
+    (!cores::may_come_first()).then_some("for its responder must be allowed to run before all others (CAP_SYS_NICE)")
 }
 
 #[derive(Clone, Copy, Debug)]

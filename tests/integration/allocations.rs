@@ -1,0 +1,45 @@
+//! What a probe allocates, once everything that is kept of its target is there.
+
+use std::net::TcpListener;
+use std::slice;
+use std::sync::Arc;
+
+use portprobe::board::{Board, HistogramLayout};
+use portprobe::clock;
+use portprobe::config::{Histograms, OneTarget, Wanted, one_target};
+use portprobe::outcome::{Prober as _, Report, Verdict};
+use portprobe::probe::{NameServing, NetworkProber, Trust};
+use tokio::runtime;
+use tokio::time::Instant;
+
+/// Of a target whose address stands in its URL: the list of addresses to try and that of the attempts, of one entry each.
+/// Inline they would lie in each of the thousands of probes that may wait for an answer at a time. The task that a probe
+/// is comes on top.
+#[test]
+fn a_probe_of_a_port_allocates_two_short_lists() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("tcp://{}", listener.local_addr().unwrap());
+    let wanted = Wanted { target: &url, flags: &[], config_file: None, module: None };
+    let trust = Arc::new(Trust::default());
+    let OneTarget { target, dns: _ } = one_target(wanted, &|_| None, |profile| trust.read(profile)).unwrap();
+    let Histograms { buckets, native, phases } = Histograms::default();
+    let board = Board::new(HistogramLayout { buckets, native, phases });
+    board.replace(slice::from_ref(&target));
+    let prober = NetworkProber::new(NameServing::default(), trust);
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let probe = || {
+        let deadline = Instant::now() + target.settings.cadence.timeout();
+        let outcome = runtime.block_on(prober.probe(&target, deadline));
+        assert!(matches!(outcome.verdict, Verdict::Good), "{outcome:?}");
+        board.record(&Report { target: target.clone(), outcome, ended: Instant::now(), ended_at: clock::now() });
+        drop(listener.accept().unwrap());
+    };
+    (0..PROBES).for_each(|_| probe());
+    let used = allocation_counter::measure(|| (0..PROBES).for_each(|_| probe()));
+    assert_eq!(used.count_total, 2 * PROBES, "{used:?}");
+    assert!(used.bytes_total <= 320 * PROBES, "{used:?}");
+    assert_eq!(used.bytes_current, 0, "{used:?}");
+}
+
+/// Enough for every native bucket and for what the board keeps of earlier probes.
+const PROBES: u64 = 200;
