@@ -181,27 +181,24 @@ async fn try_address(remote: SocketAddr, plan: &Plan, connect_by: Instant, deadl
     let settings = &plan.target.settings;
     let expect = settings.exchange.expect();
     let connected = connect(remote, settings.source_address, connect_by).await;
+    let is_open = connected.is_ok();
     let (exchanged, syn_retransmits) = match connected {
         Ok(Connection { handshake, syn_retransmits, stream }) if expect == Expect::Open => {
             let exchanged = exchange(stream, plan, deadline).await;
             let timings = Timings::default().with(Phase::Connect, handshake).and(exchanged.timings);
-            (Ok(Exchanged { timings, ..exchanged }), syn_retransmits)
+            (Exchanged { timings, ..exchanged }, syn_retransmits)
         }
         Ok(Connection { syn_retransmits, stream, .. }) => {
-            (Ok(Exchanged::silent(unexpectedly_open(remote, expect), stream)), syn_retransmits)
+            (Exchanged::silent(unexpectedly_open(remote, expect), stream), syn_retransmits)
         }
-        Err(unconnected) => (Err(judge_failure(&unconnected, expect)), unconnected.syn_retransmits),
+        Err(unconnected) => {
+            (Exchanged::nothing_said(judge_failure(&unconnected, expect), Stream::Gone), unconnected.syn_retransmits)
+        }
     };
     let duration = Instant::now().saturating_duration_since(started);
-    let (exchanged, open) = match exchanged {
-        Ok(Exchanged { verdict, timings, facts, stream, transcript }) => {
-            ((verdict, timings, facts, transcript), Some(stream))
-        }
-        Err(verdict) => ((verdict, Timings::default(), Facts::default(), None), None),
-    };
-    let (verdict, timings, facts, transcript) = exchanged;
+    let Exchanged { verdict, timings, facts, stream, transcript } = exchanged;
     let attempt = Attempt { address: remote.ip(), verdict, duration, timings, syn_retransmits, facts, transcript };
-    Tried { attempt, open }
+    Tried { attempt, open: is_open.then_some(stream) }
 }
 
 fn unexpectedly_open(remote: SocketAddr, expect: Expect) -> Verdict {

@@ -51,7 +51,7 @@ impl Exchanged {
         Self::nothing_said(Verdict::LocalFault(LocalFault { reason, detail }), Stream::Gone)
     }
 
-    fn nothing_said(verdict: Verdict, stream: Stream) -> Self {
+    pub(super) fn nothing_said(verdict: Verdict, stream: Stream) -> Self {
         let (timings, facts, transcript) = Default::default();
         Self { verdict, timings, facts, stream, transcript }
     }
