@@ -5,9 +5,7 @@
 //! only while it runs. What a result means is not known here.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id as TaskId, JoinError, JoinSet};
@@ -21,8 +19,8 @@ pub use self::limits::Limits;
 use self::limits::{Blocked, Gate};
 use self::queue::{Agenda, Waiting};
 use self::schedule::Opening;
+pub use self::statistics::Statistics;
 use crate::clock::{self, Timestamp};
-use crate::histogram::{Buckets, Histogram};
 use crate::outcome::{Next, Prober, Report};
 use crate::target::{Target, TargetName};
 
@@ -31,6 +29,7 @@ mod entry;
 mod limits;
 mod queue;
 mod schedule;
+mod statistics;
 
 /// Probes targets when they are due.
 #[derive(Debug)]
@@ -112,10 +111,10 @@ where
                 self.finish(done);
             }
             self.start_what_is_due();
-            self.statistics.in_flight.store(u64::from(self.gate.in_flight()), Ordering::Relaxed);
+            self.statistics.set_in_flight(self.gate.in_flight());
         }
         self.tasks.shutdown().await;
-        self.statistics.in_flight.store(0, Ordering::Relaxed);
+        self.statistics.set_in_flight(0);
     }
 
     /// The moment at which something is to start, whether by due time or by rate.
@@ -333,70 +332,8 @@ struct Command {
     done: oneshot::Sender<()>,
 }
 
-/// What the scheduler counts about itself.
-#[derive(Debug)]
-pub struct Statistics {
-    in_flight: AtomicU64,
-    skipped_by_limit: AtomicU64,
-    skipped_by_overlap: AtomicU64,
-    lag: Mutex<Histogram>,
-    lag_buckets: Buckets,
-}
-
-impl Statistics {
-    /// Probes that run now.
-    pub fn in_flight(&self) -> u64 {
-        self.in_flight.load(Ordering::Relaxed)
-    }
-
-    /// Due times skipped because the probe before still waited for a limit, or this process for its CPU.
-    pub fn skipped_by_limit(&self) -> u64 {
-        self.skipped_by_limit.load(Ordering::Relaxed)
-    }
-
-    /// Due times skipped because the probe before still ran.
-    pub fn skipped_by_overlap(&self) -> u64 {
-        self.skipped_by_overlap.load(Ordering::Relaxed)
-    }
-
-    /// How much later than due probes have started, and the bounds of its classic buckets.
-    pub fn lag(&self) -> (Histogram, &Buckets) {
-        (self.lag.lock().unwrap_or_else(PoisonError::into_inner).clone(), &self.lag_buckets)
-    }
-
-    fn observe_lag(&self, lag: Duration) {
-        self.lag.lock().unwrap_or_else(PoisonError::into_inner).observe(&self.lag_buckets, lag);
-    }
-
-    fn count_skipped(&self, tick: Tick, missed: u64) {
-        let (overlap, limit) = match tick {
-            Tick::Due(_) | Tick::Taken => (0, missed),
-            Tick::Overlap => (1, missed),
-            Tick::StillWaiting => (0, missed + 1),
-        };
-        self.skipped_by_overlap.fetch_add(overlap, Ordering::Relaxed);
-        self.skipped_by_limit.fetch_add(limit, Ordering::Relaxed);
-    }
-}
-
-impl Default for Statistics {
-    fn default() -> Self {
-        let lag_buckets = Buckets::of(LAG_BUCKETS);
-        Self {
-            in_flight: AtomicU64::default(),
-            skipped_by_limit: AtomicU64::default(),
-            skipped_by_overlap: AtomicU64::default(),
-            lag: Mutex::new(Histogram::classic_and_native(&lag_buckets)),
-            lag_buckets,
-        }
-    }
-}
-
 /// A target has at most two entries that are not stale, so with four each at least half of them are.
 const MOST_STALE: usize = 4;
-
-/// Is the schedule kept to within a batch and a wake-up (12 ms), is the CPU short, or do probes wait for a limit?
-const LAG_BUCKETS: [f64; 10] = [0.001, 0.005, 0.01, 0.012, 0.02, 0.05, 0.1, 0.5, 1.0, 10.0];
 
 #[cfg(test)]
 mod tests;

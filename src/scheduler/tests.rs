@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::*;
 use crate::outcome::{Facts, Outcome, Timings, Verdict};

@@ -1,0 +1,74 @@
+//! What the scheduler counts about itself.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::entry::Tick;
+use crate::histogram::{Buckets, Histogram};
+
+/// How punctual probes are, how many run, and how many were left out.
+#[derive(Debug)]
+pub struct Statistics {
+    in_flight: AtomicU64,
+    skipped_by_limit: AtomicU64,
+    skipped_by_overlap: AtomicU64,
+    lag: Mutex<Histogram>,
+    lag_buckets: Buckets,
+}
+
+impl Statistics {
+    /// Probes that run now.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Due times skipped because the probe before still waited for a limit, or this process for its CPU.
+    pub fn skipped_by_limit(&self) -> u64 {
+        self.skipped_by_limit.load(Ordering::Relaxed)
+    }
+
+    /// Due times skipped because the probe before still ran.
+    pub fn skipped_by_overlap(&self) -> u64 {
+        self.skipped_by_overlap.load(Ordering::Relaxed)
+    }
+
+    /// How much later than due probes have started, and the bounds of its classic buckets.
+    pub fn lag(&self) -> (Histogram, &Buckets) {
+        (self.lag.lock().unwrap_or_else(PoisonError::into_inner).clone(), &self.lag_buckets)
+    }
+
+    pub(super) fn set_in_flight(&self, probes: u32) {
+        self.in_flight.store(probes.into(), Ordering::Relaxed);
+    }
+
+    pub(super) fn observe_lag(&self, lag: Duration) {
+        self.lag.lock().unwrap_or_else(PoisonError::into_inner).observe(&self.lag_buckets, lag);
+    }
+
+    pub(super) fn count_skipped(&self, tick: Tick, missed: u64) {
+        let (overlap, limit) = match tick {
+            Tick::Due(_) | Tick::Taken => (0, missed),
+            Tick::Overlap => (1, missed),
+            Tick::StillWaiting => (0, missed + 1),
+        };
+        self.skipped_by_overlap.fetch_add(overlap, Ordering::Relaxed);
+        self.skipped_by_limit.fetch_add(limit, Ordering::Relaxed);
+    }
+}
+
+impl Default for Statistics {
+    fn default() -> Self {
+        let lag_buckets = Buckets::of(LAG_BUCKETS);
+        Self {
+            in_flight: AtomicU64::default(),
+            skipped_by_limit: AtomicU64::default(),
+            skipped_by_overlap: AtomicU64::default(),
+            lag: Mutex::new(Histogram::classic_and_native(&lag_buckets)),
+            lag_buckets,
+        }
+    }
+}
+
+/// Is the schedule kept to within a batch and a wake-up (12 ms), is the CPU short, or do probes wait for a limit?
+const LAG_BUCKETS: [f64; 10] = [0.001, 0.005, 0.01, 0.012, 0.02, 0.05, 0.1, 0.5, 1.0, 10.0];
