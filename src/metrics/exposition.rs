@@ -110,9 +110,7 @@ impl Exposition {
             self.write(&family.family, sample.into_iter().collect(), false, piece)?;
         }
         if self.format == Format::OpenMetrics {
-            let mut end = String::new();
-            text::encode_eof(&mut end)?;
-            piece.extend_from_slice(end.as_bytes());
+            text::encode_eof(&mut Appended { piece, head: Head::Over })?;
         }
         Ok(())
     }
@@ -130,19 +128,39 @@ impl Exposition {
             piece.extend_from_slice(&encoded);
             return Ok(());
         }
-        let mut encoded = String::new();
-        text::encode_registry(&mut encoded, &registry)?;
-        piece.extend_from_slice(if declared { without_declaration(&encoded) } else { &encoded }.as_bytes());
-        Ok(())
+        let head = if declared { Head::LineBegins } else { Head::Over };
+        text::encode_registry(&mut Appended { piece, head }, &registry)
     }
 }
 
-/// The series lines behind the comment lines at the head.
-fn without_declaration(mut text: &str) -> &str {
-    while text.starts_with('#') {
-        text = text.split_once('\n').map_or("", |(_, rest)| rest);
+/// Text that goes to the end of a piece as it is encoded, without the comment lines at its head where they are there.
+struct Appended<'a> {
+    piece: &'a mut Vec<u8>,
+    head: Head,
+}
+
+/// How far the head that is left out has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Head {
+    LineBegins,
+    InComment,
+    Over,
+}
+
+impl fmt::Write for Appended<'_> {
+    fn write_str(&mut self, mut text: &str) -> fmt::Result {
+        while self.head != Head::Over && !text.is_empty() {
+            if self.head == Head::LineBegins && !text.starts_with('#') {
+                self.head = Head::Over;
+            } else if let Some((_, rest)) = text.split_once('\n') {
+                (self.head, text) = (Head::LineBegins, rest);
+            } else {
+                (self.head, text) = (Head::InComment, "");
+            }
+        }
+        self.piece.extend_from_slice(text.as_bytes());
+        Ok(())
     }
-    text
 }
 
 /// Rows whose series of this family make about a piece.

@@ -186,6 +186,24 @@ fn an_unknown_target_has_counters_from_zero_and_no_state() {
     }
 }
 
+/// Of more targets than are written in one go.
+#[test]
+fn a_family_is_declared_once_however_many_series_it_has() {
+    let urls: Vec<_> = (0..1100).map(|number| format!("tcp://a{number}:1")).collect();
+    let exposed = Exposed::new(&urls.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
+    for format in [Format::Text, Format::OpenMetrics] {
+        let text = String::from_utf8(whole(exposed.metrics.exposition(format))).unwrap();
+        assert_eq!(text.matches("\n# TYPE portprobe_handshake_duration_seconds ").count(), 1);
+        assert_eq!(text.matches("\nportprobe_handshake_duration_seconds_count{").count(), urls.len());
+        assert_eq!(text.matches("# HELP portprobe_probes").count(), text.matches("# TYPE portprobe_probes").count());
+        assert_eq!(text.matches("\nportprobe_probes_total{").count(), urls.len());
+        assert!(
+            text.lines()
+                .all(|line| line.starts_with("# ") || line.starts_with("portprobe_") || line.starts_with("process_"))
+        );
+    }
+}
+
 #[test]
 fn a_failure_is_there_with_its_reason_and_goes_with_it() {
     let exposed = Exposed::new(&["127.0.0.1:1"], &[]);
