@@ -1,0 +1,133 @@
+{{- define "portprobe.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* At most 50 characters: a StatefulSet appends a hash to it in a label. */}}
+{{- define "portprobe.fullname" -}}
+{{- $name := include "portprobe.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "portprobe.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
+{{- end -}}
+
+{{- define "portprobe.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "portprobe.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "portprobe.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "portprobe.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Name, namespace and labels of an object. Takes root, and for what differs suffix, namespace and labels. */}}
+{{- define "portprobe.metadata" -}}
+name: {{ include "portprobe.fullname" .root }}{{ with .suffix }}-{{ . }}{{ end }}
+namespace: {{ .namespace | default (include "portprobe.namespace" .root) }}
+labels:
+  {{- $own := include "portprobe.labels" .root | fromYaml }}
+  {{- $release := ternary (dict "release" .root.Release.Name) dict (and .root.Values.releaseLabel (default false .selected)) }}
+  {{- toYaml (merge dict (default dict .labels) $release $own) | nindent 2 }}
+{{- end -}}
+
+{{- define "portprobe.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "portprobe.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "portprobe.image" -}}
+{{- with .Values.image -}}
+{{- with .registry }}{{ . }}/{{ end }}{{ .repository }}
+{{- if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end -}}
+{{- end -}}
+
+{{/* The configuration as text. */}}
+{{- define "portprobe.config" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- if eq .Values.kind "DaemonSet" -}}
+{{- $_ := set $config "labels" (merge (default dict $config.labels) (dict "node" "${NODE_NAME}")) -}}
+{{- end -}}
+{{- $text := toYaml $config -}}
+{{- if gt (len $text) 1000000 -}}
+{{- fail "config: is larger than the 1 MiB that a ConfigMap or Secret holds; let portprobe discover its targets by HTTP or DNS" -}}
+{{- end -}}
+{{- $text -}}
+{{- end -}}
+
+{{/* Whether the chart makes the object that has the configuration. */}}
+{{- define "portprobe.ownConfig" -}}
+{{- if not (or .Values.configExistingSecretName .Values.configExistingConfigMapName) }}true{{ end -}}
+{{- end -}}
+
+{{/* What one monitor says of its endpoint. Takes root and monitor. */}}
+{{- define "portprobe.endpoint" -}}
+port: http
+path: /metrics
+interval: {{ .monitor.interval }}
+scrapeTimeout: {{ .monitor.scrapeTimeout }}
+honorLabels: {{ .monitor.honorLabels }}
+{{- $own := list }}
+{{- if eq .root.Values.kind "StatefulSet" }}
+{{- $own = list (dict "sourceLabels" (list "__meta_kubernetes_pod_name") "targetLabel" "instance") }}
+{{- else if eq .root.Values.kind "DaemonSet" }}
+{{- $own = list (dict "sourceLabels" (list "__meta_kubernetes_pod_node_name") "targetLabel" "instance") (dict "action" "labeldrop" "regex" "pod") }}
+{{- end }}
+{{- with concat $own .monitor.relabelings }}
+relabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .monitor.metricRelabelings }}
+metricRelabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* What values may not say together. */}}
+{{- define "portprobe.refusals" -}}
+{{- $values := .Values -}}
+{{- if and $values.configExistingSecretName $values.configExistingConfigMapName -}}
+{{- fail "configExistingSecretName and configExistingConfigMapName: only one of them can hold the configuration" -}}
+{{- end -}}
+{{- if and $values.secretConfig (not (include "portprobe.ownConfig" .)) -}}
+{{- fail "secretConfig: makes a Secret of config, which counts for nothing beside a configuration that exists; leave one out" -}}
+{{- end -}}
+{{- if and $values.serviceMonitor.enabled $values.podMonitor.enabled -}}
+{{- fail "serviceMonitor and podMonitor: both would scrape every pod, and each series would exist twice; enable one" -}}
+{{- end -}}
+{{- if and $values.podDisruptionBudget (eq $values.kind "DaemonSet") -}}
+{{- fail "podDisruptionBudget: has no effect on a DaemonSet, whose pods no drain evicts" -}}
+{{- end -}}
+{{- if and (eq $values.kind "StatefulSet") (lt (int $values.replicas) 1) -}}
+{{- fail "replicas: a StatefulSet has at least 1, for they share the targets" -}}
+{{- end -}}
+{{- if and $values.hostNetwork $values.hostPort (ne (int $values.hostPort) (int $values.containerPort)) -}}
+{{- fail "hostPort: is the containerPort with hostNetwork; change that one" -}}
+{{- end -}}
+{{- range $values.extraArgs -}}
+{{- if or (hasPrefix "--config.file" .) (hasPrefix "--web.listen-address" .) (and (hasPrefix "--shard" .) (eq $values.kind "StatefulSet")) -}}
+{{- fail (printf "extraArgs: %s is set by the chart; see config, containerPort and replicas" .) -}}
+{{- end -}}
+{{- end -}}
+{{- range $values.prometheusRule.files -}}
+{{- if not ($.Files.Get (printf "rules/%s.yaml" .)) -}}
+{{- fail (printf "prometheusRule.files: there is no %s.yaml in alerts/rules" .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,139 @@
+{{/* The pod, the same in each kind. A change of the configuration is no change of the pod: portprobe reloads by itself. */}}
+{{- define "portprobe.podTemplate" -}}
+metadata:
+  labels:
+    {{- $labels := include "portprobe.labels" . | fromYaml }}
+    {{- /* Not the versions' labels: a new chart alone restarts nothing. */}}
+    {{- $labels = omit $labels "helm.sh/chart" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" }}
+    {{- toYaml (merge dict .Values.pod.labels $labels) | nindent 4 }}
+  {{- with .Values.podAnnotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  serviceAccountName: {{ include "portprobe.serviceAccountName" . }}
+  automountServiceAccountToken: {{ .Values.automountServiceAccountToken }}
+  # Variables of services called portprobe-.. could be taken for flags.
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
+  {{- with .Values.image.pullSecrets }}
+  imagePullSecrets:
+    {{- range . }}
+    - name: {{ . }}
+    {{- end }}
+  {{- end }}
+  {{- if .Values.hostNetwork }}
+  hostNetwork: true
+  {{- end }}
+  {{- with .Values.dnsPolicy | default (ternary "ClusterFirstWithHostNet" "" .Values.hostNetwork) }}
+  dnsPolicy: {{ . }}
+  {{- end }}
+  {{- range $key := list "dnsConfig" "hostAliases" "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" }}
+  {{- with get $.Values $key }}
+  {{ $key }}:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- end }}
+  {{- with .Values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  securityContext:
+    {{- toYaml .Values.podSecurityContext | nindent 4 }}
+  {{- with .Values.extraInitContainers }}
+  initContainers:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  containers:
+    - name: portprobe
+      image: {{ include "portprobe.image" . | quote }}
+      imagePullPolicy: {{ .Values.image.pullPolicy }}
+      args:
+        - --config.file=/etc/portprobe/portprobe.yaml
+        - --web.listen-address=:{{ .Values.containerPort }}
+        {{- if eq .Values.kind "StatefulSet" }}
+        - --shard=$(POD_INDEX)/{{ .Values.replicas }}
+        {{- end }}
+        {{- with .Values.extraArgs }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      env:
+        - name: NODE_NAME
+          valueFrom: { fieldRef: { fieldPath: spec.nodeName } }
+        - name: POD_NAME
+          valueFrom: { fieldRef: { fieldPath: metadata.name } }
+        - name: POD_NAMESPACE
+          valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
+        - name: POD_IP
+          valueFrom: { fieldRef: { fieldPath: status.podIP } }
+        {{- if eq .Values.kind "StatefulSet" }}
+        - name: POD_INDEX
+          valueFrom: { fieldRef: { fieldPath: "metadata.labels['apps.kubernetes.io/pod-index']" } }
+        {{- end }}
+        {{- range $name, $value := .Values.extraEnv }}
+        - name: {{ $name }}
+          value: {{ $value | toString | quote }}
+        {{- end }}
+      {{- with .Values.extraEnvFromSecret }}
+      envFrom:
+        {{- range . }}
+        - secretRef:
+            name: {{ . }}
+        {{- end }}
+      {{- end }}
+      ports:
+        - name: http
+          containerPort: {{ .Values.containerPort }}
+          {{- with .Values.hostPort }}
+          hostPort: {{ . }}
+          {{- end }}
+      {{- range $key := list "livenessProbe" "readinessProbe" "startupProbe" "resources" "securityContext" }}
+      {{- with get $.Values $key }}
+      {{ $key }}:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- end }}
+      volumeMounts:
+        # The whole directory: what is mounted by subPath never changes.
+        - name: config
+          mountPath: /etc/portprobe
+          readOnly: true
+        {{- range concat .Values.extraConfigmapMounts .Values.extraSecretMounts }}
+        - name: {{ .name }}
+          mountPath: {{ .mountPath }}
+          readOnly: true
+        {{- end }}
+        {{- with .Values.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+    {{- with .Values.extraContainers }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  volumes:
+    - name: config
+      {{- if or .Values.secretConfig .Values.configExistingSecretName }}
+      secret:
+        secretName: {{ .Values.configExistingSecretName | default (include "portprobe.fullname" .) }}
+      {{- else }}
+      configMap:
+        name: {{ .Values.configExistingConfigMapName | default (include "portprobe.fullname" .) }}
+      {{- end }}
+    {{- range .Values.extraConfigmapMounts }}
+    - name: {{ .name }}
+      configMap:
+        name: {{ .configMap }}
+        {{- with .defaultMode }}
+        defaultMode: {{ . }}
+        {{- end }}
+    {{- end }}
+    {{- range .Values.extraSecretMounts }}
+    - name: {{ .name }}
+      secret:
+        secretName: {{ .secretName }}
+        {{- with .defaultMode }}
+        defaultMode: {{ . }}
+        {{- end }}
+    {{- end }}
+    {{- with .Values.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end -}}
