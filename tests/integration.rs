@@ -21,6 +21,7 @@ mod integration {
     mod dns;
     mod formats;
     mod front_door;
+    mod kubernetes;
     mod loopback;
     #[cfg(target_os = "linux")]
     mod namespaces;

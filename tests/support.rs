@@ -49,6 +49,13 @@ pub(crate) fn python_packages() -> Option<PathBuf> {
     (folder.is_some() || left_out("the Python packages are not there; tests/run gets them")).then_some(folder)?
 }
 
+/// Where the programs that know Helm and Kubernetes are; a test that needs them where they are not is left out.
+pub(crate) fn kubernetes_tools() -> Option<PathBuf> {
+    let folder = env::var_os("PORTPROBE_TESTS_KUBERNETES").map(PathBuf::from);
+    (folder.is_some() || left_out("Helm and the schemas of Kubernetes are not there; tests/run gets them"))
+        .then_some(folder)?
+}
+
 /// Where INN's programs and libraries are; a test that needs them where they are not is left out.
 pub(crate) fn inn() -> Option<PathBuf> {
     let folder = env::var_os("PORTPROBE_TESTS_INN").map(PathBuf::from);

@@ -61,6 +61,9 @@ labels:
 {{/* The configuration as text. */}}
 {{- define "portprobe.config" -}}
 {{- $config := deepCopy .Values.config -}}
+{{- if not (or $config.targets $config.discovery) -}}
+{{- $_ := set $config "targets" (list "tcp://kubernetes.default.svc:443") -}}
+{{- end -}}
 {{- if eq .Values.kind "DaemonSet" -}}
 {{- $_ := set $config "labels" (merge (default dict $config.labels) (dict "node" "${NODE_NAME}")) -}}
 {{- end -}}
@@ -84,10 +87,12 @@ interval: {{ .monitor.interval }}
 scrapeTimeout: {{ .monitor.scrapeTimeout }}
 honorLabels: {{ .monitor.honorLabels }}
 {{- $own := list }}
-{{- if eq .root.Values.kind "StatefulSet" }}
-{{- $own = list (dict "sourceLabels" (list "__meta_kubernetes_pod_name") "targetLabel" "instance") }}
-{{- else if eq .root.Values.kind "DaemonSet" }}
-{{- $own = list (dict "sourceLabels" (list "__meta_kubernetes_pod_node_name") "targetLabel" "instance") (dict "action" "labeldrop" "regex" "pod") }}
+{{- $name := get (dict "StatefulSet" "__meta_kubernetes_pod_name" "DaemonSet" "__meta_kubernetes_pod_node_name") .root.Values.kind }}
+{{- if $name }}
+{{- $own = list (dict "sourceLabels" (list "__meta_kubernetes_namespace" $name) "separator" "/" "targetLabel" "instance") }}
+{{- end }}
+{{- if eq .root.Values.kind "DaemonSet" }}
+{{- $own = append $own (dict "action" "labeldrop" "regex" "pod") }}
 {{- end }}
 {{- with concat $own .monitor.relabelings }}
 relabelings:

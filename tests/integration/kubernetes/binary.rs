@@ -1,0 +1,126 @@
+//! What is started and configured in a cluster, given to the real binary.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use super::{Tools, arguments, containers, everything, list};
+use crate::support::daemon::{Daemon, finished, portprobe};
+
+#[test]
+fn configurations_are_accepted() {
+    let Some(tools) = Tools::find() else { return };
+    let mut checked = 0;
+    for (name, objects) in everything(&tools) {
+        for (object, text) in objects.iter().filter_map(|object| Some((object, configuration(object)?))) {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("portprobe.yaml");
+            fs::write(&file, text).unwrap();
+            // The variables are those that the container has, and no others.
+            let mut check = portprobe();
+            check.args(["check", "--syntax-only"]).arg(&file).env_clear().stdin(Stdio::null());
+            check.envs(containers(objects).iter().flat_map(|container| variables(container)));
+            let output = check.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{name}: {}: {said}", object["metadata"]["name"]);
+            checked += 1;
+        }
+    }
+    assert!(checked > 8, "{checked}");
+}
+
+/// The configuration that a ConfigMap or Secret holds.
+fn configuration(object: &Value) -> Option<&str> {
+    ["data", "stringData"].iter().find_map(|key| object[key].get("portprobe.yaml")?.as_str())
+}
+
+/// The environment of a container, a value invented where the cluster knows it.
+fn variables(container: &Value) -> Vec<(&str, &str)> {
+    let value = |variable: &'_ Value| variable.get("value").map_or("somewhere", |_| "set");
+    list(&container["env"]).map(|variable| (variable["name"].as_str().unwrap(), value(variable))).collect()
+}
+
+#[test]
+fn nodes_are_told_apart() {
+    let Some(tools) = Tools::find() else { return };
+    let labels = |kind, labels: Value| {
+        let map = tools.one("ConfigMap", &json!({ "kind": kind, "config": { "labels": labels } }));
+        serde_yaml::from_str::<Value>(configuration(&map).unwrap()).unwrap()["labels"].take()
+    };
+    assert_eq!(labels("DaemonSet", json!({ "region": "a" })), json!({ "region": "a", "node": "${NODE_NAME}" }));
+    assert_eq!(labels("DaemonSet", json!({ "node": "mine" })), json!({ "node": "mine" }));
+    assert_eq!(labels("Deployment", json!({ "region": "a" })), json!({ "region": "a" }));
+    let node = tools.one("DaemonSet", &json!({ "kind": "DaemonSet" }));
+    let node = &node["spec"]["template"]["spec"]["containers"][0]["env"][0];
+    assert_eq!(*node, json!({ "name": "NODE_NAME", "valueFrom": { "fieldRef": { "fieldPath": "spec.nodeName" } } }));
+}
+
+#[test]
+fn flags_and_variables_are_those_of_the_binary() {
+    let Some(tools) = Tools::find() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("portprobe.yaml"), "targets: [tcp://localhost:1]").unwrap();
+    let help = finished(&["--help"], folder.path()).stdout;
+    for (name, objects) in everything(&tools) {
+        for container in containers(objects) {
+            for (variable, _) in variables(container).iter().filter(|(name, _)| name.starts_with("PORTPROBE")) {
+                assert!(help.contains(&format!("[env: {variable}=")), "{name}: {variable}");
+            }
+            let arguments = arguments(container);
+            if arguments[0] == "healthcheck" {
+                continue;
+            }
+            let mut line: Vec<_> = arguments.iter().map(|argument| here(argument, folder.path())).collect();
+            line.push("--config.check".to_owned());
+            let line: Vec<_> = line.iter().map(String::as_str).collect();
+            let outcome = finished(&line, folder.path());
+            assert_eq!(outcome.status, 0, "{name}: {outcome:?}");
+        }
+    }
+}
+
+/// An argument as the kubelet passes it to the pod with the index 0, the configuration being in this folder.
+fn here(argument: &str, folder: &Path) -> String {
+    argument.replace("/etc/portprobe", folder.to_str().unwrap()).replace("$(POD_INDEX)", "0")
+}
+
+#[tokio::test]
+async fn shards_share_the_targets() {
+    let Some(tools) = Tools::find() else { return };
+    let values = json!({
+        "kind": "StatefulSet", "replicas": 3, "config": { "targets": ["tcp://127.0.0.1:1-40"] },
+    });
+    let objects = tools.rendered(&values);
+    let container = containers(&objects).into_iter().find(|container| !container["env"].is_null()).unwrap();
+    let index = json!({ "fieldRef": { "fieldPath": "metadata.labels['apps.kubernetes.io/pod-index']" } });
+    assert!(list(&container["env"]).any(|variable| variable["name"] == "POD_INDEX" && variable["valueFrom"] == index));
+    let shard = arguments(container).into_iter().find(|argument| argument.contains("--shard")).unwrap();
+    let config = objects.iter().find_map(configuration).unwrap();
+    let mut seen = BTreeSet::new();
+    for replica in 0..3 {
+        let daemon = Daemon::start_with(config, &[&shard.replace("$(POD_INDEX)", &replica.to_string())]).await;
+        let scrape = daemon.get("/metrics").await.body;
+        let own: Vec<_> = scrape.lines().filter(|line| line.starts_with("portprobe_target_info{")).collect();
+        assert!(own.len() > 3 && own.len() < 30, "{replica}: {own:?}");
+        assert!(own.iter().all(|line| seen.insert((*line).to_owned())), "{replica}: {own:?} {seen:?}");
+        assert!(scrape.contains(&format!("portprobe_shard_info{{shard=\"{replica}\",shards=\"3\"}} 1")), "{scrape}");
+    }
+    assert_eq!(seen.len(), 40);
+}
+
+#[tokio::test]
+async fn the_test_of_a_release_asks_a_daemon() {
+    let Some(tools) = Tools::find() else { return };
+    let daemon = Daemon::start("targets: ['tcp://127.0.0.1:1']").await;
+    for (kind, service) in [("Deployment", 8080), ("StatefulSet", 10115), ("DaemonSet", 8080)] {
+        let pod = tools.one("Pod", &json!({ "kind": kind, "service": { "port": 8080 } }));
+        let arguments = arguments(&pod["spec"]["containers"][0]);
+        let [command, url] = arguments[..] else { panic!("{arguments:?}") };
+        let there = url.replace(&format!("//portprobe:{service}/"), &format!("//{}/", daemon.address));
+        assert_ne!(url, there);
+        assert_eq!(finished(&[command, &there], Path::new("/")).status, 0, "{there}");
+    }
+}

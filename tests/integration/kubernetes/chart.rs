@@ -1,0 +1,142 @@
+//! The chart as such: what Helm's linter says, what it refuses and how, and what is made of it elsewhere.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::{Tools, all_objects, all_values, of_kind, root};
+
+/// Values, and what is said of them.
+#[rustfmt::skip]
+const REFUSED: [(&str, &str); 24] = [
+    (r#"{ "replica": 2 }"#, "additional properties 'replica' not allowed"),
+    (r#"{ "image": { "tags": "1" } }"#, "at '/image': additional properties 'tags' not allowed"),
+    (r#"{ "serviceMonitor": { "enable": true } }"#, "additional properties 'enable' not allowed"),
+    (r#"{ "config": { "target": [] } }"#, "at '/config': additional properties 'target' not allowed"),
+    (r#"{ "config": { "targets": [{ "url": "tcp://a:1", "intervall": "1s" }] } }"#, "'intervall' not allowed"),
+    (r#"{ "config": { "defaults": { "confirm": { "failures": 0 } } } }"#, "at '/config/defaults/confirm/failures'"),
+    (r#"{ "kind": "ReplicaSet" }"#, "value must be one of 'Deployment', 'StatefulSet', 'DaemonSet'"),
+    (r#"{ "replicas": "2" }"#, "at '/replicas': got string, want integer"),
+    (r#"{ "containerPort": 70000 }"#, "at '/containerPort': maximum: got 70,000, want 65,535"),
+    (r#"{ "image": { "digest": "0123" } }"#, "at '/image/digest': '0123' does not match pattern"),
+    (r#"{ "extraArgs": ["log.level=debug"] }"#, "at '/extraArgs/0': 'log.level=debug' does not match pattern"),
+    (r#"{ "podMonitor": { "interval": "30" } }"#, "at '/podMonitor/interval': '30' does not match pattern"),
+    (r#"{ "extraSecretMounts": [{ "name": "a", "secretName": "a", "mountPath": "/a", "subPath": "b" }] }"#, "'subPath' not allowed"),
+    (r#"{ "configExistingSecretName": "a", "configExistingConfigMapName": "b" }"#, "only one of them can hold the configuration"),
+    (r#"{ "configExistingSecretName": "a", "secretConfig": true }"#, "secretConfig: makes a Secret of config"),
+    (r#"{ "serviceMonitor": { "enabled": true }, "podMonitor": { "enabled": true } }"#, "each series would exist twice"),
+    (r#"{ "kind": "DaemonSet", "podDisruptionBudget": { "maxUnavailable": 1 } }"#, "no effect on a DaemonSet"),
+    (r#"{ "kind": "StatefulSet", "replicas": 0 }"#, "replicas: a StatefulSet has at least 1"),
+    (r#"{ "hostNetwork": true, "hostPort": 1 }"#, "hostPort: is the containerPort with hostNetwork"),
+    (r#"{ "extraArgs": ["--config.file=/a"] }"#, "extraArgs: --config.file=/a is set by the chart"),
+    (r#"{ "extraArgs": ["--web.listen-address=:1"] }"#, "extraArgs: --web.listen-address=:1 is set by the chart"),
+    (r#"{ "kind": "StatefulSet", "extraArgs": ["--shard=0/2"] }"#, "extraArgs: --shard=0/2 is set by the chart"),
+    (r#"{ "extraEnv": { "PORTPROBE_SHARD": { "a": 1 } } }"#, "at '/extraEnv/PORTPROBE_SHARD'"),
+    (r#"{ "prometheusRule": { "enabled": true, "files": ["nothing"] } }"#, "there is no nothing.yaml in alerts/rules"),
+];
+
+#[test]
+fn the_linter_finds_nothing() {
+    let Some(tools) = Tools::find() else { return };
+    let values: Vec<_> = all_values(&tools).into_values().collect();
+    let found = tools.ask("lint", &json!({ "chart": root("deploy/helm/portprobe"), "values": values }));
+    assert_eq!(found, json!([]));
+}
+
+#[test]
+fn wrong_values_are_refused_with_a_reason() {
+    let Some(tools) = Tools::find() else { return };
+    let values = REFUSED.map(|(values, _)| serde_json::from_str(values).unwrap());
+    for ((values, reason), refused) in REFUSED.iter().zip(tools.try_render_each("portprobe", &values)) {
+        let refused = refused.expect_err(values);
+        assert!(refused.contains(reason), "{values}: {reason}: {refused}");
+    }
+}
+
+#[test]
+fn a_configuration_that_no_config_map_holds_is_refused() {
+    let Some(tools) = Tools::find() else { return };
+    let targets = |many: u32| (0..many).map(|number| format!("tcp://host-{number:06}.example.com:443"));
+    let values = |many| json!({ "config": { "targets": targets(many).collect::<Vec<_>>() } });
+    let refused = tools.try_render("portprobe", &values(30_000)).unwrap_err();
+    assert!(refused.contains("config: is larger than the 1 MiB"), "{refused}");
+    assert!(tools.try_render("portprobe", &values(25_000)).is_ok());
+}
+
+#[test]
+fn the_schema_knows_every_value_and_no_other() {
+    let Some(tools) = Tools::find() else { return };
+    let text = fs::read_to_string(root("deploy/helm/portprobe/values.yaml")).unwrap();
+    let values = tools.ask("values", &json!({ "texts": { "values": text } }))["values"].take();
+    let text = fs::read_to_string(root("deploy/helm/portprobe/values.schema.json")).unwrap();
+    let mut schema: Value = serde_json::from_str(&text).unwrap();
+    let top = schema["properties"].as_object_mut().unwrap();
+    // What a chart that has this one in it may set, and what is portprobe's own.
+    assert!(top.remove("global").is_some() && top.remove("enabled").is_some());
+    top.insert("config".to_owned(), json!({}));
+    assert_same_keys("values", &values, &schema);
+}
+
+/// Where the schema lists keys it lists those that the values have, and no key beside them is allowed.
+fn assert_same_keys(place: &str, values: &Value, schema: &Value) {
+    let Some(listed) = schema["properties"].as_object() else { return };
+    assert_eq!(schema["additionalProperties"], false, "{place}");
+    let set = values.as_object().unwrap();
+    assert_eq!(set.keys().collect::<BTreeSet<_>>(), listed.keys().collect::<BTreeSet<_>>(), "{place}");
+    for (key, schema) in listed {
+        assert_same_keys(&format!("{place}.{key}"), &set[key], schema);
+    }
+}
+
+#[test]
+fn manifests_and_schema_are_in_step_with_the_chart() {
+    let Some(tools) = Tools::find() else { return };
+    let mut render = Command::new("python3");
+    render.arg(root("deploy/kubernetes/render")).args(["--check", env!("CARGO_BIN_EXE_portprobe")]);
+    let output = render.env("PYTHONPATH", tools.0.join("python")).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+}
+
+#[test]
+fn everything_is_of_this_version() {
+    let Some(tools) = Tools::find() else { return };
+    let version = env!("CARGO_PKG_VERSION");
+    let deployment = tools.one("Deployment", &json!({}));
+    let image = &deployment["spec"]["template"]["spec"]["containers"][0]["image"];
+    assert_eq!(image, &json!(format!("portprobe:{version}")));
+    let sidecar = fs::read_to_string(root("deploy/kubernetes/sidecar.yaml")).unwrap();
+    assert!(sidecar.contains(&format!("image: portprobe:{version}\n")), "{sidecar}");
+}
+
+#[test]
+fn releases_of_one_namespace_do_not_get_into_each_others_way() {
+    let Some(tools) = Tools::find() else { return };
+    let all = json!({
+        "serviceMonitor": { "enabled": true }, "prometheusRule": { "enabled": true }, "dashboards": { "enabled": true },
+        "networkPolicy": { "enabled": true }, "podDisruptionBudget": { "maxUnavailable": 1 },
+    });
+    let names = |release| {
+        let objects = all_objects(&tools.try_render(release, &all).unwrap());
+        let named = objects.iter().map(|object| format!("{}/{}", object["kind"], object["metadata"]["name"]));
+        named.collect::<BTreeSet<_>>()
+    };
+    let (one, other) = (names("portprobe"), names("inner"));
+    assert!(one.len() > 15 && one.len() == other.len(), "{one:?}");
+    assert!(one.is_disjoint(&other), "{one:?} {other:?}");
+}
+
+#[test]
+fn a_configuration_of_ones_own_replaces_that_of_the_chart() {
+    let Some(tools) = Tools::find() else { return };
+    for (key, source) in [
+        ("configExistingSecretName", json!({ "name": "config", "secret": { "secretName": "own" } })),
+        ("configExistingConfigMapName", json!({ "name": "config", "configMap": { "name": "own" } })),
+    ] {
+        let objects = tools.rendered(&json!({ key: "own" }));
+        assert!(of_kind(&objects, "ConfigMap").is_empty() && of_kind(&objects, "Secret").is_empty(), "{key}");
+        assert_eq!(of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"]["volumes"], json!([source]));
+    }
+}

@@ -1,0 +1,137 @@
+//! What the chart carries from elsewhere arrives unchanged, and what it promises of pods holds.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::{Tools, arguments, containers, everything, list, name, objects, of_kind, pods, root};
+
+#[test]
+fn rules_are_those_of_the_files() {
+    let Some(tools) = Tools::find() else { return };
+    let rules = of_kind(&tools.rendered(&json!({ "prometheusRule": { "enabled": true } })), "PrometheusRule");
+    for file in fs::read_dir(root("alerts/rules")).unwrap().map(|entry| entry.unwrap().path()) {
+        let called = format!("portprobe-{}", name(&file).trim_end_matches(".yaml"));
+        let rule =
+            rules.iter().find(|rule| rule["metadata"]["name"] == *called).unwrap_or_else(|| panic!("no {called}"));
+        assert_eq!(rule["spec"], objects(&fs::read_to_string(&file).unwrap())[0], "{called}");
+    }
+    assert_eq!(rules.len(), fs::read_dir(root("alerts/rules")).unwrap().count());
+}
+
+#[test]
+fn the_runbook_is_where_the_values_say() {
+    let Some(tools) = Tools::find() else { return };
+    let values = json!({ "prometheusRule": { "enabled": true, "runbookUrl": "https://docs.example.com/runbook" } });
+    let rules = of_kind(&tools.rendered(&values), "PrometheusRule");
+    let groups = rules.iter().flat_map(|rule| list(&rule["spec"]["groups"]));
+    let alerts: Vec<_> =
+        groups.flat_map(|group| list(&group["rules"])).filter(|rule| rule.get("alert").is_some()).collect();
+    assert!(alerts.len() > 30);
+    for alert in alerts {
+        let anchor = alert["alert"].as_str().unwrap().to_lowercase();
+        assert_eq!(alert["annotations"]["runbook_url"], format!("https://docs.example.com/runbook#{anchor}"));
+    }
+}
+
+#[test]
+fn dashboards_are_those_of_the_files() {
+    let Some(tools) = Tools::find() else { return };
+    let rendered = tools.rendered(&json!({ "dashboards": { "enabled": true } }));
+    let labelled = |object: &&Value| object["metadata"]["labels"]["grafana_dashboard"] == "1";
+    let maps: Vec<_> = rendered.iter().filter(labelled).map(|map| map["data"].as_object().unwrap()).collect();
+    let files = fs::read_dir(root("dashboards")).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<_> = files.map(|file| (name(&file), fs::read_to_string(&file).unwrap())).collect();
+    assert_eq!(maps.len(), files.len());
+    for (name, text) in files {
+        assert!(maps.iter().any(|map| map.len() == 1 && map.get(&name) == Some(&json!(text))), "{name}");
+    }
+}
+
+/// The standard `restricted` of Kubernetes for pods, and what goes beyond it.
+#[test]
+fn pods_may_do_as_little_as_they_need() {
+    let Some(tools) = Tools::find() else { return };
+    for (name, objects) in everything(&tools) {
+        for container in containers(objects) {
+            let pod = pods(objects).into_iter().find(|pod| pod.to_string().contains(&container.to_string())).unwrap();
+            let of = |key| container["securityContext"].get(key).or_else(|| pod["securityContext"].get(key));
+            assert_eq!(of("runAsNonRoot"), Some(&json!(true)), "{name}");
+            assert_eq!(of("runAsUser"), Some(&json!(65532)), "{name}");
+            assert_eq!(of("seccompProfile"), Some(&json!({ "type": "RuntimeDefault" })), "{name}");
+            assert_eq!(of("allowPrivilegeEscalation"), Some(&json!(false)), "{name}");
+            assert_eq!(of("readOnlyRootFilesystem"), Some(&json!(true)), "{name}");
+            assert_eq!(of("capabilities"), Some(&json!({ "drop": ["ALL"] })), "{name}");
+            assert!(container["resources"]["limits"].get("cpu").is_none(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_configuration_is_mounted_so_that_it_can_change() {
+    let Some(tools) = Tools::find() else { return };
+    for (name, objects) in everything(&tools) {
+        for container in containers(objects).into_iter().filter(|container| arguments(container)[0] != "healthcheck") {
+            let mounts: Vec<_> = list(&container["volumeMounts"]).collect();
+            assert!(mounts.iter().any(|mount| mount["mountPath"] == "/etc/portprobe"), "{name}");
+            assert!(mounts.iter().all(|mount| mount.get("subPath").is_none()), "{name}");
+        }
+        for map in of_kind(objects, "ConfigMap").iter().chain(&of_kind(objects, "Secret")) {
+            assert!(map.get("immutable").is_none(), "{name}");
+        }
+    }
+}
+
+/// What selects: service, monitors, policy, budget. All must mean the pods, and the service must be what a monitor means.
+#[test]
+fn selectors_select_the_pods() {
+    let Some(tools) = Tools::find() else { return };
+    for (name, objects) in everything(&tools) {
+        let Some(workload) = objects.iter().find(|object| object["spec"]["template"].is_object()) else { continue };
+        let pod = &workload["spec"]["template"]["metadata"]["labels"];
+        let service = of_kind(objects, "Service").pop().unwrap_or_default();
+        for object in objects {
+            let spec = &object["spec"];
+            let (selector, selected) = match object["kind"].as_str().unwrap() {
+                "Service" => (&spec["selector"], pod),
+                "Deployment" | "DaemonSet" | "StatefulSet" | "PodDisruptionBudget" | "PodMonitor" => {
+                    (&spec["selector"]["matchLabels"], pod)
+                }
+                "NetworkPolicy" => (&spec["podSelector"]["matchLabels"], pod),
+                "ServiceMonitor" => (&spec["selector"]["matchLabels"], &service["metadata"]["labels"]),
+                _ => continue,
+            };
+            let selector = selector.as_object().unwrap();
+            assert!(!selector.is_empty(), "{name}: {}", object["kind"]);
+            assert!(selector.iter().all(|(label, value)| selected[label] == *value), "{name}: {}", object["kind"]);
+        }
+        // What `helm test` starts is none of them.
+        for test in of_kind(objects, "Pod") {
+            assert!(test["metadata"]["labels"].get("app.kubernetes.io/name").is_none(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_change_of_the_configuration_restarts_nothing() {
+    let Some(tools) = Tools::find() else { return };
+    let of = |target| tools.rendered(&json!({ "config": { "targets": [target] } }));
+    let (before, after) = (of("tcp://a:1"), of("tcp://b:1"));
+    assert_eq!(of_kind(&before, "Deployment"), of_kind(&after, "Deployment"));
+    assert_ne!(of_kind(&before, "ConfigMap"), of_kind(&after, "ConfigMap"));
+}
+
+/// An instance that is called otherwise after a restart is another one to the alerts.
+#[test]
+fn instances_keep_their_name_where_pods_do() {
+    let Some(tools) = Tools::find() else { return };
+    let relabelings = |kind| {
+        let monitor = tools.one("PodMonitor", &json!({ "kind": kind, "podMonitor": { "enabled": true } }));
+        monitor["spec"]["podMetricsEndpoints"][0]["relabelings"].clone()
+    };
+    let instance = |label| json!({ "sourceLabels": ["__meta_kubernetes_namespace", label], "separator": "/", "targetLabel": "instance" });
+    assert_eq!(relabelings("Deployment"), Value::Null);
+    assert_eq!(relabelings("StatefulSet"), json!([instance("__meta_kubernetes_pod_name")]));
+    let of_a_node = instance("__meta_kubernetes_pod_node_name");
+    assert_eq!(relabelings("DaemonSet"), json!([of_a_node, { "action": "labeldrop", "regex": "pod" }]));
+}

@@ -1,0 +1,121 @@
+//! What is applied against the schemas: Kubernetes' own, strictly, and the types of the Prometheus operator.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::{Tools, answer, everything, of_kind, root};
+
+/// The oldest version that the chart is for, and the newest whose schemas are at hand.
+const VERSIONS: [&str; 2] = ["1.28", "1.37"];
+
+/// A place in an object, what is put there, and what is said of it.
+#[rustfmt::skip]
+const MISTAKES: [(&str, &str, &str, &str, &str); 9] = [
+    ("Deployment", "/spec", "replicas", "\"2\"", "spec.replicas"),
+    ("Deployment", "/spec/template/spec", "hostnetwork", "true", "hostnetwork"),
+    ("Deployment", "/spec/template/spec/containers/0/securityContext", "privilegeEscalation", "false", "privilegeEscalation"),
+    ("Service", "/spec/ports/0", "port", "\"http\"", "port"),
+    ("ServiceMonitor", "/spec/endpoints/0", "intervall", "\"30s\"", "'\"intervall\"' does not exist"),
+    ("ServiceMonitor", "/spec/endpoints/0", "interval", "\"30\"", "interval must match pattern"),
+    ("ServiceMonitor", "/spec/endpoints/0/relabelings/0", "action", "\"rename\"", "Type '\"rename\"' is not assignable"),
+    ("PrometheusRule", "/spec/groups/0/rules/0", "severity", "\"info\"", "'\"severity\"' does not exist"),
+    ("PrometheusRule", "/spec/groups/0/rules/0", "keep_firing_for", "\"soon\"", "keep_firing_for must match pattern"),
+];
+
+#[test]
+fn kubernetes_takes_everything() {
+    let Some(tools) = Tools::find() else { return };
+    for (name, objects) in everything(&tools) {
+        for version in VERSIONS {
+            assert_eq!(kubernetes_faults(&tools, objects, version), json!([]), "{name} under {version}");
+        }
+    }
+}
+
+#[test]
+fn the_operator_takes_everything() {
+    let Some(tools) = Tools::find() else { return };
+    let objects: Vec<_> =
+        everything(&tools).values().flatten().filter(|object| is_operators(object)).cloned().collect();
+    for kind in ["ServiceMonitor", "PodMonitor", "PrometheusRule"] {
+        assert!(!of_kind(&objects, kind).is_empty(), "{kind}");
+    }
+    let faults = operator_faults(&tools, &objects);
+    assert!(faults.is_empty(), "{faults}");
+}
+
+#[test]
+fn what_the_schemas_do_not_know_is_refused() {
+    let Some(tools) = Tools::find() else { return };
+    let values = json!({
+        "serviceMonitor": { "enabled": true, "relabelings": [{ "action": "drop" }] },
+        "prometheusRule": { "enabled": true, "files": ["targets"] },
+    });
+    let objects = tools.rendered(&values);
+    for (kind, place, key, value, says) in MISTAKES {
+        let mut object = of_kind(&objects, kind).remove(0);
+        object.pointer_mut(place).unwrap()[key] = serde_json::from_str(value).unwrap();
+        let said = if is_operators(&object) {
+            operator_faults(&tools, &[object])
+        } else {
+            kubernetes_faults(&tools, &[object], VERSIONS[1]).to_string()
+        };
+        assert!(said.contains(says), "{kind}{place}/{key}: {says}: {said}");
+    }
+}
+
+#[test]
+fn nothing_is_too_large_to_be_kept() {
+    let Some(tools) = Tools::find() else { return };
+    for (name, objects) in everything(&tools) {
+        for object in objects {
+            // What `kubectl apply` remembers of an object is an annotation, and these have 256 KiB.
+            let size = object.to_string().len();
+            assert!(size < 250_000, "{name}: {}: {size}", object["metadata"]["name"]);
+        }
+    }
+}
+
+fn is_operators(object: &Value) -> bool {
+    object["apiVersion"].as_str().unwrap().starts_with("monitoring.coreos.com/")
+}
+
+/// What this version of Kubernetes says of objects of its own kinds.
+fn kubernetes_faults(tools: &Tools, objects: &[Value], version: &str) -> Value {
+    let own: Vec<_> = objects.iter().filter(|object| !is_operators(object)).collect();
+    tools.ask("validate", &json!({ "objects": own, "version": version }))
+}
+
+/// What is wrong with objects of the operator: by the TypeScript compiler, which knows every key, and by the schemas, which
+/// know how values are written.
+fn operator_faults(tools: &Tools, objects: &[Value]) -> String {
+    let folder = tempfile::tempdir_in(&tools.0).unwrap();
+    fs::copy(root("tests/resources/kubernetes/operator.mjs"), folder.path().join("operator.mjs")).unwrap();
+    let mut node = Command::new("node");
+    node.arg(folder.path().join("operator.mjs"));
+    compiled(&tools.0, folder.path(), objects) + &answer(node, &json!(objects))
+}
+
+/// What the compiler says of these objects.
+fn compiled(tools: &Path, folder: &Path, objects: &[Value]) -> String {
+    for (number, object) in objects.iter().enumerate() {
+        let kind = object["kind"].as_str().unwrap();
+        let types = format!("@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/{kind}");
+        let text = format!("import type {{ I{kind} }} from '{types}';\nexport const it: I{kind} = {object:#};\n");
+        fs::write(folder.join(format!("object-{number}.ts")), text).unwrap();
+    }
+    let options = json!({
+        "compilerOptions": {
+            "module": "esnext", "moduleResolution": "bundler", "noEmit": true, "skipLibCheck": true, "strict": true,
+            "types": [],
+        },
+    });
+    fs::write(folder.join("tsconfig.json"), options.to_string()).unwrap();
+    let output = Command::new(tools.join("node_modules/.bin/tsc")).current_dir(folder).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.success(), said.is_empty(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    said
+}

@@ -1,0 +1,15 @@
+// Validates objects of the Prometheus operator by the schemas that are made of its types: names, types, values, formats.
+// One JSON array on standard input; what is wrong, a line each, on standard output.
+import { readFileSync } from "node:fs";
+import { PodMonitor } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PodMonitor";
+import { PrometheusRule } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PrometheusRule";
+import { ServiceMonitor } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/ServiceMonitor";
+
+const kinds = { PodMonitor, PrometheusRule, ServiceMonitor };
+for (const object of JSON.parse(readFileSync(0, "utf8"))) {
+  try {
+    new kinds[object.kind](object).validate();
+  } catch (error) {
+    console.log(`${object.kind}: ${error.message}`);
+  }
+}
