@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use super::{Tools, arguments, containers, everything, list};
+use super::{Tools, arguments, containers, everything, list, of_kind, root};
 use crate::support::daemon::{Daemon, finished, portprobe};
 
 #[test]
@@ -16,20 +16,38 @@ fn configurations_are_accepted() {
     let mut checked = 0;
     for (name, objects) in everything(&tools) {
         for (object, text) in objects.iter().filter_map(|object| Some((object, configuration(object)?))) {
-            let folder = tempfile::tempdir().unwrap();
-            let file = folder.path().join("portprobe.yaml");
-            fs::write(&file, text).unwrap();
-            // The variables are those that the container has, and no others.
-            let mut check = portprobe();
-            check.args(["check", "--syntax-only"]).arg(&file).env_clear().stdin(Stdio::null());
-            check.envs(containers(objects).iter().flat_map(|container| variables(container)));
-            let output = check.output().unwrap();
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert!(output.status.success(), "{name}: {}: {said}", object["metadata"]["name"]);
+            assert_accepted(&format!("{name}: {}", object["metadata"]["name"]), text, objects);
             checked += 1;
         }
     }
     assert!(checked > 8, "{checked}");
+}
+
+#[test]
+fn the_values_of_the_readme_are_content() {
+    let Some(tools) = Tools::find() else { return };
+    let readme = fs::read_to_string(root("README.md")).unwrap();
+    let block = readme.split("\n```yaml\nimage:").nth(1).unwrap().split("\n```").next().unwrap();
+    let values = tools.ask("values", &json!({ "texts": { "values": format!("image:{block}") } }))["values"].take();
+    let objects = tools.rendered(&values);
+    for kind in ["ServiceMonitor", "PrometheusRule"] {
+        assert!(!of_kind(&objects, kind).is_empty(), "{kind}");
+    }
+    let text = objects.iter().find_map(configuration).unwrap();
+    assert!(text.contains("orders-db"), "{text}");
+    assert_accepted("README.md", text, &objects);
+}
+
+/// Checks a configuration with the variables that the containers of these objects have, and no others.
+fn assert_accepted(name: &str, text: &str, objects: &[Value]) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("portprobe.yaml");
+    fs::write(&file, text).unwrap();
+    let mut check = portprobe();
+    check.args(["check", "--syntax-only"]).arg(&file).env_clear().stdin(Stdio::null());
+    check.envs(containers(objects).into_iter().flat_map(variables));
+    let output = check.output().unwrap();
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The configuration that a ConfigMap or Secret holds.
