@@ -48,6 +48,17 @@ fn dashboards_are_those_of_the_files() {
     }
 }
 
+#[test]
+fn variables_are_as_they_were_written() {
+    let Some(tools) = Tools::find() else { return };
+    let values = json!({ "extraEnv": { "NUMBER": 2_000_000, "SWITCH": true, "TEXT": "07", "QUOTED": "a \"b\"" } });
+    let deployment = tools.one("Deployment", &values);
+    let variables = &deployment["spec"]["template"]["spec"]["containers"][0]["env"];
+    for (name, value) in [("NUMBER", "2000000"), ("SWITCH", "true"), ("TEXT", "07"), ("QUOTED", "a \"b\"")] {
+        assert!(list(variables).any(|variable| *variable == json!({ "name": name, "value": value })), "{variables}");
+    }
+}
+
 /// The standard `restricted` of Kubernetes for pods, and what goes beyond it.
 #[test]
 fn pods_may_do_as_little_as_they_need() {

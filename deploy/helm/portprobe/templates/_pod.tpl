@@ -71,7 +71,7 @@ spec:
         {{- end }}
         {{- range $name, $value := .Values.extraEnv }}
         - name: {{ $name }}
-          value: {{ $value | toString | quote }}
+          value: {{ ternary $value (toJson $value) (kindIs "string" $value) | quote }}
         {{- end }}
       {{- with .Values.extraEnvFromSecret }}
       envFrom:
