@@ -9,10 +9,13 @@
 #![expect(clippy::indexing_slicing, reason = "in a test a panic is a finding")]
 
 mod integration {
+    mod agent;
     #[cfg(target_os = "linux")]
     mod alerting;
     mod alerts;
     mod allocations;
+    #[cfg(target_os = "linux")]
+    mod compose;
     mod config;
     mod daemon;
     mod dashboards;
@@ -21,14 +24,20 @@ mod integration {
     mod dns;
     mod formats;
     mod front_door;
+    #[cfg(target_os = "linux")]
+    mod image;
     mod kubernetes;
     mod loopback;
     #[cfg(target_os = "linux")]
     mod namespaces;
+    #[cfg(target_os = "linux")]
+    mod package;
     mod probe_command;
     mod prometheus;
     mod protocols;
     mod readme;
+    #[cfg(target_os = "linux")]
+    mod regions;
     mod reload;
     #[cfg(target_os = "linux")]
     mod resolver;

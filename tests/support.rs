@@ -62,6 +62,27 @@ pub(crate) fn inn() -> Option<PathBuf> {
     (folder.is_some() || left_out("INN is not there; tests/run gets it")).then_some(folder)?
 }
 
+/// The root of the image that `tests/image` has made; a test that needs it where it is not is left out.
+pub(crate) fn image() -> Option<PathBuf> {
+    let root = env::var_os("PORTPROBE_TESTS_IMAGE").map(PathBuf::from);
+    (root.is_some() || left_out("the image is not there; tests/run makes it")).then_some(root)?
+}
+
+/// Where the schema of compose files and a validator for it are; a test that needs them where they are not is left out.
+pub(crate) fn compose_schema() -> Option<PathBuf> {
+    let folder = env::var_os("PORTPROBE_TESTS_COMPOSE_SCHEMA").map(PathBuf::from);
+    (folder.is_some() || left_out("the schema of compose files is not there; tests/run gets it")).then_some(folder)?
+}
+
+/// Where `cargo deb` is; a test that needs it where it is not is left out, for it takes minutes to install.
+pub(crate) fn cargo_deb() -> Option<PathBuf> {
+    let found = program("cargo-deb");
+    if found.is_none() {
+        println!("left out: cargo-deb is not installed");
+    }
+    found
+}
+
 /// Where a program is, in PATH or where Debian keeps servers outside it.
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();

@@ -44,7 +44,7 @@ async fn demo() -> Daemon {
 }
 
 /// What is not on `/metrics` yet; nothing once every state is as promised.
-fn missing(scrape: &Scrape) -> Vec<String> {
+pub(super) fn missing(scrape: &Scrape) -> Vec<String> {
     let value = |name: &str, labels: &[(&str, &str)]| scrape.value(&format!("portprobe_{name}"), labels);
     let mut missing = Vec::new();
     let mut promise = |what: String, holds: bool| {

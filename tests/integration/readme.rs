@@ -176,10 +176,14 @@ fn blocks(language: &str) -> Vec<&'static str> {
 
 #[test]
 fn every_configuration_is_content() {
-    let environment = |name: &str| (name == "POD_NAME").then(|| "orders-7".to_owned());
+    let environment = |name: &str| match name {
+        "POD_NAME" => Some("orders-7".to_owned()),
+        "REGION" => Some("eu-west-1".to_owned()),
+        _ => None,
+    };
     let is_ours = |block: &&str| block.lines().any(|line| matches!(line, "targets:" | "discovery:"));
     let configurations: Vec<_> = blocks("yaml").into_iter().filter(is_ours).collect();
-    assert_eq!(configurations.len(), 11, "{configurations:?}");
+    assert_eq!(configurations.len(), 12, "{configurations:?}");
     let path = Path::new("portprobe.yaml");
     for configuration in configurations {
         let text = format!("{configuration}\n");

@@ -84,7 +84,19 @@ pub(crate) fn ip(arguments: &str) {
 
 /// Puts rules, one a line, into this thread's namespace's firewall, on what comes in or goes out.
 pub(crate) fn firewall(hook: &str, rules: &str) {
-    let table = format!("table inet {hook} {{\nchain {hook} {{\ntype filter hook {hook} priority 0\n{rules}\n}}\n}}\n");
+    load(&table(hook, rules));
+}
+
+/// As [`firewall`], in place of the rules before.
+pub(crate) fn replace_firewall(hook: &str, rules: &str) {
+    load(&format!("table inet {hook} {{}}\ndelete table inet {hook}\n{}", table(hook, rules)));
+}
+
+fn table(hook: &str, rules: &str) -> String {
+    format!("table inet {hook} {{\nchain {hook} {{\ntype filter hook {hook} priority 0\n{rules}\n}}\n}}\n")
+}
+
+fn load(table: &str) {
     let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     nft.stdin.take().unwrap().write_all(table.as_bytes()).unwrap();
     let output = nft.wait_with_output().unwrap();

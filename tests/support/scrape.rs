@@ -30,6 +30,11 @@ impl Scrape {
         found.first().map(|series| series.value)
     }
 
+    /// The sum of all series with this name.
+    pub(crate) fn sum(&self, name: &str) -> f64 {
+        self.0.iter().filter(|series| series.name == name).map(|series| series.value).sum()
+    }
+
     /// Every series that tells of a target, by its name and labels.
     pub(crate) fn of_targets(&self) -> BTreeMap<(&str, &BTreeMap<String, String>), f64> {
         let told = self.0.iter().filter(|series| series.labels.contains_key("target"));

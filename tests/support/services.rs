@@ -192,12 +192,41 @@ pub(crate) async fn prometheus_prepared(
     Prometheus(service.await.unwrap())
 }
 
+/// This Prometheus as an agent, with this configuration and a folder that was prepared, native histograms switched on.
+pub(crate) async fn prometheus_agent(binary: &Path, configuration: &str, prepare: impl Fn(&Path)) -> Prometheus {
+    let help = Command::new(binary).arg("--help").output().unwrap();
+    let help = [help.stdout, help.stderr].concat();
+    let agent =
+        if String::from_utf8_lossy(&help).contains("--[no-]agent") { "--agent" } else { "--enable-feature=agent" };
+    let service = start(async |address, folder| {
+        let config = folder.path().join("prometheus.yaml");
+        fs::write(&config, configuration).unwrap();
+        prepare(folder.path());
+        let mut server = Command::new(binary);
+        server.arg(agent).arg(NATIVE_HISTOGRAMS).arg("--config.file").arg(&config);
+        server.arg("--storage.agent.path").arg(folder.path().join("data"));
+        server.arg(format!("--web.listen-address={address}"));
+        Service::listening(server, address, folder).await
+    });
+    Prometheus(service.await.unwrap())
+}
+
 /// A running Prometheus.
 pub(crate) struct Prometheus(Service);
 
 impl Prometheus {
     pub(crate) fn address(&self) -> SocketAddr {
         self.0.address
+    }
+
+    /// Kills it, as a crash would.
+    pub(crate) fn stop(&mut self) {
+        self.0.stop();
+    }
+
+    /// Starts it again after [`Self::stop`], with what it has stored.
+    pub(crate) async fn start_again(&mut self) {
+        self.0.start_again().await;
     }
 
     /// Its answer at a path of its API.

@@ -19,8 +19,8 @@ use crate::support::{http, program, requires_program, wait};
 /// Programs of one age, that belong together.
 #[derive(Debug)]
 pub(crate) struct Generation {
-    prometheus: PathBuf,
-    alertmanager: PathBuf,
+    pub(crate) prometheus: PathBuf,
+    pub(crate) alertmanager: PathBuf,
     pub(crate) amtool: PathBuf,
 }
 

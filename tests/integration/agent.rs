@@ -1,0 +1,95 @@
+//! Networks with outbound connections only: a real Prometheus as an agent beside portprobe, and a central one that it
+//! writes to, by the files of `deploy/agent`.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::daemon::Daemon;
+use crate::support::scrape::Scrape;
+use crate::support::services::{
+    NATIVE_HISTOGRAMS, Prometheus, prometheus_agent, prometheus_prepared, prometheus_programs,
+};
+use crate::support::{http, ports, wait};
+
+const RECEIVER: &str = "--web.enable-remote-write-receiver";
+
+/// The agent's configuration of `deploy`, between these two, and in a hurry.
+fn configuration(exporter: SocketAddr, central: SocketAddr) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/agent/prometheus.yaml");
+    let mut text = fs::read_to_string(file).unwrap();
+    for (there, here) in [
+        ("scrape_interval: 15s", "scrape_interval: 200ms\n  scrape_timeout: 200ms".to_owned()),
+        ("localhost:10115", exporter.to_string()),
+        ("https://prometheus.example.com", format!("http://{central}")),
+        ("/etc/prometheus/remote-write.password", "remote-write.password".to_owned()),
+    ] {
+        assert!(text.contains(there), "{there}");
+        text = text.replace(there, &here);
+    }
+    text
+}
+
+/// How often an agent has scraped.
+async fn scrapes(agent: &Prometheus) -> f64 {
+    let answer = http::request(agent.address(), "GET", "/metrics").await;
+    let metrics = Scrape::parse(&answer.body);
+    metrics.value("prometheus_target_interval_length_seconds_count", &[]).unwrap_or_default()
+}
+
+const HERE: &str = r#"{job="portprobe",instance="eu-west-1",region="eu-west-1"}"#;
+
+#[tokio::test]
+async fn what_an_agent_scrapes_arrives_in_the_central_prometheus_whole() {
+    for program in prometheus_programs() {
+        let (_listener, port) = ports::open();
+        let daemon = Daemon::start(&format!(
+            "labels: {{ region: eu-west-1 }}\ndefaults: {{ interval: 200ms }}\ntargets: [ '127.0.0.1:{port}', '127.0.0.1:1' ]\n"
+        ))
+        .await;
+        let mut central = prometheus_prepared(&program, "global: {}\n", &[NATIVE_HISTOGRAMS, RECEIVER], |_| {}).await;
+        let agent = prometheus_agent(&program, &configuration(daemon.address, central.address()), |folder| {
+            fs::write(folder.join("remote-write.password"), "secret").unwrap();
+        })
+        .await;
+        // An agent reads its log first, for five seconds.
+        let arrived = format!("up{HERE} == 1");
+        wait::until_patiently("the agent's series arrive", async || central.query(&arrived).await.len() == 1).await;
+        central.query_until(&format!("sum(portprobe_up{HERE})"), "1").await;
+        central.query_until(&format!("count(portprobe_up{HERE})"), "2").await;
+        assert_eq!(central.query("portprobe_failure").await[0]["metric"]["class"], "refused");
+        assert_native(&central).await;
+        assert_outage_bridged(&mut central, &agent).await;
+        drop(daemon);
+        central.query_until(&format!("up{HERE}"), "0").await;
+        wait::until("what portprobe said is stale", async || {
+            central.query("portprobe_up or portprobe_build_info").await.is_empty()
+        })
+        .await;
+    }
+}
+
+/// That the histogram arrived as a native one, and as that alone.
+async fn assert_native(central: &Prometheus) {
+    let native = "histogram_count(portprobe_handshake_duration_seconds{phase=\"connect\"}) > 0";
+    wait::until("the native histogram is there", async || central.query(native).await.len() == 1).await;
+    assert!(central.query("portprobe_handshake_duration_seconds_bucket").await.is_empty());
+}
+
+/// That what was scraped while the central one was away arrives once it is back: portprobe counts its scrapes, and no
+/// number is missing.
+async fn assert_outage_bridged(central: &mut Prometheus, agent: &Prometheus) {
+    central.stop();
+    let before = scrapes(agent).await;
+    wait::until("the agent has scraped on", async || scrapes(agent).await >= before + 5.0).await;
+    central.start_again().await;
+    let scraped = r#"portprobe_http_requests_total{path="/metrics",code="200",instance="eu-west-1"}"#;
+    let behind = format!("time() - timestamp({scraped}) < 1");
+    wait::until_patiently("the agent has caught up", async || central.query(&behind).await.len() == 1).await;
+    let missing =
+        format!("max_over_time({scraped}[1h]) - min_over_time({scraped}[1h]) + 1 - count_over_time({scraped}[1h])");
+    let missing: Vec<Value> = central.query(&missing).await;
+    assert_eq!(missing[0]["value"][1], "0");
+}

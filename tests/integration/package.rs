@@ -1,0 +1,146 @@
+//! The Debian package, as `cargo deb` makes it and dpkg installs, removes and purges it in an empty root. What its scripts
+//! ask of systemd is recorded by stand-ins, so that nothing of this machine is started.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_yaml::Value as Yaml;
+use tempfile::TempDir;
+
+use crate::support::daemon::finished;
+use crate::support::{cargo_deb, requires_program, requires_root};
+
+/// A root in which dpkg has installed nothing yet.
+struct Root(TempDir);
+
+impl Root {
+    fn empty() -> Self {
+        let root = Self(tempfile::tempdir().unwrap());
+        for folder in ["var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers", "stand-ins"] {
+            fs::create_dir_all(root.path(folder)).unwrap();
+        }
+        fs::write(root.path("var/lib/dpkg/status"), "").unwrap();
+        for name in ["deb-systemd-helper", "deb-systemd-invoke", "systemctl"] {
+            let stand_in = root.path("stand-ins").join(name);
+            let asked = root.path("asked");
+            // Nothing is masked, everything was enabled.
+            fs::write(&stand_in, format!("#!/bin/sh\necho {name} \"$@\" >>{}\n", asked.display())).unwrap();
+            fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        root
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    /// Runs dpkg on this root, its scripts outside of it.
+    fn dpkg(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new("dpkg");
+        command.arg("--root").arg(self.0.path()).args(["--force-depends", "--force-script-chrootless"]).args(arguments);
+        let path = std::env::var("PATH").unwrap();
+        command.env("PATH", format!("{}:{path}:/usr/sbin:/sbin", self.path("stand-ins").display()));
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        output
+    }
+
+    /// How dpkg calls the state of the package.
+    fn state(&self) -> String {
+        let status = fs::read_to_string(self.path("var/lib/dpkg/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("Status: "));
+        line.unwrap_or("unknown").to_owned()
+    }
+
+    /// What was asked of systemd since the last time.
+    fn asked(&self) -> String {
+        let file = self.path("asked");
+        let asked = fs::read_to_string(&file).unwrap_or_default();
+        let _ = fs::remove_file(file);
+        asked
+    }
+}
+
+/// A package of the binary under test.
+fn package(folder: &Path) -> Option<PathBuf> {
+    let file = folder.join("portprobe.deb");
+    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+    let mut command = Command::new(cargo_deb()?);
+    command.args(["--no-build", "--no-strip", "--fast", "--locked", "--offline", "--profile", profile, "--output"]);
+    let made = command.arg(&file).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    Some(file)
+}
+
+/// Where the package has the files of a folder of the project.
+const FILES: [(&str, &str); 8] = [
+    ("deploy/systemd/portprobe.service", "usr/lib/systemd/system/portprobe.service"),
+    ("deploy/debian/portprobe.yaml", "etc/portprobe/portprobe.yaml"),
+    ("deploy/debian/portprobe.default", "etc/default/portprobe"),
+    ("README.md", "usr/share/doc/portprobe/README.md"),
+    ("config.example.yaml", "usr/share/doc/portprobe/config.example.yaml"),
+    ("alerts", "usr/share/portprobe/alerts"),
+    ("alerts/rules", "usr/share/portprobe/alerts/rules"),
+    ("dashboards", "usr/share/portprobe/dashboards"),
+];
+
+#[test]
+fn the_package_installs_runs_upgrades_and_leaves_the_configuration() {
+    if !requires_root() || !requires_program("dpkg") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let Some(package) = package(folder.path()) else { return };
+    let package = package.to_str().unwrap();
+    let root = Root::empty();
+    root.dpkg(&["--install", package]);
+    assert_eq!(root.state(), "install ok installed");
+    let asked = root.asked();
+    assert!(asked.contains("deb-systemd-helper enable portprobe.service"), "{asked}");
+    for (ours, installed) in FILES {
+        assert_same(&Path::new(env!("CARGO_MANIFEST_DIR")).join(ours), &root.path(installed));
+    }
+    assert!(root.path("usr/share/doc/portprobe/copyright").is_file());
+    assert_eq!(fs::metadata(root.path("usr/bin/portprobe")).unwrap().permissions().mode() & 0o777, 0o755);
+    let configuration = root.path("etc/portprobe/portprobe.yaml");
+    let checked = finished(&["check", configuration.to_str().unwrap()], folder.path());
+    assert_eq!(checked.status, 0, "{checked:?}");
+
+    // What somebody wrote stays, through an upgrade and a removal, and goes with a purge.
+    fs::write(&configuration, "targets: [ 'tcp://db.internal:5432' ]\n").unwrap();
+    root.dpkg(&["--install", "--force-confold", package]);
+    root.dpkg(&["--remove", "portprobe"]);
+    assert_eq!(root.state(), "deinstall ok config-files");
+    assert!(!root.path("usr/bin/portprobe").exists());
+    assert!(fs::read_to_string(&configuration).unwrap().contains("db.internal"));
+    root.dpkg(&["--purge", "portprobe"]);
+    assert!(!configuration.exists() && !root.path("etc/default/portprobe").exists());
+    let asked = root.asked();
+    assert!(asked.contains("deb-systemd-helper purge portprobe.service"), "{asked}");
+}
+
+/// That a file is the same as ours, or of a folder all files.
+fn assert_same(ours: &Path, installed: &Path) {
+    if ours.is_dir() {
+        for entry in fs::read_dir(ours).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+            assert_same(&entry.path(), &installed.join(entry.file_name()));
+        }
+        return;
+    }
+    let read = |path: &Path| fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert!(read(ours) == read(installed), "{} is not {}", installed.display(), ours.display());
+}
+
+#[test]
+fn the_unit_reads_the_environment_that_the_package_has() {
+    let unit = include_str!("../../deploy/systemd/portprobe.service");
+    let manifest = include_str!("../../Cargo.toml");
+    let file = unit.lines().find_map(|line| line.strip_prefix("EnvironmentFile=-")).unwrap();
+    assert!(manifest.contains(&format!("\"{file}\"]")), "{file} is a conffile");
+    let configuration: Yaml = serde_yaml::from_str(include_str!("../../deploy/debian/portprobe.yaml")).unwrap();
+    assert_eq!(configuration["targets"][0], "tcp://localhost:10115");
+    assert!(unit.contains("--config.file=/etc/portprobe/portprobe.yaml"));
+}
