@@ -18,9 +18,10 @@ COPY src src
 ARG PORTPROBE_REVISION=
 RUN deploy/image/build binary
 
-# The engine adds /etc/resolv.conf and /etc/hosts. Mozilla's roots are in the binary; `tls.roots: system` needs the
-# bundle of a machine, mounted at /etc/ssl/certs/ca-certificates.crt. Nothing is ever written.
+# The engine adds /dev, /proc, /etc/hosts and /etc/resolv.conf. Mozilla's roots are in the binary; `tls.roots: system`
+# needs the bundle of a machine, mounted at /etc/ssl/certs/ca-certificates.crt. Nothing is ever written.
 FROM scratch
+COPY deploy/image/nsswitch.conf /etc/nsswitch.conf
 COPY --from=build /portprobe/target/image/portprobe /portprobe
 ENV PORTPROBE_CONFIG_FILE=/etc/portprobe/portprobe.yaml
 USER 65532:65532

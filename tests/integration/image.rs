@@ -1,5 +1,6 @@
-//! The image without a container engine: its root, which `tests/image` makes by the lines of the Dockerfile, and
-//! what every engine adds is all that there is for the binary. It is started as an engine would, by the Dockerfile's user, environment and entry point.
+//! The image without a container engine: its root, which `tests/image` makes by the lines of the Dockerfile, and what every
+//! engine adds is all that there is for the binary. It is started as an engine would, by the Dockerfile's user,
+//! environment and entry point.
 
 use std::env;
 use std::fs;
@@ -155,13 +156,19 @@ fn whatever_runs_it_starts_is_healthy_resolves_and_stops() {
         let Some(name_server) = NameServer::start_on(53).await else { return };
         let _name_server = name_server.expect("port 53 of a fresh namespace must be free");
         let configuration = "defaults: { interval: 1s }\ntargets: [ { url: 'tcp://nobody.test:1', name: nobody } ]\n";
-        let files = [("/etc/portprobe/portprobe.yaml", configuration), ("/etc/resolv.conf", "nameserver 127.0.0.1\n")];
+        let files = [
+            ("/etc/portprobe/portprobe.yaml", configuration),
+            ("/etc/resolv.conf", "nameserver 127.0.0.1\n"),
+            ("/etc/hosts", "127.0.0.1 localhost\n"),
+        ];
         let container = Container::with(&image, &files);
         assert!(!container.health().success(), "nothing runs yet");
         let mut daemon = Daemon::run(container.entry_point(&[]), tempfile::tempdir().unwrap()).await;
         assert_eq!(identity(&daemon), ["Uid: 65532 65532 65532 65532", "Gid: 65532 65532 65532 65532", "Groups:"]);
         assert_eq!(daemon.address.port().to_string(), instruction("EXPOSE"));
         assert!(container.health().success());
+        let by_name = container.entry_point(&["healthcheck", "http://localhost:10115/-/healthy"]).status().unwrap();
+        assert!(by_name.success(), "the C library in it takes localhost from /etc/hosts");
         let not_found = [("target", "nobody"), ("class", "dns_not_found")];
         daemon
             .scrape_until("the name is known not to exist", |scrape| {

@@ -58,14 +58,17 @@ impl Daemon {
         let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let printed = collect(process.stdout.take().unwrap());
         let log = collect(process.stderr.take().unwrap());
-        let mut address = None;
+        // Made at once, so that one that never listens is killed, too.
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut daemon = Self { address: nowhere, process, log, printed, _folder: folder };
         wait::until("the daemon listens", async || {
-            assert!(process.try_wait().unwrap().is_none(), "the daemon ended: {:?}", log.lock().unwrap());
-            address = log.lock().unwrap().iter().find_map(|line| listening(line));
+            let ended = daemon.process.try_wait().unwrap().is_some();
+            assert!(!ended, "the daemon ended: {:?}", daemon.log.lock().unwrap());
+            let address = daemon.log.lock().unwrap().iter().find_map(|line| listening(line));
+            daemon.address = address.unwrap_or(nowhere);
             address.is_some()
         })
         .await;
-        let daemon = Self { address: address.unwrap(), process, log, printed, _folder: folder };
         wait::until("the daemon is ready", async || daemon.get("/-/ready").await.status == 200).await;
         daemon
     }
