@@ -1,4 +1,4 @@
-# portprobe and nothing else: a static binary, no shell, no package, no user but a number.
+# portprobe and next to nothing else: a static binary, no shell, no package, no user but a number.
 #
 #   docker build --tag portprobe:0.1.0 .
 #   docker build --platform linux/amd64,linux/arm64 --tag portprobe:0.1.0 .      (arm64 is cross-compiled, not emulated)
