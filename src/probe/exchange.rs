@@ -51,6 +51,7 @@ impl Exchanged {
         Self::nothing_said(Verdict::LocalFault(LocalFault { reason, detail }), Stream::Gone)
     }
 
+    /// A verdict that was reached without a word.
     pub(super) fn nothing_said(verdict: Verdict, stream: Stream) -> Self {
         let (timings, facts, transcript) = Default::default();
         Self { verdict, timings, facts, stream, transcript }
