@@ -57,7 +57,7 @@ pub(crate) fn usual_load(servers: &Servers, interval: Duration) -> Load<'_> {
 }
 
 /// How late probes started.
-pub(crate) fn report_lag(observed: &[Observation], report: &mut Report) {
+fn report_lag(observed: &[Observation], report: &mut Report) {
     let lag = |quantile: f64| observed.iter().map(move |observed| observed.lag.quantile(quantile));
     report.add(&Figure::new("start lag p50", Unit::Milliseconds, lag(0.5)));
     report.add(&Figure::new("start lag p99", Unit::Milliseconds, lag(0.99)).aim(Aim::Under(0.012)));

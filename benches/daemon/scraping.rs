@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::memory::FEW;
 use super::plan::Plan;
-use super::probing::{BUSY_INTERVAL, report_lag, usual_load};
-use super::process::Daemon;
+use super::probing::{BUSY_INTERVAL, rounds, usual_load};
+use super::process::{Daemon, Observation};
 use super::report::{Aim, Figure, Report, Unit};
 use super::scrape::{Encoding, Format};
 use super::servers::Servers;
@@ -73,26 +73,59 @@ pub(crate) fn cost_with_labels(plan: &Plan, servers: &Servers, report: &mut Repo
 
 const TWO_LABELS: &str = "region: eu-central-1, team: orders";
 
-/// Scrapes without a pause while the daemon probes; each start is held against the same aim as without scrapes.
+/// How late probes start while the daemon is scraped without a pause, beside how late they start unscraped.
 pub(crate) fn lag(plan: &Plan, servers: &Servers, report: &mut Report) {
     let load = usual_load(servers, BUSY_INTERVAL);
     let daemon = Daemon::start(&load);
     daemon.wait_for_age(load.interval + Duration::from_secs(1));
-    let mut scrapes = 0;
-    let observed = daemon.observe(|| {
-        let end = Instant::now() + plan.scraping;
-        while Instant::now() < end {
-            for format in Format::ALL {
-                daemon.scrape(format, Encoding::Plain);
-                scrapes += 1;
-            }
-        }
+    let turns = rounds(plan.long_rounds, |round| {
+        let unscraped = daemon.observe(|| sleep(plan.scraping));
+        let mut scrapes = 0;
+        let scraped = daemon.observe(|| scrapes = scrape_for(&daemon, plan.scraping));
+        eprintln!("scraped without a pause, round {round} of {}", plan.long_rounds);
+        LagTurn { unscraped, scraped, scrapes }
     });
     report.section(format!("{} targets, {:.0} probes a second, scraped without a pause", load.targets, load.rate()));
-    let rate = f64::from(scrapes) / observed.cost.wall.as_secs_f64();
-    report.add(&Figure::new("scrapes", Unit::PerSecond, [rate]));
-    report.add(&Figure::new("probes", Unit::PerSecond, [observed.cost.rate()]));
-    report_lag(&[observed], report);
+    let of = |value: fn(&LagTurn) -> f64| turns.iter().map(value);
+    report.add(&Figure::new("scrapes", Unit::PerSecond, of(LagTurn::scrape_rate)));
+    report.add(&Figure::new("probes", Unit::PerSecond, of(|turn| turn.scraped.cost.rate())));
+    report.add(&Figure::new(
+        "start lag p99, unscraped",
+        Unit::Milliseconds,
+        of(|turn| turn.unscraped.lag.quantile(0.99)),
+    ));
+    report.add(&Figure::new("start lag p99, scraped", Unit::Milliseconds, of(|turn| turn.scraped.lag.quantile(0.99))));
+    report.add(&Figure::new("scraped to unscraped", Unit::Ratio, of(LagTurn::ratio)).aim(Aim::AtMost(1.5)));
+}
+
+/// The same daemon without and with scrapes.
+struct LagTurn {
+    unscraped: Observation,
+    scraped: Observation,
+    scrapes: u32,
+}
+
+impl LagTurn {
+    fn scrape_rate(&self) -> f64 {
+        f64::from(self.scrapes) / self.scraped.cost.wall.as_secs_f64()
+    }
+
+    fn ratio(&self) -> f64 {
+        self.scraped.lag.quantile(0.99) / self.unscraped.lag.quantile(0.99)
+    }
+}
+
+/// Scrapes in every format, one after the other; how often.
+fn scrape_for(daemon: &Daemon, time: Duration) -> u32 {
+    let end = Instant::now() + time;
+    let mut scrapes = 0;
+    while Instant::now() < end {
+        for format in Format::ALL {
+            daemon.scrape(format, Encoding::Plain);
+            scrapes += 1;
+        }
+    }
+    scrapes
 }
 
 /// The part of a core that probing alone takes.

@@ -10,7 +10,7 @@ use super::{beside, binary, families, large, memory, probing, schedule, scraping
 
 type Section = fn(&Plan, &mut Report);
 
-pub(crate) const SECTIONS: [(&str, Section); 11] = [
+pub(crate) const SECTIONS: [(&str, Section); 12] = [
     ("--binary", size),
     ("--probes", probes),
     ("--scrapes", scrapes),
@@ -20,6 +20,7 @@ pub(crate) const SECTIONS: [(&str, Section); 11] = [
     ("--silent", unanswered),
     ("--truth", truth::truth),
     ("--schedule", schedules),
+    ("--filtered", filtered),
     ("--start", starts),
     ("--million", large::million),
 ];
@@ -65,9 +66,11 @@ fn size(_: &Plan, report: &mut Report) {
 }
 
 fn schedules(plan: &Plan, report: &mut Report) {
-    let servers = Servers::start();
-    schedule::grid(plan, &servers, report);
-    schedule::filtered(plan, &servers, report);
+    schedule::grid(plan, &Servers::start(), report);
+}
+
+fn filtered(plan: &Plan, report: &mut Report) {
+    schedule::filtered(plan, &Servers::start(), report);
 }
 
 fn starts(plan: &Plan, report: &mut Report) {

@@ -5,9 +5,6 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-#[cfg(target_os = "linux")]
-use nix::sys::socket::getsockopt;
-
 /// The figures of one socket, also of one whose connect failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct TcpFigures {
@@ -20,7 +17,7 @@ pub(super) struct TcpFigures {
 /// Reads the figures; none where the kernel does not tell.
 #[cfg(target_os = "linux")]
 pub(super) fn read(socket: &impl AsFd) -> Option<TcpFigures> {
-    let info = getsockopt(socket, linux::TcpInfo).ok()?;
+    let info = linux::tcp_info(socket)?;
     let round_trip = Some(Duration::from_micros(info.rtt.into())).filter(|rtt| !rtt.is_zero());
     Some(TcpFigures { round_trip, retransmits: info.total_retrans })
 }
@@ -33,7 +30,28 @@ pub(super) fn read(_socket: &impl AsFd) -> Option<TcpFigures> {
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::os::fd::AsFd;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use nix::sys::socket::getsockopt;
     use nix::{getsockopt_impl, libc, sockopt_impl};
+
+    /// What the kernel says; none where it does not, or not all of it.
+    ///
+    /// `getsockopt` panics at an answer that is too short. No kernel gives one, but qemu's emulation of single programs
+    /// does, which runs an image on a foreign processor. It is asked once then, and never again.
+    pub(super) fn tcp_info(socket: &impl AsFd) -> Option<TcpInfoPrefix> {
+        static SHORT: AtomicBool = AtomicBool::new(false);
+        if SHORT.load(Ordering::Relaxed) {
+            return None;
+        }
+        let info = catch_unwind(AssertUnwindSafe(|| getsockopt(socket, TcpInfo)));
+        if info.is_err() {
+            SHORT.store(true, Ordering::Relaxed);
+        }
+        info.ok()?.ok()
+    }
 
     /// The first 104 bytes of the kernel's `struct tcp_info`, which every kernel since 2.6 returns in full. The
     /// kernel fills as much as is asked for; the C library's own struct is longer than what some kernels know.
