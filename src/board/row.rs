@@ -127,6 +127,10 @@ impl Row {
             self.histograms = histograms(target, layout, kept);
             self.layout = layout.clone();
         }
+        if self.target.settings.slow_after != target.settings.slow_after {
+            let good = self.last.filter(|last| last.good);
+            self.slow = target.settings.slow_after.zip(good).map(|(limit, last)| last.duration >= limit);
+        }
         self.target = target.clone();
         true
     }
@@ -206,7 +210,7 @@ impl Row {
 
     /// Whether the last good probe was slow; none without `slow_after` or a good probe.
     pub fn slow(&self) -> Option<bool> {
-        self.slow.filter(|_| self.target.settings.slow_after.is_some())
+        self.slow
     }
 
     /// How many addresses the name had when it was last resolved.
@@ -221,7 +225,8 @@ impl Row {
 
     /// Each address of the last resolution, with `addresses: all`.
     pub fn addresses(&self) -> &[AddressResult] {
-        self.location.as_ref().map(|location| &*location.addresses).unwrap_or_default()
+        let location = self.location.as_ref().filter(|_| self.target.settings.addressing.mode == AddressMode::All);
+        location.map(|location| &*location.addresses).unwrap_or_default()
     }
 
     /// The last TLS session.

@@ -166,13 +166,34 @@ fn a_report_of_a_replaced_target_counts_as_nothing() {
     board.record(&reporter.report(good()));
     let new = target("tcp://127.0.0.1:22", Settings { slow_after: Some(SECOND), ..Settings::default() });
     board.replace(std::slice::from_ref(&new));
-    assert_eq!(board.record(&reporter.report(failed(Class::Refused))), Recorded::NOTHING);
+    let once_more = Recorded { next: Next::Again(Duration::ZERO), transition: None };
+    assert_eq!(board.record(&reporter.report(failed(Class::Refused))), once_more);
     read(&board, &new, |row| {
         assert_eq!((row.probes(), row.failed_probes(), row.state()), (1, 0, State::Up), "what was seen stays");
     });
+    board.replace(&[Arc::new(Target {
+        endpoint: example("tcp://127.0.0.1:23", Settings::default()).endpoint,
+        ..Target::clone(&old)
+    })]);
+    assert_eq!(board.record(&reporter.report(good())), Recorded::NOTHING, "of another endpoint");
     board.replace(&[]);
     assert_eq!(board.record(&reporter.report(good())), Recorded::NOTHING);
     assert!(board.rows().is_empty());
+}
+
+/// A source whose labels change at each look would else keep from being known what takes long: a timeout.
+#[test]
+fn a_report_of_a_target_whose_labels_alone_have_changed_counts() {
+    let old = target("tcp://127.0.0.1:22", Settings::default());
+    let board = board(std::slice::from_ref(&old));
+    let labels = [(LabelName::try_new("team").unwrap(), "orders".into())].into_iter().collect();
+    let new = Arc::new(Target { labels: Arc::new(labels), ..Target::clone(&old) });
+    board.replace(std::slice::from_ref(&new));
+    let mut reporter = Reporter::new(&old);
+    for _ in 0..Settings::default().confirm.failures.get() {
+        board.record(&reporter.report(failed(Class::Timeout)));
+    }
+    read(&board, &new, |row| assert_eq!((row.failed_probes(), row.state()), (2, State::Down)));
 }
 
 #[test]
@@ -231,6 +252,22 @@ fn a_repetition_waits_no_longer_than_the_interval_and_not_at_all_without_a_delay
         let recorded = board.record(&Reporter::new(&target).report(failed(Class::Refused)));
         assert_eq!(recorded.next, next, "{delay:?}");
     }
+}
+
+#[test]
+fn other_settings_leave_nothing_behind_that_only_those_before_asked_for() {
+    let addressing = Addressing { mode: AddressMode::All, ..Addressing::default() };
+    let settings = Settings { addressing, slow_after: Some(SECOND * 2), ..Settings::default() };
+    let before = target("tcp://db.example:22", settings);
+    let board = board(std::slice::from_ref(&before));
+    board.record(&Reporter::new(&before).report(good()));
+    read(&board, &before, |row| assert_eq!((row.addresses().len(), row.slow()), (1, Some(false))));
+    let after = target("tcp://db.example:22", Settings { slow_after: Some(SECOND / 2), ..Settings::default() });
+    board.replace(std::slice::from_ref(&after));
+    read(&board, &after, |row| assert_eq!((row.addresses().len(), row.slow()), (0, Some(true)), "the same probe"));
+    let without = target("tcp://db.example:22", Settings::default());
+    board.replace(std::slice::from_ref(&without));
+    read(&board, &without, |row| assert_eq!(row.slow(), None));
 }
 
 #[test]
@@ -302,11 +339,17 @@ fn a_certificate_that_is_seen_again_takes_no_memory() {
     let target = target("tls://127.0.0.1:443", tls());
     let board = board(std::slice::from_ref(&target));
     let mut reporter = Reporter::new(&target);
-    let shown = || Outcome { facts: showing(example_facts(1, &[])), ..good() };
+    let facts = example_facts(1, &[]);
+    let shown = || Outcome { facts: showing(facts.clone()), ..good() };
     board.record(&reporter.report(shown()));
-    let first = read(&board, &target, |row| row.peer_certificates().cloned()).unwrap();
+    let held = |row: &Row| row.peer_certificates().cloned().unwrap();
+    let first = read(&board, &target, held);
     board.record(&reporter.report(shown()));
-    assert!(Arc::ptr_eq(&first, &read(&board, &target, |row| row.peer_certificates().cloned()).unwrap()));
+    assert!(Arc::ptr_eq(&first, &read(&board, &target, held)));
+    // An equal verdict that was made anew is held instead, or whoever remembers it would forget it.
+    let anew = example_facts(1, &[]);
+    board.record(&reporter.report(Outcome { facts: showing(anew.clone()), ..good() }));
+    assert!(Arc::ptr_eq(&anew.peer.unwrap(), &read(&board, &target, held)));
 }
 
 #[test]

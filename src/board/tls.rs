@@ -30,9 +30,8 @@ impl TlsRecord {
         if self.leaves.see(&peer.leaf.fingerprint) == Sighting::New {
             self.changes += 1;
         }
-        if self.peer.as_ref() != Some(peer) {
-            self.peer = Some(peer.clone());
-        }
+        // The very one: the judge remembers a verdict for as long as it is held here, and an equal one is another.
+        self.peer = Some(peer.clone());
     }
 
     /// Forgets what other settings no longer have: the expiry of a client certificate that is no longer shown.
