@@ -10,19 +10,19 @@
 
 use std::collections::HashMap;
 use std::mem;
-use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinError, JoinSet, spawn_blocking};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
 use self::belief::Belief;
 use self::file::Files;
 use crate::config::{Discovered, Source, SourceKind};
 use crate::probe::{NameServing, Outbound, SystemFiles, Trust};
+use crate::tasks::{blocking, resume_panic};
 
 mod belief;
 mod dns;
@@ -113,7 +113,8 @@ impl Sources {
     pub async fn next(&mut self) -> Update {
         loop {
             tokio::select! {
-                Some(ended) = self.tasks.join_next() => with_its_panic(ended),
+                // One ends by itself only where nobody listens any more.
+                Some(ended) = self.tasks.join_next() => ended.unwrap_or_else(resume_panic),
                 // There is always a sender, the own one.
                 Some(update) = self.updates.recv() => {
                     // What was said before the source was taken away may still be under way.
@@ -157,24 +158,6 @@ async fn look_at_files(files: &mut Files, pattern: PathBuf) -> Result<Found, Str
     let (taken, found) = look.await;
     *files = taken;
     found
-}
-
-/// Runs what blocks beside the thread that probes.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match spawn_blocking(work).await {
-        Ok(done) => done,
-        // It is never cancelled, for nobody has a handle to do so.
-        Err(failed) => resume_unwind(failed.into_panic()),
-    }
-}
-
-/// A task ends by itself only where nobody listens any more; a panic of one is a panic here.
-fn with_its_panic(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && let Ok(panic) = error.try_into_panic()
-    {
-        resume_unwind(panic);
-    }
 }
 
 /// Updates that wait to be taken; each can be large, and a source with another one waits.

@@ -17,6 +17,7 @@ pub mod histogram;
 pub mod peer_text;
 mod regular_file;
 pub mod shutdown;
+mod tasks;
 pub mod target;
 pub mod outcome;
 pub mod protocol;

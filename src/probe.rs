@@ -114,11 +114,11 @@ impl Prober for NetworkProber {
                 };
             }
         };
-        let Attempted { attempts, verdict, timings, facts, open } =
+        let Attempted { attempts, verdict, timings, facts, ended, open } =
             attempt(located.destinations, &plan, deadline).await;
         let outcome = Outcome {
             verdict,
-            duration: started.elapsed(),
+            duration: ended.saturating_duration_since(started),
             timings: located.timings.and(timings),
             resolution: located.resolution,
             attempts,
@@ -147,8 +147,15 @@ fn unattempted(verdict: Verdict, started: Instant) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::JoinHandle;
+
     use super::*;
-    use crate::target::{Settings, example};
+    use crate::target::{AddressMode, Addressing, Dialogue, Exchange, Part, Settings, Speech, Step, Template, example};
 
     /// Thousands of these wait at a time where a firewall drops packets.
     #[test]
@@ -157,5 +164,37 @@ mod tests {
         let target = Arc::new(example("tcp://192.0.2.1:1", Settings::default()));
         let size = size_of_val(&prober.probe(&target, Instant::now()));
         assert!(size <= 1280, "{size}");
+    }
+
+    /// A peer that says nothing, and tells when the probe has said its last word: what comes then is the close.
+    async fn silent_peer() -> (SocketAddr, JoinHandle<(Instant, TcpStream)>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let peer = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut said = Vec::new();
+            stream.read_to_end(&mut said).await.unwrap();
+            // Kept open: a probe has patience with a peer that does not close.
+            (Instant::now(), stream)
+        });
+        (address, peer)
+    }
+
+    #[tokio::test]
+    async fn saying_goodbye_is_no_part_of_what_is_timed() {
+        let prober = NetworkProber::new(NameServing::default(), Arc::default());
+        for mode in [AddressMode::Any, AddressMode::All] {
+            let (address, peer) = silent_peer().await;
+            let addressing = Addressing { mode, ..Addressing::default() };
+            let goodbye = Template(Box::new([Part::Bytes(b"bye"[..].into())]));
+            let speech = Speech::Steps(Dialogue(Box::new([Step::Send(goodbye)])));
+            let settings = Settings { addressing, exchange: Exchange::Plain(speech), ..Settings::default() };
+            let target = Arc::new(example(&format!("tcp://{address}"), settings));
+            let begun = Instant::now();
+            let outcome = prober.probe(&target, begun + Duration::from_mins(1)).await;
+            assert!(outcome.verdict.is_good(), "{outcome:?}");
+            let (closed, _stream) = peer.await.unwrap();
+            assert!(begun + outcome.duration <= closed, "{mode:?}");
+        }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
@@ -12,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{name_server, server};
+use crate::tasks::resume_panic;
 
 /// Owns every server; they end with it.
 #[derive(Debug)]
@@ -117,10 +117,8 @@ impl Stage {
     pub(super) async fn close(mut self) {
         self.stop.cancel();
         while let Some(ended) = self.servers.join_next().await {
-            if let Err(error) = ended
-                && let Ok(panic) = error.try_into_panic()
-            {
-                resume_unwind(panic);
+            if let Err(failed) = ended {
+                resume_panic(failed);
             }
         }
     }

@@ -7,7 +7,6 @@
 
 use std::cmp::Reverse;
 use std::net::SocketAddr;
-use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -21,6 +20,7 @@ use super::stream::Stream;
 use super::tls::Client;
 use crate::outcome::{Attempt, Class, Facts, Failure, LocalFault, Phase, Timings, TlsFacts, Verdict};
 use crate::target::{AddressMode, Expect, Target};
+use crate::tasks::resume_panic;
 
 /// What is to be done at each address.
 #[derive(Clone, Debug)]
@@ -49,6 +49,8 @@ pub(super) struct Attempted {
     pub(super) timings: Timings,
     /// What peers showed of themselves.
     pub(super) facts: Facts,
+    /// When that was known.
+    pub(super) ended: Instant,
     /// Still open: closing it is no part of what is timed.
     pub(super) open: Option<Stream>,
 }
@@ -64,11 +66,11 @@ pub(super) async fn attempt(destinations: Vec<SocketAddr>, plan: &Plan, deadline
 /// One after the other, each but the last with an equal share of the time left, until one connects.
 async fn any(destinations: &[SocketAddr], plan: &Plan, deadline: Instant) -> Attempted {
     let mut attempts = Vec::with_capacity(destinations.len());
-    let mut open = None;
+    let (mut open, mut ended) = (None, Instant::now());
     for (remote, left) in destinations.iter().zip((1..=destinations.len()).rev()) {
         let tried = try_address(*remote, plan, share(deadline, left), deadline).await;
         attempts.push(tried.attempt);
-        open = tried.open;
+        (open, ended) = (tried.open, tried.ended);
         if open.is_some() {
             break;
         }
@@ -76,7 +78,7 @@ async fn any(destinations: &[SocketAddr], plan: &Plan, deadline: Instant) -> Att
     let decisive = decisive_of_any(&attempts, open.is_some());
     let (verdict, timings) = conclusion(decisive);
     let facts = decisive.map(|attempt| attempt.facts.clone()).unwrap_or_default();
-    Attempted { attempts, verdict, timings, facts, open }
+    Attempted { attempts, verdict, timings, facts, ended, open }
 }
 
 /// Every address at once, each with the whole time; of more than [`AT_ONCE`] the rest as soon as others have ended, for
@@ -85,6 +87,7 @@ async fn all(destinations: Vec<SocketAddr>, plan: &Plan, deadline: Instant) -> A
     let mut running = JoinSet::new();
     let turns = Arc::new(Semaphore::new(AT_ONCE));
     let mut attempts = Vec::with_capacity(destinations.len());
+    let mut ended = Instant::now();
     for (index, remote) in destinations.into_iter().enumerate() {
         let (plan, turns) = (plan.clone(), turns.clone());
         running.spawn(async move {
@@ -93,18 +96,17 @@ async fn all(destinations: Vec<SocketAddr>, plan: &Plan, deadline: Instant) -> A
             if let Some(open) = tried.open {
                 open.close(deadline).await;
             }
-            (index, tried.attempt)
+            (index, tried.attempt, tried.ended)
         });
     }
     while let Some(finished) = running.join_next().await {
         match finished {
-            Ok(attempt) => attempts.push(attempt),
-            // Else it was cancelled, which only a dropped set does, and then nobody is here to see it.
-            Err(error) => {
-                if let Ok(panic) = error.try_into_panic() {
-                    resume_unwind(panic);
-                }
+            Ok((index, attempt, known)) => {
+                attempts.push((index, attempt));
+                ended = ended.max(known);
             }
+            // Cancelled is one only by a dropped set, and then nobody is here to see it.
+            Err(failed) => resume_panic(failed),
         }
     }
     attempts.sort_unstable_by_key(|(index, _)| *index);
@@ -114,7 +116,7 @@ async fn all(destinations: Vec<SocketAddr>, plan: &Plan, deadline: Instant) -> A
     let dialogue = decisive.and_then(|attempt| attempt.facts.dialogue.clone());
     let service = decisive.and_then(|attempt| attempt.facts.service.clone());
     let facts = Facts { tls: worst_tls(&attempts).cloned(), dialogue, service };
-    Attempted { attempts, verdict, timings, facts, open: None }
+    Attempted { attempts, verdict, timings, facts, ended, open: None }
 }
 
 /// The attempt that decides where one connection is enough: the one that connected; else one that could not be made,
@@ -171,6 +173,7 @@ fn worst_of<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> Option<&'a Attem
 
 struct Tried {
     attempt: Attempt,
+    ended: Instant,
     /// The connection, where there was one.
     open: Option<Stream>,
 }
@@ -195,10 +198,11 @@ async fn try_address(remote: SocketAddr, plan: &Plan, connect_by: Instant, deadl
             (Exchanged::nothing_said(judge_failure(&unconnected, expect), Stream::Gone), unconnected.syn_retransmits)
         }
     };
-    let duration = Instant::now().saturating_duration_since(started);
+    let ended = Instant::now();
+    let duration = ended.saturating_duration_since(started);
     let Exchanged { verdict, timings, facts, stream, transcript } = exchanged;
     let attempt = Attempt { address: remote.ip(), verdict, duration, timings, syn_retransmits, facts, transcript };
-    Tried { attempt, open: is_open.then_some(stream) }
+    Tried { attempt, ended, open: is_open.then_some(stream) }
 }
 
 fn unexpectedly_open(remote: SocketAddr, expect: Expect) -> Verdict {

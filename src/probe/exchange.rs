@@ -86,8 +86,12 @@ async fn converse(stream: TcpStream, plan: &Plan, deadline: Instant) -> Exchange
     match (&plan.target.settings.exchange, &plan.client) {
         (Exchange::Plain(speech), _) => course.in_the_clear(stream, speech).await,
         (Exchange::Tls(tls), Some(client)) => course.secured(stream, tls, client, plan).await,
-        // A plan with TLS has a client.
-        (Exchange::Tcp { .. } | Exchange::Tls(_), _) => course.end(Verdict::Good, Stream::Plain(stream)),
+        (Exchange::Tcp { .. }, _) => course.end(Verdict::Good, Stream::Plain(stream)),
+        // A plan with TLS has a client. Without one nothing can be said of the target.
+        (Exchange::Tls(_), None) => {
+            let (reason, detail) = (LocalFaultReason::Invalid, "what TLS takes is missing".to_owned());
+            course.end(Verdict::LocalFault(LocalFault { reason, detail }), Stream::Plain(stream))
+        }
     }
 }
 
