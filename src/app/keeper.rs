@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::files::Files;
-use super::reload::{Origin, Trigger, blocking};
+use super::reload::{Origin, Trigger};
 use super::roster::{Difference, Roster};
 use super::supply::{Supply, Trouble};
 use super::{layout, limits, machine, service};
@@ -20,6 +20,7 @@ use crate::discovery::{Found, Sources, Update};
 use crate::http::{Readiness, Running};
 use crate::metrics::Metrics;
 use crate::scheduler::{Limits, Stopped};
+use crate::tasks::blocking;
 
 /// Keeps the targets as configuration and sources want them.
 #[derive(Debug)]
@@ -100,16 +101,16 @@ impl Keeper {
 
     /// Takes over a configuration.
     async fn configure(&mut self, config: Config) -> Result<Difference, Stopped> {
-        let (mut supply, files, origin) = (std::mem::take(&mut self.supply), self.files.clone(), self.origin.clone());
-        let (supply, config) = blocking(move || {
+        let origin = self.origin.clone();
+        let take_over = move |supply: &mut Supply, files: &Files| {
             if let Some(origin) = origin {
                 origin.adopt(&config);
             }
-            supply.configure(&config, &files);
-            (supply, config)
-        })
-        .await;
-        self.supply = supply;
+            supply.configure(&config, files);
+            // Letting go of a hundred thousand targets takes its time, too.
+            Config { targets: Vec::new(), ..config }
+        };
+        let config = self.with_supply(take_over).await;
         self.sources.set(&config.discovery);
         self.metrics.set_labels(config.labels);
         self.running.set(config.shown);
@@ -121,7 +122,7 @@ impl Keeper {
         }
         self.board.set_layout(layout(config.histograms));
         let difference = self.apply(Some(limits(config.limits))).await?;
-        machine::return_free_memory();
+        blocking(machine::return_free_memory).await;
         Ok(difference)
     }
 
@@ -140,25 +141,13 @@ impl Keeper {
         }
         self.metrics.sources().set_failures(&name, self.supply.failures(&source));
         let Some(entries) = entries else { return };
-        let (mut supply, files) = (std::mem::take(&mut self.supply), self.files.clone());
-        self.supply = blocking(move || {
-            supply.take(&source, entries, &files);
-            supply
-        })
-        .await;
+        self.with_supply(move |supply, files| supply.take(&source, entries, files)).await;
         self.apply_discovered(&name).await;
     }
 
     /// Takes targets that were left out for the sake of files which can be read by now.
     async fn retry(&mut self) {
-        let (mut supply, files) = (std::mem::take(&mut self.supply), self.files.clone());
-        let (supply, is_changed) = blocking(move || {
-            let is_changed = supply.retry(&files);
-            (supply, is_changed)
-        })
-        .await;
-        self.supply = supply;
-        if is_changed {
+        if self.with_supply(Supply::retry).await {
             self.apply_discovered("files that were missing").await;
         }
     }
@@ -173,21 +162,29 @@ impl Keeper {
 
     /// Makes the targets those of the supply.
     async fn apply(&mut self, limits: Option<Limits>) -> Result<Difference, Stopped> {
-        let supply = std::mem::take(&mut self.supply);
-        let (mut supply, merged) = blocking(move || {
-            let merged = supply.merged();
-            (supply, merged)
-        })
-        .await;
+        let merged = self.with_supply(|supply, _| supply.merged()).await;
         self.metrics.sources().set(merged.statuses);
-        for (source, invalid) in supply.news() {
+        for (source, invalid) in self.supply.news() {
             tell(source, invalid, "A source has an entry that is no target");
         }
         let difference = self.roster.replace(merged.targets, limits).await;
-        let (files, profiles) = (self.files.clone(), supply.profiles());
-        self.supply = supply;
-        blocking(move || files.retain(&profiles)).await;
+        self.with_supply(|supply, files| files.retain(&supply.profiles())).await;
         difference
+    }
+
+    /// Has the supply do something beside the thread that probes: of very many targets everything takes its time.
+    async fn with_supply<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Supply, &Files) -> T + Send + 'static,
+    ) -> T {
+        let (mut supply, files) = (std::mem::take(&mut self.supply), self.files.clone());
+        let (supply, done) = blocking(move || {
+            let done = work(&mut supply, &files);
+            (supply, done)
+        })
+        .await;
+        self.supply = supply;
+        done
     }
 }
 

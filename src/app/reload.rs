@@ -4,18 +4,17 @@
 //! has asked before it began.
 
 use std::fmt;
-use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use crate::config::{Config, LoadError};
 use crate::http::Reloads;
 use crate::shutdown::Hangups;
 use crate::target::Sha256Digest;
+use crate::tasks::blocking;
 
 /// Where a configuration comes from, and who else lives by it.
 ///
@@ -108,15 +107,6 @@ impl Detector {
     async fn digest(&self) -> Option<Sha256Digest> {
         let origin = self.origin.clone();
         blocking(move || origin.digest()).await
-    }
-}
-
-/// Runs what blocks beside the thread that probes.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match spawn_blocking(work).await {
-        Ok(done) => done,
-        // It is never cancelled, for nobody has a handle to do so.
-        Err(failed) => resume_unwind(failed.into_panic()),
     }
 }
 

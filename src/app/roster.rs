@@ -1,17 +1,15 @@
 //! The roster: the one way in for targets.
 //!
 //! Whatever brings targets, a configuration or a source, ends here: what is new, changed or gone is found out, and board
-//! and scheduler are told. A target that is as before stays the very same value, so that its probe under way counts.
+//! and scheduler are told. A target that is as before stays the very same value.
 
 use std::collections::HashSet;
-use std::panic::resume_unwind;
 use std::sync::Arc;
-
-use tokio::task::spawn_blocking;
 
 use crate::board::{Board, Rows};
 use crate::scheduler::{Change, Handle, Limits, Stopped};
 use crate::target::{Shard, Target, TargetName};
+use crate::tasks::blocking;
 
 /// Every target, as board and scheduler have them.
 #[derive(Debug)]
@@ -44,16 +42,13 @@ impl Roster {
         limits: Option<Limits>,
     ) -> Result<Difference, Stopped> {
         let (board, shard) = (self.board.clone(), self.shard);
-        let prepare = spawn_blocking(move || {
+        let prepare = blocking(move || {
             let plan = Plan::new(&board.rows(), targets.into_iter().filter(|target| shard.owns(target)));
-            board.replace(&plan.order);
-            plan
+            let Plan { order, there, gone, difference } = plan;
+            board.replace(&order);
+            (there, gone, difference)
         });
-        let Plan { there, gone, difference, .. } = match prepare.await {
-            Ok(plan) => plan,
-            // It is never cancelled, for nobody has a handle to do so.
-            Err(failed) => resume_unwind(failed.into_panic()),
-        };
+        let (there, gone, difference) = prepare.await;
         self.handle.change(Change { there, gone, limits }).await?;
         Ok(difference)
     }

@@ -76,10 +76,10 @@ impl Supply {
 
     /// Takes what a source says now.
     pub(super) fn take(&mut self, source: &Source, entries: Arc<[Discovered]>, files: &Files) {
-        let stock = self.stocks.iter_mut().find(|stock| stock.source == *source);
-        let (Some(stock), Some(blueprint)) = (stock, &self.blueprint) else { return };
+        let Some(blueprint) = self.blueprint.clone() else { return };
+        let Some(stock) = self.stock(source) else { return };
         stock.entries = entries;
-        stock.make(blueprint, files);
+        stock.make(&blueprint, files);
     }
 
     /// What of each source's words is no target, each with its reason, where that has not been told before.
@@ -91,7 +91,7 @@ impl Supply {
     /// Notes why a source cannot be learnt from, as a whole or in part, and counts that; nothing where it can be. Tells
     /// what has become of that, for whoever looks every second would else say the same every second.
     pub(super) fn note_trouble(&mut self, source: &Source, trouble: Vec<String>) -> Trouble<'_> {
-        let Some(stock) = self.stocks.iter_mut().find(|stock| stock.source == *source) else { return Trouble::Same };
+        let Some(stock) = self.stock(source) else { return Trouble::Same };
         stock.failures += u64::from(!trouble.is_empty());
         let before = std::mem::replace(&mut stock.trouble, trouble);
         match &stock.trouble {
@@ -142,6 +142,10 @@ impl Supply {
             merged.statuses.push(SourceStatus { name, targets, invalid, failures: stock.failures });
         }
         merged
+    }
+
+    fn stock(&mut self, source: &Source) -> Option<&mut Stock> {
+        self.stocks.iter_mut().find(|stock| stock.source == *source)
     }
 
     /// The profiles of TLS that targets and sources need.
