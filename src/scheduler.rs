@@ -241,16 +241,16 @@ where
             }
             self.insert(target, now);
         }
-        // A stale entry goes when it comes up, which with a long interval may be tomorrow.
-        if self.agenda.len() > MOST_STALE * self.entries.len().max(MOST_STALE) {
-            self.agenda.retain(|id| self.entries.contains(id));
+        // A stale item goes when it comes up, which with a long interval may be tomorrow.
+        if self.agenda.len() > MAX_ITEMS_A_TARGET * self.entries.len() + MAX_ITEMS_BESIDES {
+            let entries = &self.entries;
+            self.agenda.retain(|due, id| entries.get(id).is_some_and(|entry| entry.is_next(due)));
         }
         // Nobody may wait for the answer any more; the targets have changed all the same.
         let _ = done.send(());
     }
 
     fn keep(&mut self, id: Id, target: &Arc<Target>, now: Instant) -> bool {
-        let opening = self.opening(target, now);
         let Some(entry) = self.entries.get_mut(id).filter(|entry| entry.target().endpoint == target.endpoint) else {
             return false;
         };
@@ -258,10 +258,17 @@ where
         let same_grid = interval(entry.target()) == interval(target);
         entry.replace_target(target.clone());
         if !same_grid {
+            self.reschedule(id, target, now);
+        }
+        true
+    }
+
+    fn reschedule(&mut self, id: Id, target: &Target, now: Instant) {
+        let opening = self.opening(target, now);
+        if let Some(entry) = self.entries.get_mut(id) {
             entry.reschedule(now + opening.tick, opening.early.map(|early| now + early));
             self.agenda.push_all(entry.tick(), entry.planned(), id);
         }
-        true
     }
 
     fn insert(&mut self, target: Arc<Target>, now: Instant) {
@@ -298,10 +305,24 @@ pub struct Handle {
 
 impl Handle {
     /// Changes the targets, and returns once that is done.
+    ///
+    /// Many are changed some at a time: probes are due and end meanwhile.
     pub async fn change(&self, change: Change) -> Result<(), Stopped> {
-        let (done, scheduled) = oneshot::channel();
-        self.sender.send(Command { change, done }).await.map_err(|_| Stopped)?;
-        scheduled.await.map_err(|_| Stopped)
+        let Change { there, gone, mut limits } = change;
+        let (mut there, mut gone) = (there.into_iter(), gone.into_iter());
+        loop {
+            let part = Change {
+                there: there.by_ref().take(MAX_CHANGES).collect(),
+                gone: gone.by_ref().take(MAX_CHANGES).collect(),
+                limits: limits.take(),
+            };
+            let (done, scheduled) = oneshot::channel();
+            self.sender.send(Command { change: part, done }).await.map_err(|_| Stopped)?;
+            scheduled.await.map_err(|_| Stopped)?;
+            if there.len() + gone.len() == 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// What the scheduler counts.
@@ -332,8 +353,14 @@ struct Command {
     done: oneshot::Sender<()>,
 }
 
-/// A target has at most two entries that are not stale, so with four each at least half of them are.
-const MOST_STALE: usize = 4;
+/// A target has at most two items in the agenda that are not stale, so beyond four each at least half of them are.
+const MAX_ITEMS_A_TARGET: usize = 4;
+
+/// Below this many, looking for stale ones is not worth it.
+const MAX_ITEMS_BESIDES: usize = 16;
+
+/// As many targets are new, changed or gone at a time: a millisecond's work.
+const MAX_CHANGES: usize = 1000;
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ new_key_type! {
     pub(super) struct Id;
 }
 
-/// Every target's entry. A name stands nowhere but in its target: with a million targets that is a hundred megabytes.
+/// Every target's entry. A name stands nowhere but in its target: with a million targets that saves some 30 MB.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     slots: SlotMap<Id, Entry>,
@@ -27,12 +27,12 @@ impl Entries {
         self.slots.len()
     }
 
-    /// Whether there is one of this number.
-    pub(super) fn contains(&self, id: Id) -> bool {
-        self.slots.contains_key(id)
+    /// The entry of this number, where its target is not gone.
+    pub(super) fn get(&self, id: Id) -> Option<&Entry> {
+        self.slots.get(id)
     }
 
-    /// The entry of this number, where its target is not gone.
+    /// The same, to be changed.
     pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut Entry> {
         self.slots.get_mut(id)
     }
@@ -89,7 +89,7 @@ mod tests {
         }
         let name = entry(7).target().name.clone();
         assert!(entries.remove(ids[6]).is_some() && entries.remove(ids[6]).is_none());
-        assert_eq!((entries.find(&name), entries.len(), entries.contains(ids[6])), (None, 998, false));
+        assert_eq!((entries.find(&name), entries.len(), entries.get(ids[6]).is_some()), (None, 998, false));
         let again = entries.insert(entry(7));
         assert_eq!(entries.find(&name), Some(again));
         assert!(again != ids[6] && entries.get_mut(ids[6]).is_none() && entries.get_mut(again).is_some());

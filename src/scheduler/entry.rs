@@ -88,6 +88,11 @@ impl Entry {
         }
     }
 
+    /// Whether a moment is the next one of the grid, or of a probe besides it; any other of this target's is stale.
+    pub(super) fn is_next(&self, due: Instant) -> bool {
+        self.tick == due || self.planned() == Some(due)
+    }
+
     /// Takes a new version of the target; the grid and what is under way stay.
     pub(super) fn replace_target(&mut self, target: Arc<Target>) {
         self.target = target;

@@ -1,7 +1,7 @@
 //! The queue: what is due when, and which probes wait for a limit.
 //!
-//! Entries of both are never searched for: one that has become stale (its target is gone or was moved) is recognised
-//! by its owner when it comes up, and dropped.
+//! Items of the agenda are not searched for: one that has become stale (its target is gone or was moved) is recognised
+//! by its owner when it comes up, and dropped; all stale ones together once they are the most.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub(super) struct Agenda {
 }
 
 /// Twelve bytes, for there is one of each target.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Item {
     /// By how many nanoseconds it is due before its batch starts.
     ahead: u32,
@@ -53,15 +53,20 @@ impl Agenda {
         }
     }
 
-    /// How many entries there are, stale ones included.
+    /// How many items there are, stale ones included.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Drops the entries of targets that are gone.
-    pub(super) fn retain(&mut self, keep: impl Fn(Id) -> bool) {
-        self.batches.retain(|_, batch| {
-            batch.retain(|item| keep(item.id));
+    /// Drops all but those which are to be kept, by when they are due and whose they are; of equal ones one is kept, for a
+    /// target may have come back to the due time that it had before.
+    pub(super) fn retain(&mut self, keep: impl Fn(Instant, Id) -> bool) {
+        let origin = self.origin;
+        self.batches.retain(|number, batch| {
+            let start = schedule::batch_start(*number, origin);
+            batch.retain(|item| keep(item.due(start), item.id));
+            batch.sort_unstable();
+            batch.dedup();
             !batch.is_empty()
         });
         self.len = self.batches.values().map(Vec::len).sum();
@@ -77,11 +82,18 @@ impl Agenda {
         let start = self.first_start().filter(|start| *start <= now)?;
         let (_, batch) = self.batches.pop_first()?;
         self.len -= batch.len();
-        Some(batch.into_iter().map(move |item| (start - Duration::from_nanos(item.ahead.into()), item.id)))
+        Some(batch.into_iter().map(move |item| (item.due(start), item.id)))
     }
 }
 
-/// Probes that have met a limit, first due first.
+impl Item {
+    /// When it is due, its batch starting then.
+    fn due(self, start: Instant) -> Instant {
+        start - Duration::from_nanos(self.ahead.into())
+    }
+}
+
+/// Probes that are due and wait for their turn, first due first.
 ///
 /// Those that wait for their own host stand apart, so that a host with thousands of ports does not have to be passed
 /// over each time that another host's turn comes.
@@ -92,7 +104,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Adds a probe that waits for a limit of all.
+    /// Adds a probe that may start as soon as no limit of all holds it back.
     pub(super) fn push(&mut self, due: Instant, id: Id) {
         self.ready.insert((due, id));
     }
@@ -157,7 +169,7 @@ mod tests {
         let batch = vec![(after(1_001), id(2)), (after(7_999), id(3)), (after(8_000), id(5))];
         assert_eq!(started(after(8_000)), Some(batch));
         assert_eq!((agenda.first_start(), agenda.len()), (Some(after(24_000)), 1));
-        agenda.retain(|_| false);
+        agenda.retain(|due, _| due < after(23_000));
         assert_eq!((agenda.first_start(), agenda.len()), (None, 0));
     }
 

@@ -381,3 +381,48 @@ async fn stopping_drops_what_is_under_way() {
     assert_eq!((running.reports.load(Ordering::Relaxed), running.handle.statistics().in_flight()), (0, 0));
     assert!(running.handle.change(Change::default()).await.is_err());
 }
+
+/// A scheduler that does not run; each command is taken at once.
+fn at_rest() -> Scheduler<ScriptedProber, impl Fn(&Report) -> Next + Send + Sync> {
+    let (origin, journal, scripts) = (Instant::now(), Journal::default(), Mutex::default());
+    let prober = ScriptedProber { origin, journal, scripts };
+    let record = |_: &Report| Next::Regular;
+    Scheduler::new(prober, record, Limits::default(), "machine", Timestamp::default()).0
+}
+
+#[tokio::test]
+async fn intervals_that_change_all_the_time_leave_nothing_behind() {
+    let mut scheduler = at_rest();
+    for round in 0..1000 {
+        let interval = SECOND * if round % 2 == 0 { 60 } else { 3600 + round };
+        let there = targets(10, interval);
+        scheduler.change(Command { change: Change { there, ..Change::default() }, done: oneshot::channel().0 });
+        let most = MAX_ITEMS_A_TARGET * 10 + MAX_ITEMS_BESIDES;
+        assert!(scheduler.agenda.len() <= most, "{} items in round {round}", scheduler.agenda.len());
+    }
+    let (entries, next) = (&scheduler.entries, Instant::now() + 5000 * SECOND);
+    let mut kept = Vec::new();
+    while let Some(batch) = scheduler.agenda.pop_started(next) {
+        kept.extend(batch.filter(|(due, id)| entries.get(*id).unwrap().tick() == *due).map(|(_, id)| id));
+    }
+    kept.sort_unstable();
+    kept.dedup();
+    assert_eq!(kept.len(), 10, "of each its next due time is left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_targets_change_some_at_a_time_and_each_does() {
+    let many: Vec<_> = (1..=u16::try_from(MAX_CHANGES * 5 / 2).unwrap())
+        .map(|port| target(&format!("127.0.0.1:{port}"), SECOND, SECOND))
+        .collect();
+    let origin = Instant::now();
+    let script = same(&many, &[Step::Take(Duration::ZERO)]);
+    let running = Running::start(&script, limits(4096, 4096, 0), Next::Regular).await;
+    until(origin, 3 * SECOND).await;
+    assert!(many.iter().all(|target| !running.journal.starts(target).is_empty()));
+    let gone = many.iter().map(|target| target.name.clone()).collect();
+    running.handle.change(Change { gone, ..Change::default() }).await.unwrap();
+    let made = running.journal.len();
+    until(origin, 10 * SECOND).await;
+    assert_eq!(running.journal.len(), made);
+}
