@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::errno::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -29,26 +29,23 @@ use super::route::route;
 /// finish, for five seconds at most.
 pub(super) async fn accept(listener: TcpListener, site: Arc<Site>, stop: CancellationToken) {
     let mut connections = Connections::default();
-    let mut failing = false;
+    let mut told: Option<Instant> = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    connections.add(answer(stream, peer, site.clone(), stop.clone())).await;
-                    failing = false;
-                }
-                Err(error) => {
-                    if !failing {
+                Ok((stream, peer)) => connections.add(answer(stream, peer, site.clone(), stop.clone())).await,
+                Err(error) if lacks_descriptors(&error) => {
+                    // Where they are short for long, one connection in between is accepted all the time.
+                    if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
                         warn!(%error, "Cannot accept HTTP connections for now");
+                        told = Some(Instant::now());
                     }
-                    failing = true;
-                    // Any other is of one connection alone, which its client has given up already (accept(2)).
-                    if lacks_descriptors(&error) {
-                        connections.make_way();
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
+                    connections.make_way();
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
+                // Of one connection alone, which its client has given up already (accept(2)).
+                Err(error) => debug!(%error, "An HTTP connection ended before it was accepted"),
             },
             Some(_) = connections.tasks.join_next() => {}
         }
@@ -70,7 +67,7 @@ fn lacks_descriptors(error: &io::Error) -> bool {
 #[derive(Debug, Default)]
 struct Connections {
     tasks: JoinSet<()>,
-    /// The oldest first; those that have ended are dropped before they outnumber the others by far.
+    /// The oldest first; those that have ended are dropped before they outnumber the others.
     by_age: VecDeque<AbortHandle>,
 }
 
@@ -84,8 +81,8 @@ impl Connections {
             // Else those cut off would keep their descriptors for as long as a crowd keeps this task busy.
             self.tasks.join_next().await;
         }
-        // Behind one that lasts, all that came later would be remembered for ever.
-        if self.by_age.len() >= MAX_REMEMBERED {
+        // The memory of one that has ended goes with the last that remembers it.
+        if self.by_age.len() >= 2 * self.tasks.len() + MAX_ENDED {
             self.by_age.retain(|connection| !connection.is_finished());
         }
         self.by_age.push_back(self.tasks.spawn(connection));
@@ -132,8 +129,8 @@ async fn answer(stream: TcpStream, peer: SocketAddr, site: Arc<Site>, stop: Canc
 /// So many connections of one listener may be open at a time.
 const MAX_CONNECTIONS: usize = 1024;
 
-/// So many are remembered at most, with those that have ended; twice as many, so that looking for these is rare.
-const MAX_REMEMBERED: usize = 2 * MAX_CONNECTIONS;
+/// Below this many that have ended, looking for them is not worth it.
+const MAX_ENDED: usize = 16;
 
 /// A client that has not sent its headers by then is cut off; so is one that is idle for so long.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -146,6 +143,9 @@ const MAX_HEADER_BYTES: usize = 16 * 1024;
 
 /// How long answers under way may take once the daemon stops.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// How often it is told that connections cannot be accepted.
+const TOLD_EVERY: Duration = Duration::from_mins(1);
 
 /// How long to wait after a connection could not be accepted, so as not to spin: nothing tells when another process, or
 /// a probe, gives a descriptor back.
@@ -163,11 +163,12 @@ mod tests {
     async fn behind_one_that_lasts_no_ended_connection_is_remembered_for_ever() {
         let mut connections = Connections::default();
         connections.add(pending()).await;
-        for _ in 0..3 * MAX_REMEMBERED {
+        for _ in 0..MAX_CONNECTIONS {
             connections.add(ready(())).await;
             yield_now().await;
+            let (remembered, open) = (connections.by_age.len(), connections.tasks.len());
+            assert!(remembered <= 2 * open + MAX_ENDED, "{remembered} of {open}");
         }
-        assert!(connections.by_age.len() <= MAX_REMEMBERED, "{}", connections.by_age.len());
         assert!(!connections.by_age[0].is_finished(), "the one that lasts is not cut off");
     }
 
