@@ -1,7 +1,8 @@
 //! Metrics: what Prometheus is told, written from the board at the moment of asking.
 //!
 //! One list of families, [`families`], is the source of names, types, labels and help; an [`Exposition`] walks it family
-//! by family. Nothing is stored here but the counters of the HTTP server and of files that could not be read again.
+//! by family. What is stored here is what no other keeps: how reloads, sources, files and HTTP
+//! requests fared, and the labels of portprobe's own series.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,6 +1,7 @@
 //! One series of one family, copied out of whatever it was read from.
 //!
-//! Rows are locked while they are read; an encoder writes at the speed of its client. So samples stand between them.
+//! Rows are locked while they are read, and a probe that ends waits for its row; encoding takes longer than reading. So
+//! samples stand between them.
 
 use std::borrow::Cow;
 use std::fmt;
