@@ -74,7 +74,7 @@ pub(crate) fn compose_schema() -> Option<PathBuf> {
     (folder.is_some() || left_out("the schema of compose files is not there; tests/run gets it")).then_some(folder)?
 }
 
-/// Where `cargo deb` is; a test that needs it where it is not is left out, for it takes minutes to install.
+/// Where `cargo deb` is; a test that needs it where it is not is left out.
 pub(crate) fn cargo_deb() -> Option<PathBuf> {
     let found = program("cargo-deb");
     if found.is_none() {

@@ -113,15 +113,9 @@ targets:
 defaults: { interval: 1s }
 ";
 
-/// The image, where nothing but the kernel answers system calls: qemu, as an emulator of programs, knows no `TCP_INFO`,
-/// and no connection that is made can be measured.
-fn image_on_a_kernel() -> Option<PathBuf> {
-    image().filter(|_| emulator().is_none())
-}
-
 #[test]
 fn in_a_root_with_nothing_else_it_probes_by_name_and_by_tls() {
-    let Some(image) = image_on_a_kernel() else { return };
+    let Some(image) = image() else { return };
     netns::inside(async move || {
         let Some(name_server) = NameServer::start_on(53).await else { return };
         let _name_server = name_server.expect("port 53 of a fresh namespace must be free");
@@ -183,7 +177,7 @@ fn whatever_runs_it_starts_is_healthy_resolves_and_stops() {
 
 #[test]
 fn its_demo_needs_nothing_else_either() {
-    let Some(image) = image_on_a_kernel() else { return };
+    let Some(image) = image() else { return };
     netns::inside(async move || {
         let container = Container::with(&image, &[]);
         let daemon =
