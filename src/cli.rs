@@ -7,6 +7,7 @@ use std::io::{ErrorKind, Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use hyper::Uri;
 use tracing::Level;
@@ -51,11 +52,33 @@ enum Command {
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// Ask a running daemon whether it is healthy
-    Healthcheck {
-        /// Its health endpoint
-        #[arg(default_value = "http://127.0.0.1:10115/-/healthy")]
-        url: Uri,
-    },
+    Healthcheck(HealthcheckArguments),
+}
+
+/// Which daemon is asked whether it is healthy.
+#[derive(Args, Debug)]
+struct HealthcheckArguments {
+    /// Its health endpoint; /-/healthy of the first listen address where it is not given
+    url: Option<Uri>,
+    /// Where the daemon answers HTTP, as `serve` is told
+    #[arg(
+        long = "web.listen-address",
+        value_name = "ADDRESS",
+        env = "PORTPROBE_WEB_LISTEN_ADDRESS",
+        value_delimiter = ',',
+        default_value = LISTEN_ADDRESS
+    )]
+    listen: Vec<ListenAddress>,
+}
+
+impl HealthcheckArguments {
+    fn url(self) -> anyhow::Result<Uri> {
+        let of_listener = || self.listen.first().map(|address| format!("http://{}/-/healthy", address.from_here()));
+        match self.url {
+            Some(url) => Ok(url),
+            None => of_listener().unwrap_or_default().parse().context("the listen address makes no URL"),
+        }
+    }
 }
 
 /// The flags of the daemon.
@@ -149,7 +172,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Schema => printed(&schema::run()),
-        Command::Healthcheck { url } => healthcheck::run(&url),
+        Command::Healthcheck(arguments) => healthcheck::run(&arguments.url()?),
     }
 }
 

@@ -95,6 +95,15 @@ impl Server {
 pub struct ListenAddress(String);
 
 impl ListenAddress {
+    /// Where a program on this machine finds who listens there.
+    pub fn from_here(&self) -> String {
+        match self.0.rsplit_once(':') {
+            Some(("" | "0.0.0.0", port)) => format!("127.0.0.1:{port}"),
+            Some(("[::]", port)) => format!("[::1]:{port}"),
+            Some(_) | None => self.0.clone(),
+        }
+    }
+
     async fn bind(&self) -> io::Result<TcpListener> {
         if let Some(port) = self.0.strip_prefix(':').and_then(|port| port.parse().ok()) {
             // One socket for both families, as Go programs do; on a machine without IPv6 for the one that there is.

@@ -212,6 +212,27 @@ async fn healthcheck_tells_a_running_daemon_from_none() {
     }
 }
 
+/// So that the health check of an image follows the port that its environment sets.
+#[tokio::test]
+async fn healthcheck_asks_where_the_daemon_is_told_to_listen() {
+    let daemon = Daemon::start("targets: [ '127.0.0.1:1' ]\n").await;
+    let port = daemon.address.port();
+    let (_refused, refused) = refusing();
+    for (listen, status) in [
+        (daemon.address.to_string(), 0),
+        (format!(":{port}"), 0),
+        (format!("0.0.0.0:{port},{refused}"), 0),
+        (format!("{refused},:{port}"), 1),
+        (format!("[::]:{}", refused.port()), 1),
+        ("nonsense".to_owned(), 2),
+    ] {
+        let mut command = portprobe();
+        command.arg("healthcheck").env("PORTPROBE_WEB_LISTEN_ADDRESS", &listen);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(status), "{listen}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
 #[tokio::test]
 async fn more_probes_than_descriptors_are_warned_of() {
     let folder = tempfile::tempdir().unwrap();
