@@ -157,6 +157,10 @@ impl Keeper {
             && added + changed + removed > 0
         {
             info!(source, targets = self.roster.len(), added, changed, removed, "Discovery has changed the targets");
+            // Not for a few: an allocator that gives memory back keeps the thread that probes waiting for some of its own.
+            if added + changed + removed >= MANY {
+                blocking(machine::return_free_memory).await;
+            }
         }
     }
 
@@ -197,6 +201,9 @@ fn tell(source: &str, complaints: &[String], message: &'static str) {
         warn!(source, count = complaints.len(), "{message}; not all are told");
     }
 }
+
+/// Beyond so many targets what reading them took is worth giving back.
+const MANY: usize = 1000;
 
 /// Of a list with thousands of mistakes the first few tell enough.
 const MAX_TOLD: usize = 5;
