@@ -4,13 +4,16 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
+use portprobe::clock;
 use serde_json::Value;
+use tokio::process::Command;
 
 use crate::support::daemon::Daemon;
 use crate::support::scrape::Scrape;
 use crate::support::services::{
-    NATIVE_HISTOGRAMS, Prometheus, prometheus_agent, prometheus_prepared, prometheus_programs,
+    NATIVE_HISTOGRAMS, Prometheus, prometheus_agent, prometheus_prepared, prometheus_programs, promtool_programs,
 };
 use crate::support::{http, ports, wait};
 
@@ -32,6 +35,54 @@ fn configuration(exporter: SocketAddr, central: SocketAddr) -> String {
     text
 }
 
+/// The central one's configuration of `deploy`, with rules of its own.
+fn central() -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/agent/central.yaml");
+    let text = fs::read_to_string(file).unwrap();
+    let (there, here) = ("/etc/prometheus/portprobe/*.yaml", "rules.yaml");
+    assert!(text.contains(there));
+    text.replace(there, here)
+}
+
+/// A rule whose result is of this moment.
+const RULES: &str = "groups: [ { name: g, interval: 200ms, rules: [ { record: of_now, expr: vector(1) } ] } ]\n";
+
+/// Writes samples of such an age to a server, in hours; whether it takes them.
+async fn takes(server: &Prometheus, promtool: &Path, hours: u64) -> bool {
+    let sampled = clock::now().as_duration().saturating_sub(Duration::from_hours(hours));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("samples");
+    fs::write(&file, format!("# TYPE kept gauge\nkept{{hours=\"{hours}\"}} 1 {}\n", sampled.as_millis())).unwrap();
+    let url = format!("http://{}/api/v1/write", server.address());
+    let pushed = Command::new(promtool).args(["push", "metrics", &url]).arg(&file).output().await.unwrap();
+    let arrived = server.query(&format!("count_over_time(kept{{hours=\"{hours}\"}}[5h])")).await;
+    assert_eq!(pushed.status.success(), arrived.len() == 1, "{pushed:?} {arrived:?}");
+    pushed.status.success()
+}
+
+#[tokio::test]
+async fn what_was_kept_for_hours_is_taken_only_out_of_order() {
+    // Older ones cannot push.
+    let Some(promtool) = promtool_programs().into_iter().nth(1) else { return };
+    for program in prometheus_programs() {
+        for (configuration, hours_taken) in [(central(), vec![0, 2, 3]), ("rule_files: [rules.yaml]\n".into(), vec![0])]
+        {
+            let server = prometheus_prepared(&program, &configuration, &[RECEIVER], |folder| {
+                fs::write(folder.join("rules.yaml"), RULES).unwrap();
+            })
+            .await;
+            server.query_until("of_now", "1").await;
+            let mut taken = Vec::new();
+            for hours in [0, 2, 3, 5] {
+                if takes(&server, &promtool, hours).await {
+                    taken.push(hours);
+                }
+            }
+            assert_eq!(taken, hours_taken, "{configuration}");
+        }
+    }
+}
+
 /// How often an agent has scraped.
 async fn scrapes(agent: &Prometheus) -> f64 {
     let answer = http::request(agent.address(), "GET", "/metrics").await;
@@ -49,7 +100,10 @@ async fn what_an_agent_scrapes_arrives_in_the_central_prometheus_whole() {
             "labels: {{ region: eu-west-1 }}\ndefaults: {{ interval: 200ms }}\ntargets: [ '127.0.0.1:{port}', '127.0.0.1:1' ]\n"
         ))
         .await;
-        let mut central = prometheus_prepared(&program, "global: {}\n", &[NATIVE_HISTOGRAMS, RECEIVER], |_| {}).await;
+        let mut central = prometheus_prepared(&program, &central(), &[NATIVE_HISTOGRAMS, RECEIVER], |folder| {
+            fs::write(folder.join("rules.yaml"), RULES).unwrap();
+        })
+        .await;
         let agent = prometheus_agent(&program, &configuration(daemon.address, central.address()), |folder| {
             fs::write(folder.join("remote-write.password"), "secret").unwrap();
         })
