@@ -105,6 +105,20 @@ fn services_are_pinned_hardened_watched_and_for_this_machine_alone() {
 }
 
 #[test]
+fn nobody_can_log_in_to_grafana() {
+    let services = services();
+    let (_, grafana) = services.iter().find(|(name, _)| name == "grafana").unwrap();
+    for (setting, value) in [
+        ("GF_AUTH_ANONYMOUS_ORG_ROLE", "Viewer"),
+        ("GF_AUTH_DISABLE_LOGIN_FORM", "true"),
+        ("GF_AUTH_BASIC_ENABLED", "false"),
+        ("GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION", "true"),
+    ] {
+        assert_eq!(grafana["environment"][setting], value, "{setting}");
+    }
+}
+
+#[test]
 fn whatever_is_mounted_or_named_is_there() {
     let compose = read(&folder().join("compose.yaml"));
     let mut files = 0;
