@@ -177,7 +177,8 @@ fn whatever_runs_it_starts_is_healthy_resolves_and_stops() {
 
 #[test]
 fn its_demo_needs_nothing_else_either() {
-    let Some(image) = image() else { return };
+    // qemu, as an emulator of programs, knows no `TCP_INFO`, and so no SYN that was sent again.
+    let Some(image) = image().filter(|_| emulator().is_none()) else { return };
     netns::inside(async move || {
         let container = Container::with(&image, &[]);
         let daemon =

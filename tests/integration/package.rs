@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_yaml::Value as Yaml;
 use tempfile::TempDir;
@@ -75,6 +75,24 @@ fn package(folder: &Path) -> Option<PathBuf> {
     Some(file)
 }
 
+/// A later version of a package, with another configuration in it.
+fn later(package: &str, folder: &Path) -> String {
+    let content = folder.join("content");
+    let run = |command: &mut Command| assert!(command.status().unwrap().success(), "{command:?}");
+    run(Command::new("dpkg-deb").arg("--raw-extract").arg(package).arg(&content));
+    for (file, there, here) in [
+        ("DEBIAN/control", "\nVersion: ", "\nVersion: 1:"),
+        ("etc/portprobe/portprobe.yaml", "\ntargets:\n", "\n# Of a later version.\ntargets:\n"),
+    ] {
+        let text = fs::read_to_string(content.join(file)).unwrap();
+        assert!(text.contains(there), "{text}");
+        fs::write(content.join(file), text.replace(there, here)).unwrap();
+    }
+    let later = folder.join("later.deb");
+    run(Command::new("dpkg-deb").arg("--build").arg(&content).arg(&later).stdout(Stdio::null()));
+    later.to_str().unwrap().to_owned()
+}
+
 /// Where the package has the files of a folder of the project.
 const FILES: [(&str, &str); 8] = [
     ("deploy/systemd/portprobe.service", "usr/lib/systemd/system/portprobe.service"),
@@ -111,7 +129,10 @@ fn the_package_installs_runs_upgrades_and_leaves_the_configuration() {
 
     // What somebody wrote stays, through an upgrade and a removal, and goes with a purge.
     fs::write(&configuration, "targets: [ 'tcp://db.internal:5432' ]\n").unwrap();
-    root.dpkg(&["--install", "--force-confold", package]);
+    root.dpkg(&["--install", "--force-confold", &later(package, folder.path())]);
+    let offered = fs::read_to_string(root.path("etc/portprobe/portprobe.yaml.dpkg-dist")).unwrap();
+    assert!(offered.contains("# Of a later version."), "{offered}");
+    assert!(fs::read_to_string(&configuration).unwrap().contains("db.internal"));
     root.dpkg(&["--remove", "portprobe"]);
     assert_eq!(root.state(), "deinstall ok config-files");
     assert!(!root.path("usr/bin/portprobe").exists());
