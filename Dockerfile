@@ -1,7 +1,7 @@
 # portprobe and next to nothing else: a static binary, no shell, no package, no user but a number.
 #
 #   docker build --tag portprobe:0.1.0 .
-#   docker build --platform linux/amd64,linux/arm64 --tag portprobe:0.1.0 .      (arm64 is cross-compiled, not emulated)
+#   docker build --platform linux/arm64 --tag portprobe:0.1.0 .      (it is cross-compiled, not emulated)
 #   docker run --read-only --publish 10115:10115 --volume ./portprobe.yaml:/etc/portprobe/portprobe.yaml portprobe:0.1.0
 #
 # What its build stage does stands in deploy/image/build, which needs no container engine.
