@@ -9,6 +9,14 @@ pub(crate) fn open() -> (TcpListener, u16) {
     listening(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap())
 }
 
+/// A port of 127.0.0.1 with room for thousands that wait, for on a busy machine whoever accepts them comes late.
+pub(crate) fn open_to_a_crowd() -> TcpListener {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    socket.listen(4096).unwrap();
+    socket.into()
+}
+
 /// A port that is open on every IPv4 address for as long as the value lives.
 pub(crate) fn open_everywhere() -> (TcpListener, u16) {
     listening(TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap())
