@@ -45,6 +45,7 @@ mod layer;
 mod leaf;
 mod locate;
 mod maker;
+mod mapping;
 mod modules;
 mod node;
 mod one;

@@ -9,94 +9,17 @@ use std::time::Duration;
 
 use hyper::Method;
 use ipnet::IpNet;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{Schema, SchemaGenerator, json_schema};
 
 use crate::config::dialogue::MAX_STEPS;
-use crate::config::leaf::{
-    FilePath, Given, HttpUrl, Leaf, List, Named, Port, RecordType, RootSet, Text, Url, entries, items,
-};
+use crate::config::leaf::{FilePath, HttpUrl, Leaf, List, Named, Port, RecordType, RootSet, Text, Url, items};
+use crate::config::mapping::mapping;
 use crate::config::node::Node;
 use crate::outcome::Phase;
 use crate::target::{
     AddressMode, AlpnProtocol, Expect, HostName, IpFamily, Scheme, ServerName, Sha256Digest, StatusRange, TlsVersion,
     Verify,
 };
-
-/// Declares a mapping with fixed keys: the type, its reader, its schema and the list of its keys, from one text.
-///
-/// With `..`, the keys of another mapping stand beside its own; with `as`, a key is written otherwise than its field is
-/// called.
-macro_rules! mapping {
-    (
-        $(#[$type_attribute:meta])*
-        struct $name:ident {
-            $($(#[$attribute:meta])* $key:ident $(as $written:literal)?: $kind:ty,)*
-            $(..$rest:ident: $rest_kind:ty,)?
-        }
-    ) => {
-        #[derive(Debug, Default, JsonSchema)]
-        #[schemars(deny_unknown_fields)]
-        $(#[$type_attribute])*
-        pub(super) struct $name {
-            $($(#[$attribute])* #[schemars(default $(, rename = $written)?)] pub(super) $key: Given<$kind>,)*
-            $(#[schemars(flatten)] pub(super) $rest: $rest_kind,)?
-            /// Keys that do not exist.
-            #[schemars(skip)]
-            pub(super) unknown: Vec<Box<str>>,
-        }
-
-        impl $name {
-            /// Every key, in the order of their documentation.
-            pub(super) fn keys() -> Vec<&'static str> {
-                let own = [$(written!($key $($written)?)),*];
-                let rest: Vec<&'static str> = Vec::new() $(.into_iter().chain(<$rest_kind>::keys()).collect())?;
-                own.into_iter().chain(rest).collect()
-            }
-
-            /// Puts a value to its key, or gives back the value of a key that does not exist. The first of several counts.
-            fn put(&mut self, key: &str, value: Node) -> Option<Node> {
-                match key {
-                    $(written!($key $($written)?) => {
-                        if self.$key.is_nothing() {
-                            self.$key = Given::read(value);
-                        }
-                        None
-                    })*
-                    _ => {
-                        $(let value = self.$rest.put(key, value)?;)?
-                        Some(value)
-                    }
-                }
-            }
-        }
-
-        impl Leaf for $name {
-            fn read(node: Node) -> Result<Self, String> {
-                let mut mapping = Self::default();
-                for (key, value) in entries(node)? {
-                    if mapping.put(&key, value).is_some() {
-                        mapping.unknown.push(key);
-                    }
-                }
-                Ok(mapping)
-            }
-
-            fn schema(generator: &mut SchemaGenerator) -> Schema {
-                generator.subschema_for::<Self>()
-            }
-        }
-    };
-}
-
-/// A key as it is written.
-macro_rules! written {
-    ($key:ident) => {
-        stringify!($key)
-    };
-    ($key:ident $written:literal) => {
-        $written
-    };
-}
 
 mapping! {
     /// The configuration of portprobe.
