@@ -9,12 +9,11 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::timerfd::{Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
-use nix::time::ClockId;
 use nix::unistd::read;
 use socket2::{Domain, Socket, Type};
 use tokio::time::Instant;
 
-use super::cost::Cost;
+use super::cost::{Cost, thread_cpu};
 
 /// Starts a probe as soon as one ends, so that always `in_flight` are under way.
 pub(crate) fn flat_out(addresses: &[SocketAddrV4], in_flight: usize, duration: Duration) -> Cost {
@@ -60,10 +59,6 @@ pub(crate) fn measured(probe: impl FnOnce() -> u32) -> Cost {
     let (started, cpu_before) = (Instant::now(), thread_cpu());
     let probes = probe().into();
     Cost { probes, cpu: thread_cpu().saturating_sub(cpu_before), wall: started.elapsed() }
-}
-
-fn thread_cpu() -> Duration {
-    ClockId::CLOCK_THREAD_CPUTIME_ID.now().unwrap().into()
 }
 
 /// How often a timer has gone off since it was last asked.

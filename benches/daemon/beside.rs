@@ -53,8 +53,7 @@ fn compare(what: &str, plan: &Plan, load: &Load<'_>, aim: Aim, report: &mut Repo
 /// Every target once, and one scrape as Prometheus makes it.
 fn daemon(load: &Load<'_>) -> Observation {
     let daemon = Daemon::start(load);
-    // By then every target has been probed once, and first times are over.
-    daemon.wait_for_age(load.interval + Duration::from_secs(1));
+    daemon.wait_until_all_probed(load.interval);
     daemon.observe(|| {
         let end = Instant::now() + INTERVAL;
         sleep(INTERVAL / 2);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use nix::time::ClockId;
+
 /// Probes, and the CPU and the time that they took.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {
@@ -20,4 +22,9 @@ impl Cost {
     pub(crate) fn rate(&self) -> f64 {
         self.probes / self.wall.as_secs_f64()
     }
+}
+
+/// CPU that this thread has used so far.
+pub(crate) fn thread_cpu() -> Duration {
+    ClockId::CLOCK_THREAD_CPUTIME_ID.now().unwrap().into()
 }

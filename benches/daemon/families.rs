@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::iter;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use nix::time::ClockId;
 use portprobe::board::{Board, HistogramLayout};
 use portprobe::clock;
 use portprobe::config::{self, Histograms};
@@ -17,6 +15,7 @@ use portprobe::target::{Shard, Target};
 use tokio::runtime;
 use tokio::time::Instant;
 
+use super::cost::thread_cpu;
 use super::memory::FEW;
 use super::plan::Plan;
 use super::probing::{BUSY_INTERVAL, usual_load};
@@ -76,7 +75,7 @@ fn walk(metrics: &Metrics) -> HashMap<&'static str, Part> {
     loop {
         let before = thread_cpu();
         let Some(piece) = exposition.next_piece().unwrap() else { return parts };
-        let of_byte = (thread_cpu() - before) / piece.len() as f64;
+        let of_byte = thread_cpu().saturating_sub(before).as_secs_f64() / piece.len() as f64;
         for line in str::from_utf8(&piece).unwrap().lines().filter(|line| !line.starts_with('#')) {
             let part = parts.entry(family(line)).or_default();
             part.series += 1;
@@ -93,11 +92,6 @@ fn family(line: &str) -> &'static str {
         Kind::Counter | Kind::Gauge => series == name,
     };
     metrics::families().find(|family| is_of(family.name, family.kind)).unwrap().name
-}
-
-/// Seconds.
-fn thread_cpu() -> f64 {
-    Duration::from(ClockId::CLOCK_THREAD_CPUTIME_ID.now().unwrap()).as_secs_f64()
 }
 
 const PROBES: usize = 5;

@@ -5,9 +5,9 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::plan::Plan;
+use super::probing::report_lag;
 use super::process::{Daemon, Load};
 use super::report::{Aim, Figure, Report, Unit};
-use super::schedule::report_lag;
 use super::servers::{Servers, host};
 
 /// Starts with [`MANY`] targets, then changes one of them.
@@ -44,7 +44,7 @@ fn reload(plan: &Plan, daemon: &Daemon, configuration: &str, report: &mut Report
     report.add(&Figure::new("peak memory", Unit::Megabytes, [daemon.peak_bytes()]));
     report.add(&Figure::new("probes", Unit::PerSecond, [observed.cost.rate()]));
     report.add(&Figure::new("probes skipped", Unit::Count, [observed.skipped]).aim(Aim::AtMost(0.0)));
-    report_lag(&observed, Aim::AtMost(0.011), report);
+    report_lag(&[&observed], Aim::AtMost(0.011), report);
 }
 
 /// A million hosts every minute, without histograms.
@@ -69,7 +69,7 @@ pub(crate) fn million(plan: &Plan, report: &mut Report) {
     report.add(&Figure::new("CPU of a probe", Unit::Microseconds, [observed.cost.each()]));
     report.add(&Figure::new("probes failed", Unit::Count, [observed.failed]).aim(Aim::AtMost(0.0)));
     report.add(&Figure::new("probes skipped", Unit::Count, [observed.skipped]).aim(Aim::AtMost(0.0)));
-    report_lag(&observed, Aim::Under(0.02), report);
+    report_lag(&[&observed], Aim::Under(0.02), report);
     report.add(&Figure::new("memory after two scrapes", Unit::Megabytes, [daemon.resident_bytes()]));
 }
 

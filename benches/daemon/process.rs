@@ -104,6 +104,11 @@ impl Daemon {
         self.ready_after
     }
 
+    /// Waits until every target has been probed once, the longest interval being this one; first times are over then.
+    pub(crate) fn wait_until_all_probed(&self, interval: Duration) {
+        self.wait_for_age(interval + Duration::from_secs(1));
+    }
+
     /// Lets it read another configuration, and says how long that took.
     pub(crate) fn reload(&self, configuration: &str) -> Duration {
         fs::write(self.folder.path().join(FILE), configuration).unwrap();

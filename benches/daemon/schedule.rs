@@ -6,8 +6,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::plan::Plan;
-use super::probing::{BUSY_INTERVAL, usual_load};
-use super::process::{Daemon, Load, Observation};
+use super::probing::{BUSY_INTERVAL, report_lag, usual_load};
+use super::process::{Daemon, Load};
 use super::report::{Aim, Figure, Report, Unit};
 use super::samples::Samples;
 use super::servers::{Filtered, Servers, host};
@@ -17,7 +17,7 @@ use super::snapshot::{Snapshot, snapshot};
 pub(crate) fn grid(plan: &Plan, servers: &Servers, report: &mut Report) {
     let load = usual_load(servers, BUSY_INTERVAL);
     let daemon = Daemon::start(&load);
-    daemon.wait_for_age(load.interval + Duration::from_secs(1));
+    daemon.wait_until_all_probed(load.interval);
     eprintln!("schedule, {} s", plan.counting.as_secs());
     let mut counts = Vec::new();
     let observed = daemon.observe(|| {
@@ -40,7 +40,7 @@ pub(crate) fn grid(plan: &Plan, servers: &Servers, report: &mut Report) {
     {
         report.add(&Figure::new(format!("probes {name}"), Unit::Count, [count]).aim(Aim::AtMost(0.0)));
     }
-    report_lag(&observed, Aim::AtMost(0.011), report);
+    report_lag(&[&observed], Aim::AtMost(0.011), report);
     let shifts: Samples = counts.iter().map(|target| target.shift).collect();
     let sizes: Samples = counts.iter().map(|target| target.shift.abs()).collect();
     report.add(&Figure::new("drift, p50", Unit::Milliseconds, [shifts.percentile(50).abs()]).aim(Aim::AtMost(0.001)));
@@ -75,13 +75,6 @@ pub(crate) fn filtered(plan: &Plan, servers: &Servers, report: &mut Report) {
     report.add(&Figure::new("probes skipped, alone", Unit::Count, [alone.skipped]));
     report.add(&Figure::new("probes skipped, beside", Unit::Count, [beside.skipped]).aim(Aim::AtMost(0.0)));
     report.add(&Figure::new("probes failed, beside", Unit::Count, [beside.failed]));
-}
-
-/// How late probes started.
-pub(crate) fn report_lag(observed: &Observation, aim: Aim, report: &mut Report) {
-    let lag = |quantile: f64| [observed.lag.quantile(quantile)];
-    report.add(&Figure::new("start lag p50", Unit::Milliseconds, lag(0.5)));
-    report.add(&Figure::new("start lag p99", Unit::Milliseconds, lag(0.99)).aim(aim));
 }
 
 /// A target's probes from one snapshot to another.

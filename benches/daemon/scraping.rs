@@ -67,7 +67,7 @@ pub(crate) fn cost_with_labels(plan: &Plan, servers: &Servers, report: &mut Repo
     let load = usual_load(servers, BUSY_INTERVAL);
     let labelled = format!("defaults: {{ labels: {{ {TWO_LABELS} }}, ");
     let daemon = Daemon::configured(&load.configuration().replacen("defaults: { ", &labelled, 1), None);
-    daemon.wait_for_age(load.interval + Duration::from_secs(1));
+    daemon.wait_until_all_probed(load.interval);
     cost(plan, &daemon, Labels::TwoMore, report);
 }
 
@@ -77,7 +77,7 @@ const TWO_LABELS: &str = "region: eu-central-1, team: orders";
 pub(crate) fn lag(plan: &Plan, servers: &Servers, report: &mut Report) {
     let load = usual_load(servers, BUSY_INTERVAL);
     let daemon = Daemon::start(&load);
-    daemon.wait_for_age(load.interval + Duration::from_secs(1));
+    daemon.wait_until_all_probed(load.interval);
     let turns = rounds(plan.long_rounds, |round| {
         let unscraped = daemon.observe(|| sleep(plan.scraping));
         let mut scrapes = 0;

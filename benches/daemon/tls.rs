@@ -42,8 +42,7 @@ pub(crate) fn memory(plan: &Plan, servers: &TlsServers, report: &mut Report) {
     let (single, few) = (start(1), start(FEW));
     eprintln!("memory of TLS, {} s", plan.settle.as_secs());
     for daemon in [&single, &few] {
-        // Then every target has been probed.
-        daemon.wait_for_age(plan.settle + Duration::from_secs(1));
+        daemon.wait_until_all_probed(plan.settle);
     }
     let (base, resident) = (single.resident_bytes(), few.resident_bytes());
     report.section(format!("Memory with TLS, {} s after the start", plan.settle.as_secs()));

@@ -61,7 +61,7 @@ struct Case {
 impl Case {
     fn measure(self, plan: &Plan, responder: &Responder, report: &mut Report) {
         let daemon = cores::on(0, || Daemon::configured(&self.configuration(), None));
-        daemon.wait_for_age(INTERVAL + Duration::from_secs(1));
+        daemon.wait_until_all_probed(INTERVAL);
         let _busy: Vec<_> = (0..self.busy).map(|_| cores::on(0, Busy::start)).collect();
         let mut compared = Vec::new();
         let observed = daemon.observe(|| {
