@@ -3,10 +3,9 @@
 use super::plan::Plan;
 use super::report::Report;
 use super::scraping::Labels;
-use super::servers::Servers;
-use super::silent::{self, Silent};
+use super::servers::{Filtered, Servers};
 use super::tls_servers::TlsServers;
-use super::{beside, binary, families, large, memory, probing, schedule, scraping, tls, together, truth};
+use super::{beside, binary, families, large, memory, probing, schedule, scraping, silent, tls, together, truth};
 
 type Section = fn(&Plan, &mut Report);
 
@@ -58,7 +57,7 @@ fn both(plan: &Plan, report: &mut Report) {
 }
 
 fn unanswered(_: &Plan, report: &mut Report) {
-    silent::cost(&Servers::start(), &Silent::start(), report);
+    silent::cost(&Servers::start(), &Filtered::start(), report);
 }
 
 fn size(_: &Plan, report: &mut Report) {

@@ -50,6 +50,7 @@ impl Filtered {
     /// Listens on every address of loopback.
     pub(crate) fn start() -> Self {
         let (listener, port) = listen_everywhere(0);
+        // A queue of none holds one; the second is there in case that changes.
         let waiting = [(); 2].map(|()| {
             let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None).unwrap();
             // Under way is all that it needs to be.
