@@ -18,10 +18,10 @@ use crate::target::{Labels, Shard};
 mod daemon;
 mod exposition;
 mod family;
+mod peer;
 mod process;
 mod sample;
 mod target;
-mod tls;
 
 /// Everything that is exposed.
 #[derive(Clone, Debug)]

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use tokio::time::Instant;
 
 use super::family::Family;
+use super::peer;
 use super::sample::{OwnLabel, Owner, Sample, Value};
-use super::tls;
 use crate::board::{GroupStatus, Row, State};
 use crate::outcome::{Class, Phase};
 use crate::target::Target;
@@ -207,17 +207,17 @@ pub(super) const TARGETS: &[TargetFamily] = &[
             }
         },
     },
-    tls::TLS_INFO,
-    tls::CERT_NOT_AFTER,
-    tls::CERT_NOT_BEFORE,
-    tls::CERT_CHAIN_NOT_AFTER,
-    tls::CERT_VERIFIED,
-    tls::CERT_FAULT,
-    tls::CERT_INFO,
-    tls::CERT_CHANGES,
-    tls::CLIENT_CERT_NOT_AFTER,
-    tls::SERVICE_INFO,
-    tls::DIALOGUE_INFO,
+    peer::TLS_INFO,
+    peer::CERT_NOT_AFTER,
+    peer::CERT_NOT_BEFORE,
+    peer::CERT_CHAIN_NOT_AFTER,
+    peer::CERT_VERIFIED,
+    peer::CERT_FAULT,
+    peer::CERT_INFO,
+    peer::CERT_CHANGES,
+    peer::CLIENT_CERT_NOT_AFTER,
+    peer::SERVICE_INFO,
+    peer::DIALOGUE_INFO,
     TargetFamily {
         family: Family::gauge("portprobe_target_info", "1, with what is configured for the target")
             .by(&["url", "protocol", "host", "port", "group", "expect"]),

@@ -17,7 +17,7 @@ use crate::outcome::{
 };
 use crate::target::{Exchange, Group, GroupName, LabelName, Quorum, Settings, Shard, Target, TlsExchange, example};
 
-mod tls;
+mod peer;
 
 /// A board and its metrics; every target has the given labels.
 struct Exposed {

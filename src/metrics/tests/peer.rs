@@ -1,4 +1,4 @@
-//! Tests of what is exposed of TLS and dialogues, whatever a peer says.
+//! Tests of what is exposed of peers, whatever they say.
 
 use super::*;
 use crate::outcome::{Certificate, PeerCertificates, TlsFacts, example_facts};

@@ -1,4 +1,5 @@
-//! The metrics of what peers show of themselves: sessions, certificates, dialogues.
+//! The metrics of what peers show of themselves: sessions, certificates, what services and dialogues say; and of the
+//! certificate that they are shown.
 //!
 //! Whatever a peer chose goes through [`label_value`]; names of certificates and greetings are no labels at all.
 
@@ -98,6 +99,21 @@ pub(super) const CLIENT_CERT_NOT_AFTER: TargetFamily = TargetFamily {
     read: |row, reader| reader.maybe(row, row.client_certificate_not_after().map(seconds)),
 };
 
+pub(super) const SERVICE_INFO: TargetFamily = TargetFamily {
+    family: Family::gauge("portprobe_service_info", "1, with what the service last said of itself")
+        .by(&["protocol", "version", "role"]),
+    read: |row, reader| {
+        if let Some(service) = row.service() {
+            let labels = vec![
+                OwnLabel::fixed("protocol", service.protocol),
+                OwnLabel::new("version", label_value(&service.version)),
+                OwnLabel::new("role", label_value(&service.role)),
+            ];
+            reader.labelled(row, labels, Value::Count(1));
+        }
+    },
+};
+
 pub(super) const DIALOGUE_INFO: TargetFamily = TargetFamily {
     family: Family::gauge("portprobe_dialogue_info", "1, with the labels that the steps of the dialogue last gave"),
     read: |row, reader| {
@@ -130,22 +146,6 @@ fn certificate_labels(leaf: &Certificate) -> Vec<OwnLabel> {
         said("signature", |content| &content.signature),
     ]
 }
-
-/// What a service said of itself.
-pub(super) const SERVICE_INFO: TargetFamily = TargetFamily {
-    family: Family::gauge("portprobe_service_info", "1, with what the service last said of itself")
-        .by(&["protocol", "version", "role"]),
-    read: |row, reader| {
-        if let Some(service) = row.service() {
-            let labels = vec![
-                OwnLabel::fixed("protocol", service.protocol),
-                OwnLabel::new("version", label_value(&service.version)),
-                OwnLabel::new("role", label_value(&service.role)),
-            ];
-            reader.labelled(row, labels, Value::Count(1));
-        }
-    },
-};
 
 /// The labels of a dialogue. One that the target has already is left out, and the second of two: a label that stands
 /// twice on a series costs the whole scrape.
