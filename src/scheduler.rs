@@ -139,7 +139,7 @@ where
     fn come_due(&mut self, id: Id, due: Instant, now: Instant) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         if entry.tick() == due {
-            let (tick, missed) = entry.tick_at(now);
+            let (tick, missed) = entry.advance(now);
             self.agenda.push(entry.tick(), id);
             self.statistics.count_skipped(tick, missed);
             if let Tick::Due(due) = tick {

@@ -106,14 +106,15 @@ impl Entry {
         }
     }
 
-    /// The due time has come: it moves to the next one. Returned with how many were missed before `now`.
+    /// Moves on to the next due time, as the present one has come; says what comes of that one, and how many after it
+    /// were missed before `now`.
     ///
     /// - nothing under way: it is to start, and serves for a probe that was planned besides the grid;
     /// - a probe besides the grid runs: that one serves for it;
     /// - a probe besides the grid waits for a limit: its place in the queue is the due time's from here on;
     /// - a probe runs whose deadline comes with the due time: it is about to end, and this one starts then;
     /// - a regular probe runs or waits: it is skipped.
-    pub(super) fn tick_at(&mut self, now: Instant) -> (Tick, u64) {
+    pub(super) fn advance(&mut self, now: Instant) -> (Tick, u64) {
         let due = self.tick;
         let (next, missed) = schedule::advance(due, self.target.settings.cadence.interval(), now);
         self.tick = next;
