@@ -25,12 +25,12 @@ mod target;
 
 /// Everything that is exposed.
 #[derive(Clone, Debug)]
-pub struct Metrics(Arc<Sources>);
+pub struct Metrics(Arc<Inputs>);
 
 impl Metrics {
-    /// Metrics read from these sources; `labels` stand on every series.
+    /// Metrics of what these say; `labels` stand on every series of portprobe itself.
     pub fn new(board: Arc<Board>, statistics: Arc<Statistics>, labels: Labels, shard: Shard) -> Self {
-        Self(Arc::new(Sources {
+        Self(Arc::new(Inputs {
             board,
             statistics,
             http_requests: HttpRequests::default(),
@@ -188,9 +188,9 @@ impl HttpRequests {
     }
 }
 
-/// What is read.
+/// What a scrape reads.
 #[derive(Debug)]
-struct Sources {
+struct Inputs {
     board: Arc<Board>,
     statistics: Arc<Statistics>,
     http_requests: HttpRequests,

@@ -4,17 +4,17 @@ use std::sync::PoisonError;
 
 use super::family::Family;
 use super::sample::{OwnLabel, Owner, Sample, Value};
-use super::{SourceStatus, Sources};
+use super::{Inputs, SourceStatus};
 
 /// A family of portprobe itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DaemonFamily {
     pub(super) family: Family,
     /// Every series of the family.
-    pub(super) read: fn(&Sources) -> Vec<Sample>,
+    pub(super) read: fn(&Inputs) -> Vec<Sample>,
 }
 
-impl Sources {
+impl Inputs {
     /// A series of portprobe's own.
     pub(super) fn sample(&self, own: Vec<OwnLabel>, value: Value) -> Sample {
         Sample { owner: Owner::Daemon(self.labels.read().unwrap_or_else(PoisonError::into_inner).clone()), own, value }
@@ -41,43 +41,43 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
     DaemonFamily {
         family: Family::gauge("portprobe_build_info", "1, with what this portprobe was built from")
             .by(&["version", "revision", "rustc"]),
-        read: |sources| {
+        read: |inputs| {
             let own = vec![
                 OwnLabel::fixed("version", env!("CARGO_PKG_VERSION")),
                 OwnLabel::fixed("revision", env!("PORTPROBE_REVISION")),
                 OwnLabel::fixed("rustc", env!("PORTPROBE_RUSTC")),
             ];
-            vec![sources.sample(own, Value::Count(1))]
+            vec![inputs.sample(own, Value::Count(1))]
         },
     },
     DaemonFamily {
         family: Family::gauge("portprobe_shard_info", "1, with which replica this is, counted from 0, and of how many")
             .by(&["shard", "shards"]),
-        read: |sources| {
-            let shard = sources.shard;
+        read: |inputs| {
+            let shard = inputs.shard;
             let own = vec![
                 OwnLabel::new("shard", shard.index().to_string()),
                 OwnLabel::new("shards", shard.count().to_string()),
             ];
-            vec![sources.sample(own, Value::Count(1))]
+            vec![inputs.sample(own, Value::Count(1))]
         },
     },
     DaemonFamily {
         family: Family::gauge("portprobe_targets", "Targets that are probed"),
-        read: |sources| {
-            let targets = u64::try_from(sources.board.rows().len()).unwrap_or(u64::MAX);
-            vec![sources.sample(Vec::new(), Value::Count(targets))]
+        read: |inputs| {
+            let targets = u64::try_from(inputs.board.rows().len()).unwrap_or(u64::MAX);
+            vec![inputs.sample(Vec::new(), Value::Count(targets))]
         },
     },
     DaemonFamily {
         family: Family::gauge("portprobe_probes_in_flight", "Probes under way"),
-        read: |sources| vec![sources.sample(Vec::new(), Value::Count(sources.statistics.in_flight()))],
+        read: |inputs| vec![inputs.sample(Vec::new(), Value::Count(inputs.statistics.in_flight()))],
     },
     DaemonFamily {
         family: Family::histogram("portprobe_schedule_lag_seconds", "How much later than due probes started"),
-        read: |sources| {
-            let (lag, buckets) = sources.statistics.lag();
-            vec![sources.sample(Vec::new(), Value::Histogram(lag, buckets.clone()))]
+        read: |inputs| {
+            let (lag, buckets) = inputs.statistics.lag();
+            vec![inputs.sample(Vec::new(), Value::Histogram(lag, buckets.clone()))]
         },
     },
     DaemonFamily {
@@ -86,10 +86,10 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
             "Due probes left out because the one before still ran (overlap) or still waited for its turn (limit)",
         )
         .by(&["reason"]),
-        read: |sources| {
-            let statistics = &sources.statistics;
+        read: |inputs| {
+            let statistics = &inputs.statistics;
             let counts = [("overlap", statistics.skipped_by_overlap()), ("limit", statistics.skipped_by_limit())];
-            counts.into_iter().map(|(reason, count)| sources.by_reason(reason, count)).collect()
+            counts.into_iter().map(|(reason, count)| inputs.by_reason(reason, count)).collect()
         },
     },
     DaemonFamily {
@@ -98,22 +98,22 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
             "Probes that this machine could not make, which say nothing about their target",
         )
         .by(&["reason"]),
-        read: |sources| {
-            sources.board.local_faults().map(|(reason, count)| sources.by_reason(reason.as_str(), count)).collect()
+        read: |inputs| {
+            inputs.board.local_faults().map(|(reason, count)| inputs.by_reason(reason.as_str(), count)).collect()
         },
     },
     DaemonFamily {
         family: Family::gauge("portprobe_config_last_reload_successful", "Whether the last reload was a success"),
-        read: |sources| vec![sources.sample(Vec::new(), Value::from(sources.reloads.last().successful))],
+        read: |inputs| vec![inputs.sample(Vec::new(), Value::from(inputs.reloads.last().successful))],
     },
     DaemonFamily {
         family: Family::gauge(
             "portprobe_config_last_reload_success_timestamp_seconds",
             "When the configuration in force was read",
         ),
-        read: |sources| {
-            let success_at = sources.reloads.last().success_at.as_secs_f64();
-            vec![sources.sample(Vec::new(), Value::Real(success_at))]
+        read: |inputs| {
+            let success_at = inputs.reloads.last().success_at.as_secs_f64();
+            vec![inputs.sample(Vec::new(), Value::Real(success_at))]
         },
     },
     DaemonFamily {
@@ -121,12 +121,12 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
             "portprobe_file_reload_failures_total",
             "Attempts to read a changed file again, such as a certificate, that left what it held before in force",
         ),
-        read: |sources| vec![sources.sample(Vec::new(), Value::Count(sources.file_reload_failures.total()))],
+        read: |inputs| vec![inputs.sample(Vec::new(), Value::Count(inputs.file_reload_failures.total()))],
     },
     DaemonFamily {
         family: Family::gauge("portprobe_discovery_targets", "Targets that come from a source, before they are shared")
             .by(&["source"]),
-        read: |sources| sources.by_source(|status| count(status.targets)),
+        read: |inputs| inputs.by_source(|status| count(status.targets)),
     },
     DaemonFamily {
         family: Family::counter(
@@ -134,7 +134,7 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
             "Looks at a source from which nothing could be learnt, or not everything; what it said before stays in force",
         )
         .by(&["source"]),
-        read: |sources| sources.by_source(|status| Value::Count(status.failures)),
+        read: |inputs| inputs.by_source(|status| Value::Count(status.failures)),
     },
     DaemonFamily {
         family: Family::gauge(
@@ -142,16 +142,16 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
             "Entries of a source that are left out: invalid, of a name that is taken, or beyond limits.targets",
         )
         .by(&["source"]),
-        read: |sources| sources.by_source(|status| count(status.invalid)),
+        read: |inputs| inputs.by_source(|status| count(status.invalid)),
     },
     DaemonFamily {
         family: Family::counter("portprobe_http_requests_total", "Answered HTTP requests by route and status code")
             .by(&["path", "code"]),
-        read: |sources| {
-            let requests = sources.http_requests.snapshot().into_iter();
+        read: |inputs| {
+            let requests = inputs.http_requests.snapshot().into_iter();
             let sample = |((route, code), count): ((&'static str, u16), u64)| {
                 let own = vec![OwnLabel::fixed("path", route), OwnLabel::new("code", code.to_string())];
-                sources.sample(own, Value::Count(count))
+                inputs.sample(own, Value::Count(count))
             };
             requests.map(sample).collect()
         },

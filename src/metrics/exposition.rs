@@ -19,13 +19,13 @@ use super::family::{Family, Kind};
 use super::process::PROCESS;
 use super::sample::{Batch, Sample};
 use super::target::{GROUPS, Reader, TARGETS, TargetFamily};
-use super::{Format, Sources};
+use super::{Format, Inputs};
 use crate::board::{Row, Rows};
 
 /// One scrape under way.
 #[derive(Debug)]
 pub struct Exposition {
-    sources: Arc<Sources>,
+    inputs: Arc<Inputs>,
     format: Format,
     rows: Rows,
     now: Instant,
@@ -45,10 +45,10 @@ enum Place {
 
 impl Exposition {
     /// A walk over the targets of this moment.
-    pub(super) fn new(sources: Arc<Sources>, format: Format) -> Self {
-        let rows = sources.board.rows();
+    pub(super) fn new(inputs: Arc<Inputs>, format: Format) -> Self {
+        let rows = inputs.board.rows();
         let place = Place::Targets { family: 0, row: 0, declared: false };
-        Self { sources, format, rows, now: Instant::now(), place }
+        Self { inputs, format, rows, now: Instant::now(), place }
     }
 
     /// The next piece, of some 64 KiB or a block of rows; none at the end.
@@ -102,11 +102,11 @@ impl Exposition {
             self.write(&family.family, samples, false, piece)?;
         }
         for family in DAEMON {
-            self.write(&family.family, (family.read)(&self.sources), false, piece)?;
+            self.write(&family.family, (family.read)(&self.inputs), false, piece)?;
         }
         let process = collector::collect();
         for family in PROCESS {
-            let sample = (family.read)(&process).map(|value| self.sources.sample(Vec::new(), value));
+            let sample = (family.read)(&process).map(|value| self.inputs.sample(Vec::new(), value));
             self.write(&family.family, sample.into_iter().collect(), false, piece)?;
         }
         if self.format == Format::OpenMetrics {
