@@ -36,18 +36,27 @@ pub struct Exposition {
 #[derive(Clone, Copy, Debug)]
 enum Place {
     /// In the rows of a family of targets.
-    Targets { family: usize, row: usize, declared: bool },
+    Targets { family: usize, row: usize, declaration: Declaration },
     /// Behind all rows: what is left is small.
     Rest,
     /// At its end.
     End,
 }
 
+/// Where the lines are that tell a family's type and help.
+#[derive(Clone, Copy, Debug)]
+enum Declaration {
+    /// Still to be written, before the first sample.
+    Due,
+    /// Before a sample that is written already.
+    Written,
+}
+
 impl Exposition {
     /// A walk over the targets of this moment.
     pub(super) fn new(inputs: Arc<Inputs>, format: Format) -> Self {
         let rows = inputs.board.rows();
-        let place = Place::Targets { family: 0, row: 0, declared: false };
+        let place = Place::Targets { family: 0, row: 0, declaration: Declaration::Due };
         Self { inputs, format, rows, now: Instant::now(), place }
     }
 
@@ -58,7 +67,7 @@ impl Exposition {
         let mut piece = Vec::with_capacity(PIECE_BYTES * 2);
         while piece.len() < PIECE_BYTES {
             match self.place {
-                Place::Targets { family, row, declared } => self.block(family, row, declared, &mut piece)?,
+                Place::Targets { family, row, declaration } => self.block(family, row, declaration, &mut piece)?,
                 Place::Rest => {
                     self.rest(&mut piece)?;
                     self.place = Place::End;
@@ -71,7 +80,7 @@ impl Exposition {
     }
 
     /// Writes the next block of rows of one family.
-    fn block(&mut self, family: usize, row: usize, declared: bool, piece: &mut Vec<u8>) -> fmt::Result {
+    fn block(&mut self, family: usize, row: usize, declaration: Declaration, piece: &mut Vec<u8>) -> fmt::Result {
         let Some(TargetFamily { family: name, read }) = TARGETS.get(family) else {
             self.place = Place::Rest;
             return Ok(());
@@ -79,12 +88,12 @@ impl Exposition {
         let end = self.rows.len().min(row + block_rows(name));
         let mut samples = Vec::with_capacity(end - row);
         self.copy(row..end, *read, &mut samples);
-        let written = !samples.is_empty();
-        self.write(name, samples, declared, piece)?;
+        let after = if samples.is_empty() { declaration } else { Declaration::Written };
+        self.write(name, samples, declaration, piece)?;
         self.place = if end < self.rows.len() {
-            Place::Targets { family, row: end, declared: declared || written }
+            Place::Targets { family, row: end, declaration: after }
         } else {
-            Place::Targets { family: family + 1, row: 0, declared: false }
+            Place::Targets { family: family + 1, row: 0, declaration: Declaration::Due }
         };
         Ok(())
     }
@@ -99,15 +108,15 @@ impl Exposition {
         let groups = self.rows.groups();
         for family in GROUPS {
             let samples = groups.iter().filter_map(|status| family.sample(status)).collect();
-            self.write(&family.family, samples, false, piece)?;
+            self.write(&family.family, samples, Declaration::Due, piece)?;
         }
         for family in DAEMON {
-            self.write(&family.family, (family.read)(&self.inputs), false, piece)?;
+            self.write(&family.family, (family.read)(&self.inputs), Declaration::Due, piece)?;
         }
         let process = collector::collect();
         for family in PROCESS {
             let sample = (family.read)(&process).map(|value| self.inputs.sample(Vec::new(), value));
-            self.write(&family.family, sample.into_iter().collect(), false, piece)?;
+            self.write(&family.family, sample.into_iter().collect(), Declaration::Due, piece)?;
         }
         if self.format == Format::OpenMetrics {
             text::encode_eof(&mut Appended { piece, head: Head::Over })?;
@@ -117,7 +126,13 @@ impl Exposition {
 
     /// Encodes samples of one family. In the text formats a family is declared once, in protobuf with each block, for
     /// Prometheus takes a family in several messages. A family without samples is left out.
-    fn write(&self, family: &'static Family, samples: Vec<Sample>, declared: bool, piece: &mut Vec<u8>) -> fmt::Result {
+    fn write(
+        &self,
+        family: &'static Family,
+        samples: Vec<Sample>,
+        declaration: Declaration,
+        piece: &mut Vec<u8>,
+    ) -> fmt::Result {
         if samples.is_empty() {
             return Ok(());
         }
@@ -128,7 +143,10 @@ impl Exposition {
             piece.extend_from_slice(&encoded);
             return Ok(());
         }
-        let head = if declared { Head::LineBegins } else { Head::Over };
+        let head = match declaration {
+            Declaration::Due => Head::Over,
+            Declaration::Written => Head::LineBegins,
+        };
         text::encode_registry(&mut Appended { piece, head }, &registry)
     }
 }
