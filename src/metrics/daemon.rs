@@ -5,13 +5,14 @@ use std::sync::PoisonError;
 use super::family::Family;
 use super::sample::{OwnLabel, Owner, Sample, Value};
 use super::{Inputs, SourceStatus};
+use crate::board::Rows;
 
 /// A family of portprobe itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DaemonFamily {
     pub(super) family: Family,
     /// Every series of the family.
-    pub(super) read: fn(&Inputs) -> Vec<Sample>,
+    pub(super) read: fn(&Inputs, &Rows) -> Vec<Sample>,
 }
 
 impl Inputs {
@@ -41,7 +42,7 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
     DaemonFamily {
         family: Family::gauge("portprobe_build_info", "1, with what this portprobe was built from")
             .by(&["version", "revision", "rustc"]),
-        read: |inputs| {
+        read: |inputs, _| {
             let own = vec![
                 OwnLabel::fixed("version", env!("CARGO_PKG_VERSION")),
                 OwnLabel::fixed("revision", env!("PORTPROBE_REVISION")),
@@ -53,7 +54,7 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
     DaemonFamily {
         family: Family::gauge("portprobe_shard_info", "1, with which replica this is, counted from 0, and of how many")
             .by(&["shard", "shards"]),
-        read: |inputs| {
+        read: |inputs, _| {
             let shard = inputs.shard;
             let own = vec![
                 OwnLabel::new("shard", shard.index().to_string()),
@@ -64,18 +65,16 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
     },
     DaemonFamily {
         family: Family::gauge("portprobe_targets", "Targets that are probed"),
-        read: |inputs| {
-            let targets = u64::try_from(inputs.board.rows().len()).unwrap_or(u64::MAX);
-            vec![inputs.sample(Vec::new(), Value::Count(targets))]
-        },
+        // Of those whose series stand above it, whatever has come or gone since.
+        read: |inputs, rows| vec![inputs.sample(Vec::new(), count(rows.len()))],
     },
     DaemonFamily {
         family: Family::gauge("portprobe_probes_in_flight", "Probes under way"),
-        read: |inputs| vec![inputs.sample(Vec::new(), Value::Count(inputs.statistics.in_flight()))],
+        read: |inputs, _| vec![inputs.sample(Vec::new(), Value::Count(inputs.statistics.in_flight()))],
     },
     DaemonFamily {
         family: Family::histogram("portprobe_schedule_lag_seconds", "How much later than due probes started"),
-        read: |inputs| {
+        read: |inputs, _| {
             let (lag, buckets) = inputs.statistics.lag();
             vec![inputs.sample(Vec::new(), Value::Histogram(lag, buckets.clone()))]
         },
@@ -86,7 +85,7 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
             "Due probes left out because the one before still ran (overlap) or still waited for its turn (limit)",
         )
         .by(&["reason"]),
-        read: |inputs| {
+        read: |inputs, _| {
             let statistics = &inputs.statistics;
             let counts = [("overlap", statistics.skipped_by_overlap()), ("limit", statistics.skipped_by_limit())];
             counts.into_iter().map(|(reason, count)| inputs.by_reason(reason, count)).collect()
@@ -98,20 +97,20 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
             "Probes that this machine could not make, which say nothing about their target",
         )
         .by(&["reason"]),
-        read: |inputs| {
+        read: |inputs, _| {
             inputs.board.local_faults().map(|(reason, count)| inputs.by_reason(reason.as_str(), count)).collect()
         },
     },
     DaemonFamily {
         family: Family::gauge("portprobe_config_last_reload_successful", "Whether the last reload was a success"),
-        read: |inputs| vec![inputs.sample(Vec::new(), Value::from(inputs.reloads.last().successful))],
+        read: |inputs, _| vec![inputs.sample(Vec::new(), Value::from(inputs.reloads.last().successful))],
     },
     DaemonFamily {
         family: Family::gauge(
             "portprobe_config_last_reload_success_timestamp_seconds",
             "When the configuration in force was read",
         ),
-        read: |inputs| {
+        read: |inputs, _| {
             let success_at = inputs.reloads.last().success_at.as_secs_f64();
             vec![inputs.sample(Vec::new(), Value::Real(success_at))]
         },
@@ -121,12 +120,12 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
             "portprobe_file_reload_failures_total",
             "Attempts to read a changed file again, such as a certificate, that left what it held before in force",
         ),
-        read: |inputs| vec![inputs.sample(Vec::new(), Value::Count(inputs.file_reload_failures.total()))],
+        read: |inputs, _| vec![inputs.sample(Vec::new(), Value::Count(inputs.file_reload_failures.total()))],
     },
     DaemonFamily {
         family: Family::gauge("portprobe_discovery_targets", "Targets that come from a source, before they are shared")
             .by(&["source"]),
-        read: |inputs| inputs.by_source(|status| count(status.targets)),
+        read: |inputs, _| inputs.by_source(|status| count(status.targets)),
     },
     DaemonFamily {
         family: Family::counter(
@@ -134,7 +133,7 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
             "Looks at a source from which nothing could be learnt, or not everything; what it said before stays in force",
         )
         .by(&["source"]),
-        read: |inputs| inputs.by_source(|status| Value::Count(status.failures)),
+        read: |inputs, _| inputs.by_source(|status| Value::Count(status.failures)),
     },
     DaemonFamily {
         family: Family::gauge(
@@ -142,12 +141,12 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
             "Entries of a source that are left out: invalid, of a name that is taken, or beyond limits.targets",
         )
         .by(&["source"]),
-        read: |inputs| inputs.by_source(|status| count(status.invalid)),
+        read: |inputs, _| inputs.by_source(|status| count(status.invalid)),
     },
     DaemonFamily {
         family: Family::counter("portprobe_http_requests_total", "Answered HTTP requests by route and status code")
             .by(&["path", "code"]),
-        read: |inputs| {
+        read: |inputs, _| {
             let requests = inputs.http_requests.snapshot().into_iter();
             let sample = |((route, code), count): ((&'static str, u16), u64)| {
                 let own = vec![OwnLabel::fixed("path", route), OwnLabel::new("code", code.to_string())];

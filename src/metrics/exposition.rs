@@ -111,7 +111,7 @@ impl Exposition {
             self.write(&family.family, samples, Declaration::Due, piece)?;
         }
         for family in DAEMON {
-            self.write(&family.family, (family.read)(&self.inputs), Declaration::Due, piece)?;
+            self.write(&family.family, (family.read)(&self.inputs, &self.rows), Declaration::Due, piece)?;
         }
         let process = collector::collect();
         for family in PROCESS {

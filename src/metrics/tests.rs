@@ -101,6 +101,16 @@ fn whole(mut exposition: Exposition) -> Vec<u8> {
     std::iter::from_fn(|| exposition.next_piece().unwrap()).flatten().collect()
 }
 
+#[test]
+fn a_scrape_counts_the_targets_that_it_shows() {
+    let exposed = Exposed::new(&["tcp://127.0.0.1:1", "tcp://127.0.0.1:2"], &[]);
+    let exposition = exposed.metrics.exposition(Format::Text);
+    exposed.board.replace(&exposed.targets[..1]);
+    let text = String::from_utf8(whole(exposition)).unwrap();
+    assert_eq!(text.matches("\nportprobe_target_info{").count(), 2);
+    assert!(text.contains("\nportprobe_targets{} 2\n"), "{text}");
+}
+
 fn refused() -> Verdict {
     Verdict::Failed(Failure { phase: Phase::Connect, class: Class::Refused, detail: "nobody listens".into() })
 }
