@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{Tools, all_objects, all_values, of_kind, root};
+use super::{Tools, all_objects, all_values, everything, of_kind, root};
 
 /// Values, and what is said of them.
 #[rustfmt::skip]
@@ -126,6 +126,33 @@ fn releases_of_one_namespace_do_not_get_into_each_others_way() {
     let (one, other) = (names("portprobe"), names("inner"));
     assert!(one.len() > 15 && one.len() == other.len(), "{one:?}");
     assert!(one.is_disjoint(&other), "{one:?} {other:?}");
+}
+
+/// What a Service has as its address never changes, so that with another one for another kind no upgrade could change kinds.
+#[test]
+fn the_service_is_the_same_for_every_kind() {
+    let Some(tools) = Tools::find() else { return };
+    for of_type in ["ClusterIP", "NodePort", "LoadBalancer"] {
+        let services = ["Deployment", "DaemonSet", "StatefulSet"]
+            .map(|kind| of_kind(&tools.rendered(&json!({ "kind": kind, "service": { "type": of_type } })), "Service"));
+        let [deployment, daemon_set, stateful_set] = &services;
+        assert_eq!(deployment.len(), 1, "{services:?}");
+        assert_eq!(deployment, daemon_set);
+        assert_eq!(deployment[..], stateful_set[..1]);
+    }
+}
+
+#[test]
+fn pods_of_a_stateful_set_have_names() {
+    let Some(tools) = Tools::find() else { return };
+    for (name, objects) in everything(&tools) {
+        for set in of_kind(objects, "StatefulSet") {
+            let services = of_kind(objects, "Service");
+            let headless: Vec<_> = services.iter().filter(|service| service["spec"]["clusterIP"] == "None").collect();
+            assert_eq!(headless.len(), 1, "{name}");
+            assert_eq!(set["spec"]["serviceName"], headless[0]["metadata"]["name"], "{name}");
+        }
+    }
 }
 
 #[test]

@@ -51,6 +51,15 @@ labels:
 {{- end -}}
 {{- end -}}
 
+{{/* Which addresses the services have; empty where the cluster decides. */}}
+{{- define "portprobe.ipFamilies" -}}
+{{- if .Values.service.ipDualStack.enabled -}}
+ipFamilies:
+  {{- toYaml .Values.service.ipDualStack.ipFamilies | nindent 2 }}
+ipFamilyPolicy: {{ .Values.service.ipDualStack.ipFamilyPolicy }}
+{{- end -}}
+{{- end -}}
+
 {{- define "portprobe.image" -}}
 {{- with .Values.image -}}
 {{- with .registry }}{{ . }}/{{ end }}{{ .repository }}
