@@ -59,6 +59,15 @@ fn variables_are_as_they_were_written() {
     }
 }
 
+/// Prometheus and Alertmanager have templates with braces of their own.
+#[test]
+fn maps_are_no_templates_and_texts_are() {
+    let Some(tools) = Tools::find() else { return };
+    let maps = of_kind(&everything(&tools)["deployment-values.yaml"], "ConfigMap");
+    assert!(maps.iter().any(|map| map["data"]["braces"] == "{{ $labels.x }} {{ .Untouched }}"), "{maps:?}");
+    assert!(maps.iter().any(|map| map["metadata"]["name"] == "portprobe-text"), "{maps:?}");
+}
+
 /// The standard `restricted` of Kubernetes for pods, and what goes beyond it.
 #[test]
 fn pods_may_do_as_little_as_they_need() {
