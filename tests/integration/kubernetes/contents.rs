@@ -149,6 +149,21 @@ fn a_change_of_the_configuration_restarts_nothing() {
     assert_ne!(of_kind(&before, "ConfigMap"), of_kind(&after, "ConfigMap"));
 }
 
+/// The operator drops a monitor whose timeout is longer than its interval, so there is none unless one is set.
+#[test]
+fn a_scrape_has_the_timeout_that_was_set() {
+    let Some(tools) = Tools::find() else { return };
+    for (key, kind, endpoints) in
+        [("serviceMonitor", "ServiceMonitor", "endpoints"), ("podMonitor", "PodMonitor", "podMetricsEndpoints")]
+    {
+        let mut monitor = json!({ "enabled": true, "interval": "5s" });
+        let endpoint = |monitor: &Value| tools.one(kind, &json!({ key: monitor }))["spec"][endpoints][0].clone();
+        assert_eq!(endpoint(&monitor).get("scrapeTimeout"), None, "{kind}");
+        monitor["scrapeTimeout"] = json!("4s");
+        assert_eq!(endpoint(&monitor)["scrapeTimeout"], "4s", "{kind}");
+    }
+}
+
 /// An instance that is called otherwise after a restart is another one to the alerts.
 #[test]
 fn instances_keep_their_name_where_pods_do() {

@@ -93,7 +93,9 @@ ipFamilyPolicy: {{ .Values.service.ipDualStack.ipFamilyPolicy }}
 port: http
 path: /metrics
 interval: {{ .monitor.interval }}
-scrapeTimeout: {{ .monitor.scrapeTimeout }}
+{{- with .monitor.scrapeTimeout }}
+scrapeTimeout: {{ . }}
+{{- end }}
 honorLabels: {{ .monitor.honorLabels }}
 {{- $own := list }}
 {{- $name := get (dict "StatefulSet" "__meta_kubernetes_pod_name" "DaemonSet" "__meta_kubernetes_pod_node_name") .root.Values.kind }}
