@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use super::{Tools, arguments, containers, everything, list, of_kind, root};
+use super::{Tools, arguments, containers, everything, list, of_kind, pods, root};
 use crate::support::daemon::{Daemon, finished, portprobe};
 
 #[test]
@@ -21,6 +21,22 @@ fn configurations_are_accepted() {
         }
     }
     assert!(checked > 8, "{checked}");
+}
+
+/// A name with as many dots as `ndots` says is asked of the world first, unless a dot at its end makes it whole.
+#[test]
+fn names_of_the_cluster_are_asked_in_the_cluster() {
+    let Some(tools) = Tools::find() else { return };
+    for (name, objects) in everything(&tools) {
+        for text in objects.iter().filter_map(configuration) {
+            assert_eq!(text.matches(".svc").count(), text.matches(".svc.cluster.local.").count(), "{name}: {text}");
+        }
+    }
+    let objects = tools.rendered(&json!({}));
+    let options = pods(&objects).into_iter().find_map(|pod| pod["dnsConfig"]["options"].as_array()).unwrap();
+    assert_eq!(*options, [json!({ "name": "ndots", "value": "2" })]);
+    let text = objects.iter().find_map(configuration).unwrap();
+    assert_eq!(text, "targets:\n- tcp://kubernetes.default:443\n");
 }
 
 #[test]

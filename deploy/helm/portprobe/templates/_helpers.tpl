@@ -71,7 +71,7 @@ ipFamilyPolicy: {{ .Values.service.ipDualStack.ipFamilyPolicy }}
 {{- define "portprobe.config" -}}
 {{- $config := deepCopy .Values.config -}}
 {{- if not (or $config.targets $config.discovery) -}}
-{{- $_ := set $config "targets" (list "tcp://kubernetes.default.svc:443") -}}
+{{- $_ := set $config "targets" (list "tcp://kubernetes.default:443") -}}
 {{- end -}}
 {{- if eq .Values.kind "DaemonSet" -}}
 {{- $_ := set $config "labels" (merge (default dict $config.labels) (dict "node" "${NODE_NAME}")) -}}
