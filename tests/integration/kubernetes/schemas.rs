@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{Tools, answer, everything, of_kind, root};
+use super::{Tools, all_objects, answer, everything, of_kind, root};
 
 /// The oldest version that the chart is for, and the newest whose schemas are at hand.
 const VERSIONS: [&str; 2] = ["1.28", "1.37"];
@@ -45,6 +45,18 @@ fn the_operator_takes_everything() {
     }
     let faults = operator_faults(&tools, &objects);
     assert!(faults.is_empty(), "{faults}");
+}
+
+#[test]
+fn a_release_can_be_called_as_a_number_is() {
+    let Some(tools) = Tools::find() else { return };
+    let values = json!({ "kind": "StatefulSet", "releaseLabel": true, "serviceMonitor": { "enabled": true } });
+    let objects = |release| all_objects(&tools.try_render(release, &values).unwrap());
+    let objects: Vec<_> = ["123", "true"].into_iter().flat_map(objects).collect();
+    assert_eq!(kubernetes_faults(&tools, &objects, VERSIONS[1]), json!([]));
+    let monitors: Vec<_> = objects.into_iter().filter(is_operators).collect();
+    let faults = operator_faults(&tools, &monitors);
+    assert!(faults.is_empty() && monitors.len() == 2, "{faults}");
 }
 
 #[test]

@@ -19,8 +19,8 @@
 {{- end -}}
 
 {{- define "portprobe.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "portprobe.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "portprobe.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "portprobe.labels" -}}
@@ -35,8 +35,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* Name, namespace and labels of an object. Takes root, and for what differs suffix, namespace and labels. */}}
 {{- define "portprobe.metadata" -}}
-name: {{ include "portprobe.fullname" .root }}{{ with .suffix }}-{{ . }}{{ end }}
-namespace: {{ .namespace | default (include "portprobe.namespace" .root) }}
+name: "{{ include "portprobe.fullname" .root }}{{ with .suffix }}-{{ . }}{{ end }}"
+namespace: {{ .namespace | default (include "portprobe.namespace" .root) | quote }}
 labels:
   {{- $own := include "portprobe.labels" .root | fromYaml }}
   {{- $release := ternary (dict "release" .root.Release.Name) dict (and .root.Values.releaseLabel (default false .selected)) }}

@@ -11,7 +11,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
   {{- end }}
 spec:
-  serviceAccountName: {{ include "portprobe.serviceAccountName" . }}
+  serviceAccountName: {{ include "portprobe.serviceAccountName" . | quote }}
   automountServiceAccountToken: {{ .Values.automountServiceAccountToken }}
   # Variables of services called portprobe-.. could be taken for flags.
   enableServiceLinks: false
@@ -19,7 +19,7 @@ spec:
   {{- with .Values.image.pullSecrets }}
   imagePullSecrets:
     {{- range . }}
-    - name: {{ . }}
+    - name: {{ . | quote }}
     {{- end }}
   {{- end }}
   {{- if .Values.hostNetwork }}
@@ -35,7 +35,7 @@ spec:
   {{- end }}
   {{- end }}
   {{- with .Values.priorityClassName }}
-  priorityClassName: {{ . }}
+  priorityClassName: {{ . | quote }}
   {{- end }}
   securityContext:
     {{- toYaml .Values.podSecurityContext | nindent 4 }}
@@ -70,14 +70,14 @@ spec:
           valueFrom: { fieldRef: { fieldPath: "metadata.labels['apps.kubernetes.io/pod-index']" } }
         {{- end }}
         {{- range $name, $value := .Values.extraEnv }}
-        - name: {{ $name }}
+        - name: {{ $name | quote }}
           value: {{ ternary $value (toJson $value) (kindIs "string" $value) | quote }}
         {{- end }}
       {{- with .Values.extraEnvFromSecret }}
       envFrom:
         {{- range . }}
         - secretRef:
-            name: {{ . }}
+            name: {{ . | quote }}
         {{- end }}
       {{- end }}
       ports:
@@ -98,8 +98,8 @@ spec:
           mountPath: /etc/portprobe
           readOnly: true
         {{- range concat .Values.extraConfigmapMounts .Values.extraSecretMounts }}
-        - name: {{ .name }}
-          mountPath: {{ .mountPath }}
+        - name: {{ .name | quote }}
+          mountPath: {{ .mountPath | quote }}
           readOnly: true
         {{- end }}
         {{- with .Values.extraVolumeMounts }}
@@ -112,23 +112,23 @@ spec:
     - name: config
       {{- if or .Values.secretConfig .Values.configExistingSecretName }}
       secret:
-        secretName: {{ .Values.configExistingSecretName | default (include "portprobe.fullname" .) }}
+        secretName: {{ .Values.configExistingSecretName | default (include "portprobe.fullname" .) | quote }}
       {{- else }}
       configMap:
-        name: {{ .Values.configExistingConfigMapName | default (include "portprobe.fullname" .) }}
+        name: {{ .Values.configExistingConfigMapName | default (include "portprobe.fullname" .) | quote }}
       {{- end }}
     {{- range .Values.extraConfigmapMounts }}
-    - name: {{ .name }}
+    - name: {{ .name | quote }}
       configMap:
-        name: {{ .configMap }}
+        name: {{ .configMap | quote }}
         {{- with .defaultMode }}
         defaultMode: {{ . }}
         {{- end }}
     {{- end }}
     {{- range .Values.extraSecretMounts }}
-    - name: {{ .name }}
+    - name: {{ .name | quote }}
       secret:
-        secretName: {{ .secretName }}
+        secretName: {{ .secretName | quote }}
         {{- with .defaultMode }}
         defaultMode: {{ . }}
         {{- end }}
