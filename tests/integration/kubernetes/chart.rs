@@ -68,8 +68,7 @@ fn a_configuration_that_no_config_map_holds_is_refused() {
 #[test]
 fn the_schema_knows_every_value_and_no_other() {
     let Some(tools) = Tools::find() else { return };
-    let text = fs::read_to_string(root("deploy/helm/portprobe/values.yaml")).unwrap();
-    let values = tools.ask("values", &json!({ "texts": { "values": text } }))["values"].take();
+    let values = default_values(&tools);
     let text = fs::read_to_string(root("deploy/helm/portprobe/values.schema.json")).unwrap();
     let mut schema: Value = serde_json::from_str(&text).unwrap();
     let top = schema["properties"].as_object_mut().unwrap();
@@ -77,6 +76,36 @@ fn the_schema_knows_every_value_and_no_other() {
     assert!(top.remove("global").is_some() && top.remove("enabled").is_some());
     top.insert("config".to_owned(), json!({}));
     assert_same_keys("values", &values, &schema);
+}
+
+/// Who takes a default away gets what is made without it, or is told that there must be a value.
+#[test]
+fn a_default_can_be_taken_away() {
+    let Some(tools) = Tools::find() else { return };
+    let on = json!({ "enabled": true });
+    let all = json!({
+        "serviceMonitor": on, "prometheusRule": on, "dashboards": on, "networkPolicy": on,
+    });
+    let mut without = Vec::new();
+    for (key, value) in default_values(&tools).as_object().unwrap() {
+        let mut taken = all.clone();
+        taken[key] = Value::Null;
+        without.push(taken);
+        for inner in value.as_object().into_iter().flat_map(|value| value.keys()) {
+            let mut taken = all.clone();
+            taken[key][inner] = Value::Null;
+            without.push(taken);
+        }
+    }
+    assert!(without.len() > 100, "{}", without.len());
+    for (values, outcome) in without.iter().zip(tools.try_render_each("portprobe", &without)) {
+        if let Err(refused) = outcome {
+            assert!(refused.contains("missing property"), "{values}: {refused}");
+        }
+    }
+    let empty = tools.one("Deployment", &json!({ "pod": { "labels": null } }));
+    let labels = empty["spec"]["template"]["metadata"]["labels"].as_object().unwrap();
+    assert_eq!(labels.keys().collect::<Vec<_>>(), ["app.kubernetes.io/instance", "app.kubernetes.io/name"]);
 }
 
 /// Where the schema lists keys it lists those that the values have, and no key beside them is allowed.
@@ -88,6 +117,12 @@ fn assert_same_keys(place: &str, values: &Value, schema: &Value) {
     for (key, schema) in listed {
         assert_same_keys(&format!("{place}.{key}"), &set[key], schema);
     }
+}
+
+/// What values.yaml says.
+fn default_values(tools: &Tools) -> Value {
+    let text = fs::read_to_string(root("deploy/helm/portprobe/values.yaml")).unwrap();
+    tools.ask("values", &json!({ "texts": { "values": text } }))["values"].take()
 }
 
 #[test]

@@ -53,7 +53,7 @@ labels:
 
 {{/* Which addresses the services have; empty where the cluster decides. */}}
 {{- define "portprobe.ipFamilies" -}}
-{{- if .Values.service.ipDualStack.enabled -}}
+{{- if (.Values.service.ipDualStack).enabled -}}
 ipFamilies:
   {{- toYaml .Values.service.ipDualStack.ipFamilies | nindent 2 }}
 ipFamilyPolicy: {{ .Values.service.ipDualStack.ipFamilyPolicy }}
@@ -69,7 +69,7 @@ ipFamilyPolicy: {{ .Values.service.ipDualStack.ipFamilyPolicy }}
 
 {{/* The configuration as text. */}}
 {{- define "portprobe.config" -}}
-{{- $config := deepCopy .Values.config -}}
+{{- $config := deepCopy (default dict .Values.config) -}}
 {{- if not (or $config.targets $config.discovery) -}}
 {{- $_ := set $config "targets" (list "tcp://kubernetes.default:443") -}}
 {{- end -}}
@@ -105,7 +105,7 @@ honorLabels: {{ .monitor.honorLabels }}
 {{- if eq .root.Values.kind "DaemonSet" }}
 {{- $own = append $own (dict "action" "labeldrop" "regex" "pod") }}
 {{- end }}
-{{- with concat $own .monitor.relabelings }}
+{{- with concat $own (default list .monitor.relabelings) }}
 relabelings:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -124,7 +124,7 @@ metricRelabelings:
 {{- if and $values.secretConfig (not (include "portprobe.ownConfig" .)) -}}
 {{- fail "secretConfig: makes a Secret of config, which counts for nothing beside a configuration that exists; leave one out" -}}
 {{- end -}}
-{{- if and $values.serviceMonitor.enabled $values.podMonitor.enabled -}}
+{{- if and ($values.serviceMonitor).enabled ($values.podMonitor).enabled -}}
 {{- fail "serviceMonitor and podMonitor: both would scrape every pod, and each series would exist twice; enable one" -}}
 {{- end -}}
 {{- if and $values.podDisruptionBudget (eq $values.kind "DaemonSet") -}}
@@ -141,7 +141,7 @@ metricRelabelings:
 {{- fail (printf "extraArgs: %s is set by the chart; see config, containerPort and replicas" .) -}}
 {{- end -}}
 {{- end -}}
-{{- range $values.prometheusRule.files -}}
+{{- range ($values.prometheusRule).files -}}
 {{- if not ($.Files.Get (printf "rules/%s.yaml" .)) -}}
 {{- fail (printf "prometheusRule.files: there is no %s.yaml in alerts/rules" .) -}}
 {{- end -}}

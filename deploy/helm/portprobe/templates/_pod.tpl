@@ -5,7 +5,7 @@ metadata:
     {{- $labels := include "portprobe.labels" . | fromYaml }}
     {{- /* Not the versions' labels: a new chart alone restarts nothing. */}}
     {{- $labels = omit $labels "helm.sh/chart" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" }}
-    {{- toYaml (merge dict .Values.pod.labels $labels) | nindent 4 }}
+    {{- toYaml (merge dict (default dict (.Values.pod).labels) $labels) | nindent 4 }}
   {{- with .Values.podAnnotations }}
   annotations:
     {{- toYaml . | nindent 4 }}
@@ -97,7 +97,7 @@ spec:
         - name: config
           mountPath: /etc/portprobe
           readOnly: true
-        {{- range concat .Values.extraConfigmapMounts .Values.extraSecretMounts }}
+        {{- range concat (default list .Values.extraConfigmapMounts) (default list .Values.extraSecretMounts) }}
         - name: {{ .name | quote }}
           mountPath: {{ .mountPath | quote }}
           readOnly: true
