@@ -10,7 +10,7 @@ use super::{Tools, all_objects, all_values, everything, of_kind, root};
 
 /// Values, and what is said of them.
 #[rustfmt::skip]
-const REFUSED: [(&str, &str); 24] = [
+const REFUSED: [(&str, &str); 37] = [
     (r#"{ "replica": 2 }"#, "additional properties 'replica' not allowed"),
     (r#"{ "image": { "tags": "1" } }"#, "at '/image': additional properties 'tags' not allowed"),
     (r#"{ "serviceMonitor": { "enable": true } }"#, "additional properties 'enable' not allowed"),
@@ -34,6 +34,19 @@ const REFUSED: [(&str, &str); 24] = [
     (r#"{ "extraArgs": ["--web.listen-address=:1"] }"#, "extraArgs: --web.listen-address=:1 is set by the chart"),
     (r#"{ "kind": "StatefulSet", "extraArgs": ["--shard=0/2"] }"#, "extraArgs: --shard=0/2 is set by the chart"),
     (r#"{ "extraEnv": { "PORTPROBE_SHARD": { "a": 1 } } }"#, "at '/extraEnv/PORTPROBE_SHARD'"),
+    (r#"{ "commonLabels": { "app.kubernetes.io/name": "a" } }"#, "commonLabels: app.kubernetes.io/name is the chart's"),
+    (r#"{ "pod": { "labels": { "app.kubernetes.io/instance": "a" } } }"#, "pod.labels: app.kubernetes.io/instance is the chart's"),
+    (r#"{ "service": { "labels": { "app.kubernetes.io/name": "a" } } }"#, "service.labels: app.kubernetes.io/name is the chart's"),
+    (r#"{ "extraVolumes": [{ "name": "config", "emptyDir": {} }] }"#, "extraVolumes: the volume config is the chart's"),
+    (r#"{ "extraConfigmapMounts": [{ "name": "config", "configMap": "a", "mountPath": "/a" }] }"#, "extraConfigmapMounts: the volume config"),
+    (r#"{ "extraSecretMounts": [{ "name": "config", "secretName": "a", "mountPath": "/a" }] }"#, "extraSecretMounts: the volume config"),
+    (r#"{ "extraEnv": { "NODE_NAME": "a" } }"#, "extraEnv: NODE_NAME is set by the chart"),
+    (r#"{ "extraEnv": { "POD_IP": "a" } }"#, "extraEnv: POD_IP is set by the chart"),
+    (r#"{ "kind": "StatefulSet", "extraEnv": { "POD_INDEX": "0" } }"#, "extraEnv: POD_INDEX is set by the chart"),
+    (r#"{ "extraEnv": { "PORTPROBE_CONFIG_FILE": "/a" } }"#, "PORTPROBE_CONFIG_FILE loses to the flag that the chart sets; set config instead"),
+    (r#"{ "extraEnv": { "PORTPROBE_WEB_LISTEN_ADDRESS": ":1" } }"#, "PORTPROBE_WEB_LISTEN_ADDRESS loses to the flag that the chart sets; set containerPort"),
+    (r#"{ "kind": "StatefulSet", "extraEnv": { "PORTPROBE_SHARD": "0/2" } }"#, "PORTPROBE_SHARD loses to the flag that the chart sets; set replicas"),
+    (r#"{ "hostNetwork": true, "networkPolicy": { "enabled": true } }"#, "networkPolicy: Kubernetes applies none to pods with hostNetwork"),
     (r#"{ "prometheusRule": { "enabled": true, "files": ["nothing"] } }"#, "there is no nothing.yaml in alerts/rules"),
 ];
 

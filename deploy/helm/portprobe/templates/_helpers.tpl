@@ -141,6 +141,38 @@ metricRelabelings:
 {{- fail (printf "extraArgs: %s is set by the chart; see config, containerPort and replicas" .) -}}
 {{- end -}}
 {{- end -}}
+{{- $selecting := include "portprobe.selectorLabels" . | fromYaml -}}
+{{- range $key, $labels := dict "commonLabels" $values.commonLabels "pod.labels" ($values.pod).labels "service.labels" $values.service.labels -}}
+{{- range $label, $_ := $labels -}}
+{{- if hasKey $selecting $label -}}
+{{- fail (printf "%s: %s is the chart's, which selects by it; set nameOverride, or give the release another name" $key $label) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $key := list "extraVolumes" "extraConfigmapMounts" "extraSecretMounts" -}}
+{{- range index $values $key -}}
+{{- if eq (toString .name) "config" -}}
+{{- fail (printf "%s: the volume config is the chart's and has the configuration; choose another name" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $flags := dict "PORTPROBE_CONFIG_FILE" "config" "PORTPROBE_WEB_LISTEN_ADDRESS" "containerPort" -}}
+{{- $given := list "NODE_NAME" "POD_NAME" "POD_NAMESPACE" "POD_IP" -}}
+{{- if eq $values.kind "StatefulSet" -}}
+{{- $flags = set $flags "PORTPROBE_SHARD" "replicas" -}}
+{{- $given = append $given "POD_INDEX" -}}
+{{- end -}}
+{{- range $name, $_ := $values.extraEnv -}}
+{{- if hasKey $flags $name -}}
+{{- fail (printf "extraEnv: %s loses to the flag that the chart sets; set %s instead" $name (get $flags $name)) -}}
+{{- end -}}
+{{- if has $name $given -}}
+{{- fail (printf "extraEnv: %s is set by the chart to what the pod is; choose another name" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and ($values.networkPolicy).enabled $values.hostNetwork -}}
+{{- fail "networkPolicy: Kubernetes applies none to pods with hostNetwork; leave one out" -}}
+{{- end -}}
 {{- range ($values.prometheusRule).files -}}
 {{- if not ($.Files.Get (printf "rules/%s.yaml" .)) -}}
 {{- fail (printf "prometheusRule.files: there is no %s.yaml in alerts/rules" .) -}}
