@@ -149,6 +149,24 @@ fn a_change_of_the_configuration_restarts_nothing() {
     assert_ne!(of_kind(&before, "ConfigMap"), of_kind(&after, "ConfigMap"));
 }
 
+#[test]
+fn a_policy_lets_name_servers_be_asked() {
+    let Some(tools) = Tools::find() else { return };
+    let targets = json!({ "to": [{ "ipBlock": { "cidr": "192.0.2.0/24" } }] });
+    let egress = |more: Value| {
+        let mut policy = json!({ "enabled": true, "egress": [targets] });
+        policy.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        tools.one("NetworkPolicy", &json!({ "networkPolicy": policy }))["spec"]["egress"].clone()
+    };
+    let both = |port| [json!({ "port": port, "protocol": "UDP" }), json!({ "port": port, "protocol": "TCP" })];
+    let usual = [both(53), both(5353)].concat();
+    assert_eq!(egress(json!({})), json!([{ "ports": usual }, targets]));
+    assert_eq!(egress(json!({ "dnsPorts": [5300] })), json!([{ "ports": both(5300) }, targets]));
+    // A rule without ports would be one for all of them.
+    assert_eq!(egress(json!({ "dnsPorts": [] })), json!([targets]));
+    assert_eq!(egress(json!({ "egress": [] })), json!([{}]));
+}
+
 /// The operator drops a monitor whose timeout is longer than its interval, so there is none unless one is set.
 #[test]
 fn a_scrape_has_the_timeout_that_was_set() {
