@@ -1,5 +1,6 @@
 //! What the chart carries from elsewhere arrives unchanged, and what it promises of pods holds.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use serde_json::{Value, json};
@@ -102,16 +103,85 @@ fn a_configuration_is_mounted_so_that_it_can_change() {
     }
 }
 
+/// What is applied together: what the chart becomes, and of the manifests each workload with its monitor and the policy.
+fn together(tools: &Tools) -> BTreeMap<String, Vec<Value>> {
+    let mut all = everything(tools).clone();
+    let policy = all.remove("networkpolicy.yaml").unwrap();
+    for kind in ["daemonset", "deployment", "statefulset"] {
+        let monitor = all.remove(&format!("{kind}-monitor.yaml")).unwrap();
+        all.get_mut(&format!("{kind}.yaml")).unwrap().extend([monitor, policy.clone()].concat());
+    }
+    all
+}
+
+/// Services, monitors, policies and the kubelet mean a port by its name.
+#[test]
+fn ports_have_the_names_by_which_they_are_meant() {
+    let Some(tools) = Tools::find() else { return };
+    for (name, objects) in together(&tools) {
+        let containers = containers(&objects);
+        let of_pods: Vec<_> = containers.iter().flat_map(|container| names(&container["ports"])).collect();
+        let services = of_kind(&objects, "Service");
+        let of_services: Vec<_> = services.iter().flat_map(|service| names(&service["spec"]["ports"])).collect();
+        for object in &objects {
+            let spec = &object["spec"];
+            let (meant, known): (Vec<_>, _) = match object["kind"].as_str().unwrap() {
+                "Service" => (list(&spec["ports"]).map(|port| &port["targetPort"]).collect(), &of_pods),
+                "ServiceMonitor" => {
+                    (list(&spec["endpoints"]).map(|endpoint| &endpoint["port"]).collect(), &of_services)
+                }
+                "PodMonitor" => {
+                    (list(&spec["podMetricsEndpoints"]).map(|endpoint| &endpoint["port"]).collect(), &of_pods)
+                }
+                "NetworkPolicy" => (list(&spec["ingress"][0]["ports"]).map(|port| &port["port"]).collect(), &of_pods),
+                _ => continue,
+            };
+            assert!(!meant.is_empty(), "{name}: {}", object["kind"]);
+            assert!(meant.iter().all(|port| known.contains(port)), "{name}: {}: {meant:?} {known:?}", object["kind"]);
+        }
+        for container in containers {
+            for probe in ["livenessProbe", "readinessProbe", "startupProbe"].map(|probe| &container[probe]["httpGet"]) {
+                assert!(
+                    probe.is_null() || names(&container["ports"]).any(|port| *port == probe["port"]),
+                    "{name}: {probe}"
+                );
+            }
+        }
+    }
+}
+
+/// The names of ports.
+fn names(ports: &Value) -> impl Iterator<Item = &Value> {
+    list(ports).map(|port| &port["name"])
+}
+
+/// The port that has a name is the one at which portprobe listens.
+#[test]
+fn ports_are_those_that_are_listened_at() {
+    let Some(tools) = Tools::find() else { return };
+    for (name, objects) in everything(&tools) {
+        for container in containers(objects).into_iter().filter(|container| arguments(container)[0] != "healthcheck") {
+            let address = |argument: &&str| argument.strip_prefix("--web.listen-address=:")?.parse().ok();
+            let port: u16 = arguments(container).iter().find_map(address).unwrap_or(10115);
+            assert_eq!(
+                list(&container["ports"]).map(|port| &port["containerPort"]).collect::<Vec<_>>(),
+                [port],
+                "{name}"
+            );
+        }
+    }
+}
+
 /// What selects: services, monitors, policy, budget. All must mean the pods, and a monitor one of the services: by two of
 /// them each pod would be scraped twice.
 #[test]
 fn selectors_select_the_pods() {
     let Some(tools) = Tools::find() else { return };
-    for (name, objects) in everything(&tools) {
+    for (name, objects) in together(&tools) {
         let Some(workload) = objects.iter().find(|object| object["spec"]["template"].is_object()) else { continue };
         let pod = &workload["spec"]["template"]["metadata"]["labels"];
-        let services = of_kind(objects, "Service");
-        for object in objects {
+        let services = of_kind(&objects, "Service");
+        for object in &objects {
             let spec = &object["spec"];
             let selected = match object["kind"].as_str().unwrap() {
                 "Service" => selects(&spec["selector"], pod),
@@ -128,7 +198,7 @@ fn selectors_select_the_pods() {
             assert!(selected, "{name}: {}", object["kind"]);
         }
         // What `helm test` starts is none of them.
-        for test in of_kind(objects, "Pod") {
+        for test in of_kind(&objects, "Pod") {
             assert!(test["metadata"]["labels"].get("app.kubernetes.io/name").is_none(), "{name}");
         }
     }
