@@ -210,6 +210,17 @@ fn selects(selector: &Value, labels: &Value) -> bool {
     !selector.is_empty() && selector.iter().all(|(label, value)| labels[label] == *value)
 }
 
+/// A sidecar that the kubelet restarts or finds not ready takes the application out of service.
+#[test]
+fn a_sidecar_has_no_probes() {
+    let Some(tools) = Tools::find() else { return };
+    let sidecar = containers(&everything(&tools)["sidecar.yaml"])[0];
+    assert_eq!(sidecar["restartPolicy"], "Always");
+    for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        assert!(sidecar.get(probe).is_none(), "{probe}");
+    }
+}
+
 #[test]
 fn a_change_of_the_configuration_restarts_nothing() {
     let Some(tools) = Tools::find() else { return };
