@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{Tools, arguments, containers, everything, list, name, objects, of_kind, pods, root};
+use super::{Tools, arguments, containers, everything, list, manifests, name, objects, of_kind, pods, root};
 
 #[test]
 fn rules_are_those_of_the_files() {
@@ -99,6 +99,21 @@ fn a_configuration_is_mounted_so_that_it_can_change() {
         }
         for map in of_kind(objects, "ConfigMap").iter().chain(&of_kind(objects, "Secret")) {
             assert!(map.get("immutable").is_none(), "{name}");
+        }
+    }
+}
+
+/// The operator's objects have no label by which a Prometheus selects them until somebody gives them one.
+#[test]
+fn the_readme_labels_what_the_operator_selects() {
+    let readme = fs::read_to_string(root("README.md")).unwrap();
+    let command = "kubectl label --namespace monitoring servicemonitor,prometheusrule --selector ";
+    let (label, value) = readme.split(command).nth(1).unwrap().split_once(' ').unwrap().0.split_once('=').unwrap();
+    for file in
+        ["deployment-monitor.yaml", "statefulset-monitor.yaml", "daemonset-monitor.yaml", "prometheusrules.yaml"]
+    {
+        for object in &manifests()[file] {
+            assert_eq!(object["metadata"]["labels"][label], value, "{file}");
         }
     }
 }
