@@ -62,8 +62,8 @@ impl Board {
 
     /// Makes these the targets, in this order.
     ///
-    /// A row whose name and endpoint stay keeps all that it has seen and takes the new target; where that has other
-    /// settings, reports of the old one count as nothing from here on. Every other row is new, or gone. Reports go on
+    /// A row whose name and endpoint stay keeps all that it has seen and takes the new target; where that is probed in
+    /// another way, reports of the old one count as nothing from here on. Every other row is new, or gone. Reports go on
     /// meanwhile; of two calls at a time one waits for the other.
     pub fn replace(&self, targets: &[Arc<Target>]) {
         // Held to the end, for a table is made of the one before.
@@ -82,19 +82,21 @@ impl Board {
 
     /// Takes one report and says what follows it.
     ///
-    /// A report of a target that is gone counts as nothing, and so does one that was made by other settings, in whose
-    /// place another probe is made at once. Other labels, or another group, falsify nothing. A local fault raises its
-    /// counter and touches nothing else.
+    /// A report of a target that is gone counts as nothing, and so does one of a probe that would be another by the
+    /// settings of now, in whose place one more is to be made. Other labels, or another group, falsify nothing. A local
+    /// fault raises its counter and touches nothing else.
     pub fn record(&self, report: &Report) -> Recorded {
         let table = self.table();
         let Some(mut row) = table.row(&report.target.name).map(|cell| lock(cell)) else {
             return Recorded::NOTHING;
         };
-        if row.target().endpoint != report.target.endpoint {
-            return Recorded::NOTHING;
-        }
-        if row.target().settings != report.target.settings {
-            return Recorded { next: Next::Again(Duration::ZERO), transition: None };
+        if !Arc::ptr_eq(row.target(), &report.target) {
+            if row.target().endpoint != report.target.endpoint {
+                return Recorded::NOTHING;
+            }
+            if !row.target().settings.probes_like(&report.target.settings) {
+                return Recorded { next: Next::Anew, transition: None };
+            }
         }
         if let Verdict::LocalFault(fault) = &report.outcome.verdict {
             if let Some(counter) = self.local_faults.get(fault.reason as usize) {

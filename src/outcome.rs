@@ -217,6 +217,8 @@ pub struct Report {
 pub enum Next {
     /// One more probe this long after the end of the last, to confirm a failure.
     Again(Duration),
+    /// One more probe at once, by other settings: by those of this one it counts as nothing.
+    Anew,
     /// The next due time.
     Regular,
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{Id as TaskId, JoinError, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -46,15 +46,23 @@ pub struct Scheduler<P, R> {
     waiting: Waiting,
     /// When a probe may start again, where the rate holds one back.
     rate_opens: Option<Instant>,
-    running: HashMap<TaskId, (Id, Arc<Target>)>,
+    running: HashMap<Id, Probe>,
     tasks: JoinSet<Done>,
     commands: mpsc::Receiver<Command>,
     statistics: Arc<Statistics>,
 }
 
+/// A probe under way.
+#[derive(Debug)]
+struct Probe {
+    target: Arc<Target>,
+    task: AbortHandle,
+}
+
 /// A probe that has ended, and what is to follow.
 #[derive(Debug)]
 struct Done {
+    id: Id,
     ended: Instant,
     next: Next,
 }
@@ -103,11 +111,11 @@ where
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(command) = self.commands.recv() => self.change(command),
-                Some(done) = self.tasks.join_next_with_id() => self.finish(done),
+                Some(done) = self.tasks.join_next() => self.finish(done),
                 () = &mut sleep, if wake_up.is_some() => {}
             }
             // Ends before due times: a probe that has ended by now must not be seen running by its next due time.
-            while let Some(done) = self.tasks.try_join_next_with_id() {
+            while let Some(done) = self.tasks.try_join_next() {
                 self.finish(done);
             }
             self.start_what_is_due();
@@ -194,26 +202,45 @@ where
             let outcome = prober.probe(&probed, deadline).await;
             let ended = Instant::now();
             let next = record(&Report { target: probed, outcome, ended, ended_at: clock::now() });
-            Done { ended, next }
+            Done { id, ended, next }
         });
-        self.running.insert(task.id(), (id, target));
+        self.running.insert(id, Probe { target, task });
     }
 
     /// A probe's task has ended; a panic in it is logged and counts as no probe.
-    fn finish(&mut self, joined: Result<(TaskId, Done), JoinError>) {
-        let (task, done) = joined.map_or_else(|failed| (failed.id(), Err(failed)), |(task, done)| (task, Ok(done)));
-        let Some((id, target)) = self.running.remove(&task) else { return };
-        let done = done.unwrap_or_else(|failed| {
-            error!(target = %target.name, %failed, "A probe panicked, which is a bug of portprobe; please report it");
-            Done { ended: Instant::now(), next: Next::Regular }
-        });
-        self.gate.release(&target.endpoint.host);
-        self.waiting.unpark(&target.endpoint.host);
+    fn finish(&mut self, joined: Result<Done, JoinError>) {
+        let Some(Done { id, ended, next }) = joined.map_or_else(|failed| self.panicked(&failed), Some) else { return };
+        let Some(target) = self.leave(id) else { return };
         let Some(entry) = self.entries.get_mut(id) else { return };
-        match entry.end(done.ended, done.next) {
+        let is_changed = !Arc::ptr_eq(entry.target(), &target);
+        match entry.end(ended, next) {
             End::Due(due) => self.enqueue(id, due),
+            End::Idle if is_changed => self.make_owed(id, ended),
             End::Idle => {}
             End::Planned(due) => self.agenda.push(due, id),
+        }
+    }
+
+    /// What a panic comes to; none where a task was ended because its target is gone.
+    fn panicked(&self, failed: &JoinError) -> Option<Done> {
+        let (id, probe) = self.running.iter().find(|(_, probe)| probe.task.id() == failed.id())?;
+        let name = &probe.target.name;
+        error!(target = %name, %failed, "A probe panicked, which is a bug of portprobe; please report it");
+        Some(Done { id: *id, ended: Instant::now(), next: Next::Regular })
+    }
+
+    /// A probe is no longer under way, and others may be in its place; tells whose it was.
+    fn leave(&mut self, id: Id) -> Option<Arc<Target>> {
+        let Probe { target, .. } = self.running.remove(&id)?;
+        self.gate.release(&target.endpoint.host);
+        self.waiting.unpark(&target.endpoint.host);
+        Some(target)
+    }
+
+    /// Plans the probe in whose place one by other settings counted as nothing.
+    fn make_owed(&mut self, id: Id, now: Instant) {
+        if let Some(due) = self.entries.get_mut(id).and_then(|entry| entry.make_owed(now)) {
+            self.agenda.push(due, id);
         }
     }
 
@@ -260,6 +287,7 @@ where
         if !same_grid {
             self.reschedule(id, target, now);
         }
+        self.make_owed(id, now);
         true
     }
 
@@ -279,8 +307,13 @@ where
         self.agenda.push_all(tick, planned, id);
     }
 
+    /// Takes a target out. Its probe under way is of nobody any more, and must not become the next one's of this name.
     fn remove(&mut self, id: Id) {
         let Some(entry) = self.entries.remove(id) else { return };
+        if let Some(probe) = self.running.get(&id) {
+            probe.task.abort();
+        }
+        self.leave(id);
         if let Some(due) = entry.waiting_since() {
             let host = &entry.target().endpoint.host;
             self.waiting.remove(host, due, id);

@@ -167,6 +167,18 @@ pub struct Settings {
     pub exchange: Exchange,
 }
 
+impl Settings {
+    /// Whether a probe by these could have been one by the others: they differ at most in when it is made and in what its
+    /// outcome means.
+    pub fn probes_like(&self, other: &Self) -> bool {
+        let Self { cadence, confirm: _, addressing, source_address, slow_after: _, exchange } = self;
+        cadence.timeout() == other.cadence.timeout()
+            && *addressing == other.addressing
+            && *source_address == other.source_address
+            && *exchange == other.exchange
+    }
+}
+
 /// When results become a confirmed state.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Confirm {

@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use super::*;
 use crate::outcome::{Attempt, Class, Facts, LocalFault, Outcome, Resolution, Timings, TlsFacts, example_facts};
 use crate::target::{
-    AddressMode, Addressing, Confirm, Dialogue, Exchange, Identity, LabelName, Settings, Speech, Step, TlsExchange,
-    TlsProfile, TlsSettings, example,
+    AddressMode, Addressing, Cadence, Confirm, Dialogue, Exchange, Identity, LabelName, Settings, Speech, Step,
+    TlsExchange, TlsProfile, TlsSettings, example,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -164,10 +164,11 @@ fn a_report_of_a_replaced_target_counts_as_nothing() {
     let board = board(std::slice::from_ref(&old));
     let mut reporter = Reporter::new(&old);
     board.record(&reporter.report(good()));
-    let new = target("tcp://127.0.0.1:22", Settings { slow_after: Some(SECOND), ..Settings::default() });
+    let new =
+        target("tcp://127.0.0.1:22", Settings { source_address: Some([127, 0, 0, 9].into()), ..Settings::default() });
     board.replace(std::slice::from_ref(&new));
-    let once_more = Recorded { next: Next::Again(Duration::ZERO), transition: None };
-    assert_eq!(board.record(&reporter.report(failed(Class::Refused))), once_more);
+    let anew = Recorded { next: Next::Anew, transition: None };
+    assert_eq!(board.record(&reporter.report(failed(Class::Refused))), anew);
     read(&board, &new, |row| {
         assert_eq!((row.probes(), row.failed_probes(), row.state()), (1, 0, State::Up), "what was seen stays");
     });
@@ -183,11 +184,14 @@ fn a_report_of_a_replaced_target_counts_as_nothing() {
 
 /// A source whose labels change at each look would else keep from being known what takes long: a timeout.
 #[test]
-fn a_report_of_a_target_whose_labels_alone_have_changed_counts() {
+fn a_report_of_a_target_that_is_probed_as_before_counts() {
     let old = target("tcp://127.0.0.1:22", Settings::default());
     let board = board(std::slice::from_ref(&old));
     let labels = [(LabelName::try_new("team").unwrap(), "orders".into())].into_iter().collect();
-    let new = Arc::new(Target { labels: Arc::new(labels), ..Target::clone(&old) });
+    let cadence = Cadence::try_new(SECOND * 90, Cadence::DEFAULT_TIMEOUT).unwrap();
+    let settings = Settings { cadence, slow_after: Some(SECOND), ..Settings::default() };
+    let (labels, settings) = (Arc::new(labels), Arc::new(settings));
+    let new = Arc::new(Target { labels, settings, ..Target::clone(&old) });
     board.replace(std::slice::from_ref(&new));
     let mut reporter = Reporter::new(&old);
     for _ in 0..Settings::default().confirm.failures.get() {

@@ -24,6 +24,8 @@ pub(super) struct Entry {
 enum Activity {
     /// Nothing until its next due time.
     Idle,
+    /// Its last probe counted as nothing, and another is to be made as soon as the settings for that are here.
+    Owing,
     /// A probe besides the grid is to start then.
     Planned(Instant),
     /// A probe due then waits for a limit.
@@ -59,7 +61,7 @@ pub(super) enum Tick {
 pub(super) enum End {
     /// A probe, due then, is to start at once.
     Due(Instant),
-    /// Nothing before the next due time on the grid.
+    /// Nothing before the next due time on the grid, or before what is owed can be made.
     Idle,
     /// A probe besides the grid, then.
     Planned(Instant),
@@ -84,7 +86,7 @@ impl Entry {
     pub(super) fn planned(&self) -> Option<Instant> {
         match self.activity {
             Activity::Planned(due) => Some(due),
-            Activity::Idle | Activity::Waiting { .. } | Activity::Running { .. } => None,
+            Activity::Idle | Activity::Owing | Activity::Waiting { .. } | Activity::Running { .. } => None,
         }
     }
 
@@ -98,12 +100,21 @@ impl Entry {
         self.target = target;
     }
 
-    /// Moves the target to another grid; what runs or waits goes on.
+    /// Moves the target to another grid. What runs, waits or is owed goes on, and so does what is planned sooner.
     pub(super) fn reschedule(&mut self, tick: Instant, early: Option<Instant>) {
         self.tick = tick;
         if matches!(self.activity, Activity::Idle | Activity::Planned(_)) {
-            self.activity = early.map_or(Activity::Idle, Activity::Planned);
+            let sooner = self.planned().into_iter().chain(early).min().filter(|planned| *planned < tick);
+            self.activity = sooner.map_or(Activity::Idle, Activity::Planned);
         }
+    }
+
+    /// Plans for `now` what is owed; none where nothing is.
+    pub(super) fn make_owed(&mut self, now: Instant) -> Option<Instant> {
+        (self.activity == Activity::Owing).then(|| {
+            self.activity = Activity::Planned(now);
+            now
+        })
     }
 
     /// Moves on to the next due time, as the present one has come; says what comes of that one, and how many after it
@@ -120,7 +131,7 @@ impl Entry {
         self.tick = next;
         let tick = match &mut self.activity {
             Activity::Idle => Tick::Due(due),
-            Activity::Planned(_) => {
+            Activity::Owing | Activity::Planned(_) => {
                 self.activity = Activity::Idle;
                 Tick::Due(due)
             }
@@ -148,7 +159,7 @@ impl Entry {
     pub(super) fn waiting_since(&self) -> Option<Instant> {
         match self.activity {
             Activity::Waiting { due, .. } => Some(due),
-            Activity::Idle | Activity::Planned(_) | Activity::Running { .. } => None,
+            Activity::Idle | Activity::Owing | Activity::Planned(_) | Activity::Running { .. } => None,
         }
     }
 
@@ -170,17 +181,25 @@ impl Entry {
         if let Activity::Running { then: Some(due), .. } = activity {
             return End::Due(due);
         }
-        let Next::Again(delay) = next else { return End::Idle };
-        let Some(repetition) = schedule::repetition(ended, delay, self.tick) else { return End::Idle };
-        self.activity = Activity::Planned(repetition);
-        End::Planned(repetition)
+        match next {
+            Next::Again(delay) => {
+                let Some(repetition) = schedule::repetition(ended, delay, self.tick) else { return End::Idle };
+                self.activity = Activity::Planned(repetition);
+                End::Planned(repetition)
+            }
+            Next::Anew => {
+                self.activity = Activity::Owing;
+                End::Idle
+            }
+            Next::Regular => End::Idle,
+        }
     }
 
     fn kind_about_to_start(&self) -> Kind {
         match self.activity {
             Activity::Planned(_) => Kind::Extra,
             Activity::Waiting { kind, .. } => kind,
-            Activity::Idle | Activity::Running { .. } => Kind::Regular,
+            Activity::Idle | Activity::Owing | Activity::Running { .. } => Kind::Regular,
         }
     }
 }

@@ -335,13 +335,18 @@ async fn a_target_that_goes_while_it_waits_leaves_its_turn_to_the_next() {
     until(origin, 500 * MILLISECOND).await;
     assert_eq!(running.journal.len(), 1);
     let probed = ports.iter().position(|target| !running.journal.starts(target).is_empty()).unwrap();
-    let stays = ports[(probed + 1) % 3].clone();
-    let gone = ports.iter().map(|target| target.name.clone()).filter(|name| *name != stays.name).collect();
-    running.handle.change(Change { gone, ..Change::default() }).await.unwrap();
+    let waiting = |place: usize| &ports[(probed + place) % 3];
+    // Either of the two that wait may be the first of them.
+    let (goes, stays) = (waiting(1), waiting(2));
+    running.handle.change(Change { gone: vec![goes.name.clone()], ..Change::default() }).await.unwrap();
     until(origin, 2 * SECOND).await;
-    assert_eq!(running.journal.starts(&stays).len(), 1);
+    assert_eq!(running.journal.starts(stays).len(), 1);
+    // The one that runs goes as well, and its turn is free at once.
+    let gone = vec![ports[probed].name.clone()];
+    running.handle.change(Change { gone, ..Change::default() }).await.unwrap();
     until(origin, 10 * SECOND).await;
-    assert!(running.journal.starts(&stays).len() >= 8, "{:?}", running.journal.starts(&stays));
+    assert!(running.journal.starts(stays).len() >= 8, "{:?}", running.journal.starts(stays));
+    assert!(running.journal.starts(goes).is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -380,6 +385,54 @@ async fn stopping_drops_what_is_under_way() {
     running.task.await.unwrap();
     assert_eq!((running.reports.load(Ordering::Relaxed), running.handle.statistics().in_flight()), (0, 0));
     assert!(running.handle.change(Change::default()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_probe_of_a_target_that_goes_is_dropped_and_none_of_the_next_one_of_its_name() {
+    let target = target("127.0.0.1:1", 10 * SECOND, 10 * SECOND);
+    let origin = Instant::now();
+    let running = Running::start(&[(&target, &[Step::TimeOut])], limits(1, 1, 0), Next::Regular).await;
+    let started = first_tick(&target);
+    until(origin, started + SECOND).await;
+    assert_eq!(running.handle.statistics().in_flight(), 1);
+    let gone = vec![target.name.clone()];
+    running.handle.change(Change { gone, ..Change::default() }).await.unwrap();
+    until(origin, started + 2 * SECOND).await;
+    assert_eq!(running.handle.statistics().in_flight(), 0);
+    let there = vec![target.clone()];
+    running.handle.change(Change { there, ..Change::default() }).await.unwrap();
+    until(origin, started + 19 * SECOND).await;
+    let counts = (running.journal.starts(&target).len(), running.reports.load(Ordering::Relaxed));
+    assert_eq!(counts, (2, 0), "the second is under way, the first told nothing");
+    until(origin, started + 20 * SECOND).await;
+    assert_eq!(running.reports.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_counted_as_nothing_is_made_once_more_when_other_settings_are_here_and_not_before() {
+    let before = target("127.0.0.1:1", 10 * SECOND, 5 * SECOND);
+    let after = target("127.0.0.1:1", 10 * SECOND, 6 * SECOND);
+    let origin = Instant::now();
+    let take = |duration| [Step::Take(duration)];
+    // Whoever records knows of the other settings from the start.
+    let running = Running::start(&[(&before, &take(SECOND))], Limits::default(), Next::Anew).await;
+    let first = first_tick(&before);
+    until(origin, first + 24 * SECOND).await;
+    assert_on_grid(&running.journal.starts(&before), first, 10 * SECOND);
+    assert_eq!(running.journal.len(), 3, "no burst while the scheduler has the settings before");
+    let there = vec![after.clone()];
+    running.handle.change(Change { there, ..Change::default() }).await.unwrap();
+    until(origin, first + 25 * SECOND).await;
+    assert_eq!(running.journal.len(), 4, "the one that is owed");
+    until(origin, first + 29 * SECOND).await;
+    assert_eq!(running.journal.len(), 4);
+    until(origin, first + 30 * SECOND + 500 * MILLISECOND).await;
+    assert_eq!(running.journal.len(), 5, "and the grid goes on");
+    // While one is under way: it is made as soon as that has ended.
+    let there = vec![before.clone()];
+    running.handle.change(Change { there, ..Change::default() }).await.unwrap();
+    until(origin, first + 32 * SECOND).await;
+    assert_eq!(running.journal.len(), 6);
 }
 
 /// A scheduler that does not run; each command is taken at once.
