@@ -52,33 +52,10 @@ enum Command {
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// Ask a running daemon whether it is healthy
-    Healthcheck(HealthcheckArguments),
-}
-
-/// Which daemon is asked whether it is healthy.
-#[derive(Args, Debug)]
-struct HealthcheckArguments {
-    /// Its health endpoint; /-/healthy of the first listen address where it is not given
-    url: Option<Uri>,
-    /// Where the daemon answers HTTP, as `serve` is told
-    #[arg(
-        long = "web.listen-address",
-        value_name = "ADDRESS",
-        env = "PORTPROBE_WEB_LISTEN_ADDRESS",
-        value_delimiter = ',',
-        default_value = LISTEN_ADDRESS
-    )]
-    listen: Vec<ListenAddress>,
-}
-
-impl HealthcheckArguments {
-    fn url(self) -> anyhow::Result<Uri> {
-        let of_listener = || self.listen.first().map(|address| format!("http://{}/-/healthy", address.from_here()));
-        match self.url {
-            Some(url) => Ok(url),
-            None => of_listener().unwrap_or_default().parse().context("the listen address makes no URL"),
-        }
-    }
+    Healthcheck {
+        /// Its health endpoint; by default /-/healthy where the environment lets the daemon listen
+        url: Option<Uri>,
+    },
 }
 
 /// The flags of the daemon.
@@ -164,16 +141,28 @@ struct CheckArguments {
 
 /// Carries out the command; on failure the error is to be printed and the exit status is 1.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(arguments) if arguments.config_check => check(&arguments.config_file, Files::read),
-        Command::Serve(arguments) => serve::run(&arguments),
+    let Cli { command, serve } = cli;
+    let Some(command) = command else { return serve_or_check(&serve) };
+    match command {
+        Command::Serve(arguments) => serve_or_check(&arguments),
         Command::Check(CheckArguments { file, syntax_only: true }) => check(&file, |_, _| Ok(())),
         Command::Check(CheckArguments { file, syntax_only: false }) => check(&file, Files::read),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Schema => printed(&schema::run()),
-        Command::Healthcheck(arguments) => healthcheck::run(&arguments.url()?),
+        // Beside a command the daemon's flags are what the environment says.
+        Command::Healthcheck { url } => healthcheck::run(&url.map_or_else(|| health_endpoint(&serve.daemon), Ok)?),
     }
+}
+
+fn serve_or_check(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
+    if arguments.config_check { check(&arguments.config_file, Files::read) } else { serve::run(arguments) }
+}
+
+/// The health endpoint of a daemon that listens as it is told here.
+fn health_endpoint(daemon: &DaemonArguments) -> anyhow::Result<Uri> {
+    let address = daemon.listen.first().map(ListenAddress::from_here).unwrap_or_default();
+    format!("http://{address}/-/healthy").parse().with_context(|| format!("'{address}' makes no URL"))
 }
 
 fn check(file: &Path, read: impl Fn(&Files, Needed<'_>) -> Result<(), Unusable>) -> anyhow::Result<ExitCode> {

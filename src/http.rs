@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -95,13 +95,14 @@ impl Server {
 pub struct ListenAddress(String);
 
 impl ListenAddress {
-    /// Where a program on this machine finds who listens there.
+    /// Where a program on this machine finds who listens there. Who listens on every address does so on IPv4's, too.
     pub fn from_here(&self) -> String {
-        match self.0.rsplit_once(':') {
-            Some(("" | "0.0.0.0", port)) => format!("127.0.0.1:{port}"),
-            Some(("[::]", port)) => format!("[::1]:{port}"),
-            Some(_) | None => self.0.clone(),
+        let (host, port) = self.0.rsplit_once(':').unwrap_or_default();
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        if host.is_empty() || address.is_ok_and(|address| address.is_unspecified()) {
+            return format!("{}:{port}", Ipv4Addr::LOCALHOST);
         }
+        self.0.clone()
     }
 
     async fn bind(&self) -> io::Result<TcpListener> {

@@ -141,8 +141,12 @@ impl Keeper {
         }
         self.metrics.sources().set_failures(&name, self.supply.failures(&source));
         let Some(entries) = entries else { return };
+        let are_many = entries.len() >= MANY;
         self.with_supply(move |supply, files| supply.take(&source, entries, files)).await;
         self.apply_discovered(&name).await;
+        if are_many {
+            blocking(machine::return_free_memory).await;
+        }
     }
 
     /// Takes targets that were left out for the sake of files which can be read by now.
@@ -157,10 +161,6 @@ impl Keeper {
             && added + changed + removed > 0
         {
             info!(source, targets = self.roster.len(), added, changed, removed, "Discovery has changed the targets");
-            // Not for a few: an allocator that gives memory back keeps the thread that probes waiting for some of its own.
-            if added + changed + removed >= MANY {
-                blocking(machine::return_free_memory).await;
-            }
         }
     }
 
@@ -202,7 +202,8 @@ fn tell(source: &str, complaints: &[String], message: &'static str) {
     }
 }
 
-/// Beyond so many targets what reading them took is worth giving back.
+/// What reading so many entries took is worth giving back; while an allocator does so, the thread that probes may have to
+/// wait for memory of its own.
 const MANY: usize = 1000;
 
 /// Of a list with thousands of mistakes the first few tell enough.

@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::errno::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -35,17 +35,20 @@ pub(super) async fn accept(listener: TcpListener, site: Arc<Site>, stop: Cancell
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => connections.add(answer(stream, peer, site.clone(), stop.clone())).await,
-                Err(error) if lacks_descriptors(&error) => {
-                    // Where they are short for long, one connection in between is accepted all the time.
+                Err(error) if is_of_one_connection(&error) => {
+                    debug!(%error, "An HTTP connection ended before it was accepted");
+                }
+                Err(error) => {
+                    // Where descriptors are short for long, one connection in between is accepted all the time.
                     if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
                         warn!(%error, "Cannot accept HTTP connections for now");
                         told = Some(Instant::now());
                     }
-                    connections.make_way();
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    if lacks_descriptors(&error) {
+                        connections.make_way();
+                    }
+                    sleep(ACCEPT_PAUSE).await;
                 }
-                // Of one connection alone, which its client has given up already (accept(2)).
-                Err(error) => debug!(%error, "An HTTP connection ended before it was accepted"),
             },
             Some(_) = connections.tasks.join_next() => {}
         }
@@ -55,6 +58,29 @@ pub(super) async fn accept(listener: TcpListener, site: Arc<Site>, stop: Cancell
     if timeout(STOP_GRACE, unfinished).await.is_err() {
         warn!(seconds = STOP_GRACE.as_secs(), "Some HTTP answers were not finished in time and are cut off");
     }
+}
+
+/// Whether what failed is one connection, which its client, the network or a firewall has ended already (accept(2)).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use Errno::{
+        ECONNABORTED, EHOSTDOWN, EHOSTUNREACH, EINTR, ENETDOWN, ENETUNREACH, ENOPROTOOPT, EOPNOTSUPP, EPERM, EPROTO,
+    };
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(
+        errno,
+        Some(
+            ECONNABORTED
+                | EHOSTDOWN
+                | EHOSTUNREACH
+                | EINTR
+                | ENETDOWN
+                | ENETUNREACH
+                | ENOPROTOOPT
+                | EOPNOTSUPP
+                | EPERM
+                | EPROTO
+        )
+    )
 }
 
 /// Whether a connection cannot be accepted before others have given something back.
@@ -147,8 +173,8 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 /// How often it is told that connections cannot be accepted.
 const TOLD_EVERY: Duration = Duration::from_mins(1);
 
-/// How long to wait after a connection could not be accepted, so as not to spin: nothing tells when another process, or
-/// a probe, gives a descriptor back.
+/// How long to wait after none could be accepted, so as not to spin: nothing tells when another process, or a probe, gives
+/// a descriptor back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

@@ -223,6 +223,7 @@ async fn healthcheck_asks_where_the_daemon_is_told_to_listen() {
         (format!(":{port}"), 0),
         (format!("0.0.0.0:{port},{refused}"), 0),
         (format!("{refused},:{port}"), 1),
+        (format!("[::]:{port}"), 0),
         (format!("[::]:{}", refused.port()), 1),
         ("nonsense".to_owned(), 2),
     ] {
