@@ -22,8 +22,9 @@ fn a_probe_of_a_port_allocates_two_short_lists() {
     let wanted = Wanted { target: &url, flags: &[], config_file: None, module: None };
     let trust = Arc::new(Trust::default());
     let OneTarget { target, dns: _ } = one_target(wanted, &|_| None, |profile| trust.read(profile)).unwrap();
-    let Histograms { buckets, native, phases } = Histograms::default();
-    let board = Board::new(HistogramLayout { buckets, native, phases });
+    // Native buckets are made as they are needed, which on a busy machine may be at any time.
+    let Histograms { buckets, phases, .. } = Histograms::default();
+    let board = Board::new(HistogramLayout { buckets, native: false, phases });
     board.replace(slice::from_ref(&target));
     let prober = NetworkProber::new(NameServing::default(), trust);
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -41,5 +42,5 @@ fn a_probe_of_a_port_allocates_two_short_lists() {
     assert_eq!(used.bytes_current, 0, "{used:?}");
 }
 
-/// Enough for every native bucket and for what the board keeps of earlier probes.
+/// Enough for what the board keeps of earlier probes.
 const PROBES: u64 = 200;
