@@ -15,7 +15,9 @@ use crate::config::Histograms;
 use crate::outcome::{
     Attempt, Class, Facts, Failure, Outcome, Phase, Report, Resolution, Timings, Verdict, example_facts,
 };
-use crate::target::{Exchange, Group, GroupName, LabelName, Quorum, Settings, Shard, Target, TlsExchange, example};
+use crate::target::{
+    Exchange, Group, GroupName, LabelName, LabelNameError, Quorum, Settings, Shard, Target, TlsExchange, example,
+};
 
 mod peer;
 
@@ -123,6 +125,13 @@ fn families_are_those_of_the_golden_list() {
     }
     let golden = include_str!("../../tests/resources/metrics/families.txt");
     assert_eq!(listed, golden, "dashboards and alerts build on these names; change them only with the contract");
+}
+
+#[test]
+fn every_family_label_is_reserved() {
+    for label in families().flat_map(|family| family.labels) {
+        assert_eq!(LabelName::try_new(label), Err(LabelNameError::Reserved), "{label}");
+    }
 }
 
 #[test]

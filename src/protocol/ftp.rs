@@ -16,6 +16,7 @@ pub(super) static SERVICE: Service = Service {
     tls_name: "ftps",
     tls_port: 990,
     starttls_name: Some("ftp+starttls"),
+    openssl_starttls: Some("ftp"),
     ..Service::DEFAULT
 };
 

@@ -18,6 +18,7 @@ pub(super) static SERVICE: Service = Service {
     tls_name: "imaps",
     tls_port: 993,
     starttls_name: Some("imap+starttls"),
+    openssl_starttls: Some("imap"),
     ..Service::DEFAULT
 };
 

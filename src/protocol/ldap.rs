@@ -18,6 +18,7 @@ pub(super) static SERVICE: Service = Service {
     tls_name: "ldaps",
     tls_port: 636,
     starttls_name: Some("ldap+starttls"),
+    openssl_starttls: Some("ldap"),
     client: Some("ldapsearch -x -H ldap://{authority} -s base -b ''"),
     ..Service::DEFAULT
 };

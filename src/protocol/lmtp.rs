@@ -16,6 +16,7 @@ pub(super) static SERVICE: Service = Service {
     tls_name: "lmtp+tls",
     tls_port: 24,
     starttls_name: Some("lmtp+starttls"),
+    openssl_starttls: Some("lmtp"),
     ..Service::DEFAULT
 };
 

@@ -26,6 +26,7 @@ pub(super) static SERVICE: Service = Service {
     tls_name: "mysql+tls",
     tls_port: 3306,
     starttls_name: Some("mysql+starttls"),
+    openssl_starttls: Some("mysql"),
     client: Some("mysqladmin -h {host} -P {port} ping"),
     ..Service::DEFAULT
 };

@@ -16,6 +16,7 @@ pub(super) static SERVICE: Service = Service {
     tls_name: "nntps",
     tls_port: 563,
     starttls_name: Some("nntp+starttls"),
+    openssl_starttls: Some("nntp"),
     ..Service::DEFAULT
 };
 

@@ -18,6 +18,7 @@ pub(super) static SERVICE: Service = Service {
     tls_name: "pop3s",
     tls_port: 995,
     starttls_name: Some("pop3+starttls"),
+    openssl_starttls: Some("pop3"),
     ..Service::DEFAULT
 };
 

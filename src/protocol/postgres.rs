@@ -22,6 +22,7 @@ pub(super) static SERVICE: Service = Service {
     tls_name: "postgres+tls",
     tls_port: 5432,
     starttls_name: Some("postgres+starttls"),
+    openssl_starttls: Some("postgres"),
     alpn: Some("postgresql"),
     client: Some("pg_isready -h {host} -p {port}"),
     ..Service::DEFAULT

@@ -18,6 +18,7 @@ pub(super) static SERVICE: Service = Service {
     tls_name: "sieve+tls",
     tls_port: 4190,
     starttls_name: Some("sieve+starttls"),
+    openssl_starttls: Some("sieve"),
     ..Service::DEFAULT
 };
 

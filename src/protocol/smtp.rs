@@ -19,6 +19,7 @@ pub(super) static SERVICE: Service = Service {
     tls_name: "smtps",
     tls_port: 465,
     starttls_name: Some("smtp+starttls"),
+    openssl_starttls: Some("smtp"),
     ..Service::DEFAULT
 };
 

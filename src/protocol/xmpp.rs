@@ -21,6 +21,7 @@ pub(super) static SERVICE: Service = Service {
     tls_name: "xmpp+tls",
     tls_port: 5223,
     starttls_name: Some("xmpp+starttls"),
+    openssl_starttls: Some("xmpp"),
     // Of TLS from the first byte (XEP-0368).
     alpn: Some("xmpp-client"),
     path: Some(PathUse::Name(PathRule {

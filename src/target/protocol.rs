@@ -81,6 +81,9 @@ pub struct Service {
     pub tls_port: u16,
     /// `NAME+starttls`, where the protocol can ask for TLS.
     pub starttls_name: Option<&'static str>,
+    /// The name of the protocol in `openssl s_client -starttls` (openssl-s_client(1)); `None` if openssl cannot ask for TLS
+    /// in it.
+    pub openssl_starttls: Option<&'static str>,
     /// The application protocol (ALPN) to offer where the settings name none.
     pub alpn: Option<&'static str>,
     /// What a path in its URLs means; none: it has no use for one.
@@ -101,6 +104,7 @@ impl Service {
         tls_name: "",
         tls_port: 0,
         starttls_name: None,
+        openssl_starttls: None,
         alpn: None,
         path: None,
         takes_http: false,

@@ -69,7 +69,7 @@ impl Case<'_> {
     /// Whether TLS is asked for in a way that `openssl s_client` does not know.
     fn is_beyond_openssl(&self) -> bool {
         let Protocol::Service(service, _) = self.target.endpoint.protocol else { return false };
-        self.upgrades() && !OPENSSL_STARTTLS.contains(&service.name)
+        self.upgrades() && service.openssl_starttls.is_none()
     }
 
     /// The command that shows what this probe saw.
@@ -106,7 +106,9 @@ impl Case<'_> {
         let starttls = match (self.upgrades(), self.target.endpoint.protocol) {
             (false, _) => String::new(),
             (true, Protocol::Tcp | Protocol::Tls) => "-starttls PROTOCOL ".to_owned(),
-            (true, Protocol::Service(service, _)) => format!("-starttls {} ", service.name),
+            (true, Protocol::Service(service, _)) => {
+                service.openssl_starttls.map_or_else(String::new, |name| format!("-starttls {name} "))
+            }
         };
         let connect = self.authority();
         // An address is not sent (RFC 6066 section 3), and openssl sends none of its own where it connects to one.
@@ -117,10 +119,6 @@ impl Case<'_> {
         format!("{starttls}-connect {connect}{server_name}{}", self.tls().map_or_else(String::new, offered))
     }
 }
-
-/// Protocols in which `openssl s_client` can ask for TLS, by the names that they have here too (openssl-s_client(1)).
-const OPENSSL_STARTTLS: [&str; 11] =
-    ["ftp", "imap", "ldap", "lmtp", "mysql", "nntp", "pop3", "postgres", "sieve", "smtp", "xmpp"];
 
 /// What else is offered in the handshake: without it a service may refuse, or take, openssl for another reason.
 fn offered(tls: &TlsExchange) -> String {
