@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use self::wire::MAX_REPLY;
 pub use self::wire::{Answer, Channel, Ended, Wire};
 use crate::outcome::ServiceFacts;
 use crate::target::{Endpoint, HttpSettings, Schemes, Security, Service};

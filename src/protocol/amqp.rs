@@ -10,7 +10,7 @@ use bytes::Buf as _;
 use self::table::Table;
 use super::frame::{Malformed, dotted, frame, length, take, text, unframed};
 use super::lines::product;
-use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Answer, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
 use crate::target::{OtherName, Service};
 
 mod table;
@@ -45,7 +45,7 @@ struct Session;
 impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
         wire.send(HEADER).await?;
-        match wire.answer("Connection.Start", MAX_FRAME, answer).await? {
+        match wire.answer("Connection.Start", MAX_REPLY, answer).await? {
             Opening::Close(reason) => Err(Ended::Rejected(format!("Connection.Close: {reason}"))),
             Opening::OtherVersion => Ok(Found::default()),
             Opening::Start { version } => Ok(Found { version, role: None }),
@@ -129,8 +129,6 @@ const END: usize = 1;
 
 /// Of the protocol, in Connection.Start.
 const VERSION: usize = 2;
-
-const MAX_FRAME: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Buf as _;
 
 use super::frame::{Malformed, dotted, frame, length, take, text};
-use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Answer, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
 use crate::target::Service;
 
 /// The protocol of Cassandra.
@@ -40,7 +40,7 @@ struct Session;
 impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
         wire.send(OPTIONS).await?;
-        match wire.answer("the answer to OPTIONS", MAX_ANSWER, message).await? {
+        match wire.answer("the answer to OPTIONS", MAX_REPLY, message).await? {
             Message::Supported { cql_version } => Ok(Found { version: cql_version, role: None }),
             Message::Error { code: OVERLOADED | IS_BOOTSTRAPPING, text } => Err(Ended::Rejected(text)),
             // Such as another version of the protocol than ours: it speaks, and accepts clients.
@@ -113,8 +113,6 @@ const IS_BOOTSTRAPPING: i32 = 0x1002;
 
 /// Of the body's length, the last of a header; the opcode stands before it.
 const LENGTH: usize = 4;
-
-const MAX_ANSWER: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use bytes::{Buf as _, TryGetError};
 
-use super::wire::Answer;
+use super::wire::{Answer, MAX_REPLY};
 
 /// Why bytes are no message of a protocol.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -69,7 +69,7 @@ impl<T> Answer<T> {
 /// A message whose header of so many bytes tells its length in all, the header included: the whole of it.
 ///
 /// A header that tells nonsense is refused before its message is there, and so are one that is longer than
-/// [`MAX_MESSAGE`] and one that ends before its header.
+/// [`MAX_REPLY`] and one that ends before its header.
 pub(super) fn frame(
     heard: &[u8],
     header: usize,
@@ -80,7 +80,7 @@ pub(super) fn frame(
         Ok(length) => length,
         Err(malformed) => return Answer::Wrong(malformed.into()),
     };
-    if !(header..=MAX_MESSAGE).contains(&length) {
+    if !(header..=MAX_REPLY).contains(&length) {
         return Answer::Wrong(format!("its length is {length}"));
     }
     match heard.get(..length) {
@@ -131,9 +131,6 @@ pub(super) fn dotted(text: &str) -> Option<&str> {
     let fits = numbers.split('.').all(|number| (1..=MAX_DIGITS).contains(&number.len()));
     (fits && (2..=MAX_NUMBERS).contains(&numbers.split('.').count())).then_some(numbers)
 }
-
-/// Far more than any first message needs, unless its protocol says otherwise.
-pub(super) const MAX_MESSAGE: usize = 64 * 1024;
 
 /// Of an error's text.
 const MAX_TEXT: usize = 200;

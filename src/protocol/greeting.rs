@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::lines::{Reply, product, reply};
-use super::{Conversation, Ended, Found, Wire};
+use super::{Conversation, Ended, Found, MAX_REPLY, Wire};
 
 /// What the codes of such a protocol mean, and how it asks for TLS.
 #[derive(Debug)]
@@ -104,6 +104,3 @@ fn is_of_mail(greeting: &Reply) -> bool {
 }
 
 const QUIT: &[u8] = b"QUIT\r\n";
-
-/// Far more than any greeting.
-const MAX_REPLY: usize = 64 * 1024;

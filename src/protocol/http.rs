@@ -18,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::timeout_at;
 
 use self::first::SpeaksFirst;
-use super::{Channel, Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Channel, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
 use crate::peer_text::excerpt;
 use crate::target::{Endpoint, Host, HttpSettings, PathRule, PathUse, Service};
 
@@ -163,7 +163,7 @@ async fn exchange(
     let mut builder = http1::Builder::new();
     // As lenient as browsers: a header that is wrongly written does not keep a server from serving.
     builder
-        .max_buf_size(MAX_HEAD)
+        .max_buf_size(MAX_REPLY)
         .max_headers(MAX_HEADERS)
         .allow_spaces_after_header_name_in_responses(true)
         .allow_obsolete_multiline_headers_in_responses(true)
@@ -230,9 +230,6 @@ pub(super) const REQUEST_TARGET: PathRule = PathRule {
 pub(super) const AGENT: &str = concat!("portprobe/", env!("CARGO_PKG_VERSION"));
 
 pub(super) const AWAITED: &str = "its answer to the request";
-
-/// The longest head of an answer.
-const MAX_HEAD: usize = 64 << 10;
 
 /// Their length is bounded already.
 const MAX_HEADERS: usize = 1024;

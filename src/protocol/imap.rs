@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 
 use super::lines::{block, product, text};
-use super::{Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
 use crate::target::Service;
 
 /// The protocol of mailboxes.
@@ -67,7 +67,7 @@ impl Session {
     /// Hears the greeting, where it has not come yet, and what the server can do.
     async fn capabilities(&mut self, wire: &mut Wire<'_>) -> Result<Vec<String>, Ended> {
         if !self.greeted {
-            let greeting = wire.answer("a greeting", MAX_ANSWER, |heard| text(heard, &GREETINGS)).await?;
+            let greeting = wire.answer("a greeting", MAX_REPLY, |heard| text(heard, &GREETINGS)).await?;
             reject(&greeting)?;
             self.version = product(&greeting, &PRODUCTS);
             self.greeted = true;
@@ -83,7 +83,7 @@ impl Session {
     async fn ask(&mut self, wire: &mut Wire<'_>, command: &str, due: &'static str) -> Result<Vec<String>, Ended> {
         let tag = self.tag();
         wire.send(format!("{tag}{command}\r\n").as_bytes()).await?;
-        let answer = wire.answer(due, MAX_ANSWER, |heard| block(heard, &["* "], &[BYE, &tag])).await?;
+        let answer = wire.answer(due, MAX_REPLY, |heard| block(heard, &["* "], &[BYE, &tag])).await?;
         answer.iter().try_for_each(|line| reject(line))?;
         Ok(answer)
     }
@@ -121,9 +121,6 @@ const BYE: &str = "* BYE";
 
 /// Those that name themselves in their greeting. What else stands there may be another at each connection.
 const PRODUCTS: [&str; 7] = ["Dovecot", "Cyrus", "Courier-IMAP", "Zimbra", "Gimap", "Stalwart", "hMailServer"];
-
-/// Far more than the capabilities of any server.
-const MAX_ANSWER: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Buf as _;
 
 use super::frame::{Malformed, frame, length};
-use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Answer, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
 use crate::target::Service;
 
 /// The protocol of Kafka.
@@ -40,7 +40,7 @@ struct Session;
 impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
         wire.send(API_VERSIONS).await?;
-        match wire.answer("the answer to ApiVersions", MAX_ANSWER, error_code).await? {
+        match wire.answer("the answer to ApiVersions", MAX_REPLY, error_code).await? {
             NONE | UNSUPPORTED_VERSION => Ok(Found::default()),
             code => Err(Ended::Rejected(format!("ApiVersions: error {code}"))),
         }
@@ -73,9 +73,6 @@ const SIZE: usize = 4;
 
 /// A key, the lowest and the highest version.
 const RANGE: usize = 6;
-
-/// A hundred keys are 600 bytes.
-const MAX_ANSWER: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 use bytes::Buf as _;
 
-use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Answer, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
 use crate::target::Service;
 
 /// The protocol of directories.
@@ -53,7 +53,7 @@ impl Conversation for Session {
 /// Sends a request and takes its result, where that does not say that nobody is served.
 async fn ask(wire: &mut Wire<'_>, request: &[u8], due: &'static str, kind: Kind) -> Result<LdapResult, Ended> {
     wire.send(request).await?;
-    let message = wire.answer(due, MAX_MESSAGE, message).await?;
+    let message = wire.answer(due, MAX_REPLY, message).await?;
     let result = message.result;
     let refuses_tls = kind == Kind::Extended && !message.is_notice && result.code == UNAVAILABLE;
     if SERVES_NOBODY.contains(&result.code) && !refuses_tls {
@@ -160,7 +160,7 @@ fn element<'a>(rest: &mut &'a [u8]) -> Element<'a> {
         _ => return Element::Malformed,
     };
     let Ok(length) = length else { return Element::Unfinished };
-    if length > MAX_MESSAGE {
+    if length > MAX_REPLY {
         return Element::Malformed;
     }
     let Some((contents, behind)) = rest.split_at_checked(length) else { return Element::Unfinished };
@@ -200,9 +200,6 @@ const NAMES: [(u8, &str); 8] = [
     (52, "unavailable"),
     (53, "unwillingToPerform"),
 ];
-
-/// Far more than any result.
-const MAX_MESSAGE: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

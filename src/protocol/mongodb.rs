@@ -9,7 +9,7 @@ use bytes::{Buf as _, BufMut as _};
 
 use self::document::Document;
 use super::frame::{Malformed, frame, length, text};
-use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Answer, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
 use crate::target::Service;
 
 mod document;
@@ -51,7 +51,7 @@ impl Conversation for Session {
 
 async fn ask(wire: &mut Wire<'_>, command: &str) -> Result<Hello, Ended> {
     wire.send(&request(command)).await?;
-    wire.answer("the answer to hello", MAX_ANSWER, hello).await
+    wire.answer("the answer to hello", MAX_REPLY, hello).await
 }
 
 /// `{command: 1, $db: "admin"}`.
@@ -149,9 +149,6 @@ const FLAGS_AND_KIND: usize = 5;
 
 /// Of a document's length, which stands before it.
 const LENGTH: usize = 4;
-
-/// A replica set of fifty members is some kilobytes.
-const MAX_ANSWER: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::{Buf as _, BufMut as _};
 
 use super::frame::{Malformed, frame, take};
-use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire, Wrapping};
+use super::{Answer, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire, Wrapping};
 use crate::target::{OtherName, Security, Service};
 
 /// The protocol of SQL Server.
@@ -70,7 +70,7 @@ impl Conversation for Session {
 
 async fn ask(wire: &mut Wire<'_>, encryption: u8) -> Result<Prelogin, Ended> {
     wire.send(&request(encryption)).await?;
-    wire.answer("the answer to PRELOGIN", MAX_ANSWER, answer).await
+    wire.answer("the answer to PRELOGIN", MAX_REPLY, answer).await
 }
 
 /// What counts of an answer to PRELOGIN.
@@ -160,8 +160,6 @@ const HEADER: usize = 8;
 
 /// In the list: a name, an offset, a length.
 const OPTION: usize = 5;
-
-const MAX_ANSWER: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@
 use async_trait::async_trait;
 
 use self::packets::{Greeting, Method, Refusal, Reply, framed, greeting, login, reply, ssl_request};
-use super::{Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
 use crate::target::{OtherName, Service};
 
 mod packets;
@@ -50,7 +50,7 @@ struct Session {
 #[async_trait]
 impl Conversation for Session {
     async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
-        match wire.answer("a greeting", MAX_PACKET, greeting).await? {
+        match wire.answer("a greeting", MAX_REPLY, greeting).await? {
             Ok(greeting) if greeting.offers_tls() => {
                 wire.send(&ssl_request()).await?;
                 self.before_tls = Some(greeting);
@@ -71,7 +71,7 @@ impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
         let (greeting, number) = match self.before_tls.take() {
             Some(greeting) => (greeting, BEHIND_GREETING + 1),
-            None => match wire.answer("a greeting", MAX_PACKET, greeting).await? {
+            None => match wire.answer("a greeting", MAX_REPLY, greeting).await? {
                 Ok(greeting) => (greeting, BEHIND_GREETING),
                 Err(refusal) => return refusal.serves().map(|()| Found::default()),
             },
@@ -87,7 +87,7 @@ async fn log_in(wire: &mut Wire<'_>, greeting: &Greeting, number: u8) -> Result<
     let mut method = Method::default();
     for _ in 0..MAX_ROUNDS {
         wire.send(&packet).await?;
-        match wire.answer("the answer to a login", MAX_PACKET, reply).await? {
+        match wire.answer("the answer to a login", MAX_REPLY, reply).await? {
             (_, Reply::Ok) => {
                 wire.leave(&framed(0, COM_QUIT)).await;
                 return Ok(());
@@ -123,8 +123,6 @@ const SERVES_NOBODY: [u16; 9] = [1040, 1041, 1053, 1129, 1135, 1203, 2003, 2013,
 
 /// A method, another one, and two questions of that.
 const MAX_ROUNDS: usize = 4;
-
-const MAX_PACKET: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 
 use super::lines::{block, is_version, text};
-use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Answer, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
 use crate::target::{Security, Service};
 
 /// The protocol of NATS.
@@ -78,7 +78,7 @@ impl Conversation for Session {
 }
 
 async fn hear(wire: &mut Wire<'_>) -> Result<Info, Ended> {
-    let (said, info) = wire.answer("INFO", MAX_LINE, info).await?;
+    let (said, info) = wire.answer("INFO", MAX_REPLY, info).await?;
     match info {
         Some(info) => Ok(info),
         None => Err(refusal(said)),
@@ -102,7 +102,8 @@ fn info(heard: &[u8]) -> Answer<(String, Option<Info>)> {
 /// Says who is there, and waits for the answer to a PING. The server may ping as well, and tell news.
 async fn ping(wire: &mut Wire<'_>) -> Result<(), Ended> {
     wire.send(CONNECT).await?;
-    let said = wire.answer("PONG", MAX_LINE, |heard| block(heard, &["INFO ", "PING", "+OK"], &["PONG", ERROR])).await?;
+    let said =
+        wire.answer("PONG", MAX_REPLY, |heard| block(heard, &["INFO ", "PING", "+OK"], &["PONG", ERROR])).await?;
     match said.last() {
         Some(error) if error.starts_with(ERROR) && !WANTS_LOGIN.iter().any(|text| error.contains(text)) => {
             Err(refusal(error.clone()))
@@ -131,9 +132,6 @@ const SERVES_NOBODY: [&str; 2] = ["connections exceeded", "server shutdown"];
 
 const CONNECT: &[u8] = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"tls_required\":false,\"name\":\"portprobe\",\
     \"lang\":\"rust\",\"version\":\"1.0.0\",\"protocol\":0}\r\nPING\r\n";
-
-/// INFO lists every server of a cluster.
-const MAX_LINE: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

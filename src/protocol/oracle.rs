@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::{Buf as _, BufMut as _};
 
 use super::frame::{Malformed, frame, length, take};
-use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Answer, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
 use crate::target::{PathRule, PathUse, Service};
 
 /// The protocol of Oracle Database.
@@ -61,7 +61,7 @@ enum Wanted {
 impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
         wire.send(&self.wanted.connect()).await?;
-        match wire.answer("the answer to CONNECT", MAX_ANSWER, packet).await? {
+        match wire.answer("the answer to CONNECT", MAX_REPLY, packet).await? {
             Packet::Refused { error, .. } if self.wanted.is_down_by(error) => {
                 Err(Ended::Rejected(format!("the listener refuses by ORA-{error:05}")))
             }
@@ -175,8 +175,6 @@ const UNKNOWN: [u32; 2] = [12505, 12514];
 
 /// Far more than a service's name may have.
 const MAX_NAME: usize = 128;
-
-const MAX_ANSWER: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 
 use super::lines::{block, product, text};
-use super::{Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
 use crate::target::Service;
 
 /// The protocol that fetches mail.
@@ -49,7 +49,7 @@ impl Conversation for Session {
             return Err(Ended::Refused("the answer to CAPA does not offer STLS".to_owned()));
         }
         wire.send(b"STLS\r\n").await?;
-        let answer = wire.answer("the answer to STLS", MAX_ANSWER, |heard| text(heard, &STATUSES)).await?;
+        let answer = wire.answer("the answer to STLS", MAX_REPLY, |heard| text(heard, &STATUSES)).await?;
         if answer.starts_with(OK) { Ok(()) } else { Err(Ended::Refused(format!("STLS: {answer}"))) }
     }
 
@@ -64,7 +64,7 @@ impl Session {
     /// Hears the greeting, where it has not come yet, and what the server can do; none where it does not know CAPA.
     async fn capabilities(&mut self, wire: &mut Wire<'_>) -> Result<Option<Vec<String>>, Ended> {
         if !self.greeted {
-            let greeting = wire.answer("a greeting", MAX_ANSWER, |heard| text(heard, &STATUSES)).await?;
+            let greeting = wire.answer("a greeting", MAX_REPLY, |heard| text(heard, &STATUSES)).await?;
             if !greeting.starts_with(OK) {
                 return Err(Ended::Rejected(greeting));
             }
@@ -72,12 +72,12 @@ impl Session {
             self.greeted = true;
         }
         wire.send(b"CAPA\r\n").await?;
-        let status = wire.answer("the answer to CAPA", MAX_ANSWER, |heard| text(heard, &STATUSES)).await?;
+        let status = wire.answer("the answer to CAPA", MAX_REPLY, |heard| text(heard, &STATUSES)).await?;
         if !status.starts_with(OK) {
             return Ok(None);
         }
         let lines =
-            wire.answer("the end of the answer to CAPA", MAX_ANSWER, |heard| block(heard, &[""], &["."])).await?;
+            wire.answer("the end of the answer to CAPA", MAX_REPLY, |heard| block(heard, &[""], &["."])).await?;
         let named = lines.iter().find_map(|line| product(line.strip_prefix("IMPLEMENTATION ")?, &PRODUCTS));
         self.version = named.or_else(|| self.version.take());
         Ok(Some(lines))
@@ -92,9 +92,6 @@ const QUIT: &[u8] = b"QUIT\r\n";
 
 /// Those that name themselves, in IMPLEMENTATION (RFC 2449 section 6.9) or else in their greeting.
 const PRODUCTS: [&str; 7] = ["Dovecot", "Cyrus", "Courier", "Qpopper", "Stalwart", "hMailServer", "Popa3d"];
-
-/// Far more than the capabilities of any server.
-const MAX_ANSWER: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,8 @@
 use async_trait::async_trait;
 use bytes::Buf as _;
 
-use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use super::frame::{frame, length};
+use super::{Answer, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
 use crate::target::{OtherName, Service};
 
 /// The protocol of PostgreSQL.
@@ -50,7 +51,7 @@ impl Conversation for Session {
             b'N' => Err(Ended::Refused("the server answers SSLRequest with N: ssl is off".to_owned())),
             // An error, as from a server whose limit of connections is reached (its first letter was taken already).
             _ => {
-                let body = wire.answer("the rest of the error", MAX_MESSAGE, body).await?;
+                let body = wire.answer("the rest of the error", MAX_REPLY, body).await?;
                 Err(refusal(&Fields::read(&body)))
             }
         }
@@ -58,7 +59,7 @@ impl Conversation for Session {
 
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
         wire.send(STARTUP).await?;
-        let (kind, body) = wire.answer("the answer to the startup packet", MAX_MESSAGE, message).await?;
+        let (kind, body) = wire.answer("the answer to the startup packet", MAX_REPLY, message).await?;
         if kind == b'E' {
             let fields = Fields::read(&body);
             return if fields.serves_nobody() { Err(refusal(&fields)) } else { Ok(Found::default()) };
@@ -67,7 +68,7 @@ impl Conversation for Session {
             return Ok(Found::default());
         }
         // AuthenticationOk: anybody is let in. Whether there is room is found out behind it.
-        let welcome = wire.answer("what follows a login without a password", MAX_MESSAGE, welcome).await?;
+        let welcome = wire.answer("what follows a login without a password", MAX_REPLY, welcome).await?;
         match welcome.error {
             Some(fields) if fields.serves_nobody() => return Err(refusal(&fields)),
             Some(_) => {}
@@ -121,16 +122,8 @@ fn body(heard: &[u8]) -> Answer<Vec<u8>> {
     if CANNOT_FORK.starts_with(heard) {
         return Answer::Unfinished;
     }
-    let mut rest = heard;
-    let Ok(length) = rest.try_get_u32() else { return Answer::Unfinished };
-    let length = usize::try_from(length).unwrap_or(usize::MAX);
-    if !(4..=MAX_MESSAGE).contains(&length) {
-        return Answer::Wrong(format!("its length is {length}"));
-    }
-    match rest.get(..length - 4) {
-        Some(body) => Answer::Whole(body.to_vec(), length),
-        None => Answer::Unfinished,
-    }
+    frame(heard, LENGTH_BYTES, |mut head| Ok(length(head.try_get_u32()?)))
+        .and_then(|message| Ok(message.get(LENGTH_BYTES..).unwrap_or_default().to_vec()))
 }
 
 /// What counts of what a server tells a client whose login it has taken.
@@ -222,11 +215,11 @@ const POOL_SERVES_NOBODY: [&str; 3] =
 /// Behind the letter of an error (`report_fork_failure_to_client` of the server's source).
 const CANNOT_FORK: &[u8] = b"could not fork";
 
+/// The length of a message is its first field, and includes itself.
+const LENGTH_BYTES: usize = 4;
+
 /// The class of the limits that keep a server from starting a process.
 const INSUFFICIENT_RESOURCES: &[u8] = b"53000";
-
-/// Far more than any message before a query.
-const MAX_MESSAGE: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

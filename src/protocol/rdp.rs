@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Buf as _;
 
 use super::frame::{Malformed, frame, take};
-use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Answer, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
 use crate::target::Service;
 
 /// The protocol RDP.
@@ -64,7 +64,7 @@ impl Conversation for Session {
 
 async fn negotiate(wire: &mut Wire<'_>) -> Result<Negotiation, Ended> {
     wire.send(CONNECTION_REQUEST).await?;
-    wire.answer("a connection confirm", MAX_CONFIRM, confirm).await
+    wire.answer("a connection confirm", MAX_REPLY, confirm).await
 }
 
 /// What a server makes of our offer.
@@ -129,8 +129,6 @@ const STANDARD: u32 = 0;
 const TPKT: usize = 4;
 
 const REFERENCES_AND_CLASS: usize = 5;
-
-const MAX_CONFIRM: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 
 use super::lines::{block, product};
-use super::{Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
 use crate::target::Service;
 
 /// The protocol that manages mail filters.
@@ -44,7 +44,7 @@ impl Conversation for Session {
             return Err(Ended::Refused("the capabilities do not offer STARTTLS".to_owned()));
         }
         wire.send(b"STARTTLS\r\n").await?;
-        let answer = wire.answer("the answer to STARTTLS", MAX_ANSWER, |heard| block(heard, &[], &STATUSES)).await?;
+        let answer = wire.answer("the answer to STARTTLS", MAX_REPLY, |heard| block(heard, &[], &STATUSES)).await?;
         let answer = answer.join("");
         match answer.get(..2) {
             Some("OK") => Ok(()),
@@ -64,7 +64,7 @@ impl Conversation for Session {
 
 /// What the server can do, a line each.
 async fn capabilities(wire: &mut Wire<'_>) -> Result<Vec<String>, Ended> {
-    let told = wire.answer("the capabilities", MAX_ANSWER, |heard| block(heard, &["\""], &STATUSES)).await?;
+    let told = wire.answer("the capabilities", MAX_REPLY, |heard| block(heard, &["\""], &STATUSES)).await?;
     match told.last() {
         Some(last) if last.starts_with("BYE") => Err(Ended::Rejected(last.clone())),
         Some(last) if last.starts_with("NO") => {
@@ -88,9 +88,6 @@ const LOGOUT: &[u8] = b"LOGOUT\r\n";
 
 /// Those that name themselves in IMPLEMENTATION (RFC 5804 section 1.7).
 const PRODUCTS: [&str; 4] = ["Dovecot", "timsieved", "Stalwart", "Pysieved"];
-
-/// Far more than the capabilities of any server.
-const MAX_ANSWER: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

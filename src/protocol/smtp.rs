@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 
 use super::lines::{Reply, product, reply};
-use super::{Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
 use crate::target::{OtherName, Service};
 
 /// The protocol of mail servers.
@@ -107,9 +107,6 @@ const NAME: &str = "portprobe.invalid";
 
 /// Those that name themselves in their greeting. What else stands there may be another at each connection.
 const PRODUCTS: [&str; 7] = ["Postfix", "Exim", "Sendmail", "OpenSMTPD", "Dovecot", "Haraka", "MailEnable"];
-
-/// Far more than the extensions of any server.
-const MAX_REPLY: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::lines::is_version;
-use super::{Answer, Caution, Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Answer, Caution, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
 use crate::target::{OtherName, Service};
 
 /// The protocol of secure shells.
@@ -51,7 +51,7 @@ struct Session;
 #[async_trait]
 impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
-        let said = match wire.answer(AWAITED, MAX_LINES, identification).await {
+        let said = match wire.answer(AWAITED, MAX_REPLY, identification).await {
             Ok(said) => said,
             Err(ended) => without_identification(ended, wire.unread())?,
         };
@@ -125,9 +125,6 @@ const MAX_LINE: usize = 255;
 
 /// A longer name is none.
 const MAX_NAME: usize = 32;
-
-/// Far more than any lines before an identification.
-const MAX_LINES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -157,3 +157,6 @@ impl Ended {
         Self::Unexpected(format!("expected {awaited}, but \"{}\" came: {why}", excerpt(heard)))
     }
 }
+
+/// Limit of a reply in bytes, unless its protocol needs another one: far more than any service sends before a login.
+pub(super) const MAX_REPLY: usize = 64 * 1024;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use async_trait::async_trait;
 
 use super::lines::agree;
-use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Answer, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
 use crate::target::{Host, HostName, PathRule, PathUse, Service};
 
 /// The protocol of instant messages.
@@ -64,7 +64,7 @@ impl Conversation for Session {
             }));
         }
         wire.send(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await?;
-        let granted = wire.answer("the answer to starttls", MAX_ANSWER, |heard| either(heard, &["proceed", "failure"]));
+        let granted = wire.answer("the answer to starttls", MAX_REPLY, |heard| either(heard, &["proceed", "failure"]));
         if granted.await?.name == "proceed" { Ok(()) } else { Err(Ended::Refused("starttls: failure".to_owned())) }
     }
 
@@ -86,7 +86,7 @@ impl Session {
              xmlns:stream='http://etherx.jabber.org/streams'>"
         );
         wire.send(open.as_bytes()).await?;
-        let opened = wire.answer("a stream and its features", MAX_ANSWER, opened).await?;
+        let opened = wire.answer("a stream and its features", MAX_REPLY, opened).await?;
         if opened.is_error() && !opened.has("host-unknown") {
             return Err(Ended::Rejected(format!("stream error: {}", opened.condition())));
         }
@@ -185,9 +185,6 @@ const FEATURES: &str = "stream:features";
 const ERROR: &str = "stream:error";
 
 const END: &[u8] = b"</stream:stream>";
-
-/// Far more than the features of any server.
-const MAX_ANSWER: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
