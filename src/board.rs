@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -19,6 +19,7 @@ pub use self::location::AddressResult;
 pub use self::row::{LastProbe, Row};
 use crate::clock::Timestamp;
 use crate::histogram::Buckets;
+use crate::locks::{lock, read, write};
 use crate::outcome::{Failure, LocalFaultReason, Next, Phase, Report, Verdict};
 use crate::target::{Group, GroupName, Target, TargetName};
 
@@ -77,7 +78,7 @@ impl Board {
             index.insert(target.name.clone(), rows.len());
             rows.push(cell);
         }
-        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Table { rows, index });
+        *write(&self.table) = Arc::new(Table { rows, index });
     }
 
     /// Takes one report and says what follows it.
@@ -118,11 +119,11 @@ impl Board {
     }
 
     fn layout(&self) -> MutexGuard<'_, Arc<HistogramLayout>> {
-        self.layout.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.layout)
     }
 
     fn table(&self) -> Arc<Table> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
+        read(&self.table).clone()
     }
 }
 
@@ -213,11 +214,6 @@ impl Table {
     fn row(&self, name: &TargetName) -> Option<&Arc<Mutex<Row>>> {
         self.rows.get(*self.index.get(name)?)
     }
-}
-
-/// A row's fields are written one by one; one left half-written by a panic is still a row.
-fn lock(cell: &Mutex<Row>) -> MutexGuard<'_, Row> {
-    cell.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Time from one moment to a later one, zero where the order is reversed.

@@ -14,6 +14,7 @@
 pub mod clock;
 pub mod duration;
 pub mod histogram;
+mod locks;
 pub mod peer_text;
 mod regular_file;
 pub mod shutdown;

@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 pub use self::exposition::Exposition;
 pub use self::family::{Family, Kind};
 use crate::board::Board;
 use crate::clock::{self, Timestamp};
+use crate::locks::{lock, write};
 use crate::scheduler::Statistics;
 use crate::target::{Labels, Shard};
 
@@ -54,7 +55,7 @@ impl Metrics {
 
     /// Puts other labels on every series of portprobe itself.
     pub fn set_labels(&self, labels: Labels) {
-        *self.0.labels.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(labels);
+        *write(&self.0.labels) = Arc::new(labels);
     }
 
     /// What whoever reloads the configuration has to tell.
@@ -133,7 +134,7 @@ impl Reloads {
     }
 
     fn last(&self) -> MutexGuard<'_, LastReload> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
@@ -144,19 +145,19 @@ pub struct SourceStatuses(Mutex<Vec<SourceStatus>>);
 impl SourceStatuses {
     /// Tells this from now on.
     pub fn set(&self, statuses: Vec<SourceStatus>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = statuses;
+        *lock(&self.0) = statuses;
     }
 
     /// One source could not be learnt from so often by now.
     pub fn set_failures(&self, name: &str, failures: u64) {
-        let mut statuses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut statuses = lock(&self.0);
         for status in statuses.iter_mut().filter(|status| *status.name == *name) {
             status.failures = failures;
         }
     }
 
     fn snapshot(&self) -> Vec<SourceStatus> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 }
 
@@ -180,11 +181,11 @@ pub struct HttpRequests(Mutex<BTreeMap<(&'static str, u16), u64>>);
 impl HttpRequests {
     /// Counts one answer. `route` is a route's path, never the path that was asked for.
     pub fn count(&self, route: &'static str, code: u16) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry((route, code)).or_default() += 1;
+        *lock(&self.0).entry((route, code)).or_default() += 1;
     }
 
     fn snapshot(&self) -> BTreeMap<(&'static str, u16), u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 }
 

@@ -1,6 +1,6 @@
 //! `/config`: the configuration in force, without secrets.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::RwLock;
 
 use hyper::{Response, StatusCode};
 use tokio::task::spawn_blocking;
@@ -9,6 +9,7 @@ use tracing::error;
 use super::Site;
 use super::body::{Body, plain, typed};
 use crate::config::Shown;
+use crate::locks::{read, write};
 
 /// The configuration in force, as whoever keeps the targets has set it.
 #[derive(Debug, Default)]
@@ -17,11 +18,11 @@ pub struct Running(RwLock<Shown>);
 impl Running {
     /// Another one is in force.
     pub fn set(&self, shown: Shown) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = shown;
+        *write(&self.0) = shown;
     }
 
     fn shown(&self) -> Shown {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        read(&self.0).clone()
     }
 }
 

@@ -1,11 +1,10 @@
 //! The metrics of portprobe itself.
 
-use std::sync::PoisonError;
-
 use super::family::Family;
 use super::sample::{OwnLabel, Owner, Sample, Value};
 use super::{Inputs, SourceStatus};
 use crate::board::Rows;
+use crate::locks::read;
 
 /// A family of portprobe itself.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +17,7 @@ pub(super) struct DaemonFamily {
 impl Inputs {
     /// A series of portprobe's own.
     pub(super) fn sample(&self, own: Vec<OwnLabel>, value: Value) -> Sample {
-        Sample { owner: Owner::Daemon(self.labels.read().unwrap_or_else(PoisonError::into_inner).clone()), own, value }
+        Sample { owner: Owner::Daemon(read(&self.labels).clone()), own, value }
     }
 
     fn by_source(&self, value: impl Fn(&SourceStatus) -> Value) -> Vec<Sample> {

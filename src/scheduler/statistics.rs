@@ -1,11 +1,12 @@
 //! What the scheduler counts about itself.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::entry::Tick;
 use crate::histogram::{Buckets, Histogram};
+use crate::locks::lock;
 
 /// How punctual probes are, how many run, and how many were left out.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ impl Statistics {
 
     /// How much later than due probes have started, and the bounds of its classic buckets.
     pub fn lag(&self) -> (Histogram, &Buckets) {
-        (self.lag.lock().unwrap_or_else(PoisonError::into_inner).clone(), &self.lag_buckets)
+        (lock(&self.lag).clone(), &self.lag_buckets)
     }
 
     pub(super) fn set_in_flight(&self, probes: u32) {
@@ -43,7 +44,7 @@ impl Statistics {
     }
 
     pub(super) fn observe_lag(&self, lag: Duration) {
-        self.lag.lock().unwrap_or_else(PoisonError::into_inner).observe(&self.lag_buckets, lag);
+        lock(&self.lag).observe(&self.lag_buckets, lag);
     }
 
     pub(super) fn count_skipped(&self, tick: Tick, missed: u64) {

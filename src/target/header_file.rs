@@ -2,9 +2,11 @@
 
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 
 use hyper::header::HeaderValue;
+
+use crate::locks::{read, write};
 
 /// A file whose content is the value of a header.
 ///
@@ -64,11 +66,11 @@ impl Secret {
 
     /// The value now.
     pub fn value(&self) -> HeaderValue {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        read(&self.0).clone()
     }
 
     /// Changes the value for everybody who has the secret.
     pub fn set(&self, value: HeaderValue) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = value;
+        *write(&self.0) = value;
     }
 }
