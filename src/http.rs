@@ -26,13 +26,13 @@ mod body;
 mod config;
 mod connection;
 mod health;
-#[cfg(test)]
-mod held_row;
 mod metrics;
 mod negotiation;
 mod page;
 mod reload;
 mod route;
+#[cfg(test)]
+mod testing;
 
 /// Takes every address; the first that cannot be had ends it.
 pub async fn bind(addresses: &[ListenAddress]) -> Result<Server, BindError> {

@@ -11,13 +11,15 @@ use tokio::time::Instant;
 
 pub use self::failure::{Class, Failure, LocalFault, LocalFaultReason};
 #[cfg(test)]
-pub(crate) use self::tls::example_facts;
+pub(crate) use self::testing::example_facts;
 pub use self::tls::{Certificate, CertificateContent, CertificateFault, PeerCertificates, Session, TlsFacts};
 pub use self::transcript::{Direction, Message, Transcript};
 use crate::clock::Timestamp;
 use crate::target::{LabelName, Target};
 
 mod failure;
+#[cfg(test)]
+mod testing;
 mod tls;
 mod transcript;
 

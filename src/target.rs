@@ -20,6 +20,8 @@ pub use self::labels::{LabelName, LabelNameError, Labels};
 pub use self::ports::{Ports, PortsError};
 pub use self::protocol::{OtherName, PathRule, PathUse, Protocol, Scheme, Schemes, Security, Service};
 pub use self::shard::{Shard, ShardError};
+#[cfg(test)]
+pub(crate) use self::testing::example;
 pub use self::tls::{
     AlpnProtocol, DigestError, FileProblem, Identity, Roots, ServerName, ServerNameError, Sha256Digest, TlsFile,
     TlsProfile, TlsSettings, TlsVersion, TlsVersions, Verify,
@@ -35,6 +37,8 @@ mod labels;
 mod ports;
 mod protocol;
 mod shard;
+#[cfg(test)]
+mod testing;
 mod tls;
 mod url;
 
@@ -253,19 +257,6 @@ fn valid_name(name: &str) -> Result<Arc<str>, NameError> {
 }
 
 const MAX_NAME_BYTES: usize = 512;
-
-/// A target of this URL and these settings, for the tests of everything downstream.
-#[cfg(test)]
-pub(crate) fn example(url: &str, settings: Settings) -> Target {
-    let endpoint = TargetUrl::parse(url, Scheme::default(), Schemes(&[])).unwrap().endpoints().next().unwrap();
-    Target {
-        name: TargetName::try_new(&endpoint.to_string()).unwrap(),
-        endpoint,
-        labels: Arc::default(),
-        group: None,
-        settings: Arc::new(settings),
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -177,7 +177,7 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
-    use crate::http::held_row::HeldRow;
+    use crate::http::testing::HeldRow;
     use crate::metrics::Format;
 
     #[tokio::test]

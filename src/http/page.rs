@@ -80,7 +80,7 @@ mod tests {
     use std::task::{Context, Waker};
 
     use super::*;
-    use crate::http::held_row::HeldRow;
+    use crate::http::testing::HeldRow;
 
     #[tokio::test]
     async fn counting_targets_keeps_nothing_else_waiting() {
