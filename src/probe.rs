@@ -1,50 +1,41 @@
 //! Probing over the network: from a target to an outcome.
 //!
-//! One probe is resolve, connect, then what the target's exchange asks for, under one deadline. `locate` finds where to
-//! connect (`resolve` turns a name into addresses, `order` sorts them), `attempt` tries the addresses (`connect` makes
-//! one TCP handshake, `opened` is its connection, `tcp_info` has the kernel's figures), `exchange` goes on from there:
-//! `dialogue` talks, `tap` writes down what is said, `tls` shakes hands over a `carrier` by what `trust` has read from
-//! files, `judge` weighs the certificates that `certificate` reads. `errno` says what an error code means,
-//! `interruption` what ends a conversation early. `outbound` serves those who connect and ask for other reasons than to
-//! probe.
+//! A probe resolves the target's name, connects, and has the exchange that the target asks for, all within one deadline.
+//! `addresses` resolves the host and sorts its addresses; `attempt` tries them, one after another or all at once. `tcp`
+//! connects, `tls` makes the handshake with the files that `tls_store` holds in memory, and `verify` checks the
+//! certificates that `certificate` parses. `exchange` runs what is said on the connection. `connector` opens
+//! connections for discovery.
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
+pub use self::addresses::resolver::NameServing;
+use self::addresses::resolver::Resolver;
+pub use self::addresses::system::SystemFiles;
+use self::addresses::{Unlocated, locate};
 use self::attempt::{Attempted, Plan, attempt};
-use self::judge::Judge;
-use self::locate::{Unlocated, locate};
-pub(crate) use self::outbound::Outbound;
-use self::resolve::Resolver;
-pub use self::resolve::{NameServing, SystemFiles};
+pub(crate) use self::connector::Outbound;
 use self::tls::Client;
-pub use self::trust::Trust;
+pub use self::tls_store::Trust;
+use self::verify::Judge;
 use crate::outcome::{Facts, LocalFault, LocalFaultReason, Outcome, Prober, Timings, Verdict};
 use crate::target::Target;
 
+mod addresses;
 mod attempt;
-mod carrier;
 mod certificate;
-mod connect;
-mod dialogue;
-mod errno;
+mod connector;
 mod exchange;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod interruption;
-mod judge;
-mod locate;
-mod opened;
-mod order;
-mod outbound;
-mod resolve;
-mod socket;
-mod stream;
-mod tap;
-mod tcp_info;
+mod tcp;
+#[cfg(test)]
+mod testing;
 mod tls;
-mod trust;
+mod tls_store;
+mod verify;
 
 /// Probes targets over the network.
 ///

@@ -13,10 +13,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::connect::{Connection, Unconnected, connect};
-use super::errno::Ending;
+use super::exchange::connection::Stream;
 use super::exchange::{Exchanged, exchange};
-use super::stream::Stream;
+use super::tcp::errno::Ending;
+use super::tcp::{Connection, Unconnected, connect};
 use super::tls::Client;
 use crate::outcome::{Attempt, Class, Facts, Failure, LocalFault, Phase, Timings, TlsFacts, Verdict};
 use crate::target::{AddressMode, Expect, Target};

@@ -11,6 +11,7 @@ use x509_parser::extensions::{GeneralName, SubjectAlternativeName};
 use x509_parser::nom::Parser as _;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
+use x509_parser::revocation_list::CertificateRevocationList;
 use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name};
 
 use self::text::{bounded, character_string, escaped};
@@ -18,7 +19,6 @@ use crate::outcome::{Certificate, CertificateContent};
 use crate::peer_text::hex;
 use crate::target::Sha256Digest;
 
-pub(super) mod revocation;
 mod text;
 
 /// Reads one certificate from its DER encoding, or from what a peer calls so.
@@ -34,6 +34,12 @@ pub(super) fn sha256(bytes: &[u8]) -> Sha256Digest {
 /// A SHA-256 that has taken in all its bytes.
 pub(super) fn finished(digest: &digest::Digest) -> Sha256Digest {
     Sha256Digest::new(digest.as_ref().try_into().expect("a SHA-256 digest must have 32 bytes"))
+}
+
+/// Time of the next update of a revocation list, in seconds since 1970; `None` if it has none or cannot be parsed.
+pub(super) fn next_update(der: &[u8]) -> Option<i64> {
+    let (_, list) = CertificateRevocationList::from_der(der).ok()?;
+    list.next_update().map(|time| time.timestamp())
 }
 
 /// The public key of a certificate (`SubjectPublicKeyInfo`, DER); none where it cannot be read.

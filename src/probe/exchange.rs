@@ -7,20 +7,24 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use self::connection::Stream;
+use self::recording::{Recorder, Tap};
+use self::script::Talk;
 use super::attempt::Plan;
-use super::carrier::Carrier;
-use super::dialogue::Talk;
-use super::errno::{Ending, at_once};
 use super::interruption::{Cause, Interruption};
-use super::opened::Opened;
-use super::stream::Stream;
-use super::tap::{Recorder, Tap};
+use super::tcp::errno::{Ending, at_once};
+use super::tcp::opened::Opened;
+use super::tls::transport::Carrier;
 use super::tls::{Client, Handshake, handshake};
 use crate::outcome::{
     Class, Direction, Facts, Failure, LocalFault, LocalFaultReason, Phase, Timings, TlsFacts, Transcript, Verdict,
 };
 use crate::protocol::{self, Channel, Conversation, Request, Wire, Wrapping};
 use crate::target::{Exchange, Service, Speech, Target, TlsExchange, Verify};
+
+pub(super) mod connection;
+mod recording;
+pub(super) mod script;
 
 /// What an exchange came to.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use tokio::runtime;
 use tokio::time::Instant;
 
 use super::certificate::read;
-use super::dialogue::Talk;
+use super::exchange::script::Talk;
 use crate::target::{Cadence, Dialogue, Expectation, Part, Pattern, Step, Template};
 
 /// Reads bytes as a certificate.

@@ -4,8 +4,8 @@ use std::io::{self, ErrorKind};
 
 use nix::errno::Errno;
 
-use super::connect::cause;
-use super::errno::errno;
+use super::tcp::cause;
+use super::tcp::errno::errno;
 use crate::outcome::{Class, Failure, LocalFault, LocalFaultReason, Phase, Verdict};
 use crate::protocol::Ended;
 

@@ -21,20 +21,21 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use self::failure::meaning;
+use self::alerts::meaning;
+use self::recording_verifier::Witness;
 use self::session::session;
-use self::witness::Witness;
-use super::carrier::Carrier;
+use self::transport::Carrier;
 use super::interruption::{Cause, Interruption};
-use super::judge::{Case, Judge, subject_name, with_invalid};
-use super::trust::Context;
+use super::tls_store::Context;
+use super::verify::{Case, Judge, subject_name, with_invalid};
 use crate::clock;
 use crate::outcome::{Class, LocalFaultReason, TlsFacts};
 use crate::target::{Host, ServerName, TlsSettings};
 
-mod failure;
+mod alerts;
+mod recording_verifier;
 mod session;
-mod witness;
+pub(super) mod transport;
 
 /// What handshakes with one target need besides its settings.
 #[derive(Clone, Debug)]

@@ -12,9 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::super::judge::pki::{Authority, DAY, Issued, Trusting, trusting, valid};
 use super::*;
 use crate::outcome::{Class, Session};
+use crate::probe::testing::{Authority, DAY, Issued, Trusting, trusting, valid};
 use crate::protocol::Wrapping;
 
 static ONLY_1_2: &[&SupportedProtocolVersion] = &[&TLS12];

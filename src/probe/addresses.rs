@@ -1,0 +1,178 @@
+//! Where to connect: a host's literal address, or those of its name, checked and in order.
+//!
+//! A literal costs nothing here: no file, no socket, no name server.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::num::NonZeroU16;
+
+use ipnet::IpNet;
+use tokio::time::Instant;
+
+use self::lookup::describe;
+use self::resolver::{Resolver, Unresolved};
+use self::rfc6724::Candidate;
+use super::tcp::socket::interface;
+use super::tcp::source_for;
+use crate::outcome::{Class, LocalFault, LocalFaultReason, Phase, Resolution, Timings, Verdict};
+use crate::target::{AddressMode, Host, HostName, IpFamily, Ipv6Zone, Settings};
+
+mod lookup;
+mod query;
+pub(super) mod records;
+pub(super) mod resolver;
+mod rfc6724;
+pub(super) mod system;
+
+/// Where to connect.
+#[derive(Debug)]
+pub(super) struct Located {
+    /// At least one, in the order in which they are to be tried.
+    pub(super) destinations: Vec<SocketAddr>,
+    /// What the name stands for, where the host is one.
+    pub(super) resolution: Option<Resolution>,
+    /// How long resolving took, where there was something to resolve.
+    pub(super) timings: Timings,
+}
+
+/// There is nowhere to connect to.
+#[derive(Debug)]
+pub(super) struct Unlocated {
+    /// Why; never good.
+    pub(super) verdict: Verdict,
+    /// What the name stands for, where that is known all the same.
+    pub(super) resolution: Option<Resolution>,
+}
+
+impl From<Unresolved> for Unlocated {
+    fn from(unresolved: Unresolved) -> Self {
+        let verdict = match unresolved {
+            Unresolved::Failed(failure) => Verdict::Failed(failure),
+            Unresolved::LocalFault(fault) => Verdict::LocalFault(fault),
+        };
+        Self { verdict, resolution: None }
+    }
+}
+
+impl From<LocalFault> for Unlocated {
+    fn from(fault: LocalFault) -> Self {
+        Unresolved::LocalFault(fault).into()
+    }
+}
+
+/// Finds where to connect. Ends by `deadline`.
+pub(super) async fn locate(
+    resolver: &Resolver,
+    host: &Host,
+    port: NonZeroU16,
+    settings: &Settings,
+    deadline: Instant,
+) -> Result<Located, Unlocated> {
+    let family = usable_family(settings)?;
+    let port = port.get();
+    let destination = match host {
+        Host::Name(name) => {
+            let started = Instant::now();
+            let servers = &settings.addressing.dns_servers;
+            // Takes much memory while it lasts, and a literal address needs none of it.
+            let addresses = Box::pin(resolver.resolve(name, family, servers, deadline)).await?;
+            let timings = Timings::default().with(Phase::Resolve, started.elapsed());
+            return locate_name(name, addresses, port, settings, timings);
+        }
+        Host::Ipv4(address) => SocketAddr::new((*address).into(), port),
+        Host::Ipv6(address, None) => SocketAddr::new((*address).into(), port),
+        Host::Ipv6(address, Some(zone)) => SocketAddrV6::new(*address, port, 0, scope_id(zone)?).into(),
+    };
+    let address = destination.ip();
+    if !family.admits(address) {
+        let detail = format!("{address} may not be used: only {} addresses may", describe(family));
+        return Err(Unresolved::failed(Class::DnsNotFound, detail).into());
+    }
+    as_expected(None, &[address], &settings.addressing.expect)?;
+    Ok(Located { destinations: vec![destination], resolution: None, timings: Timings::default() })
+}
+
+fn locate_name(
+    name: &HostName,
+    addresses: Vec<IpAddr>,
+    port: u16,
+    settings: &Settings,
+    timings: Timings,
+) -> Result<Located, Unlocated> {
+    let sorted = match settings.addressing.mode {
+        AddressMode::All => sorted_by_value(addresses),
+        AddressMode::Any => sorted_by_preference(addresses, settings.source_address)?,
+    };
+    let resolution = Some(Resolution { addresses: sorted.all });
+    let all = resolution.as_ref().map_or(&[][..], |resolution| &resolution.addresses);
+    if let Err(unresolved) = as_expected(Some(name), all, &settings.addressing.expect) {
+        return Err(Unlocated { resolution, ..unresolved.into() });
+    }
+    let destinations = sorted.to_try.into_iter().map(|address| SocketAddr::new(address, port)).collect();
+    Ok(Located { destinations, resolution, timings })
+}
+
+/// The family that may be used: a source address narrows it to its own, for a socket has one.
+fn usable_family(settings: &Settings) -> Result<IpFamily, LocalFault> {
+    let family = settings.addressing.family;
+    match settings.source_address {
+        None => Ok(family),
+        Some(source) if !family.admits(source) => {
+            let detail = format!("source address {source} cannot reach the {} addresses asked for", describe(family));
+            Err(LocalFault { reason: LocalFaultReason::Invalid, detail })
+        }
+        Some(IpAddr::V4(_)) => Ok(IpFamily::Ipv4),
+        Some(IpAddr::V6(_)) => Ok(IpFamily::Ipv6),
+    }
+}
+
+/// The number of the interface in which a link-local address counts.
+fn scope_id(zone: &Ipv6Zone) -> Result<u32, LocalFault> {
+    interface(zone.as_str()).ok_or_else(|| {
+        let detail = format!("this machine has no interface {}, the zone of the address", zone.as_str());
+        LocalFault { reason: LocalFaultReason::Invalid, detail }
+    })
+}
+
+/// Fails where an address lies outside the expected networks; none expected, any will do.
+fn as_expected(name: Option<&HostName>, addresses: &[IpAddr], networks: &[IpNet]) -> Result<(), Unresolved> {
+    let outside = |address: &&IpAddr| !networks.iter().any(|network| network.contains(*address));
+    let Some(address) = addresses.iter().find(outside).filter(|_| !networks.is_empty()) else { return Ok(()) };
+    let networks = networks.iter().map(IpNet::to_string).collect::<Vec<_>>().join(", ");
+    let of = name.map_or_else(String::new, |name| format!(", an address of {},", name.as_str()));
+    let detail = format!("{address}{of} lies outside the expected {networks}");
+    Err(Unresolved::failed(Class::AddressMismatch, detail))
+}
+
+/// The addresses of a name, all of them and those to try.
+struct Sorted {
+    all: Vec<IpAddr>,
+    to_try: Vec<IpAddr>,
+}
+
+/// By their value: name servers rotate them, and the first that failed is to be the same in every probe.
+fn sorted_by_value(mut all: Vec<IpAddr>) -> Sorted {
+    all.sort_unstable();
+    all.dedup();
+    Sorted { to_try: all.clone(), all }
+}
+
+/// As RFC 6724 has it. What this machine has no route to is not tried where there is something else: it would hide
+/// what the others had to say.
+fn sorted_by_preference(mut all: Vec<IpAddr>, source: Option<IpAddr>) -> Result<Sorted, LocalFault> {
+    let mut seen = HashSet::new();
+    all.retain(|address| seen.insert(*address));
+    if all.len() == 1 {
+        return Ok(Sorted { to_try: all.clone(), all });
+    }
+    let candidate = |destination| -> Result<_, LocalFault> {
+        let routed = source_for(destination)?;
+        Ok(Candidate { destination, source: routed.map(|routed| source.unwrap_or(routed)) })
+    };
+    let mut candidates: Vec<_> = all.into_iter().map(candidate).collect::<Result<_, _>>()?;
+    rfc6724::sort(&mut candidates);
+    let all: Vec<_> = candidates.iter().map(|candidate| candidate.destination).collect();
+    let usable = candidates.iter().take_while(|candidate| candidate.source.is_some()).count();
+    let to_try = if usable == 0 { all.clone() } else { all.iter().copied().take(usable).collect() };
+    Ok(Sorted { all, to_try })
+}

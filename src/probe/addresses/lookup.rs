@@ -1,0 +1,253 @@
+//! What name servers said of a name, and what several answers come to: pure, and worded for people.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+use hickory_resolver::proto::op::ResponseCode;
+
+use super::query::Complaint;
+use super::resolver::Unresolved;
+use crate::outcome::{Class, LocalFault, LocalFaultReason};
+use crate::target::{HostName, IpFamily};
+
+/// What came of asking for one form of a name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Finding {
+    /// These, at least one.
+    Addresses(Vec<IpAddr>),
+    /// No server was of use, and at least one said why.
+    Error(String),
+    /// This machine could not ask.
+    Local(LocalFault),
+    /// This server knows the name, but no address of the type.
+    NoData(SocketAddr),
+    /// This server says that the name does not exist.
+    NoName(SocketAddr),
+    /// No server answered.
+    Silence(String),
+}
+
+impl Finding {
+    /// What the complaints of servers come to, none of which was of use: a fault of this machine counts first, then
+    /// what was said, then silence. A server with an address that this machine cannot use, as with a zone that it does
+    /// not have, was never one to ask: it counts only where there is no other.
+    pub(super) fn of_complaints(record_type: &str, complaints: &[(SocketAddr, Complaint)]) -> Self {
+        let local = |(server, complaint): &(SocketAddr, _)| match complaint {
+            Complaint::Local(LocalFault { reason, detail }) => {
+                Some(LocalFault { reason: *reason, detail: format!("cannot ask {server}: {detail}") })
+            }
+            Complaint::Code(_) | Complaint::Silent | Complaint::Useless(_) => None,
+        };
+        let mut faults = complaints.iter().filter_map(local);
+        let all_are = faults.clone().count() == complaints.len();
+        if let Some(fault) = faults.find(|fault| all_are || fault.reason != LocalFaultReason::Invalid) {
+            return Self::Local(fault);
+        }
+        let text = list(record_type, complaints);
+        let unheard = |complaint: &Complaint| matches!(complaint, Complaint::Silent | Complaint::Local(_));
+        if complaints.iter().all(|(_, complaint)| unheard(complaint)) { Self::Silence(text) } else { Self::Error(text) }
+    }
+
+    /// Joins the findings of two types of one name. Addresses count first; then a fault of this machine; NXDOMAIN,
+    /// which is of the name and not of a type; an error; silence, for what was not heard cannot be called absent.
+    pub(super) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Addresses(mut addresses), Self::Addresses(more)) => {
+                addresses.extend(more);
+                Self::Addresses(addresses)
+            }
+            (a, b) if a.weight() >= b.weight() => a,
+            (_, b) => b,
+        }
+    }
+
+    /// Joins the findings of two forms of one name, neither of which has an address: an error counts, for the form that
+    /// failed may have had one; then that a form exists.
+    pub(super) fn or(self, other: Self) -> Self {
+        match (&self, &other) {
+            (Self::Error(_), _) | (Self::NoData(_), Self::NoName(_) | Self::NoData(_)) => self,
+            _ => other,
+        }
+    }
+
+    /// Why the name has no addresses; the addresses where it has.
+    pub(super) fn into_result(self, name: &HostName, family: IpFamily) -> Result<Vec<IpAddr>, Unresolved> {
+        let name = name.as_str();
+        let (class, detail) = match self {
+            Self::Addresses(addresses) => return Ok(addresses),
+            Self::Local(fault) => return Err(Unresolved::LocalFault(fault)),
+            Self::Error(why) => (Class::DnsError, format!("cannot resolve {name}: {why}")),
+            Self::Silence(why) => (Class::DnsTimeout, format!("cannot resolve {name}: {why}")),
+            Self::NoName(server) => (Class::DnsNotFound, format!("{name} does not exist: {server} answered NXDOMAIN")),
+            Self::NoData(server) => {
+                let family = describe(family);
+                (Class::DnsNotFound, format!("{name} has no {family} address: {server} knows the name, but none"))
+            }
+        };
+        Err(Unresolved::failed(class, detail))
+    }
+
+    fn weight(&self) -> u8 {
+        match self {
+            Self::Addresses(_) => 5,
+            Self::Local(_) => 4,
+            Self::NoName(_) => 3,
+            Self::Error(_) => 2,
+            Self::Silence(_) => 1,
+            Self::NoData(_) => 0,
+        }
+    }
+}
+
+/// The addresses of a family, for people.
+pub(in crate::probe) fn describe(family: IpFamily) -> &'static str {
+    match family {
+        IpFamily::Any => "IPv4 or IPv6",
+        IpFamily::Ipv4 => "IPv4",
+        IpFamily::Ipv6 => "IPv6",
+    }
+}
+
+/// Every server with what it did, once.
+fn list(record_type: &str, complaints: &[(SocketAddr, Complaint)]) -> String {
+    let mut text = String::new();
+    for (index, (server, complaint)) in complaints.iter().enumerate() {
+        if complaints.iter().take(index).any(|earlier| *earlier == (*server, complaint.clone())) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        // Writing to a string does not fail.
+        let _ = match complaint {
+            Complaint::Code(code) => write!(text, "{server} answered {} for {record_type}", label(*code)),
+            Complaint::Local(fault) => write!(text, "{server}: {}", fault.detail),
+            Complaint::Silent => write!(text, "{server} did not answer for {record_type}"),
+            Complaint::Useless(why) => write!(text, "{server} {why}"),
+        };
+    }
+    if text.is_empty() { format!("no time was left to ask for {record_type}") } else { text }
+}
+
+/// A response code as the RFCs and `dig` write it.
+fn label(code: ResponseCode) -> String {
+    match code {
+        ResponseCode::Unknown(number) => format!("RCODE {number}"),
+        known => format!("{known:?}").to_ascii_uppercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server() -> SocketAddr {
+        "192.0.2.53:53".parse().unwrap()
+    }
+
+    fn fault() -> LocalFault {
+        LocalFault { reason: LocalFaultReason::NoDescriptor, detail: "x".into() }
+    }
+
+    fn no_zone() -> LocalFault {
+        LocalFault { reason: LocalFaultReason::Invalid, detail: "no such zone".into() }
+    }
+
+    #[test]
+    fn the_answers_for_two_types_are_weighed() {
+        let descending = [
+            Finding::Addresses(vec![IpAddr::from([192, 0, 2, 1])]),
+            Finding::Local(fault()),
+            Finding::NoName(server()),
+            Finding::Error("e".into()),
+            Finding::Silence("s".into()),
+            Finding::NoData(server()),
+        ];
+        for (index, better) in descending.iter().enumerate() {
+            for worse in descending.iter().skip(index + 1) {
+                assert_eq!(better.clone().and(worse.clone()), *better);
+                assert_eq!(worse.clone().and(better.clone()), *better);
+            }
+        }
+        let addresses = |last| Finding::Addresses(vec![IpAddr::from([192, 0, 2, last])]);
+        let both = Finding::Addresses(vec![IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2])]);
+        assert_eq!(addresses(1).and(addresses(2)), both);
+    }
+
+    #[test]
+    fn the_answers_for_two_forms_are_weighed() {
+        let descending = [Finding::Error("e".into()), Finding::NoData(server()), Finding::NoName(server())];
+        for (index, better) in descending.iter().enumerate() {
+            for worse in descending.iter().skip(index) {
+                assert_eq!(better.clone().or(worse.clone()), *better);
+                assert_eq!(worse.clone().or(better.clone()), *better);
+            }
+        }
+    }
+
+    #[test]
+    fn complaints_are_told_server_by_server() {
+        let other: SocketAddr = "[2001:db8::53]:53".parse().unwrap();
+        for (complaints, expected) in [
+            (
+                vec![(server(), Complaint::Silent), (other, Complaint::Silent), (server(), Complaint::Silent)],
+                Finding::Silence(
+                    "192.0.2.53:53 did not answer for A, [2001:db8::53]:53 did not answer for A".to_owned(),
+                ),
+            ),
+            (
+                vec![(server(), Complaint::Silent), (other, Complaint::Code(ResponseCode::ServFail))],
+                Finding::Error(
+                    "192.0.2.53:53 did not answer for A, [2001:db8::53]:53 answered SERVFAIL for A".to_owned(),
+                ),
+            ),
+            (
+                vec![(other, Complaint::Code(ResponseCode::Refused)), (server(), Complaint::Local(fault()))],
+                Finding::Local(LocalFault { detail: "cannot ask 192.0.2.53:53: x".to_owned(), ..fault() }),
+            ),
+            (
+                vec![(other, Complaint::Local(no_zone())), (server(), Complaint::Silent)],
+                Finding::Silence("[2001:db8::53]:53: no such zone, 192.0.2.53:53 did not answer for A".to_owned()),
+            ),
+            (
+                vec![(other, Complaint::Local(no_zone())), (server(), Complaint::Code(ResponseCode::ServFail))],
+                Finding::Error("[2001:db8::53]:53: no such zone, 192.0.2.53:53 answered SERVFAIL for A".to_owned()),
+            ),
+            (
+                vec![(other, Complaint::Local(no_zone()))],
+                Finding::Local(LocalFault {
+                    detail: "cannot ask [2001:db8::53]:53: no such zone".to_owned(),
+                    ..no_zone()
+                }),
+            ),
+            (vec![], Finding::Silence("no time was left to ask for A".to_owned())),
+        ] {
+            assert_eq!(Finding::of_complaints("A", &complaints), expected);
+        }
+    }
+
+    #[test]
+    fn each_finding_has_its_class_and_names_the_server() {
+        let name: HostName = "db.example".parse().unwrap();
+        for (finding, class, detail) in [
+            (
+                Finding::NoName(server()),
+                Class::DnsNotFound,
+                "db.example does not exist: 192.0.2.53:53 answered NXDOMAIN",
+            ),
+            (
+                Finding::NoData(server()),
+                Class::DnsNotFound,
+                "db.example has no IPv6 address: 192.0.2.53:53 knows the name, but none",
+            ),
+            (Finding::Error("why".into()), Class::DnsError, "cannot resolve db.example: why"),
+            (Finding::Silence("why".into()), Class::DnsTimeout, "cannot resolve db.example: why"),
+        ] {
+            assert_eq!(
+                finding.into_result(&name, IpFamily::Ipv6),
+                Err(Unresolved::failed(class, detail.to_owned())),
+                "{detail}"
+            );
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! One question to one name server: over UDP, and over TCP where the answer does not fit.
+//!
+//! The socket is connected, so that a server that is not there says so at once and nobody else is listened to
+//! (RFC 5452); each question has a port of its own, chosen at random by the kernel. Messages are hickory's to encode
+//! and decode. Which server is asked when, and what several answers come to, is the caller's.
+
+use std::io;
+use std::net::SocketAddr;
+
+use hickory_resolver::proto::op::{Message, MessageType, Query, ResponseCode};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use socket2::Type;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::{Instant, timeout_at};
+
+use crate::outcome::LocalFault;
+use crate::probe::tcp::cause;
+use crate::probe::tcp::errno::{self, Ending};
+use crate::probe::tcp::socket;
+
+/// What a name server says about a name and a type.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Answer {
+    /// The name exists, but has no record of this type.
+    NoData,
+    /// The name does not exist.
+    NoName,
+    /// What its records of this type hold, at least one.
+    Records(Vec<RData>),
+}
+
+/// Why a name server said nothing of use.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Complaint {
+    /// It answered with this code.
+    Code(ResponseCode),
+    /// It could not be asked for a reason of this machine, which the detail gives.
+    Local(LocalFault),
+    /// It did not answer in time.
+    Silent,
+    /// It answered what is no answer, or could not be reached.
+    Useless(String),
+}
+
+/// Asks one name server once. Ends by `deadline`.
+pub(super) async fn ask(
+    server: SocketAddr,
+    name: &Name,
+    record_type: RecordType,
+    deadline: Instant,
+) -> Result<Answer, Complaint> {
+    let question = Question::new(name, record_type)?;
+    match timeout_at(deadline, question.put_to(server)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Complaint::Silent),
+    }
+}
+
+struct Question<'a> {
+    name: &'a Name,
+    record_type: RecordType,
+    id: u16,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Question<'a> {
+    fn new(name: &'a Name, record_type: RecordType) -> Result<Self, Complaint> {
+        let mut message = Message::query();
+        message.metadata.recursion_desired = true;
+        message.add_query(Query::query(name.clone(), record_type));
+        let bytes = message.to_vec().map_err(|error| Complaint::Useless(format!("cannot be asked: {error}")))?;
+        Ok(Self { name, record_type, id: message.metadata.id, bytes })
+    }
+
+    async fn put_to(&self, server: SocketAddr) -> Result<Answer, Complaint> {
+        let message = match self.over_udp(server).await? {
+            Some(message) => message,
+            None => self.over_tcp(server).await?,
+        };
+        self.read(&message)
+    }
+
+    /// None where the answer did not fit; what there is of it may end anywhere.
+    async fn over_udp(&self, server: SocketAddr) -> Result<Option<Message>, Complaint> {
+        let socket = connected_udp(server).map_err(|error| complaint(&error, errno::at_once(&error)))?;
+        socket.send(&self.bytes).await.map_err(|error| complaint(&error, errno::at_once(&error)))?;
+        let mut datagram = vec![0; MAX_DATAGRAM];
+        loop {
+            let length = socket.recv(&mut datagram).await.map_err(|error| complaint(&error, errno::late(&error)))?;
+            // What has another number is no answer to this question but a late one to another, or forged.
+            let Some(bytes) = datagram.get(..length).filter(|bytes| bytes.starts_with(&self.id.to_be_bytes())) else {
+                continue;
+            };
+            let truncated = bytes.get(FLAGS).is_some_and(|flags| flags & TRUNCATION != 0);
+            return if truncated { Ok(None) } else { self.decode(bytes).map(Some) };
+        }
+    }
+
+    async fn over_tcp(&self, server: SocketAddr) -> Result<Message, Complaint> {
+        let failed = |error: io::Error| complaint(&error, errno::late(&error));
+        let mut stream = TcpStream::connect(server).await.map_err(failed)?;
+        let length = u16::try_from(self.bytes.len()).map_err(|_| garbage("a question too long to ask"))?;
+        let framed = [&length.to_be_bytes()[..], &self.bytes].concat();
+        stream.write_all(&framed).await.map_err(failed)?;
+        let length = stream.read_u16().await.map_err(failed)?;
+        let mut bytes = vec![0; length.into()];
+        stream.read_exact(&mut bytes).await.map_err(failed)?;
+        self.decode(&bytes)
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Message, Complaint> {
+        let message = Message::from_vec(bytes).map_err(|error| garbage(&error.to_string()))?;
+        let query = message.queries.first();
+        // A server that does not understand the question need not repeat it.
+        let answers = query.map_or(message.metadata.response_code != ResponseCode::NoError, |query| {
+            query.name() == self.name && query.query_type() == self.record_type
+        });
+        if message.metadata.id != self.id || message.metadata.message_type != MessageType::Response || !answers {
+            return Err(garbage("it answers another question"));
+        }
+        Ok(message)
+    }
+
+    fn read(&self, message: &Message) -> Result<Answer, Complaint> {
+        match message.metadata.response_code {
+            ResponseCode::NoError => {}
+            ResponseCode::NXDomain => return Ok(Answer::NoName),
+            code => return Err(Complaint::Code(code)),
+        }
+        let found = data(self.name, self.record_type, &message.answers);
+        Ok(if found.is_empty() { Answer::NoData } else { Answer::Records(found) })
+    }
+}
+
+/// What the records of this type hold for a name and for what it is an alias for; a chain stands in its order (RFC 1034
+/// section 4.3.2).
+fn data(name: &Name, record_type: RecordType, records: &[Record]) -> Vec<RData> {
+    let mut owner = name;
+    let mut found = Vec::new();
+    for record in records {
+        match &record.data {
+            _ if record.name != *owner => {}
+            // What was not asked for may be of a family that may not be used.
+            data if data.record_type() == record_type => found.push(data.clone()),
+            RData::CNAME(alias) => owner = &alias.0,
+            _ => {}
+        }
+    }
+    found
+}
+
+fn connected_udp(server: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = socket::open(server, Type::DGRAM)?;
+    socket.connect(&server.into())?;
+    UdpSocket::from_std(socket.into())
+}
+
+fn complaint(error: &io::Error, ending: Ending) -> Complaint {
+    let errno = errno::errno(error);
+    match ending {
+        Ending::Local(reason) if error.raw_os_error().is_some() => {
+            let detail = format!("{} ({errno:?})", cause(errno));
+            Complaint::Local(LocalFault { reason, detail })
+        }
+        Ending::Unsent(_) => Complaint::Useless(format!("cannot be reached: no route ({errno:?})")),
+        _ if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Complaint::Useless("is no name server: nothing listens there (ECONNREFUSED)".to_owned())
+        }
+        _ if error.kind() == io::ErrorKind::UnexpectedEof => garbage("it closed before its answer was complete"),
+        Ending::Answered(_) | Ending::Local(_) => Complaint::Useless(format!("cannot be reached ({errno:?})")),
+    }
+}
+
+fn garbage(why: &str) -> Complaint {
+    Complaint::Useless(format!("sent no valid answer: {why}"))
+}
+
+/// What a server may send although 512 bytes are all that was offered (RFC 1035 section 4.2.1): EDNS is left out, as
+/// the C library does, for some servers refuse it; longer answers come over TCP.
+const MAX_DATAGRAM: usize = 4096;
+
+/// The third byte of a message has the truncation bit (RFC 1035 section 4.1.1).
+const FLAGS: usize = 2;
+const TRUNCATION: u8 = 0x02;
+
+#[cfg(test)]
+mod tests {
+    use hickory_resolver::proto::op::OpCode;
+    use hickory_resolver::proto::rr::rdata::{A, CNAME};
+
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::from_ascii(text).unwrap()
+    }
+
+    fn record(owner: &str, data: RData) -> Record {
+        Record::from_rdata(name(owner), 60, data)
+    }
+
+    fn address(owner: &str, last: u8) -> Record {
+        record(owner, RData::A(A::new(192, 0, 2, last)))
+    }
+
+    fn alias(owner: &str, target: &str) -> Record {
+        record(owner, RData::CNAME(CNAME(name(target))))
+    }
+
+    #[test]
+    fn aliases_are_followed_and_strangers_left_out() {
+        let records = [
+            alias("www.test.", "cdn.test."),
+            address("stranger.test.", 9),
+            alias("cdn.test.", "edge.test."),
+            address("edge.test.", 1),
+            address("EDGE.test.", 2),
+            address("www.test.", 8),
+        ];
+        let addresses = |of: &str, records: &[Record]| data(&name(of), RecordType::A, records);
+        let last = |last| RData::A(A::new(192, 0, 2, last));
+        assert_eq!(addresses("www.test.", &records), [last(1), last(2)]);
+        assert!(addresses("other.test.", &records).is_empty());
+        let circle = [alias("a.test.", "b.test."), alias("b.test.", "a.test.")];
+        assert!(addresses("a.test.", &circle).is_empty());
+    }
+
+    #[test]
+    fn only_an_answer_to_the_question_is_one() {
+        let owner = name("www.test.");
+        let question = Question::new(&owner, RecordType::A).unwrap();
+        let answer = |id, query: Option<Query>, code| {
+            let mut message = Message::response(id, OpCode::Query);
+            message.metadata.response_code = code;
+            message.queries.extend(query);
+            message.add_answer(address("www.test.", 1));
+            question.decode(&message.to_vec().unwrap()).map(|message| question.read(&message))
+        };
+        let asked = || Some(Query::query(name("WWW.test."), RecordType::A));
+        let addresses = Answer::Records(vec![RData::A(A::new(192, 0, 2, 1))]);
+        assert_eq!(answer(question.id, asked(), ResponseCode::NoError), Ok(Ok(addresses)));
+        assert_eq!(answer(question.id, asked(), ResponseCode::NXDomain), Ok(Ok(Answer::NoName)));
+        let unasked = Question { record_type: RecordType::AAAA, ..Question::new(&owner, RecordType::A).unwrap() };
+        let mut message = Message::response(unasked.id, OpCode::Query);
+        message.add_answer(address("www.test.", 1));
+        assert_eq!(unasked.read(&message), Ok(Answer::NoData), "an IPv4 address is no answer for AAAA");
+        let failed = Ok(Err(Complaint::Code(ResponseCode::FormErr)));
+        assert_eq!(answer(question.id, None, ResponseCode::FormErr), failed);
+
+        let other = Some(Query::query(name("www.test."), RecordType::AAAA));
+        for stray in [
+            answer(question.id, None, ResponseCode::NoError),
+            answer(question.id, other, ResponseCode::NoError),
+            answer(question.id.wrapping_add(1), asked(), ResponseCode::NoError),
+            question.decode(&question.bytes).map(|message| question.read(&message)),
+            question.decode(b"").map(|message| question.read(&message)),
+        ] {
+            assert!(matches!(stray, Err(Complaint::Useless(_))), "{stray:?}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What name servers say of a name beyond its addresses, for those who look for more than one machine.
+//!
+//! The name is complete: neither the hosts file nor search domains have a part in it.
+
+use std::net::IpAddr;
+
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use tokio::time::Instant;
+
+use super::lookup::Finding;
+use super::query::Answer;
+use super::resolver::{Resolver, Unresolved};
+use crate::outcome::Class;
+use crate::target::{HostName, IpFamily};
+
+/// Where a service is offered (RFC 2782).
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Service {
+    /// The host's name in lower case, without a dot at its end; empty where the service is decidedly not offered.
+    pub(crate) host: String,
+    /// Its port.
+    pub(crate) port: u16,
+}
+
+impl Resolver {
+    /// Where the system's name servers say that a service is offered; empty where they know of none.
+    pub(in crate::probe) async fn services(
+        &self,
+        name: &HostName,
+        deadline: Instant,
+    ) -> Result<Vec<Service>, Unresolved> {
+        let found = self.records(name, RecordType::SRV, deadline).await?;
+        Ok(found.iter().filter_map(service).collect())
+    }
+
+    /// The addresses of one family, or of both, that the system's name servers have for a name; empty where they know
+    /// of none.
+    pub(in crate::probe) async fn addresses(
+        &self,
+        name: &HostName,
+        family: IpFamily,
+        deadline: Instant,
+    ) -> Result<Vec<IpAddr>, Unresolved> {
+        let types: &[_] = match family {
+            IpFamily::Any => &[RecordType::A, RecordType::AAAA],
+            IpFamily::Ipv4 => &[RecordType::A],
+            IpFamily::Ipv6 => &[RecordType::AAAA],
+        };
+        let mut addresses = Vec::new();
+        for record_type in types {
+            let found = self.records(name, *record_type, deadline).await?;
+            addresses.extend(found.iter().filter_map(RData::ip_addr));
+        }
+        Ok(addresses)
+    }
+
+    async fn records(
+        &self,
+        name: &HostName,
+        record_type: RecordType,
+        deadline: Instant,
+    ) -> Result<Vec<RData>, Unresolved> {
+        let failed = |class, why: &str| {
+            Unresolved::failed(class, format!("cannot ask for {record_type} of {}: {why}", name.as_str()))
+        };
+        let mut form =
+            Name::from_ascii(name.without_dot()).map_err(|error| failed(Class::DnsError, &error.to_string()))?;
+        form.set_fqdn(true);
+        let system = self.system.names().map_err(Unresolved::LocalFault)?;
+        let servers = system.servers.as_ref().map_err(|why| failed(Class::DnsError, why))?;
+        let complaints = match self.ask_servers(&form, record_type, &servers.addresses, deadline).await {
+            Ok((_, Answer::Records(found))) => return Ok(found),
+            Ok((_, Answer::NoData | Answer::NoName)) => return Ok(Vec::new()),
+            Err(complaints) => complaints,
+        };
+        match Finding::of_complaints(&record_type.to_string(), &complaints) {
+            Finding::Error(why) => Err(failed(Class::DnsError, &why)),
+            Finding::Local(fault) => Err(Unresolved::LocalFault(fault)),
+            Finding::Silence(why) => Err(failed(Class::DnsTimeout, &why)),
+            // Complaints come to nothing else.
+            Finding::Addresses(_) | Finding::NoData(_) | Finding::NoName(_) => Ok(Vec::new()),
+        }
+    }
+}
+
+fn service(data: &RData) -> Option<Service> {
+    let RData::SRV(srv) = data else { return None };
+    let host = srv.target.to_ascii().to_ascii_lowercase();
+    Some(Service { host: host.strip_suffix('.').unwrap_or(&host).to_owned(), port: srv.port })
+}

@@ -1,0 +1,266 @@
+//! From a name to its addresses: hosts file, search domains, name servers in their order.
+//!
+//! A and AAAA are asked apart and at the same time: once one has brought addresses, the other gets a moment more, so
+//! that a server that never answers AAAA costs a moment and not the deadline. Nothing is cached: a probe is to see what
+//! an application that starts now would see. A server that fails is passed over for the next, as the C library does;
+//! the failure is reported only where none was of use. What several answers come to is `finding`'s to say.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use tokio::time::{Instant, timeout};
+
+use super::lookup::Finding;
+use super::query::{Answer, Complaint, ask};
+use super::system::{NameServers, System, SystemFiles};
+use crate::outcome::{Class, Failure, LocalFault, Phase};
+use crate::target::{HostName, IpFamily};
+
+/// How long name servers are waited for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct NameServing {
+    /// How long one server may take to answer one query.
+    pub timeout: Duration,
+    /// How often a server that stays silent is asked.
+    pub tries: NonZeroU32,
+}
+
+impl Default for NameServing {
+    /// Two tries of two seconds.
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(2), tries: NonZeroU32::MIN.saturating_add(1) }
+    }
+}
+
+/// Why a name has no addresses.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(in crate::probe) enum Unresolved {
+    /// The name, or its servers.
+    Failed(Failure),
+    /// This machine.
+    LocalFault(LocalFault),
+}
+
+impl Unresolved {
+    pub(in crate::probe) fn failed(class: Class, detail: String) -> Self {
+        Self::Failed(Failure { phase: Phase::Resolve, class, detail })
+    }
+
+    /// The same as a sentence for people.
+    pub(in crate::probe) fn into_detail(self) -> String {
+        match self {
+            Self::Failed(Failure { detail, .. }) | Self::LocalFault(LocalFault { detail, .. }) => detail,
+        }
+    }
+}
+
+/// Resolves names; made once, shared by all probes.
+#[derive(Debug)]
+pub(in crate::probe) struct Resolver {
+    serving: Mutex<NameServing>,
+    pub(super) system: System,
+}
+
+impl Resolver {
+    pub(in crate::probe) fn new(serving: NameServing, files: SystemFiles) -> Self {
+        Self { serving: Mutex::new(serving), system: System::new(files) }
+    }
+
+    /// Waits for name servers in another way from now on.
+    pub(in crate::probe) fn set_serving(&self, serving: NameServing) {
+        *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = serving;
+    }
+
+    fn serving(&self) -> NameServing {
+        *self.serving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The addresses of `name` in `family`, at least one, in the order given. Asks `servers`, or the system's where
+    /// there are none: only with those go hosts file and search domains. Ends by `deadline`.
+    pub(in crate::probe) async fn resolve(
+        &self,
+        name: &HostName,
+        family: IpFamily,
+        servers: &[SocketAddr],
+        deadline: Instant,
+    ) -> Result<Vec<IpAddr>, Unresolved> {
+        if !servers.is_empty() {
+            let local = known(name, &[], family);
+            if !local.is_empty() {
+                return Ok(local);
+            }
+            let servers = NameServers { addresses: servers.to_vec(), ..NameServers::default() };
+            return self.ask_for_forms(name, family, &servers, deadline).await;
+        }
+        let system = self.system.names().map_err(Unresolved::LocalFault)?;
+        let known = known(name, system.in_hosts(name), family);
+        if !known.is_empty() {
+            return Ok(known);
+        }
+        match &system.servers {
+            Ok(servers) => self.ask_for_forms(name, family, servers, deadline).await,
+            Err(why) => Err(Unresolved::failed(Class::DnsError, format!("cannot resolve {}: {why}", name.as_str()))),
+        }
+    }
+
+    /// Asks for each form of the name until one has addresses. Silence ends it: the form may exist, and the next would
+    /// be another machine.
+    async fn ask_for_forms(
+        &self,
+        name: &HostName,
+        family: IpFamily,
+        servers: &NameServers,
+        deadline: Instant,
+    ) -> Result<Vec<IpAddr>, Unresolved> {
+        let mut all: Option<Finding> = None;
+        for form in forms(name, servers)? {
+            let found = self.ask_for_family(&form, family, &servers.addresses, deadline).await;
+            if matches!(found, Finding::Addresses(_) | Finding::Local(_) | Finding::Silence(_)) {
+                return found.into_result(name, family);
+            }
+            all = Some(match all {
+                Some(all) => all.or(found),
+                None => found,
+            });
+        }
+        all.expect("a name must have a form, for its own is always one").into_result(name, family)
+    }
+
+    async fn ask_for_family(
+        &self,
+        form: &Name,
+        family: IpFamily,
+        servers: &[SocketAddr],
+        deadline: Instant,
+    ) -> Finding {
+        let mut v4 = pin!(self.ask_for_type(form, RecordType::A, servers, deadline));
+        let mut v6 = pin!(self.ask_for_type(form, RecordType::AAAA, servers, deadline));
+        match family {
+            IpFamily::Ipv4 => v4.await,
+            IpFamily::Ipv6 => v6.await,
+            IpFamily::Any => tokio::select! {
+                found = &mut v4 => with_other(found, v6).await,
+                found = &mut v6 => with_other(found, v4).await,
+            },
+        }
+    }
+
+    async fn ask_for_type(
+        &self,
+        form: &Name,
+        record_type: RecordType,
+        servers: &[SocketAddr],
+        deadline: Instant,
+    ) -> Finding {
+        match self.ask_servers(form, record_type, servers, deadline).await {
+            Ok((_, Answer::Records(found))) => Finding::Addresses(found.iter().filter_map(RData::ip_addr).collect()),
+            Ok((server, Answer::NoData)) => Finding::NoData(server),
+            Ok((server, Answer::NoName)) => Finding::NoName(server),
+            Err(complaints) => Finding::of_complaints(&record_type.to_string(), &complaints),
+        }
+    }
+
+    /// Asks the servers one after the other until one is of use, and tells which. Who stays silent is asked again, who
+    /// complains is not. The error is every complaint in its order.
+    pub(super) async fn ask_servers(
+        &self,
+        form: &Name,
+        record_type: RecordType,
+        servers: &[SocketAddr],
+        deadline: Instant,
+    ) -> Result<(SocketAddr, Answer), Vec<(SocketAddr, Complaint)>> {
+        let mut complaints: Vec<(SocketAddr, Complaint)> = Vec::new();
+        let serving = self.serving();
+        for server in (0..serving.tries.get()).flat_map(|_| servers) {
+            let now = Instant::now();
+            let complained = complaints.iter().any(|(who, what)| who == server && *what != Complaint::Silent);
+            if complained || now >= deadline {
+                continue;
+            }
+            match ask(*server, form, record_type, deadline.min(now + serving.timeout)).await {
+                Ok(answer) => return Ok((*server, answer)),
+                Err(complaint) => complaints.push((*server, complaint)),
+            }
+        }
+        Err(complaints)
+    }
+}
+
+/// One type's finding with the other's, which gets only a moment more where addresses are there already.
+async fn with_other(found: Finding, other: impl Future<Output = Finding>) -> Finding {
+    if !matches!(found, Finding::Addresses(_)) {
+        return found.and(other.await);
+    }
+    match timeout(GRACE, other).await {
+        Ok(other) => found.and(other),
+        Err(_) => found,
+    }
+}
+
+/// What is known without asking: the hosts file, and the names that always mean this machine (RFC 6761 section 6.3).
+fn known(name: &HostName, in_hosts: &[IpAddr], family: IpFamily) -> Vec<IpAddr> {
+    let admitted = |addresses: &[IpAddr]| -> Vec<_> {
+        addresses.iter().copied().filter(|address| family.admits(*address)).collect()
+    };
+    let listed = admitted(in_hosts);
+    let local = name.without_dot().rsplit('.').next() == Some("localhost");
+    if listed.is_empty() && local { admitted(&LOOPBACK) } else { listed }
+}
+
+/// The complete names that a name may stand for, in the order in which they are tried (resolv.conf(5)).
+fn forms(name: &HostName, servers: &NameServers) -> Result<Vec<Name>, Unresolved> {
+    let unusable = |error| Unresolved::failed(Class::DnsError, format!("cannot resolve {}: {error}", name.as_str()));
+    let mut own = Name::from_ascii(name.without_dot()).map_err(unusable)?;
+    let searched = servers.search.iter().filter_map(|domain| own.clone().append_domain(domain).ok());
+    let mut forms: Vec<_> = if name.is_absolute() { Vec::new() } else { searched.collect() };
+    own.set_fqdn(true);
+    let first = name.as_str().matches('.').count() >= servers.ndots;
+    forms.insert(if first { 0 } else { forms.len() }, own);
+    for form in &mut forms {
+        form.set_fqdn(true);
+    }
+    Ok(forms)
+}
+
+/// How much longer the slower of A and AAAA is waited for once the other has brought addresses (RFC 8305 section 3).
+const GRACE: Duration = Duration::from_millis(50);
+
+const LOOPBACK: [IpAddr; 2] = [IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn search_domains_are_appended_by_the_rules_of_resolv_conf() {
+        let servers = NameServers {
+            search: ["a.test", "b.test."].map(|domain| Name::from_ascii(domain).unwrap()).into(),
+            ndots: 2,
+            ..NameServers::default()
+        };
+        for (name, expected) in [
+            ("db", &["db.a.test.", "db.b.test.", "db."][..]),
+            ("db.x", &["db.x.a.test.", "db.x.b.test.", "db.x."]),
+            ("db.x.y", &["db.x.y.", "db.x.y.a.test.", "db.x.y.b.test."]),
+            ("db.", &["db."]),
+        ] {
+            let forms = forms(&name.parse().unwrap(), &servers).unwrap();
+            assert_eq!(forms.iter().map(Name::to_ascii).collect::<Vec<_>>(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn localhost_is_this_machine_even_without_a_hosts_file() {
+        let localhost = "localhost".parse().unwrap();
+        let v4 = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        assert_eq!(known(&localhost, &[], IpFamily::Any), LOOPBACK);
+        assert_eq!(known(&localhost, &[], IpFamily::Ipv4), [v4]);
+        assert_eq!(known(&localhost, &[v4], IpFamily::Any), [v4]);
+        assert_eq!(known(&"db.localhost.".parse().unwrap(), &[], IpFamily::Ipv4), [v4]);
+        assert!(known(&"localhost.example".parse().unwrap(), &[], IpFamily::Any).is_empty());
+    }
+}

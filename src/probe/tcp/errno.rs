@@ -1,0 +1,116 @@
+//! What an error code of the kernel means for a probe: about the target, or about this machine.
+//!
+//! Only codes count, never an error's text. The same code means different things by the moment it comes: returned by
+//! the call itself it is this machine speaking, as the socket's error it came after a packet had left.
+
+use std::io;
+
+use nix::errno::Errno;
+
+use crate::outcome::{Class, LocalFaultReason};
+
+/// How an attempt to reach something ended, other than well.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::probe) enum Ending {
+    /// The network answered a packet, or kept silent.
+    Answered(Class),
+    /// This machine could not try.
+    Local(LocalFaultReason),
+    /// No packet left: this machine knows no way, or had no time. Says nothing about what the target would answer.
+    Unsent(Class),
+}
+
+/// Judges an error that a call returned at once.
+pub(in crate::probe) fn at_once(error: &io::Error) -> Ending {
+    let errno = errno(error);
+    match errno {
+        // Loopback on systems other than Linux answers before the call returns.
+        Errno::ECONNREFUSED | Errno::ECONNRESET => Ending::Answered(Class::Refused),
+        Errno::EACCES | Errno::EPERM => Ending::Local(LocalFaultReason::NotPermitted),
+        Errno::EAFNOSUPPORT | Errno::EHOSTDOWN | Errno::EHOSTUNREACH | Errno::ENETDOWN | Errno::ENETUNREACH => {
+            Ending::Unsent(Class::Unreachable)
+        }
+        _ => Ending::Local(local_reason(errno).unwrap_or(LocalFaultReason::Invalid)),
+    }
+}
+
+/// Judges an error that came late, as the socket's error.
+pub(in crate::probe) fn late(error: &io::Error) -> Ending {
+    let errno = errno(error);
+    match errno {
+        Errno::ECONNREFUSED | Errno::ECONNRESET => Ending::Answered(Class::Refused),
+        Errno::ETIMEDOUT => Ending::Answered(Class::Timeout),
+        // Whatever else arrives late was sent as ICMP, or stands for a neighbour that did not answer: EHOSTUNREACH,
+        // ENETUNREACH, ENOPROTOOPT, EACCES and EPERM (ICMPv6 prohibited), EHOSTDOWN, ENONET, EPROTO, EOPNOTSUPP.
+        _ => local_reason(errno).map_or(Ending::Answered(Class::Unreachable), Ending::Local),
+    }
+}
+
+/// The code of an error, or `UnknownErrno` where it did not come from the kernel.
+pub(in crate::probe) fn errno(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw)
+}
+
+/// The codes that are faults of this machine whenever they come.
+fn local_reason(errno: Errno) -> Option<LocalFaultReason> {
+    match errno {
+        // ENOSPC is what epoll says where a user's watches are used up.
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOSPC => Some(LocalFaultReason::NoDescriptor),
+        Errno::ENOBUFS | Errno::ENOMEM => Some(LocalFaultReason::NoMemory),
+        // EAGAIN is what UDP says where TCP says EADDRNOTAVAIL: no port is left.
+        Errno::EADDRINUSE | Errno::EADDRNOTAVAIL | Errno::EAGAIN => Some(LocalFaultReason::NoPort),
+        // What is no code of the kernel, such as a runtime that is going down, says nothing of the target.
+        Errno::EINVAL | Errno::UnknownErrno => Some(LocalFaultReason::Invalid),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_meaning_by_the_moment_it_comes() {
+        use Ending::{Answered, Local, Unsent};
+        use LocalFaultReason::{Invalid, NoDescriptor, NoMemory, NoPort, NotPermitted};
+
+        let unreachable = Answered(Class::Unreachable);
+        let no_route = Unsent(Class::Unreachable);
+        for (code, early, later) in [
+            (Errno::ECONNREFUSED, Answered(Class::Refused), Answered(Class::Refused)),
+            (Errno::ECONNRESET, Answered(Class::Refused), Answered(Class::Refused)),
+            (Errno::ETIMEDOUT, Local(Invalid), Answered(Class::Timeout)),
+            (Errno::EHOSTUNREACH, no_route, unreachable),
+            (Errno::ENETUNREACH, no_route, unreachable),
+            (Errno::ENETDOWN, no_route, unreachable),
+            (Errno::EHOSTDOWN, no_route, unreachable),
+            (Errno::EAFNOSUPPORT, no_route, unreachable),
+            (Errno::ENOPROTOOPT, Local(Invalid), unreachable),
+            (Errno::EOPNOTSUPP, Local(Invalid), unreachable),
+            (Errno::EPROTO, Local(Invalid), unreachable),
+            (Errno::EACCES, Local(NotPermitted), unreachable),
+            (Errno::EPERM, Local(NotPermitted), unreachable),
+            (Errno::EMFILE, Local(NoDescriptor), Local(NoDescriptor)),
+            (Errno::ENFILE, Local(NoDescriptor), Local(NoDescriptor)),
+            (Errno::ENOSPC, Local(NoDescriptor), Local(NoDescriptor)),
+            (Errno::ENOBUFS, Local(NoMemory), Local(NoMemory)),
+            (Errno::ENOMEM, Local(NoMemory), Local(NoMemory)),
+            (Errno::EADDRNOTAVAIL, Local(NoPort), Local(NoPort)),
+            (Errno::EADDRINUSE, Local(NoPort), Local(NoPort)),
+            (Errno::EAGAIN, Local(NoPort), Local(NoPort)),
+            (Errno::EINVAL, Local(Invalid), Local(Invalid)),
+        ] {
+            let error = io::Error::from_raw_os_error(code as i32);
+            assert_eq!(at_once(&error), early, "{code:?} at once");
+            assert_eq!(late(&error), later, "{code:?} late");
+        }
+        assert_eq!(late(&io::Error::other("not the kernel's")), Local(Invalid));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn icmp_codes_that_only_linux_knows_are_unreachable() {
+        let error = io::Error::from_raw_os_error(Errno::ENONET as i32);
+        assert_eq!(late(&error), Ending::Answered(Class::Unreachable));
+    }
+}

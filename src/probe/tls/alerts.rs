@@ -1,0 +1,176 @@
+//! What ends a handshake early, from the typed errors of rustls and of the kernel.
+
+use std::borrow::Cow;
+use std::io;
+
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
+
+use super::recording_verifier::Witness;
+use crate::outcome::{Class, LocalFaultReason};
+use crate::probe::interruption::{Cause, Interruption};
+
+/// What an error of a handshake, or right after it, means. `awaited` is what was due.
+pub(super) fn meaning(error: &io::Error, awaited: &str, witness: &Witness) -> Interruption {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        // rustls says so where a message outgrows its buffer before its length is up.
+        None if error.kind() == io::ErrorKind::InvalidData => too_large(),
+        None => Interruption::of_error(error, awaited),
+        Some(Error::AlertReceived(AlertDescription::CloseNotify)) => Interruption::ended(awaited),
+        Some(Error::AlertReceived(alert)) => alerted(*alert, witness),
+        Some(error) => finding(error),
+    }
+}
+
+/// The peer said that it will not go on.
+///
+/// - 70 and 71 say that no version or no parameters are common: `tls_protocol`;
+/// - any other: `tls_alert`.
+fn alerted(alert: AlertDescription, witness: &Witness) -> Interruption {
+    let class = match alert {
+        AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => Class::TlsProtocol,
+        _ => Class::TlsAlert,
+    };
+    let hint = hint(alert, witness).map(|hint| format!(": {hint}")).unwrap_or_default();
+    Interruption::by_peer(class, format!("the server refused by the alert {}{hint}", alert_name(alert)))
+}
+
+/// What an alert usually means, and what to do.
+fn hint(alert: AlertDescription, witness: &Witness) -> Option<&'static str> {
+    match alert {
+        AlertDescription::AccessDenied
+        | AlertDescription::BadCertificate
+        | AlertDescription::CertificateExpired
+        | AlertDescription::CertificateRequired
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::DecryptError
+        | AlertDescription::HandshakeFailure
+        | AlertDescription::NoCertificate
+        | AlertDescription::UnknownCA
+        | AlertDescription::UnsupportedCertificate
+            if witness.was_asked() =>
+        {
+            Some(if witness.has_key() {
+                "it asked for a client certificate and does not take the one of tls.cert_file"
+            } else {
+                "it asks for a client certificate, and there is none; name one in tls.cert_file"
+            })
+        }
+        AlertDescription::HandshakeFailure => {
+            Some("no cipher, key exchange or signature is common, or it has no certificate for this name")
+        }
+        AlertDescription::InsufficientSecurity => Some("it demands stronger parameters than are offered"),
+        AlertDescription::NoApplicationProtocol => Some("it speaks none of the protocols in tls.alpn"),
+        AlertDescription::ProtocolVersion => {
+            Some("it speaks no version of TLS from tls.min_version to tls.max_version")
+        }
+        AlertDescription::UnrecognisedName => Some("it has no certificate for this name; set tls.server_name"),
+        _ => None,
+    }
+}
+
+/// What rustls found wrong with what came, or with this side.
+fn finding(error: &Error) -> Interruption {
+    match error {
+        Error::InvalidCertificate(error) => Interruption::by_peer(Class::CertInvalid, invalid_certificate(error)),
+        Error::InvalidMessage(
+            InvalidMessage::CertificatePayloadTooLarge | InvalidMessage::HandshakePayloadTooLarge,
+        ) => too_large(),
+        Error::BadMaxFragmentSize
+        | Error::EncryptError
+        | Error::FailedToGetCurrentTime
+        | Error::FailedToGetRandomBytes
+        | Error::General(_)
+        | Error::HandshakeNotComplete
+        | Error::InconsistentKeys(_)
+        | Error::InvalidCertRevocationList(_)
+        | Error::UnsupportedNameType => {
+            let detail = format!("the handshake failed on this side ({error})");
+            Interruption { cause: Cause::Local(LocalFaultReason::Invalid), detail }
+        }
+        error => Interruption::by_peer(Class::TlsProtocol, misspoken(error)),
+    }
+}
+
+/// Nothing but certificates makes a message of a handshake that long.
+fn too_large() -> Interruption {
+    let detail = "a message of the handshake is longer than 64 KiB, which only the server's certificates can be; have it \
+                  send fewer or smaller ones";
+    Interruption::by_peer(Class::CertInvalid, detail)
+}
+
+/// The peer does not hold the key of its certificate, or the certificate cannot be used to find out.
+fn invalid_certificate(error: &CertificateError) -> String {
+    match error {
+        CertificateError::BadSignature => {
+            "the server's signature does not fit its certificate: it holds another key, or one too short to be accepted"
+                .to_owned()
+        }
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "the server's signature is of another kind than the key of its certificate".to_owned()
+        }
+        error => format!("the key of the server's certificate cannot be read ({error:?})"),
+    }
+}
+
+/// How the peer failed to speak TLS with us.
+fn misspoken(error: &Error) -> String {
+    match error {
+        Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {
+            "what came is no TLS: the service speaks in the clear, or starts TLS in its own way".to_owned()
+        }
+        Error::NoCertificatesPresented => "the server showed no certificate".to_owned(),
+        Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13) => {
+            "the server speaks only TLS 1.1 or older".to_owned()
+        }
+        Error::PeerIncompatible(PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig) => {
+            "the server chose a version of TLS outside tls.min_version and tls.max_version".to_owned()
+        }
+        Error::PeerIncompatible(reason) => format!("the server lacks what TLS needs here ({reason:?})"),
+        error => format!("the server breaks the rules of TLS ({error:?})"),
+    }
+}
+
+/// The name of an alert in the registry of IANA.
+fn alert_name(alert: AlertDescription) -> Cow<'static, str> {
+    let name = match alert {
+        AlertDescription::CloseNotify => "close_notify",
+        AlertDescription::UnexpectedMessage => "unexpected_message",
+        AlertDescription::BadRecordMac => "bad_record_mac",
+        AlertDescription::DecryptionFailed => "decryption_failed",
+        AlertDescription::RecordOverflow => "record_overflow",
+        AlertDescription::DecompressionFailure => "decompression_failure",
+        AlertDescription::HandshakeFailure => "handshake_failure",
+        AlertDescription::NoCertificate => "no_certificate",
+        AlertDescription::BadCertificate => "bad_certificate",
+        AlertDescription::UnsupportedCertificate => "unsupported_certificate",
+        AlertDescription::CertificateRevoked => "certificate_revoked",
+        AlertDescription::CertificateExpired => "certificate_expired",
+        AlertDescription::CertificateUnknown => "certificate_unknown",
+        AlertDescription::IllegalParameter => "illegal_parameter",
+        AlertDescription::UnknownCA => "unknown_ca",
+        AlertDescription::AccessDenied => "access_denied",
+        AlertDescription::DecodeError => "decode_error",
+        AlertDescription::DecryptError => "decrypt_error",
+        AlertDescription::ExportRestriction => "export_restriction",
+        AlertDescription::ProtocolVersion => "protocol_version",
+        AlertDescription::InsufficientSecurity => "insufficient_security",
+        AlertDescription::InternalError => "internal_error",
+        AlertDescription::InappropriateFallback => "inappropriate_fallback",
+        AlertDescription::UserCanceled => "user_canceled",
+        AlertDescription::NoRenegotiation => "no_renegotiation",
+        AlertDescription::MissingExtension => "missing_extension",
+        AlertDescription::UnsupportedExtension => "unsupported_extension",
+        AlertDescription::CertificateUnobtainable => "certificate_unobtainable",
+        AlertDescription::UnrecognisedName => "unrecognized_name",
+        AlertDescription::BadCertificateStatusResponse => "bad_certificate_status_response",
+        AlertDescription::BadCertificateHashValue => "bad_certificate_hash_value",
+        AlertDescription::UnknownPSKIdentity => "unknown_psk_identity",
+        AlertDescription::CertificateRequired => "certificate_required",
+        AlertDescription::NoApplicationProtocol => "no_application_protocol",
+        AlertDescription::EncryptedClientHelloRequired => "ech_required",
+        alert => return Cow::Owned(format!("number {}", u8::from(alert))),
+    };
+    Cow::Borrowed(name)
+}

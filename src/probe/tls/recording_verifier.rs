@@ -1,0 +1,126 @@
+//! What is seen of a handshake from within: the certificates, and whether one was asked for in return.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::client::ResolvesClientCert;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+use webpki::{EndEntityCert, RawPublicKeyEntity};
+
+use crate::probe::certificate::public_key;
+use crate::probe::tls_store::Context;
+use crate::probe::verify::Presented;
+
+/// Stands where a handshake asks whether a certificate will do and which one to answer with. It says yes to any, and
+/// notes what it was asked.
+#[derive(Debug)]
+pub(super) struct Witness {
+    algorithms: WebPkiSupportedAlgorithms,
+    key: Option<Arc<CertifiedKey>>,
+    presented: Mutex<Option<Presented>>,
+    asked: AtomicBool,
+}
+
+impl Witness {
+    /// A witness of one handshake.
+    pub(super) fn new(context: &Context) -> Self {
+        Self {
+            algorithms: context.config.crypto_provider().signature_verification_algorithms,
+            key: context.identity.as_ref().map(|identity| identity.key.clone()),
+            presented: Mutex::new(None),
+            asked: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes what the peer presented; none where it never came to that.
+    pub(super) fn presented(&self) -> Option<Presented> {
+        self.presented.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether the peer asked for a client certificate.
+    pub(super) fn was_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is a client certificate to answer with.
+    pub(super) fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// Verifies by the key alone where the certificate is one that webpki does not take, such as one of version 1: what
+    /// is wrong with it is the judge's to say, and where faults are only reported the probe goes on.
+    fn verify_by_key(
+        &self,
+        error: Error,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        if !matches!(error, Error::InvalidCertificate(_)) || EndEntityCert::try_from(certificate).is_ok() {
+            return Err(error);
+        }
+        let Some(key) = public_key(certificate).map(SubjectPublicKeyInfoDer::from) else { return Err(error) };
+        let Ok(entity) = RawPublicKeyEntity::try_from(&key) else { return Err(error) };
+        let offered = self.algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme);
+        let mut algorithms = offered.into_iter().flat_map(|(_, algorithms)| algorithms.iter());
+        if algorithms.any(|algorithm| entity.verify_signature(*algorithm, message, signed.signature()).is_ok()) {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        Err(Error::InvalidCertificate(CertificateError::BadSignature))
+    }
+}
+
+impl ServerCertVerifier for Witness {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let leaf = end_entity.clone().into_owned();
+        let intermediates = intermediates.iter().map(|der| der.clone().into_owned()).collect();
+        *self.presented.lock().unwrap_or_else(PoisonError::into_inner) = Some(Presented { leaf, intermediates });
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
+            .or_else(|error| self.verify_by_key(error, message, cert, dss))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+            .or_else(|error| self.verify_by_key(error, message, cert, dss))
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+impl ResolvesClientCert for Witness {
+    fn resolve(&self, _root_hint_subjects: &[&[u8]], _sigschemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.asked.store(true, Ordering::Relaxed);
+        self.key.clone()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.key.is_some()
+    }
+}

@@ -1,0 +1,309 @@
+//! What carries TLS records: a connection, or packets of TDS on it while hands are shaken.
+//!
+//! A TLS handshake within TDS has its records in the data of PRELOGIN packets, in both directions; the records behind it
+//! stand on the connection itself (MS-TDS section 2.2.6.5).
+
+use std::io::{self, IoSlice};
+use std::mem;
+use std::os::fd::{AsRawFd, RawFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::BufMut as _;
+use rustls::InvalidMessage;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::protocol::Wrapping;
+
+/// A connection for TLS.
+#[derive(Debug)]
+pub(crate) struct Carrier {
+    stream: TcpStream,
+    reading: Reading,
+    /// How many packets without data have come.
+    empty: usize,
+    writing: Writing,
+}
+
+impl Carrier {
+    /// Records on a connection, wrapped in this way until [`Self::unwrap_records`].
+    pub(in crate::probe) fn new(stream: TcpStream, wrapping: Wrapping) -> Self {
+        let (reading, writing) = match wrapping {
+            Wrapping::None => (Reading::Bare(Vec::new()), Writing::Bare),
+            Wrapping::Tds => (Reading::Header(Vec::new()), Writing::Packets(Outgoing::default())),
+        };
+        Self { stream, reading, empty: 0, writing }
+    }
+
+    /// The handshake is over: what is written from now on is not wrapped. What is still read of the handshake may be, and
+    /// is told apart by its first byte.
+    pub(super) fn unwrap_records(&mut self) {
+        self.writing = Writing::Bare;
+    }
+
+    /// The connection.
+    pub(in crate::probe) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+}
+
+impl AsRawFd for Carrier {
+    fn as_raw_fd(&self) -> RawFd {
+        self.stream.as_raw_fd()
+    }
+}
+
+impl AsyncRead for Carrier {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, reading, empty, .. } = self.get_mut();
+        loop {
+            match reading {
+                Reading::Bare(read) if read.is_empty() => return Pin::new(stream).poll_read(context, buffer),
+                Reading::Bare(read) => {
+                    let length = read.len().min(buffer.remaining());
+                    buffer.put_slice(&read.drain(..length).collect::<Vec<_>>());
+                    return Poll::Ready(Ok(()));
+                }
+                Reading::Data(left) => {
+                    let data = ready!(read_some(stream, context, (*left).min(buffer.remaining())))?;
+                    *left -= data.len();
+                    if *left == 0 {
+                        *reading = Reading::Header(Vec::new());
+                    }
+                    buffer.put_slice(&data);
+                    return Poll::Ready(Ok(()));
+                }
+                Reading::Header(header) => {
+                    let more = ready!(read_some(stream, context, HEADER - header.len()))?;
+                    if more.is_empty() {
+                        return Poll::Ready(Ok(()));
+                    }
+                    header.extend(more);
+                    *reading = mem::replace(reading, Reading::Data(0)).onwards()?;
+                    if matches!(reading, Reading::Header(header) if header.is_empty()) {
+                        *empty += 1;
+                    }
+                    if *empty > MAX_EMPTY {
+                        return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, NO_PACKET)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Carrier {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let Self { stream, writing, .. } = self.get_mut();
+        match writing {
+            Writing::Bare => Pin::new(stream).poll_write(context, bytes),
+            Writing::Packets(outgoing) => {
+                outgoing.records.extend(bytes);
+                Poll::Ready(Ok(bytes.len()))
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Self { stream, writing, .. } = self.get_mut();
+        match writing {
+            Writing::Bare => Pin::new(stream).poll_write_vectored(context, parts),
+            Writing::Packets(outgoing) => {
+                outgoing.records.extend(parts.iter().flat_map(|part| part.iter()));
+                Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()))
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, writing, .. } = self.get_mut();
+        if let Writing::Packets(outgoing) = writing {
+            ready!(outgoing.poll_send(stream, context))?;
+        }
+        Pin::new(stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+/// What comes next.
+#[derive(Debug)]
+enum Reading {
+    /// Records as they are, at first these bytes of them.
+    Bare(Vec<u8>),
+    /// So much data of a packet.
+    Data(usize),
+    /// A packet's header, of which this is there, or records: their types are never those of packets.
+    Header(Vec<u8>),
+}
+
+impl Reading {
+    /// What comes after a header that has grown.
+    fn onwards(self) -> io::Result<Self> {
+        let Self::Header(header) = self else { return Ok(self) };
+        match header[..] {
+            [PRELOGIN | ANSWER, _, high, low, _, _, _, _] => {
+                let length = usize::from(u16::from_be_bytes([high, low]));
+                match length.checked_sub(HEADER) {
+                    None => Err(io::Error::new(io::ErrorKind::InvalidData, NO_PACKET)),
+                    Some(0) => Ok(Self::Header(Vec::new())),
+                    Some(left) => Ok(Self::Data(left)),
+                }
+            }
+            [PRELOGIN | ANSWER, ..] => Ok(Self::Header(header)),
+            _ => Ok(Self::Bare(header)),
+        }
+    }
+}
+
+/// How records are written.
+#[derive(Debug)]
+enum Writing {
+    Bare,
+    Packets(Outgoing),
+}
+
+/// A flight of records becomes one message of TDS when it is flushed: servers take a message at a time.
+#[derive(Debug, Default)]
+struct Outgoing {
+    records: Vec<u8>,
+    packets: Vec<u8>,
+}
+
+impl Outgoing {
+    fn poll_send(&mut self, stream: &mut TcpStream, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.packets.extend(message(&mem::take(&mut self.records)));
+        while !self.packets.is_empty() {
+            match ready!(Pin::new(&mut *stream).poll_write(context, &self.packets))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                length => drop(self.packets.drain(..length)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// These bytes in packets, the last of which says so.
+fn message(bytes: &[u8]) -> Vec<u8> {
+    let mut message = Vec::new();
+    let chunks = bytes.chunks(MAX_DATA);
+    let last = chunks.len().saturating_sub(1);
+    for (index, chunk) in chunks.enumerate() {
+        message.put_slice(&[PRELOGIN, u8::from(index == last)]);
+        message.put_u16(u16::try_from(HEADER + chunk.len()).unwrap_or(u16::MAX));
+        message.put_slice(&[0, 0, u8::try_from(index & 0xff).unwrap_or_default(), 0]);
+        message.put_slice(chunk);
+    }
+    message
+}
+
+/// At most so many bytes; none at the end.
+fn read_some(stream: &mut TcpStream, context: &mut Context<'_>, length: usize) -> Poll<io::Result<Vec<u8>>> {
+    let mut space = vec![0; length.min(MAX_PACKET)];
+    let mut buffer = ReadBuf::new(&mut space);
+    ready!(Pin::new(stream).poll_read(context, &mut buffer))?;
+    let length = buffer.filled().len();
+    space.truncate(length);
+    Poll::Ready(Ok(space))
+}
+
+/// As where no TLS comes.
+const NO_PACKET: rustls::Error = rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
+
+/// Types of packets.
+const PRELOGIN: u8 = 0x12;
+const ANSWER: u8 = 0x04;
+
+/// Type, status, length, process, number, window.
+const HEADER: usize = 8;
+
+/// Who sends more of those only keeps this end reading.
+const MAX_EMPTY: usize = 16;
+
+/// Before a login has agreed on another size.
+const MAX_PACKET: usize = 4096;
+
+const MAX_DATA: usize = MAX_PACKET - HEADER;
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair(wrapping: Wrapping) -> (Carrier, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Carrier::new(near, wrapping), listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn a_flight_is_one_message_and_what_follows_the_handshake_is_bare() {
+        let (mut carrier, mut far) = pair(Wrapping::Tds).await;
+        carrier.write_all(b"two ").await.unwrap();
+        carrier.write_all(b"records").await.unwrap();
+        carrier.flush().await.unwrap();
+        carrier.unwrap_records();
+        carrier.write_all(b"bare").await.unwrap();
+        let mut heard = [0; 23];
+        far.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"\x12\x01\0\x13\0\0\0\0two recordsbare");
+    }
+
+    #[test]
+    fn a_long_flight_is_in_several_packets_of_one_message() {
+        assert_eq!(message(b""), b"");
+        let two = message(&[b'a'; MAX_DATA + 1]);
+        assert_eq!(two.get(..8), Some(&b"\x12\0\x10\0\0\0\0\0"[..]));
+        assert_eq!(two.get(MAX_PACKET..), Some(&b"\x12\x01\0\x09\0\0\x01\0a"[..]));
+        let one = message(&[b'a'; MAX_DATA]);
+        assert_eq!((one.len(), one.get(1)), (MAX_PACKET, Some(&1)));
+    }
+
+    #[tokio::test]
+    async fn packets_are_read_in_any_pieces_and_then_what_is_none() {
+        let said = b"\x12\x01\0\x0b\0\0\0\0abc\x04\x01\0\x08\0\0\0\0\x12\x01\0\x0a\0\0\0\0de\x17\x03\x03\x12bare";
+        for pieces in [1, 2, 3, 7, 100] {
+            let (mut carrier, mut far) = pair(Wrapping::Tds).await;
+            let saying = tokio::spawn(async move {
+                far.set_nodelay(true).unwrap();
+                for piece in said.chunks(pieces) {
+                    far.write_all(piece).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+            });
+            let mut heard = Vec::new();
+            carrier.read_to_end(&mut heard).await.unwrap();
+            assert_eq!(heard, b"abcde\x17\x03\x03\x12bare", "pieces of {pieces}");
+            saying.await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn packets_without_data_come_to_an_end() {
+        let (mut carrier, mut far) = pair(Wrapping::Tds).await;
+        far.write_all(&b"\x04\x01\0\x08\0\0\0\0".repeat(MAX_EMPTY + 1)).await.unwrap();
+        let error = carrier.read(&mut [0; 8]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[tokio::test]
+    async fn a_packet_that_ends_before_its_header_is_refused() {
+        let (mut carrier, mut far) = pair(Wrapping::Tds).await;
+        far.write_all(b"\x12\x01\0\x07\0\0\0\0").await.unwrap();
+        let error = carrier.read(&mut [0; 8]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+}

@@ -1,0 +1,37 @@
+//! Revocation lists.
+
+use std::path::Path;
+
+use rustls::pki_types::CertificateRevocationListDer;
+use tracing::warn;
+use webpki::{CertRevocationList, OwnedCertRevocationList};
+
+use super::contents::Snapshot;
+use super::pem;
+use crate::clock;
+use crate::probe::certificate::next_update;
+
+/// Takes in the lists of a file, PEM or DER; the error names the file.
+pub(super) fn read(path: &Path, snapshot: &Snapshot) -> Result<Vec<CertRevocationList<'static>>, String> {
+    let refuse = |fault: &dyn std::fmt::Display| format!("the file {} {fault}", path.display());
+    let bytes = snapshot.bytes(path).map_err(|error| refuse(error))?;
+    let lists = if pem::is_der(bytes) {
+        vec![CertificateRevocationListDer::from(bytes)]
+    } else {
+        pem::all(bytes, "revocation list", "X509 CRL", String::new).map_err(|error| refuse(&error))?
+    };
+    let mut read = Vec::with_capacity(lists.len());
+    for (index, der) in lists.iter().enumerate() {
+        let list = OwnedCertRevocationList::from_der(der);
+        let number = index + 1;
+        let list = list.map_err(|error| {
+            refuse(&format_args!("has revocation list number {number}, which {}", pem::der_fault(&error)))
+        })?;
+        read.push(list.into());
+        let now = clock::now().as_duration().as_secs();
+        if next_update(der).is_some_and(|next| now > u64::try_from(next).unwrap_or(0)) {
+            warn!(file = %path.display(), number, "A revocation list is out of date");
+        }
+    }
+    Ok(read)
+}

@@ -1,0 +1,76 @@
+//! Roots: where chains of certificates may end.
+
+use std::path::Path;
+
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, TrustAnchor};
+use tracing::warn;
+use webpki::anchor_from_trusted_cert;
+use webpki_roots::TLS_SERVER_ROOTS;
+
+use super::Anchors;
+use super::contents::Snapshot;
+use super::pem;
+use crate::probe::certificate;
+use crate::target::{FileProblem, Roots, TlsFile};
+
+/// Takes in the roots.
+pub(super) fn read(roots: &Roots, snapshot: &Snapshot) -> Result<Anchors, FileProblem> {
+    match roots {
+        Roots::File(path) => {
+            of_file(path, snapshot).map_err(|message| FileProblem { setting: TlsFile::CaFile, message })
+        }
+        Roots::Mozilla => Ok(Anchors {
+            store: TLS_SERVER_ROOTS.iter().cloned().collect(),
+            contents: vec![None; TLS_SERVER_ROOTS.len()],
+            certificates: Vec::new(),
+            origin: "Mozilla's roots".to_owned(),
+        }),
+        Roots::System => of_system(snapshot).map_err(|message| FileProblem { setting: TlsFile::Roots, message }),
+    }
+}
+
+fn of_file(path: &Path, snapshot: &Snapshot) -> Result<Anchors, String> {
+    let refuse = |fault: &dyn std::fmt::Display| format!("the file {} {fault}", path.display());
+    let bytes = snapshot.bytes(path).map_err(|error| refuse(error))?;
+    let convert = || pem::conversion(bytes, "x509", path);
+    let certificates: Vec<CertificateDer<'static>> =
+        pem::all(bytes, "certificate", "CERTIFICATE", convert).map_err(|error| refuse(&error))?;
+    let (mut store, mut contents) = (RootCertStore::empty(), Vec::new());
+    for (index, der) in certificates.iter().enumerate() {
+        let content = certificate::read(der).content;
+        match anchor(der) {
+            Ok(anchor) => {
+                store.roots.push(anchor);
+                contents.push(content);
+            }
+            // It can still be a server's own certificate, which is trusted as such.
+            Err(error) if content.is_some() => {
+                warn!(file = %path.display(), number = index + 1, ?error, "A certificate in ca_file cannot be an authority");
+            }
+            Err(error) => {
+                return Err(refuse(&format_args!(
+                    "has certificate number {}, which {}",
+                    index + 1,
+                    pem::der_fault(&error)
+                )));
+            }
+        }
+    }
+    Ok(Anchors { store, contents, certificates, origin: format!("the file {}", path.display()) })
+}
+
+fn of_system(snapshot: &Snapshot) -> Result<Anchors, String> {
+    let certificates = snapshot.system().map_err(|error| format!("the bundle of this machine {error}"))?;
+    let usable = certificates.iter().filter_map(|der| Some((anchor(der).ok()?, certificate::read(der).content)));
+    let (roots, contents): (Vec<_>, Vec<_>) = usable.unzip();
+    let store = RootCertStore { roots };
+    if store.is_empty() {
+        return Err("the bundle of this machine has no certificate that can be an authority".to_owned());
+    }
+    Ok(Anchors { store, contents, certificates: Vec::new(), origin: "the roots of this machine".to_owned() })
+}
+
+fn anchor(der: &CertificateDer<'_>) -> Result<TrustAnchor<'static>, webpki::Error> {
+    anchor_from_trusted_cert(der).map(|anchor| anchor.to_owned())
+}

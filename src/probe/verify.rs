@@ -1,0 +1,120 @@
+//! Everything that is to be said against the certificates of a peer.
+//!
+//! In goes what a handshake showed, whom it should be for and what is trusted; out comes every fault, not the first
+//! alone. The verdict on one chain changes only when one of its certificates begins or ends to be valid or when files
+//! were read anew, so it is remembered: an unchanged chain costs one digest a probe.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_lc_rs::digest;
+use rustls::pki_types::CertificateDer;
+
+use self::cache::Memory;
+pub(super) use self::checks::subject_name;
+use self::checks::verdict;
+use super::certificate::{finished, read, sha256};
+use super::tls_store::Context;
+use crate::outcome::{Certificate, CertificateFault, Class, PeerCertificates};
+use crate::target::{ServerName, Sha256Digest};
+
+mod cache;
+mod checks;
+mod faults;
+mod messages;
+mod path;
+mod words;
+
+/// Judges chains, and remembers its verdicts for as long as anybody else holds them.
+#[derive(Debug, Default)]
+pub(super) struct Judge {
+    memory: Mutex<Memory>,
+}
+
+/// What a peer presented: a leaf, and what it sent behind it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Presented {
+    pub(super) leaf: CertificateDer<'static>,
+    pub(super) intermediates: Vec<CertificateDer<'static>>,
+}
+
+/// One question for the judge.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Case<'a> {
+    pub(super) presented: &'a Presented,
+    pub(super) name: &'a ServerName,
+    /// Digests of which one must be that of the leaf or of its public key; empty: any will do.
+    pub(super) pins: &'a [Sha256Digest],
+    pub(super) context: &'a Context,
+}
+
+impl Judge {
+    /// The certificates with their faults, as of `now` in seconds since 1970.
+    pub(super) fn judge(&self, case: &Case<'_>, now: i64) -> Arc<PeerCertificates> {
+        let key = case.key();
+        if let Some(known) = self.with_memory(|memory| memory.verdict(&key, now)) {
+            return known;
+        }
+        let leaf = self.certificate(&case.presented.leaf);
+        let intermediates = case.presented.shown().iter().map(|der| self.certificate(der)).collect();
+        let peer = Arc::new(verdict(case, leaf, intermediates, now));
+        let anchors = case.context.roots.contents.iter().flatten();
+        self.with_memory(|memory| memory.keep_verdict(key, &peer, anchors, now));
+        peer
+    }
+
+    /// The same certificate is presented again and again, and intermediates by many: each is read once.
+    fn certificate(&self, der: &CertificateDer<'_>) -> Arc<Certificate> {
+        let fingerprint = sha256(der);
+        let known = self.with_memory(|memory| memory.certificate(&fingerprint));
+        known.unwrap_or_else(|| {
+            let certificate = Arc::new(read(der));
+            self.with_memory(|memory| memory.keep_certificate(&certificate));
+            certificate
+        })
+    }
+
+    fn with_memory<T>(&self, f: impl FnOnce(&mut Memory) -> T) -> T {
+        f(&mut self.memory.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Presented {
+    /// What is looked at of what was sent behind the leaf.
+    fn shown(&self) -> &[CertificateDer<'static>] {
+        self.intermediates.get(..MAX_INTERMEDIATES).unwrap_or(&self.intermediates)
+    }
+}
+
+impl Case<'_> {
+    /// A digest over everything that a verdict depends on, the time apart.
+    fn key(&self) -> Sha256Digest {
+        let mut key = digest::Context::new(&digest::SHA256);
+        let mut add = |bytes: &[u8]| {
+            key.update(&bytes.len().to_be_bytes());
+            key.update(bytes);
+        };
+        add(&self.context.generation.to_be_bytes());
+        add(self.name.to_string().as_bytes());
+        add(self.pins.iter().flat_map(Sha256Digest::as_bytes).copied().collect::<Vec<_>>().as_slice());
+        add(&self.presented.leaf);
+        self.presented.intermediates.iter().for_each(|der| add(der));
+        finished(&key.finish())
+    }
+}
+
+/// The same certificates with the fault that the handshake found in them, which no look at the chain alone can find.
+pub(super) fn with_invalid(peer: &Arc<PeerCertificates>, detail: &str) -> Arc<PeerCertificates> {
+    if peer.faults.iter().any(|fault| fault.class == Class::CertInvalid) {
+        return peer.clone();
+    }
+    let mut peer = PeerCertificates::clone(peer);
+    // The lightest class: the end is its place.
+    peer.faults.push(CertificateFault { class: Class::CertInvalid, detail: detail.to_owned() });
+    Arc::new(peer)
+}
+
+/// What is sent behind a leaf beyond this is not looked at: nobody needs it, and a peer could make it thousands.
+const MAX_INTERMEDIATES: usize = 100;
+
+#[cfg(test)]
+mod tests;

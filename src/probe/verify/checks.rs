@@ -1,0 +1,298 @@
+//! The verdict on one chain: dates, path, name and pins, each whatever became of the others.
+
+use std::sync::Arc;
+
+use rustls::pki_types::{DnsName, ServerName as SubjectName};
+use webpki::{EndEntityCert, Error};
+
+use super::Case;
+use super::faults::Faults;
+use super::messages;
+use super::path::{Chain, Search, Walk};
+use super::words::{Moment, quoted};
+use crate::outcome::{Certificate, CertificateContent, Class, PeerCertificates};
+use crate::target::ServerName;
+
+/// Judges a case whose certificates were read, as of `now` in seconds since 1970.
+pub(super) fn verdict(
+    case: &Case<'_>,
+    leaf: Arc<Certificate>,
+    intermediates: Vec<Arc<Certificate>>,
+    now: i64,
+) -> PeerCertificates {
+    let mut hearing = Hearing { case, leaf: &leaf, intermediates: &intermediates, now, faults: Faults::default() };
+    hearing.lifetime();
+    let verified_not_after = hearing.chain();
+    hearing.pins();
+    let faults = hearing.faults.into_sorted();
+    let sent = intermediates.iter().chain([&leaf]).filter_map(|certificate| certificate.content.as_ref());
+    let chain_not_after = verified_not_after.or_else(|| sent.map(|content| content.not_after).min());
+    PeerCertificates { leaf, intermediates, faults, chain_not_after }
+}
+
+/// A name as rustls and webpki have it; none where it is none for them.
+pub(in crate::probe) fn subject_name(name: &ServerName) -> Option<SubjectName<'static>> {
+    match name {
+        ServerName::Address(address) => Some(SubjectName::from(*address)),
+        ServerName::Name(name) => DnsName::try_from(name.as_str().to_owned()).ok().map(SubjectName::DnsName),
+    }
+}
+
+/// A case being heard.
+struct Hearing<'a> {
+    case: &'a Case<'a>,
+    leaf: &'a Certificate,
+    intermediates: &'a [Arc<Certificate>],
+    now: i64,
+    faults: Faults,
+}
+
+impl Hearing<'_> {
+    /// The leaf's own dates.
+    fn lifetime(&mut self) {
+        let Some(content) = &self.leaf.content else { return };
+        if self.now > content.not_after {
+            let detail = format!("the certificate expired on {}; renew it", Moment(content.not_after));
+            self.faults.add(Class::CertExpired, detail);
+        }
+        if self.now < content.not_before {
+            let from = Moment(content.not_before);
+            let detail = format!(
+                "the certificate is valid from {from} on only; it was installed too early, or this machine's clock is wrong"
+            );
+            self.faults.add(Class::CertNotYetValid, detail);
+        }
+    }
+
+    /// Name and path. Gives back the earliest end on the path, where one verifies. A leaf that is itself trusted is a path
+    /// of its own, which nobody but its owner can revoke.
+    fn chain(&mut self) -> Option<i64> {
+        let Case { presented, context, .. } = *self.case;
+        let leaf = match EndEntityCert::try_from(&presented.leaf) {
+            Ok(leaf) => leaf,
+            Err(error) => {
+                self.unusable(&error);
+                return None;
+            }
+        };
+        let expected = subject_name(self.case.name);
+        if expected.is_none_or(|expected| leaf.verify_is_valid_for_subject_name(&expected).is_err()) {
+            self.misnamed();
+        }
+        let content = self.leaf.content.as_ref();
+        if context.roots.certificates.contains(&presented.leaf) {
+            return content.map(|content| content.not_after);
+        }
+        let sent = presented.shown().iter().zip(self.intermediates.iter().map(Arc::as_ref));
+        let chain = Chain::new(&leaf, content, sent, context);
+        let search = chain.search(self.now);
+        if let Some(path) = &search.path {
+            return self.found(path, &search);
+        }
+        self.not_found(&search, &chain);
+        None
+    }
+
+    /// The leaf is none that webpki takes: what can be told without it.
+    fn unusable(&mut self, error: &Error) {
+        let reason = messages::unreadable(error);
+        self.faults.add(Class::CertInvalid, format!("the certificate cannot be used: {reason}"));
+        let Some(content) = &self.leaf.content else { return };
+        if content.name_count == 0 {
+            self.misnamed();
+        }
+        if content.is_self_issued && !self.case.context.roots.certificates.contains(&self.case.presented.leaf) {
+            self.faults.add(Class::CertUntrusted, self.self_signed());
+        }
+    }
+
+    /// A path that was found, now or for another moment, with or without obstacles.
+    fn found(&mut self, path: &[usize], search: &Search) -> Option<i64> {
+        self.outdated(path);
+        let is_outdated = search.outdated_anchor.is_some_and(|place| self.outdated_anchor(place));
+        search.obstacles.iter().for_each(|obstacle| self.defect(obstacle));
+        let certificates = path.iter().filter_map(|place| self.intermediates.get(*place)).map(Arc::as_ref);
+        let contents = certificates.chain([self.leaf]).map(|certificate| certificate.content.as_ref());
+        // What has no content here was judged by webpki at the present moment.
+        let ends = contents.flatten().map(|content| content.is_valid_at(self.now).then_some(content.not_after));
+        let ends: Option<Vec<i64>> = ends.collect();
+        ends.filter(|_| search.obstacles.is_empty() && !is_outdated)?.into_iter().min()
+    }
+
+    /// No path leads to an anchor.
+    fn not_found(&mut self, search: &Search, chain: &Chain<'_>) {
+        let walk = chain.walk(self.now);
+        let is_outdated = self.outdated(&walk.steps);
+        for obstacle in &search.obstacles {
+            match obstacle {
+                // Certificates that were never valid at once: how they are signed cannot be told.
+                Error::UnknownIssuer if walk.is_anchored && is_outdated => {}
+                Error::UnknownIssuer => self.faults.add(Class::CertUntrusted, self.untrusted(&walk)),
+                Error::InvalidSignatureForPublicKey => {
+                    self.faults.add(Class::CertUntrusted, self.missigned(&walk, chain));
+                }
+                Error::CaUsedAsEndEntity if self.is_self_signed() => {
+                    self.faults.add(Class::CertUntrusted, self.self_signed());
+                }
+                obstacle => {
+                    self.defect(obstacle);
+                    if !walk.is_anchored {
+                        self.faults.add(Class::CertUntrusted, self.untrusted(&walk));
+                    }
+                }
+            }
+        }
+        for (place, error) in chain.unreadable().take(MAX_SHOWN) {
+            let reason = messages::unreadable(error);
+            let detail = format!("certificate {} of the chain cannot be used: {reason}", place + 2);
+            self.faults.add(Class::CertInvalid, detail);
+        }
+    }
+
+    /// Notes those of the certificates behind the leaf that are not valid now, and tells whether there are any.
+    fn outdated(&mut self, places: &[usize]) -> bool {
+        let certificates = places.iter().filter_map(|place| self.intermediates.get(*place));
+        let mut any = false;
+        for content in certificates.filter_map(|certificate| certificate.content.as_ref()) {
+            let (class, when) = match self.now {
+                now if now > content.not_after => {
+                    (Class::CertExpired, format!("expired on {}", Moment(content.not_after)))
+                }
+                now if now < content.not_before => {
+                    (Class::CertNotYetValid, format!("is valid from {} on only", Moment(content.not_before)))
+                }
+                _ => continue,
+            };
+            let subject = quoted(&content.subject);
+            self.faults.add(class, format!("the intermediate {subject} {when}; have the server send a valid one"));
+            any = true;
+        }
+        any
+    }
+
+    /// Notes that the anchor at a path's end is not valid now, and tells whether that is so.
+    fn outdated_anchor(&mut self, place: usize) -> bool {
+        let roots = &self.case.context.roots;
+        let Some(content) = roots.contents.get(place).and_then(Option::as_ref) else { return false };
+        let (class, when) = if self.now > content.not_after {
+            (Class::CertExpired, format!("expired on {}", Moment(content.not_after)))
+        } else {
+            (Class::CertNotYetValid, format!("is valid from {} on only", Moment(content.not_before)))
+        };
+        let (subject, origin) = (quoted(&content.subject), &roots.origin);
+        self.faults.add(class, format!("the root {subject} in {origin} {when}; put a valid one there"));
+        true
+    }
+
+    /// Whatever webpki says against a path, its issuer apart.
+    fn defect(&mut self, error: &Error) {
+        let (class, detail) = messages::of(error);
+        self.faults.add(class, detail);
+    }
+
+    /// The leaf is not for the name.
+    fn misnamed(&mut self) {
+        let (names, count) =
+            self.leaf.content.as_ref().map_or((&[][..], 0), |content| (content.names.as_slice(), content.name_count));
+        let shown: Vec<_> = names.iter().take(MAX_SHOWN).map(|name| quoted(name)).collect();
+        let presented = match (shown.as_slice(), count.saturating_sub(shown.len())) {
+            ([], _) => "no name at all (a common name does not count)".to_owned(),
+            (shown, 0) => shown.join(", "),
+            (shown, more) => format!("{} and {more} more", shown.join(", ")),
+        };
+        let expected = self.case.name;
+        let detail = format!(
+            "the certificate is for {presented}, expected was \"{expected}\"; if another name is right, set tls.server_name"
+        );
+        self.faults.add(Class::CertNameMismatch, detail);
+    }
+
+    fn pins(&mut self) {
+        let key = self.leaf.content.as_ref().map(|content| content.public_key);
+        let seen = [Some(self.leaf.fingerprint), key];
+        let pins = self.case.pins;
+        if pins.is_empty() || seen.iter().flatten().any(|digest| pins.contains(digest)) {
+            return;
+        }
+        let key = key.map_or_else(|| "unknown".to_owned(), |key| key.to_string());
+        let certificate = self.leaf.fingerprint;
+        let detail = format!(
+            "none of tls.pins is the SHA-256 of the certificate ({certificate}) or of its public key ({key}); \
+             if it was renewed on purpose, pin the new one"
+        );
+        self.faults.add(Class::CertPinMismatch, detail);
+    }
+
+    fn is_self_signed(&self) -> bool {
+        self.leaf.content.as_ref().is_some_and(|content| content.is_self_issued)
+    }
+
+    /// Why the leaf's issuer is not trusted.
+    fn untrusted(&self, walk: &Walk) -> String {
+        let origin = &self.case.context.roots.origin;
+        if self.is_self_signed() {
+            return self.self_signed();
+        }
+        let last = self.last(&walk.steps);
+        let (Some(content), issued) = last else {
+            return format!("no path leads from the certificate to {origin}");
+        };
+        let (subject, issuer) = (quoted(&content.subject), quoted(&content.issuer));
+        if content.is_self_issued {
+            return format!(
+                "the chain ends in {subject}, which does not stand in {origin}; name a file with it in tls.ca_file, or \
+                 set tls.verify: report"
+            );
+        }
+        format!(
+            "the server does not send the certificate of {issuer}, which issued {issued}, and it does not stand in \
+             {origin}; have the server send that intermediate, or, if it is a private CA, name a file with it in \
+             tls.ca_file, or set tls.verify: report"
+        )
+    }
+
+    fn self_signed(&self) -> String {
+        format!(
+            "the certificate is self-signed and does not stand in {}; put it into a file and name that in tls.ca_file, \
+             or set tls.verify: report",
+            self.case.context.roots.origin
+        )
+    }
+
+    /// A signature does not fit the key that the names lead to.
+    fn missigned(&self, walk: &Walk, chain: &Chain<'_>) -> String {
+        if self.is_self_signed() {
+            return self.untrusted(walk);
+        }
+        let fitting = chain.fitting(walk, self.now);
+        let (content, issued) = self.last(walk.steps.get(..fitting).unwrap_or_default());
+        let issuer = content.map(|content| quoted(&content.issuer)).unwrap_or_default();
+        if fitting < walk.steps.len() {
+            return format!(
+                "the certificate of {issuer} that the server sends did not sign {issued}: it has another key, or one too \
+                 short to be accepted; have the server send the intermediates that belong to its certificate"
+            );
+        }
+        let origin = &self.case.context.roots.origin;
+        format!(
+            "{issued} names the issuer {issuer}, but the CA of that name in {origin} did not sign it: its key was \
+             probably changed, or is too short to be accepted; name a file with the new one in tls.ca_file, or set \
+             tls.verify: report"
+        )
+    }
+
+    /// The last certificate of some steps from the leaf, and how it is called.
+    fn last(&self, steps: &[usize]) -> (Option<&CertificateContent>, String) {
+        let link = steps.last().and_then(|place| self.intermediates.get(*place));
+        let content = link.map_or(self.leaf, Arc::as_ref).content.as_ref();
+        let called = match (link, content) {
+            (Some(_), Some(content)) => format!("the intermediate {}", quoted(&content.subject)),
+            (Some(_), None) => "an intermediate".to_owned(),
+            (None, _) => "the certificate".to_owned(),
+        };
+        (content, called)
+    }
+}
+
+/// Of lists that a peer makes as many items are shown.
+const MAX_SHOWN: usize = 5;

@@ -1,0 +1,66 @@
+//! What webpki finds, as classes and sentences.
+
+use webpki::Error;
+
+use super::words::Moment;
+use crate::outcome::Class;
+
+/// What an error of a path means. Who signed what is said elsewhere, for it takes the chain to say it.
+pub(super) fn of(error: &Error) -> (Class, String) {
+    match error {
+        Error::CertExpired { not_after, .. } => {
+            let end = Moment(i64::try_from(not_after.as_secs()).unwrap_or(i64::MAX));
+            (Class::CertExpired, format!("a certificate of the chain expired on {end}"))
+        }
+        Error::CertNotValidYet { not_before, .. } => {
+            let from = Moment(i64::try_from(not_before.as_secs()).unwrap_or(i64::MAX));
+            (Class::CertNotYetValid, format!("a certificate of the chain is valid from {from} on only"))
+        }
+        Error::CertRevoked => (
+            Class::CertRevoked,
+            "a list of tls.crl_files revokes the certificate or an intermediate of its chain; get a new one".to_owned(),
+        ),
+        Error::CertDistrusted => {
+            (Class::CertUntrusted, "the chain leads over a key that nobody may trust any more".to_owned())
+        }
+        error => (Class::CertInvalid, invalid(error)),
+    }
+}
+
+/// Why a certificate cannot be used at all.
+pub(super) fn unreadable(error: &Error) -> String {
+    match error {
+        Error::UnsupportedCertVersion => "it is no version 3 certificate (X.509)".to_owned(),
+        Error::UnsupportedCriticalExtension => "it has a critical extension that is not known here".to_owned(),
+        Error::SignatureAlgorithmMismatch => "it names two algorithms of signature".to_owned(),
+        Error::BadDerTime => "one of its dates cannot be read".to_owned(),
+        error => format!("its encoding is faulty ({error:?})"),
+    }
+}
+
+fn invalid(error: &Error) -> String {
+    let known = match error {
+        Error::CaUsedAsEndEntity => {
+            "the certificate is that of a CA, and may not stand for a server; get one without CA:TRUE"
+        }
+        Error::EmptyEkuExtension | Error::RequiredEkuNotFoundContext(_) => {
+            "the certificate or a CA above it is not meant for servers (extended key usage without serverAuth)"
+        }
+        Error::EndEntityUsedAsCa => "the chain leads over a certificate that is no CA's",
+        Error::InvalidCertValidity => "a certificate of the chain ends before it begins",
+        Error::NameConstraintViolation => {
+            "a CA of the chain may not issue certificates for these names (name constraints)"
+        }
+        Error::PathLenConstraintViolated => "a CA of the chain may not have that many CAs below it (path length)",
+        Error::UnsupportedSignatureAlgorithmContext(_) | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
+            "a certificate of the chain is signed in a way that is not accepted, such as with SHA-1 or a short key"
+        }
+        Error::MaximumNameConstraintComparisonsExceeded
+        | Error::MaximumPathBuildCallsExceeded
+        | Error::MaximumPathDepthExceeded
+        | Error::MaximumSignatureChecksExceeded => "the chain is too long or too tangled to be followed",
+        Error::BadDerTime => "a date in the chain cannot be read",
+        error => return format!("a certificate of the chain is faulty ({error:?})"),
+    };
+    known.to_owned()
+}

@@ -1,0 +1,330 @@
+//! Paths from a leaf to where trust begins, searched by webpki.
+//!
+//! Of all that can be wrong with a path webpki tells one thing, and anything wrong with dates before anything else. So a
+//! path is searched among the certificates that are valid at a moment, at the present one first and then at others in
+//! which the leaf is valid, and once more without what was found already.
+
+use std::time::Duration;
+
+use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use webpki::{
+    CertRevocationList, EndEntityCert, Error, ExtendedKeyUsageValidator, KeyPurposeIdIter, KeyUsage,
+    RevocationOptionsBuilder, UnknownStatusPolicy, anchor_from_trusted_cert,
+};
+
+use crate::outcome::{Certificate, CertificateContent};
+use crate::probe::tls_store::{Anchors, Context};
+
+/// A chain as path building sees it.
+pub(super) struct Chain<'a> {
+    leaf: &'a EndEntityCert<'a>,
+    leaf_content: Option<&'a CertificateContent>,
+    links: Vec<Link<'a>>,
+    /// What webpki cannot read, as places in what was sent.
+    unreadable: Vec<(usize, Error)>,
+    context: &'a Context,
+}
+
+/// A certificate that may lead from the leaf to an anchor.
+struct Link<'a> {
+    /// Its place among what was sent behind the leaf.
+    index: usize,
+    der: &'a CertificateDer<'static>,
+    certificate: EndEntityCert<'a>,
+    content: Option<&'a CertificateContent>,
+}
+
+/// What a search came to.
+#[derive(Debug)]
+pub(super) struct Search {
+    /// The certificates behind the leaf on the path that was found, as places in what was sent.
+    pub(super) path: Option<Vec<usize>>,
+    /// What stands against the path; where none was found, why.
+    pub(super) obstacles: Vec<Error>,
+    /// The anchor at the path's end, by its place, where its certificate is not valid at the present moment.
+    pub(super) outdated_anchor: Option<usize>,
+}
+
+/// How far names lead from the leaf.
+#[derive(Debug)]
+pub(super) struct Walk {
+    /// The certificates behind the leaf, as places in what was sent, each one's subject the issuer of the one before.
+    pub(super) steps: Vec<usize>,
+    /// Whether the last one's issuer, or the leaf's, has the name of an anchor.
+    pub(super) is_anchored: bool,
+}
+
+impl<'a> Chain<'a> {
+    /// A leaf with what was sent behind it, as far as webpki can read that.
+    pub(super) fn new(
+        leaf: &'a EndEntityCert<'a>,
+        leaf_content: Option<&'a CertificateContent>,
+        sent: impl Iterator<Item = (&'a CertificateDer<'static>, &'a Certificate)>,
+        context: &'a Context,
+    ) -> Self {
+        let mut chain = Self { leaf, leaf_content, links: Vec::new(), unreadable: Vec::new(), context };
+        for (index, (der, read)) in sent.enumerate() {
+            match EndEntityCert::try_from(der) {
+                Ok(_) if chain.links.iter().any(|link| link.der == der) => {}
+                Ok(certificate) => {
+                    chain.links.push(Link { index, der, certificate, content: read.content.as_ref() });
+                }
+                Err(error) => chain.unreadable.push((index, error)),
+            }
+        }
+        chain
+    }
+
+    /// What was sent behind the leaf and cannot be read, as places in it.
+    pub(super) fn unreadable(&self) -> impl Iterator<Item = (usize, &Error)> {
+        self.unreadable.iter().map(|(index, error)| (*index, error))
+    }
+
+    /// Searches a path, as of `now` in seconds since 1970 and else as of another moment in which the leaf is valid.
+    ///
+    /// webpki knows no dates of anchors, but most clients heed them: one that is not valid now counts only where no other
+    /// will do.
+    pub(super) fn search(&self, now: i64) -> Search {
+        let Anchors { store, contents, .. } = &*self.context.roots;
+        let is_valid =
+            |content: &Option<CertificateContent>| content.as_ref().is_none_or(|content| content.is_valid_at(now));
+        if contents.iter().all(is_valid) {
+            return self.search_to(&store.roots, now);
+        }
+        let valid = store.roots.iter().zip(contents).filter(|(_, content)| is_valid(content));
+        let valid: Vec<_> = valid.map(|(anchor, _)| anchor.clone()).collect();
+        let search = self.search_to(&valid, now);
+        if search.path.is_some() { search } else { self.search_to(&store.roots, now) }
+    }
+
+    /// Searches a path to one of these anchors.
+    fn search_to(&self, anchors: &[TrustAnchor<'_>], now: i64) -> Search {
+        let mut tried = Vec::new();
+        let mut first = None;
+        for moment in self.moments(now) {
+            let candidates = self.candidates(moment);
+            // Among the same certificates the answer is the same.
+            if tried.contains(&candidates) {
+                continue;
+            }
+            let search = self.search_at(moment, &candidates, anchors, now);
+            if search.path.is_some() || search.obstacles.iter().any(|obstacle| *obstacle != Error::UnknownIssuer) {
+                return search;
+            }
+            tried.push(candidates);
+            first.get_or_insert(search);
+        }
+        first.unwrap_or_else(|| Search { path: None, obstacles: vec![Error::UnknownIssuer], outdated_anchor: None })
+    }
+
+    /// Follows names from the leaf, over certificates that are valid `now` where there are such.
+    pub(super) fn walk(&self, now: i64) -> Walk {
+        let mut steps: Vec<&Link<'_>> = Vec::new();
+        loop {
+            let issuer = steps.last().map_or_else(|| self.leaf.issuer(), |link| link.certificate.issuer());
+            if self.context.roots.store.roots.iter().any(|anchor| anchor.subject.as_ref() == issuer) {
+                return Walk { steps: places(&steps), is_anchored: true };
+            }
+            let next = |link: &&Link<'_>| {
+                link.certificate.subject() == issuer && steps.iter().all(|step| step.index != link.index)
+            };
+            let valid = self.links.iter().filter(next).find(|link| link.is_valid_at(now));
+            match valid.or_else(|| self.links.iter().find(next)) {
+                Some(link) if steps.len() < MAX_STEPS => steps.push(link),
+                _ => return Walk { steps: places(&steps), is_anchored: false },
+            }
+        }
+    }
+
+    /// How many steps of a walk fit: each one's key signed the certificate before it, as far as dates let one tell.
+    pub(super) fn fitting(&self, walk: &Walk, now: i64) -> usize {
+        let moment = self.moments(now).first().copied().unwrap_or(now);
+        let step = |index: &usize| self.links.iter().find(|link| link.index == *index);
+        let steps: Vec<&Link<'_>> = walk.steps.iter().filter_map(step).collect();
+        let misfit = steps.iter().enumerate().position(|(length, step)| {
+            let links = steps.iter().take(length).copied().collect();
+            let anchor = anchor_from_trusted_cert(step.der);
+            let verified =
+                anchor.map(|anchor| Attempt { chain: self, links, moment }.verify(&[anchor], Usage::Any, &[]));
+            verified == Ok(Err(Error::InvalidSignatureForPublicKey))
+        });
+        misfit.unwrap_or(steps.len())
+    }
+
+    /// The moments at which a path is searched: the present, then others, the latest first.
+    ///
+    /// Certificates that are ever valid at once are so when the last of them begins to be.
+    fn moments(&self, now: i64) -> Vec<i64> {
+        let Some(leaf) = self.leaf_content else { return vec![now] };
+        let lifetime = leaf.not_before..=leaf.not_after;
+        let beginnings = self.links.iter().filter_map(|link| link.content).map(|content| content.not_before);
+        let mut others: Vec<_> =
+            beginnings.chain([leaf.not_before]).filter(|moment| lifetime.contains(moment)).collect();
+        others.sort_unstable_by(|a, b| b.cmp(a));
+        others.dedup();
+        // A leaf that ends before it begins is never valid; webpki says so.
+        let present = (lifetime.contains(&now) || others.is_empty()).then_some(now);
+        present.into_iter().chain(others).take(MAX_MOMENTS).collect()
+    }
+
+    /// Places in `links` of the certificates that can be part of a path at that moment.
+    ///
+    /// A peer can send certificates so that the paths through them are without number: only some of each name count.
+    fn candidates(&self, moment: i64) -> Vec<usize> {
+        let mut chosen: Vec<usize> = Vec::new();
+        let mut wanted = vec![self.leaf.issuer()];
+        let mut next = 0;
+        while let Some(subject) = wanted.get(next).copied() {
+            next += 1;
+            let named = self
+                .links
+                .iter()
+                .enumerate()
+                .filter(|(_, link)| link.certificate.subject() == subject && link.is_valid_at(moment));
+            for (place, link) in named.take(MAX_OF_ONE_NAME) {
+                chosen.push(place);
+                if !wanted.contains(&link.certificate.issuer()) {
+                    wanted.push(link.certificate.issuer());
+                }
+            }
+        }
+        chosen.truncate(MAX_CANDIDATES);
+        chosen
+    }
+
+    /// The place of an anchor, where it is not valid now and neither is any other of that name and key.
+    fn outdated(&self, anchor: &TrustAnchor<'_>, now: i64) -> Option<usize> {
+        let Anchors { store, contents, .. } = &*self.context.roots;
+        let same = store.roots.iter().zip(contents).enumerate().filter(|(_, (other, _))| {
+            (&other.subject, &other.subject_public_key_info) == (&anchor.subject, &anchor.subject_public_key_info)
+        });
+        let mut outdated = None;
+        for (place, (_, content)) in same {
+            if content.as_ref().is_none_or(|content| content.is_valid_at(now)) {
+                return None;
+            }
+            outdated = Some(place);
+        }
+        outdated
+    }
+
+    /// Searches among the candidates, and again without what webpki found already, until it finds nothing new.
+    fn search_at(&self, moment: i64, candidates: &[usize], anchors: &[TrustAnchor<'_>], now: i64) -> Search {
+        let links: Vec<&Link<'_>> = candidates.iter().filter_map(|place| self.links.get(*place)).collect();
+        let attempt = Attempt { chain: self, links, moment };
+        let all: Vec<&CertRevocationList<'_>> = self.context.crls.iter().flat_map(|lists| lists.iter()).collect();
+        let (mut usage, mut crls, mut obstacles) = (Usage::Server, all.as_slice(), Vec::new());
+        loop {
+            match attempt.verify(anchors, usage, crls) {
+                Ok((path, anchor)) => {
+                    let outdated_anchor = self.outdated(&anchor, now);
+                    return Search { path: Some(path), obstacles, outdated_anchor };
+                }
+                Err(error @ Error::RequiredEkuNotFoundContext(_)) if usage == Usage::Server => {
+                    usage = Usage::Any;
+                    obstacles.push(error);
+                }
+                Err(error @ Error::CertRevoked) => {
+                    crls = &[];
+                    obstacles.push(error);
+                }
+                // A list that does not fit the issuer says nothing, but the others may.
+                Err(error) if is_of_list(&error) && !crls.is_empty() => {
+                    let revokes = |list| attempt.verify(anchors, usage, &[list]) == Err(Error::CertRevoked);
+                    obstacles.extend(crls.iter().any(|list| revokes(*list)).then_some(Error::CertRevoked));
+                    crls = &[];
+                }
+                Err(error) => {
+                    obstacles.push(error);
+                    return Search { path: None, obstacles, outdated_anchor: None };
+                }
+            }
+        }
+    }
+}
+
+impl Link<'_> {
+    fn is_valid_at(&self, moment: i64) -> bool {
+        // What has no content here is webpki's to judge.
+        self.content.is_none_or(|content| content.is_valid_at(moment))
+    }
+}
+
+/// A search among certain certificates at a certain moment.
+struct Attempt<'a> {
+    chain: &'a Chain<'a>,
+    links: Vec<&'a Link<'a>>,
+    moment: i64,
+}
+
+impl Attempt<'_> {
+    fn verify(
+        &self,
+        anchors: &[TrustAnchor<'_>],
+        usage: Usage,
+        crls: &[&CertRevocationList<'_>],
+    ) -> Result<(Vec<usize>, TrustAnchor<'static>), Error> {
+        let context = self.chain.context;
+        let intermediates: Vec<CertificateDer<'_>> =
+            self.links.iter().map(|link| CertificateDer::from(link.der.as_ref())).collect();
+        let revocation = RevocationOptionsBuilder::new(crls)
+            .ok()
+            .map(|options| options.with_status_policy(UnknownStatusPolicy::Allow).build());
+        let path = self.chain.leaf.verify_for_usage(
+            context.config.crypto_provider().signature_verification_algorithms.all,
+            anchors,
+            &intermediates,
+            UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(self.moment).unwrap_or_default())),
+            usage,
+            revocation,
+            None,
+        )?;
+        let place = |der: CertificateDer<'_>| self.links.iter().find(|link| *link.der == der).map(|link| link.index);
+        let places = path.intermediate_certificates().filter_map(|certificate| place(certificate.der())).collect();
+        Ok((places, path.anchor().to_owned()))
+    }
+}
+
+/// What the certificates of a path must be meant for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Usage {
+    Any,
+    Server,
+}
+
+impl ExtendedKeyUsageValidator for Usage {
+    fn validate(&self, purposes: KeyPurposeIdIter<'_, '_>) -> Result<(), Error> {
+        match self {
+            Self::Any => Ok(()),
+            Self::Server => KeyUsage::server_auth().validate(purposes),
+        }
+    }
+}
+
+/// Whether an error says something of a revocation list, not of the certificates.
+fn is_of_list(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::InvalidCrlSignatureForPublicKey
+            | Error::IssuerNotCrlSigner
+            | Error::UnsupportedCrlSignatureAlgorithmContext(_)
+            | Error::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_)
+    )
+}
+
+fn places(steps: &[&Link<'_>]) -> Vec<usize> {
+    steps.iter().map(|link| link.index).collect()
+}
+
+/// A path has at most six certificates between leaf and anchor, says webpki.
+const MAX_STEPS: usize = 7;
+
+/// A public CA's certificate exists twice or three times, signed by different ones; a private CA keeps its name for
+/// generations of keys, and its servers may send them all.
+const MAX_OF_ONE_NAME: usize = 6;
+
+/// At most 3^6 paths lead through these, and none that anybody uses has as many.
+const MAX_CANDIDATES: usize = 18;
+
+/// At the beginnings of the certificates on a path one of few is the right one.
+const MAX_MOMENTS: usize = 5;
