@@ -1,12 +1,14 @@
 //! The wall clock, and the only place that reads it.
 //!
-//! Everything that measures uses [`tokio::time::Instant`]; wall time is for people and for Prometheus: when a state
-//! began, when a probe ended, where the grid of due times lies. [`Utc`] is the calendar over it.
+//! Measurements use [`tokio::time::Instant`]. Wall time is for people and for Prometheus: when a state began, when a probe
+//! ended, where the grid of due times lies. [`Utc`] is a date and time of day.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A moment of the wall clock, as the time since 1970-01-01T00:00:00Z: its nanoseconds, which last until 2554.
+use time::UtcDateTime;
+
+/// A moment of the wall clock: nanoseconds since 1970-01-01T00:00:00Z, until the year 2554.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Timestamp(u64);
 
@@ -21,12 +23,12 @@ impl Timestamp {
         Duration::from_nanos(self.0)
     }
 
-    /// Whole seconds since the epoch, as certificates have them.
-    pub fn as_secs(self) -> i64 {
+    /// Whole seconds since the epoch, the unit of times in certificates.
+    pub fn seconds(self) -> i64 {
         i64::try_from(self.as_duration().as_secs()).unwrap_or(i64::MAX)
     }
 
-    /// Seconds since the epoch, as Prometheus wants them.
+    /// Seconds since the epoch, the unit of times in Prometheus.
     pub const fn as_secs_f64(self) -> f64 {
         self.as_duration().as_secs_f64()
     }
@@ -40,52 +42,23 @@ pub fn now() -> Timestamp {
 
 /// A second in the calendar. Its text is `2026-11-20 20:53:12`, with `{:#}` that of RFC 3339: `2026-11-20T20:53:12Z`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Utc {
-    year: i64,
-    month: i64,
-    day: i64,
-    second_of_day: i64,
-}
+pub struct Utc(UtcDateTime);
 
 impl Utc {
-    /// The second so many seconds after 1970-01-01T00:00:00Z, or before.
-    pub const fn of_seconds(seconds: i64) -> Self {
-        let (year, month, day) = civil(seconds.div_euclid(SECONDS_A_DAY));
-        Self { year, month, day, second_of_day: seconds.rem_euclid(SECONDS_A_DAY) }
+    /// The second at this offset from 1970-01-01T00:00:00Z, at the latest in the year 9999, at the earliest in -9999.
+    pub fn of_seconds(seconds: i64) -> Self {
+        let farthest = if seconds < 0 { UtcDateTime::MIN } else { UtcDateTime::MAX };
+        Self(UtcDateTime::from_unix_timestamp(seconds).unwrap_or(farthest))
     }
 }
 
 impl fmt::Display for Utc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { year, month, day, second_of_day } = self;
-        let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
+        let ((year, month, day), (hour, minute, second)) = (self.0.to_calendar_date(), self.0.as_hms());
         let (between, end) = if f.alternate() { ('T', "Z") } else { (' ', "") };
-        write!(f, "{year:04}-{month:02}-{day:02}{between}{hour:02}:{minute:02}:{second:02}{end}")
+        write!(f, "{year:04}-{:02}-{day:02}{between}{hour:02}:{minute:02}:{second:02}{end}", u8::from(month))
     }
 }
-
-/// Year, month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
-///
-/// Years begin in March here, so that a leap day is the last of its year; 400 of them, an era, always have as many days.
-/// By Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
-const fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + DAYS_FROM_YEAR_0_TO_1970;
-    let (era, day_of_era) = (days.div_euclid(DAYS_AN_ERA), days.rem_euclid(DAYS_AN_ERA));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let months_after_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * months_after_march + 2) / 5 + 1;
-    let (month, year_begun) =
-        if months_after_march < 10 { (months_after_march + 3, 0) } else { (months_after_march - 9, 1) };
-    (year_of_era + era * 400 + year_begun, month, day)
-}
-
-const SECONDS_A_DAY: i64 = 24 * 60 * 60;
-
-/// From 0000-03-01.
-const DAYS_FROM_YEAR_0_TO_1970: i64 = 719_468;
-
-const DAYS_AN_ERA: i64 = 146_097;
 
 #[cfg(test)]
 mod tests {
@@ -111,26 +84,8 @@ mod tests {
     }
 
     #[test]
-    fn each_day_follows_the_one_before() {
-        let months = |year: i64| {
-            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-            [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
-        };
-        let mut day = -719_528;
-        for year in 0..=2400 {
-            for (month, length) in (1..).zip(months(year)) {
-                for day_of_month in 1..=length {
-                    assert_eq!(civil(day), (year, month, day_of_month));
-                    day += 1;
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn no_second_is_too_far_away() {
-        for seconds in [i64::MIN, i64::MAX] {
-            assert!(!Utc::of_seconds(seconds).to_string().is_empty());
-        }
+    fn distant_seconds_end_at_the_calendars_ends() {
+        assert_eq!(Utc::of_seconds(i64::MIN).to_string(), "-9999-01-01 00:00:00");
+        assert_eq!(Utc::of_seconds(i64::MAX).to_string(), "9999-12-31 23:59:59");
     }
 }

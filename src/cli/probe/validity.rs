@@ -16,7 +16,7 @@ pub(super) enum Validity {
 impl Validity {
     /// That of a certificate valid from `not_before` to `not_after`, both included (RFC 5280 section 4.1.2.5).
     pub(super) fn at(now: Timestamp, not_before: i64, not_after: i64) -> Self {
-        let now = now.as_secs();
+        let now = now.seconds();
         if now > not_after {
             Self::Expired(now.saturating_sub(not_after))
         } else if now < not_before {
@@ -66,7 +66,7 @@ mod tests {
             (90, DAY, "not valid for another 1 minute"),
             (2 * DAY, DAY, "not valid for another 2 days"),
         ] {
-            assert_eq!(Validity::at(now, now.as_secs() + from, now.as_secs() + to).in_words(), words);
+            assert_eq!(Validity::at(now, now.seconds() + from, now.seconds() + to).in_words(), words);
         }
         assert_eq!(Validity::at(now, i64::MIN, i64::MIN), Validity::Expired(i64::MAX));
         assert!(matches!(Validity::at(now, i64::MIN, i64::MAX), Validity::Valid(_)));
