@@ -18,6 +18,7 @@ mod locks;
 pub mod peer_text;
 mod regular_file;
 pub mod shutdown;
+mod stable_hash;
 mod tasks;
 pub mod target;
 pub mod outcome;

@@ -3,12 +3,12 @@
 //! Due times of a target lie on a grid that is pinned to the wall clock, so that a restart changes nothing; where on it
 //! is a hash of the target's and this machine's name, so that targets spread evenly and replicas do not knock together.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
+use crate::stable_hash;
 use crate::target::TargetName;
 
 /// When a target that starts to be probed is first due.
@@ -31,12 +31,9 @@ impl Opening {
     }
 }
 
-/// Places a target on the grid: the same on one machine after each restart, another on each replica.
+/// Places a target on the grid: the same on one machine in every version, another on each replica.
 pub(super) fn seed(target: &TargetName, machine: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    target.as_str().hash(&mut hasher);
-    machine.hash(&mut hasher);
-    hasher.finish()
+    stable_hash::mix(stable_hash::of(target.as_str()) ^ stable_hash::mix(stable_hash::of(machine)))
 }
 
 /// The due time after `due`, and how many were passed over because `now` is later than that.

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use super::Target;
+use crate::stable_hash;
 
 /// One of several replicas, counted from 0. The default is the only one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,8 +37,8 @@ impl Shard {
     /// name: with one more replica only the targets move that it takes over.
     pub fn owns(self, target: &Target) -> bool {
         let key = target.group.as_ref().map_or_else(|| target.name.as_str(), |group| group.name.as_str());
-        let key = hash(key);
-        let weight = |index: u32| mix(key ^ mix(u64::from(index)));
+        let key = stable_hash::of(key);
+        let weight = |index: u32| stable_hash::mix(key ^ stable_hash::mix(u64::from(index)));
         (0..self.count.get()).max_by_key(|index| (weight(*index), *index)) == Some(self.index)
     }
 }
@@ -69,25 +70,8 @@ impl FromStr for Shard {
 #[error("is no shard; write I/N, the replica's number counted from 0 and how many there are, like 0/3, at most {MOST}")]
 pub struct ShardError;
 
-/// FNV-1a, 64 bits: the same on every machine and in every version, for replicas of two versions share targets while one
-/// is rolled out.
-fn hash(text: &str) -> u64 {
-    text.bytes().fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME))
-}
-
-/// The finalizer of `SplitMix64`: every bit of the input changes half of the output's.
-const fn mix(mut value: u64) -> u64 {
-    value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
-}
-
 /// Each target is weighed once for each replica.
 const MOST: u32 = 10_000;
-
-const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-const FNV_PRIME: u64 = 0x0100_0000_01b3;
 
 #[cfg(test)]
 mod tests {
