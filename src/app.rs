@@ -15,15 +15,15 @@ pub use self::reload::{AutoReload, Origin};
 use self::reload::{Detector, Trigger, requests};
 use self::roster::Roster;
 use self::supply::Supply;
-use crate::board::{Board, HistogramLayout};
+use crate::board::Board;
 use crate::clock;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::discovery::{Lookups, Sources};
 use crate::http::{self, BindError, ListenAddress, Server, Site};
 use crate::log;
 use crate::metrics::Metrics;
 use crate::outcome::{Next, Prober, Report};
-use crate::scheduler::{Limits, Scheduler};
+use crate::scheduler::Scheduler;
 use crate::shutdown::Hangups;
 use crate::target::{Sha256Digest, Shard};
 
@@ -97,9 +97,8 @@ pub async fn bind<P: Prober>(
 ) -> Result<App<P, impl Fn(&Report) -> Next + Send + Sync + use<P>>, BindError> {
     let Parts { prober, files, lookups, reload, listen, shard, machine } = parts;
     let server = http::bind(listen).await?;
-    let board = Arc::new(Board::new(layout(config.histograms.clone())));
-    let (scheduler, handle) =
-        Scheduler::new(prober, recorder(board.clone()), limits(config.limits), &machine, clock::now());
+    let board = Arc::new(Board::new(config.histograms.clone()));
+    let (scheduler, handle) = Scheduler::new(prober, recorder(board.clone()), config.limits, &machine, clock::now());
     let metrics = Metrics::new(board.clone(), handle.statistics().clone(), config.labels.clone(), shard);
     let (asking, requests) = requests();
     let reloads = reload.as_ref().filter(|reload| reload.lifecycle == Lifecycle::Open).map(|_| asking);
@@ -141,16 +140,6 @@ where
         tokio::join!(scheduler.run(stop.clone()), server.serve(site.clone(), stop.clone()), keep, detect, watch);
         info!("Stopped");
     }
-}
-
-fn layout(histograms: config::Histograms) -> HistogramLayout {
-    let config::Histograms { buckets, native, phases } = histograms;
-    HistogramLayout { buckets, native, phases }
-}
-
-const fn limits(limits: config::Limits) -> Limits {
-    let config::Limits { in_flight, per_host, per_second, .. } = limits;
-    Limits { in_flight, per_host, per_second }
 }
 
 /// What the scheduler does with a report: it goes to the board, and a change of state to the log.

@@ -18,9 +18,9 @@ pub use self::history::{History, Recent};
 pub use self::location::AddressResult;
 pub use self::row::{LastProbe, Row};
 use crate::clock::Timestamp;
-use crate::histogram::Buckets;
 use crate::locks::{lock, read, write};
-use crate::outcome::{Failure, LocalFaultReason, Next, Phase, Report, Verdict};
+use crate::options::HistogramOptions;
+use crate::outcome::{Failure, LocalFaultReason, Next, Report, Verdict};
 use crate::target::{Group, GroupName, Target, TargetName};
 
 mod confirm;
@@ -34,31 +34,20 @@ mod tls;
 /// State of all targets.
 #[derive(Debug)]
 pub struct Board {
-    layout: Mutex<Arc<HistogramLayout>>,
+    options: Mutex<Arc<HistogramOptions>>,
     table: RwLock<Arc<Table>>,
     local_faults: [AtomicU64; LocalFaultReason::ALL.len()],
 }
 
-/// Which histograms rows keep.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HistogramLayout {
-    /// Bounds of the classic buckets.
-    pub buckets: Buckets,
-    /// Whether native buckets are kept beside them.
-    pub native: bool,
-    /// The phases that have a histogram.
-    pub phases: Vec<Phase>,
-}
-
 impl Board {
     /// A board without targets.
-    pub fn new(layout: HistogramLayout) -> Self {
-        Self { layout: Mutex::new(Arc::new(layout)), table: RwLock::default(), local_faults: Default::default() }
+    pub fn new(options: HistogramOptions) -> Self {
+        Self { options: Mutex::new(Arc::new(options)), table: RwLock::default(), local_faults: Default::default() }
     }
 
-    /// Keeps other histograms from the next [`Self::replace`] on; where they differ, they start anew.
-    pub fn set_layout(&self, layout: HistogramLayout) {
-        *self.layout() = Arc::new(layout);
+    /// Applies other options from the next [`Self::replace`] on. Rows whose options differ start with empty histograms.
+    pub fn set_histogram_options(&self, options: HistogramOptions) {
+        *self.options() = Arc::new(options);
     }
 
     /// Makes these the targets, in this order.
@@ -68,13 +57,13 @@ impl Board {
     /// meanwhile; of two calls at a time one waits for the other.
     pub fn replace(&self, targets: &[Arc<Target>]) {
         // Held to the end, for a table is made of the one before.
-        let layout = self.layout();
+        let options = self.options();
         let table = self.table();
         let mut index = HashMap::with_capacity(targets.len());
         let mut rows = Vec::with_capacity(targets.len());
         for target in targets {
-            let kept = table.row(&target.name).filter(|cell| lock(cell).keep_for(target, &layout));
-            let cell = kept.cloned().unwrap_or_else(|| Arc::new(Mutex::new(Row::new(target.clone(), layout.clone()))));
+            let kept = table.row(&target.name).filter(|cell| lock(cell).keep_for(target, &options));
+            let cell = kept.cloned().unwrap_or_else(|| Arc::new(Mutex::new(Row::new(target.clone(), options.clone()))));
             index.insert(target.name.clone(), rows.len());
             rows.push(cell);
         }
@@ -118,8 +107,8 @@ impl Board {
         LocalFaultReason::ALL.into_iter().zip(self.local_faults.iter().map(|counter| counter.load(Ordering::Relaxed)))
     }
 
-    fn layout(&self) -> MutexGuard<'_, Arc<HistogramLayout>> {
-        lock(&self.layout)
+    fn options(&self) -> MutexGuard<'_, Arc<HistogramOptions>> {
+        lock(&self.options)
     }
 
     fn table(&self) -> Arc<Table> {

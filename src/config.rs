@@ -11,10 +11,8 @@
 //! names are not read here: once it is good by itself, whoever loads it is asked to read them, and what is wrong with one
 //! becomes a problem of the key that names it.
 
-use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use self::blueprint::Blueprint;
 pub use self::discovery::{Discovered, HttpSource, Made, Records, Source, SourceKind, discovered, discovered_json};
@@ -27,8 +25,7 @@ pub use self::problem::{Complaint, LoadError};
 pub use self::profiles::{Needed, Unusable};
 pub use self::schema::{SettingKey, ValueKind, schema, setting_keys};
 pub use self::shown::Shown;
-use crate::histogram::Buckets;
-use crate::outcome::Phase;
+use crate::options::{HistogramOptions, Limits, ResolverOptions};
 use crate::target::{Group, Labels, Target};
 
 mod blueprint;
@@ -116,11 +113,11 @@ pub struct Config {
     /// Every group, in the order of the file.
     pub groups: Vec<Arc<Group>>,
     /// What histograms are kept.
-    pub histograms: Histograms,
+    pub histograms: HistogramOptions,
     /// What bounds probing.
     pub limits: Limits,
     /// How name servers are asked.
-    pub dns: Dns,
+    pub dns: ResolverOptions,
     /// Where further targets come from, in the order of the file.
     pub discovery: Vec<Source>,
     /// What makes targets of what these say.
@@ -129,63 +126,6 @@ pub struct Config {
     pub shown: Shown,
     /// What works and may still be a mistake, in the order of the file.
     pub warnings: Vec<Complaint>,
-}
-
-/// What histograms are kept of handshakes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Histograms {
-    /// Upper bounds of the classic buckets.
-    pub buckets: Buckets,
-    /// Whether native buckets are kept beside the classic ones.
-    pub native: bool,
-    /// The phases that have a histogram.
-    pub phases: Vec<Phase>,
-}
-
-impl Default for Histograms {
-    fn default() -> Self {
-        Self { buckets: Buckets::default(), native: true, phases: vec![Phase::Connect, Phase::Tls] }
-    }
-}
-
-/// What bounds probing; nothing stands for no bound.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Limits {
-    /// Most targets that a configuration may have.
-    pub targets: Option<NonZeroU32>,
-    /// Most probes at one time.
-    pub in_flight: Option<NonZeroU32>,
-    /// Most probes of one host at one time.
-    pub per_host: Option<NonZeroU32>,
-    /// Most probes started in a second.
-    pub per_second: Option<NonZeroU32>,
-}
-
-impl Default for Limits {
-    /// Bounds that a correct configuration hardly meets and a slip does.
-    fn default() -> Self {
-        Self {
-            targets: NonZeroU32::new(200_000),
-            in_flight: NonZeroU32::new(4096),
-            per_host: NonZeroU32::new(32),
-            per_second: None,
-        }
-    }
-}
-
-/// How name servers are asked.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Dns {
-    /// Longest wait for one answer.
-    pub timeout: Duration,
-    /// How often a query is sent before the server counts as silent.
-    pub tries: NonZeroU32,
-}
-
-impl Default for Dns {
-    fn default() -> Self {
-        Self { timeout: Duration::from_secs(2), tries: NonZeroU32::MIN.saturating_add(1) }
-    }
 }
 
 #[cfg(test)]

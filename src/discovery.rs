@@ -21,7 +21,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use self::belief::Belief;
 use self::file::Files;
 use crate::config::{Discovered, Source, SourceKind};
-use crate::probe::{NameServing, Outbound, SystemFiles, Trust};
+use crate::options::ResolverOptions;
+use crate::probe::{Outbound, SystemFiles, Trust};
 use crate::tasks::{blocking, resume_panic};
 
 mod belief;
@@ -54,18 +55,18 @@ pub struct Lookups(Arc<Outbound>);
 
 impl Lookups {
     /// Resolves names as this machine does, and trusts whom `trust` has read files for.
-    pub fn new(serving: NameServing, trust: Arc<Trust>) -> Self {
-        Self::with_system_files(serving, trust, SystemFiles::default())
+    pub fn new(options: ResolverOptions, trust: Arc<Trust>) -> Self {
+        Self::with_system_files(options, trust, SystemFiles::default())
     }
 
     /// The same with name servers, search domains and hosts from these files.
-    pub fn with_system_files(serving: NameServing, trust: Arc<Trust>, files: SystemFiles) -> Self {
-        Self(Arc::new(Outbound::new(serving, trust, files)))
+    pub fn with_system_files(options: ResolverOptions, trust: Arc<Trust>, files: SystemFiles) -> Self {
+        Self(Arc::new(Outbound::new(options, trust, files)))
     }
 
-    /// Asks name servers in another way from now on.
-    pub fn set_serving(&self, serving: NameServing) {
-        self.0.set_serving(serving);
+    /// Applies other resolver options from the next query on.
+    pub fn set_resolver_options(&self, options: ResolverOptions) {
+        self.0.set_resolver_options(options);
     }
 }
 

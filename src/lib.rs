@@ -22,6 +22,7 @@ mod stable_hash;
 mod tasks;
 pub mod target;
 pub mod outcome;
+pub mod options;
 pub mod protocol;
 pub mod secrets;
 pub mod config;

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-pub use self::addresses::resolver::NameServing;
 use self::addresses::resolver::Resolver;
 pub use self::addresses::system::SystemFiles;
 use self::addresses::{Unlocated, locate};
@@ -19,6 +18,7 @@ pub(crate) use self::connector::Outbound;
 use self::tls::Client;
 pub use self::tls_store::Trust;
 use self::verify::Judge;
+use crate::options::ResolverOptions;
 use crate::outcome::{Facts, LocalFault, LocalFaultReason, Outcome, Prober, Timings, Verdict};
 use crate::target::Target;
 
@@ -52,13 +52,13 @@ impl NetworkProber {
     /// A prober that resolves names as this machine does. Touches no file before the first name.
     ///
     /// `trust` must have read the profile of every target that is to be probed with TLS.
-    pub fn new(serving: NameServing, trust: Arc<Trust>) -> Self {
-        Self::with_system_files(serving, trust, SystemFiles::default())
+    pub fn new(options: ResolverOptions, trust: Arc<Trust>) -> Self {
+        Self::with_system_files(options, trust, SystemFiles::default())
     }
 
     /// A prober that takes name servers, search domains and hosts from these files.
-    pub fn with_system_files(serving: NameServing, trust: Arc<Trust>, files: SystemFiles) -> Self {
-        Self { resolver: Resolver::new(serving, files), trust, judge: Arc::default(), records: false }
+    pub fn with_system_files(options: ResolverOptions, trust: Arc<Trust>, files: SystemFiles) -> Self {
+        Self { resolver: Resolver::new(options, files), trust, judge: Arc::default(), records: false }
     }
 
     /// Writes down from now on what is said on connections.
@@ -67,9 +67,9 @@ impl NetworkProber {
         Self { records: true, ..self }
     }
 
-    /// Asks name servers in another way from now on.
-    pub fn set_serving(&self, serving: NameServing) {
-        self.resolver.set_serving(serving);
+    /// Applies other resolver options from the next query on.
+    pub fn set_resolver_options(&self, options: ResolverOptions) {
+        self.resolver.set_options(options);
     }
 
     /// What the exchange with a target needs besides the target; the error is a fault of this program's own making.
@@ -151,7 +151,7 @@ mod tests {
     /// Thousands of these wait at a time where a firewall drops packets.
     #[test]
     fn a_probe_under_way_takes_little_memory() {
-        let prober = NetworkProber::new(NameServing::default(), Arc::default());
+        let prober = NetworkProber::new(ResolverOptions::default(), Arc::default());
         let target = Arc::new(example("tcp://192.0.2.1:1", Settings::default()));
         let size = size_of_val(&prober.probe(&target, Instant::now()));
         assert!(size <= 1280, "{size}");
@@ -173,7 +173,7 @@ mod tests {
 
     #[tokio::test]
     async fn saying_goodbye_is_no_part_of_what_is_timed() {
-        let prober = NetworkProber::new(NameServing::default(), Arc::default());
+        let prober = NetworkProber::new(ResolverOptions::default(), Arc::default());
         for mode in [AddressMode::Any, AddressMode::All] {
             let (address, peer) = silent_peer().await;
             let addressing = Addressing { mode, ..Addressing::default() };

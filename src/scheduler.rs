@@ -15,12 +15,12 @@ use tracing::error;
 
 use self::entries::{Entries, Id};
 use self::entry::{End, Entry, Tick};
-pub use self::limits::Limits;
 use self::limits::{Blocked, Gate};
 use self::queue::{Agenda, Waiting};
 use self::schedule::Opening;
 pub use self::statistics::Statistics;
 use crate::clock::{self, Timestamp};
+use crate::options::Limits;
 use crate::outcome::{Next, Prober, Report};
 use crate::target::{Target, TargetName};
 

@@ -5,12 +5,13 @@ use std::iter;
 use std::path::Path;
 use std::sync::Arc;
 
-use portprobe::board::{Board, HistogramLayout};
+use portprobe::board::Board;
 use portprobe::clock;
-use portprobe::config::{self, Histograms};
+use portprobe::config;
 use portprobe::metrics::{self, Format, Kind, Metrics};
+use portprobe::options::ResolverOptions;
 use portprobe::outcome::{Prober as _, Report as ProbeReport};
-use portprobe::probe::{NameServing, NetworkProber};
+use portprobe::probe::NetworkProber;
 use portprobe::target::{Shard, Target};
 use tokio::runtime;
 use tokio::time::Instant;
@@ -26,8 +27,7 @@ use super::servers::Servers;
 pub(crate) fn cost(plan: &Plan, servers: &Servers, report: &mut Report) {
     let text = usual_load(servers, BUSY_INTERVAL).configuration();
     let config = config::parse(&text, Path::new("portprobe.yaml"), &|_| None, |_| Ok(())).unwrap();
-    let Histograms { buckets, native, phases } = config.histograms;
-    let board = Arc::new(Board::new(HistogramLayout { buckets, native, phases }));
+    let board = Arc::new(Board::new(config.histograms));
     board.replace(&config.targets);
     probe(&config.targets, &board);
     let metrics = Metrics::new(board, Arc::default(), config.labels, Shard::default());
@@ -49,7 +49,7 @@ pub(crate) fn cost(plan: &Plan, servers: &Servers, report: &mut Report) {
 
 /// Some probes of each, for a histogram is cheap while it is empty.
 fn probe(targets: &[Arc<Target>], board: &Board) {
-    let prober = NetworkProber::new(NameServing::default(), Arc::default());
+    let prober = NetworkProber::new(ResolverOptions::default(), Arc::default());
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         for target in iter::repeat_n(targets, PROBES).flatten() {

@@ -12,14 +12,15 @@ use super::files::Files;
 use super::reload::{Origin, Trigger};
 use super::roster::{Difference, Roster};
 use super::supply::{Supply, Trouble};
-use super::{layout, limits, machine, service};
+use super::{machine, service};
 use crate::board::Board;
 use crate::clock;
 use crate::config::Config;
 use crate::discovery::{Found, Sources, Update};
 use crate::http::{Readiness, Running};
 use crate::metrics::Metrics;
-use crate::scheduler::{Limits, Stopped};
+use crate::options::Limits;
+use crate::scheduler::Stopped;
 use crate::tasks::blocking;
 
 /// Keeps the targets as configuration and sources want them.
@@ -120,8 +121,8 @@ impl Keeper {
         if config.warnings.len() > MAX_TOLD {
             warn!(count = config.warnings.len(), "Not all warnings are told; portprobe check does");
         }
-        self.board.set_layout(layout(config.histograms));
-        let difference = self.apply(Some(limits(config.limits))).await?;
+        self.board.set_histogram_options(config.histograms);
+        let difference = self.apply(Some(config.limits)).await?;
         blocking(machine::return_free_memory).await;
         Ok(difference)
     }

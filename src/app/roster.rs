@@ -7,7 +7,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::board::{Board, Rows};
-use crate::scheduler::{Change, Handle, Limits, Stopped};
+use crate::options::Limits;
+use crate::scheduler::{Change, Handle, Stopped};
 use crate::target::{Shard, Target, TargetName};
 use crate::tasks::blocking;
 
@@ -102,8 +103,8 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::board::HistogramLayout;
     use crate::histogram::Buckets;
+    use crate::options::HistogramOptions;
     use crate::target::{Settings, example};
 
     fn target(url: &str, settings: Settings) -> Arc<Target> {
@@ -113,8 +114,8 @@ mod tests {
     #[test]
     fn what_stays_the_same_stays_the_very_same() {
         let before = [target("a:1", Settings::default()), target("b:1", Settings::default())];
-        let layout = HistogramLayout { buckets: Buckets::default(), native: false, phases: Vec::new() };
-        let board = Board::new(layout);
+        let options = HistogramOptions { buckets: Buckets::default(), native: false, phases: Vec::new() };
+        let board = Board::new(options);
         board.replace(&before);
         let slow = Settings { slow_after: Some(std::time::Duration::from_secs(1)), ..Settings::default() };
         let after = vec![target("c:1", Settings::default()), target("b:1", slow), target("a:1", Settings::default())];

@@ -12,6 +12,7 @@ use super::*;
 use crate::board::{State, Transition};
 use crate::clock::Timestamp;
 use crate::histogram::Buckets;
+use crate::options::{HistogramOptions, Limits};
 use crate::outcome::{Class, Facts, Failure, Outcome, Phase, Timings, Verdict};
 use crate::scheduler::Change;
 use crate::target::{Cadence, Confirm, Settings, Target, example};
@@ -46,8 +47,8 @@ impl Prober for GoesDown {
 async fn detection(settings: Settings, lasts: Duration, silent: bool) -> Duration {
     let goes = Instant::now() + lasts;
     let target = Arc::new(example("127.0.0.1:1", settings));
-    let layout = HistogramLayout { buckets: Buckets::default(), native: false, phases: Vec::new() };
-    let board = Board::new(layout);
+    let options = HistogramOptions { buckets: Buckets::default(), native: false, phases: Vec::new() };
+    let board = Board::new(options);
     board.replace(std::slice::from_ref(&target));
     let (noted, mut detected) = mpsc::unbounded_channel();
     let record = move |report: &Report| {

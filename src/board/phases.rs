@@ -1,21 +1,21 @@
 //! Which phases of a target have histograms.
 
-use super::HistogramLayout;
 use crate::histogram::Histogram;
+use crate::options::HistogramOptions;
 use crate::outcome::Phase;
 use crate::target::{Exchange, Expect, Host, Target};
 
 /// A histogram for each phase that has one and that probes of this target can complete: that of `kept`, or an empty one.
 pub(super) fn histograms(
     target: &Target,
-    layout: &HistogramLayout,
+    options: &HistogramOptions,
     kept: Box<[(Phase, Histogram)]>,
 ) -> Box<[(Phase, Histogram)]> {
     let empty = || {
-        if layout.native {
-            Histogram::classic_and_native(&layout.buckets)
+        if options.native {
+            Histogram::classic_and_native(&options.buckets)
         } else {
-            Histogram::classic_only(&layout.buckets)
+            Histogram::classic_only(&options.buckets)
         }
     };
     let mut kept = Vec::from(kept);
@@ -23,7 +23,7 @@ pub(super) fn histograms(
         let before = kept.iter().position(|(of, _)| *of == phase).map(|index| kept.swap_remove(index));
         before.unwrap_or_else(|| (phase, empty()))
     };
-    layout.phases.iter().filter(|phase| completes(target, **phase)).map(|phase| histogram(*phase)).collect()
+    options.phases.iter().filter(|phase| completes(target, **phase)).map(|phase| histogram(*phase)).collect()
 }
 
 /// Whether probes of this target can complete this phase.

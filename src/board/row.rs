@@ -11,9 +11,10 @@ use super::history::{History, Recent};
 use super::location::{AddressResult, Location};
 use super::phases::histograms;
 use super::tls::TlsRecord;
-use super::{HistogramLayout, Recorded, Transition, between};
+use super::{Recorded, Transition, between};
 use crate::clock::{self, Timestamp};
 use crate::histogram::{Buckets, Histogram};
+use crate::options::HistogramOptions;
 use crate::outcome::{
     Class, Facts, Failure, Next, Outcome, PeerCertificates, Phase, Report, ServiceFacts, Session, Timings, Verdict,
 };
@@ -38,7 +39,7 @@ pub struct Row {
     /// Where the service, or a dialogue with it, told something.
     told: Option<Box<Told>>,
     histograms: Box<[(Phase, Histogram)]>,
-    layout: Arc<HistogramLayout>,
+    options: Arc<HistogramOptions>,
     history: History,
 }
 
@@ -82,10 +83,10 @@ struct Since {
 
 impl Row {
     /// The row of a target that was never probed.
-    pub(super) fn new(target: Arc<Target>, layout: Arc<HistogramLayout>) -> Self {
+    pub(super) fn new(target: Arc<Target>, options: Arc<HistogramOptions>) -> Self {
         Self {
-            histograms: histograms(&target, &layout, Box::default()),
-            layout,
+            histograms: histograms(&target, &options, Box::default()),
+            options,
             tls: target.settings.exchange.tls().map(|_| Box::default()),
             told: None,
             target,
@@ -105,7 +106,7 @@ impl Row {
     ///
     /// What its settings do not ask for any more is forgotten: TLS, the labels of another dialogue, the times of phases
     /// that there are no longer.
-    pub(super) fn keep_for(&mut self, target: &Arc<Target>, layout: &Arc<HistogramLayout>) -> bool {
+    pub(super) fn keep_for(&mut self, target: &Arc<Target>, options: &Arc<HistogramOptions>) -> bool {
         if self.target.endpoint != target.endpoint {
             return false;
         }
@@ -120,12 +121,12 @@ impl Row {
                 told.dialogue = None;
             }
         }
-        if before != exchange || self.layout != *layout {
+        if before != exchange || self.options != *options {
             // Counts of other buckets cannot be carried over.
             let kept = std::mem::take(&mut self.histograms);
-            let kept = if self.layout == *layout { kept } else { Box::default() };
-            self.histograms = histograms(target, layout, kept);
-            self.layout = layout.clone();
+            let kept = if self.options == *options { kept } else { Box::default() };
+            self.histograms = histograms(target, options, kept);
+            self.options = options.clone();
         }
         if self.target.settings.slow_after != target.settings.slow_after {
             let good = self.last.filter(|last| last.good);
@@ -261,7 +262,7 @@ impl Row {
 
     /// The bounds of the histograms' classic buckets.
     pub fn buckets(&self) -> &Buckets {
-        &self.layout.buckets
+        &self.options.buckets
     }
 
     /// The histograms of this target's phases.
@@ -310,7 +311,7 @@ impl Row {
         for (phase, histogram) in &mut self.histograms {
             let of_attempts = outcome.attempts.iter().filter_map(|attempt| attempt.timings.of(*phase));
             let before_attempts = outcome.timings.of(*phase).filter(|_| *phase == Phase::Resolve);
-            of_attempts.chain(before_attempts).for_each(|duration| histogram.observe(&self.layout.buckets, duration));
+            of_attempts.chain(before_attempts).for_each(|duration| histogram.observe(&self.options.buckets, duration));
         }
     }
 

@@ -3,7 +3,8 @@
 use std::num::NonZeroU32;
 
 use super::*;
-use crate::outcome::{Attempt, Class, Facts, LocalFault, Outcome, Resolution, Timings, TlsFacts, example_facts};
+use crate::histogram::Buckets;
+use crate::outcome::{Attempt, Class, Facts, LocalFault, Outcome, Phase, Resolution, Timings, TlsFacts, example_facts};
 use crate::target::{
     AddressMode, Addressing, Cadence, Confirm, Dialogue, Exchange, Identity, LabelName, Settings, Speech, Step,
     TlsExchange, TlsProfile, TlsSettings, example,
@@ -16,9 +17,9 @@ fn target(url: &str, settings: Settings) -> Arc<Target> {
 }
 
 fn board(targets: &[Arc<Target>]) -> Board {
-    let layout =
-        HistogramLayout { buckets: Buckets::default(), native: true, phases: vec![Phase::Resolve, Phase::Connect] };
-    let board = Board::new(layout);
+    let options =
+        HistogramOptions { buckets: Buckets::default(), native: true, phases: vec![Phase::Resolve, Phase::Connect] };
+    let board = Board::new(options);
     board.replace(targets);
     board
 }
@@ -439,8 +440,8 @@ fn a_phase_has_a_histogram_where_the_exchange_can_complete_it() {
         (of_tls(Speech::default(), said()), vec!["connect", "tls", "protocol"]),
     ] {
         let target = target("tcp://127.0.0.1:443", Settings { exchange, ..Settings::default() });
-        let layout = HistogramLayout { buckets: Buckets::default(), native: true, phases: Phase::ALL.to_vec() };
-        let board = Board::new(layout);
+        let options = HistogramOptions { buckets: Buckets::default(), native: true, phases: Phase::ALL.to_vec() };
+        let board = Board::new(options);
         board.replace(std::slice::from_ref(&target));
         let kept = read(&board, &target, |row| row.histograms().map(|(phase, _)| phase.as_str()).collect::<Vec<_>>());
         assert_eq!(kept, phases);

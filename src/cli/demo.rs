@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use super::origin::serving;
 use super::{DaemonArguments, serve};
 use crate::app::{self, Files, machine};
 use crate::demo::Demo;
@@ -28,8 +27,8 @@ async fn demonstrate(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     let files = Files::default();
     let configuration = demo.configuration();
     let config = config::parse(&configuration, Path::new("demo"), &|_| None, |needed| files.read(needed))?;
-    let prober = Arc::new(NetworkProber::new(serving(&config), files.trust.clone()));
-    let lookups = Lookups::new(serving(&config), files.trust.clone());
+    let prober = Arc::new(NetworkProber::new(config.dns, files.trust.clone()));
+    let lookups = Lookups::new(config.dns, files.trust.clone());
     machine::raise_descriptor_limit(config.limits.in_flight);
     let app = app::bind(config, serve::parts(prober, files, lookups, arguments)).await?;
     write!(stdout(), "{}", demo.welcome(&app.addresses(), &program()))?;

@@ -11,7 +11,7 @@ use super::environment;
 use crate::app::{Files, Origin, machine};
 use crate::config::{self, Config, LoadError};
 use crate::discovery::Lookups;
-use crate::probe::{NameServing, NetworkProber};
+use crate::probe::NetworkProber;
 use crate::target::Sha256Digest;
 
 /// A configuration in a file, and whoever lives by it besides targets.
@@ -34,8 +34,8 @@ impl Origin for ConfigurationFile {
 
     fn adopt(&self, config: &Config) {
         machine::raise_descriptor_limit(config.limits.in_flight);
-        self.prober.set_serving(serving(config));
-        self.lookups.set_serving(serving(config));
+        self.prober.set_resolver_options(config.dns);
+        self.lookups.set_resolver_options(config.dns);
     }
 }
 
@@ -50,11 +50,6 @@ pub(super) fn digest(path: &Path) -> Option<Sha256Digest> {
         }
     }
     context.finish().as_ref().try_into().map(Sha256Digest::new).ok()
-}
-
-/// How name servers are asked.
-pub(super) fn serving(config: &Config) -> NameServing {
-    NameServing { timeout: config.dns.timeout, tries: config.dns.tries }
 }
 
 const PIECE_BYTES: usize = 64 * 1024;

@@ -16,7 +16,7 @@ use super::environment;
 use crate::clock;
 use crate::config::{self, OneTarget, SettingKey, ValueKind, Wanted};
 use crate::outcome::{Outcome, Prober};
-use crate::probe::{NameServing, NetworkProber, Trust};
+use crate::probe::{NetworkProber, Trust};
 use crate::target::Target;
 
 mod advice;
@@ -95,7 +95,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let trust = Arc::new(Trust::default());
     let OneTarget { target, dns } = config::one_target(wanted, &environment, |profile| trust.read(profile))?;
-    let prober = NetworkProber::new(NameServing { timeout: dns.timeout, tries: dns.tries }, trust);
+    let prober = NetworkProber::new(dns, trust);
     let prober = if arguments.verbose { prober.recording() } else { prober };
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {

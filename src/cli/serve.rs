@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::origin::{ConfigurationFile, digest, serving};
+use super::origin::{ConfigurationFile, digest};
 use super::{DaemonArguments, ServeArguments, environment};
 use crate::app::{self, App, Files, Parts, Reload, machine};
 use crate::config::{self, Config};
@@ -33,9 +33,9 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
         let Some(read) = signals.unless_stopped(read).await else { return Ok(ExitCode::SUCCESS) };
         let (known, config) = read?;
         machine::return_free_memory();
-        let prober = Arc::new(NetworkProber::new(serving(&config), files.trust.clone()));
+        let prober = Arc::new(NetworkProber::new(config.dns, files.trust.clone()));
         let path = arguments.config_file.clone();
-        let lookups = Lookups::new(serving(&config), files.trust.clone());
+        let lookups = Lookups::new(config.dns, files.trust.clone());
         let (files_of_origin, prober_of_origin) = (files.clone(), prober.clone());
         let origin =
             ConfigurationFile { path, files: files_of_origin, prober: prober_of_origin, lookups: lookups.clone() };

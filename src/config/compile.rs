@@ -23,9 +23,10 @@ use crate::config::raw::{RawConfig, RawDns, RawHistograms, RawLimits, RawSetting
 use crate::config::sources::Sources;
 use crate::config::suggest;
 use crate::config::targets::Targets;
-use crate::config::{Config, Dns, Histograms, Limits, Shown, environment};
+use crate::config::{Config, Shown, environment};
 use crate::duration;
 use crate::histogram::Buckets;
+use crate::options::{HistogramOptions, Limits, ResolverOptions};
 use crate::outcome::Phase;
 use crate::target::{Group, Labels, Target};
 
@@ -34,9 +35,9 @@ pub(super) struct Compiled {
     pub(super) labels: Labels,
     pub(super) modules: Modules,
     pub(super) groups: Groups,
-    pub(super) histograms: Histograms,
+    pub(super) histograms: HistogramOptions,
     pub(super) limits: Limits,
-    pub(super) dns: Dns,
+    pub(super) dns: ResolverOptions,
     folder: Arc<Path>,
     /// The targets, nothing where they are no list.
     pub(super) entries: Option<Vec<Node>>,
@@ -194,10 +195,10 @@ fn top_level_unknown_keys(unknown: &[Box<str>], problems: &mut Problems) {
     }
 }
 
-fn histograms(raw: Given<RawHistograms>, at: At<'_>, problems: &mut Problems) -> Histograms {
+fn histograms(raw: Given<RawHistograms>, at: At<'_>, problems: &mut Problems) -> HistogramOptions {
     let raw = mapping(raw, at, problems);
     unknown_keys(&raw.unknown, at, RawHistograms::keys, problems);
-    let default = Histograms::default();
+    let default = HistogramOptions::default();
     let before = problems.count();
     let bounds = list(raw.buckets, at.key("buckets"), problems).filter(|_| problems.count() == before);
     let buckets =
@@ -209,7 +210,7 @@ fn histograms(raw: Given<RawHistograms>, at: At<'_>, problems: &mut Problems) ->
             problems.add(at.key("phases").item(index), message);
         }
     }
-    Histograms {
+    HistogramOptions {
         buckets: buckets.ok().flatten().unwrap_or(default.buckets),
         native: value(raw.native, at.key("native"), problems).unwrap_or(default.native),
         phases: Phase::ALL.into_iter().filter(|phase| phases.contains(phase)).collect(),
@@ -232,10 +233,10 @@ fn limits(raw: Given<RawLimits>, at: At<'_>, problems: &mut Problems) -> Limits 
     }
 }
 
-fn dns(raw: Given<RawDns>, at: At<'_>, problems: &mut Problems) -> Dns {
+fn dns(raw: Given<RawDns>, at: At<'_>, problems: &mut Problems) -> ResolverOptions {
     let raw = mapping(raw, at, problems);
     unknown_keys(&raw.unknown, at, RawDns::keys, problems);
-    let default = Dns::default();
+    let default = ResolverOptions::default();
     let timeout = value(raw.timeout, at.key("timeout"), problems).unwrap_or(default.timeout);
     if timeout.is_zero() || timeout > MAX_DNS_TIMEOUT {
         let timeout = duration::display(timeout);
@@ -245,7 +246,7 @@ fn dns(raw: Given<RawDns>, at: At<'_>, problems: &mut Problems) -> Dns {
     if tries > MAX_DNS_TRIES {
         problems.add(at.key("tries"), format!("{tries} is out of range; a query is sent 1 to {MAX_DNS_TRIES} times"));
     }
-    Dns { timeout, tries }
+    ResolverOptions { timeout, tries }
 }
 
 const MAX_DNS_TIMEOUT: Duration = Duration::from_mins(1);

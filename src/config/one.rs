@@ -14,7 +14,8 @@ use crate::config::quote::quoted;
 use crate::config::raw::RawSettings;
 use crate::config::schema::{ValueKind, setting_keys};
 use crate::config::targets::Targets;
-use crate::config::{Dns, document, file, folder};
+use crate::config::{document, file, folder};
+use crate::options::ResolverOptions;
 use crate::secrets::Secrets;
 use crate::target::{FileProblem, Target, TlsProfile};
 
@@ -24,7 +25,7 @@ pub struct OneTarget {
     /// The target.
     pub target: Arc<Target>,
     /// How name servers are asked.
-    pub dns: Dns,
+    pub dns: ResolverOptions,
 }
 
 /// What somebody wants to probe now.
@@ -216,7 +217,7 @@ targets:
         let settings = &one.target.settings;
         assert_eq!((settings.confirm.failures.get(), settings.cadence.timeout()), (3, Duration::from_secs(2)));
         assert_eq!((settings.addressing.mode, settings.addressing.dns_servers.len()), (AddressMode::All, 2));
-        assert_eq!(one.dns, Dns::default());
+        assert_eq!(one.dns, ResolverOptions::default());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What configurations compile to.
 
 use std::fmt::Write;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -51,9 +52,9 @@ fn a_single_url_is_a_whole_configuration() {
             targets: config.targets.clone(),
             labels: Labels::default(),
             groups: vec![],
-            histograms: Histograms::default(),
+            histograms: HistogramOptions::default(),
             limits: Limits::default(),
-            dns: Dns::default(),
+            dns: ResolverOptions::default(),
             discovery: vec![],
             blueprint: config.blueprint.clone(),
             shown: config.shown.clone(),

@@ -7,7 +7,7 @@ use super::*;
 use crate::config::discovered;
 
 fn lookups() -> Lookups {
-    Lookups::new(NameServing::default(), Arc::default())
+    Lookups::new(ResolverOptions::default(), Arc::default())
 }
 
 fn file(path: &Path) -> Source {

@@ -4,9 +4,10 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
 use super::Site;
-use crate::board::{Board, HistogramLayout};
+use crate::board::Board;
 use crate::histogram::Buckets;
 use crate::metrics::Metrics;
+use crate::options::HistogramOptions;
 use crate::target::{Labels, Settings, Shard, example};
 
 /// The lock of a site's only row, held on another thread.
@@ -18,8 +19,8 @@ pub(super) struct HeldRow {
 impl HeldRow {
     /// A site of one target, its row being held.
     pub(super) fn of_a_site() -> (Site, Self) {
-        let layout = HistogramLayout { buckets: Buckets::default(), native: false, phases: Vec::new() };
-        let board = Arc::new(Board::new(layout));
+        let options = HistogramOptions { buckets: Buckets::default(), native: false, phases: Vec::new() };
+        let board = Arc::new(Board::new(options));
         board.replace(&[Arc::new(example("127.0.0.1:1", Settings::default()))]);
         let metrics = Metrics::new(board.clone(), Arc::default(), Labels::default(), Shard::default());
         let (locked, is_locked) = mpsc::channel();

@@ -9,9 +9,8 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::*;
-use crate::board::HistogramLayout;
 use crate::clock::Timestamp;
-use crate::config::Histograms;
+use crate::options::HistogramOptions;
 use crate::outcome::{
     Attempt, Class, Facts, Failure, Outcome, Phase, Report, Resolution, Timings, Verdict, example_facts,
 };
@@ -44,8 +43,7 @@ impl Exposed {
                 Arc::new(Target { labels: Arc::new(labels.clone()), group: Some(group.clone()), ..target })
             })
             .collect();
-        let Histograms { buckets, native, phases } = Histograms::default();
-        let board = Arc::new(Board::new(HistogramLayout { buckets, native, phases }));
+        let board = Arc::new(Board::new(HistogramOptions::default()));
         board.replace(&targets);
         let metrics = Metrics::new(board.clone(), Arc::default(), labels, Shard::default());
         Self { board, metrics, targets }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 use super::addresses::records::Service;
-use super::addresses::resolver::{NameServing, Resolver, Unresolved};
+use super::addresses::resolver::{Resolver, Unresolved};
 use super::addresses::system::SystemFiles;
 use super::addresses::{Located, locate};
 use super::attempt::share;
@@ -22,6 +22,7 @@ use super::tls::transport::Carrier;
 use super::tls::{Client, Handshake, handshake};
 use super::tls_store::{Context, Trust};
 use super::verify::Judge;
+use crate::options::ResolverOptions;
 use crate::outcome::{CertificateFault, LocalFault, Verdict};
 use crate::protocol::Wrapping;
 use crate::target::{Host, HostName, IpFamily, Settings, TlsProfile, TlsSettings, Verify};
@@ -44,13 +45,13 @@ pub(crate) struct Session {
 
 impl Outbound {
     /// Resolves names as this machine does.
-    pub(crate) fn new(serving: NameServing, trust: Arc<Trust>, files: SystemFiles) -> Self {
-        Self { resolver: Resolver::new(serving, files), trust, judge: Arc::default() }
+    pub(crate) fn new(options: ResolverOptions, trust: Arc<Trust>, files: SystemFiles) -> Self {
+        Self { resolver: Resolver::new(options, files), trust, judge: Arc::default() }
     }
 
-    /// Asks name servers in another way from now on.
-    pub(crate) fn set_serving(&self, serving: NameServing) {
-        self.resolver.set_serving(serving);
+    /// Applies other resolver options from the next query on.
+    pub(crate) fn set_resolver_options(&self, options: ResolverOptions) {
+        self.resolver.set_options(options);
     }
 
     /// Where a service is offered, as the system's name servers say; empty where they know of none.

@@ -6,18 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::options::Limits;
 use crate::target::Host;
-
-/// What bounds probing; nothing stands for no bound.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Limits {
-    /// Most probes at one time.
-    pub in_flight: Option<NonZeroU32>,
-    /// Most probes of one host, as written in the target, at one time.
-    pub per_host: Option<NonZeroU32>,
-    /// Most probes started in a second, evenly spread.
-    pub per_second: Option<NonZeroU32>,
-}
 
 /// Which limit a probe that may not start has met.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -104,6 +94,7 @@ mod tests {
 
     fn limits(in_flight: u32, per_host: u32, per_second: u32) -> Limits {
         Limits {
+            targets: None,
             in_flight: NonZeroU32::new(in_flight),
             per_host: NonZeroU32::new(per_host),
             per_second: NonZeroU32::new(per_second),

@@ -135,6 +135,7 @@ fn first_tick(target: &Target) -> Duration {
 
 fn limits(in_flight: u32, per_host: u32, per_second: u32) -> Limits {
     Limits {
+        targets: None,
         in_flight: NonZeroU32::new(in_flight),
         per_host: NonZeroU32::new(per_host),
         per_second: NonZeroU32::new(per_second),

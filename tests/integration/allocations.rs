@@ -4,11 +4,12 @@ use std::net::TcpListener;
 use std::slice;
 use std::sync::Arc;
 
-use portprobe::board::{Board, HistogramLayout};
+use portprobe::board::Board;
 use portprobe::clock;
-use portprobe::config::{Histograms, OneTarget, Wanted, one_target};
+use portprobe::config::{OneTarget, Wanted, one_target};
+use portprobe::options::{HistogramOptions, ResolverOptions};
 use portprobe::outcome::{Prober as _, Report, Verdict};
-use portprobe::probe::{NameServing, NetworkProber, Trust};
+use portprobe::probe::{NetworkProber, Trust};
 use tokio::runtime;
 use tokio::time::Instant;
 
@@ -23,10 +24,9 @@ fn a_probe_of_a_port_allocates_two_short_lists() {
     let trust = Arc::new(Trust::default());
     let OneTarget { target, dns: _ } = one_target(wanted, &|_| None, |profile| trust.read(profile)).unwrap();
     // Native buckets are made as they are needed, which on a busy machine may be at any time.
-    let Histograms { buckets, phases, .. } = Histograms::default();
-    let board = Board::new(HistogramLayout { buckets, native: false, phases });
+    let board = Board::new(HistogramOptions { native: false, ..HistogramOptions::default() });
     board.replace(slice::from_ref(&target));
-    let prober = NetworkProber::new(NameServing::default(), trust);
+    let prober = NetworkProber::new(ResolverOptions::default(), trust);
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let probe = || {
         let deadline = Instant::now() + target.settings.cadence.timeout();

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portprobe::cli::check;
-use portprobe::config::{self, Dns, Histograms, Limits};
+use portprobe::config;
+use portprobe::options::{HistogramOptions, Limits, ResolverOptions};
 use portprobe::target::{Labels, Settings, Sha256Digest};
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
@@ -132,7 +133,7 @@ fn the_example_shows_the_defaults_of_the_code() {
     assert_eq!(plain.labels.iter().collect::<Vec<_>>(), [("region", "eu-west-1")]);
     assert_eq!(
         (config.histograms, config.limits, config.dns),
-        (Histograms::default(), Limits::default(), Dns::default())
+        (HistogramOptions::default(), Limits::default(), ResolverOptions::default())
     );
 }
 
@@ -239,7 +240,7 @@ fn the_schema_shows_the_defaults_of_the_code() {
     assert_eq!(*config.targets[0].settings, Settings::default());
     assert_eq!(
         (config.histograms, config.limits, config.dns),
-        (Histograms::default(), Limits::default(), Dns::default())
+        (HistogramOptions::default(), Limits::default(), ResolverOptions::default())
     );
     assert_eq!(config.labels, Labels::default());
     let plain =

@@ -4,8 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use portprobe::options::ResolverOptions;
 use portprobe::outcome::{Class, Phase};
-use portprobe::probe::{NameServing, SystemFiles};
+use portprobe::probe::SystemFiles;
 use portprobe::target::{AddressMode, Expect, IpFamily};
 use tokio::net::UdpSocket;
 
@@ -18,8 +19,8 @@ fn named(name: &str, port: u16, server: &NameServer) -> Probing {
 }
 
 /// One try of a server, so short that silence is cheap.
-fn impatient() -> NameServing {
-    NameServing { timeout: Duration::from_millis(300), tries: NonZeroU32::MIN }
+fn impatient() -> ResolverOptions {
+    ResolverOptions { timeout: Duration::from_millis(300), tries: NonZeroU32::MIN }
 }
 
 #[tokio::test]
@@ -86,12 +87,12 @@ async fn servers_that_fail_or_refuse_are_errors() {
 #[tokio::test]
 async fn silence_is_a_timeout_by_the_servers_time_or_the_deadline() {
     let Some(server) = NameServer::start().await else { return };
-    let by_serving = named("silent.test", 1, &server).serving(impatient()).probe().await;
-    let detail = assert_failed(&by_serving, Phase::Resolve, Class::DnsTimeout);
+    let patience_ended = named("silent.test", 1, &server).resolver_options(impatient()).probe().await;
+    let detail = assert_failed(&patience_ended, Phase::Resolve, Class::DnsTimeout);
     assert!(detail.contains(&format!("{} did not answer", server.address)), "{detail}");
     let by_deadline = named("silent.test", 1, &server).timeout(Duration::from_millis(300)).probe().await;
     assert_failed(&by_deadline, Phase::Resolve, Class::DnsTimeout);
-    let half = named("nodatasilent.test", 1, &server).serving(impatient()).probe().await;
+    let half = named("nodatasilent.test", 1, &server).resolver_options(impatient()).probe().await;
     assert_failed(&half, Phase::Resolve, Class::DnsTimeout);
 }
 
@@ -99,8 +100,8 @@ async fn silence_is_a_timeout_by_the_servers_time_or_the_deadline() {
 async fn an_answer_is_not_held_up_by_a_silent_aaaa() {
     let Some(server) = NameServer::start().await else { return };
     let (_listener, port) = ports::open();
-    let patient = NameServing { timeout: Duration::from_mins(1), ..NameServing::default() };
-    let outcome = named("half.test", port, &server).serving(patient).probe().await;
+    let patient = ResolverOptions { timeout: Duration::from_mins(1), ..ResolverOptions::default() };
+    let outcome = named("half.test", port, &server).resolver_options(patient).probe().await;
     assert_good(&outcome);
 }
 
@@ -112,7 +113,7 @@ async fn a_server_that_fails_is_passed_over_for_the_next() {
     let closed = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     for first in [silent.local_addr().unwrap(), closed] {
         let probing = target(format!("tcp://one.test:{port}")).name_server(first).name_server(server.address);
-        assert_good(&probing.serving(impatient()).probe().await);
+        assert_good(&probing.resolver_options(impatient()).probe().await);
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use portprobe::config::{Discovered, Records, Source, SourceKind};
 use portprobe::discovery::{Found, Lookups, Sources};
-use portprobe::probe::{NameServing, SystemFiles};
+use portprobe::options::ResolverOptions;
+use portprobe::probe::SystemFiles;
 
 use crate::support::dns::NameServer;
 use crate::support::netns;
@@ -37,8 +38,8 @@ fn with_name_server(test: impl AsyncFnOnce(Lookups) + Send + 'static) {
         let files = SystemFiles { resolv_conf: folder.path().join("resolv.conf"), hosts: folder.path().join("hosts") };
         fs::write(&files.resolv_conf, "nameserver 127.0.0.1\nsearch found.test\n").unwrap();
         fs::write(&files.hosts, "192.0.2.9 one.test listed\n").unwrap();
-        let serving = NameServing { timeout: Duration::from_millis(500), tries: NonZeroU32::MIN };
-        test(Lookups::with_system_files(serving, Arc::default(), files)).await;
+        let options = ResolverOptions { timeout: Duration::from_millis(500), tries: NonZeroU32::MIN };
+        test(Lookups::with_system_files(options, Arc::default(), files)).await;
     });
 }
 
@@ -111,7 +112,7 @@ fn a_machine_without_name_servers_says_so() {
     netns::inside(async || {
         let folder = tempfile::tempdir().unwrap();
         let files = SystemFiles { resolv_conf: folder.path().join("resolv.conf"), hosts: folder.path().join("hosts") };
-        let lookups = Lookups::with_system_files(NameServing::default(), Arc::default(), files);
+        let lookups = Lookups::with_system_files(ResolverOptions::default(), Arc::default(), files);
         let why = look(&lookups, "one.test", Records::A(1)).await.unwrap_err();
         assert!(why.contains("no resolver configured"), "{why}");
     });

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portprobe::options::ResolverOptions;
 use portprobe::outcome::{Class, LocalFaultReason, Outcome, Phase, Prober, Verdict};
-use portprobe::probe::{NameServing, NetworkProber, SystemFiles};
+use portprobe::probe::{NetworkProber, SystemFiles};
 use portprobe::protocol::SCHEMES;
 use portprobe::target::{Exchange, Expect, Labels, Scheme, Settings, Target, TargetName, TargetUrl};
 use tokio::time::Instant;
@@ -16,7 +17,7 @@ pub(crate) fn target(url: impl AsRef<str>) -> Probing {
         url: url.as_ref().to_owned(),
         settings: Settings::default(),
         timeout: Duration::from_secs(5),
-        serving: NameServing::default(),
+        resolver_options: ResolverOptions::default(),
         files: SystemFiles::default(),
     }
 }
@@ -27,7 +28,7 @@ pub(crate) struct Probing {
     url: String,
     settings: Settings,
     timeout: Duration,
-    serving: NameServing,
+    resolver_options: ResolverOptions,
     files: SystemFiles,
 }
 
@@ -55,8 +56,8 @@ impl Probing {
         self
     }
 
-    pub(crate) fn serving(mut self, serving: NameServing) -> Self {
-        self.serving = serving;
+    pub(crate) fn resolver_options(mut self, resolver_options: ResolverOptions) -> Self {
+        self.resolver_options = resolver_options;
         self
     }
 
@@ -76,7 +77,7 @@ impl Probing {
             group: None,
             settings: Arc::new(self.settings),
         });
-        let prober = NetworkProber::with_system_files(self.serving, Arc::default(), self.files);
+        let prober = NetworkProber::with_system_files(self.resolver_options, Arc::default(), self.files);
         let started = Instant::now();
         let outcome = prober.probe(&target, started + self.timeout).await;
         assert!(outcome.duration <= started.elapsed(), "{outcome:?}");

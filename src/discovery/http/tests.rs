@@ -16,7 +16,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::config::Discovered;
-use crate::probe::{NameServing, SystemFiles};
+use crate::options::ResolverOptions;
+use crate::probe::SystemFiles;
 use crate::target::{Identity, Roots, ServerName, TlsProfile, TlsSettings, Verify};
 
 const BODY: &str = r#"[{"targets": ["a:1", "b:2"]}]"#;
@@ -71,7 +72,7 @@ fn source(url: String) -> HttpSource {
 }
 
 async fn look_with(source: &HttpSource, bounds: Bounds) -> Result<Found, String> {
-    let outbound = Outbound::new(NameServing::default(), Arc::default(), SystemFiles::default());
+    let outbound = Outbound::new(ResolverOptions::default(), Arc::default(), SystemFiles::default());
     look(source, Duration::from_secs(90), bounds, &outbound).await
 }
 

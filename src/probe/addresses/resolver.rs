@@ -6,7 +6,6 @@
 //! the failure is reported only where none was of use. What several answers come to is `finding`'s to say.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -17,24 +16,9 @@ use tokio::time::{Instant, timeout};
 use super::lookup::Finding;
 use super::query::{Answer, Complaint, ask};
 use super::system::{NameServers, System, SystemFiles};
+use crate::options::ResolverOptions;
 use crate::outcome::{Class, Failure, LocalFault, Phase};
 use crate::target::{HostName, IpFamily};
-
-/// How long name servers are waited for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct NameServing {
-    /// How long one server may take to answer one query.
-    pub timeout: Duration,
-    /// How often a server that stays silent is asked.
-    pub tries: NonZeroU32,
-}
-
-impl Default for NameServing {
-    /// Two tries of two seconds.
-    fn default() -> Self {
-        Self { timeout: Duration::from_secs(2), tries: NonZeroU32::MIN.saturating_add(1) }
-    }
-}
 
 /// Why a name has no addresses.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -61,22 +45,22 @@ impl Unresolved {
 /// Resolves names; made once, shared by all probes.
 #[derive(Debug)]
 pub(in crate::probe) struct Resolver {
-    serving: Mutex<NameServing>,
+    options: Mutex<ResolverOptions>,
     pub(super) system: System,
 }
 
 impl Resolver {
-    pub(in crate::probe) fn new(serving: NameServing, files: SystemFiles) -> Self {
-        Self { serving: Mutex::new(serving), system: System::new(files) }
+    pub(in crate::probe) fn new(options: ResolverOptions, files: SystemFiles) -> Self {
+        Self { options: Mutex::new(options), system: System::new(files) }
     }
 
-    /// Waits for name servers in another way from now on.
-    pub(in crate::probe) fn set_serving(&self, serving: NameServing) {
-        *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = serving;
+    /// Applies other options from the next query on.
+    pub(in crate::probe) fn set_options(&self, options: ResolverOptions) {
+        *self.options.lock().unwrap_or_else(PoisonError::into_inner) = options;
     }
 
-    fn serving(&self) -> NameServing {
-        *self.serving.lock().unwrap_or_else(PoisonError::into_inner)
+    fn options(&self) -> ResolverOptions {
+        *self.options.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The addresses of `name` in `family`, at least one, in the order given. Asks `servers`, or the system's where
@@ -174,14 +158,14 @@ impl Resolver {
         deadline: Instant,
     ) -> Result<(SocketAddr, Answer), Vec<(SocketAddr, Complaint)>> {
         let mut complaints: Vec<(SocketAddr, Complaint)> = Vec::new();
-        let serving = self.serving();
-        for server in (0..serving.tries.get()).flat_map(|_| servers) {
+        let options = self.options();
+        for server in (0..options.tries.get()).flat_map(|_| servers) {
             let now = Instant::now();
             let complained = complaints.iter().any(|(who, what)| who == server && *what != Complaint::Silent);
             if complained || now >= deadline {
                 continue;
             }
-            match ask(*server, form, record_type, deadline.min(now + serving.timeout)).await {
+            match ask(*server, form, record_type, deadline.min(now + options.timeout)).await {
                 Ok(answer) => return Ok((*server, answer)),
                 Err(complaint) => complaints.push((*server, complaint)),
             }

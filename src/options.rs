@@ -1,0 +1,66 @@
+//! Options of the daemon that several modules share. The configuration sets them; each has its only default here.
+//!
+//! `config` reads them from the file; `scheduler`, `board` and `probe` apply them.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::histogram::Buckets;
+use crate::outcome::Phase;
+
+/// The histograms that are kept for each target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistogramOptions {
+    /// Upper bounds of the classic buckets.
+    pub buckets: Buckets,
+    /// Whether native buckets are kept in addition to the classic ones.
+    pub native: bool,
+    /// The phases that have a histogram.
+    pub phases: Vec<Phase>,
+}
+
+impl Default for HistogramOptions {
+    fn default() -> Self {
+        Self { buckets: Buckets::default(), native: true, phases: vec![Phase::Connect, Phase::Tls] }
+    }
+}
+
+/// Upper bounds on probing; `None` means unlimited.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Maximum number of targets, those of discovery sources included.
+    pub targets: Option<NonZeroU32>,
+    /// Maximum number of concurrent probes.
+    pub in_flight: Option<NonZeroU32>,
+    /// Maximum number of concurrent probes of one host, as written in the target.
+    pub per_host: Option<NonZeroU32>,
+    /// Maximum number of probes started per second, evenly spread.
+    pub per_second: Option<NonZeroU32>,
+}
+
+impl Default for Limits {
+    /// Limits that a correct configuration hardly reaches, but one with a mistake does.
+    fn default() -> Self {
+        Self {
+            targets: NonZeroU32::new(200_000),
+            in_flight: NonZeroU32::new(4096),
+            per_host: NonZeroU32::new(32),
+            per_second: None,
+        }
+    }
+}
+
+/// How long name servers may take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ResolverOptions {
+    /// Maximum time that a server may take to answer one query.
+    pub timeout: Duration,
+    /// How often a query is sent to a server before the server counts as silent.
+    pub tries: NonZeroU32,
+}
+
+impl Default for ResolverOptions {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(2), tries: NonZeroU32::MIN.saturating_add(1) }
+    }
+}
