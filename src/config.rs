@@ -14,51 +14,33 @@
 use std::path::Path;
 use std::sync::Arc;
 
-pub use self::blueprint::Blueprint;
-pub use self::discovery::{Discovered, HttpSource, Made, Records, Source, SourceKind, discovered, discovered_json};
-use self::locate::Places;
-use self::node::{Node, SyntaxError};
-pub use self::one::{OneTarget, Wanted, one_target};
-pub use self::place::Position;
-use self::problem::Problems;
-pub use self::problem::{Complaint, LoadError};
-pub use self::profiles::{Needed, Unusable};
-pub use self::schema::{SettingKey, ValueKind, schema, setting_keys};
-pub use self::shown::Shown;
+pub use self::file_uses::{Needed, Unusable};
+pub use self::keys::schema::{SettingKey, ValueKind, schema, setting_keys};
+use self::problems::Problems;
+pub use self::problems::path::Position;
+use self::problems::positions::Places;
+pub use self::problems::{Complaint, LoadError};
+pub use self::single::{OneTarget, Wanted, one_target};
+pub use self::sources::{Discovered, HttpSource, Made, Records, Source, SourceKind, discovered, discovered_json};
+pub use self::targets::discovered::Blueprint;
+pub use self::yaml::shown::Shown;
+use self::yaml::{Node, SyntaxError};
 use crate::options::{HistogramOptions, Limits, ResolverOptions};
 use crate::target::{Group, Labels, Target};
 
-mod blueprint;
 mod compile;
-mod dialogue;
-mod discovery;
-mod entry;
 mod environment;
-mod exchange;
 mod file;
+mod file_uses;
 mod groups;
-mod http;
-mod layer;
-mod leaf;
-mod locate;
-mod maker;
-mod mapping;
+mod keys;
+mod levels;
 mod modules;
-mod node;
-mod one;
-mod place;
-mod problem;
-mod profiles;
-mod quote;
-mod raw;
-mod schema;
-mod shown;
+mod problems;
+mod single;
 mod sources;
-mod suggest;
-mod target_group;
 mod targets;
-mod template;
-mod tls;
+mod yaml;
 
 /// Reads a configuration file. `environment` tells the variables that global labels may take; `files` reads what is
 /// needed of files, and is asked once for each, after all else was found good.

@@ -1,11 +1,11 @@
 //! `${NAME}` in the global labels: the one place where a configuration depends on where it runs.
 
-use crate::config::layer;
-use crate::config::leaf::Given;
-use crate::config::place::At;
-use crate::config::problem::Problems;
-use crate::config::quote::quoted;
-use crate::config::raw::RawLabels;
+use crate::config::keys::RawLabels;
+use crate::config::keys::value::Given;
+use crate::config::levels;
+use crate::config::problems::Problems;
+use crate::config::problems::path::At;
+use crate::config::problems::text::quoted;
 use crate::target::Labels;
 
 /// The global labels, with what the environment says in place of each `${NAME}`.
@@ -15,7 +15,7 @@ pub(super) fn labels(
     environment: &dyn Fn(&str) -> Option<String>,
     problems: &mut Problems,
 ) -> Labels {
-    let mut labels = layer::labels(given, at, problems);
+    let mut labels = levels::labels(given, at, problems);
     for (name, value) in &mut labels {
         match expanded(value, environment) {
             Ok(text) => *value = text,

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::config::place::Position;
-use crate::config::problem::LoadError;
+use crate::config::problems::LoadError;
+use crate::config::problems::path::Position;
 
 /// The text of a file, at most 64 MiB of UTF-8. Every error names the file.
 pub(super) fn read(path: &Path) -> Result<String, LoadError> {

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::layer::{Layer, labels, unknown_keys, value};
-use crate::config::leaf::{Given, Named};
-use crate::config::place::{At, KeyPath};
-use crate::config::problem::Problems;
-use crate::config::quote::quoted;
-use crate::config::raw::RawGroup;
-use crate::config::suggest;
+use crate::config::keys::RawGroup;
+use crate::config::keys::value::{Given, Named};
+use crate::config::levels::{Layer, labels, unknown_keys, value};
+use crate::config::problems::Problems;
+use crate::config::problems::path::{At, KeyPath};
+use crate::config::problems::suggest;
+use crate::config::problems::text::quoted;
 use crate::target::{Group, GroupName, Labels, Quorum};
 
 /// Every group, with the number of its members so far.

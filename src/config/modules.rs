@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use crate::config::groups::{Groups, unknown_name};
-use crate::config::layer::{Layer, Layers, mapping};
-use crate::config::leaf::Named;
-use crate::config::place::{At, KeyPath};
-use crate::config::problem::Problems;
-use crate::config::quote::quoted;
-use crate::config::raw::RawSettings;
+use crate::config::keys::RawSettings;
+use crate::config::keys::value::Named;
+use crate::config::levels::{Layer, Layers, mapping};
+use crate::config::problems::Problems;
+use crate::config::problems::path::{At, KeyPath};
+use crate::config::problems::text::quoted;
 
 /// The defaults and every module.
 #[derive(Debug, PartialEq)]

@@ -1,261 +1,254 @@
-//! The sources of `discovery`: where each looks, and the settings that it lends its targets.
+//! Discovery: where targets come from besides the file, and what sources say of them.
 
-use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::mem;
+use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::discovery::{HttpSource, Records, Source, SourceKind};
-use crate::config::http::{NamedFile, headers_files};
-use crate::config::layer::{Layer, Layers, unknown_keys, value};
-use crate::config::leaf::{FilePath, Given, HttpScheme, HttpUrl, Leaf, List, Named, Port, RecordType};
-use crate::config::modules::Modules;
-use crate::config::place::{At, KeyPath};
-use crate::config::problem::Problems;
-use crate::config::profiles::Profiles;
-use crate::config::raw::{RawSettings, RawSource, RawTls};
-use crate::duration;
-use crate::target::{HostName, ServerName, TlsSettings};
+use crate::config::problems::path::{At, Position};
+use crate::config::problems::positions::Places;
+use crate::config::problems::text::OneLine;
+use crate::config::yaml::{JsonError, Node, SyntaxError};
+use crate::target::{HeaderFile, HostName, Target, TlsProfile, TlsSettings};
 
-/// Every source, and the settings of its targets that come right behind their own, by the source's name.
-#[derive(Debug, Default)]
-pub(super) struct Sources {
-    pub(super) all: Vec<Source>,
-    pub(super) layers: HashMap<Arc<str>, Layer>,
-    places: HashMap<Arc<str>, KeyPath>,
+pub(super) mod read;
+
+/// A source of targets.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Source {
+    /// What it is called in metrics and logs: `file:sd/*.json`, `http:https://cmdb.internal/sd`,
+    /// `dns:SRV:_postgres._tcp.internal`, `dns:A:web.internal:443`. No two sources have the same.
+    pub name: Arc<str>,
+    /// Where it looks.
+    pub kind: SourceKind,
+    /// How often it looks.
+    pub refresh: Duration,
 }
 
-impl Sources {
-    /// Takes the sources as written. A wrong one is noted and left out.
-    pub(super) fn read(
-        List(items): List<RawSource>,
-        at: At<'_>,
-        modules: &Modules,
-        profiles: &mut Profiles,
-        problems: &mut Problems,
-    ) -> Self {
-        let mut sources = Self::default();
-        for (index, item) in items.into_iter().enumerate() {
-            let at = at.item(index);
-            let Some(mut raw) = value(item, at, problems) else { continue };
-            unknown_keys(&raw.unknown, at, RawSource::keys, problems);
-            let layer = lent(&mut raw, at, problems);
-            modules.of(&[&layer], problems);
-            let source = Reader { at, profiles, problems }.source(raw);
-            if let Some((key, source)) = source {
-                sources.add(source, layer, at, key, problems);
-            }
-        }
-        sources
-    }
+/// Where a source looks.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum SourceKind {
+    /// A name that is asked for.
+    Dns {
+        /// The name.
+        name: HostName,
+        /// What is asked for.
+        records: Records,
+    },
+    /// Files whose path matches; in the last part `*` stands for any characters, `?` for one.
+    File {
+        /// The pattern, absolute or relative to the working directory.
+        pattern: PathBuf,
+    },
+    /// An address that answers as Prometheus' `http_sd`.
+    Http(HttpSource),
+}
 
-    fn add(&mut self, source: Source, layer: Layer, at: At<'_>, key: &str, problems: &mut Problems) {
-        if let Some(first) = self.places.get(&source.name) {
-            let message = format!("is a source already, as {first}; remove one of the two");
-            return problems.add_with(at.key(key), first.clone(), message);
-        }
-        self.places.insert(source.name.clone(), at.into());
-        self.layers.insert(source.name.clone(), layer);
-        self.all.push(source);
+/// An address that is asked for targets.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct HttpSource {
+    /// `http` or `https`, without user and password.
+    pub url: String,
+    /// Headers whose values are the contents of files, for secrets; names are valid ones in lower case.
+    pub headers_files: Vec<(String, PathBuf)>,
+    /// How TLS is spoken, with `https`.
+    pub tls: TlsSettings,
+}
+
+/// The kinds of records that a name is asked for.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Records {
+    /// IPv4 addresses, each with this port.
+    A(u16),
+    /// IPv6 addresses, each with this port.
+    Aaaa(u16),
+    /// Hosts and ports (RFC 2782).
+    Srv,
+}
+
+/// What a source says of one target or several, not yet checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Discovered(pub(super) Node);
+
+impl Discovered {
+    /// A host with a port, as DNS tells it.
+    pub fn address(address: String) -> Self {
+        Self(Node::Text(address.into()))
     }
 }
 
-/// The settings that a source lends its targets.
-fn lent(raw: &mut RawSource, at: At<'_>, problems: &mut Problems) -> Layer {
-    let settings = RawSettings {
-        scheme: mem::take(&mut raw.scheme),
-        module: mem::take(&mut raw.module),
-        labels: mem::take(&mut raw.labels),
-        ..RawSettings::default()
+/// What a source's words have come to.
+#[derive(Clone, Debug, Default)]
+pub struct Made {
+    /// The targets, each valid in itself.
+    pub targets: Vec<Arc<Target>>,
+    /// What was left out, each with its reason, in a line for the log.
+    pub invalid: Vec<String>,
+    /// The profiles of TLS for whose files targets were left out; they may be there later.
+    pub unreadable: Vec<Arc<TlsProfile>>,
+    /// The same of files of headers.
+    pub unreadable_headers: Vec<Arc<HeaderFile>>,
+}
+
+/// What a text says that a source gave: a list, in JSON or YAML, of targets as a configuration has them and of groups as
+/// Prometheus' `file_sd` and `http_sd` have them. The error is one line.
+///
+/// An entry that is neither is found out when targets are made of it, and leaves the others alone.
+pub fn discovered(text: &str) -> Result<Vec<Discovered>, String> {
+    list(text, |_| Node::parse(text).map_err(|error| syntax(&error)))
+}
+
+/// As [`discovered`], in JSON alone: to find out that a text is no YAML takes dozens of times its size, and one that
+/// comes from elsewhere may be large on purpose.
+pub fn discovered_json(text: &str) -> Result<Vec<Discovered>, String> {
+    list(text, |why| Err(format!("is no valid JSON: {why}")))
+}
+
+/// The list that a text is; `otherwise` reads what is no JSON, and is told why it is none.
+fn list(text: &str, otherwise: impl FnOnce(String) -> Result<Node, String>) -> Result<Vec<Discovered>, String> {
+    if text.len() > MAX_BYTES {
+        return Err(format!("has more than {} MiB", MAX_BYTES >> 20));
+    }
+    let node = match Node::parse_json(text) {
+        Err(JsonError::Bounds(error)) => Err(syntax(&error)),
+        Err(JsonError::Syntax(why)) => otherwise(why),
+        Ok(node) => Ok(node),
     };
-    Layer::read(settings, at, problems)
-}
-
-/// Reads one source.
-struct Reader<'a, 'p> {
-    at: At<'a>,
-    profiles: &'p mut Profiles,
-    problems: &'p mut Problems,
-}
-
-impl Reader<'_, '_> {
-    /// The source, and the key that says where it looks.
-    fn source(mut self, raw: RawSource) -> Option<(&'static str, Source)> {
-        let key = self.only_key(&raw)?;
-        let refresh = self.refresh(raw.refresh);
-        if key != "http" {
-            self.foreign("headers_files", &raw.headers_files, "http");
-            self.foreign("tls", &raw.tls, "http");
+    match node.map_err(|why| OneLine(&why).to_string())? {
+        Node::List(mut items) => {
+            restore_texts(&mut items, text);
+            Ok(items.into_iter().map(Discovered).collect())
         }
-        if key != "dns" {
-            self.foreign("type", &raw.records, "dns");
-            self.foreign("port", &raw.port, "dns");
-        }
-        let (name, kind) = match key {
-            "file" => self.file(raw.file)?,
-            "http" => self.http(raw.http, raw.headers_files, raw.tls)?,
-            _ => self.dns(raw.dns, raw.records, raw.port)?,
-        };
-        Some((key, Source { name: name.into(), kind, refresh }))
-    }
-
-    /// Which of the keys is there that say where a source looks; there must be one.
-    fn only_key(&mut self, raw: &RawSource) -> Option<&'static str> {
-        let keys = [("file", raw.file.is_nothing()), ("http", raw.http.is_nothing()), ("dns", raw.dns.is_nothing())];
-        let mut keys = keys.into_iter().filter(|(_, is_nothing)| !is_nothing).map(|(key, _)| key);
-        match (keys.next(), keys.next()) {
-            (Some(key), None) => Some(key),
-            (Some(first), Some(second)) => {
-                let message = format!("stands beside `{first}`; a source looks at one place, make two of it");
-                self.problems.add_key(self.at.key(second), 0, message);
-                None
-            }
-            (None, _) => {
-                let message =
-                    "has none of `file`, `http` and `dns`; add where its targets come from, like `file: 'sd/*.json'`";
-                self.problems.add(self.at, message);
-                None
-            }
-        }
-    }
-
-    /// Notes a key that is for another kind of source.
-    fn foreign<T: Leaf>(&mut self, key: &str, given: &Given<T>, kind: &str) {
-        if !given.is_nothing() {
-            self.problems.add_key(self.at.key(key), 0, format!("is only for `{kind}`; remove it"));
-        }
-    }
-
-    fn refresh(&mut self, given: Given<Duration>) -> Duration {
-        let Some(refresh) = value(given, self.at.key("refresh"), self.problems) else { return DEFAULT_REFRESH };
-        if !(MIN_REFRESH..=MAX_REFRESH).contains(&refresh) {
-            let message = format!("{} is out of range; a source is asked every 1s to 1d", duration::display(refresh));
-            self.problems.add(self.at.key("refresh"), message);
-        }
-        refresh
-    }
-
-    fn file(&mut self, given: Given<FilePath>) -> Option<(String, SourceKind)> {
-        let at = self.at.key("file");
-        let FilePath(pattern) = value(given, at, self.problems)?;
-        let name = format!("file:{}", pattern.display());
-        let has_wildcard = |part: &OsStr| part.as_encoded_bytes().iter().any(|b| matches!(b, b'*' | b'?'));
-        if pattern.parent().is_some_and(|folder| has_wildcard(folder.as_os_str())) {
-            let message = "has a wildcard in the name of a folder; only the last part may have some, like sd/*.json";
-            self.problems.add(at, message);
-            return None;
-        }
-        if pattern.file_name().is_none() || pattern.as_os_str().as_encoded_bytes().ends_with(b"/") {
-            self.problems.add(at, "names a folder; name files in it, like sd/*.json");
-            return None;
-        }
-        Some((name, SourceKind::File { pattern: self.profiles.folder().join(pattern) }))
-    }
-
-    fn http(
-        &mut self,
-        given: Given<HttpUrl>,
-        headers_files: Given<Named<FilePath>>,
-        tls: Given<RawTls>,
-    ) -> Option<(String, SourceKind)> {
-        let headers_files = self.headers_files(headers_files);
-        let layer = Layer::read(RawSettings { tls, ..RawSettings::default() }, self.at, self.problems);
-        let tls = Layers(&[&layer]).tls(None, self.profiles, self.problems);
-        let url = value(given, self.at.key("http"), self.problems)?;
-        match (url.scheme(), layer.tls.first_key()) {
-            (HttpScheme::Http, Some(key)) => {
-                let message = "does nothing, for this source is asked in plain http; write https:// or remove it";
-                self.problems.add_key(layer.at.join("tls").join(key), 0, message);
-            }
-            (HttpScheme::Https, _) => self.check_server_name(&url, &tls),
-            (HttpScheme::Http, None) => {}
-        }
-        let url = url.to_string();
-        Some((format!("http:{url}"), SourceKind::Http(HttpSource { url, headers_files, tls })))
-    }
-
-    /// Notes a host that no certificate can be for.
-    fn check_server_name(&mut self, url: &HttpUrl, tls: &TlsSettings) {
-        if tls.server_name.is_none() && ServerName::of_host(url.host()).is_none() {
-            let message = format!(
-                "no certificate can be for `{}`, for a part of it begins or ends with a hyphen; set `tls.server_name`",
-                url.host()
-            );
-            self.problems.add(self.at.key("http"), message);
-        }
-    }
-
-    fn headers_files(&mut self, given: Given<Named<FilePath>>) -> Vec<(String, PathBuf)> {
-        let at = self.at.key("headers_files");
-        let folder = self.profiles.folder();
-        let files = headers_files(given, at, self.problems).unwrap_or_default();
-        for NamedFile { header, key, .. } in &files {
-            if OWN_HEADERS.contains(&header.as_str()) {
-                self.problems.add_key(at.key(key), 0, "is a header that portprobe sets itself; remove it");
-            }
-        }
-        files.into_iter().map(|file| (file.header.as_str().to_owned(), folder.join(file.path))).collect()
-    }
-
-    fn dns(
-        &mut self,
-        given: Given<HostName>,
-        records: Given<RecordType>,
-        port: Given<Port>,
-    ) -> Option<(String, SourceKind)> {
-        let has_port = !port.is_nothing();
-        let name = value(given, self.at.key("dns"), self.problems);
-        let records = match records {
-            Given::Nothing => Some(RecordType::default()),
-            given => value(given, self.at.key("type"), self.problems),
-        };
-        let port = value(port, self.at.key("port"), self.problems).map(|Port(port)| port.get());
-        let (name, records) = (name?, records?);
-        if port.is_none() && has_port {
-            return None;
-        }
-        let kind = self.records(records, port)?;
-        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-        let label = format!("dns:{}:{}{port}", records.as_str(), name.as_str());
-        Some((label, SourceKind::Dns { name, records: kind }))
-    }
-
-    /// What is asked for: addresses need a port, SRV records have their own.
-    fn records(&mut self, records: RecordType, port: Option<u16>) -> Option<Records> {
-        let (key, message) = match (records, port) {
-            (RecordType::Srv, None) => return Some(Records::Srv),
-            (RecordType::A, Some(port)) => return Some(Records::A(port)),
-            (RecordType::Aaaa, Some(port)) => return Some(Records::Aaaa(port)),
-            (RecordType::Srv, Some(_)) => {
-                let message =
-                    "stands beside the type SRV, whose records have ports of their own; remove it, or write `type: A`";
-                ("port", message.to_owned())
-            }
-            (RecordType::A | RecordType::Aaaa, None) => {
-                let message = format!("has no `port` beside it, and {} records tell none; add one", records.as_str());
-                ("type", message)
-            }
-        };
-        self.problems.add_key(self.at.key(key), 0, message);
-        None
+        Node::Null => Err("is empty; expected a list of targets, which is [] where there are none".to_owned()),
+        other => Err(format!("is {other}; expected a list of targets")),
     }
 }
 
-/// Headers that say how a request is to be read (RFC 9110 section 7.6.1).
-const OWN_HEADERS: [&str; 10] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-const DEFAULT_REFRESH: Duration = Duration::from_mins(1);
-const MIN_REFRESH: Duration = Duration::from_secs(1);
-const MAX_REFRESH: Duration = Duration::from_hours(24);
+/// Puts numbers back as they were written where a text is due, such as the label `version: 1.10`: Prometheus takes them
+/// so, and once the text is gone nobody could tell.
+fn restore_texts(items: &mut [Node], text: &str) {
+    let places = OnceCell::new();
+    let restore = |node: &mut Node, at: At<'_>| {
+        if let Node::Float(_) | Node::Integer(_) = node
+            && let Some(written) = places.get_or_init(|| Places::survey(text)).written(&at.into())
+        {
+            *node = Node::Text(written.into());
+        }
+    };
+    for (index, item) in items.iter_mut().enumerate() {
+        let Node::Mapping(entries) = item else { continue };
+        let at = At::Root.item(index);
+        for (key, value) in entries {
+            match (&**key, value) {
+                ("labels", Node::Mapping(labels)) => {
+                    let at = at.key("labels");
+                    for (name, value) in labels {
+                        restore(value, at.key(name));
+                    }
+                }
+                ("name" | "group" | "module", value) => restore(value, at.key(key)),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn syntax(SyntaxError { position, cause }: &SyntaxError) -> String {
+    match position {
+        Some(Position { line, column }) => format!("line {line}, column {column}: {cause}"),
+        None => cause.to_string(),
+    }
+}
+
+/// As much as a configuration may have.
+const MAX_BYTES: usize = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn count(text: &str) -> Result<usize, String> {
+        discovered(text).map(|entries| entries.len())
+    }
+
+    #[test]
+    fn json_and_yaml_are_the_same_list() {
+        let text = "- a:1\n- targets: ['b:1']\n  labels: {team: x}\n";
+        let json = r#"["a:1", {"targets": ["b:1"], "labels": {"team": "x"}}]"#;
+        assert_eq!(discovered(text), discovered(json));
+        assert_eq!(discovered(text).unwrap()[0], Discovered::address("a:1".to_owned()));
+        for (text, expected) in [("[]", 0), ("\t[\n\t\"a:1\"\n]", 1), ("[1, null, {}]", 3), ("- a:1 # x", 1)] {
+            assert_eq!(count(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_a_text_as_it_is_written() {
+        for (yaml, text) in [("1.10", "1.10"), ("0x1F", "0x1F"), ("7", "7"), ("'1.10'", "1.10")] {
+            let written = format!("- a:1\n- targets: ['b:1']\n  labels: {{v: {yaml}}}\n");
+            let quoted = format!("- a:1\n- targets: ['b:1']\n  labels: {{v: '{text}'}}\n");
+            assert_eq!(discovered(&written), discovered(&quoted), "{yaml}");
+        }
+    }
+
+    /// What encoders that keep to ASCII write, and keys longer than YAML has them.
+    #[test]
+    fn json_is_read_where_it_is_no_yaml() {
+        let long = "l".repeat(2000);
+        let text = format!(r#"[{{"targets": ["a:1"], "labels": {{"face": "\ud83d\ude00\u007f\/", "{long}": "x"}}}}]"#);
+        assert_eq!(count(&text), Ok(1));
+    }
+
+    #[test]
+    fn what_is_no_list_is_refused_in_one_line() {
+        let deep = "lists and mappings are nested more than 32 deep; a configuration needs no more than 5";
+        for (text, message) in [
+            ("", "is empty; expected a list of targets, which is [] where there are none"),
+            ("\n# none\n", "is empty; expected a list of targets, which is [] where there are none"),
+            ("{}", "is a mapping; expected a list of targets"),
+            ("targets: ['a:1']", "is a mapping; expected a list of targets"),
+            ("<!DOCTYPE html>\n<p>gone", "is `<!DOCTYPE html> <p>gone`; expected a list of targets"),
+            ("7", "is the number 7; expected a list of targets"),
+            (
+                "- a\n---\n- b",
+                "line 2, column 1: a second YAML document starts; a configuration is one document, remove the `---` between the two",
+            ),
+            (
+                "[\"a:1\", ",
+                "line 2, column 1: is no valid YAML: did not find expected node content while parsing a flow node",
+            ),
+            (&format!("{}{}", "[".repeat(40), "]".repeat(40)), deep),
+        ] {
+            let error = count(text).unwrap_err();
+            assert!(error == message || error.ends_with(&format!(": {message}")), "{text}: {error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_json_is_read_as_nothing_else() {
+        assert_eq!(discovered_json(r#"["a:1"]"#), discovered("- a:1"));
+        let error = discovered_json("- a:1").unwrap_err();
+        assert!(error.starts_with("is no valid JSON: "), "{error}");
+    }
+
+    #[test]
+    fn a_text_has_its_bounds() {
+        let many = format!("[{}1]", "1,".repeat(12_000_000));
+        assert!(count(&many).unwrap_err().ends_with("has so many values that they take more than 256 MiB"));
+        assert_eq!(count(&" ".repeat(MAX_BYTES + 1)), Err("has more than 64 MiB".to_owned()));
+        let long = format!("a: &a {}\nb: [{}]", "x".repeat(1_000_000), vec!["*a"; 2000].join(", "));
+        assert!(count(&long).unwrap_err().contains("with its aliases the file grows to more than 256 MiB"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in r#"([a-z]{1,9}: |- |  |\n|[\[\]{}&*!|>%@`"',:#?<~\\]|a:[0-9]{1,5}|"targets"|"labels"|\PC){0,60}"#) {
+            if let Err(error) = discovered(&text) {
+                prop_assert!(error.lines().count() == 1, "{}", error);
+            }
+        }
+    }
+}

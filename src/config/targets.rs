@@ -4,14 +4,19 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use crate::config::entry::Entry;
-use crate::config::maker::{Maker, Parts};
-use crate::config::node::Node;
-use crate::config::place::{At, KeyPath};
-use crate::config::problem::Problems;
-use crate::config::profiles::Profiles;
-use crate::config::quote::quoted;
+use crate::config::file_uses::Profiles;
+use crate::config::problems::Problems;
+use crate::config::problems::path::{At, KeyPath};
+use crate::config::problems::text::quoted;
+use crate::config::targets::builder::{Maker, Parts};
+use crate::config::targets::entry::Entry;
+use crate::config::yaml::Node;
 use crate::target::{Endpoint, Group, Target, TargetName};
+
+pub(super) mod builder;
+pub(super) mod discovered;
+pub(super) mod entry;
+mod prometheus;
 
 /// Every target so far.
 pub(super) struct Targets<'a> {

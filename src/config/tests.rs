@@ -247,13 +247,13 @@ fn the_schema_has_the_keys_that_are_read() {
     let properties = |definition: &serde_json::Value| -> Vec<String> {
         definition["properties"].as_object().unwrap().keys().cloned().collect()
     };
-    assert_eq!(properties(&schema), raw::RawConfig::keys());
-    assert_eq!(properties(&schema["$defs"]["Settings"]), raw::RawSettings::keys());
-    assert_eq!(properties(&schema["$defs"]["Target"]), raw::RawTarget::keys());
-    assert_eq!(properties(&schema["$defs"]["Tls"]), raw::RawTls::keys());
-    assert_eq!(properties(&schema["$defs"]["Http"]), raw::RawHttp::keys());
-    assert_eq!(properties(&schema["$defs"]["Step"]), raw::RawStep::keys());
-    assert_eq!(properties(&schema["$defs"]["Source"]), raw::RawSource::keys());
+    assert_eq!(properties(&schema), keys::RawConfig::keys());
+    assert_eq!(properties(&schema["$defs"]["Settings"]), keys::RawSettings::keys());
+    assert_eq!(properties(&schema["$defs"]["Target"]), keys::RawTarget::keys());
+    assert_eq!(properties(&schema["$defs"]["Tls"]), keys::RawTls::keys());
+    assert_eq!(properties(&schema["$defs"]["Http"]), keys::RawHttp::keys());
+    assert_eq!(properties(&schema["$defs"]["Step"]), keys::RawStep::keys());
+    assert_eq!(properties(&schema["$defs"]["Source"]), keys::RawSource::keys());
     for definition in schema["$defs"].as_object().unwrap().values() {
         assert_eq!(definition["additionalProperties"], false);
     }
@@ -663,7 +663,7 @@ proptest! {
 
     #[test]
     fn no_value_at_any_key_makes_it_panic(
-        key in prop::sample::select([raw::RawConfig::keys(), raw::RawTarget::keys(), raw::RawTls::keys(), raw::RawStep::keys(), raw::RawSource::keys(), vec!["<<", "failures", "min_up"]].concat()),
+        key in prop::sample::select([keys::RawConfig::keys(), keys::RawTarget::keys(), keys::RawTls::keys(), keys::RawStep::keys(), keys::RawSource::keys(), vec!["<<", "failures", "min_up"]].concat()),
         value in r#"(~|\[\]|\{\}|[0-9.-]{1,20}|"[^"\\]{0,9}"|[a-z$:/@{}\[\]*&!-]{1,20}|\{[a-z]{1,8}: [0-9a-z]{1,4}\}|\[[0-9a-z, ]{1,9}\])"#,
     ) {
         for text in [

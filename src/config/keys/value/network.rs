@@ -1,0 +1,126 @@
+//! The kinds of values that networks have: addresses of this machine, of name servers, of networks.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+use super::{Leaf, expected};
+use crate::config::problems::text::quoted;
+use crate::config::yaml::Node;
+
+impl Leaf for IpAddr {
+    fn read(node: Node) -> Result<Self, String> {
+        let Node::Text(text) = &node else { return Err(expected(&node, "an IP address")) };
+        let address = text.parse().map_err(|_| expected(&node, "an IP address, like 192.0.2.1 or 2001:db8::1"))?;
+        match address {
+            Self::V4(v4) if v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() => Err(no_own(&address)),
+            Self::V6(v6) if v6.is_unspecified() || v6.is_multicast() => Err(no_own(&address)),
+            address => Ok(address),
+        }
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "examples": ["192.0.2.1", "2001:db8::1"] })
+    }
+}
+
+fn no_own(address: &IpAddr) -> String {
+    format!("is {address}, which is no address of one machine; expected a local address of this one, or remove the key")
+}
+
+impl Leaf for IpNet {
+    fn read(node: Node) -> Result<Self, String> {
+        let expected = || expected(&node, "an address or a CIDR, like 192.0.2.1 or 10.0.0.0/8");
+        let Node::Text(text) = &node else { return Err(expected()) };
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Ok(Self::from(address));
+        }
+        let network: Self = text.parse().map_err(|_| expected())?;
+        if network.addr() != network.network() {
+            let (address, network) = (Self::from(network.addr()), network.trunc());
+            return Err(format!(
+                "is {}, which has bits behind its prefix; write {network} for the network or {address} for the address",
+                quoted(text)
+            ));
+        }
+        Ok(network)
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "examples": ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"] })
+    }
+}
+
+impl Leaf for SocketAddr {
+    /// The address of a name server: `ip`, `ip:port` or `[ip]:port`.
+    fn read(node: Node) -> Result<Self, String> {
+        let expected = || {
+            expected(
+                &node,
+                "an IP address with or without a port, like 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53",
+            )
+        };
+        let Node::Text(text) = &node else { return Err(expected()) };
+        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        let address = match bare.parse::<IpAddr>() {
+            Ok(address) => Self::new(address, DNS_PORT),
+            Err(_) => text.parse().map_err(|_| expected())?,
+        };
+        match address.port() {
+            0 => Err(expected()),
+            _ => Ok(address),
+        }
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "examples": ["192.0.2.53", "[2001:db8::53]:5353"] })
+    }
+}
+
+const DNS_PORT: u16 = 53;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<T: Leaf>(yaml: &str) -> Result<T, String> {
+        T::read(Node::parse(yaml).unwrap())
+    }
+
+    #[test]
+    fn a_network_has_no_bits_behind_its_prefix() {
+        assert_eq!(read("10.0.0.0/8"), Ok("10.0.0.0/8".parse::<IpNet>().unwrap()));
+        assert_eq!(read("10.0.0.1"), Ok("10.0.0.1/32".parse::<IpNet>().unwrap()));
+        assert_eq!(read("2001:db8::1"), Ok("2001:db8::1/128".parse::<IpNet>().unwrap()));
+        let message = "is `10.0.0.1/8`, which has bits behind its prefix; write 10.0.0.0/8 for the network or 10.0.0.1/32 for the address";
+        assert_eq!(read::<IpNet>("10.0.0.1/8"), Err(message.to_owned()));
+        for yaml in ["10.0.0.0/33", "host", "10", "10.0.0", "''"] {
+            assert!(read::<IpNet>(yaml).unwrap_err().contains("expected an address or a CIDR"), "{yaml}");
+        }
+    }
+
+    #[test]
+    fn a_name_server_has_port_53_unless_another_is_written() {
+        for (yaml, address) in [
+            ("192.0.2.53", "192.0.2.53:53"),
+            ("192.0.2.53:5353", "192.0.2.53:5353"),
+            ("2001:db8::53", "[2001:db8::53]:53"),
+            ("'[2001:db8::53]'", "[2001:db8::53]:53"),
+            ("'[2001:db8::53]:5353'", "[2001:db8::53]:5353"),
+        ] {
+            assert_eq!(read(yaml), Ok(address.parse::<SocketAddr>().unwrap()), "{yaml}");
+        }
+        for yaml in ["dns.example", "192.0.2.53:0", "192.0.2.53:65536", "53", "''"] {
+            assert!(read::<SocketAddr>(yaml).unwrap_err().contains("expected an IP address"), "{yaml}");
+        }
+    }
+
+    #[test]
+    fn a_source_address_is_one_of_a_machine() {
+        assert_eq!(read("192.0.2.1"), Ok("192.0.2.1".parse::<IpAddr>().unwrap()));
+        for yaml in ["0.0.0.0", "'::'", "224.0.0.1", "255.255.255.255", "ff02::1"] {
+            assert!(read::<IpAddr>(yaml).unwrap_err().contains("no address of one machine"), "{yaml}");
+        }
+    }
+}

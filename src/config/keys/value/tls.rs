@@ -1,0 +1,93 @@
+//! The kinds of values that TLS has.
+
+use std::path::PathBuf;
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+use super::{Leaf, Word, expected};
+use crate::config::yaml::Node;
+use crate::target::{AlpnProtocol, ServerName, Sha256Digest, TlsVersion, Verify};
+
+/// A file's path as written; what it is relative to is decided later.
+#[derive(Debug)]
+pub(in crate::config) struct FilePath(pub(in crate::config) PathBuf);
+
+impl Leaf for FilePath {
+    fn read(node: Node) -> Result<Self, String> {
+        match node {
+            Node::Text(text) if text.is_empty() => Err("is empty; name a file, or remove the key".to_owned()),
+            Node::Text(text) => Ok(Self(String::from(text).into())),
+            other => Err(expected(&other, "the path of a file")),
+        }
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "minLength": 1 })
+    }
+}
+
+/// Roots that are no file of the user's.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::config) enum RootSet {
+    Mozilla,
+    System,
+}
+
+impl Word for RootSet {
+    const WORDS: &'static [(&'static str, Self)] = &[("mozilla", Self::Mozilla), ("system", Self::System)];
+}
+
+impl Word for Verify {
+    const WORDS: &'static [(&'static str, Self)] = &[("strict", Self::Strict), ("report", Self::Report)];
+}
+
+impl Leaf for TlsVersion {
+    /// Reads a version, which without quotes is a number to YAML.
+    fn read(node: Node) -> Result<Self, String> {
+        let text = node.scalar_text().unwrap_or_default();
+        let version = Self::ALL.into_iter().find(|version| version.as_str() == &*text);
+        version.ok_or_else(|| expected(&node, "1.2 or 1.3; no other version of TLS is spoken"))
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "enum": [1.2, 1.3, "1.2", "1.3"] })
+    }
+}
+
+impl Leaf for ServerName {
+    fn read(node: Node) -> Result<Self, String> {
+        let name = if let Node::Text(text) = &node { text.parse().ok() } else { None };
+        name.ok_or_else(|| expected(&node, "a DNS name or an IP address, like db.example.com or 192.0.2.1"))
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "examples": ["db.example.com", "192.0.2.1"] })
+    }
+}
+
+impl Leaf for AlpnProtocol {
+    fn read(node: Node) -> Result<Self, String> {
+        let name = if let Node::Text(text) = &node { Self::try_new(text) } else { None };
+        name.ok_or_else(|| expected(&node, "the name of a protocol, 1 to 255 bytes, like h2 or http/1.1"))
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "minLength": 1, "maxLength": 255, "examples": ["h2", "http/1.1"] })
+    }
+}
+
+impl Leaf for Sha256Digest {
+    fn read(node: Node) -> Result<Self, String> {
+        let digest = if let Node::Text(text) = &node { text.parse().ok() } else { None };
+        digest.ok_or_else(|| {
+            expected(
+                &node,
+                "a SHA-256 in hex or base64, like what `openssl x509 -in FILE -noout -fingerprint -sha256` prints behind its `=`",
+            )
+        })
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^(:*([0-9a-fA-F]:*){64}|[A-Za-z0-9+/]{43}=)$" })
+    }
+}

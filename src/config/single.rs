@@ -1,0 +1,314 @@
+//! A single target for `portprobe probe`: out of a file or made from a URL, with flags for settings.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::compile::{self, Compiled};
+use crate::config::file_uses::{Needed, Profiles, Unusable};
+use crate::config::keys::RawSettings;
+use crate::config::keys::schema::{ValueKind, setting_keys};
+use crate::config::keys::value::Given;
+use crate::config::levels::{Layer, mapping};
+use crate::config::problems::path::At;
+use crate::config::problems::text::quoted;
+use crate::config::problems::{LoadError, Problems};
+use crate::config::targets::Targets;
+use crate::config::yaml::Node;
+use crate::config::{document, file, folder};
+use crate::options::ResolverOptions;
+use crate::secrets::Secrets;
+use crate::target::{FileProblem, Target, TlsProfile};
+
+/// A target to be probed once, and how name servers are asked for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OneTarget {
+    /// The target.
+    pub target: Arc<Target>,
+    /// How name servers are asked.
+    pub dns: ResolverOptions,
+}
+
+/// What somebody wants to probe now.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The name of a target in the file, else a URL.
+    pub target: &'a str,
+    /// Settings by dotted key, lists with commas between their items; nearer than the target's own. Paths among them are
+    /// relative to the working directory.
+    pub flags: &'a [(String, String)],
+    /// A configuration, which must be good as a whole.
+    pub config_file: Option<&'a Path>,
+    /// A module of it, nearer than the target's own.
+    pub module: Option<&'a str>,
+}
+
+/// The target that somebody wants to probe now.
+///
+/// A flag's problem is reported as `--confirm.failures: ...`, the URL's as `URL: ...`. `files` is asked to read what this
+/// target needs of TLS, and no other; the files of its headers are read here.
+pub fn one_target(
+    wanted: Wanted<'_>,
+    environment: &dyn Fn(&str) -> Option<String>,
+    mut files: impl FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
+) -> Result<OneTarget, LoadError> {
+    let Wanted { target, flags, config_file, module } = wanted;
+    let text = config_file.map(file::read).transpose()?.unwrap_or_default();
+    let document = match config_file {
+        Some(path) => document(&text, path)?,
+        None => Node::Mapping(Vec::new()),
+    };
+    let folder = folder(config_file.unwrap_or_else(|| Path::new("")));
+    if config_file.is_some() {
+        let mut problems = Problems::default();
+        let (config, _) = compile::config(document.clone(), folder, environment, &mut problems);
+        problems.finish(config_file, &text, Some(config))?;
+    }
+    let mut problems = Problems::default();
+    let overlay = overlay(flags, module, &mut problems);
+    let compiled = Compiled::new(document, folder, environment, &mut problems);
+    let one = choose(target, &compiled, &overlay, &mut problems).map(|(target, profiles)| {
+        let secrets = Secrets::default();
+        let read = |needed: Needed<'_>| match needed {
+            Needed::Header(file) => secrets.read(file).map_err(Unusable::Header),
+            Needed::Tls(profile) => files(profile).map_err(Unusable::Tls),
+        };
+        profiles.read(read, &mut problems);
+        OneTarget { target, dns: compiled.dns }
+    });
+    problems.finish(config_file, &text, one)
+}
+
+/// The flags and the module as a layer of settings.
+fn overlay(flags: &[(String, String)], module: Option<&str>, problems: &mut Problems) -> Layer {
+    let keys = setting_keys();
+    let mut settings = Vec::new();
+    for (key, text) in flags {
+        let kind = keys.iter().find(|known| known.key == *key).map_or(ValueKind::Scalar, |known| known.kind);
+        put(&mut settings, key, written(text, kind));
+    }
+    settings.extend(module.map(|name| ("module".into(), Node::Text(name.into()))));
+    let raw: RawSettings = mapping(Given::read(Node::Mapping(settings)), At::Flags, problems);
+    Layer::read(raw, At::Flags, problems)
+}
+
+/// A setting's value as it is written outside of YAML, lists with commas.
+pub(super) fn written(text: &str, kind: ValueKind) -> Node {
+    match kind {
+        ValueKind::List => Node::List(text.split(',').map(|item| Node::Text(item.trim().into())).collect()),
+        ValueKind::Mapping | ValueKind::Scalar => Node::scalar(text),
+    }
+}
+
+/// Puts a value where a dotted key leads to.
+pub(super) fn put(mapping: &mut Vec<(Box<str>, Node)>, key: &str, value: Node) {
+    let Some((outer, inner)) = key.split_once('.') else { return mapping.push((key.into(), value)) };
+    if let Some((_, Node::Mapping(entries))) = mapping.iter_mut().find(|(known, _)| &**known == outer) {
+        return put(entries, inner, value);
+    }
+    let mut entries = Vec::new();
+    put(&mut entries, inner, value);
+    mapping.push((outer.into(), Node::Mapping(entries)));
+}
+
+/// The target of this name or, where none has it, the one that it is the URL of; nothing where that is noted as wrong.
+fn choose(
+    wanted: &str,
+    compiled: &Compiled,
+    overlay: &Layer,
+    problems: &mut Problems,
+) -> Option<(Arc<Target>, Profiles)> {
+    compiled.groups.check(overlay, problems);
+    let root = At::Root.key("targets");
+    let (node, at, offset) = match compiled.find(wanted, problems) {
+        Some((index, offset)) => (compiled.entries.as_ref()?.get(index)?.clone(), root.item(index), Some(offset)),
+        None if !wanted.contains(':') && compiled.entries.as_ref().is_some_and(|entries| !entries.is_empty()) => {
+            let message =
+                format!("{} is neither a target's name in the file nor a URL like tcp://host:443", quoted(wanted));
+            problems.add(At::Argument("URL"), message);
+            return None;
+        }
+        None => (Node::Text(wanted.into()), At::Argument("URL"), None),
+    };
+    let mut targets = Targets::new(compiled.maker().with_overlay(overlay), compiled.limits.targets);
+    targets.add(node, at, problems);
+    let target = match (targets.made(), offset) {
+        (made, Some(offset)) => made.get(offset).cloned(),
+        ([one], None) => Some(one.clone()),
+        ([], None) => None,
+        (several, None) => {
+            problems.add(at, format!("stands for {} targets; a probe is of one, so name one port", several.len()));
+            None
+        }
+    };
+    Some((target?, targets.into_profiles()))
+}
+
+impl Compiled {
+    /// The entry that a target of this name comes from, and which of the entry's targets it is.
+    fn find(&self, name: &str, problems: &mut Problems) -> Option<(usize, usize)> {
+        let root = At::Root.key("targets");
+        let mut targets = self.targets();
+        for (index, node) in self.entries.iter().flatten().enumerate() {
+            let before = targets.made().len();
+            targets.add(node.clone(), root.item(index), problems);
+            if let Some(offset) = targets.made().iter().skip(before).position(|target| target.name.as_str() == name) {
+                return Some((index, offset));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::target::{AddressMode, Roots, TlsFile};
+
+    const FILE: &str = "\
+labels: { region: eu }
+defaults: { interval: 5s }
+modules: { slow: { timeout: 4s }, wrong: { ip: ipv6 } }
+groups: { g: {} }
+dns: { tries: 5 }
+targets:
+  - tcp://10.0.0.1:22,80
+  - { url: tcp://db.example:5432, name: db, group: g, timeout: 2s }
+";
+
+    fn flags(flags: &[(&str, &str)]) -> Vec<(String, String)> {
+        flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn from_url(wanted: &str, given: &[(&str, &str)]) -> Result<OneTarget, String> {
+        one(wanted, given, None, None)
+    }
+
+    fn one(
+        target: &str,
+        given: &[(&str, &str)],
+        config_file: Option<&Path>,
+        module: Option<&str>,
+    ) -> Result<OneTarget, String> {
+        let wanted = Wanted { target, flags: &flags(given), config_file, module };
+        one_target(wanted, &|_| None, |_| Ok(())).map_err(|error| error.to_string())
+    }
+
+    fn from_file(wanted: &str, given: &[(&str, &str)], module: Option<&str>) -> Result<OneTarget, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.yaml");
+        fs::write(&path, FILE).unwrap();
+        let one = one(wanted, given, Some(&path), module);
+        one.map_err(|error| error.replace(&format!("{}/", directory.path().display()), ""))
+    }
+
+    #[test]
+    fn a_url_takes_its_settings_from_flags() {
+        let given = [
+            ("confirm.failures", "3"),
+            ("addresses", "all"),
+            ("timeout", "2s"),
+            ("dns_servers", "192.0.2.1, 192.0.2.2:54"),
+        ];
+        let one = from_url("Host.example:22", &given).unwrap();
+        assert_eq!(one.target.name.as_str(), "tcp://host.example:22");
+        let settings = &one.target.settings;
+        assert_eq!((settings.confirm.failures.get(), settings.cadence.timeout()), (3, Duration::from_secs(2)));
+        assert_eq!((settings.addressing.mode, settings.addressing.dns_servers.len()), (AddressMode::All, 2));
+        assert_eq!(one.dns, ResolverOptions::default());
+    }
+
+    #[test]
+    fn a_wrong_flag_is_named_as_a_flag() {
+        for (given, message) in [
+            (("addresses", "both"), "--addresses: is `both`; expected one of any, all"),
+            (("confirm.failures", "0"), "--confirm.failures: is the number 0; expected a whole number of at least 1"),
+            (("timeout", "90s"), "--timeout: 1m30s is longer than the interval (1m); lower it or raise the interval"),
+            (("interval", "5"), "--interval: `5` lacks a unit (ms, s, m, h, d, w or y); for seconds write 5s"),
+            (
+                ("expect_addresses", "10.0.0.0/8,x"),
+                "--expect_addresses[1]: is `x`; expected an address or a CIDR, like 192.0.2.1 or 10.0.0.0/8",
+            ),
+            (("module", "m"), "--module: `m` is no module; none is defined, add it under `modules`"),
+            (("addreses", "all"), "--addreses: unknown key; did you mean `addresses`?"),
+        ] {
+            assert_eq!(from_url("a:1", &[given]).unwrap_err(), message);
+        }
+    }
+
+    #[test]
+    fn a_wrong_url_is_named_as_the_url() {
+        for (url, message) in [
+            ("a", "URL: has no port, and tcp has no default; append one, like host:443"),
+            ("a:1-3", "URL: stands for 3 targets; a probe is of one, so name one port"),
+            (
+                "u:p@a:1",
+                "URL: has a user or password before `@`; probes need none, and secrets do not belong in a URL; remove it",
+            ),
+        ] {
+            assert_eq!(from_url(url, &[]).unwrap_err(), message);
+        }
+        let message = "URL: 10.0.0.1 cannot be probed: `ip` allows IPv6 alone; change one of them";
+        assert_eq!(from_url("10.0.0.1:1", &[("ip", "ipv6")]).unwrap_err(), message);
+    }
+
+    #[test]
+    fn a_target_of_the_file_is_found_by_its_name_and_flags_are_nearer() {
+        let one = from_file("db", &[], None).unwrap();
+        assert_eq!(one.target.settings.cadence.timeout(), Duration::from_secs(2));
+        assert_eq!(one.target.labels.iter().collect::<Vec<_>>(), [("region", "eu")]);
+        assert_eq!((one.dns.tries.get(), one.target.group.is_some()), (5, true));
+        let one = from_file("db", &[("timeout", "1s"), ("interval", "3s")], None).unwrap();
+        let cadence = one.target.settings.cadence;
+        assert_eq!((cadence.interval(), cadence.timeout()), (Duration::from_secs(3), Duration::from_secs(1)));
+        assert_eq!(from_file("tcp://10.0.0.1:80", &[], None).unwrap().target.endpoint.port.get(), 80);
+    }
+
+    #[test]
+    fn a_url_that_is_no_name_takes_the_files_defaults_and_a_module() {
+        let one = from_file("tcp://other.example:1", &[], Some("slow")).unwrap();
+        let cadence = one.target.settings.cadence;
+        assert_eq!((cadence.interval(), cadence.timeout()), (Duration::from_secs(5), Duration::from_secs(4)));
+        let message = "--module: `slwo` is no module; did you mean `slow`?";
+        assert_eq!(from_file("tcp://other.example:1", &[], Some("slwo")).unwrap_err(), message);
+        let message = "URL: `dbx` is neither a target's name in the file nor a URL like tcp://host:443";
+        assert_eq!(from_file("dbx", &[], None).unwrap_err(), message);
+    }
+
+    /// In the file they are relative to its folder.
+    #[test]
+    fn files_of_flags_are_relative_to_the_working_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.yaml");
+        fs::write(
+            &path,
+            "{defaults: {tls: {crl_files: [a.crl]}}, targets: ['tls://a:1', {url: 'tls://b:1', tls: {ca_file: x}}]}",
+        )
+        .unwrap();
+        let flags = flags(&[("tls.ca_file", "ca.pem"), ("tls.min_version", "1.3"), ("tls.alpn", "h2,http/1.1")]);
+        let wanted = Wanted { target: "tls://a:1", flags: &flags, config_file: Some(&path), module: None };
+        let mut read = Vec::new();
+        let result = one_target(wanted, &|_| None, |profile| {
+            read.push(profile.clone());
+            Err([TlsFile::CaFile, TlsFile::CrlFile(0)]
+                .map(|setting| FileProblem { setting, message: "is bad".into() })
+                .into())
+        });
+        let message = format!("--tls.ca_file: is bad\n{}:1:31: defaults.tls.crl_files[0]: is bad", path.display());
+        assert_eq!(result.unwrap_err().to_string(), message);
+        let [profile] = &*read else { panic!("{read:?}") };
+        assert_eq!((&profile.roots, profile.alpn.len()), (&Roots::File("ca.pem".into()), 2));
+        assert_eq!(profile.crl_files, [directory.path().join("a.crl")]);
+    }
+
+    #[test]
+    fn a_file_must_be_good_as_a_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.yaml");
+        fs::write(&path, "targets: ['a:1', 'b:0']").unwrap();
+        let error = one("a:1", &[], Some(&path), None).unwrap_err();
+        assert!(error.ends_with("a.yaml:1:18: targets[1]: port 0 is out of range; ports are 1 to 65535"), "{error}");
+    }
+}

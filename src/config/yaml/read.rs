@@ -1,0 +1,222 @@
+//! Reading nodes within bounds: how deep they nest, and how much they take with all aliases written out.
+
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor};
+
+use super::Node;
+use super::error::{Cause, JsonError, SyntaxError, syntax};
+use crate::config::problems::path::Position;
+
+/// What of the bounds is left, and which of them was met first.
+pub(in crate::config) struct Budget {
+    bytes: Cell<usize>,
+    met: Cell<Option<fn() -> Cause>>,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { bytes: Cell::new(MAX_BYTES), met: Cell::new(None) }
+    }
+}
+
+impl Budget {
+    /// Reads one node and all within it.
+    pub(in crate::config) fn read<'de, D: Deserializer<'de>>(&self, deserializer: D) -> Result<Node, D::Error> {
+        Seed { budget: self, depth: 0 }.deserialize(deserializer)
+    }
+
+    /// Why a JSON text cannot be used.
+    pub(in crate::config) fn explain_json(&self, error: &serde_json::Error) -> JsonError {
+        let Some(cause) = self.met.get() else { return JsonError::Syntax(error.to_string()) };
+        // JSON has no aliases to blame.
+        let cause = match cause() {
+            Cause::Size => Cause::Values,
+            cause => cause,
+        };
+        JsonError::Bounds(SyntaxError::at(Some(Position::new(error.line(), error.column())), cause))
+    }
+
+    /// Why a YAML text cannot be used.
+    pub(in crate::config) fn explain(&self, error: &serde_yaml::Error, text: &str) -> SyntaxError {
+        let position = error.location().map(|at| Position::new(at.line(), at.column()));
+        let line = position.and_then(|at| text.lines().nth(at.line.saturating_sub(1))).unwrap_or_default();
+        SyntaxError::at(position, self.met.get().map_or_else(|| syntax(&error.to_string(), line), |cause| cause()))
+    }
+
+    fn take<E: Error>(&self, bytes: usize) -> Result<(), E> {
+        let left = self.bytes.get().checked_sub(bytes + size_of::<Node>());
+        self.bytes.set(left.ok_or_else(|| self.refuse(|| Cause::Size))?);
+        Ok(())
+    }
+
+    fn refuse<E: Error>(&self, cause: fn() -> Cause) -> E {
+        self.met.set(Some(cause));
+        E::custom("refused")
+    }
+}
+
+/// Refuses characters that YAML does not allow (1.2.2, section 5.1), for `libyaml` does not tell where they stand.
+pub(in crate::config) fn check_characters(text: &str) -> Result<(), SyntaxError> {
+    let forbidden = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}');
+    match text.char_indices().find(|(_, c)| forbidden(*c)) {
+        Some((index, c)) => {
+            let cause = Cause::Character(c.escape_default().to_string());
+            Err(SyntaxError::at(text.get(..index).map(Position::behind), cause))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses thousands of open brackets before `libyaml` sees them, whose work grows with the square of their number.
+///
+/// Counts brackets where a value can start, thus not within texts; comments and block texts count too, but never that
+/// much. The exact bound is kept while nodes are read.
+pub(in crate::config) fn check_brackets(text: &str) -> Result<(), SyntaxError> {
+    let mut open = 0_usize;
+    let mut before = b' ';
+    for (index, byte) in text.bytes().enumerate() {
+        match byte {
+            b'[' | b'{' if matches!(before, b' ' | b'\n' | b'\t' | b'\r' | b'[' | b'{' | b',' | b':') => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        if open > MAX_OPEN_BRACKETS {
+            return Err(SyntaxError::at(text.get(..index).map(Position::behind), Cause::Depth));
+        }
+        before = byte;
+    }
+    Ok(())
+}
+
+/// Reads one node at a depth, within the budget.
+#[derive(Clone, Copy)]
+struct Seed<'a> {
+    budget: &'a Budget,
+    depth: usize,
+}
+
+impl Seed<'_> {
+    fn deeper<E: Error>(self) -> Result<Self, E> {
+        if self.depth == MAX_DEPTH {
+            return Err(self.budget.refuse(|| Cause::Depth));
+        }
+        Ok(Self { depth: self.depth + 1, ..self })
+    }
+
+    fn scalar<E: Error>(self, node: Node) -> Result<Node, E> {
+        self.budget.take(0)?;
+        Ok(node)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
+    type Value = Node;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed<'_> {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a YAML value")
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Node, E> {
+        self.scalar(Node::Bool(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Node, E> {
+        self.scalar(Node::Integer(value))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Node, E> {
+        self.scalar(i64::try_from(value).map_or(Node::Float(value as f64), Node::Integer))
+    }
+
+    fn visit_i128<E: Error>(self, value: i128) -> Result<Node, E> {
+        self.scalar(Node::Float(value as f64))
+    }
+
+    fn visit_u128<E: Error>(self, value: u128) -> Result<Node, E> {
+        self.scalar(Node::Float(value as f64))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Node, E> {
+        self.scalar(Node::Float(value))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Node, E> {
+        self.budget.take(value.len())?;
+        Ok(Node::Text(value.into()))
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Node, E> {
+        self.scalar(Node::Null)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Node, E> {
+        self.scalar(Node::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
+        self.budget.take(0)?;
+        let inner = self.deeper()?;
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(inner)? {
+            list.push(item);
+        }
+        Ok(Node::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
+        self.budget.take(0)?;
+        let inner = self.deeper()?;
+        let (mut mapping, mut merged) = (Vec::new(), Vec::new());
+        while let Some((key, value)) = entries.next_entry_seed(inner, inner)? {
+            // A list or mapping as a key is nobody's key; under this name it is reported as unknown.
+            let key = key.scalar_text().unwrap_or_else(|| key.to_string().into());
+            match value {
+                value @ (Node::List(_) | Node::Mapping(_)) if &*key == "<<" => merged.push(value),
+                value => mapping.push((key, value)),
+            }
+        }
+        for source in merged {
+            merge(&mut mapping, source);
+        }
+        Ok(Node::Mapping(mapping))
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, tagged: A) -> Result<Node, A::Error> {
+        let (tag, value) = tagged.variant::<String>()?;
+        value.newtype_variant_seed(self.deeper()?)?;
+        Ok(Node::Tagged(tag.into()))
+    }
+}
+
+/// Takes over what a merge key (`<<`) offers and the mapping does not have itself; of several sources the first counts.
+fn merge(mapping: &mut Vec<(Box<str>, Node)>, source: Node) {
+    match source {
+        Node::Mapping(entries) => {
+            let mut own: HashSet<_> = mapping.iter().map(|(key, _)| key.clone()).collect();
+            mapping.extend(entries.into_iter().filter(|(key, _)| own.insert(key.clone())));
+        }
+        Node::List(sources) if sources.iter().all(|source| matches!(source, Node::Mapping(_))) => {
+            for source in sources {
+                merge(mapping, source);
+            }
+        }
+        other => mapping.push(("<<".into(), other)),
+    }
+}
+
+/// Deeper than any configuration, and far from what the stack bears.
+pub(in crate::config) const MAX_DEPTH: usize = 32;
+const MAX_OPEN_BRACKETS: usize = 1000;
+/// A file of 200,000 targets with ten settings each takes half of it.
+pub(in crate::config) const MAX_BYTES: usize = 256 << 20;
