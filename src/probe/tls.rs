@@ -216,7 +216,7 @@ async fn shake(
 
 /// The wall clock in seconds since 1970, by which certificates are judged.
 fn now() -> i64 {
-    i64::try_from(clock::now().as_duration().as_secs()).unwrap_or(i64::MAX)
+    clock::now().seconds()
 }
 
 /// So long a server may think about a client certificate before its silence is taken for consent.

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use rustls::client::Resumption;
@@ -18,6 +18,7 @@ use webpki::CertRevocationList;
 
 use self::contents::{Fingerprint, Snapshot};
 use self::loader::{Parts, Workshop};
+use crate::locks::{read, write};
 use crate::outcome::CertificateContent;
 use crate::target::{FileProblem, TlsProfile, TlsVersion};
 
@@ -72,19 +73,19 @@ impl Trust {
         let (parts, problems) = self.workshop.make(profile, &snapshot, None);
         let parts = parts.ok_or(problems)?;
         let held = Held { context: self.context_of(profile, &parts), parts, rejected: None };
-        self.held.write().unwrap_or_else(PoisonError::into_inner).insert(profile.clone(), held);
+        write(&self.held).insert(profile.clone(), held);
         Ok(())
     }
 
     /// Forgets what was read for any other profile.
     pub fn retain(&self, profiles: &HashSet<Arc<TlsProfile>>) {
-        self.held.write().unwrap_or_else(PoisonError::into_inner).retain(|profile, _| profiles.contains(profile));
+        write(&self.held).retain(|profile, _| profiles.contains(profile));
         self.workshop.retain(profiles);
     }
 
     /// What was read for a profile; none where nothing was.
     pub(super) fn context(&self, profile: &TlsProfile) -> Option<Arc<Context>> {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let held = read(&self.held);
         held.get(profile).map(|held| held.context.clone())
     }
 

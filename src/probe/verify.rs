@@ -4,7 +4,7 @@
 //! alone. The verdict on one chain changes only when one of its certificates begins or ends to be valid or when files
 //! were read anew, so it is remembered: an unchanged chain costs one digest a probe.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::digest;
 use rustls::pki_types::CertificateDer;
@@ -14,6 +14,7 @@ pub(super) use self::checks::subject_name;
 use self::checks::verdict;
 use super::certificate::{finished, read, sha256};
 use super::tls_store::Context;
+use crate::locks::lock;
 use crate::outcome::{Certificate, CertificateFault, Class, PeerCertificates};
 use crate::target::{ServerName, Sha256Digest};
 
@@ -74,7 +75,7 @@ impl Judge {
     }
 
     fn with_memory<T>(&self, f: impl FnOnce(&mut Memory) -> T) -> T {
-        f(&mut self.memory.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut lock(&self.memory))
     }
 }
 

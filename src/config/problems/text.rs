@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::peer_text::escaped;
+
 /// A found text as messages show it: in backquotes, on one line, not too long, and no secret in it.
 pub(in crate::config) fn quoted(text: &str) -> impl fmt::Display + '_ {
     Quoted(text)
@@ -23,15 +25,12 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// A text with its control characters escaped.
+/// A text with its invisible characters escaped.
 pub(in crate::config) struct OneLine<'a>(pub(in crate::config) &'a str);
 
 impl fmt::Display for OneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|c| match c {
-            c if c.is_control() => write!(f, "{}", c.escape_default()),
-            c => write!(f, "{c}"),
-        })
+        f.write_str(&escaped(self.0))
     }
 }
 
@@ -47,6 +46,7 @@ mod tests {
         for (text, shown) in [
             ("abc", "`abc`".to_owned()),
             ("a\nb\u{1b}", "`a\\nb\\u{1b}`".to_owned()),
+            ("a\u{202e}b", "`a\\u{202e}b`".to_owned()),
             (&"ü".repeat(61), format!("`{}...`", "ü".repeat(60))),
             (&"ü".repeat(60), format!("`{}`", "ü".repeat(60))),
             ("tcp://user:secret@host", "`...` (not shown, for it may hold a password)".to_owned()),

@@ -7,7 +7,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 use super::lookup::Finding;
 use super::query::{Answer, Complaint, ask};
 use super::system::{NameServers, System, SystemFiles};
+use crate::locks::lock;
 use crate::options::ResolverOptions;
 use crate::outcome::{Class, Failure, LocalFault, Phase};
 use crate::target::{HostName, IpFamily};
@@ -56,11 +57,11 @@ impl Resolver {
 
     /// Applies other options from the next query on.
     pub(in crate::probe) fn set_options(&self, options: ResolverOptions) {
-        *self.options.lock().unwrap_or_else(PoisonError::into_inner) = options;
+        *lock(&self.options) = options;
     }
 
     fn options(&self) -> ResolverOptions {
-        *self.options.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.options)
     }
 
     /// The addresses of `name` in `family`, at least one, in the order given. Asks `servers`, or the system's where

@@ -9,13 +9,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hickory_resolver::proto::rr::Name;
 use hickory_resolver::system_conf::parse_resolv_conf;
 use tokio::time::Instant;
 
+use crate::locks::lock;
 use crate::outcome::{LocalFault, LocalFaultReason};
 use crate::probe::tcp::cause;
 use crate::probe::tcp::errno::{self, Ending};
@@ -52,7 +53,7 @@ impl System {
     /// What the files say, at most a second old. Fails only where this machine cannot open a file.
     pub(super) fn names(&self) -> Result<Arc<SystemNames>, LocalFault> {
         let now = Instant::now();
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         if let Some(reading) = last.as_ref().filter(|reading| now < reading.fresh_until) {
             return Ok(Arc::clone(&reading.names));
         }

@@ -1,7 +1,7 @@
 //! What is seen of a handshake from within: the certificates, and whether one was asked for in return.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -11,6 +11,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use webpki::{EndEntityCert, RawPublicKeyEntity};
 
+use crate::locks::lock;
 use crate::probe::certificate::public_key;
 use crate::probe::tls_store::Context;
 use crate::probe::verify::Presented;
@@ -38,7 +39,7 @@ impl Witness {
 
     /// Takes what the peer presented; none where it never came to that.
     pub(super) fn presented(&self) -> Option<Presented> {
-        self.presented.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.presented).take()
     }
 
     /// Whether the peer asked for a client certificate.
@@ -85,7 +86,7 @@ impl ServerCertVerifier for Witness {
     ) -> Result<ServerCertVerified, Error> {
         let leaf = end_entity.clone().into_owned();
         let intermediates = intermediates.iter().map(|der| der.clone().into_owned()).collect();
-        *self.presented.lock().unwrap_or_else(PoisonError::into_inner) = Some(Presented { leaf, intermediates });
+        *lock(&self.presented) = Some(Presented { leaf, intermediates });
         Ok(ServerCertVerified::assertion())
     }
 

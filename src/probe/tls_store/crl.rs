@@ -28,8 +28,7 @@ pub(super) fn read(path: &Path, snapshot: &Snapshot) -> Result<Vec<CertRevocatio
             refuse(&format_args!("has revocation list number {number}, which {}", pem::der_fault(&error)))
         })?;
         read.push(list.into());
-        let now = clock::now().as_duration().as_secs();
-        if next_update(der).is_some_and(|next| now > u64::try_from(next).unwrap_or(0)) {
+        if next_update(der).is_some_and(|next| clock::now().seconds() > next) {
             warn!(file = %path.display(), number, "A revocation list is out of date");
         }
     }

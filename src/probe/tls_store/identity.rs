@@ -37,7 +37,7 @@ pub(super) fn read(
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
         Err(_) => return Err(vec![mismatch(files)]),
     }
-    if not_after.is_some_and(|not_after| clock::now().as_duration().as_secs() > u64::try_from(not_after).unwrap_or(0)) {
+    if not_after.is_some_and(|not_after| clock::now().seconds() > not_after) {
         warn!(file = %files.cert_file.display(), "The client certificate has expired");
     }
     Ok(ClientIdentity { key: Arc::new(certified), not_after })

@@ -4,13 +4,14 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rustls::crypto::CryptoProvider;
 use webpki::CertRevocationList;
 
 use super::contents::{Fingerprint, Snapshot};
 use super::{Anchors, ClientIdentity, crl, identity, roots};
+use crate::locks::lock;
 use crate::target::{FileProblem, Identity, Roots, TlsFile, TlsProfile};
 
 /// Everything of a context that files have a part in.
@@ -152,7 +153,7 @@ struct Shared<K, T>(Mutex<HashMap<K, (Vec<Fingerprint>, T)>>);
 
 impl<K: Clone + Eq + Hash, T: Clone> Shared<K, T> {
     fn of<E>(&self, source: &K, found: Vec<Fingerprint>, make: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.0);
         if let Some((_, content)) = known.get(source).filter(|(made_of, _)| *made_of == found) {
             return Ok(content.clone());
         }
@@ -162,7 +163,7 @@ impl<K: Clone + Eq + Hash, T: Clone> Shared<K, T> {
     }
 
     fn retain(&self, sources: &HashSet<&K>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|source, _| sources.contains(source));
+        lock(&self.0).retain(|source, _| sources.contains(source));
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::iter;
 use std::ops::Range;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 
 use super::contents::{Fingerprint, Snapshot, files, own_files};
 use super::{Held, Rejected, Trust};
+use crate::locks::{read, write};
 use crate::target::{FileProblem, Roots, TlsFile, TlsProfile};
 
 impl Trust {
@@ -39,14 +40,14 @@ impl Trust {
 
     /// Whether there is anything to look at.
     fn has_sources(&self) -> bool {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let held = read(&self.held);
         held.keys().any(|profile| profile.roots == Roots::System || files(profile).next().is_some())
     }
 
     /// Takes over what has changed, all at once, and tells how many files cannot be used.
     pub(super) fn look(&self) -> usize {
         let known: Vec<_> = {
-            let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+            let held = read(&self.held);
             held.iter().map(|(profile, held)| (profile.clone(), held.clone())).collect()
         };
         let (mut snapshot, mut news) = (Snapshot::default(), News::default());
@@ -54,7 +55,7 @@ impl Trust {
             .into_iter()
             .filter_map(|(profile, held)| Some((self.compare(&profile, &held, &mut snapshot, &mut news)?, profile)))
             .collect();
-        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let mut held = write(&self.held);
         for (changed, profile) in changed {
             // One that was forgotten meanwhile stays so.
             if let Some(slot) = held.get_mut(&profile) {

@@ -9,7 +9,8 @@ use super::Case;
 use super::faults::Faults;
 use super::messages;
 use super::path::{Chain, Search, Walk};
-use super::words::{Moment, quoted};
+use super::words::quoted;
+use crate::clock::Utc;
 use crate::outcome::{Certificate, CertificateContent, Class, PeerCertificates};
 use crate::target::ServerName;
 
@@ -52,13 +53,13 @@ impl Hearing<'_> {
     fn lifetime(&mut self) {
         let Some(content) = &self.leaf.content else { return };
         if self.now > content.not_after {
-            let detail = format!("the certificate expired on {}; renew it", Moment(content.not_after));
+            let detail = format!("the certificate expired on {} UTC; renew it", Utc::of_seconds(content.not_after));
             self.faults.add(Class::CertExpired, detail);
         }
         if self.now < content.not_before {
-            let from = Moment(content.not_before);
+            let from = Utc::of_seconds(content.not_before);
             let detail = format!(
-                "the certificate is valid from {from} on only; it was installed too early, or this machine's clock is wrong"
+                "the certificate is valid from {from} UTC on only; it was installed too early, or this machine's clock is wrong"
             );
             self.faults.add(Class::CertNotYetValid, detail);
         }
@@ -156,11 +157,12 @@ impl Hearing<'_> {
         for content in certificates.filter_map(|certificate| certificate.content.as_ref()) {
             let (class, when) = match self.now {
                 now if now > content.not_after => {
-                    (Class::CertExpired, format!("expired on {}", Moment(content.not_after)))
+                    (Class::CertExpired, format!("expired on {} UTC", Utc::of_seconds(content.not_after)))
                 }
-                now if now < content.not_before => {
-                    (Class::CertNotYetValid, format!("is valid from {} on only", Moment(content.not_before)))
-                }
+                now if now < content.not_before => (
+                    Class::CertNotYetValid,
+                    format!("is valid from {} UTC on only", Utc::of_seconds(content.not_before)),
+                ),
                 _ => continue,
             };
             let subject = quoted(&content.subject);
@@ -175,9 +177,9 @@ impl Hearing<'_> {
         let roots = &self.case.context.roots;
         let Some(content) = roots.contents.get(place).and_then(Option::as_ref) else { return false };
         let (class, when) = if self.now > content.not_after {
-            (Class::CertExpired, format!("expired on {}", Moment(content.not_after)))
+            (Class::CertExpired, format!("expired on {} UTC", Utc::of_seconds(content.not_after)))
         } else {
-            (Class::CertNotYetValid, format!("is valid from {} on only", Moment(content.not_before)))
+            (Class::CertNotYetValid, format!("is valid from {} UTC on only", Utc::of_seconds(content.not_before)))
         };
         let (subject, origin) = (quoted(&content.subject), &roots.origin);
         self.faults.add(class, format!("the root {subject} in {origin} {when}; put a valid one there"));

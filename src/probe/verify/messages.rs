@@ -2,19 +2,19 @@
 
 use webpki::Error;
 
-use super::words::Moment;
+use crate::clock::Utc;
 use crate::outcome::Class;
 
 /// What an error of a path means. Who signed what is said elsewhere, for it takes the chain to say it.
 pub(super) fn of(error: &Error) -> (Class, String) {
     match error {
         Error::CertExpired { not_after, .. } => {
-            let end = Moment(i64::try_from(not_after.as_secs()).unwrap_or(i64::MAX));
-            (Class::CertExpired, format!("a certificate of the chain expired on {end}"))
+            let end = Utc::of_seconds(i64::try_from(not_after.as_secs()).unwrap_or(i64::MAX));
+            (Class::CertExpired, format!("a certificate of the chain expired on {end} UTC"))
         }
         Error::CertNotValidYet { not_before, .. } => {
-            let from = Moment(i64::try_from(not_before.as_secs()).unwrap_or(i64::MAX));
-            (Class::CertNotYetValid, format!("a certificate of the chain is valid from {from} on only"))
+            let from = Utc::of_seconds(i64::try_from(not_before.as_secs()).unwrap_or(i64::MAX));
+            (Class::CertNotYetValid, format!("a certificate of the chain is valid from {from} UTC on only"))
         }
         Error::CertRevoked => (
             Class::CertRevoked,

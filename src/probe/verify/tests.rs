@@ -4,6 +4,7 @@ use rcgen::{
 };
 
 use super::*;
+use crate::clock::Utc;
 use crate::probe::testing::{Authority, DAY, Issued, Trusting, now, trusting, valid};
 
 /// The verdict on what is sent, for a host called "host".
@@ -97,8 +98,8 @@ fn dates_are_judged_to_the_second() {
         assert_classes(&judge.judge(&case, moment), expected);
     }
     let fault = &judge.judge(&case, now() + 5 * DAY).faults[0];
-    let end = words::Moment(now() + DAY);
-    assert_eq!(fault.detail, format!("the certificate expired on {end}; renew it"));
+    let end = Utc::of_seconds(now() + DAY);
+    assert_eq!(fault.detail, format!("the certificate expired on {end} UTC; renew it"));
 }
 
 #[test]
@@ -125,8 +126,8 @@ fn an_expired_intermediate_is_named() {
     let issued = middle.leaf(HOST, nothing).and(&middle.der);
     let peer = verdict_on(&issued.chain, &context);
     assert_classes(&peer, &[Class::CertExpired]);
-    let end = words::Moment(now() - 3 * DAY);
-    let expected = format!("the intermediate \"CN=Middle\\n\" expired on {end}; have the server send a valid one");
+    let end = Utc::of_seconds(now() - 3 * DAY);
+    let expected = format!("the intermediate \"CN=Middle\\n\" expired on {end} UTC; have the server send a valid one");
     assert_eq!(peer.faults[0].detail, expected);
     assert_eq!(peer.chain_not_after, Some(now() - 3 * DAY));
 
