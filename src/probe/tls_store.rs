@@ -16,7 +16,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use webpki::CertRevocationList;
 
-use self::contents::{Fingerprint, Snapshot};
+use self::contents::{Fingerprints, Snapshot};
 use self::loader::{Parts, Workshop};
 use crate::locks::{read, write};
 use crate::outcome::CertificateContent;
@@ -52,7 +52,7 @@ struct Held {
 /// Files that have changed and cannot be used.
 #[derive(Clone, Debug)]
 struct Rejected {
-    found: Vec<Fingerprint>,
+    found: Fingerprints,
     problems: Vec<FileProblem>,
 }
 

@@ -240,7 +240,7 @@ pub struct FileProblem {
 }
 
 /// The settings that name files.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum TlsFile {
     /// `tls.ca_file`.
     CaFile,

@@ -1,16 +1,15 @@
 //! The bytes that profiles are made of, as they are at one moment: each file is read once, however many name it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::iter;
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::CertificateDer;
 use rustls_native_certs::CertificateResult;
 
 use crate::probe::certificate::sha256;
-use crate::target::{Roots, Sha256Digest, TlsProfile};
+use crate::target::{Identity, Roots, Sha256Digest, TlsFile, TlsProfile};
 
 /// What the sources of profiles hold at one moment.
 #[derive(Debug, Default)]
@@ -30,6 +29,38 @@ struct Content<T> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Fingerprint(Option<Sha256Digest>);
 
+/// Fingerprints of the sources of a profile, by the setting that names each. Mozilla's roots have none: they do not change.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Fingerprints(BTreeMap<TlsFile, Fingerprint>);
+
+impl Fingerprints {
+    /// Those of the part that the file of a setting belongs to: a client certificate and its key are one part.
+    pub(super) fn of_part(&self, setting: TlsFile) -> Self {
+        let is_of_part = |other: TlsFile| match setting {
+            TlsFile::CertFile | TlsFile::KeyFile => matches!(other, TlsFile::CertFile | TlsFile::KeyFile),
+            TlsFile::CaFile | TlsFile::Roots => matches!(other, TlsFile::CaFile | TlsFile::Roots),
+            TlsFile::CrlFile(_) => other == setting,
+        };
+        self.iter().filter(|(other, _)| is_of_part(*other)).collect()
+    }
+
+    /// That of the source that a setting names.
+    pub(super) fn get(&self, setting: TlsFile) -> Option<Fingerprint> {
+        self.0.get(&setting).copied()
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (TlsFile, Fingerprint)> {
+        self.0.iter().map(|(setting, fingerprint)| (*setting, *fingerprint))
+    }
+}
+
+impl FromIterator<(TlsFile, Fingerprint)> for Fingerprints {
+    fn from_iter<I: IntoIterator<Item = (TlsFile, Fingerprint)>>(fingerprints: I) -> Self {
+        Self(fingerprints.into_iter().collect())
+    }
+}
+
 /// Why a source cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
@@ -48,9 +79,9 @@ pub(super) enum ReadError {
 }
 
 impl Snapshot {
-    /// Takes in what a profile is made of, unless that was done already: its roots, then its other files.
-    pub(super) fn fingerprints(&mut self, profile: &TlsProfile) -> Vec<Fingerprint> {
-        for path in files(profile) {
+    /// Reads the sources of a profile that were not read before.
+    pub(super) fn fingerprints(&mut self, profile: &TlsProfile) -> Fingerprints {
+        for (_, path) in files(profile) {
             if !self.files.contains_key(path) {
                 self.files.insert(path.to_owned(), Content::of_file(path));
             }
@@ -58,8 +89,14 @@ impl Snapshot {
         if profile.roots == Roots::System && self.system.is_none() {
             self.system = Some(Content::of_system(rustls_native_certs::load_native_certs()));
         }
-        let others = own_files(profile).map(|path| self.of_file(path));
-        iter::once(self.of_roots(&profile.roots)).chain(others).collect()
+        self.known_fingerprints(profile)
+    }
+
+    /// The fingerprints of the sources of a profile, all of which were read.
+    pub(super) fn known_fingerprints(&self, profile: &TlsProfile) -> Fingerprints {
+        let files = files(profile).map(|(setting, path)| (setting, self.of_file(path)));
+        let system = (profile.roots == Roots::System).then(|| (TlsFile::Roots, self.of_roots(&profile.roots)));
+        files.chain(system).collect()
     }
 
     /// What the roots were found to be.
@@ -89,16 +126,15 @@ impl Snapshot {
     }
 }
 
-/// Every file that a profile names.
-pub(super) fn files(profile: &TlsProfile) -> impl Iterator<Item = &Path> {
-    let roots = if let Roots::File(path) = &profile.roots { Some(path.as_path()) } else { None };
-    roots.into_iter().chain(own_files(profile))
-}
-
-/// The files that a profile names besides that of its roots: certificate, key, revocation lists.
-pub(super) fn own_files(profile: &TlsProfile) -> impl Iterator<Item = &Path> {
-    let identity = profile.identity.iter().flat_map(|identity| [&identity.cert_file, &identity.key_file]);
-    identity.chain(&profile.crl_files).map(PathBuf::as_path)
+/// Every file that a profile names, with the setting that names it.
+pub(super) fn files(profile: &TlsProfile) -> impl Iterator<Item = (TlsFile, &Path)> {
+    let roots = if let Roots::File(path) = &profile.roots { Some((TlsFile::CaFile, path)) } else { None };
+    let identity = profile
+        .identity
+        .iter()
+        .flat_map(|Identity { cert_file, key_file }| [(TlsFile::CertFile, cert_file), (TlsFile::KeyFile, key_file)]);
+    let crls = profile.crl_files.iter().enumerate().map(|(index, path)| (TlsFile::CrlFile(index), path));
+    roots.into_iter().chain(identity).chain(crls).map(|(setting, path)| (setting, path.as_path()))
 }
 
 impl<T> Content<T> {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use rustls::crypto::CryptoProvider;
 use webpki::CertRevocationList;
 
-use super::contents::{Fingerprint, Snapshot};
+use super::contents::{Fingerprint, Fingerprints, Snapshot};
 use super::{Anchors, ClientIdentity, crl, identity, roots};
 use crate::locks::lock;
 use crate::target::{FileProblem, Identity, Roots, TlsFile, TlsProfile};
@@ -24,11 +24,11 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// What their files held, in the order of [`Snapshot::fingerprints`].
-    pub(super) fn made_of(&self) -> Vec<Fingerprint> {
-        let identity = self.identity.iter().flat_map(|part| &part.made_of);
-        let crls = self.crls.iter().flat_map(|part| &part.made_of);
-        self.roots.made_of.iter().chain(identity).chain(crls).copied().collect()
+    /// What their files held.
+    pub(super) fn made_of(&self) -> Fingerprints {
+        let identity = self.identity.iter().flat_map(|part| part.made_of.iter());
+        let crls = self.crls.iter().flat_map(|part| part.made_of.iter());
+        self.roots.made_of.iter().chain(identity).chain(crls).collect()
     }
 }
 
@@ -36,7 +36,7 @@ impl Parts {
 #[derive(Clone, Debug)]
 pub(super) struct Part<T> {
     pub(super) content: T,
-    made_of: Vec<Fingerprint>,
+    made_of: Fingerprints,
 }
 
 /// Makes parts; those that profiles have in common are in memory once.
@@ -69,17 +69,19 @@ impl Workshop {
         snapshot: &Snapshot,
         before: Option<&Parts>,
     ) -> (Option<Parts>, Vec<FileProblem>) {
-        let mut problems = Vec::new();
-        let found = vec![snapshot.of_roots(&profile.roots)];
-        let roots =
-            renewed(before.map(|parts| &parts.roots), found, || self.roots(&profile.roots, snapshot), &mut problems);
+        let (mut problems, found) = (Vec::new(), snapshot.known_fingerprints(profile));
+        let roots = renewed(
+            before.map(|parts| &parts.roots),
+            found.of_part(TlsFile::Roots),
+            || self.roots(&profile.roots, snapshot),
+            &mut problems,
+        );
         let identity = profile.identity.as_ref().map(|files| {
             let before = before.and_then(|parts| parts.identity.as_ref());
-            let found = vec![snapshot.of_file(&files.cert_file), snapshot.of_file(&files.key_file)];
-            renewed(before, found, || self.identity(files, snapshot), &mut problems)
+            renewed(before, found.of_part(TlsFile::CertFile), || self.identity(files, snapshot), &mut problems)
         });
         let before = before.map(|parts| &*parts.crls).unwrap_or_default();
-        let crls = self.all_crls(profile, snapshot, before, &mut problems);
+        let crls = self.all_crls(profile, snapshot, &found, before, &mut problems);
         let parts =
             || -> Result<_, Missing> { Ok(Parts { roots: roots?, identity: identity.transpose()?, crls: crls? }) };
         (parts().ok(), problems)
@@ -90,12 +92,13 @@ impl Workshop {
         &self,
         profile: &TlsProfile,
         snapshot: &Snapshot,
+        found: &Fingerprints,
         before: &[Part<Arc<[CertRevocationList<'static>]>>],
         problems: &mut Vec<FileProblem>,
     ) -> Result<Vec<Part<Arc<[CertRevocationList<'static>]>>>, Missing> {
         let mut all = Vec::with_capacity(profile.crl_files.len());
         for (index, path) in profile.crl_files.iter().enumerate() {
-            let found = vec![snapshot.of_file(path)];
+            let found = found.of_part(TlsFile::CrlFile(index));
             all.push(renewed(before.get(index), found, || self.crls(index, path, snapshot), problems));
         }
         all.into_iter().collect()
@@ -127,7 +130,7 @@ impl Workshop {
 /// The part as its files are now; as it was before where they have not changed, or can no longer be used.
 fn renewed<T: Clone>(
     before: Option<&Part<T>>,
-    found: Vec<Fingerprint>,
+    found: Fingerprints,
     make: impl FnOnce() -> Result<T, Vec<FileProblem>>,
     problems: &mut Vec<FileProblem>,
 ) -> Result<Part<T>, Missing> {

@@ -4,15 +4,13 @@
 //! What cannot be used leaves in force what was read before of the same file; a client certificate and its key are one.
 
 use std::collections::BTreeSet;
-use std::iter;
-use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{error, info, warn};
 
-use super::contents::{Fingerprint, Snapshot, files, own_files};
+use super::contents::{Fingerprints, Snapshot, files};
 use super::{Held, Rejected, Trust};
 use crate::locks::{read, write};
 use crate::target::{FileProblem, Roots, TlsFile, TlsProfile};
@@ -86,9 +84,10 @@ impl Trust {
         let taken_over = differing(profile, &made_of, &parts.made_of());
         let context = if taken_over.is_empty() { held.context.clone() } else { self.context_of(profile, &parts) };
         news.taken_over.extend(taken_over);
-        let (known, new): (Vec<_>, Vec<_>) = problems.iter().cloned().partition(|problem| {
-            held.rejected.as_ref().is_some_and(|rejected| rejected.has_known(problem, profile, &found))
-        });
+        let (known, new): (Vec<_>, Vec<_>) = problems
+            .iter()
+            .cloned()
+            .partition(|problem| held.rejected.as_ref().is_some_and(|rejected| rejected.has_known(problem, &found)));
         news.unusable.extend(messages(&known));
         news.rejected.extend(messages(&new));
         let rejected = (!problems.is_empty()).then_some(Rejected { found, problems });
@@ -98,19 +97,9 @@ impl Trust {
 
 impl Rejected {
     /// Whether a problem was there before, of files that have not changed since.
-    fn has_known(&self, problem: &FileProblem, profile: &TlsProfile, found: &[Fingerprint]) -> bool {
-        let files = places(problem.setting, profile);
-        self.problems.contains(problem) && self.found.get(files.clone()) == found.get(files)
-    }
-}
-
-/// Where the files of the part that a setting belongs to stand in the order of [`Snapshot::fingerprints`].
-fn places(setting: TlsFile, profile: &TlsProfile) -> Range<usize> {
-    let behind_identity = if profile.identity.is_some() { 3 } else { 1 };
-    match setting {
-        TlsFile::CaFile | TlsFile::Roots => 0..1,
-        TlsFile::CertFile | TlsFile::KeyFile => 1..behind_identity,
-        TlsFile::CrlFile(index) => behind_identity + index..behind_identity + index + 1,
+    fn has_known(&self, problem: &FileProblem, found: &Fingerprints) -> bool {
+        let part = problem.setting;
+        self.problems.contains(problem) && self.found.of_part(part) == found.of_part(part)
     }
 }
 
@@ -148,13 +137,9 @@ fn messages(problems: &[FileProblem]) -> impl Iterator<Item = String> + '_ {
     problems.iter().map(|problem| problem.message.clone())
 }
 
-/// The names of what a profile is made of, where two looks at it differ.
-fn differing(profile: &TlsProfile, before: &[Fingerprint], after: &[Fingerprint]) -> Vec<String> {
-    let roots = match &profile.roots {
-        Roots::File(path) => path.display().to_string(),
-        Roots::Mozilla => "Mozilla's roots".to_owned(),
-        Roots::System => "the roots of this machine".to_owned(),
-    };
-    let names = iter::once(roots).chain(own_files(profile).map(|path| path.display().to_string()));
-    names.zip(before.iter().zip(after)).filter(|(_, (before, after))| before != after).map(|(name, _)| name).collect()
+/// The names of the sources of a profile that have changed.
+fn differing(profile: &TlsProfile, before: &Fingerprints, after: &Fingerprints) -> Vec<String> {
+    let files = files(profile).map(|(setting, path)| (setting, path.display().to_string()));
+    let sources = files.chain([(TlsFile::Roots, "the roots of this machine".to_owned())]);
+    sources.filter(|(setting, _)| before.get(*setting) != after.get(*setting)).map(|(_, name)| name).collect()
 }
