@@ -23,13 +23,12 @@ pub use self::problems::{Complaint, LoadError};
 pub use self::single::{OneTarget, Wanted, one_target};
 pub use self::sources::{Discovered, HttpSource, Made, Records, Source, SourceKind, discovered, discovered_json};
 pub use self::targets::discovered::Blueprint;
-pub use self::yaml::shown::Shown;
+pub use self::yaml::redacted::Shown;
 use self::yaml::{Node, SyntaxError};
 use crate::options::{HistogramOptions, Limits, ResolverOptions};
 use crate::target::{Group, Labels, Target};
 
 mod compile;
-mod environment;
 mod file;
 mod file_uses;
 mod groups;

@@ -2,7 +2,6 @@
 //!
 //! Pure: it reads no file and no clock, and the environment only through the function that it is given.
 
-use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::slice;
@@ -11,19 +10,20 @@ use std::time::Duration;
 
 use crate::config::file_uses::Profiles;
 use crate::config::groups::Groups;
+use crate::config::keys::read::{labels, list, mapping, unknown_keys, value};
 use crate::config::keys::value::{Given, List, Named};
-use crate::config::keys::{RawConfig, RawDns, RawHistograms, RawLimits, RawSettings, RawSource, RawTargets};
-use crate::config::levels::{Layer, list, mapping, unknown_keys, value};
+use crate::config::keys::{RawConfig, RawDns, RawHistograms, RawLabels, RawLimits, RawSettings, RawSource, RawTargets};
+use crate::config::levels::Layer;
 use crate::config::modules::Modules;
 use crate::config::problems::Problems;
 use crate::config::problems::path::At;
-use crate::config::problems::suggest;
+use crate::config::problems::text::{quoted, suggestion};
 use crate::config::sources::read::Sources;
 use crate::config::targets::Targets;
 use crate::config::targets::builder::Maker;
 use crate::config::targets::discovered::Blueprint;
-use crate::config::yaml::Node;
-use crate::config::{Config, Shown, environment};
+use crate::config::yaml::{Node, duplicate_keys};
+use crate::config::{Config, Shown};
 use crate::duration;
 use crate::histogram::Buckets;
 use crate::options::{HistogramOptions, Limits, ResolverOptions};
@@ -106,7 +106,7 @@ impl Compiled {
         let raw: RawConfig = mapping(Given::read(document), root, problems);
         let growth = Growth::by(&raw.discovery);
         top_level_unknown_keys(&raw.unknown, problems);
-        let labels = environment::labels(raw.labels, root.key("labels"), environment, problems);
+        let labels = global_labels(raw.labels, root.key("labels"), environment, problems);
         let defaults =
             Layer::read(mapping(raw.defaults, root.key("defaults"), problems), root.key("defaults"), problems);
         let modules = value(raw.modules, root.key("modules"), problems).unwrap_or(Named(Vec::new()));
@@ -157,35 +157,11 @@ impl Compiled {
     }
 }
 
-/// Notes every key that stands twice in one mapping, wherever that is.
-pub(super) fn duplicate_keys(node: &Node, at: At<'_>, problems: &mut Problems) {
-    match node {
-        Node::List(items) => {
-            for (index, item) in items.iter().enumerate() {
-                duplicate_keys(item, at.item(index), problems);
-            }
-        }
-        Node::Mapping(entries) => {
-            let mut seen: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
-            for (key, value) in entries {
-                let count = seen.entry(key).or_default();
-                if *count == 0 {
-                    duplicate_keys(value, at.key(key), problems);
-                } else {
-                    problems.add_key(at.key(key), *count, "stands twice in this mapping; remove one of the two");
-                }
-                *count += 1;
-            }
-        }
-        Node::Bool(_) | Node::Float(_) | Node::Integer(_) | Node::Null | Node::Tagged(_) | Node::Text(_) => {}
-    }
-}
-
 /// Unknown keys of the document; a setting that stands here has only lost its level.
 fn top_level_unknown_keys(unknown: &[Box<str>], problems: &mut Problems) {
     for key in unknown {
-        let is_near = suggest::nearest(key, RawConfig::keys()).is_some();
-        match suggest::nearest(key, RawSettings::keys()).filter(|_| !is_near) {
+        let is_near = suggestion(key, RawConfig::keys()).is_some();
+        match suggestion(key, RawSettings::keys()).filter(|_| !is_near) {
             Some(setting) => {
                 let message = format!("unknown key here; `{setting}` belongs under `defaults`, a module or a target");
                 problems.add_key(At::Root.key(key), 0, message);
@@ -249,5 +225,84 @@ fn dns(raw: Given<RawDns>, at: At<'_>, problems: &mut Problems) -> ResolverOptio
     ResolverOptions { timeout, tries }
 }
 
+/// The global labels, with what the environment says in place of each `${NAME}`.
+fn global_labels(
+    given: Given<RawLabels>,
+    at: At<'_>,
+    environment: &dyn Fn(&str) -> Option<String>,
+    problems: &mut Problems,
+) -> Labels {
+    let mut labels = labels(given, at, problems);
+    for (name, value) in &mut labels {
+        match expanded(value, environment) {
+            Ok(text) => *value = text,
+            Err(error) => problems.add(at.key(name.as_str()), error.to_string()),
+        }
+    }
+    Labels::default().overlaid(&labels)
+}
+
+/// Why a value cannot be completed from the environment.
+#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+enum ExpandError {
+    #[error("has {} where a variable's name was due; write ${{NAME}} with letters, digits and underscores", quoted(.0))]
+    NameMalformed(String),
+    #[error("has `${{` without a `}}` behind it; an environment variable is written ${{NAME}}")]
+    Unclosed,
+    #[error("takes the environment variable `{0}`, which is not set; set it or write the value itself")]
+    Unset(String),
+}
+
+/// The text with each `${NAME}` replaced. Any other `$` stands for itself, `$$` for two.
+fn expanded(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<String, ExpandError> {
+    let mut expanded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, reference)) = rest.split_once("${") {
+        let (name, after) = reference.split_once('}').ok_or(ExpandError::Unclosed)?;
+        if !is_variable_name(name) {
+            return Err(ExpandError::NameMalformed(name.to_owned()));
+        }
+        expanded.push_str(before);
+        expanded.push_str(&environment(name).ok_or_else(|| ExpandError::Unset(name.to_owned()))?);
+        rest = after;
+    }
+    expanded.push_str(rest);
+    Ok(expanded)
+}
+
+fn is_variable_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
 const MAX_DNS_TIMEOUT: Duration = Duration::from_mins(1);
 const MAX_DNS_TRIES: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_name_in_braces_is_replaced_and_once() {
+        let environment = |name: &str| match name {
+            "POD" => Some("web-1".to_owned()),
+            "NESTED" => Some("${POD}".to_owned()),
+            _ => None,
+        };
+        for (text, expected) in [
+            ("", Ok("")),
+            ("a ${POD} b${POD}", Ok("a web-1 bweb-1")),
+            ("${NESTED}", Ok("${POD}")),
+            ("$", Ok("$")),
+            ("$$ $POD $5 {}", Ok("$$ $POD $5 {}")),
+            ("$${POD}", Ok("$web-1")),
+            ("${pod}", Err(ExpandError::Unset("pod".into()))),
+            ("${POD", Err(ExpandError::Unclosed)),
+            ("${}", Err(ExpandError::NameMalformed(String::new()))),
+            ("${a-b}", Err(ExpandError::NameMalformed("a-b".into()))),
+        ] {
+            assert_eq!(expanded(text, &environment), expected.map(str::to_owned), "{text}");
+        }
+    }
+}

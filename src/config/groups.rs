@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::keys::RawGroup;
+use crate::config::keys::read::{labels, unknown_keys, value};
 use crate::config::keys::value::{Given, Named};
-use crate::config::levels::{Layer, labels, unknown_keys, value};
+use crate::config::levels::Layer;
 use crate::config::problems::Problems;
 use crate::config::problems::path::{At, KeyPath};
-use crate::config::problems::suggest;
 use crate::config::problems::text::quoted;
+use crate::config::problems::text::suggestion;
 use crate::target::{Group, GroupName, Labels, Quorum};
 
 /// Every group, with the number of its members so far.
@@ -88,7 +89,7 @@ pub(super) fn unknown_name<'a>(name: &str, kind: &str, known: impl Iterator<Item
     let mut known: Vec<_> = known.collect();
     known.sort_unstable();
     let found = quoted(name);
-    match suggest::nearest(name, known.iter().copied()) {
+    match suggestion(name, known.iter().copied()) {
         Some(meant) => format!("{found} is no {kind}; did you mean {}?", quoted(meant)),
         None if known.is_empty() => format!("{found} is no {kind}; none is defined, add it under `{kind}s`"),
         None => format!("{found} is no {kind}; add it under `{kind}s` or use one of {}", some(&known)),

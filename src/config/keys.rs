@@ -13,15 +13,15 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 
 use crate::config::keys::mapping::mapping;
 use crate::config::keys::value::{FilePath, HttpUrl, Leaf, List, Named, Port, RecordType, RootSet, Text, Url, items};
-use crate::config::levels::dialogue::MAX_STEPS;
 use crate::config::yaml::Node;
 use crate::outcome::Phase;
 use crate::target::{
-    AddressMode, AlpnProtocol, Expect, HostName, IpFamily, Scheme, ServerName, Sha256Digest, StatusRange, TlsVersion,
-    Verify,
+    AddressMode, AlpnProtocol, Dialogue, Expect, HostName, IpFamily, Scheme, ServerName, Sha256Digest, StatusRange,
+    TlsVersion, Verify,
 };
 
 pub(super) mod mapping;
+pub(super) mod read;
 pub(super) mod schema;
 pub(super) mod value;
 
@@ -94,7 +94,7 @@ mapping! {
         /// How TLS is spoken and judged.
         tls: RawTls,
         /// Steps after the connection, each one of `send`, `expect`, `expect_bytes` and `starttls`; only for tcp and tls.
-        #[schemars(extend("maxItems" = MAX_STEPS))]
+        #[schemars(extend("maxItems" = Dialogue::MAX_STEPS))]
         dialogue: List<RawStep>,
         /// What is asked of an HTTP server, and what its answer must be; only for http and https.
         http: RawHttp,

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::config::keys::value::{Given, List, Text};
-use crate::config::keys::{RawConfirm, RawLabels, RawSettings};
+use crate::config::keys::read::{labels, list, mapping, text, unknown_keys, value};
+use crate::config::keys::value::Given;
+use crate::config::keys::{RawConfirm, RawSettings};
 use crate::config::levels::dialogue::Script;
 use crate::config::levels::http::HttpLayer;
 use crate::config::levels::tls::TlsLayer;
 use crate::config::problems::Problems;
 use crate::config::problems::path::{At, KeyPath};
-use crate::config::problems::suggest;
 use crate::duration;
 use crate::protocol::{self, Caution};
 use crate::target::{
@@ -223,71 +223,6 @@ const fn only(family: IpFamily) -> &'static str {
         IpFamily::Any => "any address",
         IpFamily::Ipv4 => "IPv4",
         IpFamily::Ipv6 => "IPv6",
-    }
-}
-
-/// The value at a key; a wrong one is noted.
-pub(super) fn value<T>(given: Given<T>, at: At<'_>, problems: &mut Problems) -> Option<T> {
-    match given {
-        Given::Nothing => None,
-        Given::Value(value) => Some(value),
-        Given::Wrong(message) => {
-            problems.add(at, message);
-            None
-        }
-    }
-}
-
-/// The mapping at a key; one that is not there is empty.
-pub(super) fn mapping<T: Default>(given: Given<T>, at: At<'_>, problems: &mut Problems) -> T {
-    value(given, at, problems).unwrap_or_default()
-}
-
-/// The text at a key.
-pub(super) fn text(given: Given<Text>, at: At<'_>, problems: &mut Problems) -> Option<Box<str>> {
-    let Text { text, literal } = value(given, at, problems)?;
-    if !literal {
-        problems.read_as(at, &text);
-    }
-    Some(text)
-}
-
-/// The good items of the list at a key.
-pub(super) fn list<T>(given: Given<List<T>>, at: At<'_>, problems: &mut Problems) -> Option<Vec<T>> {
-    let List(items) = value(given, at, problems)?;
-    let items = items.into_iter().enumerate();
-    Some(items.filter_map(|(index, item)| value(item, at.item(index), problems)).collect())
-}
-
-/// The labels at a key, `$` in them taken as it is.
-pub(super) fn labels(given: Given<RawLabels>, at: At<'_>, problems: &mut Problems) -> BTreeMap<LabelName, String> {
-    let Some(RawLabels(named)) = value(given, at, problems) else { return BTreeMap::new() };
-    let mut labels = BTreeMap::new();
-    for (name, given) in named.0 {
-        let at = at.key(&name);
-        match LabelName::try_new(&name) {
-            Ok(label) if labels.contains_key(&label) => {}
-            Ok(label) => labels.extend(text(given, at, problems).map(|text| (label, text.into()))),
-            Err(error) => problems.add_key(at, 0, error.to_string()),
-        }
-    }
-    labels
-}
-
-/// Notes keys that do not exist, with the one that may have been meant.
-pub(super) fn unknown_keys(
-    unknown: &[Box<str>],
-    at: At<'_>,
-    known: fn() -> Vec<&'static str>,
-    problems: &mut Problems,
-) {
-    for key in unknown {
-        let message = match suggest::nearest(key, known()) {
-            _ if &**key == "<<" => "merges mappings alone; expected an alias of one, like `<<: *name`".to_owned(),
-            Some(meant) => format!("unknown key; did you mean `{meant}`?"),
-            None => format!("unknown key; the keys here are {}", known().join(", ")),
-        };
-        problems.add_key(at.key(key), 0, message);
     }
 }
 

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use crate::config::groups::{Groups, unknown_name};
 use crate::config::keys::RawSettings;
+use crate::config::keys::read::mapping;
 use crate::config::keys::value::Named;
-use crate::config::levels::{Layer, Layers, mapping};
+use crate::config::levels::{Layer, Layers};
 use crate::config::problems::Problems;
 use crate::config::problems::path::{At, KeyPath};
 use crate::config::problems::text::quoted;

@@ -12,7 +12,6 @@ use self::text::OneLine;
 
 pub(super) mod path;
 pub(super) mod positions;
-pub(super) mod suggest;
 pub(super) mod text;
 
 /// Why a configuration cannot be used: every problem, by position.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use crate::config::compile::{self, Compiled};
 use crate::config::file_uses::{Needed, Profiles, Unusable};
 use crate::config::keys::RawSettings;
+use crate::config::keys::read::{mapping, put, written};
 use crate::config::keys::schema::{ValueKind, setting_keys};
 use crate::config::keys::value::Given;
-use crate::config::levels::{Layer, mapping};
+use crate::config::levels::Layer;
 use crate::config::problems::path::At;
 use crate::config::problems::text::quoted;
 use crate::config::problems::{LoadError, Problems};
@@ -89,25 +90,6 @@ fn overlay(flags: &[(String, String)], module: Option<&str>, problems: &mut Prob
     settings.extend(module.map(|name| ("module".into(), Node::Text(name.into()))));
     let raw: RawSettings = mapping(Given::read(Node::Mapping(settings)), At::Flags, problems);
     Layer::read(raw, At::Flags, problems)
-}
-
-/// A setting's value as it is written outside of YAML, lists with commas.
-pub(super) fn written(text: &str, kind: ValueKind) -> Node {
-    match kind {
-        ValueKind::List => Node::List(text.split(',').map(|item| Node::Text(item.trim().into())).collect()),
-        ValueKind::Mapping | ValueKind::Scalar => Node::scalar(text),
-    }
-}
-
-/// Puts a value where a dotted key leads to.
-pub(super) fn put(mapping: &mut Vec<(Box<str>, Node)>, key: &str, value: Node) {
-    let Some((outer, inner)) = key.split_once('.') else { return mapping.push((key.into(), value)) };
-    if let Some((_, Node::Mapping(entries))) = mapping.iter_mut().find(|(known, _)| &**known == outer) {
-        return put(entries, inner, value);
-    }
-    let mut entries = Vec::new();
-    put(&mut entries, inner, value);
-    mapping.push((outer.into(), Node::Mapping(entries)));
 }
 
 /// The target of this name or, where none has it, the one that it is the URL of; nothing where that is noted as wrong.

@@ -4,6 +4,7 @@
 //! alone; duplicate keys stay in the tree for `compile` to report. What a file can cost is bounded: in depth, and in
 //! the size to which its aliases expand.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io::Write;
 
@@ -11,13 +12,14 @@ use self::error::Cause;
 pub(super) use self::error::{JsonError, SyntaxError};
 use self::read::{Budget, check_brackets, check_characters};
 use self::redacted::Written;
+use crate::config::problems::Problems;
+use crate::config::problems::path::At;
 use crate::config::problems::positions::Places;
 use crate::config::problems::text::quoted;
 
 mod error;
 mod read;
-mod redacted;
-pub(super) mod shown;
+pub(super) mod redacted;
 
 /// One value of a YAML document.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +87,30 @@ impl Node {
             Self::Text(text) => Some(text.clone()),
             Self::List(_) | Self::Mapping(_) | Self::Null | Self::Tagged(_) => None,
         }
+    }
+}
+
+/// Notes every key that stands twice in one mapping, wherever that is.
+pub(super) fn duplicate_keys(node: &Node, at: At<'_>, problems: &mut Problems) {
+    match node {
+        Node::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                duplicate_keys(item, at.item(index), problems);
+            }
+        }
+        Node::Mapping(entries) => {
+            let mut seen: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
+            for (key, value) in entries {
+                let count = seen.entry(key).or_default();
+                if *count == 0 {
+                    duplicate_keys(value, at.key(key), problems);
+                } else {
+                    problems.add_key(at.key(key), *count, "stands twice in this mapping; remove one of the two");
+                }
+                *count += 1;
+            }
+        }
+        Node::Bool(_) | Node::Float(_) | Node::Integer(_) | Node::Null | Node::Tagged(_) | Node::Text(_) => {}
     }
 }
 

@@ -11,6 +11,9 @@ use super::labels::LabelName;
 pub struct Dialogue(pub Box<[Step]>);
 
 impl Dialogue {
+    /// The most steps that a dialogue can have.
+    pub const MAX_STEPS: usize = 64;
+
     /// Whether there is nothing to say or to hear.
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -18,7 +18,6 @@ pub(in crate::config) use self::source::{HttpScheme, HttpUrl, Port, RecordType};
 pub(in crate::config) use self::tls::{FilePath, RootSet};
 
 mod choice;
-mod http;
 mod network;
 mod source;
 mod tls;

@@ -3,12 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::mem;
 
-use regex::Error as RegexError;
-
+use crate::config::keys::read::{text, unknown_keys, value};
 use crate::config::keys::value::{Given, List, Text};
 use crate::config::keys::{RawLabels, RawStep};
 use crate::config::levels::template::{self, Groups};
-use crate::config::levels::{text, unknown_keys, value};
 use crate::config::problems::Problems;
 use crate::config::problems::path::{At, KeyPath};
 use crate::target::{Dialogue, Expectation, LabelName, Labels, Part, Pattern, Step, Template};
@@ -33,8 +31,8 @@ impl Script {
     /// Takes the steps as written. A wrong one is noted and left out.
     pub(in crate::config) fn read(given: Given<List<RawStep>>, at: At<'_>, problems: &mut Problems) -> Option<Self> {
         let List(steps) = value(given, at, problems)?;
-        if steps.len() > MAX_STEPS {
-            problems.add(at, format!("has {} steps; at most {MAX_STEPS}", steps.len()));
+        if steps.len() > Dialogue::MAX_STEPS {
+            problems.add(at, format!("has {} steps; at most {}", steps.len(), Dialogue::MAX_STEPS));
         }
         let mut writer = Writer { is_empty: steps.is_empty(), ..Writer::default() };
         for (index, step) in steps.into_iter().enumerate() {
@@ -145,7 +143,7 @@ impl Writer {
     fn expect(&mut self, given: Given<Text>, labels: Given<RawLabels>, at: At<'_>, problems: &mut Problems) {
         let pattern = text(given, at.key("expect"), problems).and_then(|expression| {
             let compiled = Pattern::try_new(&expression);
-            compiled.map_err(|error| problems.add(at.key("expect"), cause(&error))).ok()
+            compiled.map_err(|error| problems.add(at.key("expect"), template::cause(&error))).ok()
         });
         self.groups = pattern.as_ref().map_or(Groups::Unknown, Groups::of);
         let labels = self.labels(labels, at.key("labels"), problems);
@@ -203,18 +201,6 @@ fn verbs(step: &RawStep) -> Vec<&'static str> {
     verbs.into_iter().filter(|(_, nothing)| !nothing).map(|(verb, _)| verb).collect()
 }
 
-/// What is wrong with an expression, in a line: the library draws a picture of several and says it in the last.
-pub(in crate::config) fn cause(error: &RegexError) -> String {
-    match error {
-        RegexError::CompiledTooBig(_) => "is too large once compiled; write fewer or smaller repetitions".to_owned(),
-        error => {
-            let text = error.to_string();
-            let last = text.lines().last().unwrap_or_default();
-            format!("is no regular expression: {}", last.strip_prefix("error: ").unwrap_or(last))
-        }
-    }
-}
-
 /// How many bytes a template has without what it takes from matches.
 fn literal_bytes(Template(parts): &Template) -> usize {
     let lengths = parts.iter().map(|part| match part {
@@ -229,6 +215,4 @@ fn too_long(bytes: usize) -> String {
 }
 
 const VERBS: &str = "one of send, expect, expect_bytes and starttls";
-/// Most steps of a dialogue.
-pub(in crate::config) const MAX_STEPS: usize = 64;
 const MAX_BYTES: usize = 64 << 10;

@@ -7,9 +7,10 @@ use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TE, TRA
 
 use crate::config::file_uses::Profiles;
 use crate::config::keys::RawHttp;
+use crate::config::keys::read::{list, mapping, text, unknown_keys, value};
 use crate::config::keys::value::{FilePath, Given, List, Named, Text};
-use crate::config::levels::dialogue;
-use crate::config::levels::{Layers, list, mapping, text, unknown_keys, value};
+use crate::config::levels::Layers;
+use crate::config::levels::template;
 use crate::config::problems::Problems;
 use crate::config::problems::path::At;
 use crate::target::{HttpSettings, Pattern, StatusRange};
@@ -198,7 +199,7 @@ fn header_name(name: &str, at: At<'_>, problems: &mut Problems) -> Option<Header
 
 fn pattern(given: Given<Text>, at: At<'_>, problems: &mut Problems) -> Option<Pattern> {
     let expression = text(given, at, problems)?;
-    Pattern::try_new(&expression).map_err(|error| problems.add(at, dialogue::cause(&error))).ok()
+    Pattern::try_new(&expression).map_err(|error| problems.add(at, template::cause(&error))).ok()
 }
 
 /// Those that say how a request is to be read: a body that never comes, or a connection that stays, would look like a

@@ -3,6 +3,8 @@
 use std::mem;
 use std::str::Chars;
 
+use regex::Error as RegexError;
+
 use crate::config::problems::text::quoted;
 use crate::target::{Part, Pattern, Template};
 
@@ -202,6 +204,18 @@ impl<'a> Scanner<'a> {
     fn finish(mut self) -> Template {
         self.end_literal();
         Template(self.parts.into())
+    }
+}
+
+/// What is wrong with an expression, in a line: the library draws a picture of several and says it in the last.
+pub(in crate::config) fn cause(error: &RegexError) -> String {
+    match error {
+        RegexError::CompiledTooBig(_) => "is too large once compiled; write fewer or smaller repetitions".to_owned(),
+        error => {
+            let text = error.to_string();
+            let last = text.lines().last().unwrap_or_default();
+            format!("is no regular expression: {}", last.strip_prefix("error: ").unwrap_or(last))
+        }
     }
 }
 

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::config::file_uses::{NamedFile, Profiles};
 use crate::config::keys::RawTls;
+use crate::config::keys::read::{list, mapping, unknown_keys, value};
 use crate::config::keys::value::{FilePath, Given, List, RootSet};
-use crate::config::levels::{Layer, Layers, list, mapping, unknown_keys, value};
+use crate::config::levels::{Layer, Layers};
 use crate::config::problems::Problems;
 use crate::config::problems::path::{At, KeyPath};
 use crate::target::{

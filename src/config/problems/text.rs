@@ -34,8 +34,26 @@ impl fmt::Display for OneLine<'_> {
     }
 }
 
+/// The nearest of the known words, if it is near enough to be meant.
+pub(in crate::config) fn suggestion<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if found.len() > MAX_COMPARED_BYTES {
+        return None;
+    }
+    let found = found.to_lowercase();
+    let near = |word: &&str| distance(&found, word);
+    let best = known.into_iter().min_by_key(near)?;
+    (distance(&found, best) <= (best.len() / 3).max(1)).then_some(best)
+}
+
+/// How many letters must be put in, left out, replaced or swapped with their neighbour to get from one to the other.
+fn distance(from: &str, to: &str) -> usize {
+    strsim::osa_distance(from, to)
+}
+
 /// More characters than this are cut off.
 pub(in crate::config) const MAX_QUOTED: usize = 60;
+/// No key is that long, and the comparison is quadratic.
+const MAX_COMPARED_BYTES: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -52,6 +70,24 @@ mod tests {
             ("tcp://user:secret@host", "`...` (not shown, for it may hold a password)".to_owned()),
         ] {
             assert_eq!(quoted(text).to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn a_slip_is_recognised_and_something_else_is_not() {
+        let known = ["interval", "timeout", "ip", "url", "urls"];
+        for (found, meant) in [
+            ("intervall", Some("interval")),
+            ("Timeout", Some("timeout")),
+            ("time_out", Some("timeout")),
+            ("itnerval", Some("interval")),
+            ("pi", Some("ip")),
+            ("URL", Some("url")),
+            ("every", None),
+            ("", None),
+            (&"x".repeat(100), None),
+        ] {
+            assert_eq!(suggestion(found, known), meant, "{found}");
         }
     }
 }

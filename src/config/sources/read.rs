@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::file_uses::Profiles;
+use crate::config::keys::read::{unknown_keys, value};
 use crate::config::keys::value::{FilePath, Given, HttpScheme, HttpUrl, Leaf, List, Named, Port, RecordType};
 use crate::config::keys::{RawSettings, RawSource, RawTls};
 use crate::config::levels::http::{NamedFile, headers_files};
-use crate::config::levels::{Layer, Layers, unknown_keys, value};
+use crate::config::levels::{Layer, Layers};
 use crate::config::modules::Modules;
 use crate::config::problems::Problems;
 use crate::config::problems::path::{At, KeyPath};

@@ -5,7 +5,6 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::compile::duplicate_keys;
 use crate::config::file_uses::{Needed, Unusable};
 use crate::config::groups::Groups;
 use crate::config::keys::schema::{SettingKey, setting_keys};
@@ -19,6 +18,7 @@ use crate::config::targets::builder::{Maker, Parts};
 use crate::config::targets::entry::Entry;
 use crate::config::targets::prometheus::{self, Spelling};
 use crate::config::yaml::Node;
+use crate::config::yaml::duplicate_keys;
 use crate::target::{Endpoint, HeaderFile, Labels, Settings, TargetName, TlsProfile};
 
 /// What a configuration says of targets that are found later: global labels, defaults, modules, groups, and what each

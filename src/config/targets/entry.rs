@@ -1,11 +1,12 @@
 //! One entry of `targets`, by itself: a URL, or a mapping of URLs and settings.
 
 use crate::config::keys::RawTarget;
+use crate::config::keys::read::{text, unknown_keys, value};
 use crate::config::keys::value::{Given, List, Url};
-use crate::config::levels::{Layer, Layers, text, unknown_keys, value};
+use crate::config::levels::{Layer, Layers};
 use crate::config::problems::Problems;
 use crate::config::problems::path::At;
-use crate::config::problems::suggest;
+use crate::config::problems::text::suggestion;
 use crate::config::yaml::Node;
 use crate::protocol::SCHEMES;
 use crate::target::{TargetUrl, UrlError};
@@ -116,7 +117,7 @@ impl Entry {
 fn with_suggestion(error: &UrlError) -> String {
     let schemes = SCHEMES.all();
     let near = match error {
-        UrlError::UnknownScheme(scheme) => suggest::nearest(scheme, schemes.iter().map(String::as_str)),
+        UrlError::UnknownScheme(scheme) => suggestion(scheme, schemes.iter().map(String::as_str)),
         _ => None,
     };
     near.map_or_else(|| error.to_string(), |near| format!("{error}; did you mean `{near}`?"))
@@ -125,7 +126,7 @@ fn with_suggestion(error: &UrlError) -> String {
 /// Whether an entry is like `host: 443`, where `host:443` was meant.
 fn is_stray_blank(entries: &[(Box<str>, Node)]) -> bool {
     let [(key, Node::Integer(_))] = entries else { return false };
-    suggest::nearest(key, RawTarget::keys()).is_none()
+    suggestion(key, RawTarget::keys()).is_none()
 }
 
 fn urls(one: Given<Url>, list: Given<List<Url>>, at: At<'_>, problems: &mut Problems) -> Option<Urls> {

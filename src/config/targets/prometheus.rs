@@ -2,18 +2,18 @@
 
 use std::collections::HashSet;
 
-use crate::config::compile::duplicate_keys;
+use crate::config::keys::read::{mapping, put, text, unknown_keys, value, written};
 use crate::config::keys::schema::{SettingKey, ValueKind};
 use crate::config::keys::value::{Given, Named, Text};
 use crate::config::keys::{RawSettings, RawTargetGroup};
-use crate::config::levels::{Layer, mapping, text, unknown_keys, value};
+use crate::config::levels::Layer;
 use crate::config::problems::Problems;
 use crate::config::problems::path::{At, KeyPath};
-use crate::config::problems::suggest;
 use crate::config::problems::text::quoted;
-use crate::config::single::{put, written};
+use crate::config::problems::text::suggestion;
 use crate::config::targets::entry::Entry;
 use crate::config::yaml::Node;
+use crate::config::yaml::duplicate_keys;
 use crate::target::{LabelName, LabelNameError};
 
 /// Whether an entry is such a group and not a target as portprobe writes it.
@@ -101,7 +101,7 @@ impl Translation {
             None => {
                 let known: Vec<_> = keys.iter().map(|known| known.key.replace('.', "_")).collect();
                 let known = known.iter().map(String::as_str).chain(["name"]).filter(|known| *known != "labels");
-                let hint = match suggest::nearest(wanted, known) {
+                let hint = match suggestion(wanted, known) {
                     Some(meant) => format!("; did you mean `{OWN_PREFIX}{meant}`?"),
                     None => ", and there is no such setting".to_owned(),
                 };

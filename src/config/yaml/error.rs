@@ -1,6 +1,5 @@
 //! Why a text is no node, and what may be done about it.
 
-use super::read::{MAX_BYTES, MAX_DEPTH};
 use crate::config::problems::path::Position;
 
 /// Why a JSON text cannot be used.
@@ -71,3 +70,8 @@ pub(in crate::config) fn syntax(message: &str, line: &str) -> Cause {
     };
     Cause::Syntax(format!("{what}{}{hint}", context.unwrap_or_default()))
 }
+
+/// Deeper than any configuration, and far from what the stack bears.
+pub(in crate::config) const MAX_DEPTH: usize = 32;
+/// A file of 200,000 targets with ten settings each takes half of it.
+pub(in crate::config) const MAX_BYTES: usize = 256 << 20;

@@ -6,9 +6,9 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor};
 
-use super::Node;
-use super::error::{Cause, JsonError, SyntaxError, syntax};
 use crate::config::problems::path::Position;
+use crate::config::yaml::Node;
+use crate::config::yaml::error::{Cause, JsonError, MAX_BYTES, MAX_DEPTH, SyntaxError, syntax};
 
 /// What of the bounds is left, and which of them was met first.
 pub(in crate::config) struct Budget {
@@ -215,8 +215,4 @@ fn merge(mapping: &mut Vec<(Box<str>, Node)>, source: Node) {
     }
 }
 
-/// Deeper than any configuration, and far from what the stack bears.
-pub(in crate::config) const MAX_DEPTH: usize = 32;
 const MAX_OPEN_BRACKETS: usize = 1000;
-/// A file of 200,000 targets with ten settings each takes half of it.
-pub(in crate::config) const MAX_BYTES: usize = 256 << 20;

@@ -2,8 +2,8 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use super::{Leaf, expected};
-use crate::config::problems::suggest;
+use crate::config::keys::value::{Leaf, expected};
+use crate::config::problems::text::suggestion;
 use crate::config::yaml::Node;
 use crate::outcome::Phase;
 use crate::protocol::SCHEMES;
@@ -43,7 +43,7 @@ impl Leaf for Scheme {
         let Node::Text(text) = &node else { return Err(expected(&node, "a scheme, such as tcp, tls or https")) };
         SCHEMES.find(text).map_err(|error| {
             let schemes = SCHEMES.all();
-            match (error, suggest::nearest(text, schemes.iter().map(String::as_str))) {
+            match (error, suggestion(text, schemes.iter().map(String::as_str))) {
                 (UrlError::UnknownScheme(_), Some(near)) => format!("is {node}; did you mean `{near}`?"),
                 (UrlError::UnknownScheme(_), None) => expected(&node, "a scheme, such as tcp, tls or https"),
                 (error, _) => format!("is {node}: {error}"),
@@ -65,7 +65,7 @@ impl<T: Word> Leaf for T {
         }
         let words: Vec<_> = Self::WORDS.iter().map(|(word, _)| *word).collect();
         let nearest = match &node {
-            Node::Text(text) => suggest::nearest(text, words.iter().copied()),
+            Node::Text(text) => suggestion(text, words.iter().copied()),
             _ => None,
         };
         Err(match nearest {

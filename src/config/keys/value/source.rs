@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use super::{Leaf, Word, expected};
+use crate::config::keys::value::{Leaf, Word, expected};
 use crate::config::problems::text::quoted;
 use crate::config::yaml::Node;
 use crate::protocol::SCHEMES;

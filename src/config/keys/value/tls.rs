@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use super::{Leaf, Word, expected};
+use crate::config::keys::value::{Leaf, Word, expected};
 use crate::config::yaml::Node;
 use crate::target::{AlpnProtocol, ServerName, Sha256Digest, TlsVersion, Verify};
 
