@@ -1,6 +1,7 @@
-//! The composition root: a configuration and a prober become a running daemon.
+//! The composition root: a configuration becomes a running daemon.
 //!
-//! [`bind`] does what can fail, [`App::run`] what takes time. Scheduler and board meet here, by a closure.
+//! [`bind`] does what can fail, [`App::run`] what takes time. A closure connects the scheduler to the board, so that
+//! neither knows the other.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use tracing::info;
 
 pub use self::files::Files;
 use self::keeper::Keeper;
-pub use self::reload::{AutoReload, Origin};
+pub use self::reload::{AutoReload, ConfigFile, HttpReload, Reload};
 use self::reload::{Detector, Trigger, requests};
 use self::roster::Roster;
 use self::supply::Supply;
@@ -22,10 +23,10 @@ use crate::discovery::{Lookups, Sources};
 use crate::http::{self, BindError, ListenAddress, Server, Site};
 use crate::log;
 use crate::metrics::Metrics;
-use crate::outcome::{Next, Prober, Report};
+use crate::outcome::{Next, Report};
+use crate::probe::NetworkProber;
 use crate::scheduler::Scheduler;
-use crate::shutdown::Hangups;
-use crate::target::{Sha256Digest, Shard};
+use crate::target::Shard;
 
 mod files;
 mod keeper;
@@ -35,94 +36,76 @@ mod roster;
 mod service;
 mod supply;
 
-/// What a daemon is made of besides its configuration.
+/// What a daemon needs in addition to its configuration.
 #[derive(Debug)]
-pub struct Parts<'a, P> {
-    /// Probes targets.
-    pub prober: P,
-    /// Has read what the targets need of files, and keeps that up to date.
+pub struct Parts<'a> {
+    /// The files that the configuration names, as they were read with it.
     pub files: Files,
-    /// How sources of targets are asked.
-    pub lookups: Lookups,
-    /// How the configuration is read anew; none where it is what it is.
+    /// When and how the configuration is reloaded; `None` if it never is.
     pub reload: Option<Reload>,
-    /// Where HTTP is answered.
+    /// The addresses to serve HTTP on.
     pub listen: &'a [ListenAddress],
-    /// Which share of the targets is probed.
+    /// The share of the targets that this replica probes.
     pub shard: Shard,
-    /// This machine's name; it moves the grid of due times.
+    /// The name of this machine. It shifts the grid of due times.
     pub machine: String,
 }
 
-/// How a configuration is read anew.
+/// A daemon that has bound its ports and does not probe yet.
 #[derive(Debug)]
-pub struct Reload {
-    /// Where it comes from.
-    pub origin: Arc<dyn Origin>,
-    /// The digest of its content before it was read for the first time; what differs from it is to be read.
-    pub known: Option<Sha256Digest>,
-    /// Whether its content is watched.
-    pub auto: AutoReload,
-    /// The signal that asks for it.
-    pub hangups: Hangups,
-    /// Whether HTTP may ask for it.
-    pub lifecycle: Lifecycle,
-}
-
-/// Whether HTTP may ask for a reload.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Lifecycle {
-    /// It may not: 403.
-    Closed,
-    /// Whoever reaches the port may.
-    Open,
-}
-
-/// A daemon that has its ports and has not begun to probe.
-#[derive(Debug)]
-pub struct App<P, R> {
+pub struct App<R> {
     server: Server,
     site: Arc<Site>,
-    scheduler: Scheduler<P, R>,
+    scheduler: Scheduler<Arc<NetworkProber>, R>,
     config: Config,
     keeper: Keeper,
     detector: Option<Detector>,
     shard: Shard,
 }
 
-/// Takes the listen addresses and puts a daemon together.
-pub async fn bind<P: Prober>(
+/// Binds the listen addresses and connects all parts of a daemon.
+pub async fn bind(
     config: Config,
-    parts: Parts<'_, P>,
-) -> Result<App<P, impl Fn(&Report) -> Next + Send + Sync + use<P>>, BindError> {
-    let Parts { prober, files, lookups, reload, listen, shard, machine } = parts;
+    parts: Parts<'_>,
+) -> Result<App<impl Fn(&Report) -> Next + Send + Sync + use<>>, BindError> {
+    let Parts { files, reload, listen, shard, machine } = parts;
     let server = http::bind(listen).await?;
+    let prober = Arc::new(NetworkProber::new(config.dns, files.trust.clone()));
+    let lookups = Lookups::new(config.dns, files.trust.clone());
     let board = Arc::new(Board::new(config.histograms.clone()));
-    let (scheduler, handle) = Scheduler::new(prober, recorder(board.clone()), config.limits, &machine, clock::now());
+    let (scheduler, handle) =
+        Scheduler::new(prober.clone(), recorder(board.clone()), config.limits, &machine, clock::now());
     let metrics = Metrics::new(board.clone(), handle.statistics().clone(), config.labels.clone(), shard);
-    let (asking, requests) = requests();
-    let reloads = reload.as_ref().filter(|reload| reload.lifecycle == Lifecycle::Open).map(|_| asking);
-    let origin = reload.as_ref().map(|reload| reload.origin.clone());
-    let detector =
-        reload.map(|Reload { origin, auto, hangups, known, .. }| Detector { origin, auto, hangups, requests, known });
+    let (sender, requests) = requests();
+    let reloads = reload.as_ref().filter(|reload| reload.http == HttpReload::Enabled).map(|_| sender);
+    let config_file = reload.as_ref().map(|reload| reload.file.clone());
+    let detector = reload.map(|reload| Detector::new(reload, requests));
     let site = Arc::new(Site::new(board.clone(), metrics.clone(), reloads));
-    let roster = Roster::new(board.clone(), handle, shard);
-    let (supply, sources) = (Supply::default(), Sources::new(lookups));
-    let keeper = Keeper { roster, supply, sources, files, board, metrics, origin, running: site.running.clone() };
+    let keeper = Keeper {
+        roster: Roster::new(board.clone(), handle, shard),
+        supply: Supply::default(),
+        sources: Sources::new(lookups.clone()),
+        files,
+        board,
+        metrics,
+        config_file,
+        running: site.running.clone(),
+        prober,
+        lookups,
+    };
     Ok(App { server, site, scheduler, config, keeper, detector, shard })
 }
 
-impl<P, R> App<P, R>
+impl<R> App<R>
 where
-    P: Prober,
     R: Fn(&Report) -> Next + Send + Sync + 'static,
 {
-    /// The addresses that HTTP is answered on.
+    /// The addresses that the HTTP server listens on.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.server.addresses()
     }
 
-    /// Probes and answers until `stop` is cancelled; then probing ends at once, and open answers within five seconds.
+    /// Probes and serves HTTP until `stop` is cancelled. Then probing ends at once, and open responses within five seconds.
     pub async fn run(self, stop: CancellationToken) {
         let Self { server, site, scheduler, config, keeper, detector, shard } = self;
         info!(targets = config.targets.len(), sources = config.discovery.len(), %shard, "Probing");
@@ -142,7 +125,7 @@ where
     }
 }
 
-/// What the scheduler does with a report: it goes to the board, and a change of state to the log.
+/// The closure that records a report on the board and logs it, and any change of state.
 fn recorder(board: Arc<Board>) -> impl Fn(&Report) -> Next + Send + Sync + 'static {
     move |report| {
         log::report(report);

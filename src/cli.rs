@@ -12,7 +12,8 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use hyper::Uri;
 use tracing::Level;
 
-use crate::app::{AutoReload, Files, Lifecycle};
+use crate::app::machine::environment;
+use crate::app::{AutoReload, Files, HttpReload};
 use crate::config::{LoadError, Needed, Unusable};
 use crate::http::ListenAddress;
 use crate::log::Format;
@@ -21,7 +22,6 @@ use crate::target::Shard;
 pub mod check;
 mod demo;
 mod healthcheck;
-mod origin;
 mod probe;
 pub mod schema;
 mod serve;
@@ -104,8 +104,8 @@ impl ReloadArguments {
         if self.config_auto_reload && !self.no_config_auto_reload { AutoReload::On } else { AutoReload::Off }
     }
 
-    const fn lifecycle(&self) -> Lifecycle {
-        if self.web_enable_lifecycle { Lifecycle::Open } else { Lifecycle::Closed }
+    const fn http(&self) -> HttpReload {
+        if self.web_enable_lifecycle { HttpReload::Enabled } else { HttpReload::Disabled }
     }
 }
 
@@ -181,11 +181,6 @@ fn printed(text: &str) -> anyhow::Result<ExitCode> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         Ok(()) | Err(_) => Ok(ExitCode::SUCCESS),
     }
-}
-
-/// A variable of the environment, where it is text.
-fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }
 
 const CONFIG_FILE: &str = "portprobe.yaml";

@@ -9,17 +9,18 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::files::Files;
-use super::reload::{Origin, Trigger};
+use super::reload::{ConfigFile, Trigger};
 use super::roster::{Difference, Roster};
 use super::supply::{Supply, Trouble};
 use super::{machine, service};
 use crate::board::Board;
 use crate::clock;
 use crate::config::Config;
-use crate::discovery::{Found, Sources, Update};
+use crate::discovery::{Found, Lookups, Sources, Update};
 use crate::http::{Readiness, Running};
 use crate::metrics::Metrics;
 use crate::options::Limits;
+use crate::probe::NetworkProber;
 use crate::scheduler::Stopped;
 use crate::tasks::blocking;
 
@@ -32,8 +33,10 @@ pub(super) struct Keeper {
     pub(super) files: Files,
     pub(super) board: Arc<Board>,
     pub(super) metrics: Metrics,
-    pub(super) origin: Option<Arc<dyn Origin>>,
+    pub(super) config_file: Option<ConfigFile>,
     pub(super) running: Arc<Running>,
+    pub(super) prober: Arc<NetworkProber>,
+    pub(super) lookups: Lookups,
 }
 
 impl Keeper {
@@ -71,11 +74,11 @@ impl Keeper {
 
     /// One reload. All or nothing: what cannot be used as a whole changes nothing.
     async fn reload(&mut self, trigger: Trigger) {
-        let Trigger { by, asked } = trigger;
+        let Trigger { by, requests } = trigger;
         service::reloading();
         let result = self.read_anew(by).await;
         service::ready();
-        for request in asked {
+        for request in requests {
             // Whoever has asked may be gone.
             let _ = request.send(result.clone());
         }
@@ -83,8 +86,8 @@ impl Keeper {
 
     /// Reads the configuration and takes it over; the error is every problem, a line each.
     async fn read_anew(&mut self, by: &'static str) -> Result<(), String> {
-        let Some(origin) = self.origin.clone() else { return Ok(()) };
-        let config = match blocking(move || origin.load()).await {
+        let Some(file) = self.config_file.clone() else { return Ok(()) };
+        let config = match blocking(move || file.load()).await {
             Ok(config) => config,
             Err(problems) => {
                 self.metrics.reloads().failed();
@@ -102,11 +105,10 @@ impl Keeper {
 
     /// Takes over a configuration.
     async fn configure(&mut self, config: Config) -> Result<Difference, Stopped> {
-        let origin = self.origin.clone();
+        machine::raise_descriptor_limit(config.limits.in_flight);
+        self.prober.set_resolver_options(config.dns);
+        self.lookups.set_resolver_options(config.dns);
         let take_over = move |supply: &mut Supply, files: &Files| {
-            if let Some(origin) = origin {
-                origin.adopt(&config);
-            }
             supply.configure(&config, files);
             // Letting go of a hundred thousand targets takes its time, too.
             Config { targets: Vec::new(), ..config }

@@ -1,4 +1,4 @@
-//! What this machine is called, how many descriptors it gives, and its memory.
+//! This process and its machine: host name, environment, file descriptors, memory.
 
 use std::num::NonZeroU32;
 
@@ -9,6 +9,11 @@ use tracing::warn;
 /// The machine's name; empty where the kernel does not tell.
 pub fn name() -> String {
     gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The value of an environment variable; `None` if it is unset or not UTF-8.
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// Raises the soft limit on open files to the hard one, and warns where probes could still run out of them.

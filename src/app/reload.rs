@@ -1,97 +1,136 @@
-//! Reload: when the configuration is to be read anew.
+//! Reload of the configuration: the file, and when to read it again.
 //!
-//! Asked for by signal, by HTTP, or by a content that has changed. One reload runs at a time and serves everybody who
-//! has asked before it began.
+//! A reload is requested by signal, by HTTP, or because the content of the file has changed. One reload runs at a time
+//! and serves every request that came before it began.
 
-use std::fmt;
-use std::sync::Arc;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use aws_lc_rs::digest::{Context, SHA256};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
-use crate::config::{Config, LoadError};
+use super::files::Files;
+use super::machine::environment;
+use crate::config::{self, Config, LoadError};
 use crate::http::Reloads;
 use crate::shutdown::Hangups;
 use crate::target::Sha256Digest;
 use crate::tasks::blocking;
 
-/// Where a configuration comes from, and who else lives by it.
-///
-/// Its methods block; they are called beside the thread that probes.
-pub trait Origin: fmt::Debug + Send + Sync + 'static {
-    /// Reads the configuration, and every file that it names.
-    fn load(&self) -> Result<Config, LoadError>;
-
-    /// A digest of its present content; none where that cannot be read.
-    fn digest(&self) -> Option<Sha256Digest>;
-
-    /// Takes over what is neither target nor limit nor label. The configuration is in force from here on.
-    fn adopt(&self, config: &Config);
+/// When and how the configuration is reloaded.
+#[derive(Debug)]
+pub struct Reload {
+    /// The file that holds the configuration.
+    pub file: ConfigFile,
+    /// The digest of its content just before it was loaded. Any other content is due for a reload.
+    pub loaded_digest: Option<Sha256Digest>,
+    /// Whether a change of the content causes a reload.
+    pub auto: AutoReload,
+    /// The signal that requests a reload.
+    pub hangups: Hangups,
+    /// Whether HTTP clients may request a reload.
+    pub http: HttpReload,
 }
 
-/// Whether the content of a configuration is watched.
+/// Whether the content of the configuration file is watched.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AutoReload {
-    /// It is, every ten seconds.
+    /// The content is compared every ten seconds.
     On,
-    /// It is not: only whoever asks gets a reload.
+    /// Only a request causes a reload.
     Off,
 }
 
-/// A reload is wanted.
-#[derive(Debug)]
-pub(super) struct Trigger {
-    /// Who wants it.
-    pub(super) by: &'static str,
-    /// Those who wait for what becomes of it.
-    pub(super) asked: Vec<oneshot::Sender<Result<(), String>>>,
+/// Whether HTTP clients may request a reload.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HttpReload {
+    /// Every request is refused with 403.
+    Disabled,
+    /// Every client that reaches the port may request one.
+    Enabled,
 }
 
-/// Finds out when a reload is wanted.
+/// The configuration file. Its methods block.
+#[derive(Clone, Debug)]
+pub struct ConfigFile {
+    path: PathBuf,
+    files: Files,
+}
+
+impl ConfigFile {
+    /// The configuration at `path`; the files that it names are read into `files`.
+    pub fn new(path: PathBuf, files: Files) -> Self {
+        Self { path, files }
+    }
+
+    /// Reads the configuration and every file that it names.
+    pub fn load(&self) -> Result<Config, LoadError> {
+        config::load(&self.path, &environment, |needed| self.files.read(needed))
+    }
+
+    /// A digest of the present content; `None` if the file cannot be read, or only once because it is a pipe.
+    pub fn digest(&self) -> Option<Sha256Digest> {
+        digest(&self.path)
+    }
+}
+
+/// A reload is due.
+#[derive(Debug)]
+pub(super) struct Trigger {
+    /// Its cause, for the log.
+    pub(super) by: &'static str,
+    /// The requests that wait for its result.
+    pub(super) requests: Vec<oneshot::Sender<Result<(), String>>>,
+}
+
+/// Detects when a reload is due.
 #[derive(Debug)]
 pub(super) struct Detector {
-    pub(super) origin: Arc<dyn Origin>,
-    pub(super) auto: AutoReload,
-    pub(super) hangups: Hangups,
-    pub(super) requests: mpsc::Receiver<oneshot::Sender<Result<(), String>>>,
-    /// The digest of what is in force.
-    pub(super) known: Option<Sha256Digest>,
+    reload: Reload,
+    requests: mpsc::Receiver<oneshot::Sender<Result<(), String>>>,
 }
 
 impl Detector {
-    /// Sends a trigger whenever a reload is wanted. Ends when nobody takes them any more, or by being dropped.
+    /// Detects changes of the file, the signal, and these requests.
+    pub(super) fn new(reload: Reload, requests: mpsc::Receiver<oneshot::Sender<Result<(), String>>>) -> Self {
+        Self { reload, requests }
+    }
+
+    /// Sends a trigger for each reload that is due. Ends when the receiver of the triggers is gone.
     pub(super) async fn run(mut self, triggers: mpsc::Sender<Trigger>) {
         let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let mut asked = Vec::new();
+            let mut requests = Vec::new();
             let by = tokio::select! {
-                () = self.hangups.next() => "SIGHUP",
+                () = self.reload.hangups.next() => "SIGHUP",
                 Some(request) = self.requests.recv() => {
-                    asked.push(request);
+                    requests.push(request);
                     "HTTP"
                 }
-                _ = looks.tick(), if self.auto == AutoReload::On => {
-                    if self.digest().await == self.known {
+                _ = looks.tick(), if self.reload.auto == AutoReload::On => {
+                    if self.digest().await == self.reload.loaded_digest {
                         continue;
                     }
                     self.settle().await;
                     "its content"
                 }
             };
-            // Only once the reload before has begun: whoever asks until then is served by this one.
-            let Ok(place) = triggers.reserve().await else { return };
+            // Waits until the reload before has begun: this one serves every request that comes until then.
+            let Ok(permit) = triggers.reserve().await else { return };
             while let Ok(request) = self.requests.try_recv() {
-                asked.push(request);
+                requests.push(request);
             }
-            // Before it is read: what is written meanwhile is seen at the next look.
-            self.known = self.digest().await;
-            place.send(Trigger { by, asked });
+            // Before the file is read, so that the next look sees any later change.
+            self.reload.loaded_digest = self.digest().await;
+            permit.send(Trigger { by, requests });
         }
     }
 
-    /// Waits until somebody who is writing has finished, as far as that can be told: half a file may be a good one.
+    /// Waits until the file has stopped changing, because half a file may be a valid one.
     async fn settle(&self) {
         let mut before = self.digest().await;
         for _ in 0..MAX_SETTLING {
@@ -105,93 +144,118 @@ impl Detector {
     }
 
     async fn digest(&self) -> Option<Sha256Digest> {
-        let origin = self.origin.clone();
-        blocking(move || origin.digest()).await
+        let file = self.reload.file.clone();
+        blocking(move || file.digest()).await
     }
 }
 
-/// A channel for those who ask for a reload by HTTP.
+/// A channel for requests by HTTP.
 pub(super) fn requests() -> (Reloads, mpsc::Receiver<oneshot::Sender<Result<(), String>>>) {
     let (sender, receiver) = mpsc::channel(MAX_REQUESTS);
     (Reloads::new(sender), receiver)
 }
 
-/// As often as Prometheus' own exporters look at the most.
+/// A digest of the content of a regular file. A pipe has none: it can be read only once.
+fn digest(path: &Path) -> Option<Sha256Digest> {
+    let mut file = fs::metadata(path).ok().filter(fs::Metadata::is_file).and_then(|_| File::open(path).ok())?;
+    let (mut context, mut piece) = (Context::new(&SHA256), vec![0; PIECE_BYTES]);
+    loop {
+        match file.read(&mut piece).ok()? {
+            0 => break,
+            length => context.update(piece.get(..length)?),
+        }
+    }
+    context.finish().as_ref().try_into().map(Sha256Digest::new).ok()
+}
+
+/// The period of Prometheus' exporters, or longer.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// A content that is the same after so long is taken for whole.
+/// A file that stays the same this long is complete.
 const SETTLING: Duration = Duration::from_millis(500);
 
-/// A file that changes all the time is taken as it is in the end.
+/// A file that changes all the time is read as it is after this many waits.
 const MAX_SETTLING: usize = 20;
 
-/// Requests that wait for a reload at a time; further ones wait to be taken.
+/// Requests that wait for a reload; further ones wait to be accepted.
 const MAX_REQUESTS: usize = 64;
+
+const PIECE_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-    use std::sync::Mutex;
-
-    use tokio::task::JoinHandle;
+    use tempfile::TempDir;
 
     use super::*;
 
-    /// A configuration whose content is another at each look, and in the end stays.
-    #[derive(Debug)]
-    struct Written {
-        looks: Mutex<VecDeque<u8>>,
-        last: u8,
+    /// A detector that watches a file.
+    struct Watched {
+        path: PathBuf,
+        triggers: mpsc::Receiver<Trigger>,
+        _folder: TempDir,
     }
 
-    impl Origin for Written {
-        fn load(&self) -> Result<Config, LoadError> {
-            unreachable!("a detector reads nothing")
+    impl Watched {
+        /// Watches a file that was loaded when its content was `loaded`.
+        fn new(loaded: &str) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("portprobe.yaml");
+            fs::write(&path, loaded).unwrap();
+            let file = ConfigFile::new(path.clone(), Files::default());
+            let (loaded_digest, hangups) = (file.digest(), Hangups::install().unwrap());
+            let reload = Reload { file, loaded_digest, auto: AutoReload::On, hangups, http: HttpReload::Disabled };
+            let (_, requests) = requests();
+            let (sender, triggers) = mpsc::channel(1);
+            tokio::spawn(Detector::new(reload, requests).run(sender));
+            Self { path, triggers, _folder: folder }
         }
 
-        fn digest(&self) -> Option<Sha256Digest> {
-            Some(digest(self.looks.lock().unwrap().pop_front().unwrap_or(self.last)))
+        /// Writes this many versions of the file in the background, one every 400 ms, the first just before a look.
+        fn write_versions(&self, versions: usize) {
+            let path = self.path.clone();
+            tokio::spawn(async move {
+                sleep(Duration::from_millis(9900)).await;
+                for version in 0..versions {
+                    fs::write(&path, format!("version {version}")).unwrap();
+                    sleep(Duration::from_millis(400)).await;
+                }
+            });
         }
 
-        fn adopt(&self, _: &Config) {}
-    }
+        /// Waits until a change of the content is detected.
+        async fn changed(&mut self) {
+            assert_eq!(self.triggers.recv().await.unwrap().by, "its content");
+        }
 
-    fn digest(byte: u8) -> Sha256Digest {
-        Sha256Digest::new([byte; 32])
-    }
-
-    /// Detects changes of what shows these digests, the first of which is in force.
-    fn detect(looks: &[u8]) -> (JoinHandle<()>, mpsc::Receiver<Trigger>, Arc<Written>) {
-        let (first, last) = (looks[0], looks[looks.len() - 1]);
-        let origin = Arc::new(Written { looks: Mutex::new(looks[1..].iter().copied().collect()), last });
-        let (_, requests) = requests();
-        let (auto, hangups) = (AutoReload::On, Hangups::install().unwrap());
-        let detector = Detector { origin: origin.clone(), auto, hangups, requests, known: Some(digest(first)) };
-        let (sender, triggers) = mpsc::channel(1);
-        (tokio::spawn(detector.run(sender)), triggers, origin)
+        fn content(&self) -> String {
+            fs::read_to_string(&self.path).unwrap()
+        }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_content_that_changed_while_it_was_read_at_the_start_is_seen() {
-        let (detecting, mut triggers, _) = detect(&[1, 2]);
-        assert_eq!(triggers.recv().await.unwrap().by, "its content");
-        detecting.abort();
+    async fn a_change_during_the_first_load_is_detected() {
+        let mut watched = Watched::new("before the load");
+        fs::write(&watched.path, "during the load").unwrap();
+        watched.changed().await;
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_file_that_somebody_still_writes_is_taken_once_it_stays_the_same() {
-        let (detecting, mut triggers, origin) = detect(&[1, 1, 1, 2, 3, 4, 5, 5]);
-        assert_eq!(triggers.recv().await.unwrap().by, "its content");
-        assert!(origin.looks.lock().unwrap().is_empty(), "every half of the file was looked at, and left alone");
-        detecting.abort();
+    async fn a_file_is_reloaded_once_it_is_complete() {
+        let mut watched = Watched::new("complete");
+        let start = Instant::now();
+        watched.write_versions(5);
+        watched.changed().await;
+        assert_eq!(watched.content(), "version 4");
+        assert!(start.elapsed() < LOOK_EVERY + 6 * SETTLING, "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_file_that_never_rests_is_taken_in_the_end() {
-        let restless: Vec<u8> = (1..=100).collect();
-        let (detecting, mut triggers, origin) = detect(&restless);
-        assert_eq!(triggers.recv().await.unwrap().by, "its content");
-        assert!(origin.looks.lock().unwrap().len() > 70, "that is long before it has come to rest");
-        detecting.abort();
+    async fn a_file_that_never_settles_is_reloaded() {
+        let mut watched = Watched::new("complete");
+        let start = Instant::now();
+        watched.write_versions(1000);
+        watched.changed().await;
+        assert_ne!(watched.content(), "version 999");
+        assert!(start.elapsed() >= LOOK_EVERY + 20 * SETTLING, "{:?}", start.elapsed());
     }
 }

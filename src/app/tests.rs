@@ -13,7 +13,7 @@ use crate::board::{State, Transition};
 use crate::clock::Timestamp;
 use crate::histogram::Buckets;
 use crate::options::{HistogramOptions, Limits};
-use crate::outcome::{Class, Facts, Failure, Outcome, Phase, Timings, Verdict};
+use crate::outcome::{Class, Facts, Failure, Outcome, Phase, Prober, Timings, Verdict};
 use crate::scheduler::Change;
 use crate::target::{Cadence, Confirm, Settings, Target, example};
 

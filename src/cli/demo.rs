@@ -4,15 +4,13 @@ use std::env;
 use std::io::{Write, stdout};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context;
 
 use super::{DaemonArguments, serve};
-use crate::app::{self, Files, machine};
+use crate::app::{self, Files, Parts, machine};
 use crate::demo::Demo;
-use crate::discovery::Lookups;
-use crate::probe::NetworkProber;
+use crate::target::Shard;
 use crate::{config, log};
 
 /// Runs until a signal stops it, and stops its servers after the daemon.
@@ -27,10 +25,8 @@ async fn demonstrate(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     let files = Files::default();
     let configuration = demo.configuration();
     let config = config::parse(&configuration, Path::new("demo"), &|_| None, |needed| files.read(needed))?;
-    let prober = Arc::new(NetworkProber::new(config.dns, files.trust.clone()));
-    let lookups = Lookups::new(config.dns, files.trust.clone());
-    machine::raise_descriptor_limit(config.limits.in_flight);
-    let app = app::bind(config, serve::parts(prober, files, lookups, arguments)).await?;
+    let (listen, machine) = (&*arguments.listen, machine::name());
+    let app = app::bind(config, Parts { files, reload: None, listen, shard: Shard::default(), machine }).await?;
     write!(stdout(), "{}", demo.welcome(&app.addresses(), &program()))?;
     let ended = serve::until_stopped(app, signals).await;
     demo.stop().await;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use self::json::Document;
 use self::palette::Palette;
 use self::timeline::Timeline;
-use super::environment;
+use crate::app::machine::environment;
 use crate::clock;
 use crate::config::{self, OneTarget, SettingKey, ValueKind, Wanted};
 use crate::outcome::{Outcome, Prober};
