@@ -20,7 +20,7 @@ pub use self::row::{LastProbe, Row};
 use crate::clock::Timestamp;
 use crate::locks::{lock, read, write};
 use crate::options::HistogramOptions;
-use crate::outcome::{Failure, LocalFaultReason, Next, Report, Verdict};
+use crate::outcome::{Failure, Fault, LocalFaultReason, Next, Report};
 use crate::target::{Group, GroupName, Target, TargetName};
 
 mod confirm;
@@ -88,7 +88,7 @@ impl Board {
                 return Recorded { next: Next::Anew, transition: None };
             }
         }
-        if let Verdict::LocalFault(fault) = &report.outcome.verdict {
+        if let Err(Fault::LocalFault(fault)) = &report.outcome.result {
             if let Some(counter) = self.local_faults.get(fault.reason as usize) {
                 counter.fetch_add(1, Ordering::Relaxed);
             }

@@ -14,7 +14,7 @@ use tracing_subscriber::{Layer, Registry, fmt as subscriber};
 pub use self::writer::Flush;
 use crate::board::{State, Transition};
 use crate::duration;
-use crate::outcome::{Failure, Report, Verdict};
+use crate::outcome::{Failure, Fault, Report};
 
 mod writer;
 
@@ -104,10 +104,10 @@ pub fn transition(transition: &Transition) {
 /// A failed probe, or one that this machine could not make: of interest to whoever debugs.
 pub fn report(report: &Report) {
     let target = report.target.name.as_str();
-    match &report.outcome.verdict {
-        Verdict::Failed(failure) => debug!(target, %failure, "Probe failed"),
-        Verdict::Good => {}
-        Verdict::LocalFault(fault) => debug!(target, %fault, "This machine could not probe"),
+    match &report.outcome.result {
+        Ok(()) => {}
+        Err(Fault::Failure(failure)) => debug!(target, %failure, "Probe failed"),
+        Err(Fault::LocalFault(fault)) => debug!(target, %fault, "This machine could not probe"),
     }
 }
 
@@ -146,7 +146,7 @@ mod tests {
         let failure = Failure { phase: Phase::Tls, class: Class::CertNameMismatch, detail: detail.into() };
         let target = Arc::new(example("127.0.0.1:443", Settings::default()));
         let outcome = Outcome {
-            verdict: Verdict::Failed(failure.clone()),
+            result: Err(failure.clone().into()),
             duration: Duration::from_secs(1),
             timings: Timings::default(),
             resolution: None,

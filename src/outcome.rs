@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub use self::failure::{Class, Failure, LocalFault, LocalFaultReason};
+pub use self::failure::{Class, Failure, Fault, LocalFault, LocalFaultReason};
 #[cfg(test)]
 pub(crate) use self::testing::example_facts;
 pub use self::tls::{Certificate, CertificateContent, CertificateFault, PeerCertificates, Session, TlsFacts};
@@ -41,11 +41,11 @@ impl<P: Prober> Prober for Arc<P> {
 /// What one probe saw.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// Good, failed, or no probe at all.
-    pub verdict: Verdict,
-    /// From start to verdict.
+    /// Whether the target is as expected, and why not.
+    pub result: Result<(), Fault>,
+    /// Time from the start to the result.
     pub duration: Duration,
-    /// The phases that were completed; with several addresses those of the address that the verdict is of.
+    /// The phases that were completed; with several addresses those of the address that decided.
     pub timings: Timings,
     /// What the name stood for; none where the host is an address or its name was not resolved.
     pub resolution: Option<Resolution>,
@@ -64,24 +64,6 @@ impl Outcome {
     }
 }
 
-/// Whether a probe was good.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Verdict {
-    /// Something about the target was not as expected.
-    Failed(Failure),
-    /// As expected.
-    Good,
-    /// This machine could not probe: nothing is known about the target.
-    LocalFault(LocalFault),
-}
-
-impl Verdict {
-    /// Whether the probe was good.
-    pub const fn is_good(&self) -> bool {
-        matches!(self, Self::Good)
-    }
-}
-
 /// What resolving a name gave.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Resolution {
@@ -94,9 +76,9 @@ pub struct Resolution {
 pub struct Attempt {
     /// Where to.
     pub address: IpAddr,
-    /// Whether this address alone would have made the probe good.
-    pub verdict: Verdict,
-    /// From its start to its verdict, by the clock.
+    /// The result as if this were the only address.
+    pub result: Result<(), Fault>,
+    /// Time from its start to its result, by the clock.
     pub duration: Duration,
     /// The phases completed with this address, `resolve` not among them.
     pub timings: Timings,
@@ -108,7 +90,7 @@ pub struct Attempt {
     pub transcript: Option<Transcript>,
 }
 
-/// What a peer showed of itself, whatever the verdict. What was not reached is not in it.
+/// Facts that a peer showed about itself, whether the probe succeeded or not. Steps that were not reached leave none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
     /// What the TLS handshake showed.

@@ -10,16 +10,16 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use self::addresses::locate;
 use self::addresses::resolver::Resolver;
 pub use self::addresses::system::SystemFiles;
-use self::addresses::{Unlocated, locate};
 use self::attempt::{Attempted, Plan, attempt};
 pub(crate) use self::connector::Outbound;
 use self::tls::Client;
 pub use self::tls_store::Trust;
 use self::verify::Judge;
 use crate::options::ResolverOptions;
-use crate::outcome::{Facts, LocalFault, LocalFaultReason, Outcome, Prober, Timings, Verdict};
+use crate::outcome::{Facts, Fault, LocalFault, LocalFaultReason, Outcome, Prober, Timings};
 use crate::target::Target;
 
 mod addresses;
@@ -29,7 +29,6 @@ mod connector;
 mod exchange;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
-mod interruption;
 mod tcp;
 #[cfg(test)]
 mod testing;
@@ -92,26 +91,28 @@ impl Prober for NetworkProber {
         let started = Instant::now();
         let plan = match self.plan(target) {
             Ok(plan) => plan,
-            Err(fault) => return unattempted(Verdict::LocalFault(fault), started),
+            Err(fault) => return unattempted(fault.into(), started),
         };
         let endpoint = &target.endpoint;
-        let located = match locate(&self.resolver, &endpoint.host, endpoint.port, &target.settings, deadline).await {
+        let (located, resolution) =
+            locate(&self.resolver, &endpoint.host, endpoint.port, &target.settings, deadline).await;
+        let located = match located {
             Ok(located) => located,
-            Err(Unlocated { verdict, resolution }) => {
+            Err(fault) => {
                 return Outcome {
                     resolution,
                     client_certificate_not_after: plan.client_certificate_not_after(),
-                    ..unattempted(verdict, started)
+                    ..unattempted(fault, started)
                 };
             }
         };
-        let Attempted { attempts, verdict, timings, facts, ended, open } =
+        let Attempted { attempts, result, timings, facts, ended, open } =
             attempt(located.destinations, &plan, deadline).await;
         let outcome = Outcome {
-            verdict,
+            result,
             duration: ended.saturating_duration_since(started),
             timings: located.timings.and(timings),
-            resolution: located.resolution,
+            resolution,
             attempts,
             facts,
             client_certificate_not_after: plan.client_certificate_not_after(),
@@ -123,10 +124,10 @@ impl Prober for NetworkProber {
     }
 }
 
-/// What a probe came to that tried no address.
-fn unattempted(verdict: Verdict, started: Instant) -> Outcome {
+/// The outcome of a probe that tried no address.
+fn unattempted(fault: Fault, started: Instant) -> Outcome {
     Outcome {
-        verdict,
+        result: Err(fault),
         duration: started.elapsed(),
         timings: Timings::default(),
         resolution: None,
@@ -183,7 +184,7 @@ mod tests {
             let target = Arc::new(example(&format!("tcp://{address}"), settings));
             let begun = Instant::now();
             let outcome = prober.probe(&target, begun + Duration::from_mins(1)).await;
-            assert!(outcome.verdict.is_good(), "{outcome:?}");
+            assert!(outcome.result.is_ok(), "{outcome:?}");
             let (closed, _stream) = peer.await.unwrap();
             assert!(begun + outcome.duration <= closed, "{mode:?}");
         }

@@ -13,7 +13,7 @@ use crate::board::{State, Transition};
 use crate::clock::Timestamp;
 use crate::histogram::Buckets;
 use crate::options::{HistogramOptions, Limits};
-use crate::outcome::{Class, Facts, Failure, Outcome, Phase, Prober, Timings, Verdict};
+use crate::outcome::{Class, Facts, Failure, Fault, Outcome, Phase, Prober, Timings};
 use crate::scheduler::Change;
 use crate::target::{Cadence, Confirm, Settings, Target, example};
 
@@ -34,7 +34,7 @@ impl Prober for GoesDown {
         Outcome {
             facts: Facts::default(),
             client_certificate_not_after: None,
-            verdict: if down { Verdict::Failed(failure()) } else { Verdict::Good },
+            result: if down { Err(Fault::Failure(failure())) } else { Ok(()) },
             duration: Duration::from_millis(1),
             timings: Timings::default(),
             resolution: None,

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::outcome::{Attempt, Outcome, Verdict};
+use crate::outcome::{Attempt, Fault, Outcome};
 use crate::target::AddressMode;
 
 /// How one of several addresses fared in the last probe that tried them all.
@@ -40,10 +40,12 @@ impl Location {
 
     /// How an address fared; where this machine could not try it, as it did before.
     fn address_result(&self, attempt: &Attempt) -> Option<AddressResult> {
-        match attempt.verdict {
-            Verdict::LocalFault(_) => self.addresses.iter().find(|before| before.address == attempt.address).copied(),
-            Verdict::Failed(_) | Verdict::Good => {
-                Some(AddressResult { address: attempt.address, good: attempt.verdict.is_good() })
+        match attempt.result {
+            Err(Fault::LocalFault(_)) => {
+                self.addresses.iter().find(|before| before.address == attempt.address).copied()
+            }
+            Ok(()) | Err(Fault::Failure(_)) => {
+                Some(AddressResult { address: attempt.address, good: attempt.result.is_ok() })
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::clock::{self, Timestamp};
 use crate::histogram::{Buckets, Histogram};
 use crate::options::HistogramOptions;
 use crate::outcome::{
-    Class, Facts, Failure, Next, Outcome, PeerCertificates, Phase, Report, ServiceFacts, Session, Timings, Verdict,
+    Class, Facts, Failure, Fault, Next, Outcome, PeerCertificates, Phase, Report, ServiceFacts, Session, Timings,
 };
 use crate::target::{AddressMode, Dialogue, Exchange, Host, LabelName, Speech, Target};
 
@@ -50,7 +50,7 @@ pub struct LastProbe {
     pub ended_at: Timestamp,
     /// Whether it was good.
     pub good: bool,
-    /// From start to verdict.
+    /// Time from the start to the result.
     pub duration: Duration,
     /// The phases that it completed.
     pub timings: Timings,
@@ -139,7 +139,7 @@ impl Row {
     /// Takes a report that is no local fault.
     pub(super) fn record(&mut self, report: &Report) -> Recorded {
         let outcome = &report.outcome;
-        let good = outcome.verdict.is_good();
+        let good = outcome.result.is_ok();
         self.count(outcome);
         self.note_facts(outcome);
         self.last =
@@ -278,9 +278,9 @@ impl Row {
     fn count(&mut self, outcome: &Outcome) {
         self.probes += 1;
         self.syn_retransmits += outcome.attempts.iter().map(|attempt| u64::from(attempt.syn_retransmits)).sum::<u64>();
-        let failure = match &outcome.verdict {
-            Verdict::Failed(failure) => Some(failure),
-            Verdict::Good | Verdict::LocalFault(_) => None,
+        let failure = match &outcome.result {
+            Err(Fault::Failure(failure)) => Some(failure),
+            Ok(()) | Err(Fault::LocalFault(_)) => None,
         };
         self.history.push(Recent { failure: failure.map(|failure| failure.class), duration: outcome.duration });
         let Some(failure) = failure else { return };
@@ -299,7 +299,7 @@ impl Row {
         if outcome.resolution.is_some() || mode == AddressMode::All || self.location.is_some() {
             self.location.get_or_insert_default().note(outcome, mode);
         }
-        if let (Some(limit), true) = (self.target.settings.slow_after, outcome.verdict.is_good()) {
+        if let (Some(limit), true) = (self.target.settings.slow_after, outcome.result.is_ok()) {
             self.slow = Some(outcome.duration >= limit);
         }
         if let Some(tls) = &mut self.tls {

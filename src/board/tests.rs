@@ -4,7 +4,9 @@ use std::num::NonZeroU32;
 
 use super::*;
 use crate::histogram::Buckets;
-use crate::outcome::{Attempt, Class, Facts, LocalFault, Outcome, Phase, Resolution, Timings, TlsFacts, example_facts};
+use crate::outcome::{
+    Attempt, Class, Facts, Fault, LocalFault, Outcome, Phase, Resolution, Timings, TlsFacts, example_facts,
+};
 use crate::target::{
     AddressMode, Addressing, Cadence, Confirm, Dialogue, Exchange, Identity, LabelName, Settings, Speech, Step,
     TlsExchange, TlsProfile, TlsSettings, example,
@@ -27,7 +29,7 @@ fn board(targets: &[Arc<Target>]) -> Board {
 fn attempt(address: &str, milliseconds: u64) -> Attempt {
     Attempt {
         address: address.parse().unwrap(),
-        verdict: Verdict::Good,
+        result: Ok(()),
         timings: Timings::default().with(Phase::Connect, Duration::from_millis(milliseconds)),
         duration: Duration::from_millis(milliseconds),
         syn_retransmits: 0,
@@ -39,7 +41,7 @@ fn attempt(address: &str, milliseconds: u64) -> Attempt {
 fn good() -> Outcome {
     let attempts = vec![attempt("127.0.0.1", 2)];
     Outcome {
-        verdict: Verdict::Good,
+        result: Ok(()),
         duration: SECOND,
         timings: attempts[0].timings,
         resolution: None,
@@ -52,7 +54,7 @@ fn good() -> Outcome {
 fn failed(class: Class) -> Outcome {
     let failure = Failure { phase: Phase::Connect, class, detail: "so it was".into() };
     Outcome {
-        verdict: Verdict::Failed(failure),
+        result: Err(Fault::Failure(failure)),
         duration: SECOND,
         timings: Timings::default(),
         resolution: None,
@@ -152,7 +154,7 @@ fn a_local_fault_raises_its_counter_and_nothing_else() {
     board.record(&reporter.report(good()));
     let before = read(&board, &target, |row| format!("{row:?}"));
     let fault = LocalFault { reason: LocalFaultReason::NoDescriptor, detail: "too many open files".into() };
-    let outcome = Outcome { verdict: Verdict::LocalFault(fault), ..failed(Class::Timeout) };
+    let outcome = Outcome { result: Err(Fault::LocalFault(fault)), ..failed(Class::Timeout) };
     assert_eq!(board.record(&reporter.report(outcome)), Recorded::NOTHING);
     assert_eq!(read(&board, &target, |row| format!("{row:?}")), before);
     let counted: Vec<_> = board.local_faults().filter(|(_, count)| *count > 0).collect();
@@ -235,8 +237,8 @@ fn an_address_that_could_not_be_tried_keeps_its_last_result() {
     let (one, two, three) = (attempt("127.0.0.1", 2), attempt("127.0.0.2", 2), attempt("127.0.0.3", 2));
     board.record(&reporter.report(Outcome { attempts: vec![one.clone(), two.clone()], ..good() }));
     let fault = LocalFault { reason: LocalFaultReason::NoDescriptor, detail: "too many open files".into() };
-    let untried = |attempt| Attempt { verdict: Verdict::LocalFault(fault.clone()), ..attempt };
-    let refused = Attempt { verdict: failed(Class::Refused).verdict, ..one };
+    let untried = |attempt| Attempt { result: Err(Fault::LocalFault(fault.clone())), ..attempt };
+    let refused = Attempt { result: failed(Class::Refused).result, ..one };
     let attempts = vec![refused, untried(two), untried(three)];
     board.record(&reporter.report(Outcome { attempts, ..failed(Class::Refused) }));
     let results = read(&board, &target, |row| row.addresses().to_vec());
@@ -304,7 +306,7 @@ fn what_tls_showed_outlives_every_failure_and_local_fault() {
     board.record(&reporter.report(Outcome { facts, client_certificate_not_after: expiry, ..good() }));
     let fault = LocalFault { reason: LocalFaultReason::NoPort, detail: "no port".into() };
     let local = Outcome {
-        verdict: Verdict::LocalFault(fault),
+        result: Err(Fault::LocalFault(fault)),
         facts: showing(example_facts(2, &[Class::CertExpired])),
         ..good()
     };
@@ -351,7 +353,7 @@ fn a_certificate_that_is_seen_again_takes_no_memory() {
     let first = read(&board, &target, held);
     board.record(&reporter.report(shown()));
     assert!(Arc::ptr_eq(&first, &read(&board, &target, held)));
-    // An equal verdict that was made anew is held instead, or whoever remembers it would forget it.
+    // An equal result that was made anew is held instead, or whoever remembers it would forget it.
     let anew = example_facts(1, &[]);
     board.record(&reporter.report(Outcome { facts: showing(anew.clone()), ..good() }));
     assert!(Arc::ptr_eq(&anew.peer.unwrap(), &read(&board, &target, held)));

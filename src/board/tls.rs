@@ -30,7 +30,7 @@ impl TlsRecord {
         if self.leaves.see(&peer.leaf.fingerprint) == Sighting::New {
             self.changes += 1;
         }
-        // The very one: the judge remembers a verdict for as long as it is held here, and an equal one is another.
+        // The same Arc: the verifier caches a result as long as it is held here, and an equal one is another.
         self.peer = Some(peer.clone());
     }
 

@@ -103,7 +103,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         prober.probe(&target, deadline).await
     });
     print(arguments, &target, &outcome)?;
-    Ok(if outcome.verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if outcome.result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn print(arguments: &Arguments, target: &Target, outcome: &Outcome) -> anyhow::Result<()> {

@@ -11,9 +11,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::clock::Timestamp;
 use crate::options::HistogramOptions;
-use crate::outcome::{
-    Attempt, Class, Facts, Failure, Outcome, Phase, Report, Resolution, Timings, Verdict, example_facts,
-};
+use crate::outcome::{Attempt, Class, Facts, Fault, Outcome, Phase, Report, Resolution, Timings, example_facts};
 use crate::target::{
     Exchange, Group, GroupName, LabelName, LabelNameError, Quorum, Settings, Shard, Target, TlsExchange, example,
 };
@@ -49,11 +47,11 @@ impl Exposed {
         Self { board, metrics, targets }
     }
 
-    fn report(&self, target: usize, verdict: Verdict) {
-        self.report_showing(target, verdict, Facts::default());
+    fn report(&self, target: usize, result: Result<(), Fault>) {
+        self.report_showing(target, result, Facts::default());
     }
 
-    fn report_showing(&self, target: usize, verdict: Verdict, facts: Facts) {
+    fn report_showing(&self, target: usize, result: Result<(), Fault>, facts: Facts) {
         let address: IpAddr = [127, 0, 0, 1].into();
         let connected = Timings::default().with(Phase::Connect, Duration::from_millis(2));
         let secured = facts.tls.as_ref().is_some_and(|tls| tls.session.is_some());
@@ -65,14 +63,14 @@ impl Exposed {
             resolution: name.then(|| Resolution { addresses: vec![address] }),
             attempts: vec![Attempt {
                 address,
-                verdict: verdict.clone(),
+                result: result.clone(),
                 duration: Duration::from_millis(2),
                 timings,
                 syn_retransmits: 0,
                 facts: Facts::default(),
                 transcript: None,
             }],
-            verdict,
+            result,
             client_certificate_not_after: facts.tls.is_some().then_some(1_900_000_000),
             facts,
         };
@@ -111,8 +109,8 @@ fn a_scrape_counts_the_targets_that_it_shows() {
     assert!(text.contains("\nportprobe_targets{} 2\n"), "{text}");
 }
 
-fn refused() -> Verdict {
-    Verdict::Failed(Failure { phase: Phase::Connect, class: Class::Refused, detail: "nobody listens".into() })
+fn refused() -> Result<(), Fault> {
+    Err(Fault::failure(Phase::Connect, Class::Refused, "nobody listens"))
 }
 
 #[test]
@@ -135,7 +133,7 @@ fn every_family_label_is_reserved() {
 #[test]
 fn what_is_exposed_is_what_is_listed() {
     let exposed = Exposed::new(&["127.0.0.1:1", "db.example:1", "tls://127.0.0.1:443"], &[]);
-    exposed.report(0, Verdict::Good);
+    exposed.report(0, Ok(()));
     exposed.report(1, refused());
     let dialogue = Some([(LabelName::try_new("software").unwrap(), "OpenSSH".to_owned())].into());
     let facts = Facts { tls: Some(example_facts(1, &[Class::CertExpired])), dialogue, ..Facts::default() };
@@ -170,7 +168,7 @@ fn what_is_exposed_is_what_is_listed() {
 fn a_healthy_plain_target_has_26_series_and_one_by_name_29() {
     let exposed = Exposed::new(&["127.0.0.1:1", "db.example:1"], &[]);
     for (target, count) in [(0, 26), (1, 29)] {
-        exposed.report(target, Verdict::Good);
+        exposed.report(target, Ok(()));
         let series = exposed.series_of(target);
         assert_eq!(series.len(), count, "{series:#?}");
     }
@@ -179,7 +177,7 @@ fn a_healthy_plain_target_has_26_series_and_one_by_name_29() {
 #[test]
 fn tls_adds_21_series() {
     let exposed = Exposed::new(&["tls://127.0.0.1:443"], &[]);
-    exposed.report_showing(0, Verdict::Good, Facts { tls: Some(example_facts(1, &[])), ..Facts::default() });
+    exposed.report_showing(0, Ok(()), Facts { tls: Some(example_facts(1, &[])), ..Facts::default() });
     let series = exposed.series_of(0);
     let own_certificate = series.iter().filter(|line| line.starts_with("portprobe_client_cert_")).count();
     assert_eq!((series.len() - own_certificate, own_certificate), (26 + 21, 1), "{series:#?}");
@@ -224,12 +222,12 @@ fn a_family_is_declared_once_however_many_series_it_has() {
 #[test]
 fn a_failure_is_there_with_its_reason_and_goes_with_it() {
     let exposed = Exposed::new(&["127.0.0.1:1"], &[]);
-    exposed.report(0, Verdict::Good);
+    exposed.report(0, Ok(()));
     exposed.report(0, refused());
     let failure = "portprobe_failure{target=\"tcp://127.0.0.1:1\",phase=\"connect\",class=\"refused\"} 1";
     assert!(exposed.series_of(0).contains(&failure.to_owned()));
     assert!(exposed.series_of(0).contains(&"portprobe_up{target=\"tcp://127.0.0.1:1\"} 1".to_owned()));
-    exposed.report(0, Verdict::Good);
+    exposed.report(0, Ok(()));
     assert!(!exposed.series_of(0).contains(&failure.to_owned()));
     let counted = "portprobe_failures_total{target=\"tcp://127.0.0.1:1\",phase=\"connect\",class=\"refused\"} 1";
     assert!(exposed.series_of(0).contains(&counted.to_owned()));

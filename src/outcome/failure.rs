@@ -1,8 +1,59 @@
-//! Why a probe failed, from a closed list; and why this machine could not probe.
+//! Why a probe did not succeed: a failure of the target or a fault of this machine, each with a reason from a closed list.
 
 use std::fmt;
 
 use super::Phase;
+
+/// Why a probe, or a step of it, did not succeed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Fault {
+    /// The target is not as expected.
+    Failure(Failure),
+    /// This machine could not probe; nothing is known about the target.
+    LocalFault(LocalFault),
+}
+
+impl Fault {
+    /// A failure of the target.
+    pub fn failure(phase: Phase, class: Class, detail: impl Into<String>) -> Self {
+        Self::Failure(Failure { phase, class, detail: detail.into() })
+    }
+
+    /// A fault of this machine.
+    pub fn local(reason: LocalFaultReason, detail: impl Into<String>) -> Self {
+        Self::LocalFault(LocalFault { reason, detail: detail.into() })
+    }
+
+    /// The peer closed the connection in an orderly way when it should have sent `expected`, such as "its greeting".
+    pub fn disconnected(phase: Phase, expected: &str) -> Self {
+        Self::failure(phase, Class::Disconnected, format!("the peer ended the connection instead of {expected}"))
+    }
+
+    /// The peer sent nothing until the deadline when it should have sent `expected`.
+    pub fn stalled(phase: Phase, expected: &str) -> Self {
+        let detail = format!("the peer is connected but silent: {expected} never came");
+        Self::failure(phase, Class::Stalled, detail)
+    }
+
+    /// The details as a sentence for people, without phase, class and reason.
+    pub fn into_detail(self) -> String {
+        match self {
+            Self::Failure(Failure { detail, .. }) | Self::LocalFault(LocalFault { detail, .. }) => detail,
+        }
+    }
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<LocalFault> for Fault {
+    fn from(fault: LocalFault) -> Self {
+        Self::LocalFault(fault)
+    }
+}
 
 /// A failed probe: where, why, and the details for people.
 #[derive(Clone, Debug, Eq, PartialEq)]

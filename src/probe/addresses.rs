@@ -9,12 +9,12 @@ use std::num::NonZeroU16;
 use ipnet::IpNet;
 use tokio::time::Instant;
 
-use self::lookup::describe;
-use self::resolver::{Resolver, Unresolved};
+use self::lookup::{describe, unresolved};
+use self::resolver::Resolver;
 use self::rfc6724::Candidate;
 use super::tcp::socket::interface;
 use super::tcp::source_for;
-use crate::outcome::{Class, LocalFault, LocalFaultReason, Phase, Resolution, Timings, Verdict};
+use crate::outcome::{Class, Fault, LocalFault, LocalFaultReason, Phase, Resolution, Timings};
 use crate::target::{AddressMode, Host, HostName, IpFamily, Ipv6Zone, Settings};
 
 mod lookup;
@@ -29,67 +29,52 @@ pub(super) mod system;
 pub(super) struct Located {
     /// At least one, in the order in which they are to be tried.
     pub(super) destinations: Vec<SocketAddr>,
-    /// What the name stands for, where the host is one.
-    pub(super) resolution: Option<Resolution>,
     /// How long resolving took, where there was something to resolve.
     pub(super) timings: Timings,
 }
 
-/// There is nowhere to connect to.
-#[derive(Debug)]
-pub(super) struct Unlocated {
-    /// Why; never good.
-    pub(super) verdict: Verdict,
-    /// What the name stands for, where that is known all the same.
-    pub(super) resolution: Option<Resolution>,
-}
-
-impl From<Unresolved> for Unlocated {
-    fn from(unresolved: Unresolved) -> Self {
-        let verdict = match unresolved {
-            Unresolved::Failed(failure) => Verdict::Failed(failure),
-            Unresolved::LocalFault(fault) => Verdict::LocalFault(fault),
-        };
-        Self { verdict, resolution: None }
-    }
-}
-
-impl From<LocalFault> for Unlocated {
-    fn from(fault: LocalFault) -> Self {
-        Unresolved::LocalFault(fault).into()
-    }
-}
-
-/// Finds where to connect. Ends by `deadline`.
+/// Resolves a host to the addresses to connect to. Ends by `deadline`.
+///
+/// Returns the resolution of a name also if the addresses are not as expected.
 pub(super) async fn locate(
     resolver: &Resolver,
     host: &Host,
     port: NonZeroU16,
     settings: &Settings,
     deadline: Instant,
-) -> Result<Located, Unlocated> {
-    let family = usable_family(settings)?;
+) -> (Result<Located, Fault>, Option<Resolution>) {
+    let family = match usable_family(settings) {
+        Ok(family) => family,
+        Err(fault) => return (Err(fault.into()), None),
+    };
     let port = port.get();
     let destination = match host {
         Host::Name(name) => {
             let started = Instant::now();
             let servers = &settings.addressing.dns_servers;
             // Takes much memory while it lasts, and a literal address needs none of it.
-            let addresses = Box::pin(resolver.resolve(name, family, servers, deadline)).await?;
+            let addresses = match Box::pin(resolver.resolve(name, family, servers, deadline)).await {
+                Ok(addresses) => addresses,
+                Err(fault) => return (Err(fault), None),
+            };
             let timings = Timings::default().with(Phase::Resolve, started.elapsed());
             return locate_name(name, addresses, port, settings, timings);
         }
-        Host::Ipv4(address) => SocketAddr::new((*address).into(), port),
-        Host::Ipv6(address, None) => SocketAddr::new((*address).into(), port),
-        Host::Ipv6(address, Some(zone)) => SocketAddrV6::new(*address, port, 0, scope_id(zone)?).into(),
+        Host::Ipv4(address) => Ok(SocketAddr::new((*address).into(), port)),
+        Host::Ipv6(address, None) => Ok(SocketAddr::new((*address).into(), port)),
+        Host::Ipv6(address, Some(zone)) => scope_id(zone).map(|id| SocketAddrV6::new(*address, port, 0, id).into()),
     };
+    (destination.map_err(Fault::from).and_then(|destination| locate_literal(destination, family, settings)), None)
+}
+
+fn locate_literal(destination: SocketAddr, family: IpFamily, settings: &Settings) -> Result<Located, Fault> {
     let address = destination.ip();
     if !family.admits(address) {
         let detail = format!("{address} may not be used: only {} addresses may", describe(family));
-        return Err(Unresolved::failed(Class::DnsNotFound, detail).into());
+        return Err(unresolved(Class::DnsNotFound, detail));
     }
     as_expected(None, &[address], &settings.addressing.expect)?;
-    Ok(Located { destinations: vec![destination], resolution: None, timings: Timings::default() })
+    Ok(Located { destinations: vec![destination], timings: Timings::default() })
 }
 
 fn locate_name(
@@ -98,18 +83,19 @@ fn locate_name(
     port: u16,
     settings: &Settings,
     timings: Timings,
-) -> Result<Located, Unlocated> {
+) -> (Result<Located, Fault>, Option<Resolution>) {
     let sorted = match settings.addressing.mode {
-        AddressMode::All => sorted_by_value(addresses),
-        AddressMode::Any => sorted_by_preference(addresses, settings.source_address)?,
+        AddressMode::All => Ok(sorted_by_value(addresses)),
+        AddressMode::Any => sorted_by_preference(addresses, settings.source_address),
     };
-    let resolution = Some(Resolution { addresses: sorted.all });
-    let all = resolution.as_ref().map_or(&[][..], |resolution| &resolution.addresses);
-    if let Err(unresolved) = as_expected(Some(name), all, &settings.addressing.expect) {
-        return Err(Unlocated { resolution, ..unresolved.into() });
-    }
-    let destinations = sorted.to_try.into_iter().map(|address| SocketAddr::new(address, port)).collect();
-    Ok(Located { destinations, resolution, timings })
+    let Sorted { all, to_try } = match sorted {
+        Ok(sorted) => sorted,
+        Err(fault) => return (Err(fault.into()), None),
+    };
+    let destinations = to_try.into_iter().map(|address| SocketAddr::new(address, port)).collect();
+    let located =
+        as_expected(Some(name), &all, &settings.addressing.expect).map(|()| Located { destinations, timings });
+    (located, Some(Resolution { addresses: all }))
 }
 
 /// The family that may be used: a source address narrows it to its own, for a socket has one.
@@ -135,13 +121,13 @@ fn scope_id(zone: &Ipv6Zone) -> Result<u32, LocalFault> {
 }
 
 /// Fails where an address lies outside the expected networks; none expected, any will do.
-fn as_expected(name: Option<&HostName>, addresses: &[IpAddr], networks: &[IpNet]) -> Result<(), Unresolved> {
+fn as_expected(name: Option<&HostName>, addresses: &[IpAddr], networks: &[IpNet]) -> Result<(), Fault> {
     let outside = |address: &&IpAddr| !networks.iter().any(|network| network.contains(*address));
     let Some(address) = addresses.iter().find(outside).filter(|_| !networks.is_empty()) else { return Ok(()) };
     let networks = networks.iter().map(IpNet::to_string).collect::<Vec<_>>().join(", ");
     let of = name.map_or_else(String::new, |name| format!(", an address of {},", name.as_str()));
     let detail = format!("{address}{of} lies outside the expected {networks}");
-    Err(Unresolved::failed(Class::AddressMismatch, detail))
+    Err(unresolved(Class::AddressMismatch, detail))
 }
 
 /// The addresses of a name, all of them and those to try.

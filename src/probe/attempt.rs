@@ -1,6 +1,6 @@
-//! The addresses of one target, tried one after the other or all at once, and the one verdict that they come to.
+//! Tries the addresses of a target, one after another or all at once, and derives one result from theirs.
 //!
-//! A verdict on one address is whether its connect came to what the target's settings expect and, where that is a
+//! A result on one address is whether its connect came to what the target's settings expect and, where that is a
 //! connection, what the exchange on it came to. Over several addresses an attempt that was never made, for a fault of
 //! this machine, is neither good nor bad but unknown: it decides nothing that the others have not decided, and leaves
 //! the whole unknown where it could have.
@@ -18,7 +18,7 @@ use super::exchange::{Exchanged, exchange};
 use super::tcp::errno::Ending;
 use super::tcp::{Connection, Unconnected, connect};
 use super::tls::Client;
-use crate::outcome::{Attempt, Class, Facts, Failure, LocalFault, Phase, Timings, TlsFacts, Verdict};
+use crate::outcome::{Attempt, Class, Facts, Fault, Phase, Timings, TlsFacts};
 use crate::target::{AddressMode, Expect, Target};
 use crate::tasks::resume_panic;
 
@@ -43,9 +43,9 @@ impl Plan {
 pub(super) struct Attempted {
     /// Each address that was tried, in order.
     pub(super) attempts: Vec<Attempt>,
-    /// The verdict on the target.
-    pub(super) verdict: Verdict,
-    /// The phases completed with the address that the verdict is of.
+    /// The result for the target.
+    pub(super) result: Result<(), Fault>,
+    /// The phases completed with the decisive address.
     pub(super) timings: Timings,
     /// What peers showed of themselves.
     pub(super) facts: Facts,
@@ -75,10 +75,10 @@ async fn any(destinations: &[SocketAddr], plan: &Plan, deadline: Instant) -> Att
             break;
         }
     }
-    let decisive = decisive_of_any(&attempts, open.is_some());
-    let (verdict, timings) = conclusion(decisive);
+    let decisive = if open.is_some() { attempts.last() } else { decisive_of_unconnected(&attempts) };
+    let (result, timings) = conclusion(decisive);
     let facts = decisive.map(|attempt| attempt.facts.clone()).unwrap_or_default();
-    Attempted { attempts, verdict, timings, facts, ended, open }
+    Attempted { attempts, result, timings, facts, ended, open }
 }
 
 /// Every address at once, each with the whole time; of more than [`AT_ONCE`] the rest as soon as others have ended, for
@@ -112,40 +112,37 @@ async fn all(destinations: Vec<SocketAddr>, plan: &Plan, deadline: Instant) -> A
     attempts.sort_unstable_by_key(|(index, _)| *index);
     let attempts: Vec<_> = attempts.into_iter().map(|(_, attempt)| attempt).collect();
     let decisive = decisive_of_all(&attempts);
-    let (verdict, timings) = conclusion(decisive);
+    let (result, timings) = conclusion(decisive);
     let dialogue = decisive.and_then(|attempt| attempt.facts.dialogue.clone());
     let service = decisive.and_then(|attempt| attempt.facts.service.clone());
     let facts = Facts { tls: worst_tls(&attempts).cloned(), dialogue, service };
-    Attempted { attempts, verdict, timings, facts, ended, open: None }
+    Attempted { attempts, result, timings, facts, ended, open: None }
 }
 
-/// The attempt that decides where one connection is enough: the one that connected; else one that could not be made,
-/// for it might have connected; else the last.
-fn decisive_of_any(attempts: &[Attempt], connected: bool) -> Option<&Attempt> {
-    if connected {
-        return attempts.last();
-    }
-    attempts.iter().find(|attempt| matches!(attempt.verdict, Verdict::LocalFault(_))).or_else(|| attempts.last())
+/// The attempt that decides if none connected: the first that this machine could not make, because it might have
+/// connected; otherwise the last.
+fn decisive_of_unconnected(attempts: &[Attempt]) -> Option<&Attempt> {
+    attempts.iter().find(|attempt| matches!(attempt.result, Err(Fault::LocalFault(_)))).or_else(|| attempts.last())
 }
 
 /// The attempt that decides where each must be good, the worst: of those that failed the one that came least far, and
 /// of several of these the one whose certificate is the [`worst_of`] all, so that the failure is one of the certificate
 /// that is shown; else the first that could not be made; else the slowest.
 fn decisive_of_all(attempts: &[Attempt]) -> Option<&Attempt> {
-    let failed = |attempt: &Attempt| match &attempt.verdict {
-        Verdict::Failed(failure) => Some(failure.phase),
-        Verdict::Good | Verdict::LocalFault(_) => None,
+    let failed = |attempt: &Attempt| match &attempt.result {
+        Err(Fault::Failure(failure)) => Some(failure.phase),
+        Ok(()) | Err(Fault::LocalFault(_)) => None,
     };
     let least_far = attempts.iter().filter_map(failed).min();
     least_far
         .and_then(|phase| worst_of(attempts.iter().filter(|attempt| failed(attempt) == Some(phase))))
-        .or_else(|| attempts.iter().find(|attempt| matches!(attempt.verdict, Verdict::LocalFault(_))))
+        .or_else(|| attempts.iter().find(|attempt| matches!(attempt.result, Err(Fault::LocalFault(_)))))
         .or_else(|| attempts.iter().max_by_key(|attempt| attempt.timings.of(Phase::Connect)))
 }
 
-fn conclusion(decisive: Option<&Attempt>) -> (Verdict, Timings) {
+fn conclusion(decisive: Option<&Attempt>) -> (Result<(), Fault>, Timings) {
     let attempt = decisive.expect("there must be an address, for resolving ends with one or fails");
-    (attempt.verdict.clone(), attempt.timings)
+    (attempt.result.clone(), attempt.timings)
 }
 
 /// The end of an equal share of the time that is left.
@@ -192,7 +189,7 @@ async fn try_address(remote: SocketAddr, plan: &Plan, connect_by: Instant, deadl
             (Exchanged { timings, ..exchanged }, syn_retransmits)
         }
         Ok(Connection { syn_retransmits, stream, .. }) => {
-            (Exchanged::silent(unexpectedly_open(remote, expect), stream), syn_retransmits)
+            (Exchanged::silent(Err(unexpectedly_open(remote, expect)), stream), syn_retransmits)
         }
         Err(unconnected) => {
             (Exchanged::nothing_said(judge_failure(&unconnected, expect), Stream::Gone), unconnected.syn_retransmits)
@@ -200,21 +197,21 @@ async fn try_address(remote: SocketAddr, plan: &Plan, connect_by: Instant, deadl
     };
     let ended = Instant::now();
     let duration = ended.saturating_duration_since(started);
-    let Exchanged { verdict, timings, facts, stream, transcript } = exchanged;
-    let attempt = Attempt { address: remote.ip(), verdict, duration, timings, syn_retransmits, facts, transcript };
+    let Exchanged { result, timings, facts, stream, transcript } = exchanged;
+    let attempt = Attempt { address: remote.ip(), result, duration, timings, syn_retransmits, facts, transcript };
     Tried { attempt, ended, open: is_open.then_some(stream) }
 }
 
-fn unexpectedly_open(remote: SocketAddr, expect: Expect) -> Verdict {
+fn unexpectedly_open(remote: SocketAddr, expect: Expect) -> Fault {
     let detail = format!("{remote} accepted the connection, but should be {}", expect.as_str());
-    Verdict::Failed(Failure { phase: Phase::Connect, class: Class::UnexpectedOpen, detail })
+    Fault::failure(Phase::Connect, Class::UnexpectedOpen, detail)
 }
 
-fn judge_failure(unconnected: &Unconnected, expect: Expect) -> Verdict {
+fn judge_failure(unconnected: &Unconnected, expect: Expect) -> Result<(), Fault> {
     let detail = || unconnected.detail.clone();
     let class = match unconnected.ending {
-        Ending::Local(reason) => return Verdict::LocalFault(LocalFault { reason, detail: detail() }),
-        Ending::Answered(class) if satisfies(class, expect) => return Verdict::Good,
+        Ending::Local(reason) => return Err(Fault::local(reason, detail())),
+        Ending::Answered(class) if satisfies(class, expect) => return Ok(()),
         Ending::Answered(class) | Ending::Unsent(class) => class,
     };
     let detail = match expect {
@@ -223,7 +220,7 @@ fn judge_failure(unconnected: &Unconnected, expect: Expect) -> Verdict {
             format!("{}; expected: {}", unconnected.detail, expect.as_str())
         }
     };
-    Verdict::Failed(Failure { phase: Phase::Connect, class, detail })
+    Err(Fault::failure(Phase::Connect, class, detail))
 }
 
 /// Whether what came back after a SYN, or did not, is what was expected.
@@ -265,9 +262,9 @@ mod tests {
             (Ending::Unsent(Class::Timeout), &[]),
         ] {
             for expect in ALL {
-                let verdict = judge_failure(&unconnected(ending), expect);
-                assert_eq!(verdict.is_good(), satisfied.contains(&expect), "{ending:?} {expect:?}");
-                assert!(!matches!(verdict, Verdict::LocalFault(_)));
+                let result = judge_failure(&unconnected(ending), expect);
+                assert_eq!(result.is_ok(), satisfied.contains(&expect), "{ending:?} {expect:?}");
+                assert!(!matches!(result, Err(Fault::LocalFault(_))));
             }
         }
     }
@@ -275,8 +272,8 @@ mod tests {
     #[test]
     fn a_local_fault_is_one_whatever_is_expected() {
         for expect in ALL {
-            let verdict = judge_failure(&unconnected(Ending::Local(LocalFaultReason::NoPort)), expect);
-            assert!(matches!(verdict, Verdict::LocalFault(_)), "{expect:?}");
+            let result = judge_failure(&unconnected(Ending::Local(LocalFaultReason::NoPort)), expect);
+            assert!(matches!(result, Err(Fault::LocalFault(_))), "{expect:?}");
         }
     }
 
@@ -285,8 +282,8 @@ mod tests {
         let attempt = |(index, letter)| {
             let index = u8::try_from(index).unwrap();
             let good = Timings::default().with(Phase::Connect, Duration::from_millis(u64::from(index)));
-            let (verdict, timings) = match letter {
-                'g' => (Verdict::Good, good),
+            let (result, timings) = match letter {
+                'g' => (Ok(()), good),
                 'f' => (judge_failure(&unconnected(Ending::Unsent(Class::Timeout)), Expect::Open), Timings::default()),
                 _ => {
                     let ending = Ending::Local(LocalFaultReason::NoPort);
@@ -297,7 +294,7 @@ mod tests {
             let address = [192, 0, 2, index].into();
             Attempt {
                 address,
-                verdict,
+                result,
                 duration,
                 timings,
                 syn_retransmits: 0,
@@ -325,11 +322,10 @@ mod tests {
     /// An attempt whose certificate has these faults, the first of which failed it unless they are only reported.
     fn showing(index: u8, verify: Verify, faults: &[Class]) -> Attempt {
         let facts = Facts { tls: Some(example_facts(index, faults)), dialogue: None, service: None };
-        let failed = |class: &Class| Failure { phase: Phase::Tls, class: *class, detail: index.to_string() };
         let fault = faults.first().filter(|_| verify == Verify::Strict);
-        let verdict = fault.map_or(Verdict::Good, |class| Verdict::Failed(failed(class)));
+        let result = fault.map_or(Ok(()), |class| Err(Fault::failure(Phase::Tls, *class, index.to_string())));
         let (address, duration, timings) = ([192, 0, 2, index].into(), Duration::ZERO, Timings::default());
-        Attempt { address, verdict, duration, timings, syn_retransmits: 0, facts, transcript: None }
+        Attempt { address, result, duration, timings, syn_retransmits: 0, facts, transcript: None }
     }
 
     #[test]
@@ -354,11 +350,9 @@ mod tests {
     }
 
     #[test]
-    fn of_any_the_last_decides_unless_one_was_never_tried() {
-        for (letters, connected, expected) in
-            [("fg", true, 1), ("ff", false, 1), ("lf", false, 0), ("lg", true, 1), ("flf", false, 1)]
-        {
-            assert_eq!(place(decisive_of_any(&attempts(letters), connected)), expected, "{letters}");
+    fn the_last_failure_decides_unless_one_is_local() {
+        for (letters, expected) in [("ff", 1), ("lf", 0), ("flf", 1)] {
+            assert_eq!(place(decisive_of_unconnected(&attempts(letters))), expected, "{letters}");
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 use super::addresses::records::Service;
-use super::addresses::resolver::{Resolver, Unresolved};
+use super::addresses::resolver::Resolver;
 use super::addresses::system::SystemFiles;
 use super::addresses::{Located, locate};
 use super::attempt::share;
@@ -23,7 +23,7 @@ use super::tls::{Client, Handshake, handshake};
 use super::tls_store::{Context, Trust};
 use super::verify::Judge;
 use crate::options::ResolverOptions;
-use crate::outcome::{CertificateFault, LocalFault, Verdict};
+use crate::outcome::{CertificateFault, Fault};
 use crate::protocol::Wrapping;
 use crate::target::{Host, HostName, IpFamily, Settings, TlsProfile, TlsSettings, Verify};
 
@@ -56,7 +56,7 @@ impl Outbound {
 
     /// Where a service is offered, as the system's name servers say; empty where they know of none.
     pub(crate) async fn services(&self, name: &HostName, deadline: Instant) -> Result<Vec<Service>, String> {
-        self.resolver.services(name, deadline).await.map_err(Unresolved::into_detail)
+        self.resolver.services(name, deadline).await.map_err(Fault::into_detail)
     }
 
     /// The addresses that the system's name servers have for a complete name; empty where they know of none.
@@ -66,13 +66,13 @@ impl Outbound {
         family: IpFamily,
         deadline: Instant,
     ) -> Result<Vec<IpAddr>, String> {
-        self.resolver.addresses(name, family, deadline).await.map_err(Unresolved::into_detail)
+        self.resolver.addresses(name, family, deadline).await.map_err(Fault::into_detail)
     }
 
     /// Connects to the first address of a host that answers. Ends by `deadline`.
     pub(crate) async fn connect(&self, host: &Host, port: NonZeroU16, deadline: Instant) -> Result<TcpStream, String> {
-        let located = locate(&self.resolver, host, port, &Settings::default(), deadline).await;
-        let Located { destinations, .. } = located.map_err(|unlocated| detail(unlocated.verdict))?;
+        let (located, _) = locate(&self.resolver, host, port, &Settings::default(), deadline).await;
+        let Located { destinations, .. } = located.map_err(Fault::into_detail)?;
         let mut failure = String::new();
         for (remote, left) in destinations.iter().zip((1..=destinations.len()).rev()) {
             match connect(*remote, None, share(deadline, left)).await {
@@ -96,16 +96,16 @@ impl Outbound {
     ) -> Result<Session, String> {
         let client = Client { context: self.context(&settings.profile).await?, judge: self.judge.clone() };
         let carrier = Carrier::new(stream, Wrapping::None);
-        let Handshake { ended, facts, .. } = handshake(carrier, settings, host, &client, deadline).await;
+        let Handshake { result, facts, .. } = handshake(carrier, settings, host, &client, deadline).await;
         let Some(peer) = facts.peer else {
-            return Err(ended.map_or_else(|(interruption, _)| interruption.detail, |_| NAMELESS.to_owned()));
+            return Err(result.map_or_else(|(fault, _)| fault.into_detail(), |_| NAMELESS.to_owned()));
         };
         let fault = |fault: &CertificateFault| format!("{}: {}", fault.class.as_str(), fault.detail);
         let faults: Vec<_> = peer.faults.iter().map(fault).collect();
         if !faults.is_empty() && settings.verify == Verify::Strict {
             return Err(faults.join("; "));
         }
-        let secured = ended.map_err(|(interruption, _)| interruption.detail)?;
+        let secured = result.map_err(|(fault, _)| fault.into_detail())?;
         Ok(Session { stream: secured.stream, faults })
     }
 
@@ -118,15 +118,6 @@ impl Outbound {
         let read = spawn_blocking(move || trust.read(&wanted)).await.map_err(|error| error.to_string())?;
         read.map_err(|problems| problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("; "))?;
         self.trust.context(profile).ok_or_else(|| "the files of tls are no longer in use".to_owned())
-    }
-}
-
-/// Why there is nowhere to connect to.
-fn detail(verdict: Verdict) -> String {
-    match verdict {
-        Verdict::Failed(failure) => failure.detail,
-        Verdict::LocalFault(LocalFault { detail, .. }) => detail,
-        Verdict::Good => String::new(),
     }
 }
 

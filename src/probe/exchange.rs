@@ -11,15 +11,13 @@ use self::connection::Stream;
 use self::recording::{Recorder, Tap};
 use self::script::Talk;
 use super::attempt::Plan;
-use super::interruption::{Cause, Interruption};
 use super::tcp::errno::{Ending, at_once};
 use super::tcp::opened::Opened;
+use super::tls::alerts::conversation_fault;
 use super::tls::transport::Carrier;
 use super::tls::{Client, Handshake, handshake};
-use crate::outcome::{
-    Class, Direction, Facts, Failure, LocalFault, LocalFaultReason, Phase, Timings, TlsFacts, Transcript, Verdict,
-};
-use crate::protocol::{self, Channel, Conversation, Request, Wire, Wrapping};
+use crate::outcome::{Class, Direction, Facts, Failure, Fault, LocalFaultReason, Phase, Timings, TlsFacts, Transcript};
+use crate::protocol::{self, Channel, Conversation, Ended, Request, Wire, Wrapping};
 use crate::target::{Exchange, Service, Speech, Target, TlsExchange, Verify};
 
 pub(super) mod connection;
@@ -29,7 +27,7 @@ pub(super) mod script;
 /// What an exchange came to.
 #[derive(Debug)]
 pub(super) struct Exchanged {
-    pub(super) verdict: Verdict,
+    pub(super) result: Result<(), Fault>,
     /// The phases completed after the connect.
     pub(super) timings: Timings,
     pub(super) facts: Facts,
@@ -41,8 +39,8 @@ pub(super) struct Exchanged {
 
 impl Exchanged {
     /// A handshake was all that was asked for, and nothing was said.
-    pub(super) fn silent(verdict: Verdict, stream: Opened) -> Self {
-        Self::nothing_said(verdict, Stream::Silent(stream))
+    pub(super) fn silent(result: Result<(), Fault>, stream: Opened) -> Self {
+        Self::nothing_said(result, Stream::Silent(stream))
     }
 
     /// This machine could not wait for what the peer would say.
@@ -52,13 +50,13 @@ impl Exchanged {
             Ending::Answered(_) | Ending::Unsent(_) => LocalFaultReason::Invalid,
         };
         let detail = format!("cannot wait for an answer: {error}");
-        Self::nothing_said(Verdict::LocalFault(LocalFault { reason, detail }), Stream::Gone)
+        Self::nothing_said(Err(Fault::local(reason, detail)), Stream::Gone)
     }
 
-    /// A verdict that was reached without a word.
-    pub(super) fn nothing_said(verdict: Verdict, stream: Stream) -> Self {
+    /// A result that was reached without a word.
+    pub(super) fn nothing_said(result: Result<(), Fault>, stream: Stream) -> Self {
         let (timings, facts, transcript) = Default::default();
-        Self { verdict, timings, facts, stream, transcript }
+        Self { result, timings, facts, stream, transcript }
     }
 }
 
@@ -68,9 +66,9 @@ impl Exchanged {
 pub(super) async fn exchange(stream: Opened, plan: &Plan, deadline: Instant) -> Exchanged {
     match &plan.target.settings.exchange {
         Exchange::Tcp { .. } if plan.record => {
-            Exchanged { transcript: Some(Transcript::default()), ..Exchanged::silent(Verdict::Good, stream) }
+            Exchanged { transcript: Some(Transcript::default()), ..Exchanged::silent(Ok(()), stream) }
         }
-        Exchange::Tcp { .. } => Exchanged::silent(Verdict::Good, stream),
+        Exchange::Tcp { .. } => Exchanged::silent(Ok(()), stream),
         Exchange::Plain(_) | Exchange::Tls(_) => match stream.watched() {
             Ok(stream) => Box::pin(converse(stream, plan, deadline)).await,
             Err(error) => Exchanged::lost(&error),
@@ -80,7 +78,7 @@ pub(super) async fn exchange(stream: Opened, plan: &Plan, deadline: Instant) -> 
 
 async fn converse(stream: TcpStream, plan: &Plan, deadline: Instant) -> Exchanged {
     let course = Course {
-        talk: Talk::default(),
+        talk: Talk::new(deadline),
         conversation: conversation(&plan.target),
         timings: Timings::default(),
         facts: Facts::default(),
@@ -90,11 +88,11 @@ async fn converse(stream: TcpStream, plan: &Plan, deadline: Instant) -> Exchange
     match (&plan.target.settings.exchange, &plan.client) {
         (Exchange::Plain(speech), _) => course.in_the_clear(stream, speech).await,
         (Exchange::Tls(tls), Some(client)) => course.secured(stream, tls, client, plan).await,
-        (Exchange::Tcp { .. }, _) => course.end(Verdict::Good, Stream::Plain(stream)),
+        (Exchange::Tcp { .. }, _) => course.end(Ok(()), Stream::Plain(stream)),
         // A plan with TLS has a client. Without one nothing can be said of the target.
         (Exchange::Tls(_), None) => {
-            let (reason, detail) = (LocalFaultReason::Invalid, "what TLS takes is missing".to_owned());
-            course.end(Verdict::LocalFault(LocalFault { reason, detail }), Stream::Plain(stream))
+            let fault = Fault::local(LocalFaultReason::Invalid, "what TLS takes is missing");
+            course.end(Err(fault), Stream::Plain(stream))
         }
     }
 }
@@ -127,32 +125,31 @@ impl Course {
     }
 
     async fn secured(mut self, mut stream: TcpStream, tls: &TlsExchange, client: &Client, plan: &Plan) -> Exchanged {
-        if let Err(verdict) = self.upgrade(&mut stream, &tls.upgrade).await {
-            return self.end(verdict, Stream::Plain(stream));
+        if let Err(fault) = self.upgrade(&mut stream, &tls.upgrade).await {
+            return self.end(Err(fault), Stream::Plain(stream));
         }
         let host = &plan.target.endpoint.host;
         let wrapping = self.conversation.as_ref().map_or(Wrapping::None, |conversation| conversation.wrapping());
         let carrier = Carrier::new(stream, wrapping);
-        let Handshake { ended, facts, duration } = handshake(carrier, &tls.settings, host, client, self.deadline).await;
+        let Handshake { result, facts, duration } =
+            handshake(carrier, &tls.settings, host, client, self.deadline).await;
         let objection = objection(&facts, tls.settings.verify);
         self.facts.tls = Some(facts);
-        let mut secured = match (ended, objection) {
+        let mut secured = match (result, objection) {
             // A certificate came before whatever broke the handshake off.
             (Err((_, carrier)), Some(failure)) => {
-                return self.end(Verdict::Failed(failure), Stream::Plain(carrier.into_stream()));
+                return self.end(Err(failure.into()), Stream::Plain(carrier.into_stream()));
             }
-            (Err((interruption, carrier)), None) => {
-                return self.end(interruption.verdict(Phase::Tls), Stream::Plain(carrier.into_stream()));
-            }
+            (Err((fault, carrier)), None) => return self.end(Err(fault), Stream::Plain(carrier.into_stream())),
             (Ok(mut secured), Some(failure)) => {
                 self.part(&mut *secured.stream, &tls.speech).await;
-                return self.end(Verdict::Failed(failure), Stream::Tls(secured.stream));
+                return self.end(Err(failure.into()), Stream::Tls(secured.stream));
             }
             (Ok(secured), None) => secured,
         };
         match secured.settle(self.deadline).await {
             Ok(heard) => self.hear(&heard),
-            Err(interruption) => return self.end(interruption.verdict(Phase::Tls), Stream::Tls(secured.stream)),
+            Err(fault) => return self.end(Err(fault), Stream::Tls(secured.stream)),
         }
         self.timings = self.timings.with(Phase::Tls, duration);
         let spoken = self.speak(Phase::Protocol, &mut *secured.stream, &tls.speech).await;
@@ -168,52 +165,46 @@ impl Course {
     }
 
     /// Asks for TLS. What came in the clear beyond the answer cannot be the peer's word within TLS (CVE-2011-0411).
-    async fn upgrade(&mut self, stream: &mut TcpStream, upgrade: &Speech) -> Result<(), Verdict> {
+    async fn upgrade(&mut self, stream: &mut TcpStream, upgrade: &Speech) -> Result<(), Fault> {
         self.speak(Phase::Starttls, stream, upgrade).await?;
         match self.talk.unread() {
             0 => Ok(()),
             unread => {
                 let detail = format!("{unread} bytes came in the clear behind the answer that starts TLS");
-                Err(Interruption::by_peer(Class::UnexpectedResponse, detail).verdict(Phase::Starttls))
+                Err(Fault::failure(Phase::Starttls, Class::UnexpectedResponse, detail))
             }
         }
     }
 
     /// Says what is to be said in one phase; where that is nothing, there is no such phase.
-    async fn speak<S: Channel>(&mut self, phase: Phase, stream: &mut S, speech: &Speech) -> Result<(), Verdict> {
+    async fn speak<S: Channel>(&mut self, phase: Phase, stream: &mut S, speech: &Speech) -> Result<(), Fault> {
         if speech.is_empty() {
             return Ok(());
         }
         let started = Instant::now();
-        let spoken = match speech {
-            Speech::Service(service, _) => self.converse(phase, stream, service).await,
+        match speech {
+            Speech::Service(service, _) => self.converse(phase, stream, service).await?,
             Speech::Steps(dialogue) => {
                 let mut tap = Tap { stream, phase, recorder: self.recorder.as_mut() };
-                self.talk.run(dialogue, &mut tap, self.deadline).await
+                self.talk.run(phase, dialogue, &mut tap).await?;
             }
-        };
-        spoken.map_err(|interruption| interruption.verdict(phase))?;
+        }
         self.timings = self.timings.with(phase, started.elapsed());
         Ok(())
     }
 
     /// Goes through a protocol's part in a phase.
-    async fn converse<S: Channel>(
-        &mut self,
-        phase: Phase,
-        stream: &mut S,
-        service: &Service,
-    ) -> Result<(), Interruption> {
+    async fn converse<S: Channel>(&mut self, phase: Phase, stream: &mut S, service: &Service) -> Result<(), Fault> {
         let Some(conversation) = &mut self.conversation else {
             let detail = format!("{} is not registered", service.name);
-            return Err(Interruption { cause: Cause::Local(LocalFaultReason::Invalid), detail });
+            return Err(Fault::local(LocalFaultReason::Invalid, detail));
         };
         let mut tap = Tap { stream, phase, recorder: self.recorder.as_mut() };
         let mut wire = Wire::new(&mut tap, self.talk.take_heard(), self.deadline);
         if phase == Phase::Starttls {
-            conversation.upgrade(&mut wire).await.map_err(Interruption::of_conversation)?;
+            conversation.upgrade(&mut wire).await.map_err(|ended| ended_early(ended, phase))?;
         } else {
-            let found = conversation.exchange(&mut wire).await.map_err(Interruption::of_conversation)?;
+            let found = conversation.exchange(&mut wire).await.map_err(|ended| ended_early(ended, phase))?;
             self.facts.service = Some(Arc::new(found.of(service)));
         }
         self.talk.hear(&wire.into_unread());
@@ -229,16 +220,28 @@ impl Course {
         self.facts.service = None;
     }
 
-    fn conclude(mut self, spoken: Result<(), Verdict>, stream: Stream) -> Exchanged {
+    fn conclude(mut self, spoken: Result<(), Fault>, stream: Stream) -> Exchanged {
         if spoken.is_ok() {
             self.facts.dialogue = self.talk.labels();
         }
-        self.end(spoken.err().unwrap_or(Verdict::Good), stream)
+        self.end(spoken, stream)
     }
 
-    fn end(self, verdict: Verdict, stream: Stream) -> Exchanged {
+    fn end(self, result: Result<(), Fault>, stream: Stream) -> Exchanged {
         let transcript = self.recorder.map(Recorder::into_transcript);
-        Exchanged { verdict, timings: self.timings, facts: self.facts, stream, transcript }
+        Exchanged { result, timings: self.timings, facts: self.facts, stream, transcript }
+    }
+}
+
+/// Fault for a conversation that a protocol ended early.
+fn ended_early(ended: Ended, phase: Phase) -> Fault {
+    match ended {
+        Ended::Broken(error, expected) => conversation_fault(&error, phase, expected),
+        Ended::Closed(expected) => Fault::disconnected(phase, expected),
+        Ended::Refused(detail) => Fault::failure(phase, Class::StarttlsRefused, detail),
+        Ended::Rejected(detail) => Fault::failure(phase, Class::Rejected, detail),
+        Ended::Silent(expected) => Fault::stalled(phase, expected),
+        Ended::Unexpected(detail) => Fault::failure(phase, Class::UnexpectedResponse, detail),
     }
 }
 

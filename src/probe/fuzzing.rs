@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::certificate::read;
 use super::exchange::script::Talk;
+use crate::outcome::Phase;
 use crate::target::{Cadence, Dialogue, Expectation, Part, Pattern, Step, Template};
 
 /// Reads bytes as a certificate.
@@ -22,8 +23,8 @@ pub fn dialogue(said: &[u8]) {
     let Ok(runtime) = runtime else { return };
     let speak = async {
         let deadline = Instant::now() + Cadence::DEFAULT_TIMEOUT;
-        let mut talk = Talk::default();
-        let _ = talk.run(&steps(), &mut stream, deadline).await;
+        let mut talk = Talk::new(deadline);
+        let _ = talk.run(Phase::Protocol, &steps(), &mut stream).await;
         let _ = talk.labels();
     };
     runtime.block_on(speak);

@@ -15,7 +15,7 @@ use socket2::{SockRef, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use self::errno::{Ending, at_once, errno, late};
+use self::errno::{Ending, at_once, cause, errno, late};
 use self::info::TcpFigures;
 use self::opened::Opened;
 use crate::outcome::{Class, LocalFault, LocalFaultReason};
@@ -210,19 +210,6 @@ fn explain(remote: SocketAddr, ending: Ending, errno: Errno) -> String {
         }
         (Ending::Unsent(_), _) => format!("this machine has no route to {address} ({errno:?})"),
         (Ending::Local(_), _) => format!("cannot connect to {remote}: {} ({errno:?})", cause(errno)),
-    }
-}
-
-/// What a local fault means, for people.
-pub(super) fn cause(errno: Errno) -> &'static str {
-    match errno {
-        Errno::EMFILE => "this process has no file descriptor left",
-        Errno::ENFILE => "this machine has no file descriptor left",
-        Errno::ENOSPC => "this user has no epoll watch left",
-        Errno::ENOBUFS | Errno::ENOMEM => "the kernel has no memory left for it",
-        Errno::EADDRINUSE | Errno::EADDRNOTAVAIL | Errno::EAGAIN => "no local port or address is left for it",
-        Errno::EACCES | Errno::EPERM => "a firewall, route or policy of this machine forbids it",
-        _ => "this machine's kernel does not take it",
     }
 }
 

@@ -21,18 +21,17 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use self::alerts::meaning;
+use self::alerts::handshake_fault;
 use self::recording_verifier::Witness;
 use self::session::session;
 use self::transport::Carrier;
-use super::interruption::{Cause, Interruption};
 use super::tls_store::Context;
 use super::verify::{Case, Judge, subject_name, with_invalid};
 use crate::clock;
-use crate::outcome::{Class, LocalFaultReason, TlsFacts};
+use crate::outcome::{Class, Failure, Fault, LocalFaultReason, Phase, TlsFacts};
 use crate::target::{Host, ServerName, TlsSettings};
 
-mod alerts;
+pub(super) mod alerts;
 mod recording_verifier;
 mod session;
 pub(super) mod transport;
@@ -63,8 +62,8 @@ impl Client {
 /// What a handshake came to.
 #[derive(Debug)]
 pub(super) struct Handshake {
-    /// The session; else why there is none, and the connection.
-    pub(super) ended: Result<Secured, (Interruption, Carrier)>,
+    /// The session, or the fault and the connection.
+    pub(super) result: Result<Secured, (Fault, Carrier)>,
     pub(super) facts: TlsFacts,
     /// From the first byte sent to the handshake's end; judging the certificates is not in it.
     pub(super) duration: Duration,
@@ -84,7 +83,7 @@ impl Secured {
     /// The handshake ends before such a server has seen the certificate. It takes it where a ticket or data come, and
     /// where nothing comes for [`PATIENCE`]: not every server speaks first, or gives tickets. Half of the time left stays
     /// for what is to be said next.
-    pub(super) async fn settle(&mut self, deadline: Instant) -> Result<Vec<u8>, Interruption> {
+    pub(super) async fn settle(&mut self, deadline: Instant) -> Result<Vec<u8>, Fault> {
         let version = self.stream.get_ref().1.protocol_version();
         if version != Some(ProtocolVersion::TLSv1_3) || !self.witness.was_asked() {
             return Ok(Vec::new());
@@ -95,8 +94,8 @@ impl Secured {
         match timeout_at(patience, sign(&mut self.stream)).await {
             Err(_) | Ok(Ok(Sign::Ticket)) => Ok(Vec::new()),
             Ok(Ok(Sign::Data(data))) => Ok(data),
-            Ok(Ok(Sign::End)) => Err(Interruption::ended(awaited)),
-            Ok(Err(error)) => Err(meaning(&error, awaited, &self.witness)),
+            Ok(Ok(Sign::End)) => Err(Fault::disconnected(Phase::Tls, awaited)),
+            Ok(Err(error)) => Err(handshake_fault(&error, awaited, &self.witness)),
         }
     }
 }
@@ -140,7 +139,7 @@ pub(super) async fn handshake(
     let witness = Arc::new(Witness::new(&client.context));
     let config = client.config(&witness);
     let started = Instant::now();
-    let shaken = shake(carrier, config, subject, deadline).await;
+    let shaken = shake(carrier, config, subject, &witness, deadline).await;
     let duration = started.elapsed();
     let peer = witness.presented().map(|presented| {
         let case = Case { presented: &presented, name: &name, pins: &settings.pins, context: &client.context };
@@ -149,15 +148,14 @@ pub(super) async fn handshake(
     match shaken {
         Ok(stream) => {
             let facts = TlsFacts { session: Some(session(stream.get_ref().1)), peer };
-            Handshake { ended: Ok(Secured { stream: Box::new(stream), witness }), facts, duration }
+            Handshake { result: Ok(Secured { stream: Box::new(stream), witness }), facts, duration }
         }
-        Err((ending, carrier)) => {
-            let interruption = ending.interruption(&witness);
-            let peer = peer.map(|peer| match interruption.cause {
-                Cause::Peer(Class::CertInvalid) => with_invalid(&peer, &interruption.detail),
-                Cause::Peer(_) | Cause::Local(_) => peer,
+        Err((fault, carrier)) => {
+            let peer = peer.map(|peer| match &fault {
+                Fault::Failure(Failure { class: Class::CertInvalid, detail, .. }) => with_invalid(&peer, detail),
+                Fault::Failure(_) | Fault::LocalFault(_) => peer,
             });
-            Handshake { ended: Err((interruption, carrier)), facts: TlsFacts { session: None, peer }, duration }
+            Handshake { result: Err((fault, carrier)), facts: TlsFacts { session: None, peer }, duration }
         }
     }
 }
@@ -165,35 +163,20 @@ pub(super) async fn handshake(
 /// No name could be verified.
 fn nameless(carrier: Carrier, host: &Host) -> Handshake {
     let detail = format!("no certificate can be for {host}; set tls.server_name");
-    let interruption = Interruption { cause: Cause::Local(LocalFaultReason::Invalid), detail };
+    let fault = Fault::local(LocalFaultReason::Invalid, detail);
     let facts = TlsFacts { session: None, peer: None };
-    Handshake { ended: Err((interruption, carrier)), facts, duration: Duration::ZERO }
+    Handshake { result: Err((fault, carrier)), facts, duration: Duration::ZERO }
 }
 
-/// What ended a handshake early.
-#[derive(Debug)]
-enum Ending {
-    Deadline,
-    Error(io::Error),
-}
-
-impl Ending {
-    fn interruption(&self, witness: &Witness) -> Interruption {
-        let awaited = "the end of the TLS handshake";
-        match self {
-            Self::Deadline => Interruption::silence(awaited),
-            Self::Error(error) => meaning(error, awaited, witness),
-        }
-    }
-}
-
-/// The handshake itself. The connection comes back whatever became of it.
+/// The handshake itself. Returns the connection also if it fails.
 async fn shake(
     carrier: Carrier,
     config: ClientConfig,
     subject: SubjectName<'static>,
+    witness: &Witness,
     deadline: Instant,
-) -> Result<TlsStream<Carrier>, (Ending, Carrier)> {
+) -> Result<TlsStream<Carrier>, (Fault, Carrier)> {
+    let expected = "the end of the TLS handshake";
     let descriptor = carrier.as_raw_fd();
     let mut shaking = TlsConnector::from(Arc::new(config)).connect(subject, carrier).into_fallible();
     match timeout_at(deadline, &mut shaking).await {
@@ -201,7 +184,7 @@ async fn shake(
             stream.get_mut().0.unwrap_records();
             return Ok(stream);
         }
-        Ok(Err((error, carrier))) => return Err((Ending::Error(error), carrier)),
+        Ok(Err((error, carrier))) => return Err((handshake_fault(&error, expected, witness), carrier)),
         Err(_) => {}
     }
     // A handshake under way does not give its connection back before it ends, and on a connection that is shut down it
@@ -211,7 +194,7 @@ async fn shake(
         Ok(stream) => stream.into_inner().0,
         Err((_, carrier)) => carrier,
     };
-    Err((Ending::Deadline, carrier))
+    Err((Fault::stalled(Phase::Tls, expected), carrier))
 }
 
 /// The wall clock in seconds since 1970, by which certificates are judged.

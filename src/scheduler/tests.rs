@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::*;
-use crate::outcome::{Facts, Outcome, Timings, Verdict};
+use crate::outcome::{Facts, Outcome, Timings};
 use crate::target::{Cadence, Settings, example};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -63,7 +63,7 @@ impl Prober for ScriptedProber {
         Outcome {
             facts: Facts::default(),
             client_certificate_not_after: None,
-            verdict: Verdict::Good,
+            result: Ok(()),
             duration: SECOND,
             timings: Timings::default(),
             resolution: None,

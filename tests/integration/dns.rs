@@ -161,7 +161,7 @@ async fn ten_addresses_at_once_are_good_only_if_all_are() {
     let detail = assert_failed(&outcome, Phase::Connect, Class::Refused);
     assert!(detail.contains("127.0.0.2"), "the first that failed: {detail}");
     assert!(outcome.timings.of(Phase::Resolve).is_some(), "a completed phase is kept");
-    assert_eq!(outcome.attempts.iter().filter(|attempt| attempt.verdict.is_good()).count(), 1);
+    assert_eq!(outcome.attempts.iter().filter(|attempt| attempt.result.is_ok()).count(), 1);
 }
 
 #[tokio::test]

@@ -83,8 +83,8 @@ async fn assert_rejected(url: String, class: Class, code: &str) {
     );
     let detail = assert_failed(&open, Phase::Connect, class);
     assert!(detail.contains(code), "{url}: {detail}");
-    assert_eq!(refused.verdict.is_good(), class == Class::Refused, "{url}: {refused:?}");
-    assert_eq!(filtered.verdict.is_good(), class == Class::Unreachable, "{url}: {filtered:?}");
+    assert_eq!(refused.result.is_ok(), class == Class::Refused, "{url}: {refused:?}");
+    assert_eq!(filtered.result.is_ok(), class == Class::Unreachable, "{url}: {filtered:?}");
     assert_good(&closed);
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portprobe::options::ResolverOptions;
-use portprobe::outcome::{Class, LocalFaultReason, Outcome, Phase, Prober, Verdict};
+use portprobe::outcome::{Class, Fault, LocalFaultReason, Outcome, Phase, Prober};
 use portprobe::probe::{NetworkProber, SystemFiles};
 use portprobe::protocol::SCHEMES;
 use portprobe::target::{Exchange, Expect, Labels, Scheme, Settings, Target, TargetName, TargetUrl};
@@ -88,14 +88,14 @@ impl Probing {
 /// Asserts that a probe was good.
 #[track_caller]
 pub(crate) fn assert_good(outcome: &Outcome) {
-    assert!(outcome.verdict.is_good(), "{outcome:?}");
+    assert!(outcome.result.is_ok(), "{outcome:?}");
 }
 
 /// Asserts that a probe failed in this phase, for this reason, and gives the detail.
 #[track_caller]
 pub(crate) fn assert_failed(outcome: &Outcome, phase: Phase, class: Class) -> &str {
-    match &outcome.verdict {
-        Verdict::Failed(failure) if (failure.phase, failure.class) == (phase, class) => {
+    match &outcome.result {
+        Err(Fault::Failure(failure)) if (failure.phase, failure.class) == (phase, class) => {
             assert_eq!(outcome.timings.of(phase), None, "a failed phase has no duration");
             &failure.detail
         }
@@ -106,8 +106,8 @@ pub(crate) fn assert_failed(outcome: &Outcome, phase: Phase, class: Class) -> &s
 /// Asserts that no probe was possible for this reason, and gives the detail.
 #[track_caller]
 pub(crate) fn assert_local_fault(outcome: &Outcome, reason: LocalFaultReason) -> &str {
-    match &outcome.verdict {
-        Verdict::LocalFault(fault) if fault.reason == reason => &fault.detail,
+    match &outcome.result {
+        Err(Fault::LocalFault(fault)) if fault.reason == reason => &fault.detail,
         _ => panic!("expected {}: {outcome:?}", reason.as_str()),
     }
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use self::facts::{FactsDocument, Moment};
-use crate::outcome::{Attempt, Outcome, Timings, Transcript, Verdict};
+use crate::outcome::{Attempt, Fault, Outcome, Timings, Transcript};
 use crate::peer_text::{hex, is_invisible};
 use crate::target::Target;
 
@@ -19,7 +19,7 @@ pub(super) struct Document<'a> {
     target: &'a str,
     url: String,
     #[serde(flatten)]
-    verdict: VerdictDocument<'a>,
+    result: ResultDocument<'a>,
     duration_seconds: f64,
     phase_duration_seconds: BTreeMap<&'static str, f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,7 +35,7 @@ pub(super) struct Document<'a> {
 struct AttemptDocument<'a> {
     ip: IpAddr,
     #[serde(flatten)]
-    verdict: VerdictDocument<'a>,
+    result: ResultDocument<'a>,
     duration_seconds: f64,
     phase_duration_seconds: BTreeMap<&'static str, f64>,
     tcp_syn_retransmits: u32,
@@ -69,7 +69,7 @@ struct ClientCertificateDocument {
 
 #[derive(Debug, Serialize)]
 #[serde(tag = "result", rename_all = "snake_case")]
-enum VerdictDocument<'a> {
+enum ResultDocument<'a> {
     Failed { phase: &'static str, class: &'static str, detail: &'a str },
     Good,
     LocalFault { reason: &'static str, detail: &'a str },
@@ -81,7 +81,7 @@ impl<'a> Document<'a> {
         Self {
             target: target.name.as_str(),
             url: target.endpoint.to_string(),
-            verdict: (&outcome.verdict).into(),
+            result: (&outcome.result).into(),
             duration_seconds: outcome.duration.as_secs_f64(),
             phase_duration_seconds: seconds(&outcome.timings),
             resolved_addresses: outcome.resolution.as_ref().map(|resolution| resolution.addresses.as_slice()),
@@ -117,7 +117,7 @@ impl<'a> AttemptDocument<'a> {
     fn new(target: &Target, attempt: &'a Attempt) -> Self {
         Self {
             ip: attempt.address,
-            verdict: (&attempt.verdict).into(),
+            result: (&attempt.result).into(),
             duration_seconds: attempt.duration.as_secs_f64(),
             phase_duration_seconds: seconds(&attempt.timings),
             tcp_syn_retransmits: attempt.syn_retransmits,
@@ -139,14 +139,14 @@ impl From<&Transcript> for TranscriptDocument {
     }
 }
 
-impl<'a> From<&'a Verdict> for VerdictDocument<'a> {
-    fn from(verdict: &'a Verdict) -> Self {
-        match verdict {
-            Verdict::Failed(failure) => {
+impl<'a> From<&'a Result<(), Fault>> for ResultDocument<'a> {
+    fn from(result: &'a Result<(), Fault>) -> Self {
+        match result {
+            Ok(()) => Self::Good,
+            Err(Fault::Failure(failure)) => {
                 Self::Failed { phase: failure.phase.as_str(), class: failure.class.as_str(), detail: &failure.detail }
             }
-            Verdict::Good => Self::Good,
-            Verdict::LocalFault(fault) => Self::LocalFault { reason: fault.reason.as_str(), detail: &fault.detail },
+            Err(Fault::LocalFault(fault)) => Self::LocalFault { reason: fault.reason.as_str(), detail: &fault.detail },
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One outcome as lines for a person: each phase with its time, what the peer showed, the verdict and what to make of it.
+//! One outcome as lines for a person: each phase with its time, what the peer showed, the result and what to make of it.
 
 use std::fmt::{self, Display};
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use super::palette::{Ink, Palette};
 use super::transcript::Said;
 use crate::clock::Timestamp;
 use crate::duration;
-use crate::outcome::{Attempt, Failure, Outcome, Phase, Session, Verdict};
+use crate::outcome::{Attempt, Failure, Fault, Outcome, Phase, Session};
 use crate::peer_text::escaped;
 use crate::target::{AddressMode, Target, Verify};
 
@@ -36,7 +36,7 @@ impl Display for Timeline<'_> {
         self.facts(f)?;
         self.transcripts(f)?;
         writeln!(f)?;
-        self.verdict(f)
+        self.result(f)
     }
 }
 
@@ -44,9 +44,9 @@ impl Timeline<'_> {
     fn resolve(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let addresses = self.outcome.resolution.iter().flat_map(|resolution| &resolution.addresses);
         let addresses = addresses.map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        match (&self.outcome.verdict, self.outcome.timings.of(Phase::Resolve)) {
+        match (&self.outcome.result, self.outcome.timings.of(Phase::Resolve)) {
             // No other step was reached: the whole time is that of this one.
-            (Verdict::Failed(failure), _) if failure.phase == Phase::Resolve => {
+            (Err(Fault::Failure(failure)), _) if failure.phase == Phase::Resolve => {
                 let class = self.palette.paint(Ink::Red, failure.class.as_str());
                 let seen = if addresses.is_empty() { class } else { format!("{addresses}  {class}") };
                 step(f, Phase::Resolve, self.outcome.duration, seen)
@@ -83,10 +83,10 @@ impl Timeline<'_> {
 
     /// The phase in which an address failed; for a fault of this machine that which had begun.
     fn ended_in(&self, attempt: &Attempt) -> Option<Phase> {
-        match &attempt.verdict {
-            Verdict::Failed(failure) => Some(failure.phase),
-            Verdict::Good => None,
-            Verdict::LocalFault(_) => {
+        match &attempt.result {
+            Ok(()) => None,
+            Err(Fault::Failure(failure)) => Some(failure.phase),
+            Err(Fault::LocalFault(_)) => {
                 let mut phases = self.phases();
                 phases.retain(|phase| attempt.timings.of(*phase).is_none());
                 phases.first().copied()
@@ -102,14 +102,14 @@ impl Timeline<'_> {
         phases.into_iter().flatten().collect()
     }
 
-    /// What kept an address. The details stand once: those of the address that decided, in the verdict.
+    /// What kept an address. The details stand once: those of the address that decided, in the result.
     fn ending(&self, attempt: &Attempt, phase: Phase) -> String {
-        let (ink, word, detail) = match &attempt.verdict {
-            Verdict::Failed(failure) => (Ink::Red, failure.class.as_str(), &*failure.detail),
-            Verdict::Good => (Ink::Green, "good", ""),
-            Verdict::LocalFault(fault) => (Ink::Yellow, fault.reason.as_str(), &*fault.detail),
+        let (ink, word, detail) = match &attempt.result {
+            Ok(()) => (Ink::Green, "good", ""),
+            Err(Fault::Failure(failure)) => (Ink::Red, failure.class.as_str(), &*failure.detail),
+            Err(Fault::LocalFault(fault)) => (Ink::Yellow, fault.reason.as_str(), &*fault.detail),
         };
-        let told = attempt.verdict == self.outcome.verdict;
+        let told = attempt.result == self.outcome.result;
         let and = if told { String::new() } else { format!(": {}", escaped(detail)) };
         let session = session(attempt).filter(|_| phase == Phase::Tls).map(|session| format!("{}; ", agreed(session)));
         format!("{}{}{and}", session.unwrap_or_default(), self.palette.paint(ink, word))
@@ -172,17 +172,17 @@ impl Timeline<'_> {
         Ok(())
     }
 
-    fn verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn result(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let took = milliseconds(self.outcome.duration);
-        match &self.outcome.verdict {
-            Verdict::Good => self.good(f, &took),
-            Verdict::Failed(failure) => {
+        match &self.outcome.result {
+            Ok(()) => self.good(f, &took),
+            Err(Fault::Failure(failure)) => {
                 let (class, phase) = (self.palette.paint(Ink::Red, failure.class.as_str()), failure.phase.as_str());
                 writeln!(f, "{class} in {phase} after {took}{}", self.detail(failure))?;
                 self.of_all(f)?;
                 advise(f, &advice::on_failure(failure, self.target, self.decisive()))
             }
-            Verdict::LocalFault(fault) => {
+            Err(Fault::LocalFault(fault)) => {
                 let (local_fault, reason) = (self.palette.paint(Ink::Yellow, "local fault"), fault.reason.as_str());
                 writeln!(f, "{local_fault} after {took}: {reason}: {}", escaped(&fault.detail))?;
                 self.of_all(f)?;
@@ -218,13 +218,13 @@ impl Timeline<'_> {
         if self.target.settings.addressing.mode == AddressMode::Any || attempts.len() < 2 {
             return Ok(());
         }
-        let good = attempts.iter().filter(|attempt| attempt.verdict.is_good()).count();
+        let good = attempts.iter().filter(|attempt| attempt.result.is_ok()).count();
         writeln!(f, "  all      {good} of {} addresses good, and every one must be", attempts.len())
     }
 
-    /// The address that the verdict is of.
+    /// The address that decided.
     fn decisive(&self) -> Option<IpAddr> {
-        let attempt = self.outcome.attempts.iter().find(|attempt| attempt.verdict == self.outcome.verdict);
+        let attempt = self.outcome.attempts.iter().find(|attempt| attempt.result == self.outcome.result);
         attempt.map(|attempt| attempt.address)
     }
 }

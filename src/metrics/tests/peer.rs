@@ -26,7 +26,7 @@ fn of(exposed: &Exposed, family: &str) -> Vec<String> {
 #[test]
 fn a_good_handshake_is_shown_as_it_was() {
     let exposed = Exposed::new(&["tls://127.0.0.1:443"], &[]);
-    exposed.report_showing(0, Verdict::Good, facts(example_facts(0xab, &[])));
+    exposed.report_showing(0, Ok(()), facts(example_facts(0xab, &[])));
     for (family, series) in [
         (
             "tls_info",
@@ -84,7 +84,7 @@ fn a_certificate_that_cannot_be_read_has_its_fingerprint() {
 fn a_certificate_may_be_valid_from_before_1970() {
     let exposed = Exposed::new(&["tls://127.0.0.1:443"], &[]);
     let old = with_leaf(|leaf| leaf.content.as_mut().unwrap().not_before = -631_152_000);
-    exposed.report_showing(0, Verdict::Good, old);
+    exposed.report_showing(0, Ok(()), old);
     assert_eq!(of(&exposed, "cert_not_before_timestamp_seconds"), ["} -631152000.0"]);
 }
 
@@ -127,7 +127,7 @@ fn no_certificate_breaks_a_format() {
                 *field = text.to_owned();
             }
         });
-        exposed.report_showing(0, Verdict::Good, shown);
+        exposed.report_showing(0, Ok(()), shown);
         let text_lines = exposed.text();
         assert_eq!(text_lines.matches("\nportprobe_cert_info{").count(), 1, "{text:?}");
         assert_eq!(text_lines.matches("\nportprobe_up{").count(), 1, "{text:?}");
@@ -154,6 +154,6 @@ fn a_dialogue_has_the_labels_of_its_steps_and_none_twice() {
     let given =
         [label("software", "OpenSSH\r\n"), label("team", "theirs"), label("software", "again"), label("os", "")];
     let facts = Facts { tls: None, dialogue: Some(given.into()), ..Facts::default() };
-    exposed.report_showing(0, Verdict::Good, facts);
+    exposed.report_showing(0, Ok(()), facts);
     assert_eq!(of(&exposed, "dialogue_info"), [r#",team="shop",software="OpenSSH"} 1"#]);
 }

@@ -6,8 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use hickory_resolver::proto::op::ResponseCode;
 
 use super::query::Complaint;
-use super::resolver::Unresolved;
-use crate::outcome::{Class, LocalFault, LocalFaultReason};
+use crate::outcome::{Class, Fault, LocalFault, LocalFaultReason, Phase};
 use crate::target::{HostName, IpFamily};
 
 /// What came of asking for one form of a name.
@@ -71,11 +70,11 @@ impl Finding {
     }
 
     /// Why the name has no addresses; the addresses where it has.
-    pub(super) fn into_result(self, name: &HostName, family: IpFamily) -> Result<Vec<IpAddr>, Unresolved> {
+    pub(super) fn into_result(self, name: &HostName, family: IpFamily) -> Result<Vec<IpAddr>, Fault> {
         let name = name.as_str();
         let (class, detail) = match self {
             Self::Addresses(addresses) => return Ok(addresses),
-            Self::Local(fault) => return Err(Unresolved::LocalFault(fault)),
+            Self::Local(fault) => return Err(fault.into()),
             Self::Error(why) => (Class::DnsError, format!("cannot resolve {name}: {why}")),
             Self::Silence(why) => (Class::DnsTimeout, format!("cannot resolve {name}: {why}")),
             Self::NoName(server) => (Class::DnsNotFound, format!("{name} does not exist: {server} answered NXDOMAIN")),
@@ -84,7 +83,7 @@ impl Finding {
                 (Class::DnsNotFound, format!("{name} has no {family} address: {server} knows the name, but none"))
             }
         };
-        Err(Unresolved::failed(class, detail))
+        Err(unresolved(class, detail))
     }
 
     fn weight(&self) -> u8 {
@@ -97,6 +96,11 @@ impl Finding {
             Self::NoData(_) => 0,
         }
     }
+}
+
+/// Failure in the phase `resolve`.
+pub(super) fn unresolved(class: Class, detail: impl Into<String>) -> Fault {
+    Fault::failure(Phase::Resolve, class, detail)
 }
 
 /// The addresses of a family, for people.
@@ -245,7 +249,7 @@ mod tests {
         ] {
             assert_eq!(
                 finding.into_result(&name, IpFamily::Ipv6),
-                Err(Unresolved::failed(class, detail.to_owned())),
+                Err(unresolved(class, detail.to_owned())),
                 "{detail}"
             );
         }

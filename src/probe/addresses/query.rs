@@ -15,8 +15,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
 use crate::outcome::LocalFault;
-use crate::probe::tcp::cause;
-use crate::probe::tcp::errno::{self, Ending};
+use crate::probe::tcp::errno::{self, Ending, cause};
 use crate::probe::tcp::socket;
 
 /// What a name server says about a name and a type.

@@ -7,10 +7,10 @@ use std::net::IpAddr;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::time::Instant;
 
-use super::lookup::Finding;
+use super::lookup::{Finding, unresolved};
 use super::query::Answer;
-use super::resolver::{Resolver, Unresolved};
-use crate::outcome::Class;
+use super::resolver::Resolver;
+use crate::outcome::{Class, Fault};
 use crate::target::{HostName, IpFamily};
 
 /// Where a service is offered (RFC 2782).
@@ -24,11 +24,7 @@ pub(crate) struct Service {
 
 impl Resolver {
     /// Where the system's name servers say that a service is offered; empty where they know of none.
-    pub(in crate::probe) async fn services(
-        &self,
-        name: &HostName,
-        deadline: Instant,
-    ) -> Result<Vec<Service>, Unresolved> {
+    pub(in crate::probe) async fn services(&self, name: &HostName, deadline: Instant) -> Result<Vec<Service>, Fault> {
         let found = self.records(name, RecordType::SRV, deadline).await?;
         Ok(found.iter().filter_map(service).collect())
     }
@@ -40,7 +36,7 @@ impl Resolver {
         name: &HostName,
         family: IpFamily,
         deadline: Instant,
-    ) -> Result<Vec<IpAddr>, Unresolved> {
+    ) -> Result<Vec<IpAddr>, Fault> {
         let types: &[_] = match family {
             IpFamily::Any => &[RecordType::A, RecordType::AAAA],
             IpFamily::Ipv4 => &[RecordType::A],
@@ -54,19 +50,13 @@ impl Resolver {
         Ok(addresses)
     }
 
-    async fn records(
-        &self,
-        name: &HostName,
-        record_type: RecordType,
-        deadline: Instant,
-    ) -> Result<Vec<RData>, Unresolved> {
-        let failed = |class, why: &str| {
-            Unresolved::failed(class, format!("cannot ask for {record_type} of {}: {why}", name.as_str()))
-        };
+    async fn records(&self, name: &HostName, record_type: RecordType, deadline: Instant) -> Result<Vec<RData>, Fault> {
+        let failed =
+            |class, why: &str| unresolved(class, format!("cannot ask for {record_type} of {}: {why}", name.as_str()));
         let mut form =
             Name::from_ascii(name.without_dot()).map_err(|error| failed(Class::DnsError, &error.to_string()))?;
         form.set_fqdn(true);
-        let system = self.system.names().map_err(Unresolved::LocalFault)?;
+        let system = self.system.names()?;
         let servers = system.servers.as_ref().map_err(|why| failed(Class::DnsError, why))?;
         let complaints = match self.ask_servers(&form, record_type, &servers.addresses, deadline).await {
             Ok((_, Answer::Records(found))) => return Ok(found),
@@ -75,7 +65,7 @@ impl Resolver {
         };
         match Finding::of_complaints(&record_type.to_string(), &complaints) {
             Finding::Error(why) => Err(failed(Class::DnsError, &why)),
-            Finding::Local(fault) => Err(Unresolved::LocalFault(fault)),
+            Finding::Local(fault) => Err(fault.into()),
             Finding::Silence(why) => Err(failed(Class::DnsTimeout, &why)),
             // Complaints come to nothing else.
             Finding::Addresses(_) | Finding::NoData(_) | Finding::NoName(_) => Ok(Vec::new()),

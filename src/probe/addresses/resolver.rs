@@ -13,35 +13,13 @@ use std::time::Duration;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::time::{Instant, timeout};
 
-use super::lookup::Finding;
+use super::lookup::{Finding, unresolved};
 use super::query::{Answer, Complaint, ask};
 use super::system::{NameServers, System, SystemFiles};
 use crate::locks::lock;
 use crate::options::ResolverOptions;
-use crate::outcome::{Class, Failure, LocalFault, Phase};
+use crate::outcome::{Class, Fault};
 use crate::target::{HostName, IpFamily};
-
-/// Why a name has no addresses.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(in crate::probe) enum Unresolved {
-    /// The name, or its servers.
-    Failed(Failure),
-    /// This machine.
-    LocalFault(LocalFault),
-}
-
-impl Unresolved {
-    pub(in crate::probe) fn failed(class: Class, detail: String) -> Self {
-        Self::Failed(Failure { phase: Phase::Resolve, class, detail })
-    }
-
-    /// The same as a sentence for people.
-    pub(in crate::probe) fn into_detail(self) -> String {
-        match self {
-            Self::Failed(Failure { detail, .. }) | Self::LocalFault(LocalFault { detail, .. }) => detail,
-        }
-    }
-}
 
 /// Resolves names; made once, shared by all probes.
 #[derive(Debug)]
@@ -72,7 +50,7 @@ impl Resolver {
         family: IpFamily,
         servers: &[SocketAddr],
         deadline: Instant,
-    ) -> Result<Vec<IpAddr>, Unresolved> {
+    ) -> Result<Vec<IpAddr>, Fault> {
         if !servers.is_empty() {
             let local = known(name, &[], family);
             if !local.is_empty() {
@@ -81,14 +59,14 @@ impl Resolver {
             let servers = NameServers { addresses: servers.to_vec(), ..NameServers::default() };
             return self.ask_for_forms(name, family, &servers, deadline).await;
         }
-        let system = self.system.names().map_err(Unresolved::LocalFault)?;
+        let system = self.system.names()?;
         let known = known(name, system.in_hosts(name), family);
         if !known.is_empty() {
             return Ok(known);
         }
         match &system.servers {
             Ok(servers) => self.ask_for_forms(name, family, servers, deadline).await,
-            Err(why) => Err(Unresolved::failed(Class::DnsError, format!("cannot resolve {}: {why}", name.as_str()))),
+            Err(why) => Err(unresolved(Class::DnsError, format!("cannot resolve {}: {why}", name.as_str()))),
         }
     }
 
@@ -100,7 +78,7 @@ impl Resolver {
         family: IpFamily,
         servers: &NameServers,
         deadline: Instant,
-    ) -> Result<Vec<IpAddr>, Unresolved> {
+    ) -> Result<Vec<IpAddr>, Fault> {
         let mut all: Option<Finding> = None;
         for form in forms(name, servers)? {
             let found = self.ask_for_family(&form, family, &servers.addresses, deadline).await;
@@ -197,8 +175,8 @@ fn known(name: &HostName, in_hosts: &[IpAddr], family: IpFamily) -> Vec<IpAddr> 
 }
 
 /// The complete names that a name may stand for, in the order in which they are tried (resolv.conf(5)).
-fn forms(name: &HostName, servers: &NameServers) -> Result<Vec<Name>, Unresolved> {
-    let unusable = |error| Unresolved::failed(Class::DnsError, format!("cannot resolve {}: {error}", name.as_str()));
+fn forms(name: &HostName, servers: &NameServers) -> Result<Vec<Name>, Fault> {
+    let unusable = |error| unresolved(Class::DnsError, format!("cannot resolve {}: {error}", name.as_str()));
     let mut own = Name::from_ascii(name.without_dot()).map_err(unusable)?;
     let searched = servers.search.iter().filter_map(|domain| own.clone().append_domain(domain).ok());
     let mut forms: Vec<_> = if name.is_absolute() { Vec::new() } else { searched.collect() };

@@ -18,8 +18,7 @@ use tokio::time::Instant;
 
 use crate::locks::lock;
 use crate::outcome::{LocalFault, LocalFaultReason};
-use crate::probe::tcp::cause;
-use crate::probe::tcp::errno::{self, Ending};
+use crate::probe::tcp::errno::{self, Ending, cause};
 use crate::probe::tcp::socket::interface;
 use crate::target::HostName;
 

@@ -13,35 +13,44 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
-use crate::outcome::Class;
+use crate::outcome::{Class, Fault, Phase};
 use crate::peer_text::excerpt;
-use crate::probe::interruption::Interruption;
+use crate::probe::tls::alerts::conversation_fault;
 use crate::target::{Dialogue, Expectation, LabelName, Part, Step, Template};
 
 /// A conversation under way: what was heard and not yet used, what the last match captured, the labels so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::probe) struct Talk {
+    deadline: Instant,
+    /// Phase of the steps that run now.
+    phase: Phase,
     heard: Vec<u8>,
     captured: Vec<Box<[u8]>>,
     labels: Vec<(LabelName, String)>,
 }
 
 impl Talk {
-    /// Goes through the steps. Ends by `deadline`.
+    /// Without a word so far. Everything ends by `deadline`.
+    pub(in crate::probe) fn new(deadline: Instant) -> Self {
+        Self { deadline, phase: Phase::Protocol, heard: Vec::new(), captured: Vec::new(), labels: Vec::new() }
+    }
+
+    /// Goes through the steps of a phase.
     pub(in crate::probe) async fn run<S>(
         &mut self,
+        phase: Phase,
         dialogue: &Dialogue,
         stream: &mut S,
-        deadline: Instant,
-    ) -> Result<(), Interruption>
+    ) -> Result<(), Fault>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        self.phase = phase;
         for step in &dialogue.0 {
             match step {
-                Step::Expect(expectation) => self.expect(expectation, stream, deadline).await?,
-                Step::ExpectBytes(bytes) => self.expect_bytes(bytes, stream, deadline).await?,
-                Step::Send(template) => send(&self.fill(template), stream, deadline).await?,
+                Step::Expect(expectation) => self.expect(expectation, stream).await?,
+                Step::ExpectBytes(bytes) => self.expect_bytes(bytes, stream).await?,
+                Step::Send(template) => self.send(&self.fill(template), stream).await?,
             }
         }
         Ok(())
@@ -68,15 +77,11 @@ impl Talk {
     }
 
     /// Awaits a match: on whole lines at once, on what is unfinished after a pause and at the end.
-    async fn expect<S>(
-        &mut self,
-        expectation: &Expectation,
-        stream: &mut S,
-        deadline: Instant,
-    ) -> Result<(), Interruption>
+    async fn expect<S>(&mut self, expectation: &Expectation, stream: &mut S) -> Result<(), Fault>
     where
         S: AsyncRead + Unpin,
     {
+        let deadline = self.deadline;
         let mut tries = Tries::default();
         loop {
             let lines = tries.lines(&self.heard);
@@ -107,7 +112,7 @@ impl Talk {
     }
 
     /// Awaits exactly these bytes, in however many pieces they come.
-    async fn expect_bytes<S>(&mut self, bytes: &[u8], stream: &mut S, deadline: Instant) -> Result<(), Interruption>
+    async fn expect_bytes<S>(&mut self, bytes: &[u8], stream: &mut S) -> Result<(), Fault>
     where
         S: AsyncRead + Unpin,
     {
@@ -120,7 +125,23 @@ impl Talk {
             if !matches!(end, Heard::More) || !bytes.starts_with(&self.heard) {
                 return Err(self.disappointed(end, &format!("the bytes \"{}\"", excerpt(bytes))));
             }
-            end = self.listen(stream, deadline).await;
+            end = self.listen(stream, self.deadline).await;
+        }
+    }
+
+    /// Sends bytes as they are.
+    async fn send<S: AsyncWrite + Unpin>(&self, bytes: &[u8], stream: &mut S) -> Result<(), Fault> {
+        let sent = timeout_at(self.deadline, async {
+            stream.write_all(bytes).await?;
+            stream.flush().await
+        });
+        match sent.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(conversation_fault(&error, self.phase, &format!("taking \"{}\"", excerpt(bytes)))),
+            Err(_) => {
+                let detail = format!("the peer does not take \"{}\"", excerpt(bytes));
+                Err(Fault::failure(self.phase, Class::Stalled, detail))
+            }
         }
     }
 
@@ -167,19 +188,20 @@ impl Talk {
     }
 
     /// What it means that something did not come.
-    fn disappointed(&self, end: Heard, expected: &str) -> Interruption {
+    fn disappointed(&self, end: Heard, expected: &str) -> Fault {
         let heard = excerpt(&self.heard);
-        let unexpected = |but| Interruption::by_peer(Class::UnexpectedResponse, format!("expected {expected}, {but}"));
+        let unexpected =
+            |but| Fault::failure(self.phase, Class::UnexpectedResponse, format!("expected {expected}, {but}"));
         match end {
             Heard::More if self.heard.len() > MAX_UNREAD => {
                 unexpected(format!("but {MAX_UNREAD} bytes came without it, at first \"{heard}\""))
             }
             Heard::More => unexpected(format!("but \"{heard}\" came")),
-            Heard::Nothing if self.heard.is_empty() => Interruption::silence(expected),
+            Heard::Nothing if self.heard.is_empty() => Fault::stalled(self.phase, expected),
             Heard::Nothing => unexpected(format!("but \"{heard}\" came, and then nothing more")),
             Heard::End(_) if !self.heard.is_empty() => unexpected(format!("but \"{heard}\" came, and then the end")),
-            Heard::End(None) => Interruption::ended(expected),
-            Heard::End(Some(error)) => Interruption::of_secured(&error, expected),
+            Heard::End(None) => Fault::disconnected(self.phase, expected),
+            Heard::End(Some(error)) => conversation_fault(&error, self.phase, expected),
         }
     }
 }
@@ -222,19 +244,6 @@ impl Tries {
 
     fn is_all_tried(&self, heard: &[u8]) -> bool {
         self.tried == heard.len()
-    }
-}
-
-/// Sends bytes as they are.
-async fn send<S: AsyncWrite + Unpin>(bytes: &[u8], stream: &mut S, deadline: Instant) -> Result<(), Interruption> {
-    let sent = timeout_at(deadline, async {
-        stream.write_all(bytes).await?;
-        stream.flush().await
-    });
-    match sent.await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(Interruption::of_secured(&error, &format!("taking \"{}\"", excerpt(bytes)))),
-        Err(_) => Err(Interruption::by_peer(Class::Stalled, format!("the peer does not take \"{}\"", excerpt(bytes)))),
     }
 }
 

@@ -3,11 +3,11 @@
 //! Only codes count, never an error's text. The same code means different things by the moment it comes: returned by
 //! the call itself it is this machine speaking, as the socket's error it came after a packet had left.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
 use nix::errno::Errno;
 
-use crate::outcome::{Class, LocalFaultReason};
+use crate::outcome::{Class, Fault, LocalFaultReason, Phase};
 
 /// How an attempt to reach something ended, other than well.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,6 +43,37 @@ pub(in crate::probe) fn late(error: &io::Error) -> Ending {
         // Whatever else arrives late was sent as ICMP, or stands for a neighbour that did not answer: EHOSTUNREACH,
         // ENETUNREACH, ENOPROTOOPT, EACCES and EPERM (ICMPv6 prohibited), EHOSTDOWN, ENONET, EPROTO, EOPNOTSUPP.
         _ => local_reason(errno).map_or(Ending::Answered(Class::Unreachable), Ending::Local),
+    }
+}
+
+/// Fault for an error of an open connection on which `expected` was due, such as "its greeting".
+///
+/// - RST: `reset`;
+/// - an end, or a RST after an end, which Linux reports as EPIPE: `disconnected`;
+/// - no buffers: a local fault;
+/// - any other error means that packets get lost, which is silence: `stalled`.
+pub(in crate::probe) fn broken(error: &io::Error, phase: Phase, expected: &str) -> Fault {
+    let code = errno(error);
+    match error.kind() {
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => {
+            Fault::failure(phase, Class::Reset, format!("a RST came instead of {expected}"))
+        }
+        ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof | ErrorKind::WriteZero => Fault::disconnected(phase, expected),
+        _ if matches!(code, Errno::ENOBUFS | Errno::ENOMEM) => Fault::local(LocalFaultReason::NoMemory, cause(code)),
+        _ => Fault::failure(phase, Class::Stalled, format!("the network lost {expected} ({code:?})")),
+    }
+}
+
+/// What a local fault means, for people.
+pub(in crate::probe) fn cause(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EMFILE => "this process has no file descriptor left",
+        Errno::ENFILE => "this machine has no file descriptor left",
+        Errno::ENOSPC => "this user has no epoll watch left",
+        Errno::ENOBUFS | Errno::ENOMEM => "the kernel has no memory left for it",
+        Errno::EADDRINUSE | Errno::EADDRNOTAVAIL | Errno::EAGAIN => "no local port or address is left for it",
+        Errno::EACCES | Errno::EPERM => "a firewall, route or policy of this machine forbids it",
+        _ => "this machine's kernel does not take it",
     }
 }
 
@@ -112,5 +143,21 @@ mod tests {
     fn icmp_codes_that_only_linux_knows_are_unreachable() {
         let error = io::Error::from_raw_os_error(Errno::ENONET as i32);
         assert_eq!(late(&error), Ending::Answered(Class::Unreachable));
+    }
+
+    #[test]
+    fn every_error_of_an_open_connection_has_its_class() {
+        let failure = |class, detail: &str| Fault::failure(Phase::Protocol, class, detail);
+        for (error, expected) in [
+            (Errno::ECONNRESET.into(), failure(Class::Reset, "a RST came instead of its greeting")),
+            (Errno::EPIPE.into(), Fault::disconnected(Phase::Protocol, "its greeting")),
+            (Errno::ETIMEDOUT.into(), failure(Class::Stalled, "the network lost its greeting (ETIMEDOUT)")),
+            (Errno::EHOSTUNREACH.into(), failure(Class::Stalled, "the network lost its greeting (EHOSTUNREACH)")),
+            (Errno::ENOBUFS.into(), Fault::local(LocalFaultReason::NoMemory, cause(Errno::ENOBUFS))),
+            (ErrorKind::UnexpectedEof.into(), Fault::disconnected(Phase::Protocol, "its greeting")),
+        ] {
+            let error: io::Error = error;
+            assert_eq!(broken(&error, Phase::Protocol, "its greeting"), expected, "{error:?}");
+        }
     }
 }

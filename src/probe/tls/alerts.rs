@@ -1,4 +1,4 @@
-//! What ends a handshake early, from the typed errors of rustls and of the kernel.
+//! Faults of TLS connections, from the typed errors of rustls and of the kernel.
 
 use std::borrow::Cow;
 use std::io;
@@ -6,18 +6,33 @@ use std::io;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
 use super::recording_verifier::Witness;
-use crate::outcome::{Class, LocalFaultReason};
-use crate::probe::interruption::{Cause, Interruption};
+use crate::outcome::{Class, Fault, LocalFaultReason, Phase};
+use crate::probe::tcp::errno::broken;
 
-/// What an error of a handshake, or right after it, means. `awaited` is what was due.
-pub(super) fn meaning(error: &io::Error, awaited: &str, witness: &Witness) -> Interruption {
+/// Fault for an error of a handshake, or right after it, when `expected` was due.
+pub(super) fn handshake_fault(error: &io::Error, expected: &str, witness: &Witness) -> Fault {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         // rustls says so where a message outgrows its buffer before its length is up.
         None if error.kind() == io::ErrorKind::InvalidData => too_large(),
-        None => Interruption::of_error(error, awaited),
-        Some(Error::AlertReceived(AlertDescription::CloseNotify)) => Interruption::ended(awaited),
+        None => broken(error, Phase::Tls, expected),
+        Some(Error::AlertReceived(AlertDescription::CloseNotify)) => Fault::disconnected(Phase::Tls, expected),
         Some(Error::AlertReceived(alert)) => alerted(*alert, witness),
         Some(error) => finding(error),
+    }
+}
+
+/// Fault for an error after the handshake when `expected` was due, also on a connection without TLS.
+pub(in crate::probe) fn conversation_fault(error: &io::Error, phase: Phase, expected: &str) -> Fault {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        None => broken(error, phase, expected),
+        Some(Error::AlertReceived(alert)) => {
+            let detail = format!("the peer ended TLS by an alert ({alert:?}) instead of {expected}");
+            Fault::failure(phase, Class::Disconnected, detail)
+        }
+        Some(error) => {
+            let detail = format!("expected {expected}, but what came is no TLS ({error})");
+            Fault::failure(phase, Class::UnexpectedResponse, detail)
+        }
     }
 }
 
@@ -25,13 +40,13 @@ pub(super) fn meaning(error: &io::Error, awaited: &str, witness: &Witness) -> In
 ///
 /// - 70 and 71 say that no version or no parameters are common: `tls_protocol`;
 /// - any other: `tls_alert`.
-fn alerted(alert: AlertDescription, witness: &Witness) -> Interruption {
+fn alerted(alert: AlertDescription, witness: &Witness) -> Fault {
     let class = match alert {
         AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => Class::TlsProtocol,
         _ => Class::TlsAlert,
     };
     let hint = hint(alert, witness).map(|hint| format!(": {hint}")).unwrap_or_default();
-    Interruption::by_peer(class, format!("the server refused by the alert {}{hint}", alert_name(alert)))
+    Fault::failure(Phase::Tls, class, format!("the server refused by the alert {}{hint}", alert_name(alert)))
 }
 
 /// What an alert usually means, and what to do.
@@ -70,9 +85,9 @@ fn hint(alert: AlertDescription, witness: &Witness) -> Option<&'static str> {
 }
 
 /// What rustls found wrong with what came, or with this side.
-fn finding(error: &Error) -> Interruption {
+fn finding(error: &Error) -> Fault {
     match error {
-        Error::InvalidCertificate(error) => Interruption::by_peer(Class::CertInvalid, invalid_certificate(error)),
+        Error::InvalidCertificate(error) => Fault::failure(Phase::Tls, Class::CertInvalid, invalid_certificate(error)),
         Error::InvalidMessage(
             InvalidMessage::CertificatePayloadTooLarge | InvalidMessage::HandshakePayloadTooLarge,
         ) => too_large(),
@@ -86,17 +101,17 @@ fn finding(error: &Error) -> Interruption {
         | Error::InvalidCertRevocationList(_)
         | Error::UnsupportedNameType => {
             let detail = format!("the handshake failed on this side ({error})");
-            Interruption { cause: Cause::Local(LocalFaultReason::Invalid), detail }
+            Fault::local(LocalFaultReason::Invalid, detail)
         }
-        error => Interruption::by_peer(Class::TlsProtocol, misspoken(error)),
+        error => Fault::failure(Phase::Tls, Class::TlsProtocol, misspoken(error)),
     }
 }
 
 /// Nothing but certificates makes a message of a handshake that long.
-fn too_large() -> Interruption {
+fn too_large() -> Fault {
     let detail = "a message of the handshake is longer than 64 KiB, which only the server's certificates can be; have it \
                   send fewer or smaller ones";
-    Interruption::by_peer(Class::CertInvalid, detail)
+    Fault::failure(Phase::Tls, Class::CertInvalid, detail)
 }
 
 /// The peer does not hold the key of its certificate, or the certificate cannot be used to find out.

@@ -138,10 +138,17 @@ async fn connect(port: u16, wrapping: Wrapping) -> Carrier {
     Carrier::new(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap(), wrapping)
 }
 
-fn cause(handshake: &Handshake) -> (Cause, &str) {
-    match &handshake.ended {
+fn failure(handshake: &Handshake) -> (Class, &str) {
+    match &handshake.result {
         Ok(_) => panic!("the handshake was completed"),
-        Err((interruption, _)) => (interruption.cause, &interruption.detail),
+        Err((fault, _)) => failure_of(fault),
+    }
+}
+
+fn failure_of(fault: &Fault) -> (Class, &str) {
+    match fault {
+        Fault::Failure(Failure { phase: Phase::Tls, class, detail }) => (*class, detail),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -171,7 +178,7 @@ async fn a_session_is_told_in_the_registry_s_names() {
         assert_eq!(fault_classes(&shaken.facts), []);
         assert!(shaken.duration > Duration::ZERO);
         // Nobody asked for a client certificate: nothing is awaited.
-        let settled = shaken.ended.as_mut().unwrap().settle(Instant::now() + Duration::from_hours(1)).await;
+        let settled = shaken.result.as_mut().unwrap().settle(Instant::now() + Duration::from_hours(1)).await;
         assert_eq!(settled, Ok(Vec::new()));
     }
 }
@@ -183,7 +190,7 @@ async fn a_faulty_certificate_is_shown_and_the_session_too() {
         let expired = root.leaf(&["other.example"], |params| valid(params, -9 * DAY, -DAY));
         let server = Server { versions, ..Server::of(expired) };
         let shaken = shake_with(server.start().await, trusting(&[])).await;
-        assert!(shaken.ended.is_ok() && shaken.facts.session.is_some());
+        assert!(shaken.result.is_ok() && shaken.facts.session.is_some());
         let expected = [Class::CertExpired, Class::CertUntrusted, Class::CertNameMismatch];
         assert_eq!(fault_classes(&shaken.facts), expected);
     }
@@ -195,19 +202,18 @@ async fn a_missing_client_certificate_is_noticed_in_either_version() {
     let server = |versions| Server { versions, clients: Some(root.der.clone()), ..Server::of(good(&root)) };
 
     let shaken = shake_with(server(ONLY_1_2).start().await, trusting(&[&root.der])).await;
-    let (cause, detail) = cause(&shaken);
-    assert_eq!(cause, Cause::Peer(Class::TlsAlert));
+    let (class, detail) = failure(&shaken);
+    assert_eq!(class, Class::TlsAlert);
     assert!(detail.ends_with("it asks for a client certificate, and there is none; name one in tls.cert_file"));
     assert_eq!(fault_classes(&shaken.facts), []);
 
     let shaken = shake_with(server(ONLY_1_3).start().await, trusting(&[&root.der])).await;
     assert_eq!(fault_classes(&shaken.facts), []);
     assert!(shaken.facts.session.is_some());
-    let refused = shaken.ended.unwrap().settle(Instant::now() + Duration::from_secs(20)).await.unwrap_err();
-    assert_eq!(refused.cause, Cause::Peer(Class::TlsAlert));
+    let refused = shaken.result.unwrap().settle(Instant::now() + Duration::from_secs(20)).await.unwrap_err();
     let expected = "the server refused by the alert certificate_required: it asks for a client certificate, and there \
                     is none; name one in tls.cert_file";
-    assert_eq!(refused.detail, expected);
+    assert_eq!(failure_of(&refused), (Class::TlsAlert, expected));
 }
 
 #[tokio::test]
@@ -221,7 +227,7 @@ async fn a_client_certificate_is_taken_or_refused() {
             let identity = Some(root.leaf(&["me"], nothing).certified());
             let port = server.start().await;
             let mut shaken = shake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
-            let secured = shaken.ended.as_mut().unwrap();
+            let secured = shaken.result.as_mut().unwrap();
             let heard = secured.settle(Instant::now() + Duration::from_secs(20)).await.unwrap();
             // What was read while waiting is not lost.
             let mut rest = vec![0; greeting.len() - heard.len()];
@@ -232,12 +238,13 @@ async fn a_client_certificate_is_taken_or_refused() {
         let identity = Some(stranger.leaf(&["me"], nothing).certified());
         let port = server.start().await;
         let shaken = shake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
-        let refused = match shaken.ended {
+        let refused = match shaken.result {
             Err((refused, _)) => refused,
             Ok(mut secured) => secured.settle(Instant::now() + Duration::from_secs(20)).await.unwrap_err(),
         };
-        assert_eq!(refused.cause, Cause::Peer(Class::TlsAlert));
-        assert!(refused.detail.ends_with("does not take the one of tls.cert_file"), "{}", refused.detail);
+        let (class, detail) = failure_of(&refused);
+        assert_eq!(class, Class::TlsAlert);
+        assert!(detail.ends_with("does not take the one of tls.cert_file"), "{detail}");
     }
 }
 
@@ -248,7 +255,7 @@ async fn a_server_that_stays_silent_after_the_handshake_consents() {
     let identity = Some(root.leaf(&["me"], nothing).certified());
     let port = server.start().await;
     let shaken = shake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
-    assert_eq!(shaken.ended.unwrap().settle(Instant::now()).await, Ok(Vec::new()));
+    assert_eq!(shaken.result.unwrap().settle(Instant::now()).await, Ok(Vec::new()));
 }
 
 #[tokio::test]
@@ -260,7 +267,7 @@ async fn waiting_for_consent_leaves_time_for_what_is_to_be_said_next() {
     let shaken = shake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
     tokio::time::pause();
     let deadline = Instant::now() + Duration::from_millis(400);
-    assert_eq!(shaken.ended.unwrap().settle(deadline).await, Ok(Vec::new()));
+    assert_eq!(shaken.result.unwrap().settle(deadline).await, Ok(Vec::new()));
     assert!(Instant::now() < deadline);
 }
 
@@ -285,8 +292,8 @@ async fn a_server_that_hangs_up_after_the_handshake_has_not_consented() {
         });
         let identity = Some(root.leaf(&["me"], nothing).certified());
         let shaken = shake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
-        let hung_up = shaken.ended.unwrap().settle(Instant::now() + Duration::from_secs(20)).await.unwrap_err();
-        assert_eq!(hung_up.cause, Cause::Peer(class), "{}", hung_up.detail);
+        let hung_up = shaken.result.unwrap().settle(Instant::now() + Duration::from_secs(20)).await.unwrap_err();
+        assert_eq!(failure_of(&hung_up).0, class, "{hung_up:?}");
     }
 }
 
@@ -318,8 +325,8 @@ async fn every_early_end_has_its_class() {
         (b"\x16\x03\x03\x00\x05\x02\x01\x00\x00\x00", After::End, Class::CertInvalid, "longer than 64 KiB"),
     ] {
         let shaken = shake_with(raw(bytes, after).await, trusting(&[])).await;
-        let (cause, detail) = cause(&shaken);
-        assert_eq!(cause, Cause::Peer(class), "{bytes:?}: {detail}");
+        let (failed, detail) = failure(&shaken);
+        assert_eq!(failed, class, "{bytes:?}: {detail}");
         assert!(detail.contains(part), "{bytes:?}: {detail}");
         assert_eq!(shaken.facts, TlsFacts { session: None, peer: None });
     }
@@ -337,8 +344,8 @@ async fn nothing_goes_on_beyond_the_deadline() {
         let port = raw(bytes, after).await;
         let time = Duration::from_millis(50);
         let shaken = shake_within(port, trusting(&[]), TlsSettings::default(), time).await;
-        let (cause, detail) = cause(&shaken);
-        assert_eq!(cause, Cause::Peer(Class::Stalled), "{bytes:?}: {detail}");
+        let (class, detail) = failure(&shaken);
+        assert_eq!(class, Class::Stalled, "{bytes:?}: {detail}");
     }
     for bytes in [
         &b"\x15\x03\x03\x00\x02\x01\x5a"[..],
@@ -349,9 +356,8 @@ async fn nothing_goes_on_beyond_the_deadline() {
     ] {
         let port = raw(bytes, After::Repetition).await;
         let shaken = shake_with(port, trusting(&[])).await;
-        let (cause, detail) = cause(&shaken);
-        let expected = [Class::TlsProtocol, Class::CertInvalid].map(Cause::Peer);
-        assert!(expected.contains(&cause), "{bytes:?}: {cause:?} {detail}");
+        let (class, detail) = failure(&shaken);
+        assert!([Class::TlsProtocol, Class::CertInvalid].contains(&class), "{bytes:?}: {class:?} {detail}");
     }
 }
 
@@ -365,7 +371,7 @@ async fn a_hung_peer_reads_an_orderly_end() {
         stream.read_to_end(&mut Vec::new()).await.is_ok()
     });
     let shaken = shake_within(port, trusting(&[]), TlsSettings::default(), Duration::from_millis(50)).await;
-    let (_, stream) = shaken.ended.unwrap_err();
+    let (_, stream) = shaken.result.unwrap_err();
     drop(stream);
     assert!(peer.await.unwrap());
 }
@@ -380,8 +386,8 @@ async fn certificates_too_large_for_a_handshake_are_invalid() {
         let key = rcgen::KeyPair::try_from(huge.key.serialized_der()).unwrap();
         let issued = Issued { chain: huge.chain.clone(), key };
         let shaken = shake_with(Server { versions, ..Server::of(issued) }.start().await, trusting(&[&root.der])).await;
-        let (cause, detail) = cause(&shaken);
-        assert_eq!(cause, Cause::Peer(Class::CertInvalid), "{detail}");
+        let (class, detail) = failure(&shaken);
+        assert_eq!(class, Class::CertInvalid, "{detail}");
     }
 }
 
@@ -392,8 +398,8 @@ async fn a_server_without_the_key_of_its_certificate_is_invalid() {
         let stolen = Issued { chain: good(&root).chain, key: rcgen::KeyPair::generate().unwrap() };
         let server = Server { versions, ..Server::of(stolen) };
         let shaken = shake_with(server.start().await, trusting(&[&root.der])).await;
-        let (cause, detail) = cause(&shaken);
-        assert_eq!(cause, Cause::Peer(Class::CertInvalid), "{detail}");
+        let (class, detail) = failure(&shaken);
+        assert_eq!(class, Class::CertInvalid, "{detail}");
         assert!(
             detail.starts_with("the server's signature does not fit its certificate: it holds another key"),
             "{detail}"
@@ -418,7 +424,7 @@ async fn a_certificate_that_cannot_be_used_is_a_fault_and_no_end() {
         assert_eq!(fault_classes(&shaken.facts), [Class::CertInvalid]);
 
         let shaken = shake_with(Server { versions, ..Server::of(stolen) }.start().await, trusting(&[&root.der])).await;
-        assert_eq!(cause(&shaken).0, Cause::Peer(Class::CertInvalid));
+        assert_eq!(failure(&shaken).0, Class::CertInvalid);
         assert_eq!(fault_classes(&shaken.facts), [Class::CertInvalid]);
     }
 }
@@ -429,15 +435,15 @@ async fn no_common_protocol_or_version_is_told() {
     let server = Server { alpn: vec![b"h2".to_vec()], ..Server::of(good(&root)) };
     let alpn = vec![b"http/1.1".to_vec()];
     let shaken = shake_with(server.start().await, Trusting { alpn, ..trusting(&[&root.der]) }).await;
-    let (refused, detail) = cause(&shaken);
-    assert_eq!(refused, Cause::Peer(Class::TlsAlert));
+    let (refused, detail) = failure(&shaken);
+    assert_eq!(refused, Class::TlsAlert);
     assert!(detail.contains("no_application_protocol"), "{detail}");
 
     for (server, client) in [(ONLY_1_2, ONLY_1_3), (ONLY_1_3, ONLY_1_2)] {
         let server = Server { versions: server, ..Server::of(good(&root)) };
         let shaken = shake_with(server.start().await, Trusting { versions: client, ..trusting(&[&root.der]) }).await;
-        let (cause, detail) = cause(&shaken);
-        assert_eq!(cause, Cause::Peer(Class::TlsProtocol), "{detail}");
+        let (class, detail) = failure(&shaken);
+        assert_eq!(class, Class::TlsProtocol, "{detail}");
     }
 }
 
@@ -458,8 +464,8 @@ async fn a_host_that_no_certificate_can_name_is_this_side_s_fault() {
     let host = Host::Name("-a.example".parse().unwrap());
     let deadline = Instant::now() + Duration::from_secs(20);
     let shaken = handshake(stream, &TlsSettings::default(), &host, &client, deadline).await;
-    let expected = "no certificate can be for -a.example; set tls.server_name";
-    assert_eq!(cause(&shaken), (Cause::Local(LocalFaultReason::Invalid), expected));
+    let expected = Fault::local(LocalFaultReason::Invalid, "no certificate can be for -a.example; set tls.server_name");
+    assert_eq!(shaken.result.unwrap_err().0, expected);
 }
 
 #[tokio::test]
@@ -472,7 +478,7 @@ async fn a_handshake_may_be_wrapped_in_tds() {
         let shaken = shake_on(carrier, trusting(&[&root.der]), TlsSettings::default(), time).await;
         assert_eq!(fault_classes(&shaken.facts), []);
         let mut heard = [0; 4];
-        shaken.ended.unwrap().stream.read_exact(&mut heard).await.unwrap();
+        shaken.result.unwrap().stream.read_exact(&mut heard).await.unwrap();
         assert_eq!(&heard, b"bare");
     }
 }
@@ -491,6 +497,6 @@ async fn a_wrapped_handshake_fails_as_any_other() {
         let carrier = connect(raw(said, after).await, Wrapping::Tds).await;
         let time = Duration::from_millis(300);
         let shaken = shake_on(carrier, trusting(&[&root.der]), TlsSettings::default(), time).await;
-        assert_eq!(cause(&shaken).0, Cause::Peer(expected), "{}", said.escape_ascii());
+        assert_eq!(failure(&shaken).0, expected, "{}", said.escape_ascii());
     }
 }

@@ -6,18 +6,18 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::outcome::{Certificate, Class, Facts, Failure, PeerCertificates, Phase, ServiceFacts, example_facts};
+use crate::outcome::{Certificate, Class, Facts, Failure, Fault, PeerCertificates, Phase, ServiceFacts, example_facts};
 use crate::target::{Exchange, LabelName, Settings, TlsExchange, TlsSettings, Verify, example};
 
 fn outcome(facts: Facts) -> Outcome {
     let failure = Failure { phase: Phase::Tls, class: Class::CertExpired, detail: "so it is".into() };
-    let verdict = Verdict::Failed(failure);
+    let result = Err(Fault::Failure(failure));
     let duration = Duration::from_millis(8);
     let timings = Timings::default().with(Phase::Connect, Duration::from_millis(2));
     let address = [192, 0, 2, 1].into();
     let attempt = Attempt {
         address,
-        verdict: verdict.clone(),
+        result: result.clone(),
         duration,
         timings,
         syn_retransmits: 0,
@@ -26,7 +26,7 @@ fn outcome(facts: Facts) -> Outcome {
     };
     let client_certificate_not_after = Some(-631_152_000);
     let attempts = vec![attempt];
-    Outcome { verdict, duration, timings, resolution: None, attempts, facts, client_certificate_not_after }
+    Outcome { result, duration, timings, resolution: None, attempts, facts, client_certificate_not_after }
 }
 
 fn printed(facts: Facts) -> String {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::config;
 use crate::outcome::{
-    Certificate, Class, Facts, Failure, LocalFault, LocalFaultReason, PeerCertificates, Resolution, ServiceFacts,
+    Certificate, Class, Facts, Fault, LocalFault, LocalFaultReason, PeerCertificates, Resolution, ServiceFacts,
     Timings, TlsFacts, example_facts,
 };
 use crate::target::{Dialogue, Exchange, LabelName, Settings, Speech, Step, TlsExchange, TlsSettings, example};
@@ -29,16 +29,16 @@ fn lines(target: &Target, outcome: &Outcome) -> String {
     Timeline { target, outcome, now, palette: Palette::Plain }.to_string()
 }
 
-fn failed(class: Class, detail: &str) -> Verdict {
-    Verdict::Failed(Failure { phase: Phase::Connect, class, detail: detail.into() })
+fn failed(class: Class, detail: &str) -> Result<(), Fault> {
+    Err(Fault::failure(Phase::Connect, class, detail))
 }
 
-fn attempt(last: u8, verdict: Verdict) -> Attempt {
+fn attempt(last: u8, result: Result<(), Fault>) -> Attempt {
     let timings =
-        if verdict.is_good() { Timings::default().with(Phase::Connect, MILLISECOND) } else { Timings::default() };
+        if result.is_ok() { Timings::default().with(Phase::Connect, MILLISECOND) } else { Timings::default() };
     Attempt {
         address: [192, 0, 2, last].into(),
-        verdict,
+        result,
         duration: 8 * MILLISECOND,
         timings,
         syn_retransmits: 0,
@@ -48,10 +48,10 @@ fn attempt(last: u8, verdict: Verdict) -> Attempt {
 }
 
 /// Ten milliseconds in all, two of them for a name.
-fn outcome(verdict: Verdict, attempts: Vec<Attempt>) -> Outcome {
+fn outcome(result: Result<(), Fault>, attempts: Vec<Attempt>) -> Outcome {
     let addresses = attempts.iter().map(|attempt| attempt.address).collect();
     Outcome {
-        verdict,
+        result,
         duration: 10 * MILLISECOND,
         timings: Timings::default().with(Phase::Resolve, 2 * MILLISECOND),
         resolution: Some(Resolution { addresses }),
@@ -70,8 +70,8 @@ fn assert_lines(printed: &str, expected: &[&str]) {
 
 #[test]
 fn a_failed_step_has_the_time_it_took_and_its_details_once() {
-    let verdict = failed(Class::Refused, "because");
-    let outcome = outcome(verdict.clone(), vec![attempt(1, verdict)]);
+    let result = failed(Class::Refused, "because");
+    let outcome = outcome(result.clone(), vec![attempt(1, result)]);
     let printed = printed("a.test:1", &[], &outcome);
     let expected = [
         "  resolve      2.000 ms  192.0.2.1",
@@ -85,7 +85,7 @@ fn a_failed_step_has_the_time_it_took_and_its_details_once() {
 #[test]
 fn addresses_tried_in_turn_tell_what_kept_each() {
     let first = attempt(1, failed(Class::Timeout, "silence"));
-    let good = outcome(Verdict::Good, vec![first.clone(), attempt(20, Verdict::Good)]);
+    let good = outcome(Ok(()), vec![first.clone(), attempt(20, Ok(()))]);
     let expected = [
         "  connect      8.000 ms  192.0.2.1   timeout: silence",
         "  connect      1.000 ms  192.0.2.20  open",
@@ -105,7 +105,7 @@ fn addresses_tried_in_turn_tell_what_kept_each() {
 #[test]
 fn of_addresses_that_must_all_be_good_it_says_how_many_are() {
     let worst = failed(Class::Refused, "no");
-    let outcome = outcome(worst.clone(), vec![attempt(1, Verdict::Good), attempt(2, worst)]);
+    let outcome = outcome(worst.clone(), vec![attempt(1, Ok(())), attempt(2, worst)]);
     let expected = [
         "  connect      1.000 ms  192.0.2.1  open",
         "  connect      8.000 ms  192.0.2.2  refused",
@@ -116,8 +116,8 @@ fn of_addresses_that_must_all_be_good_it_says_how_many_are() {
 
 #[test]
 fn lost_syns_and_slowness_are_told_of_a_good_probe() {
-    let attempt = Attempt { syn_retransmits: 2, ..attempt(1, Verdict::Good) };
-    let outcome = outcome(Verdict::Good, vec![attempt]);
+    let attempt = Attempt { syn_retransmits: 2, ..attempt(1, Ok(())) };
+    let outcome = outcome(Ok(()), vec![attempt]);
     let expected = [
         "  connect      1.000 ms  192.0.2.1  open; 2 SYNs were lost and sent again",
         "good in 10.000 ms, but slow: slow_after is 10ms",
@@ -129,15 +129,15 @@ fn lost_syns_and_slowness_are_told_of_a_good_probe() {
 
 #[test]
 fn a_name_that_fails_takes_the_whole_time() {
-    let verdict = Verdict::Failed(Failure { phase: Phase::Resolve, class: Class::DnsError, detail: "no".into() });
-    let failed = Outcome { resolution: None, timings: Timings::default(), ..outcome(verdict, Vec::new()) };
+    let result = Err(Fault::failure(Phase::Resolve, Class::DnsError, "no"));
+    let failed = Outcome { resolution: None, timings: Timings::default(), ..outcome(result, Vec::new()) };
     assert_lines(&printed("a.test:1", &[], &failed), &["  resolve     10.000 ms  dns_error"]);
 }
 
 #[test]
 fn a_port_that_should_be_closed_is_as_expected() {
-    let closed = Attempt { timings: Timings::default(), ..attempt(1, Verdict::Good) };
-    let outcome = outcome(Verdict::Good, vec![closed]);
+    let closed = Attempt { timings: Timings::default(), ..attempt(1, Ok(())) };
+    let outcome = outcome(Ok(()), vec![closed]);
     let expected = ["  connect      8.000 ms  192.0.2.1  refused, as expected"];
     assert_lines(&printed("a.test:1", &[("expect", "refused")], &outcome), &expected);
 }
@@ -151,9 +151,9 @@ fn secured(verify: Verify) -> Target {
 }
 
 /// An attempt that came as far as to these phases, each of a millisecond.
-fn went_through(last: u8, phases: &[Phase], verdict: Verdict, tls: TlsFacts) -> Attempt {
+fn went_through(last: u8, phases: &[Phase], result: Result<(), Fault>, tls: TlsFacts) -> Attempt {
     let timings = phases.iter().fold(Timings::default(), |timings, phase| timings.with(*phase, MILLISECOND));
-    Attempt { timings, facts: Facts { tls: Some(tls), ..Facts::default() }, ..attempt(last, verdict) }
+    Attempt { timings, facts: Facts { tls: Some(tls), ..Facts::default() }, ..attempt(last, result) }
 }
 
 /// The facts of a handshake with something changed in the leaf's content.
@@ -166,18 +166,18 @@ fn with_content(change: impl FnOnce(&mut Certificate)) -> TlsFacts {
     tls
 }
 
-fn expired(detail: &str) -> Verdict {
-    Verdict::Failed(Failure { phase: Phase::Tls, class: Class::CertExpired, detail: detail.into() })
+fn expired(detail: &str) -> Result<(), Fault> {
+    Err(Fault::failure(Phase::Tls, Class::CertExpired, detail))
 }
 
 #[test]
 fn every_phase_and_everything_shown_has_its_lines() {
     let phases = [Phase::Connect, Phase::Starttls, Phase::Tls, Phase::Protocol];
-    let attempt = went_through(1, &phases, Verdict::Good, example_facts(1, &[]));
+    let attempt = went_through(1, &phases, Ok(()), example_facts(1, &[]));
     let labels = [(LabelName::try_new("software").unwrap(), "Post\u{1b}[2Jfix".to_owned())];
     let facts = Facts { dialogue: Some(labels.into()), ..attempt.facts.clone() };
     let client_certificate_not_after = Some(1_794_999_000);
-    let outcome = Outcome { facts, client_certificate_not_after, ..outcome(Verdict::Good, vec![attempt]) };
+    let outcome = Outcome { facts, client_certificate_not_after, ..outcome(Ok(()), vec![attempt]) };
     let expected = format!(
         "\
 tcp://a.test:25
@@ -229,8 +229,8 @@ fn faults_are_told_with_what_they_mean_for_the_probe() {
         "cert_expired in tls after 10.000 ms: so it is",
     ];
     assert_lines(&lines(&secured(Verify::Strict), &strict), &expected);
-    let report = went_through(1, &[Phase::Connect, Phase::Starttls, Phase::Tls], Verdict::Good, shown);
-    let report = Outcome { facts: report.facts.clone(), ..outcome(Verdict::Good, vec![report]) };
+    let report = went_through(1, &[Phase::Connect, Phase::Starttls, Phase::Tls], Ok(()), shown);
+    let report = Outcome { facts: report.facts.clone(), ..outcome(Ok(()), vec![report]) };
     let expected = [
         "  tls          1.000 ms  192.0.2.1  TLS 1.3, TLS_AES_256_GCM_SHA384, X25519MLKEM768, ALPN h2; \
          cert_expired, cert_name_mismatch, reported only",
@@ -244,14 +244,14 @@ fn faults_are_told_with_what_they_mean_for_the_probe() {
 #[test]
 fn of_several_addresses_each_has_its_step_and_the_worst_its_certificate() {
     let nothing = TlsFacts { session: None, peer: None };
-    let silent = Verdict::Failed(Failure { phase: Phase::Tls, class: Class::Stalled, detail: "silence".into() });
+    let silent = Err(Fault::failure(Phase::Tls, Class::Stalled, "silence"));
     let fault = LocalFault { reason: LocalFaultReason::NoMemory, detail: "no room".into() };
     let connected = [Phase::Connect, Phase::Starttls];
     let worst = went_through(3, &connected, expired("so it is"), example_facts(3, &[Class::CertExpired]));
     let facts = worst.facts.clone();
     let attempts = vec![
         went_through(1, &connected, silent, nothing.clone()),
-        went_through(2, &[Phase::Connect], Verdict::LocalFault(fault), nothing),
+        went_through(2, &[Phase::Connect], Err(Fault::LocalFault(fault)), nothing),
         worst,
     ];
     let outcome = Outcome { facts, ..outcome(expired("so it is"), attempts) };
@@ -268,8 +268,8 @@ fn of_several_addresses_each_has_its_step_and_the_worst_its_certificate() {
 #[test]
 fn many_names_are_counted_and_an_unreadable_certificate_has_its_fingerprint() {
     let certificate = |tls: TlsFacts| {
-        let attempt = went_through(1, &[Phase::Connect], Verdict::Good, tls);
-        let outcome = Outcome { facts: attempt.facts.clone(), ..outcome(Verdict::Good, vec![attempt]) };
+        let attempt = went_through(1, &[Phase::Connect], Ok(()), tls);
+        let outcome = Outcome { facts: attempt.facts.clone(), ..outcome(Ok(()), vec![attempt]) };
         lines(&secured(Verify::Strict), &outcome)
     };
     let many = with_content(|leaf| {
@@ -296,18 +296,18 @@ fn nothing_that_a_peer_says_controls_the_terminal() {
         }
         content.names = vec![hostile.to_owned()];
     });
-    let verdict = |detail: &str| {
+    let result = |detail: &str| {
         let detail = format!("{hostile} {detail}");
-        Verdict::Failed(Failure { phase: Phase::Protocol, class: Class::UnexpectedResponse, detail })
+        Err(Fault::failure(Phase::Protocol, Class::UnexpectedResponse, detail))
     };
     let phases = [Phase::Connect, Phase::Starttls, Phase::Tls];
     let attempts = vec![
-        went_through(1, &phases, verdict("first"), tls.clone()),
-        went_through(2, &phases, verdict("second"), tls.clone()),
+        went_through(1, &phases, result("first"), tls.clone()),
+        went_through(2, &phases, result("second"), tls.clone()),
     ];
     let labels = [(LabelName::try_new("software").unwrap(), hostile.to_owned())];
     let facts = Facts { tls: Some(tls), dialogue: Some(labels.into()), ..Facts::default() };
-    let outcome = Outcome { facts, ..outcome(verdict("second"), attempts) };
+    let outcome = Outcome { facts, ..outcome(result("second"), attempts) };
     let printed = lines(&secured(Verify::Strict), &outcome);
     assert!(!printed.contains(|c| crate::peer_text::is_invisible(c) && c != '\n'), "{printed:?}");
     assert!(printed.contains(r"\u{1b}[2J\r\n\u{9b}0m\u{202e}\u{0} first"), "{printed}");
@@ -324,8 +324,8 @@ fn a_service_is_shown_with_what_it_said_of_itself() {
         let facts = Facts { service: Some(service.into()), ..Facts::default() };
         let timings = [Phase::Connect, Phase::Protocol];
         let timings = timings.iter().fold(Timings::default(), |timings, phase| timings.with(*phase, MILLISECOND));
-        let attempt = Attempt { timings, facts, ..attempt(1, Verdict::Good) };
-        let printed = lines(&secured(Verify::Strict), &outcome(Verdict::Good, vec![attempt]));
+        let attempt = Attempt { timings, facts, ..attempt(1, Ok(())) };
+        let printed = lines(&secured(Verify::Strict), &outcome(Ok(()), vec![attempt]));
         assert!(printed.lines().any(|line| line.ends_with(&format!("192.0.2.1  {expected}"))), "{printed}");
     }
 }

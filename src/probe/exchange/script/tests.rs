@@ -8,7 +8,6 @@ use tokio::runtime;
 use tokio::time::sleep;
 
 use super::*;
-use crate::probe::interruption::Cause;
 use crate::target::Pattern;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,9 +34,16 @@ fn hear_bytes(bytes: &[u8]) -> Step {
     Step::ExpectBytes(bytes.into())
 }
 
+fn class(fault: &Fault) -> Class {
+    match fault {
+        Fault::Failure(failure) => failure.class,
+        Fault::LocalFault(fault) => panic!("{fault}"),
+    }
+}
+
 /// What came of steps.
 struct Spoken {
-    result: Result<(), Interruption>,
+    result: Result<(), Fault>,
     labels: Vec<(String, String)>,
     unread: usize,
     took: Duration,
@@ -45,21 +51,18 @@ struct Spoken {
 
 impl Spoken {
     fn class(&self) -> Option<Class> {
-        self.result.as_ref().err().map(|interruption| match interruption.cause {
-            Cause::Peer(class) => class,
-            Cause::Local(_) => panic!("{:?}", self.result),
-        })
+        self.result.as_ref().err().map(class)
     }
 }
 
 /// Goes through the steps with a peer that is `peer`; the clock stands still but for waits.
 async fn speak<F: Future<Output = ()>>(steps: Vec<Step>, peer: impl FnOnce(DuplexStream) -> F) -> Spoken {
     let (mut near, far) = duplex(1 << 20);
-    let mut talk = Talk::default();
     let started = Instant::now();
+    let mut talk = Talk::new(started + TIMEOUT);
     let dialogue = Dialogue(steps.into());
     let speaking = async {
-        let result = talk.run(&dialogue, &mut near, started + TIMEOUT).await;
+        let result = talk.run(Phase::Protocol, &dialogue, &mut near).await;
         (result, started.elapsed())
     };
     let ((result, took), ()) = tokio::join!(speaking, peer(far));
@@ -138,8 +141,8 @@ async fn what_is_sent_is_sent_byte_for_byte() {
     };
     let (mut near, far) = duplex(64);
     let talk = async {
-        let mut talk = Talk::default();
-        talk.run(&Dialogue(steps.into()), &mut near, Instant::now() + TIMEOUT).await.unwrap();
+        let mut talk = Talk::new(Instant::now() + TIMEOUT);
+        talk.run(Phase::Protocol, &Dialogue(steps.into()), &mut near).await.unwrap();
         drop(near);
     };
     tokio::join!(talk, peer(far));
@@ -183,7 +186,7 @@ async fn nothing_received_and_something_else_received_are_told_apart() {
     let other = speak(vec![bytes()], |far| send_pieces(far, &[(0, b"ON")])).await;
     assert_eq!(other.took, Duration::ZERO, "another byte needs no waiting");
     let detail = "expected the bytes \"OK\", but \"ON\" came";
-    assert_eq!(other.result, Err(Interruption::by_peer(Class::UnexpectedResponse, detail)));
+    assert_eq!(other.result, Err(Fault::failure(Phase::Protocol, Class::UnexpectedResponse, detail)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -201,15 +204,15 @@ async fn an_endless_stream_ends_at_64_kib() {
     for piece in [&b"aaaaaaaaaaaaaaa\n"[..], b"a"] {
         let peer = async |mut far: DuplexStream| while far.write_all(piece).await.is_ok() {};
         let (mut near, far) = duplex(1024);
-        let mut talk = Talk::default();
+        let mut talk = Talk::new(Instant::now() + TIMEOUT);
         let dialogue = Dialogue([hear("^b")].into());
         let endless = async {
-            let result = talk.run(&dialogue, &mut near, Instant::now() + TIMEOUT).await;
+            let result = talk.run(Phase::Protocol, &dialogue, &mut near).await;
             drop(near);
             result
         };
         let (result, ()) = tokio::join!(endless, peer(far));
-        assert!(matches!(result.unwrap_err().cause, Cause::Peer(Class::UnexpectedResponse)));
+        assert_eq!(class(&result.unwrap_err()), Class::UnexpectedResponse);
         assert!(talk.unread() <= MAX_UNREAD + 4096);
     }
 }
@@ -259,17 +262,17 @@ proptest! {
 #[tokio::test]
 async fn a_peer_that_always_has_more_to_say_leaves_others_their_turn() {
     let dialogue = Dialogue([hear("^220")].into());
-    let mut talk = Talk::default();
+    let mut talk = Talk::new(Instant::now() + TIMEOUT);
     let mut peer = join(repeat(b'\n'), sink());
-    let mut talking = pin!(talk.run(&dialogue, &mut peer, Instant::now() + TIMEOUT));
+    let mut talking = pin!(talk.run(Phase::Protocol, &dialogue, &mut peer));
     assert!(talking.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
 }
 
 #[tokio::test]
 async fn a_peer_that_always_has_more_to_say_does_not_outlast_the_deadline() {
     let dialogue = Dialogue([hear("^220")].into());
-    let mut talk = Talk::default();
-    let ended = talk.run(&dialogue, &mut join(repeat(b'\n'), sink()), Instant::now()).await.unwrap_err();
-    assert_eq!(ended.cause, Cause::Peer(Class::UnexpectedResponse));
+    let mut talk = Talk::new(Instant::now());
+    let fault = talk.run(Phase::Protocol, &dialogue, &mut join(repeat(b'\n'), sink())).await.unwrap_err();
+    assert_eq!(class(&fault), Class::UnexpectedResponse);
     assert!(talk.unread() < MAX_UNREAD, "{}", talk.unread());
 }
