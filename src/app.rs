@@ -10,12 +10,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-pub use self::files::Files;
-use self::keeper::Keeper;
+pub use self::loaded_files::Files;
+use self::reconciler::Keeper;
 pub use self::reload::{AutoReload, ConfigFile, HttpReload, Reload};
 use self::reload::{Detector, Trigger, requests};
 use self::roster::Roster;
-use self::supply::Supply;
+use self::target_sources::Supply;
 use crate::board::Board;
 use crate::clock;
 use crate::config::Config;
@@ -28,13 +28,13 @@ use crate::probe::NetworkProber;
 use crate::scheduler::Scheduler;
 use crate::target::Shard;
 
-mod files;
-mod keeper;
-pub mod machine;
+mod loaded_files;
+mod reconciler;
+pub mod process;
 mod reload;
 mod roster;
 mod service;
-mod supply;
+mod target_sources;
 
 /// What a daemon needs in addition to its configuration.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use hyper::Uri;
 use tracing::Level;
 
-use crate::app::machine::environment;
+use crate::app::process::environment;
 use crate::app::{AutoReload, Files, HttpReload};
 use crate::config::{LoadError, Needed, Unusable};
 use crate::http::ListenAddress;

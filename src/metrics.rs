@@ -16,12 +16,12 @@ use crate::locks::{lock, write};
 use crate::scheduler::Statistics;
 use crate::target::{Labels, Shard};
 
+mod certificate;
 mod daemon;
 mod exposition;
 mod family;
-mod peer;
 mod process;
-mod sample;
+mod encode;
 mod target;
 
 /// Everything that is exposed.

@@ -13,19 +13,19 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use self::entries::{Entries, Id};
-use self::entry::{End, Entry, Tick};
+use self::index::{Entries, Id};
 use self::limits::{Blocked, Gate};
 use self::queue::{Agenda, Waiting};
 use self::schedule::Opening;
+use self::scheduled::{End, Entry, Tick};
 pub use self::statistics::Statistics;
 use crate::clock::{self, Timestamp};
 use crate::options::Limits;
 use crate::outcome::{Next, Prober, Report};
 use crate::target::{Target, TargetName};
 
-mod entries;
-mod entry;
+mod index;
+mod scheduled;
 mod limits;
 mod queue;
 mod schedule;

@@ -12,8 +12,8 @@ use aws_lc_rs::digest::{Context, SHA256};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
-use super::files::Files;
-use super::machine::environment;
+use super::loaded_files::Files;
+use super::process::environment;
 use crate::config::{self, Config, LoadError};
 use crate::http::Reloads;
 use crate::shutdown::Hangups;

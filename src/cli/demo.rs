@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use super::{DaemonArguments, serve};
-use crate::app::{self, Files, Parts, machine};
+use crate::app::{self, Files, Parts, process};
 use crate::demo::Demo;
 use crate::target::Shard;
 use crate::{config, log};
@@ -25,7 +25,7 @@ async fn demonstrate(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     let files = Files::default();
     let configuration = demo.configuration();
     let config = config::parse(&configuration, Path::new("demo"), &|_| None, |needed| files.read(needed))?;
-    let (listen, machine) = (&*arguments.listen, machine::name());
+    let (listen, machine) = (&*arguments.listen, process::name());
     let app = app::bind(config, Parts { files, reload: None, listen, shard: Shard::default(), machine }).await?;
     write!(stdout(), "{}", demo.welcome(&app.addresses(), &program()))?;
     let ended = serve::until_stopped(app, signals).await;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::ServeArguments;
-use crate::app::{self, App, ConfigFile, Files, Parts, Reload, machine};
+use crate::app::{self, App, ConfigFile, Files, Parts, Reload, process};
 use crate::config::Config;
 use crate::log;
 use crate::outcome::{Next, Report};
@@ -28,9 +28,9 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
         let file = ConfigFile::new(config_file.clone(), files.clone());
         let Some(loaded) = signals.unless_stopped(load(file.clone())).await else { return Ok(ExitCode::SUCCESS) };
         let (loaded_digest, config) = loaded?;
-        machine::return_free_memory();
+        process::return_free_memory();
         let reload = Reload { file, loaded_digest, auto: reload.auto(), hangups, http: reload.http() };
-        let (listen, machine) = (&*daemon.listen, machine::name());
+        let (listen, machine) = (&*daemon.listen, process::name());
         let app = app::bind(config, Parts { files, reload: Some(reload), listen, shard: *shard, machine }).await?;
         until_stopped(app, signals).await
     })

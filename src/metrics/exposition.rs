@@ -15,9 +15,9 @@ use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
 use super::daemon::DAEMON;
+use super::encode::{Batch, Sample};
 use super::family::{Family, Kind};
 use super::process::PROCESS;
-use super::sample::{Batch, Sample};
 use super::target::{GROUPS, Reader, TARGETS, TargetFamily};
 use super::{Format, Inputs};
 use crate::board::{Row, Rows};

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use tokio::time::Instant;
 
+use super::certificate;
+use super::encode::{OwnLabel, Owner, Sample, Value};
 use super::family::Family;
-use super::peer;
-use super::sample::{OwnLabel, Owner, Sample, Value};
 use crate::board::{GroupStatus, Row, State};
 use crate::outcome::{Class, Phase};
 use crate::target::Target;
@@ -207,17 +207,17 @@ pub(super) const TARGETS: &[TargetFamily] = &[
             }
         },
     },
-    peer::TLS_INFO,
-    peer::CERT_NOT_AFTER,
-    peer::CERT_NOT_BEFORE,
-    peer::CERT_CHAIN_NOT_AFTER,
-    peer::CERT_VERIFIED,
-    peer::CERT_FAULT,
-    peer::CERT_INFO,
-    peer::CERT_CHANGES,
-    peer::CLIENT_CERT_NOT_AFTER,
-    peer::SERVICE_INFO,
-    peer::DIALOGUE_INFO,
+    certificate::TLS_INFO,
+    certificate::CERT_NOT_AFTER,
+    certificate::CERT_NOT_BEFORE,
+    certificate::CERT_CHAIN_NOT_AFTER,
+    certificate::CERT_VERIFIED,
+    certificate::CERT_FAULT,
+    certificate::CERT_INFO,
+    certificate::CERT_CHANGES,
+    certificate::CLIENT_CERT_NOT_AFTER,
+    certificate::SERVICE_INFO,
+    certificate::DIALOGUE_INFO,
     TargetFamily {
         family: Family::gauge("portprobe_target_info", "1, with what is configured for the target")
             .by(&["url", "protocol", "host", "port", "group", "expect"]),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::entries::Id;
+use super::index::Id;
 use super::schedule;
 use crate::target::Host;
 

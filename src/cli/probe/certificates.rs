@@ -5,7 +5,7 @@
 use std::fmt::{self, Display};
 use std::net::IpAddr;
 
-use super::palette::{Ink, Palette};
+use super::styles::{Ink, Palette};
 use super::validity::Validity;
 use crate::clock::{Timestamp, Utc};
 use crate::outcome::{Certificate, CertificateContent, PeerCertificates};

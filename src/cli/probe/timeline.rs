@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::advice::{self, Advice};
 use super::certificates::{self, Chain};
-use super::palette::{Ink, Palette};
+use super::styles::{Ink, Palette};
 use super::transcript::Said;
 use crate::clock::Timestamp;
 use crate::duration;

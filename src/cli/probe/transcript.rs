@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 use std::net::IpAddr;
 
-use super::palette::{Ink, Palette};
+use super::styles::{Ink, Palette};
 use super::timeline::milliseconds;
 use crate::outcome::{Message, Transcript};
 use crate::peer_text::{hex, is_invisible};

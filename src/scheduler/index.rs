@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use hashbrown::HashTable;
 use slotmap::{SlotMap, new_key_type};
 
-use super::entry::Entry;
+use super::scheduled::Entry;
 use crate::target::TargetName;
 
 new_key_type! {

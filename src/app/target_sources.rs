@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::files::Files;
+use super::loaded_files::Files;
 use crate::config::{Blueprint, Config, Discovered, Made, Needed, Source, SourceKind};
 use crate::metrics::SourceStatus;
 use crate::target::{Target, TargetName, TlsProfile};

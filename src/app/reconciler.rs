@@ -8,11 +8,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::files::Files;
+use super::loaded_files::Files;
 use super::reload::{ConfigFile, Trigger};
 use super::roster::{Difference, Roster};
-use super::supply::{Supply, Trouble};
-use super::{machine, service};
+use super::target_sources::{Supply, Trouble};
+use super::{process, service};
 use crate::board::Board;
 use crate::clock;
 use crate::config::Config;
@@ -105,7 +105,7 @@ impl Keeper {
 
     /// Takes over a configuration.
     async fn configure(&mut self, config: Config) -> Result<Difference, Stopped> {
-        machine::raise_descriptor_limit(config.limits.in_flight);
+        process::raise_descriptor_limit(config.limits.in_flight);
         self.prober.set_resolver_options(config.dns);
         self.lookups.set_resolver_options(config.dns);
         let take_over = move |supply: &mut Supply, files: &Files| {
@@ -125,7 +125,7 @@ impl Keeper {
         }
         self.board.set_histogram_options(config.histograms);
         let difference = self.apply(Some(config.limits)).await?;
-        blocking(machine::return_free_memory).await;
+        blocking(process::return_free_memory).await;
         Ok(difference)
     }
 
@@ -148,7 +148,7 @@ impl Keeper {
         self.with_supply(move |supply, files| supply.take(&source, entries, files)).await;
         self.apply_discovered(&name).await;
         if are_many {
-            blocking(machine::return_free_memory).await;
+            blocking(process::return_free_memory).await;
         }
     }
 

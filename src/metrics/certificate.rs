@@ -3,8 +3,8 @@
 //!
 //! Whatever a peer chose goes through [`label_value`]; names of certificates and greetings are no labels at all.
 
+use super::encode::{OwnLabel, Value};
 use super::family::Family;
-use super::sample::{OwnLabel, Value};
 use super::target::TargetFamily;
 use crate::board::Row;
 use crate::outcome::{Certificate, CertificateContent, Session};
