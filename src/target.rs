@@ -18,7 +18,7 @@ pub use self::header_file::{HeaderFile, Secret};
 pub use self::http::{HttpSettings, StatusRange, StatusRangeError};
 pub use self::labels::{LabelName, LabelNameError, Labels};
 pub use self::ports::{Ports, PortsError};
-pub use self::protocol::{OtherName, PathRule, PathUse, Protocol, Scheme, Schemes, Security, Service};
+pub use self::protocol::{OtherName, PathRule, PathUse, Protocol, Scheme, SchemeError, Schemes, Security, Service};
 pub use self::shard::{Shard, ShardError};
 #[cfg(test)]
 pub(crate) use self::testing::example;

@@ -7,8 +7,6 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroU16;
 
-use super::url::UrlError;
-
 /// What is spoken over the connection.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Protocol {
@@ -218,9 +216,9 @@ pub struct Schemes(pub &'static [&'static Service]);
 
 impl Schemes {
     /// What a scheme means; letter case does not matter (RFC 3986 section 3.1).
-    pub fn find(self, scheme: &str) -> Result<Scheme, UrlError> {
+    pub fn find(self, scheme: &str) -> Result<Scheme, SchemeError> {
         let lower = scheme.to_ascii_lowercase();
-        let unknown = || UrlError::UnknownScheme(scheme.to_owned());
+        let unknown = || SchemeError::Unknown(scheme.to_owned());
         let named = |name: &str| self.0.iter().find_map(|service| Some((*service, service.port_of(name)?)));
         let secured = |service: &'static Service, security, port| {
             let protocol = Protocol::Service(service, security);
@@ -241,7 +239,7 @@ impl Schemes {
         if let Some(name) = lower.strip_suffix("+starttls") {
             let (service, port) = named(name).ok_or_else(unknown)?;
             let Some(_) = service.starttls_name else {
-                return Err(UrlError::NoStarttls(service.name, service.tls_name));
+                return Err(SchemeError::NoStarttls(service.name, service.tls_name));
             };
             return Ok(secured(service, Security::Starttls, port));
         }
@@ -264,6 +262,17 @@ impl Schemes {
         }
         all
     }
+}
+
+/// Why a text is not a scheme.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum SchemeError {
+    /// The protocol cannot start TLS on an open connection: its name, and its scheme for TLS from the first byte.
+    #[error("{0} cannot ask for TLS on an open connection; write {1}:// for TLS from the first byte")]
+    NoStarttls(&'static str, &'static str),
+    /// portprobe does not know the protocol.
+    #[error("`{0}` is no scheme that portprobe knows; there are tcp, tls, and names of protocols such as https")]
+    Unknown(String),
 }
 
 #[cfg(test)]
@@ -307,9 +316,9 @@ mod tests {
     fn what_is_no_scheme_is_refused() {
         for scheme in ["gopher", "", "tcp+tls", "smtps+starttls", "smtp+", "+tls"] {
             let error = SCHEMES.find(scheme).unwrap_err();
-            assert_eq!(error, UrlError::UnknownScheme(scheme.into()));
+            assert_eq!(error, SchemeError::Unknown(scheme.into()));
         }
-        assert_eq!(SCHEMES.find("cache+starttls"), Err(UrlError::NoStarttls("cache", "cache+tls")));
+        assert_eq!(SCHEMES.find("cache+starttls"), Err(SchemeError::NoStarttls("cache", "cache+tls")));
     }
 
     #[test]

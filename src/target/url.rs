@@ -13,7 +13,7 @@ use idna::AsciiDenyList;
 use idna::uts46::{DnsLength, Hyphens, Uts46};
 
 use super::ports::{Ports, PortsError};
-use super::protocol::{PathUse, Protocol, Scheme, Schemes};
+use super::protocol::{PathUse, Protocol, Scheme, SchemeError, Schemes};
 
 /// One target or, with several ports, several: what a configuration's URL stands for.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -30,7 +30,8 @@ impl TargetUrl {
         let (Scheme { protocol, port }, rest) = match text.split_once("://") {
             // What stands for a scheme may be half a password.
             Some((scheme, rest)) => {
-                let refused = |error| if rest.contains('@') { UrlError::Credentials } else { error };
+                let refused =
+                    |error: SchemeError| if rest.contains('@') { UrlError::Credentials } else { error.into() };
                 (schemes.find(scheme).map_err(refused)?, rest)
             }
             None => (scheme, text),
@@ -218,9 +219,6 @@ pub enum UrlError {
     /// What stands in brackets is no IPv6 address.
     #[error("`[{0}]` is no IPv6 address; brackets hold one like [2001:db8::1] or [fe80::1%eth0]")]
     Ipv6Malformed(String),
-    /// TLS in a way that the protocol does not have.
-    #[error("{0} cannot ask for TLS on an open connection; write {1}:// for TLS from the first byte")]
-    NoStarttls(&'static str, &'static str),
     /// A path with characters that none has.
     #[error("has {0:?} in its path; letters and signs beyond ASCII, and blanks, are written in percent, like %20")]
     PathMalformed(char),
@@ -243,9 +241,9 @@ pub enum UrlError {
     /// The ports are none.
     #[error(transparent)]
     Ports(#[from] PortsError),
-    /// A protocol that does not exist here.
-    #[error("`{0}` is no scheme that portprobe knows; there are tcp, tls, and names of protocols such as https")]
-    UnknownScheme(String),
+    /// The scheme is not valid.
+    #[error(transparent)]
+    Scheme(#[from] SchemeError),
     /// A zone on an address that is not link-local.
     #[error("`[{0}]` has a zone, but only link-local addresses (fe80::/10) have zones; remove it")]
     ZoneWithoutUse(String),
@@ -350,7 +348,7 @@ mod tests {
     const SCHEMES: Schemes = Schemes(&[&WEB, &NAMED]);
 
     fn unknown(scheme: &str) -> UrlError {
-        UrlError::UnknownScheme(scheme.into())
+        SchemeError::Unknown(scheme.into()).into()
     }
 
     fn canonical(text: &str) -> Result<Vec<String>, UrlError> {
@@ -407,7 +405,7 @@ mod tests {
                 },
             ),
             ("http://u:p@a/x", UrlError::Credentials),
-            ("grpc+starttls://a", UrlError::NoStarttls("grpc", "grpc+tls")),
+            ("grpc+starttls://a", SchemeError::NoStarttls("grpc", "grpc+tls").into()),
         ] {
             assert_eq!(canonical(text), Err(error), "{text}");
         }

@@ -9,7 +9,7 @@ use crate::config::problems::path::At;
 use crate::config::problems::text::suggestion;
 use crate::config::yaml::Node;
 use crate::protocol::SCHEMES;
-use crate::target::{TargetUrl, UrlError};
+use crate::target::{SchemeError, TargetUrl, UrlError};
 
 /// An entry as it is written; its URLs are read once it is known what a bare `host:port` is.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ impl Entry {
 fn with_suggestion(error: &UrlError) -> String {
     let schemes = SCHEMES.all();
     let near = match error {
-        UrlError::UnknownScheme(scheme) => suggestion(scheme, schemes.iter().map(String::as_str)),
+        UrlError::Scheme(SchemeError::Unknown(scheme)) => suggestion(scheme, schemes.iter().map(String::as_str)),
         _ => None,
     };
     near.map_or_else(|| error.to_string(), |near| format!("{error}; did you mean `{near}`?"))

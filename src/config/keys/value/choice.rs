@@ -7,7 +7,7 @@ use crate::config::problems::text::suggestion;
 use crate::config::yaml::Node;
 use crate::outcome::Phase;
 use crate::protocol::SCHEMES;
-use crate::target::{AddressMode, Expect, IpFamily, Scheme, UrlError};
+use crate::target::{AddressMode, Expect, IpFamily, Scheme, SchemeError};
 
 /// A kind of value that is one of a few words.
 pub(in crate::config) trait Word: Copy + 'static {
@@ -44,8 +44,8 @@ impl Leaf for Scheme {
         SCHEMES.find(text).map_err(|error| {
             let schemes = SCHEMES.all();
             match (error, suggestion(text, schemes.iter().map(String::as_str))) {
-                (UrlError::UnknownScheme(_), Some(near)) => format!("is {node}; did you mean `{near}`?"),
-                (UrlError::UnknownScheme(_), None) => expected(&node, "a scheme, such as tcp, tls or https"),
+                (SchemeError::Unknown(_), Some(near)) => format!("is {node}; did you mean `{near}`?"),
+                (SchemeError::Unknown(_), None) => expected(&node, "a scheme, such as tcp, tls or https"),
                 (error, _) => format!("is {node}: {error}"),
             }
         })
