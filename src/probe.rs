@@ -74,7 +74,7 @@ impl NetworkProber {
     /// What the exchange with a target needs besides the target; the error is a fault of this program's own making.
     fn plan(&self, target: &Arc<Target>) -> Result<Plan, LocalFault> {
         let (target, record) = (target.clone(), self.records);
-        let Some(tls) = target.settings.exchange.tls() else {
+        let Some(tls) = target.settings.probe_kind.tls() else {
             return Ok(Plan { target, client: None, record });
         };
         let context = self.trust.context(&tls.settings.profile).ok_or_else(|| LocalFault {
@@ -147,7 +147,9 @@ mod tests {
     use tokio::task::JoinHandle;
 
     use super::*;
-    use crate::target::{AddressMode, Addressing, Dialogue, Exchange, Part, Settings, Speech, Step, Template, example};
+    use crate::target::{
+        AddressMode, Addressing, Application, Dialogue, Part, ProbeKind, Settings, Step, Template, example,
+    };
 
     /// Thousands of these wait at a time where a firewall drops packets.
     #[test]
@@ -179,8 +181,8 @@ mod tests {
             let (address, peer) = silent_peer().await;
             let addressing = Addressing { mode, ..Addressing::default() };
             let goodbye = Template(Box::new([Part::Bytes(b"bye"[..].into())]));
-            let speech = Speech::Steps(Dialogue(Box::new([Step::Send(goodbye)])));
-            let settings = Settings { addressing, exchange: Exchange::Plain(speech), ..Settings::default() };
+            let application = Application::Steps(Dialogue(Box::new([Step::Send(goodbye)])));
+            let settings = Settings { addressing, probe_kind: ProbeKind::Plain(application), ..Settings::default() };
             let target = Arc::new(example(&format!("tcp://{address}"), settings));
             let begun = Instant::now();
             let outcome = prober.probe(&target, begun + Duration::from_mins(1)).await;

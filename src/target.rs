@@ -13,11 +13,11 @@ use ipnet::IpNet;
 
 pub use self::cadence::{Cadence, CadenceError};
 pub use self::dialogue::{Dialogue, Expectation, Part, Pattern, Step, Template};
-pub use self::exchange::{Exchange, Expect, Speech, TlsExchange};
 pub use self::header_file::{HeaderFile, Secret};
 pub use self::http::{HttpSettings, StatusRange, StatusRangeError};
 pub use self::labels::{LabelName, LabelNameError, Labels};
 pub use self::ports::{Ports, PortsError};
+pub use self::probe_kind::{Application, Expect, ProbeKind, TlsExchange};
 pub use self::protocol::{OtherName, PathRule, PathUse, Protocol, Scheme, SchemeError, Schemes, Security, Service};
 pub use self::shard::{Shard, ShardError};
 #[cfg(test)]
@@ -30,11 +30,11 @@ pub use self::url::{Endpoint, Host, HostName, Ipv6Zone, TargetUrl, UrlError};
 
 mod cadence;
 mod dialogue;
-mod exchange;
 mod header_file;
 mod http;
 mod labels;
 mod ports;
+mod probe_kind;
 mod protocol;
 mod shard;
 #[cfg(test)]
@@ -168,18 +168,18 @@ pub struct Settings {
     /// Total time from which on a good probe counts as slow.
     pub slow_after: Option<Duration>,
     /// What is to happen once an address is known.
-    pub exchange: Exchange,
+    pub probe_kind: ProbeKind,
 }
 
 impl Settings {
     /// Whether a probe by these could have been one by the others: they differ at most in when it is made and in what its
     /// outcome means.
     pub fn probes_like(&self, other: &Self) -> bool {
-        let Self { cadence, confirm: _, addressing, source_address, slow_after: _, exchange } = self;
+        let Self { cadence, confirm: _, addressing, source_address, slow_after: _, probe_kind } = self;
         cadence.timeout() == other.cadence.timeout()
             && *addressing == other.addressing
             && *source_address == other.source_address
-            && *exchange == other.exchange
+            && *probe_kind == other.probe_kind
     }
 }
 

@@ -151,7 +151,7 @@ impl Supply {
     /// The profiles of TLS that targets and sources need.
     pub(super) fn profiles(&self) -> HashSet<Arc<TlsProfile>> {
         let discovered = self.stocks.iter().flat_map(|stock| &stock.made.targets);
-        let of_targets = self.file.iter().chain(discovered).filter_map(|target| target.settings.exchange.tls());
+        let of_targets = self.file.iter().chain(discovered).filter_map(|target| target.settings.probe_kind.tls());
         let of_sources = self.stocks.iter().filter_map(|stock| match &stock.source.kind {
             SourceKind::Http(address) => Some(&address.tls),
             SourceKind::Dns { .. } | SourceKind::File { .. } => None,
@@ -271,7 +271,7 @@ discovery: [{ file: one.json }, { file: two.json }]
         assert!(supply.retry(&files) && !supply.lacks_files());
         let merged = supply.merged();
         assert_eq!(names(&merged), ["tcp://a:1", "http://b:80"]);
-        let http = merged.targets[1].settings.exchange.http().unwrap();
+        let http = merged.targets[1].settings.probe_kind.http().unwrap();
         assert_eq!(http.headers_files[0].1.value().unwrap(), "one");
     }
 

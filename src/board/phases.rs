@@ -3,7 +3,7 @@
 use crate::histogram::Histogram;
 use crate::options::HistogramOptions;
 use crate::outcome::Phase;
-use crate::target::{Exchange, Expect, Host, Target};
+use crate::target::{Expect, Host, ProbeKind, Target};
 
 /// A histogram for each phase that has one and that probes of this target can complete: that of `kept`, or an empty one.
 pub(super) fn histograms(
@@ -28,16 +28,16 @@ pub(super) fn histograms(
 
 /// Whether probes of this target can complete this phase.
 fn completes(target: &Target, phase: Phase) -> bool {
-    let exchange = &target.settings.exchange;
+    let probe_kind = &target.settings.probe_kind;
     match phase {
         Phase::Resolve => matches!(target.endpoint.host, Host::Name(_)),
-        Phase::Connect => exchange.expect() == Expect::Open,
-        Phase::Starttls => exchange.tls().is_some_and(|tls| !tls.upgrade.is_empty()),
-        Phase::Tls => exchange.tls().is_some(),
-        Phase::Protocol => match exchange {
-            Exchange::Plain(_) => true,
-            Exchange::Tcp { .. } => false,
-            Exchange::Tls(tls) => !tls.speech.is_empty(),
+        Phase::Connect => probe_kind.expect() == Expect::Open,
+        Phase::Starttls => probe_kind.tls().is_some_and(|tls| !tls.upgrade.is_empty()),
+        Phase::Tls => probe_kind.tls().is_some(),
+        Phase::Protocol => match probe_kind {
+            ProbeKind::Plain(_) => true,
+            ProbeKind::Tcp { .. } => false,
+            ProbeKind::Tls(tls) => !tls.application.is_empty(),
         },
     }
 }

@@ -18,7 +18,7 @@ use crate::options::HistogramOptions;
 use crate::outcome::{
     Class, Facts, Failure, Fault, Next, Outcome, PeerCertificates, Phase, Report, ServiceFacts, Session, Timings,
 };
-use crate::target::{AddressMode, Dialogue, Exchange, Host, LabelName, Speech, Target};
+use crate::target::{AddressMode, Application, Dialogue, Host, LabelName, ProbeKind, Target};
 
 /// What is known of one target.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl Row {
         Self {
             histograms: histograms(&target, &options, Box::default()),
             options,
-            tls: target.settings.exchange.tls().map(|_| Box::default()),
+            tls: target.settings.probe_kind.tls().map(|_| Box::default()),
             told: None,
             target,
             confirmation: Confirmation::default(),
@@ -110,18 +110,18 @@ impl Row {
         if self.target.endpoint != target.endpoint {
             return false;
         }
-        let (before, exchange) = (&self.target.settings.exchange, &target.settings.exchange);
-        if before != exchange {
-            self.tls = exchange.tls().map(|tls| {
+        let (before, probe_kind) = (&self.target.settings.probe_kind, &target.settings.probe_kind);
+        if before != probe_kind {
+            self.tls = probe_kind.tls().map(|tls| {
                 let mut record = self.tls.take().unwrap_or_default();
                 record.keep_for(tls);
                 record
             });
-            if let Some(told) = self.told.as_mut().filter(|_| !dialogues(before).eq(dialogues(exchange))) {
+            if let Some(told) = self.told.as_mut().filter(|_| !dialogues(before).eq(dialogues(probe_kind))) {
                 told.dialogue = None;
             }
         }
-        if before != exchange || self.options != *options {
+        if before != probe_kind || self.options != *options {
             // Counts of other buckets cannot be carried over.
             let kept = std::mem::take(&mut self.histograms);
             let kept = if self.options == *options { kept } else { Box::default() };
@@ -352,14 +352,14 @@ impl Told {
 }
 
 /// The configured steps of an exchange, before TLS and after.
-fn dialogues(exchange: &Exchange) -> impl Iterator<Item = &Dialogue> {
-    let (first, second) = match exchange {
-        Exchange::Plain(speech) => (Some(speech), None),
-        Exchange::Tcp { .. } => (None, None),
-        Exchange::Tls(tls) => (Some(&tls.upgrade), Some(&tls.speech)),
+fn dialogues(probe_kind: &ProbeKind) -> impl Iterator<Item = &Dialogue> {
+    let (first, second) = match probe_kind {
+        ProbeKind::Plain(application) => (Some(application), None),
+        ProbeKind::Tcp { .. } => (None, None),
+        ProbeKind::Tls(tls) => (Some(&tls.upgrade), Some(&tls.application)),
     };
-    first.into_iter().chain(second).filter_map(|speech| match speech {
-        Speech::Service(..) => None,
-        Speech::Steps(dialogue) => Some(dialogue),
+    first.into_iter().chain(second).filter_map(|application| match application {
+        Application::Service(..) => None,
+        Application::Steps(dialogue) => Some(dialogue),
     })
 }

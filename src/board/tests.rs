@@ -8,7 +8,7 @@ use crate::outcome::{
     Attempt, Class, Facts, Fault, LocalFault, Outcome, Phase, Resolution, Timings, TlsFacts, example_facts,
 };
 use crate::target::{
-    AddressMode, Addressing, Cadence, Confirm, Dialogue, Exchange, Identity, LabelName, Settings, Speech, Step,
+    AddressMode, Addressing, Application, Cadence, Confirm, Dialogue, Identity, LabelName, ProbeKind, Settings, Step,
     TlsExchange, TlsProfile, TlsSettings, example,
 };
 
@@ -288,7 +288,7 @@ fn slow_is_known_only_where_it_is_asked_for() {
 }
 
 fn tls() -> Settings {
-    Settings { exchange: Exchange::Tls(TlsExchange::default()), ..Settings::default() }
+    Settings { probe_kind: ProbeKind::Tls(TlsExchange::default()), ..Settings::default() }
 }
 
 fn showing(tls: TlsFacts) -> Facts {
@@ -386,8 +386,8 @@ fn a_new_leaf_is_counted_once_however_many_addresses_show_it() {
 
 #[test]
 fn labels_of_a_dialogue_stay_until_it_gives_others_or_is_another() {
-    let steps = |bytes: &[u8]| Exchange::Plain(Speech::Steps(Dialogue([Step::ExpectBytes(bytes.into())].into())));
-    let with = |exchange| target("tcp://127.0.0.1:22", Settings { exchange, ..Settings::default() });
+    let steps = |bytes: &[u8]| ProbeKind::Plain(Application::Steps(Dialogue([Step::ExpectBytes(bytes.into())].into())));
+    let with = |probe_kind| target("tcp://127.0.0.1:22", Settings { probe_kind, ..Settings::default() });
     let target = with(steps(b"SSH"));
     let board = board(std::slice::from_ref(&target));
     let mut reporter = Reporter::new(&target);
@@ -396,8 +396,8 @@ fn labels_of_a_dialogue_stay_until_it_gives_others_or_is_another() {
     board.record(&reporter.report(Outcome { facts, ..good() }));
     board.record(&reporter.report(failed(Class::Refused)));
     assert_eq!(read(&board, &target, |row| row.dialogue().to_vec()), *labels);
-    for (exchange, kept) in [(steps(b"SSH"), 1), (steps(b"HTTP"), 0)] {
-        let target = with(exchange);
+    for (probe_kind, kept) in [(steps(b"SSH"), 1), (steps(b"HTTP"), 0)] {
+        let target = with(probe_kind);
         board.replace(std::slice::from_ref(&target));
         assert_eq!(read(&board, &target, |row| row.dialogue().len()), kept);
     }
@@ -408,19 +408,19 @@ fn other_settings_keep_what_they_still_ask_for() {
     let identity = Identity { cert_file: "a.pem".into(), key_file: "a.key".into() };
     let profile = Arc::new(TlsProfile { identity: Some(identity), ..TlsProfile::default() });
     let settings = TlsSettings { profile, ..TlsSettings::default() };
-    let exchange = |settings| Exchange::Tls(TlsExchange { settings, ..TlsExchange::default() });
-    let with = |exchange| target("tcp://127.0.0.1:443", Settings { exchange, ..Settings::default() });
-    let target = with(exchange(settings));
+    let probe_kind = |settings| ProbeKind::Tls(TlsExchange { settings, ..TlsExchange::default() });
+    let with = |probe_kind| target("tcp://127.0.0.1:443", Settings { probe_kind, ..Settings::default() });
+    let target = with(probe_kind(settings));
     let board = board(std::slice::from_ref(&target));
     let facts = showing(example_facts(1, &[]));
     let outcome = Outcome { facts, client_certificate_not_after: Some(1), ..good() };
     board.record(&Reporter::new(&target).report(outcome));
-    for (exchange, session, client) in [
-        (exchange(TlsSettings::default()), true, None),
-        (Exchange::default(), false, None),
-        (exchange(TlsSettings::default()), false, None),
+    for (probe_kind, session, client) in [
+        (probe_kind(TlsSettings::default()), true, None),
+        (ProbeKind::default(), false, None),
+        (probe_kind(TlsSettings::default()), false, None),
     ] {
-        let target = with(exchange);
+        let target = with(probe_kind);
         board.replace(std::slice::from_ref(&target));
         read(&board, &target, |row| {
             assert_eq!((row.session().is_some(), row.client_certificate_not_after()), (session, client));
@@ -432,16 +432,16 @@ fn other_settings_keep_what_they_still_ask_for() {
 
 #[test]
 fn a_phase_has_a_histogram_where_the_exchange_can_complete_it() {
-    let said = || Speech::Steps(Dialogue([Step::ExpectBytes(b"x"[..].into())].into()));
-    let of_tls = |upgrade, speech| Exchange::Tls(TlsExchange { upgrade, speech, ..TlsExchange::default() });
-    for (exchange, phases) in [
-        (Exchange::default(), vec!["connect"]),
-        (Exchange::Plain(said()), vec!["connect", "protocol"]),
-        (of_tls(Speech::default(), Speech::default()), vec!["connect", "tls"]),
-        (of_tls(said(), Speech::default()), vec!["connect", "starttls", "tls"]),
-        (of_tls(Speech::default(), said()), vec!["connect", "tls", "protocol"]),
+    let said = || Application::Steps(Dialogue([Step::ExpectBytes(b"x"[..].into())].into()));
+    let of_tls = |upgrade, application| ProbeKind::Tls(TlsExchange { upgrade, application, ..TlsExchange::default() });
+    for (probe_kind, phases) in [
+        (ProbeKind::default(), vec!["connect"]),
+        (ProbeKind::Plain(said()), vec!["connect", "protocol"]),
+        (of_tls(Application::default(), Application::default()), vec!["connect", "tls"]),
+        (of_tls(said(), Application::default()), vec!["connect", "starttls", "tls"]),
+        (of_tls(Application::default(), said()), vec!["connect", "tls", "protocol"]),
     ] {
-        let target = target("tcp://127.0.0.1:443", Settings { exchange, ..Settings::default() });
+        let target = target("tcp://127.0.0.1:443", Settings { probe_kind, ..Settings::default() });
         let options = HistogramOptions { buckets: Buckets::default(), native: true, phases: Phase::ALL.to_vec() };
         let board = Board::new(options);
         board.replace(std::slice::from_ref(&target));

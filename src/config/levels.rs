@@ -18,7 +18,7 @@ use crate::config::problems::path::{At, KeyPath};
 use crate::duration;
 use crate::protocol::{self, Caution};
 use crate::target::{
-    AddressMode, Addressing, Cadence, CadenceError, Confirm, Exchange, Expect, IpFamily, LabelName, Scheme, Service,
+    AddressMode, Addressing, Cadence, CadenceError, Confirm, Expect, IpFamily, LabelName, ProbeKind, Scheme, Service,
     Settings,
 };
 
@@ -145,7 +145,7 @@ impl<'a> Layers<'a> {
             },
             source_address: self.value(|layer| layer.source_address),
             slow_after: self.value(|layer| layer.slow_after),
-            exchange: Exchange::default(),
+            probe_kind: ProbeKind::default(),
         }
     }
 

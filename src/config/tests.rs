@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::duration;
 use crate::target::{
-    AddressMode, Exchange, Expect, FileProblem, Identity, IpFamily, Part, Pattern, Quorum, Roots, Settings, Speech,
-    Step, Template, TlsExchange, TlsFile, TlsProfile, TlsVersion, Verify,
+    AddressMode, Application, Expect, FileProblem, Identity, IpFamily, Part, Pattern, ProbeKind, Quorum, Roots,
+    Settings, Step, Template, TlsExchange, TlsFile, TlsProfile, TlsVersion, Verify,
 };
 
 fn environment(name: &str) -> Option<String> {
@@ -313,7 +313,7 @@ fn every_setting_has_a_meaning_and_the_default_of_the_code() {
 }
 
 fn tls<'a>(config: &'a Config, name: &str) -> &'a TlsExchange {
-    target(config, name).settings.exchange.tls().unwrap_or_else(|| panic!("{name} has no TLS"))
+    target(config, name).settings.probe_kind.tls().unwrap_or_else(|| panic!("{name} has no TLS"))
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn tls_is_set_leaf_by_leaf() {
     assert_eq!(corporate.profile.identity, Some(Identity { cert_file: client.clone(), key_file: client }));
     assert_eq!(corporate.profile.crl_files, [Path::new("/etc/revoked.pem")]);
 
-    assert_eq!(target(&config, "tcp://c.example:22").settings.exchange, Exchange::default());
+    assert_eq!(target(&config, "tcp://c.example:22").settings.probe_kind, ProbeKind::default());
     assert!(Arc::ptr_eq(&corporate.profile, &tls(&config, "tls://c.example:443").settings.profile));
 
     let nearer = &tls(&config, "tls://d.example:443").settings.profile;
@@ -415,20 +415,20 @@ fn the_blueprint_is_part_of_what_makes_configurations_equal() {
     assert_ne!(of("{a: b}"), of("{a: c}"));
 }
 
-fn steps(speech: &Speech) -> &[Step] {
-    let Speech::Steps(dialogue) = speech else { panic!("{speech:?}") };
+fn steps(application: &Application) -> &[Step] {
+    let Application::Steps(dialogue) = application else { panic!("{application:?}") };
     &dialogue.0
 }
 
 #[test]
 fn a_dialogue_becomes_steps_before_and_within_tls() {
     let config = resource("dialogue.yaml");
-    let of = |name: &str| &target(&config, name).settings.exchange;
+    let of = |name: &str| &target(&config, name).settings.probe_kind;
     let bytes = |bytes: &[u8]| Part::Bytes(bytes.into());
     let send = |text: &str| Step::Send(Template([bytes(text.as_bytes())].into()));
-    let Exchange::Plain(Speech::Steps(ssh)) = of("tcp://ssh.example:22") else { panic!("no dialogue") };
+    let ProbeKind::Plain(Application::Steps(ssh)) = of("tcp://ssh.example:22") else { panic!("no dialogue") };
     assert!(matches!(&*ssh.0, [Step::Expect(expected)] if expected.pattern == Pattern::try_new("^SSH-2.0-").unwrap()));
-    assert_eq!(*of("tcp://plain.example:22"), Exchange::Tcp { expect: Expect::Open });
+    assert_eq!(*of("tcp://plain.example:22"), ProbeKind::Tcp { expect: Expect::Open });
 
     let mail = tls(&config, "tcp://mail.example:25");
     assert_eq!(mail.settings.verify, Verify::Report);
@@ -440,11 +440,11 @@ fn a_dialogue_becomes_steps_before_and_within_tls() {
     assert_eq!(labels, [("banner", banner), ("fixed", vec![bytes(b"\\n")])]);
     assert_eq!((ehlo, starttls), (&send("EHLO portprobe\r\n"), &send("STARTTLS\r\n")));
     let expected = Step::ExpectBytes(b"221 \0\xff\\$1".as_slice().into());
-    assert_eq!(steps(&mail.speech), [send("QUIT\r\n"), expected]);
+    assert_eq!(steps(&mail.application), [send("QUIT\r\n"), expected]);
 
     let echo = tls(&config, "tls://echo.example:443");
     assert!(echo.upgrade.is_empty());
-    assert_eq!(steps(&echo.speech), [send("7"), Step::ExpectBytes(b"7".as_slice().into())]);
+    assert_eq!(steps(&echo.application), [send("7"), Step::ExpectBytes(b"7".as_slice().into())]);
 }
 
 #[test]
@@ -509,7 +509,7 @@ targets:
     let config = parse(text, Path::new("/etc/a.yaml"), &environment, |_| Ok(())).unwrap();
     let headers = |name: &str| {
         let target = config.targets.iter().find(|target| target.endpoint.host.to_string() == name).unwrap();
-        let http = target.settings.exchange.http().unwrap();
+        let http = target.settings.probe_kind.http().unwrap();
         let plain = http.headers.iter().map(|(name, value)| format!("{name}={}", value.to_str().unwrap()));
         let files = http.headers_files.iter().map(|(name, file)| format!("{name}:{}", file.path().display()));
         plain.chain(files).collect::<Vec<_>>().join(" ")
@@ -639,7 +639,7 @@ proptest! {
         prop_assert_eq!(settings.confirm.failures.get(), levels.iter().find_map(|level| level.failures).unwrap_or(2));
         prop_assert_eq!(settings.confirm.delay, Duration::from_secs(delay));
         prop_assert_eq!(settings.slow_after, levels.iter().find_map(|level| level.slow_after).map(Duration::from_secs));
-        prop_assert_eq!(settings.exchange.expect().as_str(), levels.iter().find_map(|level| level.expect).unwrap_or("open"));
+        prop_assert_eq!(settings.probe_kind.expect().as_str(), levels.iter().find_map(|level| level.expect).unwrap_or("open"));
         let family = match levels.iter().find_map(|level| level.ip) {
             Some("ipv4") => IpFamily::Ipv4,
             Some("ipv6") => IpFamily::Ipv6,

@@ -81,7 +81,7 @@ fn target_labels(target: &Target) -> Vec<OwnLabel> {
         OwnLabel::new("host", endpoint.host.to_string()),
         OwnLabel::new("port", endpoint.port.to_string()),
         OwnLabel::new("group", target.group.as_ref().map(|group| group.name.to_string()).unwrap_or_default()),
-        OwnLabel::fixed("expect", target.settings.exchange.expect().as_str()),
+        OwnLabel::fixed("expect", target.settings.probe_kind.expect().as_str()),
     ]
 }
 

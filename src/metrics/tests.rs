@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::options::HistogramOptions;
 use crate::outcome::{Attempt, Class, Facts, Fault, Outcome, Phase, Report, Resolution, Timings, example_facts};
 use crate::target::{
-    Exchange, Group, GroupName, LabelName, LabelNameError, Quorum, Settings, Shard, Target, TlsExchange, example,
+    Group, GroupName, LabelName, LabelNameError, ProbeKind, Quorum, Settings, Shard, Target, TlsExchange, example,
 };
 
 mod peer;
@@ -37,7 +37,7 @@ impl Exposed {
         let targets: Vec<_> = urls
             .iter()
             .map(|url| {
-                let target = example(url, Settings { exchange: exchange(url), ..Settings::default() });
+                let target = example(url, Settings { probe_kind: probe_kind(url), ..Settings::default() });
                 Arc::new(Target { labels: Arc::new(labels.clone()), group: Some(group.clone()), ..target })
             })
             .collect();
@@ -91,8 +91,8 @@ impl Exposed {
 }
 
 /// What a target of this URL's scheme does.
-fn exchange(url: &str) -> Exchange {
-    if url.starts_with("tls:") { Exchange::Tls(TlsExchange::default()) } else { Exchange::default() }
+fn probe_kind(url: &str) -> ProbeKind {
+    if url.starts_with("tls:") { ProbeKind::Tls(TlsExchange::default()) } else { ProbeKind::default() }
 }
 
 fn whole(mut exposition: Exposition) -> Vec<u8> {

@@ -179,7 +179,7 @@ struct Tried {
 async fn try_address(remote: SocketAddr, plan: &Plan, connect_by: Instant, deadline: Instant) -> Tried {
     let started = Instant::now();
     let settings = &plan.target.settings;
-    let expect = settings.exchange.expect();
+    let expect = settings.probe_kind.expect();
     let connected = connect(remote, settings.source_address, connect_by).await;
     let is_open = connected.is_ok();
     let (exchanged, syn_retransmits) = match connected {

@@ -18,7 +18,7 @@ use super::tls::transport::Carrier;
 use super::tls::{Client, Handshake, handshake};
 use crate::outcome::{Class, Direction, Facts, Failure, Fault, LocalFaultReason, Phase, Timings, TlsFacts, Transcript};
 use crate::protocol::{self, Channel, Conversation, Ended, Request, Wire, Wrapping};
-use crate::target::{Exchange, Service, Speech, Target, TlsExchange, Verify};
+use crate::target::{Application, ProbeKind, Service, Target, TlsExchange, Verify};
 
 pub(super) mod connection;
 mod recording;
@@ -64,12 +64,12 @@ impl Exchanged {
 ///
 /// Most probes have none, and those that have one take much more memory while it lasts: it has a place of its own.
 pub(super) async fn exchange(stream: Opened, plan: &Plan, deadline: Instant) -> Exchanged {
-    match &plan.target.settings.exchange {
-        Exchange::Tcp { .. } if plan.record => {
+    match &plan.target.settings.probe_kind {
+        ProbeKind::Tcp { .. } if plan.record => {
             Exchanged { transcript: Some(Transcript::default()), ..Exchanged::silent(Ok(()), stream) }
         }
-        Exchange::Tcp { .. } => Exchanged::silent(Ok(()), stream),
-        Exchange::Plain(_) | Exchange::Tls(_) => match stream.watched() {
+        ProbeKind::Tcp { .. } => Exchanged::silent(Ok(()), stream),
+        ProbeKind::Plain(_) | ProbeKind::Tls(_) => match stream.watched() {
             Ok(stream) => Box::pin(converse(stream, plan, deadline)).await,
             Err(error) => Exchanged::lost(&error),
         },
@@ -85,12 +85,12 @@ async fn converse(stream: TcpStream, plan: &Plan, deadline: Instant) -> Exchange
         recorder: plan.record.then(Recorder::new),
         deadline,
     };
-    match (&plan.target.settings.exchange, &plan.client) {
-        (Exchange::Plain(speech), _) => course.in_the_clear(stream, speech).await,
-        (Exchange::Tls(tls), Some(client)) => course.secured(stream, tls, client, plan).await,
-        (Exchange::Tcp { .. }, _) => course.end(Ok(()), Stream::Plain(stream)),
+    match (&plan.target.settings.probe_kind, &plan.client) {
+        (ProbeKind::Plain(application), _) => course.in_the_clear(stream, application).await,
+        (ProbeKind::Tls(tls), Some(client)) => course.secured(stream, tls, client, plan).await,
+        (ProbeKind::Tcp { .. }, _) => course.end(Ok(()), Stream::Plain(stream)),
         // A plan with TLS has a client. Without one nothing can be said of the target.
-        (Exchange::Tls(_), None) => {
+        (ProbeKind::Tls(_), None) => {
             let fault = Fault::local(LocalFaultReason::Invalid, "what TLS takes is missing");
             course.end(Err(fault), Stream::Plain(stream))
         }
@@ -99,12 +99,12 @@ async fn converse(stream: TcpStream, plan: &Plan, deadline: Instant) -> Exchange
 
 /// What the target's protocol says, where it is one that says something.
 fn conversation(target: &Target) -> Option<Box<dyn Conversation>> {
-    let speech = match &target.settings.exchange {
-        Exchange::Plain(speech) => speech,
-        Exchange::Tcp { .. } => return None,
-        Exchange::Tls(tls) => &tls.speech,
+    let application = match &target.settings.probe_kind {
+        ProbeKind::Plain(application) => application,
+        ProbeKind::Tcp { .. } => return None,
+        ProbeKind::Tls(tls) => &tls.application,
     };
-    let Speech::Service(service, http) = speech else { return None };
+    let Application::Service(service, http) = application else { return None };
     Some(protocol::of(service)?.begin(Request { endpoint: &target.endpoint, http: http.as_ref() }))
 }
 
@@ -119,8 +119,8 @@ struct Course {
 }
 
 impl Course {
-    async fn in_the_clear(mut self, mut stream: TcpStream, speech: &Speech) -> Exchanged {
-        let spoken = self.speak(Phase::Protocol, &mut stream, speech).await;
+    async fn in_the_clear(mut self, mut stream: TcpStream, application: &Application) -> Exchanged {
+        let spoken = self.speak(Phase::Protocol, &mut stream, application).await;
         self.conclude(spoken, Stream::Plain(stream))
     }
 
@@ -142,7 +142,7 @@ impl Course {
             }
             (Err((fault, carrier)), None) => return self.end(Err(fault), Stream::Plain(carrier.into_stream())),
             (Ok(mut secured), Some(failure)) => {
-                self.part(&mut *secured.stream, &tls.speech).await;
+                self.part(&mut *secured.stream, &tls.application).await;
                 return self.end(Err(failure.into()), Stream::Tls(secured.stream));
             }
             (Ok(secured), None) => secured,
@@ -152,7 +152,7 @@ impl Course {
             Err(fault) => return self.end(Err(fault), Stream::Tls(secured.stream)),
         }
         self.timings = self.timings.with(Phase::Tls, duration);
-        let spoken = self.speak(Phase::Protocol, &mut *secured.stream, &tls.speech).await;
+        let spoken = self.speak(Phase::Protocol, &mut *secured.stream, &tls.application).await;
         self.conclude(spoken, Stream::Tls(secured.stream))
     }
 
@@ -165,7 +165,7 @@ impl Course {
     }
 
     /// Asks for TLS. What came in the clear beyond the answer cannot be the peer's word within TLS (CVE-2011-0411).
-    async fn upgrade(&mut self, stream: &mut TcpStream, upgrade: &Speech) -> Result<(), Fault> {
+    async fn upgrade(&mut self, stream: &mut TcpStream, upgrade: &Application) -> Result<(), Fault> {
         self.speak(Phase::Starttls, stream, upgrade).await?;
         match self.talk.unread() {
             0 => Ok(()),
@@ -177,14 +177,19 @@ impl Course {
     }
 
     /// Says what is to be said in one phase; where that is nothing, there is no such phase.
-    async fn speak<S: Channel>(&mut self, phase: Phase, stream: &mut S, speech: &Speech) -> Result<(), Fault> {
-        if speech.is_empty() {
+    async fn speak<S: Channel>(
+        &mut self,
+        phase: Phase,
+        stream: &mut S,
+        application: &Application,
+    ) -> Result<(), Fault> {
+        if application.is_empty() {
             return Ok(());
         }
         let started = Instant::now();
-        match speech {
-            Speech::Service(service, _) => self.converse(phase, stream, service).await?,
-            Speech::Steps(dialogue) => {
+        match application {
+            Application::Service(service, _) => self.converse(phase, stream, service).await?,
+            Application::Steps(dialogue) => {
                 let mut tap = Tap { stream, phase, recorder: self.recorder.as_mut() };
                 self.talk.run(phase, dialogue, &mut tap).await?;
             }
@@ -213,8 +218,8 @@ impl Course {
 
     /// Brings to its end what cannot become good any more. No secret is told, and servers such as MySQL's block those who
     /// hang up on them too often.
-    async fn part<S: Channel>(&mut self, stream: &mut S, speech: &Speech) {
-        let Speech::Service(service, _) = speech else { return };
+    async fn part<S: Channel>(&mut self, stream: &mut S, application: &Application) {
+        let Application::Service(service, _) = application else { return };
         let patience = self.deadline.min(Instant::now() + COURTESY);
         let _ = timeout_at(patience, self.converse(Phase::Protocol, stream, service)).await;
         self.facts.service = None;

@@ -120,7 +120,7 @@ pub(super) fn endpoint(url: &str) -> Endpoint {
 
 /// What an exchange with such a peer comes to, and what the peer heard.
 pub(super) async fn talk(protocol: &dyn Protocol, url: &str, script: &Script) -> (Result<Found, Ended>, Vec<u8>) {
-    play(protocol, url, script, usize::MAX, Part::Exchange).await
+    play(protocol, url, script, usize::MAX, Part::ProbeKind).await
 }
 
 /// As [`talk`], with settings of HTTP.
@@ -132,7 +132,7 @@ pub(super) async fn talk_with(
 ) -> (Result<Found, Ended>, Vec<u8>) {
     let endpoint = endpoint(url);
     let conversation = protocol.begin(Request { endpoint: &endpoint, http: Some(http) });
-    played(conversation, script, usize::MAX, Part::Exchange).await
+    played(conversation, script, usize::MAX, Part::ProbeKind).await
 }
 
 /// What asking for TLS comes to, and what the peer heard.
@@ -155,7 +155,7 @@ pub(super) fn heard(ended: Result<Found, Ended>) -> String {
 
 #[derive(Clone, Copy)]
 enum Part {
-    Exchange,
+    ProbeKind,
     Upgrade,
 }
 
@@ -187,7 +187,7 @@ async fn converse(conversation: &mut dyn Conversation, near: &mut DuplexStream, 
     let mut wire = Wire::new(near, Vec::new(), Instant::now() + Duration::from_secs(1));
     let talking = async {
         match part {
-            Part::Exchange => conversation.exchange(&mut wire).await,
+            Part::ProbeKind => conversation.exchange(&mut wire).await,
             Part::Upgrade => conversation.upgrade(&mut wire).await.map(|()| Found::default()),
         }
     };
@@ -199,7 +199,7 @@ async fn converse(conversation: &mut dyn Conversation, near: &mut DuplexStream, 
 pub(super) async fn assert_survives(protocol: &dyn Protocol, url: &str, good: &Script) {
     let (of_good, _) = talk(protocol, url, good).await;
     assert!(of_good.is_ok(), "{of_good:?}");
-    let (in_pieces, _) = play(protocol, url, good, 1, Part::Exchange).await;
+    let (in_pieces, _) = play(protocol, url, good, 1, Part::ProbeKind).await;
     assert_eq!(in_pieces.unwrap(), of_good.unwrap(), "in pieces of a byte");
     assert_survives_cuts(protocol, url, good).await;
     for noise in noises() {

@@ -8,7 +8,7 @@ use portprobe::options::ResolverOptions;
 use portprobe::outcome::{Class, Fault, LocalFaultReason, Outcome, Phase, Prober};
 use portprobe::probe::{NetworkProber, SystemFiles};
 use portprobe::protocol::SCHEMES;
-use portprobe::target::{Exchange, Expect, Labels, Scheme, Settings, Target, TargetName, TargetUrl};
+use portprobe::target::{Expect, Labels, ProbeKind, Scheme, Settings, Target, TargetName, TargetUrl};
 use tokio::time::Instant;
 
 /// A target with default settings and five seconds of time, to be changed and then probed.
@@ -40,7 +40,7 @@ impl Probing {
     }
 
     pub(crate) fn expect(self, expect: Expect) -> Self {
-        self.with(|settings| settings.exchange = Exchange::Tcp { expect })
+        self.with(|settings| settings.probe_kind = ProbeKind::Tcp { expect })
     }
 
     pub(crate) fn name_server(self, server: SocketAddr) -> Self {

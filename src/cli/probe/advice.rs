@@ -215,7 +215,7 @@ impl Case<'_> {
     }
 
     fn expect(&self) -> Expect {
-        self.target.settings.exchange.expect()
+        self.target.settings.probe_kind.expect()
     }
 
     /// The command that asks the same name server for the same name.

@@ -96,9 +96,9 @@ impl Timeline<'_> {
 
     /// The phases that the exchange has, from the connect on.
     fn phases(&self) -> Vec<Phase> {
-        let exchange = &self.target.settings.exchange;
-        let upgrade = exchange.tls().filter(|tls| !tls.upgrade.is_empty()).map(|_| Phase::Starttls);
-        let phases = [Some(Phase::Connect), upgrade, exchange.tls().map(|_| Phase::Tls), Some(Phase::Protocol)];
+        let probe_kind = &self.target.settings.probe_kind;
+        let upgrade = probe_kind.tls().filter(|tls| !tls.upgrade.is_empty()).map(|_| Phase::Starttls);
+        let phases = [Some(Phase::Connect), upgrade, probe_kind.tls().map(|_| Phase::Tls), Some(Phase::Protocol)];
         phases.into_iter().flatten().collect()
     }
 
@@ -119,7 +119,7 @@ impl Timeline<'_> {
     fn completed(&self, attempt: &Attempt, phase: Phase) -> String {
         match phase {
             Phase::Connect if attempt.timings.of(Phase::Connect).is_none() => {
-                let expect = self.target.settings.exchange.expect();
+                let expect = self.target.settings.probe_kind.expect();
                 format!("{}, as expected", self.palette.paint(Ink::Green, expect.as_str()))
             }
             Phase::Connect => self.palette.paint(Ink::Green, "open"),
@@ -148,7 +148,7 @@ impl Timeline<'_> {
             let shows = |attempt: &&Attempt| attempt.facts.tls == outcome.facts.tls;
             let address = outcome.attempts.iter().find(shows).filter(|_| outcome.attempts.len() > 1);
             let address = address.map(|attempt| attempt.address);
-            let verify = self.target.settings.exchange.tls().map_or(Verify::Strict, |tls| tls.settings.verify);
+            let verify = self.target.settings.probe_kind.tls().map_or(Verify::Strict, |tls| tls.settings.verify);
             write!(f, "{}", Chain { peer, verify, address, now, palette })?;
         }
         if let Some(not_after) = outcome.client_certificate_not_after {

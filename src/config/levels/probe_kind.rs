@@ -6,18 +6,18 @@ use crate::config::file_uses::Profiles;
 use crate::config::levels::Layers;
 use crate::config::levels::dialogue::Script;
 use crate::config::problems::Problems;
-use crate::target::{Exchange, Expect, Protocol, Security, Service, Speech, TlsExchange};
+use crate::target::{Application, Expect, ProbeKind, Protocol, Security, Service, TlsExchange};
 
 impl<'a> Layers<'a> {
     /// The exchange of a target that speaks this protocol. The nearest `own` layers are the target's alone: what stands
     /// there and cannot be is an error, in a module or the defaults it is for others.
-    pub(in crate::config) fn exchange(
+    pub(in crate::config) fn probe_kind(
         self,
         protocol: Protocol,
         own: usize,
         profiles: &mut Profiles,
         problems: &mut Problems,
-    ) -> Exchange {
+    ) -> ProbeKind {
         match protocol {
             Protocol::Service(service, security) => {
                 self.refuse_expect(protocol, own, problems);
@@ -34,24 +34,32 @@ impl<'a> Layers<'a> {
                 }
                 let dialogue = self.script().map(|(_, script)| script.dialogue.clone()).unwrap_or_default();
                 let settings = self.tls(None, profiles, problems);
-                Exchange::Tls(TlsExchange { upgrade: Speech::default(), settings, speech: Speech::Steps(dialogue) })
+                ProbeKind::Tls(TlsExchange {
+                    upgrade: Application::default(),
+                    settings,
+                    application: Application::Steps(dialogue),
+                })
             }
         }
     }
 
-    fn tcp(self, profiles: &mut Profiles, problems: &mut Problems) -> Exchange {
+    fn tcp(self, profiles: &mut Profiles, problems: &mut Problems) -> ProbeKind {
         let Some((distance, script)) = self.script() else {
-            return Exchange::Tcp {
+            return ProbeKind::Tcp {
                 expect: self.nearest(|layer| layer.expect).map(|(_, expect)| expect).unwrap_or_default(),
             };
         };
         self.check_expect(distance, script, problems);
         if script.starttls.is_none() {
-            return Exchange::Plain(Speech::Steps(script.dialogue.clone()));
+            return ProbeKind::Plain(Application::Steps(script.dialogue.clone()));
         }
         let settings = self.tls(None, profiles, problems);
-        let (upgrade, speech) = (script.upgrade.clone(), script.dialogue.clone());
-        Exchange::Tls(TlsExchange { upgrade: Speech::Steps(upgrade), settings, speech: Speech::Steps(speech) })
+        let (upgrade, application) = (script.upgrade.clone(), script.dialogue.clone());
+        ProbeKind::Tls(TlsExchange {
+            upgrade: Application::Steps(upgrade),
+            settings,
+            application: Application::Steps(application),
+        })
     }
 
     fn service(
@@ -60,17 +68,17 @@ impl<'a> Layers<'a> {
         security: Security,
         profiles: &mut Profiles,
         problems: &mut Problems,
-    ) -> Exchange {
+    ) -> ProbeKind {
         let http = service.takes_http.then(|| Arc::new(self.http(profiles, problems)));
-        let speech = Speech::Service(service, http);
+        let application = Application::Service(service, http);
         let upgrade = match security {
-            Security::Plain => return Exchange::Plain(speech),
-            Security::Starttls => speech.clone(),
-            Security::Tls => Speech::default(),
+            Security::Plain => return ProbeKind::Plain(application),
+            Security::Starttls => application.clone(),
+            Security::Tls => Application::default(),
         };
         // Where TLS was asked for in the protocol's own words, there is no doubt what will be spoken.
         let alpn = service.alpn.filter(|_| security == Security::Tls);
-        Exchange::Tls(TlsExchange { upgrade, settings: self.tls(alpn, profiles, problems), speech })
+        ProbeKind::Tls(TlsExchange { upgrade, settings: self.tls(alpn, profiles, problems), application })
     }
 
     /// The dialogue that counts, and how many layers are nearer; none where it has no steps.

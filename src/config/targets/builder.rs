@@ -95,14 +95,14 @@ impl<'a> Maker<'a> {
                 if let Protocol::Service(service, _) = protocol {
                     layers.check_interval(service, common.cadence.interval(), problems);
                 }
-                let exchange = layers.exchange(protocol, own, &mut self.profiles, problems);
-                settings.push((protocol, self.shared_settings.of(Settings { exchange, ..common.clone() })));
+                let probe_kind = layers.probe_kind(protocol, own, &mut self.profiles, problems);
+                settings.push((protocol, self.shared_settings.of(Settings { probe_kind, ..common.clone() })));
             }
         }
-        if !settings.is_empty() && settings.iter().all(|(_, settings)| settings.exchange.tls().is_none()) {
+        if !settings.is_empty() && settings.iter().all(|(_, settings)| settings.probe_kind.tls().is_none()) {
             layers.refuse_tls(own, problems);
         }
-        if !settings.is_empty() && settings.iter().all(|(_, settings)| settings.exchange.http().is_none()) {
+        if !settings.is_empty() && settings.iter().all(|(_, settings)| settings.probe_kind.http().is_none()) {
             layers.refuse_http(own, problems);
         }
         settings
@@ -154,7 +154,7 @@ fn check_server_names(
     problems: &mut Problems,
 ) {
     for (index, url) in urls {
-        let tls = settings_of(settings, url.protocol()).and_then(|settings| settings.exchange.tls());
+        let tls = settings_of(settings, url.protocol()).and_then(|settings| settings.probe_kind.tls());
         if tls.is_some_and(|tls| tls.settings.server_name.is_none()) && ServerName::of_host(url.host()).is_none() {
             let message = format!(
                 "no certificate can be for `{}`, for a part of it begins or ends with a hyphen; set `tls.server_name`",

@@ -245,15 +245,15 @@ struct Files<F> {
 impl<F: FnMut(Needed<'_>) -> Result<(), Unusable>> Files<F> {
     /// Whether the files that these settings need can be used; what is wrong with the first that cannot.
     fn check(&mut self, settings: Option<&Arc<Settings>>) -> Result<(), String> {
-        let Some(exchange) = settings.map(|settings| &settings.exchange) else { return Ok(()) };
+        let Some(probe_kind) = settings.map(|settings| &settings.probe_kind) else { return Ok(()) };
         let Self { read, profiles, headers } = self;
         let mut fault = |needed: Needed<'_>| read(needed).err().map(Unusable::into_message);
-        if let Some(tls) = exchange.tls() {
+        if let Some(tls) = probe_kind.tls() {
             let profile = &tls.settings.profile;
             let known = profiles.entry(profile.clone()).or_insert_with(|| fault(Needed::Tls(profile)));
             known.clone().map_or(Ok(()), Err)?;
         }
-        for (_, file) in exchange.http().into_iter().flat_map(|http| &http.headers_files) {
+        for (_, file) in probe_kind.http().into_iter().flat_map(|http| &http.headers_files) {
             let known = headers.entry(file.clone()).or_insert_with(|| fault(Needed::Header(file)));
             known.clone().map_or(Ok(()), Err)?;
         }

@@ -84,7 +84,7 @@ impl Case<'_> {
     }
 
     pub(super) fn tls(&self) -> Option<&TlsExchange> {
-        self.target.settings.exchange.tls()
+        self.target.settings.probe_kind.tls()
     }
 
     /// Whether TLS is asked for in the clear.

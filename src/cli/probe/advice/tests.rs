@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::config;
 use crate::target::{
-    Dialogue, Exchange, Identity, Roots, Settings, Speech, Step, TlsExchange, TlsProfile, TlsSettings, example,
+    Application, Dialogue, Identity, ProbeKind, Roots, Settings, Step, TlsExchange, TlsProfile, TlsSettings, example,
 };
 
 fn one(url: &str, flags: &[(&str, &str)]) -> Arc<Target> {
@@ -67,9 +67,9 @@ fn an_address_in_the_url_is_no_matter_of_dns() {
 
 /// A target with TLS, asked for in the clear by `upgrade`.
 fn with_tls(url: &str, upgrade: Dialogue, settings: TlsSettings) -> Target {
-    let upgrade = Speech::Steps(upgrade);
-    let exchange = Exchange::Tls(TlsExchange { upgrade, settings, ..TlsExchange::default() });
-    example(url, Settings { exchange, ..Settings::default() })
+    let upgrade = Application::Steps(upgrade);
+    let probe_kind = ProbeKind::Tls(TlsExchange { upgrade, settings, ..TlsExchange::default() });
+    example(url, Settings { probe_kind, ..Settings::default() })
 }
 
 fn of(target: &Target, phase: Phase, class: Class) -> Advice {

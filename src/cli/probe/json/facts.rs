@@ -102,7 +102,7 @@ impl Moment {
 
 impl<'a> FactsDocument<'a> {
     pub(super) fn new(target: &Target, facts: &'a Facts) -> Self {
-        let verify = target.settings.exchange.tls().map_or_else(Verify::default, |tls| tls.settings.verify);
+        let verify = target.settings.probe_kind.tls().map_or_else(Verify::default, |tls| tls.settings.verify);
         let labels = facts.dialogue.as_deref();
         Self {
             tls: facts.tls.as_ref().map(|tls| TlsDocument::new(verify, tls)),

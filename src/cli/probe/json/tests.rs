@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::outcome::{Certificate, Class, Facts, Failure, Fault, PeerCertificates, Phase, ServiceFacts, example_facts};
-use crate::target::{Exchange, LabelName, Settings, TlsExchange, TlsSettings, Verify, example};
+use crate::target::{LabelName, ProbeKind, Settings, TlsExchange, TlsSettings, Verify, example};
 
 fn outcome(facts: Facts) -> Outcome {
     let failure = Failure { phase: Phase::Tls, class: Class::CertExpired, detail: "so it is".into() };
@@ -31,8 +31,8 @@ fn outcome(facts: Facts) -> Outcome {
 
 fn printed(facts: Facts) -> String {
     let settings = TlsSettings { verify: Verify::Report, ..TlsSettings::default() };
-    let exchange = Exchange::Tls(TlsExchange { settings, ..TlsExchange::default() });
-    let target = example("tls://shop.example:443", Settings { exchange, ..Settings::default() });
+    let probe_kind = ProbeKind::Tls(TlsExchange { settings, ..TlsExchange::default() });
+    let target = example("tls://shop.example:443", Settings { probe_kind, ..Settings::default() });
     Document::new(&target, &outcome(facts)).to_text().unwrap()
 }
 

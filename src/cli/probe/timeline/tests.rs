@@ -8,7 +8,7 @@ use crate::outcome::{
     Certificate, Class, Facts, Fault, LocalFault, LocalFaultReason, PeerCertificates, Resolution, ServiceFacts,
     Timings, TlsFacts, example_facts,
 };
-use crate::target::{Dialogue, Exchange, LabelName, Settings, Speech, Step, TlsExchange, TlsSettings, example};
+use crate::target::{Application, Dialogue, LabelName, ProbeKind, Settings, Step, TlsExchange, TlsSettings, example};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -144,10 +144,10 @@ fn a_port_that_should_be_closed_is_as_expected() {
 
 /// A target with an upgrade, TLS and a dialogue within.
 fn secured(verify: Verify) -> Target {
-    let said = || Speech::Steps(Dialogue([Step::ExpectBytes(b"220"[..].into())].into()));
+    let said = || Application::Steps(Dialogue([Step::ExpectBytes(b"220"[..].into())].into()));
     let settings = TlsSettings { verify, ..TlsSettings::default() };
-    let exchange = Exchange::Tls(TlsExchange { upgrade: said(), settings, speech: said() });
-    example("tcp://a.test:25", Settings { exchange, ..Settings::default() })
+    let probe_kind = ProbeKind::Tls(TlsExchange { upgrade: said(), settings, application: said() });
+    example("tcp://a.test:25", Settings { probe_kind, ..Settings::default() })
 }
 
 /// An attempt that came as far as to these phases, each of a millisecond.

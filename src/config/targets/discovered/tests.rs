@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{Config, discovered, parse};
-use crate::target::{Exchange, FileProblem, Roots, Speech, Step, Target, TlsFile, TlsVersion};
+use crate::target::{Application, FileProblem, ProbeKind, Roots, Step, Target, TlsFile, TlsVersion};
 
 const CONFIG: &str = "\
 labels: { region: eu, site: a }
@@ -109,7 +109,7 @@ fn labels_with_two_underscores_are_settings_or_dropped() {
     assert_eq!(target.group.as_ref().map(|group| group.name.as_str()), Some("db"));
     assert_eq!(target.settings.confirm.failures.get(), 5);
     assert_eq!(target.settings.addressing.dns_servers.len(), 2);
-    assert_eq!(target.settings.exchange.expect().as_str(), "refused");
+    assert_eq!(target.settings.probe_kind.expect().as_str(), "refused");
 }
 
 #[test]
@@ -120,12 +120,14 @@ fn settings_of_tls_and_dialogues_can_be_labels() {
            __portprobe_dialogue: '[{send: "x\r\n"}, {expect: ^220}]'"#,
     );
     assert_eq!(target.name.as_str(), "tls://a:1");
-    let Exchange::Tls(tls) = &target.settings.exchange else { panic!("{target:?}") };
+    let ProbeKind::Tls(tls) = &target.settings.probe_kind else { panic!("{target:?}") };
     assert_eq!(tls.settings.server_name, "b.example".parse().ok());
     assert_eq!(tls.settings.profile.roots, Roots::File("/etc/portprobe/ca.pem".into()));
     assert_eq!(tls.settings.profile.alpn.len(), 2);
     assert_eq!(tls.settings.profile.versions.iter().collect::<Vec<_>>(), [TlsVersion::V1_3]);
-    assert!(matches!(&tls.speech, Speech::Steps(steps) if matches!(&*steps.0, [Step::Send(_), Step::Expect(_)])));
+    assert!(
+        matches!(&tls.application, Application::Steps(steps) if matches!(&*steps.0, [Step::Send(_), Step::Expect(_)]))
+    );
 }
 
 #[test]

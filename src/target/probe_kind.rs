@@ -6,9 +6,9 @@ use super::{Dialogue, HttpSettings, Service, TlsSettings};
 
 /// What is to happen once an address is known; settings of only one kind of exchange live in its variant.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub enum Exchange {
+pub enum ProbeKind {
     /// A conversation on the open connection, in the clear.
-    Plain(Speech),
+    Plain(Application),
     /// A TCP handshake and nothing more.
     Tcp {
         /// What the handshake must come to.
@@ -18,7 +18,7 @@ pub enum Exchange {
     Tls(TlsExchange),
 }
 
-impl Exchange {
+impl ProbeKind {
     /// What the TCP handshake must come to.
     pub const fn expect(&self) -> Expect {
         match self {
@@ -29,14 +29,14 @@ impl Exchange {
 
     /// What an HTTP server is asked for, where one is.
     pub const fn http(&self) -> Option<&Arc<HttpSettings>> {
-        let speech = match self {
-            Self::Plain(speech) => speech,
+        let application = match self {
+            Self::Plain(application) => application,
             Self::Tcp { .. } => return None,
-            Self::Tls(tls) => &tls.speech,
+            Self::Tls(tls) => &tls.application,
         };
-        match speech {
-            Speech::Service(_, http) => http.as_ref(),
-            Speech::Steps(_) => None,
+        match application {
+            Application::Service(_, http) => http.as_ref(),
+            Application::Steps(_) => None,
         }
     }
 
@@ -49,7 +49,7 @@ impl Exchange {
     }
 }
 
-impl Default for Exchange {
+impl Default for ProbeKind {
     fn default() -> Self {
         Self::Tcp { expect: Expect::default() }
     }
@@ -59,23 +59,23 @@ impl Default for Exchange {
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct TlsExchange {
     /// What asks for TLS in the clear; nothing: it starts with the first byte.
-    pub upgrade: Speech,
+    pub upgrade: Application,
     /// How TLS is spoken and judged.
     pub settings: TlsSettings,
     /// What is said within TLS.
-    pub speech: Speech,
+    pub application: Application,
 }
 
 /// What is said on a connection, in the clear or within TLS.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub enum Speech {
+pub enum Application {
     /// What the protocol of this service has for it, and where it is HTTP, what is asked.
     Service(&'static Service, Option<Arc<HttpSettings>>),
     /// Steps as configured; perhaps none.
     Steps(Dialogue),
 }
 
-impl Speech {
+impl Application {
     /// Whether nothing is said.
     pub const fn is_empty(&self) -> bool {
         match self {
@@ -85,7 +85,7 @@ impl Speech {
     }
 }
 
-impl Default for Speech {
+impl Default for Application {
     fn default() -> Self {
         Self::Steps(Dialogue::default())
     }
