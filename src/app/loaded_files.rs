@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::config::{Needed, Unusable};
+use crate::files::header_values::Secrets;
 use crate::probe::Trust;
-use crate::secrets::Secrets;
 use crate::target::TlsProfile;
 
 /// Everything that was read from files. Clones are the same.

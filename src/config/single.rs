@@ -16,8 +16,8 @@ use crate::config::problems::{LoadError, Problems};
 use crate::config::targets::Targets;
 use crate::config::yaml::Node;
 use crate::config::{document, file, folder};
+use crate::files::header_values::Secrets;
 use crate::options::ResolverOptions;
-use crate::secrets::Secrets;
 use crate::target::{FileProblem, Target, TlsProfile};
 
 /// A target to be probed once, and how name servers are asked for it.

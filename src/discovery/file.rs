@@ -16,8 +16,8 @@ use aws_lc_rs::digest::{self, SHA256};
 
 use super::Found;
 use crate::config::{Discovered, discovered};
+use crate::files;
 use crate::peer_text::escaped;
-use crate::regular_file;
 
 /// What the files of one source held when last looked at.
 #[derive(Debug, Default)]
@@ -91,7 +91,7 @@ impl Files {
 
 /// Reads one file; `budget` is what all files together may still have. The error follows on the file's name.
 fn part(path: &Path, held: Option<&Held>, budget: &mut u64) -> Result<Part, String> {
-    let bytes = regular_file::read(path, MAX_BYTES)?;
+    let bytes = files::read(path, MAX_BYTES)?;
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     *budget = budget.checked_sub(length).ok_or_else(|| {
         format!("is not looked at: the files before it already have most of {} MiB", MAX_BYTES_IN_ALL >> 20)

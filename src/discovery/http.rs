@@ -24,9 +24,9 @@ use tokio::time::{Instant, timeout};
 
 use super::{Found, blocking};
 use crate::config::{HttpSource, discovered_json};
+use crate::files::header_values;
 use crate::peer_text::label_value;
 use crate::probe::Outbound;
-use crate::secrets;
 use crate::target::Host;
 
 /// How much of an answer is waited for and taken.
@@ -136,7 +136,7 @@ fn host(text: &str) -> Option<Host> {
 /// A header whose value is what a file holds.
 fn secret(name: &str, path: &Path) -> Result<(HeaderName, HeaderValue), String> {
     let header = name.parse().map_err(|_| format!("{name} is no name of a header"))?;
-    let value = secrets::value(path);
+    let value = header_values::value(path);
     Ok((header, value.map_err(|why| format!("the file {} of the header {name} {why}", path.display()))?))
 }
 

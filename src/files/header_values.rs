@@ -13,8 +13,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{error, info, warn};
 
+use crate::files;
 use crate::locks::lock;
-use crate::regular_file;
 use crate::target::{HeaderFile, Secret};
 
 /// The secrets of all targets, each there as long as a target has it.
@@ -146,7 +146,7 @@ impl News {
 
 /// The value of a header that a file holds, one line end behind it apart. The error follows on the file's name.
 pub(crate) fn value(path: &Path) -> Result<HeaderValue, String> {
-    let bytes = regular_file::read(path, MAX_BYTES)?;
+    let bytes = files::read(path, MAX_BYTES)?;
     let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.is_empty() {

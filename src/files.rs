@@ -8,6 +8,8 @@ use std::path::Path;
 
 use nix::fcntl::OFlag;
 
+pub mod header_values;
+
 /// The content of a regular file of at most so many bytes. The error follows on the file's name.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let failed = |error: io::Error| format!("cannot be read: {error}");
