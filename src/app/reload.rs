@@ -3,18 +3,16 @@
 //! A reload is requested by signal, by HTTP, or because the content of the file has changed. One reload runs at a time
 //! and serves every request that came before it began.
 
-use std::fs::{self, File};
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use super::loaded_files::Files;
 use super::process::environment;
 use crate::config::{self, Config, LoadError};
+use crate::files::digest;
 use crate::http::Reloads;
 use crate::shutdown::Hangups;
 use crate::target::Sha256Digest;
@@ -73,7 +71,7 @@ impl ConfigFile {
 
     /// A digest of the present content; `None` if the file cannot be read, or only once because it is a pipe.
     pub fn digest(&self) -> Option<Sha256Digest> {
-        digest(&self.path)
+        digest::of_file(&self.path)
     }
 }
 
@@ -155,19 +153,6 @@ pub(super) fn requests() -> (Reloads, mpsc::Receiver<oneshot::Sender<Result<(), 
     (Reloads::new(sender), receiver)
 }
 
-/// A digest of the content of a regular file. A pipe has none: it can be read only once.
-fn digest(path: &Path) -> Option<Sha256Digest> {
-    let mut file = fs::metadata(path).ok().filter(fs::Metadata::is_file).and_then(|_| File::open(path).ok())?;
-    let (mut context, mut piece) = (Context::new(&SHA256), vec![0; PIECE_BYTES]);
-    loop {
-        match file.read(&mut piece).ok()? {
-            0 => break,
-            length => context.update(piece.get(..length)?),
-        }
-    }
-    context.finish().as_ref().try_into().map(Sha256Digest::new).ok()
-}
-
 /// The period of Prometheus' exporters, or longer.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
@@ -180,10 +165,10 @@ const MAX_SETTLING: usize = 20;
 /// Requests that wait for a reload; further ones wait to be accepted.
 const MAX_REQUESTS: usize = 64;
 
-const PIECE_BYTES: usize = 64 * 1024;
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use tempfile::TempDir;
 
     use super::*;

@@ -1,19 +1,15 @@
-//! Reading the configuration's file, within bounds.
+//! Reading the configuration file.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use crate::config::problems::LoadError;
 use crate::config::problems::path::Position;
+use crate::files::{self, ReadError, SpecialFile};
 
-/// The text of a file, at most 64 MiB of UTF-8. Every error names the file.
+/// Reads the text of a file: UTF-8, at most 64 MiB. It may be a pipe. Every error names the file.
 pub(super) fn read(path: &Path) -> Result<String, LoadError> {
-    let mut bytes = Vec::new();
-    match read_bytes(path, &mut bytes) {
-        Ok(()) => {}
-        Err(error) => return Err(LoadError::of_file(path, None, error.to_string())),
-    }
+    let bytes = files::read_any(path, MAX_BYTES).map_err(|error| LoadError::of_file(path, None, explain(&error)))?;
     String::from_utf8(bytes).map_err(|error| {
         let (valid, rest) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
         let byte = rest.first().copied().unwrap_or_default();
@@ -22,38 +18,19 @@ pub(super) fn read(path: &Path) -> Result<String, LoadError> {
     })
 }
 
-/// Why a file cannot be read.
-#[derive(Debug, thiserror::Error)]
-enum ReadError {
-    #[error("cannot be read: {0}")]
-    Io(#[from] io::Error),
-    #[error("is a directory; name the file itself")]
-    IsDirectory,
-    #[error("does not exist; name a file with --config.file, or create it")]
-    Missing,
-    #[error("is larger than {} MiB, the most that a configuration may have", MAX_BYTES >> 20)]
-    TooLarge,
+/// Adds what to do about an error.
+fn explain(error: &ReadError) -> String {
+    match error {
+        ReadError::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+            "does not exist; name a file with --config.file, or create it".to_owned()
+        }
+        ReadError::Special(SpecialFile::Directory) => "is a directory; name the file itself".to_owned(),
+        ReadError::TooLarge { .. } => {
+            format!("is larger than {} MiB, the most that a configuration may have", MAX_BYTES >> 20)
+        }
+        ReadError::Io(_) | ReadError::Special(_) => error.to_string(),
+    }
 }
 
-fn read_bytes(path: &Path, bytes: &mut Vec<u8>) -> Result<(), ReadError> {
-    let file = File::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => ReadError::Missing,
-        _ => ReadError::Io(error),
-    })?;
-    let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        return Err(ReadError::IsDirectory);
-    }
-    if metadata.len() > MAX_BYTES {
-        return Err(ReadError::TooLarge);
-    }
-    // What is no regular file, such as a pipe, tells no size beforehand.
-    let read = file.take(MAX_BYTES + 1).read_to_end(bytes)?;
-    if u64::try_from(read).is_ok_and(|read| read > MAX_BYTES) {
-        return Err(ReadError::TooLarge);
-    }
-    Ok(())
-}
-
-/// 200,000 targets with ten settings each fit in.
+/// 200,000 targets with ten settings each fit.
 const MAX_BYTES: u64 = 64 << 20;

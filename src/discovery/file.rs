@@ -12,12 +12,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{self, SHA256};
-
 use super::Found;
 use crate::config::{Discovered, discovered};
 use crate::files;
+use crate::files::digest::sha256;
 use crate::peer_text::escaped;
+use crate::target::Sha256Digest;
 
 /// What the files of one source held when last looked at.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ pub(super) struct Files {
 #[derive(Clone, Debug)]
 struct Held {
     /// Of the content that its entries are made of.
-    digest: Vec<u8>,
+    digest: Sha256Digest,
     /// Where its entries stand among all.
     range: Range<usize>,
 }
@@ -41,7 +41,7 @@ enum Part {
     /// Its entries are as they were.
     Kept(Held),
     /// It has these entries now.
-    Read { digest: Vec<u8>, entries: Vec<Discovered> },
+    Read { digest: Sha256Digest, entries: Vec<Discovered> },
 }
 
 impl Files {
@@ -91,12 +91,12 @@ impl Files {
 
 /// Reads one file; `budget` is what all files together may still have. The error follows on the file's name.
 fn part(path: &Path, held: Option<&Held>, budget: &mut u64) -> Result<Part, String> {
-    let bytes = files::read(path, MAX_BYTES)?;
+    let bytes = files::read(path, MAX_BYTES).map_err(|error| error.to_string())?;
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     *budget = budget.checked_sub(length).ok_or_else(|| {
         format!("is not looked at: the files before it already have most of {} MiB", MAX_BYTES_IN_ALL >> 20)
     })?;
-    let digest = digest::digest(&SHA256, &bytes).as_ref().to_vec();
+    let digest = sha256(&bytes);
     if let Some(held) = held.filter(|held| held.digest == digest) {
         return Ok(Part::Kept(held.clone()));
     }

@@ -5,7 +5,6 @@
 
 use std::net::IpAddr;
 
-use aws_lc_rs::digest;
 use x509_parser::certificate::{TbsCertificate, X509Certificate, X509CertificateParser};
 use x509_parser::extensions::{GeneralName, SubjectAlternativeName};
 use x509_parser::nom::Parser as _;
@@ -15,25 +14,15 @@ use x509_parser::revocation_list::CertificateRevocationList;
 use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name};
 
 use self::text::{bounded, character_string, escaped};
+use crate::files::digest::sha256;
 use crate::outcome::{Certificate, CertificateContent};
 use crate::peer_text::hex;
-use crate::target::Sha256Digest;
 
 mod text;
 
 /// Reads one certificate from its DER encoding, or from what a peer calls so.
 pub(super) fn read(der: &[u8]) -> Certificate {
     Certificate { fingerprint: sha256(der), content: content(der) }
-}
-
-/// The SHA-256 of `bytes`.
-pub(super) fn sha256(bytes: &[u8]) -> Sha256Digest {
-    finished(&digest::digest(&digest::SHA256, bytes))
-}
-
-/// A SHA-256 that has taken in all its bytes.
-pub(super) fn finished(digest: &digest::Digest) -> Sha256Digest {
-    Sha256Digest::new(digest.as_ref().try_into().expect("a SHA-256 digest must have 32 bytes"))
 }
 
 /// Time of the next update of a revocation list, in seconds since 1970; `None` if it has none or cannot be parsed.

@@ -18,6 +18,7 @@ use webpki::CertRevocationList;
 
 use self::contents::{Fingerprints, Snapshot};
 use self::loader::{Parts, Workshop};
+use crate::files::watch::PERIOD;
 use crate::locks::{read, write};
 use crate::outcome::CertificateContent;
 use crate::target::{FileProblem, TlsProfile, TlsVersion};
@@ -170,9 +171,6 @@ pub(super) struct ClientIdentity {
 
 /// Numbers for contexts.
 static GENERATIONS: AtomicU64 = AtomicU64::new(0);
-
-/// A renewed certificate is in use as soon as a changed configuration would be.
-const PERIOD: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests;

@@ -6,14 +6,15 @@
 
 use std::sync::{Arc, Mutex};
 
-use aws_lc_rs::digest;
+use aws_lc_rs::digest::{Context as Sha256, SHA256};
 use rustls::pki_types::CertificateDer;
 
 use self::cache::Memory;
 pub(super) use self::checks::subject_name;
 use self::checks::verdict;
-use super::certificate::{finished, read, sha256};
+use super::certificate::read;
 use super::tls_store::Context;
+use crate::files::digest::{finish, sha256};
 use crate::locks::lock;
 use crate::outcome::{Certificate, CertificateFault, Class, PeerCertificates};
 use crate::target::{ServerName, Sha256Digest};
@@ -89,7 +90,7 @@ impl Presented {
 impl Case<'_> {
     /// A digest over everything that a verdict depends on, the time apart.
     fn key(&self) -> Sha256Digest {
-        let mut key = digest::Context::new(&digest::SHA256);
+        let mut key = Sha256::new(&SHA256);
         let mut add = |bytes: &[u8]| {
             key.update(&bytes.len().to_be_bytes());
             key.update(bytes);
@@ -99,7 +100,7 @@ impl Case<'_> {
         add(self.pins.iter().flat_map(Sha256Digest::as_bytes).copied().collect::<Vec<_>>().as_slice());
         add(&self.presented.leaf);
         self.presented.intermediates.iter().for_each(|der| add(der));
-        finished(&key.finish())
+        finish(key)
     }
 }
 

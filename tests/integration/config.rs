@@ -319,11 +319,11 @@ async fn a_file_that_goes_bad_while_it_is_used_is_counted_and_told() {
         daemon.scrape().await.value(failures, &[]).is_some_and(|count| count > 0.0)
     })
     .await;
-    assert_eq!(daemon.logged(&["level=warn", "Cannot use a changed file of TLS", "has no certificate"]).len(), 1);
+    assert_eq!(daemon.logged(&["level=warn", "Cannot reload TLS files", "has no certificate"]).len(), 1);
 
     write_certificate(folder.path(), "ca");
     wait::until_patiently("the new file is taken over", async || {
-        !daemon.logged(&["level=info", "Took over changed files of TLS", "ca.pem"]).is_empty()
+        !daemon.logged(&["level=info", "Reloaded TLS files", "ca.pem"]).is_empty()
     })
     .await;
 }
@@ -367,12 +367,12 @@ async fn a_rotated_token_is_sent_without_a_reload() {
     wait::until_patiently("the bad file is counted", async || daemon.scrape().await.value(failures, &[]) >= Some(1.0))
         .await;
     assert_eq!(daemon.scrape().await.of("t", "portprobe_up"), Some(1.0), "the old token is still sent");
-    assert_eq!(daemon.logged(&["level=warn", "Cannot use a changed file of a header", "token is empty"]).len(), 1);
+    assert_eq!(daemon.logged(&["level=warn", "Cannot reload header files", "token is empty"]).len(), 1);
 
     *wanted.lock().unwrap() = "second";
     fs::write(&token, "Bearer second\n").unwrap();
     wait::until_patiently("the new token is taken over", async || {
-        !daemon.logged(&["level=info", "Took over changed files of headers", "token"]).is_empty()
+        !daemon.logged(&["level=info", "Reloaded header files", "token"]).is_empty()
     })
     .await;
     daemon.scrape_until("the target is up with the new token", up).await;

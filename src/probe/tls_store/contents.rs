@@ -1,14 +1,14 @@
 //! The bytes that profiles are made of, as they are at one moment: each file is read once, however many name it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::CertificateDer;
 use rustls_native_certs::CertificateResult;
 
-use crate::probe::certificate::sha256;
+use crate::files::digest::sha256;
+use crate::files::{self, SpecialFile};
 use crate::target::{Identity, Roots, Sha256Digest, TlsFile, TlsProfile};
 
 /// What the sources of profiles hold at one moment.
@@ -65,7 +65,7 @@ impl FromIterator<(TlsFile, Fingerprint)> for Fingerprints {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
     #[error("cannot be read: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
     #[error("is a directory; name the file itself")]
     IsDirectory,
     #[error("is no regular file")]
@@ -78,10 +78,21 @@ pub(super) enum ReadError {
     TooLarge,
 }
 
+impl From<files::ReadError> for ReadError {
+    fn from(error: files::ReadError) -> Self {
+        match error {
+            files::ReadError::Io(error) => Self::Io(error),
+            files::ReadError::Special(SpecialFile::Directory) => Self::IsDirectory,
+            files::ReadError::Special(_) => Self::IsSpecial,
+            files::ReadError::TooLarge { .. } => Self::TooLarge,
+        }
+    }
+}
+
 impl Snapshot {
     /// Reads the sources of a profile that were not read before.
     pub(super) fn fingerprints(&mut self, profile: &TlsProfile) -> Fingerprints {
-        for (_, path) in files(profile) {
+        for (_, path) in named_files(profile) {
             if !self.files.contains_key(path) {
                 self.files.insert(path.to_owned(), Content::of_file(path));
             }
@@ -94,7 +105,7 @@ impl Snapshot {
 
     /// The fingerprints of the sources of a profile, all of which were read.
     pub(super) fn known_fingerprints(&self, profile: &TlsProfile) -> Fingerprints {
-        let files = files(profile).map(|(setting, path)| (setting, self.of_file(path)));
+        let files = named_files(profile).map(|(setting, path)| (setting, self.of_file(path)));
         let system = (profile.roots == Roots::System).then(|| (TlsFile::Roots, self.of_roots(&profile.roots)));
         files.chain(system).collect()
     }
@@ -127,7 +138,7 @@ impl Snapshot {
 }
 
 /// Every file that a profile names, with the setting that names it.
-pub(super) fn files(profile: &TlsProfile) -> impl Iterator<Item = (TlsFile, &Path)> {
+pub(super) fn named_files(profile: &TlsProfile) -> impl Iterator<Item = (TlsFile, &Path)> {
     let roots = if let Roots::File(path) = &profile.roots { Some((TlsFile::CaFile, path)) } else { None };
     let identity = profile
         .identity
@@ -149,7 +160,7 @@ impl<T> Content<T> {
 
 impl Content<Vec<u8>> {
     fn of_file(path: &Path) -> Self {
-        Self::new(read(path), |bytes| sha256(bytes))
+        Self::new(files::read(path, MAX_BYTES).map_err(ReadError::from), |bytes| sha256(bytes))
     }
 }
 
@@ -169,27 +180,6 @@ impl Content<Vec<CertificateDer<'static>>> {
             sha256(&digests)
         })
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
-    // Looked at before it is opened: opening a pipe that nobody writes to never ends.
-    let metadata = fs::metadata(path)?;
-    if metadata.is_dir() {
-        return Err(ReadError::IsDirectory);
-    }
-    if !metadata.is_file() {
-        return Err(ReadError::IsSpecial);
-    }
-    if metadata.len() > MAX_BYTES {
-        return Err(ReadError::TooLarge);
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    // It may have grown meanwhile.
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_BYTES) {
-        return Err(ReadError::TooLarge);
-    }
-    Ok(bytes)
 }
 
 /// The largest public revocation lists have 10 MiB.

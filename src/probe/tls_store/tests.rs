@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use tracing::subscriber;
 
 use super::*;
+use crate::files::watch::Watched as _;
 use crate::target::{AlpnProtocol, Identity, Roots, TlsFile, TlsVersions};
 
 /// A folder of files and a profile that names some of them.
@@ -332,17 +333,17 @@ fn a_changed_file_is_taken_over_and_one_that_is_not_changes_nothing() {
     let (files, renewed) = (Files::new().with_ca(authority().certificate.pem()), authority().certificate);
     let (trust, profile) = files.read();
     let first = trust.context(&profile).unwrap();
-    assert!(logged(|| assert_eq!(trust.look(), 0)).is_empty());
+    assert!(logged(|| assert_eq!(trust.reload(), 0)).is_empty());
     assert!(Arc::ptr_eq(&first, &trust.context(&profile).unwrap()));
 
     files.write("ca.pem", renewed.pem());
-    let lines = logged(|| assert_eq!(trust.look(), 0));
+    let lines = logged(|| assert_eq!(trust.reload(), 0));
     let ca_file = files.path("ca.pem").display().to_string();
-    assert_eq!(lines, [format!("INFO Took over changed files of TLS files=\"{ca_file}\"")]);
+    assert_eq!(lines, [format!("INFO Reloaded TLS files files=\"{ca_file}\"")]);
     let second = trust.context(&profile).unwrap();
     assert_eq!(second.roots.certificates, [renewed.der().clone()]);
     assert_ne!(second.generation, first.generation);
-    assert!(logged(|| assert_eq!(trust.look(), 0)).is_empty());
+    assert!(logged(|| assert_eq!(trust.reload(), 0)).is_empty());
 }
 
 #[test]
@@ -360,14 +361,14 @@ fn a_bad_file_leaves_the_old_context_and_is_told_once_for_each_content() {
     ];
     for (what, change, fault) in turns {
         change();
-        let lines = logged(|| assert_eq!((trust.look(), trust.look(), trust.look()), (1, 1, 1), "{what}"));
+        let lines = logged(|| assert_eq!((trust.reload(), trust.reload(), trust.reload()), (1, 1, 1), "{what}"));
         assert!(lines.len() == 1 && lines[0].starts_with("WARN") && lines[0].contains(fault), "{what}: {lines:?}");
         assert!(Arc::ptr_eq(&first, &trust.context(&profile).unwrap()), "{what}");
     }
     fs::remove_dir(&path).unwrap();
     files.write("ca.pem", good);
-    let lines = logged(|| assert_eq!(trust.look(), 0));
-    assert_eq!(lines, [format!("INFO Files of TLS are again as they were before files=\"{}\"", path.display())]);
+    let lines = logged(|| assert_eq!(trust.reload(), 0));
+    assert_eq!(lines, [format!("INFO Restored TLS files files=\"{}\"", path.display())]);
     assert!(Arc::ptr_eq(&first, &trust.context(&profile).unwrap()));
 }
 
@@ -377,16 +378,16 @@ fn a_certificate_and_its_key_may_be_renewed_one_after_the_other() {
     let files = Files::new().with_identity(before.certificate.pem(), before.key.serialize_pem());
     let (trust, profile) = files.read();
     files.write("client.pem", after.certificate.pem());
-    assert_eq!(trust.look(), 1);
+    assert_eq!(trust.reload(), 1);
     assert_eq!(
         trust.context(&profile).unwrap().identity.as_ref().unwrap().key.cert,
         [before.certificate.der().clone()]
     );
     files.write("client.key", after.key.serialize_pem());
-    let lines = logged(|| assert_eq!(trust.look(), 0));
+    let lines = logged(|| assert_eq!(trust.reload(), 0));
     let (certificate, key) = (files.path("client.pem"), files.path("client.key"));
     let both = format!("{}, {}", key.display(), certificate.display());
-    assert_eq!(lines, [format!("INFO Took over changed files of TLS files=\"{both}\"")]);
+    assert_eq!(lines, [format!("INFO Reloaded TLS files files=\"{both}\"")]);
     assert_eq!(trust.context(&profile).unwrap().identity.as_ref().unwrap().key.cert, [after.certificate.der().clone()]);
 }
 
@@ -402,12 +403,12 @@ fn a_bad_file_holds_up_no_other_file() {
     let first = trust.context(&profile).unwrap();
     files.write("client.key", "junk");
     files.write("crl.pem", "junk");
-    assert_eq!(logged(|| assert_eq!(trust.look(), 2)).len(), 2);
+    assert_eq!(logged(|| assert_eq!(trust.reload(), 2)).len(), 2);
     assert!(Arc::ptr_eq(&first, &trust.context(&profile).unwrap()));
 
     files.write("ca.pem", rotated.pem());
-    let lines = logged(|| assert_eq!((trust.look(), trust.look()), (2, 2)));
-    let taken_over = format!("INFO Took over changed files of TLS files=\"{}\"", files.path("ca.pem").display());
+    let lines = logged(|| assert_eq!((trust.reload(), trust.reload()), (2, 2)));
+    let taken_over = format!("INFO Reloaded TLS files files=\"{}\"", files.path("ca.pem").display());
     assert_eq!(lines, [taken_over], "what was told of the others is not told again");
     let second = trust.context(&profile).unwrap();
     assert_eq!(second.roots.certificates, [rotated.der().clone()]);
@@ -415,12 +416,12 @@ fn a_bad_file_holds_up_no_other_file() {
     assert!(Arc::ptr_eq(&first.crls[0], &second.crls[0]));
 
     files.write("client.key", "more junk");
-    let lines = logged(|| assert_eq!(trust.look(), 2));
+    let lines = logged(|| assert_eq!(trust.reload(), 2));
     assert!(lines.len() == 1 && lines[0].contains("client.key has no private key"), "{lines:?}");
     files.write("client.key", client.key.serialize_pem());
     files.write("crl.pem", list);
-    let lines = logged(|| assert_eq!(trust.look(), 0));
-    assert!(lines.len() == 1 && lines[0].contains("again as they were before"), "{lines:?}");
+    let lines = logged(|| assert_eq!(trust.reload(), 0));
+    assert!(lines.len() == 1 && lines[0].contains("Restored TLS files"), "{lines:?}");
     assert!(Arc::ptr_eq(&second, &trust.context(&profile).unwrap()));
 }
 
@@ -449,7 +450,7 @@ fn profiles_that_share_a_bad_file_count_it_once() {
     let alpn = vec![AlpnProtocol::try_new("h2").unwrap()];
     trust.read(&Arc::new(TlsProfile { alpn, ..files.profile.clone() })).unwrap();
     files.write("ca.pem", "junk");
-    assert_eq!(logged(|| assert_eq!(trust.look(), 1)).len(), 1);
+    assert_eq!(logged(|| assert_eq!(trust.reload(), 1)).len(), 1);
 }
 
 /// Kubernetes mounts a secret as links to `..data/NAME`, `..data` being a link to a folder that it replaces as a whole.

@@ -1,0 +1,79 @@
+//! Watching files: their contents are compared with those in use, so that a mounted secret whose symbolic links are
+//! swapped is noticed. A file that cannot be used leaves the loaded content in use.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tracing::{error, info, warn};
+
+/// Content that was loaded from files and follows their changes.
+pub(crate) trait Watched: Send + Sync + 'static {
+    /// The kind of the files in log messages.
+    const KIND: &'static str;
+
+    /// Whether there is no file to watch.
+    fn is_empty(&self) -> bool;
+
+    /// Reads the files and applies what has changed.
+    fn refresh(&self) -> Changes;
+
+    /// Refreshes, logs the changes and returns the number of files that cannot be used.
+    fn reload(&self) -> usize {
+        let changes = self.refresh();
+        changes.log(Self::KIND);
+        changes.unusable.len()
+    }
+}
+
+/// Reloads every `period`. Never ends.
+///
+/// Each time it calls `failed` once for every file that has changed and cannot be used.
+pub(crate) async fn watch<W: Watched>(watched: &Arc<W>, period: Duration, failed: &(dyn Fn() + Sync)) {
+    let mut ticks = interval_at(Instant::now() + period, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if watched.is_empty() {
+            continue;
+        }
+        let watched = watched.clone();
+        match spawn_blocking(move || watched.reload()).await {
+            Ok(failures) => (0..failures).for_each(|_| failed()),
+            Err(error) => error!(%error, "Cannot check {} files for changes, keeping the current ones", W::KIND),
+        }
+    }
+}
+
+/// Result of one refresh; each file counts once, even if many settings name it.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// Files whose new content is in use.
+    pub(crate) reloaded: BTreeSet<String>,
+    /// Files that were unusable and have the content in use again.
+    pub(crate) restored: BTreeSet<String>,
+    /// Faults of files that have changed since the last refresh.
+    pub(crate) rejected: BTreeSet<String>,
+    /// Faults of all files that cannot be used.
+    pub(crate) unusable: BTreeSet<String>,
+}
+
+impl Changes {
+    fn log(&self, kind: &'static str) {
+        let listed = |names: &BTreeSet<String>| names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        if !self.reloaded.is_empty() {
+            info!(files = listed(&self.reloaded), "Reloaded {kind} files");
+        }
+        if !self.restored.is_empty() {
+            info!(files = listed(&self.restored), "Restored {kind} files");
+        }
+        for fault in &self.rejected {
+            warn!(fault, "Cannot reload {kind} files, keeping the current ones");
+        }
+    }
+}
+
+/// Time between two refreshes: a renewed certificate or token is in use as soon as a changed configuration is.
+pub(crate) const PERIOD: Duration = Duration::from_secs(10);
