@@ -13,14 +13,15 @@ use tokio::time::Instant;
 use self::addresses::locate;
 use self::addresses::resolver::Resolver;
 pub use self::addresses::system::SystemFiles;
-use self::attempt::{Attempted, Plan, attempt};
+use self::attempt::{Attempted, attempt};
 pub(crate) use self::connector::Outbound;
+use self::plan::{Plan, Steps};
 use self::tls::Client;
 pub use self::tls_store::Trust;
 use self::verify::Judge;
 use crate::options::ResolverOptions;
 use crate::outcome::{Facts, Fault, LocalFault, LocalFaultReason, Outcome, Prober, Timings};
-use crate::target::Target;
+use crate::target::{ProbeKind, Target};
 
 mod addresses;
 mod attempt;
@@ -29,6 +30,7 @@ mod connector;
 mod exchange;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod plan;
 mod tcp;
 #[cfg(test)]
 mod testing;
@@ -71,18 +73,20 @@ impl NetworkProber {
         self.resolver.set_options(options);
     }
 
-    /// What the exchange with a target needs besides the target; the error is a fault of this program's own making.
+    /// Looks up what a probe of the target needs.
     fn plan(&self, target: &Arc<Target>) -> Result<Plan, LocalFault> {
-        let (target, record) = (target.clone(), self.records);
-        let Some(tls) = target.settings.probe_kind.tls() else {
-            return Ok(Plan { target, client: None, record });
+        let steps = match &target.settings.probe_kind {
+            ProbeKind::Plain(application) => Some(Steps::Plain(application.clone())),
+            ProbeKind::Tcp { .. } => None,
+            ProbeKind::Tls(tls) => {
+                let context = self.trust.context(&tls.settings.profile).ok_or_else(|| LocalFault {
+                    reason: LocalFaultReason::Invalid,
+                    detail: "the files of tls were not read for this target".to_owned(),
+                })?;
+                Some(Steps::Tls(tls.clone(), Client { context, judge: self.judge.clone() }))
+            }
         };
-        let context = self.trust.context(&tls.settings.profile).ok_or_else(|| LocalFault {
-            reason: LocalFaultReason::Invalid,
-            detail: "the files of tls were not read for this target".to_owned(),
-        })?;
-        let client = Client { context, judge: self.judge.clone() };
-        Ok(Plan { target, client: Some(client), record })
+        Ok(Plan { target: target.clone(), steps, record: self.records })
     }
 }
 
@@ -181,7 +185,7 @@ mod tests {
             let (address, peer) = silent_peer().await;
             let addressing = Addressing { mode, ..Addressing::default() };
             let goodbye = Template(Box::new([Part::Bytes(b"bye"[..].into())]));
-            let application = Application::Steps(Dialogue(Box::new([Step::Send(goodbye)])));
+            let application = Application::Dialogue(Dialogue([Step::Send(goodbye)].into()));
             let settings = Settings { addressing, probe_kind: ProbeKind::Plain(application), ..Settings::default() };
             let target = Arc::new(example(&format!("tcp://{address}"), settings));
             let begun = Instant::now();

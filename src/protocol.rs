@@ -92,8 +92,6 @@ pub struct Caution {
 pub struct Request<'a> {
     /// Where the service is, and the path where the protocol has a use for one.
     pub endpoint: &'a Endpoint,
-    /// What is asked of an HTTP server, where it is one.
-    pub http: Option<&'a Arc<HttpSettings>>,
 }
 
 impl Request<'_> {
@@ -197,6 +195,14 @@ registry! {
     sieve::Sieve,
     nntp::Nntp,
     xmpp::Xmpp,
+}
+
+/// The service of [`begin_http`].
+pub const HTTP: &Service = &http::SERVICE;
+
+/// Begins a conversation with an HTTP server by these settings.
+pub fn begin_http(request: Request<'_>, settings: Arc<HttpSettings>) -> Box<dyn Conversation> {
+    http::begin(request, settings)
 }
 
 /// The protocol of a service; none where it is not registered.

@@ -359,7 +359,7 @@ fn dialogues(probe_kind: &ProbeKind) -> impl Iterator<Item = &Dialogue> {
         ProbeKind::Tls(tls) => (Some(&tls.upgrade), Some(&tls.application)),
     };
     first.into_iter().chain(second).filter_map(|application| match application {
-        Application::Service(..) => None,
-        Application::Steps(dialogue) => Some(dialogue),
+        Application::Dialogue(dialogue) => Some(dialogue),
+        Application::Http(_) | Application::Service(_) => None,
     })
 }

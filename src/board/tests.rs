@@ -288,7 +288,7 @@ fn slow_is_known_only_where_it_is_asked_for() {
 }
 
 fn tls() -> Settings {
-    Settings { probe_kind: ProbeKind::Tls(TlsExchange::default()), ..Settings::default() }
+    Settings { probe_kind: ProbeKind::of_tls(TlsExchange::default()), ..Settings::default() }
 }
 
 fn showing(tls: TlsFacts) -> Facts {
@@ -386,7 +386,8 @@ fn a_new_leaf_is_counted_once_however_many_addresses_show_it() {
 
 #[test]
 fn labels_of_a_dialogue_stay_until_it_gives_others_or_is_another() {
-    let steps = |bytes: &[u8]| ProbeKind::Plain(Application::Steps(Dialogue([Step::ExpectBytes(bytes.into())].into())));
+    let steps =
+        |bytes: &[u8]| ProbeKind::Plain(Application::Dialogue(Dialogue([Step::ExpectBytes(bytes.into())].into())));
     let with = |probe_kind| target("tcp://127.0.0.1:22", Settings { probe_kind, ..Settings::default() });
     let target = with(steps(b"SSH"));
     let board = board(std::slice::from_ref(&target));
@@ -408,7 +409,7 @@ fn other_settings_keep_what_they_still_ask_for() {
     let identity = Identity { cert_file: "a.pem".into(), key_file: "a.key".into() };
     let profile = Arc::new(TlsProfile { identity: Some(identity), ..TlsProfile::default() });
     let settings = TlsSettings { profile, ..TlsSettings::default() };
-    let probe_kind = |settings| ProbeKind::Tls(TlsExchange { settings, ..TlsExchange::default() });
+    let probe_kind = |settings| ProbeKind::of_tls(TlsExchange { settings, ..TlsExchange::default() });
     let with = |probe_kind| target("tcp://127.0.0.1:443", Settings { probe_kind, ..Settings::default() });
     let target = with(probe_kind(settings));
     let board = board(std::slice::from_ref(&target));
@@ -432,8 +433,9 @@ fn other_settings_keep_what_they_still_ask_for() {
 
 #[test]
 fn a_phase_has_a_histogram_where_the_exchange_can_complete_it() {
-    let said = || Application::Steps(Dialogue([Step::ExpectBytes(b"x"[..].into())].into()));
-    let of_tls = |upgrade, application| ProbeKind::Tls(TlsExchange { upgrade, application, ..TlsExchange::default() });
+    let said = || Application::Dialogue(Dialogue([Step::ExpectBytes(b"x"[..].into())].into()));
+    let of_tls =
+        |upgrade, application| ProbeKind::of_tls(TlsExchange { upgrade, application, ..TlsExchange::default() });
     for (probe_kind, phases) in [
         (ProbeKind::default(), vec!["connect"]),
         (ProbeKind::Plain(said()), vec!["connect", "protocol"]),

@@ -416,7 +416,7 @@ fn the_blueprint_is_part_of_what_makes_configurations_equal() {
 }
 
 fn steps(application: &Application) -> &[Step] {
-    let Application::Steps(dialogue) = application else { panic!("{application:?}") };
+    let Application::Dialogue(dialogue) = application else { panic!("{application:?}") };
     &dialogue.0
 }
 
@@ -426,7 +426,7 @@ fn a_dialogue_becomes_steps_before_and_within_tls() {
     let of = |name: &str| &target(&config, name).settings.probe_kind;
     let bytes = |bytes: &[u8]| Part::Bytes(bytes.into());
     let send = |text: &str| Step::Send(Template([bytes(text.as_bytes())].into()));
-    let ProbeKind::Plain(Application::Steps(ssh)) = of("tcp://ssh.example:22") else { panic!("no dialogue") };
+    let ProbeKind::Plain(Application::Dialogue(ssh)) = of("tcp://ssh.example:22") else { panic!("no dialogue") };
     assert!(matches!(&*ssh.0, [Step::Expect(expected)] if expected.pattern == Pattern::try_new("^SSH-2.0-").unwrap()));
     assert_eq!(*of("tcp://plain.example:22"), ProbeKind::Tcp { expect: Expect::Open });
 

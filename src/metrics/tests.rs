@@ -92,7 +92,7 @@ impl Exposed {
 
 /// What a target of this URL's scheme does.
 fn probe_kind(url: &str) -> ProbeKind {
-    if url.starts_with("tls:") { ProbeKind::Tls(TlsExchange::default()) } else { ProbeKind::default() }
+    if url.starts_with("tls:") { ProbeKind::of_tls(TlsExchange::default()) } else { ProbeKind::default() }
 }
 
 fn whole(mut exposition: Exposition) -> Vec<u8> {

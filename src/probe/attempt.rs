@@ -15,29 +15,12 @@ use tokio::time::Instant;
 
 use super::exchange::connection::Stream;
 use super::exchange::{Exchanged, exchange};
+use super::plan::Plan;
 use super::tcp::errno::Ending;
 use super::tcp::{Connection, Unconnected, connect};
-use super::tls::Client;
 use crate::outcome::{Attempt, Class, Facts, Fault, Phase, Timings, TlsFacts};
-use crate::target::{AddressMode, Expect, Target};
+use crate::target::{AddressMode, Expect};
 use crate::tasks::resume_panic;
-
-/// What is to be done at each address.
-#[derive(Clone, Debug)]
-pub(super) struct Plan {
-    pub(super) target: Arc<Target>,
-    /// What TLS takes, where the exchange has TLS.
-    pub(super) client: Option<Client>,
-    /// Whether what is said is written down.
-    pub(super) record: bool,
-}
-
-impl Plan {
-    /// The last second in which the own certificate is valid, where there is one.
-    pub(super) fn client_certificate_not_after(&self) -> Option<i64> {
-        self.client.as_ref().and_then(Client::certificate_not_after)
-    }
-}
 
 /// What the addresses came to.
 pub(super) struct Attempted {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use self::connection::Stream;
 use self::recording::{Recorder, Tap};
 use self::script::Talk;
-use super::attempt::Plan;
+use super::plan::{Plan, Steps};
 use super::tcp::errno::{Ending, at_once};
 use super::tcp::opened::Opened;
 use super::tls::alerts::conversation_fault;
@@ -18,7 +18,7 @@ use super::tls::transport::Carrier;
 use super::tls::{Client, Handshake, handshake};
 use crate::outcome::{Class, Direction, Facts, Failure, Fault, LocalFaultReason, Phase, Timings, TlsFacts, Transcript};
 use crate::protocol::{self, Channel, Conversation, Ended, Request, Wire, Wrapping};
-use crate::target::{Application, ProbeKind, Service, Target, TlsExchange, Verify};
+use crate::target::{Application, Endpoint, Host, Service, TlsExchange, Verify};
 
 pub(super) mod connection;
 mod recording;
@@ -64,48 +64,37 @@ impl Exchanged {
 ///
 /// Most probes have none, and those that have one take much more memory while it lasts: it has a place of its own.
 pub(super) async fn exchange(stream: Opened, plan: &Plan, deadline: Instant) -> Exchanged {
-    match &plan.target.settings.probe_kind {
-        ProbeKind::Tcp { .. } if plan.record => {
-            Exchanged { transcript: Some(Transcript::default()), ..Exchanged::silent(Ok(()), stream) }
-        }
-        ProbeKind::Tcp { .. } => Exchanged::silent(Ok(()), stream),
-        ProbeKind::Plain(_) | ProbeKind::Tls(_) => match stream.watched() {
-            Ok(stream) => Box::pin(converse(stream, plan, deadline)).await,
-            Err(error) => Exchanged::lost(&error),
-        },
+    let Some(steps) = &plan.steps else {
+        return Exchanged { transcript: plan.record.then(Transcript::default), ..Exchanged::silent(Ok(()), stream) };
+    };
+    match stream.watched() {
+        Ok(stream) => Box::pin(converse(stream, steps, plan, deadline)).await,
+        Err(error) => Exchanged::lost(&error),
     }
 }
 
-async fn converse(stream: TcpStream, plan: &Plan, deadline: Instant) -> Exchanged {
+async fn converse(stream: TcpStream, steps: &Steps, plan: &Plan, deadline: Instant) -> Exchanged {
     let course = Course {
         talk: Talk::new(deadline),
-        conversation: conversation(&plan.target),
+        conversation: conversation(steps.application(), &plan.target.endpoint),
         timings: Timings::default(),
         facts: Facts::default(),
         recorder: plan.record.then(Recorder::new),
         deadline,
     };
-    match (&plan.target.settings.probe_kind, &plan.client) {
-        (ProbeKind::Plain(application), _) => course.in_the_clear(stream, application).await,
-        (ProbeKind::Tls(tls), Some(client)) => course.secured(stream, tls, client, plan).await,
-        (ProbeKind::Tcp { .. }, _) => course.end(Ok(()), Stream::Plain(stream)),
-        // A plan with TLS has a client. Without one nothing can be said of the target.
-        (ProbeKind::Tls(_), None) => {
-            let fault = Fault::local(LocalFaultReason::Invalid, "what TLS takes is missing");
-            course.end(Err(fault), Stream::Plain(stream))
-        }
+    match steps {
+        Steps::Plain(application) => course.in_the_clear(stream, application).await,
+        Steps::Tls(tls, client) => course.secured(stream, tls, client, &plan.target.endpoint.host).await,
     }
 }
 
-/// What the target's protocol says, where it is one that says something.
-fn conversation(target: &Target) -> Option<Box<dyn Conversation>> {
-    let application = match &target.settings.probe_kind {
-        ProbeKind::Plain(application) => application,
-        ProbeKind::Tcp { .. } => return None,
-        ProbeKind::Tls(tls) => &tls.application,
-    };
-    let Application::Service(service, http) = application else { return None };
-    Some(protocol::of(service)?.begin(Request { endpoint: &target.endpoint, http: http.as_ref() }))
+/// The conversation of an application that is a protocol.
+fn conversation(application: &Application, endpoint: &Endpoint) -> Option<Box<dyn Conversation>> {
+    match application {
+        Application::Dialogue(_) => None,
+        Application::Http(settings) => Some(protocol::begin_http(Request { endpoint }, settings.clone())),
+        Application::Service(service) => Some(protocol::of(service)?.begin(Request { endpoint })),
+    }
 }
 
 /// An exchange under way.
@@ -124,11 +113,10 @@ impl Course {
         self.conclude(spoken, Stream::Plain(stream))
     }
 
-    async fn secured(mut self, mut stream: TcpStream, tls: &TlsExchange, client: &Client, plan: &Plan) -> Exchanged {
+    async fn secured(mut self, mut stream: TcpStream, tls: &TlsExchange, client: &Client, host: &Host) -> Exchanged {
         if let Err(fault) = self.upgrade(&mut stream, &tls.upgrade).await {
             return self.end(Err(fault), Stream::Plain(stream));
         }
-        let host = &plan.target.endpoint.host;
         let wrapping = self.conversation.as_ref().map_or(Wrapping::None, |conversation| conversation.wrapping());
         let carrier = Carrier::new(stream, wrapping);
         let Handshake { result, facts, duration } =
@@ -188,8 +176,9 @@ impl Course {
         }
         let started = Instant::now();
         match application {
-            Application::Service(service, _) => self.converse(phase, stream, service).await?,
-            Application::Steps(dialogue) => {
+            Application::Http(_) => self.converse(phase, stream, protocol::HTTP).await?,
+            Application::Service(service) => self.converse(phase, stream, service).await?,
+            Application::Dialogue(dialogue) => {
                 let mut tap = Tap { stream, phase, recorder: self.recorder.as_mut() };
                 self.talk.run(phase, dialogue, &mut tap).await?;
             }
@@ -219,7 +208,11 @@ impl Course {
     /// Brings to its end what cannot become good any more. No secret is told, and servers such as MySQL's block those who
     /// hang up on them too often.
     async fn part<S: Channel>(&mut self, stream: &mut S, application: &Application) {
-        let Application::Service(service, _) = application else { return };
+        let service = match application {
+            Application::Dialogue(_) => return,
+            Application::Http(_) => protocol::HTTP,
+            Application::Service(service) => service,
+        };
         let patience = self.deadline.min(Instant::now() + COURTESY);
         let _ = timeout_at(patience, self.converse(Phase::Protocol, stream, service)).await;
         self.facts.service = None;

@@ -27,7 +27,7 @@ fn talk(scheme: &str, pieces: &mut Pieces<'_>) -> Option<Result<ServiceFacts, En
     let url = TargetUrl::parse(&format!("{scheme}://peer"), Scheme::default(), SCHEMES).ok()?;
     let endpoint = url.endpoints().next()?;
     let Protocol::Service(service, security) = endpoint.protocol else { return None };
-    let mut conversation = of(service)?.begin(Request { endpoint: &endpoint, http: None });
+    let mut conversation = of(service)?.begin(Request { endpoint: &endpoint });
     let mut channel = join(pieces, sink());
     let runtime = runtime::Builder::new_current_thread().enable_time().build().ok()?;
     Some(runtime.block_on(async {

@@ -281,7 +281,7 @@ mod tests {
             }
         });
         let endpoint = endpoint("grpc://a.example/my.Shop");
-        let mut conversation = Grpc.begin(Request { endpoint: &endpoint, http: None });
+        let mut conversation = Grpc.begin(Request { endpoint: &endpoint });
         let mut wire = Wire::new(&mut near, Vec::new(), Instant::now() + Duration::from_secs(5));
         let ended = heard(conversation.exchange(&mut wire).await);
         drop(near);
@@ -304,7 +304,7 @@ mod tests {
         let (far, _) = listener.accept().await.unwrap();
         let server = tokio::spawn(async move { far.readable().await.map(|()| drop(far)) });
         let endpoint = endpoint("grpc://a");
-        let mut conversation = Grpc.begin(Request { endpoint: &endpoint, http: None });
+        let mut conversation = Grpc.begin(Request { endpoint: &endpoint });
         let mut wire = Wire::new(&mut near, Vec::new(), Instant::now() + Duration::from_secs(5));
         let ended = conversation.exchange(&mut wire).await;
         server.await.unwrap().unwrap();

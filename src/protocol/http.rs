@@ -35,7 +35,6 @@ pub(super) static SERVICE: Service = Service {
     tls_port: 443,
     alpn: Some("http/1.1"),
     path: Some(PathUse::Target(REQUEST_TARGET)),
-    takes_http: true,
     client: Some("curl -iv {url}"),
     ..Service::DEFAULT
 };
@@ -46,12 +45,17 @@ impl Protocol for Http {
     }
 
     fn begin(&self, request: Request<'_>) -> Box<dyn Conversation> {
-        Box::new(Session {
-            authority: authority(request.endpoint),
-            target: request.endpoint.path.as_deref().unwrap_or("/").to_owned(),
-            settings: request.http.cloned().unwrap_or_default(),
-        })
+        begin(request, Arc::default())
     }
+}
+
+/// Begins a conversation by these settings.
+pub(super) fn begin(request: Request<'_>, settings: Arc<HttpSettings>) -> Box<dyn Conversation> {
+    Box::new(Session {
+        authority: authority(request.endpoint),
+        target: request.endpoint.path.as_deref().unwrap_or("/").to_owned(),
+        settings,
+    })
 }
 
 #[derive(Debug)]
@@ -317,7 +321,7 @@ mod tests {
             ("200 OK", "unexpected: expected the status 401, 503, but 200 OK came"),
         ] {
             let script = Script::hears().answers(answer(status, "", ""));
-            let (ended, said) = talk_with(&Http, "http://a", &settings, &script).await;
+            let (ended, said) = talk_with("http://a", &settings, &script).await;
             assert_eq!(heard(ended), expected);
             let said = String::from_utf8(said).unwrap();
             assert!(said.starts_with("HEAD / HTTP/1.1\r\nhost: b\r\nx-a: 1\r\n"), "{said}");
@@ -330,13 +334,13 @@ mod tests {
         let headers_files = vec![(hyper::header::AUTHORIZATION, file.clone()), (USER_AGENT, file.clone())];
         let settings = Arc::new(HttpSettings { headers_files, ..HttpSettings::default() });
         let script = Script::hears().answers(answer("200 OK", "", ""));
-        let (ended, _) = talk_with(&Http, "http://a", &settings, &script).await;
+        let (ended, _) = talk_with("http://a", &settings, &script).await;
         assert_eq!(heard(ended), "unexpected: the file of the header authorization was not read");
         let secret = Arc::new(Secret::new("one".try_into().unwrap()));
         file.attach(secret.clone());
         for value in ["one", "two"] {
             secret.set(value.try_into().unwrap());
-            let (ended, said) = talk_with(&Http, "http://a", &settings, &script).await;
+            let (ended, said) = talk_with("http://a", &settings, &script).await;
             assert_eq!(heard(ended), "ok");
             let said = String::from_utf8(said).unwrap();
             let expected = format!("GET / HTTP/1.1\r\nauthorization: {value}\r\nuser-agent: {value}\r\nhost: a\r\n");
@@ -349,7 +353,7 @@ mod tests {
         for (method, length) in [(Method::POST, true), (Method::PUT, true), (Method::GET, false)] {
             let settings = Arc::new(HttpSettings { method, ..HttpSettings::default() });
             let script = Script::hears().answers(answer("200 OK", "", ""));
-            let (_, said) = talk_with(&Http, "http://a", &settings, &script).await;
+            let (_, said) = talk_with("http://a", &settings, &script).await;
             let said = String::from_utf8(said).unwrap();
             assert_eq!(said.contains("\r\ncontent-length: 0\r\n"), length, "{said}");
         }
@@ -381,7 +385,7 @@ mod tests {
                 "unexpected: expected a body that matches `^status: (green|yellow)$` within body_limit, but \"stat\" came",
             ),
         ] {
-            let (ended, _) = talk_with(&Http, "http://a", &settings(limit), &Script::hears().answers(script)).await;
+            let (ended, _) = talk_with("http://a", &settings(limit), &Script::hears().answers(script)).await;
             assert_eq!(heard(ended), expected);
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::time::{Instant, timeout};
 
-use super::{Conversation, Ended, Found, Protocol, Request, SCHEMES, Wire};
+use super::{Conversation, Ended, Found, Protocol, Request, SCHEMES, Wire, begin_http};
 use crate::target::{Endpoint, HttpSettings, Scheme, TargetUrl};
 
 /// What a peer says, turn by turn, and whether it ends the connection then.
@@ -120,19 +120,14 @@ pub(super) fn endpoint(url: &str) -> Endpoint {
 
 /// What an exchange with such a peer comes to, and what the peer heard.
 pub(super) async fn talk(protocol: &dyn Protocol, url: &str, script: &Script) -> (Result<Found, Ended>, Vec<u8>) {
-    play(protocol, url, script, usize::MAX, Part::ProbeKind).await
+    play(protocol, url, script, usize::MAX, Part::Exchange).await
 }
 
-/// As [`talk`], with settings of HTTP.
-pub(super) async fn talk_with(
-    protocol: &dyn Protocol,
-    url: &str,
-    http: &Arc<HttpSettings>,
-    script: &Script,
-) -> (Result<Found, Ended>, Vec<u8>) {
+/// As [`talk`], with an HTTP server by these settings.
+pub(super) async fn talk_with(url: &str, http: &Arc<HttpSettings>, script: &Script) -> (Result<Found, Ended>, Vec<u8>) {
     let endpoint = endpoint(url);
-    let conversation = protocol.begin(Request { endpoint: &endpoint, http: Some(http) });
-    played(conversation, script, usize::MAX, Part::ProbeKind).await
+    let conversation = begin_http(Request { endpoint: &endpoint }, http.clone());
+    played(conversation, script, usize::MAX, Part::Exchange).await
 }
 
 /// What asking for TLS comes to, and what the peer heard.
@@ -155,7 +150,7 @@ pub(super) fn heard(ended: Result<Found, Ended>) -> String {
 
 #[derive(Clone, Copy)]
 enum Part {
-    ProbeKind,
+    Exchange,
     Upgrade,
 }
 
@@ -167,7 +162,7 @@ async fn play(
     part: Part,
 ) -> (Result<Found, Ended>, Vec<u8>) {
     let endpoint = endpoint(url);
-    played(protocol.begin(Request { endpoint: &endpoint, http: None }), script, pieces, part).await
+    played(protocol.begin(Request { endpoint: &endpoint }), script, pieces, part).await
 }
 
 async fn played(
@@ -187,7 +182,7 @@ async fn converse(conversation: &mut dyn Conversation, near: &mut DuplexStream, 
     let mut wire = Wire::new(near, Vec::new(), Instant::now() + Duration::from_secs(1));
     let talking = async {
         match part {
-            Part::ProbeKind => conversation.exchange(&mut wire).await,
+            Part::Exchange => conversation.exchange(&mut wire).await,
             Part::Upgrade => conversation.upgrade(&mut wire).await.map(|()| Found::default()),
         }
     };
@@ -199,7 +194,7 @@ async fn converse(conversation: &mut dyn Conversation, near: &mut DuplexStream, 
 pub(super) async fn assert_survives(protocol: &dyn Protocol, url: &str, good: &Script) {
     let (of_good, _) = talk(protocol, url, good).await;
     assert!(of_good.is_ok(), "{of_good:?}");
-    let (in_pieces, _) = play(protocol, url, good, 1, Part::ProbeKind).await;
+    let (in_pieces, _) = play(protocol, url, good, 1, Part::Exchange).await;
     assert_eq!(in_pieces.unwrap(), of_good.unwrap(), "in pieces of a byte");
     assert_survives_cuts(protocol, url, good).await;
     for noise in noises() {

@@ -1,21 +1,22 @@
 //! What is said on an open connection, step by step.
 
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::labels::LabelName;
 
-/// Steps on an open connection, one after the other; perhaps none.
+/// Steps on an open connection, one after another, possibly none. Cheap to clone.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
-pub struct Dialogue(pub Box<[Step]>);
+pub struct Dialogue(pub Arc<[Step]>);
 
 impl Dialogue {
     /// The most steps that a dialogue can have.
     pub const MAX_STEPS: usize = 64;
 
     /// Whether there is nothing to say or to hear.
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 

@@ -1,25 +1,30 @@
-//! What is to happen on a connection: what the handshake must come to, TLS, and what is said.
+//! What a target is probed for: the TCP handshake, TLS, and what is said on the connection.
 
 use std::sync::Arc;
 
 use super::{Dialogue, HttpSettings, Service, TlsSettings};
 
-/// What is to happen once an address is known; settings of only one kind of exchange live in its variant.
+/// The kind of probe, each with the settings that only it has.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum ProbeKind {
-    /// A conversation on the open connection, in the clear.
+    /// An application in the clear.
     Plain(Application),
-    /// A TCP handshake and nothing more.
+    /// Only a TCP handshake.
     Tcp {
-        /// What the handshake must come to.
+        /// Expected result of the TCP handshake.
         expect: Expect,
     },
     /// TLS, from the first byte or after an upgrade.
-    Tls(TlsExchange),
+    Tls(Arc<TlsExchange>),
 }
 
 impl ProbeKind {
-    /// What the TCP handshake must come to.
+    /// TLS with this exchange.
+    pub fn of_tls(exchange: TlsExchange) -> Self {
+        Self::Tls(Arc::new(exchange))
+    }
+
+    /// Expected result of the TCP handshake.
     pub const fn expect(&self) -> Expect {
         match self {
             Self::Tcp { expect } => *expect,
@@ -27,21 +32,25 @@ impl ProbeKind {
         }
     }
 
-    /// What an HTTP server is asked for, where one is.
-    pub const fn http(&self) -> Option<&Arc<HttpSettings>> {
-        let application = match self {
-            Self::Plain(application) => application,
-            Self::Tcp { .. } => return None,
-            Self::Tls(tls) => &tls.application,
-        };
-        match application {
-            Application::Service(_, http) => http.as_ref(),
-            Application::Steps(_) => None,
+    /// The application, in the clear or within TLS; `None` for a TCP handshake.
+    pub fn application(&self) -> Option<&Application> {
+        match self {
+            Self::Plain(application) => Some(application),
+            Self::Tcp { .. } => None,
+            Self::Tls(tls) => Some(&tls.application),
         }
     }
 
-    /// TLS and what stands around it, where there is any.
-    pub const fn tls(&self) -> Option<&TlsExchange> {
+    /// HTTP request and expected response, if the application is HTTP.
+    pub fn http(&self) -> Option<&Arc<HttpSettings>> {
+        match self.application()? {
+            Application::Http(settings) => Some(settings),
+            Application::Dialogue(_) | Application::Service(_) => None,
+        }
+    }
+
+    /// TLS and what is said before and within it; `None` without TLS.
+    pub fn tls(&self) -> Option<&TlsExchange> {
         match self {
             Self::Tls(tls) => Some(tls),
             Self::Plain(_) | Self::Tcp { .. } => None,
@@ -58,45 +67,47 @@ impl Default for ProbeKind {
 /// TLS on an open connection, and what is said before and within it.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct TlsExchange {
-    /// What asks for TLS in the clear; nothing: it starts with the first byte.
+    /// Asks for TLS in the clear; empty if TLS starts with the first byte.
     pub upgrade: Application,
-    /// How TLS is spoken and judged.
+    /// Parameters and verification.
     pub settings: TlsSettings,
     /// What is said within TLS.
     pub application: Application,
 }
 
-/// What is said on a connection, in the clear or within TLS.
+/// What is said on a connection, in the clear or within TLS. Cheap to clone.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Application {
-    /// What the protocol of this service has for it, and where it is HTTP, what is asked.
-    Service(&'static Service, Option<Arc<HttpSettings>>),
-    /// Steps as configured; perhaps none.
-    Steps(Dialogue),
+    /// Steps as configured, possibly none.
+    Dialogue(Dialogue),
+    /// An HTTP request.
+    Http(Arc<HttpSettings>),
+    /// The conversation of a protocol other than HTTP.
+    Service(&'static Service),
 }
 
 impl Application {
     /// Whether nothing is said.
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         match self {
-            Self::Service(..) => false,
-            Self::Steps(dialogue) => dialogue.is_empty(),
+            Self::Dialogue(dialogue) => dialogue.is_empty(),
+            Self::Http(_) | Self::Service(_) => false,
         }
     }
 }
 
 impl Default for Application {
     fn default() -> Self {
-        Self::Steps(Dialogue::default())
+        Self::Dialogue(Dialogue::default())
     }
 }
 
-/// What a TCP handshake must come to for the probe to be good.
+/// Expected result of a TCP handshake.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Expect {
     /// Refused or filtered.
     Closed,
-    /// No answer, or an unreachable that came back after the SYN.
+    /// No answer, or an ICMP unreachable after the SYN.
     Filtered,
     /// A connection.
     #[default]

@@ -86,8 +86,6 @@ pub struct Service {
     pub alpn: Option<&'static str>,
     /// What a path in its URLs means; none: it has no use for one.
     pub path: Option<PathUse>,
-    /// Whether settings of `http` say what is asked of it.
-    pub takes_http: bool,
     /// The command that a person would ask it with, in the clear: `{host}`, `{port}`, `{authority}` (both) and `{url}`
     /// stand for the target's. Where there is none, `nc` connects.
     pub client: Option<&'static str>,
@@ -105,7 +103,6 @@ impl Service {
         openssl_starttls: None,
         alpn: None,
         path: None,
-        takes_http: false,
         client: None,
     };
 

@@ -333,7 +333,6 @@ mod tests {
         tls_name: "https",
         tls_port: 443,
         path: Some(PathUse::Target(PathRule::NONE)),
-        takes_http: true,
         ..Service::DEFAULT
     };
     static NAMED: Service = Service {

@@ -6,6 +6,7 @@ use crate::config::file_uses::Profiles;
 use crate::config::levels::Layers;
 use crate::config::levels::dialogue::Script;
 use crate::config::problems::Problems;
+use crate::protocol;
 use crate::target::{Application, Expect, ProbeKind, Protocol, Security, Service, TlsExchange};
 
 impl<'a> Layers<'a> {
@@ -34,10 +35,10 @@ impl<'a> Layers<'a> {
                 }
                 let dialogue = self.script().map(|(_, script)| script.dialogue.clone()).unwrap_or_default();
                 let settings = self.tls(None, profiles, problems);
-                ProbeKind::Tls(TlsExchange {
+                ProbeKind::of_tls(TlsExchange {
                     upgrade: Application::default(),
                     settings,
-                    application: Application::Steps(dialogue),
+                    application: Application::Dialogue(dialogue),
                 })
             }
         }
@@ -51,14 +52,14 @@ impl<'a> Layers<'a> {
         };
         self.check_expect(distance, script, problems);
         if script.starttls.is_none() {
-            return ProbeKind::Plain(Application::Steps(script.dialogue.clone()));
+            return ProbeKind::Plain(Application::Dialogue(script.dialogue.clone()));
         }
         let settings = self.tls(None, profiles, problems);
         let (upgrade, application) = (script.upgrade.clone(), script.dialogue.clone());
-        ProbeKind::Tls(TlsExchange {
-            upgrade: Application::Steps(upgrade),
+        ProbeKind::of_tls(TlsExchange {
+            upgrade: Application::Dialogue(upgrade),
             settings,
-            application: Application::Steps(application),
+            application: Application::Dialogue(application),
         })
     }
 
@@ -69,8 +70,11 @@ impl<'a> Layers<'a> {
         profiles: &mut Profiles,
         problems: &mut Problems,
     ) -> ProbeKind {
-        let http = service.takes_http.then(|| Arc::new(self.http(profiles, problems)));
-        let application = Application::Service(service, http);
+        let application = if service == protocol::HTTP {
+            Application::Http(Arc::new(self.http(profiles, problems)))
+        } else {
+            Application::Service(service)
+        };
         let upgrade = match security {
             Security::Plain => return ProbeKind::Plain(application),
             Security::Starttls => application.clone(),
@@ -78,7 +82,7 @@ impl<'a> Layers<'a> {
         };
         // Where TLS was asked for in the protocol's own words, there is no doubt what will be spoken.
         let alpn = service.alpn.filter(|_| security == Security::Tls);
-        ProbeKind::Tls(TlsExchange { upgrade, settings: self.tls(alpn, profiles, problems), application })
+        ProbeKind::of_tls(TlsExchange { upgrade, settings: self.tls(alpn, profiles, problems), application })
     }
 
     /// The dialogue that counts, and how many layers are nearer; none where it has no steps.

@@ -46,7 +46,7 @@ impl Talk {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         self.phase = phase;
-        for step in &dialogue.0 {
+        for step in &*dialogue.0 {
             match step {
                 Step::Expect(expectation) => self.expect(expectation, stream).await?,
                 Step::ExpectBytes(bytes) => self.expect_bytes(bytes, stream).await?,

@@ -67,8 +67,8 @@ fn an_address_in_the_url_is_no_matter_of_dns() {
 
 /// A target with TLS, asked for in the clear by `upgrade`.
 fn with_tls(url: &str, upgrade: Dialogue, settings: TlsSettings) -> Target {
-    let upgrade = Application::Steps(upgrade);
-    let probe_kind = ProbeKind::Tls(TlsExchange { upgrade, settings, ..TlsExchange::default() });
+    let upgrade = Application::Dialogue(upgrade);
+    let probe_kind = ProbeKind::of_tls(TlsExchange { upgrade, settings, ..TlsExchange::default() });
     example(url, Settings { probe_kind, ..Settings::default() })
 }
 

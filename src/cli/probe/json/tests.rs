@@ -31,7 +31,7 @@ fn outcome(facts: Facts) -> Outcome {
 
 fn printed(facts: Facts) -> String {
     let settings = TlsSettings { verify: Verify::Report, ..TlsSettings::default() };
-    let probe_kind = ProbeKind::Tls(TlsExchange { settings, ..TlsExchange::default() });
+    let probe_kind = ProbeKind::of_tls(TlsExchange { settings, ..TlsExchange::default() });
     let target = example("tls://shop.example:443", Settings { probe_kind, ..Settings::default() });
     Document::new(&target, &outcome(facts)).to_text().unwrap()
 }

@@ -144,9 +144,9 @@ fn a_port_that_should_be_closed_is_as_expected() {
 
 /// A target with an upgrade, TLS and a dialogue within.
 fn secured(verify: Verify) -> Target {
-    let said = || Application::Steps(Dialogue([Step::ExpectBytes(b"220"[..].into())].into()));
+    let said = || Application::Dialogue(Dialogue([Step::ExpectBytes(b"220"[..].into())].into()));
     let settings = TlsSettings { verify, ..TlsSettings::default() };
-    let probe_kind = ProbeKind::Tls(TlsExchange { upgrade: said(), settings, application: said() });
+    let probe_kind = ProbeKind::of_tls(TlsExchange { upgrade: said(), settings, application: said() });
     example("tcp://a.test:25", Settings { probe_kind, ..Settings::default() })
 }
 

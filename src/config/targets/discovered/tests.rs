@@ -126,7 +126,7 @@ fn settings_of_tls_and_dialogues_can_be_labels() {
     assert_eq!(tls.settings.profile.alpn.len(), 2);
     assert_eq!(tls.settings.profile.versions.iter().collect::<Vec<_>>(), [TlsVersion::V1_3]);
     assert!(
-        matches!(&tls.application, Application::Steps(steps) if matches!(&*steps.0, [Step::Send(_), Step::Expect(_)]))
+        matches!(&tls.application, Application::Dialogue(steps) if matches!(&*steps.0, [Step::Send(_), Step::Expect(_)]))
     );
 }
 
