@@ -85,7 +85,7 @@ impl Board {
                 return Recorded::NOTHING;
             }
             if !row.target().settings.probes_like(&report.target.settings) {
-                return Recorded { next: Next::Anew, transition: None };
+                return Recorded { next: Next::Repeat, transition: None };
             }
         }
         if let Err(Fault::LocalFault(fault)) = &report.outcome.result {
@@ -173,7 +173,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    const NOTHING: Self = Self { next: Next::Regular, transition: None };
+    const NOTHING: Self = Self { next: Next::OnSchedule, transition: None };
 }
 
 /// A change of a target's confirmed state.

@@ -196,15 +196,15 @@ pub struct Report {
     pub ended_at: Timestamp,
 }
 
-/// What follows a report.
+/// The probe that follows a report.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Next {
-    /// One more probe this long after the end of the last, to confirm a failure.
-    Again(Duration),
-    /// One more probe at once, by other settings: by those of this one it counts as nothing.
-    Anew,
-    /// The next due time.
-    Regular,
+    /// The next one on the schedule.
+    OnSchedule,
+    /// Another one at once with new settings, because the one reported was made with old settings and is discarded.
+    Repeat,
+    /// Another one this long after the end of the last, to confirm a failure.
+    Retry(Duration),
 }
 
 #[cfg(test)]

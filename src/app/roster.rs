@@ -1,6 +1,6 @@
 //! The roster: the one way in for targets.
 //!
-//! Whatever brings targets, a configuration or a source, ends here: what is new, changed or gone is found out, and board
+//! Whatever brings targets, a configuration or a source, ends here: what is new, changed or removed is found out, and board
 //! and scheduler are told. A target that is as before stays the very same value.
 
 use std::collections::HashSet;
@@ -45,12 +45,12 @@ impl Roster {
         let (board, shard) = (self.board.clone(), self.shard);
         let prepare = blocking(move || {
             let plan = Plan::new(&board.rows(), targets.into_iter().filter(|target| shard.owns(target)));
-            let Plan { order, there, gone, difference } = plan;
+            let Plan { order, upserted, removed, difference } = plan;
             board.replace(&order);
-            (there, gone, difference)
+            (upserted, removed, difference)
         });
-        let (there, gone, difference) = prepare.await;
-        self.handle.change(Change { there, gone, limits }).await?;
+        let (upserted, removed, difference) = prepare.await;
+        self.handle.change(Change { upserted, removed, limits }).await?;
         Ok(difference)
     }
 
@@ -64,8 +64,8 @@ impl Roster {
 #[derive(Debug, Default)]
 struct Plan {
     order: Vec<Arc<Target>>,
-    there: Vec<Arc<Target>>,
-    gone: Vec<TargetName>,
+    upserted: Vec<Arc<Target>>,
+    removed: Vec<TargetName>,
     difference: Difference,
 }
 
@@ -82,7 +82,7 @@ impl Plan {
                     let counter =
                         if known.is_some() { &mut plan.difference.changed } else { &mut plan.difference.added };
                     *counter += 1;
-                    plan.there.push(target.clone());
+                    plan.upserted.push(target.clone());
                     target
                 }
             };
@@ -93,7 +93,7 @@ impl Plan {
             let names: HashSet<_> = plan.order.iter().map(|target| &target.name).collect();
             before.for_each(|row| {
                 let name = &row.target().name;
-                plan.gone.extend((!names.contains(name)).then(|| name.clone()));
+                plan.removed.extend((!names.contains(name)).then(|| name.clone()));
             });
         }
         plan
@@ -122,11 +122,11 @@ mod tests {
         let plan = Plan::new(&board.rows(), after.clone().into_iter());
         assert!(Arc::ptr_eq(&plan.order[2], &before[0]));
         assert_eq!(plan.order, after);
-        assert_eq!(plan.there, after[..2]);
-        assert_eq!((plan.gone.len(), plan.difference), (0, Difference { added: 1, changed: 1, removed: 0 }));
+        assert_eq!(plan.upserted, after[..2]);
+        assert_eq!((plan.removed.len(), plan.difference), (0, Difference { added: 1, changed: 1, removed: 0 }));
         board.replace(&plan.order);
         let plan = Plan::new(&board.rows(), after[..1].iter().cloned());
-        assert_eq!((plan.there.len(), plan.gone.len()), (0, 2));
+        assert_eq!((plan.upserted.len(), plan.removed.len()), (0, 2));
         assert_eq!(plan.difference, Difference { removed: 2, ..Difference::default() });
     }
 }

@@ -1,4 +1,4 @@
-//! Scheduler and board together, with a paused clock: how long it takes until a target that has gone counts as down.
+//! Scheduler and board together, with a paused clock: how long it takes until a target that fails counts as down.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -43,7 +43,7 @@ impl Prober for GoesDown {
     }
 }
 
-/// How long after it has gone the target counts as down.
+/// How long after it begins to fail the target counts as down.
 async fn detection(settings: Settings, lasts: Duration, silent: bool) -> Duration {
     let goes = Instant::now() + lasts;
     let target = Arc::new(example("127.0.0.1:1", settings));
@@ -62,7 +62,7 @@ async fn detection(settings: Settings, lasts: Duration, silent: bool) -> Duratio
     let (scheduler, handle) = Scheduler::new(prober, record, Limits::default(), "machine", Timestamp::default());
     let stop = CancellationToken::new();
     let run = tokio::spawn(scheduler.run(stop.clone()));
-    handle.change(Change { there: vec![target], ..Change::default() }).await.unwrap();
+    handle.change(Change { upserted: vec![target], ..Change::default() }).await.unwrap();
     let detected = detected.recv().await.unwrap();
     stop.cancel();
     run.await.unwrap();

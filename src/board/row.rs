@@ -334,9 +334,9 @@ impl Row {
     fn next(&self, good: bool) -> Next {
         let delay = self.target.settings.confirm.delay;
         if good || self.state() == State::Down || delay.is_zero() {
-            return Next::Regular;
+            return Next::OnSchedule;
         }
-        Next::Again(delay.min(self.target.settings.cadence.interval()))
+        Next::Retry(delay.min(self.target.settings.cadence.interval()))
     }
 }
 

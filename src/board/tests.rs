@@ -96,15 +96,15 @@ fn an_outage_is_counted_timed_and_ended() {
     let up = board.record(&reporter.report(good())).transition.unwrap();
     assert_eq!((up.from, up.to), (State::Unknown, State::Up));
     let first = board.record(&reporter.report(failed(Class::Refused)));
-    assert_eq!(first, Recorded { next: Next::Again(SECOND), transition: None });
+    assert_eq!(first, Recorded { next: Next::Retry(SECOND), transition: None });
     assert!(read(&board, &target, |row| row.failure().is_some() && row.state() == State::Up));
     let second = board.record(&reporter.report(failed(Class::Timeout)));
-    assert_eq!(second.next, Next::Regular, "a confirmed failure is not repeated");
+    assert_eq!(second.next, Next::OnSchedule, "a confirmed failure is not repeated");
     let down = second.transition.unwrap();
     assert_eq!((down.from, down.to, down.lasted), (State::Up, State::Down, 2 * SECOND));
     assert_eq!(down.failure.unwrap().class, Class::Timeout);
     let still_down = board.record(&reporter.report(failed(Class::Timeout)));
-    assert_eq!(still_down, Recorded { next: Next::Regular, transition: None });
+    assert_eq!(still_down, Recorded { next: Next::OnSchedule, transition: None });
     read(&board, &target, |row| {
         assert_eq!((row.probes(), row.failed_probes(), row.outages()), (4, 3, 1));
         assert_eq!(row.down_time(reporter.ended), SECOND);
@@ -170,7 +170,7 @@ fn a_report_of_a_replaced_target_counts_as_nothing() {
     let new =
         target("tcp://127.0.0.1:22", Settings { source_address: Some([127, 0, 0, 9].into()), ..Settings::default() });
     board.replace(std::slice::from_ref(&new));
-    let anew = Recorded { next: Next::Anew, transition: None };
+    let anew = Recorded { next: Next::Repeat, transition: None };
     assert_eq!(board.record(&reporter.report(failed(Class::Refused))), anew);
     read(&board, &new, |row| {
         assert_eq!((row.probes(), row.failed_probes(), row.state()), (1, 0, State::Up), "what was seen stays");
@@ -249,9 +249,9 @@ fn an_address_that_could_not_be_tried_keeps_its_last_result() {
 #[test]
 fn a_repetition_waits_no_longer_than_the_interval_and_not_at_all_without_a_delay() {
     for (delay, next) in [
-        (Duration::ZERO, Next::Regular),
-        (SECOND, Next::Again(SECOND)),
-        (Duration::from_hours(1), Next::Again(Duration::from_mins(1))),
+        (Duration::ZERO, Next::OnSchedule),
+        (SECOND, Next::Retry(SECOND)),
+        (Duration::from_hours(1), Next::Retry(Duration::from_mins(1))),
     ] {
         let confirm = Confirm { delay, ..Confirm::default() };
         let target = target("tcp://127.0.0.1:22", Settings { confirm, ..Settings::default() });

@@ -1,60 +1,60 @@
-//! The targets of the scheduler, by number and by name.
+//! The index of all scheduled targets, by number and by name.
 
 use std::hash::{BuildHasher as _, RandomState};
 
 use hashbrown::HashTable;
 use slotmap::{SlotMap, new_key_type};
 
-use super::scheduled::Entry;
+use super::scheduled::Scheduled;
 use crate::target::TargetName;
 
 new_key_type! {
-    /// A target's number in the scheduler; never used twice.
+    /// The number of a target in the scheduler. It is never reused.
     pub(super) struct Id;
 }
 
-/// Every target's entry. A name stands nowhere but in its target: with a million targets that saves some 30 MB.
+/// All scheduled targets. Their names are not stored here again: with a million targets that saves 30 MB.
 #[derive(Debug, Default)]
-pub(super) struct Entries {
-    slots: SlotMap<Id, Entry>,
+pub(super) struct Index {
+    slots: SlotMap<Id, Scheduled>,
     names: HashTable<Id>,
     hasher: RandomState,
 }
 
-impl Entries {
-    /// How many there are.
+impl Index {
+    /// The number of targets.
     pub(super) fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// The entry of this number, where its target is not gone.
-    pub(super) fn get(&self, id: Id) -> Option<&Entry> {
+    /// The target with this number, unless it was removed.
+    pub(super) fn get(&self, id: Id) -> Option<&Scheduled> {
         self.slots.get(id)
     }
 
-    /// The same, to be changed.
-    pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut Entry> {
+    /// The same, mutable.
+    pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut Scheduled> {
         self.slots.get_mut(id)
     }
 
-    /// The number of the target of this name.
+    /// The number of the target with this name.
     pub(super) fn find(&self, name: &TargetName) -> Option<Id> {
         self.names.find(self.hasher.hash_one(name), |id| is_named(&self.slots, *id, name)).copied()
     }
 
-    /// Adds a target whose name none has.
-    pub(super) fn insert(&mut self, entry: Entry) -> Id {
+    /// Adds a target. No other one may have its name.
+    pub(super) fn insert(&mut self, entry: Scheduled) -> Id {
         let hash = self.hasher.hash_one(&entry.target().name);
         let id = self.slots.insert(entry);
         let (slots, hasher) = (&self.slots, &self.hasher);
-        // A table that grows asks for the hashes of all; whoever is in it has an entry.
+        // A growing table asks for all hashes. Every number in it has a slot, so the 0 is never used.
         self.names
             .insert_unique(hash, id, |id| slots.get(*id).map_or(0, |entry| hasher.hash_one(&entry.target().name)));
         id
     }
 
-    /// Takes a target out.
-    pub(super) fn remove(&mut self, id: Id) -> Option<Entry> {
+    /// Removes a target.
+    pub(super) fn remove(&mut self, id: Id) -> Option<Scheduled> {
         let name = &self.slots.get(id)?.target().name;
         if let Ok(named) = self.names.find_entry(self.hasher.hash_one(name), |other| *other == id) {
             named.remove();
@@ -63,7 +63,7 @@ impl Entries {
     }
 }
 
-fn is_named(slots: &SlotMap<Id, Entry>, id: Id, name: &TargetName) -> bool {
+fn is_named(slots: &SlotMap<Id, Scheduled>, id: Id, name: &TargetName) -> bool {
     slots.get(id).is_some_and(|entry| entry.target().name == *name)
 }
 
@@ -76,22 +76,40 @@ mod tests {
     use super::*;
     use crate::target::{Settings, example};
 
-    fn entry(number: u16) -> Entry {
-        Entry::new(Arc::new(example(&format!("a:{number}"), Settings::default())), Instant::now(), None)
+    fn entry(number: u16) -> Scheduled {
+        Scheduled::new(Arc::new(example(&format!("a:{number}"), Settings::default())), Instant::now(), None)
     }
 
     #[test]
-    fn each_name_leads_to_its_entry_and_no_number_comes_twice() {
-        let mut entries = Entries::default();
-        let ids: Vec<_> = (1..1000).map(|number| entries.insert(entry(number))).collect();
-        for (number, id) in (1..1000).zip(&ids) {
-            assert_eq!(entries.find(&entry(number).target().name), Some(*id));
+    fn each_target_is_found_by_name() {
+        let (index, ids) = filled();
+        for (number, id) in (1..1000).zip(ids) {
+            assert_eq!(index.find(&entry(number).target().name), Some(id));
         }
-        let name = entry(7).target().name.clone();
-        assert!(entries.remove(ids[6]).is_some() && entries.remove(ids[6]).is_none());
-        assert_eq!((entries.find(&name), entries.len(), entries.get(ids[6]).is_some()), (None, 998, false));
-        let again = entries.insert(entry(7));
-        assert_eq!(entries.find(&name), Some(again));
-        assert!(again != ids[6] && entries.get_mut(ids[6]).is_none() && entries.get_mut(again).is_some());
+    }
+
+    #[test]
+    fn a_removed_target_is_not_found() {
+        let (mut index, ids) = filled();
+        assert!(index.remove(ids[6]).is_some() && index.remove(ids[6]).is_none());
+        assert_eq!(index.find(&entry(7).target().name), None);
+        assert_eq!((index.len(), index.get(ids[6]).is_some()), (998, false));
+    }
+
+    #[test]
+    fn a_number_is_never_reused() {
+        let mut index = Index::default();
+        let removed = index.insert(entry(7));
+        index.remove(removed);
+        let added = index.insert(entry(7));
+        assert_eq!(index.find(&entry(7).target().name), Some(added));
+        assert!(added != removed && index.get_mut(removed).is_none() && index.get_mut(added).is_some());
+    }
+
+    /// An index with the targets 1 to 999.
+    fn filled() -> (Index, Vec<Id>) {
+        let mut index = Index::default();
+        let ids = (1..1000).map(|number| index.insert(entry(number))).collect();
+        (index, ids)
     }
 }

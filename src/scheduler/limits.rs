@@ -1,4 +1,4 @@
-//! How many probes may run, against one host and in all, and how many may start in a second.
+//! Limits on concurrent probes, in total and per host, and on the rate of their starts.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -9,14 +9,14 @@ use tokio::time::Instant;
 use crate::options::Limits;
 use crate::target::Host;
 
-/// Which limit a probe that may not start has met.
+/// The limit that delays a probe.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Blocked {
-    /// Its host has as many as it may.
+    /// The limit of its host is reached.
     Host,
-    /// As many run as may.
+    /// The limit of concurrent probes is reached.
     InFlight,
-    /// The next one may start then.
+    /// The rate allows the next start then.
     Until(Instant),
 }
 
@@ -25,9 +25,9 @@ pub(super) enum Blocked {
 pub(super) struct Gate {
     limits: Limits,
     in_flight: u32,
-    /// Hosts without a running probe are not in it.
+    /// The running probes of each host that has any.
     per_host: HashMap<Host, u32>,
-    /// When the next probe may start by `per_second`; may lie in the past.
+    /// When `per_second` allows the next start; may be in the past.
     next_start: Instant,
 }
 
@@ -36,14 +36,14 @@ impl Gate {
         Self { limits, in_flight: 0, per_host: HashMap::new(), next_start: now }
     }
 
-    /// Other limits from now on; what runs counts against them.
+    /// Applies new limits. Running probes count against them.
     pub(super) fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }
 
-    /// Counts a probe of `host` that starts now, or says which limit it has met.
+    /// Counts a probe of `host` that starts now, or returns the limit that delays it.
     ///
-    /// The host's own limit is told first: it holds back that host alone, the others every probe.
+    /// The limit of the host is checked first, because it delays only that host; the others delay every probe.
     pub(super) fn admit(&mut self, host: &Host, now: Instant) -> Result<(), Blocked> {
         let reached = |limit: Option<NonZeroU32>, count: u32| limit.is_some_and(|limit| count >= limit.get());
         if reached(self.limits.per_host, self.per_host.get(host).copied().unwrap_or(0)) {
@@ -59,12 +59,12 @@ impl Gate {
             self.next_start = self.next_start.max(now) + Duration::from_secs(1) / rate.get();
         }
         self.in_flight += 1;
-        // Counted without a limit too, for there may be one by the time that it ends.
+        // Counted without a limit, too: there may be one before the probe ends.
         *self.per_host.entry(host.clone()).or_default() += 1;
         Ok(())
     }
 
-    /// Takes back what [`Self::admit`] counted, once the probe has ended.
+    /// Removes an ended probe from the counts of [`Self::admit`].
     pub(super) fn release(&mut self, host: &Host) {
         self.in_flight = self.in_flight.saturating_sub(1);
         if let Some(count) = self.per_host.get_mut(host) {
@@ -75,13 +75,14 @@ impl Gate {
         }
     }
 
-    /// Probes that run now.
+    /// The number of running probes.
     pub(super) fn in_flight(&self) -> u32 {
         self.in_flight
     }
 }
 
-/// Probes of one batch may start together though the rate spreads them; over any second the rate holds but for these.
+/// Probes of one batch may start together although the rate spreads them. Apart from these, the rate holds over any
+/// second.
 const RATE_TOLERANCE: Duration = Duration::from_millis(10);
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! The queue: what is due when, and which probes wait for a limit.
+//! The queues: the due times of all targets, and the probes that wait for a limit.
 //!
-//! Items of the agenda are not searched for: one that has become stale (its target is gone or was moved) is recognised
-//! by its owner when it comes up, and dropped; all stale ones together once they are the most.
+//! The due queue is not searched for items. The scheduler drops an item that has become stale (because its target was
+//! removed or moved to another grid) when it is due, or all stale items together once they are the majority.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -12,27 +12,27 @@ use super::index::Id;
 use super::schedule;
 use crate::target::Host;
 
-/// What is due when, in batches: what is due close together starts together.
+/// Due times in batches: probes that are due close together start together.
 ///
-/// A batch is a list, and adding to it or taking it costs the same however many targets there are; a heap of a hundred
-/// thousand would be most of what this program itself does for a probe.
+/// A batch is a list, so adding an item and taking a batch cost the same for any number of targets. With a heap of a
+/// hundred thousand items, the heap would be most of the cost of a probe.
 #[derive(Debug)]
-pub(super) struct Agenda {
+pub(super) struct DueQueue {
     origin: Instant,
     batches: BTreeMap<u64, Vec<Item>>,
     len: usize,
 }
 
-/// Twelve bytes, for there is one of each target.
+/// Twelve bytes, because every target has one.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Item {
-    /// By how many nanoseconds it is due before its batch starts.
+    /// Nanoseconds from its due time to the start of its batch.
     ahead: u32,
     id: Id,
 }
 
-impl Agenda {
-    /// An empty one, whose batches are counted from `origin`; nothing is due before that.
+impl DueQueue {
+    /// An empty queue whose batches are counted from `origin`; nothing is due before that.
     pub(super) fn new(origin: Instant) -> Self {
         Self { origin, batches: BTreeMap::new(), len: 0 }
     }
@@ -45,7 +45,7 @@ impl Agenda {
         self.len += 1;
     }
 
-    /// Adds a target's next due time and, where it has one, an earlier probe.
+    /// Adds a target's next due time and, if it has one, an earlier planned probe.
     pub(super) fn push_all(&mut self, due: Instant, planned: Option<Instant>, id: Id) {
         self.push(due, id);
         if let Some(planned) = planned {
@@ -53,13 +53,13 @@ impl Agenda {
         }
     }
 
-    /// How many items there are, stale ones included.
+    /// The number of items, including stale ones.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Drops all but those which are to be kept, by when they are due and whose they are; of equal ones one is kept, for a
-    /// target may have come back to the due time that it had before.
+    /// Keeps the items whose due time and target satisfy `keep`, and drops duplicates: a target may have returned to an
+    /// earlier due time.
     pub(super) fn retain(&mut self, keep: impl Fn(Instant, Id) -> bool) {
         let origin = self.origin;
         self.batches.retain(|number, batch| {
@@ -77,7 +77,7 @@ impl Agenda {
         self.batches.first_key_value().map(|(number, _)| schedule::batch_start(*number, self.origin))
     }
 
-    /// Takes the first batch, if it starts by `now`: who is due, and when exactly.
+    /// Takes the first batch if it starts by `now`: the due times and their targets.
     pub(super) fn pop_started(&mut self, now: Instant) -> Option<impl Iterator<Item = (Instant, Id)> + use<>> {
         let start = self.first_start().filter(|start| *start <= now)?;
         let (_, batch) = self.batches.pop_first()?;
@@ -87,34 +87,34 @@ impl Agenda {
 }
 
 impl Item {
-    /// When it is due, its batch starting then.
+    /// Its due time, given the start of its batch.
     fn due(self, start: Instant) -> Instant {
         start - Duration::from_nanos(self.ahead.into())
     }
 }
 
-/// Probes that are due and wait for their turn, first due first.
+/// Due probes that wait to start, in the order of their due times.
 ///
-/// Those that wait for their own host stand apart, so that a host with thousands of ports does not have to be passed
-/// over each time that another host's turn comes.
+/// Probes that wait for the limit of their host are parked separately, so that a host with thousands of ports does not
+/// slow down the search for the next probe.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(super) struct WaitQueue {
     ready: BTreeSet<(Instant, Id)>,
     parked: HashMap<Host, BTreeSet<(Instant, Id)>>,
 }
 
-impl Waiting {
-    /// Adds a probe that may start as soon as no limit of all holds it back.
+impl WaitQueue {
+    /// Adds a probe that may start as soon as the global limits allow it.
     pub(super) fn push(&mut self, due: Instant, id: Id) {
         self.ready.insert((due, id));
     }
 
-    /// Adds a probe that waits for others of its host to end.
+    /// Adds a probe that waits for another probe of its host to end.
     pub(super) fn park(&mut self, host: &Host, due: Instant, id: Id) {
         self.parked.entry(host.clone()).or_default().insert((due, id));
     }
 
-    /// Lets the first of those that wait for `host` try again.
+    /// Lets the first probe that is parked for `host` try again.
     pub(super) fn unpark(&mut self, host: &Host) {
         let Some(parked) = self.parked.get_mut(host) else { return };
         self.ready.extend(parked.pop_first());
@@ -123,12 +123,12 @@ impl Waiting {
         }
     }
 
-    /// Lets everybody try again.
+    /// Lets every parked probe try again.
     pub(super) fn unpark_all(&mut self) {
         self.ready.extend(self.parked.drain().flat_map(|(_, parked)| parked));
     }
 
-    /// Takes out a probe whose target is gone.
+    /// Removes a probe whose target was removed.
     pub(super) fn remove(&mut self, host: &Host, due: Instant, id: Id) {
         self.ready.remove(&(due, id));
         if let Some(parked) = self.parked.get_mut(host) {
@@ -139,7 +139,7 @@ impl Waiting {
         }
     }
 
-    /// Takes the first of those that may try.
+    /// Takes the first probe that may try to start.
     pub(super) fn pop(&mut self) -> Option<(Instant, Id)> {
         self.ready.pop_first()
     }
@@ -147,6 +147,8 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
+
     use slotmap::KeyData;
 
     use super::*;
@@ -156,39 +158,51 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_comes_with_its_batch_and_not_before() {
+    fn items_start_with_their_batch() {
         let origin = Instant::now();
         let after = |micros| origin + Duration::from_micros(micros);
-        let mut agenda = Agenda::new(origin);
+        let mut queue = DueQueue::new(origin);
         for (due, number) in [(23_000, 1), (1_001, 2), (7_999, 3), (0, 4), (8_000, 5)] {
-            agenda.push(after(due), id(number));
+            queue.push(after(due), id(number));
         }
-        let mut started = |now| agenda.pop_started(now).map(Iterator::collect::<Vec<_>>);
+        let mut started = |now| queue.pop_started(now).map(Iterator::collect::<Vec<_>>);
         assert_eq!(started(origin), Some(vec![(origin, id(4))]));
         assert_eq!(started(after(7_999)), None);
         let batch = vec![(after(1_001), id(2)), (after(7_999), id(3)), (after(8_000), id(5))];
         assert_eq!(started(after(8_000)), Some(batch));
-        assert_eq!((agenda.first_start(), agenda.len()), (Some(after(24_000)), 1));
-        agenda.retain(|due, _| due < after(23_000));
-        assert_eq!((agenda.first_start(), agenda.len()), (None, 0));
+        assert_eq!((queue.first_start(), queue.len()), (Some(after(24_000)), 1));
+        queue.retain(|due, _| due < after(23_000));
+        assert_eq!((queue.first_start(), queue.len()), (None, 0));
     }
 
     #[test]
-    fn first_due_is_first_served_and_a_busy_host_stands_apart() {
+    fn the_earliest_due_probe_starts_first() {
+        let now = Instant::now();
+        let mut queue = WaitQueue::default();
+        queue.push(now + Duration::from_secs(2), id(1));
+        queue.push(now + Duration::from_secs(1), id(2));
+        assert_eq!(ids(queue), [id(2), id(1)]);
+    }
+
+    #[test]
+    fn parked_probes_do_not_delay_other_hosts() {
         let now = Instant::now();
         let busy = Host::Ipv4([127, 0, 0, 1].into());
-        let mut waiting = Waiting::default();
-        waiting.park(&busy, now, id(1));
-        waiting.park(&busy, now + Duration::from_secs(1), id(2));
-        waiting.push(now + Duration::from_secs(3), id(3));
-        waiting.push(now + Duration::from_secs(2), id(4));
-        assert_eq!(waiting.pop().map(|(_, id)| id), Some(id(4)));
-        waiting.unpark(&busy);
-        assert_eq!(waiting.pop().map(|(_, id)| id), Some(id(1)));
-        waiting.unpark(&busy);
-        waiting.unpark(&busy);
-        assert_eq!(waiting.pop().map(|(_, id)| id), Some(id(2)));
-        assert_eq!(waiting.pop().map(|(_, id)| id), Some(id(3)));
-        assert!(waiting.pop().is_none() && waiting.parked.is_empty());
+        let mut queue = WaitQueue::default();
+        queue.park(&busy, now, id(1));
+        queue.park(&busy, now + Duration::from_secs(1), id(2));
+        queue.push(now + Duration::from_secs(2), id(3));
+        assert_eq!(queue.pop().map(|(_, id)| id), Some(id(3)));
+        queue.unpark(&busy);
+        assert_eq!(queue.pop().map(|(_, id)| id), Some(id(1)));
+        queue.unpark(&busy);
+        queue.unpark(&busy);
+        assert!(queue.parked.is_empty());
+        assert_eq!(ids(queue), [id(2)]);
+    }
+
+    /// The probes in the order in which they may try to start.
+    fn ids(mut queue: WaitQueue) -> Vec<Id> {
+        iter::from_fn(|| queue.pop().map(|(_, id)| id)).collect()
     }
 }

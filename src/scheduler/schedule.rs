@@ -1,7 +1,8 @@
-//! The arithmetic of due times: pure functions of their arguments, no clock is read here.
+//! The arithmetic of due times: pure functions of their arguments, without reading a clock.
 //!
-//! Due times of a target lie on a grid that is pinned to the wall clock, so that a restart changes nothing; where on it
-//! is a hash of the target's and this machine's name, so that targets spread evenly and replicas do not knock together.
+//! The due times of a target are on a grid that is pinned to the wall clock, so that a restart does not change them. The
+//! offset is a hash of the names of the target and this machine, so that targets spread evenly and replicas do not probe
+//! at the same moments.
 
 use std::time::Duration;
 
@@ -11,17 +12,17 @@ use crate::clock::Timestamp;
 use crate::stable_hash;
 use crate::target::TargetName;
 
-/// When a target that starts to be probed is first due.
+/// When a new target is first due.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Opening {
-    /// Until the first due time on the grid.
+pub(super) struct FirstDue {
+    /// Time until the first due time on the grid.
     pub(super) tick: Duration,
-    /// Until one probe before that, where the grid would let the first one wait for more than a minute.
+    /// Time until an earlier probe, if the first due time is more than a minute away.
     pub(super) early: Option<Duration>,
 }
 
-impl Opening {
-    /// The opening at `now` of a target with this interval; `seed` places it on the grid.
+impl FirstDue {
+    /// The first due time from `now` on of a target with this interval; `seed` is its offset on the grid.
     pub(super) fn at(now: Timestamp, interval: Duration, seed: u64) -> Self {
         let tick = until_next(now, interval, seed);
         let early = (interval > LONGEST_FIRST_WAIT)
@@ -31,12 +32,12 @@ impl Opening {
     }
 }
 
-/// Places a target on the grid: the same on one machine in every version, another on each replica.
+/// The offset of a target on the grid: the same on one machine for every version, different on each replica.
 pub(super) fn seed(target: &TargetName, machine: &str) -> u64 {
     stable_hash::mix(stable_hash::of(target.as_str()) ^ stable_hash::mix(stable_hash::of(machine)))
 }
 
-/// The due time after `due`, and how many were passed over because `now` is later than that.
+/// The first due time after `now`, given the last one, `due`, and how many in between were missed.
 pub(super) fn advance(due: Instant, interval: Duration, now: Instant) -> (Instant, u64) {
     let late = now.saturating_duration_since(due);
     let missed = late.as_nanos() / interval.as_nanos().max(1);
@@ -44,43 +45,45 @@ pub(super) fn advance(due: Instant, interval: Duration, now: Instant) -> (Instan
     (due + interval * (missed + 1), u64::from(missed))
 }
 
-/// When a probe that starts at `start` ends at the latest.
+/// The deadline of a probe that starts at `start`.
 ///
-/// Start plus timeout; but where that lies just past the next due time (for a timeout as long as the interval, by the
-/// little that the start was late), it is cut to end there, so that a silent target does not lose every other probe.
-/// Never by more than a tenth of the timeout: a probe that had to wait longer has its full time and costs a due time.
+/// It is start plus timeout. If that is just past the next due time (a timeout as long as the interval, and a start
+/// slightly late), it is shortened to that due time, so that a silent target does not lose every other probe. It is
+/// never shortened by more than a tenth of the timeout: a probe that had to wait longer gets its full time and costs a
+/// due time.
 pub(super) fn deadline(start: Instant, timeout: Duration, next_tick: Instant) -> Instant {
     let full = start + timeout;
     let excess = full.saturating_duration_since(next_tick);
     if excess <= timeout / 10 { full.min(next_tick) } else { full }
 }
 
-/// Whether a probe with this deadline that is seen running at a due time has just not been told yet that it is over.
+/// Whether a probe with this deadline that still runs at a due time is about to end.
 pub(super) fn is_about_to_end(deadline: Instant, due: Instant) -> bool {
     deadline <= due && due.saturating_duration_since(deadline) <= BATCH
 }
 
-/// When a failed probe that ended at `ended` is repeated; none where the next due time comes first.
-pub(super) fn repetition(ended: Instant, delay: Duration, next_tick: Instant) -> Option<Instant> {
+/// When a failed probe that ended at `ended` is retried; `None` if the next due time comes first.
+pub(super) fn retry(ended: Instant, delay: Duration, next_tick: Instant) -> Option<Instant> {
     Some(ended + delay).filter(|due| *due < next_tick)
 }
 
-/// The batch of a due time, counted from `origin`: due times close to each other start together, at its end.
+/// The batch of a due time, counted from `origin`. Probes with due times close to each other start together, at the end
+/// of their batch.
 ///
-/// Wake-ups are what a scheduler costs, not probes; and the kernel measures handshakes, so a start that is late by less
-/// than [`BATCH`] falsifies nothing.
+/// The cost of a scheduler is in wake-ups, not in probes. The kernel measures handshakes, so a start that is late by less
+/// than [`BATCH`] does not affect a result.
 pub(super) fn batch(due: Instant, origin: Instant) -> u64 {
     let since_origin = due.saturating_duration_since(origin).as_nanos();
     u64::try_from(since_origin.div_ceil(BATCH.as_nanos())).unwrap_or(u64::MAX)
 }
 
-/// When those of a batch start.
+/// When the probes of a batch start.
 pub(super) fn batch_start(number: u64, origin: Instant) -> Instant {
     let nanos = u128::from(number) * BATCH.as_nanos();
     origin + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
-/// From `now` to the next point of the grid, zero if `now` is one.
+/// Time from `now` to the next point of the grid; zero if `now` is one.
 fn until_next(now: Timestamp, interval: Duration, seed: u64) -> Duration {
     let interval = interval.as_nanos().max(1);
     let offset = u128::from(seed) % interval;
@@ -89,11 +92,11 @@ fn until_next(now: Timestamp, interval: Duration, seed: u64) -> Duration {
     Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))
 }
 
-/// The first probe comes within this time of a start, or within the interval where that is shorter.
+/// A first probe starts within this time, or within the interval if that is shorter.
 const LONGEST_FIRST_WAIT: Duration = Duration::from_mins(1);
 
-/// Measured: batches of this length cost less than half the CPU of exact wake-ups; with the timer's own millisecond a
-/// start is late by ten at most.
+/// Measured: batches of this length cost less than half the CPU of exact wake-ups. With the millisecond of the timer, a
+/// start is at most 10 ms late.
 const BATCH: Duration = Duration::from_millis(8);
 
 #[cfg(test)]
@@ -114,27 +117,27 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_first_probe_comes_within_interval_and_minute(
+        fn the_first_probe_starts_within_a_minute(
             now in any_moment(), interval in any_interval(), seed: u64,
         ) {
-            let opening = Opening::at(now, interval, seed);
-            let first = opening.early.unwrap_or(opening.tick);
+            let first_due = FirstDue::at(now, interval, seed);
+            let first = first_due.early.unwrap_or(first_due.tick);
             prop_assert!(first < interval.min(Duration::from_mins(1)));
-            prop_assert!(opening.tick < interval && first <= opening.tick);
-            prop_assert_eq!(opening.early.is_some(), opening.early.is_some_and(|early| early < opening.tick));
+            prop_assert!(first_due.tick < interval && first <= first_due.tick);
+            prop_assert_eq!(first_due.early.is_some(), first_due.early.is_some_and(|early| early < first_due.tick));
         }
 
         #[test]
-        fn the_grid_is_the_same_whenever_it_is_looked_at(
+        fn the_grid_does_not_depend_on_the_time(
             now in any_moment(), interval in any_interval(), seed: u64, later in 0_u64..100_000_000_000,
         ) {
-            let on_grid = |now: Timestamp| (now.as_duration() + Opening::at(now, interval, seed).tick).as_nanos();
+            let on_grid = |now: Timestamp| (now.as_duration() + FirstDue::at(now, interval, seed).tick).as_nanos();
             let again = Timestamp::since_epoch(now.as_duration() + Duration::from_nanos(later));
             prop_assert_eq!((on_grid(again) - on_grid(now)) % interval.as_nanos(), 0);
         }
 
         #[test]
-        fn advancing_stays_on_the_grid_and_ends_after_now(interval in any_interval(), late in 0_u64..1_000_000_000_000) {
+        fn advancing_stays_on_the_grid(interval in any_interval(), late in 0_u64..1_000_000_000_000) {
             let due = Instant::now();
             let now = due + Duration::from_nanos(late);
             let (next, missed) = advance(due, interval, now);
@@ -143,7 +146,7 @@ mod tests {
         }
 
         #[test]
-        fn no_probe_starts_early_or_later_than_its_batch(after in 0_u64..1_000_000_000_000) {
+        fn a_probe_starts_within_its_batch(after in 0_u64..1_000_000_000_000) {
             let origin = Instant::now();
             let due = origin + Duration::from_nanos(after);
             let start = batch_start(batch(due, origin), origin);
@@ -152,20 +155,20 @@ mod tests {
     }
 
     #[test]
-    fn targets_and_machines_are_spread() {
+    fn due_times_are_spread_evenly() {
         let name = |n: u32| TargetName::try_new(&format!("tcp://host-{n}:22")).unwrap();
         assert_eq!(seed(&name(1), "a"), seed(&name(1), "a"));
         assert_ne!(seed(&name(1), "a"), seed(&name(1), "b"));
         let mut seconds = [0_u32; 60];
         for n in 0..6000 {
-            let opening = Opening::at(Timestamp::default(), Duration::from_mins(1), seed(&name(n), "a"));
-            seconds[usize::try_from(opening.tick.as_secs()).unwrap()] += 1;
+            let first_due = FirstDue::at(Timestamp::default(), Duration::from_mins(1), seed(&name(n), "a"));
+            seconds[usize::try_from(first_due.tick.as_secs()).unwrap()] += 1;
         }
         assert!(seconds.iter().all(|count| (50..200).contains(count)), "{seconds:?}");
     }
 
     #[test]
-    fn a_deadline_is_cut_to_the_next_due_time_only_by_a_little() {
+    fn a_deadline_is_shortened_only_slightly() {
         let start = Instant::now();
         for (timeout, next_tick, expected) in [
             (5 * SECOND, 60 * SECOND, 5 * SECOND),
@@ -179,10 +182,10 @@ mod tests {
     }
 
     #[test]
-    fn a_repetition_at_or_after_the_next_due_time_is_not_made() {
+    fn the_next_due_time_replaces_a_late_retry() {
         let ended = Instant::now();
-        assert_eq!(repetition(ended, SECOND, ended + 2 * SECOND), Some(ended + SECOND));
-        assert_eq!(repetition(ended, SECOND, ended + SECOND), None);
-        assert_eq!(repetition(ended, 3 * SECOND, ended + SECOND), None);
+        assert_eq!(retry(ended, SECOND, ended + 2 * SECOND), Some(ended + SECOND));
+        assert_eq!(retry(ended, SECOND, ended + SECOND), None);
+        assert_eq!(retry(ended, 3 * SECOND, ended + SECOND), None);
     }
 }

@@ -1,6 +1,6 @@
-//! One target in the scheduler: what it is doing, and what a due time, an end or a limit makes of that.
+//! One scheduled target: its activity, and how a due time, the end of a probe or a limit changes it.
 //!
-//! Pure: moments come in as arguments, decisions go out; the scheduler carries them out.
+//! Pure state: instants are arguments, decisions are return values, and the scheduler carries them out.
 
 use std::sync::Arc;
 
@@ -10,65 +10,65 @@ use super::schedule;
 use crate::outcome::Next;
 use crate::target::Target;
 
-/// A target and its activity. It never has two probes at a time, for there is only one activity.
+/// A target and its activity. There is one activity, so a target never has two probes at a time.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct Scheduled {
     target: Arc<Target>,
     /// The next due time on the grid.
     tick: Instant,
     activity: Activity,
 }
 
-/// What a target is doing.
+/// The activity of a target.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Activity {
     /// Nothing until its next due time.
     Idle,
-    /// Its last probe counted as nothing, and another is to be made as soon as the settings for that are here.
-    Owing,
-    /// A probe besides the grid is to start then.
+    /// Its last probe was discarded because its settings had changed. The next one starts once they have arrived here.
+    AwaitingSettings,
+    /// A probe that is not on the grid starts then.
     Planned(Instant),
-    /// A probe due then waits for a limit.
+    /// A probe that was due then waits for a limit.
     Waiting { due: Instant, kind: Kind },
-    /// A probe runs. `then` is a due time that came at the very end of it and is made once it has ended.
+    /// A probe runs. `then` is a due time that came at its very end; that probe starts once this one has ended.
     Running { kind: Kind, deadline: Instant, then: Option<Instant> },
 }
 
-/// Why a probe is made.
+/// The reason for a probe.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Kind {
-    /// Besides the grid: the first one, or a repetition. The grid goes on as if it were not there.
+    /// An addition to the grid: the first probe, or a retry. It does not affect the grid.
     Extra,
     /// A due time of the grid.
     Regular,
 }
 
-/// What comes of a due time.
+/// The effect of a due time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Tick {
-    /// A probe, due then, is to start.
+    /// A probe that is due then must start.
     Due(Instant),
     /// The last probe still runs.
     Overlap,
     /// The last probe still waits for a limit.
     StillWaiting,
-    /// A probe besides the grid serves for it, or it is made as soon as the present probe has ended.
+    /// An extra probe takes its place, or it starts as soon as the present probe has ended.
     Taken,
 }
 
-/// What comes after a probe.
+/// The effect of the end of a probe.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum End {
-    /// A probe, due then, is to start at once.
+    /// A probe that was due then must start at once.
     Due(Instant),
-    /// Nothing before the next due time on the grid, or before what is owed can be made.
+    /// Nothing before the next due time on the grid, or before new settings arrive.
     Idle,
-    /// A probe besides the grid, then.
+    /// An extra probe starts then.
     Planned(Instant),
 }
 
-impl Entry {
-    /// A target with its first due time on the grid and, where there is one, an earlier first probe.
+impl Scheduled {
+    /// A target with its first due time on the grid and, if there is one, an earlier first probe.
     pub(super) fn new(target: Arc<Target>, tick: Instant, early: Option<Instant>) -> Self {
         Self { target, tick, activity: early.map_or(Activity::Idle, Activity::Planned) }
     }
@@ -82,25 +82,25 @@ impl Entry {
         self.tick
     }
 
-    /// When a probe besides the grid is to start.
+    /// When an extra probe starts.
     pub(super) fn planned(&self) -> Option<Instant> {
         match self.activity {
             Activity::Planned(due) => Some(due),
-            Activity::Idle | Activity::Owing | Activity::Waiting { .. } | Activity::Running { .. } => None,
+            Activity::Idle | Activity::AwaitingSettings | Activity::Waiting { .. } | Activity::Running { .. } => None,
         }
     }
 
-    /// Whether a moment is the next one of the grid, or of a probe besides it; any other of this target's is stale.
+    /// Whether a due time is the next one on the grid or that of an extra probe. Any other one is stale.
     pub(super) fn is_next(&self, due: Instant) -> bool {
         self.tick == due || self.planned() == Some(due)
     }
 
-    /// Takes a new version of the target; the grid and what is under way stay.
+    /// Replaces the target by a new version. The grid and the activity stay.
     pub(super) fn replace_target(&mut self, target: Arc<Target>) {
         self.target = target;
     }
 
-    /// Moves the target to another grid. What runs, waits or is owed goes on, and so does what is planned sooner.
+    /// Moves the target to another grid. A running or waiting probe is kept, and an extra one that is planned earlier.
     pub(super) fn reschedule(&mut self, tick: Instant, early: Option<Instant>) {
         self.tick = tick;
         if matches!(self.activity, Activity::Idle | Activity::Planned(_)) {
@@ -109,29 +109,29 @@ impl Entry {
         }
     }
 
-    /// Plans for `now` what is owed; none where nothing is.
-    pub(super) fn make_owed(&mut self, now: Instant) -> Option<Instant> {
-        (self.activity == Activity::Owing).then(|| {
+    /// Plans a probe for `now` if the target waits for its settings.
+    pub(super) fn reprobe(&mut self, now: Instant) -> Option<Instant> {
+        (self.activity == Activity::AwaitingSettings).then(|| {
             self.activity = Activity::Planned(now);
             now
         })
     }
 
-    /// Moves on to the next due time, as the present one has come; says what comes of that one, and how many after it
-    /// were missed before `now`.
+    /// Advances to the next due time. Returns the effect of the present one, and how many after it were missed before
+    /// `now`.
     ///
-    /// - nothing under way: it is to start, and serves for a probe that was planned besides the grid;
-    /// - a probe besides the grid runs: that one serves for it;
-    /// - a probe besides the grid waits for a limit: its place in the queue is the due time's from here on;
-    /// - a probe runs whose deadline comes with the due time: it is about to end, and this one starts then;
-    /// - a regular probe runs or waits: it is skipped.
+    /// - No probe runs or waits: a probe starts, and replaces a planned extra one.
+    /// - An extra probe runs: it takes the place of the due time.
+    /// - An extra probe waits for a limit: its place in the queue becomes that of the due time.
+    /// - A regular probe runs whose deadline is the due time: it is about to end, and the next one starts then.
+    /// - A regular probe runs or waits otherwise: the due time is skipped.
     pub(super) fn advance(&mut self, now: Instant) -> (Tick, u64) {
         let due = self.tick;
         let (next, missed) = schedule::advance(due, self.target.settings.cadence.interval(), now);
         self.tick = next;
         let tick = match &mut self.activity {
             Activity::Idle => Tick::Due(due),
-            Activity::Owing | Activity::Planned(_) => {
+            Activity::AwaitingSettings | Activity::Planned(_) => {
                 self.activity = Activity::Idle;
                 Tick::Due(due)
             }
@@ -150,20 +150,20 @@ impl Entry {
         (tick, missed)
     }
 
-    /// A probe due then waits for a limit.
+    /// Records that a probe that was due then waits for a limit.
     pub(super) fn wait(&mut self, due: Instant) {
         self.activity = Activity::Waiting { due, kind: self.kind_about_to_start() };
     }
 
-    /// Since when a probe waits for a limit.
+    /// The due time of a probe that waits for a limit.
     pub(super) fn waiting_since(&self) -> Option<Instant> {
         match self.activity {
             Activity::Waiting { due, .. } => Some(due),
-            Activity::Idle | Activity::Owing | Activity::Planned(_) | Activity::Running { .. } => None,
+            Activity::Idle | Activity::AwaitingSettings | Activity::Planned(_) | Activity::Running { .. } => None,
         }
     }
 
-    /// A probe starts; returns when it ends at the latest.
+    /// Records the start of a probe, and returns its deadline.
     pub(super) fn start(&mut self, now: Instant) -> Instant {
         let kind = self.kind_about_to_start();
         let timeout = self.target.settings.cadence.timeout();
@@ -175,23 +175,23 @@ impl Entry {
         deadline
     }
 
-    /// The probe has ended.
+    /// Records the end of the probe.
     pub(super) fn end(&mut self, ended: Instant, next: Next) -> End {
         let activity = std::mem::replace(&mut self.activity, Activity::Idle);
         if let Activity::Running { then: Some(due), .. } = activity {
             return End::Due(due);
         }
         match next {
-            Next::Again(delay) => {
-                let Some(repetition) = schedule::repetition(ended, delay, self.tick) else { return End::Idle };
-                self.activity = Activity::Planned(repetition);
-                End::Planned(repetition)
+            Next::Retry(delay) => {
+                let Some(retry) = schedule::retry(ended, delay, self.tick) else { return End::Idle };
+                self.activity = Activity::Planned(retry);
+                End::Planned(retry)
             }
-            Next::Anew => {
-                self.activity = Activity::Owing;
+            Next::Repeat => {
+                self.activity = Activity::AwaitingSettings;
                 End::Idle
             }
-            Next::Regular => End::Idle,
+            Next::OnSchedule => End::Idle,
         }
     }
 
@@ -199,7 +199,7 @@ impl Entry {
         match self.activity {
             Activity::Planned(_) => Kind::Extra,
             Activity::Waiting { kind, .. } => kind,
-            Activity::Idle | Activity::Owing | Activity::Running { .. } => Kind::Regular,
+            Activity::Idle | Activity::AwaitingSettings | Activity::Running { .. } => Kind::Regular,
         }
     }
 }

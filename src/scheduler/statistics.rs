@@ -1,4 +1,4 @@
-//! What the scheduler counts about itself.
+//! Counters of the scheduler.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use super::scheduled::Tick;
 use crate::histogram::{Buckets, Histogram};
 use crate::locks::lock;
 
-/// How punctual probes are, how many run, and how many were left out.
+/// The delay of starts, the probes in flight, and the skipped due times.
 #[derive(Debug)]
 pub struct Statistics {
     in_flight: AtomicU64,
@@ -19,22 +19,22 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Probes that run now.
+    /// Probes in flight.
     pub fn in_flight(&self) -> u64 {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Due times skipped because the probe before still waited for a limit, or this process for its CPU.
+    /// Due times skipped because the previous probe still waited for a limit, or this process for CPU time.
     pub fn skipped_by_limit(&self) -> u64 {
         self.skipped_by_limit.load(Ordering::Relaxed)
     }
 
-    /// Due times skipped because the probe before still ran.
+    /// Due times skipped because the previous probe still ran.
     pub fn skipped_by_overlap(&self) -> u64 {
         self.skipped_by_overlap.load(Ordering::Relaxed)
     }
 
-    /// How much later than due probes have started, and the bounds of its classic buckets.
+    /// The delay between due time and start, and the bounds of its classic buckets.
     pub fn lag(&self) -> (Histogram, &Buckets) {
         (lock(&self.lag).clone(), &self.lag_buckets)
     }
@@ -71,5 +71,5 @@ impl Default for Statistics {
     }
 }
 
-/// Is the schedule kept to within a batch and a wake-up (12 ms), is the CPU short, or do probes wait for a limit?
+/// Do probes start within a batch and a wake-up (12 ms), is CPU time short, or do probes wait for a limit?
 const LAG_BUCKETS: [f64; 10] = [0.001, 0.005, 0.01, 0.012, 0.02, 0.05, 0.1, 0.5, 1.0, 10.0];

@@ -6,6 +6,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
+use super::handle::MAX_CHANGES;
 use super::*;
 use crate::outcome::{Facts, Outcome, Timings};
 use crate::target::{Cadence, Settings, example};
@@ -101,8 +104,8 @@ impl Running {
         let (scheduler, handle) = Scheduler::new(prober, record, limits, "machine", Timestamp::default());
         let stop = CancellationToken::new();
         let task = tokio::spawn(scheduler.run(stop.clone()));
-        let there = script.iter().map(|(target, _)| Arc::clone(target)).collect();
-        handle.change(Change { there, ..Change::default() }).await.unwrap();
+        let upserted = script.iter().map(|(target, _)| Arc::clone(target)).collect();
+        handle.change(Change { upserted, ..Change::default() }).await.unwrap();
         Self { handle, journal, reports, stop, task }
     }
 
@@ -130,7 +133,7 @@ fn same<'a>(targets: &'a [Arc<Target>], steps: &'a [Step]) -> Vec<(&'a Arc<Targe
 /// The wake-up of the first due time on the grid, as time since the start.
 fn first_tick(target: &Target) -> Duration {
     let interval = target.settings.cadence.interval();
-    Opening::at(Timestamp::default(), interval, schedule::seed(&target.name, "machine")).tick
+    FirstDue::at(Timestamp::default(), interval, schedule::seed(&target.name, "machine")).tick
 }
 
 fn limits(in_flight: u32, per_host: u32, per_second: u32) -> Limits {
@@ -162,7 +165,7 @@ fn assert_on_grid(starts: &[Duration], first: Duration, interval: Duration) {
 async fn probes_come_on_the_grid_never_early() {
     let target = target("127.0.0.1:1", 10 * SECOND, SECOND);
     let (origin, first) = (Instant::now(), first_tick(&target));
-    let running = Running::start(&[(&target, &[Step::Take(SECOND)])], Limits::default(), Next::Regular).await;
+    let running = Running::start(&[(&target, &[Step::Take(SECOND)])], Limits::default(), Next::OnSchedule).await;
     until(origin, first.saturating_sub(MILLISECOND)).await;
     assert_eq!(running.journal.len(), 0);
     until(origin, first + 12 * MILLISECOND).await;
@@ -178,7 +181,7 @@ async fn probes_come_on_the_grid_never_early() {
 async fn a_long_interval_has_its_first_probe_within_a_minute() {
     let target = target("127.0.0.1:1", Duration::from_hours(24), SECOND);
     let (origin, tick) = (Instant::now(), first_tick(&target));
-    let running = Running::start(&[(&target, &[Step::Take(SECOND)])], Limits::default(), Next::Regular).await;
+    let running = Running::start(&[(&target, &[Step::Take(SECOND)])], Limits::default(), Next::OnSchedule).await;
     until(origin, Duration::from_mins(1)).await;
     assert_eq!(running.journal.len(), 1);
     until(origin, tick.saturating_sub(SECOND)).await;
@@ -193,7 +196,7 @@ async fn a_probe_that_outlives_its_due_time_is_not_overlapped_and_the_skip_is_co
     let target = target("127.0.0.1:1", 10 * SECOND, SECOND);
     let (origin, first) = (Instant::now(), first_tick(&target));
     let steps = [Step::Take(25 * SECOND), Step::Take(SECOND)];
-    let running = Running::start(&[(&target, &steps)], Limits::default(), Next::Regular).await;
+    let running = Running::start(&[(&target, &steps)], Limits::default(), Next::OnSchedule).await;
     until(origin, first + 35 * SECOND).await;
     let starts = running.journal.starts(&target);
     assert_eq!(starts.len(), 2);
@@ -205,7 +208,7 @@ async fn a_probe_that_outlives_its_due_time_is_not_overlapped_and_the_skip_is_co
 async fn a_silent_target_whose_timeout_is_its_interval_loses_no_due_time() {
     let target = target("127.0.0.1:1", SECOND, SECOND);
     let (origin, first) = (Instant::now(), first_tick(&target));
-    let running = Running::start(&[(&target, &[Step::TimeOut])], Limits::default(), Next::Again(SECOND)).await;
+    let running = Running::start(&[(&target, &[Step::TimeOut])], Limits::default(), Next::Retry(SECOND)).await;
     until(origin, first + 1000 * SECOND + 500 * MILLISECOND).await;
     let starts = running.journal.starts(&target);
     assert_eq!(starts.len(), 1001);
@@ -217,7 +220,7 @@ async fn a_silent_target_whose_timeout_is_its_interval_loses_no_due_time() {
 async fn a_repetition_comes_after_its_delay_and_moves_no_grid() {
     let target = target("127.0.0.1:1", 10 * SECOND, SECOND);
     let (origin, first) = (Instant::now(), first_tick(&target));
-    let running = Running::start(&[(&target, &[Step::Take(SECOND)])], Limits::default(), Next::Again(2 * SECOND)).await;
+    let running = Running::start(&[(&target, &[Step::Take(SECOND)])], Limits::default(), Next::Retry(2 * SECOND)).await;
     until(origin, first + 10 * SECOND + 500 * MILLISECOND).await;
     // Each takes 1 s and is repeated 2 s after its end: at 0, 3, 6, 9 and, on the grid, served by the one at 9, no 10.
     let starts = running.journal.starts(&target);
@@ -236,7 +239,7 @@ async fn a_repetition_comes_after_its_delay_and_moves_no_grid() {
 async fn a_repetition_that_would_reach_the_next_due_time_is_not_made() {
     let target = target("127.0.0.1:1", 10 * SECOND, SECOND);
     let (origin, first) = (Instant::now(), first_tick(&target));
-    let running = Running::start(&[(&target, &[Step::Take(SECOND)])], Limits::default(), Next::Again(9 * SECOND)).await;
+    let running = Running::start(&[(&target, &[Step::Take(SECOND)])], Limits::default(), Next::Retry(9 * SECOND)).await;
     until(origin, first + 35 * SECOND).await;
     assert_on_grid(&running.journal.starts(&target), first, 10 * SECOND);
     assert_eq!((running.journal.len(), running.skipped()), (4, (0, 0)));
@@ -249,7 +252,7 @@ async fn a_limit_queues_and_starves_nobody() {
     let script = same(&targets, &steps);
     let origin = Instant::now();
     // Two at a time, five seconds each: four probes in ten seconds for twenty targets.
-    let running = Running::start(&script, limits(2, 0, 0), Next::Regular).await;
+    let running = Running::start(&script, limits(2, 0, 0), Next::OnSchedule).await;
     until(origin, 1000 * SECOND).await;
     let counts: Vec<_> = targets.iter().map(|target| running.journal.starts(target).len()).collect();
     assert!(counts.iter().all(|count| (18..=21).contains(count)), "{counts:?}");
@@ -265,7 +268,7 @@ async fn a_due_probe_that_meets_a_limit_waits_its_turn_and_none_is_lost() {
     let steps = [Step::Take(SECOND)];
     let script = same(&targets, &steps);
     let origin = Instant::now();
-    let running = Running::start(&script, limits(3, 0, 0), Next::Regular).await;
+    let running = Running::start(&script, limits(3, 0, 0), Next::OnSchedule).await;
     until(origin, 1005 * SECOND).await;
     let expected = targets.iter().filter(|target| first_tick(target) <= 5 * SECOND).count() + 20 * 100;
     assert!(running.journal.len().abs_diff(expected) <= 3, "{} of {expected}", running.journal.len());
@@ -280,7 +283,7 @@ async fn a_busy_host_holds_back_nobody_else() {
     let mut script = same(&busy, &steps);
     script.push((&other, &[Step::Take(MILLISECOND)]));
     let origin = Instant::now();
-    let running = Running::start(&script, limits(0, 1, 0), Next::Regular).await;
+    let running = Running::start(&script, limits(0, 1, 0), Next::OnSchedule).await;
     until(origin, first_tick(&other) + 400 * SECOND + 500 * MILLISECOND).await;
     let starts = running.journal.starts(&other);
     assert_eq!(starts.len(), 401);
@@ -295,7 +298,7 @@ async fn the_rate_spreads_starts() {
     let steps = [Step::Take(MILLISECOND)];
     let script = same(&targets, &steps);
     let origin = Instant::now();
-    let running = Running::start(&script, limits(0, 0, 4), Next::Regular).await;
+    let running = Running::start(&script, limits(0, 0, 4), Next::OnSchedule).await;
     until(origin, 100 * SECOND).await;
     assert!((395..=402).contains(&running.journal.len()), "{}", running.journal.len());
     let counts: Vec<_> = targets.iter().map(|target| running.journal.starts(target).len()).collect();
@@ -311,10 +314,10 @@ async fn replacing_keeps_the_grid_of_those_that_stay() {
     let step: &[Step] = &[Step::Take(MILLISECOND)];
     let origin = Instant::now();
     let script = [(&stays, step), (&goes, step), (&changes, step)];
-    let running = Running::start(&script, Limits::default(), Next::Regular).await;
+    let running = Running::start(&script, Limits::default(), Next::OnSchedule).await;
     until(origin, 50 * SECOND).await;
     assert_eq!(running.journal.len(), 15);
-    let change = Change { there: vec![faster.clone()], gone: vec![goes.name.clone()], limits: None };
+    let change = Change { upserted: vec![faster.clone()], removed: vec![goes.name.clone()], limits: None };
     running.handle.change(change).await.unwrap();
     until(origin, 100 * SECOND).await;
     assert_on_grid(&running.journal.starts(&stays), first_tick(&stays), 10 * SECOND);
@@ -332,19 +335,19 @@ async fn a_target_that_goes_while_it_waits_leaves_its_turn_to_the_next() {
     let steps = [Step::Take(SECOND)];
     let script = same(&ports, &steps);
     let origin = Instant::now();
-    let running = Running::start(&script, limits(0, 1, 0), Next::Regular).await;
+    let running = Running::start(&script, limits(0, 1, 0), Next::OnSchedule).await;
     until(origin, 500 * MILLISECOND).await;
     assert_eq!(running.journal.len(), 1);
     let probed = ports.iter().position(|target| !running.journal.starts(target).is_empty()).unwrap();
     let waiting = |place: usize| &ports[(probed + place) % 3];
     // Either of the two that wait may be the first of them.
     let (goes, stays) = (waiting(1), waiting(2));
-    running.handle.change(Change { gone: vec![goes.name.clone()], ..Change::default() }).await.unwrap();
+    running.handle.change(Change { removed: vec![goes.name.clone()], ..Change::default() }).await.unwrap();
     until(origin, 2 * SECOND).await;
     assert_eq!(running.journal.starts(stays).len(), 1);
     // The one that runs goes as well, and its turn is free at once.
-    let gone = vec![ports[probed].name.clone()];
-    running.handle.change(Change { gone, ..Change::default() }).await.unwrap();
+    let removed = vec![ports[probed].name.clone()];
+    running.handle.change(Change { removed, ..Change::default() }).await.unwrap();
     until(origin, 10 * SECOND).await;
     assert!(running.journal.starts(stays).len() >= 8, "{:?}", running.journal.starts(stays));
     assert!(running.journal.starts(goes).is_empty());
@@ -355,7 +358,7 @@ async fn a_panic_in_one_probe_disturbs_no_other() {
     let (bad, well) = (target("127.0.0.1:1", SECOND, SECOND), target("127.0.0.1:2", SECOND, SECOND));
     let script: [(_, &[Step]); 2] = [(&bad, &[Step::Panic]), (&well, &[Step::Take(MILLISECOND)])];
     let origin = Instant::now();
-    let running = Running::start(&script, limits(1, 1, 0), Next::Regular).await;
+    let running = Running::start(&script, limits(1, 1, 0), Next::OnSchedule).await;
     until(origin, 100 * SECOND).await;
     assert!(running.journal.starts(&bad).len() >= 99 && running.journal.starts(&well).len() >= 99);
     assert_eq!(running.handle.statistics().in_flight(), 0);
@@ -365,7 +368,7 @@ async fn a_panic_in_one_probe_disturbs_no_other() {
 async fn a_stalled_process_probes_once_and_counts_what_it_missed() {
     let target = target("127.0.0.1:1", SECOND, SECOND);
     let origin = Instant::now();
-    let running = Running::start(&[(&target, &[Step::Take(MILLISECOND)])], Limits::default(), Next::Regular).await;
+    let running = Running::start(&[(&target, &[Step::Take(MILLISECOND)])], Limits::default(), Next::OnSchedule).await;
     until(origin, first_tick(&target) + 500 * MILLISECOND).await;
     assert_eq!(running.journal.len(), 1);
     tokio::time::advance(10 * SECOND).await;
@@ -379,7 +382,7 @@ async fn a_stalled_process_probes_once_and_counts_what_it_missed() {
 async fn stopping_drops_what_is_under_way() {
     let target = target("127.0.0.1:1", SECOND, SECOND);
     let origin = Instant::now();
-    let running = Running::start(&[(&target, &[Step::TimeOut])], Limits::default(), Next::Regular).await;
+    let running = Running::start(&[(&target, &[Step::TimeOut])], Limits::default(), Next::OnSchedule).await;
     until(origin, first_tick(&target) + 500 * MILLISECOND).await;
     assert_eq!(running.handle.statistics().in_flight(), 1);
     running.stop.cancel();
@@ -392,16 +395,16 @@ async fn stopping_drops_what_is_under_way() {
 async fn the_probe_of_a_target_that_goes_is_dropped_and_none_of_the_next_one_of_its_name() {
     let target = target("127.0.0.1:1", 10 * SECOND, 10 * SECOND);
     let origin = Instant::now();
-    let running = Running::start(&[(&target, &[Step::TimeOut])], limits(1, 1, 0), Next::Regular).await;
+    let running = Running::start(&[(&target, &[Step::TimeOut])], limits(1, 1, 0), Next::OnSchedule).await;
     let started = first_tick(&target);
     until(origin, started + SECOND).await;
     assert_eq!(running.handle.statistics().in_flight(), 1);
-    let gone = vec![target.name.clone()];
-    running.handle.change(Change { gone, ..Change::default() }).await.unwrap();
+    let removed = vec![target.name.clone()];
+    running.handle.change(Change { removed, ..Change::default() }).await.unwrap();
     until(origin, started + 2 * SECOND).await;
     assert_eq!(running.handle.statistics().in_flight(), 0);
-    let there = vec![target.clone()];
-    running.handle.change(Change { there, ..Change::default() }).await.unwrap();
+    let upserted = vec![target.clone()];
+    running.handle.change(Change { upserted, ..Change::default() }).await.unwrap();
     until(origin, started + 19 * SECOND).await;
     let counts = (running.journal.starts(&target).len(), running.reports.load(Ordering::Relaxed));
     assert_eq!(counts, (2, 0), "the second is under way, the first told nothing");
@@ -416,13 +419,13 @@ async fn what_counted_as_nothing_is_made_once_more_when_other_settings_are_here_
     let origin = Instant::now();
     let take = |duration| [Step::Take(duration)];
     // Whoever records knows of the other settings from the start.
-    let running = Running::start(&[(&before, &take(SECOND))], Limits::default(), Next::Anew).await;
+    let running = Running::start(&[(&before, &take(SECOND))], Limits::default(), Next::Repeat).await;
     let first = first_tick(&before);
     until(origin, first + 24 * SECOND).await;
     assert_on_grid(&running.journal.starts(&before), first, 10 * SECOND);
     assert_eq!(running.journal.len(), 3, "no burst while the scheduler has the settings before");
-    let there = vec![after.clone()];
-    running.handle.change(Change { there, ..Change::default() }).await.unwrap();
+    let upserted = vec![after.clone()];
+    running.handle.change(Change { upserted, ..Change::default() }).await.unwrap();
     until(origin, first + 25 * SECOND).await;
     assert_eq!(running.journal.len(), 4, "the one that is owed");
     until(origin, first + 29 * SECOND).await;
@@ -430,8 +433,8 @@ async fn what_counted_as_nothing_is_made_once_more_when_other_settings_are_here_
     until(origin, first + 30 * SECOND + 500 * MILLISECOND).await;
     assert_eq!(running.journal.len(), 5, "and the grid goes on");
     // While one is under way: it is made as soon as that has ended.
-    let there = vec![before.clone()];
-    running.handle.change(Change { there, ..Change::default() }).await.unwrap();
+    let upserted = vec![before.clone()];
+    running.handle.change(Change { upserted, ..Change::default() }).await.unwrap();
     until(origin, first + 32 * SECOND).await;
     assert_eq!(running.journal.len(), 6);
 }
@@ -440,7 +443,7 @@ async fn what_counted_as_nothing_is_made_once_more_when_other_settings_are_here_
 fn at_rest() -> Scheduler<ScriptedProber, impl Fn(&Report) -> Next + Send + Sync> {
     let (origin, journal, scripts) = (Instant::now(), Journal::default(), Mutex::default());
     let prober = ScriptedProber { origin, journal, scripts };
-    let record = |_: &Report| Next::Regular;
+    let record = |_: &Report| Next::OnSchedule;
     Scheduler::new(prober, record, Limits::default(), "machine", Timestamp::default()).0
 }
 
@@ -449,15 +452,15 @@ async fn intervals_that_change_all_the_time_leave_nothing_behind() {
     let mut scheduler = at_rest();
     for round in 0..1000 {
         let interval = SECOND * if round % 2 == 0 { 60 } else { 3600 + round };
-        let there = targets(10, interval);
-        scheduler.change(Command { change: Change { there, ..Change::default() }, done: oneshot::channel().0 });
-        let most = MAX_ITEMS_A_TARGET * 10 + MAX_ITEMS_BESIDES;
-        assert!(scheduler.agenda.len() <= most, "{} items in round {round}", scheduler.agenda.len());
+        let upserted = targets(10, interval);
+        scheduler.change(Command { change: Change { upserted, ..Change::default() }, done: oneshot::channel().0 });
+        let most = MAX_ITEMS_PER_TARGET * 10 + MAX_ITEMS_IN_ADDITION;
+        assert!(scheduler.due_queue.len() <= most, "{} items in round {round}", scheduler.due_queue.len());
     }
-    let (entries, next) = (&scheduler.entries, Instant::now() + 5000 * SECOND);
+    let (index, next) = (&scheduler.index, Instant::now() + 5000 * SECOND);
     let mut kept = Vec::new();
-    while let Some(batch) = scheduler.agenda.pop_started(next) {
-        kept.extend(batch.filter(|(due, id)| entries.get(*id).unwrap().tick() == *due).map(|(_, id)| id));
+    while let Some(batch) = scheduler.due_queue.pop_started(next) {
+        kept.extend(batch.filter(|(due, id)| index.get(*id).unwrap().tick() == *due).map(|(_, id)| id));
     }
     kept.sort_unstable();
     kept.dedup();
@@ -471,11 +474,11 @@ async fn many_targets_change_some_at_a_time_and_each_does() {
         .collect();
     let origin = Instant::now();
     let script = same(&many, &[Step::Take(Duration::ZERO)]);
-    let running = Running::start(&script, limits(4096, 4096, 0), Next::Regular).await;
+    let running = Running::start(&script, limits(4096, 4096, 0), Next::OnSchedule).await;
     until(origin, 3 * SECOND).await;
     assert!(many.iter().all(|target| !running.journal.starts(target).is_empty()));
-    let gone = many.iter().map(|target| target.name.clone()).collect();
-    running.handle.change(Change { gone, ..Change::default() }).await.unwrap();
+    let removed = many.iter().map(|target| target.name.clone()).collect();
+    running.handle.change(Change { removed, ..Change::default() }).await.unwrap();
     let made = running.journal.len();
     until(origin, 10 * SECOND).await;
     assert_eq!(running.journal.len(), made);

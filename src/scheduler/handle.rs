@@ -1,0 +1,77 @@
+//! The way into a running scheduler: changes of its targets, applied some at a time.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::statistics::Statistics;
+use crate::options::Limits;
+use crate::target::{Target, TargetName};
+
+/// Changes the targets of a running [`Scheduler`](super::Scheduler).
+#[derive(Clone, Debug)]
+pub struct Handle {
+    sender: mpsc::Sender<Command>,
+    statistics: Arc<Statistics>,
+}
+
+/// A change of the targets or the limits.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// Targets that are new or have changed; each name once.
+    pub upserted: Vec<Arc<Target>>,
+    /// Names of removed targets. An unknown name has no effect.
+    pub removed: Vec<TargetName>,
+    /// New limits, if they change. Probes that run beyond them are not interrupted.
+    pub limits: Option<Limits>,
+}
+
+/// A part of a change, as the scheduler receives it.
+#[derive(Debug)]
+pub(super) struct Command {
+    pub(super) change: Change,
+    /// Receives a value once the change is applied.
+    pub(super) done: oneshot::Sender<()>,
+}
+
+/// The scheduler has stopped.
+#[derive(Debug, thiserror::Error)]
+#[error("the scheduler has stopped")]
+pub struct Stopped;
+
+impl Handle {
+    /// A handle, and the receiver of its commands.
+    pub(super) fn new(statistics: Arc<Statistics>) -> (Self, mpsc::Receiver<Command>) {
+        let (sender, commands) = mpsc::channel(1);
+        (Self { sender, statistics }, commands)
+    }
+
+    /// Applies a change, and returns once that is done.
+    ///
+    /// A large change is applied in parts, so that probes start and end in between.
+    pub async fn change(&self, change: Change) -> Result<(), Stopped> {
+        let Change { upserted, removed, mut limits } = change;
+        let (mut upserted, mut removed) = (upserted.into_iter(), removed.into_iter());
+        loop {
+            let part = Change {
+                upserted: upserted.by_ref().take(MAX_CHANGES).collect(),
+                removed: removed.by_ref().take(MAX_CHANGES).collect(),
+                limits: limits.take(),
+            };
+            let (done, applied) = oneshot::channel();
+            self.sender.send(Command { change: part, done }).await.map_err(|_| Stopped)?;
+            applied.await.map_err(|_| Stopped)?;
+            if upserted.len() + removed.len() == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The counters of the scheduler.
+    pub fn statistics(&self) -> &Arc<Statistics> {
+        &self.statistics
+    }
+}
+
+/// The size of a part, which takes about a millisecond to apply.
+pub(super) const MAX_CHANGES: usize = 1000;
