@@ -4,7 +4,6 @@
 //! characters that turn the rest of a line around, megabytes of it.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 /// Whether a character does something instead of showing something: control characters, and of the format characters
 /// those that break a line, turn the direction of text around or cannot be seen.
@@ -58,14 +57,6 @@ pub fn excerpt(bytes: &[u8]) -> Cow<'_, str> {
         Err(_) => shown.escape_ascii().to_string(),
     };
     if shown.len() < bytes.len() { format!("{text}..").into() } else { text.into() }
-}
-
-/// Lower-case hex, two digits a byte.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Longest label value that a peer may choose; servers refuse a whole scrape for one that exceeds their limit.

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use data_encoding::HEXLOWER;
 use x509_parser::certificate::{TbsCertificate, X509Certificate, X509CertificateParser};
 use x509_parser::extensions::{GeneralName, SubjectAlternativeName};
 use x509_parser::nom::Parser as _;
@@ -16,7 +17,6 @@ use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name};
 use self::text::{bounded, character_string, escaped};
 use crate::files::digest::sha256;
 use crate::outcome::{Certificate, CertificateContent};
-use crate::peer_text::hex;
 
 mod text;
 
@@ -95,7 +95,7 @@ fn name(name: &GeneralName<'_>) -> String {
 fn address(bytes: &[u8]) -> String {
     let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
     let address = v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from));
-    address.map_or_else(|_| bounded(hex(bytes)), |address| address.to_string())
+    address.map_or_else(|_| bounded(HEXLOWER.encode(bytes)), |address| address.to_string())
 }
 
 /// A name as RFC 4514 writes it: the last part first.
@@ -116,13 +116,13 @@ fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     let value = attribute.attr_value();
     match character_string(value.tag().0, value.data) {
         Some(text) => format!("{kind}={}", escaped(&text)),
-        None => format!("{kind}=#{}", hex(value.data)),
+        None => format!("{kind}=#{}", HEXLOWER.encode(value.data)),
     }
 }
 
 /// Lower-case hex without leading zeros; what `openssl x509 -serial` prints, but for the case.
 fn serial(bytes: &[u8]) -> String {
-    let text = hex(bytes);
+    let text = HEXLOWER.encode(bytes);
     match text.trim_start_matches('0') {
         "" => "0".to_owned(),
         digits => bounded(digits.to_owned()),

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use aws_lc_rs::rand;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use data_encoding::BASE64;
 use http_body_util::Empty;
 use hyper::header::{
     CONNECTION, HOST, HeaderMap, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -107,13 +106,13 @@ fn key() -> String {
     let mut nonce = [0; 16];
     // Without random numbers the key is only easier to guess, and nothing is kept secret by it.
     let _ = rand::fill(&mut nonce);
-    STANDARD.encode(nonce)
+    BASE64.encode(&nonce)
 }
 
 /// What the server makes of a key (section 4.2.2).
 fn accept(key: &str) -> String {
     let joined = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
-    STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, joined.as_bytes()))
+    BASE64.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, joined.as_bytes()).as_ref())
 }
 
 /// A masked close frame with status 1000, normal closure (sections 5.5.1, 7.4.1); its mask is zero.

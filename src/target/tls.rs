@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
 
 use super::url::{Host, HostName};
 
@@ -204,7 +203,7 @@ impl Sha256Digest {
 
 impl fmt::Display for Sha256Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        HEXLOWER.encode_display(&self.0).fmt(f)
     }
 }
 
@@ -220,8 +219,11 @@ impl FromStr for Sha256Digest {
     /// Reads hex, in either case and with or without colons as `openssl x509 -fingerprint` prints it, or base64.
     fn from_str(text: &str) -> Result<Self, DigestError> {
         let hex: String = text.chars().filter(|c| *c != ':').collect();
-        let bytes = if hex.len() == 64 { unhex(&hex) } else { STANDARD.decode(text).ok() };
-        bytes.and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(DigestError)
+        let bytes = match hex.len() {
+            64 => HEXLOWER_PERMISSIVE.decode(hex.as_bytes()),
+            _ => BASE64.decode(text.as_bytes()),
+        };
+        bytes.ok().and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(DigestError)
     }
 }
 
@@ -254,13 +256,6 @@ pub enum TlsFile {
     Roots,
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let bytes = pairs.iter().map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?));
-    rest.is_empty().then(|| bytes.collect()).flatten()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,7 +266,7 @@ mod tests {
         let hex = digest.to_string();
         let colons = hex.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap().to_uppercase());
         let colons = colons.collect::<Vec<_>>().join(":");
-        for text in [hex.as_str(), &colons, &STANDARD.encode(digest.as_bytes())] {
+        for text in [hex.as_str(), &colons, &BASE64.encode(digest.as_bytes())] {
             assert_eq!(text.parse(), Ok(digest), "{text}");
         }
         for text in ["", "00", &hex[1..], &format!("{hex}00"), &"g".repeat(64), "AAAA", &"ü".repeat(32)] {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use data_encoding::HEXLOWER;
 use serde::Serialize;
 
 use self::facts::{FactsDocument, Moment};
 use crate::outcome::{Attempt, Fault, Outcome, Timings, Transcript};
-use crate::peer_text::{hex, is_invisible};
+use crate::peer_text::is_invisible;
 use crate::target::Target;
 
 mod facts;
@@ -133,7 +134,7 @@ impl From<&Transcript> for TranscriptDocument {
             phase: message.phase.as_str(),
             direction: message.direction.as_str(),
             at_seconds: message.at.as_secs_f64(),
-            hex: hex(&message.bytes),
+            hex: HEXLOWER.encode(&message.bytes),
         });
         Self { messages: messages.collect(), omitted_bytes: transcript.omitted }
     }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::styles::{Ink, Palette};
 use super::timeline::milliseconds;
 use crate::outcome::{Message, Transcript};
-use crate::peer_text::{hex, is_invisible};
+use crate::peer_text::is_invisible;
 
 /// A transcript that displays itself as lines.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +70,7 @@ fn lines(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 /// Sixteen bytes a line: where they stand, their digits, and the characters that they would be.
 fn dump(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     for (row, bytes) in bytes.chunks(ROW).enumerate() {
-        let digits: Vec<_> = bytes.iter().map(|byte| hex(&[*byte])).collect();
+        let digits: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let shown = |byte: &u8| if matches!(byte, b' '..=b'~') { char::from(*byte) } else { '.' };
         let characters: String = bytes.iter().map(shown).collect();
         writeln!(f, "{INDENT}{:04x}  {:<width$}  {characters}", row * ROW, digits.join(" "), width = 3 * ROW - 1)?;

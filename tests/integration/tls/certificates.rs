@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use ::aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use data_encoding::BASE64;
 use rcgen::{BasicConstraints, CertificateParams, GeneralSubtree, IsCa, NameConstraints, SerialNumber};
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs;
@@ -165,7 +164,7 @@ async fn what_a_browser_takes_is_taken() {
     let revoked_intermediate = root.intermediate_with("revoked intermediate", revoked);
     let under_revoked = revoked_intermediate.issue(leaf(HERE)).behind(revoked_intermediate.der());
     let good = root.issue(leaf(HERE));
-    let base64 = STANDARD.encode(digest(&SHA256, &good.public_key));
+    let base64 = BASE64.encode(digest(&SHA256, &good.public_key).as_ref());
     let rows = [
         Row::of("wildcard", &named).await.tls("server_name: www.good.example"),
         Row::of("idn", &named).await.tls("server_name: münchen.example"),
