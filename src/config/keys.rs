@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use hyper::Method;
+use http::Method;
 use ipnet::IpNet;
 use schemars::{Schema, SchemaGenerator, json_schema};
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
-use hyper::header::HeaderValue;
+use http::header::HeaderValue;
 
 use crate::files;
 use crate::files::watch::{Changes, PERIOD, Watched, watch};

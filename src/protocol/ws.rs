@@ -66,7 +66,7 @@ impl Conversation for Session {
 }
 
 impl Session {
-    fn request(&self, key: &str) -> Result<HttpRequest<Empty<hyper::body::Bytes>>, hyper::http::Error> {
+    fn request(&self, key: &str) -> Result<HttpRequest<Empty<hyper::body::Bytes>>, http::Error> {
         HttpRequest::get(&*self.target)
             .header(HOST, &self.authority)
             .header(USER_AGENT, AGENT)

@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, RwLock};
 
-use hyper::header::HeaderValue;
+use http::header::HeaderValue;
 
 use crate::locks::{read, write};
 

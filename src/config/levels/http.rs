@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use hyper::Method;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::Method;
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 
 use crate::config::file_uses::Profiles;
 use crate::config::keys::RawHttp;

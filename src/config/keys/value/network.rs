@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use hyper::Method;
+use http::Method;
 use ipnet::IpNet;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
