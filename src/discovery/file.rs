@@ -12,6 +12,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use glob::Pattern;
+
 use super::Found;
 use crate::config::{Discovered, discovered};
 use crate::files;
@@ -114,19 +116,20 @@ struct Matching {
 
 fn matching(pattern: &Path) -> Result<Matching, String> {
     let Some(name) = pattern.file_name() else { return Err(format!("{} names no file", shown(pattern))) };
-    let name: Vec<char> = name.to_string_lossy().chars().collect();
+    let name = name.to_string_lossy();
     let folder = pattern.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let failed = |error: io::Error| format!("the folder {} cannot be listed: {error}", shown(folder));
-    if !name.iter().any(|character| matches!(character, '*' | '?')) {
+    if !name.contains(['*', '?']) {
         // The folder need not be one that can be listed.
         fs::metadata(folder).map_err(failed)?;
         let paths = fs::symlink_metadata(pattern).is_ok().then(|| pattern.to_owned()).into_iter().collect();
         return Ok(Matching { paths, complaints: Vec::new() });
     }
+    let wanted = NamePattern::parse(&name)?;
     let (mut names, mut is_more) = (BTreeSet::<OsString>::new(), false);
     for entry in fs::read_dir(folder).map_err(failed)? {
         let found = entry.map_err(failed)?.file_name();
-        if is_match(&name, &found.to_string_lossy().chars().collect::<Vec<_>>()) {
+        if wanted.matches(&found.to_string_lossy()) {
             names.insert(found);
         }
         if names.len() > MAX_FILES {
@@ -140,31 +143,34 @@ fn matching(pattern: &Path) -> Result<Matching, String> {
     Ok(Matching { paths: paths.collect(), complaints: is_more.then(complaint).into_iter().collect() })
 }
 
-/// Whether a name matches: `*` stands for any characters, `?` for one. As in a shell a name that begins with a dot needs
-/// a pattern that does: such are unfinished files of editors, and what Kubernetes swaps.
-fn is_match(mut pattern: &[char], mut name: &[char]) -> bool {
-    if name.first() == Some(&'.') && pattern.first() != Some(&'.') {
-        return false;
-    }
-    // Behind the last star, and from where in the name it goes on with that; a star never has to give back what an
-    // earlier one could have taken.
-    let mut retry: Option<(&[char], &[char])> = None;
-    loop {
-        match (pattern.split_first(), name.split_first()) {
-            (Some(('*', behind)), _) => {
-                retry = Some((behind, name));
-                pattern = behind;
-            }
-            (Some((wanted, behind)), Some((found, left))) if *wanted == '?' || wanted == found => {
-                (pattern, name) = (behind, left);
-            }
-            (None, None) => return true,
-            _ => {
-                let Some((behind, [_, left @ ..])) = retry else { return false };
-                retry = Some((behind, left));
-                (pattern, name) = (behind, left);
+/// A pattern of file names: `*` matches any characters, `?` matches one, nothing else is special.
+///
+/// As in a shell, a name with a leading dot needs a pattern with a leading dot: such names are unfinished files of editors
+/// and the folders that Kubernetes swaps.
+struct NamePattern {
+    pattern: Pattern,
+    has_leading_dot: bool,
+}
+
+impl NamePattern {
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut pattern = String::with_capacity(text.len());
+        for character in text.chars() {
+            match character {
+                // In the crate, two stars are another wildcard and brackets are a class of characters.
+                '*' if pattern.ends_with('*') => {}
+                '[' => pattern.push_str("[[]"),
+                other => pattern.push(other),
             }
         }
+        let pattern =
+            Pattern::new(&pattern).map_err(|error| format!("the pattern {} cannot be used: {error}", escaped(text)))?;
+        Ok(Self { pattern, has_leading_dot: text.starts_with('.') })
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        // The crate's option for leading dots lets `*.json` match `.json`.
+        (self.has_leading_dot || !name.starts_with('.')) && self.pattern.matches(name)
     }
 }
 

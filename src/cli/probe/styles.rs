@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use anstyle::{AnsiColor, Style};
+
 /// Whether lines have colours.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Palette {
@@ -27,13 +29,13 @@ pub(super) enum Ink {
 impl Palette {
     /// The text in this ink, where there is any.
     pub(super) fn paint(self, ink: Ink, text: impl Display) -> String {
-        let colour = match (self, ink) {
-            (Self::Plain, _) => return text.to_string(),
-            (Self::Colours, Ink::Bold) => "\x1b[1m",
-            (Self::Colours, Ink::Green) => "\x1b[32m",
-            (Self::Colours, Ink::Red) => "\x1b[31m",
-            (Self::Colours, Ink::Yellow) => "\x1b[33m",
+        let style = match (self, ink) {
+            (Self::Plain, _) => Style::new(),
+            (Self::Colours, Ink::Bold) => Style::new().bold(),
+            (Self::Colours, Ink::Green) => AnsiColor::Green.on_default(),
+            (Self::Colours, Ink::Red) => AnsiColor::Red.on_default(),
+            (Self::Colours, Ink::Yellow) => AnsiColor::Yellow.on_default(),
         };
-        format!("{colour}{text}\x1b[0m")
+        format!("{style}{text}{style:#}")
     }
 }

@@ -1,5 +1,6 @@
 //! Commands that look at the same place as the probe did, to be pasted into a shell.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 
 use super::Case;
@@ -139,6 +140,6 @@ fn offered(tls: &TlsExchange) -> String {
 /// A text as one word of a shell.
 pub(super) fn quoted(text: impl Display) -> String {
     let text = text.to_string();
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:=@%".contains(c);
-    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    // Only a zero byte cannot be quoted; none of these texts has one.
+    shlex::try_quote(&text).map_or_else(|_| text.escape_debug().to_string(), Cow::into_owned)
 }

@@ -133,7 +133,7 @@ fn openssl_is_told_what_else_is_offered() {
         ("tls.alpn", "h2,http/1.1"),
     ];
     let remedy = on("tls://192.0.2.7:443", &flags, Class::TlsAlert).remedy;
-    let command = r"openssl s_client -connect 192.0.2.7:443 -cert '/etc/it'\''s own.pem' -key /etc/own.key -tls1_2 -alpn h2,http/1.1 </dev/null";
+    let command = r#"openssl s_client -connect 192.0.2.7:443 -cert "/etc/it's own.pem" -key /etc/own.key -tls1_2 -alpn 'h2,http/1.1' </dev/null"#;
     assert!(remedy.ends_with(command), "{remedy}");
 }
 
