@@ -10,17 +10,17 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-pub use self::loaded_files::Files;
-use self::reconciler::Keeper;
+pub use self::loaded_files::LoadedFiles;
+use self::reconciler::Reconciler;
 pub use self::reload::{AutoReload, ConfigFile, HttpReload, Reload};
-use self::reload::{Detector, Trigger, requests};
+use self::reload::{Detector, Trigger};
 use self::roster::Roster;
-use self::target_sources::Supply;
+use self::target_sources::TargetSources;
 use crate::board::Board;
 use crate::clock;
 use crate::config::Config;
 use crate::discovery::{Lookups, Sources};
-use crate::http::{self, BindError, ListenAddress, Server, Site};
+use crate::http::{self, AppState, BindError, ListenAddress, Reloads, Server};
 use crate::log;
 use crate::metrics::Metrics;
 use crate::outcome::{Next, Report};
@@ -29,8 +29,8 @@ use crate::scheduler::Scheduler;
 use crate::target::Shard;
 
 mod loaded_files;
-mod reconciler;
 pub mod process;
+mod reconciler;
 mod reload;
 mod roster;
 mod service;
@@ -39,26 +39,26 @@ mod target_sources;
 /// What a daemon needs in addition to its configuration.
 #[derive(Debug)]
 pub struct Parts<'a> {
-    /// The files that the configuration names, as they were read with it.
-    pub files: Files,
+    /// The files that were read with the configuration.
+    pub files: LoadedFiles,
     /// When and how the configuration is reloaded; `None` if it never is.
     pub reload: Option<Reload>,
     /// The addresses to serve HTTP on.
     pub listen: &'a [ListenAddress],
     /// The share of the targets that this replica probes.
     pub shard: Shard,
-    /// The name of this machine. It shifts the grid of due times.
-    pub machine: String,
+    /// The name of this machine; it shifts the grid of due times.
+    pub host_name: String,
 }
 
 /// A daemon that has bound its ports and does not probe yet.
 #[derive(Debug)]
 pub struct App<R> {
     server: Server,
-    site: Arc<Site>,
+    state: Arc<AppState>,
     scheduler: Scheduler<Arc<NetworkProber>, R>,
     config: Config,
-    keeper: Keeper,
+    reconciler: Reconciler,
     detector: Option<Detector>,
     shard: Shard,
 }
@@ -68,32 +68,32 @@ pub async fn bind(
     config: Config,
     parts: Parts<'_>,
 ) -> Result<App<impl Fn(&Report) -> Next + Send + Sync + use<>>, BindError> {
-    let Parts { files, reload, listen, shard, machine } = parts;
+    let Parts { files, reload, listen, shard, host_name } = parts;
     let server = http::bind(listen).await?;
     let prober = Arc::new(NetworkProber::new(config.dns, files.trust.clone()));
     let lookups = Lookups::new(config.dns, files.trust.clone());
     let board = Arc::new(Board::new(config.histograms.clone()));
     let (scheduler, handle) =
-        Scheduler::new(prober.clone(), recorder(board.clone()), config.limits, &machine, clock::now());
+        Scheduler::new(prober.clone(), recorder(board.clone()), config.limits, &host_name, clock::now());
     let metrics = Metrics::new(board.clone(), handle.statistics().clone(), config.labels.clone(), shard);
-    let (sender, requests) = requests();
-    let reloads = reload.as_ref().filter(|reload| reload.http == HttpReload::Enabled).map(|_| sender);
+    let (reloads, requests) = Reloads::channel();
+    let reloads = reload.as_ref().filter(|reload| reload.http == HttpReload::Enabled).map(|_| reloads);
     let config_file = reload.as_ref().map(|reload| reload.file.clone());
     let detector = reload.map(|reload| Detector::new(reload, requests));
-    let site = Arc::new(Site::new(board.clone(), metrics.clone(), reloads));
-    let keeper = Keeper {
+    let state = Arc::new(AppState::new(board.clone(), metrics.clone(), reloads));
+    let reconciler = Reconciler {
         roster: Roster::new(board.clone(), handle, shard),
-        supply: Supply::default(),
-        sources: Sources::new(lookups.clone()),
+        target_sources: TargetSources::default(),
+        discovery: Sources::new(lookups.clone()),
         files,
         board,
         metrics,
         config_file,
-        running: site.running.clone(),
+        running_config: state.running_config.clone(),
         prober,
         lookups,
     };
-    Ok(App { server, site, scheduler, config, keeper, detector, shard })
+    Ok(App { server, state, scheduler, config, reconciler, detector, shard })
 }
 
 impl<R> App<R>
@@ -107,20 +107,20 @@ where
 
     /// Probes and serves HTTP until `stop` is cancelled. Then probing ends at once, and open responses within five seconds.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { server, site, scheduler, config, keeper, detector, shard } = self;
+        let Self { server, state, scheduler, config, reconciler, detector, shard } = self;
         info!(targets = config.targets.len(), sources = config.discovery.len(), %shard, "Probing");
-        let readiness = site.readiness.clone();
-        let (metrics, files) = (keeper.metrics.clone(), keeper.files.clone());
+        let readiness = state.readiness.clone();
+        let (metrics, files) = (reconciler.metrics.clone(), reconciler.files.clone());
         let (sender, triggers) = mpsc::channel::<Trigger>(1);
         let detect = stop.run_until_cancelled(async {
             if let Some(detector) = detector {
                 detector.run(sender).await;
             }
         });
-        let keep = keeper.run(config, triggers, &readiness, &stop);
+        let keep = reconciler.run(config, triggers, &readiness, &stop);
         let count_failure = || metrics.file_reload_failures().count();
         let watch = stop.run_until_cancelled(files.watch(&count_failure));
-        tokio::join!(scheduler.run(stop.clone()), server.serve(site.clone(), stop.clone()), keep, detect, watch);
+        tokio::join!(scheduler.run(stop.clone()), server.serve(state.clone(), stop.clone()), keep, detect, watch);
         info!("Stopped");
     }
 }

@@ -13,7 +13,7 @@ use hyper::Uri;
 use tracing::Level;
 
 use crate::app::process::environment;
-use crate::app::{AutoReload, Files, HttpReload};
+use crate::app::{AutoReload, HttpReload, LoadedFiles};
 use crate::config::{LoadError, Needed, Unusable};
 use crate::http::ListenAddress;
 use crate::log::Format;
@@ -146,7 +146,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(arguments) => serve_or_check(&arguments),
         Command::Check(CheckArguments { file, syntax_only: true }) => check(&file, |_, _| Ok(())),
-        Command::Check(CheckArguments { file, syntax_only: false }) => check(&file, Files::read),
+        Command::Check(CheckArguments { file, syntax_only: false }) => check(&file, LoadedFiles::read),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Schema => printed(&schema::run()),
@@ -156,7 +156,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn serve_or_check(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
-    if arguments.config_check { check(&arguments.config_file, Files::read) } else { serve::run(arguments) }
+    if arguments.config_check { check(&arguments.config_file, LoadedFiles::read) } else { serve::run(arguments) }
 }
 
 /// The health endpoint of a daemon that listens as it is told here.
@@ -165,8 +165,8 @@ fn health_endpoint(daemon: &DaemonArguments) -> anyhow::Result<Uri> {
     format!("http://{address}/-/healthy").parse().with_context(|| format!("'{address}' makes no URL"))
 }
 
-fn check(file: &Path, read: impl Fn(&Files, Needed<'_>) -> Result<(), Unusable>) -> anyhow::Result<ExitCode> {
-    let files = Files::default();
+fn check(file: &Path, read: impl Fn(&LoadedFiles, Needed<'_>) -> Result<(), Unusable>) -> anyhow::Result<ExitCode> {
+    let files = LoadedFiles::default();
     printed(&check::run(file, &environment, |needed| read(&files, needed))?)
 }
 

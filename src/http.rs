@@ -1,7 +1,7 @@
-//! The HTTP server: listeners, what a client may do to a connection, and the routes.
+//! The HTTP server: listeners, limits on connections, and the routes.
 //!
-//! [`bind`] takes the addresses, so that a taken port is known before anything starts; [`Server::serve`] answers until
-//! it is told to stop. What is answered stands in the modules below.
+//! [`bind`] binds the addresses, so that a port in use is reported before anything starts. [`Server::serve`] answers
+//! requests until it is stopped. Each module below has one route, or a part of the protocol.
 
 use std::fmt;
 use std::io;
@@ -16,9 +16,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use self::config::Running;
+pub use self::config::RunningConfig;
 pub use self::health::Readiness;
-pub use self::reload::Reloads;
+pub use self::reload::{ReloadError, ReloadRequest, Reloads};
 use crate::board::Board;
 use crate::metrics::Metrics;
 
@@ -34,7 +34,7 @@ mod route;
 #[cfg(test)]
 mod testing;
 
-/// Takes every address; the first that cannot be had ends it.
+/// Binds every address; fails with the first that cannot be bound.
 pub async fn bind(addresses: &[ListenAddress]) -> Result<Server, BindError> {
     let mut listeners = Vec::with_capacity(addresses.len());
     for address in addresses {
@@ -44,58 +44,66 @@ pub async fn bind(addresses: &[ListenAddress]) -> Result<Server, BindError> {
     Ok(Server { listeners })
 }
 
-/// What the routes show.
+/// The state behind the routes.
 #[derive(Debug)]
-pub struct Site {
+pub struct AppState {
     /// The state of all targets.
     pub board: Arc<Board>,
-    /// What is exposed to Prometheus.
+    /// The metrics for Prometheus.
     pub metrics: Metrics,
     /// Whether the daemon is ready.
     pub readiness: Arc<Readiness>,
-    /// The configuration in force.
-    pub running: Arc<Running>,
+    /// The configuration in use.
+    pub running_config: Arc<RunningConfig>,
     reloads: Option<Reloads>,
-    scrape_turns: Arc<Semaphore>,
+    scrape_permits: Arc<Semaphore>,
     compressors: Arc<Semaphore>,
 }
 
-impl Site {
-    /// A site whose daemon is not ready yet. Without `reloads` nobody may ask for one here.
+impl AppState {
+    /// The state of a daemon that is not ready yet. Without `reloads`, reload requests are refused.
     pub fn new(board: Arc<Board>, metrics: Metrics, reloads: Option<Reloads>) -> Self {
-        let [scrape_turns, compressors] = [SCRAPE_TURNS, COMPRESSORS].map(|count| Arc::new(Semaphore::new(count)));
-        Self { board, metrics, readiness: Arc::default(), running: Arc::default(), reloads, scrape_turns, compressors }
+        let [scrape_permits, compressors] = [SCRAPE_PERMITS, COMPRESSORS].map(|count| Arc::new(Semaphore::new(count)));
+        Self {
+            board,
+            metrics,
+            readiness: Arc::default(),
+            running_config: Arc::default(),
+            reloads,
+            scrape_permits,
+            compressors,
+        }
     }
 }
 
-/// Bound listeners that nobody is answered on yet.
+/// Bound listeners that do not accept connections yet.
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<TcpListener>,
 }
 
 impl Server {
-    /// The addresses listened on; a port 0 that was asked for is a real one here.
+    /// The addresses of the listeners, with the real port if port 0 was requested.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
-    /// Answers until `stop` is cancelled; answers under way then have five seconds to finish.
-    pub async fn serve(self, site: Arc<Site>, stop: CancellationToken) {
+    /// Answers requests until `stop` is cancelled; open responses then have five seconds to finish.
+    pub async fn serve(self, state: Arc<AppState>, stop: CancellationToken) {
         let mut accepting = JoinSet::new();
         for listener in self.listeners {
-            accepting.spawn(connection::accept(listener, site.clone(), stop.clone()));
+            accepting.spawn(connection::accept(listener, state.clone(), stop.clone()));
         }
         while accepting.join_next().await.is_some() {}
     }
 }
 
-/// Where to listen: `:10115` for every address of this machine, or `host:port`, an IPv6 address in brackets.
+/// A listen address: `:10115` for every address of this machine, or `host:port`, an IPv6 address in brackets.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ListenAddress(String);
 
 impl ListenAddress {
-    /// Where a program on this machine finds who listens there. Who listens on every address does so on IPv4's, too.
+    /// The address at which a program on this machine reaches this listener: IPv4 loopback if it listens on every address.
     pub fn from_here(&self) -> String {
         let (host, port) = self.0.rsplit_once(':').unwrap_or_default();
         let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
@@ -107,7 +115,7 @@ impl ListenAddress {
 
     async fn bind(&self) -> io::Result<TcpListener> {
         if let Some(port) = self.0.strip_prefix(':').and_then(|port| port.parse().ok()) {
-            // One socket for both families, as Go programs do; on a machine without IPv6 for the one that there is.
+            // One socket for both families, as in Go programs; IPv4 only on a machine without IPv6.
             return match listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) {
                 Err(error) if lacks_ipv6(&error) => listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
                 bound => bound,
@@ -143,12 +151,12 @@ impl FromStr for ListenAddress {
     }
 }
 
-/// A text is no listen address.
+/// A text is not a listen address.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("is no address to listen on; write :PORT for all of this machine's, or HOST:PORT, like 127.0.0.1:10115")]
 pub struct ListenAddressError;
 
-/// An address cannot be listened on.
+/// An address cannot be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}")]
 pub struct BindError {
@@ -156,7 +164,7 @@ pub struct BindError {
     source: io::Error,
 }
 
-/// Whether an IPv6 socket could not be had because this machine has no IPv6, and not because its port is taken.
+/// Whether an IPv6 socket failed because this machine has no IPv6, and not because its port is in use.
 fn lacks_ipv6(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL | Errno::EPROTONOSUPPORT))
@@ -174,14 +182,14 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Connections that the kernel holds until they are accepted; a shorter queue would drop the SYNs of a crowd.
+/// Connections that the kernel queues until they are accepted; a shorter queue would drop SYNs under load.
 const BACKLOG: i32 = 1024;
 
-/// Pieces of metrics that are made at once, for all clients together: scrapes never take more than one CPU from probes.
-const SCRAPE_TURNS: usize = 1;
+/// Pieces of metrics that are encoded concurrently, for all clients together, so that scrapes use at most one CPU.
+const SCRAPE_PERMITS: usize = 1;
 
-/// Scrapes that are compressed at one time; each takes a third of a megabyte until its client has read it. Whoever comes
-/// beside them gets the metrics as they are.
+/// Scrapes that are compressed concurrently. Each takes a third of a megabyte until its client has read it. Further ones
+/// are sent uncompressed.
 const COMPRESSORS: usize = 64;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What targets and sources need of files: read at load, kept up to date.
+//! The files that targets and sources name: read with the configuration, kept up to date.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use crate::files::header_values::Secrets;
 use crate::probe::Trust;
 use crate::target::TlsProfile;
 
-/// Everything that was read from files. Clones are the same.
+/// The contents of all files that were read. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Files {
-    /// Of TLS.
+pub struct LoadedFiles {
+    /// Certificates, keys and revocation lists.
     pub trust: Arc<Trust>,
-    /// Of headers; it drops by itself what no target has any more.
+    /// Values of headers. A value is dropped with the last target that uses it.
     pub secrets: Arc<Secrets>,
 }
 
-impl Files {
-    /// Reads what is needed, unless that was done before.
+impl LoadedFiles {
+    /// Reads a file, or the files of a TLS profile, unless that was done before.
     pub fn read(&self, needed: Needed<'_>) -> Result<(), Unusable> {
         match needed {
             Needed::Header(file) => self.secrets.read(file).map_err(Unusable::Header),
@@ -26,12 +26,12 @@ impl Files {
         }
     }
 
-    /// Forgets what was read for any other profile of TLS.
+    /// Drops the files of every other TLS profile.
     pub(super) fn retain(&self, profiles: &HashSet<Arc<TlsProfile>>) {
         self.trust.retain(profiles);
     }
 
-    /// Takes over what changes. Never ends by itself; `failed` is called whenever a changed file cannot be used.
+    /// Watches the files and applies their changes. Never ends; calls `failed` whenever a changed file cannot be used.
     pub(super) async fn watch(&self, failed: &(dyn Fn() + Sync)) {
         tokio::join!(self.trust.watch(failed), self.secrets.watch(failed));
     }

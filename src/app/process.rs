@@ -6,8 +6,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::gethostname;
 use tracing::warn;
 
-/// The machine's name; empty where the kernel does not tell.
-pub fn name() -> String {
+/// The host name; empty if the kernel does not return it.
+pub fn host_name() -> String {
     gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
@@ -16,7 +16,7 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Raises the soft limit on open files to the hard one, and warns where probes could still run out of them.
+/// Raises the soft limit on open files to the hard limit, and logs a warning if probes could still exceed it.
 pub fn raise_descriptor_limit(in_flight: Option<NonZeroU32>) {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
     let limit = if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
@@ -33,9 +33,9 @@ pub fn raise_descriptor_limit(in_flight: Option<NonZeroU32>) {
     }
 }
 
-/// Gives freed memory back to the machine.
+/// Returns freed memory to the operating system.
 ///
-/// Reading a large configuration takes many times what its targets take; glibc would keep the difference for ever.
+/// Loading a large configuration takes several times the memory of its targets. glibc would keep the difference for ever.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "malloc_trim has no safe wrapper")]
 pub fn return_free_memory() {
@@ -43,16 +43,16 @@ pub fn return_free_memory() {
     unsafe { nix::libc::malloc_trim(0) };
 }
 
-/// Other allocators give memory back by themselves.
+/// Other allocators return memory by themselves.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub fn return_free_memory() {}
 
-/// Descriptors for so many probes at a time; none where nothing bounds them.
+/// The file descriptors that this many concurrent probes need; `None` if their number is unlimited.
 fn descriptors_needed(in_flight: Option<NonZeroU32>) -> Option<u64> {
     in_flight.map(|probes| u64::from(probes.get()) * DESCRIPTORS_PER_PROBE + DESCRIPTORS_BESIDES)
 }
 
-/// Its own socket, and two more while it resolves a name.
+/// The socket, and two more to resolve a name.
 const DESCRIPTORS_PER_PROBE: u64 = 3;
 
 /// Listeners, HTTP clients, log, runtime.

@@ -1,4 +1,4 @@
-//! The keeper: one task through which every change of the targets goes, whoever brings it.
+//! The reconciler: the one task that changes targets and configuration, for a reload as for discovery.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,40 +8,40 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::loaded_files::Files;
+use super::loaded_files::LoadedFiles;
 use super::reload::{ConfigFile, Trigger};
 use super::roster::{Difference, Roster};
-use super::target_sources::{Supply, Trouble};
+use super::target_sources::{Merged, StatusChange, TargetSources};
 use super::{process, service};
 use crate::board::Board;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Complaint, Config};
 use crate::discovery::{Found, Lookups, Sources, Update};
-use crate::http::{Readiness, Running};
+use crate::http::{Readiness, ReloadError, RunningConfig};
 use crate::metrics::Metrics;
 use crate::options::Limits;
 use crate::probe::NetworkProber;
 use crate::scheduler::Stopped;
 use crate::tasks::blocking;
 
-/// Keeps the targets as configuration and sources want them.
+/// Makes board, scheduler and everything else follow the configuration and the discovery sources.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(super) struct Reconciler {
     pub(super) roster: Roster,
-    pub(super) supply: Supply,
-    pub(super) sources: Sources,
-    pub(super) files: Files,
+    pub(super) target_sources: TargetSources,
+    pub(super) discovery: Sources,
+    pub(super) files: LoadedFiles,
     pub(super) board: Arc<Board>,
     pub(super) metrics: Metrics,
     pub(super) config_file: Option<ConfigFile>,
-    pub(super) running: Arc<Running>,
+    pub(super) running_config: Arc<RunningConfig>,
     pub(super) prober: Arc<NetworkProber>,
     pub(super) lookups: Lookups,
 }
 
-impl Keeper {
-    /// Schedules the targets of the first configuration, then takes over what comes until `stop` is cancelled; a file
-    /// that is being read then is not waited for.
+impl Reconciler {
+    /// Schedules the targets of the first configuration, then applies every change until `stop` is cancelled. Does not
+    /// wait for a file that is being read then.
     pub(super) async fn run(
         mut self,
         config: Config,
@@ -49,14 +49,14 @@ impl Keeper {
         readiness: &Readiness,
         stop: &CancellationToken,
     ) {
-        stop.run_until_cancelled(self.keep(config, &mut triggers, readiness)).await;
+        stop.run_until_cancelled(self.reconcile(config, &mut triggers, readiness)).await;
         readiness.set_stopping();
         service::stopping();
     }
 
-    /// Comes to no end; what is under way may be dropped, for the targets go with the daemon.
-    async fn keep(&mut self, config: Config, triggers: &mut mpsc::Receiver<Trigger>, readiness: &Readiness) {
-        // The scheduler refuses only once it has stopped, and then nothing is to become ready.
+    /// Never ends. It may be dropped at any point, because the targets are dropped with the daemon.
+    async fn reconcile(&mut self, config: Config, triggers: &mut mpsc::Receiver<Trigger>, readiness: &Readiness) {
+        // Fails only once the scheduler has stopped. The daemon must not become ready then.
         if self.configure(config).await.is_ok() {
             readiness.set_ready();
             service::ready();
@@ -65,27 +65,25 @@ impl Keeper {
         retries.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = retries.tick(), if self.supply.lacks_files() => self.retry().await,
-                Some(trigger) = triggers.recv() => self.reload(trigger).await,
-                update = self.sources.next() => self.discover(update).await,
+                _ = retries.tick(), if self.target_sources.lack_files() => self.retry_files().await,
+                Some(trigger) = triggers.recv() => self.on_trigger(trigger).await,
+                update = self.discovery.next() => self.on_discovery(update).await,
             }
         }
     }
 
-    /// One reload. All or nothing: what cannot be used as a whole changes nothing.
-    async fn reload(&mut self, trigger: Trigger) {
+    async fn on_trigger(&mut self, trigger: Trigger) {
         let Trigger { by, requests } = trigger;
         service::reloading();
-        let result = self.read_anew(by).await;
+        let result = self.reload(by).await;
         service::ready();
         for request in requests {
-            // Whoever has asked may be gone.
-            let _ = request.send(result.clone());
+            request.finish(result.clone());
         }
     }
 
-    /// Reads the configuration and takes it over; the error is every problem, a line each.
-    async fn read_anew(&mut self, by: &'static str) -> Result<(), String> {
+    /// Loads the configuration file and applies it as a whole, or changes nothing.
+    async fn reload(&mut self, by: &'static str) -> Result<(), ReloadError> {
         let Some(file) = self.config_file.clone() else { return Ok(()) };
         let config = match blocking(move || file.load()).await {
             Ok(config) => config,
@@ -93,124 +91,143 @@ impl Keeper {
                 self.metrics.reloads().failed();
                 let count = problems.complaints().len();
                 error!(by, count, %problems, "Cannot reload the configuration; the one before stays in force");
-                return Err(problems.to_string());
+                return Err(ReloadError::Invalid(Arc::new(problems)));
             }
         };
-        let Ok(difference) = self.configure(config).await else { return Err("the daemon is stopping".to_owned()) };
+        let difference = self.configure(config).await.map_err(|Stopped| ReloadError::Stopping)?;
         self.metrics.reloads().succeeded(clock::now());
         let Difference { added, changed, removed } = difference;
         info!(by, targets = self.roster.len(), added, changed, removed, "Reloaded the configuration");
         Ok(())
     }
 
-    /// Takes over a configuration.
+    /// Applies a configuration.
     async fn configure(&mut self, config: Config) -> Result<Difference, Stopped> {
-        process::raise_descriptor_limit(config.limits.in_flight);
-        self.prober.set_resolver_options(config.dns);
-        self.lookups.set_resolver_options(config.dns);
-        let take_over = move |supply: &mut Supply, files: &Files| {
-            supply.configure(&config, files);
-            // Letting go of a hundred thousand targets takes its time, too.
-            Config { targets: Vec::new(), ..config }
+        let Config { labels, targets, histograms, limits, dns, discovery, blueprint, shown, warnings, .. } = config;
+        process::raise_descriptor_limit(limits.in_flight);
+        self.prober.set_resolver_options(dns);
+        self.lookups.set_resolver_options(dns);
+        self.board.set_histogram_options(histograms);
+        self.discovery.set(&discovery);
+        self.metrics.set_labels(labels);
+        self.running_config.set(shown);
+        log_warnings(&warnings);
+        let configure = move |sources: &mut TargetSources, files: &LoadedFiles| {
+            sources.configure(targets, limits.targets, blueprint, &discovery, files);
         };
-        let config = self.with_supply(take_over).await;
-        self.sources.set(&config.discovery);
-        self.metrics.set_labels(config.labels);
-        self.running.set(config.shown);
-        for warning in config.warnings.iter().take(MAX_TOLD) {
-            warn!(%warning, "The configuration can be used, but a part of it may be a mistake");
-        }
-        if config.warnings.len() > MAX_TOLD {
-            warn!(count = config.warnings.len(), "Not all warnings are told; portprobe check does");
-        }
-        self.board.set_histogram_options(config.histograms);
-        let difference = self.apply(Some(config.limits)).await?;
+        let difference = self.apply(Some(limits), configure).await?;
         blocking(process::return_free_memory).await;
         Ok(difference)
     }
 
-    /// Takes over what a source says, or notes that nothing can be learnt from it.
-    async fn discover(&mut self, update: Update) {
+    /// Applies the entries of a discovery source, or records its failure.
+    async fn on_discovery(&mut self, update: Update) {
         let Update { source, found } = update;
         let name = source.name.clone();
-        let (entries, trouble, message) = match found {
+        let (entries, errors, message) = match found {
             Ok(Found { entries, complaints }) => (Some(entries), complaints, "A part of a source cannot be used"),
-            Err(why) => (None, vec![why], "Discovery has failed; the targets before stay in force"),
+            Err(error) => (None, vec![error], "Discovery has failed; the targets before stay in force"),
         };
-        match self.supply.note_trouble(&source, trouble) {
-            Trouble::New(reasons) => tell(&name, reasons, message),
-            Trouble::Over => info!(source = %name, "Discovery works again"),
-            Trouble::Same => {}
+        match self.target_sources.record_status(&source, errors) {
+            StatusChange::Failed(errors) => log_first(&name, errors, message),
+            StatusChange::Recovered => info!(source = %name, "Discovery works again"),
+            StatusChange::Unchanged => {}
         }
-        self.metrics.sources().set_failures(&name, self.supply.failures(&source));
+        self.metrics.sources().set_failures(&name, self.target_sources.failures(&source));
         let Some(entries) = entries else { return };
         let are_many = entries.len() >= MANY;
-        self.with_supply(move |supply, files| supply.take(&source, entries, files)).await;
-        self.apply_discovered(&name).await;
+        self.apply_discovery(&name, move |sources, files| sources.update(&source, entries, files)).await;
         if are_many {
             blocking(process::return_free_memory).await;
         }
     }
 
-    /// Takes targets that were left out for the sake of files which can be read by now.
-    async fn retry(&mut self) {
-        if self.with_supply(Supply::retry).await {
-            self.apply_discovered("files that were missing").await;
+    /// Adds targets that were skipped because a file was missing, once it can be read.
+    async fn retry_files(&mut self) {
+        if self.with_target_sources(TargetSources::retry_files).await {
+            self.apply_discovery("files that were missing", |_, _| {}).await;
         }
     }
 
-    async fn apply_discovered(&mut self, source: &str) {
-        if let Ok(Difference { added, changed, removed }) = self.apply(None).await
+    async fn apply_discovery(
+        &mut self,
+        source: &str,
+        change: impl FnOnce(&mut TargetSources, &LoadedFiles) + Send + 'static,
+    ) {
+        if let Ok(Difference { added, changed, removed }) = self.apply(None, change).await
             && added + changed + removed > 0
         {
             info!(source, targets = self.roster.len(), added, changed, removed, "Discovery has changed the targets");
         }
     }
 
-    /// Makes the targets those of the supply.
-    async fn apply(&mut self, limits: Option<Limits>) -> Result<Difference, Stopped> {
-        let merged = self.with_supply(|supply, _| supply.merged()).await;
-        self.metrics.sources().set(merged.statuses);
-        for (source, invalid) in self.supply.news() {
-            tell(source, invalid, "A source has an entry that is no target");
+    /// Applies a change of the target sources to board and scheduler, in two jobs off the thread that probes.
+    ///
+    /// The first changes the sources, merges and compares the targets, and replaces the rows. The second drops the TLS
+    /// files that no target needs any more. It comes after the change of the scheduler, because a probe that starts in
+    /// between may still need them.
+    async fn apply(
+        &mut self,
+        limits: Option<Limits>,
+        change: impl FnOnce(&mut TargetSources, &LoadedFiles) + Send + 'static,
+    ) -> Result<Difference, Stopped> {
+        let roster = self.roster.clone();
+        let replace_rows = move |sources: &mut TargetSources, files: &LoadedFiles| {
+            change(sources, files);
+            let Merged { targets, statuses } = sources.merged();
+            (roster.replace_rows(targets), statuses)
+        };
+        let (unscheduled, statuses) = self.with_target_sources(replace_rows).await;
+        self.metrics.sources().set(statuses);
+        for (source, errors) in self.target_sources.unreported() {
+            log_first(source, errors, "A source has an entry that is no target");
         }
-        let difference = self.roster.replace(merged.targets, limits).await;
-        self.with_supply(|supply, files| files.retain(&supply.profiles())).await;
+        let difference = self.roster.schedule(unscheduled, limits).await;
+        self.with_target_sources(|sources, files| files.retain(&sources.tls_profiles())).await;
         difference
     }
 
-    /// Has the supply do something beside the thread that probes: of very many targets everything takes its time.
-    async fn with_supply<T: Send + 'static>(
+    /// Runs a job on the target sources off the thread that probes: with very many targets, every step takes time.
+    async fn with_target_sources<T: Send + 'static>(
         &mut self,
-        work: impl FnOnce(&mut Supply, &Files) -> T + Send + 'static,
+        job: impl FnOnce(&mut TargetSources, &LoadedFiles) -> T + Send + 'static,
     ) -> T {
-        let (mut supply, files) = (std::mem::take(&mut self.supply), self.files.clone());
-        let (supply, done) = blocking(move || {
-            let done = work(&mut supply, &files);
-            (supply, done)
+        let (mut sources, files) = (std::mem::take(&mut self.target_sources), self.files.clone());
+        let (sources, result) = blocking(move || {
+            let result = job(&mut sources, &files);
+            (sources, result)
         })
         .await;
-        self.supply = supply;
-        done
+        self.target_sources = sources;
+        result
     }
 }
 
-/// Logs the first of some complaints about a source, and how many there are.
-fn tell(source: &str, complaints: &[String], message: &'static str) {
-    for reason in complaints.iter().take(MAX_TOLD) {
+fn log_warnings(warnings: &[Complaint]) {
+    for warning in warnings.iter().take(MAX_LOGGED) {
+        warn!(%warning, "The configuration can be used, but a part of it may be a mistake");
+    }
+    if warnings.len() > MAX_LOGGED {
+        warn!(count = warnings.len(), "Not all warnings are told; portprobe check does");
+    }
+}
+
+/// Logs the first errors of a source, and how many there are.
+fn log_first(source: &str, errors: &[String], message: &'static str) {
+    for reason in errors.iter().take(MAX_LOGGED) {
         warn!(source, reason, "{message}");
     }
-    if complaints.len() > MAX_TOLD {
-        warn!(source, count = complaints.len(), "{message}; not all are told");
+    if errors.len() > MAX_LOGGED {
+        warn!(source, count = errors.len(), "{message}; not all are told");
     }
 }
 
-/// What reading so many entries took is worth giving back; while an allocator does so, the thread that probes may have to
-/// wait for memory of its own.
+/// From this many entries on, their memory is worth returning. The allocator may delay the thread that probes while it
+/// does so.
 const MANY: usize = 1000;
 
-/// Of a list with thousands of mistakes the first few tell enough.
-const MAX_TOLD: usize = 5;
+/// Of thousands of mistakes, the first few are enough.
+const MAX_LOGGED: usize = 5;
 
-/// As often as the files of TLS that are in use are looked at.
+/// The period in which TLS files in use are compared, too.
 const RETRY_EVERY: Duration = Duration::from_secs(10);

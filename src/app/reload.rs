@@ -6,14 +6,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
-use super::loaded_files::Files;
+use super::loaded_files::LoadedFiles;
 use super::process::environment;
 use crate::config::{self, Config, LoadError};
 use crate::files::digest;
-use crate::http::Reloads;
+use crate::http::ReloadRequest;
 use crate::shutdown::Hangups;
 use crate::target::Sha256Digest;
 use crate::tasks::blocking;
@@ -55,12 +55,12 @@ pub enum HttpReload {
 #[derive(Clone, Debug)]
 pub struct ConfigFile {
     path: PathBuf,
-    files: Files,
+    files: LoadedFiles,
 }
 
 impl ConfigFile {
     /// The configuration at `path`; the files that it names are read into `files`.
-    pub fn new(path: PathBuf, files: Files) -> Self {
+    pub fn new(path: PathBuf, files: LoadedFiles) -> Self {
         Self { path, files }
     }
 
@@ -81,19 +81,19 @@ pub(super) struct Trigger {
     /// Its cause, for the log.
     pub(super) by: &'static str,
     /// The requests that wait for its result.
-    pub(super) requests: Vec<oneshot::Sender<Result<(), String>>>,
+    pub(super) requests: Vec<ReloadRequest>,
 }
 
 /// Detects when a reload is due.
 #[derive(Debug)]
 pub(super) struct Detector {
     reload: Reload,
-    requests: mpsc::Receiver<oneshot::Sender<Result<(), String>>>,
+    requests: mpsc::Receiver<ReloadRequest>,
 }
 
 impl Detector {
     /// Detects changes of the file, the signal, and these requests.
-    pub(super) fn new(reload: Reload, requests: mpsc::Receiver<oneshot::Sender<Result<(), String>>>) -> Self {
+    pub(super) fn new(reload: Reload, requests: mpsc::Receiver<ReloadRequest>) -> Self {
         Self { reload, requests }
     }
 
@@ -147,12 +147,6 @@ impl Detector {
     }
 }
 
-/// A channel for requests by HTTP.
-pub(super) fn requests() -> (Reloads, mpsc::Receiver<oneshot::Sender<Result<(), String>>>) {
-    let (sender, receiver) = mpsc::channel(MAX_REQUESTS);
-    (Reloads::new(sender), receiver)
-}
-
 /// The period of Prometheus' exporters, or longer.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
@@ -162,9 +156,6 @@ const SETTLING: Duration = Duration::from_millis(500);
 /// A file that changes all the time is read as it is after this many waits.
 const MAX_SETTLING: usize = 20;
 
-/// Requests that wait for a reload; further ones wait to be accepted.
-const MAX_REQUESTS: usize = 64;
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -172,6 +163,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::http::Reloads;
 
     /// A detector that watches a file.
     struct Watched {
@@ -186,10 +178,10 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("portprobe.yaml");
             fs::write(&path, loaded).unwrap();
-            let file = ConfigFile::new(path.clone(), Files::default());
+            let file = ConfigFile::new(path.clone(), LoadedFiles::default());
             let (loaded_digest, hangups) = (file.digest(), Hangups::install().unwrap());
             let reload = Reload { file, loaded_digest, auto: AutoReload::On, hangups, http: HttpReload::Disabled };
-            let (_, requests) = requests();
+            let (_, requests) = Reloads::channel();
             let (sender, triggers) = mpsc::channel(1);
             tokio::spawn(Detector::new(reload, requests).run(sender));
             Self { path, triggers, _folder: folder }

@@ -1,7 +1,7 @@
-//! The roster: the one way in for targets.
+//! The roster: every change of the targets, from the configuration or from discovery, passes through here.
 //!
-//! Whatever brings targets, a configuration or a source, ends here: what is new, changed or removed is found out, and board
-//! and scheduler are told. A target that is as before stays the very same value.
+//! It compares the new targets with those of the board, and gives board and scheduler the difference. An unchanged
+//! target keeps its `Arc`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,22 +10,30 @@ use crate::board::{Board, Rows};
 use crate::options::Limits;
 use crate::scheduler::{Change, Handle, Stopped};
 use crate::target::{Shard, Target, TargetName};
-use crate::tasks::blocking;
 
-/// Every target, as board and scheduler have them.
-#[derive(Debug)]
+/// The targets of board and scheduler.
+#[derive(Clone, Debug)]
 pub(super) struct Roster {
     board: Arc<Board>,
     handle: Handle,
     shard: Shard,
 }
 
-/// How many targets are otherwise than before.
+/// How many targets have changed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Difference {
     pub(super) added: usize,
     pub(super) changed: usize,
     pub(super) removed: usize,
+}
+
+/// A change that the board has and the scheduler does not have yet.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Unscheduled {
+    upserted: Vec<Arc<Target>>,
+    removed: Vec<TargetName>,
+    difference: Difference,
 }
 
 impl Roster {
@@ -34,35 +42,36 @@ impl Roster {
         Self { board, handle, shard }
     }
 
-    /// Makes this replica's share of these the targets, in this order, each name once, and takes over other limits where there are some.
-    ///
-    /// Comparing and preparing rows is done beside the thread that probes; it gets no more than the differences.
-    pub(super) async fn replace(
-        &mut self,
-        targets: Vec<Arc<Target>>,
+    /// Replaces the rows of the board by those of `targets` that this replica probes, in this order. Each name must be
+    /// there only once. Takes long with many targets.
+    pub(super) fn replace_rows(&self, targets: Vec<Arc<Target>>) -> Unscheduled {
+        let targets = targets.into_iter().filter(|target| self.shard.owns(target));
+        let Plan { order, upserted, removed, difference } = Plan::new(&self.board.rows(), targets);
+        self.board.replace(&order);
+        Unscheduled { upserted, removed, difference }
+    }
+
+    /// Applies a change to the scheduler, with new limits if there are any.
+    pub(super) async fn schedule(
+        &self,
+        unscheduled: Unscheduled,
         limits: Option<Limits>,
     ) -> Result<Difference, Stopped> {
-        let (board, shard) = (self.board.clone(), self.shard);
-        let prepare = blocking(move || {
-            let plan = Plan::new(&board.rows(), targets.into_iter().filter(|target| shard.owns(target)));
-            let Plan { order, upserted, removed, difference } = plan;
-            board.replace(&order);
-            (upserted, removed, difference)
-        });
-        let (upserted, removed, difference) = prepare.await;
+        let Unscheduled { upserted, removed, difference } = unscheduled;
         self.handle.change(Change { upserted, removed, limits }).await?;
         Ok(difference)
     }
 
-    /// How many targets there are.
+    /// The number of targets.
     pub(super) fn len(&self) -> usize {
         self.board.rows().len()
     }
 }
 
-/// What is to be done so that some targets take the place of others.
+/// How to replace targets by others.
 #[derive(Debug, Default)]
 struct Plan {
+    /// The new targets in their order, unchanged ones with their old `Arc`.
     order: Vec<Arc<Target>>,
     upserted: Vec<Arc<Target>>,
     removed: Vec<TargetName>,
@@ -72,31 +81,42 @@ struct Plan {
 impl Plan {
     fn new(before: &Rows, targets: impl Iterator<Item = Arc<Target>>) -> Self {
         let mut plan = Self::default();
-        let mut stay = 0;
+        let mut kept = 0;
         for target in targets {
             let known = before.find(&target.name, |row| row.target().clone());
-            stay += usize::from(known.is_some());
-            let target = match known {
-                Some(known) if known == target => known,
-                known => {
-                    let counter =
-                        if known.is_some() { &mut plan.difference.changed } else { &mut plan.difference.added };
-                    *counter += 1;
-                    plan.upserted.push(target.clone());
-                    target
+            kept += usize::from(known.is_some());
+            match known {
+                Some(known) if known == target => plan.order.push(known),
+                Some(_) => {
+                    plan.difference.changed += 1;
+                    plan.upsert(target);
                 }
-            };
-            plan.order.push(target);
+                None => {
+                    plan.difference.added += 1;
+                    plan.upsert(target);
+                }
+            }
         }
-        plan.difference.removed = before.len() - stay;
+        plan.difference.removed = before.len() - kept;
         if plan.difference.removed > 0 {
-            let names: HashSet<_> = plan.order.iter().map(|target| &target.name).collect();
-            before.for_each(|row| {
-                let name = &row.target().name;
-                plan.removed.extend((!names.contains(name)).then(|| name.clone()));
-            });
+            plan.removed = plan.missing_in_order(before);
         }
         plan
+    }
+
+    fn upsert(&mut self, target: Arc<Target>) {
+        self.upserted.push(target.clone());
+        self.order.push(target);
+    }
+
+    fn missing_in_order(&self, before: &Rows) -> Vec<TargetName> {
+        let names: HashSet<_> = self.order.iter().map(|target| &target.name).collect();
+        let mut missing = Vec::new();
+        before.for_each(|row| {
+            let name = &row.target().name;
+            missing.extend((!names.contains(name)).then(|| name.clone()));
+        });
+        missing
     }
 }
 
@@ -112,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_the_same_stays_the_very_same() {
+    fn an_unchanged_target_keeps_its_arc() {
         let before = [target("a:1", Settings::default()), target("b:1", Settings::default())];
         let options = HistogramOptions { buckets: Buckets::default(), native: false, phases: Vec::new() };
         let board = Board::new(options);

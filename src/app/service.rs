@@ -1,27 +1,27 @@
-//! What a service manager is told: ready, reloading, stopping (`sd_notify(3)`). Where none listens, nothing happens.
+//! Notifications of the service manager: ready, reloading, stopping (`sd_notify(3)`). Without one, they do nothing.
 
 use sd_notify::NotifyState;
 use tracing::debug;
 
-/// Everything is scheduled: what depends on this daemon may start, or a reload has ended, well or not.
+/// All targets are scheduled, or a reload has ended, successfully or not.
 pub(super) fn ready() {
-    tell(&[NotifyState::Ready]);
+    notify(&[NotifyState::Ready]);
 }
 
 /// A reload has begun.
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(_) => tell(&[NotifyState::Reloading]),
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(_) => notify(&[NotifyState::Reloading]),
     }
 }
 
-/// The daemon ends, because it was told to.
+/// The daemon is stopping because of a signal.
 pub(super) fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
 }
 
-fn tell(states: &[NotifyState<'_>]) {
+fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         debug!(%error, "The service manager cannot be told");
     }

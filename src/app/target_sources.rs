@@ -1,181 +1,192 @@
-//! The supply: every target that there is to be, the configuration's and those that sources tell of.
+//! The sources of targets: the configuration file and its discovery sources.
 //!
-//! Pure bookkeeping: what a source says comes in, targets and what was left out of them go out. Making targets may take
-//! seconds and read files, so all of it is called beside the thread that probes.
+//! Pure bookkeeping: entries of sources come in, merged targets and errors go out. Building targets reads files and may
+//! take seconds, so all of it runs off the thread that probes.
 
 use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::loaded_files::Files;
-use crate::config::{Blueprint, Config, Discovered, Made, Needed, Source, SourceKind};
+use super::loaded_files::LoadedFiles;
+use crate::config::{Blueprint, Discovered, Made, Needed, Source, SourceKind};
 use crate::metrics::SourceStatus;
 use crate::target::{Target, TargetName, TlsProfile};
 
-/// Every target, by where it comes from.
+/// Every target, by its source.
 #[derive(Debug, Default)]
-pub(super) struct Supply {
+pub(super) struct TargetSources {
     file: Vec<Arc<Target>>,
     limit: Option<NonZeroU32>,
     blueprint: Option<Arc<Blueprint>>,
     /// In the order of the configuration.
-    stocks: Vec<Stock>,
+    discovered: Vec<SourceState>,
 }
 
-/// What one source has said.
+/// One discovery source.
 #[derive(Debug)]
-struct Stock {
+struct SourceState {
     source: Source,
+    /// Its last entries.
     entries: Arc<[Discovered]>,
-    made: Made,
-    /// Whether what is invalid is otherwise than when it was told last.
-    has_news: bool,
+    /// The targets that were built from them.
+    built: Made,
+    /// Whether the invalid entries have changed since they were last reported.
+    is_unreported: bool,
     failures: u64,
-    /// Why it could not be learnt from when last looked at, as a whole or in part.
-    trouble: Vec<String>,
+    /// The errors of the last refresh.
+    errors: Vec<String>,
 }
 
-/// All targets together.
+/// The targets of all sources.
 #[derive(Debug, Default)]
 pub(super) struct Merged {
-    /// Each name once: the file's first, then the sources' in their order.
+    /// Each name once: first those of the file, then those of the discovery sources in their order.
     pub(super) targets: Vec<Arc<Target>>,
-    /// What there is to tell of each source.
+    /// The status of each discovery source, for its metrics.
     pub(super) statuses: Vec<SourceStatus>,
 }
 
-/// What has become of a source that could not be learnt from.
+/// How the status of a discovery source has changed.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) enum Trouble<'a> {
-    /// It cannot be, for these reasons, which are others than before.
-    New(&'a [String]),
-    /// It can be again.
-    Over,
-    /// All is as it was.
-    Same,
+pub(super) enum StatusChange<'a> {
+    /// Its refresh failed, or a part of it, with other errors than before.
+    Failed(&'a [String]),
+    /// Its refresh succeeded after a failure.
+    Recovered,
+    /// The same as before.
+    Unchanged,
 }
 
-impl Supply {
-    /// Takes over another configuration. What sources have said stays, and is made targets of anew.
-    pub(super) fn configure(&mut self, config: &Config, files: &Files) {
-        self.file.clone_from(&config.targets);
-        self.limit = config.limits.targets;
-        self.blueprint = Some(config.blueprint.clone());
-        let mut before = std::mem::take(&mut self.stocks);
-        for source in &config.discovery {
-            // By name: a source that is asked at other times or in another way is still the one that said so.
-            let known = before.iter().position(|stock| stock.source.name == source.name);
-            let mut stock = match known.map(|place| before.swap_remove(place)) {
-                Some(known) => Stock { source: source.clone(), ..known },
-                None => Stock::new(source.clone()),
+impl TargetSources {
+    /// Applies another configuration. Sources keep their entries, from which targets are built again.
+    pub(super) fn configure(
+        &mut self,
+        targets: Vec<Arc<Target>>,
+        limit: Option<NonZeroU32>,
+        blueprint: Arc<Blueprint>,
+        sources: &[Source],
+        files: &LoadedFiles,
+    ) {
+        self.file = targets;
+        self.limit = limit;
+        let mut before = std::mem::take(&mut self.discovered);
+        for source in sources {
+            // By name: a source with another period or other credentials keeps its entries.
+            let known = before.iter().position(|state| state.source.name == source.name);
+            let mut state = match known.map(|place| before.swap_remove(place)) {
+                Some(known) => SourceState { source: source.clone(), ..known },
+                None => SourceState::new(source.clone()),
             };
-            stock.make(&config.blueprint, files);
-            self.stocks.push(stock);
+            state.build(&blueprint, files);
+            self.discovered.push(state);
         }
+        self.blueprint = Some(blueprint);
     }
 
-    /// Takes what a source says now.
-    pub(super) fn take(&mut self, source: &Source, entries: Arc<[Discovered]>, files: &Files) {
+    /// Replaces the entries of a source.
+    pub(super) fn update(&mut self, source: &Source, entries: Arc<[Discovered]>, files: &LoadedFiles) {
         let Some(blueprint) = self.blueprint.clone() else { return };
-        let Some(stock) = self.stock(source) else { return };
-        stock.entries = entries;
-        stock.make(&blueprint, files);
+        let Some(state) = self.state(source) else { return };
+        state.entries = entries;
+        state.build(&blueprint, files);
     }
 
-    /// What of each source's words is no target, each with its reason, where that has not been told before.
-    pub(super) fn news(&mut self) -> impl Iterator<Item = (&str, &[String])> {
-        let news = self.stocks.iter_mut().filter_map(|stock| std::mem::take(&mut stock.has_news).then_some(&*stock));
-        news.map(|stock| (&*stock.source.name, &*stock.made.invalid))
+    /// The errors of each source's invalid entries, if they have changed since the last call.
+    pub(super) fn unreported(&mut self) -> impl Iterator<Item = (&str, &[String])> {
+        let unreported = |state: &mut SourceState| std::mem::take(&mut state.is_unreported);
+        let states = self.discovered.iter_mut().filter_map(move |state| unreported(state).then_some(&*state));
+        states.map(|state| (&*state.source.name, &*state.built.invalid))
     }
 
-    /// Notes why a source cannot be learnt from, as a whole or in part, and counts that; nothing where it can be. Tells
-    /// what has become of that, for whoever looks every second would else say the same every second.
-    pub(super) fn note_trouble(&mut self, source: &Source, trouble: Vec<String>) -> Trouble<'_> {
-        let Some(stock) = self.stock(source) else { return Trouble::Same };
-        stock.failures += u64::from(!trouble.is_empty());
-        let before = std::mem::replace(&mut stock.trouble, trouble);
-        match &stock.trouble {
-            now if *now == before => Trouble::Same,
-            now if now.is_empty() => Trouble::Over,
-            now => Trouble::New(now),
+    /// Records the errors of a refresh, none if it succeeded. Returns the change, so that a source that is refreshed every
+    /// second does not log the same every second.
+    pub(super) fn record_status(&mut self, source: &Source, errors: Vec<String>) -> StatusChange<'_> {
+        let Some(state) = self.state(source) else { return StatusChange::Unchanged };
+        state.failures += u64::from(!errors.is_empty());
+        let before = std::mem::replace(&mut state.errors, errors);
+        match &state.errors {
+            now if *now == before => StatusChange::Unchanged,
+            now if now.is_empty() => StatusChange::Recovered,
+            now => StatusChange::Failed(now),
         }
     }
 
-    /// How often a source could not be learnt from.
+    /// How many refreshes of a source have failed, at least in part.
     pub(super) fn failures(&self, source: &Source) -> u64 {
-        self.stocks.iter().find(|stock| stock.source == *source).map_or(0, |stock| stock.failures)
+        self.discovered.iter().find(|state| state.source == *source).map_or(0, |state| state.failures)
     }
 
-    /// Makes targets anew of what was left out for the sake of files, where these can be read by now; tells whether any can.
-    pub(super) fn retry(&mut self, files: &Files) -> bool {
+    /// Builds targets again that were skipped because a file was missing, if it can be read now. Returns whether any
+    /// could be.
+    pub(super) fn retry_files(&mut self, files: &LoadedFiles) -> bool {
         let Some(blueprint) = &self.blueprint else { return false };
         let mut is_changed = false;
-        for stock in &mut self.stocks {
-            if stock.lacking().any(|needed| files.read(needed).is_ok()) {
-                stock.make(blueprint, files);
+        for state in &mut self.discovered {
+            if state.missing_files().any(|needed| files.read(needed).is_ok()) {
+                state.build(blueprint, files);
                 is_changed = true;
             }
         }
         is_changed
     }
 
-    /// Whether something was left out for the sake of files.
-    pub(super) fn lacks_files(&self) -> bool {
-        self.stocks.iter().any(|stock| stock.lacking().next().is_some())
+    /// Whether targets were skipped because a file was missing.
+    pub(super) fn lack_files(&self) -> bool {
+        self.discovered.iter().any(|state| state.missing_files().next().is_some())
     }
 
-    /// All targets together, no name twice and no more than the limit allows.
+    /// The targets of all sources, without duplicate names and within the limit.
     pub(super) fn merged(&self) -> Merged {
         let mut names: HashSet<&TargetName> = self.file.iter().map(|target| &target.name).collect();
-        let mut merged = Merged { targets: self.file.clone(), statuses: Vec::with_capacity(self.stocks.len()) };
-        let most = self.limit.and_then(|limit| usize::try_from(limit.get()).ok()).unwrap_or(usize::MAX);
-        for stock in &self.stocks {
+        let mut merged = Merged { targets: self.file.clone(), statuses: Vec::with_capacity(self.discovered.len()) };
+        let limit = self.limit.and_then(|limit| usize::try_from(limit.get()).ok()).unwrap_or(usize::MAX);
+        for state in &self.discovered {
             let before = merged.targets.len();
-            for target in &stock.made.targets {
-                if merged.targets.len() < most && names.insert(&target.name) {
+            for target in &state.built.targets {
+                if merged.targets.len() < limit && names.insert(&target.name) {
                     merged.targets.push(target.clone());
                 }
             }
             let targets = merged.targets.len() - before;
-            let invalid = stock.made.invalid.len() + (stock.made.targets.len() - targets);
-            let name = stock.source.name.clone();
-            merged.statuses.push(SourceStatus { name, targets, invalid, failures: stock.failures });
+            let invalid = state.built.invalid.len() + (state.built.targets.len() - targets);
+            let name = state.source.name.clone();
+            merged.statuses.push(SourceStatus { name, targets, invalid, failures: state.failures });
         }
         merged
     }
 
-    fn stock(&mut self, source: &Source) -> Option<&mut Stock> {
-        self.stocks.iter_mut().find(|stock| stock.source == *source)
-    }
-
-    /// The profiles of TLS that targets and sources need.
-    pub(super) fn profiles(&self) -> HashSet<Arc<TlsProfile>> {
-        let discovered = self.stocks.iter().flat_map(|stock| &stock.made.targets);
+    /// The TLS profiles that targets and sources use.
+    pub(super) fn tls_profiles(&self) -> HashSet<Arc<TlsProfile>> {
+        let discovered = self.discovered.iter().flat_map(|state| &state.built.targets);
         let of_targets = self.file.iter().chain(discovered).filter_map(|target| target.settings.probe_kind.tls());
-        let of_sources = self.stocks.iter().filter_map(|stock| match &stock.source.kind {
+        let of_sources = self.discovered.iter().filter_map(|state| match &state.source.kind {
             SourceKind::Http(address) => Some(&address.tls),
             SourceKind::Dns { .. } | SourceKind::File { .. } => None,
         });
         of_targets.map(|tls| &tls.settings).chain(of_sources).map(|settings| settings.profile.clone()).collect()
     }
+
+    fn state(&mut self, source: &Source) -> Option<&mut SourceState> {
+        self.discovered.iter_mut().find(|state| state.source == *source)
+    }
 }
 
-impl Stock {
+impl SourceState {
     fn new(source: Source) -> Self {
-        let (entries, made) = (Arc::default(), Made::default());
-        Self { source, entries, made, has_news: false, failures: 0, trouble: Vec::new() }
+        let (entries, built) = (Arc::default(), Made::default());
+        Self { source, entries, built, is_unreported: false, failures: 0, errors: Vec::new() }
     }
 
-    /// What could not be had of files when targets were made.
-    fn lacking(&self) -> impl Iterator<Item = Needed<'_>> {
-        let headers = self.made.unreadable_headers.iter().map(|file| Needed::Header(file));
-        self.made.unreadable.iter().map(Needed::Tls).chain(headers)
+    /// The files that could not be read when the targets were built.
+    fn missing_files(&self) -> impl Iterator<Item = Needed<'_>> {
+        let headers = self.built.unreadable_headers.iter().map(|file| Needed::Header(file));
+        self.built.unreadable.iter().map(Needed::Tls).chain(headers)
     }
 
-    fn make(&mut self, blueprint: &Blueprint, files: &Files) {
-        let made = blueprint.make(&self.source, &self.entries, |needed| files.read(needed));
-        self.has_news |= made.invalid != self.made.invalid;
-        self.made = made;
+    fn build(&mut self, blueprint: &Blueprint, files: &LoadedFiles) {
+        let built = blueprint.make(&self.source, &self.entries, |needed| files.read(needed));
+        self.is_unreported |= built.invalid != self.built.invalid;
+        self.built = built;
     }
 }
 
@@ -184,7 +195,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config;
+    use crate::config::{self, Config};
 
     const CONFIG: &str = "\
 limits: { targets: 5 }
@@ -194,6 +205,11 @@ discovery: [{ file: one.json }, { file: two.json }]
 
     fn config(text: &str) -> Config {
         config::parse(text, Path::new("portprobe.yaml"), &|_| None, |_| Ok(())).unwrap()
+    }
+
+    fn apply(sources: &mut TargetSources, config: &Config, files: &LoadedFiles) {
+        let Config { targets, limits, blueprint, discovery, .. } = config.clone();
+        sources.configure(targets, limits.targets, blueprint, &discovery, files);
     }
 
     fn entries(text: &str) -> Arc<[Discovered]> {
@@ -206,18 +222,18 @@ discovery: [{ file: one.json }, { file: two.json }]
 
     #[test]
     fn of_a_name_that_is_given_twice_the_first_counts() {
-        let (mut supply, files) = (Supply::default(), Files::default());
+        let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
         let config = config(CONFIG);
-        supply.configure(&config, &files);
-        assert_eq!(names(&supply.merged()), ["tcp://a:1"]);
-        supply.take(&config.discovery[1], entries("[b:1, c:1, 'bad:0']"), &files);
-        assert!(supply.news().next().is_some_and(|(_, invalid)| invalid[0].contains("port 0")));
-        supply.take(&config.discovery[1], entries("[c:1, b:1, 'bad:0']"), &files);
-        supply.take(&config.discovery[1], entries("[b:1, c:1, 'bad:0']"), &files);
-        assert_eq!(supply.news().next(), None, "the same is told once");
-        supply.take(&config.discovery[0], entries("[c:1, 'a:1']"), &files);
-        supply.note_trouble(&config.discovery[1], vec!["gone".to_owned()]);
-        let merged = supply.merged();
+        apply(&mut sources, &config, &files);
+        assert_eq!(names(&sources.merged()), ["tcp://a:1"]);
+        sources.update(&config.discovery[1], entries("[b:1, c:1, 'bad:0']"), &files);
+        assert!(sources.unreported().next().is_some_and(|(_, invalid)| invalid[0].contains("port 0")));
+        sources.update(&config.discovery[1], entries("[c:1, b:1, 'bad:0']"), &files);
+        sources.update(&config.discovery[1], entries("[b:1, c:1, 'bad:0']"), &files);
+        assert_eq!(sources.unreported().next(), None, "the same is told once");
+        sources.update(&config.discovery[0], entries("[c:1, 'a:1']"), &files);
+        sources.record_status(&config.discovery[1], vec!["gone".to_owned()]);
+        let merged = sources.merged();
         assert_eq!(names(&merged), ["tcp://a:1", "tcp://c:1", "tcp://b:1"]);
         let counts: Vec<_> =
             merged.statuses.iter().map(|status| (status.targets, status.invalid, status.failures)).collect();
@@ -226,50 +242,50 @@ discovery: [{ file: one.json }, { file: two.json }]
 
     #[test]
     fn trouble_is_told_when_it_begins_changes_and_ends() {
-        let mut supply = Supply::default();
+        let mut sources = TargetSources::default();
         let config = config(CONFIG);
-        supply.configure(&config, &Files::default());
+        apply(&mut sources, &config, &LoadedFiles::default());
         let source = &config.discovery[0];
         let why = |why: &str| vec![why.to_owned()];
-        assert_eq!(supply.note_trouble(source, Vec::new()), Trouble::Same);
-        assert_eq!(supply.note_trouble(source, why("refused")), Trouble::New(&why("refused")));
-        assert_eq!(supply.note_trouble(source, why("refused")), Trouble::Same);
-        assert_eq!(supply.note_trouble(source, why("HTML")), Trouble::New(&why("HTML")));
-        assert_eq!(supply.note_trouble(source, Vec::new()), Trouble::Over);
-        assert_eq!(supply.failures(source), 3);
+        assert_eq!(sources.record_status(source, Vec::new()), StatusChange::Unchanged);
+        assert_eq!(sources.record_status(source, why("refused")), StatusChange::Failed(&why("refused")));
+        assert_eq!(sources.record_status(source, why("refused")), StatusChange::Unchanged);
+        assert_eq!(sources.record_status(source, why("HTML")), StatusChange::Failed(&why("HTML")));
+        assert_eq!(sources.record_status(source, Vec::new()), StatusChange::Recovered);
+        assert_eq!(sources.failures(source), 3);
     }
 
     #[test]
     fn a_target_whose_file_comes_later_is_taken_then() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ca.pem");
-        let (mut supply, files) = (Supply::default(), Files::default());
+        let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
         let config = config(CONFIG);
-        supply.configure(&config, &files);
+        apply(&mut sources, &config, &files);
         let entry = format!("[{{ url: 'tls://b:1', tls: {{ ca_file: '{}' }} }}]", file.display());
-        supply.take(&config.discovery[0], entries(&entry), &files);
-        assert!(supply.lacks_files() && !supply.retry(&files));
-        assert_eq!(names(&supply.merged()), ["tcp://a:1"]);
+        sources.update(&config.discovery[0], entries(&entry), &files);
+        assert!(sources.lack_files() && !sources.retry_files(&files));
+        assert_eq!(names(&sources.merged()), ["tcp://a:1"]);
         let key = rcgen::KeyPair::generate().unwrap();
         let authority = rcgen::CertificateParams::default().self_signed(&key).unwrap();
         std::fs::write(&file, authority.pem()).unwrap();
-        assert!(supply.retry(&files) && !supply.lacks_files());
-        assert_eq!(names(&supply.merged()), ["tcp://a:1", "tls://b:1"]);
+        assert!(sources.retry_files(&files) && !sources.lack_files());
+        assert_eq!(names(&sources.merged()), ["tcp://a:1", "tls://b:1"]);
     }
 
     #[test]
     fn a_target_whose_secret_comes_later_is_taken_then() {
         let folder = tempfile::tempdir().unwrap();
         let token = folder.path().join("token");
-        let (mut supply, files) = (Supply::default(), Files::default());
+        let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
         let config = config(CONFIG);
-        supply.configure(&config, &files);
+        apply(&mut sources, &config, &files);
         let entry = format!("[{{ url: 'http://b', http: {{ headers_files: {{ x-a: '{}' }} }} }}]", token.display());
-        supply.take(&config.discovery[0], entries(&entry), &files);
-        assert!(supply.lacks_files() && !supply.retry(&files));
+        sources.update(&config.discovery[0], entries(&entry), &files);
+        assert!(sources.lack_files() && !sources.retry_files(&files));
         std::fs::write(&token, "one").unwrap();
-        assert!(supply.retry(&files) && !supply.lacks_files());
-        let merged = supply.merged();
+        assert!(sources.retry_files(&files) && !sources.lack_files());
+        let merged = sources.merged();
         assert_eq!(names(&merged), ["tcp://a:1", "http://b:80"]);
         let http = merged.targets[1].settings.probe_kind.http().unwrap();
         assert_eq!(http.headers_files[0].1.value().unwrap(), "one");
@@ -277,37 +293,37 @@ discovery: [{ file: one.json }, { file: two.json }]
 
     #[test]
     fn the_limit_holds_for_all_together() {
-        let (mut supply, files) = (Supply::default(), Files::default());
+        let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
         let config = config(CONFIG);
-        supply.configure(&config, &files);
-        supply.take(&config.discovery[0], entries("['b:1-3']"), &files);
-        supply.take(&config.discovery[1], entries("['c:1-3']"), &files);
-        let merged = supply.merged();
+        apply(&mut sources, &config, &files);
+        sources.update(&config.discovery[0], entries("['b:1-3']"), &files);
+        sources.update(&config.discovery[1], entries("['c:1-3']"), &files);
+        let merged = sources.merged();
         assert_eq!(merged.targets.len(), 5);
         assert_eq!((merged.statuses[1].targets, merged.statuses[1].invalid), (1, 2));
     }
 
     #[test]
     fn another_configuration_makes_other_targets_of_the_same_words() {
-        let (mut supply, files) = (Supply::default(), Files::default());
+        let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
         let before = config(CONFIG);
-        supply.configure(&before, &files);
-        supply.take(&before.discovery[0], entries("['b:1']"), &files);
-        supply.take(&before.discovery[1], entries("['c:1']"), &files);
+        apply(&mut sources, &before, &files);
+        sources.update(&before.discovery[0], entries("['b:1']"), &files);
+        sources.update(&before.discovery[1], entries("['c:1']"), &files);
         let after = config("defaults: { interval: 5s }\ndiscovery: [{ file: two.json }]\n");
-        supply.configure(&after, &files);
-        let merged = supply.merged();
+        apply(&mut sources, &after, &files);
+        let merged = sources.merged();
         assert_eq!(names(&merged), ["tcp://c:1"]);
         assert_eq!(merged.targets[0].settings.cadence.interval().as_secs(), 5);
     }
 
     #[test]
     fn a_source_that_is_asked_at_other_times_keeps_its_targets() {
-        let (mut supply, files) = (Supply::default(), Files::default());
+        let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
         let before = config("discovery: [{ file: one.json }]\n");
-        supply.configure(&before, &files);
-        supply.take(&before.discovery[0], entries("['b:1']"), &files);
-        supply.configure(&config("discovery: [{ file: one.json, refresh: 5s }]\n"), &files);
-        assert_eq!(names(&supply.merged()), ["tcp://b:1"]);
+        apply(&mut sources, &before, &files);
+        sources.update(&before.discovery[0], entries("['b:1']"), &files);
+        apply(&mut sources, &config("discovery: [{ file: one.json, refresh: 5s }]\n"), &files);
+        assert_eq!(names(&sources.merged()), ["tcp://b:1"]);
     }
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use super::{DaemonArguments, serve};
-use crate::app::{self, Files, Parts, process};
+use crate::app::{self, LoadedFiles, Parts, process};
 use crate::demo::Demo;
 use crate::target::Shard;
 use crate::{config, log};
@@ -22,11 +22,11 @@ pub(super) fn run(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
 async fn demonstrate(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     let signals = serve::signals()?;
     let demo = Demo::start().await.context("cannot start the servers of the demo on loopback")?;
-    let files = Files::default();
+    let files = LoadedFiles::default();
     let configuration = demo.configuration();
     let config = config::parse(&configuration, Path::new("demo"), &|_| None, |needed| files.read(needed))?;
-    let (listen, machine) = (&*arguments.listen, process::name());
-    let app = app::bind(config, Parts { files, reload: None, listen, shard: Shard::default(), machine }).await?;
+    let (listen, host_name) = (&*arguments.listen, process::host_name());
+    let app = app::bind(config, Parts { files, reload: None, listen, shard: Shard::default(), host_name }).await?;
     write!(stdout(), "{}", demo.welcome(&app.addresses(), &program()))?;
     let ended = serve::until_stopped(app, signals).await;
     demo.stop().await;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::ServeArguments;
-use crate::app::{self, App, ConfigFile, Files, Parts, Reload, process};
+use crate::app::{self, App, ConfigFile, LoadedFiles, Parts, Reload, process};
 use crate::config::Config;
 use crate::log;
 use crate::outcome::{Next, Report};
@@ -24,14 +24,14 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
         // Before the file is read: a SIGHUP must not kill a daemon that is still loading.
         let hangups = Hangups::install().context("cannot handle signals")?;
         let mut signals = signals()?;
-        let files = Files::default();
+        let files = LoadedFiles::default();
         let file = ConfigFile::new(config_file.clone(), files.clone());
         let Some(loaded) = signals.unless_stopped(load(file.clone())).await else { return Ok(ExitCode::SUCCESS) };
         let (loaded_digest, config) = loaded?;
         process::return_free_memory();
         let reload = Reload { file, loaded_digest, auto: reload.auto(), hangups, http: reload.http() };
-        let (listen, machine) = (&*daemon.listen, process::name());
-        let app = app::bind(config, Parts { files, reload: Some(reload), listen, shard: *shard, machine }).await?;
+        let (listen, host_name) = (&*daemon.listen, process::host_name());
+        let app = app::bind(config, Parts { files, reload: Some(reload), listen, shard: *shard, host_name }).await?;
         until_stopped(app, signals).await
     })
 }

@@ -1,4 +1,4 @@
-//! Answers and their bodies: whole ones, and the metrics, which are made while the client reads them.
+//! Responses and their bodies: complete ones, and metrics, which are encoded while the client reads them.
 
 use std::fmt;
 use std::io::Write as _;
@@ -18,12 +18,12 @@ use tracing::error;
 
 use crate::metrics::Exposition;
 
-/// An answer of one line of text.
+/// A response with one line of text.
 pub(super) fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     typed(status, "text/plain; charset=utf-8", text)
 }
 
-/// An answer of this media type.
+/// A response with this media type.
 pub(super) fn typed(status: StatusCode, media_type: &'static str, body: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
@@ -31,11 +31,11 @@ pub(super) fn typed(status: StatusCode, media_type: &'static str, body: impl Int
     response
 }
 
-/// The body of an answer.
+/// The body of a response.
 pub(super) enum Body {
-    /// There from the start.
+    /// Complete from the start.
     Whole(Full<Bytes>),
-    /// Made piece by piece.
+    /// Encoded piece by piece.
     Streamed(Streamed),
 }
 
@@ -78,35 +78,39 @@ impl HttpBody for Body {
     }
 }
 
-/// A body could not be made to its end; the connection is cut, so that no client takes it for whole.
+/// A body could not be completed. The connection is closed, so that no client takes it for complete.
 #[derive(Debug, thiserror::Error)]
 #[error("the metrics could not be written, which is a bug of portprobe; please report it")]
 pub(super) struct Unfinished;
 
-/// Metrics, a piece at a time as the client takes them.
+/// Metrics, encoded one piece at a time as the client reads them.
 ///
-/// A slow client holds one piece and no thread. Pieces are made off the thread that probes, for all clients together
-/// on as many at once as there are `turns`.
+/// A slow client occupies one piece and no thread. Pieces are encoded off the thread that probes; `permits` limits how many
+/// at once, for all clients together.
 pub(super) struct Streamed(State);
 
 enum State {
     Ended,
-    Waiting(Box<Source>),
+    Waiting(Box<BodySource>),
     Working(Pin<Box<dyn Future<Output = Result<Option<Piece>, Unfinished>> + Send>>),
 }
 
-/// A piece, and where the one after it comes from.
+/// A piece, and the source of the next one.
 struct Piece {
     bytes: Bytes,
-    source: Box<Source>,
+    source: Box<BodySource>,
 }
 
 impl Streamed {
-    /// The metrics, compressed where there is a permit for that; it is given back with the compressor's memory.
-    pub(super) fn new(exposition: Exposition, compressor: Option<OwnedSemaphorePermit>, turns: Arc<Semaphore>) -> Self {
+    /// The metrics, compressed if there is a permit for it. The permit is released with the memory of the compressor.
+    pub(super) fn new(
+        exposition: Exposition,
+        compressor: Option<OwnedSemaphorePermit>,
+        permits: Arc<Semaphore>,
+    ) -> Self {
         let encoder =
             compressor.map(|permit| Encoder { gzip: GzEncoder::new(Vec::new(), Compression::fast()), _permit: permit });
-        Self(State::Waiting(Box::new(Source { exposition, encoder, turns })))
+        Self(State::Waiting(Box::new(BodySource { exposition, encoder, permits })))
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Unfinished>>> {
@@ -127,11 +131,11 @@ impl Streamed {
     }
 }
 
-/// Where pieces come from.
-struct Source {
+/// The source of pieces.
+struct BodySource {
     exposition: Exposition,
     encoder: Option<Encoder>,
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 struct Encoder {
@@ -139,13 +143,13 @@ struct Encoder {
     _permit: OwnedSemaphorePermit,
 }
 
-impl Source {
-    /// Makes the next piece once it is this client's turn.
+impl BodySource {
+    /// Encodes the next piece once it has a permit.
     async fn work(mut self: Box<Self>) -> Result<Option<Piece>, Unfinished> {
-        let turn = self.turns.clone().acquire_owned().await.map_err(|_| Unfinished)?;
+        let permit = self.permits.clone().acquire_owned().await.map_err(|_| Unfinished)?;
         let made = spawn_blocking(move || {
-            // Given back once the piece is made, also where the client has gone by then.
-            let _turn = turn;
+            // Released when the piece is encoded, even if the client has disconnected.
+            let _permit = permit;
             Ok(self.next()?.map(|bytes| Piece { bytes, source: self }))
         });
         made.await.unwrap_or(Err(fmt::Error)).map_err(|fmt::Error| {
@@ -169,7 +173,7 @@ impl Source {
     }
 }
 
-/// Compressed metrics are a tenth of what they were: such a frame is made of some five pieces.
+/// The size of a compressed frame: about five pieces, because compression reduces metrics to a tenth.
 const COMPRESSED_BYTES: usize = 32 * 1024;
 
 #[cfg(test)]
@@ -182,13 +186,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_leaves_gives_its_turn_back_no_sooner_than_its_piece_is_made() {
-        let (site, held) = HeldRow::of_a_site();
-        let turns = Arc::new(Semaphore::new(1));
-        let mut body = Streamed::new(site.metrics.exposition(Format::Text), None, turns.clone());
+        let (state, held) = HeldRow::of_app_state();
+        let permits = Arc::new(Semaphore::new(1));
+        let mut body = Streamed::new(state.metrics.exposition(Format::Text), None, permits.clone());
         assert!(body.poll(&mut Context::from_waker(Waker::noop())).is_pending(), "the row is locked");
         drop(body);
-        assert_eq!(turns.available_permits(), 0);
+        assert_eq!(permits.available_permits(), 0);
         held.release();
-        assert!(turns.acquire().await.is_ok());
+        assert!(permits.acquire().await.is_ok());
     }
 }

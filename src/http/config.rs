@@ -1,4 +1,4 @@
-//! `/config`: the configuration in force, without secrets.
+//! `/config`: the configuration in use, without secrets.
 
 use std::sync::RwLock;
 
@@ -6,17 +6,17 @@ use hyper::{Response, StatusCode};
 use tokio::task::spawn_blocking;
 use tracing::error;
 
-use super::Site;
+use super::AppState;
 use super::body::{Body, plain, typed};
 use crate::config::Shown;
 use crate::locks::{read, write};
 
-/// The configuration in force, as whoever keeps the targets has set it.
+/// The configuration in use, as the reconciler has set it.
 #[derive(Debug, Default)]
-pub struct Running(RwLock<Shown>);
+pub struct RunningConfig(RwLock<Shown>);
 
-impl Running {
-    /// Another one is in force.
+impl RunningConfig {
+    /// Replaces the configuration.
     pub fn set(&self, shown: Shown) {
         *write(&self.0) = shown;
     }
@@ -26,12 +26,12 @@ impl Running {
     }
 }
 
-/// The configuration as YAML, unpacked beside the thread that probes and in turn with scrapes.
-pub(super) async fn config(site: &Site) -> Response<Body> {
-    let (shown, turns) = (site.running.shown(), site.scrape_turns.clone());
-    let turn = turns.acquire_owned().await;
+/// The configuration as YAML, rendered off the thread that probes, and in turn with scrapes.
+pub(super) async fn config(state: &AppState) -> Response<Body> {
+    let (shown, permits) = (state.running_config.shown(), state.scrape_permits.clone());
+    let permit = permits.acquire_owned().await;
     let unpacked = spawn_blocking(move || {
-        let _turn = turn;
+        let _permit = permit;
         shown.to_yaml()
     });
     match unpacked.await {

@@ -22,19 +22,19 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::Site;
+use super::AppState;
 use super::route::route;
 
 /// Accepts connections and answers each on a task of its own, until `stop` is cancelled; then lets answers under way
 /// finish, for five seconds at most.
-pub(super) async fn accept(listener: TcpListener, site: Arc<Site>, stop: CancellationToken) {
+pub(super) async fn accept(listener: TcpListener, state: Arc<AppState>, stop: CancellationToken) {
     let mut connections = Connections::default();
     let mut told: Option<Instant> = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => connections.add(answer(stream, peer, site.clone(), stop.clone())).await,
+                Ok((stream, peer)) => connections.add(answer(stream, peer, state.clone(), stop.clone())).await,
                 Err(error) if is_of_one_connection(&error) => {
                     debug!(%error, "An HTTP connection ended before it was accepted");
                 }
@@ -126,12 +126,12 @@ impl Connections {
 }
 
 /// Answers the requests of one connection; once `stop` is cancelled, the one under way is the last.
-async fn answer(stream: TcpStream, peer: SocketAddr, site: Arc<Site>, stop: CancellationToken) {
+async fn answer(stream: TcpStream, peer: SocketAddr, state: Arc<AppState>, stop: CancellationToken) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let service = service_fn(move |request| {
-        let site = site.clone();
-        async move { Ok::<_, Infallible>(route(&request, &site).await) }
+        let state = state.clone();
+        async move { Ok::<_, Infallible>(route(&request, &state).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -1,4 +1,4 @@
-//! `/-/healthy` and `/-/ready`, for whoever restarts or routes to this process.
+//! `/-/healthy` and `/-/ready`, for supervisors and load balancers.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use tokio::time::timeout;
 
 use super::body::{Body, plain};
 
-/// Whether the daemon probes.
+/// Whether the daemon is ready.
 #[derive(Debug, Default)]
-pub struct Readiness(watch::Sender<Stage>);
+pub struct Readiness(watch::Sender<ReadyState>);
 
-/// What a daemon goes through, in this order.
+/// The states of a daemon, in this order.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-enum Stage {
+enum ReadyState {
     #[default]
     Starting,
     Ready,
@@ -22,48 +22,48 @@ enum Stage {
 }
 
 impl Readiness {
-    /// Every target is scheduled.
+    /// All targets are scheduled.
     pub fn set_ready(&self) {
-        self.proceed(Stage::Ready);
+        self.proceed(ReadyState::Ready);
     }
 
-    /// The daemon stops; this is final.
+    /// The daemon stops. This is final.
     pub fn set_stopping(&self) {
-        self.proceed(Stage::Stopping);
+        self.proceed(ReadyState::Stopping);
     }
 
-    /// Waits until every target is scheduled, but not for long: of the targets that a restart has not brought back yet a
-    /// scrape would say that they are gone.
+    /// Waits until all targets are scheduled, up to a limit: after a restart, a scrape would otherwise report missing targets as
+    /// gone.
     pub(super) async fn begun(&self) {
-        let mut stage = self.0.subscribe();
-        // Whoever could say so last is this.
-        let _ = timeout(PATIENCE, stage.wait_for(|stage| *stage > Stage::Starting)).await;
+        let mut state = self.0.subscribe();
+        // `self` holds the sender, so the channel is not closed; a timeout is fine.
+        let _ = timeout(PATIENCE, state.wait_for(|state| *state > ReadyState::Starting)).await;
     }
 
-    fn proceed(&self, to: Stage) {
-        self.0.send_if_modified(|stage| {
-            let later = to > *stage;
-            *stage = to.max(*stage);
+    fn proceed(&self, to: ReadyState) {
+        self.0.send_if_modified(|state| {
+            let later = to > *state;
+            *state = to.max(*state);
             later
         });
     }
 }
 
-/// 200 as long as the process answers at all.
+/// 200 as long as the process responds.
 pub(super) fn healthy() -> Response<Body> {
     plain(StatusCode::OK, "Healthy\n")
 }
 
-/// 200 once every target is scheduled, 503 before that and while stopping.
+/// 200 once all targets are scheduled, 503 before that and while stopping.
 pub(super) fn ready(readiness: &Readiness) -> Response<Body> {
     match *readiness.0.borrow() {
-        Stage::Ready => plain(StatusCode::OK, "Ready\n"),
-        Stage::Stopping => plain(StatusCode::SERVICE_UNAVAILABLE, "Stopping\n"),
-        Stage::Starting => plain(StatusCode::SERVICE_UNAVAILABLE, "Starting: not every target is scheduled yet\n"),
+        ReadyState::Ready => plain(StatusCode::OK, "Ready\n"),
+        ReadyState::Stopping => plain(StatusCode::SERVICE_UNAVAILABLE, "Stopping\n"),
+        ReadyState::Starting => plain(StatusCode::SERVICE_UNAVAILABLE, "Starting: not every target is scheduled yet\n"),
     }
 }
 
-/// Half of what Prometheus waits for a scrape where nothing else is set.
+/// Half of the default scrape timeout of Prometheus.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]

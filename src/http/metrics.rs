@@ -4,18 +4,18 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
 use hyper::{Request, Response};
 
-use super::Site;
+use super::AppState;
 use super::body::{Body, Streamed};
 use super::negotiation::{Negotiated, negotiate};
 
 /// The whole exposition; of a daemon that has just started once it has its targets. Compressed where the client takes
 /// that and not too many others get it so.
-pub(super) async fn scrape(request: &Request<Incoming>, site: &Site) -> Response<Body> {
-    site.readiness.begun().await;
+pub(super) async fn scrape(request: &Request<Incoming>, state: &AppState) -> Response<Body> {
+    state.readiness.begun().await;
     let Negotiated { format, content_type, gzip } = negotiate(request.headers());
-    let compressor = gzip.then(|| site.compressors.clone().try_acquire_owned().ok()).flatten();
+    let compressor = gzip.then(|| state.compressors.clone().try_acquire_owned().ok()).flatten();
     let gzip = compressor.is_some();
-    let body = Streamed::new(site.metrics.exposition(format), compressor, site.scrape_turns.clone());
+    let body = Streamed::new(state.metrics.exposition(format), compressor, state.scrape_permits.clone());
     let mut response = Response::new(Body::Streamed(body));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -1,20 +1,20 @@
-//! The page at `/`: what this is, and links to the rest.
+//! The page at `/`: a summary, and links to the other pages.
 
 use hyper::{Response, StatusCode};
 use tokio::task::spawn_blocking;
 use tracing::error;
 
-use super::Site;
+use super::AppState;
 use super::body::{Body, plain, typed};
 use crate::board::{Board, State};
 
-/// A plain page without scripts or outside resources. Its targets are counted off the thread that probes, in turn with
-/// the pieces of scrapes.
-pub(super) async fn index(site: &Site) -> Response<Body> {
-    let (board, turns) = (site.board.clone(), site.scrape_turns.clone());
-    let turn = turns.acquire_owned().await;
+/// A plain page without scripts or external resources. Its targets are counted off the thread that probes, in turn with
+/// scrapes.
+pub(super) async fn index(state: &AppState) -> Response<Body> {
+    let (board, permits) = (state.board.clone(), state.scrape_permits.clone());
+    let permit = permits.acquire_owned().await;
     let counted = spawn_blocking(move || {
-        let _turn = turn;
+        let _permit = permit;
         count(&board)
     });
     match counted.await {
@@ -84,8 +84,8 @@ mod tests {
 
     #[tokio::test]
     async fn counting_targets_keeps_nothing_else_waiting() {
-        let (site, held) = HeldRow::of_a_site();
-        let mut index = pin!(index(&site));
+        let (state, held) = HeldRow::of_app_state();
+        let mut index = pin!(index(&state));
         assert!(index.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "the row is locked");
         held.release();
         assert_eq!(index.await.status(), StatusCode::OK);

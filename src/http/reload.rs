@@ -1,37 +1,66 @@
-//! `/-/reload`: the configuration is read anew, where that is allowed.
+//! `/-/reload`: requests to reload the configuration.
+
+use std::sync::Arc;
 
 use hyper::{Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
 use super::body::{Body, plain, typed};
+use crate::config::LoadError;
 
-/// Asks for reloads, and waits for what becomes of them.
+/// Sends requests to reload the configuration, and waits for their results.
 #[derive(Clone, Debug)]
-pub struct Reloads(mpsc::Sender<oneshot::Sender<Result<(), String>>>);
+pub struct Reloads(mpsc::Sender<ReloadRequest>);
+
+/// The request of a client to reload the configuration.
+#[derive(Debug)]
+pub struct ReloadRequest(oneshot::Sender<Result<(), ReloadError>>);
+
+/// Why the configuration was not reloaded.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The new configuration cannot be used.
+    #[error("{0}")]
+    Invalid(Arc<LoadError>),
+    /// The daemon is stopping.
+    #[error("the daemon is stopping")]
+    Stopping,
+}
 
 impl Reloads {
-    /// Whoever reads from the other end reloads, and answers with every problem, a line each.
-    pub const fn new(requests: mpsc::Sender<oneshot::Sender<Result<(), String>>>) -> Self {
-        Self(requests)
+    /// A sender of requests, and their receiver, which calls [`ReloadRequest::finish`] for each.
+    pub fn channel() -> (Self, mpsc::Receiver<ReloadRequest>) {
+        let (sender, receiver) = mpsc::channel(MAX_REQUESTS);
+        (Self(sender), receiver)
     }
 
-    async fn reload(&self) -> Option<Result<(), String>> {
-        let (sender, answer) = oneshot::channel();
-        self.0.send(sender).await.ok()?;
-        answer.await.ok()
+    async fn reload(&self) -> Result<(), ReloadError> {
+        let (sender, result) = oneshot::channel();
+        self.0.send(ReloadRequest(sender)).await.map_err(|_| ReloadError::Stopping)?;
+        result.await.unwrap_or(Err(ReloadError::Stopping))
     }
 }
 
-/// 200 once the configuration of this moment is in force, 500 with what is wrong with it, 403 where nobody may ask.
+impl ReloadRequest {
+    /// Reports the result of the reload to the client, which may have gone.
+    pub fn finish(self, result: Result<(), ReloadError>) {
+        let _ = self.0.send(result);
+    }
+}
+
+/// 200 once the new configuration is in use, 500 with every problem in it, 403 if such requests are disabled.
 pub(super) async fn reload(reloads: Option<&Reloads>) -> Response<Body> {
     let Some(reloads) = reloads else {
         return plain(StatusCode::FORBIDDEN, "Reloading by HTTP is off; --web.enable-lifecycle turns it on.\n");
     };
     match reloads.reload().await {
-        Some(Ok(())) => plain(StatusCode::OK, "Reloaded\n"),
-        Some(Err(problems)) => {
+        Ok(()) => plain(StatusCode::OK, "Reloaded\n"),
+        Err(ReloadError::Invalid(problems)) => {
             typed(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", format!("{problems}\n"))
         }
-        None => plain(StatusCode::SERVICE_UNAVAILABLE, "Stopping\n"),
+        Err(ReloadError::Stopping) => plain(StatusCode::SERVICE_UNAVAILABLE, "Stopping\n"),
     }
 }
+
+/// Requests that wait for a reload; further ones wait to be accepted.
+const MAX_REQUESTS: usize = 64;

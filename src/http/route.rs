@@ -1,38 +1,38 @@
-//! The routes: which path is answered by what.
+//! The routes: paths and their handlers.
 
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONNECTION, HOST, HeaderValue, TRANSFER_ENCODING};
 use hyper::{Method, Request, Response, StatusCode, Version};
 
 use super::body::{Body, plain};
-use super::{Site, config, health, metrics, page, reload};
+use super::{AppState, config, health, metrics, page, reload};
 
-/// Finds the route, answers, and counts the answer.
-pub(super) async fn route(request: &Request<Incoming>, site: &Site) -> Response<Body> {
+/// Finds the route, handles the request, and counts the response.
+pub(super) async fn route(request: &Request<Incoming>, state: &AppState) -> Response<Body> {
     if !is_framed_plainly(request) {
         let mut response = plain(StatusCode::BAD_REQUEST, "The request is ambiguous, or lacks its Host.\n");
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        return counted(site, "other", response);
+        return counted(state, "other", response);
     }
     let Some(route) = Route::ALL.into_iter().find(|route| route.path() == request.uri().path()) else {
-        return counted(site, "other", plain(StatusCode::NOT_FOUND, "Not found. The pages here are listed at /.\n"));
+        return counted(state, "other", plain(StatusCode::NOT_FOUND, "Not found. The pages here are listed at /.\n"));
     };
     if !route.methods().contains(request.method()) {
-        return counted(site, route.path(), route.other_method());
+        return counted(state, route.path(), route.other_method());
     }
     let response = match route {
-        Route::Config => config::config(site).await,
+        Route::Config => config::config(state).await,
         Route::Healthy => health::healthy(),
-        Route::Metrics => metrics::scrape(request, site).await,
-        Route::Page => page::index(site).await,
-        Route::Ready => health::ready(&site.readiness),
-        Route::Reload => reload::reload(site.reloads.as_ref()).await,
+        Route::Metrics => metrics::scrape(request, state).await,
+        Route::Page => page::index(state).await,
+        Route::Ready => health::ready(&state.readiness),
+        Route::Reload => reload::reload(state.reloads.as_ref()).await,
     };
-    counted(site, route.path(), response)
+    counted(state, route.path(), response)
 }
 
-/// Whether nobody between the client and this server can have understood another request than this one (RFC 9112
-/// sections 3.2 and 6.1): one Host from HTTP/1.1 on, and no coding but `chunked`.
+/// Whether no intermediary can have understood another request than this one (RFC 9112 sections 3.2 and 6.1): one Host
+/// from HTTP/1.1 on, and no transfer coding except `chunked`.
 fn is_framed_plainly(request: &Request<Incoming>) -> bool {
     let count = |name| request.headers().get_all(name).iter().count();
     let codings = request.headers().get_all(TRANSFER_ENCODING);
@@ -41,7 +41,7 @@ fn is_framed_plainly(request: &Request<Incoming>) -> bool {
     chunked && count(TRANSFER_ENCODING) <= 1 && hosts.contains(&count(HOST))
 }
 
-/// The paths that are answered.
+/// The known paths.
 #[derive(Clone, Copy, Debug)]
 enum Route {
     Config,
@@ -69,12 +69,12 @@ impl Route {
     const fn methods(self) -> &'static [Method] {
         match self {
             Self::Config | Self::Healthy | Self::Metrics | Self::Page | Self::Ready => &[Method::GET, Method::HEAD],
-            // As Prometheus takes it.
+            // As in Prometheus.
             Self::Reload => &[Method::POST, Method::PUT],
         }
     }
 
-    /// The answer to any other method.
+    /// The response to any other method.
     fn other_method(self) -> Response<Body> {
         let (text, allowed) = match self {
             Self::Reload => ("Only POST and PUT are answered here.\n", "POST, PUT"),
@@ -88,7 +88,7 @@ impl Route {
     }
 }
 
-fn counted(site: &Site, route: &'static str, response: Response<Body>) -> Response<Body> {
-    site.metrics.http_requests().count(route, response.status().as_u16());
+fn counted(state: &AppState, route: &'static str, response: Response<Body>) -> Response<Body> {
+    state.metrics.http_requests().count(route, response.status().as_u16());
     response
 }

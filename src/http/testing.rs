@@ -3,7 +3,7 @@
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
-use super::Site;
+use super::AppState;
 use crate::board::Board;
 use crate::histogram::Buckets;
 use crate::metrics::Metrics;
@@ -18,7 +18,7 @@ pub(super) struct HeldRow {
 
 impl HeldRow {
     /// A site of one target, its row being held.
-    pub(super) fn of_a_site() -> (Site, Self) {
+    pub(super) fn of_app_state() -> (AppState, Self) {
         let options = HistogramOptions { buckets: Buckets::default(), native: false, phases: Vec::new() };
         let board = Arc::new(Board::new(options));
         board.replace(&[Arc::new(example("127.0.0.1:1", Settings::default()))]);
@@ -33,7 +33,7 @@ impl HeldRow {
             });
         });
         is_locked.recv().unwrap();
-        (Site::new(board, metrics, None), Self { unlock, holder })
+        (AppState::new(board, metrics, None), Self { unlock, holder })
     }
 
     pub(super) fn release(self) {
