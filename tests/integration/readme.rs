@@ -263,5 +263,5 @@ fn the_first_steps_work_as_a_script() {
     let output = shell.args(["-c", &script]).env("PATH", path).current_dir(folder.path()).output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{script}\n{stdout}\n{stderr}");
-    assert!(stdout.contains("portprobe_targets{} 3"), "{stdout}\n{stderr}");
+    assert!(stdout.contains("portprobe_targets 3"), "{stdout}\n{stderr}");
 }
