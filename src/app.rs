@@ -19,12 +19,12 @@ use self::target_sources::TargetSources;
 use crate::board::Board;
 use crate::clock;
 use crate::config::Config;
-use crate::discovery::{Lookups, Sources};
+use crate::discovery::Sources;
 use crate::http::{self, AppState, BindError, ListenAddress, Reloads, Server};
 use crate::log;
 use crate::metrics::Metrics;
 use crate::outcome::{Next, Report};
-use crate::probe::NetworkProber;
+use crate::probe::{Connector, NetworkProber};
 use crate::scheduler::Scheduler;
 use crate::target::Shard;
 
@@ -71,7 +71,7 @@ pub async fn bind(
     let Parts { files, reload, listen, shard, host_name } = parts;
     let server = http::bind(listen).await?;
     let prober = Arc::new(NetworkProber::new(config.dns, files.trust.clone()));
-    let lookups = Lookups::new(config.dns, files.trust.clone());
+    let connector = Connector::new(config.dns, files.trust.clone());
     let board = Arc::new(Board::new(config.histograms.clone()));
     let (scheduler, handle) =
         Scheduler::new(prober.clone(), recorder(board.clone()), config.limits, &host_name, clock::now());
@@ -84,14 +84,14 @@ pub async fn bind(
     let reconciler = Reconciler {
         roster: Roster::new(board.clone(), handle, shard),
         target_sources: TargetSources::default(),
-        discovery: Sources::new(lookups.clone()),
+        discovery: Sources::new(connector.clone()),
         files,
         board,
         metrics,
         config_file,
         running_config: state.running_config.clone(),
         prober,
-        lookups,
+        connector,
     };
     Ok(App { server, state, scheduler, config, reconciler, detector, shard })
 }

@@ -21,8 +21,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use self::belief::Belief;
 use self::file::Files;
 use crate::config::{Discovered, Source, SourceKind};
-use crate::options::ResolverOptions;
-use crate::probe::{Outbound, SystemFiles, Trust};
+use crate::probe::Connector;
 use crate::tasks::{blocking, resume_panic};
 
 mod belief;
@@ -49,31 +48,10 @@ pub struct Found {
     pub complaints: Vec<String>,
 }
 
-/// How sources are asked.
-#[derive(Clone, Debug)]
-pub struct Lookups(Arc<Outbound>);
-
-impl Lookups {
-    /// Resolves names as this machine does, and trusts whom `trust` has read files for.
-    pub fn new(options: ResolverOptions, trust: Arc<Trust>) -> Self {
-        Self::with_system_files(options, trust, SystemFiles::default())
-    }
-
-    /// The same with name servers, search domains and hosts from these files.
-    pub fn with_system_files(options: ResolverOptions, trust: Arc<Trust>, files: SystemFiles) -> Self {
-        Self(Arc::new(Outbound::new(options, trust, files)))
-    }
-
-    /// Applies other resolver options from the next query on.
-    pub fn set_resolver_options(&self, options: ResolverOptions) {
-        self.0.set_resolver_options(options);
-    }
-}
-
 /// The sources in use, each with the task that looks at it. All tasks end with this value.
 #[derive(Debug)]
 pub struct Sources {
-    lookups: Lookups,
+    connector: Connector,
     tasks: JoinSet<()>,
     running: HashMap<Source, AbortHandle>,
     /// By the source's name, what it said last.
@@ -84,9 +62,9 @@ pub struct Sources {
 
 impl Sources {
     /// No source yet.
-    pub fn new(lookups: Lookups) -> Self {
+    pub fn new(connector: Connector) -> Self {
         let (sender, updates) = mpsc::channel(MAX_WAITING);
-        Self { lookups, tasks: JoinSet::new(), running: HashMap::new(), told: HashMap::new(), sender, updates }
+        Self { connector, tasks: JoinSet::new(), running: HashMap::new(), told: HashMap::new(), sender, updates }
     }
 
     /// Takes these sources and no others. One that was there before goes on undisturbed, and tells nothing anew; the
@@ -104,7 +82,7 @@ impl Sources {
         for source in sources {
             if !self.running.contains_key(source) {
                 let belief = self.told.get(&source.name).cloned().map(Belief::resuming).unwrap_or_default();
-                let task = watch(source.clone(), belief, self.lookups.clone(), self.sender.clone());
+                let task = watch(source.clone(), belief, self.connector.clone(), self.sender.clone());
                 self.running.insert(source.clone(), self.tasks.spawn(task));
             }
         }
@@ -132,16 +110,16 @@ impl Sources {
 }
 
 /// Looks at a source at once and then in every refresh interval, for as long as anybody listens.
-async fn watch(source: Source, mut belief: Belief, lookups: Lookups, updates: mpsc::Sender<Update>) {
+async fn watch(source: Source, mut belief: Belief, connector: Connector, updates: mpsc::Sender<Update>) {
     let mut looks = interval(source.refresh.max(MIN_REFRESH));
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut files = Files::default();
     loop {
         looks.tick().await;
         let look = match &source.kind {
-            SourceKind::Dns { name, records } => dns::look(name, *records, &lookups.0).await,
+            SourceKind::Dns { name, records } => dns::look(name, *records, &connector).await,
             SourceKind::File { pattern } => look_at_files(&mut files, pattern.clone()).await,
-            SourceKind::Http(address) => http::look(address, source.refresh, http::Bounds::default(), &lookups.0).await,
+            SourceKind::Http(address) => http::look(address, source.refresh, http::Bounds::default(), &connector).await,
         };
         let Some(found) = belief.observe(look) else { continue };
         if updates.send(Update { source: source.clone(), found }).await.is_err() {

@@ -10,15 +10,15 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use self::addresses::locate;
+use self::addresses::resolve_host;
 use self::addresses::resolver::Resolver;
 pub use self::addresses::system::SystemFiles;
 use self::attempt::{Attempted, attempt};
-pub(crate) use self::connector::Outbound;
+pub use self::connector::Connector;
 use self::plan::{Plan, Steps};
 use self::tls::Client;
-pub use self::tls_store::Trust;
-use self::verify::Judge;
+pub use self::tls_store::TlsStore;
+use self::verify::ChainVerifier;
 use crate::options::ResolverOptions;
 use crate::outcome::{Facts, Fault, LocalFault, LocalFaultReason, Outcome, Prober, Timings};
 use crate::target::{ProbeKind, Target};
@@ -44,8 +44,8 @@ mod verify;
 #[derive(Debug)]
 pub struct NetworkProber {
     resolver: Resolver,
-    trust: Arc<Trust>,
-    judge: Arc<Judge>,
+    trust: Arc<TlsStore>,
+    verifier: Arc<ChainVerifier>,
     records: bool,
 }
 
@@ -53,13 +53,13 @@ impl NetworkProber {
     /// A prober that resolves names as this machine does. Touches no file before the first name.
     ///
     /// `trust` must have read the profile of every target that is to be probed with TLS.
-    pub fn new(options: ResolverOptions, trust: Arc<Trust>) -> Self {
+    pub fn new(options: ResolverOptions, trust: Arc<TlsStore>) -> Self {
         Self::with_system_files(options, trust, SystemFiles::default())
     }
 
     /// A prober that takes name servers, search domains and hosts from these files.
-    pub fn with_system_files(options: ResolverOptions, trust: Arc<Trust>, files: SystemFiles) -> Self {
-        Self { resolver: Resolver::new(options, files), trust, judge: Arc::default(), records: false }
+    pub fn with_system_files(options: ResolverOptions, trust: Arc<TlsStore>, files: SystemFiles) -> Self {
+        Self { resolver: Resolver::new(options, files), trust, verifier: Arc::default(), records: false }
     }
 
     /// Writes down from now on what is said on connections.
@@ -83,7 +83,7 @@ impl NetworkProber {
                     reason: LocalFaultReason::Invalid,
                     detail: "the files of tls were not read for this target".to_owned(),
                 })?;
-                Some(Steps::Tls(tls.clone(), Client { context, judge: self.judge.clone() }))
+                Some(Steps::Tls(tls.clone(), Client { context, verifier: self.verifier.clone() }))
             }
         };
         Ok(Plan { target: target.clone(), steps, record: self.records })
@@ -99,7 +99,7 @@ impl Prober for NetworkProber {
         };
         let endpoint = &target.endpoint;
         let (located, resolution) =
-            locate(&self.resolver, &endpoint.host, endpoint.port, &target.settings, deadline).await;
+            resolve_host(&self.resolver, &endpoint.host, endpoint.port, &target.settings, deadline).await;
         let located = match located {
             Ok(located) => located,
             Err(fault) => {

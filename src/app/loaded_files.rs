@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use crate::config::{Needed, Unusable};
 use crate::files::header_values::Secrets;
-use crate::probe::Trust;
+use crate::probe::TlsStore;
 use crate::target::TlsProfile;
 
 /// The contents of all files that were read. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct LoadedFiles {
     /// Certificates, keys and revocation lists.
-    pub trust: Arc<Trust>,
+    pub trust: Arc<TlsStore>,
     /// Values of headers. A value is dropped with the last target that uses it.
     pub secrets: Arc<Secrets>,
 }

@@ -16,11 +16,11 @@ use super::{process, service};
 use crate::board::Board;
 use crate::clock;
 use crate::config::{Complaint, Config};
-use crate::discovery::{Found, Lookups, Sources, Update};
+use crate::discovery::{Found, Sources, Update};
 use crate::http::{Readiness, ReloadError, RunningConfig};
 use crate::metrics::Metrics;
 use crate::options::Limits;
-use crate::probe::NetworkProber;
+use crate::probe::{Connector, NetworkProber};
 use crate::scheduler::Stopped;
 use crate::tasks::blocking;
 
@@ -36,7 +36,7 @@ pub(super) struct Reconciler {
     pub(super) config_file: Option<ConfigFile>,
     pub(super) running_config: Arc<RunningConfig>,
     pub(super) prober: Arc<NetworkProber>,
-    pub(super) lookups: Lookups,
+    pub(super) connector: Connector,
 }
 
 impl Reconciler {
@@ -106,7 +106,7 @@ impl Reconciler {
         let Config { labels, targets, histograms, limits, dns, discovery, blueprint, shown, warnings, .. } = config;
         process::raise_descriptor_limit(limits.in_flight);
         self.prober.set_resolver_options(dns);
-        self.lookups.set_resolver_options(dns);
+        self.connector.set_resolver_options(dns);
         self.board.set_histogram_options(histograms);
         self.discovery.set(&discovery);
         self.metrics.set_labels(labels);

@@ -16,7 +16,7 @@ use crate::app::process::environment;
 use crate::clock;
 use crate::config::{self, OneTarget, SettingKey, ValueKind, Wanted};
 use crate::outcome::{Outcome, Prober};
-use crate::probe::{NetworkProber, Trust};
+use crate::probe::{NetworkProber, TlsStore};
 use crate::target::Target;
 
 mod advice;
@@ -93,7 +93,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         config_file: arguments.config_file.as_deref(),
         module: arguments.module.as_deref(),
     };
-    let trust = Arc::new(Trust::default());
+    let trust = Arc::new(TlsStore::default());
     let OneTarget { target, dns } = config::one_target(wanted, &environment, |profile| trust.read(profile))?;
     let prober = NetworkProber::new(dns, trust);
     let prober = if arguments.verbose { prober.recording() } else { prober };

@@ -10,17 +10,17 @@ use tokio::time::Instant;
 
 use super::Found;
 use crate::config::{Discovered, Records};
-use crate::probe::Outbound;
+use crate::probe::Connector;
 use crate::target::{HostName, IpFamily};
 
 /// Asks for a name.
-pub(super) async fn look(name: &HostName, records: Records, outbound: &Outbound) -> Result<Found, String> {
+pub(super) async fn look(name: &HostName, records: Records, connector: &Connector) -> Result<Found, String> {
     let deadline = Instant::now() + PATIENCE;
     let found = match records {
-        Records::A(port) => with_port(outbound.addresses(name, IpFamily::Ipv4, deadline).await?, port),
-        Records::Aaaa(port) => with_port(outbound.addresses(name, IpFamily::Ipv6, deadline).await?, port),
+        Records::A(port) => with_port(connector.addresses(name, IpFamily::Ipv4, deadline).await?, port),
+        Records::Aaaa(port) => with_port(connector.addresses(name, IpFamily::Ipv6, deadline).await?, port),
         Records::Srv => {
-            let mut services = outbound.services(name, deadline).await?;
+            let mut services = connector.services(name, deadline).await?;
             // The root as a host says that the service is not offered (RFC 2782).
             services.retain(|service| !service.host.is_empty());
             services.sort_unstable();

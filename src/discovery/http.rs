@@ -26,7 +26,7 @@ use super::{Found, blocking};
 use crate::config::{HttpSource, discovered_json};
 use crate::files::header_values;
 use crate::peer_text::label_value;
-use crate::probe::Outbound;
+use crate::probe::Connector;
 use crate::target::Host;
 
 /// How much of an answer is waited for and taken.
@@ -49,13 +49,13 @@ pub(super) async fn look(
     source: &HttpSource,
     refresh: Duration,
     bounds: Bounds,
-    outbound: &Outbound,
+    connector: &Connector,
 ) -> Result<Found, String> {
     let address = Address::parse(&source.url)?;
     let files = source.headers_files.clone();
     let secrets = blocking(move || files.iter().map(|(name, path)| secret(name, path)).collect::<Result<_, _>>()).await;
     let request = address.request(refresh, secrets?)?;
-    let answer = timeout(bounds.timeout, ask(&address, request, source, bounds, outbound)).await;
+    let answer = timeout(bounds.timeout, ask(&address, request, source, bounds, connector)).await;
     let Answer { body, complaints } =
         answer.map_err(|_| format!("did not answer to the end within {:?}", bounds.timeout))??;
     let entries = blocking(move || {
@@ -151,15 +151,15 @@ async fn ask(
     request: Request<Empty<Bytes>>,
     source: &HttpSource,
     bounds: Bounds,
-    outbound: &Outbound,
+    connector: &Connector,
 ) -> Result<Answer, String> {
     let deadline = Instant::now() + bounds.timeout;
-    let stream = outbound.connect(&address.host, address.port, deadline).await?;
+    let stream = connector.connect(&address.host, address.port, deadline).await?;
     if address.scheme == Scheme::Http {
         let body = exchange(stream, request, bounds.bytes).await?;
         return Ok(Answer { body, complaints: Vec::new() });
     }
-    let session = outbound.secure(stream, &address.host, &source.tls, deadline).await?;
+    let session = connector.secure(stream, &address.host, &source.tls, deadline).await?;
     let body = exchange(session.stream, request, bounds.bytes).await?;
     Ok(Answer { body, complaints: session.faults })
 }

@@ -5,9 +5,10 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::config::discovered;
+use crate::options::ResolverOptions;
 
-fn lookups() -> Lookups {
-    Lookups::new(ResolverOptions::default(), Arc::default())
+fn connector() -> Connector {
+    Connector::new(ResolverOptions::default(), Arc::default())
 }
 
 fn file(path: &Path) -> Source {
@@ -39,7 +40,7 @@ fn assert_says(update: &Update, source: &Source, text: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn without_sources_there_is_never_anything_new() {
-    let mut sources = Sources::new(lookups());
+    let mut sources = Sources::new(connector());
     sources.set(&[]);
     assert!(timeout(Duration::from_hours(24), sources.next()).await.is_err());
 }
@@ -49,7 +50,7 @@ async fn a_source_tells_what_it_has_and_then_what_changes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.json");
     write(&path, &targets("a"));
-    let (source, mut sources) = (file(&path), Sources::new(lookups()));
+    let (source, mut sources) = (file(&path), Sources::new(connector()));
     sources.set(std::slice::from_ref(&source));
     assert_says(&sources.next().await, &source, &targets("a"));
     write(&path, &targets("b"));
@@ -66,7 +67,7 @@ async fn a_source_that_stays_is_left_alone_and_one_that_goes_falls_silent() {
         write(&path, &targets(name));
         (file(&path), path)
     });
-    let mut sources = Sources::new(lookups());
+    let mut sources = Sources::new(connector());
     sources.set(&[stays.0.clone(), goes.0.clone()]);
     let (one, other) = (sources.next().await, sources.next().await);
     assert_ne!(one.source, other.source);
@@ -86,7 +87,7 @@ async fn another_refresh_makes_another_source() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.json");
     write(&path, &targets("a"));
-    let (source, mut sources) = (file(&path), Sources::new(lookups()));
+    let (source, mut sources) = (file(&path), Sources::new(connector()));
     let other = Source { refresh: Duration::from_millis(7), ..source.clone() };
     sources.set(std::slice::from_ref(&source));
     assert_says(&sources.next().await, &source, &targets("a"));
@@ -98,7 +99,7 @@ async fn another_refresh_makes_another_source() {
 async fn a_failing_source_tells_so_at_each_look() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("missing").join("*.json");
-    let (source, mut sources) = (file(&path), Sources::new(lookups()));
+    let (source, mut sources) = (file(&path), Sources::new(connector()));
     sources.set(std::slice::from_ref(&source));
     for _ in 0..3 {
         let why = sources.next().await.found.unwrap_err();
@@ -109,7 +110,7 @@ async fn a_failing_source_tells_so_at_each_look() {
 #[tokio::test]
 async fn all_tasks_end_with_the_sources() {
     let folder = tempfile::tempdir().unwrap();
-    let mut sources = Sources::new(lookups());
+    let mut sources = Sources::new(connector());
     sources.set(&[file(&folder.path().join("*.json"))]);
     let sender = sources.sender.downgrade();
     drop(sources);

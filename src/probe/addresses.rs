@@ -26,7 +26,7 @@ pub(super) mod system;
 
 /// Where to connect.
 #[derive(Debug)]
-pub(super) struct Located {
+pub(super) struct Resolved {
     /// At least one, in the order in which they are to be tried.
     pub(super) destinations: Vec<SocketAddr>,
     /// How long resolving took, where there was something to resolve.
@@ -36,13 +36,13 @@ pub(super) struct Located {
 /// Resolves a host to the addresses to connect to. Ends by `deadline`.
 ///
 /// Returns the resolution of a name also if the addresses are not as expected.
-pub(super) async fn locate(
+pub(super) async fn resolve_host(
     resolver: &Resolver,
     host: &Host,
     port: NonZeroU16,
     settings: &Settings,
     deadline: Instant,
-) -> (Result<Located, Fault>, Option<Resolution>) {
+) -> (Result<Resolved, Fault>, Option<Resolution>) {
     let family = match usable_family(settings) {
         Ok(family) => family,
         Err(fault) => return (Err(fault.into()), None),
@@ -58,32 +58,32 @@ pub(super) async fn locate(
                 Err(fault) => return (Err(fault), None),
             };
             let timings = Timings::default().with(Phase::Resolve, started.elapsed());
-            return locate_name(name, addresses, port, settings, timings);
+            return resolve_name(name, addresses, port, settings, timings);
         }
         Host::Ipv4(address) => Ok(SocketAddr::new((*address).into(), port)),
         Host::Ipv6(address, None) => Ok(SocketAddr::new((*address).into(), port)),
         Host::Ipv6(address, Some(zone)) => scope_id(zone).map(|id| SocketAddrV6::new(*address, port, 0, id).into()),
     };
-    (destination.map_err(Fault::from).and_then(|destination| locate_literal(destination, family, settings)), None)
+    (destination.map_err(Fault::from).and_then(|destination| resolve_literal(destination, family, settings)), None)
 }
 
-fn locate_literal(destination: SocketAddr, family: IpFamily, settings: &Settings) -> Result<Located, Fault> {
+fn resolve_literal(destination: SocketAddr, family: IpFamily, settings: &Settings) -> Result<Resolved, Fault> {
     let address = destination.ip();
     if !family.admits(address) {
         let detail = format!("{address} may not be used: only {} addresses may", describe(family));
         return Err(unresolved(Class::DnsNotFound, detail));
     }
     as_expected(None, &[address], &settings.addressing.expect)?;
-    Ok(Located { destinations: vec![destination], timings: Timings::default() })
+    Ok(Resolved { destinations: vec![destination], timings: Timings::default() })
 }
 
-fn locate_name(
+fn resolve_name(
     name: &HostName,
     addresses: Vec<IpAddr>,
     port: u16,
     settings: &Settings,
     timings: Timings,
-) -> (Result<Located, Fault>, Option<Resolution>) {
+) -> (Result<Resolved, Fault>, Option<Resolution>) {
     let sorted = match settings.addressing.mode {
         AddressMode::All => Ok(sorted_by_value(addresses)),
         AddressMode::Any => sorted_by_preference(addresses, settings.source_address),
@@ -94,7 +94,7 @@ fn locate_name(
     };
     let destinations = to_try.into_iter().map(|address| SocketAddr::new(address, port)).collect();
     let located =
-        as_expected(Some(name), &all, &settings.addressing.expect).map(|()| Located { destinations, timings });
+        as_expected(Some(name), &all, &settings.addressing.expect).map(|()| Resolved { destinations, timings });
     (located, Some(Resolution { addresses: all }))
 }
 

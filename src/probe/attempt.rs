@@ -1,9 +1,9 @@
 //! Tries the addresses of a target, one after another or all at once, and derives one result from theirs.
 //!
-//! A result on one address is whether its connect came to what the target's settings expect and, where that is a
-//! connection, what the exchange on it came to. Over several addresses an attempt that was never made, for a fault of
-//! this machine, is neither good nor bad but unknown: it decides nothing that the others have not decided, and leaves
-//! the whole unknown where it could have.
+//! The result of one address is a failure if its connect did not end as the settings expect, otherwise the result of the
+//! exchange on its connection. An attempt that this machine could not make is unknown, neither a success nor a failure:
+//! with several addresses it does not change a result that the others have decided, but makes the result unknown if it
+//! could have decided.
 
 use std::cmp::Reverse;
 use std::net::SocketAddr;
@@ -13,16 +13,16 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::exchange::connection::Stream;
+use super::exchange::connection::Connection;
 use super::exchange::{Exchanged, exchange};
 use super::plan::Plan;
-use super::tcp::errno::Ending;
-use super::tcp::{Connection, Unconnected, connect};
+use super::tcp::errno::ConnectError;
+use super::tcp::{ConnectFailed, Connected, connect};
 use crate::outcome::{Attempt, Class, Facts, Fault, Phase, Timings, TlsFacts};
 use crate::target::{AddressMode, Expect};
 use crate::tasks::resume_panic;
 
-/// What the addresses came to.
+/// The result of all addresses.
 pub(super) struct Attempted {
     /// Each address that was tried, in order.
     pub(super) attempts: Vec<Attempt>,
@@ -30,15 +30,15 @@ pub(super) struct Attempted {
     pub(super) result: Result<(), Fault>,
     /// The phases completed with the decisive address.
     pub(super) timings: Timings,
-    /// What peers showed of themselves.
+    /// Facts that the peers showed.
     pub(super) facts: Facts,
-    /// When that was known.
+    /// When the result was known.
     pub(super) ended: Instant,
-    /// Still open: closing it is no part of what is timed.
-    pub(super) open: Option<Stream>,
+    /// Still open, because the close is not part of the measured time.
+    pub(super) open: Option<Connection>,
 }
 
-/// Tries the destinations in the manner that the settings ask for. Ends by `deadline`.
+/// Tries the destinations as the settings ask. Ends by `deadline`.
 pub(super) async fn attempt(destinations: Vec<SocketAddr>, plan: &Plan, deadline: Instant) -> Attempted {
     match plan.target.settings.addressing.mode {
         AddressMode::All => Box::pin(all(destinations, plan, deadline)).await,
@@ -46,7 +46,7 @@ pub(super) async fn attempt(destinations: Vec<SocketAddr>, plan: &Plan, deadline
     }
 }
 
-/// One after the other, each but the last with an equal share of the time left, until one connects.
+/// One after another until one connects. All but the last get an equal share of the remaining time.
 async fn any(destinations: &[SocketAddr], plan: &Plan, deadline: Instant) -> Attempted {
     let mut attempts = Vec::with_capacity(destinations.len());
     let (mut open, mut ended) = (None, Instant::now());
@@ -64,8 +64,8 @@ async fn any(destinations: &[SocketAddr], plan: &Plan, deadline: Instant) -> Att
     Attempted { attempts, result, timings, facts, ended, open }
 }
 
-/// Every address at once, each with the whole time; of more than [`AT_ONCE`] the rest as soon as others have ended, for
-/// whoever answers for the name decides how many there are.
+/// All addresses at once, each with the whole time. Beyond [`AT_ONCE`] they start as others end, because the name server
+/// decides how many there are.
 async fn all(destinations: Vec<SocketAddr>, plan: &Plan, deadline: Instant) -> Attempted {
     let mut running = JoinSet::new();
     let turns = Arc::new(Semaphore::new(AT_ONCE));
@@ -88,7 +88,7 @@ async fn all(destinations: Vec<SocketAddr>, plan: &Plan, deadline: Instant) -> A
                 attempts.push((index, attempt));
                 ended = ended.max(known);
             }
-            // Cancelled is one only by a dropped set, and then nobody is here to see it.
+            // Only a dropped set cancels its tasks, and this set is alive.
             Err(failed) => resume_panic(failed),
         }
     }
@@ -108,9 +108,12 @@ fn decisive_of_unconnected(attempts: &[Attempt]) -> Option<&Attempt> {
     attempts.iter().find(|attempt| matches!(attempt.result, Err(Fault::LocalFault(_)))).or_else(|| attempts.last())
 }
 
-/// The attempt that decides where each must be good, the worst: of those that failed the one that came least far, and
-/// of several of these the one whose certificate is the [`worst_of`] all, so that the failure is one of the certificate
-/// that is shown; else the first that could not be made; else the slowest.
+/// The attempt that decides if all must succeed, which is the worst:
+///
+/// - the failure in the earliest phase; of several the [`worst_of`] them, so that the failure concerns the certificate
+///   that is displayed;
+/// - otherwise the first that this machine could not make;
+/// - otherwise the slowest.
 fn decisive_of_all(attempts: &[Attempt]) -> Option<&Attempt> {
     let failed = |attempt: &Attempt| match &attempt.result {
         Err(Fault::Failure(failure)) => Some(failure.phase),
@@ -124,24 +127,24 @@ fn decisive_of_all(attempts: &[Attempt]) -> Option<&Attempt> {
 }
 
 fn conclusion(decisive: Option<&Attempt>) -> (Result<(), Fault>, Timings) {
-    let attempt = decisive.expect("there must be an address, for resolving ends with one or fails");
+    let attempt = decisive.expect("there must be an address, because resolving returns one or fails");
     (attempt.result.clone(), attempt.timings)
 }
 
-/// The end of an equal share of the time that is left.
+/// The end of an equal share of the remaining time.
 pub(super) fn share(deadline: Instant, left: usize) -> Instant {
     let now = Instant::now();
     let left = u32::try_from(left).unwrap_or(u32::MAX).max(1);
     now + deadline.saturating_duration_since(now) / left
 }
 
-/// What is shown of TLS where each address must be good: that of the [`worst_of`] all.
+/// The TLS facts to display if all addresses must succeed: those of the [`worst_of`] them.
 fn worst_tls(attempts: &[Attempt]) -> Option<&TlsFacts> {
     worst_of(attempts.iter().filter(|attempt| attempt.facts.tls.is_some()))?.facts.tls.as_ref()
 }
 
-/// The attempt that showed the worst certificate: the one with the weightiest fault; among those without one that which
-/// expires first, so that what is shown does not change with the speed of the addresses; of equals the first.
+/// The attempt with the worst certificate: the weightiest fault; without faults the earliest expiry, so that the result
+/// does not depend on the speed of the addresses; of equals the first.
 fn worst_of<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> Option<&'a Attempt> {
     attempts.min_by_key(|attempt| {
         let peer = attempt.facts.tls.as_ref().and_then(|facts| facts.peer.as_ref());
@@ -154,11 +157,11 @@ fn worst_of<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> Option<&'a Attem
 struct Tried {
     attempt: Attempt,
     ended: Instant,
-    /// The connection, where there was one.
-    open: Option<Stream>,
+    /// The connection, if the address accepted one.
+    open: Option<Connection>,
 }
 
-/// Connects by `connect_by` and, where that came to what it should, goes on until `deadline`.
+/// Connects by `connect_by` and, if the settings expect a connection, runs the exchange by `deadline`.
 async fn try_address(remote: SocketAddr, plan: &Plan, connect_by: Instant, deadline: Instant) -> Tried {
     let started = Instant::now();
     let settings = &plan.target.settings;
@@ -166,23 +169,23 @@ async fn try_address(remote: SocketAddr, plan: &Plan, connect_by: Instant, deadl
     let connected = connect(remote, settings.source_address, connect_by).await;
     let is_open = connected.is_ok();
     let (exchanged, syn_retransmits) = match connected {
-        Ok(Connection { handshake, syn_retransmits, stream }) if expect == Expect::Open => {
-            let exchanged = exchange(stream, plan, deadline).await;
+        Ok(Connected { handshake, syn_retransmits, socket }) if expect == Expect::Open => {
+            let exchanged = exchange(socket, plan, deadline).await;
             let timings = Timings::default().with(Phase::Connect, handshake).and(exchanged.timings);
             (Exchanged { timings, ..exchanged }, syn_retransmits)
         }
-        Ok(Connection { syn_retransmits, stream, .. }) => {
-            (Exchanged::silent(Err(unexpectedly_open(remote, expect)), stream), syn_retransmits)
+        Ok(Connected { syn_retransmits, socket, .. }) => {
+            (Exchanged::silent(Err(unexpectedly_open(remote, expect)), socket), syn_retransmits)
         }
-        Err(unconnected) => {
-            (Exchanged::nothing_said(judge_failure(&unconnected, expect), Stream::Gone), unconnected.syn_retransmits)
+        Err(failed) => {
+            (Exchanged::nothing_said(connect_result(&failed, expect), Connection::Closed), failed.syn_retransmits)
         }
     };
     let ended = Instant::now();
     let duration = ended.saturating_duration_since(started);
-    let Exchanged { result, timings, facts, stream, transcript } = exchanged;
+    let Exchanged { result, timings, facts, connection, transcript } = exchanged;
     let attempt = Attempt { address: remote.ip(), result, duration, timings, syn_retransmits, facts, transcript };
-    Tried { attempt, ended, open: is_open.then_some(stream) }
+    Tried { attempt, ended, open: is_open.then_some(connection) }
 }
 
 fn unexpectedly_open(remote: SocketAddr, expect: Expect) -> Fault {
@@ -190,23 +193,23 @@ fn unexpectedly_open(remote: SocketAddr, expect: Expect) -> Fault {
     Fault::failure(Phase::Connect, Class::UnexpectedOpen, detail)
 }
 
-fn judge_failure(unconnected: &Unconnected, expect: Expect) -> Result<(), Fault> {
-    let detail = || unconnected.detail.clone();
-    let class = match unconnected.ending {
-        Ending::Local(reason) => return Err(Fault::local(reason, detail())),
-        Ending::Answered(class) if satisfies(class, expect) => return Ok(()),
-        Ending::Answered(class) | Ending::Unsent(class) => class,
+fn connect_result(failed: &ConnectFailed, expect: Expect) -> Result<(), Fault> {
+    let detail = || failed.detail.clone();
+    let class = match failed.error {
+        ConnectError::Local(reason) => return Err(Fault::local(reason, detail())),
+        ConnectError::Answered(class) if satisfies(class, expect) => return Ok(()),
+        ConnectError::Answered(class) | ConnectError::Unsent(class) => class,
     };
     let detail = match expect {
         Expect::Open => detail(),
         Expect::Closed | Expect::Filtered | Expect::Refused => {
-            format!("{}; expected: {}", unconnected.detail, expect.as_str())
+            format!("{}; expected: {}", failed.detail, expect.as_str())
         }
     };
     Err(Fault::failure(Phase::Connect, class, detail))
 }
 
-/// Whether what came back after a SYN, or did not, is what was expected.
+/// Whether the answer to a SYN, or its absence, is as expected.
 fn satisfies(class: Class, expect: Expect) -> bool {
     match expect {
         Expect::Open => false,
@@ -216,7 +219,7 @@ fn satisfies(class: Class, expect: Expect) -> bool {
     }
 }
 
-/// Addresses of one name that are tried at a time: more than any well-meant name has.
+/// Maximum number of addresses that are tried at the same time; no legitimate name has more.
 const AT_ONCE: usize = 64;
 
 #[cfg(test)]
@@ -230,23 +233,23 @@ mod tests {
 
     const ALL: [Expect; 4] = [Expect::Open, Expect::Refused, Expect::Filtered, Expect::Closed];
 
-    fn unconnected(ending: Ending) -> Unconnected {
-        Unconnected { ending, detail: "x".into(), syn_retransmits: 0 }
+    fn failed(error: ConnectError) -> ConnectFailed {
+        ConnectFailed { error, detail: "x".into(), syn_retransmits: 0 }
     }
 
     #[test]
-    fn each_ending_satisfies_only_what_expects_it() {
+    fn each_error_satisfies_only_what_expects_it() {
         use Expect::{Closed, Filtered, Refused};
-        for (ending, satisfied) in [
-            (Ending::Answered(Class::Refused), &[Refused, Closed][..]),
-            (Ending::Answered(Class::Timeout), &[Filtered, Closed]),
-            (Ending::Answered(Class::Unreachable), &[Filtered, Closed]),
-            (Ending::Unsent(Class::Unreachable), &[]),
-            (Ending::Unsent(Class::Timeout), &[]),
+        for (error, satisfied) in [
+            (ConnectError::Answered(Class::Refused), &[Refused, Closed][..]),
+            (ConnectError::Answered(Class::Timeout), &[Filtered, Closed]),
+            (ConnectError::Answered(Class::Unreachable), &[Filtered, Closed]),
+            (ConnectError::Unsent(Class::Unreachable), &[]),
+            (ConnectError::Unsent(Class::Timeout), &[]),
         ] {
             for expect in ALL {
-                let result = judge_failure(&unconnected(ending), expect);
-                assert_eq!(result.is_ok(), satisfied.contains(&expect), "{ending:?} {expect:?}");
+                let result = connect_result(&failed(error), expect);
+                assert_eq!(result.is_ok(), satisfied.contains(&expect), "{error:?} {expect:?}");
                 assert!(!matches!(result, Err(Fault::LocalFault(_))));
             }
         }
@@ -255,7 +258,7 @@ mod tests {
     #[test]
     fn a_local_fault_is_one_whatever_is_expected() {
         for expect in ALL {
-            let result = judge_failure(&unconnected(Ending::Local(LocalFaultReason::NoPort)), expect);
+            let result = connect_result(&failed(ConnectError::Local(LocalFaultReason::NoPort)), expect);
             assert!(matches!(result, Err(Fault::LocalFault(_))), "{expect:?}");
         }
     }
@@ -267,10 +270,12 @@ mod tests {
             let good = Timings::default().with(Phase::Connect, Duration::from_millis(u64::from(index)));
             let (result, timings) = match letter {
                 'g' => (Ok(()), good),
-                'f' => (judge_failure(&unconnected(Ending::Unsent(Class::Timeout)), Expect::Open), Timings::default()),
+                'f' => {
+                    (connect_result(&failed(ConnectError::Unsent(Class::Timeout)), Expect::Open), Timings::default())
+                }
                 _ => {
-                    let ending = Ending::Local(LocalFaultReason::NoPort);
-                    (judge_failure(&unconnected(ending), Expect::Open), Timings::default())
+                    let error = ConnectError::Local(LocalFaultReason::NoPort);
+                    (connect_result(&failed(error), Expect::Open), Timings::default())
                 }
             };
             let duration = Duration::ZERO;

@@ -1,4 +1,4 @@
-//! What follows a TCP handshake: steps in the clear, TLS, steps within TLS, whichever the target asks for.
+//! The exchange on one connection after the TCP handshake: steps in the clear, TLS, steps within TLS, as the plan asks.
 
 use std::io;
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use self::connection::Stream;
-use self::recording::{Recorder, Tap};
-use self::script::Talk;
+use self::connection::Connection;
+use self::recording::{Recorder, RecordingStream};
+use self::script::ScriptRunner;
 use super::plan::{Plan, Steps};
-use super::tcp::errno::{Ending, at_once};
-use super::tcp::opened::Opened;
+use super::tcp::errno::{ConnectError, at_once};
+use super::tcp::socket::OpenSocket;
 use super::tls::alerts::conversation_fault;
-use super::tls::transport::Carrier;
+use super::tls::transport::TlsTransport;
 use super::tls::{Client, Handshake, handshake};
 use crate::outcome::{Class, Direction, Facts, Failure, Fault, LocalFaultReason, Phase, Timings, TlsFacts, Transcript};
 use crate::protocol::{self, Channel, Conversation, Ended, Request, Wire, Wrapping};
@@ -24,58 +24,58 @@ pub(super) mod connection;
 mod recording;
 pub(super) mod script;
 
-/// What an exchange came to.
+/// The result of an exchange.
 #[derive(Debug)]
 pub(super) struct Exchanged {
     pub(super) result: Result<(), Fault>,
     /// The phases completed after the connect.
     pub(super) timings: Timings,
     pub(super) facts: Facts,
-    /// Still open: closing it is no part of what is timed.
-    pub(super) stream: Stream,
-    /// What was said, where it is to be written down.
+    /// Still open, because the close is not part of the measured time.
+    pub(super) connection: Connection,
+    /// What was said, if the plan records it.
     pub(super) transcript: Option<Transcript>,
 }
 
 impl Exchanged {
-    /// A handshake was all that was asked for, and nothing was said.
-    pub(super) fn silent(result: Result<(), Fault>, stream: Opened) -> Self {
-        Self::nothing_said(result, Stream::Silent(stream))
+    /// Only a TCP handshake, without a word.
+    pub(super) fn silent(result: Result<(), Fault>, socket: OpenSocket) -> Self {
+        Self::nothing_said(result, Connection::Silent(socket))
     }
 
-    /// This machine could not wait for what the peer would say.
-    fn lost(error: &io::Error) -> Self {
+    /// The socket could not be registered with epoll.
+    fn unregistered(error: &io::Error) -> Self {
         let reason = match at_once(error) {
-            Ending::Local(reason) => reason,
-            Ending::Answered(_) | Ending::Unsent(_) => LocalFaultReason::Invalid,
+            ConnectError::Local(reason) => reason,
+            ConnectError::Answered(_) | ConnectError::Unsent(_) => LocalFaultReason::Invalid,
         };
         let detail = format!("cannot wait for an answer: {error}");
-        Self::nothing_said(Err(Fault::local(reason, detail)), Stream::Gone)
+        Self::nothing_said(Err(Fault::local(reason, detail)), Connection::Closed)
     }
 
     /// A result that was reached without a word.
-    pub(super) fn nothing_said(result: Result<(), Fault>, stream: Stream) -> Self {
+    pub(super) fn nothing_said(result: Result<(), Fault>, connection: Connection) -> Self {
         let (timings, facts, transcript) = Default::default();
-        Self { result, timings, facts, stream, transcript }
+        Self { result, timings, facts, connection, transcript }
     }
 }
 
-/// Has the exchange that the target asks for. Ends by `deadline`.
+/// Runs the exchange that the plan asks for. Ends by `deadline`.
 ///
-/// Most probes have none, and those that have one take much more memory while it lasts: it has a place of its own.
-pub(super) async fn exchange(stream: Opened, plan: &Plan, deadline: Instant) -> Exchanged {
+/// Most plans ask for none. An exchange takes much more memory while it lasts, so it is boxed.
+pub(super) async fn exchange(socket: OpenSocket, plan: &Plan, deadline: Instant) -> Exchanged {
     let Some(steps) = &plan.steps else {
-        return Exchanged { transcript: plan.record.then(Transcript::default), ..Exchanged::silent(Ok(()), stream) };
+        return Exchanged { transcript: plan.record.then(Transcript::default), ..Exchanged::silent(Ok(()), socket) };
     };
-    match stream.watched() {
+    match socket.register() {
         Ok(stream) => Box::pin(converse(stream, steps, plan, deadline)).await,
-        Err(error) => Exchanged::lost(&error),
+        Err(error) => Exchanged::unregistered(&error),
     }
 }
 
 async fn converse(stream: TcpStream, steps: &Steps, plan: &Plan, deadline: Instant) -> Exchanged {
-    let course = Course {
-        talk: Talk::new(deadline),
+    let exchange = Exchange {
+        script: ScriptRunner::new(deadline),
         conversation: conversation(steps.application(), &plan.target.endpoint),
         timings: Timings::default(),
         facts: Facts::default(),
@@ -83,8 +83,8 @@ async fn converse(stream: TcpStream, steps: &Steps, plan: &Plan, deadline: Insta
         deadline,
     };
     match steps {
-        Steps::Plain(application) => course.in_the_clear(stream, application).await,
-        Steps::Tls(tls, client) => course.secured(stream, tls, client, &plan.target.endpoint.host).await,
+        Steps::Plain(application) => exchange.in_the_clear(stream, application).await,
+        Steps::Tls(tls, client) => exchange.secured(stream, tls, client, &plan.target.endpoint.host).await,
     }
 }
 
@@ -97,9 +97,9 @@ fn conversation(application: &Application, endpoint: &Endpoint) -> Option<Box<dy
     }
 }
 
-/// An exchange under way.
-struct Course {
-    talk: Talk,
+/// The state of one connection.
+struct Exchange {
+    script: ScriptRunner,
     conversation: Option<Box<dyn Conversation>>,
     timings: Timings,
     facts: Facts,
@@ -107,55 +107,55 @@ struct Course {
     deadline: Instant,
 }
 
-impl Course {
+impl Exchange {
     async fn in_the_clear(mut self, mut stream: TcpStream, application: &Application) -> Exchanged {
-        let spoken = self.speak(Phase::Protocol, &mut stream, application).await;
-        self.conclude(spoken, Stream::Plain(stream))
+        let result = self.speak(Phase::Protocol, &mut stream, application).await;
+        self.conclude(result, Connection::Plain(stream))
     }
 
     async fn secured(mut self, mut stream: TcpStream, tls: &TlsExchange, client: &Client, host: &Host) -> Exchanged {
         if let Err(fault) = self.upgrade(&mut stream, &tls.upgrade).await {
-            return self.end(Err(fault), Stream::Plain(stream));
+            return self.end(Err(fault), Connection::Plain(stream));
         }
         let wrapping = self.conversation.as_ref().map_or(Wrapping::None, |conversation| conversation.wrapping());
-        let carrier = Carrier::new(stream, wrapping);
+        let transport = TlsTransport::new(stream, wrapping);
         let Handshake { result, facts, duration } =
-            handshake(carrier, &tls.settings, host, client, self.deadline).await;
-        let objection = objection(&facts, tls.settings.verify);
+            handshake(transport, &tls.settings, host, client, self.deadline).await;
+        let failure = certificate_failure(&facts, tls.settings.verify);
         self.facts.tls = Some(facts);
-        let mut secured = match (result, objection) {
-            // A certificate came before whatever broke the handshake off.
-            (Err((_, carrier)), Some(failure)) => {
-                return self.end(Err(failure.into()), Stream::Plain(carrier.into_stream()));
+        let mut secured = match (result, failure) {
+            // The certificate came before the error that ended the handshake.
+            (Err((_, transport)), Some(failure)) => {
+                return self.end(Err(failure.into()), Connection::Plain(transport.into_stream()));
             }
-            (Err((fault, carrier)), None) => return self.end(Err(fault), Stream::Plain(carrier.into_stream())),
+            (Err((fault, transport)), None) => return self.end(Err(fault), Connection::Plain(transport.into_stream())),
             (Ok(mut secured), Some(failure)) => {
-                self.part(&mut *secured.stream, &tls.application).await;
-                return self.end(Err(failure.into()), Stream::Tls(secured.stream));
+                self.say_goodbye(&mut *secured.stream, &tls.application).await;
+                return self.end(Err(failure.into()), Connection::Tls(secured.stream));
             }
             (Ok(secured), None) => secured,
         };
         match secured.settle(self.deadline).await {
-            Ok(heard) => self.hear(&heard),
-            Err(fault) => return self.end(Err(fault), Stream::Tls(secured.stream)),
+            Ok(received) => self.take_received(&received),
+            Err(fault) => return self.end(Err(fault), Connection::Tls(secured.stream)),
         }
         self.timings = self.timings.with(Phase::Tls, duration);
-        let spoken = self.speak(Phase::Protocol, &mut *secured.stream, &tls.application).await;
-        self.conclude(spoken, Stream::Tls(secured.stream))
+        let result = self.speak(Phase::Protocol, &mut *secured.stream, &tls.application).await;
+        self.conclude(result, Connection::Tls(secured.stream))
     }
 
-    /// Takes what was read within TLS before anybody was to speak.
-    fn hear(&mut self, bytes: &[u8]) {
+    /// Takes bytes that were read within TLS before the application began.
+    fn take_received(&mut self, bytes: &[u8]) {
         if let Some(recorder) = self.recorder.as_mut().filter(|_| !bytes.is_empty()) {
             recorder.note(Phase::Protocol, Direction::Received, bytes);
         }
-        self.talk.hear(bytes);
+        self.script.take_received(bytes);
     }
 
-    /// Asks for TLS. What came in the clear beyond the answer cannot be the peer's word within TLS (CVE-2011-0411).
+    /// Asks for TLS. Bytes in the clear after the reply must not be taken for words within TLS (CVE-2011-0411).
     async fn upgrade(&mut self, stream: &mut TcpStream, upgrade: &Application) -> Result<(), Fault> {
         self.speak(Phase::Starttls, stream, upgrade).await?;
-        match self.talk.unread() {
+        match self.script.unread() {
             0 => Ok(()),
             unread => {
                 let detail = format!("{unread} bytes came in the clear behind the answer that starts TLS");
@@ -164,7 +164,7 @@ impl Course {
         }
     }
 
-    /// Says what is to be said in one phase; where that is nothing, there is no such phase.
+    /// Runs an application in a phase; an empty one has no phase.
     async fn speak<S: Channel>(
         &mut self,
         phase: Phase,
@@ -176,38 +176,38 @@ impl Course {
         }
         let started = Instant::now();
         match application {
+            Application::Dialogue(dialogue) => {
+                let mut stream = RecordingStream { stream, phase, recorder: self.recorder.as_mut() };
+                self.script.run(phase, dialogue, &mut stream).await?;
+            }
             Application::Http(_) => self.converse(phase, stream, protocol::HTTP).await?,
             Application::Service(service) => self.converse(phase, stream, service).await?,
-            Application::Dialogue(dialogue) => {
-                let mut tap = Tap { stream, phase, recorder: self.recorder.as_mut() };
-                self.talk.run(phase, dialogue, &mut tap).await?;
-            }
         }
         self.timings = self.timings.with(phase, started.elapsed());
         Ok(())
     }
 
-    /// Goes through a protocol's part in a phase.
+    /// Runs the part of a protocol's conversation that belongs to a phase.
     async fn converse<S: Channel>(&mut self, phase: Phase, stream: &mut S, service: &Service) -> Result<(), Fault> {
         let Some(conversation) = &mut self.conversation else {
             let detail = format!("{} is not registered", service.name);
             return Err(Fault::local(LocalFaultReason::Invalid, detail));
         };
-        let mut tap = Tap { stream, phase, recorder: self.recorder.as_mut() };
-        let mut wire = Wire::new(&mut tap, self.talk.take_heard(), self.deadline);
+        let mut stream = RecordingStream { stream, phase, recorder: self.recorder.as_mut() };
+        let mut wire = Wire::new(&mut stream, self.script.give_received(), self.deadline);
         if phase == Phase::Starttls {
             conversation.upgrade(&mut wire).await.map_err(|ended| ended_early(ended, phase))?;
         } else {
             let found = conversation.exchange(&mut wire).await.map_err(|ended| ended_early(ended, phase))?;
             self.facts.service = Some(Arc::new(found.of(service)));
         }
-        self.talk.hear(&wire.into_unread());
+        self.script.take_received(&wire.into_unread());
         Ok(())
     }
 
-    /// Brings to its end what cannot become good any more. No secret is told, and servers such as MySQL's block those who
-    /// hang up on them too often.
-    async fn part<S: Channel>(&mut self, stream: &mut S, application: &Application) {
+    /// Ends a conversation whose probe has failed already. It sends no secret, and servers such as MySQL's block clients
+    /// that hang up on them too often.
+    async fn say_goodbye<S: Channel>(&mut self, stream: &mut S, application: &Application) {
         let service = match application {
             Application::Dialogue(_) => return,
             Application::Http(_) => protocol::HTTP,
@@ -218,16 +218,16 @@ impl Course {
         self.facts.service = None;
     }
 
-    fn conclude(mut self, spoken: Result<(), Fault>, stream: Stream) -> Exchanged {
-        if spoken.is_ok() {
-            self.facts.dialogue = self.talk.labels();
+    fn conclude(mut self, result: Result<(), Fault>, connection: Connection) -> Exchanged {
+        if result.is_ok() {
+            self.facts.dialogue = self.script.labels();
         }
-        self.end(spoken, stream)
+        self.end(result, connection)
     }
 
-    fn end(self, result: Result<(), Fault>, stream: Stream) -> Exchanged {
+    fn end(self, result: Result<(), Fault>, connection: Connection) -> Exchanged {
         let transcript = self.recorder.map(Recorder::into_transcript);
-        Exchanged { result, timings: self.timings, facts: self.facts, stream, transcript }
+        Exchanged { result, timings: self.timings, facts: self.facts, connection, transcript }
     }
 }
 
@@ -243,8 +243,8 @@ fn ended_early(ended: Ended, phase: Phase) -> Fault {
     }
 }
 
-/// The failure that the peer's certificates are, where they are to be without fault.
-fn objection(facts: &TlsFacts, verify: Verify) -> Option<Failure> {
+/// The failure by the first fault of the peer's certificates, unless faults are only reported.
+fn certificate_failure(facts: &TlsFacts, verify: Verify) -> Option<Failure> {
     let fault = match verify {
         Verify::Report => None,
         Verify::Strict => facts.peer.as_ref()?.faults.first(),
@@ -252,5 +252,5 @@ fn objection(facts: &TlsFacts, verify: Verify) -> Option<Failure> {
     Some(Failure { phase: Phase::Tls, class: fault.class, detail: fault.detail.clone() })
 }
 
-/// How long a goodbye may take that changes nothing.
+/// Time for a goodbye that does not change the result.
 const COURTESY: Duration = Duration::from_secs(1);

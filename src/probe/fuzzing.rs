@@ -5,7 +5,7 @@ use tokio::runtime;
 use tokio::time::Instant;
 
 use super::certificate::read;
-use super::exchange::script::Talk;
+use super::exchange::script::ScriptRunner;
 use crate::outcome::Phase;
 use crate::target::{Cadence, Dialogue, Expectation, Part, Pattern, Step, Template};
 
@@ -23,9 +23,9 @@ pub fn dialogue(said: &[u8]) {
     let Ok(runtime) = runtime else { return };
     let speak = async {
         let deadline = Instant::now() + Cadence::DEFAULT_TIMEOUT;
-        let mut talk = Talk::new(deadline);
-        let _ = talk.run(Phase::Protocol, &steps(), &mut stream).await;
-        let _ = talk.labels();
+        let mut script = ScriptRunner::new(deadline);
+        let _ = script.run(Phase::Protocol, &steps(), &mut stream).await;
+        let _ = script.labels();
     };
     runtime.block_on(speak);
 }

@@ -1,8 +1,7 @@
-//! One TCP handshake: what it came to, how long it took, how many SYNs it needed.
+//! Makes one TCP handshake, and reports its duration and the number of lost SYNs.
 //!
-//! The connect is started by hand rather than by tokio, so that the descriptor outlives a failure: the kernel's
-//! figures are read from it. What an error means is `errno`'s to say; what it means for the target,
-//! `probe::attempt`'s.
+//! The connect is started here and not by tokio, so that the descriptor survives a failure: the kernel's figures are read
+//! from it. `errno` classifies errors; `probe::attempt` decides what they mean for the target.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,43 +14,43 @@ use socket2::{SockRef, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use self::errno::{Ending, at_once, cause, errno, late};
+use self::errno::{ConnectError, at_once, cause, errno, late};
 use self::info::TcpFigures;
-use self::opened::Opened;
+use self::socket::OpenSocket;
 use crate::outcome::{Class, LocalFault, LocalFaultReason};
 
 pub(super) mod errno;
 mod info;
-pub(super) mod opened;
+
 pub(super) mod socket;
 
-/// A connection whose handshake is done.
+/// A completed handshake.
 #[derive(Debug)]
-pub(super) struct Connection {
-    /// From SYN to SYN-ACK: by the kernel's word, or by the wall clock where a SYN was lost or the kernel is silent.
+pub(super) struct Connected {
+    /// Time from SYN to SYN-ACK: the kernel's figure, or by the clock if a SYN was lost or the kernel has no figure.
     pub(super) handshake: Duration,
-    /// SYNs sent again.
+    /// Retransmitted SYNs.
     pub(super) syn_retransmits: u32,
-    pub(super) stream: Opened,
+    pub(super) socket: OpenSocket,
 }
 
-/// A connect that came to nothing.
+/// A failed connect.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Unconnected {
-    /// What it means.
-    pub(super) ending: Ending,
-    /// What was seen, as a sentence for people.
+pub(super) struct ConnectFailed {
+    /// Its class.
+    pub(super) error: ConnectError,
+    /// A sentence for people.
     pub(super) detail: String,
-    /// SYNs sent again before an answer came; none without an answer.
+    /// Retransmitted SYNs before an answer came; zero without an answer.
     pub(super) syn_retransmits: u32,
 }
 
-/// Connects to `remote`, from `source` where one is given. Ends by `deadline`.
+/// Connects to `remote`, from `source` if there is one. Ends by `deadline`.
 pub(super) async fn connect(
     remote: SocketAddr,
     source: Option<IpAddr>,
     deadline: Instant,
-) -> Result<Connection, Unconnected> {
+) -> Result<Connected, ConnectFailed> {
     let started = Instant::now();
     if deadline <= started {
         return Err(out_of_time(remote));
@@ -61,52 +60,52 @@ pub(super) async fn connect(
         && let Some(figures) = info::read(&socket)
         && let Some(handshake) = figures.round_trip
     {
-        // Loopback shakes hands while it sends: nothing is to be waited for.
-        let stream = Opened::Unwatched(socket);
-        return with_another(Connection { handshake, syn_retransmits: figures.retransmits, stream }, remote);
+        // On loopback the handshake completes within the connect, so there is nothing to wait for.
+        let socket = OpenSocket::Unregistered(socket);
+        return not_to_itself(Connected { handshake, syn_retransmits: figures.retransmits, socket }, remote);
     }
-    let stream = TcpStream::from_std(socket.into()).map_err(|error| unconnected(remote, at_once(&error), &error))?;
+    let stream = TcpStream::from_std(socket.into()).map_err(|error| failed(remote, at_once(&error), &error))?;
     let awaited = timeout_at(deadline, stream.writable()).await;
     let elapsed = started.elapsed();
     let figures = info::read(&stream);
     let syn_retransmits = figures.map_or(0, |figures| figures.retransmits);
-    let connection = |stream| Connection {
+    let connected = |stream| Connected {
         handshake: handshake(figures, elapsed),
         syn_retransmits,
-        stream: Opened::Watched(stream),
+        socket: OpenSocket::Registered(stream),
     };
-    // The kernel's word counts more than the clock and than what came later: this process may have been held up beyond
-    // the deadline, and a peer that accepts may reset at once. The port is open all the same.
+    // The kernel's figure takes precedence over the clock and over a later error: this process may have been held up
+    // beyond the deadline, and a peer that accepts may reset at once. The port is open in both cases.
     if figures.is_some_and(|figures| figures.round_trip.is_some()) {
-        return with_another(connection(stream), remote);
+        return not_to_itself(connected(stream), remote);
     }
     match (stream.take_error().unwrap_or_else(Some), awaited) {
         (Some(error), _) | (None, Ok(Err(error))) => {
-            let unconnected = unconnected(remote, late(&error), &error);
-            let answered = unconnected.ending != Ending::Answered(Class::Timeout);
-            Err(Unconnected { syn_retransmits: if answered { syn_retransmits } else { 0 }, ..unconnected })
+            let failed = failed(remote, late(&error), &error);
+            let answered = failed.error != ConnectError::Answered(Class::Timeout);
+            Err(ConnectFailed { syn_retransmits: if answered { syn_retransmits } else { 0 }, ..failed })
         }
         (None, Err(_)) => Err(silence(remote, deadline.saturating_duration_since(started), figures)),
-        (None, Ok(Ok(()))) => with_another(connection(stream), remote),
+        (None, Ok(Ok(()))) => not_to_itself(connected(stream), remote),
     }
 }
 
-/// The connection, if it is with anybody else.
+/// Fails if the socket is connected to itself.
 ///
-/// Where the kernel chooses the very port for this socket that is to be probed on this machine, the SYN meets the
-/// socket that sent it, and both open at once (RFC 9293 section 3.5). That happens only where nothing listens.
-fn with_another(connection: Connection, remote: SocketAddr) -> Result<Connection, Unconnected> {
-    if connection.stream.local_port() != Some(remote.port()) || !connection.stream.is_with_itself() {
-        return Ok(connection);
+/// If the target is a port of this machine and the kernel chooses this port as the local port, the SYN meets the socket
+/// that sent it, and both open at once (RFC 9293 section 3.5). This happens only if nothing listens on the port.
+fn not_to_itself(connected: Connected, remote: SocketAddr) -> Result<Connected, ConnectFailed> {
+    if connected.socket.local_port() != Some(remote.port()) || !connected.socket.is_connected_to_itself() {
+        return Ok(connected);
     }
-    // A reset leaves no trace of the port, so that its service can have it at once.
-    let _ = SockRef::from(&connection.stream).set_linger(Some(Duration::ZERO));
+    // A reset frees the port at once, so that its service can bind it.
+    let _ = SockRef::from(&connected.socket).set_linger(Some(Duration::ZERO));
     let detail = format!("nothing listens on port {}: the probe met its own socket", remote.port());
-    let syn_retransmits = connection.syn_retransmits;
-    Err(Unconnected { ending: Ending::Answered(Class::Refused), detail, syn_retransmits })
+    let syn_retransmits = connected.syn_retransmits;
+    Err(ConnectFailed { error: ConnectError::Answered(Class::Refused), detail, syn_retransmits })
 }
 
-/// The local address from which this machine would send to `remote`; none where it has no route. Sends nothing.
+/// The local address from which this machine would send to `remote`; `None` without a route. Sends nothing.
 pub(super) fn source_for(remote: IpAddr) -> Result<Option<IpAddr>, LocalFault> {
     let remote = SocketAddr::new(remote, DISCARD_PORT);
     let source = socket::open(remote, Type::DGRAM).and_then(|socket| {
@@ -116,18 +115,18 @@ pub(super) fn source_for(remote: IpAddr) -> Result<Option<IpAddr>, LocalFault> {
     match source {
         Ok(source) => Ok(source.as_socket().map(|source| source.ip())),
         Err(error) => match at_once(&error) {
-            Ending::Local(reason @ (LocalFaultReason::NoDescriptor | LocalFaultReason::NoMemory)) => {
-                Err(LocalFault { reason, detail: explain(remote, Ending::Local(reason), errno(&error)) })
+            ConnectError::Local(reason @ (LocalFaultReason::NoDescriptor | LocalFaultReason::NoMemory)) => {
+                Err(LocalFault { reason, detail: explain(remote, ConnectError::Local(reason), errno(&error)) })
             }
-            // An address that cannot be used, such as a link-local one without its zone, is told so by its connect.
-            Ending::Local(_) | Ending::Unsent(_) | Ending::Answered(_) => Ok(None),
+            // For an unusable address, such as a link-local one without its zone, the connect reports the error.
+            ConnectError::Local(_) | ConnectError::Unsent(_) | ConnectError::Answered(_) => Ok(None),
         },
     }
 }
 
 /// Sends the SYN.
-fn start(remote: SocketAddr, source: Option<IpAddr>) -> Result<Socket, Unconnected> {
-    let failed = |error: io::Error| unconnected(remote, at_once(&error), &error);
+fn start(remote: SocketAddr, source: Option<IpAddr>) -> Result<Socket, ConnectFailed> {
+    let failed = |error: io::Error| failed(remote, at_once(&error), &error);
     let socket = socket::open(remote, Type::STREAM).map_err(failed)?;
     if let Some(source) = source {
         share_ports(&socket).map_err(failed)?;
@@ -140,8 +139,8 @@ fn start(remote: SocketAddr, source: Option<IpAddr>) -> Result<Socket, Unconnect
     }
 }
 
-/// Lets the kernel choose the local port when it knows the remote one too: otherwise a bound source address has one
-/// set of ports for all targets, and runs out of them.
+/// Lets the kernel choose the local port when it knows the remote address. Otherwise all targets share the ports of a
+/// bound source address and exhaust them.
 #[cfg(target_os = "linux")]
 fn share_ports(socket: &Socket) -> io::Result<()> {
     Ok(setsockopt(socket, sockopt::IpBindAddressNoPort, &true)?)
@@ -152,7 +151,8 @@ fn share_ports(_socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
-/// A clock in user space measures this process too; but a SYN sent again leaves the kernel without a measurement.
+/// The kernel's figure, because a clock in user space also measures this process. A retransmitted SYN leaves the kernel
+/// without one.
 fn handshake(figures: Option<TcpFigures>, elapsed: Duration) -> Duration {
     match figures {
         Some(TcpFigures { round_trip: Some(round_trip), retransmits: 0 }) => round_trip,
@@ -160,64 +160,64 @@ fn handshake(figures: Option<TcpFigures>, elapsed: Duration) -> Duration {
     }
 }
 
-fn out_of_time(remote: SocketAddr) -> Unconnected {
+fn out_of_time(remote: SocketAddr) -> ConnectFailed {
     let detail = format!("no time was left to connect to {remote}");
-    Unconnected { ending: Ending::Unsent(Class::Timeout), detail, syn_retransmits: 0 }
+    ConnectFailed { error: ConnectError::Unsent(Class::Timeout), detail, syn_retransmits: 0 }
 }
 
-fn silence(remote: SocketAddr, waited: Duration, figures: Option<TcpFigures>) -> Unconnected {
+fn silence(remote: SocketAddr, waited: Duration, figures: Option<TcpFigures>) -> ConnectFailed {
     let syns = match figures {
         None => "the SYN".to_owned(),
         Some(TcpFigures { retransmits: 0, .. }) => "1 SYN".to_owned(),
         Some(TcpFigures { retransmits, .. }) => format!("{} SYNs", retransmits.saturating_add(1)),
     };
     let detail = format!("no answer from {remote} to {syns} within {}", rounded(waited));
-    Unconnected { ending: Ending::Answered(Class::Timeout), detail, syn_retransmits: 0 }
+    ConnectFailed { error: ConnectError::Answered(Class::Timeout), detail, syn_retransmits: 0 }
 }
 
-fn unusable_source(remote: SocketAddr, source: IpAddr, error: &io::Error) -> Unconnected {
-    let ending = match at_once(error) {
-        // The address cannot be bound: that is no word about routes.
-        Ending::Unsent(_) | Ending::Answered(_) => Ending::Local(LocalFaultReason::Invalid),
-        local @ Ending::Local(_) => local,
+fn unusable_source(remote: SocketAddr, source: IpAddr, error: &io::Error) -> ConnectFailed {
+    let reason = match at_once(error) {
+        // The address cannot be bound, which says nothing about routes.
+        ConnectError::Unsent(_) | ConnectError::Answered(_) => ConnectError::Local(LocalFaultReason::Invalid),
+        local @ ConnectError::Local(_) => local,
     };
     let detail = format!("cannot use source address {source} to connect to {remote} ({:?})", errno(error));
-    Unconnected { ending, detail, syn_retransmits: 0 }
+    ConnectFailed { error: reason, detail, syn_retransmits: 0 }
 }
 
-fn unconnected(remote: SocketAddr, ending: Ending, error: &io::Error) -> Unconnected {
-    Unconnected { ending, detail: explain(remote, ending, errno(error)), syn_retransmits: 0 }
+fn failed(remote: SocketAddr, reason: ConnectError, error: &io::Error) -> ConnectFailed {
+    ConnectFailed { error: reason, detail: explain(remote, reason, errno(error)), syn_retransmits: 0 }
 }
 
-fn explain(remote: SocketAddr, ending: Ending, errno: Errno) -> String {
+fn explain(remote: SocketAddr, error: ConnectError, errno: Errno) -> String {
     let (address, port) = (remote.ip(), remote.port());
-    match (ending, errno) {
-        (Ending::Answered(Class::Refused), _) => {
+    match (error, errno) {
+        (ConnectError::Answered(Class::Refused), _) => {
             format!("nothing listens on port {port}: {address} answered with a RST or ICMP port unreachable")
         }
-        (Ending::Answered(Class::Timeout), _) => {
+        (ConnectError::Answered(Class::Timeout), _) => {
             format!("no answer from {remote} to any SYN until the kernel gave up ({errno:?})")
         }
-        (Ending::Answered(_), Errno::EHOSTUNREACH) => {
+        (ConnectError::Answered(_), Errno::EHOSTUNREACH) => {
             format!("{address} is unreachable: ICMP said so, or the neighbour does not answer (EHOSTUNREACH)")
         }
-        (Ending::Answered(_), Errno::EACCES | Errno::EPERM) => {
+        (ConnectError::Answered(_), Errno::EACCES | Errno::EPERM) => {
             format!("{address} is unreachable: ICMP says that a firewall prohibits it ({errno:?})")
         }
-        (Ending::Answered(_), _) => format!("{address} is unreachable: ICMP said so ({errno:?})"),
-        (Ending::Unsent(_), Errno::EAFNOSUPPORT) => {
+        (ConnectError::Answered(_), _) => format!("{address} is unreachable: ICMP said so ({errno:?})"),
+        (ConnectError::Unsent(_), Errno::EAFNOSUPPORT) => {
             format!("no route to {address}: this machine does not speak its IP version (EAFNOSUPPORT)")
         }
-        (Ending::Unsent(_), _) => format!("this machine has no route to {address} ({errno:?})"),
-        (Ending::Local(_), _) => format!("cannot connect to {remote}: {} ({errno:?})", cause(errno)),
+        (ConnectError::Unsent(_), _) => format!("this machine has no route to {address} ({errno:?})"),
+        (ConnectError::Local(_), _) => format!("cannot connect to {remote}: {} ({errno:?})", cause(errno)),
     }
 }
 
-/// To the millisecond, as people write it.
+/// Rounded to milliseconds, for messages.
 pub(super) fn rounded(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_micros().saturating_add(500) / 1000).unwrap_or(u64::MAX);
     format!("{:?}", Duration::from_millis(millis))
 }
 
-/// RFC 863. Nothing is sent there: a UDP socket has to be connected to some port before it has a source address.
+/// RFC 863. Nothing is sent: a UDP socket needs a remote port before it has a source address.
 const DISCARD_PORT: u16 = 9;

@@ -15,7 +15,7 @@ use webpki::{BorrowedCertRevocationList, CertRevocationList};
 
 use crate::clock;
 use crate::probe::certificate::read;
-use crate::probe::tls_store::{Anchors, ClientIdentity, Context};
+use crate::probe::tls_store::{Anchors, ClientIdentity, TlsContext};
 
 /// A moment in seconds since 1970 as rcgen takes it, in a type of a crate that is not named here.
 macro_rules! moment {
@@ -162,7 +162,7 @@ pub(in crate::probe) fn trusting(anchors: &[&CertificateDer<'static>]) -> Trusti
 
 impl Trusting {
     /// The context.
-    pub(in crate::probe) fn context(self) -> Context {
+    pub(in crate::probe) fn context(self) -> TlsContext {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(self.anchors.iter().cloned());
         let contents = self.anchors.iter().map(|der| read(der).content).collect();
@@ -174,7 +174,13 @@ impl Trusting {
         config.alpn_protocols = self.alpn;
         let roots = Anchors { store, contents, certificates: self.anchors, origin: "the file ca.pem".to_owned() };
         let identity = self.identity.map(|key| Arc::new(ClientIdentity { key, not_after: None }));
-        Context { config, roots: Arc::new(roots), crls: vec![self.crls.into()], identity, generation: self.generation }
+        TlsContext {
+            config,
+            roots: Arc::new(roots),
+            crls: vec![self.crls.into()],
+            identity,
+            generation: self.generation,
+        }
     }
 }
 

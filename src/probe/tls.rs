@@ -22,11 +22,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use self::alerts::handshake_fault;
-use self::recording_verifier::Witness;
+use self::recording_verifier::RecordingVerifier;
 use self::session::session;
-use self::transport::Carrier;
-use super::tls_store::Context;
-use super::verify::{Case, Judge, subject_name, with_invalid};
+use self::transport::TlsTransport;
+use super::tls_store::TlsContext;
+use super::verify::{ChainVerifier, VerifyRequest, subject_name, with_invalid};
 use crate::clock;
 use crate::outcome::{Class, Failure, Fault, LocalFaultReason, Phase, TlsFacts};
 use crate::target::{Host, ServerName, TlsSettings};
@@ -39,8 +39,8 @@ pub(super) mod transport;
 /// What handshakes with one target need besides its settings.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
-    pub(super) context: Arc<Context>,
-    pub(super) judge: Arc<Judge>,
+    pub(super) context: Arc<TlsContext>,
+    pub(super) verifier: Arc<ChainVerifier>,
 }
 
 impl Client {
@@ -50,7 +50,7 @@ impl Client {
     }
 
     /// What is offered, with a witness in the place of whoever would decide.
-    fn config(&self, witness: &Arc<Witness>) -> ClientConfig {
+    fn config(&self, witness: &Arc<RecordingVerifier>) -> ClientConfig {
         let mut config = self.context.config.clone();
         config.resumption = Resumption::disabled();
         config.client_auth_cert_resolver = witness.clone();
@@ -63,7 +63,7 @@ impl Client {
 #[derive(Debug)]
 pub(super) struct Handshake {
     /// The session, or the fault and the connection.
-    pub(super) result: Result<Secured, (Fault, Carrier)>,
+    pub(super) result: Result<Secured, (Fault, TlsTransport)>,
     pub(super) facts: TlsFacts,
     /// From the first byte sent to the handshake's end; judging the certificates is not in it.
     pub(super) duration: Duration,
@@ -72,8 +72,8 @@ pub(super) struct Handshake {
 /// A session.
 #[derive(Debug)]
 pub(super) struct Secured {
-    pub(super) stream: Box<TlsStream<Carrier>>,
-    witness: Arc<Witness>,
+    pub(super) stream: Box<TlsStream<TlsTransport>>,
+    witness: Arc<RecordingVerifier>,
 }
 
 impl Secured {
@@ -108,7 +108,7 @@ enum Sign {
 }
 
 /// Waits for the first sign of a server. A ticket makes nothing readable: it is seen in passing.
-async fn sign(stream: &mut TlsStream<Carrier>) -> io::Result<Sign> {
+async fn sign(stream: &mut TlsStream<TlsTransport>) -> io::Result<Sign> {
     let mut space = [0; FIRST_READ];
     poll_fn(|context| {
         let mut buffer = ReadBuf::new(&mut space);
@@ -126,7 +126,7 @@ async fn sign(stream: &mut TlsStream<Carrier>) -> io::Result<Sign> {
 
 /// Shakes hands on an open connection. Ends by `deadline`.
 pub(super) async fn handshake(
-    carrier: Carrier,
+    carrier: TlsTransport,
     settings: &TlsSettings,
     host: &Host,
     client: &Client,
@@ -136,14 +136,15 @@ pub(super) async fn handshake(
     let Some((name, subject)) = name.and_then(|name| subject_name(&name).map(|subject| (name, subject))) else {
         return nameless(carrier, host);
     };
-    let witness = Arc::new(Witness::new(&client.context));
+    let witness = Arc::new(RecordingVerifier::new(&client.context));
     let config = client.config(&witness);
     let started = Instant::now();
     let shaken = shake(carrier, config, subject, &witness, deadline).await;
     let duration = started.elapsed();
     let peer = witness.presented().map(|presented| {
-        let case = Case { presented: &presented, name: &name, pins: &settings.pins, context: &client.context };
-        client.judge.judge(&case, now())
+        let request =
+            VerifyRequest { presented: &presented, name: &name, pins: &settings.pins, context: &client.context };
+        client.verifier.verify(&request, now())
     });
     match shaken {
         Ok(stream) => {
@@ -161,7 +162,7 @@ pub(super) async fn handshake(
 }
 
 /// No name could be verified.
-fn nameless(carrier: Carrier, host: &Host) -> Handshake {
+fn nameless(carrier: TlsTransport, host: &Host) -> Handshake {
     let detail = format!("no certificate can be for {host}; set tls.server_name");
     let fault = Fault::local(LocalFaultReason::Invalid, detail);
     let facts = TlsFacts { session: None, peer: None };
@@ -170,12 +171,12 @@ fn nameless(carrier: Carrier, host: &Host) -> Handshake {
 
 /// The handshake itself. Returns the connection also if it fails.
 async fn shake(
-    carrier: Carrier,
+    carrier: TlsTransport,
     config: ClientConfig,
     subject: SubjectName<'static>,
-    witness: &Witness,
+    witness: &RecordingVerifier,
     deadline: Instant,
-) -> Result<TlsStream<Carrier>, (Fault, Carrier)> {
+) -> Result<TlsStream<TlsTransport>, (Fault, TlsTransport)> {
     let expected = "the end of the TLS handshake";
     let descriptor = carrier.as_raw_fd();
     let mut shaking = TlsConnector::from(Arc::new(config)).connect(subject, carrier).into_fallible();

@@ -16,8 +16,8 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use webpki::CertRevocationList;
 
-use self::contents::{Fingerprints, Snapshot};
-use self::loader::{Parts, Workshop};
+use self::contents::{FileContents, Fingerprints};
+use self::loader::{Components, Loader};
 use crate::files::watch::PERIOD;
 use crate::locks::{read, write};
 use crate::outcome::CertificateContent;
@@ -33,19 +33,19 @@ mod watch;
 
 /// Everything that was read for the profiles of the targets.
 #[derive(Debug)]
-pub struct Trust {
-    held: RwLock<HashMap<Arc<TlsProfile>, Held>>,
-    workshop: Workshop,
+pub struct TlsStore {
+    held: RwLock<HashMap<Arc<TlsProfile>, Stored>>,
+    workshop: Loader,
     provider: Arc<CryptoProvider>,
     period: Duration,
 }
 
 /// What is known of one profile.
 #[derive(Clone, Debug)]
-struct Held {
-    context: Arc<Context>,
+struct Stored {
+    context: Arc<TlsContext>,
     /// What the context is made of.
-    parts: Parts,
+    parts: Components,
     /// What its files hold now, where not all of that can be used.
     rejected: Option<Rejected>,
 }
@@ -57,11 +57,11 @@ struct Rejected {
     problems: Vec<FileProblem>,
 }
 
-impl Trust {
+impl TlsStore {
     /// Nothing read yet. [`Self::watch`] looks at the files once in every `period`.
     pub fn watching_every(period: Duration) -> Self {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        Self { held: RwLock::default(), workshop: Workshop::new(provider.clone()), provider, period }
+        Self { held: RwLock::default(), workshop: Loader::new(provider.clone()), provider, period }
     }
 
     /// Reads what a profile needs, unless that was done before; every file that cannot be used is in the error.
@@ -69,11 +69,11 @@ impl Trust {
         if self.context(profile).is_some() {
             return Ok(());
         }
-        let mut snapshot = Snapshot::default();
+        let mut snapshot = FileContents::default();
         snapshot.fingerprints(profile);
         let (parts, problems) = self.workshop.make(profile, &snapshot, None);
         let parts = parts.ok_or(problems)?;
-        let held = Held { context: self.context_of(profile, &parts), parts, rejected: None };
+        let held = Stored { context: self.context_of(profile, &parts), parts, rejected: None };
         write(&self.held).insert(profile.clone(), held);
         Ok(())
     }
@@ -85,16 +85,16 @@ impl Trust {
     }
 
     /// What was read for a profile; none where nothing was.
-    pub(super) fn context(&self, profile: &TlsProfile) -> Option<Arc<Context>> {
+    pub(super) fn context(&self, profile: &TlsProfile) -> Option<Arc<TlsContext>> {
         let held = read(&self.held);
         held.get(profile).map(|held| held.context.clone())
     }
 
     /// A context of these parts.
-    fn context_of(&self, profile: &TlsProfile, parts: &Parts) -> Arc<Context> {
+    fn context_of(&self, profile: &TlsProfile, parts: &Components) -> Arc<TlsContext> {
         // The first random number takes 20 ms, for there is no entropy yet. Here nobody measures.
         let _ = self.provider.secure_random.fill(&mut [0; 1]);
-        Arc::new(Context {
+        Arc::new(TlsContext {
             config: self.config(profile),
             roots: parts.roots.content.clone(),
             crls: parts.crls.iter().map(|part| part.content.clone()).collect(),
@@ -118,7 +118,7 @@ impl Trust {
     }
 }
 
-impl Default for Trust {
+impl Default for TlsStore {
     /// Nothing read yet, its files to be looked at every ten seconds.
     fn default() -> Self {
         Self::watching_every(PERIOD)
@@ -134,7 +134,7 @@ const fn supported(version: TlsVersion) -> &'static SupportedProtocolVersion {
 
 /// What handshakes with one profile need, and what their certificates are judged by.
 #[derive(Debug)]
-pub(super) struct Context {
+pub(super) struct TlsContext {
     /// Versions, key exchange groups and application protocols. Each handshake brings its own verifier, client
     /// certificate resolver and session store.
     pub(super) config: ClientConfig,

@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex};
 use aws_lc_rs::digest::{Context as Sha256, SHA256};
 use rustls::pki_types::CertificateDer;
 
-use self::cache::Memory;
+use self::cache::VerificationCache;
 pub(super) use self::checks::subject_name;
-use self::checks::verdict;
+use self::checks::verify;
 use super::certificate::read;
-use super::tls_store::Context;
+use super::tls_store::TlsContext;
 use crate::files::digest::{finish, sha256};
 use crate::locks::lock;
 use crate::outcome::{Certificate, CertificateFault, Class, PeerCertificates};
@@ -21,73 +21,71 @@ use crate::target::{ServerName, Sha256Digest};
 
 mod cache;
 mod checks;
-mod faults;
 mod messages;
 mod path;
-mod words;
 
 /// Judges chains, and remembers its verdicts for as long as anybody else holds them.
 #[derive(Debug, Default)]
-pub(super) struct Judge {
-    memory: Mutex<Memory>,
+pub(super) struct ChainVerifier {
+    cache: Mutex<VerificationCache>,
 }
 
 /// What a peer presented: a leaf, and what it sent behind it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Presented {
+pub(super) struct PresentedChain {
     pub(super) leaf: CertificateDer<'static>,
     pub(super) intermediates: Vec<CertificateDer<'static>>,
 }
 
 /// One question for the judge.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Case<'a> {
-    pub(super) presented: &'a Presented,
+pub(super) struct VerifyRequest<'a> {
+    pub(super) presented: &'a PresentedChain,
     pub(super) name: &'a ServerName,
     /// Digests of which one must be that of the leaf or of its public key; empty: any will do.
     pub(super) pins: &'a [Sha256Digest],
-    pub(super) context: &'a Context,
+    pub(super) context: &'a TlsContext,
 }
 
-impl Judge {
+impl ChainVerifier {
     /// The certificates with their faults, as of `now` in seconds since 1970.
-    pub(super) fn judge(&self, case: &Case<'_>, now: i64) -> Arc<PeerCertificates> {
-        let key = case.key();
-        if let Some(known) = self.with_memory(|memory| memory.verdict(&key, now)) {
+    pub(super) fn verify(&self, request: &VerifyRequest<'_>, now: i64) -> Arc<PeerCertificates> {
+        let key = request.key();
+        if let Some(known) = self.with_cache(|cache| cache.result(&key, now)) {
             return known;
         }
-        let leaf = self.certificate(&case.presented.leaf);
-        let intermediates = case.presented.shown().iter().map(|der| self.certificate(der)).collect();
-        let peer = Arc::new(verdict(case, leaf, intermediates, now));
-        let anchors = case.context.roots.contents.iter().flatten();
-        self.with_memory(|memory| memory.keep_verdict(key, &peer, anchors, now));
+        let leaf = self.certificate(&request.presented.leaf);
+        let intermediates = request.presented.shown().iter().map(|der| self.certificate(der)).collect();
+        let peer = Arc::new(verify(request, leaf, intermediates, now));
+        let anchors = request.context.roots.contents.iter().flatten();
+        self.with_cache(|cache| cache.keep_result(key, &peer, anchors, now));
         peer
     }
 
     /// The same certificate is presented again and again, and intermediates by many: each is read once.
     fn certificate(&self, der: &CertificateDer<'_>) -> Arc<Certificate> {
         let fingerprint = sha256(der);
-        let known = self.with_memory(|memory| memory.certificate(&fingerprint));
+        let known = self.with_cache(|cache| cache.certificate(&fingerprint));
         known.unwrap_or_else(|| {
             let certificate = Arc::new(read(der));
-            self.with_memory(|memory| memory.keep_certificate(&certificate));
+            self.with_cache(|cache| cache.keep_certificate(&certificate));
             certificate
         })
     }
 
-    fn with_memory<T>(&self, f: impl FnOnce(&mut Memory) -> T) -> T {
-        f(&mut lock(&self.memory))
+    fn with_cache<T>(&self, f: impl FnOnce(&mut VerificationCache) -> T) -> T {
+        f(&mut lock(&self.cache))
     }
 }
 
-impl Presented {
+impl PresentedChain {
     /// What is looked at of what was sent behind the leaf.
     fn shown(&self) -> &[CertificateDer<'static>] {
         self.intermediates.get(..MAX_INTERMEDIATES).unwrap_or(&self.intermediates)
     }
 }
 
-impl Case<'_> {
+impl VerifyRequest<'_> {
     /// A digest over everything that a verdict depends on, the time apart.
     fn key(&self) -> Sha256Digest {
         let mut key = Sha256::new(&SHA256);

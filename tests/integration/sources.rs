@@ -6,17 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portprobe::config::{Discovered, Records, Source, SourceKind};
-use portprobe::discovery::{Found, Lookups, Sources};
+use portprobe::discovery::{Found, Sources};
 use portprobe::options::ResolverOptions;
-use portprobe::probe::SystemFiles;
+use portprobe::probe::{Connector, SystemFiles};
 
 use crate::support::dns::NameServer;
 use crate::support::netns;
 
 /// What one look at a name tells.
-async fn look(lookups: &Lookups, name: &str, records: Records) -> Result<Found, String> {
+async fn look(connector: &Connector, name: &str, records: Records) -> Result<Found, String> {
     let kind = SourceKind::Dns { name: name.parse().unwrap(), records };
-    let mut sources = Sources::new(lookups.clone());
+    let mut sources = Sources::new(connector.clone());
     sources.set(&[Source { name: name.into(), kind, refresh: Duration::from_hours(1) }]);
     sources.next().await.found
 }
@@ -30,7 +30,7 @@ fn assert_addresses(found: &Result<Found, String>, addresses: &[&str]) {
 }
 
 /// Runs a test with a name server that this machine's resolver asks; one try of a moment, so that silence is cheap.
-fn with_name_server(test: impl AsyncFnOnce(Lookups) + Send + 'static) {
+fn with_name_server(test: impl AsyncFnOnce(Connector) + Send + 'static) {
     netns::inside(async || {
         let Some(server) = NameServer::start_on(53).await else { return };
         let _server = server.expect("port 53 of a fresh namespace must be free");
@@ -39,45 +39,45 @@ fn with_name_server(test: impl AsyncFnOnce(Lookups) + Send + 'static) {
         fs::write(&files.resolv_conf, "nameserver 127.0.0.1\nsearch found.test\n").unwrap();
         fs::write(&files.hosts, "192.0.2.9 one.test listed\n").unwrap();
         let options = ResolverOptions { timeout: Duration::from_millis(500), tries: NonZeroU32::MIN };
-        test(Lookups::with_system_files(options, Arc::default(), files)).await;
+        test(Connector::with_system_files(options, Arc::default(), files)).await;
     });
 }
 
 #[test]
 fn services_are_found_sorted_and_once() {
-    with_name_server(async |lookups| {
+    with_name_server(async |connector| {
         let postgres = ["db-a.test:5432", "db-b.test:5432", "db-b.test:5433"];
         for name in ["_postgres._tcp.test", "_POSTGRES._tcp.test."] {
-            assert_addresses(&look(&lookups, name, Records::Srv).await, &postgres);
+            assert_addresses(&look(&connector, name, Records::Srv).await, &postgres);
         }
-        assert_addresses(&look(&lookups, "_gone._tcp.test", Records::Srv).await, &[]);
+        assert_addresses(&look(&connector, "_gone._tcp.test", Records::Srv).await, &[]);
     });
 }
 
 #[test]
 fn a_thousand_services_come_over_tcp() {
-    with_name_server(async |lookups| {
+    with_name_server(async |connector| {
         let crowd: Vec<_> = (1..=1000).map(|index| format!("h{index:04}.test:5432")).collect();
         let crowd: Vec<_> = crowd.iter().map(String::as_str).collect();
-        assert_addresses(&look(&lookups, "_crowd._tcp.test", Records::Srv).await, &crowd);
+        assert_addresses(&look(&connector, "_crowd._tcp.test", Records::Srv).await, &crowd);
     });
 }
 
 #[test]
 fn addresses_are_found_by_family_with_the_sources_port() {
-    with_name_server(async |lookups| {
-        assert_addresses(&look(&lookups, "two.test", Records::A(22)).await, &["127.0.0.1:22", "127.0.0.2:22"]);
-        assert_addresses(&look(&lookups, "both.test", Records::A(22)).await, &["127.0.0.1:22"]);
-        assert_addresses(&look(&lookups, "both.test", Records::Aaaa(22)).await, &["[::1]:22"]);
-        assert_addresses(&look(&lookups, "one.test", Records::A(22)).await, &["127.0.0.1:22"]);
-        let thousand = look(&lookups, "thousand.test", Records::A(1)).await.unwrap();
+    with_name_server(async |connector| {
+        assert_addresses(&look(&connector, "two.test", Records::A(22)).await, &["127.0.0.1:22", "127.0.0.2:22"]);
+        assert_addresses(&look(&connector, "both.test", Records::A(22)).await, &["127.0.0.1:22"]);
+        assert_addresses(&look(&connector, "both.test", Records::Aaaa(22)).await, &["[::1]:22"]);
+        assert_addresses(&look(&connector, "one.test", Records::A(22)).await, &["127.0.0.1:22"]);
+        let thousand = look(&connector, "thousand.test", Records::A(1)).await.unwrap();
         assert_eq!((thousand.entries.len(), thousand.complaints.len()), (1000, 0));
     });
 }
 
 #[test]
 fn what_does_not_exist_is_nothing_found() {
-    with_name_server(async |lookups| {
+    with_name_server(async |connector| {
         for (name, records) in [
             ("none.test", Records::Srv),
             ("none.test", Records::A(1)),
@@ -88,19 +88,19 @@ fn what_does_not_exist_is_nothing_found() {
             ("listed", Records::A(1)),
             ("db", Records::A(1)),
         ] {
-            assert_addresses(&look(&lookups, name, records).await, &[]);
+            assert_addresses(&look(&connector, name, records).await, &[]);
         }
     });
 }
 
 #[test]
 fn servers_that_fail_are_failures_of_the_source() {
-    with_name_server(async |lookups| {
+    with_name_server(async |connector| {
         for (name, words) in
             [("servfail.test", "SERVFAIL"), ("refused.test", "REFUSED"), ("silent.test", "did not answer")]
         {
             for records in [Records::Srv, Records::A(1)] {
-                let why = look(&lookups, name, records).await.unwrap_err();
+                let why = look(&connector, name, records).await.unwrap_err();
                 assert!(why.contains(name) && why.contains(words), "{why}");
             }
         }
@@ -112,8 +112,8 @@ fn a_machine_without_name_servers_says_so() {
     netns::inside(async || {
         let folder = tempfile::tempdir().unwrap();
         let files = SystemFiles { resolv_conf: folder.path().join("resolv.conf"), hosts: folder.path().join("hosts") };
-        let lookups = Lookups::with_system_files(ResolverOptions::default(), Arc::default(), files);
-        let why = look(&lookups, "one.test", Records::A(1)).await.unwrap_err();
+        let connector = Connector::with_system_files(ResolverOptions::default(), Arc::default(), files);
+        let why = look(&connector, "one.test", Records::A(1)).await.unwrap_err();
         assert!(why.contains("no resolver configured"), "{why}");
     });
 }

@@ -17,7 +17,6 @@ use tokio_rustls::TlsAcceptor;
 use super::*;
 use crate::config::Discovered;
 use crate::options::ResolverOptions;
-use crate::probe::SystemFiles;
 use crate::target::{Identity, Roots, ServerName, TlsProfile, TlsSettings, Verify};
 
 const BODY: &str = r#"[{"targets": ["a:1", "b:2"]}]"#;
@@ -72,8 +71,8 @@ fn source(url: String) -> HttpSource {
 }
 
 async fn look_with(source: &HttpSource, bounds: Bounds) -> Result<Found, String> {
-    let outbound = Outbound::new(ResolverOptions::default(), Arc::default(), SystemFiles::default());
-    look(source, Duration::from_secs(90), bounds, &outbound).await
+    let connector = Connector::new(ResolverOptions::default(), Arc::default());
+    look(source, Duration::from_secs(90), bounds, &connector).await
 }
 
 async fn answered(answer: impl Into<String>) -> Result<Found, String> {

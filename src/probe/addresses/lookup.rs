@@ -5,13 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 
 use hickory_resolver::proto::op::ResponseCode;
 
-use super::query::Complaint;
+use super::query::ServerError;
 use crate::outcome::{Class, Fault, LocalFault, LocalFaultReason, Phase};
 use crate::target::{HostName, IpFamily};
 
 /// What came of asking for one form of a name.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Finding {
+pub(super) enum Lookup {
     /// These, at least one.
     Addresses(Vec<IpAddr>),
     /// No server was of use, and at least one said why.
@@ -26,16 +26,16 @@ pub(super) enum Finding {
     Silence(String),
 }
 
-impl Finding {
+impl Lookup {
     /// What the complaints of servers come to, none of which was of use: a fault of this machine counts first, then
     /// what was said, then silence. A server with an address that this machine cannot use, as with a zone that it does
     /// not have, was never one to ask: it counts only where there is no other.
-    pub(super) fn of_complaints(record_type: &str, complaints: &[(SocketAddr, Complaint)]) -> Self {
+    pub(super) fn of_complaints(record_type: &str, complaints: &[(SocketAddr, ServerError)]) -> Self {
         let local = |(server, complaint): &(SocketAddr, _)| match complaint {
-            Complaint::Local(LocalFault { reason, detail }) => {
+            ServerError::Local(LocalFault { reason, detail }) => {
                 Some(LocalFault { reason: *reason, detail: format!("cannot ask {server}: {detail}") })
             }
-            Complaint::Code(_) | Complaint::Silent | Complaint::Useless(_) => None,
+            ServerError::Code(_) | ServerError::Silent | ServerError::Malformed(_) => None,
         };
         let mut faults = complaints.iter().filter_map(local);
         let all_are = faults.clone().count() == complaints.len();
@@ -43,7 +43,7 @@ impl Finding {
             return Self::Local(fault);
         }
         let text = list(record_type, complaints);
-        let unheard = |complaint: &Complaint| matches!(complaint, Complaint::Silent | Complaint::Local(_));
+        let unheard = |complaint: &ServerError| matches!(complaint, ServerError::Silent | ServerError::Local(_));
         if complaints.iter().all(|(_, complaint)| unheard(complaint)) { Self::Silence(text) } else { Self::Error(text) }
     }
 
@@ -113,7 +113,7 @@ pub(in crate::probe) fn describe(family: IpFamily) -> &'static str {
 }
 
 /// Every server with what it did, once.
-fn list(record_type: &str, complaints: &[(SocketAddr, Complaint)]) -> String {
+fn list(record_type: &str, complaints: &[(SocketAddr, ServerError)]) -> String {
     let mut text = String::new();
     for (index, (server, complaint)) in complaints.iter().enumerate() {
         if complaints.iter().take(index).any(|earlier| *earlier == (*server, complaint.clone())) {
@@ -124,10 +124,10 @@ fn list(record_type: &str, complaints: &[(SocketAddr, Complaint)]) -> String {
         }
         // Writing to a string does not fail.
         let _ = match complaint {
-            Complaint::Code(code) => write!(text, "{server} answered {} for {record_type}", label(*code)),
-            Complaint::Local(fault) => write!(text, "{server}: {}", fault.detail),
-            Complaint::Silent => write!(text, "{server} did not answer for {record_type}"),
-            Complaint::Useless(why) => write!(text, "{server} {why}"),
+            ServerError::Code(code) => write!(text, "{server} answered {} for {record_type}", label(*code)),
+            ServerError::Local(fault) => write!(text, "{server}: {}", fault.detail),
+            ServerError::Silent => write!(text, "{server} did not answer for {record_type}"),
+            ServerError::Malformed(why) => write!(text, "{server} {why}"),
         };
     }
     if text.is_empty() { format!("no time was left to ask for {record_type}") } else { text }
@@ -160,12 +160,12 @@ mod tests {
     #[test]
     fn the_answers_for_two_types_are_weighed() {
         let descending = [
-            Finding::Addresses(vec![IpAddr::from([192, 0, 2, 1])]),
-            Finding::Local(fault()),
-            Finding::NoName(server()),
-            Finding::Error("e".into()),
-            Finding::Silence("s".into()),
-            Finding::NoData(server()),
+            Lookup::Addresses(vec![IpAddr::from([192, 0, 2, 1])]),
+            Lookup::Local(fault()),
+            Lookup::NoName(server()),
+            Lookup::Error("e".into()),
+            Lookup::Silence("s".into()),
+            Lookup::NoData(server()),
         ];
         for (index, better) in descending.iter().enumerate() {
             for worse in descending.iter().skip(index + 1) {
@@ -173,14 +173,14 @@ mod tests {
                 assert_eq!(worse.clone().and(better.clone()), *better);
             }
         }
-        let addresses = |last| Finding::Addresses(vec![IpAddr::from([192, 0, 2, last])]);
-        let both = Finding::Addresses(vec![IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2])]);
+        let addresses = |last| Lookup::Addresses(vec![IpAddr::from([192, 0, 2, last])]);
+        let both = Lookup::Addresses(vec![IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2])]);
         assert_eq!(addresses(1).and(addresses(2)), both);
     }
 
     #[test]
     fn the_answers_for_two_forms_are_weighed() {
-        let descending = [Finding::Error("e".into()), Finding::NoData(server()), Finding::NoName(server())];
+        let descending = [Lookup::Error("e".into()), Lookup::NoData(server()), Lookup::NoName(server())];
         for (index, better) in descending.iter().enumerate() {
             for worse in descending.iter().skip(index) {
                 assert_eq!(better.clone().or(worse.clone()), *better);
@@ -194,39 +194,39 @@ mod tests {
         let other: SocketAddr = "[2001:db8::53]:53".parse().unwrap();
         for (complaints, expected) in [
             (
-                vec![(server(), Complaint::Silent), (other, Complaint::Silent), (server(), Complaint::Silent)],
-                Finding::Silence(
+                vec![(server(), ServerError::Silent), (other, ServerError::Silent), (server(), ServerError::Silent)],
+                Lookup::Silence(
                     "192.0.2.53:53 did not answer for A, [2001:db8::53]:53 did not answer for A".to_owned(),
                 ),
             ),
             (
-                vec![(server(), Complaint::Silent), (other, Complaint::Code(ResponseCode::ServFail))],
-                Finding::Error(
+                vec![(server(), ServerError::Silent), (other, ServerError::Code(ResponseCode::ServFail))],
+                Lookup::Error(
                     "192.0.2.53:53 did not answer for A, [2001:db8::53]:53 answered SERVFAIL for A".to_owned(),
                 ),
             ),
             (
-                vec![(other, Complaint::Code(ResponseCode::Refused)), (server(), Complaint::Local(fault()))],
-                Finding::Local(LocalFault { detail: "cannot ask 192.0.2.53:53: x".to_owned(), ..fault() }),
+                vec![(other, ServerError::Code(ResponseCode::Refused)), (server(), ServerError::Local(fault()))],
+                Lookup::Local(LocalFault { detail: "cannot ask 192.0.2.53:53: x".to_owned(), ..fault() }),
             ),
             (
-                vec![(other, Complaint::Local(no_zone())), (server(), Complaint::Silent)],
-                Finding::Silence("[2001:db8::53]:53: no such zone, 192.0.2.53:53 did not answer for A".to_owned()),
+                vec![(other, ServerError::Local(no_zone())), (server(), ServerError::Silent)],
+                Lookup::Silence("[2001:db8::53]:53: no such zone, 192.0.2.53:53 did not answer for A".to_owned()),
             ),
             (
-                vec![(other, Complaint::Local(no_zone())), (server(), Complaint::Code(ResponseCode::ServFail))],
-                Finding::Error("[2001:db8::53]:53: no such zone, 192.0.2.53:53 answered SERVFAIL for A".to_owned()),
+                vec![(other, ServerError::Local(no_zone())), (server(), ServerError::Code(ResponseCode::ServFail))],
+                Lookup::Error("[2001:db8::53]:53: no such zone, 192.0.2.53:53 answered SERVFAIL for A".to_owned()),
             ),
             (
-                vec![(other, Complaint::Local(no_zone()))],
-                Finding::Local(LocalFault {
+                vec![(other, ServerError::Local(no_zone()))],
+                Lookup::Local(LocalFault {
                     detail: "cannot ask [2001:db8::53]:53: no such zone".to_owned(),
                     ..no_zone()
                 }),
             ),
-            (vec![], Finding::Silence("no time was left to ask for A".to_owned())),
+            (vec![], Lookup::Silence("no time was left to ask for A".to_owned())),
         ] {
-            assert_eq!(Finding::of_complaints("A", &complaints), expected);
+            assert_eq!(Lookup::of_complaints("A", &complaints), expected);
         }
     }
 
@@ -235,17 +235,17 @@ mod tests {
         let name: HostName = "db.example".parse().unwrap();
         for (finding, class, detail) in [
             (
-                Finding::NoName(server()),
+                Lookup::NoName(server()),
                 Class::DnsNotFound,
                 "db.example does not exist: 192.0.2.53:53 answered NXDOMAIN",
             ),
             (
-                Finding::NoData(server()),
+                Lookup::NoData(server()),
                 Class::DnsNotFound,
                 "db.example has no IPv6 address: 192.0.2.53:53 knows the name, but none",
             ),
-            (Finding::Error("why".into()), Class::DnsError, "cannot resolve db.example: why"),
-            (Finding::Silence("why".into()), Class::DnsTimeout, "cannot resolve db.example: why"),
+            (Lookup::Error("why".into()), Class::DnsError, "cannot resolve db.example: why"),
+            (Lookup::Silence("why".into()), Class::DnsTimeout, "cannot resolve db.example: why"),
         ] {
             assert_eq!(
                 finding.into_result(&name, IpFamily::Ipv6),

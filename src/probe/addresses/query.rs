@@ -15,7 +15,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
 use crate::outcome::LocalFault;
-use crate::probe::tcp::errno::{self, Ending, cause};
+use crate::probe::tcp::errno::{self, ConnectError, cause};
 use crate::probe::tcp::socket;
 
 /// What a name server says about a name and a type.
@@ -31,7 +31,7 @@ pub(super) enum Answer {
 
 /// Why a name server said nothing of use.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Complaint {
+pub(super) enum ServerError {
     /// It answered with this code.
     Code(ResponseCode),
     /// It could not be asked for a reason of this machine, which the detail gives.
@@ -39,7 +39,7 @@ pub(super) enum Complaint {
     /// It did not answer in time.
     Silent,
     /// It answered what is no answer, or could not be reached.
-    Useless(String),
+    Malformed(String),
 }
 
 /// Asks one name server once. Ends by `deadline`.
@@ -48,11 +48,11 @@ pub(super) async fn ask(
     name: &Name,
     record_type: RecordType,
     deadline: Instant,
-) -> Result<Answer, Complaint> {
+) -> Result<Answer, ServerError> {
     let question = Question::new(name, record_type)?;
     match timeout_at(deadline, question.put_to(server)).await {
         Ok(answer) => answer,
-        Err(_) => Err(Complaint::Silent),
+        Err(_) => Err(ServerError::Silent),
     }
 }
 
@@ -64,15 +64,15 @@ struct Question<'a> {
 }
 
 impl<'a> Question<'a> {
-    fn new(name: &'a Name, record_type: RecordType) -> Result<Self, Complaint> {
+    fn new(name: &'a Name, record_type: RecordType) -> Result<Self, ServerError> {
         let mut message = Message::query();
         message.metadata.recursion_desired = true;
         message.add_query(Query::query(name.clone(), record_type));
-        let bytes = message.to_vec().map_err(|error| Complaint::Useless(format!("cannot be asked: {error}")))?;
+        let bytes = message.to_vec().map_err(|error| ServerError::Malformed(format!("cannot be asked: {error}")))?;
         Ok(Self { name, record_type, id: message.metadata.id, bytes })
     }
 
-    async fn put_to(&self, server: SocketAddr) -> Result<Answer, Complaint> {
+    async fn put_to(&self, server: SocketAddr) -> Result<Answer, ServerError> {
         let message = match self.over_udp(server).await? {
             Some(message) => message,
             None => self.over_tcp(server).await?,
@@ -81,12 +81,12 @@ impl<'a> Question<'a> {
     }
 
     /// None where the answer did not fit; what there is of it may end anywhere.
-    async fn over_udp(&self, server: SocketAddr) -> Result<Option<Message>, Complaint> {
-        let socket = connected_udp(server).map_err(|error| complaint(&error, errno::at_once(&error)))?;
-        socket.send(&self.bytes).await.map_err(|error| complaint(&error, errno::at_once(&error)))?;
+    async fn over_udp(&self, server: SocketAddr) -> Result<Option<Message>, ServerError> {
+        let socket = connected_udp(server).map_err(|error| server_error(&error, errno::at_once(&error)))?;
+        socket.send(&self.bytes).await.map_err(|error| server_error(&error, errno::at_once(&error)))?;
         let mut datagram = vec![0; MAX_DATAGRAM];
         loop {
-            let length = socket.recv(&mut datagram).await.map_err(|error| complaint(&error, errno::late(&error)))?;
+            let length = socket.recv(&mut datagram).await.map_err(|error| server_error(&error, errno::late(&error)))?;
             // What has another number is no answer to this question but a late one to another, or forged.
             let Some(bytes) = datagram.get(..length).filter(|bytes| bytes.starts_with(&self.id.to_be_bytes())) else {
                 continue;
@@ -96,8 +96,8 @@ impl<'a> Question<'a> {
         }
     }
 
-    async fn over_tcp(&self, server: SocketAddr) -> Result<Message, Complaint> {
-        let failed = |error: io::Error| complaint(&error, errno::late(&error));
+    async fn over_tcp(&self, server: SocketAddr) -> Result<Message, ServerError> {
+        let failed = |error: io::Error| server_error(&error, errno::late(&error));
         let mut stream = TcpStream::connect(server).await.map_err(failed)?;
         let length = u16::try_from(self.bytes.len()).map_err(|_| garbage("a question too long to ask"))?;
         let framed = [&length.to_be_bytes()[..], &self.bytes].concat();
@@ -108,7 +108,7 @@ impl<'a> Question<'a> {
         self.decode(&bytes)
     }
 
-    fn decode(&self, bytes: &[u8]) -> Result<Message, Complaint> {
+    fn decode(&self, bytes: &[u8]) -> Result<Message, ServerError> {
         let message = Message::from_vec(bytes).map_err(|error| garbage(&error.to_string()))?;
         let query = message.queries.first();
         // A server that does not understand the question need not repeat it.
@@ -121,11 +121,11 @@ impl<'a> Question<'a> {
         Ok(message)
     }
 
-    fn read(&self, message: &Message) -> Result<Answer, Complaint> {
+    fn read(&self, message: &Message) -> Result<Answer, ServerError> {
         match message.metadata.response_code {
             ResponseCode::NoError => {}
             ResponseCode::NXDomain => return Ok(Answer::NoName),
-            code => return Err(Complaint::Code(code)),
+            code => return Err(ServerError::Code(code)),
         }
         let found = data(self.name, self.record_type, &message.answers);
         Ok(if found.is_empty() { Answer::NoData } else { Answer::Records(found) })
@@ -155,24 +155,26 @@ fn connected_udp(server: SocketAddr) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket.into())
 }
 
-fn complaint(error: &io::Error, ending: Ending) -> Complaint {
+fn server_error(error: &io::Error, reason: ConnectError) -> ServerError {
     let errno = errno::errno(error);
-    match ending {
-        Ending::Local(reason) if error.raw_os_error().is_some() => {
+    match reason {
+        ConnectError::Local(reason) if error.raw_os_error().is_some() => {
             let detail = format!("{} ({errno:?})", cause(errno));
-            Complaint::Local(LocalFault { reason, detail })
+            ServerError::Local(LocalFault { reason, detail })
         }
-        Ending::Unsent(_) => Complaint::Useless(format!("cannot be reached: no route ({errno:?})")),
+        ConnectError::Unsent(_) => ServerError::Malformed(format!("cannot be reached: no route ({errno:?})")),
         _ if error.kind() == io::ErrorKind::ConnectionRefused => {
-            Complaint::Useless("is no name server: nothing listens there (ECONNREFUSED)".to_owned())
+            ServerError::Malformed("is no name server: nothing listens there (ECONNREFUSED)".to_owned())
         }
         _ if error.kind() == io::ErrorKind::UnexpectedEof => garbage("it closed before its answer was complete"),
-        Ending::Answered(_) | Ending::Local(_) => Complaint::Useless(format!("cannot be reached ({errno:?})")),
+        ConnectError::Answered(_) | ConnectError::Local(_) => {
+            ServerError::Malformed(format!("cannot be reached ({errno:?})"))
+        }
     }
 }
 
-fn garbage(why: &str) -> Complaint {
-    Complaint::Useless(format!("sent no valid answer: {why}"))
+fn garbage(why: &str) -> ServerError {
+    ServerError::Malformed(format!("sent no valid answer: {why}"))
 }
 
 /// What a server may send although 512 bytes are all that was offered (RFC 1035 section 4.2.1): EDNS is left out, as
@@ -243,7 +245,7 @@ mod tests {
         let mut message = Message::response(unasked.id, OpCode::Query);
         message.add_answer(address("www.test.", 1));
         assert_eq!(unasked.read(&message), Ok(Answer::NoData), "an IPv4 address is no answer for AAAA");
-        let failed = Ok(Err(Complaint::Code(ResponseCode::FormErr)));
+        let failed = Ok(Err(ServerError::Code(ResponseCode::FormErr)));
         assert_eq!(answer(question.id, None, ResponseCode::FormErr), failed);
 
         let other = Some(Query::query(name("www.test."), RecordType::AAAA));
@@ -254,7 +256,7 @@ mod tests {
             question.decode(&question.bytes).map(|message| question.read(&message)),
             question.decode(b"").map(|message| question.read(&message)),
         ] {
-            assert!(matches!(stray, Err(Complaint::Useless(_))), "{stray:?}");
+            assert!(matches!(stray, Err(ServerError::Malformed(_))), "{stray:?}");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::time::Instant;
 
-use super::lookup::{Finding, unresolved};
+use super::lookup::{Lookup, unresolved};
 use super::query::Answer;
 use super::resolver::Resolver;
 use crate::outcome::{Class, Fault};
@@ -63,12 +63,12 @@ impl Resolver {
             Ok((_, Answer::NoData | Answer::NoName)) => return Ok(Vec::new()),
             Err(complaints) => complaints,
         };
-        match Finding::of_complaints(&record_type.to_string(), &complaints) {
-            Finding::Error(why) => Err(failed(Class::DnsError, &why)),
-            Finding::Local(fault) => Err(fault.into()),
-            Finding::Silence(why) => Err(failed(Class::DnsTimeout, &why)),
+        match Lookup::of_complaints(&record_type.to_string(), &complaints) {
+            Lookup::Error(why) => Err(failed(Class::DnsError, &why)),
+            Lookup::Local(fault) => Err(fault.into()),
+            Lookup::Silence(why) => Err(failed(Class::DnsTimeout, &why)),
             // Complaints come to nothing else.
-            Finding::Addresses(_) | Finding::NoData(_) | Finding::NoName(_) => Ok(Vec::new()),
+            Lookup::Addresses(_) | Lookup::NoData(_) | Lookup::NoName(_) => Ok(Vec::new()),
         }
     }
 }

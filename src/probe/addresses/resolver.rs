@@ -13,8 +13,8 @@ use std::time::Duration;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::time::{Instant, timeout};
 
-use super::lookup::{Finding, unresolved};
-use super::query::{Answer, Complaint, ask};
+use super::lookup::{Lookup, unresolved};
+use super::query::{Answer, ServerError, ask};
 use super::system::{NameServers, System, SystemFiles};
 use crate::locks::lock;
 use crate::options::ResolverOptions;
@@ -79,10 +79,10 @@ impl Resolver {
         servers: &NameServers,
         deadline: Instant,
     ) -> Result<Vec<IpAddr>, Fault> {
-        let mut all: Option<Finding> = None;
+        let mut all: Option<Lookup> = None;
         for form in forms(name, servers)? {
             let found = self.ask_for_family(&form, family, &servers.addresses, deadline).await;
-            if matches!(found, Finding::Addresses(_) | Finding::Local(_) | Finding::Silence(_)) {
+            if matches!(found, Lookup::Addresses(_) | Lookup::Local(_) | Lookup::Silence(_)) {
                 return found.into_result(name, family);
             }
             all = Some(match all {
@@ -93,13 +93,7 @@ impl Resolver {
         all.expect("a name must have a form, for its own is always one").into_result(name, family)
     }
 
-    async fn ask_for_family(
-        &self,
-        form: &Name,
-        family: IpFamily,
-        servers: &[SocketAddr],
-        deadline: Instant,
-    ) -> Finding {
+    async fn ask_for_family(&self, form: &Name, family: IpFamily, servers: &[SocketAddr], deadline: Instant) -> Lookup {
         let mut v4 = pin!(self.ask_for_type(form, RecordType::A, servers, deadline));
         let mut v6 = pin!(self.ask_for_type(form, RecordType::AAAA, servers, deadline));
         match family {
@@ -118,12 +112,12 @@ impl Resolver {
         record_type: RecordType,
         servers: &[SocketAddr],
         deadline: Instant,
-    ) -> Finding {
+    ) -> Lookup {
         match self.ask_servers(form, record_type, servers, deadline).await {
-            Ok((_, Answer::Records(found))) => Finding::Addresses(found.iter().filter_map(RData::ip_addr).collect()),
-            Ok((server, Answer::NoData)) => Finding::NoData(server),
-            Ok((server, Answer::NoName)) => Finding::NoName(server),
-            Err(complaints) => Finding::of_complaints(&record_type.to_string(), &complaints),
+            Ok((_, Answer::Records(found))) => Lookup::Addresses(found.iter().filter_map(RData::ip_addr).collect()),
+            Ok((server, Answer::NoData)) => Lookup::NoData(server),
+            Ok((server, Answer::NoName)) => Lookup::NoName(server),
+            Err(complaints) => Lookup::of_complaints(&record_type.to_string(), &complaints),
         }
     }
 
@@ -135,12 +129,12 @@ impl Resolver {
         record_type: RecordType,
         servers: &[SocketAddr],
         deadline: Instant,
-    ) -> Result<(SocketAddr, Answer), Vec<(SocketAddr, Complaint)>> {
-        let mut complaints: Vec<(SocketAddr, Complaint)> = Vec::new();
+    ) -> Result<(SocketAddr, Answer), Vec<(SocketAddr, ServerError)>> {
+        let mut complaints: Vec<(SocketAddr, ServerError)> = Vec::new();
         let options = self.options();
         for server in (0..options.tries.get()).flat_map(|_| servers) {
             let now = Instant::now();
-            let complained = complaints.iter().any(|(who, what)| who == server && *what != Complaint::Silent);
+            let complained = complaints.iter().any(|(who, what)| who == server && *what != ServerError::Silent);
             if complained || now >= deadline {
                 continue;
             }
@@ -154,8 +148,8 @@ impl Resolver {
 }
 
 /// One type's finding with the other's, which gets only a moment more where addresses are there already.
-async fn with_other(found: Finding, other: impl Future<Output = Finding>) -> Finding {
-    if !matches!(found, Finding::Addresses(_)) {
+async fn with_other(found: Lookup, other: impl Future<Output = Lookup>) -> Lookup {
+    if !matches!(found, Lookup::Addresses(_)) {
         return found.and(other.await);
     }
     match timeout(GRACE, other).await {

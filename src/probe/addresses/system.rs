@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::locks::lock;
 use crate::outcome::{LocalFault, LocalFaultReason};
-use crate::probe::tcp::errno::{self, Ending, cause};
+use crate::probe::tcp::errno::{self, ConnectError, cause};
 use crate::probe::tcp::socket::interface;
 use crate::target::HostName;
 
@@ -121,7 +121,7 @@ impl SystemNames {
 /// A file's content, or why it cannot be had; what is this process's own shortage is no word about the file.
 fn read(path: &Path) -> Result<io::Result<Vec<u8>>, LocalFault> {
     match fs::read(path).map_err(|error| (errno::at_once(&error), error)) {
-        Err((Ending::Local(reason @ (LocalFaultReason::NoDescriptor | LocalFaultReason::NoMemory)), error)) => {
+        Err((ConnectError::Local(reason @ (LocalFaultReason::NoDescriptor | LocalFaultReason::NoMemory)), error)) => {
             Err(LocalFault {
                 reason,
                 detail: format!("cannot read {}: {}", path.display(), cause(errno::errno(&error))),

@@ -11,23 +11,23 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
-use crate::probe::tcp::opened::Opened;
-use crate::probe::tls::transport::Carrier;
+use crate::probe::tcp::socket::OpenSocket;
+use crate::probe::tls::transport::TlsTransport;
 
 /// A connection that is still open.
 #[derive(Debug)]
-pub(in crate::probe) enum Stream {
+pub(in crate::probe) enum Connection {
     /// It is closed already.
-    Gone,
+    Closed,
     /// Nothing was said: no answer is due, so none is waited for.
-    Silent(Opened),
+    Silent(OpenSocket),
     /// Something was said in the clear, or a TLS handshake failed.
     Plain(TcpStream),
     /// TLS was agreed on.
-    Tls(Box<TlsStream<Carrier>>),
+    Tls(Box<TlsStream<TlsTransport>>),
 }
 
-impl Stream {
+impl Connection {
     /// Ends the connection so that the peer reads an orderly end, not a reset. Ends by `deadline`.
     ///
     /// A close with unread data in the receive buffer is a RST (RFC 2525 section 2.17), and so is the answer to what
@@ -35,7 +35,7 @@ impl Stream {
     /// said is read away, within bounds; and where something was said to it, its end is awaited for a moment.
     pub(in crate::probe) async fn close(self, deadline: Instant) {
         match self {
-            Self::Gone => {}
+            Self::Closed => {}
             Self::Silent(stream) => {
                 end_own_side(&stream);
                 drain(&stream);
@@ -49,7 +49,7 @@ impl Stream {
         let patience = deadline.min(Instant::now() + PATIENCE);
         // Whatever fails here, the connection is gone, which is all that is wanted.
         match self {
-            Self::Gone | Self::Silent(_) => {}
+            Self::Closed | Self::Silent(_) => {}
             Self::Plain(stream) => await_end(stream, patience).await,
             Self::Tls(mut stream) => {
                 // close_notify (RFC 8446 section 6.1), then FIN.

@@ -33,13 +33,13 @@ impl Recorder {
 
 /// A stream in one phase, and who writes down what is said on it.
 #[derive(Debug)]
-pub(super) struct Tap<'a, S> {
+pub(super) struct RecordingStream<'a, S> {
     pub(super) stream: &'a mut S,
     pub(super) phase: Phase,
     pub(super) recorder: Option<&'a mut Recorder>,
 }
 
-impl<S> Tap<'_, S> {
+impl<S> RecordingStream<'_, S> {
     fn note(&mut self, direction: Direction, bytes: &[u8]) {
         if let Some(recorder) = &mut self.recorder {
             recorder.note(self.phase, direction, bytes);
@@ -47,7 +47,7 @@ impl<S> Tap<'_, S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Tap<'_, S> {
+impl<S: AsyncRead + Unpin> AsyncRead for RecordingStream<'_, S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let tap = self.get_mut();
         let before = buffer.filled().len();
@@ -57,7 +57,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<'_, S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<'_, S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for RecordingStream<'_, S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let tap = self.get_mut();
         let length = ready!(Pin::new(&mut *tap.stream).poll_write(context, bytes))?;

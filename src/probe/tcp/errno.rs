@@ -1,7 +1,7 @@
-//! What an error code of the kernel means for a probe: about the target, or about this machine.
+//! Classifies the kernel's error codes: does an error concern the target or this machine?
 //!
-//! Only codes count, never an error's text. The same code means different things by the moment it comes: returned by
-//! the call itself it is this machine speaking, as the socket's error it came after a packet had left.
+//! Only codes count, never an error's text. The meaning of a code depends on when it arrives: if a call returns it at
+//! once, it comes from this machine; as the socket's pending error it came after a packet had left.
 
 use std::io::{self, ErrorKind};
 
@@ -9,40 +9,40 @@ use nix::errno::Errno;
 
 use crate::outcome::{Class, Fault, LocalFaultReason, Phase};
 
-/// How an attempt to reach something ended, other than well.
+/// Why a connect failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::probe) enum Ending {
-    /// The network answered a packet, or kept silent.
+pub(in crate::probe) enum ConnectError {
+    /// The network answered a packet, or did not answer.
     Answered(Class),
     /// This machine could not try.
     Local(LocalFaultReason),
-    /// No packet left: this machine knows no way, or had no time. Says nothing about what the target would answer.
+    /// No packet left, because this machine has no route or had no time. Says nothing about the target.
     Unsent(Class),
 }
 
-/// Judges an error that a call returned at once.
-pub(in crate::probe) fn at_once(error: &io::Error) -> Ending {
+/// Classifies an error that a call returned at once.
+pub(in crate::probe) fn at_once(error: &io::Error) -> ConnectError {
     let errno = errno(error);
     match errno {
         // Loopback on systems other than Linux answers before the call returns.
-        Errno::ECONNREFUSED | Errno::ECONNRESET => Ending::Answered(Class::Refused),
-        Errno::EACCES | Errno::EPERM => Ending::Local(LocalFaultReason::NotPermitted),
+        Errno::ECONNREFUSED | Errno::ECONNRESET => ConnectError::Answered(Class::Refused),
+        Errno::EACCES | Errno::EPERM => ConnectError::Local(LocalFaultReason::NotPermitted),
         Errno::EAFNOSUPPORT | Errno::EHOSTDOWN | Errno::EHOSTUNREACH | Errno::ENETDOWN | Errno::ENETUNREACH => {
-            Ending::Unsent(Class::Unreachable)
+            ConnectError::Unsent(Class::Unreachable)
         }
-        _ => Ending::Local(local_reason(errno).unwrap_or(LocalFaultReason::Invalid)),
+        _ => ConnectError::Local(local_reason(errno).unwrap_or(LocalFaultReason::Invalid)),
     }
 }
 
-/// Judges an error that came late, as the socket's error.
-pub(in crate::probe) fn late(error: &io::Error) -> Ending {
+/// Classifies an error that came later, as the socket's pending error.
+pub(in crate::probe) fn late(error: &io::Error) -> ConnectError {
     let errno = errno(error);
     match errno {
-        Errno::ECONNREFUSED | Errno::ECONNRESET => Ending::Answered(Class::Refused),
-        Errno::ETIMEDOUT => Ending::Answered(Class::Timeout),
-        // Whatever else arrives late was sent as ICMP, or stands for a neighbour that did not answer: EHOSTUNREACH,
+        Errno::ECONNREFUSED | Errno::ECONNRESET => ConnectError::Answered(Class::Refused),
+        Errno::ETIMEDOUT => ConnectError::Answered(Class::Timeout),
+        // Any other late error came by ICMP, or means that a neighbour did not answer: EHOSTUNREACH,
         // ENETUNREACH, ENOPROTOOPT, EACCES and EPERM (ICMPv6 prohibited), EHOSTDOWN, ENONET, EPROTO, EOPNOTSUPP.
-        _ => local_reason(errno).map_or(Ending::Answered(Class::Unreachable), Ending::Local),
+        _ => local_reason(errno).map_or(ConnectError::Answered(Class::Unreachable), ConnectError::Local),
     }
 }
 
@@ -64,7 +64,7 @@ pub(in crate::probe) fn broken(error: &io::Error, phase: Phase, expected: &str) 
     }
 }
 
-/// What a local fault means, for people.
+/// Explains a local fault.
 pub(in crate::probe) fn cause(errno: Errno) -> &'static str {
     match errno {
         Errno::EMFILE => "this process has no file descriptor left",
@@ -77,20 +77,20 @@ pub(in crate::probe) fn cause(errno: Errno) -> &'static str {
     }
 }
 
-/// The code of an error, or `UnknownErrno` where it did not come from the kernel.
+/// The code of an error, or `UnknownErrno` if it is not from the kernel.
 pub(in crate::probe) fn errno(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw)
 }
 
-/// The codes that are faults of this machine whenever they come.
+/// The codes that are local faults at any time.
 fn local_reason(errno: Errno) -> Option<LocalFaultReason> {
     match errno {
-        // ENOSPC is what epoll says where a user's watches are used up.
+        // epoll returns ENOSPC if a user's watches are used up.
         Errno::EMFILE | Errno::ENFILE | Errno::ENOSPC => Some(LocalFaultReason::NoDescriptor),
         Errno::ENOBUFS | Errno::ENOMEM => Some(LocalFaultReason::NoMemory),
-        // EAGAIN is what UDP says where TCP says EADDRNOTAVAIL: no port is left.
+        // If no port is left, UDP returns EAGAIN and TCP returns EADDRNOTAVAIL.
         Errno::EADDRINUSE | Errno::EADDRNOTAVAIL | Errno::EAGAIN => Some(LocalFaultReason::NoPort),
-        // What is no code of the kernel, such as a runtime that is going down, says nothing of the target.
+        // An error without a kernel code, as from a runtime that shuts down, says nothing about the target.
         Errno::EINVAL | Errno::UnknownErrno => Some(LocalFaultReason::Invalid),
         _ => None,
     }
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn every_code_has_its_meaning_by_the_moment_it_comes() {
-        use Ending::{Answered, Local, Unsent};
+        use ConnectError::{Answered, Local, Unsent};
         use LocalFaultReason::{Invalid, NoDescriptor, NoMemory, NoPort, NotPermitted};
 
         let unreachable = Answered(Class::Unreachable);
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn icmp_codes_that_only_linux_knows_are_unreachable() {
         let error = io::Error::from_raw_os_error(Errno::ENONET as i32);
-        assert_eq!(late(&error), Ending::Answered(Class::Unreachable));
+        assert_eq!(late(&error), ConnectError::Answered(Class::Unreachable));
     }
 
     #[test]

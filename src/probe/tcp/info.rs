@@ -1,20 +1,20 @@
-//! What the kernel knows about a TCP socket: how long the handshake took, and how often a SYN was sent.
+//! Kernel statistics of a TCP socket: duration of the handshake and number of retransmitted SYNs.
 //!
-//! Linux alone tells; elsewhere there are no figures.
+//! Only Linux provides them.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// The figures of one socket, also of one whose connect failed.
+/// Statistics of one socket, available even if its connect failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct TcpFigures {
-    /// The time from SYN to SYN-ACK; none without a handshake, or where the kernel could not measure it.
+    /// Time from SYN to SYN-ACK; `None` without a handshake or if the kernel could not measure it.
     pub(super) round_trip: Option<Duration>,
-    /// Segments sent again; before any data these are SYNs.
+    /// Retransmitted segments; before any data these are SYNs.
     pub(super) retransmits: u32,
 }
 
-/// Reads the figures; none where the kernel does not tell.
+/// Reads the statistics; `None` if the kernel does not provide them.
 #[cfg(target_os = "linux")]
 pub(super) fn read(socket: &impl AsFd) -> Option<TcpFigures> {
     let info = linux::tcp_info(socket)?;
@@ -22,7 +22,7 @@ pub(super) fn read(socket: &impl AsFd) -> Option<TcpFigures> {
     Some(TcpFigures { round_trip, retransmits: info.total_retrans })
 }
 
-/// Reads the figures; none where the kernel does not tell.
+/// Reads the statistics; `None` if the kernel does not provide them.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn read(_socket: &impl AsFd) -> Option<TcpFigures> {
     None
@@ -37,10 +37,10 @@ mod linux {
     use nix::sys::socket::getsockopt;
     use nix::{getsockopt_impl, libc, sockopt_impl};
 
-    /// What the kernel says; none where it does not, or not all of it.
+    /// Reads `TCP_INFO`; `None` if the kernel does not return all of it.
     ///
-    /// `getsockopt` panics at an answer that is too short. No kernel gives one, but qemu's emulation of single programs
-    /// does, which runs an image on a foreign processor. It is asked once then, and never again.
+    /// `getsockopt` panics if the answer is too short. Kernels return it in full, but qemu's user-mode emulation, which
+    /// runs an image on a foreign processor, does not. It is asked only once.
     pub(super) fn tcp_info(socket: &impl AsFd) -> Option<TcpInfoPrefix> {
         static SHORT: AtomicBool = AtomicBool::new(false);
         if SHORT.load(Ordering::Relaxed) {
@@ -53,8 +53,8 @@ mod linux {
         info.ok()?.ok()
     }
 
-    /// The first 104 bytes of the kernel's `struct tcp_info`, which every kernel since 2.6 returns in full. The
-    /// kernel fills as much as is asked for; the C library's own struct is longer than what some kernels know.
+    /// The first 104 bytes of the kernel's `struct tcp_info`, which every kernel since 2.6 returns in full. The kernel
+    /// fills as many bytes as it is asked for; the struct of the C library is longer than that of some kernels.
     #[derive(Clone, Copy, Debug, Default)]
     #[expect(unreachable_pub, reason = "nix's macro makes it part of a public trait's implementation")]
     #[repr(C)]
@@ -69,7 +69,7 @@ mod linux {
     const _: () = assert!(size_of::<TcpInfoPrefix>() == 104);
 
     sockopt_impl!(
-        /// `TCP_INFO`, cut to what is needed.
+        /// `TCP_INFO`, cut to the fields needed.
         TcpInfo,
         GetOnly,
         libc::IPPROTO_TCP,

@@ -5,12 +5,12 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
-use super::recording_verifier::Witness;
+use super::recording_verifier::RecordingVerifier;
 use crate::outcome::{Class, Fault, LocalFaultReason, Phase};
 use crate::probe::tcp::errno::broken;
 
 /// Fault for an error of a handshake, or right after it, when `expected` was due.
-pub(super) fn handshake_fault(error: &io::Error, expected: &str, witness: &Witness) -> Fault {
+pub(super) fn handshake_fault(error: &io::Error, expected: &str, witness: &RecordingVerifier) -> Fault {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         // rustls says so where a message outgrows its buffer before its length is up.
         None if error.kind() == io::ErrorKind::InvalidData => too_large(),
@@ -40,7 +40,7 @@ pub(in crate::probe) fn conversation_fault(error: &io::Error, phase: Phase, expe
 ///
 /// - 70 and 71 say that no version or no parameters are common: `tls_protocol`;
 /// - any other: `tls_alert`.
-fn alerted(alert: AlertDescription, witness: &Witness) -> Fault {
+fn alerted(alert: AlertDescription, witness: &RecordingVerifier) -> Fault {
     let class = match alert {
         AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => Class::TlsProtocol,
         _ => Class::TlsAlert,
@@ -50,7 +50,7 @@ fn alerted(alert: AlertDescription, witness: &Witness) -> Fault {
 }
 
 /// What an alert usually means, and what to do.
-fn hint(alert: AlertDescription, witness: &Witness) -> Option<&'static str> {
+fn hint(alert: AlertDescription, witness: &RecordingVerifier) -> Option<&'static str> {
     match alert {
         AlertDescription::AccessDenied
         | AlertDescription::BadCertificate

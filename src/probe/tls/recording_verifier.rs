@@ -13,22 +13,22 @@ use webpki::{EndEntityCert, RawPublicKeyEntity};
 
 use crate::locks::lock;
 use crate::probe::certificate::public_key;
-use crate::probe::tls_store::Context;
-use crate::probe::verify::Presented;
+use crate::probe::tls_store::TlsContext;
+use crate::probe::verify::PresentedChain;
 
 /// Stands where a handshake asks whether a certificate will do and which one to answer with. It says yes to any, and
 /// notes what it was asked.
 #[derive(Debug)]
-pub(super) struct Witness {
+pub(super) struct RecordingVerifier {
     algorithms: WebPkiSupportedAlgorithms,
     key: Option<Arc<CertifiedKey>>,
-    presented: Mutex<Option<Presented>>,
+    presented: Mutex<Option<PresentedChain>>,
     asked: AtomicBool,
 }
 
-impl Witness {
+impl RecordingVerifier {
     /// A witness of one handshake.
-    pub(super) fn new(context: &Context) -> Self {
+    pub(super) fn new(context: &TlsContext) -> Self {
         Self {
             algorithms: context.config.crypto_provider().signature_verification_algorithms,
             key: context.identity.as_ref().map(|identity| identity.key.clone()),
@@ -38,7 +38,7 @@ impl Witness {
     }
 
     /// Takes what the peer presented; none where it never came to that.
-    pub(super) fn presented(&self) -> Option<Presented> {
+    pub(super) fn presented(&self) -> Option<PresentedChain> {
         lock(&self.presented).take()
     }
 
@@ -75,7 +75,7 @@ impl Witness {
     }
 }
 
-impl ServerCertVerifier for Witness {
+impl ServerCertVerifier for RecordingVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -86,7 +86,7 @@ impl ServerCertVerifier for Witness {
     ) -> Result<ServerCertVerified, Error> {
         let leaf = end_entity.clone().into_owned();
         let intermediates = intermediates.iter().map(|der| der.clone().into_owned()).collect();
-        *lock(&self.presented) = Some(Presented { leaf, intermediates });
+        *lock(&self.presented) = Some(PresentedChain { leaf, intermediates });
         Ok(ServerCertVerified::assertion())
     }
 
@@ -115,7 +115,7 @@ impl ServerCertVerifier for Witness {
     }
 }
 
-impl ResolvesClientCert for Witness {
+impl ResolvesClientCert for RecordingVerifier {
     fn resolve(&self, _root_hint_subjects: &[&[u8]], _sigschemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.asked.store(true, Ordering::Relaxed);
         self.key.clone()

@@ -68,7 +68,7 @@ impl Server {
         tokio::spawn(async move {
             let (stream, _) = listener.accept().await.unwrap();
             // Where the handshake fails the alert is on its way.
-            let Ok(mut stream) = acceptor.accept(Carrier::new(stream, self.wrapping)).await else { return };
+            let Ok(mut stream) = acceptor.accept(TlsTransport::new(stream, self.wrapping)).await else { return };
             stream.get_mut().0.unwrap_records();
             if !self.greeting.is_empty() {
                 stream.write_all(self.greeting).await.unwrap();
@@ -128,14 +128,14 @@ async fn shake_within(port: u16, trusting: Trusting, settings: TlsSettings, time
     shake_on(connect(port, Wrapping::None).await, trusting, settings, time).await
 }
 
-async fn shake_on(carrier: Carrier, trusting: Trusting, settings: TlsSettings, time: Duration) -> Handshake {
-    let client = Client { context: Arc::new(trusting.context()), judge: Arc::default() };
+async fn shake_on(carrier: TlsTransport, trusting: Trusting, settings: TlsSettings, time: Duration) -> Handshake {
+    let client = Client { context: Arc::new(trusting.context()), verifier: Arc::default() };
     let host = Host::Name("host.example".parse().unwrap());
     handshake(carrier, &settings, &host, &client, Instant::now() + time).await
 }
 
-async fn connect(port: u16, wrapping: Wrapping) -> Carrier {
-    Carrier::new(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap(), wrapping)
+async fn connect(port: u16, wrapping: Wrapping) -> TlsTransport {
+    TlsTransport::new(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap(), wrapping)
 }
 
 fn failure(handshake: &Handshake) -> (Class, &str) {
@@ -460,7 +460,7 @@ async fn a_name_given_is_the_one_that_counts() {
 async fn a_host_that_no_certificate_can_name_is_this_side_s_fault() {
     let port = raw(b"", After::Silence).await;
     let stream = connect(port, Wrapping::None).await;
-    let client = Client { context: Arc::new(trusting(&[]).context()), judge: Arc::default() };
+    let client = Client { context: Arc::new(trusting(&[]).context()), verifier: Arc::default() };
     let host = Host::Name("-a.example".parse().unwrap());
     let deadline = Instant::now() + Duration::from_secs(20);
     let shaken = handshake(stream, &TlsSettings::default(), &host, &client, deadline).await;

@@ -18,7 +18,7 @@ use crate::protocol::Wrapping;
 
 /// A connection for TLS.
 #[derive(Debug)]
-pub(crate) struct Carrier {
+pub(crate) struct TlsTransport {
     stream: TcpStream,
     reading: Reading,
     /// How many packets without data have come.
@@ -26,7 +26,7 @@ pub(crate) struct Carrier {
     writing: Writing,
 }
 
-impl Carrier {
+impl TlsTransport {
     /// Records on a connection, wrapped in this way until [`Self::unwrap_records`].
     pub(in crate::probe) fn new(stream: TcpStream, wrapping: Wrapping) -> Self {
         let (reading, writing) = match wrapping {
@@ -48,13 +48,13 @@ impl Carrier {
     }
 }
 
-impl AsRawFd for Carrier {
+impl AsRawFd for TlsTransport {
     fn as_raw_fd(&self) -> RawFd {
         self.stream.as_raw_fd()
     }
 }
 
-impl AsyncRead for Carrier {
+impl AsyncRead for TlsTransport {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Self { stream, reading, empty, .. } = self.get_mut();
         loop {
@@ -93,7 +93,7 @@ impl AsyncRead for Carrier {
     }
 }
 
-impl AsyncWrite for Carrier {
+impl AsyncWrite for TlsTransport {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let Self { stream, writing, .. } = self.get_mut();
         match writing {
@@ -243,10 +243,10 @@ mod tests {
 
     use super::*;
 
-    async fn pair(wrapping: Wrapping) -> (Carrier, TcpStream) {
+    async fn pair(wrapping: Wrapping) -> (TlsTransport, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (Carrier::new(near, wrapping), listener.accept().await.unwrap().0)
+        (TlsTransport::new(near, wrapping), listener.accept().await.unwrap().0)
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use crate::target::{Identity, Roots, Sha256Digest, TlsFile, TlsProfile};
 
 /// What the sources of profiles hold at one moment.
 #[derive(Debug, Default)]
-pub(super) struct Snapshot {
+pub(super) struct FileContents {
     files: HashMap<PathBuf, Content<Vec<u8>>>,
     system: Option<Content<Vec<CertificateDer<'static>>>>,
 }
@@ -89,7 +89,7 @@ impl From<files::ReadError> for ReadError {
     }
 }
 
-impl Snapshot {
+impl FileContents {
     /// Reads the sources of a profile that were not read before.
     pub(super) fn fingerprints(&mut self, profile: &TlsProfile) -> Fingerprints {
         for (_, path) in named_files(profile) {

@@ -6,13 +6,13 @@ use rustls::pki_types::CertificateRevocationListDer;
 use tracing::warn;
 use webpki::{CertRevocationList, OwnedCertRevocationList};
 
-use super::contents::Snapshot;
+use super::contents::FileContents;
 use super::pem;
 use crate::clock;
 use crate::probe::certificate::next_update;
 
 /// Takes in the lists of a file, PEM or DER; the error names the file.
-pub(super) fn read(path: &Path, snapshot: &Snapshot) -> Result<Vec<CertRevocationList<'static>>, String> {
+pub(super) fn read(path: &Path, snapshot: &FileContents) -> Result<Vec<CertRevocationList<'static>>, String> {
     let refuse = |fault: &dyn std::fmt::Display| format!("the file {} {fault}", path.display());
     let bytes = snapshot.bytes(path).map_err(|error| refuse(error))?;
     let lists = if pem::is_der(bytes) {

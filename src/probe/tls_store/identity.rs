@@ -12,7 +12,7 @@ use tracing::warn;
 use webpki::EndEntityCert;
 
 use super::ClientIdentity;
-use super::contents::Snapshot;
+use super::contents::FileContents;
 use super::pem::{self, PemError};
 use crate::clock;
 use crate::probe::certificate;
@@ -21,7 +21,7 @@ use crate::target::{FileProblem, Identity, TlsFile};
 /// Takes in a certificate and its key; what is wrong with either is in the error.
 pub(super) fn read(
     files: &Identity,
-    snapshot: &Snapshot,
+    snapshot: &FileContents,
     provider: &CryptoProvider,
 ) -> Result<ClientIdentity, Vec<FileProblem>> {
     let chain = chain(&files.cert_file, snapshot);
@@ -43,7 +43,7 @@ pub(super) fn read(
     Ok(ClientIdentity { key: Arc::new(certified), not_after })
 }
 
-fn chain(path: &Path, snapshot: &Snapshot) -> Result<Vec<CertificateDer<'static>>, FileProblem> {
+fn chain(path: &Path, snapshot: &FileContents) -> Result<Vec<CertificateDer<'static>>, FileProblem> {
     let refuse = |fault: &dyn fmt::Display| problem(TlsFile::CertFile, path, fault);
     let bytes = snapshot.bytes(path).map_err(|error| refuse(error))?;
     let convert = || pem::conversion(bytes, "x509", path);
@@ -57,7 +57,7 @@ fn chain(path: &Path, snapshot: &Snapshot) -> Result<Vec<CertificateDer<'static>
     Ok(chain)
 }
 
-fn key(path: &Path, snapshot: &Snapshot, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, FileProblem> {
+fn key(path: &Path, snapshot: &FileContents, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, FileProblem> {
     let refuse = |fault: &dyn fmt::Display| problem(TlsFile::KeyFile, path, fault);
     let bytes = snapshot.bytes(path).map_err(|error| refuse(error))?;
     let convert = || pem::conversion(bytes, "pkey", path);

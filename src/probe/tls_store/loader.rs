@@ -9,21 +9,21 @@ use std::sync::{Arc, Mutex};
 use rustls::crypto::CryptoProvider;
 use webpki::CertRevocationList;
 
-use super::contents::{Fingerprint, Fingerprints, Snapshot};
+use super::contents::{FileContents, Fingerprint, Fingerprints};
 use super::{Anchors, ClientIdentity, crl, identity, roots};
 use crate::locks::lock;
 use crate::target::{FileProblem, Identity, Roots, TlsFile, TlsProfile};
 
 /// Everything of a context that files have a part in.
 #[derive(Clone, Debug)]
-pub(super) struct Parts {
-    pub(super) roots: Part<Arc<Anchors>>,
-    pub(super) identity: Option<Part<Arc<ClientIdentity>>>,
+pub(super) struct Components {
+    pub(super) roots: Component<Arc<Anchors>>,
+    pub(super) identity: Option<Component<Arc<ClientIdentity>>>,
     /// The lists of each file.
-    pub(super) crls: Vec<Part<Arc<[CertRevocationList<'static>]>>>,
+    pub(super) crls: Vec<Component<Arc<[CertRevocationList<'static>]>>>,
 }
 
-impl Parts {
+impl Components {
     /// What their files held.
     pub(super) fn made_of(&self) -> Fingerprints {
         let identity = self.identity.iter().flat_map(|part| part.made_of.iter());
@@ -34,21 +34,21 @@ impl Parts {
 
 /// What was made of files, and what they held.
 #[derive(Clone, Debug)]
-pub(super) struct Part<T> {
+pub(super) struct Component<T> {
     pub(super) content: T,
     made_of: Fingerprints,
 }
 
 /// Makes parts; those that profiles have in common are in memory once.
 #[derive(Debug)]
-pub(super) struct Workshop {
+pub(super) struct Loader {
     provider: Arc<CryptoProvider>,
     roots: Shared<Roots, Arc<Anchors>>,
     identities: Shared<Identity, Arc<ClientIdentity>>,
     crls: Shared<PathBuf, Arc<[CertRevocationList<'static>]>>,
 }
 
-impl Workshop {
+impl Loader {
     /// Nothing made yet.
     pub(super) fn new(provider: Arc<CryptoProvider>) -> Self {
         Self { provider, roots: Shared::default(), identities: Shared::default(), crls: Shared::default() }
@@ -66,9 +66,9 @@ impl Workshop {
     pub(super) fn make(
         &self,
         profile: &TlsProfile,
-        snapshot: &Snapshot,
-        before: Option<&Parts>,
-    ) -> (Option<Parts>, Vec<FileProblem>) {
+        snapshot: &FileContents,
+        before: Option<&Components>,
+    ) -> (Option<Components>, Vec<FileProblem>) {
         let (mut problems, found) = (Vec::new(), snapshot.known_fingerprints(profile));
         let roots = renewed(
             before.map(|parts| &parts.roots),
@@ -83,7 +83,7 @@ impl Workshop {
         let before = before.map(|parts| &*parts.crls).unwrap_or_default();
         let crls = self.all_crls(profile, snapshot, &found, before, &mut problems);
         let parts =
-            || -> Result<_, Missing> { Ok(Parts { roots: roots?, identity: identity.transpose()?, crls: crls? }) };
+            || -> Result<_, Missing> { Ok(Components { roots: roots?, identity: identity.transpose()?, crls: crls? }) };
         (parts().ok(), problems)
     }
 
@@ -91,11 +91,11 @@ impl Workshop {
     fn all_crls(
         &self,
         profile: &TlsProfile,
-        snapshot: &Snapshot,
+        snapshot: &FileContents,
         found: &Fingerprints,
-        before: &[Part<Arc<[CertRevocationList<'static>]>>],
+        before: &[Component<Arc<[CertRevocationList<'static>]>>],
         problems: &mut Vec<FileProblem>,
-    ) -> Result<Vec<Part<Arc<[CertRevocationList<'static>]>>>, Missing> {
+    ) -> Result<Vec<Component<Arc<[CertRevocationList<'static>]>>>, Missing> {
         let mut all = Vec::with_capacity(profile.crl_files.len());
         for (index, path) in profile.crl_files.iter().enumerate() {
             let found = found.of_part(TlsFile::CrlFile(index));
@@ -104,12 +104,12 @@ impl Workshop {
         all.into_iter().collect()
     }
 
-    fn roots(&self, roots: &Roots, snapshot: &Snapshot) -> Result<Arc<Anchors>, Vec<FileProblem>> {
+    fn roots(&self, roots: &Roots, snapshot: &FileContents) -> Result<Arc<Anchors>, Vec<FileProblem>> {
         let read = || roots::read(roots, snapshot).map(Arc::new);
         self.roots.of(roots, vec![snapshot.of_roots(roots)], read).map_err(|problem| vec![problem])
     }
 
-    fn identity(&self, files: &Identity, snapshot: &Snapshot) -> Result<Arc<ClientIdentity>, Vec<FileProblem>> {
+    fn identity(&self, files: &Identity, snapshot: &FileContents) -> Result<Arc<ClientIdentity>, Vec<FileProblem>> {
         let found = vec![snapshot.of_file(&files.cert_file), snapshot.of_file(&files.key_file)];
         let read = || identity::read(files, snapshot, &self.provider).map(Arc::new);
         self.identities.of(files, found, read)
@@ -119,7 +119,7 @@ impl Workshop {
         &self,
         index: usize,
         path: &Path,
-        snapshot: &Snapshot,
+        snapshot: &FileContents,
     ) -> Result<Arc<[CertRevocationList<'static>]>, Vec<FileProblem>> {
         let read = || crl::read(path, snapshot).map(Arc::from);
         let problem = |message| vec![FileProblem { setting: TlsFile::CrlFile(index), message }];
@@ -129,16 +129,16 @@ impl Workshop {
 
 /// The part as its files are now; as it was before where they have not changed, or can no longer be used.
 fn renewed<T: Clone>(
-    before: Option<&Part<T>>,
+    before: Option<&Component<T>>,
     found: Fingerprints,
     make: impl FnOnce() -> Result<T, Vec<FileProblem>>,
     problems: &mut Vec<FileProblem>,
-) -> Result<Part<T>, Missing> {
+) -> Result<Component<T>, Missing> {
     if let Some(part) = before.filter(|part| part.made_of == found) {
         return Ok(part.clone());
     }
     match make() {
-        Ok(content) => Ok(Part { content, made_of: found }),
+        Ok(content) => Ok(Component { content, made_of: found }),
         Err(found) => {
             problems.extend(found);
             before.cloned().ok_or(Missing)

@@ -9,13 +9,13 @@ use webpki::anchor_from_trusted_cert;
 use webpki_roots::TLS_SERVER_ROOTS;
 
 use super::Anchors;
-use super::contents::Snapshot;
+use super::contents::FileContents;
 use super::pem;
 use crate::probe::certificate;
 use crate::target::{FileProblem, Roots, TlsFile};
 
 /// Takes in the roots.
-pub(super) fn read(roots: &Roots, snapshot: &Snapshot) -> Result<Anchors, FileProblem> {
+pub(super) fn read(roots: &Roots, snapshot: &FileContents) -> Result<Anchors, FileProblem> {
     match roots {
         Roots::File(path) => {
             of_file(path, snapshot).map_err(|message| FileProblem { setting: TlsFile::CaFile, message })
@@ -30,7 +30,7 @@ pub(super) fn read(roots: &Roots, snapshot: &Snapshot) -> Result<Anchors, FilePr
     }
 }
 
-fn of_file(path: &Path, snapshot: &Snapshot) -> Result<Anchors, String> {
+fn of_file(path: &Path, snapshot: &FileContents) -> Result<Anchors, String> {
     let refuse = |fault: &dyn std::fmt::Display| format!("the file {} {fault}", path.display());
     let bytes = snapshot.bytes(path).map_err(|error| refuse(error))?;
     let convert = || pem::conversion(bytes, "x509", path);
@@ -60,7 +60,7 @@ fn of_file(path: &Path, snapshot: &Snapshot) -> Result<Anchors, String> {
     Ok(Anchors { store, contents, certificates, origin: format!("the file {}", path.display()) })
 }
 
-fn of_system(snapshot: &Snapshot) -> Result<Anchors, String> {
+fn of_system(snapshot: &FileContents) -> Result<Anchors, String> {
     let certificates = snapshot.system().map_err(|error| format!("the bundle of this machine {error}"))?;
     let usable = certificates.iter().filter_map(|der| Some((anchor(der).ok()?, certificate::read(der).content)));
     let (roots, contents): (Vec<_>, Vec<_>) = usable.unzip();

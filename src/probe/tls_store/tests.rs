@@ -56,15 +56,15 @@ impl Files {
     }
 
     /// A profile that has been read.
-    fn read(&self) -> (Arc<Trust>, Arc<TlsProfile>) {
-        let (trust, profile) = (Arc::new(Trust::watching_every(PERIOD)), Arc::new(self.profile.clone()));
+    fn read(&self) -> (Arc<TlsStore>, Arc<TlsProfile>) {
+        let (trust, profile) = (Arc::new(TlsStore::watching_every(PERIOD)), Arc::new(self.profile.clone()));
         trust.read(&profile).unwrap();
         (trust, profile)
     }
 
     /// What reading the profile comes to: each setting with what is wrong, the folder left out.
     fn problems(&self) -> Vec<(TlsFile, String)> {
-        let problems = Trust::default().read(&Arc::new(self.profile.clone())).unwrap_err();
+        let problems = TlsStore::default().read(&Arc::new(self.profile.clone())).unwrap_err();
         let folder = format!("{}/", self.folder.path().display());
         problems.into_iter().map(|problem| (problem.setting, problem.message.replace(&folder, ""))).collect()
     }
@@ -106,7 +106,7 @@ fn revocation_list(until: i32) -> rcgen::CertificateRevocationList {
 
 #[test]
 fn mozillas_roots_are_shared_and_the_handshake_trusts_nobody_by_itself() {
-    let trust = Trust::default();
+    let trust = TlsStore::default();
     let plain = Arc::new(TlsProfile::default());
     let alpn = vec![AlpnProtocol::try_new("h2").unwrap(), AlpnProtocol::try_new("http/1.1").unwrap()];
     let versions = TlsVersions::try_new(TlsVersion::V1_3, TlsVersion::V1_3).unwrap();
@@ -166,7 +166,7 @@ fn revocation_lists_are_read_as_pem_and_as_der() {
     let files = Files::new().with_crl(pem);
     let mut profile = files.profile.clone();
     profile.crl_files.push(files.write("crl.der", first.der()));
-    let (trust, profile) = (Trust::default(), Arc::new(profile));
+    let (trust, profile) = (TlsStore::default(), Arc::new(profile));
     trust.read(&profile).unwrap();
     let lists = trust.context(&profile).unwrap().crls.iter().map(|lists| lists.len()).collect::<Vec<_>>();
     assert_eq!(lists, [2, 1]);
@@ -433,7 +433,7 @@ fn what_profiles_have_in_common_is_in_memory_and_told_of_once() {
     let files = Files::new()
         .with_identity(params.self_signed(&key).unwrap().pem(), key.serialize_pem())
         .with_crl(revocation_list(2021).pem().unwrap());
-    let (trust, first) = (Trust::default(), Arc::new(files.profile.clone()));
+    let (trust, first) = (TlsStore::default(), Arc::new(files.profile.clone()));
     let alpn = vec![AlpnProtocol::try_new("h2").unwrap()];
     let second = Arc::new(TlsProfile { alpn, ..files.profile.clone() });
     let lines = logged(|| [&first, &second].into_iter().for_each(|profile| trust.read(profile).unwrap()));
@@ -476,7 +476,7 @@ async fn a_secret_of_kubernetes_is_watched_through_its_links() {
     mount(folder.path(), "..1", &first.pem());
     symlink("..data/ca.crt", folder.path().join("ca.crt")).unwrap();
     let profile = TlsProfile { roots: Roots::File(folder.path().join("ca.crt")), ..TlsProfile::default() };
-    let (trust, profile) = (Arc::new(Trust::watching_every(Duration::from_millis(1))), Arc::new(profile));
+    let (trust, profile) = (Arc::new(TlsStore::watching_every(Duration::from_millis(1))), Arc::new(profile));
     trust.read(&profile).unwrap();
     let roots = || trust.context(&profile).unwrap().roots.certificates.clone();
     let failures = AtomicUsize::new(0);

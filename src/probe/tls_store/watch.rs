@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use super::contents::{Fingerprints, Snapshot, named_files};
-use super::{Held, Rejected, Trust};
+use super::contents::{FileContents, Fingerprints, named_files};
+use super::{Rejected, Stored, TlsStore};
 use crate::files::watch::{Changes, Watched, watch};
 use crate::locks::{read, write};
 use crate::target::{FileProblem, Roots, TlsFile, TlsProfile};
 
-impl Trust {
+impl TlsStore {
     /// Reloads changed files of all profiles. Never ends by itself.
     ///
     /// Calls `failed` at each check, once for every file that has changed and cannot be used.
@@ -23,10 +23,10 @@ impl Trust {
     fn compare(
         &self,
         profile: &TlsProfile,
-        held: &Held,
-        snapshot: &mut Snapshot,
+        held: &Stored,
+        snapshot: &mut FileContents,
         changes: &mut Changes,
-    ) -> Option<Held> {
+    ) -> Option<Stored> {
         let (found, made_of) = (snapshot.fingerprints(profile), held.parts.made_of());
         match &held.rejected {
             Some(rejected) if rejected.found == found => {
@@ -35,7 +35,7 @@ impl Trust {
             }
             Some(rejected) if made_of == found => {
                 changes.restored.extend(differing(profile, &rejected.found, &found));
-                return Some(Held { rejected: None, ..held.clone() });
+                return Some(Stored { rejected: None, ..held.clone() });
             }
             None if made_of == found => return None,
             Some(_) | None => {}
@@ -50,11 +50,11 @@ impl Trust {
         changes.rejected.extend(messages(problems.iter().filter(|problem| !is_known(problem))));
         changes.unusable.extend(messages(&problems));
         let rejected = (!problems.is_empty()).then_some(Rejected { found, problems });
-        Some(Held { context, parts, rejected })
+        Some(Stored { context, parts, rejected })
     }
 }
 
-impl Watched for Trust {
+impl Watched for TlsStore {
     const KIND: &'static str = "TLS";
 
     fn is_empty(&self) -> bool {
@@ -64,7 +64,7 @@ impl Watched for Trust {
     /// Applies all changes at once.
     fn refresh(&self) -> Changes {
         let known: Vec<_> = read(&self.held).iter().map(|(profile, held)| (profile.clone(), held.clone())).collect();
-        let (mut snapshot, mut changes) = (Snapshot::default(), Changes::default());
+        let (mut snapshot, mut changes) = (FileContents::default(), Changes::default());
         let changed: Vec<_> = known
             .into_iter()
             .filter_map(|(profile, held)| Some((self.compare(&profile, &held, &mut snapshot, &mut changes)?, profile)))

@@ -9,27 +9,27 @@ use crate::target::Sha256Digest;
 
 /// Verdicts and certificates by digest.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
-    verdicts: Shelf<PeerCertificates, Range<i64>>,
-    certificates: Shelf<Certificate, ()>,
+pub(super) struct VerificationCache {
+    results: WeakCache<PeerCertificates, Range<i64>>,
+    certificates: WeakCache<Certificate, ()>,
 }
 
-impl Memory {
+impl VerificationCache {
     /// The verdict of an equal case, where it still holds good.
-    pub(super) fn verdict(&self, key: &Sha256Digest, now: i64) -> Option<Arc<PeerCertificates>> {
-        let (peer, validity) = self.verdicts.find(key)?;
+    pub(super) fn result(&self, key: &Sha256Digest, now: i64) -> Option<Arc<PeerCertificates>> {
+        let (peer, validity) = self.results.find(key)?;
         validity.contains(&now).then_some(peer)
     }
 
     /// Remembers a verdict of `now`, until a certificate begins or ends to be valid, be it one of the `anchors`.
-    pub(super) fn keep_verdict<'a>(
+    pub(super) fn keep_result<'a>(
         &mut self,
         key: Sha256Digest,
         peer: &'a Arc<PeerCertificates>,
         anchors: impl Iterator<Item = &'a CertificateContent>,
         now: i64,
     ) {
-        self.verdicts.keep(key, peer, constancy(peer, anchors, now));
+        self.results.keep(key, peer, constancy(peer, anchors, now));
     }
 
     /// A certificate that was read before.
@@ -59,13 +59,13 @@ fn constancy<'a>(
 
 /// Values by digest that it does not keep alive, each with a note.
 #[derive(Debug)]
-struct Shelf<T, N> {
+struct WeakCache<T, N> {
     entries: HashMap<Sha256Digest, (Weak<T>, N)>,
     /// As many entries make it look for dead ones.
     full: usize,
 }
 
-impl<T, N> Shelf<T, N> {
+impl<T, N> WeakCache<T, N> {
     fn keep(&mut self, key: Sha256Digest, value: &Arc<T>, note: N) {
         if self.entries.len() >= self.full {
             self.entries.retain(|_, (value, _)| value.strong_count() > 0);
@@ -80,7 +80,7 @@ impl<T, N> Shelf<T, N> {
     }
 }
 
-impl<T, N> Default for Shelf<T, N> {
+impl<T, N> Default for WeakCache<T, N> {
     fn default() -> Self {
         Self { entries: HashMap::new(), full: MIN_FULL }
     }
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn what_nobody_holds_is_forgotten() {
-        let mut shelf = Shelf::<u32, ()>::default();
+        let mut cache = WeakCache::<u32, ()>::default();
         let digest = |number: u32| {
             let mut bytes = [0; 32];
             bytes[..4].copy_from_slice(&number.to_be_bytes());
@@ -103,13 +103,13 @@ mod tests {
         };
         let held: Vec<_> = (0..10).map(|number| (digest(number), Arc::new(number))).collect();
         for (key, value) in &held {
-            shelf.keep(*key, value, ());
+            cache.keep(*key, value, ());
         }
         for number in 10..10_000 {
-            shelf.keep(digest(number), &Arc::new(number), ());
-            assert!(shelf.entries.len() <= MIN_FULL);
+            cache.keep(digest(number), &Arc::new(number), ());
+            assert!(cache.entries.len() <= MIN_FULL);
         }
-        assert!(held.iter().all(|(key, value)| shelf.find(key).unwrap().0 == *value));
-        assert!(shelf.find(&digest(9_999)).is_none());
+        assert!(held.iter().all(|(key, value)| cache.find(key).unwrap().0 == *value));
+        assert!(cache.find(&digest(9_999)).is_none());
     }
 }

@@ -1,31 +1,30 @@
 //! The verdict on one chain: dates, path, name and pins, each whatever became of the others.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use rustls::pki_types::{DnsName, ServerName as SubjectName};
 use webpki::{EndEntityCert, Error};
 
-use super::Case;
-use super::faults::Faults;
-use super::messages;
-use super::path::{Chain, Search, Walk};
-use super::words::quoted;
+use super::VerifyRequest;
+use super::messages::{self, quoted};
+use super::path::{Chain, PathResult, Walk};
 use crate::clock::Utc;
-use crate::outcome::{Certificate, CertificateContent, Class, PeerCertificates};
+use crate::outcome::{Certificate, CertificateContent, CertificateFault, Class, PeerCertificates};
 use crate::target::ServerName;
 
 /// Judges a case whose certificates were read, as of `now` in seconds since 1970.
-pub(super) fn verdict(
-    case: &Case<'_>,
+pub(super) fn verify(
+    request: &VerifyRequest<'_>,
     leaf: Arc<Certificate>,
     intermediates: Vec<Arc<Certificate>>,
     now: i64,
 ) -> PeerCertificates {
-    let mut hearing = Hearing { case, leaf: &leaf, intermediates: &intermediates, now, faults: Faults::default() };
-    hearing.lifetime();
-    let verified_not_after = hearing.chain();
-    hearing.pins();
-    let faults = hearing.faults.into_sorted();
+    let mut check = Check { request, leaf: &leaf, intermediates: &intermediates, now, faults: Faults::default() };
+    check.lifetime();
+    let verified_not_after = check.chain();
+    check.pins();
+    let faults = check.faults.into_sorted();
     let sent = intermediates.iter().chain([&leaf]).filter_map(|certificate| certificate.content.as_ref());
     let chain_not_after = verified_not_after.or_else(|| sent.map(|content| content.not_after).min());
     PeerCertificates { leaf, intermediates, faults, chain_not_after }
@@ -40,15 +39,15 @@ pub(in crate::probe) fn subject_name(name: &ServerName) -> Option<SubjectName<'s
 }
 
 /// A case being heard.
-struct Hearing<'a> {
-    case: &'a Case<'a>,
+struct Check<'a> {
+    request: &'a VerifyRequest<'a>,
     leaf: &'a Certificate,
     intermediates: &'a [Arc<Certificate>],
     now: i64,
     faults: Faults,
 }
 
-impl Hearing<'_> {
+impl Check<'_> {
     /// The leaf's own dates.
     fn lifetime(&mut self) {
         let Some(content) = &self.leaf.content else { return };
@@ -68,7 +67,7 @@ impl Hearing<'_> {
     /// Name and path. Gives back the earliest end on the path, where one verifies. A leaf that is itself trusted is a path
     /// of its own, which nobody but its owner can revoke.
     fn chain(&mut self) -> Option<i64> {
-        let Case { presented, context, .. } = *self.case;
+        let VerifyRequest { presented, context, .. } = *self.request;
         let leaf = match EndEntityCert::try_from(&presented.leaf) {
             Ok(leaf) => leaf,
             Err(error) => {
@@ -76,7 +75,7 @@ impl Hearing<'_> {
                 return None;
             }
         };
-        let expected = subject_name(self.case.name);
+        let expected = subject_name(self.request.name);
         if expected.is_none_or(|expected| leaf.verify_is_valid_for_subject_name(&expected).is_err()) {
             self.misnamed();
         }
@@ -86,11 +85,11 @@ impl Hearing<'_> {
         }
         let sent = presented.shown().iter().zip(self.intermediates.iter().map(Arc::as_ref));
         let chain = Chain::new(&leaf, content, sent, context);
-        let search = chain.search(self.now);
-        if let Some(path) = &search.path {
-            return self.found(path, &search);
+        let result = chain.search(self.now);
+        if let Some(path) = &result.path {
+            return self.found(path, &result);
         }
-        self.not_found(&search, &chain);
+        self.not_found(&result, &chain);
         None
     }
 
@@ -102,30 +101,30 @@ impl Hearing<'_> {
         if content.name_count == 0 {
             self.misnamed();
         }
-        if content.is_self_issued && !self.case.context.roots.certificates.contains(&self.case.presented.leaf) {
+        if content.is_self_issued && !self.request.context.roots.certificates.contains(&self.request.presented.leaf) {
             self.faults.add(Class::CertUntrusted, self.self_signed());
         }
     }
 
-    /// A path that was found, now or for another moment, with or without obstacles.
-    fn found(&mut self, path: &[usize], search: &Search) -> Option<i64> {
+    /// A path that was found, now or for another moment, with or without errors.
+    fn found(&mut self, path: &[usize], result: &PathResult) -> Option<i64> {
         self.outdated(path);
-        let is_outdated = search.outdated_anchor.is_some_and(|place| self.outdated_anchor(place));
-        search.obstacles.iter().for_each(|obstacle| self.defect(obstacle));
+        let is_outdated = result.outdated_anchor.is_some_and(|place| self.outdated_anchor(place));
+        result.errors.iter().for_each(|error| self.defect(error));
         let certificates = path.iter().filter_map(|place| self.intermediates.get(*place)).map(Arc::as_ref);
         let contents = certificates.chain([self.leaf]).map(|certificate| certificate.content.as_ref());
         // What has no content here was judged by webpki at the present moment.
         let ends = contents.flatten().map(|content| content.is_valid_at(self.now).then_some(content.not_after));
         let ends: Option<Vec<i64>> = ends.collect();
-        ends.filter(|_| search.obstacles.is_empty() && !is_outdated)?.into_iter().min()
+        ends.filter(|_| result.errors.is_empty() && !is_outdated)?.into_iter().min()
     }
 
     /// No path leads to an anchor.
-    fn not_found(&mut self, search: &Search, chain: &Chain<'_>) {
+    fn not_found(&mut self, result: &PathResult, chain: &Chain<'_>) {
         let walk = chain.walk(self.now);
         let is_outdated = self.outdated(&walk.steps);
-        for obstacle in &search.obstacles {
-            match obstacle {
+        for error in &result.errors {
+            match error {
                 // Certificates that were never valid at once: how they are signed cannot be told.
                 Error::UnknownIssuer if walk.is_anchored && is_outdated => {}
                 Error::UnknownIssuer => self.faults.add(Class::CertUntrusted, self.untrusted(&walk)),
@@ -135,8 +134,8 @@ impl Hearing<'_> {
                 Error::CaUsedAsEndEntity if self.is_self_signed() => {
                     self.faults.add(Class::CertUntrusted, self.self_signed());
                 }
-                obstacle => {
-                    self.defect(obstacle);
+                error => {
+                    self.defect(error);
                     if !walk.is_anchored {
                         self.faults.add(Class::CertUntrusted, self.untrusted(&walk));
                     }
@@ -174,7 +173,7 @@ impl Hearing<'_> {
 
     /// Notes that the anchor at a path's end is not valid now, and tells whether that is so.
     fn outdated_anchor(&mut self, place: usize) -> bool {
-        let roots = &self.case.context.roots;
+        let roots = &self.request.context.roots;
         let Some(content) = roots.contents.get(place).and_then(Option::as_ref) else { return false };
         let (class, when) = if self.now > content.not_after {
             (Class::CertExpired, format!("expired on {} UTC", Utc::of_seconds(content.not_after)))
@@ -202,7 +201,7 @@ impl Hearing<'_> {
             (shown, 0) => shown.join(", "),
             (shown, more) => format!("{} and {more} more", shown.join(", ")),
         };
-        let expected = self.case.name;
+        let expected = self.request.name;
         let detail = format!(
             "the certificate is for {presented}, expected was \"{expected}\"; if another name is right, set tls.server_name"
         );
@@ -212,7 +211,7 @@ impl Hearing<'_> {
     fn pins(&mut self) {
         let key = self.leaf.content.as_ref().map(|content| content.public_key);
         let seen = [Some(self.leaf.fingerprint), key];
-        let pins = self.case.pins;
+        let pins = self.request.pins;
         if pins.is_empty() || seen.iter().flatten().any(|digest| pins.contains(digest)) {
             return;
         }
@@ -231,7 +230,7 @@ impl Hearing<'_> {
 
     /// Why the leaf's issuer is not trusted.
     fn untrusted(&self, walk: &Walk) -> String {
-        let origin = &self.case.context.roots.origin;
+        let origin = &self.request.context.roots.origin;
         if self.is_self_signed() {
             return self.self_signed();
         }
@@ -257,7 +256,7 @@ impl Hearing<'_> {
         format!(
             "the certificate is self-signed and does not stand in {}; put it into a file and name that in tls.ca_file, \
              or set tls.verify: report",
-            self.case.context.roots.origin
+            self.request.context.roots.origin
         )
     }
 
@@ -275,7 +274,7 @@ impl Hearing<'_> {
                  short to be accepted; have the server send the intermediates that belong to its certificate"
             );
         }
-        let origin = &self.case.context.roots.origin;
+        let origin = &self.request.context.roots.origin;
         format!(
             "{issued} names the issuer {issuer}, but the CA of that name in {origin} did not sign it: its key was \
              probably changed, or is too short to be accepted; name a file with the new one in tls.ca_file, or set \
@@ -296,5 +295,44 @@ impl Hearing<'_> {
     }
 }
 
+/// Faults, each class once.
+#[derive(Debug, Default)]
+struct Faults(Vec<CertificateFault>);
+
+impl Faults {
+    /// Adds a fault; a second of its class becomes a further part of the first one's sentence.
+    fn add(&mut self, class: Class, detail: impl Into<String>) {
+        let detail = detail.into();
+        match self.0.iter_mut().find(|fault| fault.class == class) {
+            Some(fault) => {
+                fault.detail.push_str("; ");
+                fault.detail.push_str(&detail);
+            }
+            None => self.0.push(CertificateFault { class, detail }),
+        }
+    }
+
+    /// Every fault, the weightiest first.
+    fn into_sorted(mut self) -> Vec<CertificateFault> {
+        self.0.sort_by_key(|fault| Reverse(fault.class.weight()));
+        self.0
+    }
+}
+
 /// Of lists that a peer makes as many items are shown.
 const MAX_SHOWN: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_class_stands_once_and_the_weightiest_first() {
+        let mut faults = Faults::default();
+        faults.add(Class::CertInvalid, "a");
+        faults.add(Class::CertExpired, "b");
+        faults.add(Class::CertInvalid, "c");
+        let shown: Vec<_> = faults.into_sorted().into_iter().map(|fault| (fault.class, fault.detail)).collect();
+        assert_eq!(shown, [(Class::CertExpired, "b".to_owned()), (Class::CertInvalid, "a; c".to_owned())]);
+    }
+}

@@ -1,9 +1,10 @@
-//! What webpki finds, as classes and sentences.
+//! Messages about certificates: the errors of webpki as classes and sentences, texts of peers in quotes.
 
 use webpki::Error;
 
 use crate::clock::Utc;
 use crate::outcome::Class;
+use crate::peer_text::is_invisible;
 
 /// What an error of a path means. Who signed what is said elsewhere, for it takes the chain to say it.
 pub(super) fn of(error: &Error) -> (Class, String) {
@@ -63,4 +64,32 @@ fn invalid(error: &Error) -> String {
         error => return format!("a certificate of the chain is faulty ({error:?})"),
     };
     known.to_owned()
+}
+
+/// A text of a peer in quotes, on one line, shortened to the length of a message.
+pub(super) fn quoted(text: &str) -> String {
+    let mut shown = String::from("\"");
+    for character in text.chars().take(MAX_QUOTED) {
+        match character {
+            character if is_invisible(character) => shown.extend(character.escape_default()),
+            character => shown.push(character),
+        }
+    }
+    shown.push_str(if text.chars().nth(MAX_QUOTED).is_some() { "..\"" } else { "\"" });
+    shown
+}
+
+/// Quoted characters of a peer's text.
+const MAX_QUOTED: usize = 120;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_text_is_one_short_line() {
+        assert_eq!(quoted("CN=a\nb\0c\u{1b}[31m\u{202e}"), r#""CN=a\nb\u{0}c\u{1b}[31m\u{202e}""#);
+        assert_eq!(quoted(&"x".repeat(500)).len(), MAX_QUOTED + 4);
+        assert_eq!(quoted(&"x".repeat(MAX_QUOTED)).len(), MAX_QUOTED + 2);
+    }
 }

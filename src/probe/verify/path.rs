@@ -13,7 +13,7 @@ use webpki::{
 };
 
 use crate::outcome::{Certificate, CertificateContent};
-use crate::probe::tls_store::{Anchors, Context};
+use crate::probe::tls_store::{Anchors, TlsContext};
 
 /// A chain as path building sees it.
 pub(super) struct Chain<'a> {
@@ -22,7 +22,7 @@ pub(super) struct Chain<'a> {
     links: Vec<Link<'a>>,
     /// What webpki cannot read, as places in what was sent.
     unreadable: Vec<(usize, Error)>,
-    context: &'a Context,
+    context: &'a TlsContext,
 }
 
 /// A certificate that may lead from the leaf to an anchor.
@@ -36,11 +36,11 @@ struct Link<'a> {
 
 /// What a search came to.
 #[derive(Debug)]
-pub(super) struct Search {
+pub(super) struct PathResult {
     /// The certificates behind the leaf on the path that was found, as places in what was sent.
     pub(super) path: Option<Vec<usize>>,
     /// What stands against the path; where none was found, why.
-    pub(super) obstacles: Vec<Error>,
+    pub(super) errors: Vec<Error>,
     /// The anchor at the path's end, by its place, where its certificate is not valid at the present moment.
     pub(super) outdated_anchor: Option<usize>,
 }
@@ -60,7 +60,7 @@ impl<'a> Chain<'a> {
         leaf: &'a EndEntityCert<'a>,
         leaf_content: Option<&'a CertificateContent>,
         sent: impl Iterator<Item = (&'a CertificateDer<'static>, &'a Certificate)>,
-        context: &'a Context,
+        context: &'a TlsContext,
     ) -> Self {
         let mut chain = Self { leaf, leaf_content, links: Vec::new(), unreadable: Vec::new(), context };
         for (index, (der, read)) in sent.enumerate() {
@@ -84,7 +84,7 @@ impl<'a> Chain<'a> {
     ///
     /// webpki knows no dates of anchors, but most clients heed them: one that is not valid now counts only where no other
     /// will do.
-    pub(super) fn search(&self, now: i64) -> Search {
+    pub(super) fn search(&self, now: i64) -> PathResult {
         let Anchors { store, contents, .. } = &*self.context.roots;
         let is_valid =
             |content: &Option<CertificateContent>| content.as_ref().is_none_or(|content| content.is_valid_at(now));
@@ -98,7 +98,7 @@ impl<'a> Chain<'a> {
     }
 
     /// Searches a path to one of these anchors.
-    fn search_to(&self, anchors: &[TrustAnchor<'_>], now: i64) -> Search {
+    fn search_to(&self, anchors: &[TrustAnchor<'_>], now: i64) -> PathResult {
         let mut tried = Vec::new();
         let mut first = None;
         for moment in self.moments(now) {
@@ -108,13 +108,13 @@ impl<'a> Chain<'a> {
                 continue;
             }
             let search = self.search_at(moment, &candidates, anchors, now);
-            if search.path.is_some() || search.obstacles.iter().any(|obstacle| *obstacle != Error::UnknownIssuer) {
+            if search.path.is_some() || search.errors.iter().any(|error| *error != Error::UnknownIssuer) {
                 return search;
             }
             tried.push(candidates);
             first.get_or_insert(search);
         }
-        first.unwrap_or_else(|| Search { path: None, obstacles: vec![Error::UnknownIssuer], outdated_anchor: None })
+        first.unwrap_or_else(|| PathResult { path: None, errors: vec![Error::UnknownIssuer], outdated_anchor: None })
     }
 
     /// Follows names from the leaf, over certificates that are valid `now` where there are such.
@@ -145,7 +145,7 @@ impl<'a> Chain<'a> {
             let links = steps.iter().take(length).copied().collect();
             let anchor = anchor_from_trusted_cert(step.der);
             let verified =
-                anchor.map(|anchor| Attempt { chain: self, links, moment }.verify(&[anchor], Usage::Any, &[]));
+                anchor.map(|anchor| PathSearch { chain: self, links, moment }.verify(&[anchor], Usage::Any, &[]));
             verified == Ok(Err(Error::InvalidSignatureForPublicKey))
         });
         misfit.unwrap_or(steps.len())
@@ -209,34 +209,34 @@ impl<'a> Chain<'a> {
     }
 
     /// Searches among the candidates, and again without what webpki found already, until it finds nothing new.
-    fn search_at(&self, moment: i64, candidates: &[usize], anchors: &[TrustAnchor<'_>], now: i64) -> Search {
+    fn search_at(&self, moment: i64, candidates: &[usize], anchors: &[TrustAnchor<'_>], now: i64) -> PathResult {
         let links: Vec<&Link<'_>> = candidates.iter().filter_map(|place| self.links.get(*place)).collect();
-        let attempt = Attempt { chain: self, links, moment };
+        let search = PathSearch { chain: self, links, moment };
         let all: Vec<&CertRevocationList<'_>> = self.context.crls.iter().flat_map(|lists| lists.iter()).collect();
-        let (mut usage, mut crls, mut obstacles) = (Usage::Server, all.as_slice(), Vec::new());
+        let (mut usage, mut crls, mut errors) = (Usage::Server, all.as_slice(), Vec::new());
         loop {
-            match attempt.verify(anchors, usage, crls) {
+            match search.verify(anchors, usage, crls) {
                 Ok((path, anchor)) => {
                     let outdated_anchor = self.outdated(&anchor, now);
-                    return Search { path: Some(path), obstacles, outdated_anchor };
+                    return PathResult { path: Some(path), errors, outdated_anchor };
                 }
                 Err(error @ Error::RequiredEkuNotFoundContext(_)) if usage == Usage::Server => {
                     usage = Usage::Any;
-                    obstacles.push(error);
+                    errors.push(error);
                 }
                 Err(error @ Error::CertRevoked) => {
                     crls = &[];
-                    obstacles.push(error);
+                    errors.push(error);
                 }
                 // A list that does not fit the issuer says nothing, but the others may.
                 Err(error) if is_of_list(&error) && !crls.is_empty() => {
-                    let revokes = |list| attempt.verify(anchors, usage, &[list]) == Err(Error::CertRevoked);
-                    obstacles.extend(crls.iter().any(|list| revokes(*list)).then_some(Error::CertRevoked));
+                    let revokes = |list| search.verify(anchors, usage, &[list]) == Err(Error::CertRevoked);
+                    errors.extend(crls.iter().any(|list| revokes(*list)).then_some(Error::CertRevoked));
                     crls = &[];
                 }
                 Err(error) => {
-                    obstacles.push(error);
-                    return Search { path: None, obstacles, outdated_anchor: None };
+                    errors.push(error);
+                    return PathResult { path: None, errors, outdated_anchor: None };
                 }
             }
         }
@@ -251,13 +251,13 @@ impl Link<'_> {
 }
 
 /// A search among certain certificates at a certain moment.
-struct Attempt<'a> {
+struct PathSearch<'a> {
     chain: &'a Chain<'a>,
     links: Vec<&'a Link<'a>>,
     moment: i64,
 }
 
-impl Attempt<'_> {
+impl PathSearch<'_> {
     fn verify(
         &self,
         anchors: &[TrustAnchor<'_>],

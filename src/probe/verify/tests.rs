@@ -8,17 +8,19 @@ use crate::clock::Utc;
 use crate::probe::testing::{Authority, DAY, Issued, Trusting, now, trusting, valid};
 
 /// The verdict on what is sent, for a host called "host".
-fn verdict_on(chain: &[CertificateDer<'static>], context: &Context) -> Arc<PeerCertificates> {
-    verdict_for(chain, "host.example", context)
+fn verify_chain(chain: &[CertificateDer<'static>], context: &TlsContext) -> Arc<PeerCertificates> {
+    verify_for(chain, "host.example", context)
 }
 
-fn verdict_for(chain: &[CertificateDer<'static>], name: &str, context: &Context) -> Arc<PeerCertificates> {
-    Judge::default()
-        .judge(&Case { presented: &presented(chain), name: &name.parse().unwrap(), pins: &[], context }, now())
+fn verify_for(chain: &[CertificateDer<'static>], name: &str, context: &TlsContext) -> Arc<PeerCertificates> {
+    ChainVerifier::default().verify(
+        &VerifyRequest { presented: &presented(chain), name: &name.parse().unwrap(), pins: &[], context },
+        now(),
+    )
 }
 
-fn presented(chain: &[CertificateDer<'static>]) -> Presented {
-    Presented { leaf: chain[0].clone(), intermediates: chain[1..].to_vec() }
+fn presented(chain: &[CertificateDer<'static>]) -> PresentedChain {
+    PresentedChain { leaf: chain[0].clone(), intermediates: chain[1..].to_vec() }
 }
 
 fn classes(peer: &PeerCertificates) -> Vec<Class> {
@@ -44,7 +46,7 @@ fn future(params: &mut CertificateParams) {
 const HOST: &[&str] = &["host.example"];
 
 /// A root, an intermediate below it, and a context that trusts the root.
-fn hierarchy() -> (Authority, Authority, Context) {
+fn hierarchy() -> (Authority, Authority, TlsContext) {
     let root = Authority::root("Root");
     let middle = root.below("Middle", nothing);
     let context = trusting(&[&root.der]).context();
@@ -59,7 +61,7 @@ fn a_good_chain_has_no_fault_and_the_expiry_of_its_path() {
     // The old root's certificate is sent along for no reason.
     let stray = Authority::root("Other").below("Stray", |params| valid(params, -9 * DAY, -8 * DAY));
     let issued = middle.leaf(HOST, nothing).and(&middle.der).and(&stray.der).and(&root.der);
-    let peer = verdict_on(&issued.chain, &context);
+    let peer = verify_chain(&issued.chain, &context);
     assert_classes(&peer, &[]);
     assert_eq!(peer.chain_not_after, Some(now() + 5 * DAY));
     assert_eq!(peer.intermediates.len(), 3);
@@ -75,7 +77,7 @@ fn every_kind_of_key_is_verified() {
         (KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048), "RSA 2048"),
     ] {
         let issued = middle.leaf_with_key(key.unwrap(), HOST, nothing).and(&middle.der);
-        let peer = verdict_on(&issued.chain, &context);
+        let peer = verify_chain(&issued.chain, &context);
         assert_classes(&peer, &[]);
         assert_eq!(peer.leaf.content.as_ref().unwrap().key, expected);
     }
@@ -87,17 +89,17 @@ fn dates_are_judged_to_the_second() {
     let issued = middle.leaf(HOST, |params| valid(params, -DAY, DAY)).and(&middle.der);
     let presented = presented(&issued.chain);
     let name = "host.example".parse().unwrap();
-    let case = Case { presented: &presented, name: &name, pins: &[], context: &context };
-    let judge = Judge::default();
+    let request = VerifyRequest { presented: &presented, name: &name, pins: &[], context: &context };
+    let verifier = ChainVerifier::default();
     for (moment, expected) in [
         (now() - DAY - 1, &[Class::CertNotYetValid][..]),
         (now() - DAY, &[]),
         (now() + DAY, &[]),
         (now() + DAY + 1, &[Class::CertExpired]),
     ] {
-        assert_classes(&judge.judge(&case, moment), expected);
+        assert_classes(&verifier.verify(&request, moment), expected);
     }
-    let fault = &judge.judge(&case, now() + 5 * DAY).faults[0];
+    let fault = &verifier.verify(&request, now() + 5 * DAY).faults[0];
     let end = Utc::of_seconds(now() + DAY);
     assert_eq!(fault.detail, format!("the certificate expired on {end} UTC; renew it"));
 }
@@ -109,12 +111,12 @@ fn an_expired_leaf_still_shows_its_other_faults() {
     for (edit, class) in [(expired as fn(&mut CertificateParams), Class::CertExpired), (future, Class::CertNotYetValid)]
     {
         let issued = middle.leaf(HOST, edit).and(&middle.der);
-        assert_classes(&verdict_on(&issued.chain, &context), &[class]);
-        assert_classes(&verdict_for(&issued.chain, "other", &context), &[class, Class::CertNameMismatch]);
+        assert_classes(&verify_chain(&issued.chain, &context), &[class]);
+        assert_classes(&verify_for(&issued.chain, "other", &context), &[class, Class::CertNameMismatch]);
         let issued = foreign.leaf(HOST, edit);
-        assert_classes(&verdict_on(&issued.chain, &context), &[class, Class::CertUntrusted]);
+        assert_classes(&verify_chain(&issued.chain, &context), &[class, Class::CertUntrusted]);
         let issued = Issued::self_signed(HOST, edit);
-        assert_classes(&verdict_on(&issued.chain, &context), &[class, Class::CertUntrusted]);
+        assert_classes(&verify_chain(&issued.chain, &context), &[class, Class::CertUntrusted]);
     }
 }
 
@@ -124,7 +126,7 @@ fn an_expired_intermediate_is_named() {
     let middle = root.below("Middle\n", expired);
     let context = trusting(&[&root.der]).context();
     let issued = middle.leaf(HOST, nothing).and(&middle.der);
-    let peer = verdict_on(&issued.chain, &context);
+    let peer = verify_chain(&issued.chain, &context);
     assert_classes(&peer, &[Class::CertExpired]);
     let end = Utc::of_seconds(now() - 3 * DAY);
     let expected = format!("the intermediate \"CN=Middle\\n\" expired on {end} UTC; have the server send a valid one");
@@ -132,15 +134,15 @@ fn an_expired_intermediate_is_named() {
     assert_eq!(peer.chain_not_after, Some(now() - 3 * DAY));
 
     let stranger = trusting(&[&Authority::root("Stranger").der]).context();
-    assert_classes(&verdict_on(&issued.chain, &stranger), &[Class::CertExpired, Class::CertUntrusted]);
+    assert_classes(&verify_chain(&issued.chain, &stranger), &[Class::CertExpired, Class::CertUntrusted]);
 
     // Never valid at once.
     let issued = middle.leaf(HOST, |params| valid(params, -DAY, DAY)).and(&middle.der);
-    assert_classes(&verdict_on(&issued.chain, &context), &[Class::CertExpired]);
+    assert_classes(&verify_chain(&issued.chain, &context), &[Class::CertExpired]);
 
     let middle = root.below("Middle", future);
     let issued = middle.leaf(HOST, nothing).and(&middle.der);
-    assert_classes(&verdict_on(&issued.chain, &context), &[Class::CertNotYetValid]);
+    assert_classes(&verify_chain(&issued.chain, &context), &[Class::CertNotYetValid]);
 }
 
 #[test]
@@ -150,13 +152,13 @@ fn an_expired_cross_signature_is_no_fault_where_another_path_verifies() {
     let crossed = middle.cross_signed_by(&old, expired);
     for both in [trusting(&[&root.der, &old.der]).context(), context] {
         let issued = middle.leaf(HOST, nothing).and(&crossed).and(&middle.der);
-        let peer = verdict_on(&issued.chain, &both);
+        let peer = verify_chain(&issued.chain, &both);
         assert_classes(&peer, &[]);
         assert_eq!(peer.chain_not_after, Some(now() + 10 * DAY));
     }
     let only_old = trusting(&[&old.der]).context();
     let issued = middle.leaf(HOST, |params| valid(params, -20 * DAY, 9 * DAY)).and(&crossed);
-    assert_classes(&verdict_on(&issued.chain, &only_old), &[Class::CertExpired]);
+    assert_classes(&verify_chain(&issued.chain, &only_old), &[Class::CertExpired]);
 }
 
 #[test]
@@ -166,15 +168,15 @@ fn an_expired_root_counts_unless_another_will_do() {
     let outdated = root.cross_signed_by(&root, expired);
     let early = root.cross_signed_by(&root, future);
     let issued = root.leaf(HOST, |params| valid(params, -20 * DAY, 5 * DAY));
-    let peer = verdict_on(&issued.chain, &trusting(&[&outdated]).context());
+    let peer = verify_chain(&issued.chain, &trusting(&[&outdated]).context());
     assert_classes(&peer, &[Class::CertExpired]);
     let detail = &peer.faults[0].detail;
     assert!(detail.starts_with("the root \"CN=Root\" in the file ca.pem expired on "), "{detail}");
-    assert_classes(&verdict_on(&issued.chain, &trusting(&[&early]).context()), &[Class::CertNotYetValid]);
-    assert_classes(&verdict_on(&issued.chain, &trusting(&[&outdated, &root.der]).context()), &[]);
+    assert_classes(&verify_chain(&issued.chain, &trusting(&[&early]).context()), &[Class::CertNotYetValid]);
+    assert_classes(&verify_chain(&issued.chain, &trusting(&[&outdated, &root.der]).context()), &[]);
     // The same name and key, signed by a root that is valid: another path.
     let crossed = issued.and(&root.cross_signed_by(&other, nothing));
-    assert_classes(&verdict_on(&crossed.chain, &trusting(&[&outdated, &other.der]).context()), &[]);
+    assert_classes(&verify_chain(&crossed.chain, &trusting(&[&outdated, &other.der]).context()), &[]);
 }
 
 #[test]
@@ -183,12 +185,13 @@ fn a_verdict_is_remembered_until_a_root_ends() {
     let ending = root.cross_signed_by(&root, |params| valid(params, -30 * DAY, DAY));
     let context = trusting(&[&ending]).context();
     let issued = root.leaf(HOST, nothing);
-    let (judge, presented, name) = (Judge::default(), presented(&issued.chain), "host.example".parse().unwrap());
-    let case = Case { presented: &presented, name: &name, pins: &[], context: &context };
-    let before = judge.judge(&case, now());
+    let (verifier, presented, name) =
+        (ChainVerifier::default(), presented(&issued.chain), "host.example".parse().unwrap());
+    let request = VerifyRequest { presented: &presented, name: &name, pins: &[], context: &context };
+    let before = verifier.verify(&request, now());
     assert_classes(&before, &[]);
-    assert!(Arc::ptr_eq(&before, &judge.judge(&case, now() + DAY)));
-    assert_classes(&judge.judge(&case, now() + DAY + 1), &[Class::CertExpired]);
+    assert!(Arc::ptr_eq(&before, &verifier.verify(&request, now() + DAY)));
+    assert_classes(&verifier.verify(&request, now() + DAY + 1), &[Class::CertExpired]);
 }
 
 #[test]
@@ -223,7 +226,7 @@ fn an_untrusted_chain_says_what_is_missing() {
             "the certificate of \"CN=Middle\" that the server sends did not sign the certificate: it has another key,",
         ),
     ] {
-        let peer = verdict_on(&chain, &context);
+        let peer = verify_chain(&chain, &context);
         assert_classes(&peer, &[Class::CertUntrusted]);
         let detail = &peer.faults[0].detail;
         assert!(detail.starts_with(expected), "{detail}");
@@ -235,16 +238,16 @@ fn a_leaf_that_stands_in_ca_file_is_trusted_whatever_it_is() {
     for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(rcgen::BasicConstraints::Unconstrained)] {
         let issued = Issued::self_signed(HOST, |params| params.is_ca = is_ca);
         let context = trusting(&[&issued.chain[0]]).context();
-        let peer = verdict_on(&issued.chain, &context);
+        let peer = verify_chain(&issued.chain, &context);
         assert_classes(&peer, &[]);
         assert_eq!(peer.chain_not_after, Some(now() + 10 * DAY));
-        assert_classes(&verdict_for(&issued.chain, "other", &context), &[Class::CertNameMismatch]);
+        assert_classes(&verify_for(&issued.chain, "other", &context), &[Class::CertNameMismatch]);
         let stranger = trusting(&[&Authority::root("Root").der]).context();
-        assert_classes(&verdict_on(&issued.chain, &stranger), &[Class::CertUntrusted]);
+        assert_classes(&verify_chain(&issued.chain, &stranger), &[Class::CertUntrusted]);
     }
     let issued = Issued::self_signed(HOST, expired);
     let context = trusting(&[&issued.chain[0]]).context();
-    assert_classes(&verdict_on(&issued.chain, &context), &[Class::CertExpired]);
+    assert_classes(&verify_chain(&issued.chain, &context), &[Class::CertExpired]);
 }
 
 #[test]
@@ -252,13 +255,13 @@ fn a_ca_that_stands_for_a_server_is_invalid() {
     let (root, middle, context) = hierarchy();
     let ca = |params: &mut CertificateParams| params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let issued = middle.leaf(HOST, ca).and(&middle.der);
-    assert_classes(&verdict_on(&issued.chain, &context), &[Class::CertInvalid]);
+    assert_classes(&verify_chain(&issued.chain, &context), &[Class::CertInvalid]);
     let issued = middle.leaf(HOST, ca);
-    assert_classes(&verdict_on(&issued.chain, &context), &[Class::CertUntrusted, Class::CertInvalid]);
+    assert_classes(&verify_chain(&issued.chain, &context), &[Class::CertUntrusted, Class::CertInvalid]);
     // One that is trusted need not be a server's.
     let issued = root.leaf(HOST, ca);
     let direct = trusting(&[&issued.chain[0]]).context();
-    assert_classes(&verdict_on(&issued.chain, &direct), &[]);
+    assert_classes(&verify_chain(&issued.chain, &direct), &[]);
 }
 
 #[test]
@@ -274,26 +277,26 @@ fn what_a_ca_may_not_do_is_invalid() {
         });
     });
     let issued = constrained.leaf(HOST, nothing).and(&constrained.der);
-    assert_classes(&verdict_on(&issued.chain, &context), &[Class::CertInvalid]);
+    assert_classes(&verify_chain(&issued.chain, &context), &[Class::CertInvalid]);
     let issued = constrained.leaf(&["a.allowed.example", "10.1.2.3"], nothing).and(&constrained.der);
-    assert_classes(&verdict_for(&issued.chain, "10.1.2.3", &context), &[]);
+    assert_classes(&verify_for(&issued.chain, "10.1.2.3", &context), &[]);
 
     let client = |params: &mut CertificateParams| {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     };
     let issued = middle.leaf(HOST, client).and(&middle.der);
-    assert_classes(&verdict_on(&issued.chain, &context), &[Class::CertInvalid]);
+    assert_classes(&verify_chain(&issued.chain, &context), &[Class::CertInvalid]);
     let issued = middle.leaf(HOST, client);
-    assert_classes(&verdict_on(&issued.chain, &context), &[Class::CertUntrusted, Class::CertInvalid]);
+    assert_classes(&verify_chain(&issued.chain, &context), &[Class::CertUntrusted, Class::CertInvalid]);
 
     let narrow = root.below("Narrow", |params| params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Constrained(0)));
     let below = narrow.below("Below", nothing);
     let issued = below.leaf(HOST, nothing).and(&below.der).and(&narrow.der);
-    assert_classes(&verdict_on(&issued.chain, &context), &[Class::CertInvalid]);
+    assert_classes(&verify_chain(&issued.chain, &context), &[Class::CertInvalid]);
 
     let no_ca = root.below("No CA", |params| params.is_ca = IsCa::ExplicitNoCa);
     let issued = no_ca.leaf(HOST, nothing).and(&no_ca.der);
-    assert_classes(&verdict_on(&issued.chain, &context), &[Class::CertInvalid]);
+    assert_classes(&verify_chain(&issued.chain, &context), &[Class::CertInvalid]);
 
     let odd = |params: &mut CertificateParams| {
         let mut extension = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
@@ -301,7 +304,7 @@ fn what_a_ca_may_not_do_is_invalid() {
         params.custom_extensions.push(extension);
     };
     let issued = middle.leaf(HOST, odd).and(&middle.der);
-    let peer = verdict_on(&issued.chain, &context);
+    let peer = verify_chain(&issued.chain, &context);
     assert_classes(&peer, &[Class::CertInvalid]);
     assert!(peer.faults[0].detail.contains("critical extension"), "{:?}", peer.faults);
     assert!(peer.leaf.content.is_some());
@@ -325,7 +328,7 @@ fn names_follow_the_rules_of_webpki() {
         ("leaf", false),
     ] {
         let expected = if is_good { &[][..] } else { &[Class::CertNameMismatch] };
-        let peer = verdict_for(&issued.chain, name, &context);
+        let peer = verify_for(&issued.chain, name, &context);
         assert_eq!(classes(&peer), expected, "{name}: {:?}", peer.faults);
     }
 }
@@ -336,7 +339,7 @@ fn a_wrong_name_shows_some_of_those_presented() {
     let names: Vec<_> = (0..150).map(|number| format!("name-{number}.example")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let issued = middle.leaf(&names, nothing).and(&middle.der);
-    let peer = verdict_on(&issued.chain, &context);
+    let peer = verify_chain(&issued.chain, &context);
     assert_classes(&peer, &[Class::CertNameMismatch]);
     let expected = "the certificate is for \"name-0.example\", \"name-1.example\", \"name-2.example\", \
                     \"name-3.example\", \"name-4.example\" and 145 more, expected was \"host.example\"; \
@@ -345,7 +348,7 @@ fn a_wrong_name_shows_some_of_those_presented() {
     assert_eq!(peer.leaf.content.as_ref().unwrap().name_count, 150);
 
     let issued = middle.leaf(&[], nothing).and(&middle.der);
-    let peer = verdict_on(&issued.chain, &context);
+    let peer = verify_chain(&issued.chain, &context);
     assert!(peer.faults[0].detail.starts_with("the certificate is for no name at all"), "{:?}", peer.faults);
 }
 
@@ -355,13 +358,15 @@ fn any_pin_is_enough_and_none_is_a_fault() {
     let issued = middle.leaf(HOST, nothing).and(&middle.der);
     let presented = presented(&issued.chain);
     let name = "host.example".parse().unwrap();
-    let judge = Judge::default();
-    let good = judge.judge(&Case { presented: &presented, name: &name, pins: &[], context: &context }, now());
+    let verifier = ChainVerifier::default();
+    let good =
+        verifier.verify(&VerifyRequest { presented: &presented, name: &name, pins: &[], context: &context }, now());
     let (certificate, key) = (good.leaf.fingerprint, good.leaf.content.as_ref().unwrap().public_key);
     let wrong = Sha256Digest::new([7; 32]);
     for (pins, expected) in [(&[certificate][..], &[][..]), (&[wrong, key], &[]), (&[wrong], &[Class::CertPinMismatch])]
     {
-        let peer = judge.judge(&Case { presented: &presented, name: &name, pins, context: &context }, now());
+        let peer =
+            verifier.verify(&VerifyRequest { presented: &presented, name: &name, pins, context: &context }, now());
         assert_classes(&peer, expected);
         if let [fault] = peer.faults.as_slice() {
             assert!(fault.detail.contains(&certificate.to_string()) && fault.detail.contains(&key.to_string()));
@@ -385,7 +390,7 @@ fn a_revocation_counts_for_leaf_and_intermediate_and_hides_nothing() {
         (vec![rotated.revoking(&[8]), middle.revoking(&[9])], &[Class::CertRevoked]),
     ] {
         let context = Trusting { crls, ..trusting(&[&root.der]) }.context();
-        assert_classes(&verdict_on(&issued.chain, &context), expected);
+        assert_classes(&verify_chain(&issued.chain, &context), expected);
     }
     let context = Trusting { crls: vec![middle.revoking(&[9])], ..trusting(&[&root.der]) }.context();
     let issued = middle
@@ -396,7 +401,7 @@ fn a_revocation_counts_for_leaf_and_intermediate_and_hides_nothing() {
         })
         .and(&middle.der);
     let all = [Class::CertExpired, Class::CertRevoked, Class::CertNameMismatch, Class::CertInvalid];
-    assert_classes(&verdict_on(&issued.chain, &context), &all);
+    assert_classes(&verify_chain(&issued.chain, &context), &all);
 }
 
 #[test]
@@ -404,14 +409,14 @@ fn garbage_is_shown_and_harms_nobody() {
     let (_, middle, context) = hierarchy();
     let garbage = CertificateDer::from(vec![0x30, 0x03, 1, 2, 3]);
     let issued = middle.leaf(HOST, nothing).and(&garbage).and(&middle.der).and(&garbage);
-    let peer = verdict_on(&issued.chain, &context);
+    let peer = verify_chain(&issued.chain, &context);
     assert_classes(&peer, &[]);
     assert_eq!(peer.intermediates.iter().filter(|certificate| certificate.content.is_none()).count(), 2);
 
     let issued = middle.leaf(HOST, nothing).and(&garbage);
-    assert_classes(&verdict_on(&issued.chain, &context), &[Class::CertUntrusted, Class::CertInvalid]);
+    assert_classes(&verify_chain(&issued.chain, &context), &[Class::CertUntrusted, Class::CertInvalid]);
 
-    let peer = verdict_on(&[garbage], &context);
+    let peer = verify_chain(&[garbage], &context);
     assert_classes(&peer, &[Class::CertInvalid]);
     assert_eq!((peer.chain_not_after, &peer.leaf.content), (None, &None));
 }
@@ -422,7 +427,7 @@ fn earlier_generations_of_a_ca_that_are_sent_too_do_no_harm() {
     for earlier in 1..=5 {
         let generations = (0..earlier).map(|_| root.below("Middle", nothing).der);
         let issued = generations.fold(middle.leaf(HOST, nothing), |issued, der| issued.and(&der)).and(&middle.der);
-        assert_classes(&verdict_on(&issued.chain, &context), &[]);
+        assert_classes(&verify_chain(&issued.chain, &context), &[]);
     }
 }
 
@@ -434,7 +439,7 @@ fn a_long_or_tangled_chain_is_judged_all_the_same() {
         issued = issued.and(&Authority::root(&format!("Stray {number}")).der);
     }
     let issued = issued.and(&middle.der);
-    let peer = verdict_on(&issued.chain, &context);
+    let peer = verify_chain(&issued.chain, &context);
     assert_classes(&peer, &[]);
     assert_eq!(peer.intermediates.len(), 49);
 
@@ -442,11 +447,11 @@ fn a_long_or_tangled_chain_is_judged_all_the_same() {
     let tangled: Vec<_> = (0..30).map(|_| root.below("Root", nothing)).collect();
     let stranger = trusting(&[&Authority::root("Stranger").der]).context();
     let issued = tangled.iter().fold(tangled[0].leaf(HOST, nothing), |issued, other| issued.and(&other.der));
-    assert_classes(&verdict_on(&issued.chain, &stranger), &[Class::CertUntrusted]);
+    assert_classes(&verify_chain(&issued.chain, &stranger), &[Class::CertUntrusted]);
 
     let garbage = CertificateDer::from(vec![0]);
     let issued = (0..2000).fold(middle.leaf(HOST, nothing), |issued, _| issued.and(&garbage));
-    assert_eq!(verdict_on(&issued.chain, &context).intermediates.len(), MAX_INTERMEDIATES);
+    assert_eq!(verify_chain(&issued.chain, &context).intermediates.len(), MAX_INTERMEDIATES);
 }
 
 #[test]
@@ -456,34 +461,34 @@ fn a_verdict_is_remembered_until_something_changes() {
     let other = middle.leaf(HOST, nothing).and(&middle.der);
     let (first_chain, other) = (presented(&issued.chain), presented(&other.chain));
     let name = "host.example".parse().unwrap();
-    let case = Case { presented: &first_chain, name: &name, pins: &[], context: &context };
-    let judge = Judge::default();
-    let first = judge.judge(&case, now());
-    assert!(Arc::ptr_eq(&first, &judge.judge(&case, now() + DAY)));
-    assert!(Arc::ptr_eq(&first, &judge.judge(&case, now() + 10 * DAY)));
-    let after = judge.judge(&case, now() + 10 * DAY + 1);
+    let request = VerifyRequest { presented: &first_chain, name: &name, pins: &[], context: &context };
+    let verifier = ChainVerifier::default();
+    let first = verifier.verify(&request, now());
+    assert!(Arc::ptr_eq(&first, &verifier.verify(&request, now() + DAY)));
+    assert!(Arc::ptr_eq(&first, &verifier.verify(&request, now() + 10 * DAY)));
+    let after = verifier.verify(&request, now() + 10 * DAY + 1);
     assert_classes(&after, &[Class::CertExpired]);
-    assert!(Arc::ptr_eq(&after, &judge.judge(&case, now() + 20 * DAY)));
+    assert!(Arc::ptr_eq(&after, &verifier.verify(&request, now() + 20 * DAY)));
     // The clock is set back.
-    assert_classes(&judge.judge(&case, now()), &[]);
+    assert_classes(&verifier.verify(&request, now()), &[]);
 
     let renewed = Trusting { generation: 2, ..trusting(&[&root.der]) }.context();
-    let again = judge.judge(&Case { context: &renewed, ..case }, now());
+    let again = verifier.verify(&VerifyRequest { context: &renewed, ..request }, now());
     assert!(!Arc::ptr_eq(&first, &again));
     assert!(Arc::ptr_eq(&first.leaf, &again.leaf));
-    let neighbour = judge.judge(&Case { presented: &other, ..case }, now());
+    let neighbour = verifier.verify(&VerifyRequest { presented: &other, ..request }, now());
     assert!(Arc::ptr_eq(&first.intermediates[0], &neighbour.intermediates[0]));
     let elsewhere = "elsewhere.example".parse().unwrap();
-    assert_classes(&judge.judge(&Case { name: &elsewhere, ..case }, now()), &[Class::CertNameMismatch]);
+    assert_classes(&verifier.verify(&VerifyRequest { name: &elsewhere, ..request }, now()), &[Class::CertNameMismatch]);
     let pins = [Sha256Digest::new([1; 32])];
-    assert_classes(&judge.judge(&Case { pins: &pins, ..case }, now()), &[Class::CertPinMismatch]);
+    assert_classes(&verifier.verify(&VerifyRequest { pins: &pins, ..request }, now()), &[Class::CertPinMismatch]);
 }
 
 #[test]
 fn a_fault_of_the_handshake_is_added_once() {
     let (_, middle, context) = hierarchy();
     let issued = middle.leaf(HOST, expired).and(&middle.der);
-    let peer = verdict_on(&issued.chain, &context);
+    let peer = verify_chain(&issued.chain, &context);
     let more = with_invalid(&peer, "another key");
     assert_classes(&more, &[Class::CertExpired, Class::CertInvalid]);
     assert!(Arc::ptr_eq(&more, &with_invalid(&more, "again")));
@@ -497,7 +502,7 @@ fn texts_of_peers_stay_on_their_line() {
     let issued = strange
         .leaf(HOST, |params| params.distinguished_name.push(DnType::OrganizationName, "line\nbreak"))
         .and(&strange.der);
-    let peer = verdict_on(&issued.chain, &context);
+    let peer = verify_chain(&issued.chain, &context);
     assert_classes(&peer, &[Class::CertUntrusted]);
     assert!(!peer.faults[0].detail.contains(char::is_control), "{:?}", peer.faults);
     assert!(peer.leaf.content.as_ref().unwrap().subject.contains("line\nbreak"));
@@ -513,7 +518,7 @@ fn no_change_of_a_byte_goes_unnoticed() {
             let mut der = original.to_vec();
             der[place] ^= 1;
             chain[which] = der.into();
-            assert_ne!(verdict_on(&chain, &context).faults, [], "byte {place} of certificate {which}");
+            assert_ne!(verify_chain(&chain, &context).faults, [], "byte {place} of certificate {which}");
         }
     }
 }

@@ -59,16 +59,16 @@ impl Spoken {
 async fn speak<F: Future<Output = ()>>(steps: Vec<Step>, peer: impl FnOnce(DuplexStream) -> F) -> Spoken {
     let (mut near, far) = duplex(1 << 20);
     let started = Instant::now();
-    let mut talk = Talk::new(started + TIMEOUT);
+    let mut script = ScriptRunner::new(started + TIMEOUT);
     let dialogue = Dialogue(steps.into());
     let speaking = async {
-        let result = talk.run(Phase::Protocol, &dialogue, &mut near).await;
+        let result = script.run(Phase::Protocol, &dialogue, &mut near).await;
         (result, started.elapsed())
     };
     let ((result, took), ()) = tokio::join!(speaking, peer(far));
-    let labels = talk.labels().unwrap_or_default();
+    let labels = script.labels().unwrap_or_default();
     let labels = labels.iter().map(|(name, value)| (name.as_str().to_owned(), value.clone())).collect();
-    Spoken { result, labels, unread: talk.unread(), took }
+    Spoken { result, labels, unread: script.unread(), took }
 }
 
 /// A peer that sends pieces, each after a pause, and stays.
@@ -140,12 +140,12 @@ async fn what_is_sent_is_sent_byte_for_byte() {
         assert_eq!(far.read(&mut said).await.unwrap(), 0, "nothing is appended");
     };
     let (mut near, far) = duplex(64);
-    let talk = async {
-        let mut talk = Talk::new(Instant::now() + TIMEOUT);
-        talk.run(Phase::Protocol, &Dialogue(steps.into()), &mut near).await.unwrap();
+    let script = async {
+        let mut script = ScriptRunner::new(Instant::now() + TIMEOUT);
+        script.run(Phase::Protocol, &Dialogue(steps.into()), &mut near).await.unwrap();
         drop(near);
     };
-    tokio::join!(talk, peer(far));
+    tokio::join!(script, peer(far));
 }
 
 #[tokio::test(start_paused = true)]
@@ -204,16 +204,16 @@ async fn an_endless_stream_ends_at_64_kib() {
     for piece in [&b"aaaaaaaaaaaaaaa\n"[..], b"a"] {
         let peer = async |mut far: DuplexStream| while far.write_all(piece).await.is_ok() {};
         let (mut near, far) = duplex(1024);
-        let mut talk = Talk::new(Instant::now() + TIMEOUT);
+        let mut script = ScriptRunner::new(Instant::now() + TIMEOUT);
         let dialogue = Dialogue([hear("^b")].into());
         let endless = async {
-            let result = talk.run(Phase::Protocol, &dialogue, &mut near).await;
+            let result = script.run(Phase::Protocol, &dialogue, &mut near).await;
             drop(near);
             result
         };
         let (result, ()) = tokio::join!(endless, peer(far));
         assert_eq!(class(&result.unwrap_err()), Class::UnexpectedResponse);
-        assert!(talk.unread() <= MAX_UNREAD + 4096);
+        assert!(script.unread() <= MAX_UNREAD + 4096);
     }
 }
 
@@ -262,17 +262,17 @@ proptest! {
 #[tokio::test]
 async fn a_peer_that_always_has_more_to_say_leaves_others_their_turn() {
     let dialogue = Dialogue([hear("^220")].into());
-    let mut talk = Talk::new(Instant::now() + TIMEOUT);
+    let mut script = ScriptRunner::new(Instant::now() + TIMEOUT);
     let mut peer = join(repeat(b'\n'), sink());
-    let mut talking = pin!(talk.run(Phase::Protocol, &dialogue, &mut peer));
-    assert!(talking.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let mut running = pin!(script.run(Phase::Protocol, &dialogue, &mut peer));
+    assert!(running.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
 }
 
 #[tokio::test]
 async fn a_peer_that_always_has_more_to_say_does_not_outlast_the_deadline() {
     let dialogue = Dialogue([hear("^220")].into());
-    let mut talk = Talk::new(Instant::now());
-    let fault = talk.run(Phase::Protocol, &dialogue, &mut join(repeat(b'\n'), sink())).await.unwrap_err();
+    let mut script = ScriptRunner::new(Instant::now());
+    let fault = script.run(Phase::Protocol, &dialogue, &mut join(repeat(b'\n'), sink())).await.unwrap_err();
     assert_eq!(class(&fault), Class::UnexpectedResponse);
-    assert!(talk.unread() < MAX_UNREAD, "{}", talk.unread());
+    assert!(script.unread() < MAX_UNREAD, "{}", script.unread());
 }
