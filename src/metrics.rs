@@ -21,6 +21,8 @@ mod daemon;
 mod exposition;
 mod family;
 mod process;
+mod sample;
+mod service;
 mod encode;
 mod target;
 

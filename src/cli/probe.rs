@@ -10,7 +10,7 @@ use tokio::runtime;
 use tokio::time::Instant;
 
 use self::json::Document;
-use self::styles::Palette;
+use self::styles::Styles;
 use self::timeline::Timeline;
 use crate::app::process::environment;
 use crate::clock;
@@ -112,6 +112,6 @@ fn print(arguments: &Arguments, target: &Target, outcome: &Outcome) -> anyhow::R
         return Ok(out.write_all(Document::new(target, outcome).to_text()?.as_bytes())?);
     }
     let coloured = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let palette = if coloured { Palette::Colours } else { Palette::Plain };
-    Ok(write!(out, "{}", Timeline { target, outcome, now: clock::now(), palette })?)
+    let styles = if coloured { Styles::COLOURED } else { Styles::PLAIN };
+    Ok(write!(out, "{}", Timeline { target, outcome, now: clock::now(), styles })?)
 }

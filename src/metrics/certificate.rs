@@ -1,15 +1,12 @@
-//! The metrics of what peers show of themselves: sessions, certificates, what services and dialogues say; and of the
-//! certificate that they are shown.
+//! The metrics of TLS sessions and certificates, those of peers as well as the client certificate.
 //!
-//! Whatever a peer chose goes through [`label_value`]; names of certificates and greetings are no labels at all.
+//! Every text of a peer passes through [`label_value`]. The names that a certificate is for are not labels.
 
-use super::encode::{OwnLabel, Value};
-use super::family::Family;
-use super::target::TargetFamily;
+use super::family::{Family, TargetFamily};
+use super::sample::{OwnLabel, Value};
 use crate::board::Row;
 use crate::outcome::{Certificate, CertificateContent, Session};
 use crate::peer_text::label_value;
-use crate::target::LabelName;
 
 pub(super) const TLS_INFO: TargetFamily = TargetFamily {
     family: Family::gauge("portprobe_tls_info", "1, with what the last TLS handshake agreed on").by(&[
@@ -99,30 +96,6 @@ pub(super) const CLIENT_CERT_NOT_AFTER: TargetFamily = TargetFamily {
     read: |row, reader| reader.maybe(row, row.client_certificate_not_after().map(seconds)),
 };
 
-pub(super) const SERVICE_INFO: TargetFamily = TargetFamily {
-    family: Family::gauge("portprobe_service_info", "1, with what the service last said of itself")
-        .by(&["protocol", "version", "role"]),
-    read: |row, reader| {
-        if let Some(service) = row.service() {
-            let labels = vec![
-                OwnLabel::fixed("protocol", service.protocol),
-                OwnLabel::new("version", label_value(&service.version)),
-                OwnLabel::new("role", label_value(&service.role)),
-            ];
-            reader.labelled(row, labels, Value::Count(1));
-        }
-    },
-};
-
-pub(super) const DIALOGUE_INFO: TargetFamily = TargetFamily {
-    family: Family::gauge("portprobe_dialogue_info", "1, with the labels that the steps of the dialogue last gave"),
-    read: |row, reader| {
-        if !row.dialogue().is_empty() {
-            reader.labelled(row, dialogue_labels(row), Value::Count(1));
-        }
-    },
-};
-
 fn session_labels(session: &Session) -> Vec<OwnLabel> {
     vec![
         OwnLabel::fixed("version", session.version),
@@ -145,19 +118,6 @@ fn certificate_labels(leaf: &Certificate) -> Vec<OwnLabel> {
         said("key", |content| &content.key),
         said("signature", |content| &content.signature),
     ]
-}
-
-/// The labels of a dialogue. One that the target has already is left out, and the second of two: a label that stands
-/// twice on a series costs the whole scrape.
-fn dialogue_labels(row: &Row) -> Vec<OwnLabel> {
-    let given = row.dialogue();
-    let is_new = |index: usize, name: &LabelName| {
-        let mut configured = row.target().labels.iter();
-        let mut before = given.iter().take(index);
-        configured.all(|(taken, _)| taken != name.as_str()) && before.all(|(taken, _)| taken != name)
-    };
-    let kept = given.iter().enumerate().filter(|(index, (name, _))| is_new(*index, name));
-    kept.map(|(_, (name, text))| OwnLabel::chosen(name, label_value(text))).collect()
 }
 
 fn leaf_content(row: &Row) -> Option<&CertificateContent> {

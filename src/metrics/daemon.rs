@@ -1,7 +1,7 @@
 //! The metrics of portprobe itself.
 
-use super::encode::{OwnLabel, Owner, Sample, Value};
 use super::family::Family;
+use super::sample::{OwnLabel, Owner, Sample, Value};
 use super::{Inputs, SourceStatus};
 use crate::board::Rows;
 use crate::locks::read;

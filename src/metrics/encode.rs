@@ -1,11 +1,6 @@
-//! One series of one family, copied out of whatever it was read from.
-//!
-//! Rows are locked while they are read, and a probe that ends waits for its row; encoding takes longer than reading. So
-//! samples stand between them.
+//! Encoding of samples in the format of a scrape.
 
-use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -16,8 +11,8 @@ use prometheus_client::metrics::MetricType;
 
 use super::Format;
 use super::family::{Family, Kind};
+use super::sample::{Owner, Sample, Value};
 use crate::histogram::{Buckets, Histogram, NativeBuckets};
-use crate::target::{Group, LabelName, Labels, Target};
 
 /// Some samples of one family, ready to be encoded in one format.
 #[derive(Debug)]
@@ -27,74 +22,11 @@ pub(super) struct Batch {
     pub(super) samples: Vec<Sample>,
 }
 
-/// One series.
-#[derive(Debug)]
-pub(super) struct Sample {
-    /// Whose it is.
-    pub(super) owner: Owner,
-    /// The family's own labels. One with an empty value is left out, for Prometheus knows no difference.
-    pub(super) own: Vec<OwnLabel>,
-    /// What it says.
-    pub(super) value: Value,
-}
-
-/// A label of a family, and its value.
-#[derive(Clone, Debug)]
-pub(super) struct OwnLabel {
-    name: Cow<'static, str>,
-    value: Cow<'static, str>,
-}
-
-impl OwnLabel {
-    /// A label whose value is one of a few.
-    pub(super) const fn fixed(name: &'static str, value: &'static str) -> Self {
-        Self { name: Cow::Borrowed(name), value: Cow::Borrowed(value) }
-    }
-
-    /// A label with any value.
-    pub(super) const fn new(name: &'static str, value: String) -> Self {
-        Self { name: Cow::Borrowed(name), value: Cow::Owned(value) }
-    }
-
-    /// A label whose name the configuration chose.
-    pub(super) fn chosen(name: &LabelName, value: String) -> Self {
-        Self { name: Cow::Owned(name.as_str().to_owned()), value: Cow::Owned(value) }
-    }
-}
-
-/// Whose series it is; says which labels it has besides its family's.
-#[derive(Clone, Debug)]
-pub(super) enum Owner {
-    /// portprobe's own, with the global labels.
-    Daemon(Arc<Labels>),
-    /// A group's.
-    Group(Arc<Group>),
-    /// A target's.
-    Target(Arc<Target>),
-}
-
-/// What a series says.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
-    /// A whole number.
-    Count(u64),
-    /// A histogram and the bounds of its classic buckets.
-    Histogram(Histogram, Buckets),
-    /// Seconds, or whatever else has fractions; finite.
-    Real(f64),
-}
-
-impl From<bool> for Value {
-    fn from(value: bool) -> Self {
-        Self::Count(value.into())
-    }
-}
-
 impl Collector for Batch {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Family { name, kind, help, .. } = *self.family;
         let (name, kind) = match (kind, self.format) {
-            // Text 0.0.4 declares a counter under its full name; the others append `_total` to what is declared.
+            // Text 0.0.4 declares a counter under its full name; the others append `_total` to the declared name.
             (Kind::Counter, Format::Text) => (name, MetricType::Counter),
             (Kind::Counter, Format::OpenMetrics | Format::Protobuf) => {
                 (name.strip_suffix("_total").unwrap_or(name), MetricType::Counter)
@@ -114,7 +46,7 @@ impl Batch {
             (value, Kind::Counter, Format::OpenMetrics | Format::Protobuf) => {
                 encoder.encode_counter::<NoLabelSet, _, f64>(value, None)
             }
-            // Else the encoder would append `_total` once more.
+            // Otherwise the encoder would append `_total` again.
             (value, Kind::Counter | Kind::Gauge | Kind::Histogram, _) => encoder.encode_gauge(value),
         }
     }
@@ -155,7 +87,7 @@ impl EncodeCounterValue for Value {
     }
 }
 
-/// Classic buckets for the text formats, both kinds for protobuf, which alone has room for native ones.
+/// Classic buckets for the text formats; classic and native ones for protobuf, the only format with native buckets.
 fn encode_histogram(histogram: &Histogram, buckets: &Buckets, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
     let bounds = buckets.bounds().iter().copied().chain([f64::INFINITY]);
     let classic: Vec<_> = bounds.zip(histogram.classic()).collect();
@@ -175,8 +107,8 @@ fn encode_histogram(histogram: &Histogram, buckets: &Buckets, encoder: &mut Metr
     encoder.encode_histogram_with_native::<NoLabelSet>(sum, count, &classic, None, native)
 }
 
-/// Native buckets as they are sent: runs of neighbours, each as its distance from the end of the run before (the first
-/// from bucket 0) and its length; and each count as its difference from the one before.
+/// The encoding of native buckets: runs of neighbours, each as its distance from the end of the previous run (the first from
+/// bucket 0) and its length; and each count as the difference from the previous one.
 fn spans_and_deltas(native: &NativeBuckets) -> (Vec<(i32, u32)>, Vec<i64>) {
     let mut spans: Vec<(i32, u32)> = Vec::new();
     let mut deltas = Vec::with_capacity(native.counts().len());
@@ -193,8 +125,8 @@ fn spans_and_deltas(native: &NativeBuckets) -> (Vec<(i32, u32)>, Vec<i64>) {
     (spans, deltas)
 }
 
-/// The zero bucket's width, as client libraries have it: 2^-128. Above zero, so that a histogram without observations
-/// is seen to be native too.
+/// The width of the zero bucket, as in client libraries: 2^-128. It is above zero so that a histogram without observations
+/// is recognised as native, too.
 const ZERO_THRESHOLD: f64 = 2.938_735_877_055_719e-39;
 
 #[cfg(test)]

@@ -15,10 +15,11 @@ use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
 use super::daemon::DAEMON;
-use super::encode::{Batch, Sample};
-use super::family::{Family, Kind};
+use super::encode::Batch;
+use super::family::{Family, Kind, RowReader, TargetFamily};
 use super::process::PROCESS;
-use super::target::{GROUPS, Reader, TARGETS, TargetFamily};
+use super::sample::Sample;
+use super::target::{GROUPS, TARGETS};
 use super::{Format, Inputs};
 use crate::board::{Row, Rows};
 
@@ -98,8 +99,8 @@ impl Exposition {
         Ok(())
     }
 
-    fn copy(&self, block: Range<usize>, read: fn(&Row, &mut Reader<'_>), samples: &mut Vec<Sample>) {
-        let mut reader = Reader { samples, now: self.now };
+    fn copy(&self, block: Range<usize>, read: fn(&Row, &mut RowReader<'_>), samples: &mut Vec<Sample>) {
+        let mut reader = RowReader { samples, now: self.now };
         self.rows.for_each_in(block, |row| read(row, &mut reader));
     }
 

@@ -1,30 +1,35 @@
-//! Families: names and their meaning.
+//! Families: names and their meaning, and how to read the series of targets and groups.
 
-/// A metric's name and meaning.
+use tokio::time::Instant;
+
+use super::sample::{OwnLabel, Owner, Sample, Value};
+use crate::board::{GroupStatus, Row};
+
+/// The name and the meaning of a metric.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Family {
-    /// Name as in a query, for a histogram without `_bucket`, `_sum`, `_count`.
+    /// The name in queries; for a histogram without `_bucket`, `_sum`, `_count`.
     pub name: &'static str,
-    /// What it counts or tells.
+    /// Its type.
     pub kind: Kind,
-    /// Labels besides the global ones and, for series of a target, `target` and the target's own.
+    /// Its labels, in addition to the global ones and, for a target, `target` and the labels of the target.
     pub labels: &'static [&'static str],
     /// One line without a full stop.
     pub help: &'static str,
 }
 
 impl Family {
-    /// A counter without labels of its own.
+    /// A counter without labels.
     pub(super) const fn counter(name: &'static str, help: &'static str) -> Self {
         Self { name, kind: Kind::Counter, labels: &[], help }
     }
 
-    /// A gauge without labels of its own.
+    /// A gauge without labels.
     pub(super) const fn gauge(name: &'static str, help: &'static str) -> Self {
         Self { name, kind: Kind::Gauge, labels: &[], help }
     }
 
-    /// A histogram without labels of its own.
+    /// A histogram without labels.
     pub(super) const fn histogram(name: &'static str, help: &'static str) -> Self {
         Self { name, kind: Kind::Histogram, labels: &[], help }
     }
@@ -35,24 +40,74 @@ impl Family {
     }
 }
 
-/// The types of metrics that portprobe has. An `_info` family is a gauge, for text 0.0.4 knows no info type.
+/// The types of metrics. An `_info` family is a gauge, because text 0.0.4 has no info type.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
-    /// Only rises.
+    /// It only rises.
     Counter,
-    /// A value of the moment.
+    /// A current value.
     Gauge,
     /// Classic and native buckets of the same observations.
     Histogram,
 }
 
 impl Kind {
-    /// The word for it in the exposition.
+    /// Its name in the exposition.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
             Self::Histogram => "histogram",
         }
+    }
+}
+
+/// A family of targets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TargetFamily {
+    pub(super) family: Family,
+    /// Adds the series of one row.
+    pub(super) read: fn(&Row, &mut RowReader<'_>),
+}
+
+/// A family of groups.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GroupFamily {
+    pub(super) family: Family,
+    /// The value of one group.
+    pub(super) read: fn(&GroupStatus) -> Option<Value>,
+}
+
+impl GroupFamily {
+    /// The series of one group, if it has one.
+    pub(super) fn sample(&self, status: &GroupStatus) -> Option<Sample> {
+        (self.read)(status).map(|value| Sample { owner: Owner::Group(status.group.clone()), own: Vec::new(), value })
+    }
+}
+
+/// Copies the series of one family from rows.
+#[derive(Debug)]
+pub(super) struct RowReader<'a> {
+    pub(super) samples: &'a mut Vec<Sample>,
+    /// The time of the scrape.
+    pub(super) now: Instant,
+}
+
+impl RowReader<'_> {
+    /// Adds the series of a row, without labels of the family.
+    pub(super) fn one(&mut self, row: &Row, value: Value) {
+        self.labelled(row, Vec::new(), value);
+    }
+
+    /// The same, if there is a value.
+    pub(super) fn maybe(&mut self, row: &Row, value: Option<Value>) {
+        if let Some(value) = value {
+            self.one(row, value);
+        }
+    }
+
+    /// Adds a series of a row with these labels of the family.
+    pub(super) fn labelled(&mut self, row: &Row, own: Vec<OwnLabel>, value: Value) {
+        self.samples.push(Sample { owner: Owner::Target(row.target().clone()), own, value });
     }
 }

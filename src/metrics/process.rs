@@ -2,8 +2,8 @@
 
 use metrics_process::collector::Metrics;
 
-use super::encode::Value;
 use super::family::Family;
+use super::sample::Value;
 
 /// A family of the process.
 #[derive(Clone, Copy, Debug)]

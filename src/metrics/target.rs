@@ -2,64 +2,12 @@
 
 use std::net::IpAddr;
 
-use tokio::time::Instant;
-
-use super::certificate;
-use super::encode::{OwnLabel, Owner, Sample, Value};
-use super::family::Family;
-use crate::board::{GroupStatus, Row, State};
+use super::family::{Family, GroupFamily, TargetFamily};
+use super::sample::{OwnLabel, Value};
+use super::{certificate, service};
+use crate::board::State;
 use crate::outcome::{Class, Phase};
 use crate::target::Target;
-
-/// A family of targets.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct TargetFamily {
-    pub(super) family: Family,
-    /// Adds what the family says of one row.
-    pub(super) read: fn(&Row, &mut Reader<'_>),
-}
-
-/// A family of groups.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct GroupFamily {
-    pub(super) family: Family,
-    /// What the family says of one group.
-    pub(super) read: fn(&GroupStatus) -> Option<Value>,
-}
-
-impl GroupFamily {
-    /// The series of one group, where there is one.
-    pub(super) fn sample(&self, status: &GroupStatus) -> Option<Sample> {
-        (self.read)(status).map(|value| Sample { owner: Owner::Group(status.group.clone()), own: Vec::new(), value })
-    }
-}
-
-/// Copies series of one family out of rows.
-#[derive(Debug)]
-pub(super) struct Reader<'a> {
-    pub(super) samples: &'a mut Vec<Sample>,
-    /// The moment of the scrape.
-    pub(super) now: Instant,
-}
-
-impl Reader<'_> {
-    /// The series of a row, without labels of the family's own.
-    pub(super) fn one(&mut self, row: &Row, value: Value) {
-        self.labelled(row, Vec::new(), value);
-    }
-
-    /// The same, where there is a value.
-    pub(super) fn maybe(&mut self, row: &Row, value: Option<Value>) {
-        if let Some(value) = value {
-            self.one(row, value);
-        }
-    }
-
-    /// A series of a row with these labels of the family's own.
-    pub(super) fn labelled(&mut self, row: &Row, own: Vec<OwnLabel>, value: Value) {
-        self.samples.push(Sample { owner: Owner::Target(row.target().clone()), own, value });
-    }
-}
 
 fn phase_label(phase: Phase) -> OwnLabel {
     OwnLabel::fixed("phase", phase.as_str())
@@ -216,8 +164,8 @@ pub(super) const TARGETS: &[TargetFamily] = &[
     certificate::CERT_INFO,
     certificate::CERT_CHANGES,
     certificate::CLIENT_CERT_NOT_AFTER,
-    certificate::SERVICE_INFO,
-    certificate::DIALOGUE_INFO,
+    service::SERVICE_INFO,
+    service::DIALOGUE_INFO,
     TargetFamily {
         family: Family::gauge("portprobe_target_info", "1, with what is configured for the target")
             .by(&["url", "protocol", "host", "port", "group", "expect"]),

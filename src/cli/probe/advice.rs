@@ -30,31 +30,31 @@ pub(super) fn on_failure(failure: &Failure, target: &Target, address: Option<IpA
     // An address in the URL may have a zone, without which it cannot be reached.
     let address = address.filter(|_| host.literal().is_none());
     let address = address.map_or_else(|| host.to_string(), |address| address.to_string());
-    let case = Case { target, phase: failure.phase, address };
+    let probe = FailedProbe { target, phase: failure.phase, address };
     match failure.class {
-        Class::AddressMismatch => case.address_mismatch(),
-        Class::CertExpired => case.cert_expired(),
-        Class::CertInvalid => case.cert_invalid(),
-        Class::CertNameMismatch => case.cert_name_mismatch(),
-        Class::CertNotYetValid => case.cert_not_yet_valid(),
-        Class::CertPinMismatch => case.cert_pin_mismatch(),
-        Class::CertRevoked => case.cert_revoked(),
-        Class::CertUntrusted => case.cert_untrusted(),
-        Class::Disconnected => case.disconnected(),
-        Class::DnsError => case.dns_error(),
-        Class::DnsNotFound => case.dns_not_found(),
-        Class::DnsTimeout => case.dns_timeout(),
-        Class::Refused => case.refused(),
-        Class::Rejected => case.rejected(),
-        Class::Reset => case.reset(),
-        Class::Stalled => case.stalled(),
-        Class::StarttlsRefused => case.starttls_refused(),
-        Class::Timeout => case.timeout(),
-        Class::TlsAlert => case.tls_alert(),
-        Class::TlsProtocol => case.tls_protocol(),
-        Class::UnexpectedOpen => case.unexpected_open(),
-        Class::UnexpectedResponse => case.unexpected_response(),
-        Class::Unreachable => case.unreachable(),
+        Class::AddressMismatch => probe.address_mismatch(),
+        Class::CertExpired => probe.cert_expired(),
+        Class::CertInvalid => probe.cert_invalid(),
+        Class::CertNameMismatch => probe.cert_name_mismatch(),
+        Class::CertNotYetValid => probe.cert_not_yet_valid(),
+        Class::CertPinMismatch => probe.cert_pin_mismatch(),
+        Class::CertRevoked => probe.cert_revoked(),
+        Class::CertUntrusted => probe.cert_untrusted(),
+        Class::Disconnected => probe.disconnected(),
+        Class::DnsError => probe.dns_error(),
+        Class::DnsNotFound => probe.dns_not_found(),
+        Class::DnsTimeout => probe.dns_timeout(),
+        Class::Refused => probe.refused(),
+        Class::Rejected => probe.rejected(),
+        Class::Reset => probe.reset(),
+        Class::Stalled => probe.stalled(),
+        Class::StarttlsRefused => probe.starttls_refused(),
+        Class::Timeout => probe.timeout(),
+        Class::TlsAlert => probe.tls_alert(),
+        Class::TlsProtocol => probe.tls_protocol(),
+        Class::UnexpectedOpen => probe.unexpected_open(),
+        Class::UnexpectedResponse => probe.unexpected_response(),
+        Class::Unreachable => probe.unreachable(),
     }
 }
 
@@ -93,7 +93,7 @@ pub(super) fn on_lost_syns(target: &Target) -> Advice {
 }
 
 /// A failed probe: one method for each class.
-struct Case<'a> {
+struct FailedProbe<'a> {
     target: &'a Target,
     /// The step that failed.
     phase: Phase,
@@ -101,7 +101,7 @@ struct Case<'a> {
     address: String,
 }
 
-impl Case<'_> {
+impl FailedProbe<'_> {
     fn address_mismatch(&self) -> Advice {
         if !matches!(self.target.endpoint.host, Host::Name(_)) {
             return Advice::new(

@@ -5,7 +5,7 @@
 use std::fmt::{self, Display};
 use std::net::IpAddr;
 
-use super::styles::{Ink, Palette};
+use super::styles::Styles;
 use super::validity::Validity;
 use crate::clock::{Timestamp, Utc};
 use crate::outcome::{Certificate, CertificateContent, PeerCertificates};
@@ -21,18 +21,18 @@ pub(super) struct Chain<'a> {
     /// Whose it is, where several addresses could have shown one.
     pub(super) address: Option<IpAddr>,
     pub(super) now: Timestamp,
-    pub(super) palette: Palette,
+    pub(super) styles: Styles,
 }
 
 impl Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let palette = self.palette;
+        let styles = self.styles;
         let of = self.address.map(|address| format!(" of {address}")).unwrap_or_default();
-        writeln!(f, "\n{}", palette.paint(Ink::Bold, format_args!("certificate{of}")))?;
+        writeln!(f, "\n{}", styles.heading(format_args!("certificate{of}")))?;
         self.certificate(f, &self.peer.leaf)?;
         line(f, "sha256", self.peer.leaf.fingerprint)?;
         for (position, certificate) in self.peer.intermediates.iter().enumerate() {
-            writeln!(f, "{}", palette.paint(Ink::Bold, format_args!("sent behind it, {}", position + 1)))?;
+            writeln!(f, "{}", styles.heading(format_args!("sent behind it, {}", position + 1)))?;
             self.certificate(f, certificate)?;
         }
         self.faults(f)
@@ -42,7 +42,7 @@ impl Display for Chain<'_> {
 impl Chain<'_> {
     fn certificate(&self, f: &mut fmt::Formatter<'_>, certificate: &Certificate) -> fmt::Result {
         let Some(content) = &certificate.content else {
-            return line(f, "subject", self.palette.paint(Ink::Yellow, "cannot be read"));
+            return line(f, "subject", self.styles.warning("cannot be read"));
         };
         line(f, "subject", escaped(&content.subject))?;
         line(f, "issuer", escaped(&content.issuer))?;
@@ -57,42 +57,41 @@ impl Chain<'_> {
 
     fn validity(&self, content: &CertificateContent) -> String {
         let validity = Validity::at(self.now, content.not_before, content.not_after);
-        let ink = match validity {
-            Validity::Expired(_) | Validity::NotYet(_) => Ink::Red,
-            Validity::Valid(_) => Ink::Green,
-        };
-        self.palette.paint(ink, validity.in_words())
+        let words = validity.in_words();
+        match validity {
+            Validity::Expired(_) | Validity::NotYet(_) => self.styles.failure(words),
+            Validity::Valid(_) => self.styles.success(words),
+        }
     }
 
     fn faults(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let faults = &self.peer.faults;
         if faults.is_empty() {
-            return writeln!(f, "{}", self.palette.paint(Ink::Green, "no fault"));
+            return writeln!(f, "{}", self.styles.success("no fault"));
         }
-        let (ink, reported) = match self.verify {
-            Verify::Report => (Ink::Yellow, ", reported only"),
-            Verify::Strict => (Ink::Red, ""),
-        };
-        writeln!(f, "{}", self.palette.paint(Ink::Bold, if faults.len() == 1 { "fault" } else { "faults" }))?;
+        writeln!(f, "{}", self.styles.heading(if faults.len() == 1 { "fault" } else { "faults" }))?;
         faults.iter().try_for_each(|fault| {
-            let class = self.palette.paint(ink, fault.class.as_str());
-            writeln!(f, "  {class}{reported}: {}", escaped(&fault.detail))
+            let (class, detail) = (fault.class.as_str(), escaped(&fault.detail));
+            match self.verify {
+                Verify::Report => writeln!(f, "  {}, reported only: {detail}", self.styles.warning(class)),
+                Verify::Strict => writeln!(f, "  {}: {detail}", self.styles.failure(class)),
+            }
         })
     }
 }
 
 /// The own certificate, that the service may have asked for.
-pub(super) fn own(f: &mut fmt::Formatter<'_>, not_after: i64, now: Timestamp, palette: Palette) -> fmt::Result {
+pub(super) fn own(f: &mut fmt::Formatter<'_>, not_after: i64, now: Timestamp, styles: Styles) -> fmt::Result {
     let validity = Validity::at(now, i64::MIN, not_after);
-    let ink = if matches!(validity, Validity::Expired(_)) { Ink::Red } else { Ink::Green };
-    writeln!(f, "\n{}", palette.paint(Ink::Bold, "own certificate"))?;
-    let words = palette.paint(ink, validity.in_words());
+    writeln!(f, "\n{}", styles.heading("own certificate"))?;
+    let words = validity.in_words();
+    let words = if matches!(validity, Validity::Expired(_)) { styles.failure(words) } else { styles.success(words) };
     line(f, "valid", format_args!("to {} UTC, {words}", Utc::of_seconds(not_after)))
 }
 
 /// The labels that a dialogue gave.
-pub(super) fn labels(f: &mut fmt::Formatter<'_>, labels: &[(LabelName, String)], palette: Palette) -> fmt::Result {
-    writeln!(f, "\n{}", palette.paint(Ink::Bold, "labels"))?;
+pub(super) fn labels(f: &mut fmt::Formatter<'_>, labels: &[(LabelName, String)], styles: Styles) -> fmt::Result {
+    writeln!(f, "\n{}", styles.heading("labels"))?;
     labels.iter().try_for_each(|(name, value)| line(f, name.as_str(), escaped(value)))
 }
 

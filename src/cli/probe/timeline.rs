@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::advice::{self, Advice};
 use super::certificates::{self, Chain};
-use super::styles::{Ink, Palette};
-use super::transcript::Said;
+use super::styles::{Styles, milliseconds};
+use super::transcript::TranscriptView;
 use crate::clock::Timestamp;
 use crate::duration;
 use crate::outcome::{Attempt, Failure, Fault, Outcome, Phase, Session};
@@ -21,13 +21,13 @@ pub(super) struct Timeline<'a> {
     pub(super) outcome: &'a Outcome,
     /// When the lines are read: what the days that certificates have left are counted from.
     pub(super) now: Timestamp,
-    pub(super) palette: Palette,
+    pub(super) styles: Styles,
 }
 
 impl Display for Timeline<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let target = self.target;
-        writeln!(f, "{}", self.palette.paint(Ink::Bold, &target.endpoint))?;
+        writeln!(f, "{}", self.styles.heading(&target.endpoint))?;
         if target.name.as_str() != target.endpoint.to_string() {
             writeln!(f, "  {:<9}{}", "name", target.name)?;
         }
@@ -47,7 +47,7 @@ impl Timeline<'_> {
         match (&self.outcome.result, self.outcome.timings.of(Phase::Resolve)) {
             // No other step was reached: the whole time is that of this one.
             (Err(Fault::Failure(failure)), _) if failure.phase == Phase::Resolve => {
-                let class = self.palette.paint(Ink::Red, failure.class.as_str());
+                let class = self.styles.failure(failure.class.as_str());
                 let seen = if addresses.is_empty() { class } else { format!("{addresses}  {class}") };
                 step(f, Phase::Resolve, self.outcome.duration, seen)
             }
@@ -104,15 +104,15 @@ impl Timeline<'_> {
 
     /// What kept an address. The details stand once: those of the address that decided, in the result.
     fn ending(&self, attempt: &Attempt, phase: Phase) -> String {
-        let (ink, word, detail) = match &attempt.result {
-            Ok(()) => (Ink::Green, "good", ""),
-            Err(Fault::Failure(failure)) => (Ink::Red, failure.class.as_str(), &*failure.detail),
-            Err(Fault::LocalFault(fault)) => (Ink::Yellow, fault.reason.as_str(), &*fault.detail),
+        let (word, detail) = match &attempt.result {
+            Ok(()) => (self.styles.success("good"), ""),
+            Err(Fault::Failure(failure)) => (self.styles.failure(failure.class.as_str()), &*failure.detail),
+            Err(Fault::LocalFault(fault)) => (self.styles.warning(fault.reason.as_str()), &*fault.detail),
         };
         let told = attempt.result == self.outcome.result;
         let and = if told { String::new() } else { format!(": {}", escaped(detail)) };
         let session = session(attempt).filter(|_| phase == Phase::Tls).map(|session| format!("{}; ", agreed(session)));
-        format!("{}{}{and}", session.unwrap_or_default(), self.palette.paint(ink, word))
+        format!("{}{word}{and}", session.unwrap_or_default())
     }
 
     /// What came of a phase that an address went through.
@@ -120,13 +120,13 @@ impl Timeline<'_> {
         match phase {
             Phase::Connect if attempt.timings.of(Phase::Connect).is_none() => {
                 let expect = self.target.settings.probe_kind.expect();
-                format!("{}, as expected", self.palette.paint(Ink::Green, expect.as_str()))
+                format!("{}, as expected", self.styles.success(expect.as_str()))
             }
-            Phase::Connect => self.palette.paint(Ink::Green, "open"),
-            Phase::Starttls => self.palette.paint(Ink::Green, "ready for TLS"),
+            Phase::Connect => self.styles.success("open"),
+            Phase::Starttls => self.styles.success("ready for TLS"),
             Phase::Tls => format!("{}{}", session(attempt).map(agreed).unwrap_or_default(), self.reported(attempt)),
             Phase::Protocol | Phase::Resolve => {
-                format!("{}{}", self.palette.paint(Ink::Green, "as expected"), said_of_itself(attempt))
+                format!("{}{}", self.styles.success("as expected"), said_of_itself(attempt))
             }
         }
     }
@@ -138,24 +138,24 @@ impl Timeline<'_> {
         if classes.is_empty() {
             return String::new();
         }
-        format!("; {}, reported only", self.palette.paint(Ink::Yellow, classes.join(", ")))
+        format!("; {}, reported only", self.styles.warning(classes.join(", ")))
     }
 
     /// What the peer showed, of several addresses the worst.
     fn facts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (outcome, palette, now) = (self.outcome, self.palette, self.now);
+        let (outcome, styles, now) = (self.outcome, self.styles, self.now);
         if let Some(peer) = outcome.facts.tls.as_ref().and_then(|tls| tls.peer.as_deref()) {
             let shows = |attempt: &&Attempt| attempt.facts.tls == outcome.facts.tls;
             let address = outcome.attempts.iter().find(shows).filter(|_| outcome.attempts.len() > 1);
             let address = address.map(|attempt| attempt.address);
             let verify = self.target.settings.probe_kind.tls().map_or(Verify::Strict, |tls| tls.settings.verify);
-            write!(f, "{}", Chain { peer, verify, address, now, palette })?;
+            write!(f, "{}", Chain { peer, verify, address, now, styles })?;
         }
         if let Some(not_after) = outcome.client_certificate_not_after {
-            certificates::own(f, not_after, now, palette)?;
+            certificates::own(f, not_after, now, styles)?;
         }
         if let Some(labels) = outcome.facts.dialogue.as_deref().filter(|labels| !labels.is_empty()) {
-            certificates::labels(f, labels, palette)?;
+            certificates::labels(f, labels, styles)?;
         }
         Ok(())
     }
@@ -166,7 +166,7 @@ impl Timeline<'_> {
         for attempt in &self.outcome.attempts {
             if let Some(transcript) = &attempt.transcript {
                 let address = several.then_some(attempt.address);
-                write!(f, "{}", Said { transcript, address, palette: self.palette })?;
+                write!(f, "{}", TranscriptView { transcript, address, styles: self.styles })?;
             }
         }
         Ok(())
@@ -177,13 +177,13 @@ impl Timeline<'_> {
         match &self.outcome.result {
             Ok(()) => self.good(f, &took),
             Err(Fault::Failure(failure)) => {
-                let (class, phase) = (self.palette.paint(Ink::Red, failure.class.as_str()), failure.phase.as_str());
+                let (class, phase) = (self.styles.failure(failure.class.as_str()), failure.phase.as_str());
                 writeln!(f, "{class} in {phase} after {took}{}", self.detail(failure))?;
                 self.of_all(f)?;
                 advise(f, &advice::on_failure(failure, self.target, self.decisive()))
             }
             Err(Fault::LocalFault(fault)) => {
-                let (local_fault, reason) = (self.palette.paint(Ink::Yellow, "local fault"), fault.reason.as_str());
+                let (local_fault, reason) = (self.styles.warning("local fault"), fault.reason.as_str());
                 writeln!(f, "{local_fault} after {took}: {reason}: {}", escaped(&fault.detail))?;
                 self.of_all(f)?;
                 advise(f, &advice::on_local_fault(fault.reason, self.target))
@@ -200,11 +200,11 @@ impl Timeline<'_> {
     }
 
     fn good(&self, f: &mut fmt::Formatter<'_>, took: &str) -> fmt::Result {
-        let good = self.palette.paint(Ink::Green, "good");
+        let good = self.styles.success("good");
         match self.target.settings.slow_after.filter(|limit| self.outcome.duration >= *limit) {
             None => writeln!(f, "{good} in {took}")?,
             Some(limit) => {
-                let slow = self.palette.paint(Ink::Yellow, "slow");
+                let slow = self.styles.warning("slow");
                 writeln!(f, "{good} in {took}, but {slow}: slow_after is {}", duration::display(limit))?;
             }
         }
@@ -268,11 +268,6 @@ fn step(f: &mut fmt::Formatter<'_>, phase: Phase, took: Duration, seen: impl Dis
 fn advise(f: &mut fmt::Formatter<'_>, advice: &Advice) -> fmt::Result {
     writeln!(f, "  meaning  {}", advice.meaning)?;
     writeln!(f, "  try      {}", advice.remedy)
-}
-
-/// Milliseconds with three decimals: a handshake in the same rack takes fractions of one.
-pub(super) fn milliseconds(duration: Duration) -> String {
-    format!("{:.3} ms", duration.as_secs_f64() * 1000.0)
 }
 
 #[cfg(test)]

@@ -3,21 +3,20 @@
 use std::fmt::{self, Display};
 use std::net::IpAddr;
 
-use super::styles::{Ink, Palette};
-use super::timeline::milliseconds;
+use super::styles::{Styles, milliseconds};
 use crate::outcome::{Message, Transcript};
 use crate::peer_text::is_invisible;
 
 /// A transcript that displays itself as lines.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Said<'a> {
+pub(super) struct TranscriptView<'a> {
     pub(super) transcript: &'a Transcript,
     /// Whose it is, where there are several.
     pub(super) address: Option<IpAddr>,
-    pub(super) palette: Palette,
+    pub(super) styles: Styles,
 }
 
-impl Display for Said<'_> {
+impl Display for TranscriptView<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let of = self.address.map(|address| format!(" with {address}")).unwrap_or_default();
         writeln!(f)?;
@@ -35,10 +34,10 @@ impl Display for Said<'_> {
     }
 }
 
-impl Said<'_> {
+impl TranscriptView<'_> {
     fn message(&self, f: &mut fmt::Formatter<'_>, message: &Message) -> fmt::Result {
         let (phase, at) = (message.phase.as_str(), milliseconds(message.at));
-        let direction = self.palette.paint(Ink::Bold, message.direction.as_str());
+        let direction = self.styles.heading(message.direction.as_str());
         write!(f, "  {phase:<9}{at:>12}  {direction} ")?;
         match message.bytes.len() {
             0 => writeln!(f, "the end of the connection")?,
@@ -99,7 +98,7 @@ mod tests {
             bytes: (*bytes).into(),
         };
         let transcript = Transcript { messages: messages.iter().map(message).collect(), omitted };
-        Said { transcript: &transcript, address: None, palette: Palette::Plain }.to_string()
+        TranscriptView { transcript: &transcript, address: None, styles: Styles::PLAIN }.to_string()
     }
 
     #[test]

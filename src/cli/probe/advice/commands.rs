@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 
-use super::Case;
+use super::FailedProbe;
 use crate::outcome::Phase;
 use crate::target::{AlpnProtocol, Identity, Protocol, ServerName, TlsExchange, TlsProfile, TlsVersion};
 
-impl Case<'_> {
+impl FailedProbe<'_> {
     /// The command that makes the same handshake, with further options.
     pub(super) fn s_client(&self, options: &str) -> String {
         if self.is_beyond_openssl() {

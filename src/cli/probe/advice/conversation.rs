@@ -1,10 +1,10 @@
 //! What a conversation means that ended early: in the handshake of TLS, or in a dialogue.
 
-use super::{Advice, Case};
+use super::{Advice, FailedProbe};
 use crate::outcome::Phase;
 use crate::target::Protocol;
 
-impl Case<'_> {
+impl FailedProbe<'_> {
     pub(super) fn disconnected(&self) -> Advice {
         match self.phase {
             Phase::Tls => Advice::new(

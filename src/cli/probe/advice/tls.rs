@@ -1,10 +1,10 @@
 //! What a handshake means that came to nothing, and what is wrong with certificates.
 
 use super::commands::quoted;
-use super::{Advice, Case};
+use super::{Advice, FailedProbe};
 use crate::target::Roots;
 
-impl Case<'_> {
+impl FailedProbe<'_> {
     pub(super) fn cert_expired(&self) -> Advice {
         Advice::new(
             "the certificate, or one that its chain needs, was not renewed; or it was, and the service not reloaded",

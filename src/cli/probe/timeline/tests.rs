@@ -26,7 +26,7 @@ fn printed(url: &str, flags: &[(&str, &str)], outcome: &Outcome) -> String {
 
 fn lines(target: &Target, outcome: &Outcome) -> String {
     let now = Timestamp::since_epoch(Duration::from_secs(1_795_000_000));
-    Timeline { target, outcome, now, palette: Palette::Plain }.to_string()
+    Timeline { target, outcome, now, styles: Styles::PLAIN }.to_string()
 }
 
 fn failed(class: Class, detail: &str) -> Result<(), Fault> {

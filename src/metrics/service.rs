@@ -1,0 +1,46 @@
+//! The metrics of services and dialogues: what they report about themselves.
+//!
+//! Every text of a peer passes through [`label_value`]. Greetings are not labels.
+
+use super::family::{Family, TargetFamily};
+use super::sample::{OwnLabel, Value};
+use crate::board::Row;
+use crate::peer_text::label_value;
+use crate::target::LabelName;
+
+pub(super) const SERVICE_INFO: TargetFamily = TargetFamily {
+    family: Family::gauge("portprobe_service_info", "1, with what the service last said of itself")
+        .by(&["protocol", "version", "role"]),
+    read: |row, reader| {
+        if let Some(service) = row.service() {
+            let labels = vec![
+                OwnLabel::fixed("protocol", service.protocol),
+                OwnLabel::new("version", label_value(&service.version)),
+                OwnLabel::new("role", label_value(&service.role)),
+            ];
+            reader.labelled(row, labels, Value::Count(1));
+        }
+    },
+};
+
+pub(super) const DIALOGUE_INFO: TargetFamily = TargetFamily {
+    family: Family::gauge("portprobe_dialogue_info", "1, with the labels that the steps of the dialogue last gave"),
+    read: |row, reader| {
+        if !row.dialogue().is_empty() {
+            reader.labelled(row, dialogue_labels(row), Value::Count(1));
+        }
+    },
+};
+
+/// The labels of a dialogue. One that the target has already is left out, and the second of two: a label that stands
+/// twice on a series costs the whole scrape.
+fn dialogue_labels(row: &Row) -> Vec<OwnLabel> {
+    let given = row.dialogue();
+    let is_new = |index: usize, name: &LabelName| {
+        let mut configured = row.target().labels.iter();
+        let mut before = given.iter().take(index);
+        configured.all(|(taken, _)| taken != name.as_str()) && before.all(|(taken, _)| taken != name)
+    };
+    let kept = given.iter().enumerate().filter(|(index, (name, _))| is_new(*index, name));
+    kept.map(|(_, (name, text))| OwnLabel::chosen(name, label_value(text))).collect()
+}
