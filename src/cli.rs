@@ -14,7 +14,7 @@ use tracing::Level;
 
 use crate::app::process::environment;
 use crate::app::{AutoReload, HttpReload, LoadedFiles};
-use crate::config::{LoadError, Needed, Unusable};
+use crate::config::{LoadError, Required, Unreadable};
 use crate::http::ListenAddress;
 use crate::log::Format;
 use crate::target::Shard;
@@ -165,7 +165,7 @@ fn health_endpoint(daemon: &DaemonArguments) -> anyhow::Result<Uri> {
     format!("http://{address}/-/healthy").parse().with_context(|| format!("'{address}' makes no URL"))
 }
 
-fn check(file: &Path, read: impl Fn(&LoadedFiles, Needed<'_>) -> Result<(), Unusable>) -> anyhow::Result<ExitCode> {
+fn check(file: &Path, read: impl Fn(&LoadedFiles, Required<'_>) -> Result<(), Unreadable>) -> anyhow::Result<ExitCode> {
     let files = LoadedFiles::default();
     printed(&check::run(file, &environment, |needed| read(&files, needed))?)
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::config::{Needed, Unusable};
+use crate::config::{Required, Unreadable};
 use crate::files::header_values::Secrets;
 use crate::probe::TlsStore;
 use crate::target::TlsProfile;
@@ -19,10 +19,10 @@ pub struct LoadedFiles {
 
 impl LoadedFiles {
     /// Reads a file, or the files of a TLS profile, unless that was done before.
-    pub fn read(&self, needed: Needed<'_>) -> Result<(), Unusable> {
+    pub fn read(&self, needed: Required<'_>) -> Result<(), Unreadable> {
         match needed {
-            Needed::Header(file) => self.secrets.read(file).map_err(Unusable::Header),
-            Needed::Tls(profile) => self.trust.read(profile).map_err(Unusable::Tls),
+            Required::Header(file) => self.secrets.read(file).map_err(Unreadable::Header),
+            Required::Tls(profile) => self.trust.read(profile).map_err(Unreadable::Tls),
         }
     }
 

@@ -15,7 +15,7 @@ use super::target_sources::{Merged, StatusChange, TargetSources};
 use super::{process, service};
 use crate::board::Board;
 use crate::clock;
-use crate::config::{Complaint, Config};
+use crate::config::{Config, Diagnostic};
 use crate::discovery::{Found, Sources, Update};
 use crate::http::{Readiness, ReloadError, RunningConfig};
 use crate::metrics::Metrics;
@@ -89,7 +89,7 @@ impl Reconciler {
             Ok(config) => config,
             Err(problems) => {
                 self.metrics.reloads().failed();
-                let count = problems.complaints().len();
+                let count = problems.diagnostics().len();
                 error!(by, count, %problems, "Cannot reload the configuration; the one before stays in force");
                 return Err(ReloadError::Invalid(Arc::new(problems)));
             }
@@ -103,17 +103,19 @@ impl Reconciler {
 
     /// Applies a configuration.
     async fn configure(&mut self, config: Config) -> Result<Difference, Stopped> {
-        let Config { labels, targets, histograms, limits, dns, discovery, blueprint, shown, warnings, .. } = config;
+        let Config {
+            labels, targets, histograms, limits, dns, discovery, discovery_context, redacted, warnings, ..
+        } = config;
         process::raise_descriptor_limit(limits.in_flight);
         self.prober.set_resolver_options(dns);
         self.connector.set_resolver_options(dns);
         self.board.set_histogram_options(histograms);
         self.discovery.set(&discovery);
         self.metrics.set_labels(labels);
-        self.running_config.set(shown);
+        self.running_config.set(redacted);
         log_warnings(&warnings);
         let configure = move |sources: &mut TargetSources, files: &LoadedFiles| {
-            sources.configure(targets, limits.targets, blueprint, &discovery, files);
+            sources.configure(targets, limits.targets, discovery_context, &discovery, files);
         };
         let difference = self.apply(Some(limits), configure).await?;
         blocking(process::return_free_memory).await;
@@ -203,7 +205,7 @@ impl Reconciler {
     }
 }
 
-fn log_warnings(warnings: &[Complaint]) {
+fn log_warnings(warnings: &[Diagnostic]) {
     for warning in warnings.iter().take(MAX_LOGGED) {
         warn!(%warning, "The configuration can be used, but a part of it may be a mistake");
     }

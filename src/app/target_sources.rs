@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::loaded_files::LoadedFiles;
-use crate::config::{Blueprint, Discovered, Made, Needed, Source, SourceKind};
+use crate::config::{BuiltTargets, Discovered, DiscoveryContext, Required, Source, SourceKind};
 use crate::metrics::SourceStatus;
 use crate::target::{Target, TargetName, TlsProfile};
 
@@ -17,7 +17,7 @@ use crate::target::{Target, TargetName, TlsProfile};
 pub(super) struct TargetSources {
     file: Vec<Arc<Target>>,
     limit: Option<NonZeroU32>,
-    blueprint: Option<Arc<Blueprint>>,
+    context: Option<Arc<DiscoveryContext>>,
     /// In the order of the configuration.
     discovered: Vec<SourceState>,
 }
@@ -29,7 +29,7 @@ struct SourceState {
     /// Its last entries.
     entries: Arc<[Discovered]>,
     /// The targets that were built from them.
-    built: Made,
+    built: BuiltTargets,
     /// Whether the invalid entries have changed since they were last reported.
     is_unreported: bool,
     failures: u64,
@@ -63,7 +63,7 @@ impl TargetSources {
         &mut self,
         targets: Vec<Arc<Target>>,
         limit: Option<NonZeroU32>,
-        blueprint: Arc<Blueprint>,
+        context: Arc<DiscoveryContext>,
         sources: &[Source],
         files: &LoadedFiles,
     ) {
@@ -77,18 +77,18 @@ impl TargetSources {
                 Some(known) => SourceState { source: source.clone(), ..known },
                 None => SourceState::new(source.clone()),
             };
-            state.build(&blueprint, files);
+            state.build(&context, files);
             self.discovered.push(state);
         }
-        self.blueprint = Some(blueprint);
+        self.context = Some(context);
     }
 
     /// Replaces the entries of a source.
     pub(super) fn update(&mut self, source: &Source, entries: Arc<[Discovered]>, files: &LoadedFiles) {
-        let Some(blueprint) = self.blueprint.clone() else { return };
+        let Some(context) = self.context.clone() else { return };
         let Some(state) = self.state(source) else { return };
         state.entries = entries;
-        state.build(&blueprint, files);
+        state.build(&context, files);
     }
 
     /// The errors of each source's invalid entries, if they have changed since the last call.
@@ -119,11 +119,11 @@ impl TargetSources {
     /// Builds targets again that were skipped because a file was missing, if it can be read now. Returns whether any
     /// could be.
     pub(super) fn retry_files(&mut self, files: &LoadedFiles) -> bool {
-        let Some(blueprint) = &self.blueprint else { return false };
+        let Some(context) = &self.context else { return false };
         let mut is_changed = false;
         for state in &mut self.discovered {
             if state.missing_files().any(|needed| files.read(needed).is_ok()) {
-                state.build(blueprint, files);
+                state.build(context, files);
                 is_changed = true;
             }
         }
@@ -173,18 +173,18 @@ impl TargetSources {
 
 impl SourceState {
     fn new(source: Source) -> Self {
-        let (entries, built) = (Arc::default(), Made::default());
+        let (entries, built) = (Arc::default(), BuiltTargets::default());
         Self { source, entries, built, is_unreported: false, failures: 0, errors: Vec::new() }
     }
 
     /// The files that could not be read when the targets were built.
-    fn missing_files(&self) -> impl Iterator<Item = Needed<'_>> {
-        let headers = self.built.unreadable_headers.iter().map(|file| Needed::Header(file));
-        self.built.unreadable.iter().map(Needed::Tls).chain(headers)
+    fn missing_files(&self) -> impl Iterator<Item = Required<'_>> {
+        let headers = self.built.unreadable_headers.iter().map(|file| Required::Header(file));
+        self.built.unreadable.iter().map(Required::Tls).chain(headers)
     }
 
-    fn build(&mut self, blueprint: &Blueprint, files: &LoadedFiles) {
-        let built = blueprint.make(&self.source, &self.entries, |needed| files.read(needed));
+    fn build(&mut self, context: &DiscoveryContext, files: &LoadedFiles) {
+        let built = context.build(&self.source, &self.entries, |needed| files.read(needed));
         self.is_unreported |= built.invalid != self.built.invalid;
         self.built = built;
     }
@@ -208,8 +208,8 @@ discovery: [{ file: one.json }, { file: two.json }]
     }
 
     fn apply(sources: &mut TargetSources, config: &Config, files: &LoadedFiles) {
-        let Config { targets, limits, blueprint, discovery, .. } = config.clone();
-        sources.configure(targets, limits.targets, blueprint, &discovery, files);
+        let Config { targets, limits, discovery_context, discovery, .. } = config.clone();
+        sources.configure(targets, limits.targets, discovery_context, &discovery, files);
     }
 
     fn entries(text: &str) -> Arc<[Discovered]> {

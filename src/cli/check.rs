@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::config::{self, Complaint, Config, LoadError, Needed, Unusable};
+use crate::config::{self, Config, Diagnostic, LoadError, Required, Unreadable};
 
 /// Reads a configuration as the daemon does and sums it up in a line, behind a line for each warning. The error is every problem, a line each.
 ///
@@ -10,17 +10,17 @@ use crate::config::{self, Complaint, Config, LoadError, Needed, Unusable};
 pub fn run(
     path: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
-    files: impl FnMut(Needed<'_>) -> Result<(), Unusable>,
+    files: impl FnMut(Required<'_>) -> Result<(), Unreadable>,
 ) -> Result<String, LoadError> {
     let config = config::load(path, environment, files)?;
     Ok(format!("{}{}: {}", warnings(&config.warnings), path.display(), summary(&config)))
 }
 
 /// As many lines as of problems; how many more there are is told.
-fn warnings(warnings: &[Complaint]) -> String {
-    let line = |warning: &Complaint| {
+fn warnings(warnings: &[Diagnostic]) -> String {
+    let line = |warning: &Diagnostic| {
         let message = format!("warning: {}", warning.message);
-        format!("{}\n", Complaint { message, ..warning.clone() })
+        format!("{}\n", Diagnostic { message, ..warning.clone() })
     };
     let more = match warnings.len().saturating_sub(LoadError::MAX_LINES) {
         0 => String::new(),

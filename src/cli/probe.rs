@@ -14,7 +14,7 @@ use self::styles::Styles;
 use self::timeline::Timeline;
 use crate::app::process::environment;
 use crate::clock;
-use crate::config::{self, OneTarget, SettingKey, ValueKind, Wanted};
+use crate::config::{self, ProbeRequest, SettingKey, SingleTarget, ValueKind};
 use crate::outcome::{Outcome, Prober};
 use crate::probe::{NetworkProber, TlsStore};
 use crate::target::Target;
@@ -87,14 +87,14 @@ fn flags() -> impl Iterator<Item = SettingKey> {
 
 /// Exit status 0 if the probe was good.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let wanted = Wanted {
+    let wanted = ProbeRequest {
         target: &arguments.url,
         flags: &arguments.settings.0,
         config_file: arguments.config_file.as_deref(),
         module: arguments.module.as_deref(),
     };
     let trust = Arc::new(TlsStore::default());
-    let OneTarget { target, dns } = config::one_target(wanted, &environment, |profile| trust.read(profile))?;
+    let SingleTarget { target, dns } = config::single_target(wanted, &environment, |profile| trust.read(profile))?;
     let prober = NetworkProber::new(dns, trust);
     let prober = if arguments.verbose { prober.recording() } else { prober };
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;

@@ -1,36 +1,32 @@
-//! From what is written to what can run: [`RawConfig`] becomes [`Config`], every problem noted on the way.
+//! Compiles a document: the keys become a [`Config`], and every problem is reported.
 //!
-//! Pure: it reads no file and no clock, and the environment only through the function that it is given.
+//! Reads no file and no clock, and the environment only through the function that it is given.
 
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::slice;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::config::file_uses::Profiles;
+use crate::config::Config;
+use crate::config::file_uses::FileUses;
 use crate::config::groups::Groups;
-use crate::config::keys::read::{labels, list, mapping, unknown_keys, value};
-use crate::config::keys::value::{Given, List, Named};
-use crate::config::keys::{RawConfig, RawDns, RawHistograms, RawLabels, RawLimits, RawSettings, RawSource, RawTargets};
-use crate::config::levels::Layer;
+use crate::config::keys::read::{Field, Items, Key, Mapping};
+use crate::config::keys::value::LabelValues;
+use crate::config::keys::{self, Configuration, Settings, Source};
+use crate::config::levels::Level;
 use crate::config::modules::Modules;
-use crate::config::problems::Problems;
-use crate::config::problems::path::At;
+use crate::config::problems::At;
 use crate::config::problems::text::{quoted, suggestion};
 use crate::config::sources::read::Sources;
-use crate::config::targets::Targets;
-use crate::config::targets::builder::Maker;
-use crate::config::targets::discovered::Blueprint;
-use crate::config::yaml::{Node, duplicate_keys};
-use crate::config::{Config, Shown};
-use crate::duration;
-use crate::histogram::Buckets;
+use crate::config::targets::FileTargets;
+use crate::config::targets::builder::TargetBuilder;
+use crate::config::targets::discovered::DiscoveryContext;
+use crate::config::yaml::Node;
+use crate::config::yaml::redacted::RedactedConfig;
 use crate::options::{HistogramOptions, Limits, ResolverOptions};
 use crate::outcome::Phase;
 use crate::target::{Group, Labels, Target};
 
-/// A configuration without its targets, and the targets as they are written.
+/// A configuration whose targets and sources are not compiled yet.
 pub(super) struct Compiled {
     pub(super) labels: Labels,
     pub(super) modules: Modules,
@@ -39,89 +35,76 @@ pub(super) struct Compiled {
     pub(super) limits: Limits,
     pub(super) dns: ResolverOptions,
     folder: Arc<Path>,
-    /// The targets, nothing where they are no list.
+    /// The entries of `targets`; `None` if they are not a list.
     pub(super) entries: Option<Vec<Node>>,
-    /// The sources of further targets, nothing where there are none or they are no list.
-    discovery: Option<List<RawSource>>,
-    /// Whether the targets are all that there will be.
+    discovery: Items<Source>,
     growth: Growth,
 }
 
-/// Whether targets are added besides those of the file.
+/// Whether more targets can join those of the file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Growth {
-    Closed,
     ByDiscovery,
+    Closed,
 }
 
-impl Growth {
-    /// By these sources, though they may be wrong.
-    fn by(discovery: &Given<List<RawSource>>) -> Self {
-        match discovery {
-            Given::Nothing => Self::Closed,
-            Given::Value(List(sources)) if sources.is_empty() => Self::Closed,
-            Given::Value(_) | Given::Wrong(_) => Self::ByDiscovery,
-        }
-    }
-}
-
-/// Compiles a whole document, and tells what its targets need of files. Paths are relative to `folder`.
+/// Compiles a document and its file uses. Paths are relative to `folder`.
 pub(super) fn config(
     document: Node,
     folder: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
-    problems: &mut Problems,
-) -> (Config, Profiles) {
-    let shown = Shown::of(&document);
-    let mut compiled = Compiled::new(document, folder, environment, problems);
+    at: At<'_>,
+) -> (Config, FileUses) {
+    let redacted = RedactedConfig::new(&document, &Configuration::secret_keys());
+    let mut compiled = Compiled::new(document, folder, environment, at);
     let entries = compiled.entries.take();
-    let discovery = compiled.discovery.take();
-    let mut targets = compiled.targets();
-    let at = At::Root.key("targets");
+    let discovery = std::mem::take(&mut compiled.discovery);
+    let at_targets = at.key("targets");
     if compiled.growth == Growth::Closed && entries.as_ref().is_some_and(Vec::is_empty) {
-        problems.add(at, "is missing or empty, so there is nothing to probe; add a line like `- tcp://host:443`");
+        at_targets.refuse("is missing or empty, so there is nothing to probe; add a line like `- tcp://host:443`");
     }
+    let mut targets = compiled.targets();
     for (index, node) in entries.into_iter().flatten().enumerate() {
-        targets.add(node, at.item(index), problems);
+        targets.add(node, at_targets.item(index));
     }
     if compiled.growth == Growth::Closed {
-        targets.check_members(problems);
+        targets.check_members(at);
     }
-    let (targets, groups, mut profiles) = targets.finish(problems);
-    let sources = discovery.unwrap_or_default();
-    let sources = Sources::read(sources, At::Root.key("discovery"), &compiled.modules, &mut profiles, problems);
-    (Config { shown, ..compiled.finish(targets, groups, sources) }, profiles)
+    let (targets, groups, mut files) = targets.finish(at_targets);
+    let sources = Sources::read(discovery, at.key("discovery"), &compiled.modules, &mut files);
+    (compiled.finish(targets, groups, sources, redacted), files)
 }
 
 impl Compiled {
-    /// Compiles all but the targets.
+    /// Compiles everything but targets and sources.
     pub(super) fn new(
-        document: Node,
+        mut document: Node,
         folder: &Path,
         environment: &dyn Fn(&str) -> Option<String>,
-        problems: &mut Problems,
+        at: At<'_>,
     ) -> Self {
-        let root = At::Root;
-        duplicate_keys(&document, root, problems);
-        let raw: RawConfig = mapping(Given::read(document), root, problems);
-        let growth = Growth::by(&raw.discovery);
-        top_level_unknown_keys(&raw.unknown, problems);
-        let labels = global_labels(raw.labels, root.key("labels"), environment, problems);
-        let defaults =
-            Layer::read(mapping(raw.defaults, root.key("defaults"), problems), root.key("defaults"), problems);
-        let modules = value(raw.modules, root.key("modules"), problems).unwrap_or(Named(Vec::new()));
-        let groups = value(raw.groups, root.key("groups"), problems).unwrap_or(Named(Vec::new()));
-        let groups = Groups::read(groups, root.key("groups"), &labels, problems);
-        let modules = Modules::read(defaults, modules, root.key("modules"), &groups, problems);
+        document.refuse_duplicate_keys(at);
+        refuse_misplaced_settings(&mut document, at);
+        let keys = Configuration::read(document, at).unwrap_or_default();
+        let growth = match &keys.discovery {
+            Field::Absent => Growth::Closed,
+            Field::Valid(Items(sources)) if sources.is_empty() => Growth::Closed,
+            Field::Valid(_) | Field::Invalid => Growth::ByDiscovery,
+        };
+        let labels = global_labels(&keys.labels.into_value().unwrap_or_default(), environment, at.key("labels"));
+        let defaults = Level::new(keys.defaults.into_value().unwrap_or_default(), at.key("defaults"));
+        let groups = Groups::read(keys.groups.into_value().unwrap_or_default(), at.key("groups"), &labels);
+        let modules = keys.modules.into_value().unwrap_or_default();
+        let modules = Modules::read(defaults, modules, at.key("modules"), &groups);
         Self {
-            histograms: histograms(raw.histograms, root.key("histograms"), problems),
-            limits: limits(raw.limits, root.key("limits"), problems),
-            dns: dns(raw.dns, root.key("dns"), problems),
-            entries: match raw.targets {
-                Given::Nothing => Some(Vec::new()),
-                given => value(given, root.key("targets"), problems).map(|RawTargets(entries)| entries),
+            histograms: histograms(keys.histograms.into_value().unwrap_or_default(), at.key("histograms")),
+            limits: limits(&keys.limits.into_value().unwrap_or_default()),
+            dns: resolver_options(&keys.dns.into_value().unwrap_or_default()),
+            entries: match keys.targets {
+                Field::Absent => Some(Vec::new()),
+                targets => targets.into_value().map(|keys::Targets(entries)| entries),
             },
-            discovery: value(raw.discovery, root.key("discovery"), problems),
+            discovery: keys.discovery.into_value().unwrap_or_default(),
             growth,
             labels,
             modules,
@@ -130,119 +113,101 @@ impl Compiled {
         }
     }
 
-    /// The configuration with these targets and sources, not to be shown yet.
-    fn finish(self, targets: Vec<Arc<Target>>, groups: Vec<Arc<Group>>, sources: Sources) -> Config {
+    fn finish(
+        self,
+        targets: Vec<Arc<Target>>,
+        groups: Vec<Arc<Group>>,
+        sources: Sources,
+        redacted: RedactedConfig,
+    ) -> Config {
         let Self { labels, modules, groups: known_groups, histograms, limits, dns, folder, .. } = self;
-        let Sources { all: discovery, layers, .. } = sources;
-        let blueprint = Blueprint {
+        let Sources { all: discovery, levels, .. } = sources;
+        let discovery_context = Arc::new(DiscoveryContext {
             labels: labels.clone(),
             modules,
             groups: known_groups,
-            sources: layers,
+            sources: levels,
             folder,
             limit: limits.targets,
-        };
-        let (blueprint, shown) = (Arc::new(blueprint), Shown::default());
-        Config { labels, targets, groups, histograms, limits, dns, discovery, blueprint, shown, warnings: Vec::new() }
+        });
+        let warnings = Vec::new();
+        Config { labels, targets, groups, histograms, limits, dns, discovery, discovery_context, redacted, warnings }
     }
 
-    /// None of the targets yet, but all that they refer to.
-    pub(super) fn targets(&self) -> Targets<'_> {
-        Targets::new(self.maker(), self.limits.targets)
+    /// Collects targets; none yet.
+    pub(super) fn targets(&self) -> FileTargets<'_> {
+        FileTargets::new(self.builder(), self.limits.targets)
     }
 
-    /// What makes targets out of entries.
-    pub(super) fn maker(&self) -> Maker<'_> {
-        Maker::new(&self.labels, &self.modules, self.groups.clone(), self.folder.clone())
+    pub(super) fn builder(&self) -> TargetBuilder<'_> {
+        TargetBuilder::new(&self.labels, &self.modules, self.groups.clone(), self.folder.clone())
     }
 }
 
-/// Unknown keys of the document; a setting that stands here has only lost its level.
-fn top_level_unknown_keys(unknown: &[Box<str>], problems: &mut Problems) {
-    for key in unknown {
-        let is_near = suggestion(key, RawConfig::keys()).is_some();
-        match suggestion(key, RawSettings::keys()).filter(|_| !is_near) {
-            Some(setting) => {
-                let message = format!("unknown key here; `{setting}` belongs under `defaults`, a module or a target");
-                problems.add_key(At::Root.key(key), 0, message);
-            }
-            None => unknown_keys(slice::from_ref(key), At::Root, RawConfig::keys, problems),
+/// Reports and removes settings at the top level, which belong to a level of settings.
+fn refuse_misplaced_settings(document: &mut Node, at: At<'_>) {
+    let Node::Mapping(entries) = document else { return };
+    let (known, settings) = (Configuration::keys(), Settings::keys());
+    entries.retain(|(key, _)| {
+        if suggestion(key, known.iter().copied()).is_some() {
+            return true;
         }
-    }
+        let Some(setting) = suggestion(key, settings.iter().copied()) else { return true };
+        let message = format!("unknown key here; `{setting}` belongs under `defaults`, a module or a target");
+        at.key(key).refuse_key(message);
+        false
+    });
 }
 
-fn histograms(raw: Given<RawHistograms>, at: At<'_>, problems: &mut Problems) -> HistogramOptions {
-    let raw = mapping(raw, at, problems);
-    unknown_keys(&raw.unknown, at, RawHistograms::keys, problems);
+fn histograms(keys: keys::Histograms, at: At<'_>) -> HistogramOptions {
     let default = HistogramOptions::default();
-    let before = problems.count();
-    let bounds = list(raw.buckets, at.key("buckets"), problems).filter(|_| problems.count() == before);
-    let buckets =
-        bounds.map(Buckets::try_new).transpose().map_err(|error| problems.add(at.key("buckets"), error.to_string()));
-    let phases = list(raw.phases, at.key("phases"), problems).unwrap_or(default.phases);
+    let phases = keys.phases.into_value().unwrap_or(default.phases);
     for (index, phase) in phases.iter().enumerate() {
         if phases.iter().take(index).any(|earlier| earlier == phase) {
             let message = format!("names `{}` a second time; remove one of the two", phase.as_str());
-            problems.add(at.key("phases").item(index), message);
+            at.key("phases").item(index).refuse(message);
         }
     }
     HistogramOptions {
-        buckets: buckets.ok().flatten().unwrap_or(default.buckets),
-        native: value(raw.native, at.key("native"), problems).unwrap_or(default.native),
+        buckets: keys.buckets.into_value().unwrap_or(default.buckets),
+        native: keys.native.into_value().unwrap_or(default.native),
         phases: Phase::ALL.into_iter().filter(|phase| phases.contains(phase)).collect(),
     }
 }
 
-fn limits(raw: Given<RawLimits>, at: At<'_>, problems: &mut Problems) -> Limits {
-    let raw = mapping(raw, at, problems);
-    unknown_keys(&raw.unknown, at, RawLimits::keys, problems);
+fn limits(keys: &keys::Limits) -> Limits {
     let default = Limits::default();
-    let mut limit = |given, key, default| match value(given, at.key(key), problems) {
-        Some(limit) => NonZeroU32::new(limit),
-        None => default,
-    };
+    let limit = |field: &Field<u32>, default| field.get().map_or(default, |limit| NonZeroU32::new(*limit));
     Limits {
-        targets: limit(raw.targets, "targets", default.targets),
-        in_flight: limit(raw.in_flight, "in_flight", default.in_flight),
-        per_host: limit(raw.per_host, "per_host", default.per_host),
-        per_second: limit(raw.per_second, "per_second", default.per_second),
+        targets: limit(&keys.targets, default.targets),
+        in_flight: limit(&keys.in_flight, default.in_flight),
+        per_host: limit(&keys.per_host, default.per_host),
+        per_second: limit(&keys.per_second, default.per_second),
     }
 }
 
-fn dns(raw: Given<RawDns>, at: At<'_>, problems: &mut Problems) -> ResolverOptions {
-    let raw = mapping(raw, at, problems);
-    unknown_keys(&raw.unknown, at, RawDns::keys, problems);
+fn resolver_options(keys: &keys::Dns) -> ResolverOptions {
     let default = ResolverOptions::default();
-    let timeout = value(raw.timeout, at.key("timeout"), problems).unwrap_or(default.timeout);
-    if timeout.is_zero() || timeout > MAX_DNS_TIMEOUT {
-        let timeout = duration::display(timeout);
-        problems.add(at.key("timeout"), format!("{timeout} is out of range; the wait for one answer is 1ms to 1m"));
+    ResolverOptions {
+        timeout: keys.timeout.get().copied().unwrap_or(default.timeout),
+        tries: keys.tries.get().copied().unwrap_or(default.tries),
     }
-    let tries = value(raw.tries, at.key("tries"), problems).unwrap_or(default.tries);
-    if tries > MAX_DNS_TRIES {
-        problems.add(at.key("tries"), format!("{tries} is out of range; a query is sent 1 to {MAX_DNS_TRIES} times"));
-    }
-    ResolverOptions { timeout, tries }
 }
 
-/// The global labels, with what the environment says in place of each `${NAME}`.
-fn global_labels(
-    given: Given<RawLabels>,
-    at: At<'_>,
-    environment: &dyn Fn(&str) -> Option<String>,
-    problems: &mut Problems,
-) -> Labels {
-    let mut labels = labels(given, at, problems);
+/// The global labels, `${NAME}` replaced by environment variables: the only part of a configuration that depends on the
+/// environment.
+fn global_labels(labels: &LabelValues, environment: &dyn Fn(&str) -> Option<String>, at: At<'_>) -> Labels {
+    let mut labels = labels.to_map();
     for (name, value) in &mut labels {
         match expanded(value, environment) {
             Ok(text) => *value = text,
-            Err(error) => problems.add(at.key(name.as_str()), error.to_string()),
+            Err(error) => at.key(name.as_str()).refuse(error),
         }
     }
     Labels::default().overlaid(&labels)
 }
 
-/// Why a value cannot be completed from the environment.
+/// Why a value cannot be expanded.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 enum ExpandError {
     #[error("has {} where a variable's name was due; write ${{NAME}} with letters, digits and underscores", quoted(.0))]
@@ -253,7 +218,7 @@ enum ExpandError {
     Unset(String),
 }
 
-/// The text with each `${NAME}` replaced. Any other `$` stands for itself, `$$` for two.
+/// The text with each `${NAME}` replaced. Any other `$` is literal, also `$$`.
 fn expanded(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<String, ExpandError> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
@@ -276,15 +241,12 @@ fn is_variable_name(name: &str) -> bool {
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-const MAX_DNS_TIMEOUT: Duration = Duration::from_mins(1);
-const MAX_DNS_TRIES: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_a_name_in_braces_is_replaced_and_once() {
+    fn only_names_in_braces_are_replaced() {
         let environment = |name: &str| match name {
             "POD" => Some("web-1".to_owned()),
             "NESTED" => Some("${POD}".to_owned()),

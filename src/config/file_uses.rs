@@ -1,5 +1,4 @@
-//! What targets have in common of TLS and of secret headers, and the keys that name the files: so that each is read once,
-//! and what is wrong with a file is told where it is named.
+//! The files that a configuration names: each is needed once, and an error is reported at every key that names it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -9,26 +8,26 @@ use crate::config::problems::Problems;
 use crate::config::problems::path::KeyPath;
 use crate::target::{FileProblem, HeaderFile, TlsFile, TlsProfile};
 
-/// What a configuration needs of files.
+/// Something that must be read from files.
 #[derive(Clone, Copy, Debug)]
-pub enum Needed<'a> {
+pub enum Required<'a> {
     /// The value of a header.
     Header(&'a HeaderFile),
-    /// Whatever a profile of TLS names.
+    /// All files of a TLS profile.
     Tls(&'a Arc<TlsProfile>),
 }
 
-/// Why what is needed of files cannot be had.
+/// Why a [`Required`] cannot be read.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Unusable {
-    /// What is wrong with the file of a header; names the file.
+pub enum Unreadable {
+    /// The error of a header's file; it names the file.
     Header(String),
     /// Every file of a profile that cannot be used.
     Tls(Vec<FileProblem>),
 }
 
-impl Unusable {
-    /// The first that is wrong.
+impl Unreadable {
+    /// The first error.
     pub(super) fn into_message(self) -> String {
         match self {
             Self::Header(message) => message,
@@ -40,72 +39,71 @@ impl Unusable {
     }
 }
 
-/// Every profile so far, each kept once.
+/// The files so far. Equal TLS profiles, and equal paths of header files, are shared.
 #[derive(Debug)]
-pub(super) struct Profiles {
+pub(super) struct FileUses {
     folder: Arc<Path>,
     /// In the order of the targets.
-    all: Vec<Arc<TlsProfile>>,
-    named: HashMap<Arc<TlsProfile>, HashSet<NamedFile>>,
-    /// Files of headers, and the keys that name them.
+    profiles: Vec<Arc<TlsProfile>>,
+    uses: HashMap<Arc<TlsProfile>, HashSet<FileUse>>,
     headers: BTreeMap<PathBuf, (Arc<HeaderFile>, HashSet<KeyPath>)>,
 }
 
-/// A key that names a file.
+/// A key that names a file of a TLS profile.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(super) struct NamedFile {
+pub(super) struct FileUse {
     pub(super) setting: TlsFile,
     pub(super) at: KeyPath,
 }
 
-impl Profiles {
-    /// None yet. Paths in the configuration are relative to `folder`.
+impl FileUses {
+    /// No files yet. Paths in the configuration are relative to `folder`.
     pub(super) fn new(folder: Arc<Path>) -> Self {
-        Self { folder, all: Vec::new(), named: HashMap::new(), headers: BTreeMap::new() }
+        Self { folder, profiles: Vec::new(), uses: HashMap::new(), headers: BTreeMap::new() }
     }
 
-    /// What paths in the configuration are relative to.
+    /// The folder that paths in the configuration are relative to.
     pub(super) fn folder(&self) -> Arc<Path> {
         self.folder.clone()
     }
 
-    /// The one profile that is equal to this, whose files are named by these keys.
-    pub(super) fn share(&mut self, profile: TlsProfile, named: Vec<NamedFile>) -> Arc<TlsProfile> {
-        if let Some((shared, _)) = self.named.get_key_value(&profile) {
+    /// The shared profile that is equal to this one; `uses` are the keys that name its files.
+    pub(super) fn share_profile(&mut self, profile: TlsProfile, uses: Vec<FileUse>) -> Arc<TlsProfile> {
+        if let Some((shared, _)) = self.uses.get_key_value(&profile) {
             let shared = Arc::clone(shared);
-            self.named.entry(shared.clone()).or_default().extend(named);
+            self.uses.entry(shared.clone()).or_default().extend(uses);
             return shared;
         }
         let shared = Arc::new(profile);
-        self.all.push(shared.clone());
-        self.named.insert(shared.clone(), named.into_iter().collect());
+        self.profiles.push(shared.clone());
+        self.uses.insert(shared.clone(), uses.into_iter().collect());
         shared
     }
 
-    /// The one file of a header at this path, which is named by this key.
+    /// The shared header file at this path, which the key at `at` names.
     pub(super) fn share_header(&mut self, path: PathBuf, at: KeyPath) -> Arc<HeaderFile> {
         let new = (Arc::new(HeaderFile::new(path.clone())), HashSet::new());
-        let (file, named) = self.headers.entry(path).or_insert(new);
-        named.insert(at);
+        let (file, uses) = self.headers.entry(path).or_insert(new);
+        uses.insert(at);
         file.clone()
     }
 
-    /// Has every file read, and notes what is wrong with one at each key that names it.
-    pub(super) fn read(&self, mut files: impl FnMut(Needed<'_>) -> Result<(), Unusable>, problems: &mut Problems) {
-        for (file, named) in self.headers.values() {
-            if let Err(unusable) = files(Needed::Header(file)) {
-                let message = unusable.into_message();
-                for at in named {
-                    problems.add(at.clone(), message.clone());
+    /// Reads every file, and reports an error at each key that names the file.
+    pub(super) fn read(&self, mut read: impl FnMut(Required<'_>) -> Result<(), Unreadable>, problems: &Problems) {
+        for (file, uses) in self.headers.values() {
+            if let Err(unreadable) = read(Required::Header(file)) {
+                let message = unreadable.into_message();
+                for at in uses {
+                    problems.refuse(at.clone(), &message);
                 }
             }
         }
-        for profile in &self.all {
-            let Err(Unusable::Tls(faults)) = files(Needed::Tls(profile)) else { continue };
-            for FileProblem { setting, message } in faults {
-                let named = self.named.get(profile).into_iter().flatten();
-                for NamedFile { at, .. } in named.filter(|named| named.setting == setting) {
-                    problems.add(at.clone(), message.clone());
+        for profile in &self.profiles {
+            let Err(Unreadable::Tls(errors)) = read(Required::Tls(profile)) else { continue };
+            for FileProblem { setting, message } in errors {
+                let uses = self.uses.get(profile).into_iter().flatten();
+                for FileUse { at, .. } in uses.filter(|file| file.setting == setting) {
+                    problems.refuse(at.clone(), &message);
                 }
             }
         }

@@ -1,23 +1,21 @@
-//! Groups while targets join them.
+//! Failover groups, and the number of targets that join them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::keys::RawGroup;
-use crate::config::keys::read::{labels, unknown_keys, value};
-use crate::config::keys::value::{Given, Named};
-use crate::config::levels::Layer;
-use crate::config::problems::Problems;
-use crate::config::problems::path::{At, KeyPath};
-use crate::config::problems::text::quoted;
-use crate::config::problems::text::suggestion;
+use crate::config::keys::Group as Keys;
+use crate::config::keys::read::{Field, Named};
+use crate::config::levels::Level;
+use crate::config::problems::path::KeyPath;
+use crate::config::problems::text::{quoted, suggestion};
+use crate::config::problems::{At, Problems};
 use crate::target::{Group, GroupName, Labels, Quorum};
 
 /// Every group, with the number of its members so far.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Groups {
     groups: Vec<Members>,
-    /// By name; nothing for a group that exists but is wrong.
+    /// The index of each group by its name; `None` for an invalid group.
     by_name: HashMap<Box<str>, Option<usize>>,
 }
 
@@ -29,51 +27,52 @@ struct Members {
 }
 
 impl Groups {
-    /// Takes the groups as written.
-    pub(super) fn read(named: Named<RawGroup>, at: At<'_>, global: &Labels, problems: &mut Problems) -> Self {
-        let mut groups = Self { groups: Vec::new(), by_name: HashMap::new() };
-        for (name, given) in named.0 {
+    /// Reads the groups. `global` are the labels of every series.
+    pub(super) fn read(Named(groups): Named<Keys>, at: At<'_>, global: &Labels) -> Self {
+        let mut read = Self { groups: Vec::new(), by_name: HashMap::new() };
+        for (name, keys) in groups {
             let at = at.key(&name);
-            if groups.by_name.contains_key(&name) {
-                continue;
-            }
-            let before = problems.count();
-            let group = group(&name, given, at, global, problems).filter(|_| problems.count() == before);
-            groups.by_name.insert(name.clone(), group.is_some().then_some(groups.groups.len()));
-            groups.groups.extend(group.map(|group| Members { group: Arc::new(group), at: at.into(), count: 0 }));
+            let problems = at.problems().count();
+            let group = group(&name, keys.read(at), at, global).filter(|_| at.problems().count() == problems);
+            let index = group.is_some().then_some(read.groups.len());
+            read.groups.extend(group.map(|group| Members { group: Arc::new(group), at: at.path(), count: 0 }));
+            read.by_name.insert(name, index);
         }
-        groups
+        read
     }
 
-    /// Notes where a layer names a group that does not exist.
-    pub(super) fn check(&self, layer: &Layer, problems: &mut Problems) {
-        let Some(name) = layer.group.as_deref().filter(|name| !self.by_name.contains_key(*name)) else { return };
+    /// Reports if a level names a group that does not exist.
+    pub(super) fn check(&self, level: &Level, problems: &Problems) {
+        let Some(name) = level.keys.group.get().filter(|name| !self.by_name.contains_key(&***name)) else { return };
         let names = self.by_name.keys().map(|name| &**name);
-        problems.add(layer.at.join("group"), unknown_name(name, "group", names));
+        problems.refuse(level.at.join("group"), unknown_name(name, "group", names));
     }
 
-    /// Lets so many targets join a group.
+    /// Adds this many members to a group.
     pub(super) fn join(&mut self, name: &str, members: usize) -> Option<Arc<Group>> {
         let joined = self.groups.get_mut((*self.by_name.get(name)?)?)?;
         joined.count += members;
         Some(Arc::clone(&joined.group))
     }
 
-    /// Notes groups that can never be up for want of members.
-    pub(super) fn check_members(&self, problems: &mut Problems) {
+    /// Reports groups that have too few members to be up.
+    pub(super) fn check_members(&self, problems: &Problems) {
         for Members { group, at, count } in &self.groups {
             let Quorum::MinUp(needed) = group.quorum else { continue };
-            let message = match count {
-                0 => format!("has no members; name it as `group: {}` at its targets or remove it", group.name),
+            match count {
+                0 => {
+                    let message =
+                        format!("has no members; name it as `group: {}` at its targets or remove it", group.name);
+                    problems.refuse_key(at.clone(), message);
+                }
                 count if usize::try_from(needed).is_ok_and(|needed| needed > *count) => {
                     let members = if *count == 1 { "member" } else { "members" };
-                    format!("{needed} is more than the {count} {members} that the group has; lower it or add targets")
+                    let message = format!(
+                        "{needed} is more than the {count} {members} that the group has; lower it or add targets"
+                    );
+                    problems.refuse(at.join("min_up"), message);
                 }
-                _ => continue,
-            };
-            match count {
-                0 => problems.add_key(at.clone(), 0, message),
-                _ => problems.add(at.join("min_up"), message),
+                _ => {}
             }
         }
     }
@@ -84,7 +83,7 @@ impl Groups {
     }
 }
 
-/// What to say about a name that nothing has.
+/// The message for a name that does not exist.
 pub(super) fn unknown_name<'a>(name: &str, kind: &str, known: impl Iterator<Item = &'a str>) -> String {
     let mut known: Vec<_> = known.collect();
     known.sort_unstable();
@@ -104,26 +103,23 @@ fn some(names: &[&str]) -> String {
     }
 }
 
-fn group(name: &str, given: Given<RawGroup>, at: At<'_>, global: &Labels, problems: &mut Problems) -> Option<Group> {
-    let valid_name = GroupName::try_new(name).map_err(|error| problems.add_key(at, 0, error.to_string()));
-    let raw = match given {
-        Given::Nothing => RawGroup::default(),
-        given => value(given, at, problems)?,
+fn group(name: &str, keys: Field<Keys>, at: At<'_>, global: &Labels) -> Option<Group> {
+    let valid_name = GroupName::try_new(name).map_err(|error| at.refuse_key(error));
+    let keys = match keys {
+        Field::Absent => Keys::default(),
+        keys => keys.into_value()?,
     };
-    unknown_keys(&raw.unknown, at, RawGroup::keys, problems);
-    let min_up = value(raw.min_up, at.key("min_up"), problems);
-    let max_down = value(raw.max_down, at.key("max_down"), problems);
-    let quorum = match (min_up, max_down) {
+    let quorum = match (keys.min_up.get(), keys.max_down.get()) {
         (None, None) => Quorum::default(),
         (Some(up), None) => Quorum::MinUp(up.get()),
-        (None, Some(down)) => Quorum::MaxDown(down),
+        (None, Some(down)) => Quorum::MaxDown(*down),
         (Some(_), Some(_)) => {
-            problems.add(at.key("max_down"), "stands beside `min_up`; a group has one of the two, remove the other");
+            at.key("max_down").refuse("stands beside `min_up`; a group has one of the two, remove the other");
             return None;
         }
     };
-    let labels = global.overlaid(&labels(raw.labels, at.key("labels"), problems));
-    Some(Group { name: valid_name.ok()?, quorum, labels })
+    let labels = keys.labels.into_value().unwrap_or_default();
+    Some(Group { name: valid_name.ok()?, quorum, labels: global.overlaid(&labels.to_map()) })
 }
 
 const MAX_SHOWN: usize = 10;

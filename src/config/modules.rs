@@ -1,69 +1,60 @@
-//! Defaults and modules: the levels of settings that targets share.
+//! Defaults and modules: settings that targets share.
 
 use std::collections::HashMap;
 
 use crate::config::groups::{Groups, unknown_name};
-use crate::config::keys::RawSettings;
-use crate::config::keys::read::mapping;
-use crate::config::keys::value::Named;
-use crate::config::levels::{Layer, Layers};
-use crate::config::problems::Problems;
-use crate::config::problems::path::{At, KeyPath};
+use crate::config::keys::Settings;
+use crate::config::keys::read::Named;
+use crate::config::levels::{Level, Levels};
 use crate::config::problems::text::quoted;
+use crate::config::problems::{At, Problems};
 
 /// The defaults and every module.
 #[derive(Debug, PartialEq)]
 pub(super) struct Modules {
-    defaults: Layer,
-    named: HashMap<Box<str>, Layer>,
+    defaults: Level,
+    named: HashMap<Box<str>, Level>,
 }
 
 impl Modules {
-    /// Takes the modules as written.
-    pub(super) fn read(
-        defaults: Layer,
-        named: Named<RawSettings>,
-        at: At<'_>,
-        groups: &Groups,
-        problems: &mut Problems,
-    ) -> Self {
+    /// Reads the modules at `at`.
+    pub(super) fn read(defaults: Level, Named(modules): Named<Settings>, at: At<'_>, groups: &Groups) -> Self {
+        let problems = at.problems();
         groups.check(&defaults, problems);
-        let mut modules = Self { defaults, named: HashMap::new() };
-        for (name, given) in named.0 {
-            if modules.named.contains_key(&name) {
-                continue;
-            }
+        let mut named = HashMap::new();
+        for (name, keys) in modules {
             let at = at.key(&name);
-            let layer = Layer::read(mapping(given, at, problems), at, problems);
-            if let Some(other) = &layer.module {
-                let message =
-                    format!("names the module {}, but a module cannot build on another; remove it", quoted(other));
-                problems.add(at.key("module"), message);
+            let level = Level::new(keys.read(at).into_value().unwrap_or_default(), at);
+            if let Some(other) = level.keys.module.get() {
+                let other = quoted(other);
+                let message = format!("names the module {other}, but a module cannot build on another; remove it");
+                at.key("module").refuse(message);
             }
-            groups.check(&layer, problems);
-            modules.named.insert(name, layer);
+            groups.check(&level, problems);
+            named.insert(name, level);
         }
+        let modules = Self { defaults, named };
         modules.of(&[&modules.defaults], problems);
         modules
     }
 
-    /// The module that the nearest of these layers names. A name that no module has is noted.
-    pub(super) fn of(&self, layers: &[&Layer], problems: &mut Problems) -> Option<&Layer> {
-        let (level, name) = Layers(layers).nearest(|layer| layer.module.as_deref())?;
+    /// The module that the nearest of these levels names. A name that does not exist is reported.
+    pub(super) fn of(&self, levels: &[&Level], problems: &Problems) -> Option<&Level> {
+        let (nearest, name) = Levels { all: levels, problems }.nearest(|keys| keys.module.get())?;
         let module = self.named.get(name);
-        if let (None, Some(layer)) = (module, layers.get(level)) {
-            let at: KeyPath = layer.at.join("module");
-            problems.add(at, unknown_name(name, "module", self.named.keys().map(|name| &**name)));
+        if module.is_none() {
+            let names = self.named.keys().map(|name| &**name);
+            problems.refuse(nearest.at("module"), unknown_name(name, "module", names));
         }
         module
     }
 
-    /// What applies to a target of these own layers: they, its module, the defaults.
-    pub(super) fn layers<'a>(&'a self, own: &[&'a Layer], problems: &mut Problems) -> Vec<&'a Layer> {
-        let mut layers = own.to_vec();
-        layers.push(&self.defaults);
-        let module = self.of(&layers, problems);
-        layers.splice(own.len()..own.len(), module);
-        layers
+    /// The levels that apply to a target with these `own` levels: those, its module, the defaults.
+    pub(super) fn levels<'a>(&'a self, own: &[&'a Level], problems: &Problems) -> Vec<&'a Level> {
+        let mut levels = own.to_vec();
+        levels.push(&self.defaults);
+        let module = self.of(&levels, problems);
+        levels.splice(own.len()..own.len(), module);
+        levels
     }
 }

@@ -1,52 +1,54 @@
-//! Problems of a configuration: collected while compiling, given positions afterwards, printed one a line.
+//! What is wrong with a configuration, and where: problems are collected while the configuration is read, get their
+//! positions at the end, and are printed one per line.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::error::Error;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::{fmt, mem};
 
-use self::path::{At, KeyPath, Part, Position};
-use self::positions::Places;
+use self::path::{BorrowedPath, KeyPath, Part, PathRoot, Position};
+use self::positions::Positions;
 use self::text::OneLine;
 
 pub(super) mod path;
 pub(super) mod positions;
 pub(super) mod text;
 
-/// Why a configuration cannot be used: every problem, by position.
+/// Why a configuration cannot be used: every problem, ordered by position.
 ///
-/// Its text is one line for each, `FILE:LINE:COLUMN: path.to.key: what is wrong, and what would be right`, at most
-/// [`LoadError::MAX_LINES`] of them. It never holds a user or password of a URL.
+/// Displays one line per problem, `FILE:LINE:COLUMN: path.to.key: what is wrong; what is expected`, at most
+/// [`LoadError::MAX_LINES`] of them. It never contains the user or password of a URL.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LoadError {
-    complaints: Vec<Complaint>,
+    diagnostics: Vec<Diagnostic>,
 }
 
 impl LoadError {
-    /// A file that is bad as a whole.
+    /// A file that cannot be used as a whole.
     pub(super) fn of_file(file: &Path, position: Option<Position>, message: String) -> Self {
-        Self { complaints: vec![Complaint { file: Some(file.into()), position, key: String::new(), message }] }
+        Self { diagnostics: vec![Diagnostic { file: Some(file.into()), position, key: String::new(), message }] }
     }
 
     /// Every problem.
-    pub fn complaints(&self) -> &[Complaint] {
-        &self.complaints
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.diagnostics
     }
 
-    /// So many are printed.
+    /// The most lines that are printed.
     pub const MAX_LINES: usize = 100;
 }
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, complaint) in self.complaints.iter().take(Self::MAX_LINES).enumerate() {
+        for (index, diagnostic) in self.diagnostics.iter().take(Self::MAX_LINES).enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
-            write!(f, "{complaint}")?;
+            write!(f, "{diagnostic}")?;
         }
-        match self.complaints.len().checked_sub(Self::MAX_LINES) {
+        match self.diagnostics.len().checked_sub(Self::MAX_LINES) {
             Some(more @ 1..) => write!(f, "\nand {more} more"),
             _ => Ok(()),
         }
@@ -55,20 +57,20 @@ impl fmt::Display for LoadError {
 
 impl Error for LoadError {}
 
-/// One problem, ready to be printed as a line.
+/// One problem or warning; displays as a line.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Complaint {
-    /// The file, where it is about one.
+pub struct Diagnostic {
+    /// The file, unless it is about the command line.
     pub file: Option<Arc<Path>>,
-    /// Where in the file, as far as that is known.
+    /// The position in the file, if known.
     pub position: Option<Position>,
-    /// The key, like `targets[2].timeout` or `--timeout`; empty where it is about no key.
+    /// The key, like `targets[2].timeout` or `--timeout`; empty if it is not about a key.
     pub key: String,
-    /// What is wrong, and what would be right.
+    /// What is wrong and what is expected.
     pub message: String,
 }
 
-impl fmt::Display for Complaint {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.file, self.position) {
             (Some(file), Some(Position { line, column })) => write!(f, "{}:{line}:{column}: ", file.display())?,
@@ -82,11 +84,75 @@ impl fmt::Display for Complaint {
     }
 }
 
-/// Everything found wrong so far.
+/// A value that is being read: its path, and the problems to report to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At<'a> {
+    path: BorrowedPath<'a>,
+    problems: &'a Problems,
+}
+
+impl<'a> At<'a> {
+    /// The value of a key of this mapping.
+    pub(super) const fn key(&'a self, key: &'a str) -> Self {
+        Self { path: BorrowedPath::Key(&self.path, key), ..*self }
+    }
+
+    /// An item of this list.
+    pub(super) const fn item(&'a self, index: usize) -> Self {
+        Self { path: BorrowedPath::Item(&self.path, index), ..*self }
+    }
+
+    pub(super) fn path(self) -> KeyPath {
+        self.path.into()
+    }
+
+    pub(super) const fn problems(self) -> &'a Problems {
+        self.problems
+    }
+
+    /// The index of this item; `None` if it is not an item of a list.
+    pub(super) const fn index(self) -> Option<usize> {
+        match self.path {
+            BorrowedPath::Item(_, index) => Some(index),
+            BorrowedPath::Key(..) | BorrowedPath::Root(_) => None,
+        }
+    }
+
+    /// Reports that the value is wrong.
+    pub(super) fn refuse(self, message: impl fmt::Display) {
+        self.problems.refuse(self.path(), message);
+    }
+
+    /// Reports that the key is wrong.
+    pub(super) fn refuse_key(self, message: impl fmt::Display) {
+        self.problems.refuse_key(self.path(), message);
+    }
+
+    /// Reports that the key is wrong where it is repeated, after this many others.
+    pub(super) fn refuse_repeated_key(self, before: usize, message: impl fmt::Display) {
+        self.problems.add(self.path(), Part::Key(before), None, message);
+    }
+
+    /// Reports a problem whose message names another path, so that the position of that one is printed too.
+    pub(super) fn refuse_with(self, other: KeyPath, message: impl fmt::Display) {
+        self.problems.add(self.path(), Part::Value, Some(other), message);
+    }
+
+    /// Notes that a text was written without quotes and that YAML read it as a number or truth value, now the text
+    /// `read`. That is a problem if the file has something else there, such as `0x1f`.
+    pub(super) fn note_reading(self, read: &str) {
+        self.problems.0.borrow_mut().readings.push((self.path(), read.into()));
+    }
+}
+
+/// Everything that is wrong so far. Shared by all that read, so reporting needs no exclusive reference.
 #[derive(Debug, Default)]
-pub(super) struct Problems {
+pub(super) struct Problems(RefCell<Collected>);
+
+#[derive(Debug, Default)]
+struct Collected {
     found: Vec<Problem>,
-    /// What may be meant so.
+    /// What can be used and may still be a mistake.
     warnings: Vec<Problem>,
     seen: HashSet<(KeyPath, Part, String)>,
     readings: Vec<(KeyPath, Box<str>)>,
@@ -97,119 +163,129 @@ struct Problem {
     at: KeyPath,
     part: Part,
     message: String,
-    /// A place that the message names, with what it is called there.
-    also: Option<KeyPath>,
+    /// A path that the message names.
+    other: Option<KeyPath>,
 }
 
 impl Problems {
-    /// Notes that the value at a place is wrong; the same is noted once only.
-    pub(super) fn add(&mut self, at: impl Into<KeyPath>, message: impl Into<String>) {
-        self.note(Problem { at: at.into(), part: Part::Value, message: message.into(), also: None });
+    /// The document of a file.
+    pub(super) const fn document(&self) -> At<'_> {
+        self.at(PathRoot::File)
     }
 
-    /// Notes that a key itself is wrong; of several equal ones the one after `before` others.
-    pub(super) fn add_key(&mut self, at: impl Into<KeyPath>, before: usize, message: impl Into<String>) {
-        self.note(Problem { at: at.into(), part: Part::Key(before), message: message.into(), also: None });
+    /// The flags of the command line, as one mapping.
+    pub(super) const fn flags(&self) -> At<'_> {
+        self.at(PathRoot::Flags)
     }
 
-    /// Notes a problem whose message names another place, so that its line is told, too.
-    pub(super) fn add_with(&mut self, at: impl Into<KeyPath>, also: KeyPath, message: impl Into<String>) {
-        self.note(Problem { at: at.into(), part: Part::Value, message: message.into(), also: Some(also) });
+    /// The command line argument with this name.
+    pub(super) const fn argument(&self, name: &'static str) -> At<'_> {
+        self.at(PathRoot::Argument(name))
     }
 
-    /// Warns of what can be used and may still be a mistake; of the same once only.
-    pub(super) fn warn(&mut self, at: impl Into<KeyPath>, message: String) {
-        let problem = Problem { at: at.into(), part: Part::Value, message, also: None };
-        if self.seen.insert((problem.at.clone(), problem.part, problem.message.clone())) {
-            self.warnings.push(problem);
+    /// Reports that the value at a path is wrong; the same problem counts once.
+    pub(super) fn refuse(&self, at: KeyPath, message: impl fmt::Display) {
+        self.add(at, Part::Value, None, message);
+    }
+
+    /// Reports that the key at a path is wrong.
+    pub(super) fn refuse_key(&self, at: KeyPath, message: impl fmt::Display) {
+        self.add(at, Part::Key(0), None, message);
+    }
+
+    /// Warns about a value that can be used and may still be a mistake; the same warning counts once.
+    pub(super) fn warn(&self, at: KeyPath, message: String) {
+        let mut collected = self.0.borrow_mut();
+        if collected.seen.insert((at.clone(), Part::Value, message.clone())) {
+            collected.warnings.push(Problem { at, part: Part::Value, message, other: None });
         }
     }
 
-    /// Notes that a text was written without quotes and read as a number or truth value, which comes out as `read`: it
-    /// is right only if that is what was written.
-    pub(super) fn read_as(&mut self, at: At<'_>, read: &str) {
-        self.readings.push((at.into(), read.into()));
-    }
-
-    /// How many there are.
+    /// The number of problems so far.
     pub(super) fn count(&self) -> usize {
-        self.found.len()
+        self.0.borrow().found.len()
     }
 
-    /// Ends collecting for what is no file: every place with what is wrong there, in the order found.
+    /// The path and message of each problem, in the order found: for values that are not in a file.
     pub(super) fn into_found(self) -> impl Iterator<Item = (KeyPath, String)> {
-        self.found.into_iter().map(|Problem { at, message, .. }| (at, message))
+        self.0.into_inner().found.into_iter().map(|Problem { at, message, .. }| (at, message))
     }
 
-    /// The warnings so far, with their places in `text`.
-    pub(super) fn take_warnings(&mut self, file: &Path, text: &str) -> Vec<Complaint> {
-        if self.warnings.is_empty() {
+    /// The warnings so far, with their positions in `text`.
+    pub(super) fn take_warnings(&self, file: &Path, text: &str) -> Vec<Diagnostic> {
+        let warnings = std::mem::take(&mut self.0.borrow_mut().warnings);
+        if warnings.is_empty() {
             return Vec::new();
         }
-        let (file, places): (Arc<Path>, _) = (file.into(), Places::survey(text));
-        let warnings = mem::take(&mut self.warnings).into_iter();
-        let mut complaints: Vec<_> = warnings.map(|problem| problem.located(Some(&file), &places)).collect();
-        complaints.sort_by_key(|complaint| complaint.position);
-        complaints
+        located(warnings, Some(file), &Positions::read(text))
     }
 
-    /// Ends collecting: what was made, or every problem with its place in `text`.
-    pub(super) fn finish<T>(mut self, file: Option<&Path>, text: &str, made: Option<T>) -> Result<T, LoadError> {
+    /// `value`, or every problem with its position in `text`.
+    pub(super) fn finish<T>(self, file: Option<&Path>, text: &str, value: Option<T>) -> Result<T, LoadError> {
         self.forget_plain_integers(text);
-        let made = match made {
-            Some(made) if self.found.is_empty() && self.readings.is_empty() => return Ok(made),
-            made => made,
+        let readings = std::mem::take(&mut self.0.borrow_mut().readings);
+        let value = match value {
+            Some(value) if self.count() == 0 && readings.is_empty() => return Ok(value),
+            value => value,
         };
-        let places = Places::survey(text);
-        for (at, read) in mem::take(&mut self.readings) {
-            if let Some(written) = places.written(&at).filter(|written| **written != *read) {
-                self.add(at, misread(written, &read));
+        let positions = Positions::read(text);
+        for (at, read) in readings {
+            if let Some(written) = positions.written(&at).filter(|written| **written != *read) {
+                self.refuse(at, misread(written, &read));
             }
         }
-        match made {
-            Some(made) if self.found.is_empty() => Ok(made),
-            _ => Err(self.located(file, &places)),
+        match value {
+            Some(value) if self.count() == 0 => Ok(value),
+            _ => Err(LoadError { diagnostics: located(self.0.into_inner().found, file, &positions) }),
         }
     }
 
-    /// Spares a second reading of the file for labels like `rack: 7`: where no number is written with a prefix or a
-    /// sign that gets lost, integers are what they look like.
-    fn forget_plain_integers(&mut self, text: &str) {
-        if self.readings.is_empty() || text.as_bytes().array_windows().any(|bytes| is_odd_integer(*bytes)) {
+    const fn at(&self, root: PathRoot) -> At<'_> {
+        At { path: BorrowedPath::Root(root), problems: self }
+    }
+
+    fn add(&self, at: KeyPath, part: Part, other: Option<KeyPath>, message: impl fmt::Display) {
+        let message = message.to_string();
+        let mut collected = self.0.borrow_mut();
+        if collected.seen.insert((at.clone(), part, message.clone())) {
+            collected.found.push(Problem { at, part, message, other });
+        }
+    }
+
+    /// Saves a second reading of the file for labels like `rack: 7`: if the text has no number with a prefix or sign
+    /// that YAML drops, integers are what they look like.
+    fn forget_plain_integers(&self, text: &str) {
+        let readings = &mut self.0.borrow_mut().readings;
+        if readings.is_empty() || text.as_bytes().array_windows().any(|bytes| is_odd_integer(*bytes)) {
             return;
         }
-        self.readings.retain(|(_, read)| !read.bytes().all(|b| b.is_ascii_digit() || b == b'-'));
+        readings.retain(|(_, read)| !read.bytes().all(|b| b.is_ascii_digit() || b == b'-'));
     }
+}
 
-    fn located(self, file: Option<&Path>, places: &Places<'_>) -> LoadError {
-        let file: Option<Arc<Path>> = file.map(Into::into);
-        let mut complaints: Vec<_> =
-            self.found.into_iter().map(|problem| problem.located(file.as_ref(), places)).collect();
-        complaints.sort_by_key(|complaint| complaint.position);
-        LoadError { complaints }
-    }
-
-    fn note(&mut self, problem: Problem) {
-        if self.seen.insert((problem.at.clone(), problem.part, problem.message.clone())) {
-            self.found.push(problem);
-        }
-    }
+/// Problems as diagnostics, ordered by position.
+fn located(problems: Vec<Problem>, file: Option<&Path>, positions: &Positions<'_>) -> Vec<Diagnostic> {
+    let file: Option<Arc<Path>> = file.map(Into::into);
+    let located = problems.into_iter().map(|problem| problem.located(file.as_ref(), positions));
+    let mut diagnostics: Vec<_> = located.collect();
+    diagnostics.sort_by_key(|diagnostic| diagnostic.position);
+    diagnostics
 }
 
 impl Problem {
-    fn located(self, file: Option<&Arc<Path>>, places: &Places<'_>) -> Complaint {
-        let position = places.position(&self.at, self.part);
-        let also = self.also.as_ref().and_then(|also| Some((also, places.position(also, Part::Value)?)));
-        let message = match also {
-            Some((also, Position { line, column })) => format!("{} ({also} is at {line}:{column})", self.message),
+    fn located(self, file: Option<&Arc<Path>>, positions: &Positions<'_>) -> Diagnostic {
+        let position = positions.position(&self.at, self.part);
+        let other = self.other.as_ref().and_then(|other| Some((other, positions.position(other, Part::Value)?)));
+        let message = match other {
+            Some((other, Position { line, column })) => format!("{} ({other} is at {line}:{column})", self.message),
             None => self.message,
         };
         let file = file.filter(|_| self.at.is_in_file()).cloned();
-        Complaint { file, position, key: self.at.to_string(), message }
+        Diagnostic { file, position, key: self.at.to_string(), message }
     }
 }
 
-/// Whether a number may start here of which YAML forgets how it was written: 0x1f, 0o7, 0b1, +7, -0.
+/// Whether an integer may start here that YAML rewrites: 0x1f, 0o7, 0b1, +7, -0.
 const fn is_odd_integer([before, first, second]: [u8; 3]) -> bool {
     let is_odd = matches!((first, second), (b'0', b'x' | b'o' | b'b') | (b'+', b'0'..=b'9') | (b'-', b'0'));
     is_odd && !before.is_ascii_alphanumeric()
@@ -225,14 +301,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_so_many_problems_are_printed() {
-        let mut problems = Problems::default();
+    fn at_most_100_problems_are_printed() {
+        let problems = Problems::default();
+        let targets = problems.document();
+        let targets = targets.key("targets");
         for index in 0..LoadError::MAX_LINES + 7 {
-            problems.add(At::Root.key("targets").item(index), "is wrong");
+            targets.item(index).refuse("is wrong");
         }
-        problems.add(At::Root.key("targets").item(0), "is wrong");
+        targets.item(0).refuse("is wrong");
         let text = problems.finish(Some(Path::new("a.yaml")), "", Some(())).unwrap_err().to_string();
         assert_eq!(text.lines().count(), LoadError::MAX_LINES + 1);
         assert!(text.starts_with("a.yaml: targets[0]: is wrong\n") && text.ends_with("\nand 7 more"), "{text}");
+    }
+
+    #[test]
+    fn paths_are_written_like_keys() {
+        let problems = Problems::default();
+        let (root, flags) = (problems.document(), problems.flags());
+        let targets = root.key("targets");
+        let target = targets.item(2);
+        let confirm = flags.key("confirm");
+        for (at, written) in [
+            (target.key("timeout"), "targets[2].timeout"),
+            (target.key("a b"), "targets[2].`a b`"),
+            (target.key("user:secret@host"), "targets[2].`...` (not shown, for it may hold a password)"),
+            (confirm.key("failures"), "--confirm.failures"),
+            (problems.argument("URL"), "URL"),
+            (root, ""),
+        ] {
+            assert_eq!(at.path().to_string(), written);
+        }
     }
 }

@@ -1,58 +1,55 @@
-//! A single target for `portprobe probe`: out of a file or made from a URL, with flags for settings.
+//! A single target for `portprobe probe`: from a file or a URL, with settings from flags.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::compile::{self, Compiled};
-use crate::config::file_uses::{Needed, Profiles, Unusable};
-use crate::config::keys::RawSettings;
-use crate::config::keys::read::{mapping, put, written};
+use crate::config::file_uses::{FileUses, Required, Unreadable};
+use crate::config::keys::read::{Key, put};
 use crate::config::keys::schema::{ValueKind, setting_keys};
-use crate::config::keys::value::Given;
-use crate::config::levels::Layer;
-use crate::config::problems::path::At;
+use crate::config::levels::Level;
 use crate::config::problems::text::quoted;
-use crate::config::problems::{LoadError, Problems};
-use crate::config::targets::Targets;
+use crate::config::problems::{At, LoadError, Problems};
+use crate::config::targets::FileTargets;
 use crate::config::yaml::Node;
 use crate::config::{document, file, folder};
 use crate::files::header_values::Secrets;
 use crate::options::ResolverOptions;
 use crate::target::{FileProblem, Target, TlsProfile};
 
-/// A target to be probed once, and how name servers are asked for it.
+/// A target for a single probe.
 #[derive(Clone, Debug, PartialEq)]
-pub struct OneTarget {
+pub struct SingleTarget {
     /// The target.
     pub target: Arc<Target>,
-    /// How name servers are asked.
+    /// How its name is resolved.
     pub dns: ResolverOptions,
 }
 
-/// What somebody wants to probe now.
+/// The target to probe.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
-    /// The name of a target in the file, else a URL.
+pub struct ProbeRequest<'a> {
+    /// The name of a target in the file, or a URL.
     pub target: &'a str,
-    /// Settings by dotted key, lists with commas between their items; nearer than the target's own. Paths among them are
-    /// relative to the working directory.
+    /// Settings by dotted key, lists with commas between their items. They win over all others. Paths are relative to the
+    /// working directory.
     pub flags: &'a [(String, String)],
-    /// A configuration, which must be good as a whole.
+    /// A configuration, which must be valid as a whole.
     pub config_file: Option<&'a Path>,
-    /// A module of it, nearer than the target's own.
+    /// A module of the configuration. It wins over the target's settings.
     pub module: Option<&'a str>,
 }
 
-/// The target that somebody wants to probe now.
+/// The requested target.
 ///
-/// A flag's problem is reported as `--confirm.failures: ...`, the URL's as `URL: ...`. `files` is asked to read what this
-/// target needs of TLS, and no other; the files of its headers are read here.
-pub fn one_target(
-    wanted: Wanted<'_>,
+/// A problem of a flag is reported as `--confirm.failures: ...`, one of the URL as `URL: ...`. `files` reads the TLS files
+/// of this target only; the files of its headers are read here.
+pub fn single_target(
+    request: ProbeRequest<'_>,
     environment: &dyn Fn(&str) -> Option<String>,
     mut files: impl FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
-) -> Result<OneTarget, LoadError> {
-    let Wanted { target, flags, config_file, module } = wanted;
+) -> Result<SingleTarget, LoadError> {
+    let ProbeRequest { target, flags, config_file, module } = request;
     let text = config_file.map(file::read).transpose()?.unwrap_or_default();
     let document = match config_file {
         Some(path) => document(&text, path)?,
@@ -60,80 +57,74 @@ pub fn one_target(
     };
     let folder = folder(config_file.unwrap_or_else(|| Path::new("")));
     if config_file.is_some() {
-        let mut problems = Problems::default();
-        let (config, _) = compile::config(document.clone(), folder, environment, &mut problems);
+        let problems = Problems::default();
+        let (config, _) = compile::config(document.clone(), folder, environment, problems.document());
         problems.finish(config_file, &text, Some(config))?;
     }
-    let mut problems = Problems::default();
-    let overlay = overlay(flags, module, &mut problems);
-    let compiled = Compiled::new(document, folder, environment, &mut problems);
-    let one = choose(target, &compiled, &overlay, &mut problems).map(|(target, profiles)| {
+    let problems = Problems::default();
+    let overlay = overlay(flags, module, problems.flags());
+    let compiled = Compiled::new(document, folder, environment, problems.document());
+    let single = choose(target, &compiled, &overlay, &problems).map(|(target, uses)| {
         let secrets = Secrets::default();
-        let read = |needed: Needed<'_>| match needed {
-            Needed::Header(file) => secrets.read(file).map_err(Unusable::Header),
-            Needed::Tls(profile) => files(profile).map_err(Unusable::Tls),
+        let read = |required: Required<'_>| match required {
+            Required::Header(file) => secrets.read(file).map_err(Unreadable::Header),
+            Required::Tls(profile) => files(profile).map_err(Unreadable::Tls),
         };
-        profiles.read(read, &mut problems);
-        OneTarget { target, dns: compiled.dns }
+        uses.read(read, &problems);
+        SingleTarget { target, dns: compiled.dns }
     });
-    problems.finish(config_file, &text, one)
+    problems.finish(config_file, &text, single)
 }
 
-/// The flags and the module as a layer of settings.
-fn overlay(flags: &[(String, String)], module: Option<&str>, problems: &mut Problems) -> Layer {
+/// The flags and the module as a level of settings.
+fn overlay(flags: &[(String, String)], module: Option<&str>, at: At<'_>) -> Level {
     let keys = setting_keys();
     let mut settings = Vec::new();
     for (key, text) in flags {
         let kind = keys.iter().find(|known| known.key == *key).map_or(ValueKind::Scalar, |known| known.kind);
-        put(&mut settings, key, written(text, kind));
+        put(&mut settings, key, kind.node(text));
     }
     settings.extend(module.map(|name| ("module".into(), Node::Text(name.into()))));
-    let raw: RawSettings = mapping(Given::read(Node::Mapping(settings)), At::Flags, problems);
-    Layer::read(raw, At::Flags, problems)
+    Level::new(Key::read(Node::Mapping(settings), at).unwrap_or_default(), at)
 }
 
-/// The target of this name or, where none has it, the one that it is the URL of; nothing where that is noted as wrong.
-fn choose(
-    wanted: &str,
-    compiled: &Compiled,
-    overlay: &Layer,
-    problems: &mut Problems,
-) -> Option<(Arc<Target>, Profiles)> {
+/// The target with this name or else with this URL, and its files; `None` after reporting a problem.
+fn choose(wanted: &str, compiled: &Compiled, overlay: &Level, problems: &Problems) -> Option<(Arc<Target>, FileUses)> {
     compiled.groups.check(overlay, problems);
-    let root = At::Root.key("targets");
-    let (node, at, offset) = match compiled.find(wanted, problems) {
-        Some((index, offset)) => (compiled.entries.as_ref()?.get(index)?.clone(), root.item(index), Some(offset)),
+    let document = problems.document();
+    let (targets, url) = (document.key("targets"), problems.argument("URL"));
+    let (node, at, offset) = match compiled.find(wanted, targets) {
+        Some((index, offset)) => (compiled.entries.as_ref()?.get(index)?.clone(), targets.item(index), Some(offset)),
         None if !wanted.contains(':') && compiled.entries.as_ref().is_some_and(|entries| !entries.is_empty()) => {
-            let message =
-                format!("{} is neither a target's name in the file nor a URL like tcp://host:443", quoted(wanted));
-            problems.add(At::Argument("URL"), message);
+            let wanted = quoted(wanted);
+            url.refuse(format_args!("{wanted} is neither a target's name in the file nor a URL like tcp://host:443"));
             return None;
         }
-        None => (Node::Text(wanted.into()), At::Argument("URL"), None),
+        None => (Node::Text(wanted.into()), url, None),
     };
-    let mut targets = Targets::new(compiled.maker().with_overlay(overlay), compiled.limits.targets);
-    targets.add(node, at, problems);
-    let target = match (targets.made(), offset) {
-        (made, Some(offset)) => made.get(offset).cloned(),
+    let mut targets = FileTargets::new(compiled.builder().with_overlay(overlay), compiled.limits.targets);
+    targets.add(node, at);
+    let target = match (targets.targets(), offset) {
+        (targets, Some(offset)) => targets.get(offset).cloned(),
         ([one], None) => Some(one.clone()),
         ([], None) => None,
         (several, None) => {
-            problems.add(at, format!("stands for {} targets; a probe is of one, so name one port", several.len()));
+            at.refuse(format_args!("stands for {} targets; a probe is of one, so name one port", several.len()));
             None
         }
     };
-    Some((target?, targets.into_profiles()))
+    Some((target?, targets.into_files()))
 }
 
 impl Compiled {
-    /// The entry that a target of this name comes from, and which of the entry's targets it is.
-    fn find(&self, name: &str, problems: &mut Problems) -> Option<(usize, usize)> {
-        let root = At::Root.key("targets");
+    /// The index of the entry that contains the target with this name, and the target's index in the entry.
+    fn find(&self, name: &str, at: At<'_>) -> Option<(usize, usize)> {
         let mut targets = self.targets();
         for (index, node) in self.entries.iter().flatten().enumerate() {
-            let before = targets.made().len();
-            targets.add(node.clone(), root.item(index), problems);
-            if let Some(offset) = targets.made().iter().skip(before).position(|target| target.name.as_str() == name) {
+            let before = targets.targets().len();
+            targets.add(node.clone(), at.item(index));
+            let mut added = targets.targets().iter().skip(before);
+            if let Some(offset) = added.position(|target| target.name.as_str() == name) {
                 return Some((index, offset));
             }
         }
@@ -164,7 +155,7 @@ targets:
         flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     }
 
-    fn from_url(wanted: &str, given: &[(&str, &str)]) -> Result<OneTarget, String> {
+    fn from_url(wanted: &str, given: &[(&str, &str)]) -> Result<SingleTarget, String> {
         one(wanted, given, None, None)
     }
 
@@ -173,12 +164,12 @@ targets:
         given: &[(&str, &str)],
         config_file: Option<&Path>,
         module: Option<&str>,
-    ) -> Result<OneTarget, String> {
-        let wanted = Wanted { target, flags: &flags(given), config_file, module };
-        one_target(wanted, &|_| None, |_| Ok(())).map_err(|error| error.to_string())
+    ) -> Result<SingleTarget, String> {
+        let wanted = ProbeRequest { target, flags: &flags(given), config_file, module };
+        single_target(wanted, &|_| None, |_| Ok(())).map_err(|error| error.to_string())
     }
 
-    fn from_file(wanted: &str, given: &[(&str, &str)], module: Option<&str>) -> Result<OneTarget, String> {
+    fn from_file(wanted: &str, given: &[(&str, &str)], module: Option<&str>) -> Result<SingleTarget, String> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.yaml");
         fs::write(&path, FILE).unwrap();
@@ -187,7 +178,7 @@ targets:
     }
 
     #[test]
-    fn a_url_takes_its_settings_from_flags() {
+    fn flags_set_the_settings_of_a_url() {
         let given = [
             ("confirm.failures", "3"),
             ("addresses", "all"),
@@ -237,7 +228,7 @@ targets:
     }
 
     #[test]
-    fn a_target_of_the_file_is_found_by_its_name_and_flags_are_nearer() {
+    fn flags_win_over_the_target_in_the_file() {
         let one = from_file("db", &[], None).unwrap();
         assert_eq!(one.target.settings.cadence.timeout(), Duration::from_secs(2));
         assert_eq!(one.target.labels.iter().collect::<Vec<_>>(), [("region", "eu")]);
@@ -249,7 +240,7 @@ targets:
     }
 
     #[test]
-    fn a_url_that_is_no_name_takes_the_files_defaults_and_a_module() {
+    fn a_url_takes_defaults_and_a_module() {
         let one = from_file("tcp://other.example:1", &[], Some("slow")).unwrap();
         let cadence = one.target.settings.cadence;
         assert_eq!((cadence.interval(), cadence.timeout()), (Duration::from_secs(5), Duration::from_secs(4)));
@@ -259,7 +250,7 @@ targets:
         assert_eq!(from_file("dbx", &[], None).unwrap_err(), message);
     }
 
-    /// In the file they are relative to its folder.
+    /// In the file, paths are relative to its folder.
     #[test]
     fn files_of_flags_are_relative_to_the_working_directory() {
         let directory = tempfile::tempdir().unwrap();
@@ -270,9 +261,9 @@ targets:
         )
         .unwrap();
         let flags = flags(&[("tls.ca_file", "ca.pem"), ("tls.min_version", "1.3"), ("tls.alpn", "h2,http/1.1")]);
-        let wanted = Wanted { target: "tls://a:1", flags: &flags, config_file: Some(&path), module: None };
+        let wanted = ProbeRequest { target: "tls://a:1", flags: &flags, config_file: Some(&path), module: None };
         let mut read = Vec::new();
-        let result = one_target(wanted, &|_| None, |profile| {
+        let result = single_target(wanted, &|_| None, |profile| {
             read.push(profile.clone());
             Err([TlsFile::CaFile, TlsFile::CrlFile(0)]
                 .map(|setting| FileProblem { setting, message: "is bad".into() })
@@ -286,7 +277,7 @@ targets:
     }
 
     #[test]
-    fn a_file_must_be_good_as_a_whole() {
+    fn the_whole_file_must_be_valid() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.yaml");
         fs::write(&path, "targets: ['a:1', 'b:0']").unwrap();

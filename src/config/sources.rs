@@ -1,12 +1,12 @@
-//! Discovery: where targets come from besides the file, and what sources say of them.
+//! Discovery sources, and the entries that they return.
 
 use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::problems::path::{At, Position};
-use crate::config::problems::positions::Places;
+use crate::config::problems::path::{KeyPath, Position};
+use crate::config::problems::positions::Positions;
 use crate::config::problems::text::OneLine;
 use crate::config::yaml::{JsonError, Node, SyntaxError};
 use crate::target::{HeaderFile, HostName, Target, TlsProfile, TlsSettings};
@@ -16,23 +16,23 @@ pub(super) mod read;
 /// A source of targets.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Source {
-    /// What it is called in metrics and logs: `file:sd/*.json`, `http:https://cmdb.internal/sd`,
-    /// `dns:SRV:_postgres._tcp.internal`, `dns:A:web.internal:443`. No two sources have the same.
+    /// Its unique name in metrics and logs: `file:sd/*.json`, `http:https://cmdb.internal/sd`,
+    /// `dns:SRV:_postgres._tcp.internal`, `dns:A:web.internal:443`.
     pub name: Arc<str>,
-    /// Where it looks.
+    /// Its kind and place.
     pub kind: SourceKind,
-    /// How often it looks.
+    /// The time between two refreshes.
     pub refresh: Duration,
 }
 
-/// Where a source looks.
+/// The kind and place of a source.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum SourceKind {
-    /// A name that is asked for.
+    /// A name to resolve.
     Dns {
         /// The name.
         name: HostName,
-        /// What is asked for.
+        /// The records to query.
         records: Records,
     },
     /// Files whose path matches; in the last part `*` stands for any characters, `?` for one.
@@ -40,22 +40,22 @@ pub enum SourceKind {
         /// The pattern, absolute or relative to the working directory.
         pattern: PathBuf,
     },
-    /// An address that answers as Prometheus' `http_sd`.
+    /// A URL that answers like Prometheus' `http_sd`.
     Http(HttpSource),
 }
 
-/// An address that is asked for targets.
+/// A URL that returns targets.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct HttpSource {
     /// `http` or `https`, without user and password.
     pub url: String,
-    /// Headers whose values are the contents of files, for secrets; names are valid ones in lower case.
+    /// Headers whose values are in files; the names are valid and in lower case.
     pub headers_files: Vec<(String, PathBuf)>,
-    /// How TLS is spoken, with `https`.
+    /// How TLS is used with `https`.
     pub tls: TlsSettings,
 }
 
-/// The kinds of records that a name is asked for.
+/// The type of records to query.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Records {
     /// IPv4 addresses, each with this port.
@@ -66,45 +66,45 @@ pub enum Records {
     Srv,
 }
 
-/// What a source says of one target or several, not yet checked.
+/// An entry of a source: one target or several, not checked yet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Discovered(pub(super) Node);
 
 impl Discovered {
-    /// A host with a port, as DNS tells it.
+    /// A host with a port, from DNS.
     pub fn address(address: String) -> Self {
         Self(Node::Text(address.into()))
     }
 }
 
-/// What a source's words have come to.
+/// The targets of a source.
 #[derive(Clone, Debug, Default)]
-pub struct Made {
-    /// The targets, each valid in itself.
+pub struct BuiltTargets {
+    /// The targets.
     pub targets: Vec<Arc<Target>>,
-    /// What was left out, each with its reason, in a line for the log.
+    /// A line for the log for each entry or URL that was skipped.
     pub invalid: Vec<String>,
-    /// The profiles of TLS for whose files targets were left out; they may be there later.
+    /// TLS profiles whose files cannot be read yet, so that targets were skipped.
     pub unreadable: Vec<Arc<TlsProfile>>,
-    /// The same of files of headers.
+    /// The same for files of headers.
     pub unreadable_headers: Vec<Arc<HeaderFile>>,
 }
 
-/// What a text says that a source gave: a list, in JSON or YAML, of targets as a configuration has them and of groups as
-/// Prometheus' `file_sd` and `http_sd` have them. The error is one line.
+/// Parses the text of a source: a list, in JSON or YAML, of targets in the format of the configuration or of groups in that
+/// of Prometheus' `file_sd` and `http_sd`. The error is one line.
 ///
-/// An entry that is neither is found out when targets are made of it, and leaves the others alone.
+/// Entries are not checked yet, so that an invalid one does not affect the others.
 pub fn discovered(text: &str) -> Result<Vec<Discovered>, String> {
     list(text, |_| Node::parse(text).map_err(|error| syntax(&error)))
 }
 
-/// As [`discovered`], in JSON alone: to find out that a text is no YAML takes dozens of times its size, and one that
-/// comes from elsewhere may be large on purpose.
+/// Like [`discovered`], but only JSON: parsing invalid YAML takes dozens of times its size in memory, and a text from
+/// another machine may be large on purpose.
 pub fn discovered_json(text: &str) -> Result<Vec<Discovered>, String> {
     list(text, |why| Err(format!("is no valid JSON: {why}")))
 }
 
-/// The list that a text is; `otherwise` reads what is no JSON, and is told why it is none.
+/// The entries of a text; `otherwise` parses a text that is not JSON, given the reason.
 fn list(text: &str, otherwise: impl FnOnce(String) -> Result<Node, String>) -> Result<Vec<Discovered>, String> {
     if text.len() > MAX_BYTES {
         return Err(format!("has more than {} MiB", MAX_BYTES >> 20));
@@ -124,29 +124,28 @@ fn list(text: &str, otherwise: impl FnOnce(String) -> Result<Node, String>) -> R
     }
 }
 
-/// Puts numbers back as they were written where a text is due, such as the label `version: 1.10`: Prometheus takes them
-/// so, and once the text is gone nobody could tell.
+/// Restores numbers as they were written if a text is expected, such as the label `version: 1.10`: Prometheus takes them
+/// literally, and later the text is gone.
 fn restore_texts(items: &mut [Node], text: &str) {
-    let places = OnceCell::new();
-    let restore = |node: &mut Node, at: At<'_>| {
+    let positions = OnceCell::new();
+    let restore = |node: &mut Node, path: &dyn Fn() -> KeyPath| {
         if let Node::Float(_) | Node::Integer(_) = node
-            && let Some(written) = places.get_or_init(|| Places::survey(text)).written(&at.into())
+            && let Some(written) = positions.get_or_init(|| Positions::read(text)).written(&path())
         {
             *node = Node::Text(written.into());
         }
     };
     for (index, item) in items.iter_mut().enumerate() {
         let Node::Mapping(entries) = item else { continue };
-        let at = At::Root.item(index);
         for (key, value) in entries {
+            let path = || KeyPath::document().item(index).join(key);
             match (&**key, value) {
                 ("labels", Node::Mapping(labels)) => {
-                    let at = at.key("labels");
                     for (name, value) in labels {
-                        restore(value, at.key(name));
+                        restore(value, &|| path().join(name));
                     }
                 }
-                ("name" | "group" | "module", value) => restore(value, at.key(key)),
+                ("name" | "group" | "module", value) => restore(value, &path),
                 _ => {}
             }
         }
@@ -160,7 +159,7 @@ fn syntax(SyntaxError { position, cause }: &SyntaxError) -> String {
     }
 }
 
-/// As much as a configuration may have.
+/// The maximum size of a configuration too.
 const MAX_BYTES: usize = 64 << 20;
 
 #[cfg(test)]
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn json_and_yaml_are_the_same_list() {
+    fn json_and_yaml_are_equivalent() {
         let text = "- a:1\n- targets: ['b:1']\n  labels: {team: x}\n";
         let json = r#"["a:1", {"targets": ["b:1"], "labels": {"team": "x"}}]"#;
         assert_eq!(discovered(text), discovered(json));
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_a_text_as_it_is_written() {
+    fn numbers_in_labels_keep_their_text() {
         for (yaml, text) in [("1.10", "1.10"), ("0x1F", "0x1F"), ("7", "7"), ("'1.10'", "1.10")] {
             let written = format!("- a:1\n- targets: ['b:1']\n  labels: {{v: {yaml}}}\n");
             let quoted = format!("- a:1\n- targets: ['b:1']\n  labels: {{v: '{text}'}}\n");
@@ -193,16 +192,16 @@ mod tests {
         }
     }
 
-    /// What encoders that keep to ASCII write, and keys longer than YAML has them.
+    /// ASCII-only encoders write surrogate pairs; YAML limits the length of keys.
     #[test]
-    fn json_is_read_where_it_is_no_yaml() {
+    fn json_that_is_not_yaml_is_read() {
         let long = "l".repeat(2000);
         let text = format!(r#"[{{"targets": ["a:1"], "labels": {{"face": "\ud83d\ude00\u007f\/", "{long}": "x"}}}}]"#);
         assert_eq!(count(&text), Ok(1));
     }
 
     #[test]
-    fn what_is_no_list_is_refused_in_one_line() {
+    fn the_error_is_one_line() {
         let deep = "lists and mappings are nested more than 32 deep; a configuration needs no more than 5";
         for (text, message) in [
             ("", "is empty; expected a list of targets, which is [] where there are none"),
@@ -228,14 +227,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_be_json_is_read_as_nothing_else() {
+    fn only_json_is_json() {
         assert_eq!(discovered_json(r#"["a:1"]"#), discovered("- a:1"));
         let error = discovered_json("- a:1").unwrap_err();
         assert!(error.starts_with("is no valid JSON: "), "{error}");
     }
 
     #[test]
-    fn a_text_has_its_bounds() {
+    fn the_size_of_a_text_is_limited() {
         let many = format!("[{}1]", "1,".repeat(12_000_000));
         assert!(count(&many).unwrap_err().ends_with("has so many values that they take more than 256 MiB"));
         assert_eq!(count(&" ".repeat(MAX_BYTES + 1)), Err("has more than 64 MiB".to_owned()));
@@ -245,7 +244,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in r#"([a-z]{1,9}: |- |  |\n|[\[\]{}&*!|>%@`"',:#?<~\\]|a:[0-9]{1,5}|"targets"|"labels"|\PC){0,60}"#) {
+        fn no_text_causes_a_panic(text in r#"([a-z]{1,9}: |- |  |\n|[\[\]{}&*!|>%@`"',:#?<~\\]|a:[0-9]{1,5}|"targets"|"labels"|\PC){0,60}"#) {
             if let Err(error) = discovered(&text) {
                 prop_assert!(error.lines().count() == 1, "{}", error);
             }

@@ -1,124 +1,151 @@
-//! The targets of a file: entries become one [`Target`] an endpoint, each with a name of its own.
+//! Targets: one per endpoint, each with a unique name.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use crate::config::file_uses::Profiles;
-use crate::config::problems::Problems;
-use crate::config::problems::path::{At, KeyPath};
+use crate::config::file_uses::FileUses;
+use crate::config::problems::At;
+use crate::config::problems::path::KeyPath;
 use crate::config::problems::text::quoted;
-use crate::config::targets::builder::{Maker, Parts};
-use crate::config::targets::entry::Entry;
+use crate::config::targets::builder::{EntryParts, TargetBuilder};
+use crate::config::targets::entry::TargetEntry;
 use crate::config::yaml::Node;
-use crate::target::{Endpoint, Group, Target, TargetName};
+use crate::target::{Endpoint, Group, NameError, Target, TargetName};
 
 pub(super) mod builder;
 pub(super) mod discovered;
-pub(super) mod entry;
+mod entry;
 mod prometheus;
 
-/// Every target so far.
-pub(super) struct Targets<'a> {
-    maker: Maker<'a>,
-    limit: Option<NonZeroU32>,
-    made: Vec<Arc<Target>>,
-    /// How many there are, those above the limit included, which are not made.
-    count: usize,
-    /// Where each name was given: the entry, and in it the URL where it has several.
-    names: HashMap<TargetName, (usize, Option<usize>)>,
-    all_entries_are_good: bool,
+/// Collects targets with unique names.
+#[derive(Debug, Default)]
+struct Collector {
+    targets: Vec<Arc<Target>>,
+    names: HashMap<TargetName, Origin>,
 }
 
-impl<'a> Targets<'a> {
+/// The origin of a target: an entry, and its URL if the entry has a list of them.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    entry: usize,
+    url: Option<usize>,
+}
+
+/// Why a target is not collected.
+#[derive(Debug)]
+enum CollectError {
+    Name(NameError),
+    Taken { name: TargetName, first: Origin },
+}
+
+impl Collector {
+    fn push(&mut self, parts: &EntryParts, endpoint: Endpoint, origin: Origin) -> Result<(), CollectError> {
+        let name = parts.name_of(&endpoint).map_err(CollectError::Name)?;
+        if let Some(&first) = self.names.get(&name) {
+            return Err(CollectError::Taken { name, first });
+        }
+        self.names.insert(name.clone(), origin);
+        self.targets.extend(parts.target(name, endpoint));
+        Ok(())
+    }
+}
+
+/// The targets of a file.
+pub(super) struct FileTargets<'a> {
+    builder: TargetBuilder<'a>,
+    collector: Collector,
+    limit: Option<NonZeroU32>,
+    /// The number of targets, including those above the limit, which are not built.
+    count: usize,
+    all_entries_are_valid: bool,
+}
+
+impl<'a> FileTargets<'a> {
     /// No targets yet.
-    pub(super) fn new(maker: Maker<'a>, limit: Option<NonZeroU32>) -> Self {
-        Self { maker, limit, made: Vec::new(), count: 0, names: HashMap::new(), all_entries_are_good: true }
+    pub(super) fn new(builder: TargetBuilder<'a>, limit: Option<NonZeroU32>) -> Self {
+        Self { builder, collector: Collector::default(), limit, count: 0, all_entries_are_valid: true }
     }
 
-    /// Adds what one entry stands for.
-    pub(super) fn add(&mut self, node: Node, at: At<'_>, problems: &mut Problems) {
-        let before = problems.count();
-        if let Some(entry) = Entry::read(node, at, problems) {
-            let parts = self.maker.parts(&entry, at, problems);
-            self.make(&parts, at, problems);
+    /// Adds the targets of an entry.
+    pub(super) fn add(&mut self, node: Node, at: At<'_>) {
+        let problems = at.problems().count();
+        if let Some(entry) = TargetEntry::read(node, at) {
+            let parts = self.builder.parts(&entry, at);
+            self.collect(&parts, at);
         }
-        self.all_entries_are_good &= problems.count() == before;
+        self.all_entries_are_valid &= at.problems().count() == problems;
     }
 
-    /// Those made so far.
-    pub(super) fn made(&self) -> &[Arc<Target>] {
-        &self.made
+    /// The targets so far.
+    pub(super) fn targets(&self) -> &[Arc<Target>] {
+        &self.collector.targets
     }
 
-    /// Ends adding, with no more than what those made so far need of files.
-    pub(super) fn into_profiles(self) -> Profiles {
-        self.maker.profiles
+    /// The files of the targets so far.
+    pub(super) fn into_files(self) -> FileUses {
+        self.builder.files
     }
 
-    /// Notes groups that can never be up for want of members; only where nothing else adds any.
-    pub(super) fn check_members(&self, problems: &mut Problems) {
-        // Where an entry is wrong or there is none, it is not known how many members groups were to have.
-        if self.all_entries_are_good && self.count > 0 {
-            self.maker.groups.check_members(problems);
+    /// Reports groups that have too few members, if the file has all targets.
+    pub(super) fn check_members(&self, at: At<'_>) {
+        // An invalid entry may have been meant as a member.
+        if self.all_entries_are_valid && self.count > 0 {
+            self.builder.groups.check_members(at.problems());
         }
     }
 
-    /// Ends adding: the targets, their groups, and what they need of files.
-    pub(super) fn finish(self, problems: &mut Problems) -> (Vec<Arc<Target>>, Vec<Arc<Group>>, Profiles) {
-        if let Some(limit) = self.exceeded() {
-            let message = format!(
+    /// The targets, their groups and files; reports at `at` if there are too many targets.
+    pub(super) fn finish(self, at: At<'_>) -> (Vec<Arc<Target>>, Vec<Arc<Group>>, FileUses) {
+        if let Some(limit) = self.exceeded_limit() {
+            at.refuse(format_args!(
                 "has {} targets, more than the {limit} that `limits.targets` allows; raise `limits.targets`, or set it to 0 for no limit",
                 self.count
-            );
-            problems.add(At::Root.key("targets"), message);
+            ));
         }
-        let Maker { groups, profiles, .. } = self.maker;
-        (self.made, groups.finish(), profiles)
+        let TargetBuilder { groups, files, .. } = self.builder;
+        (self.collector.targets, groups.finish(), files)
     }
 
-    /// Makes the targets of an entry, as long as there are not too many.
-    fn make(&mut self, parts: &Parts, at: At<'_>, problems: &mut Problems) {
+    fn collect(&mut self, parts: &EntryParts, at: At<'_>) {
         self.count += parts.count;
-        if self.exceeded().is_some() {
+        if self.exceeded_limit().is_some() {
             return;
         }
-        for (index, url) in &parts.urls {
-            for endpoint in url.endpoints() {
-                self.push(parts, endpoint, at, *index, problems);
+        for (url, endpoints) in &parts.urls {
+            let origin = Origin { entry: at.index().unwrap_or_default(), url: *url };
+            for endpoint in endpoints.endpoints() {
+                match self.collector.push(parts, endpoint, origin) {
+                    Ok(()) => {}
+                    Err(CollectError::Name(error)) => at.refuse(error),
+                    Err(CollectError::Taken { name, first }) => refuse_taken(&name, first, parts, *url, at),
+                }
             }
         }
     }
 
-    fn push(&mut self, parts: &Parts, endpoint: Endpoint, at: At<'_>, url: Option<usize>, problems: &mut Problems) {
-        let name = match parts.name_of(&endpoint) {
-            Ok(name) => name,
-            Err(error) => return problems.add(at, error.to_string()),
-        };
-        let entry = if let At::Item(_, index) = at { index } else { 0 };
-        if let Some(taken) = self.names.get(&name) {
-            let (first, name) = (place(*taken), quoted(name.as_str()));
-            let message = format!("{name} is a target already, as {first}; remove one or give one another `name`");
-            let urls = at.key("urls");
-            let here = match url {
-                _ if parts.name.is_some() => at.key("name"),
-                Some(index) => urls.item(index),
-                None => at,
-            };
-            return problems.add_with(here, first, message);
-        }
-        self.names.insert(name.clone(), (entry, url));
-        self.made.extend(parts.target(name, endpoint));
-    }
-
-    fn exceeded(&self) -> Option<NonZeroU32> {
+    fn exceeded_limit(&self) -> Option<NonZeroU32> {
         self.limit.filter(|limit| usize::try_from(limit.get()).is_ok_and(|limit| self.count > limit))
     }
 }
 
-fn place((entry, url): (usize, Option<usize>)) -> KeyPath {
-    let targets = At::Root.key("targets");
-    let entry = targets.item(entry);
-    let urls = entry.key("urls");
-    url.map_or_else(|| entry.into(), |url| urls.item(url).into())
+/// Reports a name that another target has, at the key where the name comes from.
+fn refuse_taken(name: &TargetName, first: Origin, parts: &EntryParts, url: Option<usize>, at: At<'_>) {
+    let (first, name) = (first.path(), quoted(name.as_str()));
+    let message = format!("{name} is a target already, as {first}; remove one or give one another `name`");
+    let urls = at.key("urls");
+    let here = match url {
+        _ if parts.name.is_some() => at.key("name"),
+        Some(index) => urls.item(index),
+        None => at,
+    };
+    here.refuse_with(first, message);
+}
+
+impl Origin {
+    /// The path in the file.
+    fn path(self) -> KeyPath {
+        let entry = KeyPath::document().join("targets").item(self.entry);
+        self.url.map_or_else(|| entry.clone(), |url| entry.join("urls").item(url))
+    }
 }

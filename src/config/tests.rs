@@ -1,4 +1,4 @@
-//! What configurations compile to.
+//! Configurations as a whole.
 
 use std::fmt::Write;
 use std::num::NonZeroU32;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::keys::read::Mapping;
 use crate::duration;
 use crate::target::{
     AddressMode, Application, Expect, FileProblem, Identity, IpFamily, Part, Pattern, ProbeKind, Quorum, Roots,
@@ -56,15 +57,15 @@ fn a_single_url_is_a_whole_configuration() {
             limits: Limits::default(),
             dns: ResolverOptions::default(),
             discovery: vec![],
-            blueprint: config.blueprint.clone(),
-            shown: config.shown.clone(),
+            discovery_context: config.discovery_context.clone(),
+            redacted: config.redacted.clone(),
             warnings: Vec::new(),
         }
     );
 }
 
 #[test]
-fn the_configuration_of_the_contract_is_understood() {
+fn the_documented_configuration_is_understood() {
     let config = resource("contract.yaml");
     let names: Vec<_> = config.targets.iter().map(|target| target.name.as_str()).collect();
     assert_eq!(names, ["tcp://10.0.0.5:22", "tcp://10.0.0.5:6379", "orders-db-1"]);
@@ -84,7 +85,7 @@ fn the_configuration_of_the_contract_is_understood() {
 }
 
 #[test]
-fn equal_settings_and_labels_are_kept_once() {
+fn equal_settings_and_labels_are_shared() {
     let config = compiled(
         "{labels: {a: b}, targets: ['a:1-2', {url: 'b:1', interval: 1m}, {url: 'c:1', interval: 5s}, {url: 'd:1', labels: {a: b}}]}",
     );
@@ -95,7 +96,7 @@ fn equal_settings_and_labels_are_kept_once() {
 }
 
 #[test]
-fn labels_merge_over_the_levels_and_an_empty_value_removes() {
+fn an_empty_value_removes_a_merged_label() {
     let config = compiled(
         "{labels: {a: '1', b: '1', c: '1', d: '1'}, defaults: {labels: {b: '2', c: '2', d: '2'}},
           modules: {m: {labels: {c: '3', d: '3'}}}, targets: [{url: 'a:1', module: m, labels: {d: '4', a: ''}}, 'b:1']}",
@@ -105,7 +106,7 @@ fn labels_merge_over_the_levels_and_an_empty_value_removes() {
 }
 
 #[test]
-fn lists_replace_and_an_empty_one_replaces_too() {
+fn the_nearest_list_wins_even_if_empty() {
     let config = compiled(
         "{defaults: {dns_servers: [192.0.2.1, 192.0.2.2], expect_addresses: [10.0.0.0/8]},
           targets: [{url: 'a:1', dns_servers: ['192.0.2.3:5353']}, {url: 'b:1', expect_addresses: []}]}",
@@ -116,14 +117,14 @@ fn lists_replace_and_an_empty_one_replaces_too() {
 }
 
 #[test]
-fn numbers_and_truth_values_written_plainly_are_text_where_text_is_due() {
+fn plain_scalars_become_text_if_expected() {
     let config = resource("scalars_as_text.yaml");
     let expected = [("quoted", "0x1F"), ("rack", "7"), ("ratio", "1.5"), ("spare", "true"), ("text", "007")];
     assert_eq!(labels(target(&config, "42")), expected);
 }
 
 #[test]
-fn a_number_that_yaml_would_rewrite_must_be_quoted() {
+fn a_number_that_yaml_rewrites_is_refused() {
     for (written, read) in [
         ("0x1F", "31"),
         ("0o17", "15"),
@@ -162,7 +163,7 @@ fn labels_keep_every_character_of_their_values() {
 }
 
 #[test]
-fn merge_keys_offer_what_a_target_does_not_say_itself() {
+fn merge_keys_add_settings_to_a_target() {
     let config = resource("anchors_and_merges.yaml");
     for (name, interval) in [("tcp://a.example:1", "15s"), ("tcp://b.example:1", "10s"), ("tcp://c.example:1", "10s")] {
         let target = target(&config, name);
@@ -172,7 +173,7 @@ fn merge_keys_offer_what_a_target_does_not_say_itself() {
 }
 
 #[test]
-fn a_timeout_is_cut_by_a_nearer_interval_alone() {
+fn only_a_nearer_interval_shortens_a_timeout() {
     for (defaults, module, own, expected) in [
         ("", "", "", Ok(("1m", "10s"))),
         ("interval: 5s", "", "", Ok(("5s", "5s"))),
@@ -207,7 +208,7 @@ fn a_timeout_is_cut_by_a_nearer_interval_alone() {
 }
 
 #[test]
-fn a_repetition_waits_no_longer_than_an_interval() {
+fn an_interval_limits_the_delay_of_a_retry() {
     let config = compiled("targets: [{url: 'a:1', interval: 500ms}]");
     assert_eq!(config.targets[0].settings.confirm.delay, Duration::from_millis(500));
 }
@@ -233,34 +234,34 @@ fn a_group_that_grows_may_be_empty() {
 }
 
 #[test]
-fn members_above_the_limit_of_targets_are_counted_and_not_made() {
+fn members_above_the_limit_are_still_counted() {
     let text = "{limits: {targets: 2}, groups: {g: {min_up: 3}}, targets: [{url: 'a:1-65535', group: g}, 'a:1']}";
     let error = parse(text, Path::new("a.yaml"), &environment, |_| Ok(())).unwrap_err().to_string();
     assert!(error.contains("has 65536 targets, more than the 2 that"), "{error}");
     assert_eq!(error.lines().count(), 1);
 }
 
-/// Keys of the types and of their schema are declared at one place, but a flattened one could hide another.
+/// Types and schema come from one declaration, but a flattened key could hide another.
 #[test]
 fn the_schema_has_the_keys_that_are_read() {
     let schema = schema();
     let properties = |definition: &serde_json::Value| -> Vec<String> {
         definition["properties"].as_object().unwrap().keys().cloned().collect()
     };
-    assert_eq!(properties(&schema), keys::RawConfig::keys());
-    assert_eq!(properties(&schema["$defs"]["Settings"]), keys::RawSettings::keys());
-    assert_eq!(properties(&schema["$defs"]["Target"]), keys::RawTarget::keys());
-    assert_eq!(properties(&schema["$defs"]["Tls"]), keys::RawTls::keys());
-    assert_eq!(properties(&schema["$defs"]["Http"]), keys::RawHttp::keys());
-    assert_eq!(properties(&schema["$defs"]["Step"]), keys::RawStep::keys());
-    assert_eq!(properties(&schema["$defs"]["Source"]), keys::RawSource::keys());
+    assert_eq!(properties(&schema), keys::Configuration::keys());
+    assert_eq!(properties(&schema["$defs"]["Settings"]), keys::Settings::keys());
+    assert_eq!(properties(&schema["$defs"]["Target"]), keys::Target::keys());
+    assert_eq!(properties(&schema["$defs"]["Tls"]), keys::Tls::keys());
+    assert_eq!(properties(&schema["$defs"]["Http"]), keys::Http::keys());
+    assert_eq!(properties(&schema["$defs"]["Step"]), keys::Step::keys());
+    assert_eq!(properties(&schema["$defs"]["Source"]), keys::Source::keys());
     for definition in schema["$defs"].as_object().unwrap().values() {
         assert_eq!(definition["additionalProperties"], false);
     }
 }
 
 #[test]
-fn every_setting_has_a_meaning_and_the_default_of_the_code() {
+fn documented_defaults_are_those_of_the_code() {
     let keys: Vec<_> = setting_keys().into_iter().map(|key| (key.key, key.default)).collect();
     let defaults: Vec<_> =
         keys.iter().map(|(key, default)| (key.as_str(), default.as_deref().unwrap_or("none"))).collect();
@@ -317,7 +318,7 @@ fn tls<'a>(config: &'a Config, name: &str) -> &'a TlsExchange {
 }
 
 #[test]
-fn tls_is_set_leaf_by_leaf() {
+fn levels_of_tls_merge_key_by_key() {
     let config = resource("tls.yaml");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/resources/config/valid");
     let alpn = |name: &str| -> Vec<_> {
@@ -346,7 +347,7 @@ fn tls_is_set_leaf_by_leaf() {
 }
 
 #[test]
-fn sources_are_named_and_their_files_are_found_from_the_folder() {
+fn paths_of_sources_are_relative_to_the_file() {
     let config = resource("discovery.yaml");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/resources/config/valid");
     let names: Vec<_> = config.discovery.iter().map(|source| &*source.name).collect();
@@ -376,19 +377,19 @@ fn sources_are_named_and_their_files_are_found_from_the_folder() {
     assert_eq!([records(4), records(5), records(6)], [Records::Srv, Records::A(443), Records::Aaaa(443)]);
 }
 
-/// The profile that is to be read.
-fn profile(needed: Needed<'_>) -> &Arc<TlsProfile> {
-    let Needed::Tls(profile) = needed else { panic!("{needed:?}") };
+/// The required profile.
+fn profile(needed: Required<'_>) -> &Arc<TlsProfile> {
+    let Required::Tls(profile) = needed else { panic!("{needed:?}") };
     profile
 }
 
-fn bad(settings: impl IntoIterator<Item = TlsFile>) -> Result<(), Unusable> {
+fn bad(settings: impl IntoIterator<Item = TlsFile>) -> Result<(), Unreadable> {
     let problem = |setting| FileProblem { setting, message: "is bad".to_owned() };
-    Err(Unusable::Tls(settings.into_iter().map(problem).collect()))
+    Err(Unreadable::Tls(settings.into_iter().map(problem).collect()))
 }
 
 #[test]
-fn the_files_of_a_source_are_read_with_the_others() {
+fn the_files_of_a_source_are_read() {
     let text = "discovery: [{http: 'https://a.example', tls: {ca_file: ca.pem}}]";
     let result = parse(text, Path::new("/etc/a.yaml"), &environment, |needed| {
         assert_eq!(profile(needed).roots, Roots::File("/etc/ca.pem".into()));
@@ -397,19 +398,19 @@ fn the_files_of_a_source_are_read_with_the_others() {
     assert_eq!(result.unwrap_err().to_string(), "/etc/a.yaml:1:56: discovery[0].tls.ca_file: is bad");
 }
 
-/// Who is a member is known only once the sources have spoken.
+/// The members are known only after the sources have been asked.
 #[test]
-fn members_are_not_counted_where_discovery_adds_some() {
+fn members_are_not_counted_with_discovery() {
     let groups = "groups: {g: {min_up: 3}, empty: {}}, targets: [{url: 'a:1', group: g}]";
     assert!(compiled(&format!("{{{groups}, discovery: [{{file: a.json}}]}}")).groups.len() == 2);
     for none in ["", ", discovery: []", ", discovery: "] {
         let result = parse(&format!("{{{groups}{none}}}"), Path::new("a.yaml"), &environment, |_| Ok(()));
-        assert_eq!(result.unwrap_err().complaints().len(), 2, "{none}");
+        assert_eq!(result.unwrap_err().diagnostics().len(), 2, "{none}");
     }
 }
 
 #[test]
-fn the_blueprint_is_part_of_what_makes_configurations_equal() {
+fn different_sources_make_configurations_differ() {
     let of = |labels: &str| compiled(&format!("{{targets: ['a:1'], discovery: [{{file: a.json, labels: {labels}}}]}}"));
     assert_eq!(of("{a: b}"), of("{a: b}"));
     assert_ne!(of("{a: b}"), of("{a: c}"));
@@ -421,7 +422,7 @@ fn steps(application: &Application) -> &[Step] {
 }
 
 #[test]
-fn a_dialogue_becomes_steps_before_and_within_tls() {
+fn starttls_divides_a_dialogue() {
     let config = resource("dialogue.yaml");
     let of = |name: &str| &target(&config, name).settings.probe_kind;
     let bytes = |bytes: &[u8]| Part::Bytes(bytes.into());
@@ -448,7 +449,7 @@ fn a_dialogue_becomes_steps_before_and_within_tls() {
 }
 
 #[test]
-fn a_dialogue_has_at_most_64_steps_and_64_kib() {
+fn the_size_of_a_dialogue_is_limited() {
     let parsed = |dialogue: &str| {
         let text = format!("targets: [{{url: 'a:1', dialogue: [{dialogue}]}}]");
         parse(&text, Path::new("a.yaml"), &environment, |_| Ok(())).map_err(|error| error.to_string())
@@ -464,7 +465,7 @@ fn a_dialogue_has_at_most_64_steps_and_64_kib() {
 }
 
 #[test]
-fn each_profile_is_read_once_and_what_is_wrong_is_told_where_it_is_named() {
+fn a_tls_file_error_is_reported_at_every_key() {
     let text = "\
 defaults: { tls: { ca_file: ca.pem } }
 modules: { m: { tls: { cert_file: c.pem, key_file: k.pem, crl_files: [a.crl, b.crl] } } }
@@ -498,7 +499,7 @@ targets:
 }
 
 #[test]
-fn of_a_header_by_value_and_by_file_the_nearer_counts() {
+fn the_nearer_of_header_and_file_wins() {
     let text = "\
 defaults: { http: { headers: { X-A: plain, X-B: plain }, headers_files: { X-C: c, X-D: /run/d } } }
 targets:
@@ -520,7 +521,7 @@ targets:
 }
 
 #[test]
-fn each_file_of_a_header_is_read_once_and_what_is_wrong_is_told_where_it_is_named() {
+fn a_header_file_error_is_reported_at_every_key() {
     let text = "\
 modules: { m: { http: { headers_files: { X-A: a } } } }
 targets:
@@ -530,9 +531,9 @@ targets:
 ";
     let mut read = Vec::new();
     let result = parse(text, Path::new("/etc/a.yaml"), &environment, |needed| {
-        let Needed::Header(file) = needed else { return Ok(()) };
+        let Required::Header(file) = needed else { return Ok(()) };
         read.push(file.path().to_owned());
-        if file.path().ends_with("a") { Err(Unusable::Header("is bad".to_owned())) } else { Ok(()) }
+        if file.path().ends_with("a") { Err(Unreadable::Header("is bad".to_owned())) } else { Ok(()) }
     });
     assert_eq!(read, [Path::new("/etc/a"), Path::new("/etc/b")]);
     let expected = [
@@ -543,7 +544,7 @@ targets:
 }
 
 #[test]
-fn what_is_wrong_with_files_is_told_together_with_all_else() {
+fn file_errors_join_the_other_problems() {
     let text = "targets: [{url: 'tls://a.example:1', tls: {ca_file: ca.pem}}, 'b:0']";
     let result = parse(text, Path::new("a.yaml"), &environment, |_| bad([TlsFile::CaFile]));
     let message = "a.yaml:1:53: targets[0].tls.ca_file: is bad\n\
@@ -600,7 +601,7 @@ fn level() -> impl Strategy<Value = Level> {
     })
 }
 
-/// The timeout by the contract's words, or nothing where it is an error.
+/// The timeout by the documented rules; `None` for an error.
 fn model_timeout(levels: &[&Level]) -> Option<u64> {
     if levels
         .iter()
@@ -619,7 +620,7 @@ fn model_timeout(levels: &[&Level]) -> Option<u64> {
 
 proptest! {
     #[test]
-    fn the_nearest_level_wins_leaf_by_leaf(defaults in level(), module in level(), own in level()) {
+    fn the_nearest_level_wins_key_by_key(defaults in level(), module in level(), own in level()) {
         let text = format!(
             "{{defaults: {}, modules: {{m: {}}}, targets: [{{url: 'a:1', module: m, {}]}}",
             defaults.yaml(), module.yaml(), own.yaml().trim_start_matches('{'),
@@ -657,13 +658,13 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_it_panic(text in r#"([a-z]{1,9}: |- |  |\n|[\[\]{}&*!|>%@`"',:#?<~]|tcp://a:[0-9]{1,5}|targets:|\n  - |\PC){0,60}"#) {
+    fn no_text_causes_a_panic(text in r#"([a-z]{1,9}: |- |  |\n|[\[\]{}&*!|>%@`"',:#?<~]|tcp://a:[0-9]{1,5}|targets:|\n  - |\PC){0,60}"#) {
         let _ = parse(&text, Path::new("a.yaml"), &environment, |_| Ok(()));
     }
 
     #[test]
-    fn no_value_at_any_key_makes_it_panic(
-        key in prop::sample::select([keys::RawConfig::keys(), keys::RawTarget::keys(), keys::RawTls::keys(), keys::RawStep::keys(), keys::RawSource::keys(), vec!["<<", "failures", "min_up"]].concat()),
+    fn no_value_causes_a_panic(
+        key in prop::sample::select([keys::Configuration::keys(), keys::Target::keys(), keys::Tls::keys(), keys::Step::keys(), keys::Source::keys(), vec!["<<", "failures", "min_up"]].concat()),
         value in r#"(~|\[\]|\{\}|[0-9.-]{1,20}|"[^"\\]{0,9}"|[a-z$:/@{}\[\]*&!-]{1,20}|\{[a-z]{1,8}: [0-9a-z]{1,4}\}|\[[0-9a-z, ]{1,9}\])"#,
     ) {
         for text in [

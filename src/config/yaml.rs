@@ -1,8 +1,8 @@
-//! YAML text becomes a tree of [`Node`]s: what the file says, before any key has a meaning.
+//! YAML text as a tree of [`Node`]s: the content of a file, before any key has a meaning.
 //!
-//! The only module that knows `serde_yaml`. Anything that YAML allows becomes a node, so that this step fails on syntax
-//! alone; duplicate keys stay in the tree for `compile` to report. What a file can cost is bounded: in depth, and in
-//! the size to which its aliases expand.
+//! The only module that uses `serde_yaml`. Everything that YAML allows becomes a node, so that parsing fails only on
+//! syntax; duplicate keys stay in the tree until [`Node::refuse_duplicate_keys`]. The cost of a file is bounded: its
+//! depth, and its size with all aliases expanded.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,9 +12,8 @@ use self::error::Cause;
 pub(super) use self::error::{JsonError, SyntaxError};
 use self::read::{Budget, check_brackets, check_characters};
 use self::redacted::Written;
-use crate::config::problems::Problems;
-use crate::config::problems::path::At;
-use crate::config::problems::positions::Places;
+use crate::config::problems::At;
+use crate::config::problems::positions::Positions;
 use crate::config::problems::text::quoted;
 
 mod error;
@@ -28,16 +27,16 @@ pub(super) enum Node {
     Float(f64),
     Integer(i64),
     List(Vec<Self>),
-    /// In the order written, merge keys applied; a duplicate key is there twice, the first counts.
+    /// In the order written, merge keys applied.
     Mapping(Vec<(Box<str>, Self)>),
     Null,
-    /// A value with a tag of its own: for `!secret`, `secret`.
+    /// A value with a custom tag: for `!secret`, `secret`.
     Tagged(Box<str>),
     Text(Box<str>),
 }
 
 impl Node {
-    /// Reads the one document of a YAML text; a text without any is [`Node::Null`].
+    /// Reads the only document of a YAML text; a text without one is [`Node::Null`].
     pub(super) fn parse(text: &str) -> Result<Self, SyntaxError> {
         check_characters(text)?;
         check_brackets(text)?;
@@ -46,14 +45,14 @@ impl Node {
         let Some(document) = documents.next() else { return Ok(Self::Null) };
         let node = budget.read(document).map_err(|error| budget.explain(&error, text))?;
         match documents.next() {
-            Some(_) => Err(SyntaxError::at(Places::survey(text).second_document(), Cause::SeveralDocuments)),
+            Some(_) => Err(SyntaxError::at(Positions::read(text).second_document(), Cause::SeveralDocuments)),
             None => Ok(node),
         }
     }
 
     /// Reads a JSON text.
     ///
-    /// YAML contains JSON in name only: it has no pairs of surrogates, and bounds the length of keys.
+    /// Not all JSON is YAML: YAML has no surrogate pairs and limits the length of keys.
     pub(super) fn parse_json(text: &str) -> Result<Self, JsonError> {
         let budget = Budget::default();
         let mut document = serde_json::Deserializer::from_str(text);
@@ -61,12 +60,12 @@ impl Node {
         node.and_then(|node| document.end().map(|()| node)).map_err(|error| budget.explain_json(&error))
     }
 
-    /// Writes the same as YAML, with a mark in place of each text whose key is one of `hidden`.
+    /// Writes the node as YAML, with a mark in place of each text whose key is one of `hidden`.
     pub(super) fn write_yaml(&self, writer: impl Write, hidden: &[&str]) -> Result<(), serde_yaml::Error> {
         serde_yaml::to_writer(writer, &Written::new(self, hidden))
     }
 
-    /// A scalar as YAML would read it, for values that come from elsewhere than a file.
+    /// A scalar as YAML would read it, for values that do not come from a file.
     pub(super) fn scalar(text: &str) -> Self {
         let budget = Budget::default();
         let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'+' | b'-'));
@@ -77,11 +76,40 @@ impl Node {
         }
     }
 
-    /// The text of a scalar, written as Rust would.
+    /// Reports every key that is repeated in its mapping, at any depth, and removes the repetitions.
+    pub(super) fn refuse_duplicate_keys(&mut self, at: At<'_>) {
+        match self {
+            Self::List(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    item.refuse_duplicate_keys(at.item(index));
+                }
+            }
+            Self::Mapping(entries) => {
+                let mut counts: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
+                let mut repeated = Vec::new();
+                for (index, (key, value)) in entries.iter_mut().enumerate() {
+                    let key: &str = key;
+                    let count = counts.entry(key).or_default();
+                    if *count == 0 {
+                        value.refuse_duplicate_keys(at.key(key));
+                    } else {
+                        at.key(key).refuse_repeated_key(*count, "stands twice in this mapping; remove one of the two");
+                        repeated.push(index);
+                    }
+                    *count += 1;
+                }
+                let mut indexes = 0..;
+                entries.retain(|_| indexes.next().is_none_or(|index| repeated.binary_search(&index).is_err()));
+            }
+            Self::Bool(_) | Self::Float(_) | Self::Integer(_) | Self::Null | Self::Tagged(_) | Self::Text(_) => {}
+        }
+    }
+
+    /// The text of a scalar, numbers and truth values as Rust writes them.
     pub(super) fn scalar_text(&self) -> Option<Box<str>> {
         match self {
             Self::Bool(value) => Some(value.to_string().into()),
-            // With its point, so that it is told from an integer.
+            // With its point, to distinguish it from an integer.
             Self::Float(value) => Some(format!("{value:?}").into()),
             Self::Integer(value) => Some(value.to_string().into()),
             Self::Text(text) => Some(text.clone()),
@@ -90,32 +118,8 @@ impl Node {
     }
 }
 
-/// Notes every key that stands twice in one mapping, wherever that is.
-pub(super) fn duplicate_keys(node: &Node, at: At<'_>, problems: &mut Problems) {
-    match node {
-        Node::List(items) => {
-            for (index, item) in items.iter().enumerate() {
-                duplicate_keys(item, at.item(index), problems);
-            }
-        }
-        Node::Mapping(entries) => {
-            let mut seen: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
-            for (key, value) in entries {
-                let count = seen.entry(key).or_default();
-                if *count == 0 {
-                    duplicate_keys(value, at.key(key), problems);
-                } else {
-                    problems.add_key(at.key(key), *count, "stands twice in this mapping; remove one of the two");
-                }
-                *count += 1;
-            }
-        }
-        Node::Bool(_) | Node::Float(_) | Node::Integer(_) | Node::Null | Node::Tagged(_) | Node::Text(_) => {}
-    }
-}
-
 impl fmt::Display for Node {
-    /// What was found, as messages say it: "`60`", "a list".
+    /// Describes the node for messages: "`60`", "a list".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bool(value) => write!(f, "`{value}`"),
@@ -143,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn scalars_are_read_as_yaml_says() {
+    fn scalars_follow_yaml() {
         for (text, node) in [
             ("true", Node::Bool(true)),
             ("yes", Node::Text("yes".into())),
@@ -163,13 +167,13 @@ mod tests {
     }
 
     #[test]
-    fn a_duplicate_key_stays_in_the_tree() {
+    fn duplicate_keys_stay_in_the_tree() {
         let twice = mapping(&[("a", Node::Integer(1)), ("a", Node::Integer(2))]);
         assert_eq!(parse("{a: 1, a: 2}"), twice);
     }
 
     #[test]
-    fn a_merge_key_offers_what_the_mapping_lacks() {
+    fn a_merge_key_adds_missing_keys() {
         let text = "base: &base {a: 1, b: 1}\nmore: &more {b: 2, c: 2}\nuser: {<<: [*base, *more], a: 3}";
         let Node::Mapping(entries) = parse(text) else { panic!("no mapping") };
         let user = mapping(&[("a", Node::Integer(3)), ("b", Node::Integer(1)), ("c", Node::Integer(2))]);
@@ -178,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn flag_values_are_read_as_yaml_scalars_and_nothing_more() {
+    fn flag_values_are_only_yaml_scalars() {
         assert_eq!(Node::scalar("3"), Node::Integer(3));
         assert_eq!(Node::scalar("true"), Node::Bool(true));
         for text in ["", "null", "[a]", "{a: b}", "*a", "# x", "10.0.0.1", "- a", "!x", "a: b"] {

@@ -8,20 +8,20 @@ use tracing::error;
 
 use super::AppState;
 use super::body::{Body, plain, typed};
-use crate::config::Shown;
+use crate::config::RedactedConfig;
 use crate::locks::{read, write};
 
 /// The configuration in use, as the reconciler has set it.
 #[derive(Debug, Default)]
-pub struct RunningConfig(RwLock<Shown>);
+pub struct RunningConfig(RwLock<RedactedConfig>);
 
 impl RunningConfig {
     /// Replaces the configuration.
-    pub fn set(&self, shown: Shown) {
+    pub fn set(&self, shown: RedactedConfig) {
         *write(&self.0) = shown;
     }
 
-    fn shown(&self) -> Shown {
+    fn shown(&self) -> RedactedConfig {
         read(&self.0).clone()
     }
 }

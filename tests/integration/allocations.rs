@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use portprobe::board::Board;
 use portprobe::clock;
-use portprobe::config::{OneTarget, Wanted, one_target};
+use portprobe::config::{ProbeRequest, SingleTarget, single_target};
 use portprobe::options::{HistogramOptions, ResolverOptions};
 use portprobe::outcome::{Prober as _, Report};
 use portprobe::probe::{NetworkProber, TlsStore};
@@ -20,9 +20,9 @@ use tokio::time::Instant;
 fn a_probe_of_a_port_allocates_two_short_lists() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("tcp://{}", listener.local_addr().unwrap());
-    let wanted = Wanted { target: &url, flags: &[], config_file: None, module: None };
+    let wanted = ProbeRequest { target: &url, flags: &[], config_file: None, module: None };
     let trust = Arc::new(TlsStore::default());
-    let OneTarget { target, dns: _ } = one_target(wanted, &|_| None, |profile| trust.read(profile)).unwrap();
+    let SingleTarget { target, dns: _ } = single_target(wanted, &|_| None, |profile| trust.read(profile)).unwrap();
     // Native buckets are made as they are needed, which on a busy machine may be at any time.
     let board = Board::new(HistogramOptions { native: false, ..HistogramOptions::default() });
     board.replace(slice::from_ref(&target));

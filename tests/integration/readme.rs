@@ -133,7 +133,7 @@ fn the_discovered_targets_are_as_it_says() {
     ];
     assert_eq!(names, expected);
     let entries = config::discovered(blocks("json")[0]).unwrap();
-    let made = config.blueprint.make(&config.discovery[0], &entries, |_| Ok(()));
+    let made = config.discovery_context.build(&config.discovery[0], &entries, |_| Ok(()));
     let names: Vec<_> = made.targets.iter().map(|target| target.name.as_str()).collect();
     assert_eq!(names, ["tcp://pg-1.internal:5432", "tcp://pg-2.internal:5432", "shop", "tcp://redis.internal:6379"]);
     assert!(made.invalid.is_empty(), "{made:?}");

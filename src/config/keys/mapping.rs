@@ -1,70 +1,102 @@
-//! How a mapping with fixed keys is declared and read; which there are is said in `raw`.
+//! How a mapping with fixed keys is declared; the declarations are in `keys`.
 
-/// Declares a mapping with fixed keys: the type, its reader, its schema and the list of its keys, from one text.
+/// Declares a mapping with fixed keys: the type, how it is read, its schema and its keys, from one text.
 ///
-/// With `..`, the keys of another mapping stand beside its own; with `as`, a key is written otherwise than its field is
-/// called.
+/// A key is a line `name: Type,` with its documentation and, in this order, any of these attributes:
+/// - `#[default(..)]`: the default that is documented
+/// - `#[check(..)]`: a function that returns an error if a value is out of range
+/// - `#[secret]`: `/config` hides the value
+/// - `#[schemars(..)]`: more of its JSON Schema
+///
+/// `name as "other"` is a key that is written differently from its field. `..name: Type` adds the keys of another
+/// mapping. Each key becomes a [`Field`](crate::config::keys::read::Field).
 macro_rules! mapping {
     (
         $(#[$type_attribute:meta])*
         struct $name:ident {
-            $($(#[$attribute:meta])* $key:ident $(as $written:literal)?: $kind:ty,)*
+            $(
+                $(#[doc = $doc:tt])*
+                $(#[default($($default:tt)+)])?
+                $(#[check($check:expr)])?
+                $(#[secret $($secret:literal)?])?
+                $(#[schemars($($schema:tt)+)])?
+                $key:ident $(as $written:literal)?: $kind:ty,
+            )*
             $(..$rest:ident: $rest_kind:ty,)?
         }
     ) => {
-        #[derive(Debug, Default, schemars::JsonSchema)]
+        #[derive(Debug, Default, PartialEq, schemars::JsonSchema)]
         #[schemars(deny_unknown_fields)]
         $(#[$type_attribute])*
-        pub(in crate::config) struct $name {
+        pub(super) struct $name {
             $(
-                $(#[$attribute])*
+                $(#[doc = $doc])*
+                $(#[schemars(extend("default" = $($default)+))])?
+                $(#[schemars($($schema)+)])?
                 #[schemars(default $(, rename = $written)?)]
-                pub(in crate::config) $key: $crate::config::keys::value::Given<$kind>,
+                pub(super) $key: $crate::config::keys::read::Field<$kind>,
             )*
-            $(#[schemars(flatten)] pub(in crate::config) $rest: $rest_kind,)?
-            /// Keys that do not exist.
-            #[schemars(skip)]
-            pub(in crate::config) unknown: Vec<Box<str>>,
+            $(#[schemars(flatten)] pub(super) $rest: $rest_kind,)?
         }
 
-        impl $name {
-            /// Every key, in the order of their documentation.
-            pub(in crate::config) fn keys() -> Vec<&'static str> {
-                let own = [$($crate::config::keys::mapping::written!($key $($written)?)),*];
-                let rest: Vec<&'static str> = Vec::new() $(.into_iter().chain(<$rest_kind>::keys()).collect())?;
-                own.into_iter().chain(rest).collect()
+        impl $crate::config::keys::read::Mapping for $name {
+            fn keys() -> Vec<&'static str> {
+                let keys = [$($crate::config::keys::mapping::written!($key $($written)?)),*].into_iter();
+                $(let keys = keys.chain(<$rest_kind>::keys());)?
+                keys.collect()
             }
 
-            /// Puts a value to its key, or gives back the value of a key that does not exist. The first of several counts.
-            fn put(&mut self, key: &str, value: $crate::config::yaml::Node) -> Option<$crate::config::yaml::Node> {
-                match key {
-                    $($crate::config::keys::mapping::written!($key $($written)?) => {
-                        if self.$key.is_nothing() {
-                            self.$key = $crate::config::keys::value::Given::read(value);
-                        }
-                        None
-                    })*
-                    _ => {
-                        $(let value = self.$rest.put(key, value)?;)?
-                        Some(value)
-                    }
+            fn has(key: &str) -> bool {
+                matches!(key, $($crate::config::keys::mapping::written!($key $($written)?))|*)
+                    $(|| <$rest_kind>::has(key))?
+            }
+
+            fn first_set(&self) -> Option<&'static str> {
+                let mut keys = [$(
+                    ($crate::config::keys::mapping::written!($key $($written)?), self.$key.get().is_some())
+                ),*].into_iter();
+                let first = keys.find_map(|(key, is_set)| is_set.then_some(key));
+                $(let first = first.or_else(|| self.$rest.first_set());)?
+                first
+            }
+
+            fn take(
+                entries: &mut $crate::config::keys::read::Entries,
+                at: $crate::config::problems::At<'_>,
+            ) -> Self {
+                Self {
+                    $(
+                        $key: {
+                            let key = $crate::config::keys::mapping::written!($key $($written)?);
+                            entries.take(key, at)$(.check(at.key(key), $check))?
+                        },
+                    )*
+                    $($rest: <$rest_kind>::take(entries, at),)?
                 }
             }
         }
 
-        impl $crate::config::keys::value::Leaf for $name {
-            fn read(node: $crate::config::yaml::Node) -> Result<Self, String> {
-                let mut mapping = Self::default();
-                for (key, value) in $crate::config::keys::value::entries(node)? {
-                    if mapping.put(&key, value).is_some() {
-                        mapping.unknown.push(key);
-                    }
-                }
-                Ok(mapping)
+        impl $crate::config::keys::read::Key for $name {
+            fn read(
+                node: $crate::config::yaml::Node,
+                at: $crate::config::problems::At<'_>,
+            ) -> Option<Self> {
+                $crate::config::keys::read::mapping(node, at)
             }
 
             fn schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 generator.subschema_for::<Self>()
+            }
+
+            fn secret_keys() -> Vec<&'static str> {
+                let mut keys = Vec::new();
+                $(
+                    let marks: &[&str] = &[$(stringify!(secret $($secret)?))?];
+                    keys.extend(marks.iter().map(|_| $crate::config::keys::mapping::written!($key $($written)?)));
+                    keys.extend(<$kind as $crate::config::keys::read::Key>::secret_keys());
+                )*
+                $(keys.extend(<$rest_kind as $crate::config::keys::read::Key>::secret_keys());)?
+                keys
             }
         }
     };
@@ -80,4 +112,4 @@ macro_rules! written {
     };
 }
 
-pub(in crate::config) use {mapping, written};
+pub(super) use {mapping, written};

@@ -1,96 +1,281 @@
-//! Reads the values of keys: reports invalid values and unknown keys, and builds settings from other texts than YAML.
+//! Reads the value of a key from its [`Node`]: what is wrong with it is reported at once.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem;
 
-use crate::config::keys::RawLabels;
-use crate::config::keys::schema::ValueKind;
-use crate::config::keys::value::{Given, List, Text};
-use crate::config::problems::Problems;
-use crate::config::problems::path::At;
-use crate::config::problems::text::suggestion;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use crate::config::problems::At;
+use crate::config::problems::text::{quoted, suggestion};
 use crate::config::yaml::Node;
-use crate::target::LabelName;
 
-/// The value at a key; a wrong one is noted.
-pub(in crate::config) fn value<T>(given: Given<T>, at: At<'_>, problems: &mut Problems) -> Option<T> {
-    match given {
-        Given::Nothing => None,
-        Given::Value(value) => Some(value),
-        Given::Wrong(message) => {
-            problems.add(at, message);
-            None
+/// A type of value that a key can have.
+pub(in crate::config) trait Key: Sized {
+    /// Reads a value; `None` if it is invalid, which is reported.
+    fn read(node: Node, at: At<'_>) -> Option<Self>;
+
+    /// The JSON Schema of the value.
+    fn schema(generator: &mut SchemaGenerator) -> Schema;
+
+    /// The keys in the value whose values are secret.
+    fn secret_keys() -> Vec<&'static str> {
+        Vec::new()
+    }
+}
+
+/// A type of value that is valid or invalid by itself, wherever it is.
+pub(in crate::config) trait Scalar: Sized {
+    /// Reads a value; the error describes the value, what is expected and, if known, the fix.
+    fn read(node: Node) -> Result<Self, String>;
+
+    /// The JSON Schema of the value.
+    fn schema(generator: &mut SchemaGenerator) -> Schema;
+}
+
+impl<T: Scalar> Key for T {
+    fn read(node: Node, at: At<'_>) -> Option<Self> {
+        T::read(node).map_err(|error| at.refuse(error)).ok()
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        <T as Scalar>::schema(generator)
+    }
+}
+
+/// The value of a key. An invalid value differs from an absent one: what depends on it is not reported as missing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::config) enum Field<T> {
+    /// The key does not exist or has no value (null).
+    #[default]
+    Absent,
+    /// The value is invalid, which has been reported.
+    Invalid,
+    Valid(T),
+}
+
+impl<T> Field<T> {
+    /// The valid value.
+    pub(in crate::config) const fn get(&self) -> Option<&T> {
+        match self {
+            Self::Valid(value) => Some(value),
+            Self::Absent | Self::Invalid => None,
+        }
+    }
+
+    /// The valid value, moved.
+    pub(in crate::config) fn into_value(self) -> Option<T> {
+        match self {
+            Self::Valid(value) => Some(value),
+            Self::Absent | Self::Invalid => None,
+        }
+    }
+
+    pub(in crate::config) const fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+
+    /// The same, unless a value breaks the rule, which is reported.
+    pub(in crate::config) fn check<E: fmt::Display>(self, at: At<'_>, rule: impl Fn(&T) -> Result<(), E>) -> Self {
+        match self.get().map(rule) {
+            Some(Err(error)) => {
+                at.refuse(error);
+                Self::Invalid
+            }
+            Some(Ok(())) | None => self,
         }
     }
 }
 
-/// The mapping at a key; one that is not there is empty.
-pub(in crate::config) fn mapping<T: Default>(given: Given<T>, at: At<'_>, problems: &mut Problems) -> T {
-    value(given, at, problems).unwrap_or_default()
-}
-
-/// The text at a key.
-pub(in crate::config) fn text(given: Given<Text>, at: At<'_>, problems: &mut Problems) -> Option<Box<str>> {
-    let Text { text, literal } = value(given, at, problems)?;
-    if !literal {
-        problems.read_as(at, &text);
-    }
-    Some(text)
-}
-
-/// The good items of the list at a key.
-pub(in crate::config) fn list<T>(given: Given<List<T>>, at: At<'_>, problems: &mut Problems) -> Option<Vec<T>> {
-    let List(items) = value(given, at, problems)?;
-    let items = items.into_iter().enumerate();
-    Some(items.filter_map(|(index, item)| value(item, at.item(index), problems)).collect())
-}
-
-/// The labels at a key, `$` in them taken as it is.
-pub(in crate::config) fn labels(
-    given: Given<RawLabels>,
-    at: At<'_>,
-    problems: &mut Problems,
-) -> BTreeMap<LabelName, String> {
-    let Some(RawLabels(named)) = value(given, at, problems) else { return BTreeMap::new() };
-    let mut labels = BTreeMap::new();
-    for (name, given) in named.0 {
-        let at = at.key(&name);
-        match LabelName::try_new(&name) {
-            Ok(label) if labels.contains_key(&label) => {}
-            Ok(label) => labels.extend(text(given, at, problems).map(|text| (label, text.into()))),
-            Err(error) => problems.add_key(at, 0, error.to_string()),
+impl<T: Key> Field<T> {
+    pub(in crate::config) fn read(node: Node, at: At<'_>) -> Self {
+        match node {
+            Node::Null => Self::Absent,
+            node => T::read(node, at).map_or(Self::Invalid, Self::Valid),
         }
     }
-    labels
 }
 
-/// Notes keys that do not exist, with the one that may have been meant.
-pub(in crate::config) fn unknown_keys(
-    unknown: &[Box<str>],
-    at: At<'_>,
-    known: fn() -> Vec<&'static str>,
-    problems: &mut Problems,
-) {
-    for key in unknown {
-        let message = match suggestion(key, known()) {
-            _ if &**key == "<<" => "merges mappings alone; expected an alias of one, like `<<: *name`".to_owned(),
-            Some(meant) => format!("unknown key; did you mean `{meant}`?"),
-            None => format!("unknown key; the keys here are {}", known().join(", ")),
-        };
-        problems.add_key(at.key(key), 0, message);
+impl<T: Key> JsonSchema for Field<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Field".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::schema(generator)
     }
 }
 
-/// A setting's value as it is written outside of YAML, lists with commas.
-pub(in crate::config) fn written(text: &str, kind: ValueKind) -> Node {
-    match kind {
-        ValueKind::List => Node::List(text.split(',').map(|item| Node::Text(item.trim().into())).collect()),
-        ValueKind::Mapping | ValueKind::Scalar => Node::scalar(text),
+/// A value that is read later by its owner, who knows more about its context.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::config) struct Unread<T>(Node, PhantomData<T>);
+
+impl<T: Key> Unread<T> {
+    const fn new(node: Node) -> Self {
+        Self(node, PhantomData)
+    }
+
+    pub(in crate::config) fn read(self, at: At<'_>) -> Field<T> {
+        Field::read(self.0, at)
+    }
+
+    /// Reads an item of a list. An empty one is not an absent key, but a mistake.
+    pub(in crate::config) fn read_item(self, at: At<'_>) -> Option<T> {
+        match self.0 {
+            Node::Null => {
+                at.refuse("is empty; write a value after the dash or remove it");
+                None
+            }
+            node => T::read(node, at),
+        }
     }
 }
 
-/// Puts a value where a dotted key leads to.
-pub(in crate::config) fn put(mapping: &mut Vec<(Box<str>, Node)>, key: &str, value: Node) {
-    let Some((outer, inner)) = key.split_once('.') else { return mapping.push((key.into(), value)) };
+/// A list whose items are read one at a time.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::config) struct Items<T>(pub(in crate::config) Vec<Unread<T>>);
+
+impl<T> Default for Items<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Key> Key for Items<T> {
+    fn read(node: Node, at: At<'_>) -> Option<Self> {
+        let items = items(node).map_err(|error| at.refuse(error)).ok()?;
+        Some(Self(items.into_iter().map(Unread::new).collect()))
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "array", "items": T::schema(generator) })
+    }
+
+    fn secret_keys() -> Vec<&'static str> {
+        T::secret_keys()
+    }
+}
+
+/// A list, valid if all its items are.
+impl<T: Key> Key for Vec<T> {
+    fn read(node: Node, at: At<'_>) -> Option<Self> {
+        let Items(items) = Items::<T>::read(node, at)?;
+        let read: Vec<_> = items.into_iter().enumerate().map(|(index, item)| item.read_item(at.item(index))).collect();
+        read.into_iter().collect()
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        Items::<T>::schema(generator)
+    }
+
+    fn secret_keys() -> Vec<&'static str> {
+        T::secret_keys()
+    }
+}
+
+/// Values under names that users choose, read one at a time.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::config) struct Named<T>(pub(in crate::config) Vec<(Box<str>, Unread<T>)>);
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Key> Key for Named<T> {
+    fn read(node: Node, at: At<'_>) -> Option<Self> {
+        let entries = entries(node).map_err(|error| at.refuse(error)).ok()?;
+        Some(Self(entries.into_iter().map(|(name, node)| (name, Unread::new(node))).collect()))
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object", "additionalProperties": T::schema(generator) })
+    }
+
+    fn secret_keys() -> Vec<&'static str> {
+        T::secret_keys()
+    }
+}
+
+/// A mapping with fixed keys, declared by `mapping!`.
+pub(in crate::config) trait Mapping: Sized {
+    /// Every key, in the order of their documentation.
+    fn keys() -> Vec<&'static str>;
+
+    fn has(key: &str) -> bool;
+
+    /// The first key with a valid value.
+    fn first_set(&self) -> Option<&'static str>;
+
+    /// Reads the values of all keys.
+    fn take(entries: &mut Entries, at: At<'_>) -> Self;
+}
+
+/// Reads a mapping with fixed keys: reports unknown keys, then reads the values in the order of the keys.
+pub(in crate::config) fn mapping<T: Mapping>(node: Node, at: At<'_>) -> Option<T> {
+    let mut entries = Entries(entries(node).map_err(|error| at.refuse(error)).ok()?);
+    for (key, _) in entries.0.iter().filter(|(key, _)| !T::has(key)) {
+        at.key(key).refuse_key(unknown_key(key, T::keys()));
+    }
+    Some(T::take(&mut entries, at))
+}
+
+/// The entries of a mapping with fixed keys; each value is taken once.
+pub(in crate::config) struct Entries(Vec<(Box<str>, Node)>);
+
+impl Entries {
+    /// The value of a key of the mapping at `at`.
+    pub(in crate::config) fn take<T: Key>(&mut self, key: &str, at: At<'_>) -> Field<T> {
+        match self.0.iter_mut().find(|(known, _)| **known == *key) {
+            Some((_, node)) => Field::read(mem::replace(node, Node::Null), at.key(key)),
+            None => Field::Absent,
+        }
+    }
+}
+
+fn unknown_key(key: &str, known: Vec<&'static str>) -> String {
+    match suggestion(key, known.iter().copied()) {
+        _ if key == "<<" => "merges mappings alone; expected an alias of one, like `<<: *name`".to_owned(),
+        Some(meant) => format!("unknown key; did you mean `{meant}`?"),
+        None => format!("unknown key; the keys here are {}", known.join(", ")),
+    }
+}
+
+/// The items of a list.
+pub(in crate::config) fn items(node: Node) -> Result<Vec<Node>, String> {
+    match node {
+        Node::List(items) => Ok(items),
+        Node::Text(text) => {
+            let quoted = quoted(&text).to_string();
+            let item = quoted.trim_matches('`');
+            Err(format!("is {quoted}, which is no list; one item is written as a list, too: [{item}]"))
+        }
+        other => Err(expected(&other, "a list")),
+    }
+}
+
+/// The entries of a mapping, in the order written.
+pub(in crate::config) fn entries(node: Node) -> Result<Vec<(Box<str>, Node)>, String> {
+    match node {
+        Node::Mapping(entries) => Ok(entries),
+        other => Err(expected(&other, "a mapping (`key: value`, a line each)")),
+    }
+}
+
+/// The message for a value that is something other than expected.
+pub(in crate::config) fn expected(node: &Node, what: &str) -> String {
+    format!("is {node}; expected {what}")
+}
+
+/// Puts a value at the key that a dotted path names, such as `confirm.failures`.
+pub(in crate::config) fn put(mapping: &mut Vec<(Box<str>, Node)>, path: &str, value: Node) {
+    let Some((outer, inner)) = path.split_once('.') else { return mapping.push((path.into(), value)) };
     if let Some((_, Node::Mapping(entries))) = mapping.iter_mut().find(|(known, _)| &**known == outer) {
         return put(entries, inner, value);
     }

@@ -1,46 +1,58 @@
-//! What the configuration's keys are, for editors and for people.
+//! The documentation of the keys: a JSON Schema for editors, a list of settings for the command line and labels.
 
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use crate::config::keys::{RawConfig, RawSettings};
+use crate::config::keys::{Configuration, Settings};
+use crate::config::yaml::Node;
 
 /// The JSON Schema of a configuration file.
 pub fn schema() -> Value {
-    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<RawConfig>().into()
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Configuration>().into()
 }
 
 /// Every setting, in the order of its documentation.
 pub fn setting_keys() -> Vec<SettingKey> {
     let inline = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    let schema: Value = inline.into_generator().into_root_schema_for::<RawSettings>().into();
+    let schema: Value = inline.into_generator().into_root_schema_for::<Settings>().into();
     let mut keys = Vec::new();
     collect(&schema, "", &mut keys);
     keys
 }
 
-/// A setting: a key that stands at a target, in a module or in the defaults.
+/// A setting: a key of a target, a module or the defaults.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SettingKey {
     /// The key, with a dot between its parts: `confirm.failures`.
     pub key: String,
-    /// The default as it would be written; nothing where there is none.
+    /// The default as it would be written, if there is one.
     pub default: Option<String>,
-    /// What it means, in one sentence.
+    /// Its documentation, one sentence.
     pub meaning: String,
-    /// What its value looks like.
+    /// The form of its value.
     pub kind: ValueKind,
 }
 
-/// What a setting's value looks like.
+/// The form of a setting's value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ValueKind {
     /// A list; as a flag, with commas between its items.
     List,
-    /// Names and values, or a list of such; no flag.
+    /// Names and values, or a list of such; not available as a flag.
     Mapping,
     /// A word, a number, a duration or a text.
     Scalar,
+}
+
+impl ValueKind {
+    /// A value that is not written in YAML, but as one text: a flag or a label. The items of a list have commas between
+    /// them.
+    pub(in crate::config) fn node(self, text: &str) -> Node {
+        match self {
+            Self::List => Node::List(text.split(',').map(|item| Node::Text(item.trim().into())).collect()),
+            Self::Mapping | Self::Scalar => Node::scalar(text),
+        }
+    }
 }
 
 fn collect(schema: &Value, prefix: &str, keys: &mut Vec<SettingKey>) {

@@ -1,87 +1,43 @@
-//! The kinds of values that a key can have: each read from a [`Node`] on its own, each with its JSON Schema.
-//!
-//! What one value alone must be is decided here; what values must be together, in `compile`. A refused value says what
-//! was found, what is expected and, where that is known, how to write it.
+//! The types of values that keys have, each with its JSON Schema. A value is checked by itself here; contradictions
+//! between values are found in `levels` and `compile`.
 
-use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{Schema, SchemaGenerator, json_schema};
 
+use crate::config::keys::read::{Field, Items, Key, Scalar, entries, expected};
+use crate::config::problems::At;
 use crate::config::problems::text::quoted;
 use crate::config::yaml::Node;
 use crate::duration;
+use crate::histogram::Buckets;
+use crate::target::{LabelName, Pattern};
 
-use self::choice::Word;
+pub(in crate::config) use self::network::{HeaderFileUse, HeaderFiles, HeaderValues};
 pub(in crate::config) use self::source::{HttpScheme, HttpUrl, Port, RecordType};
-pub(in crate::config) use self::tls::{FilePath, RootSet};
+pub(in crate::config) use self::tls::RootSet;
 
 mod choice;
 mod network;
 mod source;
 mod tls;
 
-/// A kind of value.
-pub(in crate::config) trait Leaf: Sized {
-    /// Reads a value; the error says what is wrong with it and what would be right.
-    fn read(node: Node) -> Result<Self, String>;
-
-    /// What an editor should know about it.
-    fn schema(generator: &mut SchemaGenerator) -> Schema;
-}
-
-/// What stands at a key: a value, or why it is none. A key without a value counts as left out.
-#[derive(Debug, Default)]
-pub(in crate::config) enum Given<T> {
-    #[default]
-    Nothing,
-    Value(T),
-    Wrong(String),
-}
-
-impl<T: Leaf> Given<T> {
-    pub(in crate::config) fn read(node: Node) -> Self {
-        match node {
-            Node::Null => Self::Nothing,
-            node => T::read(node).map_or_else(Self::Wrong, Self::Value),
-        }
-    }
-
-    pub(in crate::config) fn is_nothing(&self) -> bool {
-        matches!(self, Self::Nothing)
-    }
-}
-
-impl<T: Leaf> JsonSchema for Given<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Given".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        T::schema(generator)
-    }
-}
-
 /// A text, or a number or truth value that was meant as one.
-#[derive(Debug)]
-pub(in crate::config) struct Text {
-    pub(in crate::config) text: Box<str>,
-    /// Whether it stood in quotes or could be nothing else than text.
-    pub(in crate::config) literal: bool,
-}
-
-impl Leaf for Text {
-    fn read(node: Node) -> Result<Self, String> {
-        let literal = matches!(node, Node::Text(_));
-        match node.scalar_text() {
-            Some(text) => Ok(Self { text, literal }),
-            None => Err(expected(&node, "a text")),
+impl Key for Box<str> {
+    fn read(node: Node, at: At<'_>) -> Option<Self> {
+        let Some(text) = node.scalar_text() else {
+            at.refuse(expected(&node, "a text"));
+            return None;
+        };
+        if !matches!(node, Node::Text(_)) {
+            at.note_reading(&text);
         }
+        Some(text)
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
@@ -89,11 +45,85 @@ impl Leaf for Text {
     }
 }
 
-/// A target's URL, not yet read: which scheme a bare `host:port` has is decided later.
-#[derive(Debug)]
+/// Label names and their values, in the order written.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::config) struct LabelValues(pub(in crate::config) Vec<(LabelName, Field<Box<str>>)>);
+
+impl LabelValues {
+    /// The labels that have a value.
+    pub(in crate::config) fn iter(&self) -> impl Iterator<Item = (&LabelName, &str)> {
+        self.0.iter().filter_map(|(name, value)| Some((name, &**value.get()?)))
+    }
+
+    /// The labels that have a value, by name.
+    pub(in crate::config) fn to_map(&self) -> BTreeMap<LabelName, String> {
+        self.iter().map(|(name, value)| (name.clone(), value.to_owned())).collect()
+    }
+}
+
+impl Key for LabelValues {
+    fn read(node: Node, at: At<'_>) -> Option<Self> {
+        let entries = entries(node).map_err(|error| at.refuse(error)).ok()?;
+        let mut labels = Vec::with_capacity(entries.len());
+        for (name, node) in entries {
+            let at = at.key(&name);
+            match LabelName::try_new(&name) {
+                Ok(label) => labels.push((label, Field::read(node, at))),
+                Err(error) => at.refuse_key(error),
+            }
+        }
+        Some(Self(labels))
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "propertyNames": { "pattern": "^[a-zA-Z_][a-zA-Z0-9_]*$" },
+            "additionalProperties": Box::<str>::schema(generator),
+        })
+    }
+}
+
+/// A regular expression.
+impl Key for Pattern {
+    fn read(node: Node, at: At<'_>) -> Option<Self> {
+        let expression = Box::<str>::read(node, at)?;
+        Self::try_new(&expression).map_err(|error| at.refuse(pattern_error(&error))).ok()
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        Box::<str>::schema(generator)
+    }
+}
+
+/// Describes the error in one line: the library draws a picture of several and puts the reason into the last.
+fn pattern_error(error: &regex::Error) -> String {
+    match error {
+        regex::Error::CompiledTooBig(_) => "is too large once compiled; write fewer or smaller repetitions".to_owned(),
+        error => {
+            let text = error.to_string();
+            let last = text.lines().last().unwrap_or_default();
+            format!("is no regular expression: {}", last.strip_prefix("error: ").unwrap_or(last))
+        }
+    }
+}
+
+/// Upper bounds of buckets.
+impl Key for Buckets {
+    fn read(node: Node, at: At<'_>) -> Option<Self> {
+        Self::try_new(Key::read(node, at)?).map_err(|error| at.refuse(error)).ok()
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        Items::<f64>::schema(generator)
+    }
+}
+
+/// A target's URL, not parsed yet: the scheme of a bare `host:port` depends on other keys.
+#[derive(Clone, Debug, PartialEq)]
 pub(in crate::config) struct Url(pub(in crate::config) Box<str>);
 
-impl Leaf for Url {
+impl Scalar for Url {
     fn read(node: Node) -> Result<Self, String> {
         match node {
             Node::Text(text) if text.len() > MAX_URL_BYTES => {
@@ -109,74 +139,22 @@ impl Leaf for Url {
     }
 }
 
-/// Items, each good or bad by itself.
-#[derive(Debug)]
-pub(in crate::config) struct List<T>(pub(in crate::config) Vec<Given<T>>);
-
-impl<T> Default for List<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<T: Leaf> Leaf for List<T> {
+/// The path of a file as written; it may be relative.
+impl Scalar for PathBuf {
     fn read(node: Node) -> Result<Self, String> {
-        Ok(Self(items(node)?.into_iter().map(item).collect()))
+        match node {
+            Node::Text(text) if text.is_empty() => Err("is empty; name a file, or remove the key".to_owned()),
+            Node::Text(text) => Ok(String::from(text).into()),
+            other => Err(expected(&other, "the path of a file")),
+        }
     }
 
-    fn schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "array", "items": T::schema(generator) })
-    }
-}
-
-/// One item of a list; here an empty one is not a key left out, but a slip.
-pub(in crate::config) fn item<T: Leaf>(node: Node) -> Given<T> {
-    match node {
-        Node::Null => Given::Wrong("is empty; write a value after the dash or remove it".to_owned()),
-        node => Given::read(node),
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "minLength": 1 })
     }
 }
 
-/// The items of a list.
-pub(in crate::config) fn items(node: Node) -> Result<Vec<Node>, String> {
-    match node {
-        Node::List(items) => Ok(items),
-        Node::Text(text) => Err(format!(
-            "is {0}, which is no list; one item is written as a list, too: [{1}]",
-            quoted(&text),
-            inner(&text)
-        )),
-        other => Err(expected(&other, "a list")),
-    }
-}
-
-fn inner(text: &str) -> String {
-    quoted(text).to_string().trim_matches('`').to_owned()
-}
-
-/// Entries under names that the user chooses, each name once.
-#[derive(Debug)]
-pub(in crate::config) struct Named<T>(pub(in crate::config) Vec<(Box<str>, Given<T>)>);
-
-impl<T: Leaf> Leaf for Named<T> {
-    fn read(node: Node) -> Result<Self, String> {
-        Ok(Self(entries(node)?.into_iter().map(|(name, value)| (name, Given::read(value))).collect()))
-    }
-
-    fn schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "object", "additionalProperties": T::schema(generator) })
-    }
-}
-
-/// The entries of a mapping, as written.
-pub(in crate::config) fn entries(node: Node) -> Result<Vec<(Box<str>, Node)>, String> {
-    match node {
-        Node::Mapping(entries) => Ok(entries),
-        other => Err(expected(&other, "a mapping (`key: value`, a line each)")),
-    }
-}
-
-impl Leaf for bool {
+impl Scalar for bool {
     fn read(node: Node) -> Result<Self, String> {
         match node {
             Node::Bool(value) => Ok(value),
@@ -189,7 +167,7 @@ impl Leaf for bool {
     }
 }
 
-impl Leaf for f64 {
+impl Scalar for f64 {
     fn read(node: Node) -> Result<Self, String> {
         match node {
             Node::Float(value) => Ok(value),
@@ -203,7 +181,7 @@ impl Leaf for f64 {
     }
 }
 
-impl Leaf for u32 {
+impl Scalar for u32 {
     fn read(node: Node) -> Result<Self, String> {
         let number = if let Node::Integer(number) = node { Self::try_from(number).ok() } else { None };
         number.ok_or_else(|| expected(&node, "a whole number, 0 or more"))
@@ -214,7 +192,7 @@ impl Leaf for u32 {
     }
 }
 
-impl Leaf for NonZeroU32 {
+impl Scalar for NonZeroU32 {
     fn read(node: Node) -> Result<Self, String> {
         let number = if let Node::Integer(number) = node { u32::try_from(number).ok() } else { None };
         number.and_then(Self::new).ok_or_else(|| expected(&node, "a whole number of at least 1"))
@@ -225,7 +203,7 @@ impl Leaf for NonZeroU32 {
     }
 }
 
-impl Leaf for Duration {
+impl Scalar for Duration {
     fn read(node: Node) -> Result<Self, String> {
         match node {
             Node::Text(text) => duration::parse(&text).map_err(|error| format!("{} {error}", quoted(&text))),
@@ -246,23 +224,48 @@ impl Leaf for Duration {
     }
 }
 
-fn expected(node: &Node, what: &str) -> String {
-    format!("is {node}; expected {what}")
+/// A rule for durations: within a range, which the message describes.
+pub(in crate::config) fn between(
+    range: RangeInclusive<Duration>,
+    expected: impl Display,
+) -> impl Fn(&Duration) -> Result<(), String> {
+    move |value| {
+        let error = || format!("{} is out of range; {expected}", duration::display(*value));
+        range.contains(value).then_some(()).ok_or_else(error)
+    }
 }
 
-/// Far longer than any name with many ports; keeps a slip with an anchor or a block text out of the messages.
+/// A rule for durations: not zero.
+pub(in crate::config) fn positive(fix: impl Display) -> impl Fn(&Duration) -> Result<(), String> {
+    move |value| {
+        let error = || format!("{} leaves no time at all; {fix}", duration::display(*value));
+        (!value.is_zero()).then_some(()).ok_or_else(error)
+    }
+}
+
+/// A rule for numbers: a maximum, which the message describes.
+pub(in crate::config) fn at_most(max: u32, expected: impl Display) -> impl Fn(&NonZeroU32) -> Result<(), String> {
+    move |value| (value.get() <= max).then_some(()).ok_or_else(|| format!("{value} is out of range; {expected}"))
+}
+
+/// A rule for lists: at least one item.
+pub(in crate::config) fn not_empty<T>(message: &'static str) -> impl Fn(&Vec<T>) -> Result<(), &'static str> {
+    move |items| (!items.is_empty()).then_some(()).ok_or(message)
+}
+
+/// Far longer than a name with many ports; keeps a misplaced block text out of the messages.
 const MAX_URL_BYTES: usize = 2048;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read<T: Leaf>(yaml: &str) -> Result<T, String> {
+    fn read<T: Scalar>(yaml: &str) -> Result<T, String> {
         T::read(Node::parse(yaml).unwrap())
     }
 
     #[test]
-    fn durations_carry_a_unit() {
+    fn durations_need_a_unit() {
         assert_eq!(read("1m30s"), Ok(Duration::from_secs(90)));
         assert_eq!(read("0"), Ok(Duration::ZERO));
         for (yaml, message) in [
@@ -277,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_their_ranges() {
+    fn numbers_have_ranges() {
         assert_eq!(read("1"), Ok(NonZeroU32::MIN));
         assert_eq!(read("0"), Ok(0_u32));
         let message = "is the number 0; expected a whole number of at least 1";

@@ -1,207 +1,174 @@
-//! Steps as they are written become a [`Dialogue`]; the step that starts TLS divides it in two.
+//! The steps of a dialogue become a [`Dialogue`]; the step that starts TLS divides it in two.
 
 use std::collections::{BTreeSet, HashMap};
 use std::mem;
 
-use crate::config::keys::read::{text, unknown_keys, value};
-use crate::config::keys::value::{Given, List, Text};
-use crate::config::keys::{RawLabels, RawStep};
-use crate::config::levels::template::{self, Groups};
-use crate::config::problems::Problems;
-use crate::config::problems::path::{At, KeyPath};
-use crate::target::{Dialogue, Expectation, LabelName, Labels, Part, Pattern, Step, Template};
+use crate::config::keys::Step as StepKeys;
+use crate::config::keys::read::{Field, Items};
+use crate::config::keys::value::LabelValues;
+use crate::config::levels::template::{self, CaptureGroups};
+use crate::config::problems::path::KeyPath;
+use crate::config::problems::{At, Problems};
+use crate::target::{Dialogue, Expectation, LabelName, Labels, Part, Step, Template};
 
-/// A dialogue as one level has it.
+/// The dialogue of one level.
 #[derive(Debug, PartialEq)]
 pub(in crate::config) struct Script {
-    /// Where it stands.
+    /// The path of the dialogue.
     pub(in crate::config) at: KeyPath,
-    /// Where its step that starts TLS stands.
+    /// The path of the step that starts TLS.
     pub(in crate::config) starttls: Option<KeyPath>,
-    /// The steps before that one, or nothing.
+    /// The steps before that one; empty without it.
     pub(in crate::config) upgrade: Dialogue,
-    /// The steps behind it, or all.
+    /// The steps after it; without it, all steps.
     pub(in crate::config) dialogue: Dialogue,
-    /// Whether there is any step, good or wrong.
+    /// Whether there are no steps, not even invalid ones.
     pub(in crate::config) is_empty: bool,
     labels: Vec<(LabelName, KeyPath)>,
 }
 
 impl Script {
-    /// Takes the steps as written. A wrong one is noted and left out.
-    pub(in crate::config) fn read(given: Given<List<RawStep>>, at: At<'_>, problems: &mut Problems) -> Option<Self> {
-        let List(steps) = value(given, at, problems)?;
+    /// Reads the steps. An invalid step is reported and skipped.
+    pub(in crate::config) fn read(Items(steps): Items<StepKeys>, at: At<'_>) -> Self {
         if steps.len() > Dialogue::MAX_STEPS {
-            problems.add(at, format!("has {} steps; at most {}", steps.len(), Dialogue::MAX_STEPS));
+            at.refuse(format_args!("has {} steps; at most {}", steps.len(), Dialogue::MAX_STEPS));
         }
-        let mut writer = Writer { is_empty: steps.is_empty(), ..Writer::default() };
+        let is_empty = steps.is_empty();
+        let mut writer = ScriptWriter::default();
         for (index, step) in steps.into_iter().enumerate() {
-            writer.take(step, at.item(index), problems);
+            let (at, before) = (at.item(index), at.problems().count());
+            if let Some(step) = step.read_item(at) {
+                writer.add(step, at, at.problems().count() == before);
+            }
         }
-        let Writer { starttls, before, steps, labels, is_empty, groups: _ } = writer;
-        let labels = labels.into_iter().collect();
-        Some(Self {
-            at: at.into(),
+        let ScriptWriter { starttls, before, steps, labels, groups: _ } = writer;
+        Self {
+            at: at.path(),
             starttls,
             upgrade: Dialogue(before.into()),
             dialogue: Dialogue(steps.into()),
             is_empty,
-            labels,
-        })
+            labels: labels.into_iter().collect(),
+        }
     }
 
-    /// Notes labels that a target has already.
-    pub(in crate::config) fn check_labels(&self, taken: &Labels, problems: &mut Problems) {
+    /// Reports labels that the target has too.
+    pub(in crate::config) fn check_labels(&self, taken: &Labels, problems: &Problems) {
         if self.labels.is_empty() {
             return;
         }
         let taken: BTreeSet<_> = taken.iter().map(|(name, _)| name).collect();
-        for (name, at) in self.labels.iter().filter(|(name, _)| taken.contains(name.as_str())) {
+        for (name, path) in self.labels.iter().filter(|(name, _)| taken.contains(name.as_str())) {
             let message = format!("`{}` is a label of the target already; choose another name", name.as_str());
-            problems.add_key(at.clone(), 0, message);
+            problems.refuse_key(path.clone(), message);
         }
     }
 }
 
-/// A dialogue in the making.
-struct Writer {
-    is_empty: bool,
+/// The steps so far.
+#[derive(Default)]
+struct ScriptWriter {
     starttls: Option<KeyPath>,
     /// The steps before the one that starts TLS.
     before: Vec<Step>,
     steps: Vec<Step>,
-    /// What the last match offers.
-    groups: Groups,
+    /// The groups of the last match.
+    groups: CaptureGroups,
     labels: HashMap<LabelName, KeyPath>,
 }
 
-impl Default for Writer {
-    fn default() -> Self {
-        Self {
-            is_empty: true,
-            starttls: None,
-            before: Vec::new(),
-            steps: Vec::new(),
-            groups: Groups::None,
-            labels: HashMap::new(),
+impl ScriptWriter {
+    /// Adds a step; `is_valid` if reading it found no problems.
+    fn add(&mut self, step: StepKeys, at: At<'_>, is_valid: bool) {
+        let actions = actions(&step);
+        if actions.contains(&"expect") {
+            self.groups = CaptureGroups::Unknown;
+        } else if !step.labels.is_absent() {
+            at.key("labels").refuse_key("stands without `expect`, of whose match labels are made; move it there");
         }
-    }
-}
-
-impl Writer {
-    fn take(&mut self, given: Given<RawStep>, at: At<'_>, problems: &mut Problems) {
-        let Some(raw) = value(given, at, problems) else { return };
-        unknown_keys(&raw.unknown, at, RawStep::keys, problems);
-        let verbs = verbs(&raw);
-        if verbs.contains(&"expect") {
-            self.groups = Groups::Unknown;
-        } else if !raw.labels.is_nothing() {
-            problems.add_key(
-                at.key("labels"),
-                0,
-                "stands without `expect`, of whose match labels are made; move it there",
-            );
-        }
-        match verbs[..] {
-            ["send"] => self.send(raw.send, at.key("send"), problems),
-            ["expect"] => self.expect(raw.expect, raw.labels, at, problems),
-            ["expect_bytes"] => self.expect_bytes(raw.expect_bytes, at.key("expect_bytes"), problems),
-            ["starttls"] => self.starttls(raw.starttls, at, problems),
-            [] if raw.unknown.is_empty() => problems.add(at, format!("has nothing to do; a step is {VERBS}")),
+        match actions[..] {
+            ["send"] => self.send(&step, at.key("send")),
+            ["expect"] => self.expect(step, at),
+            ["expect_bytes"] => self.expect_bytes(&step, at.key("expect_bytes")),
+            ["starttls"] => self.starttls(&step, at.key("starttls")),
+            [] if is_valid => at.refuse(format_args!("has nothing to do; a step is {ACTIONS}")),
             [] => {}
             [..] => {
-                let message = format!("has {}, but a step is {VERBS}; split it", verbs.join(" and "));
-                problems.add(at, message);
+                at.refuse(format_args!("has {}, but a step is {ACTIONS}; split it", actions.join(" and ")));
             }
         }
     }
 
-    fn send(&mut self, given: Given<Text>, at: At<'_>, problems: &mut Problems) {
-        let Some(text) = text(given, at, problems) else { return };
-        match template::template(&text, &self.groups) {
+    fn send(&mut self, step: &StepKeys, at: At<'_>) {
+        let Some(text) = step.send.get() else { return };
+        match template::template(text, &self.groups) {
             Ok(Template(parts)) if parts.is_empty() => {
-                problems.add(at, "is empty; write what is to be sent, or remove the step");
+                at.refuse("is empty; write what is to be sent, or remove the step");
             }
-            Ok(template) if literal_bytes(&template) > MAX_BYTES => {
-                problems.add(at, too_long(literal_bytes(&template)));
-            }
+            Ok(template) if literal_bytes(&template) > MAX_BYTES => at.refuse(too_long(literal_bytes(&template))),
             Ok(template) => self.steps.push(Step::Send(template)),
-            Err(error) => problems.add(at, error.to_string()),
+            Err(error) => at.refuse(error),
         }
     }
 
-    fn expect_bytes(&mut self, given: Given<Text>, at: At<'_>, problems: &mut Problems) {
-        let Some(text) = text(given, at, problems) else { return };
-        match template::bytes(&text) {
-            Ok(bytes) if bytes.is_empty() => problems.add(at, "is empty; write what is to come, or remove the step"),
-            Ok(bytes) if bytes.len() > MAX_BYTES => problems.add(at, too_long(bytes.len())),
+    fn expect_bytes(&mut self, step: &StepKeys, at: At<'_>) {
+        let Some(text) = step.expect_bytes.get() else { return };
+        match template::bytes(text) {
+            Ok(bytes) if bytes.is_empty() => at.refuse("is empty; write what is to come, or remove the step"),
+            Ok(bytes) if bytes.len() > MAX_BYTES => at.refuse(too_long(bytes.len())),
             Ok(bytes) => self.steps.push(Step::ExpectBytes(bytes)),
-            Err(error) => problems.add(at, error.to_string()),
+            Err(error) => at.refuse(error),
         }
     }
 
-    fn expect(&mut self, given: Given<Text>, labels: Given<RawLabels>, at: At<'_>, problems: &mut Problems) {
-        let pattern = text(given, at.key("expect"), problems).and_then(|expression| {
-            let compiled = Pattern::try_new(&expression);
-            compiled.map_err(|error| problems.add(at.key("expect"), template::cause(&error))).ok()
-        });
-        self.groups = pattern.as_ref().map_or(Groups::Unknown, Groups::of);
-        let labels = self.labels(labels, at.key("labels"), problems);
+    fn expect(&mut self, step: StepKeys, at: At<'_>) {
+        let pattern = step.expect.into_value();
+        self.groups = pattern.as_ref().map_or(CaptureGroups::Unknown, CaptureGroups::of);
+        let labels = self.labels(step.labels, at.key("labels"));
         self.steps.extend(pattern.map(|pattern| Step::Expect(Expectation { pattern, labels })));
     }
 
-    fn labels(&mut self, given: Given<RawLabels>, at: At<'_>, problems: &mut Problems) -> Vec<(LabelName, Template)> {
-        let Some(RawLabels(named)) = value(given, at, problems) else { return Vec::new() };
-        let mut labels: Vec<(LabelName, Template)> = Vec::new();
-        for (name, given) in named.0 {
-            let at = at.key(&name);
-            let label = match LabelName::try_new(&name) {
-                // The same key twice in one mapping is noted elsewhere.
-                Ok(label) if labels.iter().any(|(known, _)| *known == label) => continue,
-                Ok(label) => label,
-                Err(error) => {
-                    problems.add_key(at, 0, error.to_string());
-                    continue;
-                }
-            };
-            if let Some(first) = self.labels.insert(label.clone(), at.into()) {
-                problems.add_key(at, 0, format!("is a label of another step already, as {first}; give it once"));
+    fn labels(&mut self, labels: Field<LabelValues>, at: At<'_>) -> Vec<(LabelName, Template)> {
+        let Some(LabelValues(labels)) = labels.into_value() else { return Vec::new() };
+        let mut templates = Vec::new();
+        for (label, value) in labels {
+            let at = at.key(label.as_str());
+            if let Some(first) = self.labels.insert(label.clone(), at.path()) {
+                at.refuse_key(format_args!("is a label of another step already, as {first}; give it once"));
             }
-            let text = text(given, at, problems).unwrap_or_default();
-            match template::label(&text, &self.groups) {
-                Ok(template) => labels.push((label, template)),
-                Err(error) => problems.add(at, error.to_string()),
+            match template::label(&value.into_value().unwrap_or_default(), &self.groups) {
+                Ok(template) => templates.push((label.clone(), template)),
+                Err(error) => at.refuse(error),
             }
         }
-        labels
+        templates
     }
 
-    fn starttls(&mut self, given: Given<bool>, at: At<'_>, problems: &mut Problems) {
-        let wanted = value(given, at.key("starttls"), problems);
-        if wanted == Some(false) {
-            problems.add(at.key("starttls"), "is false, which is no step; remove it");
+    fn starttls(&mut self, step: &StepKeys, at: At<'_>) {
+        if step.starttls.get() == Some(&false) {
+            at.refuse("is false, which is no step; remove it");
         }
         if let Some(first) = &self.starttls {
-            let message = format!("asks for TLS a second time, after {first}; remove one of the two");
-            return problems.add(at.key("starttls"), message);
+            at.refuse(format_args!("asks for TLS a second time, after {first}; remove one of the two"));
+            return;
         }
-        self.starttls = Some(at.key("starttls").into());
+        self.starttls = Some(at.path());
         self.before = mem::take(&mut self.steps);
     }
 }
 
-/// What a step is to do; one thing, where it is right.
-fn verbs(step: &RawStep) -> Vec<&'static str> {
-    let verbs = [
-        ("send", step.send.is_nothing()),
-        ("expect", step.expect.is_nothing()),
-        ("expect_bytes", step.expect_bytes.is_nothing()),
-        ("starttls", step.starttls.is_nothing()),
+/// The actions of a step; a valid step has one.
+fn actions(step: &StepKeys) -> Vec<&'static str> {
+    let actions = [
+        ("send", step.send.is_absent()),
+        ("expect", step.expect.is_absent()),
+        ("expect_bytes", step.expect_bytes.is_absent()),
+        ("starttls", step.starttls.is_absent()),
     ];
-    verbs.into_iter().filter(|(_, nothing)| !nothing).map(|(verb, _)| verb).collect()
+    actions.into_iter().filter(|(_, is_absent)| !is_absent).map(|(action, _)| action).collect()
 }
 
-/// How many bytes a template has without what it takes from matches.
+/// The size of a template without what groups add.
 fn literal_bytes(Template(parts): &Template) -> usize {
     let lengths = parts.iter().map(|part| match part {
         Part::Bytes(bytes) => bytes.len(),
@@ -214,5 +181,5 @@ fn too_long(bytes: usize) -> String {
     format!("has {bytes} bytes; at most {MAX_BYTES}")
 }
 
-const VERBS: &str = "one of send, expect, expect_bytes and starttls";
+const ACTIONS: &str = "one of send, expect, expect_bytes and starttls";
 const MAX_BYTES: usize = 64 << 10;

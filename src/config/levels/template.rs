@@ -1,25 +1,24 @@
-//! The texts of a dialogue's steps: escapes for bytes, and places for what the last match captured.
+//! The texts of a dialogue's steps: bytes with escapes, and references to groups of the last match.
 
 use std::mem;
 use std::str::Chars;
 
-use regex::Error as RegexError;
-
 use crate::config::problems::text::quoted;
 use crate::target::{Part, Pattern, Template};
 
-/// What the match before a template offers it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(in crate::config) enum Groups {
-    /// Nothing, for no expression comes before.
+/// The groups that a template can refer to.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(in crate::config) enum CaptureGroups {
+    /// None: no expression precedes the template.
+    #[default]
     None,
-    /// The names of these groups, as far as they have any; the first is the whole match.
+    /// The names of the groups, if they have one; the first group is the whole match.
     Of(Vec<Option<Box<str>>>),
-    /// The expression is wrong itself: whatever is asked of it may be right.
+    /// The expression is invalid, so every reference may be valid.
     Unknown,
 }
 
-impl Groups {
+impl CaptureGroups {
     /// The groups of an expression.
     pub(in crate::config) fn of(pattern: &Pattern) -> Self {
         Self::Of(pattern.regex().capture_names().map(|name| name.map(Into::into)).collect())
@@ -45,7 +44,7 @@ enum Refusal {
     NoMatch,
 }
 
-/// The groups that there are, as they would be written.
+/// The existing groups, as they would be written.
 fn some(names: &[Option<Box<str>>]) -> String {
     let written = names.iter().enumerate().skip(1).map(|(index, name)| match name {
         Some(name) => format!("${{{name}}}"),
@@ -58,7 +57,7 @@ fn some(names: &[Option<Box<str>>]) -> String {
     format!("has the groups {}", written.join(", "))
 }
 
-/// Why a text cannot be sent, awaited or made a label value. Positions are characters, counted from 1.
+/// Why a text cannot be sent, awaited or used as a label value. Positions are characters, counted from 1.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(in crate::config) enum TemplateError {
     #[error("has a lone `$` at character {0}; write $$ for a dollar, $1 or ${{name}} for a group of the last match")]
@@ -73,7 +72,7 @@ pub(in crate::config) enum TemplateError {
     Unclosed(usize),
 }
 
-/// Bytes as written, escapes in them replaced.
+/// Text with escapes.
 pub(in crate::config) fn bytes(text: &str) -> Result<Box<[u8]>, TemplateError> {
     let mut scanner = Scanner::new(text);
     while let Some(character) = scanner.next() {
@@ -85,8 +84,8 @@ pub(in crate::config) fn bytes(text: &str) -> Result<Box<[u8]>, TemplateError> {
     Ok(scanner.literal.into())
 }
 
-/// Bytes as written, escapes in them replaced, with places for what groups captured.
-pub(in crate::config) fn template(text: &str, groups: &Groups) -> Result<Template, TemplateError> {
+/// Text with escapes and references to groups.
+pub(in crate::config) fn template(text: &str, groups: &CaptureGroups) -> Result<Template, TemplateError> {
     let mut scanner = Scanner::new(text);
     while let Some(character) = scanner.next() {
         match character {
@@ -98,8 +97,8 @@ pub(in crate::config) fn template(text: &str, groups: &Groups) -> Result<Templat
     Ok(scanner.finish())
 }
 
-/// Text with places for what groups captured, and no escapes.
-pub(in crate::config) fn label(text: &str, groups: &Groups) -> Result<Template, TemplateError> {
+/// Text with references to groups.
+pub(in crate::config) fn label(text: &str, groups: &CaptureGroups) -> Result<Template, TemplateError> {
     let mut scanner = Scanner::new(text);
     while let Some(character) = scanner.next() {
         match character {
@@ -110,13 +109,13 @@ pub(in crate::config) fn label(text: &str, groups: &Groups) -> Result<Template, 
     Ok(scanner.finish())
 }
 
-/// A text on its way to a template.
+/// Reads a text character by character.
 struct Scanner<'a> {
     rest: Chars<'a>,
-    /// How many characters were taken.
+    /// The number of characters read.
     position: usize,
     parts: Vec<Part>,
-    /// What came since the last part.
+    /// The bytes since the last part.
     literal: Vec<u8>,
 }
 
@@ -135,7 +134,7 @@ impl<'a> Scanner<'a> {
         self.literal.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
     }
 
-    /// What follows a backslash.
+    /// Reads the rest of an escape, after the backslash.
     fn escape(&mut self) -> Result<(), TemplateError> {
         let position = self.position;
         let refuse = |escape: String| TemplateError::Escape { escape: format!("\\{escape}"), position };
@@ -161,8 +160,8 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// What follows a dollar.
-    fn group(&mut self, groups: &Groups) -> Result<(), TemplateError> {
+    /// Reads the rest of a reference, after the dollar.
+    fn group(&mut self, groups: &CaptureGroups) -> Result<(), TemplateError> {
         let position = self.position;
         let rest = self.rest.as_str();
         let (wanted, length) = match rest.chars().next() {
@@ -207,18 +206,6 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// What is wrong with an expression, in a line: the library draws a picture of several and says it in the last.
-pub(in crate::config) fn cause(error: &RegexError) -> String {
-    match error {
-        RegexError::CompiledTooBig(_) => "is too large once compiled; write fewer or smaller repetitions".to_owned(),
-        error => {
-            let text = error.to_string();
-            let last = text.lines().last().unwrap_or_default();
-            format!("is no regular expression: {}", last.strip_prefix("error: ").unwrap_or(last))
-        }
-    }
-}
-
 const ESCAPES: &str = r"\r, \n, \t, \0, \\ and \xNN (two hex digits)";
 const MAX_SHOWN: usize = 10;
 
@@ -228,8 +215,8 @@ mod tests {
 
     use super::*;
 
-    fn groups(expression: &str) -> Groups {
-        Groups::of(&Pattern::try_new(expression).unwrap())
+    fn groups(expression: &str) -> CaptureGroups {
+        CaptureGroups::of(&Pattern::try_new(expression).unwrap())
     }
 
     fn literal(bytes: &[u8]) -> Part {
@@ -237,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_stand_for_bytes() {
+    fn escapes_become_bytes() {
         for (text, expected) in [
             ("EHLO a\\r\\n", b"EHLO a\r\n".as_slice()),
             (r"\t\0\\n", b"\t\0\\n"),
@@ -249,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_escape_is_told_with_its_position() {
+    fn an_unknown_escape_is_reported_with_its_position() {
         for (text, found, position) in [
             (r"a\q", r"\q", 2),
             (r"ü\n\", r"\", 4),
@@ -260,7 +247,7 @@ mod tests {
         ] {
             let error = TemplateError::Escape { escape: found.to_owned(), position };
             assert_eq!(bytes(text), Err(error.clone()), "{text}");
-            assert_eq!(template(text, &Groups::None), Err(error), "{text}");
+            assert_eq!(template(text, &CaptureGroups::None), Err(error), "{text}");
         }
         let message =
             r"has `\q` at character 2, which is no escape; there are \r, \n, \t, \0, \\ and \xNN (two hex digits)";
@@ -268,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_taken_by_number_and_by_name() {
+    fn groups_have_numbers_and_names() {
         let groups = groups("(a)(?<id>b)");
         for (text, expected) in [
             ("$1", vec![Part::Group(1)]),
@@ -284,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_is_not_there_is_told_with_those_that_are() {
+    fn an_unknown_group_is_reported_with_the_others() {
         for (text, groups, message) in [
             ("a $2", groups("(a)"), "takes `$2` at character 3, but the expression has the groups $1"),
             (
@@ -302,24 +289,28 @@ mod tests {
                 groups("(a)"),
                 "takes `$99999999999999999999` at character 1, but the expression has the groups $1",
             ),
-            ("$1", Groups::None, "takes `$1` at character 1, but no step before it is an `expect`"),
+            ("$1", CaptureGroups::None, "takes `$1` at character 1, but no step before it is an `expect`"),
             (
                 "5 $",
-                Groups::Unknown,
+                CaptureGroups::Unknown,
                 "has a lone `$` at character 3; write $$ for a dollar, $1 or ${name} for a group of the last match",
             ),
-            ("${a", Groups::Unknown, "has `${` without a `}` behind it at character 1; a group is written ${name}"),
+            (
+                "${a",
+                CaptureGroups::Unknown,
+                "has `${` without a `}` behind it at character 1; a group is written ${name}",
+            ),
         ] {
             assert_eq!(template(text, &groups).unwrap_err().to_string(), message, "{text}");
         }
-        assert!(template("$7 ${x}", &Groups::Unknown).is_ok());
+        assert!(template("$7 ${x}", &CaptureGroups::Unknown).is_ok());
     }
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in r"([\\$x{}0-9a-fü]|\PC){0,20}", expression in r"(\(|\)|\?<a>|[a-z.*+|]){0,9}") {
-            let groups = Pattern::try_new(&expression).map_or(Groups::Unknown, |pattern| Groups::of(&pattern));
-            for groups in [&groups, &Groups::None] {
+        fn no_text_causes_a_panic(text in r"([\\$x{}0-9a-fü]|\PC){0,20}", expression in r"(\(|\)|\?<a>|[a-z.*+|]){0,9}") {
+            let groups = Pattern::try_new(&expression).map_or(CaptureGroups::Unknown, |pattern| CaptureGroups::of(&pattern));
+            for groups in [&groups, &CaptureGroups::None] {
                 let _ = (bytes(&text), template(&text, groups), label(&text, groups));
             }
         }

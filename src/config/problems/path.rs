@@ -1,10 +1,10 @@
-//! Places: keys by their path, and positions in a file.
+//! Paths of keys, and positions in a file.
 
 use std::fmt;
 
 use crate::config::problems::text::{MAX_QUOTED, quoted};
 
-/// A place in a file, counted from 1; columns in characters.
+/// A position in a file, counted from 1; columns are characters.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Position {
     /// Line.
@@ -18,47 +18,36 @@ impl Position {
         Self { line, column }
     }
 
-    /// The place of what follows a text.
+    /// The position after a text.
     pub(in crate::config) fn behind(text: &str) -> Self {
         let last = text.rsplit('\n').next().unwrap_or_default();
         Self::new(text.matches('\n').count() + 1, last.chars().count() + 1)
     }
 }
 
-/// The way to a value, on the stack of whoever reads it: free until it is needed.
+/// The path to a value, on the stack of the code that reads it: no allocation until a problem needs it.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::config) enum At<'a> {
-    /// The argument of this name.
-    Argument(&'static str),
-    /// The flags, as one mapping.
-    Flags,
+pub(in crate::config) enum BorrowedPath<'a> {
     Item(&'a Self, usize),
     Key(&'a Self, &'a str),
-    /// The file's whole document.
-    Root,
+    Root(PathRoot),
 }
 
-impl<'a> At<'a> {
-    pub(in crate::config) const fn key(&'a self, key: &'a str) -> Self {
-        Self::Key(self, key)
-    }
-
-    pub(in crate::config) const fn item(&'a self, index: usize) -> Self {
-        Self::Item(self, index)
-    }
-}
-
-/// The way to a value, kept.
+/// The path to a value.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(in crate::config) struct KeyPath {
-    origin: Origin,
+    root: PathRoot,
     pub(in crate::config) steps: Vec<Step>,
 }
 
+/// Where a path starts.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-enum Origin {
+pub(in crate::config) enum PathRoot {
+    /// The command line argument with this name.
     Argument(&'static str),
+    /// The document of the file.
     File,
+    /// The flags of the command line, as one mapping.
     Flags,
 }
 
@@ -70,14 +59,19 @@ pub(in crate::config) enum Step {
 }
 
 impl KeyPath {
-    /// The way to a key of the mapping that this leads to.
+    /// The path to the document of the file.
+    pub(in crate::config) const fn document() -> Self {
+        Self { root: PathRoot::File, steps: Vec::new() }
+    }
+
+    /// The path to a key of the mapping at this path.
     pub(in crate::config) fn join(&self, key: &str) -> Self {
         let mut joined = self.clone();
         joined.steps.push(Step::Key(key.into()));
         joined
     }
 
-    /// The way to an item of the list that this leads to.
+    /// The path to an item of the list at this path.
     pub(in crate::config) fn item(&self, index: usize) -> Self {
         let mut item = self.clone();
         item.steps.push(Step::Item(index));
@@ -85,18 +79,16 @@ impl KeyPath {
     }
 
     pub(in crate::config) fn is_in_file(&self) -> bool {
-        self.origin == Origin::File
+        self.root == PathRoot::File
     }
 }
 
-impl From<At<'_>> for KeyPath {
-    fn from(at: At<'_>) -> Self {
-        let (outer, step) = match at {
-            At::Argument(name) => return Self { origin: Origin::Argument(name), steps: Vec::new() },
-            At::Flags => return Self { origin: Origin::Flags, steps: Vec::new() },
-            At::Root => return Self { origin: Origin::File, steps: Vec::new() },
-            At::Item(outer, index) => (outer, Step::Item(index)),
-            At::Key(outer, key) => (outer, Step::Key(key.into())),
+impl From<BorrowedPath<'_>> for KeyPath {
+    fn from(path: BorrowedPath<'_>) -> Self {
+        let (outer, step) = match path {
+            BorrowedPath::Root(root) => return Self { root, steps: Vec::new() },
+            BorrowedPath::Item(outer, index) => (outer, Step::Item(index)),
+            BorrowedPath::Key(outer, key) => (outer, Step::Key(key.into())),
         };
         let mut path = Self::from(*outer);
         path.steps.push(step);
@@ -106,10 +98,10 @@ impl From<At<'_>> for KeyPath {
 
 impl fmt::Display for KeyPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.origin {
-            Origin::Argument(name) => f.write_str(name)?,
-            Origin::Flags => f.write_str("--")?,
-            Origin::File => {}
+        match self.root {
+            PathRoot::Argument(name) => f.write_str(name)?,
+            PathRoot::Flags => f.write_str("--")?,
+            PathRoot::File => {}
         }
         for (index, step) in self.steps.iter().enumerate() {
             match step {
@@ -129,33 +121,10 @@ fn is_plain(key: &str) -> bool {
     !key.is_empty() && key.len() <= MAX_QUOTED && key.chars().all(plain)
 }
 
-/// Which part of an entry a problem is about.
+/// The part of an entry that a problem is about.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(in crate::config) enum Part {
-    /// Its key, of several equal ones the one after so many others.
+    /// The key; of several equal ones, the one after this many others.
     Key(usize),
     Value,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_written_like_the_keys_they_lead_through() {
-        let (root, flags) = (At::Root, At::Flags);
-        let targets = root.key("targets");
-        let target = targets.item(2);
-        let confirm = flags.key("confirm");
-        for (at, written) in [
-            (target.key("timeout"), "targets[2].timeout"),
-            (target.key("a b"), "targets[2].`a b`"),
-            (target.key("user:secret@host"), "targets[2].`...` (not shown, for it may hold a password)"),
-            (confirm.key("failures"), "--confirm.failures"),
-            (At::Argument("URL"), "URL"),
-            (root, ""),
-        ] {
-            assert_eq!(KeyPath::from(at).to_string(), written);
-        }
-    }
 }

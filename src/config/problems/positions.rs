@@ -1,7 +1,7 @@
-//! Where in the file a key stands: a second reading, done only once there is something to point at.
+//! Positions of keys in a file: a second reading, needed only if there is a problem to report.
 //!
-//! `serde_yaml` forgets positions. `saphyr-parser` tells the position of every event; from these a tree of places is
-//! built with a stack of its own, so that no depth of nesting matters. Aliases are followed, not expanded.
+//! `serde_yaml` drops positions. `saphyr-parser` reports the position of every event; from these a tree of positions is
+//! built with an explicit stack, so that the depth of nesting does not matter. Aliases are followed, not expanded.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -11,9 +11,9 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use crate::config::problems::path::{KeyPath, Part, Position, Step};
 
-/// Every place of a document, as far as it could be read.
+/// Every position in a document, as far as it could be read.
 #[derive(Debug, Default)]
-pub(in crate::config) struct Places<'a> {
+pub(in crate::config) struct Positions<'a> {
     all: Vec<Place<'a>>,
     anchors: HashMap<usize, usize>,
     second_document: Option<Position>,
@@ -30,22 +30,22 @@ enum Content<'a> {
     Alias(usize),
     List(Vec<usize>),
     Mapping(Entries<'a>),
-    /// A plain scalar's text; of others nobody needs it.
+    /// The text of a plain scalar; `None` for a quoted one.
     Scalar(Option<Cow<'a, str>>),
 }
 
 /// The entries of a mapping, in the order written.
 #[derive(Debug, Default)]
 struct Entries<'a> {
-    /// Key, where it stands, and the value's place.
+    /// Key, its position, and the value's index.
     all: Vec<(Cow<'a, str>, Position, usize)>,
-    /// Where among all each key stands; made when first asked for, so that as many problems as keys cost no square.
+    /// Indexes of each key; built on first use, so that many problems in a large mapping take linear time.
     by_key: OnceCell<HashMap<Cow<'a, str>, Vec<usize>>>,
 }
 
 impl Entries<'_> {
-    /// The entry of a key, of several equal ones the one after so many others: where its key stands, and its value's
-    /// place.
+    /// The entry of a key, of several equal ones the one after `before` others: the key's position and the value's
+    /// index.
     fn find(&self, key: &str, before: usize) -> Option<(Position, usize)> {
         let by_key = self.by_key.get_or_init(|| {
             let mut by_key: HashMap<_, Vec<_>> = HashMap::with_capacity(self.all.len());
@@ -59,18 +59,18 @@ impl Entries<'_> {
     }
 }
 
-impl<'a> Places<'a> {
-    /// Reads the places of a YAML text. Stops without a word where the text is no YAML.
-    pub(in crate::config) fn survey(text: &'a str) -> Self {
-        let mut surveyor = Surveyor::default();
+impl<'a> Positions<'a> {
+    /// Reads the positions in a YAML text. Stops silently at a syntax error.
+    pub(in crate::config) fn read(text: &'a str) -> Self {
+        let mut reader = PositionReader::default();
         let mut parser = Parser::new_from_str(text);
         while let Some(Ok((event, span))) = parser.next_event() {
-            surveyor.take(event, span);
+            reader.take(event, span);
         }
-        surveyor.places
+        reader.positions
     }
 
-    /// Where a value or its key stands; of a value that is not there, the nearest that it would stand in.
+    /// The position of a value or its key; if it does not exist, that of the nearest value around it.
     pub(in crate::config) fn position(&self, path: &KeyPath, part: Part) -> Option<Position> {
         if !path.is_in_file() {
             return None;
@@ -106,17 +106,17 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// Where the document starts.
+    /// The start of the document.
     pub(in crate::config) fn start(&self) -> Option<Position> {
         self.all.first().map(|place| place.position)
     }
 
-    /// Where a second document starts.
+    /// The start of a second document.
     pub(in crate::config) fn second_document(&self) -> Option<Position> {
         self.second_document
     }
 
-    /// What a step leads to: where its key stands, and the value's place.
+    /// The target of a step: the position of its key, and the value.
     fn inner(&self, place: &Place<'a>, step: &Step, before: usize) -> Option<(Position, &Place<'a>)> {
         match (&self.resolved(place)?.content, step) {
             (Content::List(items), Step::Item(index)) => {
@@ -131,7 +131,7 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// The same among the mappings that merge keys (`<<`) name; one level of them is looked at.
+    /// The same in the mappings that merge keys (`<<`) name, one level deep.
     fn merged(&self, entries: &Entries<'a>, step: &Step) -> Option<(Position, &Place<'a>)> {
         let sources = (0..).map_while(|before| entries.find("<<", before)).filter_map(|(_, value)| self.all.get(value));
         let mappings = sources.flat_map(|source| match self.resolved(source).map(|place| &place.content) {
@@ -148,7 +148,7 @@ impl<'a> Places<'a> {
         })
     }
 
-    /// The place itself or, for an alias, the one that it stands for. An anchor never lies on an alias.
+    /// The place itself or, for an alias, its anchor's. An anchor is never on an alias.
     fn resolved<'s>(&'s self, place: &'s Place<'a>) -> Option<&'s Place<'a>> {
         match place.content {
             Content::Alias(anchor) => self.all.get(*self.anchors.get(&anchor)?),
@@ -157,23 +157,23 @@ impl<'a> Places<'a> {
     }
 }
 
-/// Builds [`Places`] from events.
+/// Builds [`Positions`] from events.
 #[derive(Default)]
-struct Surveyor<'a> {
-    places: Places<'a>,
-    /// Lists and mappings that are still open, the outermost first.
+struct PositionReader<'a> {
+    positions: Positions<'a>,
+    /// Lists and mappings that have not ended yet, the outermost first.
     open: Vec<Open<'a>>,
     documents: usize,
 }
 
-/// A list or mapping whose end has not come yet.
+/// A list or mapping that has not ended yet.
 struct Open<'a> {
     index: usize,
-    /// In a mapping, the key that waits for its value.
+    /// In a mapping, the key whose value comes next.
     key: Option<(Cow<'a, str>, Position)>,
 }
 
-impl<'a> Surveyor<'a> {
+impl<'a> PositionReader<'a> {
     fn take(&mut self, event: Event<'a>, span: Span) {
         let position = Position::new(span.start.line(), span.start.col() + 1);
         if self.documents > 1 {
@@ -183,7 +183,7 @@ impl<'a> Surveyor<'a> {
             Event::DocumentStart(_) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    self.places.second_document = Some(position);
+                    self.positions.second_document = Some(position);
                 }
             }
             Event::Alias(anchor) => self.add(position, Content::Alias(anchor), 0, None),
@@ -202,18 +202,18 @@ impl<'a> Surveyor<'a> {
 
     fn open(&mut self, position: Position, content: Content<'a>, anchor: usize) {
         self.add(position, content, anchor, None);
-        self.open.push(Open { index: self.places.all.len() - 1, key: None });
+        self.open.push(Open { index: self.positions.all.len() - 1, key: None });
     }
 
-    /// Adds a place to the list or mapping that is open; in a mapping every other one is a key.
+    /// Adds a place to the innermost open list or mapping; in a mapping every other one is a key.
     fn add(&mut self, position: Position, content: Content<'a>, anchor: usize, text: Option<Cow<'a, str>>) {
-        let index = self.places.all.len();
-        self.places.all.push(Place { position, content });
+        let index = self.positions.all.len();
+        self.positions.all.push(Place { position, content });
         if anchor > 0 {
-            self.places.anchors.insert(anchor, index);
+            self.positions.anchors.insert(anchor, index);
         }
         let Some(Open { index: outer, key }) = self.open.last_mut() else { return };
-        match self.places.all.get_mut(*outer).map(|place| &mut place.content) {
+        match self.positions.all.get_mut(*outer).map(|place| &mut place.content) {
             Some(Content::List(items)) => items.push(index),
             Some(Content::Mapping(entries)) => match key.take() {
                 Some((key, at)) => entries.all.push((key, at, index)),
@@ -227,7 +227,7 @@ impl<'a> Surveyor<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::problems::path::At;
+    use crate::config::problems::path::{BorrowedPath, PathRoot};
 
     const TEXT: &str = "\
 labels: {größe: 0x1f, größe: 2}
@@ -240,52 +240,51 @@ targets:
   - *base
 ";
 
-    fn position(at: At<'_>, part: Part) -> (usize, usize) {
-        let position = Places::survey(TEXT).position(&at.into(), part).unwrap();
-        (position.line, position.column)
-    }
+    const ROOT: BorrowedPath<'_> = BorrowedPath::Root(PathRoot::File);
 
     #[test]
-    fn keys_and_values_have_their_places() {
-        let root = At::Root;
-        let (labels, base, targets) = (root.key("labels"), root.key("base"), root.key("targets"));
-        let (list, first, second) = (base.key("list"), targets.item(0), targets.item(1));
-        for (at, part, expected) in [
-            (labels.key("größe"), Part::Value, (1, 17)),
-            (labels.key("größe"), Part::Key(1), (1, 23)),
-            (base.key("interval"), Part::Value, (3, 13)),
-            (base.key("interval"), Part::Key(0), (3, 3)),
-            (list.item(1), Part::Value, (4, 15)),
-            (first, Part::Value, (6, 5)),
-            (first.key("url"), Part::Value, (6, 10)),
-            (first.key("interval"), Part::Value, (3, 13)),
-            (second, Part::Value, (8, 5)),
-            (second.key("list"), Part::Key(0), (4, 3)),
-            (first.key("missing"), Part::Value, (6, 5)),
-            (root.key("missing"), Part::Value, (1, 1)),
+    fn keys_and_values_have_positions() {
+        let key = |path: &KeyPath, key| path.join(key);
+        let root = KeyPath::from(ROOT);
+        let (labels, base, targets) = (root.join("labels"), root.join("base"), root.join("targets"));
+        let (first, second) = (targets.item(0), targets.item(1));
+        for (path, part, expected) in [
+            (key(&labels, "größe"), Part::Value, (1, 17)),
+            (key(&labels, "größe"), Part::Key(1), (1, 23)),
+            (key(&base, "interval"), Part::Value, (3, 13)),
+            (key(&base, "interval"), Part::Key(0), (3, 3)),
+            (key(&base, "list").item(1), Part::Value, (4, 15)),
+            (first.clone(), Part::Value, (6, 5)),
+            (key(&first, "url"), Part::Value, (6, 10)),
+            (key(&first, "interval"), Part::Value, (3, 13)),
+            (second.clone(), Part::Value, (8, 5)),
+            (key(&second, "list"), Part::Key(0), (4, 3)),
+            (key(&first, "missing"), Part::Value, (6, 5)),
+            (key(&root, "missing"), Part::Value, (1, 1)),
         ] {
-            assert_eq!(position(at, part), expected, "{}", KeyPath::from(at));
+            let position = Positions::read(TEXT).position(&path, part).unwrap();
+            assert_eq!((position.line, position.column), expected, "{path}");
         }
     }
 
     #[test]
-    fn plain_scalars_are_told_as_written() {
-        let places = Places::survey(TEXT);
-        assert_eq!(places.written(&At::Root.key("labels").key("größe").into()), Some("0x1f"));
-        assert_eq!(places.written(&At::Root.key("targets").item(0).key("interval").into()), Some("1s"));
-        assert_eq!(places.written(&At::Root.key("labels").into()), None);
+    fn plain_scalars_are_returned_as_written() {
+        let (positions, root) = (Positions::read(TEXT), KeyPath::from(ROOT));
+        assert_eq!(positions.written(&root.join("labels").join("größe")), Some("0x1f"));
+        assert_eq!(positions.written(&root.join("targets").item(0).join("interval")), Some("1s"));
+        assert_eq!(positions.written(&root.join("labels")), None);
     }
 
     #[test]
-    fn a_second_document_is_noticed() {
-        let start = Places::survey("a: 1\n---\nb: 1\n").second_document().map(|position| position.line);
+    fn a_second_document_is_found() {
+        let start = Positions::read("a: 1\n---\nb: 1\n").second_document().map(|position| position.line);
         assert_eq!(start, Some(2));
     }
 
     #[test]
-    fn what_is_no_yaml_is_surveyed_as_far_as_it_goes() {
+    fn invalid_yaml_is_read_to_the_error() {
         for text in ["", "[", "a: [1, 2\nb: 3", "*x", "\u{0}", &"[".repeat(20_000)] {
-            Places::survey(text);
+            Positions::read(text);
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Text from a configuration as messages show it: one short line, no secret in it.
+//! Text for messages: quotes from a configuration, one short line without secrets, and suggestions for misspelt words.
 
 use std::fmt;
 
 use crate::peer_text::escaped;
 
-/// A found text as messages show it: in backquotes, on one line, not too long, and no secret in it.
+/// A text from a configuration, for a message: in backquotes, on one line, shortened, without secrets.
 pub(in crate::config) fn quoted(text: &str) -> impl fmt::Display + '_ {
     Quoted(text)
 }
@@ -13,7 +13,7 @@ struct Quoted<'a>(&'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Whatever stands before an `@` may be a password, at whichever key it has ended up.
+        // Text before an `@` may be a password, whatever the key.
         if self.0.contains('@') {
             return f.write_str("`...` (not shown, for it may hold a password)");
         }
@@ -34,7 +34,7 @@ impl fmt::Display for OneLine<'_> {
     }
 }
 
-/// The nearest of the known words, if it is near enough to be meant.
+/// The known word that was probably meant by `found`, if one is near enough.
 pub(in crate::config) fn suggestion<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if found.len() > MAX_COMPARED_BYTES {
         return None;
@@ -45,14 +45,14 @@ pub(in crate::config) fn suggestion<'a>(found: &str, known: impl IntoIterator<It
     (distance(&found, best) <= (best.len() / 3).max(1)).then_some(best)
 }
 
-/// How many letters must be put in, left out, replaced or swapped with their neighbour to get from one to the other.
+/// The number of letters to insert, remove, replace or swap with a neighbour.
 fn distance(from: &str, to: &str) -> usize {
     strsim::osa_distance(from, to)
 }
 
-/// More characters than this are cut off.
+/// Longer texts are cut.
 pub(in crate::config) const MAX_QUOTED: usize = 60;
-/// No key is that long, and the comparison is quadratic.
+/// No key is longer, and the comparison is quadratic.
 const MAX_COMPARED_BYTES: usize = 64;
 
 #[cfg(test)]
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_found_text_is_one_short_line_without_secrets() {
+    fn a_quote_is_short_and_has_no_secrets() {
         for (text, shown) in [
             ("abc", "`abc`".to_owned()),
             ("a\nb\u{1b}", "`a\\nb\\u{1b}`".to_owned()),
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_is_recognised_and_something_else_is_not() {
+    fn only_near_words_are_suggested() {
         let known = ["interval", "timeout", "ip", "url", "urls"];
         for (found, meant) in [
             ("intervall", Some("interval")),

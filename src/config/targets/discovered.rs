@@ -1,185 +1,234 @@
-//! What makes targets of a source's words, whenever it speaks.
+//! Builds the targets of discovered entries.
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::file_uses::{Needed, Unusable};
+use crate::config::file_uses::{Required, Unreadable};
 use crate::config::groups::Groups;
 use crate::config::keys::schema::{SettingKey, setting_keys};
-use crate::config::levels::Layer;
+use crate::config::levels::Level;
 use crate::config::modules::Modules;
 use crate::config::problems::Problems;
-use crate::config::problems::path::{At, KeyPath, Step};
+use crate::config::problems::path::{KeyPath, Step};
 use crate::config::problems::text::{OneLine, quoted};
-use crate::config::sources::{Discovered, Made, Source, SourceKind};
-use crate::config::targets::builder::{Maker, Parts};
-use crate::config::targets::entry::Entry;
-use crate::config::targets::prometheus::{self, Spelling};
+use crate::config::sources::{BuiltTargets, Discovered, Source, SourceKind};
+use crate::config::targets::builder::{EntryParts, TargetBuilder};
+use crate::config::targets::entry::TargetEntry;
+use crate::config::targets::prometheus::{self, LabelOrigins};
+use crate::config::targets::{CollectError, Collector, Origin};
 use crate::config::yaml::Node;
-use crate::config::yaml::duplicate_keys;
-use crate::target::{Endpoint, HeaderFile, Labels, Settings, TargetName, TlsProfile};
+use crate::target::{HeaderFile, Labels, Settings, TlsProfile};
 
-/// What a configuration says of targets that are found later: global labels, defaults, modules, groups, and what each
-/// source lends its targets.
+/// Everything in a configuration that targets from discovery depend on.
 #[derive(Debug, PartialEq)]
-pub struct Blueprint {
+pub struct DiscoveryContext {
     pub(in crate::config) labels: Labels,
     pub(in crate::config) modules: Modules,
     pub(in crate::config) groups: Groups,
-    /// By the source's name.
-    pub(in crate::config) sources: HashMap<Arc<str>, Layer>,
+    /// The settings of each source's targets, by the source's name.
+    pub(in crate::config) sources: HashMap<Arc<str>, Level>,
     pub(in crate::config) folder: Arc<Path>,
     pub(in crate::config) limit: Option<NonZeroU32>,
 }
 
-impl Blueprint {
-    /// Makes targets of what a source of the same configuration says, no name twice. Of settings the entry's own are the
-    /// nearest, then those of the source, of the module and of the defaults.
+impl DiscoveryContext {
+    /// Builds targets with unique names from the entries of a source. The nearest settings are those of the entry, then
+    /// those of its source, its module and the defaults.
     ///
-    /// What is wrong with an entry leaves out the entry; what is wrong with one URL of several leaves out that URL.
-    /// `files` reads what is needed of files, and is asked once for each. There are never more targets than
-    /// `limits.targets` allows. It may take seconds, and files may block.
-    pub fn make(
+    /// An invalid entry is skipped, or only its invalid URLs. `files` reads each required file once. There are never more
+    /// targets than `limits.targets` allows. It may take seconds, and files may block.
+    pub fn build(
         &self,
         source: &Source,
         entries: &[Discovered],
-        files: impl FnMut(Needed<'_>) -> Result<(), Unusable>,
-    ) -> Made {
-        let Some(layer) = self.sources.get(&source.name) else {
+        files: impl FnMut(Required<'_>) -> Result<(), Unreadable>,
+    ) -> BuiltTargets {
+        let Some(level) = self.sources.get(&source.name) else {
             let invalid = format!("{} is no source of the configuration in force", quoted(&source.name));
-            return Made { invalid: vec![invalid], ..Made::default() };
+            return BuiltTargets { invalid: vec![invalid], ..BuiltTargets::default() };
         };
-        let maker = Maker::new(&self.labels, &self.modules, self.groups.clone(), self.folder.clone());
-        let mut making = Making {
-            maker: maker.with_source(layer),
+        let builder = TargetBuilder::new(&self.labels, &self.modules, self.groups.clone(), self.folder.clone());
+        let mut reader = EntryReader {
+            builder: builder.with_source(level),
             keys: setting_keys(),
-            limit: self.limit.and_then(|limit| usize::try_from(limit.get()).ok()).unwrap_or(usize::MAX),
             is_remote: matches!(source.kind, SourceKind::Http(_)),
-            files: Files { read: files, profiles: HashMap::new(), headers: HashMap::new() },
-            names: HashMap::new(),
-            made: Made::default(),
         };
-        for (number, Discovered(node)) in (1..).zip(entries) {
-            if making.add(&Subject { number, node }) == Room::None {
+        let mut building = Building {
+            collector: Collector::default(),
+            limit: self.limit.and_then(|limit| usize::try_from(limit.get()).ok()).unwrap_or(usize::MAX),
+            files: Files { read: files, profiles: HashMap::new(), headers: HashMap::new() },
+            invalid: Vec::new(),
+        };
+        for (index, Discovered(node)) in entries.iter().enumerate() {
+            let (parts, problems) = reader.read(node.clone());
+            if building.add(parts, problems, EntryLabel { index, node }) == Capacity::Exhausted {
                 break;
             }
         }
-        let Files { profiles, headers, .. } = making.files;
-        let unreadable = profiles.into_iter().filter_map(|(profile, fault)| fault.map(|_| profile)).collect();
-        let unreadable_headers = headers.into_iter().filter_map(|(file, fault)| fault.map(|_| file)).collect();
-        Made { unreadable, unreadable_headers, ..making.made }
+        building.finish()
     }
 }
 
-/// Whether there may be more targets.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Room {
-    Left,
-    None,
-}
-
-/// Targets in the making.
-struct Making<'a, F> {
-    maker: Maker<'a>,
+/// Reads the entries of one source.
+struct EntryReader<'a> {
+    builder: TargetBuilder<'a>,
     keys: Vec<SettingKey>,
-    limit: usize,
-    /// Whether the entries were written on another machine.
+    /// Whether the entries come from another machine.
     is_remote: bool,
-    files: Files<F>,
-    /// The number of the entry that each name comes from.
-    names: HashMap<TargetName, usize>,
-    made: Made,
 }
 
-impl<F: FnMut(Needed<'_>) -> Result<(), Unusable>> Making<'_, F> {
-    fn add(&mut self, subject: &Subject<'_>) -> Room {
-        let mut problems = Problems::default();
-        duplicate_keys(subject.node, At::Root, &mut problems);
-        let (entry, spelling) = self.entry(subject.node.clone(), &mut problems);
+impl EntryReader<'_> {
+    fn read(&mut self, mut node: Node) -> (Option<EntryParts>, EntryProblems) {
+        let problems = Problems::default();
+        let at = problems.document();
+        node.refuse_duplicate_keys(at);
+        let (entry, origins) = if prometheus::is_group(&node) {
+            let (entry, origins) = prometheus::read(node, &self.keys, at);
+            (Some(entry), origins)
+        } else {
+            (TargetEntry::read(node, at), LabelOrigins::default())
+        };
         if let Some(entry) = entry.as_ref().filter(|_| self.is_remote) {
-            entry.layer.http.refuse_files(At::Root, &mut problems);
+            entry.level.refuse_header_files(at);
         }
-        let parts = entry.map(|entry| self.maker.parts(&entry, At::Root, &mut problems));
-        let faults = Faults::of(problems);
-        if let Some(fault) = faults.of_entry(&spelling) {
-            self.refuse(subject, None, &fault);
-            return Room::Left;
+        let parts = entry.map(|entry| self.builder.parts(&entry, at));
+        (parts, EntryProblems::new(problems, &origins))
+    }
+}
+
+/// The problems of one entry.
+struct EntryProblems {
+    /// Why the whole entry is invalid.
+    of_entry: Option<String>,
+    /// Why URLs are invalid, by their index.
+    of_urls: BTreeMap<usize, String>,
+}
+
+impl EntryProblems {
+    fn new(problems: Problems, origins: &LabelOrigins) -> Self {
+        let (mut of_entry, mut of_urls) = (Vec::new(), BTreeMap::new());
+        for (path, message) in problems.into_found() {
+            match &*path.steps {
+                [Step::Key(key), Step::Item(index)] if &**key == "urls" => {
+                    of_urls.entry(*index).or_insert(message);
+                }
+                _ => of_entry.push((path, message)),
+            }
         }
-        for (index, message) in &faults.of_urls {
-            self.refuse(subject, Some(*index), message);
+        Self { of_entry: first_of(&of_entry, origins), of_urls }
+    }
+}
+
+/// The first problem, and how many more there are.
+fn first_of(problems: &[(KeyPath, String)], origins: &LabelOrigins) -> Option<String> {
+    let (path, message) = problems.first()?;
+    let path = match origins.describe(path) {
+        path if path.is_empty() => path,
+        path => format!("{path}: "),
+    };
+    Some(match problems.len() {
+        1 => format!("{path}{message}"),
+        count => format!("{path}{message} (and {} more)", count - 1),
+    })
+}
+
+/// Whether more targets are allowed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Capacity {
+    Exhausted,
+    Left,
+}
+
+/// The targets so far.
+struct Building<F> {
+    collector: Collector,
+    limit: usize,
+    files: Files<F>,
+    /// A line for each entry or URL that is skipped.
+    invalid: Vec<String>,
+}
+
+impl<F: FnMut(Required<'_>) -> Result<(), Unreadable>> Building<F> {
+    /// Adds the targets of an entry without those of invalid URLs.
+    fn add(&mut self, parts: Option<EntryParts>, problems: EntryProblems, label: EntryLabel<'_>) -> Capacity {
+        if let Some(problem) = problems.of_entry {
+            self.skip(label, None, &problem);
+            return Capacity::Left;
         }
-        let Some(mut parts) = parts else { return Room::Left };
-        parts.urls.retain(|(index, _)| index.is_none_or(|index| !faults.of_urls.contains_key(&index)));
-        self.make(&parts, subject)
+        for (index, problem) in &problems.of_urls {
+            self.skip(label, Some(*index), problem);
+        }
+        let Some(mut parts) = parts else { return Capacity::Left };
+        parts.urls.retain(|(index, _)| index.is_none_or(|index| !problems.of_urls.contains_key(&index)));
+        self.collect(&parts, label)
     }
 
-    fn entry(&self, node: Node, problems: &mut Problems) -> (Option<Entry>, Spelling) {
-        if prometheus::is_group(&node) {
-            let (entry, spelling) = prometheus::read(node, &self.keys, problems);
-            return (Some(entry), spelling);
-        }
-        (Entry::read(node, At::Root, problems), Spelling::default())
-    }
-
-    /// Makes the targets of a good entry.
-    fn make(&mut self, parts: &Parts, subject: &Subject<'_>) -> Room {
-        for (index, url) in &parts.urls {
-            if let Err(message) = self.files.check(parts.settings(url.protocol())) {
-                self.refuse(subject, *index, &message);
+    fn collect(&mut self, parts: &EntryParts, label: EntryLabel<'_>) -> Capacity {
+        for (url, endpoints) in &parts.urls {
+            if let Err(message) = self.files.check(parts.settings(endpoints.protocol())) {
+                self.skip(label, *url, &message);
                 continue;
             }
-            for endpoint in url.endpoints() {
-                if self.made.targets.len() >= self.limit {
+            for endpoint in endpoints.endpoints() {
+                if self.collector.targets.len() >= self.limit {
                     let message = format!(
                         "is left out with all that follows, for `limits.targets` allows {} targets; raise it, or set it to 0 for no limit",
                         self.limit
                     );
-                    self.refuse(subject, *index, &message);
-                    return Room::None;
+                    self.skip(label, *url, &message);
+                    return Capacity::Exhausted;
                 }
-                if let Err(message) = self.push(parts, endpoint, subject.number) {
-                    self.refuse(subject, *index, &message);
+                let origin = Origin { entry: label.index, url: *url };
+                if let Err(error) = self.collector.push(parts, endpoint, origin) {
+                    self.skip(label, *url, &describe(&error));
                 }
             }
         }
-        Room::Left
+        Capacity::Left
     }
 
-    fn push(&mut self, parts: &Parts, endpoint: Endpoint, number: usize) -> Result<(), String> {
-        let name = parts.name_of(&endpoint).map_err(|error| error.to_string())?;
-        if let Some(first) = self.names.get(&name) {
-            let name = quoted(name.as_str());
-            return Err(format!(
-                "{name} is a target of this source already, by entry {first}; remove one or give one another name"
-            ));
+    /// Notes that an entry, or one of its URLs, is skipped.
+    fn skip(&mut self, label: EntryLabel<'_>, url: Option<usize>, message: &str) {
+        if self.invalid.len() < MAX_INVALID {
+            let line = format!("entry {}{}: {message}", label.index + 1, label.url(url));
+            self.invalid.push(OneLine(&line).to_string());
         }
-        self.names.insert(name.clone(), number);
-        self.made.targets.extend(parts.target(name, endpoint));
-        Ok(())
     }
 
-    /// Notes what is left out, a whole entry or a URL of it.
-    fn refuse(&mut self, subject: &Subject<'_>, url: Option<usize>, message: &str) {
-        if self.made.invalid.len() < MAX_INVALID {
-            let line = format!("entry {}{}: {message}", subject.number, subject.words(url));
-            self.made.invalid.push(OneLine(&line).to_string());
+    fn finish(self) -> BuiltTargets {
+        let Files { profiles, headers, .. } = self.files;
+        BuiltTargets {
+            targets: self.collector.targets,
+            invalid: self.invalid,
+            unreadable: profiles.into_iter().filter_map(|(profile, error)| error.map(|_| profile)).collect(),
+            unreadable_headers: headers.into_iter().filter_map(|(file, error)| error.map(|_| file)).collect(),
         }
     }
 }
 
-/// An entry, and how messages name it.
+fn describe(error: &CollectError) -> String {
+    match error {
+        CollectError::Name(error) => error.to_string(),
+        CollectError::Taken { name, first } => format!(
+            "{} is a target of this source already, by entry {}; remove one or give one another name",
+            quoted(name.as_str()),
+            first.entry + 1
+        ),
+    }
+}
+
+/// How messages name an entry.
 #[derive(Clone, Copy, Debug)]
-struct Subject<'a> {
-    /// Counted from 1.
-    number: usize,
+struct EntryLabel<'a> {
+    index: usize,
     node: &'a Node,
 }
 
-impl Subject<'_> {
-    /// The entry's first URL, or the one of this index, as far as there is one.
-    fn words(self, url: Option<usize>) -> String {
+impl EntryLabel<'_> {
+    /// The entry's first URL, or the one of this index, if it has one.
+    fn url(self, url: Option<usize>) -> String {
         let shown = |node: &Node| match node {
             Node::Text(text) => format!(", {}", quoted(text)),
             _ => String::new(),
@@ -199,69 +248,33 @@ impl Subject<'_> {
     }
 }
 
-/// What is wrong with one entry.
-struct Faults {
-    /// With all of it.
-    of_all: Vec<(KeyPath, String)>,
-    /// With one of its URLs each.
-    of_urls: BTreeMap<usize, String>,
-}
-
-impl Faults {
-    fn of(problems: Problems) -> Self {
-        let mut faults = Self { of_all: Vec::new(), of_urls: BTreeMap::new() };
-        for (place, message) in problems.into_found() {
-            match &*place.steps {
-                [Step::Key(key), Step::Item(index)] if &**key == "urls" => {
-                    faults.of_urls.entry(*index).or_insert(message);
-                }
-                _ => faults.of_all.push((place, message)),
-            }
-        }
-        faults
-    }
-
-    /// The first fault of the whole entry, and how many there are besides.
-    fn of_entry(&self, spelling: &Spelling) -> Option<String> {
-        let (place, message) = self.of_all.first()?;
-        let place = match spelling.of(place) {
-            place if place.is_empty() => place,
-            place => format!("{place}: "),
-        };
-        Some(match self.of_all.len() {
-            1 => format!("{place}{message}"),
-            count => format!("{place}{message} (and {} more)", count - 1),
-        })
-    }
-}
-
-/// What the files of each profile, and those of headers, were found to be.
+/// The files so far, each with its error.
 struct Files<F> {
     read: F,
     profiles: HashMap<Arc<TlsProfile>, Option<String>>,
     headers: HashMap<Arc<HeaderFile>, Option<String>>,
 }
 
-impl<F: FnMut(Needed<'_>) -> Result<(), Unusable>> Files<F> {
-    /// Whether the files that these settings need can be used; what is wrong with the first that cannot.
+impl<F: FnMut(Required<'_>) -> Result<(), Unreadable>> Files<F> {
+    /// Reads the files that these settings require; returns the first error.
     fn check(&mut self, settings: Option<&Arc<Settings>>) -> Result<(), String> {
         let Some(probe_kind) = settings.map(|settings| &settings.probe_kind) else { return Ok(()) };
         let Self { read, profiles, headers } = self;
-        let mut fault = |needed: Needed<'_>| read(needed).err().map(Unusable::into_message);
+        let mut error = |required: Required<'_>| read(required).err().map(Unreadable::into_message);
         if let Some(tls) = probe_kind.tls() {
             let profile = &tls.settings.profile;
-            let known = profiles.entry(profile.clone()).or_insert_with(|| fault(Needed::Tls(profile)));
+            let known = profiles.entry(profile.clone()).or_insert_with(|| error(Required::Tls(profile)));
             known.clone().map_or(Ok(()), Err)?;
         }
         for (_, file) in probe_kind.http().into_iter().flat_map(|http| &http.headers_files) {
-            let known = headers.entry(file.clone()).or_insert_with(|| fault(Needed::Header(file)));
+            let known = headers.entry(file.clone()).or_insert_with(|| error(Required::Header(file)));
             known.clone().map_or(Ok(()), Err)?;
         }
         Ok(())
     }
 }
 
-/// More lines than anybody reads; what is wrong beyond is left out without one.
+/// More lines than anyone reads; further ones are dropped.
 const MAX_INVALID: usize = 100_000;
 
 #[cfg(test)]

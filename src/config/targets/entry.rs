@@ -1,119 +1,130 @@
-//! One entry of `targets`, by itself: a URL, or a mapping of URLs and settings.
+//! One entry of `targets`: a URL, or a mapping of URLs and settings.
 
-use crate::config::keys::RawTarget;
-use crate::config::keys::read::{text, unknown_keys, value};
-use crate::config::keys::value::{Given, List, Url};
-use crate::config::levels::{Layer, Layers};
-use crate::config::problems::Problems;
-use crate::config::problems::path::At;
+use crate::config::keys::read::{Field, Items, Key, Mapping};
+use crate::config::keys::value::Url;
+use crate::config::keys::{Settings, Target as Keys};
+use crate::config::levels::{Level, Levels};
+use crate::config::problems::At;
 use crate::config::problems::text::suggestion;
 use crate::config::yaml::Node;
 use crate::protocol::SCHEMES;
 use crate::target::{SchemeError, TargetUrl, UrlError};
 
-/// An entry as it is written; its URLs are read once it is known what a bare `host:port` is.
+/// An entry whose URLs are not parsed yet: the scheme of a bare `host:port` depends on other levels.
 #[derive(Debug)]
-pub(in crate::config) struct Entry {
-    /// The entry's own settings.
-    pub(in crate::config) layer: Layer,
+pub(in crate::config) struct TargetEntry {
+    /// The entry's settings.
+    pub(in crate::config) level: Level,
     pub(in crate::config) name: Option<Box<str>>,
     urls: Urls,
 }
 
-/// The URLs of an entry; those that are no text are noted and left out.
+/// The URLs of an entry, without invalid ones.
 #[derive(Debug)]
 enum Urls {
-    /// The entry is nothing but a URL.
+    /// The entry is only a URL.
     Bare(Box<str>),
-    /// The index of each in the list.
+    /// Each with its index in the list.
     Many(Vec<(usize, Box<str>)>),
     One(Option<Box<str>>),
 }
 
-impl Entry {
-    /// Takes an entry as written; nothing where it is no entry at all, which is noted.
-    pub(in crate::config) fn read(node: Node, at: At<'_>, problems: &mut Problems) -> Option<Self> {
+impl TargetEntry {
+    /// Reads an entry; `None` if it is not an entry, which is reported.
+    pub(in crate::config) fn read(node: Node, at: At<'_>) -> Option<Self> {
         match node {
             Node::Text(_) => {
-                let Url(url) = value(Given::read(node), at, problems)?;
-                let layer = Layer::read(RawTarget::default().settings, at, problems);
-                Some(Self { layer, name: None, urls: Urls::Bare(url) })
+                let Url(url) = Key::read(node, at)?;
+                Some(Self { level: Level::new(Settings::default(), at), name: None, urls: Urls::Bare(url) })
             }
             Node::Mapping(entries) if is_stray_blank(&entries) => {
-                let message =
-                    "is read by YAML as a key and a value; a URL has no blank behind its colon, like host:443";
-                problems.add(at, message);
+                at.refuse("is read by YAML as a key and a value; a URL has no blank behind its colon, like host:443");
                 None
             }
-            Node::Mapping(_) => Self::of_mapping(value(Given::read(node), at, problems)?, at, problems),
+            Node::Mapping(_) => {
+                let Keys { url, urls, name, settings } = Key::read(node, at)?;
+                let urls = Urls::read(url, urls, at);
+                let level = Level::new(settings, at);
+                Some(Self { level, name: name.into_value(), urls: urls? })
+            }
             other => {
-                problems.add(at, format!("is {other}; expected a URL like tcp://host:443, or a mapping with a `url`"));
+                at.refuse(format_args!("is {other}; expected a URL like tcp://host:443, or a mapping with a `url`"));
                 None
             }
         }
     }
 
-    fn of_mapping(raw: RawTarget, at: At<'_>, problems: &mut Problems) -> Option<Self> {
-        unknown_keys(&raw.unknown, at, RawTarget::keys, problems);
-        let urls = urls(raw.url, raw.urls, at, problems);
-        let name = text(raw.name, at.key("name"), problems);
-        Some(Self { layer: Layer::read(raw.settings, at, problems), name, urls: urls? })
+    /// An entry of several URLs with the same settings.
+    pub(in crate::config) fn of_several(urls: Items<Url>, level: Level, name: Option<Box<str>>, at: At<'_>) -> Self {
+        Self { level, name, urls: Urls::many(urls, at.key("urls")) }
     }
 
-    /// An entry of several URLs and what is said of all of them. Wrong ones are noted.
-    pub(in crate::config) fn of_several(
-        urls: List<Url>,
-        layer: Layer,
-        name: Option<Box<str>>,
-        at: At<'_>,
-        problems: &mut Problems,
-    ) -> Self {
-        Self { layer, name, urls: many(urls, at.key("urls"), problems) }
-    }
-
-    /// The URLs that are good, each with its index where they are a list; what is wrong with the others is noted.
-    pub(in crate::config) fn urls(
-        &self,
-        layers: Layers<'_>,
-        at: At<'_>,
-        problems: &mut Problems,
-    ) -> Vec<(Option<usize>, TargetUrl)> {
-        let mut read = |text: &str, at: At<'_>| match TargetUrl::parse(text, layers.scheme(), SCHEMES) {
-            Ok(url) => {
-                url.host().literal().into_iter().for_each(|address| layers.check_literal(address, at, problems));
-                Some(url)
-            }
-            Err(error) => {
-                problems.add(at, with_suggestion(&error));
-                None
-            }
-        };
+    /// The valid URLs, each with its index if they are a list.
+    pub(in crate::config) fn urls(&self, levels: Levels<'_>, at: At<'_>) -> Vec<(Option<usize>, TargetUrl)> {
         match &self.urls {
-            Urls::Bare(url) => read(url, at).map(|url| (None, url)).into_iter().collect(),
+            Urls::Bare(url) => parse(url, levels, at).map(|url| (None, url)).into_iter().collect(),
             Urls::One(url) => {
-                let url = url.as_deref().and_then(|url| read(url, at.key("url")));
+                let url = url.as_deref().and_then(|url| parse(url, levels, at.key("url")));
                 url.map(|url| (None, url)).into_iter().collect()
             }
             Urls::Many(urls) => {
                 let at = at.key("urls");
-                let urls = urls.iter().filter_map(|(index, url)| Some((Some(*index), read(url, at.item(*index))?)));
+                let urls =
+                    urls.iter().filter_map(|(index, url)| Some((Some(*index), parse(url, levels, at.item(*index))?)));
                 urls.collect()
             }
         }
     }
 
-    /// Notes what is wrong with a URL, the one of this index where they are a list.
-    pub(in crate::config) fn blame(&self, index: Option<usize>, at: At<'_>, message: &str, problems: &mut Problems) {
+    /// Reports a problem of a URL, the one with this index if they are a list.
+    pub(in crate::config) fn refuse_url(&self, index: Option<usize>, at: At<'_>, message: &str) {
         match (&self.urls, index) {
-            (Urls::Bare(_), _) => problems.add(at, message),
-            (Urls::Many(_), Some(index)) => problems.add(at.key("urls").item(index), message),
-            (Urls::Many(_), None) => problems.add(at.key("urls"), message),
-            (Urls::One(_), _) => problems.add(at.key("url"), message),
+            (Urls::Bare(_), _) => at.refuse(message),
+            (Urls::Many(_), Some(index)) => at.key("urls").item(index).refuse(message),
+            (Urls::Many(_), None) => at.key("urls").refuse(message),
+            (Urls::One(_), _) => at.key("url").refuse(message),
         }
     }
 }
 
-/// What is wrong with a URL, and of a scheme that is none the one that may be meant.
+impl Urls {
+    fn read(one: Field<Url>, list: Field<Items<Url>>, at: At<'_>) -> Option<Self> {
+        match (one, list) {
+            (Field::Absent, Field::Absent) => {
+                at.refuse("has neither `url` nor `urls`; add what is to be probed, like `url: tcp://host:443`");
+                None
+            }
+            (one, Field::Absent) => Some(Self::One(one.into_value().map(|Url(url)| url))),
+            (Field::Absent, list) => {
+                let (Items(items), at) = (list.into_value()?, at.key("urls"));
+                if items.is_empty() {
+                    at.refuse("is an empty list; write at least one URL into it");
+                }
+                Some(Self::many(Items(items), at))
+            }
+            (_, _) => {
+                at.key("urls").refuse("stands beside `url`; put all URLs into `urls` and remove `url`");
+                None
+            }
+        }
+    }
+
+    fn many(Items(items): Items<Url>, at: At<'_>) -> Self {
+        let urls = items.into_iter().enumerate();
+        Self::Many(urls.filter_map(|(index, item)| Some((index, item.read_item(at.item(index))?.0))).collect())
+    }
+}
+
+fn parse(text: &str, levels: Levels<'_>, at: At<'_>) -> Option<TargetUrl> {
+    let url =
+        TargetUrl::parse(text, levels.scheme(), SCHEMES).map_err(|error| at.refuse(with_suggestion(&error))).ok()?;
+    if let Some(address) = url.host().literal() {
+        levels.check_literal(address, at);
+    }
+    Some(url)
+}
+
+/// The error, with a suggestion for a misspelt scheme.
 fn with_suggestion(error: &UrlError) -> String {
     let schemes = SCHEMES.all();
     let near = match error {
@@ -123,34 +134,8 @@ fn with_suggestion(error: &UrlError) -> String {
     near.map_or_else(|| error.to_string(), |near| format!("{error}; did you mean `{near}`?"))
 }
 
-/// Whether an entry is like `host: 443`, where `host:443` was meant.
+/// Whether an entry looks like `host: 443`, where `host:443` was meant.
 fn is_stray_blank(entries: &[(Box<str>, Node)]) -> bool {
     let [(key, Node::Integer(_))] = entries else { return false };
-    suggestion(key, RawTarget::keys()).is_none()
-}
-
-fn urls(one: Given<Url>, list: Given<List<Url>>, at: At<'_>, problems: &mut Problems) -> Option<Urls> {
-    match (one, list) {
-        (Given::Nothing, Given::Nothing) => {
-            problems.add(at, "has neither `url` nor `urls`; add what is to be probed, like `url: tcp://host:443`");
-            None
-        }
-        (one, Given::Nothing) => Some(Urls::One(value(one, at.key("url"), problems).map(|Url(url)| url))),
-        (Given::Nothing, list) => {
-            let List(items) = value(list, at.key("urls"), problems)?;
-            if items.is_empty() {
-                problems.add(at.key("urls"), "is an empty list; write at least one URL into it");
-            }
-            Some(many(List(items), at.key("urls"), problems))
-        }
-        (_, _) => {
-            problems.add(at.key("urls"), "stands beside `url`; put all URLs into `urls` and remove `url`");
-            None
-        }
-    }
-}
-
-fn many(List(items): List<Url>, at: At<'_>, problems: &mut Problems) -> Urls {
-    let urls = items.into_iter().enumerate();
-    Urls::Many(urls.filter_map(|(index, url)| Some((index, value(url, at.item(index), problems)?.0))).collect())
+    suggestion(key, Keys::keys()).is_none()
 }

@@ -1,4 +1,4 @@
-//! The configuration in force, to be shown: as it was written, without comments and without what may be secret.
+//! The configuration for `/config`: as written, without comments and without values that may be secret.
 
 use std::io::Read as _;
 use std::sync::{Arc, LazyLock};
@@ -10,21 +10,21 @@ use serde::ser::{Serialize, Serializer};
 
 use crate::config::yaml::Node;
 
-/// A configuration to be shown. It is kept packed, for one of a hundred thousand targets has ten megabytes of text that
-/// hardly anybody asks for.
+/// A configuration without its secrets. It is compressed, because a configuration of 100,000 targets has 10 MB of text
+/// that is rarely requested.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Shown(Arc<[u8]>);
+pub struct RedactedConfig(Arc<[u8]>);
 
-impl Shown {
-    /// What is shown of a document.
-    pub(in crate::config) fn of(document: &Node) -> Self {
-        let mut packed = ZlibEncoder::new(Vec::new(), Compression::fast());
-        // Neither writing YAML to memory nor packing it there fails.
-        let _ = document.write_yaml(&mut packed, SECRETS);
-        Self(packed.finish().unwrap_or_default().into())
+impl RedactedConfig {
+    /// The document without the values of the `secret` keys.
+    pub(in crate::config) fn new(document: &Node, secret: &[&str]) -> Self {
+        let mut compressed = ZlibEncoder::new(Vec::new(), Compression::fast());
+        // Writing to memory does not fail.
+        let _ = document.write_yaml(&mut compressed, secret);
+        Self(compressed.finish().unwrap_or_default().into())
     }
 
-    /// As YAML. Takes a while where there are many targets.
+    /// The YAML text. Takes a while for many targets.
     pub fn to_yaml(&self) -> String {
         let mut text = String::new();
         let _ = ZlibDecoder::new(&*self.0).read_to_string(&mut text);
@@ -32,10 +32,7 @@ impl Shown {
     }
 }
 
-/// Keys of what may be secret: a dialogue may send a password, and a header be one.
-const SECRETS: &[&str] = &["send", "headers"];
-
-/// A node as it is written.
+/// A node that is written without the values of hidden keys.
 pub(in crate::config) struct Written<'a> {
     node: &'a Node,
     hidden: &'a [&'a str],
@@ -77,14 +74,14 @@ impl Serialize for Written<'_> {
             Node::Mapping(entries) => {
                 serializer.collect_map(entries.iter().map(|(key, value)| (key, self.value(key, value))))
             }
-            // What a tag marks was not kept, and no key takes one.
+            // The value of a tag is not kept, and no key accepts one.
             Node::Null | Node::Tagged(_) => serializer.serialize_unit(),
             Node::Text(text) => serializer.serialize_str(text),
         }
     }
 }
 
-/// Stands for what is not to be shown.
+/// Replaces a hidden value.
 static HIDDEN: LazyLock<Node> = LazyLock::new(|| Node::Text("<hidden>".into()));
 
 #[cfg(test)]
@@ -92,17 +89,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_are_secret_and_the_names_of_files_are_not() {
+    fn hidden_mappings_lose_all_values() {
         let text =
             "modules: { a: { http: { headers: { x-key: secret, x-pin: 5550 }, headers_files: { x-a: token } } } }";
-        let shown = Shown::of(&Node::parse(text).unwrap()).to_yaml();
+        let shown = RedactedConfig::new(&Node::parse(text).unwrap(), &["send", "headers"]).to_yaml();
         assert!(!shown.contains("secret") && !shown.contains("5550"), "{shown}");
         let expected = text.replace("secret", "<hidden>").replace("5550", "<hidden>");
         assert_eq!(Node::parse(&shown).unwrap(), Node::parse(&expected).unwrap(), "{shown}");
     }
 
     #[test]
-    fn what_is_shown_says_the_same_but_for_secrets() {
+    fn everything_but_secrets_is_shown() {
         let text = "\
 # A comment.
 labels: { region: eu, \"no\": \"no\", number: \"1.10\" }
@@ -111,7 +108,7 @@ targets:
 - 'tcp://[::1]:22'
 - { url: a:1, <<: *base, dialogue: [{ send: 'AUTH secret\\r\\n' }, { expect: '^\\+OK: \"x\"$' }] }
 ";
-        let shown = Shown::of(&Node::parse(text).unwrap()).to_yaml();
+        let shown = RedactedConfig::new(&Node::parse(text).unwrap(), &["send", "headers"]).to_yaml();
         assert!(!shown.contains("secret"), "{shown}");
         let expected = Node::parse(&text.replace("'AUTH secret\\r\\n'", "<hidden>")).unwrap();
         assert_eq!(Node::parse(&shown).unwrap(), expected, "{shown}");

@@ -10,8 +10,8 @@ use crate::target::{
 
 fn one(url: &str, flags: &[(&str, &str)]) -> Arc<Target> {
     let flags: Vec<_> = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let wanted = config::Wanted { target: url, flags: &flags, config_file: None, module: None };
-    config::one_target(wanted, &|_| None, |_| Ok(())).unwrap().target
+    let wanted = config::ProbeRequest { target: url, flags: &flags, config_file: None, module: None };
+    config::single_target(wanted, &|_| None, |_| Ok(())).unwrap().target
 }
 
 fn on(url: &str, flags: &[(&str, &str)], class: Class) -> Advice {

@@ -14,8 +14,8 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 
 fn printed(url: &str, flags: &[(&str, &str)], outcome: &Outcome) -> String {
     let flags: Vec<_> = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let target = config::one_target(
-        config::Wanted { target: url, flags: &flags, config_file: None, module: None },
+    let target = config::single_target(
+        config::ProbeRequest { target: url, flags: &flags, config_file: None, module: None },
         &|_| None,
         |_| Ok(()),
     )

@@ -1,34 +1,34 @@
-//! The kinds of values that are words out of a few.
+//! Values that are one of a few words.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use crate::config::keys::value::{Leaf, expected};
+use crate::config::keys::read::{Scalar, expected};
 use crate::config::problems::text::suggestion;
 use crate::config::yaml::Node;
 use crate::outcome::Phase;
 use crate::protocol::SCHEMES;
 use crate::target::{AddressMode, Expect, IpFamily, Scheme, SchemeError};
 
-/// A kind of value that is one of a few words.
-pub(in crate::config) trait Word: Copy + 'static {
-    /// Each word and what it stands for.
+/// A value that is one of a few words.
+pub(in crate::config) trait Choice: Copy + 'static {
+    /// Each word and its value.
     const WORDS: &'static [(&'static str, Self)];
 }
 
-impl Word for AddressMode {
+impl Choice for AddressMode {
     const WORDS: &'static [(&'static str, Self)] = &[("any", Self::Any), ("all", Self::All)];
 }
 
-impl Word for Expect {
+impl Choice for Expect {
     const WORDS: &'static [(&'static str, Self)] =
         &[("open", Self::Open), ("refused", Self::Refused), ("filtered", Self::Filtered), ("closed", Self::Closed)];
 }
 
-impl Word for IpFamily {
+impl Choice for IpFamily {
     const WORDS: &'static [(&'static str, Self)] = &[("any", Self::Any), ("ipv4", Self::Ipv4), ("ipv6", Self::Ipv6)];
 }
 
-impl Word for Phase {
+impl Choice for Phase {
     const WORDS: &'static [(&'static str, Self)] = &[
         (Self::Resolve.as_str(), Self::Resolve),
         (Self::Connect.as_str(), Self::Connect),
@@ -38,7 +38,7 @@ impl Word for Phase {
     ];
 }
 
-impl Leaf for Scheme {
+impl Scalar for Scheme {
     fn read(node: Node) -> Result<Self, String> {
         let Node::Text(text) = &node else { return Err(expected(&node, "a scheme, such as tcp, tls or https")) };
         SCHEMES.find(text).map_err(|error| {
@@ -56,7 +56,7 @@ impl Leaf for Scheme {
     }
 }
 
-impl<T: Word> Leaf for T {
+impl<T: Choice> Scalar for T {
     fn read(node: Node) -> Result<Self, String> {
         if let Node::Text(text) = &node
             && let Some((_, value)) = Self::WORDS.iter().find(|(word, _)| **word == **text)
@@ -92,12 +92,12 @@ fn any_of(words: &[&str]) -> String {
 mod tests {
     use super::*;
 
-    fn read<T: Leaf>(yaml: &str) -> Result<T, String> {
+    fn read<T: Scalar>(yaml: &str) -> Result<T, String> {
         T::read(Node::parse(yaml).unwrap())
     }
 
     #[test]
-    fn a_word_is_one_of_a_few_and_a_near_one_is_suggested() {
+    fn a_near_word_is_suggested() {
         assert_eq!(read("refused"), Ok(Expect::Refused));
         let message = "is `opne`; did you mean `open`? expected one of open, refused, filtered, closed";
         assert_eq!(read::<Expect>("opne"), Err(message.to_owned()));

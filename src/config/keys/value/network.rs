@@ -1,23 +1,26 @@
-//! The kinds of values that networks have: addresses of this machine, of name servers, of networks.
+//! Values of networks and HTTP: addresses, methods, statuses, headers.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use http::Method;
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use ipnet::IpNet;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use crate::config::keys::value::{Leaf, expected};
+use crate::config::keys::read::{Field, Key, Named, Scalar, entries, expected};
+use crate::config::problems::At;
 use crate::config::problems::text::quoted;
 use crate::config::yaml::Node;
 use crate::target::StatusRange;
 
-impl Leaf for IpAddr {
+impl Scalar for IpAddr {
     fn read(node: Node) -> Result<Self, String> {
         let Node::Text(text) = &node else { return Err(expected(&node, "an IP address")) };
         let address = text.parse().map_err(|_| expected(&node, "an IP address, like 192.0.2.1 or 2001:db8::1"))?;
         match address {
-            Self::V4(v4) if v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() => Err(no_own(&address)),
-            Self::V6(v6) if v6.is_unspecified() || v6.is_multicast() => Err(no_own(&address)),
+            Self::V4(v4) if v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() => Err(not_local(&address)),
+            Self::V6(v6) if v6.is_unspecified() || v6.is_multicast() => Err(not_local(&address)),
             address => Ok(address),
         }
     }
@@ -27,11 +30,11 @@ impl Leaf for IpAddr {
     }
 }
 
-fn no_own(address: &IpAddr) -> String {
+fn not_local(address: &IpAddr) -> String {
     format!("is {address}, which is no address of one machine; expected a local address of this one, or remove the key")
 }
 
-impl Leaf for IpNet {
+impl Scalar for IpNet {
     fn read(node: Node) -> Result<Self, String> {
         let expected = || expected(&node, "an address or a CIDR, like 192.0.2.1 or 10.0.0.0/8");
         let Node::Text(text) = &node else { return Err(expected()) };
@@ -54,7 +57,7 @@ impl Leaf for IpNet {
     }
 }
 
-impl Leaf for SocketAddr {
+impl Scalar for SocketAddr {
     /// The address of a name server: `ip`, `ip:port` or `[ip]:port`.
     fn read(node: Node) -> Result<Self, String> {
         let expected = || {
@@ -80,7 +83,7 @@ impl Leaf for SocketAddr {
     }
 }
 
-impl Leaf for Method {
+impl Scalar for Method {
     fn read(node: Node) -> Result<Self, String> {
         let method = if let Node::Text(text) = &node { Self::from_bytes(text.as_bytes()).ok() } else { None };
         method.ok_or_else(|| expected(&node, "a method, like GET, HEAD or POST"))
@@ -91,7 +94,7 @@ impl Leaf for Method {
     }
 }
 
-impl Leaf for StatusRange {
+impl Scalar for StatusRange {
     fn read(node: Node) -> Result<Self, String> {
         let range = node.scalar_text().and_then(|text| text.parse().ok());
         range.ok_or_else(|| expected(&node, "a status from 100 to 599, or a range like 200-299 or 2xx"))
@@ -102,18 +105,93 @@ impl Leaf for StatusRange {
     }
 }
 
+/// Headers and their values.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::config) struct HeaderValues(pub(in crate::config) Vec<(HeaderName, HeaderValue)>);
+
+impl Key for HeaderValues {
+    fn read(node: Node, at: At<'_>) -> Option<Self> {
+        let mut headers = Vec::new();
+        for (name, node) in entries(node).map_err(|error| at.refuse(error)).ok()? {
+            let at = at.key(&name);
+            let Some(header) = header_name(&name, at) else { continue };
+            let Some(text) = Field::<Box<str>>::read(node, at).into_value() else { continue };
+            match HeaderValue::try_from(&*text) {
+                Ok(value) => headers.push((header, value)),
+                Err(_) => at.refuse("has a character that no header can have, such as a line break"),
+            }
+        }
+        Some(Self(headers))
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        Named::<Box<str>>::schema(generator)
+    }
+}
+
+/// Headers whose values are in files.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::config) struct HeaderFiles(pub(in crate::config) Vec<HeaderFileUse>);
+
+/// A header and the file with its value.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(in crate::config) struct HeaderFileUse {
+    pub(in crate::config) header: HeaderName,
+    /// The header's name as written.
+    pub(in crate::config) key: Box<str>,
+    pub(in crate::config) path: PathBuf,
+}
+
+impl Key for HeaderFiles {
+    fn read(node: Node, at: At<'_>) -> Option<Self> {
+        let mut files: Vec<HeaderFileUse> = Vec::new();
+        for (key, node) in entries(node).map_err(|error| at.refuse(error)).ok()? {
+            let at = at.key(&key);
+            let header = header_name(&key, at);
+            if files.iter().any(|known| Some(&known.header) == header.as_ref()) {
+                at.refuse_key("is there already, for case does not matter in a header's name; remove one of the two");
+            }
+            match Field::<PathBuf>::read(node, at) {
+                Field::Valid(path) => {
+                    files.extend(header.map(|header| HeaderFileUse { header, key: key.clone(), path }))
+                }
+                Field::Absent => at.refuse("is empty; name the file that has the header's value"),
+                Field::Invalid => {}
+            }
+        }
+        Some(Self(files))
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        Named::<PathBuf>::schema(generator)
+    }
+}
+
+fn header_name(name: &str, at: At<'_>) -> Option<HeaderName> {
+    let message = match HeaderName::try_from(name) {
+        Err(_) => "is no name of a header; expected letters, digits and hyphens",
+        Ok(header) if FRAMING_HEADERS.contains(&header) => "is a header that portprobe sets itself; remove it",
+        Ok(header) => return Some(header),
+    };
+    at.refuse_key(message);
+    None
+}
+
+/// Headers that say how a message is read (RFC 9110 section 7.6.1): with a body that never comes, or a connection that
+/// stays open, the server would seem to hang.
+const FRAMING_HEADERS: [HeaderName; 6] = [CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 const DNS_PORT: u16 = 53;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read<T: Leaf>(yaml: &str) -> Result<T, String> {
+    fn read<T: Scalar>(yaml: &str) -> Result<T, String> {
         T::read(Node::parse(yaml).unwrap())
     }
 
     #[test]
-    fn a_network_has_no_bits_behind_its_prefix() {
+    fn a_network_has_only_prefix_bits() {
         assert_eq!(read("10.0.0.0/8"), Ok("10.0.0.0/8".parse::<IpNet>().unwrap()));
         assert_eq!(read("10.0.0.1"), Ok("10.0.0.1/32".parse::<IpNet>().unwrap()));
         assert_eq!(read("2001:db8::1"), Ok("2001:db8::1/128".parse::<IpNet>().unwrap()));
@@ -125,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_server_has_port_53_unless_another_is_written() {
+    fn the_default_port_of_a_name_server_is_53() {
         for (yaml, address) in [
             ("192.0.2.53", "192.0.2.53:53"),
             ("192.0.2.53:5353", "192.0.2.53:5353"),
@@ -141,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_address_is_one_of_a_machine() {
+    fn a_source_address_belongs_to_one_machine() {
         assert_eq!(read("192.0.2.1"), Ok("192.0.2.1".parse::<IpAddr>().unwrap()));
         for yaml in ["0.0.0.0", "'::'", "224.0.0.1", "255.255.255.255", "ff02::1"] {
             assert!(read::<IpAddr>(yaml).unwrap_err().contains("no address of one machine"), "{yaml}");

@@ -1,18 +1,19 @@
-//! The kinds of values that sources of targets have.
+//! Values of discovery sources.
 
 use std::fmt;
 use std::num::NonZeroU16;
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use crate::config::keys::value::{Leaf, Word, expected};
+use crate::config::keys::read::{Scalar, expected};
+use crate::config::keys::value::choice::Choice;
 use crate::config::problems::text::quoted;
 use crate::config::yaml::Node;
 use crate::protocol::SCHEMES;
 use crate::target::{Endpoint, Host, HostName, Scheme, TargetUrl, UrlError};
 
 /// The address of an HTTP server and a path there, in the one way to write it: `https://cmdb.internal/sd?site=a`.
-#[derive(Debug)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(in crate::config) struct HttpUrl {
     scheme: HttpScheme,
     host: Host,
@@ -20,8 +21,8 @@ pub(in crate::config) struct HttpUrl {
     rest: String,
 }
 
-/// What an HTTP server is spoken to in.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// The scheme of an [`HttpUrl`].
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(in crate::config) enum HttpScheme {
     Http,
     Https,
@@ -82,7 +83,7 @@ impl fmt::Display for HttpUrl {
     }
 }
 
-/// Host and port, the one that the scheme implies where none is written.
+/// Host and port; without a port, that of the scheme.
 fn endpoint(authority: &str, scheme: HttpScheme) -> Result<Endpoint, String> {
     let parse = |text: &str| TargetUrl::parse(text, Scheme::default(), SCHEMES);
     let url = match parse(authority) {
@@ -117,7 +118,7 @@ fn check_path(path: &str) -> Result<(), String> {
     }
 }
 
-impl Leaf for HttpUrl {
+impl Scalar for HttpUrl {
     fn read(node: Node) -> Result<Self, String> {
         match node {
             Node::Text(text) if text.len() > MAX_URL_BYTES => {
@@ -133,7 +134,7 @@ impl Leaf for HttpUrl {
     }
 }
 
-impl Leaf for HostName {
+impl Scalar for HostName {
     fn read(node: Node) -> Result<Self, String> {
         match &node {
             Node::Text(text) if text.len() <= MAX_URL_BYTES => match text.parse() {
@@ -152,7 +153,7 @@ impl Leaf for HostName {
     }
 }
 
-/// What a name is asked for.
+/// The type of the records to query.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(in crate::config) enum RecordType {
     A,
@@ -171,16 +172,16 @@ impl RecordType {
     }
 }
 
-impl Word for RecordType {
+impl Choice for RecordType {
     const WORDS: &'static [(&'static str, Self)] =
         &[(Self::Srv.as_str(), Self::Srv), (Self::A.as_str(), Self::A), (Self::Aaaa.as_str(), Self::Aaaa)];
 }
 
 /// A TCP port.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::config) struct Port(pub(in crate::config) NonZeroU16);
 
-impl Leaf for Port {
+impl Scalar for Port {
     fn read(node: Node) -> Result<Self, String> {
         let port = if let Node::Integer(port) = node { u16::try_from(port).ok() } else { None };
         port.and_then(NonZeroU16::new).map(Self).ok_or_else(|| expected(&node, "a port, 1 to 65535"))

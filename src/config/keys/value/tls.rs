@@ -1,48 +1,29 @@
-//! The kinds of values that TLS has.
-
-use std::path::PathBuf;
+//! Values of TLS.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use crate::config::keys::value::{Leaf, Word, expected};
+use crate::config::keys::read::{Scalar, expected};
+use crate::config::keys::value::choice::Choice;
 use crate::config::yaml::Node;
 use crate::target::{AlpnProtocol, ServerName, Sha256Digest, TlsVersion, Verify};
 
-/// A file's path as written; what it is relative to is decided later.
-#[derive(Debug)]
-pub(in crate::config) struct FilePath(pub(in crate::config) PathBuf);
-
-impl Leaf for FilePath {
-    fn read(node: Node) -> Result<Self, String> {
-        match node {
-            Node::Text(text) if text.is_empty() => Err("is empty; name a file, or remove the key".to_owned()),
-            Node::Text(text) => Ok(Self(String::from(text).into())),
-            other => Err(expected(&other, "the path of a file")),
-        }
-    }
-
-    fn schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "minLength": 1 })
-    }
-}
-
-/// Roots that are no file of the user's.
+/// Trusted roots that do not come from a file of the user.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::config) enum RootSet {
     Mozilla,
     System,
 }
 
-impl Word for RootSet {
+impl Choice for RootSet {
     const WORDS: &'static [(&'static str, Self)] = &[("mozilla", Self::Mozilla), ("system", Self::System)];
 }
 
-impl Word for Verify {
+impl Choice for Verify {
     const WORDS: &'static [(&'static str, Self)] = &[("strict", Self::Strict), ("report", Self::Report)];
 }
 
-impl Leaf for TlsVersion {
-    /// Reads a version, which without quotes is a number to YAML.
+impl Scalar for TlsVersion {
+    /// Reads a version; without quotes it is a number.
     fn read(node: Node) -> Result<Self, String> {
         let text = node.scalar_text().unwrap_or_default();
         let version = Self::ALL.into_iter().find(|version| version.as_str() == &*text);
@@ -54,7 +35,7 @@ impl Leaf for TlsVersion {
     }
 }
 
-impl Leaf for ServerName {
+impl Scalar for ServerName {
     fn read(node: Node) -> Result<Self, String> {
         let name = if let Node::Text(text) = &node { text.parse().ok() } else { None };
         name.ok_or_else(|| expected(&node, "a DNS name or an IP address, like db.example.com or 192.0.2.1"))
@@ -65,7 +46,7 @@ impl Leaf for ServerName {
     }
 }
 
-impl Leaf for AlpnProtocol {
+impl Scalar for AlpnProtocol {
     fn read(node: Node) -> Result<Self, String> {
         let name = if let Node::Text(text) = &node { Self::try_new(text) } else { None };
         name.ok_or_else(|| expected(&node, "the name of a protocol, 1 to 255 bytes, like h2 or http/1.1"))
@@ -76,7 +57,7 @@ impl Leaf for AlpnProtocol {
     }
 }
 
-impl Leaf for Sha256Digest {
+impl Scalar for Sha256Digest {
     fn read(node: Node) -> Result<Self, String> {
         let digest = if let Node::Text(text) = &node { text.parse().ok() } else { None };
         digest.ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! What becomes of a source's words.
+//! Targets of discovered entries.
 
 use std::thread;
 use std::time::Duration;
@@ -26,24 +26,24 @@ fn config(text: &str) -> Config {
     parse(text, Path::new("/etc/portprobe/a.yaml"), &|_| None, |_| Ok(())).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// What the first source of the configuration makes of a text.
-fn made(text: &str) -> Made {
+/// The targets of a text from the first source.
+fn made(text: &str) -> BuiltTargets {
     let config = config(CONFIG);
-    config.blueprint.make(&config.discovery[0], &discovered(text).unwrap(), |_| Ok(()))
+    config.discovery_context.build(&config.discovery[0], &discovered(text).unwrap(), |_| Ok(()))
 }
 
-fn names(made: &Made) -> Vec<&str> {
+fn names(made: &BuiltTargets) -> Vec<&str> {
     made.targets.iter().map(|target| target.name.as_str()).collect()
 }
 
-/// The one target that comes of a group with these labels.
+/// The target of a group with these labels.
 fn labelled(labels: &str) -> Arc<Target> {
     let made = made(&format!("[{{targets: ['a:1'], labels: {{{labels}}}}}]"));
     let [target] = &*made.targets else { panic!("{labels}: {made:?}") };
     target.clone()
 }
 
-/// Why a group with these labels is left out.
+/// Why a group with these labels is skipped.
 fn refused(labels: &str) -> String {
     let made = made(&format!("[{{targets: ['a:1'], labels: {{{labels}}}}}, 'b:1']"));
     assert_eq!(names(&made), ["tcp://b:1"], "{labels}");
@@ -61,7 +61,7 @@ fn seconds(target: &Target) -> (u64, u64) {
 }
 
 #[test]
-fn both_formats_stand_in_one_list() {
+fn both_formats_mix_in_one_list() {
     let made = made(
         r#"["a:1", {"targets": ["b:1", "tls://c:1-2"], "labels": {"team": "x"}}, {"url": "d:1", "name": "d"}, {"urls": ["e:1", "f:1"]}]"#,
     );
@@ -74,12 +74,12 @@ fn both_formats_stand_in_one_list() {
 fn an_address_of_dns_is_a_target() {
     let config = config(CONFIG);
     let entries = [Discovered::address("[2001:db8::1]:443".to_owned())];
-    let made = config.blueprint.make(&config.discovery[1], &entries, |_| Ok(()));
+    let made = config.discovery_context.build(&config.discovery[1], &entries, |_| Ok(()));
     assert_eq!(names(&made), ["tls://[2001:db8::1]:443"]);
 }
 
 #[test]
-fn the_nearest_layer_wins_entry_source_module_defaults() {
+fn entry_source_module_and_defaults_are_levels() {
     let target = labelled("by: entry");
     let global = [("by", "entry"), ("from", "files"), ("region", "eu"), ("site", "a"), ("tier", "2")];
     assert_eq!((labels(&target), seconds(&target)), (global.to_vec(), (5, 1)));
@@ -90,12 +90,12 @@ fn the_nearest_layer_wins_entry_source_module_defaults() {
     assert_eq!(labels(&target), slow);
 
     let config = config(CONFIG);
-    let plain = config.blueprint.make(&config.discovery[1], &discovered("['a:1']").unwrap(), |_| Ok(()));
+    let plain = config.discovery_context.build(&config.discovery[1], &discovered("['a:1']").unwrap(), |_| Ok(()));
     assert_eq!((plain.targets[0].name.as_str(), seconds(&plain.targets[0])), ("tls://a:1", (40, 10)));
 }
 
 #[test]
-fn labels_with_two_underscores_are_settings_or_dropped() {
+fn labels_with_two_underscores_are_not_exported() {
     let target = labelled("__scrape_interval__: 30s, __scrape_timeout__: 3s, __address__: x, __meta_a-b: y, __x: z");
     assert_eq!(seconds(&target), (30, 3));
     assert!(labels(&target).iter().all(|(name, _)| !name.starts_with('_')));
@@ -113,7 +113,7 @@ fn labels_with_two_underscores_are_settings_or_dropped() {
 }
 
 #[test]
-fn settings_of_tls_and_dialogues_can_be_labels() {
+fn labels_can_set_tls_and_dialogues() {
     let target = labelled(
         r#"__portprobe_scheme: tls, __portprobe_tls_server_name: b.example, __portprobe_tls_ca_file: ca.pem,
            __portprobe_tls_alpn: "h2,http/1.1", __portprobe_tls_min_version: "1.3",
@@ -131,7 +131,7 @@ fn settings_of_tls_and_dialogues_can_be_labels() {
 }
 
 #[test]
-fn every_setting_has_a_label_of_its_own() {
+fn every_setting_has_a_unique_label() {
     let keys: Vec<_> = setting_keys().into_iter().map(|setting| setting.key.replace('.', "_")).collect();
     let distinct: std::collections::HashSet<_> = keys.iter().collect();
     assert_eq!(distinct.len(), keys.len());
@@ -155,7 +155,7 @@ fn a_reserved_label_is_exported() {
 }
 
 #[test]
-fn what_is_wrong_with_a_group_leaves_it_out_with_its_reason() {
+fn an_invalid_group_is_skipped_with_its_reason() {
     for (labels, reason) in [
         ("a-b: x", "labels.a-b: is no label name; letters, digits and underscores, no digit first"),
         ("team: [x]", "labels.team: is a list; expected a text"),
@@ -212,7 +212,7 @@ fn what_is_wrong_with_a_group_leaves_it_out_with_its_reason() {
 }
 
 #[test]
-fn what_is_wrong_with_one_url_leaves_out_that_one() {
+fn an_invalid_url_is_skipped_without_the_others() {
     let made = made(
         "[{targets: ['a:1', 'b:0', 7, 'u:hunter2@c:1', 'd:1']}, {urls: ['e', 'f:1']}, 'g', {url: 'h:x'}, 5, {url: 'i:1', intervall: 5s}, null, {targets: [], label: {}}]",
     );
@@ -235,7 +235,7 @@ fn what_is_wrong_with_one_url_leaves_out_that_one() {
 }
 
 #[test]
-fn a_name_given_twice_is_the_first_ones() {
+fn the_first_target_keeps_a_repeated_name() {
     let made = made(
         "['a:1', {targets: ['b:1', 'A:1', 'b:1-2'], labels: {team: x}}, {url: 'c:1', name: n}, {targets: ['d:1'], labels: {__portprobe_name: n}}]",
     );
@@ -250,7 +250,7 @@ fn a_name_given_twice_is_the_first_ones() {
 }
 
 #[test]
-fn a_source_brings_no_more_targets_than_are_allowed() {
+fn the_limit_of_targets_applies_to_a_source() {
     let made = made("['a:1-8', {targets: ['b:1-65535', 'c:1']}, 'd:1']");
     assert_eq!(made.targets.len(), 9);
     let message = "entry 2, `b:1-65535`: is left out with all that follows, for `limits.targets` allows 9 targets; raise it, or set it to 0 for no limit";
@@ -258,24 +258,24 @@ fn a_source_brings_no_more_targets_than_are_allowed() {
 }
 
 #[test]
-fn a_file_that_cannot_be_used_leaves_out_what_needs_it() {
+fn targets_with_unreadable_files_are_skipped() {
     let config = config(CONFIG);
     let text = "[{urls: ['tls://a:1-2', 'tls://b:1', 'tcp://c:1'], tls: {ca_file: bad.pem}}, {url: 'tls://d:1', tls: {ca_file: good.pem}}, 'tls://e:1', {urls: ['http://f:1', 'http://f:2'], http: {headers_files: {x-a: bad}}}, {url: 'http://g', http: {headers_files: {x-a: good}}}]";
     let mut read = 0;
-    let made = config.blueprint.make(&config.discovery[0], &discovered(text).unwrap(), |needed| {
+    let made = config.discovery_context.build(&config.discovery[0], &discovered(text).unwrap(), |needed| {
         read += 1;
         match needed {
-            Needed::Header(file) if file.path().ends_with("bad") => {
-                Err(Unusable::Header(format!("{} is bad", file.path().display())))
+            Required::Header(file) if file.path().ends_with("bad") => {
+                Err(Unreadable::Header(format!("{} is bad", file.path().display())))
             }
-            Needed::Tls(profile) => match &profile.roots {
-                Roots::File(path) if path.ends_with("bad.pem") => Err(Unusable::Tls(vec![FileProblem {
+            Required::Tls(profile) => match &profile.roots {
+                Roots::File(path) if path.ends_with("bad.pem") => Err(Unreadable::Tls(vec![FileProblem {
                     setting: TlsFile::CaFile,
                     message: format!("{} is bad", path.display()),
                 }])),
                 _ => Ok(()),
             },
-            Needed::Header(_) => Ok(()),
+            Required::Header(_) => Ok(()),
         }
     });
     assert_eq!(names(&made), ["tcp://c:1", "tls://d:1", "tls://e:1", "http://g:80"]);
@@ -291,53 +291,53 @@ fn a_file_that_cannot_be_used_leaves_out_what_needs_it() {
     assert_eq!((read, made.unreadable.len(), made.unreadable_headers.len()), (5, 1, 1));
 }
 
-/// Else whoever answers could have any file of one line sent wherever it likes.
+/// Otherwise the other machine could have any one-line file sent anywhere.
 #[test]
-fn an_entry_from_another_machine_names_no_file_of_a_header() {
+fn a_remote_entry_cannot_name_header_files() {
     let config = config(
         "{modules: {m: {http: {headers_files: {x-a: token}}}}, discovery: [{http: 'https://a.example'}, {file: a.json}]}",
     );
     let text = "[{url: 'http://a', http: {headers_files: {x-a: /run/secret}}}, {url: 'http://b', module: m}]";
     let entries = discovered(text).unwrap();
-    let made = config.blueprint.make(&config.discovery[0], &entries, |_| Ok(()));
+    let made = config.discovery_context.build(&config.discovery[0], &entries, |_| Ok(()));
     assert_eq!(names(&made), ["http://b:80"]);
     let message = "entry 1, `http://a`: http.headers_files: names a file of this machine, which a source that is asked by HTTP may not; set it in a module and let the source name that";
     assert_eq!(made.invalid, [message]);
-    assert_eq!(names(&config.blueprint.make(&config.discovery[1], &entries, |_| Ok(()))).len(), 2);
+    assert_eq!(names(&config.discovery_context.build(&config.discovery[1], &entries, |_| Ok(()))).len(), 2);
 }
 
 #[test]
-fn a_source_of_another_configuration_brings_nothing() {
+fn an_unknown_source_has_no_targets() {
     let (one, other) = (config(CONFIG), config("discovery: [{file: x.json}]"));
-    let made = one.blueprint.make(&other.discovery[0], &discovered("['a:1']").unwrap(), |_| Ok(()));
+    let made = one.discovery_context.build(&other.discovery[0], &discovered("['a:1']").unwrap(), |_| Ok(()));
     assert_eq!((names(&made), made.invalid.len()), (vec![], 1));
     assert_eq!(made.invalid, ["`file:x.json` is no source of the configuration in force"]);
 }
 
 #[test]
-fn targets_are_made_on_any_thread() {
+fn targets_can_be_built_on_any_thread() {
     let config = config(CONFIG);
-    let (blueprint, source) = (config.blueprint.clone(), config.discovery[0].clone());
-    let made = thread::spawn(move || blueprint.make(&source, &discovered("['a:1']").unwrap(), |_| Ok(())));
+    let (context, source) = (config.discovery_context.clone(), config.discovery[0].clone());
+    let made = thread::spawn(move || context.build(&source, &discovered("['a:1']").unwrap(), |_| Ok(())));
     assert_eq!(made.join().unwrap().targets.len(), 1);
 }
 
-/// A group of many targets has its labels once.
+/// The labels of a group are read once, not per target.
 #[test]
-fn a_large_group_costs_no_square() {
+fn a_large_group_takes_linear_time() {
     let config = config(&CONFIG.replace("targets: 9", "targets: 0"));
     let targets: Vec<_> = (0..100_000).map(|index| format!("\"a{index}:1\"")).collect();
     let labels: Vec<_> = (0..10_000).map(|index| format!("\"l{index}\": \"v\"")).collect();
     let text = format!("[{{\"targets\": [{}], \"labels\": {{{}}}}}]", targets.join(","), labels.join(","));
     let started = tokio::time::Instant::now();
-    let made = config.blueprint.make(&config.discovery[0], &discovered(&text).unwrap(), |_| Ok(()));
+    let made = config.discovery_context.build(&config.discovery[0], &discovered(&text).unwrap(), |_| Ok(()));
     assert_eq!((made.targets.len(), made.invalid.len()), (100_000, 0));
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
 }
 
 proptest! {
     #[test]
-    fn no_group_makes_it_panic(
+    fn no_group_causes_a_panic(
         label in r"(__portprobe_|__scrape_|__)?[a-z_]{0,12}(__)?",
         key in prop::sample::select(setting_keys()),
         value in r#"(~|\[\]|[0-9.-]{1,9}|"[^"\\]{0,9}"|'[^']{0,12}'|[a-z/]{1,9})"#,
@@ -350,7 +350,7 @@ proptest! {
         );
         if let Ok(entries) = discovered(&text) {
             let config = config(CONFIG);
-            let made = config.blueprint.make(&config.discovery[0], &entries, |_| Ok(()));
+            let made = config.discovery_context.build(&config.discovery[0], &entries, |_| Ok(()));
             prop_assert_eq!(made.targets.last().map(|target| target.name.as_str()), Some("tcp://b:1"));
             prop_assert!(made.invalid.iter().all(|line| line.starts_with("entry 1") && !line.contains('\n')));
         }
