@@ -1,4 +1,4 @@
-//! What portprobe costs: `cargo bench`; `cargo bench -- --quick` for a first look, `-- --tls --beside` for some sections.
+//! What portprobe costs: `cargo bench`; `cargo bench -- --quick` for a first look, `-- --tls --blackbox-ratio` for some sections.
 //!
 //! The real binary probes servers on loopback that belong to this process. Beside it, in turns, runs the least that
 //! connecting can cost: a loop over epoll that connects and closes. Each round of both gives one ratio, and the median
@@ -13,16 +13,15 @@ use std::env;
 
 #[cfg(target_os = "linux")]
 mod daemon {
-    pub(crate) mod asker;
-    pub(crate) mod bare;
-    pub(crate) mod bare_tls;
-    pub(crate) mod beside;
+    pub(crate) mod accuracy;
+    pub(crate) mod baseline;
+    pub(crate) mod baseline_tls;
     pub(crate) mod binary;
     pub(crate) mod blackbox;
+    pub(crate) mod blackbox_ratio;
     pub(crate) mod cores;
     pub(crate) mod cost;
     pub(crate) mod families;
-    pub(crate) mod large;
     pub(crate) mod memory;
     pub(crate) mod plan;
     pub(crate) mod probing;
@@ -32,8 +31,10 @@ mod daemon {
     pub(crate) mod responder;
     pub(crate) mod running;
     pub(crate) mod samples;
+    pub(crate) mod scale;
     pub(crate) mod schedule;
     pub(crate) mod scrape;
+    pub(crate) mod scrape_client;
     pub(crate) mod scraping;
     pub(crate) mod sections;
     pub(crate) mod segment;
@@ -42,10 +43,9 @@ mod daemon {
     pub(crate) mod snapshot;
     pub(crate) mod tls;
     pub(crate) mod tls_servers;
-    pub(crate) mod together;
     pub(crate) mod tools;
-    pub(crate) mod truth;
     pub(crate) mod tun;
+    pub(crate) mod with_prometheus;
 }
 
 fn main() {

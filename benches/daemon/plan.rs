@@ -10,7 +10,7 @@ pub(crate) struct Plan {
     /// The same where a turn takes minutes with what goes before it.
     pub(crate) long_rounds: usize,
     /// One turn of the bare loop.
-    pub(crate) bare: Duration,
+    pub(crate) baseline: Duration,
     /// One turn of the daemon, once it is warm.
     pub(crate) daemon: Duration,
     /// From a daemon's start until its memory is read; then every target has been probed.
@@ -20,7 +20,7 @@ pub(crate) struct Plan {
     /// How long the daemon is scraped without a pause.
     pub(crate) scraping: Duration,
     /// How long Prometheus and prober are looked at.
-    pub(crate) together: Duration,
+    pub(crate) with_prometheus: Duration,
     /// How long every probe of every target is counted.
     pub(crate) counting: Duration,
     /// How long a daemon with very many targets is watched.
@@ -34,12 +34,12 @@ impl Plan {
     pub(crate) const FULL: Self = Self {
         rounds: 5,
         long_rounds: 3,
-        bare: Duration::from_secs(4),
+        baseline: Duration::from_secs(4),
         daemon: Duration::from_secs(6),
         settle: Duration::from_mins(1),
         scrapes: 21,
         scraping: Duration::from_secs(15),
-        together: Duration::from_mins(1),
+        with_prometheus: Duration::from_mins(1),
         counting: Duration::from_mins(10),
         watching: Duration::from_mins(2),
         readings: 6,
@@ -49,12 +49,12 @@ impl Plan {
     pub(crate) const QUICK: Self = Self {
         rounds: 1,
         long_rounds: 1,
-        bare: Duration::from_secs(2),
+        baseline: Duration::from_secs(2),
         daemon: Duration::from_secs(4),
         settle: Duration::from_secs(12),
         scrapes: 3,
         scraping: Duration::from_secs(4),
-        together: Duration::from_secs(15),
+        with_prometheus: Duration::from_secs(15),
         counting: Duration::from_secs(20),
         watching: Duration::from_secs(20),
         readings: 1,

@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::bare;
+use super::baseline;
 use super::cost::Cost;
 use super::plan::{IN_FLIGHT, Plan};
 use super::process::{Daemon, Load, Observation};
@@ -13,10 +13,10 @@ use super::servers::Servers;
 /// As many probes as the machine can make, the same number of them under way in both programs.
 pub(crate) fn flat_out(plan: &Plan, servers: &Servers, report: &mut Report) {
     let rounds = rounds(plan.rounds, |round| {
-        let bare = bare::flat_out(servers.addresses(), IN_FLIGHT, plan.bare);
+        let baseline = baseline::flat_out(servers.addresses(), IN_FLIGHT, plan.baseline);
         let load = Load {
             addresses: servers.addresses(),
-            targets: saturating(bare),
+            targets: saturating(baseline),
             interval: SHORTEST_INTERVAL,
             in_flight: Some(IN_FLIGHT),
             root: None,
@@ -25,7 +25,7 @@ pub(crate) fn flat_out(plan: &Plan, servers: &Servers, report: &mut Report) {
         daemon.wait_for_age(Duration::from_secs(2));
         let observed = daemon.observe(|| sleep(plan.daemon));
         eprintln!("flat out, round {round} of {}", plan.rounds);
-        (bare, observed)
+        (baseline, observed)
     });
     report.section(format!("Flat out, {IN_FLIGHT} probes under way"));
     report_costs(&rounds, Aim::AtMost(1.2), report);
@@ -37,12 +37,12 @@ pub(crate) fn paced(plan: &Plan, servers: &Servers, report: &mut Report) {
         let load = usual_load(servers, interval);
         let rate = load.rate();
         let rounds = rounds(plan.rounds, |round| {
-            let bare = bare::paced(servers.addresses(), rate, plan.bare);
+            let baseline = baseline::paced(servers.addresses(), rate, plan.baseline);
             let daemon = Daemon::start(&load);
             daemon.wait_until_all_probed(interval);
             let observed = daemon.observe(|| sleep(plan.daemon));
             eprintln!("{rate:.0} a second, round {round} of {}", plan.rounds);
-            (bare, observed)
+            (baseline, observed)
         });
         report.section(format!("{} targets, {rate:.0} probes a second", load.targets));
         report_costs(&rounds, Aim::AtMost(0.6), report);
@@ -68,19 +68,19 @@ pub(crate) fn rounds<T>(count: usize, round: impl FnMut(usize) -> T) -> Vec<T> {
 }
 
 /// Enough targets to keep a daemon busy that is half again as fast as the bare loop.
-pub(crate) fn saturating(bare: Cost) -> usize {
-    let due = bare.rate() * 1.5 * SHORTEST_INTERVAL.as_secs_f64();
+pub(crate) fn saturating(baseline: Cost) -> usize {
+    let due = baseline.rate() * 1.5 * SHORTEST_INTERVAL.as_secs_f64();
     usize::try_from(Duration::from_secs_f64(due).as_secs()).unwrap()
 }
 
 pub(crate) fn report_costs(rounds: &[(Cost, Observation)], aim: Aim, report: &mut Report) {
-    let bare = || rounds.iter().map(|(bare, _)| bare);
+    let baseline = || rounds.iter().map(|(baseline, _)| baseline);
     let daemon = || rounds.iter().map(|(_, observed)| &observed.cost);
-    let ratios = rounds.iter().map(|(bare, observed)| observed.cost.each() / bare.each());
-    report.add(&Figure::new("bare loop, probes", Unit::PerSecond, bare().map(Cost::rate)));
+    let ratios = rounds.iter().map(|(baseline, observed)| observed.cost.each() / baseline.each());
+    report.add(&Figure::new("bare loop, probes", Unit::PerSecond, baseline().map(Cost::rate)));
     report.add(&Figure::new("daemon, probes", Unit::PerSecond, daemon().map(Cost::rate)));
     report.add(&Figure::new("daemon, failed probes", Unit::Count, rounds.iter().map(|(_, observed)| observed.failed)));
-    report.add(&Figure::new("bare loop, CPU of a probe", Unit::Microseconds, bare().map(Cost::each)));
+    report.add(&Figure::new("bare loop, CPU of a probe", Unit::Microseconds, baseline().map(Cost::each)));
     report.add(&Figure::new("daemon, CPU of a probe", Unit::Microseconds, daemon().map(Cost::each)));
     report.add(&Figure::new("daemon to bare loop", Unit::Ratio, ratios).aim(aim));
 }

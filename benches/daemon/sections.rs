@@ -5,7 +5,10 @@ use super::report::Report;
 use super::scraping::Labels;
 use super::servers::{Filtered, Servers};
 use super::tls_servers::TlsServers;
-use super::{beside, binary, families, large, memory, probing, schedule, scraping, silent, tls, together, truth};
+use super::{
+    accuracy, binary, blackbox_ratio, families, memory, probing, scale, schedule, scraping, silent, tls,
+    with_prometheus,
+};
 
 type Section = fn(&Plan, &mut Report);
 
@@ -14,14 +17,14 @@ pub(crate) const SECTIONS: [(&str, Section); 12] = [
     ("--probes", probes),
     ("--scrapes", scrapes),
     ("--tls", handshakes),
-    ("--beside", besides),
-    ("--together", both),
+    ("--blackbox-ratio", besides),
+    ("--with-prometheus", both),
     ("--silent", unanswered),
-    ("--truth", truth::truth),
+    ("--accuracy", accuracy::accuracy),
     ("--schedule", schedules),
     ("--filtered", filtered),
     ("--start", starts),
-    ("--million", large::million),
+    ("--million", scale::million),
 ];
 
 fn probes(plan: &Plan, report: &mut Report) {
@@ -48,12 +51,12 @@ fn handshakes(plan: &Plan, report: &mut Report) {
 }
 
 fn besides(plan: &Plan, report: &mut Report) {
-    beside::tcp(plan, &Servers::start(), report);
-    beside::tls(plan, &TlsServers::start(), report);
+    blackbox_ratio::tcp(plan, &Servers::start(), report);
+    blackbox_ratio::tls(plan, &TlsServers::start(), report);
 }
 
 fn both(plan: &Plan, report: &mut Report) {
-    together::compare(plan, &Servers::start(), report);
+    with_prometheus::compare(plan, &Servers::start(), report);
 }
 
 fn unanswered(_: &Plan, report: &mut Report) {
@@ -73,5 +76,5 @@ fn filtered(plan: &Plan, report: &mut Report) {
 }
 
 fn starts(plan: &Plan, report: &mut Report) {
-    large::start(plan, &Servers::start(), report);
+    scale::start(plan, &Servers::start(), report);
 }

@@ -4,11 +4,11 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::asker::Asker;
 use super::blackbox::{self, Blackbox};
 use super::process::{Daemon, Load};
 use super::report::{Aim, Figure, Report, Unit};
 use super::running::Running;
+use super::scrape_client::ScrapeClient;
 use super::servers::{Filtered, Servers};
 use super::tools::{self, NO_BLACKBOX};
 
@@ -32,10 +32,10 @@ pub(crate) fn cost(servers: &Servers, filtered: &Filtered, report: &mut Report) 
     let [before, after] = [answering, silent].map(|load| {
         let exporter = Blackbox::start(&program, None);
         // Half a timeout later every target was asked, and the first have not timed out.
-        let asker = Asker::start(exporter.address(), blackbox::paths(&load), TIMEOUT / 2);
+        let client = ScrapeClient::start(exporter.address(), blackbox::paths(&load), TIMEOUT / 2);
         exporter.wait_for_age(TIMEOUT * 3 / 4);
         let held = Held::by(&exporter);
-        drop(asker);
+        drop(client);
         held
     });
     add("blackbox_exporter", before, after, None, report);

@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::bare_tls;
+use super::baseline_tls;
 use super::memory::FEW;
 use super::plan::Plan;
 use super::probing::{SHORTEST_INTERVAL, report_costs, rounds, saturating};
@@ -14,10 +14,10 @@ use super::tls_servers::TlsServers;
 /// As many handshakes as the machine can make, the same number of them under way in both programs.
 pub(crate) fn flat_out(plan: &Plan, servers: &TlsServers, report: &mut Report) {
     let rounds = rounds(plan.rounds, |round| {
-        let bare = bare_tls::flat_out(servers.addresses(), servers.root(), IN_FLIGHT, plan.bare);
+        let baseline = baseline_tls::flat_out(servers.addresses(), servers.root(), IN_FLIGHT, plan.baseline);
         let load = Load {
             addresses: servers.addresses(),
-            targets: saturating(bare),
+            targets: saturating(baseline),
             interval: SHORTEST_INTERVAL,
             in_flight: Some(IN_FLIGHT),
             root: Some(servers.root_pem()),
@@ -26,7 +26,7 @@ pub(crate) fn flat_out(plan: &Plan, servers: &TlsServers, report: &mut Report) {
         daemon.wait_for_age(Duration::from_secs(2));
         let observed = daemon.observe(|| sleep(plan.daemon));
         eprintln!("TLS flat out, round {round} of {}", plan.rounds);
-        (bare, observed)
+        (baseline, observed)
     });
     report.section(format!("TLS 1.3 with P-256, verified, flat out, {IN_FLIGHT} probes under way"));
     report_costs(&rounds, Aim::AtMost(0.9), report);

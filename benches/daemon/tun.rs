@@ -13,9 +13,9 @@ pub(crate) fn enter() -> File {
     unshare(CloneFlags::CLONE_NEWNET).unwrap();
     let device = open();
     ip("link set lo up");
-    ip("address add 198.19.255.254/15 dev truth");
+    ip("address add 198.19.255.254/15 dev accuracy");
     // No SYN may be lost where many come at once.
-    ip("link set truth txqueuelen 10000 up");
+    ip("link set accuracy txqueuelen 10000 up");
     device
 }
 
@@ -24,7 +24,7 @@ pub(crate) fn enter() -> File {
 fn open() -> File {
     let mut options = OpenOptions::new();
     let device = options.read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/net/tun").unwrap();
-    let mut request = Request { name: *b"truth\0\0\0\0\0\0\0\0\0\0\0", flags: FLAGS, rest: [0; 22] };
+    let mut request = Request { name: *b"accuracy\0\0\0\0\0\0\0\0", flags: FLAGS, rest: [0; 22] };
     // SAFETY: the request is as large as the kernel's `struct ifreq`, and lives until the call returns.
     unsafe { attach(device.as_raw_fd(), &raw mut request) }.unwrap();
     device

@@ -18,7 +18,7 @@ use super::snapshot::snapshot;
 use super::tun;
 
 /// Measures in a network namespace, with the daemon on the first core and the responder on the second.
-pub(crate) fn truth(plan: &Plan, report: &mut Report) {
+pub(crate) fn accuracy(plan: &Plan, report: &mut Report) {
     if let Some(reason) = obstacle() {
         report.section("Truth of the handshake".to_owned());
         return report.left_out(reason);
@@ -69,7 +69,7 @@ impl Case {
                 // By then each was probed anew.
                 sleep(INTERVAL + Duration::from_secs(1));
                 compared.extend(compare(&daemon, responder));
-                eprintln!("truth, {}, reading {reading} of {}", self.name, plan.readings);
+                eprintln!("accuracy, {}, reading {reading} of {}", self.name, plan.readings);
             }
         });
         report.section(format!("Handshake of {} ms, {}", DELAY.as_millis(), self.name));

@@ -102,7 +102,7 @@ fn observe(plan: &Plan, prometheus: &Prometheus, prober: &Running, good: &str) -
     let cpu = || prometheus.cpu() + prober.cpu();
     let (started, cpu_before) = (Instant::now(), cpu());
     let mut resident = Vec::new();
-    while started.elapsed() < plan.together {
+    while started.elapsed() < plan.with_prometheus {
         sleep(Duration::from_secs(1));
         resident.push(prometheus.resident_bytes());
     }

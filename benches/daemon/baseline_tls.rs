@@ -17,7 +17,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
-use super::bare::measured;
+use super::baseline::measured;
 use super::cost::Cost;
 use super::tls_servers;
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::asker::Asker;
 use super::blackbox::{self, Blackbox};
 use super::cost::Cost;
 use super::plan::Plan;
@@ -14,6 +13,7 @@ use super::probing::rounds;
 use super::process::{Daemon, Load, Observation};
 use super::report::{Aim, Figure, Report, Unit};
 use super::scrape::{Encoding, Format};
+use super::scrape_client::ScrapeClient;
 use super::servers::Servers;
 use super::tls_servers::TlsServers;
 use super::tools::{self, NO_BLACKBOX};
@@ -72,12 +72,12 @@ struct Asked {
 /// Every target once, once connections are there.
 fn exporter(program: &Path, load: &Load<'_>) -> Asked {
     let exporter = Blackbox::start(program, load.root);
-    let asker = Asker::start(exporter.address(), blackbox::paths(load), load.interval);
+    let client = ScrapeClient::start(exporter.address(), blackbox::paths(load), load.interval);
     exporter.wait_for_age(Duration::from_secs(3));
     let (started, cpu_before) = (Instant::now(), exporter.cpu());
-    let (good_before, failed_before) = asker.answers();
+    let (good_before, failed_before) = client.answers();
     sleep(INTERVAL);
-    let (good, failed) = asker.answers();
+    let (good, failed) = client.answers();
     let (cpu, wall) = (exporter.cpu().saturating_sub(cpu_before), started.elapsed());
     let failed = failed - failed_before;
     Asked { cost: Cost { probes: good - good_before + failed, cpu, wall }, failed }

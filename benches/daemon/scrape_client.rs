@@ -25,13 +25,13 @@ use tokio_util::sync::CancellationToken;
 
 /// Asks from a thread of its own, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Asker {
+pub(crate) struct ScrapeClient {
     answers: Arc<Answers>,
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Asker {
+impl ScrapeClient {
     /// Begins: each path once in every interval.
     pub(crate) fn start(exporter: SocketAddr, paths: Vec<String>, interval: Duration) -> Self {
         let (answers, stop) = (Arc::<Answers>::default(), CancellationToken::new());
@@ -56,7 +56,7 @@ impl Asker {
     }
 }
 
-impl Drop for Asker {
+impl Drop for ScrapeClient {
     fn drop(&mut self) {
         self.stop.cancel();
         let _ = self.thread.take().map(JoinHandle::join);

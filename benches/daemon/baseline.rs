@@ -18,39 +18,39 @@ use super::cost::{Cost, thread_cpu};
 /// Starts a probe as soon as one ends, so that always `in_flight` are under way.
 pub(crate) fn flat_out(addresses: &[SocketAddrV4], in_flight: usize, duration: Duration) -> Cost {
     measured(|| {
-        let mut bare = Loop::new(addresses);
-        (0..in_flight).for_each(|_| bare.start());
+        let mut baseline = Loop::new(addresses);
+        (0..in_flight).for_each(|_| baseline.start());
         let mut events = vec![EpollEvent::empty(); in_flight];
         let end = Instant::now() + duration;
         while Instant::now() < end {
-            for event in bare.wait(&mut events) {
-                bare.finish(event.data());
-                bare.start();
+            for event in baseline.wait(&mut events) {
+                baseline.finish(event.data());
+                baseline.start();
             }
         }
-        bare.finished
+        baseline.finished
     })
 }
 
 /// Starts `rate` probes a second, and wakes up for each of them.
 pub(crate) fn paced(addresses: &[SocketAddrV4], rate: f64, duration: Duration) -> Cost {
     measured(|| {
-        let mut bare = Loop::new(addresses);
+        let mut baseline = Loop::new(addresses);
         let timer = TimerFd::new(nix::sys::timerfd::ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC).unwrap();
         let period = Duration::from_secs_f64(1.0 / rate);
         timer.set(Expiration::Interval(period.into()), TimerSetTimeFlags::empty()).unwrap();
-        bare.epoll.add(timer.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, TIMER)).unwrap();
+        baseline.epoll.add(timer.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, TIMER)).unwrap();
         let mut events = [EpollEvent::empty(); 64];
         let end = Instant::now() + duration;
         while Instant::now() < end {
-            for event in bare.wait(&mut events) {
+            for event in baseline.wait(&mut events) {
                 match event.data() {
-                    TIMER => (0..expirations(&timer)).for_each(|_| bare.start()),
-                    slot => bare.finish(slot),
+                    TIMER => (0..expirations(&timer)).for_each(|_| baseline.start()),
+                    slot => baseline.finish(slot),
                 }
             }
         }
-        bare.finished
+        baseline.finished
     })
 }
 
