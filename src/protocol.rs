@@ -1,7 +1,7 @@
 //! The application protocols: what to say so that a service shows that it is there, speaks and accepts clients.
 //!
 //! ```text
-//! a URL's scheme --> Service --> Protocol --begin--> Conversation --upgrade, exchange--> Found, or Ended
+//! a URL's scheme --> Service --> Protocol --begin--> Conversation --upgrade, exchange--> ServiceReply, or ConversationError
 //!                    (data)      (registry, below)   (on a Wire)
 //! ```
 //!
@@ -19,7 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use self::wire::MAX_REPLY;
-pub use self::wire::{Answer, Channel, Ended, Wire};
+pub use self::wire::{ByteStream, ConversationError, Parsed, Wire};
 use crate::outcome::ServiceFacts;
 use crate::target::{Endpoint, HttpSettings, Schemes, Security, Service};
 
@@ -110,13 +110,13 @@ impl Request<'_> {
 pub trait Conversation: Debug + Send {
     /// Asks for TLS; good once the next byte is the handshake's. Called once and first, of protocols with
     /// [`Service::starttls_name`] alone.
-    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         let _ = wire;
-        Err(Ended::Refused("this protocol cannot ask for TLS".to_owned()))
+        Err(ConversationError::Refused("this protocol cannot ask for TLS".to_owned()))
     }
 
     /// The opening exchange and the goodbye; good if the service serves.
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended>;
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError>;
 
     /// How the TLS handshake after an upgrade is wrapped.
     fn wrapping(&self) -> Wrapping {
@@ -135,14 +135,14 @@ pub enum Wrapping {
 
 /// What a service said of itself.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Found {
+pub struct ServiceReply {
     /// A product or version token, taken by a fixed pattern; a greeting is never one.
     pub version: Option<String>,
     /// What it is among its kind: primary, leader.
     pub role: Option<String>,
 }
 
-impl Found {
+impl ServiceReply {
     /// These are the facts of a service.
     pub fn of(self, service: &Service) -> ServiceFacts {
         ServiceFacts {

@@ -17,7 +17,7 @@ use super::tls::alerts::conversation_fault;
 use super::tls::transport::TlsTransport;
 use super::tls::{Client, Handshake, handshake};
 use crate::outcome::{Class, Direction, Facts, Failure, Fault, LocalFaultReason, Phase, Timings, TlsFacts, Transcript};
-use crate::protocol::{self, Channel, Conversation, Ended, Request, Wire, Wrapping};
+use crate::protocol::{self, ByteStream, Conversation, ConversationError, Request, Wire, Wrapping};
 use crate::target::{Application, Endpoint, Host, Service, TlsExchange, Verify};
 
 pub(super) mod connection;
@@ -165,7 +165,7 @@ impl Exchange {
     }
 
     /// Runs an application in a phase; an empty one has no phase.
-    async fn speak<S: Channel>(
+    async fn speak<S: ByteStream>(
         &mut self,
         phase: Phase,
         stream: &mut S,
@@ -188,7 +188,7 @@ impl Exchange {
     }
 
     /// Runs the part of a protocol's conversation that belongs to a phase.
-    async fn converse<S: Channel>(&mut self, phase: Phase, stream: &mut S, service: &Service) -> Result<(), Fault> {
+    async fn converse<S: ByteStream>(&mut self, phase: Phase, stream: &mut S, service: &Service) -> Result<(), Fault> {
         let Some(conversation) = &mut self.conversation else {
             let detail = format!("{} is not registered", service.name);
             return Err(Fault::local(LocalFaultReason::Invalid, detail));
@@ -207,7 +207,7 @@ impl Exchange {
 
     /// Ends a conversation whose probe has failed already. It sends no secret, and servers such as MySQL's block clients
     /// that hang up on them too often.
-    async fn say_goodbye<S: Channel>(&mut self, stream: &mut S, application: &Application) {
+    async fn say_goodbye<S: ByteStream>(&mut self, stream: &mut S, application: &Application) {
         let service = match application {
             Application::Dialogue(_) => return,
             Application::Http(_) => protocol::HTTP,
@@ -232,14 +232,14 @@ impl Exchange {
 }
 
 /// Fault for a conversation that a protocol ended early.
-fn ended_early(ended: Ended, phase: Phase) -> Fault {
+fn ended_early(ended: ConversationError, phase: Phase) -> Fault {
     match ended {
-        Ended::Broken(error, expected) => conversation_fault(&error, phase, expected),
-        Ended::Closed(expected) => Fault::disconnected(phase, expected),
-        Ended::Refused(detail) => Fault::failure(phase, Class::StarttlsRefused, detail),
-        Ended::Rejected(detail) => Fault::failure(phase, Class::Rejected, detail),
-        Ended::Silent(expected) => Fault::stalled(phase, expected),
-        Ended::Unexpected(detail) => Fault::failure(phase, Class::UnexpectedResponse, detail),
+        ConversationError::Broken(error, expected) => conversation_fault(&error, phase, expected),
+        ConversationError::Closed(expected) => Fault::disconnected(phase, expected),
+        ConversationError::Refused(detail) => Fault::failure(phase, Class::StarttlsRefused, detail),
+        ConversationError::Rejected(detail) => Fault::failure(phase, Class::Rejected, detail),
+        ConversationError::Silent(expected) => Fault::stalled(phase, expected),
+        ConversationError::Unexpected(detail) => Fault::failure(phase, Class::UnexpectedResponse, detail),
     }
 }
 

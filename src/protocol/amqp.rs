@@ -10,7 +10,7 @@ use bytes::Buf as _;
 use self::table::Table;
 use super::frame::{Malformed, dotted, frame, length, take, text, unframed};
 use super::lines::product;
-use super::{Answer, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::{OtherName, Service};
 
 mod table;
@@ -43,12 +43,12 @@ struct Session;
 
 #[async_trait]
 impl Conversation for Session {
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(HEADER).await?;
         match wire.answer("Connection.Start", MAX_REPLY, answer).await? {
-            Opening::Close(reason) => Err(Ended::Rejected(format!("Connection.Close: {reason}"))),
-            Opening::OtherVersion => Ok(Found::default()),
-            Opening::Start { version } => Ok(Found { version, role: None }),
+            Opening::Close(reason) => Err(ConversationError::Rejected(format!("Connection.Close: {reason}"))),
+            Opening::OtherVersion => Ok(ServiceReply::default()),
+            Opening::Start { version } => Ok(ServiceReply { version, role: None }),
         }
     }
 }
@@ -61,18 +61,18 @@ enum Opening {
     Start { version: Option<String> },
 }
 
-fn answer(heard: &[u8]) -> Answer<Opening> {
-    match heard.first() {
-        Some(b'A') => unframed(heard, |rest| {
+fn answer(buffered: &[u8]) -> Parsed<Opening> {
+    match buffered.first() {
+        Some(b'A') => unframed(buffered, |rest| {
             let name = rest.get(..4).unwrap_or(rest);
             Malformed::unless(b"AMQP".starts_with(name), "it is neither a frame nor a header")?;
             take(rest, 4)?;
             take(rest, 4).map(|_| Opening::OtherVersion)
         }),
-        Some(&METHOD) => frame(heard, FRAME, |head| Ok(length(size(head)?).saturating_add(FRAME + END)))
+        Some(&METHOD) => frame(buffered, FRAME, |head| Ok(length(size(head)?).saturating_add(FRAME + END)))
             .and_then(|frame| opening(frame.get(FRAME..).unwrap_or_default())),
-        Some(_) => Answer::Wrong("it is neither a frame nor a header".to_owned()),
-        None => Answer::Unfinished,
+        Some(_) => Parsed::Invalid("it is neither a frame nor a header".to_owned()),
+        None => Parsed::Incomplete,
     }
 }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Buf as _;
 
 use super::frame::{Malformed, dotted, frame, length, take, text};
-use super::{Answer, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
 /// The protocol of Cassandra.
@@ -38,13 +38,13 @@ struct Session;
 
 #[async_trait]
 impl Conversation for Session {
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(OPTIONS).await?;
         match wire.answer("the answer to OPTIONS", MAX_REPLY, message).await? {
-            Message::Supported { cql_version } => Ok(Found { version: cql_version, role: None }),
-            Message::Error { code: OVERLOADED | IS_BOOTSTRAPPING, text } => Err(Ended::Rejected(text)),
+            Message::Supported { cql_version } => Ok(ServiceReply { version: cql_version, role: None }),
+            Message::Error { code: OVERLOADED | IS_BOOTSTRAPPING, text } => Err(ConversationError::Rejected(text)),
             // Such as another version of the protocol than ours: it speaks, and accepts clients.
-            Message::Error { .. } => Ok(Found::default()),
+            Message::Error { .. } => Ok(ServiceReply::default()),
         }
     }
 }
@@ -56,19 +56,19 @@ enum Message {
     Supported { cql_version: Option<String> },
 }
 
-fn message(heard: &[u8]) -> Answer<Message> {
-    let Some(version) = heard.first() else { return Answer::Unfinished };
+fn message(buffered: &[u8]) -> Parsed<Message> {
+    let Some(version) = buffered.first() else { return Parsed::Incomplete };
     let header = match version {
         // The first versions have a stream number of one byte.
         0x81 | 0x82 => 8,
         0x83..=0x86 => 9,
-        _ => return Answer::Wrong("it is no answer of a known version".to_owned()),
+        _ => return Parsed::Invalid("it is no answer of a known version".to_owned()),
     };
     let size = |head: &[u8]| {
         let mut rest = head.get(header - LENGTH..).unwrap_or_default();
         Ok(length(rest.try_get_i32()?).saturating_add(header))
     };
-    frame(heard, header, size).and_then(|frame| {
+    frame(buffered, header, size).and_then(|frame| {
         let opcode = frame.get(header - LENGTH - 1).copied();
         let mut body = frame.get(header..).unwrap_or_default();
         match opcode {
@@ -118,7 +118,7 @@ const LENGTH: usize = 4;
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::testing::{Script, assert_survives, heard, talk};
+    use super::super::testing::{Script, assert_survives, summary, talk};
     use super::*;
 
     /// What Cassandra 4.1 answers, in the shape of the specification's section 4.2.4.
@@ -140,7 +140,7 @@ mod tests {
     async fn a_server_that_tells_its_options_serves_and_has_a_version() {
         let script = Script::hears().answers(supported());
         let (found, said) = talk(&Cassandra, "cassandra://a", &script).await;
-        let expected = Found { version: Some("3.4.6".to_owned()), role: None };
+        let expected = ServiceReply { version: Some("3.4.6".to_owned()), role: None };
         assert_eq!((found.unwrap(), &*said), (expected, OPTIONS));
         assert_survives(&Cassandra, "cassandra://a", &script).await;
     }
@@ -166,7 +166,7 @@ mod tests {
             ),
             (Vec::new(), "closed: the answer to OPTIONS"),
         ] {
-            assert_eq!(heard(talk(&Cassandra, "cassandra://a", &Script::hears().answers(answer)).await.0), expected);
+            assert_eq!(summary(talk(&Cassandra, "cassandra://a", &Script::hears().answers(answer)).await.0), expected);
         }
     }
 

@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use bytes::Buf as _;
 
-use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::{HostName, PathRule, PathUse, Service};
 
 /// The protocol of name servers.
@@ -44,14 +44,17 @@ struct Session {
 
 #[async_trait]
 impl Conversation for Session {
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
-        let question = self.question.as_deref().ok_or_else(|| Ended::Unexpected("no name to ask for".to_owned()))?;
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
+        let question =
+            self.question.as_deref().ok_or_else(|| ConversationError::Unexpected("no name to ask for".to_owned()))?;
         wire.send(&query(question)).await?;
-        let code = wire.answer("the answer to a query", MAX_MESSAGE, |heard| code(heard, question)).await?;
+        let code = wire.answer("the answer to a query", MAX_MESSAGE, |buffered| code(buffered, question)).await?;
         match code {
-            NOERROR | NXDOMAIN | REFUSED => Ok(Found::default()),
-            SERVFAIL => Err(Ended::Rejected("SERVFAIL".to_owned())),
-            other => Err(Ended::Unexpected(format!("expected NOERROR, NXDOMAIN or REFUSED, but code {other} came"))),
+            NOERROR | NXDOMAIN | REFUSED => Ok(ServiceReply::default()),
+            SERVFAIL => Err(ConversationError::Rejected("SERVFAIL".to_owned())),
+            other => Err(ConversationError::Unexpected(format!(
+                "expected NOERROR, NXDOMAIN or REFUSED, but code {other} came"
+            ))),
         }
     }
 }
@@ -78,29 +81,29 @@ fn query(question: &[u8]) -> Vec<u8> {
 }
 
 /// The response code of a whole answer to this question.
-fn code(heard: &[u8], asked: &[u8]) -> Answer<u8> {
-    let mut rest = heard;
-    let Ok(length) = rest.try_get_u16() else { return Answer::Unfinished };
+fn code(buffered: &[u8], asked: &[u8]) -> Parsed<u8> {
+    let mut rest = buffered;
+    let Ok(length) = rest.try_get_u16() else { return Parsed::Incomplete };
     let length = usize::from(length);
     if length < HEADER.len() {
-        return Answer::Wrong("it is too short for an answer".to_owned());
+        return Parsed::Invalid("it is too short for an answer".to_owned());
     }
     let mut message = rest.get(..length).unwrap_or(rest);
-    let (Ok(id), Ok(flags)) = (message.try_get_u16(), message.try_get_u16()) else { return Answer::Unfinished };
+    let (Ok(id), Ok(flags)) = (message.try_get_u16(), message.try_get_u16()) else { return Parsed::Incomplete };
     if id != ID || flags & (RESPONSE | OPCODE) != RESPONSE {
-        return Answer::Wrong("it is no answer to this query".to_owned());
+        return Parsed::Invalid("it is no answer to this query".to_owned());
     }
     if rest.len() < length {
-        return Answer::Unfinished;
+        return Parsed::Incomplete;
     }
-    let Ok(questions) = message.try_get_u16() else { return Answer::Unfinished };
+    let Ok(questions) = message.try_get_u16() else { return Parsed::Incomplete };
     // Behind the three other counts of the header.
     let answered = message.get(6..6 + asked.len()).is_some_and(|echoed| echoed.eq_ignore_ascii_case(asked));
     // A server that could not read the question does not repeat it.
     if questions != 0 && !answered {
-        return Answer::Wrong("it answers another question".to_owned());
+        return Parsed::Invalid("it answers another question".to_owned());
     }
-    Answer::Whole((flags & CODE).to_be_bytes()[1], length + 2)
+    Parsed::Complete((flags & CODE).to_be_bytes()[1], length + 2)
 }
 
 /// The name above all others.
@@ -129,7 +132,7 @@ const MAX_MESSAGE: usize = 2 + 0xffff;
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Script, assert_survives, heard, talk};
+    use super::super::testing::{Script, assert_survives, summary, talk};
     use super::*;
 
     fn answer(id: u16, flags: u16, question: &[u8]) -> Vec<u8> {
@@ -149,7 +152,7 @@ mod tests {
         for flags in [0x8180, 0x8183, 0x8105] {
             let script = Script::hears().answers(answer(ID, flags, OF_ROOT));
             let (found, said) = talk(&Dns, "dns://a", &script).await;
-            assert_eq!((found.unwrap(), &*said), (Found::default(), &[b"\0\x11", HEADER, OF_ROOT].concat()[..]));
+            assert_eq!((found.unwrap(), &*said), (ServiceReply::default(), &[b"\0\x11", HEADER, OF_ROOT].concat()[..]));
             assert_survives(&Dns, "dns://a", &script).await;
         }
     }
@@ -176,7 +179,7 @@ mod tests {
             (b"\0\x0b".to_vec(), "it is too short for an answer"),
             (Vec::new(), "closed: the answer to a query"),
         ] {
-            let said = heard(talk(&Dns, "dns://a", &Script::hears().answers(answer)).await.0);
+            let said = summary(talk(&Dns, "dns://a", &Script::hears().answers(answer)).await.0);
             assert!(said.ends_with(expected), "{said}");
         }
     }

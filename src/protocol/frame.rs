@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use bytes::{Buf as _, TryGetError};
 
-use super::wire::{Answer, MAX_REPLY};
+use super::wire::{MAX_REPLY, Parsed};
 
 /// Why bytes are no message of a protocol.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -52,15 +52,15 @@ impl From<Malformed> for String {
     }
 }
 
-impl<T> Answer<T> {
+impl<T> Parsed<T> {
     /// What it means, once it is whole.
-    pub(super) fn and_then<U>(self, read: impl FnOnce(T) -> Result<U, Malformed>) -> Answer<U> {
+    pub(super) fn and_then<U>(self, read: impl FnOnce(T) -> Result<U, Malformed>) -> Parsed<U> {
         match self {
-            Self::Unfinished => Answer::Unfinished,
-            Self::Wrong(why) => Answer::Wrong(why),
-            Self::Whole(value, used) => match read(value) {
-                Ok(read) => Answer::Whole(read, used),
-                Err(malformed) => Answer::Wrong(malformed.into()),
+            Self::Incomplete => Parsed::Incomplete,
+            Self::Invalid(why) => Parsed::Invalid(why),
+            Self::Complete(value, used) => match read(value) {
+                Ok(read) => Parsed::Complete(read, used),
+                Err(malformed) => Parsed::Invalid(malformed.into()),
             },
         }
     }
@@ -71,31 +71,31 @@ impl<T> Answer<T> {
 /// A header that tells nonsense is refused before its message is there, and so are one that is longer than
 /// [`MAX_REPLY`] and one that ends before its header.
 pub(super) fn frame(
-    heard: &[u8],
+    buffered: &[u8],
     header: usize,
     length: impl FnOnce(&[u8]) -> Result<usize, Malformed>,
-) -> Answer<Vec<u8>> {
-    let Some(head) = heard.get(..header) else { return Answer::Unfinished };
+) -> Parsed<Vec<u8>> {
+    let Some(head) = buffered.get(..header) else { return Parsed::Incomplete };
     let length = match length(head) {
         Ok(length) => length,
-        Err(malformed) => return Answer::Wrong(malformed.into()),
+        Err(malformed) => return Parsed::Invalid(malformed.into()),
     };
     if !(header..=MAX_REPLY).contains(&length) {
-        return Answer::Wrong(format!("its length is {length}"));
+        return Parsed::Invalid(format!("its length is {length}"));
     }
-    match heard.get(..length) {
-        Some(message) => Answer::Whole(message.to_vec(), length),
-        None => Answer::Unfinished,
+    match buffered.get(..length) {
+        Some(message) => Parsed::Complete(message.to_vec(), length),
+        None => Parsed::Incomplete,
     }
 }
 
 /// A message without a length: whole once `read`, which takes what it needs, has enough.
-pub(super) fn unframed<T>(heard: &[u8], read: impl FnOnce(&mut &[u8]) -> Result<T, Malformed>) -> Answer<T> {
-    let mut rest = heard;
+pub(super) fn unframed<T>(buffered: &[u8], read: impl FnOnce(&mut &[u8]) -> Result<T, Malformed>) -> Parsed<T> {
+    let mut rest = buffered;
     match read(&mut rest) {
-        Ok(value) => Answer::Whole(value, heard.len() - rest.len()),
-        Err(Malformed::Short) => Answer::Unfinished,
-        Err(Malformed::Wrong(why)) => Answer::Wrong(why.into_owned()),
+        Ok(value) => Parsed::Complete(value, buffered.len() - rest.len()),
+        Err(Malformed::Short) => Parsed::Incomplete,
+        Err(Malformed::Wrong(why)) => Parsed::Invalid(why.into_owned()),
     }
 }
 
@@ -145,26 +145,26 @@ const MAX_NUMBERS: usize = 5;
 mod tests {
     use super::*;
 
-    fn sized(heard: &[u8]) -> Answer<Vec<u8>> {
-        frame(heard, 4, |mut head| Ok(length(head.try_get_i32()?)))
+    fn sized(received: &[u8]) -> Parsed<Vec<u8>> {
+        frame(received, 4, |mut head| Ok(length(head.try_get_i32()?)))
     }
 
     #[test]
     fn a_frame_is_whole_with_its_last_byte_and_wrong_by_its_header() {
-        for (heard, expected) in [
-            (&b""[..], Answer::Unfinished),
-            (b"\0\0\0", Answer::Unfinished),
-            (b"\0\0\0\x04", Answer::Whole(b"\0\0\0\x04".to_vec(), 4)),
-            (b"\0\0\0\x06ab", Answer::Whole(b"\0\0\0\x06ab".to_vec(), 6)),
-            (b"\0\0\0\x06abc", Answer::Whole(b"\0\0\0\x06ab".to_vec(), 6)),
-            (b"\0\0\0\x06a", Answer::Unfinished),
-            (b"\0\x01\0\0", Answer::Unfinished),
-            (b"\0\0\0\0", Answer::Wrong("its length is 0".to_owned())),
-            (b"\0\0\0\x03", Answer::Wrong("its length is 3".to_owned())),
-            (b"\0\x01\0\x01", Answer::Wrong("its length is 65537".to_owned())),
-            (b"\xff\xff\xff\xff", Answer::Wrong(format!("its length is {}", usize::MAX))),
+        for (received, expected) in [
+            (&b""[..], Parsed::Incomplete),
+            (b"\0\0\0", Parsed::Incomplete),
+            (b"\0\0\0\x04", Parsed::Complete(b"\0\0\0\x04".to_vec(), 4)),
+            (b"\0\0\0\x06ab", Parsed::Complete(b"\0\0\0\x06ab".to_vec(), 6)),
+            (b"\0\0\0\x06abc", Parsed::Complete(b"\0\0\0\x06ab".to_vec(), 6)),
+            (b"\0\0\0\x06a", Parsed::Incomplete),
+            (b"\0\x01\0\0", Parsed::Incomplete),
+            (b"\0\0\0\0", Parsed::Invalid("its length is 0".to_owned())),
+            (b"\0\0\0\x03", Parsed::Invalid("its length is 3".to_owned())),
+            (b"\0\x01\0\x01", Parsed::Invalid("its length is 65537".to_owned())),
+            (b"\xff\xff\xff\xff", Parsed::Invalid(format!("its length is {}", usize::MAX))),
         ] {
-            assert_eq!(sized(heard), expected, "{}", heard.escape_ascii());
+            assert_eq!(sized(received), expected, "{}", received.escape_ascii());
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Greeting, QUIT. A server that logs connections logs this one.
 
-use super::greeting::{Manners, Session};
+use super::greeting::{GreetingRules, Session};
 use super::{Conversation, Protocol, Request};
 use crate::target::Service;
 
@@ -32,7 +32,7 @@ impl Protocol for Ftp {
 
 /// RFC 959 section 5.4: 120 is "ready in so many minutes", 421 "not available, closing"; by 530 a greeting says that
 /// nobody more can log in (`ProFTPD`).
-static MANNERS: Manners = Manners {
+static MANNERS: GreetingRules = GreetingRules {
     serving: &[220],
     rejecting: &[120, 421, 530],
     closing: 421,
@@ -42,7 +42,7 @@ static MANNERS: Manners = Manners {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -88,7 +88,7 @@ mod tests {
             ),
             ("", "closed: a greeting"),
         ] {
-            assert_eq!(heard(talk(&Ftp, "ftp://a", &Script::greets(greeting)).await.0), expected);
+            assert_eq!(summary(talk(&Ftp, "ftp://a", &Script::greets(greeting)).await.0), expected);
         }
     }
 
@@ -101,7 +101,7 @@ mod tests {
         ] {
             let script = Script::greets("220 (vsFTPd 3.0.3)\r\n").answers(answer);
             let (asked, said) = upgrade(&Ftp, "ftp+starttls://a", &script).await;
-            assert_eq!((heard(asked), &*said), (expected.to_owned(), &b"AUTH TLS\r\n"[..]));
+            assert_eq!((summary(asked), &*said), (expected.to_owned(), &b"AUTH TLS\r\n"[..]));
         }
     }
 }

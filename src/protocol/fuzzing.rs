@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, ReadBuf, join, sink};
 use tokio::runtime;
 use tokio::time::Instant;
 
-use super::{Ended, Request, SCHEMES, Wire, of};
+use super::{ConversationError, Request, SCHEMES, Wire, of};
 use crate::outcome::ServiceFacts;
 use crate::target::{Cadence, Protocol, Scheme, Security, TargetUrl};
 
@@ -23,7 +23,7 @@ pub fn converse(scheme: &str, data: &[u8]) {
 }
 
 /// What a conversation comes to; none where there can be none.
-fn talk(scheme: &str, pieces: &mut Pieces<'_>) -> Option<Result<ServiceFacts, Ended>> {
+fn talk(scheme: &str, pieces: &mut Pieces<'_>) -> Option<Result<ServiceFacts, ConversationError>> {
     let url = TargetUrl::parse(&format!("{scheme}://peer"), Scheme::default(), SCHEMES).ok()?;
     let endpoint = url.endpoints().next()?;
     let Protocol::Service(service, security) = endpoint.protocol else { return None };
@@ -123,7 +123,7 @@ mod tests {
         for (asking, asked) in pairs.filter(|(asking, asked)| asking != asked && !ALIKE.contains(&(asking, asked))) {
             let said = seed(asked, "plain").unwrap();
             let ended = talk(asking, &mut Pieces::new(&said, 0));
-            let told = matches!(ended, Some(Err(Ended::Unexpected(_) | Ended::Closed(_))));
+            let told = matches!(ended, Some(Err(ConversationError::Unexpected(_) | ConversationError::Closed(_))));
             assert!(told, "{asking} asks {asked}: {ended:?}");
         }
     }

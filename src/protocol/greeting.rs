@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 
 use super::lines::{Reply, product, reply};
-use super::{Conversation, Ended, Found, MAX_REPLY, Wire};
+use super::{Conversation, ConversationError, MAX_REPLY, ServiceReply, Wire};
 
 /// What the codes of such a protocol mean, and how it asks for TLS.
 #[derive(Debug)]
-pub(super) struct Manners {
+pub(super) struct GreetingRules {
     /// Greetings of a service that serves.
     pub(super) serving: &'static [u16],
     /// Greetings of one that serves nobody now.
@@ -23,7 +23,7 @@ pub(super) struct Manners {
 /// A session that begins with the greeting.
 #[derive(Debug)]
 pub(super) struct Session {
-    manners: &'static Manners,
+    rules: &'static GreetingRules,
     version: Option<String>,
     /// Whether the greeting has come: it comes once, before TLS where that is asked for.
     greeted: bool,
@@ -31,68 +31,70 @@ pub(super) struct Session {
 
 #[async_trait]
 impl Conversation for Session {
-    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         self.greet(wire).await?;
-        let (command, granted) = self.manners.upgrade;
+        let (command, granted) = self.rules.upgrade;
         wire.send(format!("{command}\r\n").as_bytes()).await?;
         let answer = wire.answer("the answer to the request for TLS", MAX_REPLY, reply).await?;
         let said = format!("{command}: {}", answer.text());
         match answer.code {
             code if code == granted => Ok(()),
-            code if code == self.manners.closing => Err(Ended::Rejected(said)),
-            _ => Err(Ended::Refused(said)),
+            code if code == self.rules.closing => Err(ConversationError::Rejected(said)),
+            _ => Err(ConversationError::Refused(said)),
         }
     }
 
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         if self.greeted {
             self.answered(wire).await?;
         } else {
             self.greet(wire).await?;
             wire.leave(QUIT).await;
         }
-        Ok(Found { version: self.version.take(), role: None })
+        Ok(ServiceReply { version: self.version.take(), role: None })
     }
 }
 
 impl Session {
     /// A session in which nothing was said yet.
-    pub(super) const fn new(manners: &'static Manners) -> Self {
-        Self { manners, version: None, greeted: false }
+    pub(super) const fn new(rules: &'static GreetingRules) -> Self {
+        Self { rules, version: None, greeted: false }
     }
 
-    async fn greet(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+    async fn greet(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         let greeting = wire.answer("a greeting", MAX_REPLY, reply).await?;
-        judge(&greeting, self.manners)?;
-        self.version = product(&greeting.lines.join(" "), self.manners.products);
+        judge(&greeting, self.rules)?;
+        self.version = product(&greeting.lines.join(" "), self.rules.products);
         self.greeted = true;
         Ok(())
     }
 
     /// The greeting came before TLS, so the goodbye shows that the service answers within.
-    async fn answered(&self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+    async fn answered(&self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         wire.send(QUIT).await?;
         let answer = wire.answer("the answer to QUIT", MAX_REPLY, reply).await?;
         match answer.code {
             200..300 => Ok(()),
-            code if code == self.manners.closing => Err(Ended::Rejected(format!("QUIT: {}", answer.text()))),
-            _ => Err(Ended::Unexpected(format!("expected 2xx to QUIT, but \"{}\" came", answer.text()))),
+            code if code == self.rules.closing => Err(ConversationError::Rejected(format!("QUIT: {}", answer.text()))),
+            _ => Err(ConversationError::Unexpected(format!("expected 2xx to QUIT, but \"{}\" came", answer.text()))),
         }
     }
 }
 
-fn judge(greeting: &Reply, manners: &Manners) -> Result<(), Ended> {
+fn judge(greeting: &Reply, rules: &GreetingRules) -> Result<(), ConversationError> {
     match greeting.code {
-        code if manners.serving.contains(&code) && is_of_mail(greeting) => {
+        code if rules.serving.contains(&code) && is_of_mail(greeting) => {
             let text = greeting.text();
-            Err(Ended::Unexpected(format!("\"{text}\" came, which is the greeting of a mail server")))
+            Err(ConversationError::Unexpected(format!("\"{text}\" came, which is the greeting of a mail server")))
         }
-        code if manners.serving.contains(&code) => Ok(()),
-        code if manners.rejecting.contains(&code) => Err(Ended::Rejected(format!("greeting: {}", greeting.text()))),
+        code if rules.serving.contains(&code) => Ok(()),
+        code if rules.rejecting.contains(&code) => {
+            Err(ConversationError::Rejected(format!("greeting: {}", greeting.text())))
+        }
         _ => {
-            let due: Vec<_> = manners.serving.iter().map(u16::to_string).collect();
+            let due: Vec<_> = rules.serving.iter().map(u16::to_string).collect();
             let (due, text) = (due.join(" or "), greeting.text());
-            Err(Ended::Unexpected(format!("expected {due} as the greeting, but \"{text}\" came")))
+            Err(ConversationError::Unexpected(format!("expected {due} as the greeting, but \"{text}\" came")))
         }
     }
 }

@@ -17,7 +17,7 @@ use hyper::{Request as HttpRequest, StatusCode};
 use tokio::time::timeout_at;
 
 use super::http::{AGENT, authority};
-use super::{Channel, Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{ByteStream, Conversation, ConversationError, Protocol, Request, ServiceReply, Wire};
 use crate::target::{PathRule, PathUse, Security, Service};
 
 /// The protocol of gRPC.
@@ -57,17 +57,18 @@ struct Session {
 
 #[async_trait]
 impl Conversation for Session {
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         let request = HttpRequest::post(&self.uri)
             .header(CONTENT_TYPE, "application/grpc")
             .header(TE, "trailers")
             .header(USER_AGENT, AGENT)
             .body(());
-        let request = request.map_err(|error| Ended::Unexpected(format!("the request cannot be written: {error}")))?;
+        let request = request
+            .map_err(|error| ConversationError::Unexpected(format!("the request cannot be written: {error}")))?;
         let message = message(self.service.as_deref().unwrap_or_default());
-        let checked = timeout_at(wire.deadline(), check(request, message, wire.channel())).await;
-        judge(&checked.unwrap_or(Err(Ended::Silent(AWAITED)))?)?;
-        Ok(Found::default())
+        let checked = timeout_at(wire.deadline(), check(request, message, wire.stream())).await;
+        judge(&checked.unwrap_or(Err(ConversationError::Silent(AWAITED)))?)?;
+        Ok(ServiceReply::default())
     }
 }
 
@@ -83,19 +84,19 @@ struct Checked {
 
 /// SERVING is 1, `NOT_SERVING` 2 of `HealthCheckResponse`; codes of gRPC: 5 `NOT_FOUND`, 7 `PERMISSION_DENIED`,
 /// 12 UNIMPLEMENTED, 14 UNAVAILABLE, 16 UNAUTHENTICATED.
-fn judge(checked: &Checked) -> Result<(), Ended> {
-    let unexpected = |what: String| Err(Ended::Unexpected(format!("expected {AWAITED}, but {what} came")));
+fn judge(checked: &Checked) -> Result<(), ConversationError> {
+    let unexpected = |what: String| Err(ConversationError::Unexpected(format!("expected {AWAITED}, but {what} came")));
     match (checked.http, checked.status) {
-        (http, None) if UNAVAILABLE.contains(&http) => Err(Ended::Rejected(http.to_string())),
+        (http, None) if UNAVAILABLE.contains(&http) => Err(ConversationError::Rejected(http.to_string())),
         (http, None) => unexpected(format!("{http} without a grpc-status")),
         (_, Some(0)) => match health(&checked.message) {
             Some(1) => Ok(()),
-            Some(2) => Err(Ended::Rejected("NOT_SERVING".to_owned())),
+            Some(2) => Err(ConversationError::Rejected("NOT_SERVING".to_owned())),
             Some(other) => unexpected(format!("the health {other}")),
             None => unexpected("no HealthCheckResponse".to_owned()),
         },
         (_, Some(7 | 12 | 16)) => Ok(()),
-        (_, Some(14)) => Err(Ended::Rejected(format!("UNAVAILABLE {}", checked.text))),
+        (_, Some(14)) => Err(ConversationError::Rejected(format!("UNAVAILABLE {}", checked.text))),
         (_, Some(5)) => unexpected(format!("NOT_FOUND {}: it does not know this service", checked.text)),
         (_, Some(code)) => unexpected(format!("the status {code} {}", checked.text)),
     }
@@ -138,27 +139,35 @@ fn health(message: &[u8]) -> Option<u8> {
 }
 
 /// Makes the call.
-async fn check(request: HttpRequest<()>, message: Bytes, channel: &mut dyn Channel) -> Result<Checked, Ended> {
+async fn check(
+    request: HttpRequest<()>,
+    message: Bytes,
+    channel: &mut dyn ByteStream,
+) -> Result<Checked, ConversationError> {
     let (sender, connection) = client::handshake(channel).await.map_err(|error| ended(&error))?;
     let mut called = pin!(call(sender, request, message));
     tokio::select! {
         checked = &mut called => checked,
         // What came before its end is still to be taken.
         closed = connection => match (called.await, closed) {
-            (Err(Ended::Closed(_)), Err(error)) => Err(ended(&error)),
+            (Err(ConversationError::Closed(_)), Err(error)) => Err(ended(&error)),
             (checked, _) => checked,
         },
     }
 }
 
-async fn call(sender: SendRequest<Bytes>, request: HttpRequest<()>, message: Bytes) -> Result<Checked, Ended> {
+async fn call(
+    sender: SendRequest<Bytes>,
+    request: HttpRequest<()>,
+    message: Bytes,
+) -> Result<Checked, ConversationError> {
     let mut sender = sender.ready().await.map_err(|error| ended(&error))?;
     let (response, mut body) = sender.send_request(request, false).map_err(|error| ended(&error))?;
     body.send_data(message, true).map_err(|error| ended(&error))?;
     answer(response).await
 }
 
-async fn answer(response: ResponseFuture) -> Result<Checked, Ended> {
+async fn answer(response: ResponseFuture) -> Result<Checked, ConversationError> {
     let (head, mut body) = response.await.map_err(|error| ended(&error))?.into_parts();
     let mut checked = Checked { http: head.status, status: None, text: String::new(), message: Vec::new() };
     checked.take_status(&head.headers);
@@ -180,7 +189,7 @@ impl Checked {
 }
 
 /// The data of an answer, within bounds.
-async fn read(body: &mut RecvStream) -> Result<Vec<u8>, Ended> {
+async fn read(body: &mut RecvStream) -> Result<Vec<u8>, ConversationError> {
     let mut message = Vec::new();
     while let Some(data) = body.data().await {
         let data = data.map_err(|error| ended(&error))?;
@@ -188,23 +197,25 @@ async fn read(body: &mut RecvStream) -> Result<Vec<u8>, Ended> {
         let _ = body.flow_control().release_capacity(data.len());
         message.extend_from_slice(&data);
         if message.len() > MAX_MESSAGE {
-            return Err(Ended::unexpected(AWAITED, "it comes to no end", &message));
+            return Err(ConversationError::unexpected(AWAITED, "it comes to no end", &message));
         }
     }
     Ok(message)
 }
 
 /// What an error of HTTP/2 says about the peer. Of an error of the connection h2 keeps the kind, and not always the code.
-fn ended(error: &h2::Error) -> Ended {
+fn ended(error: &h2::Error) -> ConversationError {
     match error.get_io() {
         Some(io) => match (io.raw_os_error(), io.kind()) {
-            (Some(code), _) => Ended::Broken(io::Error::from_raw_os_error(code), AWAITED),
+            (Some(code), _) => ConversationError::Broken(io::Error::from_raw_os_error(code), AWAITED),
             (None, kind @ (ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::TimedOut)) => {
-                Ended::Broken(kind.into(), AWAITED)
+                ConversationError::Broken(kind.into(), AWAITED)
             }
-            (None, _) => Ended::Closed(AWAITED),
+            (None, _) => ConversationError::Closed(AWAITED),
         },
-        None => Ended::Unexpected(format!("expected {AWAITED}, but what came is no gRPC over HTTP/2: {error}")),
+        None => {
+            ConversationError::Unexpected(format!("expected {AWAITED}, but what came is no gRPC over HTTP/2: {error}"))
+        }
     }
 }
 
@@ -228,7 +239,7 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
     use tokio::time::{Duration, Instant};
 
-    use super::super::testing::{Script, endpoint, heard, talk};
+    use super::super::testing::{Script, endpoint, summary, talk};
     use super::*;
 
     #[test]
@@ -242,7 +253,7 @@ mod tests {
     fn each_answer_has_its_class() {
         let of = |status, message: &[u8]| {
             let checked = Checked { http: StatusCode::OK, status, text: "why".into(), message: message.to_vec() };
-            heard(judge(&checked).map(|()| Found::default()))
+            summary(judge(&checked).map(|()| ServiceReply::default()))
         };
         assert_eq!(of(Some(0), b"\0\0\0\0\x02\x08\x01"), "ok");
         assert_eq!(of(Some(0), b"\0\0\0\0\x02\x08\x02"), "rejected: NOT_SERVING");
@@ -262,7 +273,7 @@ mod tests {
         for (http, expected) in [(502, "rejected: 502 Bad Gateway"), (503, "rejected: 503 Service Unavailable")] {
             let http = StatusCode::from_u16(http).unwrap();
             let checked = Checked { http, status: None, text: String::new(), message: Vec::new() };
-            assert_eq!(heard(judge(&checked).map(|()| Found::default())), expected);
+            assert_eq!(summary(judge(&checked).map(|()| ServiceReply::default())), expected);
         }
     }
 
@@ -283,7 +294,7 @@ mod tests {
         let endpoint = endpoint("grpc://a.example/my.Shop");
         let mut conversation = Grpc.begin(Request { endpoint: &endpoint });
         let mut wire = Wire::new(&mut near, Vec::new(), Instant::now() + Duration::from_secs(5));
-        let ended = heard(conversation.exchange(&mut wire).await);
+        let ended = summary(conversation.exchange(&mut wire).await);
         drop(near);
         server.await.unwrap();
         ended
@@ -309,7 +320,7 @@ mod tests {
         let ended = conversation.exchange(&mut wire).await;
         server.await.unwrap().unwrap();
         assert!(
-            matches!(&ended, Err(Ended::Broken(error, _)) if error.kind() == ErrorKind::ConnectionReset),
+            matches!(&ended, Err(ConversationError::Broken(error, _)) if error.kind() == ErrorKind::ConnectionReset),
             "{ended:?}"
         );
     }
@@ -320,9 +331,9 @@ mod tests {
             (Script::greets(""), "closed: its answer to the health check"),
             (Script::greets("").stays_silent(), "silent: its answer to the health check"),
         ] {
-            assert_eq!(heard(talk(&Grpc, "grpc://a", &script).await.0), expected);
+            assert_eq!(summary(talk(&Grpc, "grpc://a", &script).await.0), expected);
         }
         let other = Script::greets("HTTP/1.1 400 Bad Request\r\n\r\n");
-        assert!(heard(talk(&Grpc, "grpc://a", &other).await.0).starts_with("unexpected: expected its answer"));
+        assert!(summary(talk(&Grpc, "grpc://a", &other).await.0).starts_with("unexpected: expected its answer"));
     }
 }

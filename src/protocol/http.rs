@@ -18,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::timeout_at;
 
 use self::first::SpeaksFirst;
-use super::{Channel, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
+use super::{ByteStream, Conversation, ConversationError, MAX_REPLY, Protocol, Request, ServiceReply, Wire};
 use crate::peer_text::excerpt;
 use crate::target::{Endpoint, Host, HttpSettings, PathRule, PathUse, Service};
 
@@ -67,13 +67,13 @@ struct Session {
 
 #[async_trait]
 impl Conversation for Session {
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         let request = self.request()?;
         let limit = self.settings.body_limit;
         let wants_body = self.settings.body.is_some();
         let deadline = wire.deadline();
-        let answered = timeout_at(deadline, ask(request, wants_body.then_some(limit), wire.channel())).await;
-        let (head, body) = answered.unwrap_or(Err(Ended::Silent(AWAITED)))?;
+        let answered = timeout_at(deadline, ask(request, wants_body.then_some(limit), wire.stream())).await;
+        let (head, body) = answered.unwrap_or(Err(ConversationError::Silent(AWAITED)))?;
         let status = head.status;
         if !self.settings.takes(status.as_u16()) {
             return Err(self.objection(status));
@@ -85,23 +85,23 @@ impl Conversation for Session {
                 if body.len() >= usize::try_from(limit).unwrap_or(usize::MAX) { " within body_limit" } else { "" };
             let expected = pattern.regex().as_str();
             let came = excerpt(&body);
-            return Err(Ended::Unexpected(format!(
+            return Err(ConversationError::Unexpected(format!(
                 "expected a body that matches `{expected}`{read}, but \"{came}\" came"
             )));
         }
-        Ok(Found { version: product(&head.headers), role: None })
+        Ok(ServiceReply { version: product(&head.headers), role: None })
     }
 }
 
 impl Session {
-    fn request(&self) -> Result<HttpRequest<Empty<Bytes>>, Ended> {
+    fn request(&self) -> Result<HttpRequest<Empty<Bytes>>, ConversationError> {
         let mut request = HttpRequest::builder().method(self.settings.method.clone()).uri(&self.target);
         if let Some(headers) = request.headers_mut() {
             for (name, value) in &self.settings.headers {
                 headers.append(name, value.clone());
             }
             for (name, file) in &self.settings.headers_files {
-                let unread = || Ended::Unexpected(format!("the file of the header {name} was not read"));
+                let unread = || ConversationError::Unexpected(format!("the file of the header {name} was not read"));
                 headers.append(name, file.value().ok_or_else(unread)?);
             }
         }
@@ -119,16 +119,16 @@ impl Session {
             request = request.header(CONTENT_LENGTH, 0);
         }
         let request = request.header(CONNECTION, "close").body(Empty::new());
-        request.map_err(|error| Ended::Unexpected(format!("the request cannot be written: {error}")))
+        request.map_err(|error| ConversationError::Unexpected(format!("the request cannot be written: {error}")))
     }
 
     /// What a status means that is none of those expected.
-    fn objection(&self, status: StatusCode) -> Ended {
+    fn objection(&self, status: StatusCode) -> ConversationError {
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            return Ended::Rejected(status.to_string());
+            return ConversationError::Rejected(status.to_string());
         }
         let expected: Vec<_> = self.settings.status.iter().map(ToString::to_string).collect();
-        Ended::Unexpected(format!("expected the status {}, but {status} came", expected.join(", ")))
+        ConversationError::Unexpected(format!("expected the status {}, but {status} came", expected.join(", ")))
     }
 }
 
@@ -152,11 +152,11 @@ pub(super) struct Head {
 pub(super) async fn ask(
     request: HttpRequest<Empty<Bytes>>,
     limit: Option<u32>,
-    channel: &mut dyn Channel,
-) -> Result<(Head, Vec<u8>), Ended> {
+    channel: &mut dyn ByteStream,
+) -> Result<(Head, Vec<u8>), ConversationError> {
     let mut channel = SpeaksFirst::new(channel);
     let answered = exchange(request, limit, &mut channel).await;
-    answered.map_err(|error| ended(&error, channel.heard()))
+    answered.map_err(|error| ended(&error, channel.buffered()))
 }
 
 async fn exchange(
@@ -203,16 +203,16 @@ async fn read(mut body: Incoming, limit: usize) -> hyper::Result<Vec<u8>> {
 }
 
 /// What an error of hyper's says about a peer who began like this.
-fn ended(error: &hyper::Error, heard: &[u8]) -> Ended {
+fn ended(error: &hyper::Error, buffered: &[u8]) -> ConversationError {
     let io = successors(error.source(), |error| (*error).source()).find_map(|error| error.downcast_ref::<io::Error>());
     // What is wrong with a chunk of a body is no error of parsing to hyper.
     let is_no_chunk = io.is_some_and(|error| error.kind() == ErrorKind::InvalidInput);
     match io.and_then(io::Error::raw_os_error) {
-        Some(code) => Ended::Broken(io::Error::from_raw_os_error(code), AWAITED),
+        Some(code) => ConversationError::Broken(io::Error::from_raw_os_error(code), AWAITED),
         None if error.is_parse() || is_no_chunk => {
-            Ended::unexpected(AWAITED, &format!("it is no HTTP ({error})"), heard)
+            ConversationError::unexpected(AWAITED, &format!("it is no HTTP ({error})"), buffered)
         }
-        None => Ended::Closed(AWAITED),
+        None => ConversationError::Closed(AWAITED),
     }
 }
 
@@ -243,7 +243,7 @@ const MAX_PRODUCT: usize = 64;
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Script, assert_survives, endpoint, heard, talk, talk_with};
+    use super::super::testing::{Script, assert_survives, endpoint, summary, talk, talk_with};
     use super::*;
     use crate::target::{HeaderFile, Secret};
 
@@ -284,15 +284,18 @@ mod tests {
                 answer("301 Moved Permanently", "Location: http://b/\r\n", ""),
                 "unexpected: expected the status 2xx, but 301 Moved Permanently came",
             ),
-            (answer("404 Not Found", "", ""), "unexpected: expected the status 2xx, but 404 Not Found came"),
+            (
+                answer("404 Not ServiceReply", "", ""),
+                "unexpected: expected the status 2xx, but 404 Not ServiceReply came",
+            ),
             (String::new(), "closed: its answer to the request"),
             ("HTTP/1.1 200".to_owned(), "closed: its answer to the request"),
         ] {
-            assert_eq!(heard(talk(&Http, "http://a", &Script::hears().answers(script)).await.0), expected);
+            assert_eq!(summary(talk(&Http, "http://a", &Script::hears().answers(script)).await.0), expected);
         }
         let greeting = "SSH-2.0-OpenSSH_9.2p1\r\n";
         for script in [Script::hears().answers(greeting), Script::greets(greeting)] {
-            let told = heard(talk(&Http, "http://a", &script).await.0);
+            let told = summary(talk(&Http, "http://a", &script).await.0);
             let expected = "unexpected: expected its answer to the request, but \"SSH-2.0-OpenSSH_9.2p1\\r\\n\" came: it is no HTTP";
             assert!(told.starts_with(expected), "{told}");
         }
@@ -303,7 +306,7 @@ mod tests {
         let many = "X-A: 1\r\n".repeat(500);
         for headers in ["Server : GoAhead\r\n", "X-A: 1\r\n continued\r\n", "X-A: \x1b\r\n", "no header\r\n", &many] {
             let script = Script::hears().answers(answer("200 OK", headers, ""));
-            assert_eq!(heard(talk(&Http, "http://a", &script).await.0), "ok", "{headers:?}");
+            assert_eq!(summary(talk(&Http, "http://a", &script).await.0), "ok", "{headers:?}");
         }
     }
 
@@ -322,7 +325,7 @@ mod tests {
         ] {
             let script = Script::hears().answers(answer(status, "", ""));
             let (ended, said) = talk_with("http://a", &settings, &script).await;
-            assert_eq!(heard(ended), expected);
+            assert_eq!(summary(ended), expected);
             let said = String::from_utf8(said).unwrap();
             assert!(said.starts_with("HEAD / HTTP/1.1\r\nhost: b\r\nx-a: 1\r\n"), "{said}");
         }
@@ -335,13 +338,13 @@ mod tests {
         let settings = Arc::new(HttpSettings { headers_files, ..HttpSettings::default() });
         let script = Script::hears().answers(answer("200 OK", "", ""));
         let (ended, _) = talk_with("http://a", &settings, &script).await;
-        assert_eq!(heard(ended), "unexpected: the file of the header authorization was not read");
+        assert_eq!(summary(ended), "unexpected: the file of the header authorization was not read");
         let secret = Arc::new(Secret::new("one".try_into().unwrap()));
         file.attach(secret.clone());
         for value in ["one", "two"] {
             secret.set(value.try_into().unwrap());
             let (ended, said) = talk_with("http://a", &settings, &script).await;
-            assert_eq!(heard(ended), "ok");
+            assert_eq!(summary(ended), "ok");
             let said = String::from_utf8(said).unwrap();
             let expected = format!("GET / HTTP/1.1\r\nauthorization: {value}\r\nuser-agent: {value}\r\nhost: a\r\n");
             assert!(said.starts_with(&expected) && !said.contains("portprobe/"), "{said}");
@@ -386,7 +389,7 @@ mod tests {
             ),
         ] {
             let (ended, _) = talk_with("http://a", &settings(limit), &Script::hears().answers(script)).await;
-            assert_eq!(heard(ended), expected);
+            assert_eq!(summary(ended), expected);
         }
     }
 }

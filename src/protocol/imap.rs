@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 
 use super::lines::{block, product, text};
-use super::{Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, MAX_REPLY, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
 /// The protocol of mailboxes.
@@ -43,31 +43,31 @@ struct Session {
 
 #[async_trait]
 impl Conversation for Session {
-    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         let offered = self.capabilities(wire).await?;
         if !offered.iter().any(|capability| capability.eq_ignore_ascii_case("STARTTLS")) {
             self.log_out(wire).await;
-            return Err(Ended::Refused("the answer to CAPABILITY does not offer STARTTLS".to_owned()));
+            return Err(ConversationError::Refused("the answer to CAPABILITY does not offer STARTTLS".to_owned()));
         }
         let answer = self.ask(wire, "STARTTLS", "the answer to STARTTLS").await?;
         match answer.last() {
             Some(last) if is_ok(last) => Ok(()),
-            last => Err(Ended::Refused(format!("STARTTLS: {}", last.map_or("", |last| last)))),
+            last => Err(ConversationError::Refused(format!("STARTTLS: {}", last.map_or("", |last| last)))),
         }
     }
 
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         self.capabilities(wire).await?;
         self.log_out(wire).await;
-        Ok(Found { version: self.version.take(), role: None })
+        Ok(ServiceReply { version: self.version.take(), role: None })
     }
 }
 
 impl Session {
     /// Hears the greeting, where it has not come yet, and what the server can do.
-    async fn capabilities(&mut self, wire: &mut Wire<'_>) -> Result<Vec<String>, Ended> {
+    async fn capabilities(&mut self, wire: &mut Wire<'_>) -> Result<Vec<String>, ConversationError> {
         if !self.greeted {
-            let greeting = wire.answer("a greeting", MAX_REPLY, |heard| text(heard, &GREETINGS)).await?;
+            let greeting = wire.answer("a greeting", MAX_REPLY, |buffered| text(buffered, &GREETINGS)).await?;
             reject(&greeting)?;
             self.version = product(&greeting, &PRODUCTS);
             self.greeted = true;
@@ -75,15 +75,23 @@ impl Session {
         let answer = self.ask(wire, "CAPABILITY", "the answer to CAPABILITY").await?;
         match answer.split_last() {
             Some((last, others)) if is_ok(last) => Ok(words(others)),
-            _ => Err(Ended::Unexpected(format!("expected OK to CAPABILITY, but \"{}\" came", answer.join(" / ")))),
+            _ => Err(ConversationError::Unexpected(format!(
+                "expected OK to CAPABILITY, but \"{}\" came",
+                answer.join(" / ")
+            ))),
         }
     }
 
     /// Sends a command and takes its answer, of which the last line has the command's tag.
-    async fn ask(&mut self, wire: &mut Wire<'_>, command: &str, due: &'static str) -> Result<Vec<String>, Ended> {
+    async fn ask(
+        &mut self,
+        wire: &mut Wire<'_>,
+        command: &str,
+        due: &'static str,
+    ) -> Result<Vec<String>, ConversationError> {
         let tag = self.tag();
         wire.send(format!("{tag}{command}\r\n").as_bytes()).await?;
-        let answer = wire.answer(due, MAX_REPLY, |heard| block(heard, &["* "], &[BYE, &tag])).await?;
+        let answer = wire.answer(due, MAX_REPLY, |buffered| block(buffered, &["* "], &[BYE, &tag])).await?;
         answer.iter().try_for_each(|line| reject(line))?;
         Ok(answer)
     }
@@ -100,8 +108,8 @@ impl Session {
 }
 
 /// BYE says that the server ends the session (RFC 3501 section 7.1.5).
-fn reject(line: &str) -> Result<(), Ended> {
-    if line.starts_with(BYE) { Err(Ended::Rejected(line.to_owned())) } else { Ok(()) }
+fn reject(line: &str) -> Result<(), ConversationError> {
+    if line.starts_with(BYE) { Err(ConversationError::Rejected(line.to_owned())) } else { Ok(()) }
 }
 
 /// Whether the status behind a tag is OK.
@@ -124,7 +132,7 @@ const PRODUCTS: [&str; 7] = ["Dovecot", "Cyrus", "Courier-IMAP", "Zimbra", "Gima
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
     /// Of Dovecot 2.3.
@@ -162,7 +170,7 @@ mod tests {
             ),
             (Script::greets(GREETING).answers(""), "closed: the answer to CAPABILITY"),
         ] {
-            assert_eq!(heard(talk(&Imap, "imap://a", &script).await.0), expected);
+            assert_eq!(summary(talk(&Imap, "imap://a", &script).await.0), expected);
         }
     }
 
@@ -177,7 +185,7 @@ mod tests {
             (Script::greets(GREETING).answers(CAPABILITY).answers("p2 BAD no\r\n"), "refused: STARTTLS: p2 BAD no"),
             (Script::greets("* BYE\r\n"), "rejected: * BYE"),
         ] {
-            assert_eq!(heard(upgrade(&Imap, "imap+starttls://a", &script).await.0), expected);
+            assert_eq!(summary(upgrade(&Imap, "imap+starttls://a", &script).await.0), expected);
         }
     }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Buf as _;
 
 use super::frame::{Malformed, frame, length};
-use super::{Answer, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
 /// The protocol of Kafka.
@@ -38,19 +38,19 @@ struct Session;
 
 #[async_trait]
 impl Conversation for Session {
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(API_VERSIONS).await?;
         match wire.answer("the answer to ApiVersions", MAX_REPLY, error_code).await? {
-            NONE | UNSUPPORTED_VERSION => Ok(Found::default()),
-            code => Err(Ended::Rejected(format!("ApiVersions: error {code}"))),
+            NONE | UNSUPPORTED_VERSION => Ok(ServiceReply::default()),
+            code => Err(ConversationError::Rejected(format!("ApiVersions: error {code}"))),
         }
     }
 }
 
 /// The error code of an answer to [`API_VERSIONS`].
-fn error_code(heard: &[u8]) -> Answer<i16> {
+fn error_code(buffered: &[u8]) -> Parsed<i16> {
     let size = |mut head: &[u8]| Ok(length(head.try_get_i32()?).saturating_add(SIZE));
-    frame(heard, SIZE, size).and_then(|message| {
+    frame(buffered, SIZE, size).and_then(|message| {
         let mut rest = message.get(SIZE..).unwrap_or_default();
         Malformed::unless(rest.try_get_i32()? == CORRELATION, "it answers another request")?;
         let code = rest.try_get_i16()?;
@@ -78,7 +78,7 @@ const RANGE: usize = 6;
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::testing::{Script, assert_survives, heard, talk};
+    use super::super::testing::{Script, assert_survives, summary, talk};
     use super::*;
 
     /// The beginning of what Kafka 3.7 answers: Produce 0 to 10, Fetch 0 to 16.
@@ -94,7 +94,7 @@ mod tests {
     async fn a_broker_that_tells_its_versions_serves() {
         let script = Script::hears().answers(ANSWER);
         let (found, said) = talk(&Kafka, "kafka://a", &script).await;
-        assert_eq!((found.unwrap(), &*said), (Found::default(), API_VERSIONS));
+        assert_eq!((found.unwrap(), &*said), (ServiceReply::default(), API_VERSIONS));
         assert_survives(&Kafka, "kafka://a", &script).await;
     }
 
@@ -119,7 +119,7 @@ mod tests {
             ),
             (b"", "closed: the answer to ApiVersions"),
         ] {
-            assert_eq!(heard(talk(&Kafka, "kafka://a", &Script::hears().answers(answer)).await.0), expected);
+            assert_eq!(summary(talk(&Kafka, "kafka://a", &Script::hears().answers(answer)).await.0), expected);
         }
     }
 

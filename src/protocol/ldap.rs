@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 use bytes::Buf as _;
 
-use super::{Answer, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
 /// The protocol of directories.
@@ -38,30 +38,35 @@ struct Session;
 
 #[async_trait]
 impl Conversation for Session {
-    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         let result = ask(wire, START_TLS, "the answer to StartTLS", Kind::Extended).await?;
-        if result.code == 0 { Ok(()) } else { Err(Ended::Refused(format!("StartTLS: {}", result.text()))) }
+        if result.code == 0 { Ok(()) } else { Err(ConversationError::Refused(format!("StartTLS: {}", result.text()))) }
     }
 
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         ask(wire, BIND, "the answer to a bind", Kind::Bind).await?;
         wire.leave(UNBIND).await;
-        Ok(Found::default())
+        Ok(ServiceReply::default())
     }
 }
 
 /// Sends a request and takes its result, where that does not say that nobody is served.
-async fn ask(wire: &mut Wire<'_>, request: &[u8], due: &'static str, kind: Kind) -> Result<LdapResult, Ended> {
+async fn ask(
+    wire: &mut Wire<'_>,
+    request: &[u8],
+    due: &'static str,
+    kind: Kind,
+) -> Result<LdapResult, ConversationError> {
     wire.send(request).await?;
     let message = wire.answer(due, MAX_REPLY, message).await?;
     let result = message.result;
     let refuses_tls = kind == Kind::Extended && !message.is_notice && result.code == UNAVAILABLE;
     if SERVES_NOBODY.contains(&result.code) && !refuses_tls {
-        return Err(Ended::Rejected(result.text()));
+        return Err(ConversationError::Rejected(result.text()));
     }
     // A notice of disconnection (RFC 4511 section 4.4.1) is an answer to no request.
     if message.is_notice || message.kind != kind {
-        return Err(Ended::Unexpected(format!("expected {due}, but another with {} came", result.text())));
+        return Err(ConversationError::Unexpected(format!("expected {due}, but another with {} came", result.text())));
     }
     Ok(result)
 }
@@ -101,26 +106,26 @@ impl LdapResult {
 }
 
 /// A whole message, which is a SEQUENCE.
-fn message(heard: &[u8]) -> Answer<Message> {
-    match heard.first() {
-        None => return Answer::Unfinished,
+fn message(buffered: &[u8]) -> Parsed<Message> {
+    match buffered.first() {
+        None => return Parsed::Incomplete,
         Some(&SEQUENCE) => {}
-        Some(_) => return Answer::Wrong("it is no message of LDAP".to_owned()),
+        Some(_) => return Parsed::Invalid("it is no message of LDAP".to_owned()),
     }
-    let mut rest = heard;
+    let mut rest = buffered;
     match element(&mut rest) {
-        Element::Whole(_, body) => match read(body) {
-            Some(message) => Answer::Whole(message, heard.len() - rest.len()),
-            None => Answer::Wrong("it is no answer to a bind or an extended operation".to_owned()),
+        Element::Complete(_, body) => match read(body) {
+            Some(message) => Parsed::Complete(message, buffered.len() - rest.len()),
+            None => Parsed::Invalid("it is no answer to a bind or an extended operation".to_owned()),
         },
-        Element::Unfinished => Answer::Unfinished,
-        Element::Malformed => Answer::Wrong("its length is not one that an answer has".to_owned()),
+        Element::Incomplete => Parsed::Incomplete,
+        Element::Malformed => Parsed::Invalid("its length is not one that an answer has".to_owned()),
     }
 }
 
 fn read(mut body: &[u8]) -> Option<Message> {
     let number = whole(&mut body, INTEGER)?;
-    let Element::Whole(tag, mut operation) = element(&mut body) else { return None };
+    let Element::Complete(tag, mut operation) = element(&mut body) else { return None };
     let kind = match tag {
         BIND_RESPONSE => Kind::Bind,
         EXTENDED_RESPONSE => Kind::Extended,
@@ -135,7 +140,7 @@ fn read(mut body: &[u8]) -> Option<Message> {
 /// The contents of an element with this tag.
 fn whole<'a>(rest: &mut &'a [u8], wanted: u8) -> Option<&'a [u8]> {
     match element(rest) {
-        Element::Whole(tag, contents) if tag == wanted => Some(contents),
+        Element::Complete(tag, contents) if tag == wanted => Some(contents),
         _ => None,
     }
 }
@@ -143,14 +148,14 @@ fn whole<'a>(rest: &mut &'a [u8], wanted: u8) -> Option<&'a [u8]> {
 /// An element of BER.
 enum Element<'a> {
     Malformed,
-    Unfinished,
+    Incomplete,
     /// Its tag and contents.
-    Whole(u8, &'a [u8]),
+    Complete(u8, &'a [u8]),
 }
 
 /// Takes an element with a definite length (RFC 4511 section 5.1), which is one byte, or a byte that counts its bytes.
 fn element<'a>(rest: &mut &'a [u8]) -> Element<'a> {
-    let (Ok(tag), Ok(first)) = (rest.try_get_u8(), rest.try_get_u8()) else { return Element::Unfinished };
+    let (Ok(tag), Ok(first)) = (rest.try_get_u8(), rest.try_get_u8()) else { return Element::Incomplete };
     let length = match first {
         0..=0x7f => Ok(usize::from(first)),
         0x81 => rest.try_get_u8().map(usize::from),
@@ -159,13 +164,13 @@ fn element<'a>(rest: &mut &'a [u8]) -> Element<'a> {
         0x84 => rest.try_get_u32().map(|length| usize::try_from(length).unwrap_or(usize::MAX)),
         _ => return Element::Malformed,
     };
-    let Ok(length) = length else { return Element::Unfinished };
+    let Ok(length) = length else { return Element::Incomplete };
     if length > MAX_REPLY {
         return Element::Malformed;
     }
-    let Some((contents, behind)) = rest.split_at_checked(length) else { return Element::Unfinished };
+    let Some((contents, behind)) = rest.split_at_checked(length) else { return Element::Incomplete };
     *rest = behind;
-    Element::Whole(tag, contents)
+    Element::Complete(tag, contents)
 }
 
 /// Message 1: a simple bind of version 3 without a name or a password.
@@ -203,7 +208,7 @@ const NAMES: [(u8, &str); 8] = [
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
     fn result(number: u8, operation: u8, code: u8, diagnostic: &str) -> Vec<u8> {
@@ -223,7 +228,7 @@ mod tests {
         {
             let script = Script::hears().answers(answer);
             let (found, said) = talk(&Ldap, "ldap://a", &script).await;
-            assert_eq!((found.unwrap(), said), (Found::default(), [BIND, UNBIND].concat()));
+            assert_eq!((found.unwrap(), said), (ServiceReply::default(), [BIND, UNBIND].concat()));
             assert_survives(&Ldap, "ldap://a", &script).await;
         }
     }
@@ -255,7 +260,7 @@ mod tests {
             ),
             (Vec::new(), "closed: the answer to a bind"),
         ] {
-            assert_eq!(heard(talk(&Ldap, "ldap://a", &Script::hears().answers(answer)).await.0), expected);
+            assert_eq!(summary(talk(&Ldap, "ldap://a", &Script::hears().answers(answer)).await.0), expected);
         }
     }
 
@@ -271,7 +276,7 @@ mod tests {
             (result(1, 0x78, 51, ""), "rejected: result 51 (busy)"),
         ] {
             let (asked, said) = upgrade(&Ldap, "ldap+starttls://a", &Script::hears().answers(answer)).await;
-            assert_eq!((heard(asked), &*said), (expected.to_owned(), START_TLS));
+            assert_eq!((summary(asked), &*said), (expected.to_owned(), START_TLS));
         }
     }
 }

@@ -1,48 +1,48 @@
 //! Answers that are lines: one with a fixed beginning, several up to one that is the last, or a reply with a code of
 //! three digits.
 
-use super::wire::Answer;
+use super::wire::Parsed;
 
 /// A line that begins in one of these ways, without its end, LF or CR LF. What contradicts all of them is wrong as soon
 /// as it is there.
-pub(super) fn line(heard: &[u8], begins: &[&[u8]]) -> Answer<Vec<u8>> {
-    if !begins.iter().any(|begin| agree(heard, begin)) {
-        return Answer::Wrong("it begins otherwise".to_owned());
+pub(super) fn line(buffered: &[u8], begins: &[&[u8]]) -> Parsed<Vec<u8>> {
+    if !begins.iter().any(|begin| agree(buffered, begin)) {
+        return Parsed::Invalid("it begins otherwise".to_owned());
     }
-    let Some(end) = heard.iter().position(|byte| *byte == b'\n') else { return Answer::Unfinished };
-    let line = heard.get(..end).unwrap_or_default();
+    let Some(end) = buffered.iter().position(|byte| *byte == b'\n') else { return Parsed::Incomplete };
+    let line = buffered.get(..end).unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if !begins.iter().any(|begin| line.starts_with(begin)) {
-        return Answer::Wrong("it ends too early".to_owned());
+        return Parsed::Invalid("it ends too early".to_owned());
     }
-    Answer::Whole(line.to_vec(), end + 1)
+    Parsed::Complete(line.to_vec(), end + 1)
 }
 
 /// The same as text.
-pub(super) fn text(heard: &[u8], begins: &[&str]) -> Answer<String> {
-    match block(heard, &[], begins) {
-        Answer::Whole(mut lines, length) => Answer::Whole(lines.pop().unwrap_or_default(), length),
-        Answer::Unfinished => Answer::Unfinished,
-        Answer::Wrong(why) => Answer::Wrong(why),
+pub(super) fn text(buffered: &[u8], begins: &[&str]) -> Parsed<String> {
+    match block(buffered, &[], begins) {
+        Parsed::Complete(mut lines, length) => Parsed::Complete(lines.pop().unwrap_or_default(), length),
+        Parsed::Incomplete => Parsed::Incomplete,
+        Parsed::Invalid(why) => Parsed::Invalid(why),
     }
 }
 
 /// Lines of which each begins in one of these ways, to the first that begins as the last does.
-pub(super) fn block(heard: &[u8], begins: &[&str], last: &[&str]) -> Answer<Vec<String>> {
+pub(super) fn block(buffered: &[u8], begins: &[&str], last: &[&str]) -> Parsed<Vec<String>> {
     let every: Vec<_> = begins.iter().chain(last).map(|begin| begin.as_bytes()).collect();
     let mut lines = Vec::new();
     let mut used = 0;
     loop {
-        let (line, length) = match line(heard.get(used..).unwrap_or_default(), &every) {
-            Answer::Whole(line, length) => (String::from_utf8_lossy(&line).into_owned(), length),
-            Answer::Unfinished => return Answer::Unfinished,
-            Answer::Wrong(why) => return Answer::Wrong(why),
+        let (line, length) = match line(buffered.get(used..).unwrap_or_default(), &every) {
+            Parsed::Complete(line, length) => (String::from_utf8_lossy(&line).into_owned(), length),
+            Parsed::Incomplete => return Parsed::Incomplete,
+            Parsed::Invalid(why) => return Parsed::Invalid(why),
         };
         used += length;
         let ends = last.iter().any(|begin| line.starts_with(begin));
         lines.push(line);
         if ends {
-            return Answer::Whole(lines, used);
+            return Parsed::Complete(lines, used);
         }
     }
 }
@@ -64,17 +64,17 @@ impl Reply {
 }
 
 /// A whole reply.
-pub(super) fn reply(heard: &[u8]) -> Answer<Reply> {
+pub(super) fn reply(buffered: &[u8]) -> Parsed<Reply> {
     let mut lines = Vec::new();
     let mut used = 0;
     let mut first = None;
     loop {
-        let rest = heard.get(used..).unwrap_or_default();
+        let rest = buffered.get(used..).unwrap_or_default();
         let begun = rest.iter().take(3).all(u8::is_ascii_digit) && rest.get(3).is_none_or(|byte| is_separator(*byte));
         if first.is_none() && !begun {
-            return Answer::Wrong("it does not begin with a code of three digits".to_owned());
+            return Parsed::Invalid("it does not begin with a code of three digits".to_owned());
         }
-        let Some(end) = rest.iter().position(|byte| *byte == b'\n') else { return Answer::Unfinished };
+        let Some(end) = rest.iter().position(|byte| *byte == b'\n') else { return Parsed::Incomplete };
         let line = rest.get(..end).unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         used += end + 1;
@@ -83,13 +83,13 @@ pub(super) fn reply(heard: &[u8]) -> Answer<Reply> {
             (Some((code, last)), Some(first)) if code == first => (code, last),
             // Lines between the first and the last may be anything (RFC 959).
             (_, Some(first)) => (first, false),
-            (None, None) => return Answer::Wrong("it does not begin with a code of three digits".to_owned()),
+            (None, None) => return Parsed::Invalid("it does not begin with a code of three digits".to_owned()),
         };
         first = Some(code);
         let text = if self::code(line).is_some_and(|(found, _)| found == code) { line.get(4..) } else { Some(line) };
         lines.push(String::from_utf8_lossy(text.unwrap_or_default()).into_owned());
         if last {
-            return Answer::Whole(Reply { code, lines }, used);
+            return Parsed::Complete(Reply { code, lines }, used);
         }
     }
 }
@@ -136,8 +136,8 @@ const fn is_separator(byte: u8) -> bool {
 }
 
 /// Whether one of the two is how the other begins.
-pub(super) fn agree(heard: &[u8], begin: &[u8]) -> bool {
-    heard.iter().zip(begin).all(|(heard, expected)| heard == expected)
+pub(super) fn agree(buffered: &[u8], begin: &[u8]) -> bool {
+    buffered.iter().zip(begin).all(|(buffered, expected)| buffered == expected)
 }
 
 #[cfg(test)]
@@ -146,37 +146,37 @@ mod tests {
 
     #[test]
     fn a_line_is_whole_with_its_end_and_wrong_as_soon_as_it_contradicts() {
-        for (heard, expected) in [
-            ("", Answer::Unfinished),
-            ("+", Answer::Unfinished),
-            ("+OK ready\r", Answer::Unfinished),
-            ("+OK ready\r\nmore", Answer::Whole(b"+OK ready".to_vec(), 11)),
-            ("-ERR\n", Answer::Whole(b"-ERR".to_vec(), 5)),
-            ("+\n", Answer::Wrong("it begins otherwise".to_owned())),
-            ("SSH", Answer::Wrong("it begins otherwise".to_owned())),
-            ("+OX", Answer::Wrong("it begins otherwise".to_owned())),
+        for (received, expected) in [
+            ("", Parsed::Incomplete),
+            ("+", Parsed::Incomplete),
+            ("+OK ready\r", Parsed::Incomplete),
+            ("+OK ready\r\nmore", Parsed::Complete(b"+OK ready".to_vec(), 11)),
+            ("-ERR\n", Parsed::Complete(b"-ERR".to_vec(), 5)),
+            ("+\n", Parsed::Invalid("it begins otherwise".to_owned())),
+            ("SSH", Parsed::Invalid("it begins otherwise".to_owned())),
+            ("+OX", Parsed::Invalid("it begins otherwise".to_owned())),
         ] {
-            assert_eq!(line(heard.as_bytes(), &[b"+OK", b"-ERR"]), expected, "{heard:?}");
+            assert_eq!(line(received.as_bytes(), &[b"+OK", b"-ERR"]), expected, "{received:?}");
         }
-        assert_eq!(line(b"\n", &[b""]), Answer::Whole(Vec::new(), 1));
+        assert_eq!(line(b"\n", &[b""]), Parsed::Complete(Vec::new(), 1));
     }
 
     #[test]
     fn a_block_ends_with_the_line_that_is_its_last() {
         let lines = |lines: &[&str], length| {
-            Answer::Whole(lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>(), length)
+            Parsed::Complete(lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>(), length)
         };
-        for (heard, expected) in [
-            ("", Answer::Unfinished),
-            ("* A\r\n", Answer::Unfinished),
-            ("* A\r\na1 OK", Answer::Unfinished),
+        for (received, expected) in [
+            ("", Parsed::Incomplete),
+            ("* A\r\n", Parsed::Incomplete),
+            ("* A\r\na1 OK", Parsed::Incomplete),
             ("* A\r\n* B\na1 OK\r\nmore", lines(&["* A", "* B", "a1 OK"], 16)),
             ("a1 OK\r\n", lines(&["a1 OK"], 7)),
-            ("* A\r\nb", Answer::Wrong("it begins otherwise".to_owned())),
+            ("* A\r\nb", Parsed::Invalid("it begins otherwise".to_owned())),
         ] {
-            assert_eq!(block(heard.as_bytes(), &["* "], &["a1 "]), expected, "{heard:?}");
+            assert_eq!(block(received.as_bytes(), &["* "], &["a1 "]), expected, "{received:?}");
         }
-        assert_eq!(text(b"+OK a\xff\r\n", &["+OK", "-ERR"]), Answer::Whole("+OK a\u{fffd}".to_owned(), 8));
+        assert_eq!(text(b"+OK a\xff\r\n", &["+OK", "-ERR"]), Parsed::Complete("+OK a\u{fffd}".to_owned(), 8));
     }
 
     #[test]
@@ -199,23 +199,23 @@ mod tests {
     #[test]
     fn a_reply_ends_with_the_line_of_its_code_without_a_hyphen() {
         let whole = |code, lines: &[&str], length| {
-            Answer::Whole(Reply { code, lines: lines.iter().map(|line| (*line).to_owned()).collect() }, length)
+            Parsed::Complete(Reply { code, lines: lines.iter().map(|line| (*line).to_owned()).collect() }, length)
         };
-        let wrong = || Answer::Wrong("it does not begin with a code of three digits".to_owned());
-        for (heard, expected) in [
-            ("", Answer::Unfinished),
-            ("22", Answer::Unfinished),
+        let wrong = || Parsed::Invalid("it does not begin with a code of three digits".to_owned());
+        for (received, expected) in [
+            ("", Parsed::Incomplete),
+            ("22", Parsed::Incomplete),
             ("220 mx ESMTP\r\n", whole(220, &["mx ESMTP"], 14)),
             ("220\r\nrest", whole(220, &[""], 5)),
             ("220-a\r\n220-b\r\n220 c\r\n", whole(220, &["a", "b", "c"], 21)),
-            ("220-a\r\n220-b\r\n", Answer::Unfinished),
+            ("220-a\r\n220-b\r\n", Parsed::Incomplete),
             ("220-a\r\n 221 b\r\n230 x\r\n220 c\n", whole(220, &["a", " 221 b", "230 x", "c"], 28)),
             ("SSH-2.0", wrong()),
             ("2x", wrong()),
             ("2200", wrong()),
             ("22\r\n", wrong()),
         ] {
-            assert_eq!(reply(heard.as_bytes()), expected, "{heard:?}");
+            assert_eq!(reply(received.as_bytes()), expected, "{received:?}");
         }
     }
 }

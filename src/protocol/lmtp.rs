@@ -34,7 +34,7 @@ static LHLO: Hello = Hello { word: "LHLO", answer: "the answer to LHLO (250)" };
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
     /// Of Dovecot 2.3.
@@ -61,7 +61,7 @@ mod tests {
             ),
             (Script::greets(GREETING).answers(""), "closed: the answer to LHLO (250)"),
         ] {
-            assert_eq!(heard(talk(&Lmtp, "lmtp://a", &script).await.0), expected);
+            assert_eq!(summary(talk(&Lmtp, "lmtp://a", &script).await.0), expected);
         }
     }
 
@@ -72,6 +72,6 @@ mod tests {
         assert!(asked.is_ok() && said.ends_with(b"STARTTLS\r\n"), "{asked:?} {said:?}");
         let script = Script::greets(GREETING).answers("250 mx\r\n");
         let (asked, _) = upgrade(&Lmtp, "lmtp+starttls://a", &script).await;
-        assert_eq!(heard(asked), "refused: the answer to LHLO does not offer STARTTLS");
+        assert_eq!(summary(asked), "refused: the answer to LHLO does not offer STARTTLS");
     }
 }

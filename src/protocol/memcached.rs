@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 
 use super::lines::{is_version, text};
-use super::{Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
 /// The protocol of memcached.
@@ -30,19 +30,19 @@ struct Session;
 
 #[async_trait]
 impl Conversation for Session {
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(b"version\r\n").await?;
-        let answer = wire.answer("the answer to version", MAX_LINE, |heard| text(heard, &ANSWERS)).await?;
+        let answer = wire.answer("the answer to version", MAX_LINE, |buffered| text(buffered, &ANSWERS)).await?;
         let version = answer.strip_prefix("VERSION ");
         if version.is_some() || answer.starts_with(WANTS_LOGIN) {
             wire.leave(b"quit\r\n").await;
             let version = version.filter(|version| is_version(version)).map(str::to_owned);
-            return Ok(Found { version, role: None });
+            return Ok(ServiceReply { version, role: None });
         }
         if SERVES_NOBODY.iter().any(|error| answer.starts_with(error)) {
-            return Err(Ended::Rejected(answer));
+            return Err(ConversationError::Rejected(answer));
         }
-        Err(Ended::Unexpected(format!("expected VERSION, but \"{answer}\" came")))
+        Err(ConversationError::Unexpected(format!("expected VERSION, but \"{answer}\" came")))
     }
 }
 
@@ -59,7 +59,7 @@ const MAX_LINE: usize = 4096;
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Script, assert_survives, heard, talk};
+    use super::super::testing::{Script, assert_survives, summary, talk};
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -89,7 +89,7 @@ mod tests {
             ),
             ("", "closed: the answer to version"),
         ] {
-            assert_eq!(heard(talk(&Memcached, "memcached://a", &Script::hears().answers(answer)).await.0), expected);
+            assert_eq!(summary(talk(&Memcached, "memcached://a", &Script::hears().answers(answer)).await.0), expected);
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::frame::{Malformed, dotted, take, unframed};
 use super::lines::product;
-use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
 /// The protocol of Minecraft.
@@ -43,10 +43,10 @@ struct Session {
 
 #[async_trait]
 impl Conversation for Session {
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(&self.request).await?;
         let version = wire.answer("a status", MAX_STATUS, status).await?;
-        Ok(Found { version, role: None })
+        Ok(ServiceReply { version, role: None })
     }
 }
 
@@ -90,8 +90,8 @@ fn take_variable(rest: &mut &[u8]) -> Result<usize, Malformed> {
 }
 
 /// The version that a status names.
-fn status(heard: &[u8]) -> Answer<Option<String>> {
-    unframed(heard, |rest| {
+fn status(buffered: &[u8]) -> Parsed<Option<String>> {
+    unframed(buffered, |rest| {
         let length = take_variable(rest)?;
         Malformed::unless((MIN_STATUS..=MAX_STATUS).contains(&length), "its length is none of a status")?;
         if let Some(kind) = rest.first() {
@@ -141,7 +141,7 @@ const MAX_STATUS: usize = 100 * 1024;
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::testing::{Script, assert_survives, endpoint, heard, talk};
+    use super::super::testing::{Script, assert_survives, endpoint, summary, talk};
     use super::*;
 
     fn answer(json: &str) -> Vec<u8> {
@@ -177,7 +177,7 @@ mod tests {
     async fn a_server_that_tells_its_status_serves_and_has_a_version() {
         let script = Script::hears().answers(full());
         let (found, said) = talk(&Minecraft, "minecraft://mc.example", &script).await;
-        assert_eq!(found.unwrap(), Found { version: Some("1.19.4".to_owned()), role: None });
+        assert_eq!(found.unwrap(), ServiceReply { version: Some("1.19.4".to_owned()), role: None });
         assert_eq!(said, b"\x14\0\xff\xff\xff\xff\x0f\x0amc.example\x63\xdd\x01\x01\0");
         assert_survives(&Minecraft, "minecraft://mc.example", &script).await;
     }
@@ -225,7 +225,7 @@ mod tests {
             ),
             (Vec::new(), "closed: a status"),
         ] {
-            assert_eq!(heard(talk(&Minecraft, "minecraft://a", &Script::hears().answers(answer)).await.0), expected);
+            assert_eq!(summary(talk(&Minecraft, "minecraft://a", &Script::hears().answers(answer)).await.0), expected);
         }
     }
 

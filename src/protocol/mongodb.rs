@@ -9,7 +9,7 @@ use bytes::{Buf as _, BufMut as _};
 
 use self::document::Document;
 use super::frame::{Malformed, frame, length, text};
-use super::{Answer, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
 mod document;
@@ -42,14 +42,14 @@ struct Session;
 
 #[async_trait]
 impl Conversation for Session {
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         let hello = ask(wire, "hello").await?;
         let hello = if hello.is_unknown() { ask(wire, "isMaster").await? } else { hello };
         hello.found()
     }
 }
 
-async fn ask(wire: &mut Wire<'_>, command: &str) -> Result<Hello, Ended> {
+async fn ask(wire: &mut Wire<'_>, command: &str) -> Result<Hello, ConversationError> {
     wire.send(&request(command)).await?;
     wire.answer("the answer to hello", MAX_REPLY, hello).await
 }
@@ -104,20 +104,24 @@ impl Hello {
         !self.ok && self.error == Some(COMMAND_NOT_FOUND)
     }
 
-    fn found(self) -> Result<Found, Ended> {
+    fn found(self) -> Result<ServiceReply, ConversationError> {
         if !self.ok {
-            return Err(Ended::Rejected(self.text.unwrap_or_else(|| "its answer to hello is not ok".to_owned())));
+            return Err(ConversationError::Rejected(
+                self.text.unwrap_or_else(|| "its answer to hello is not ok".to_owned()),
+            ));
         }
         let Some(role) = self.role else {
-            return Err(Ended::Rejected("it is neither primary nor secondary, arbiter or mongos".to_owned()));
+            return Err(ConversationError::Rejected(
+                "it is neither primary nor secondary, arbiter or mongos".to_owned(),
+            ));
         };
         let version = self.max_wire_version.map(|version| version.to_string());
-        Ok(Found { version, role: Some(role.to_owned()) })
+        Ok(ServiceReply { version, role: Some(role.to_owned()) })
     }
 }
 
-fn hello(heard: &[u8]) -> Answer<Hello> {
-    frame(heard, HEADER, size).and_then(|message| {
+fn hello(buffered: &[u8]) -> Parsed<Hello> {
+    frame(buffered, HEADER, size).and_then(|message| {
         let mut rest = message.get(HEADER..).unwrap_or_default();
         // Flags above the sixteenth may be ignored by whoever does not know them.
         Malformed::unless(rest.try_get_u16_le()? == 0, "it has flags that nobody asked for")?;

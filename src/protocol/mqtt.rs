@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Buf as _;
 
 use super::frame::{Malformed, frame};
-use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
 /// The protocol MQTT.
@@ -41,21 +41,21 @@ struct Session;
 
 #[async_trait]
 impl Conversation for Session {
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(CONNECT).await?;
         let code = wire.answer("CONNACK", MAX_CONNACK, connack).await?;
         if SERVES_NOBODY.contains(&code) {
-            return Err(Ended::Rejected(format!("CONNACK: code {code}")));
+            return Err(ConversationError::Rejected(format!("CONNACK: code {code}")));
         }
         if code == ACCEPTED {
             wire.leave(DISCONNECT).await;
         }
-        Ok(Found::default())
+        Ok(ServiceReply::default())
     }
 }
 
 /// The code of a CONNACK: flags and code (3.1.1 section 3.2), in version 5 with properties behind them.
-fn connack(heard: &[u8]) -> Answer<u8> {
+fn connack(buffered: &[u8]) -> Parsed<u8> {
     let size = |mut head: &[u8]| {
         Malformed::unless(head.try_get_u8()? == 0x20, "it is no CONNACK")?;
         let remaining = head.try_get_u8()?;
@@ -63,7 +63,7 @@ fn connack(heard: &[u8]) -> Answer<u8> {
         Malformed::unless((2..0x80).contains(&remaining), "its length is none of a CONNACK")?;
         Ok(HEADER + usize::from(remaining))
     };
-    frame(heard, HEADER, size).and_then(|packet| {
+    frame(buffered, HEADER, size).and_then(|packet| {
         let mut rest = packet.get(HEADER..).unwrap_or_default();
         Malformed::unless(rest.try_get_u8()? & 0xfe == 0, "its flags are reserved")?;
         let code = rest.try_get_u8()?;
@@ -97,7 +97,7 @@ const MAX_CONNACK: usize = 1024;
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::testing::{Script, assert_survives, heard, talk};
+    use super::super::testing::{Script, assert_survives, summary, talk};
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -113,7 +113,7 @@ mod tests {
         ] {
             let script = Script::hears().answers(connack);
             let (found, said) = talk(&Mqtt, "mqtt://a", &script).await;
-            assert_eq!((found.unwrap(), said), (Found::default(), [CONNECT, goodbye].concat()));
+            assert_eq!((found.unwrap(), said), (ServiceReply::default(), [CONNECT, goodbye].concat()));
             assert_survives(&Mqtt, "mqtt://a", &script).await;
         }
     }
@@ -136,7 +136,7 @@ mod tests {
             ),
             (b"", "closed: CONNACK"),
         ] {
-            assert_eq!(heard(talk(&Mqtt, "mqtt://a", &Script::hears().answers(answer)).await.0), expected);
+            assert_eq!(summary(talk(&Mqtt, "mqtt://a", &Script::hears().answers(answer)).await.0), expected);
         }
     }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::{Buf as _, BufMut as _};
 
 use super::frame::{Malformed, frame, take};
-use super::{Answer, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire, Wrapping};
+use super::{Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire, Wrapping};
 use crate::target::{OtherName, Security, Service};
 
 /// The protocol of SQL Server.
@@ -45,19 +45,19 @@ struct Session {
 
 #[async_trait]
 impl Conversation for Session {
-    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         let answer = ask(wire, ENCRYPT_ON).await?;
         let encrypts = matches!(answer.encryption, ENCRYPT_ON | ENCRYPT_REQUIRED);
         self.before_tls = Some(answer);
-        encrypts.then_some(()).ok_or_else(|| Ended::Refused("the server does not encrypt".to_owned()))
+        encrypts.then_some(()).ok_or_else(|| ConversationError::Refused("the server does not encrypt".to_owned()))
     }
 
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         let answer = match self.before_tls.take() {
             Some(answer) => answer,
             None => ask(wire, ENCRYPT_OFF).await?,
         };
-        Ok(Found { version: Some(answer.version), role: None })
+        Ok(ServiceReply { version: Some(answer.version), role: None })
     }
 
     fn wrapping(&self) -> Wrapping {
@@ -68,7 +68,7 @@ impl Conversation for Session {
     }
 }
 
-async fn ask(wire: &mut Wire<'_>, encryption: u8) -> Result<Prelogin, Ended> {
+async fn ask(wire: &mut Wire<'_>, encryption: u8) -> Result<Prelogin, ConversationError> {
     wire.send(&request(encryption)).await?;
     wire.answer("the answer to PRELOGIN", MAX_REPLY, answer).await
 }
@@ -102,13 +102,13 @@ fn request(encryption: u8) -> Vec<u8> {
     packet
 }
 
-fn answer(heard: &[u8]) -> Answer<Prelogin> {
+fn answer(buffered: &[u8]) -> Parsed<Prelogin> {
     let size = |mut head: &[u8]| {
         Malformed::unless(head.try_get_u8()? == ANSWER, "it is no packet of an answer")?;
         Malformed::unless(head.try_get_u8()? == LAST, "it is not in one packet")?;
         Ok(head.try_get_u16()?.into())
     };
-    frame(heard, HEADER, size).and_then(|packet| prelogin(packet.get(HEADER..).unwrap_or_default()))
+    frame(buffered, HEADER, size).and_then(|packet| prelogin(packet.get(HEADER..).unwrap_or_default()))
 }
 
 fn prelogin(data: &[u8]) -> Result<Prelogin, Malformed> {
@@ -165,7 +165,7 @@ const OPTION: usize = 5;
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
     /// As in MS-TDS section 4.2, the version of SQL Server 2022.
@@ -212,11 +212,11 @@ mod tests {
             (packet(b"\0\0\x06\0\x01\xff\x10"), "it is cut short"),
             (packet(b"\0\0"), "it is cut short"),
         ] {
-            let ended = heard(talk(&Mssql, "mssql://a", &Script::hears().answers(answer)).await.0);
+            let ended = summary(talk(&Mssql, "mssql://a", &Script::hears().answers(answer)).await.0);
             assert!(ended.starts_with("unexpected: ") && ended.ends_with(why), "{ended}");
         }
         assert_eq!(
-            heard(talk(&Mssql, "mssql://a", &Script::hears().answers("")).await.0),
+            summary(talk(&Mssql, "mssql://a", &Script::hears().answers("")).await.0),
             "closed: the answer to PRELOGIN"
         );
     }
@@ -231,7 +231,7 @@ mod tests {
         ] {
             let script = Script::hears().answers(answer_with(encryption));
             let (asked, said) = upgrade(&Mssql, "mssql+starttls://a", &script).await;
-            assert_eq!((heard(asked), said), (expected.to_owned(), request(ENCRYPT_ON)));
+            assert_eq!((summary(asked), said), (expected.to_owned(), request(ENCRYPT_ON)));
         }
     }
 

@@ -10,7 +10,7 @@
 use async_trait::async_trait;
 
 use self::packets::{Greeting, Method, Refusal, Reply, framed, greeting, login, reply, ssl_request};
-use super::{Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, MAX_REPLY, Protocol, Request, ServiceReply, Wire};
 use crate::target::{OtherName, Service};
 
 mod packets;
@@ -49,7 +49,7 @@ struct Session {
 
 #[async_trait]
 impl Conversation for Session {
-    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         match wire.answer("a greeting", MAX_REPLY, greeting).await? {
             Ok(greeting) if greeting.offers_tls() => {
                 wire.send(&ssl_request()).await?;
@@ -59,30 +59,30 @@ impl Conversation for Session {
             Ok(greeting) => {
                 // Not to be counted as one who hangs up.
                 log_in(wire, &greeting, BEHIND_GREETING).await?;
-                Err(Ended::Refused("the greeting does not offer TLS".to_owned()))
+                Err(ConversationError::Refused("the greeting does not offer TLS".to_owned()))
             }
             Err(refusal) => {
                 refusal.serves()?;
-                Err(Ended::Refused(format!("an error came instead of a greeting: {refusal}")))
+                Err(ConversationError::Refused(format!("an error came instead of a greeting: {refusal}")))
             }
         }
     }
 
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         let (greeting, number) = match self.before_tls.take() {
             Some(greeting) => (greeting, BEHIND_GREETING + 1),
             None => match wire.answer("a greeting", MAX_REPLY, greeting).await? {
                 Ok(greeting) => (greeting, BEHIND_GREETING),
-                Err(refusal) => return refusal.serves().map(|()| Found::default()),
+                Err(refusal) => return refusal.serves().map(|()| ServiceReply::default()),
             },
         };
         log_in(wire, &greeting, number).await?;
-        Ok(Found { version: greeting.version, role: None })
+        Ok(ServiceReply { version: greeting.version, role: None })
     }
 }
 
 /// Goes through a login to its end, whichever that is. `number` is that of our next packet.
-async fn log_in(wire: &mut Wire<'_>, greeting: &Greeting, number: u8) -> Result<(), Ended> {
+async fn log_in(wire: &mut Wire<'_>, greeting: &Greeting, number: u8) -> Result<(), ConversationError> {
     let mut packet = login(greeting, number);
     let mut method = Method::default();
     for _ in 0..MAX_ROUNDS {
@@ -106,8 +106,8 @@ async fn log_in(wire: &mut Wire<'_>, greeting: &Greeting, number: u8) -> Result<
 
 impl Refusal {
     /// Whether whoever says so serves.
-    fn serves(&self) -> Result<(), Ended> {
-        if SERVES_NOBODY.contains(&self.code) { Err(Ended::Rejected(self.to_string())) } else { Ok(()) }
+    fn serves(&self) -> Result<(), ConversationError> {
+        if SERVES_NOBODY.contains(&self.code) { Err(ConversationError::Rejected(self.to_string())) } else { Ok(()) }
     }
 }
 

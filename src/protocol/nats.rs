@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 
 use super::lines::{block, is_version, text};
-use super::{Answer, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::{Security, Service};
 
 /// The protocol of NATS.
@@ -54,16 +54,16 @@ struct Info {
 #[async_trait]
 impl Conversation for Session {
     /// TLS begins behind INFO without another word.
-    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         let info = hear(wire).await?;
         if !info.tls_required && !info.tls_available {
-            return Err(Ended::Refused("INFO offers no TLS".to_owned()));
+            return Err(ConversationError::Refused("INFO offers no TLS".to_owned()));
         }
         self.info = Some(info);
         Ok(())
     }
 
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         let info = match self.info.take() {
             Some(info) => info,
             None => hear(wire).await?,
@@ -73,11 +73,11 @@ impl Conversation for Session {
             ping(wire).await?;
         }
         let version = Some(info.version).filter(|version| is_version(version));
-        Ok(Found { version, role: None })
+        Ok(ServiceReply { version, role: None })
     }
 }
 
-async fn hear(wire: &mut Wire<'_>) -> Result<Info, Ended> {
+async fn hear(wire: &mut Wire<'_>) -> Result<Info, ConversationError> {
     let (said, info) = wire.answer("INFO", MAX_REPLY, info).await?;
     match info {
         Some(info) => Ok(info),
@@ -86,24 +86,24 @@ async fn hear(wire: &mut Wire<'_>) -> Result<Info, Ended> {
 }
 
 /// INFO, or an error, as it was said.
-fn info(heard: &[u8]) -> Answer<(String, Option<Info>)> {
-    let (said, length) = match text(heard, &["INFO ", ERROR]) {
-        Answer::Whole(said, length) => (said, length),
-        Answer::Unfinished => return Answer::Unfinished,
-        Answer::Wrong(why) => return Answer::Wrong(why),
+fn info(buffered: &[u8]) -> Parsed<(String, Option<Info>)> {
+    let (said, length) = match text(buffered, &["INFO ", ERROR]) {
+        Parsed::Complete(said, length) => (said, length),
+        Parsed::Incomplete => return Parsed::Incomplete,
+        Parsed::Invalid(why) => return Parsed::Invalid(why),
     };
     let info = said.strip_prefix("INFO ").map(serde_json::from_str).transpose();
     match info {
-        Ok(info) => Answer::Whole((said, info), length),
-        Err(error) => Answer::Wrong(format!("it is no JSON of INFO: {error}")),
+        Ok(info) => Parsed::Complete((said, info), length),
+        Err(error) => Parsed::Invalid(format!("it is no JSON of INFO: {error}")),
     }
 }
 
 /// Says who is there, and waits for the answer to a PING. The server may ping as well, and tell news.
-async fn ping(wire: &mut Wire<'_>) -> Result<(), Ended> {
+async fn ping(wire: &mut Wire<'_>) -> Result<(), ConversationError> {
     wire.send(CONNECT).await?;
     let said =
-        wire.answer("PONG", MAX_REPLY, |heard| block(heard, &["INFO ", "PING", "+OK"], &["PONG", ERROR])).await?;
+        wire.answer("PONG", MAX_REPLY, |buffered| block(buffered, &["INFO ", "PING", "+OK"], &["PONG", ERROR])).await?;
     match said.last() {
         Some(error) if error.starts_with(ERROR) && !WANTS_LOGIN.iter().any(|text| error.contains(text)) => {
             Err(refusal(error.clone()))
@@ -113,12 +113,12 @@ async fn ping(wire: &mut Wire<'_>) -> Result<(), Ended> {
 }
 
 /// What an error means that no login would remove.
-fn refusal(error: String) -> Ended {
+fn refusal(error: String) -> ConversationError {
     let lower = error.to_ascii_lowercase();
     if SERVES_NOBODY.iter().any(|text| lower.contains(text)) {
-        Ended::Rejected(error)
+        ConversationError::Rejected(error)
     } else {
-        Ended::Unexpected(format!("expected PONG, but \"{error}\" came"))
+        ConversationError::Unexpected(format!("expected PONG, but \"{error}\" came"))
     }
 }
 
@@ -135,7 +135,7 @@ const CONNECT: &[u8] = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"tls_req
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
     /// Of nats-server 2.9, shortened.
@@ -189,7 +189,7 @@ mod tests {
                 "unexpected: expected INFO, but \"INFO {\\r\\n\" came: it is no JSON of INFO: EOF while parsing an object at line 1 column 1",
             ),
         ] {
-            assert_eq!(heard(talk(&Nats, "nats://a", &script).await.0), expected);
+            assert_eq!(summary(talk(&Nats, "nats://a", &script).await.0), expected);
         }
     }
 
@@ -202,7 +202,7 @@ mod tests {
             ("-ERR 'maximum connections exceeded'\r\n".to_owned(), "rejected: -ERR 'maximum connections exceeded'"),
         ] {
             let (asked, said) = upgrade(&Nats, "nats+starttls://a", &Script::greets(greeting)).await;
-            assert_eq!((heard(asked), &*said), (expected.to_owned(), &b""[..]));
+            assert_eq!((summary(asked), &*said), (expected.to_owned(), &b""[..]));
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Greeting, QUIT. A server logs a connection and its end, as for every client.
 
-use super::greeting::{Manners, Session};
+use super::greeting::{GreetingRules, Session};
 use super::{Conversation, Protocol, Request};
 use crate::target::Service;
 
@@ -31,7 +31,7 @@ impl Protocol for Nntp {
 }
 
 /// RFC 3977 section 5.1: 200 and 201 are with and without posting, 400 "temporarily", 502 "permanently unavailable".
-static MANNERS: Manners = Manners {
+static MANNERS: GreetingRules = GreetingRules {
     serving: &[200, 201],
     rejecting: &[400, 502],
     closing: 400,
@@ -41,7 +41,7 @@ static MANNERS: Manners = Manners {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
     /// Of INN's reader.
@@ -64,7 +64,7 @@ mod tests {
             ("502 no permission\r\n", "rejected: greeting: 502 no permission"),
             ("220 mx ESMTP\r\n", "unexpected: expected 200 or 201 as the greeting, but \"220 mx ESMTP\" came"),
         ] {
-            assert_eq!(heard(talk(&Nntp, "nntp://a", &Script::greets(greeting)).await.0), expected);
+            assert_eq!(summary(talk(&Nntp, "nntp://a", &Script::greets(greeting)).await.0), expected);
         }
     }
 
@@ -76,7 +76,7 @@ mod tests {
             ("400 going down\r\n", "rejected: STARTTLS: 400 going down"),
         ] {
             let script = Script::greets(GREETING).answers(answer);
-            assert_eq!(heard(upgrade(&Nntp, "nntp+starttls://a", &script).await.0), expected);
+            assert_eq!(summary(upgrade(&Nntp, "nntp+starttls://a", &script).await.0), expected);
         }
     }
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::{Buf as _, BufMut as _};
 
 use super::frame::{Malformed, frame, length, take};
-use super::{Answer, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::{PathRule, PathUse, Service};
 
 /// The protocol of Oracle Database.
@@ -59,14 +59,14 @@ enum Wanted {
 
 #[async_trait]
 impl Conversation for Session {
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(&self.wanted.connect()).await?;
         match wire.answer("the answer to CONNECT", MAX_REPLY, packet).await? {
             Packet::Refused { error, .. } if self.wanted.is_down_by(error) => {
-                Err(Ended::Rejected(format!("the listener refuses by ORA-{error:05}")))
+                Err(ConversationError::Rejected(format!("the listener refuses by ORA-{error:05}")))
             }
-            Packet::Refused { version, .. } => Ok(Found { version, role: None }),
-            Packet::Welcome => Ok(Found::default()),
+            Packet::Refused { version, .. } => Ok(ServiceReply { version, role: None }),
+            Packet::Welcome => Ok(ServiceReply::default()),
         }
     }
 }
@@ -113,7 +113,7 @@ enum Packet {
     Welcome,
 }
 
-fn packet(heard: &[u8]) -> Answer<Packet> {
+fn packet(buffered: &[u8]) -> Parsed<Packet> {
     let size = |mut head: &[u8]| {
         let size = head.try_get_u16()?;
         head.try_get_u16()?;
@@ -121,7 +121,7 @@ fn packet(heard: &[u8]) -> Answer<Packet> {
         Malformed::unless([ACCEPT, REFUSE, REDIRECT, RESEND].contains(&kind), "it is of no type that is due")?;
         Ok(size.into())
     };
-    frame(heard, HEADER, size).and_then(|packet| match packet.get(4) {
+    frame(buffered, HEADER, size).and_then(|packet| match packet.get(4) {
         Some(&REFUSE) => refusal(packet.get(HEADER..).unwrap_or_default()),
         _ => Ok(Packet::Welcome),
     })
@@ -180,7 +180,7 @@ const MAX_NAME: usize = 128;
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::testing::{Script, assert_survives, heard, talk};
+    use super::super::testing::{Script, assert_survives, summary, talk};
     use super::*;
 
     fn packet_of(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -249,7 +249,7 @@ mod tests {
             ),
             ("oracle://a", Vec::new(), "closed: the answer to CONNECT"),
         ] {
-            assert_eq!(heard(talk(&Oracle, url, &Script::hears().answers(answer)).await.0), expected);
+            assert_eq!(summary(talk(&Oracle, url, &Script::hears().answers(answer)).await.0), expected);
         }
     }
 

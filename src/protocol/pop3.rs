@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 
 use super::lines::{block, product, text};
-use super::{Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, MAX_REPLY, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
 /// The protocol that fetches mail.
@@ -41,43 +41,43 @@ struct Session {
 
 #[async_trait]
 impl Conversation for Session {
-    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         let offered = self.capabilities(wire).await?;
         // A server without CAPA may still know STLS.
         if offered.is_some_and(|offered| !offered.iter().any(|line| line.eq_ignore_ascii_case("STLS"))) {
             wire.leave(QUIT).await;
-            return Err(Ended::Refused("the answer to CAPA does not offer STLS".to_owned()));
+            return Err(ConversationError::Refused("the answer to CAPA does not offer STLS".to_owned()));
         }
         wire.send(b"STLS\r\n").await?;
-        let answer = wire.answer("the answer to STLS", MAX_REPLY, |heard| text(heard, &STATUSES)).await?;
-        if answer.starts_with(OK) { Ok(()) } else { Err(Ended::Refused(format!("STLS: {answer}"))) }
+        let answer = wire.answer("the answer to STLS", MAX_REPLY, |buffered| text(buffered, &STATUSES)).await?;
+        if answer.starts_with(OK) { Ok(()) } else { Err(ConversationError::Refused(format!("STLS: {answer}"))) }
     }
 
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         self.capabilities(wire).await?;
         wire.leave(QUIT).await;
-        Ok(Found { version: self.version.take(), role: None })
+        Ok(ServiceReply { version: self.version.take(), role: None })
     }
 }
 
 impl Session {
     /// Hears the greeting, where it has not come yet, and what the server can do; none where it does not know CAPA.
-    async fn capabilities(&mut self, wire: &mut Wire<'_>) -> Result<Option<Vec<String>>, Ended> {
+    async fn capabilities(&mut self, wire: &mut Wire<'_>) -> Result<Option<Vec<String>>, ConversationError> {
         if !self.greeted {
-            let greeting = wire.answer("a greeting", MAX_REPLY, |heard| text(heard, &STATUSES)).await?;
+            let greeting = wire.answer("a greeting", MAX_REPLY, |buffered| text(buffered, &STATUSES)).await?;
             if !greeting.starts_with(OK) {
-                return Err(Ended::Rejected(greeting));
+                return Err(ConversationError::Rejected(greeting));
             }
             self.version = product(&greeting, &PRODUCTS);
             self.greeted = true;
         }
         wire.send(b"CAPA\r\n").await?;
-        let status = wire.answer("the answer to CAPA", MAX_REPLY, |heard| text(heard, &STATUSES)).await?;
+        let status = wire.answer("the answer to CAPA", MAX_REPLY, |buffered| text(buffered, &STATUSES)).await?;
         if !status.starts_with(OK) {
             return Ok(None);
         }
         let lines =
-            wire.answer("the end of the answer to CAPA", MAX_REPLY, |heard| block(heard, &[""], &["."])).await?;
+            wire.answer("the end of the answer to CAPA", MAX_REPLY, |buffered| block(buffered, &[""], &["."])).await?;
         let named = lines.iter().find_map(|line| product(line.strip_prefix("IMPLEMENTATION ")?, &PRODUCTS));
         self.version = named.or_else(|| self.version.take());
         Ok(Some(lines))
@@ -95,7 +95,7 @@ const PRODUCTS: [&str; 7] = ["Dovecot", "Cyrus", "Courier", "Qpopper", "Stalwart
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
     /// Of Dovecot 2.3.
@@ -127,7 +127,7 @@ mod tests {
             (Script::greets(GREETING).answers(""), "closed: the answer to CAPA"),
             (Script::greets(GREETING).answers("+OK\r\nTOP\r\n"), "closed: the end of the answer to CAPA"),
         ] {
-            assert_eq!(heard(talk(&Pop3, "pop3://a", &script).await.0), expected);
+            assert_eq!(summary(talk(&Pop3, "pop3://a", &script).await.0), expected);
         }
     }
 
@@ -144,7 +144,7 @@ mod tests {
             ),
             (Script::greets("-ERR full\r\n"), "rejected: -ERR full"),
         ] {
-            assert_eq!(heard(upgrade(&Pop3, "pop3+starttls://a", &script).await.0), expected);
+            assert_eq!(summary(upgrade(&Pop3, "pop3+starttls://a", &script).await.0), expected);
         }
     }
 }

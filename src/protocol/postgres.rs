@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Buf as _;
 
 use super::frame::{frame, length};
-use super::{Answer, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::{OtherName, Service};
 
 /// The protocol of PostgreSQL.
@@ -44,11 +44,11 @@ struct Session;
 
 #[async_trait]
 impl Conversation for Session {
-    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         wire.send(SSL_REQUEST).await?;
-        match wire.answer("the answer to SSLRequest (S or N)", 1, |heard| one_of(heard, b"SNE")).await? {
+        match wire.answer("the answer to SSLRequest (S or N)", 1, |buffered| one_of(buffered, b"SNE")).await? {
             b'S' => Ok(()),
-            b'N' => Err(Ended::Refused("the server answers SSLRequest with N: ssl is off".to_owned())),
+            b'N' => Err(ConversationError::Refused("the server answers SSLRequest with N: ssl is off".to_owned())),
             // An error, as from a server whose limit of connections is reached (its first letter was taken already).
             _ => {
                 let body = wire.answer("the rest of the error", MAX_REPLY, body).await?;
@@ -57,15 +57,15 @@ impl Conversation for Session {
         }
     }
 
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(STARTUP).await?;
         let (kind, body) = wire.answer("the answer to the startup packet", MAX_REPLY, message).await?;
         if kind == b'E' {
             let fields = Fields::read(&body);
-            return if fields.serves_nobody() { Err(refusal(&fields)) } else { Ok(Found::default()) };
+            return if fields.serves_nobody() { Err(refusal(&fields)) } else { Ok(ServiceReply::default()) };
         }
         if body.get(..4) != Some(&[0, 0, 0, 0]) {
-            return Ok(Found::default());
+            return Ok(ServiceReply::default());
         }
         // AuthenticationOk: anybody is let in. Whether there is room is found out behind it.
         let welcome = wire.answer("what follows a login without a password", MAX_REPLY, welcome).await?;
@@ -74,55 +74,55 @@ impl Conversation for Session {
             Some(_) => {}
             None => wire.leave(TERMINATE).await,
         }
-        Ok(Found { version: welcome.version, role: None })
+        Ok(ServiceReply { version: welcome.version, role: None })
     }
 }
 
 /// What an `ErrorResponse` means for a probe.
-fn refusal(fields: &Fields) -> Ended {
+fn refusal(fields: &Fields) -> ConversationError {
     let text = format!("{} {}", fields.code, fields.text);
     if fields.serves_nobody() {
-        Ended::Rejected(text)
+        ConversationError::Rejected(text)
     } else {
-        Ended::Unexpected(format!("expected an answer to SSLRequest, but the error \"{text}\" came"))
+        ConversationError::Unexpected(format!("expected an answer to SSLRequest, but the error \"{text}\" came"))
     }
 }
 
 /// One byte, of these.
-fn one_of(heard: &[u8], expected: &[u8]) -> Answer<u8> {
-    match heard.first() {
-        None => Answer::Unfinished,
-        Some(byte) if expected.contains(byte) => Answer::Whole(*byte, 1),
-        Some(_) => Answer::Wrong(format!("it is none of {}", expected.escape_ascii())),
+fn one_of(buffered: &[u8], expected: &[u8]) -> Parsed<u8> {
+    match buffered.first() {
+        None => Parsed::Incomplete,
+        Some(byte) if expected.contains(byte) => Parsed::Complete(*byte, 1),
+        Some(_) => Parsed::Invalid(format!("it is none of {}", expected.escape_ascii())),
     }
 }
 
 /// The first message of a server: an authentication request, a negotiation of the version, or an error.
-fn message(heard: &[u8]) -> Answer<(u8, Vec<u8>)> {
-    match one_of(heard, b"REv") {
-        Answer::Unfinished => Answer::Unfinished,
-        Answer::Wrong(why) => Answer::Wrong(why),
-        Answer::Whole(kind, _) => match body(heard.get(1..).unwrap_or_default()) {
-            Answer::Whole(bytes, length) => Answer::Whole((kind, bytes), length + 1),
-            Answer::Unfinished => Answer::Unfinished,
-            Answer::Wrong(why) => Answer::Wrong(why),
+fn message(buffered: &[u8]) -> Parsed<(u8, Vec<u8>)> {
+    match one_of(buffered, b"REv") {
+        Parsed::Incomplete => Parsed::Incomplete,
+        Parsed::Invalid(why) => Parsed::Invalid(why),
+        Parsed::Complete(kind, _) => match body(buffered.get(1..).unwrap_or_default()) {
+            Parsed::Complete(bytes, length) => Parsed::Complete((kind, bytes), length + 1),
+            Parsed::Incomplete => Parsed::Incomplete,
+            Parsed::Invalid(why) => Parsed::Invalid(why),
         },
     }
 }
 
 /// A message behind its first byte: its length, itself included, and its body.
-fn body(heard: &[u8]) -> Answer<Vec<u8>> {
+fn body(buffered: &[u8]) -> Parsed<Vec<u8>> {
     // A server that cannot start a process for the connection says so in the words of the protocol before version 3.
-    if let Some(text) = heard.strip_prefix(CANNOT_FORK) {
-        let Some(end) = text.iter().position(|byte| *byte == 0) else { return Answer::Unfinished };
-        let text = heard.get(..CANNOT_FORK.len() + end).unwrap_or_default().trim_ascii_end();
+    if let Some(text) = buffered.strip_prefix(CANNOT_FORK) {
+        let Some(end) = text.iter().position(|byte| *byte == 0) else { return Parsed::Incomplete };
+        let text = buffered.get(..CANNOT_FORK.len() + end).unwrap_or_default().trim_ascii_end();
         let fields = [b"C", INSUFFICIENT_RESOURCES, b"\0M", text, b"\0\0"].concat();
-        return Answer::Whole(fields, CANNOT_FORK.len() + end + 1);
+        return Parsed::Complete(fields, CANNOT_FORK.len() + end + 1);
     }
-    if CANNOT_FORK.starts_with(heard) {
-        return Answer::Unfinished;
+    if CANNOT_FORK.starts_with(buffered) {
+        return Parsed::Incomplete;
     }
-    frame(heard, LENGTH_BYTES, |mut head| Ok(length(head.try_get_u32()?)))
+    frame(buffered, LENGTH_BYTES, |mut head| Ok(length(head.try_get_u32()?)))
         .and_then(|message| Ok(message.get(LENGTH_BYTES..).unwrap_or_default().to_vec()))
 }
 
@@ -136,27 +136,27 @@ struct Welcome {
 }
 
 /// What a server tells a client whose login it has taken, until it is ready, or until an error.
-fn welcome(heard: &[u8]) -> Answer<Welcome> {
+fn welcome(buffered: &[u8]) -> Parsed<Welcome> {
     let mut used = 0;
     let mut welcome = Welcome::default();
     loop {
-        let rest = heard.get(used..).unwrap_or_default();
-        let Some(kind) = rest.first() else { return Answer::Unfinished };
+        let rest = buffered.get(used..).unwrap_or_default();
+        let Some(kind) = rest.first() else { return Parsed::Incomplete };
         let body = match body(rest.get(1..).unwrap_or_default()) {
-            Answer::Whole(body, length) => {
+            Parsed::Complete(body, length) => {
                 used += length + 1;
                 body
             }
-            Answer::Unfinished => return Answer::Unfinished,
-            Answer::Wrong(why) => return Answer::Wrong(why),
+            Parsed::Incomplete => return Parsed::Incomplete,
+            Parsed::Invalid(why) => return Parsed::Invalid(why),
         };
         match kind {
             b'E' => {
                 welcome.error = Some(Fields::read(&body));
-                return Answer::Whole(welcome, used);
+                return Parsed::Complete(welcome, used);
             }
             // ReadyForQuery.
-            b'Z' => return Answer::Whole(welcome, used),
+            b'Z' => return Parsed::Complete(welcome, used),
             b'S' => welcome.version = welcome.version.or_else(|| parameter(&body, "server_version")),
             _ => {}
         }
@@ -223,7 +223,7 @@ const INSUFFICIENT_RESOURCES: &[u8] = b"53000";
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
     /// What PostgreSQL 15 asks of a client: SCRAM-SHA-256.
@@ -259,7 +259,7 @@ mod tests {
     async fn a_server_that_asks_for_a_login_serves_and_is_left_without_a_word() {
         let script = Script::hears().answers(SASL);
         let (found, said) = talk(&Postgres, "postgres://a", &script).await;
-        assert_eq!(found.unwrap(), Found::default());
+        assert_eq!(found.unwrap(), ServiceReply::default());
         assert_eq!(said, STARTUP);
         assert_survives(&Postgres, "postgres://a", &script).await;
     }
@@ -306,7 +306,7 @@ mod tests {
             ),
             (Vec::new(), "closed: the answer to the startup packet"),
         ] {
-            assert_eq!(heard(talk(&Postgres, "postgres://a", &Script::hears().answers(answer)).await.0), expected);
+            assert_eq!(summary(talk(&Postgres, "postgres://a", &Script::hears().answers(answer)).await.0), expected);
         }
     }
 
@@ -319,7 +319,7 @@ mod tests {
         ] {
             let script = Script::hears().answers([message("R", &[0; 4]), error(code, text)].concat());
             let (found, said) = talk(&Postgres, "postgres://a", &script).await;
-            assert_eq!((heard(found), &*said), (expected, STARTUP));
+            assert_eq!((summary(found), &*said), (expected, STARTUP));
         }
     }
 
@@ -336,7 +336,7 @@ mod tests {
         ] {
             let script = Script::hears().answers(answer);
             let (asked, said) = upgrade(&Postgres, "postgres+starttls://a", &script).await;
-            assert_eq!((heard(asked), &*said), (expected.to_owned(), SSL_REQUEST));
+            assert_eq!((summary(asked), &*said), (expected.to_owned(), SSL_REQUEST));
         }
     }
 }

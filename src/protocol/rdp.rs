@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Buf as _;
 
 use super::frame::{Malformed, frame, take};
-use super::{Answer, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
 /// The protocol RDP.
@@ -43,26 +43,30 @@ struct Session {
 
 #[async_trait]
 impl Conversation for Session {
-    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         let chosen = negotiate(wire).await?;
         self.confirmed = Some(chosen);
         match chosen {
             Negotiation::Chose(protocol) if protocol != STANDARD => Ok(()),
-            Negotiation::Chose(_) => Err(Ended::Refused("the server chooses RDP's own security".to_owned())),
-            Negotiation::Failed(code) => Err(Ended::Refused(format!("the server refuses TLS by code {code}"))),
+            Negotiation::Chose(_) => {
+                Err(ConversationError::Refused("the server chooses RDP's own security".to_owned()))
+            }
+            Negotiation::Failed(code) => {
+                Err(ConversationError::Refused(format!("the server refuses TLS by code {code}")))
+            }
         }
     }
 
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         let chosen = match self.confirmed {
             Some(chosen) => chosen,
             None => negotiate(wire).await?,
         };
-        Ok(Found { version: None, role: chosen.security().map(str::to_owned) })
+        Ok(ServiceReply { version: None, role: chosen.security().map(str::to_owned) })
     }
 }
 
-async fn negotiate(wire: &mut Wire<'_>) -> Result<Negotiation, Ended> {
+async fn negotiate(wire: &mut Wire<'_>) -> Result<Negotiation, ConversationError> {
     wire.send(CONNECTION_REQUEST).await?;
     wire.answer("a connection confirm", MAX_REPLY, confirm).await
 }
@@ -89,12 +93,12 @@ impl Negotiation {
 }
 
 /// A TPKT (RFC 1006 section 6) with a connection confirm in it.
-fn confirm(heard: &[u8]) -> Answer<Negotiation> {
+fn confirm(buffered: &[u8]) -> Parsed<Negotiation> {
     let size = |mut head: &[u8]| {
         Malformed::unless(head.try_get_u16()? == 0x0300, "it is no TPKT")?;
         Ok(head.try_get_u16()?.into())
     };
-    frame(heard, TPKT, size).and_then(|packet| {
+    frame(buffered, TPKT, size).and_then(|packet| {
         let mut rest = packet.get(TPKT..).unwrap_or_default();
         let indicator = rest.try_get_u8()?;
         Malformed::unless(usize::from(indicator) == rest.len(), "its two lengths differ")?;
@@ -134,7 +138,7 @@ const REFERENCES_AND_CLASS: usize = 5;
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
     /// As in the examples of MS-RDPBCGR section 4.1.2, with what was chosen or why not.
@@ -177,14 +181,14 @@ mod tests {
             (b"\x03\0\0\x06\x01\xd0", "\\x03\\x00\\x00\\x06\\x01\\xd0", "it is cut short"),
         ] {
             let script = Script::hears().answers(answer);
-            assert_eq!(heard(talk(&Rdp, "rdp://a", &script).await.0), expected(shown, why));
+            assert_eq!(summary(talk(&Rdp, "rdp://a", &script).await.0), expected(shown, why));
         }
         for (kind, number, why) in [
             (2, 8, "it chooses what was not offered"),
             (3, 4, "it refuses the negotiation by code 4"),
             (1, 1, "its negotiation is neither a response nor a failure"),
         ] {
-            let ended = heard(talk(&Rdp, "rdp://a", &Script::hears().answers(answer(kind, number))).await.0);
+            let ended = summary(talk(&Rdp, "rdp://a", &Script::hears().answers(answer(kind, number))).await.0);
             assert!(ended.ends_with(why), "{ended}");
         }
     }
@@ -199,7 +203,7 @@ mod tests {
             (answer(3, 2), "refused: the server refuses TLS by code 2"),
         ] {
             let script = Script::hears().answers(answer);
-            assert_eq!(heard(upgrade(&Rdp, "rdp+starttls://a", &script).await.0), expected);
+            assert_eq!(summary(upgrade(&Rdp, "rdp+starttls://a", &script).await.0), expected);
         }
     }
 

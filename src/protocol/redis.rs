@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 
 use super::lines::line;
-use super::{Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, Protocol, Request, ServiceReply, Wire};
 use crate::target::{OtherName, Service};
 
 /// The protocol of Redis.
@@ -37,18 +37,18 @@ struct Session;
 
 #[async_trait]
 impl Conversation for Session {
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(b"*1\r\n$4\r\nPING\r\n").await?;
-        let answer = wire.answer("the answer to PING", MAX_LINE, |heard| line(heard, &[b"+PONG", b"-"])).await?;
+        let answer = wire.answer("the answer to PING", MAX_LINE, |buffered| line(buffered, &[b"+PONG", b"-"])).await?;
         let answer = String::from_utf8_lossy(&answer).into_owned();
         if answer == "+PONG" || SERVES.iter().any(|code| answer.starts_with(code)) {
             wire.leave(b"*1\r\n$4\r\nQUIT\r\n").await;
-            return Ok(Found::default());
+            return Ok(ServiceReply::default());
         }
         if SERVES_NOBODY.iter().any(|code| answer.starts_with(code)) {
-            return Err(Ended::Rejected(answer));
+            return Err(ConversationError::Rejected(answer));
         }
-        Err(Ended::Unexpected(format!("expected +PONG, but \"{answer}\" came")))
+        Err(ConversationError::Unexpected(format!("expected +PONG, but \"{answer}\" came")))
     }
 }
 
@@ -64,7 +64,7 @@ const MAX_LINE: usize = 4096;
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Script, assert_survives, heard, talk};
+    use super::super::testing::{Script, assert_survives, summary, talk};
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -77,7 +77,10 @@ mod tests {
         ] {
             let script = Script::hears().answers(pong).answers("+OK\r\n");
             let (found, said) = talk(&Redis, "redis://a", &script).await;
-            assert_eq!((found.unwrap(), &*said), (Found::default(), &b"*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nQUIT\r\n"[..]));
+            assert_eq!(
+                (found.unwrap(), &*said),
+                (ServiceReply::default(), &b"*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nQUIT\r\n"[..])
+            );
             assert_survives(&Redis, "redis://a", &script).await;
         }
     }
@@ -99,7 +102,7 @@ mod tests {
             ("+PONGS\r\n", "unexpected: expected +PONG, but \"+PONGS\" came"),
             ("", "closed: the answer to PING"),
         ] {
-            assert_eq!(heard(talk(&Redis, "redis://a", &Script::hears().answers(answer)).await.0), expected);
+            assert_eq!(summary(talk(&Redis, "redis://a", &Script::hears().answers(answer)).await.0), expected);
         }
     }
 }

@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 
 use super::lines::{block, product};
-use super::{Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, MAX_REPLY, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
 /// The protocol that manages mail filters.
@@ -37,38 +37,39 @@ struct Session;
 
 #[async_trait]
 impl Conversation for Session {
-    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         let offered = capabilities(wire).await?;
         if value(&offered, "STARTTLS").is_none() {
             wire.leave(LOGOUT).await;
-            return Err(Ended::Refused("the capabilities do not offer STARTTLS".to_owned()));
+            return Err(ConversationError::Refused("the capabilities do not offer STARTTLS".to_owned()));
         }
         wire.send(b"STARTTLS\r\n").await?;
-        let answer = wire.answer("the answer to STARTTLS", MAX_REPLY, |heard| block(heard, &[], &STATUSES)).await?;
+        let answer =
+            wire.answer("the answer to STARTTLS", MAX_REPLY, |buffered| block(buffered, &[], &STATUSES)).await?;
         let answer = answer.join("");
         match answer.get(..2) {
             Some("OK") => Ok(()),
-            Some("NO") => Err(Ended::Refused(format!("STARTTLS: {answer}"))),
-            _ => Err(Ended::Rejected(answer)),
+            Some("NO") => Err(ConversationError::Refused(format!("STARTTLS: {answer}"))),
+            _ => Err(ConversationError::Rejected(answer)),
         }
     }
 
     /// After the upgrade the server tells its capabilities again (RFC 5804 section 2.2).
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         let told = capabilities(wire).await?;
         wire.leave(LOGOUT).await;
         let version = value(&told, "IMPLEMENTATION").and_then(|named| product(&named.replace('"', " "), &PRODUCTS));
-        Ok(Found { version, role: None })
+        Ok(ServiceReply { version, role: None })
     }
 }
 
 /// What the server can do, a line each.
-async fn capabilities(wire: &mut Wire<'_>) -> Result<Vec<String>, Ended> {
-    let told = wire.answer("the capabilities", MAX_REPLY, |heard| block(heard, &["\""], &STATUSES)).await?;
+async fn capabilities(wire: &mut Wire<'_>) -> Result<Vec<String>, ConversationError> {
+    let told = wire.answer("the capabilities", MAX_REPLY, |buffered| block(buffered, &["\""], &STATUSES)).await?;
     match told.last() {
-        Some(last) if last.starts_with("BYE") => Err(Ended::Rejected(last.clone())),
+        Some(last) if last.starts_with("BYE") => Err(ConversationError::Rejected(last.clone())),
         Some(last) if last.starts_with("NO") => {
-            Err(Ended::Unexpected(format!("expected OK behind the capabilities, but \"{last}\" came")))
+            Err(ConversationError::Unexpected(format!("expected OK behind the capabilities, but \"{last}\" came")))
         }
         _ => Ok(told),
     }
@@ -91,7 +92,7 @@ const PRODUCTS: [&str; 4] = ["Dovecot", "timsieved", "Stalwart", "Pysieved"];
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
     /// Of Dovecot 2.3, shortened.
@@ -124,7 +125,7 @@ mod tests {
             ("", "closed: the capabilities"),
             ("\"SIEVE\" \"a\"\r\n", "closed: the capabilities"),
         ] {
-            assert_eq!(heard(talk(&Sieve, "sieve://a", &Script::greets(told)).await.0), expected);
+            assert_eq!(summary(talk(&Sieve, "sieve://a", &Script::greets(told)).await.0), expected);
         }
     }
 
@@ -137,7 +138,7 @@ mod tests {
             (offers.answers("BYE \"down\"\r\n"), "rejected: BYE \"down\""),
             (Script::greets("\"SIEVE\" \"a\"\r\nOK\r\n"), "refused: the capabilities do not offer STARTTLS"),
         ] {
-            assert_eq!(heard(upgrade(&Sieve, "sieve+starttls://a", &script).await.0), expected);
+            assert_eq!(summary(upgrade(&Sieve, "sieve+starttls://a", &script).await.0), expected);
         }
     }
 }

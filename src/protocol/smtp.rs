@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 
 use super::lines::{Reply, product, reply};
-use super::{Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, MAX_REPLY, Protocol, Request, ServiceReply, Wire};
 use crate::target::{OtherName, Service};
 
 /// The protocol of mail servers.
@@ -53,21 +53,28 @@ static EHLO: Hello = Hello { word: "EHLO", answer: "the answer to EHLO (250)" };
 
 #[async_trait]
 impl Conversation for Session {
-    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         let offered = self.hello(wire).await?;
         if !offered.lines.iter().any(|line| line.trim_end().eq_ignore_ascii_case("STARTTLS")) {
             wire.leave(b"QUIT\r\n").await;
-            return Err(Ended::Refused(format!("the answer to {} does not offer STARTTLS", self.hello.word)));
+            return Err(ConversationError::Refused(format!(
+                "the answer to {} does not offer STARTTLS",
+                self.hello.word
+            )));
         }
         wire.send(b"STARTTLS\r\n").await?;
         let granted = wire.answer("the answer to STARTTLS (220)", MAX_REPLY, reply).await?;
-        if granted.code == 220 { Ok(()) } else { Err(Ended::Refused(format!("STARTTLS: {}", granted.text()))) }
+        if granted.code == 220 {
+            Ok(())
+        } else {
+            Err(ConversationError::Refused(format!("STARTTLS: {}", granted.text())))
+        }
     }
 
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         self.hello(wire).await?;
         wire.leave(b"QUIT\r\n").await;
-        Ok(Found { version: self.version.take(), role: None })
+        Ok(ServiceReply { version: self.version.take(), role: None })
     }
 }
 
@@ -78,7 +85,7 @@ impl Session {
     }
 
     /// Hears the greeting, where it has not come yet, and says hello.
-    async fn hello(&mut self, wire: &mut Wire<'_>) -> Result<Reply, Ended> {
+    async fn hello(&mut self, wire: &mut Wire<'_>) -> Result<Reply, ConversationError> {
         if !self.greeted {
             let greeting = wire.answer("a greeting (220)", MAX_REPLY, reply).await?;
             judge(&greeting, 220, "greeting")?;
@@ -93,11 +100,11 @@ impl Session {
 }
 
 /// 421 and 554 say that nobody is served (RFC 5321 sections 3.1, 3.8); any other code than the one due is unexpected.
-fn judge(reply: &Reply, good: u16, to: &str) -> Result<(), Ended> {
+fn judge(reply: &Reply, good: u16, to: &str) -> Result<(), ConversationError> {
     match reply.code {
         code if code == good => Ok(()),
-        421 | 554 => Err(Ended::Rejected(format!("{to}: {}", reply.text()))),
-        _ => Err(Ended::Unexpected(format!("expected {good} to the {to}, but \"{}\" came", reply.text()))),
+        421 | 554 => Err(ConversationError::Rejected(format!("{to}: {}", reply.text()))),
+        _ => Err(ConversationError::Unexpected(format!("expected {good} to the {to}, but \"{}\" came", reply.text()))),
     }
 }
 
@@ -110,7 +117,7 @@ const PRODUCTS: [&str; 7] = ["Postfix", "Exim", "Sendmail", "OpenSMTPD", "Doveco
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
     const GREETING: &str = "220 mx.example ESMTP Postfix (Debian/GNU)\r\n";
@@ -143,7 +150,7 @@ mod tests {
             (Script::greets("220 a\r\n").answers(""), "closed: the answer to EHLO (250)"),
             (Script::greets("22").stays_silent(), "silent: a greeting (220)"),
         ] {
-            assert_eq!(heard(talk(&Smtp, "smtp://a", &script).await.0), expected);
+            assert_eq!(summary(talk(&Smtp, "smtp://a", &script).await.0), expected);
         }
     }
 
@@ -157,7 +164,7 @@ mod tests {
             (Script::greets(GREETING).answers(HELLO).answers("454 not now\r\n"), "refused: STARTTLS: 454 not now"),
             (Script::greets("421 busy\r\n"), "rejected: greeting: 421 busy"),
         ] {
-            assert_eq!(heard(upgrade(&Smtp, "smtp+starttls://a", &script).await.0), expected);
+            assert_eq!(summary(upgrade(&Smtp, "smtp+starttls://a", &script).await.0), expected);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::lines::is_version;
-use super::{Answer, Caution, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
+use super::{Caution, Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::{OtherName, Service};
 
 /// The protocol of secure shells.
@@ -50,49 +50,55 @@ struct Session;
 
 #[async_trait]
 impl Conversation for Session {
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         let said = match wire.answer(AWAITED, MAX_REPLY, identification).await {
             Ok(said) => said,
             Err(ended) => without_identification(ended, wire.unread())?,
         };
         wire.leave(b"SSH-2.0-portprobe\r\n").await;
-        Ok(Found { version: software(&said), role: None })
+        Ok(ServiceReply { version: software(&said), role: None })
     }
 }
 
 /// Where other lines came and then no more, those lines are the finding.
-fn without_identification(ended: Ended, heard: &[u8]) -> Result<String, Ended> {
+fn without_identification(ended: ConversationError, buffered: &[u8]) -> Result<String, ConversationError> {
     match ended {
-        Ended::Closed(_) | Ended::Silent(_) if heard.starts_with(FULL) => Err(Ended::Rejected(FULL_TEXT.to_owned())),
-        Ended::Closed(_) | Ended::Silent(_) if heard.starts_with(HELD_OFF) => Ok(String::new()),
-        Ended::Closed(_) | Ended::Silent(_) if heard.contains(&b'\n') && !heard.starts_with(b"SSH-") => {
-            Err(Ended::unexpected(AWAITED, "no line of it is one", heard))
+        ConversationError::Closed(_) | ConversationError::Silent(_) if buffered.starts_with(FULL) => {
+            Err(ConversationError::Rejected(FULL_TEXT.to_owned()))
+        }
+        ConversationError::Closed(_) | ConversationError::Silent(_) if buffered.starts_with(HELD_OFF) => {
+            Ok(String::new())
+        }
+        ConversationError::Closed(_) | ConversationError::Silent(_)
+            if buffered.contains(&b'\n') && !buffered.starts_with(b"SSH-") =>
+        {
+            Err(ConversationError::unexpected(AWAITED, "no line of it is one", buffered))
         }
         other => Err(other),
     }
 }
 
 /// What stands behind `SSH-2.0-` in the first line that begins so.
-fn identification(heard: &[u8]) -> Answer<String> {
+fn identification(buffered: &[u8]) -> Parsed<String> {
     let mut used = 0;
     loop {
-        let rest = heard.get(used..).unwrap_or_default();
+        let rest = buffered.get(used..).unwrap_or_default();
         let end = rest.iter().position(|byte| *byte == b'\n');
         let line = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
         if line.starts_with(b"SSH-") && line.len() > MAX_LINE {
-            return Answer::Wrong(format!("its line is longer than {MAX_LINE} bytes"));
+            return Parsed::Invalid(format!("its line is longer than {MAX_LINE} bytes"));
         }
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.iter().any(|byte| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r' | 0x1b)) {
-            return Answer::Wrong("it is not text".to_owned());
+            return Parsed::Invalid("it is not text".to_owned());
         }
-        let Some(end) = end else { return Answer::Unfinished };
+        let Some(end) = end else { return Parsed::Incomplete };
         used += end + 1;
         if line.starts_with(b"SSH-") {
             let software = VERSIONS.iter().find_map(|version| line.strip_prefix(*version));
             return match software {
-                Some(software) => Answer::Whole(String::from_utf8_lossy(software).into_owned(), used),
-                None => Answer::Wrong("it speaks neither version 2.0 nor 1.99".to_owned()),
+                Some(software) => Parsed::Complete(String::from_utf8_lossy(software).into_owned(), used),
+                None => Parsed::Invalid("it speaks neither version 2.0 nor 1.99".to_owned()),
             };
         }
     }
@@ -128,16 +134,16 @@ const MAX_NAME: usize = 32;
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Script, assert_survives, heard, talk};
+    use super::super::testing::{Script, assert_survives, summary, talk};
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_identifies_itself_serves() {
         for said in ["SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n", "Welcome,\r\nfriend\nSSH-1.99-OpenSSH_9.2p1\n"] {
             let script = Script::greets(said);
-            let (found, heard) = talk(&Ssh, "ssh://a", &script).await;
+            let (found, received) = talk(&Ssh, "ssh://a", &script).await;
             assert_eq!(found.unwrap().version.as_deref(), Some("OpenSSH_9.2p1"));
-            assert_eq!(heard, b"SSH-2.0-portprobe\r\n");
+            assert_eq!(received, b"SSH-2.0-portprobe\r\n");
             assert_survives(&Ssh, "ssh://a", &script).await;
         }
     }
@@ -147,7 +153,7 @@ mod tests {
         let notice = "authorised users only ".repeat(50);
         let (found, _) = talk(&Ssh, "ssh://a", &Script::greets(format!("{notice}\r\nSSH-2.0-OpenSSH_9.2p1\r\n"))).await;
         assert_eq!(found.unwrap().version.as_deref(), Some("OpenSSH_9.2p1"));
-        let told = heard(talk(&Ssh, "ssh://a", &Script::greets(format!("SSH-2.0-{notice}"))).await.0);
+        let told = summary(talk(&Ssh, "ssh://a", &Script::greets(format!("SSH-2.0-{notice}"))).await.0);
         assert!(told.ends_with("its line is longer than 255 bytes"), "{told}");
     }
 
@@ -189,7 +195,7 @@ mod tests {
                 "unexpected: expected an identification (SSH-2.0-), but \"\\u{15}\\u{3}\\u{1}\" came: it is not text",
             ),
         ] {
-            assert_eq!(heard(talk(&Ssh, "ssh://a", &script).await.0), expected);
+            assert_eq!(summary(talk(&Ssh, "ssh://a", &script).await.0), expected);
         }
     }
 }

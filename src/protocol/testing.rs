@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::time::{Instant, timeout};
 
-use super::{Conversation, Ended, Found, Protocol, Request, SCHEMES, Wire, begin_http};
+use super::{Conversation, ConversationError, Protocol, Request, SCHEMES, ServiceReply, Wire, begin_http};
 use crate::target::{Endpoint, HttpSettings, Scheme, TargetUrl};
 
 /// What a peer says, turn by turn, and whether it ends the connection then.
@@ -18,7 +18,7 @@ pub(super) struct Script {
 
 #[derive(Clone, Debug)]
 enum Turn {
-    /// Waits until something was heard since the last turn.
+    /// Waits until something was received since the last turn.
     Hears,
     Says(Vec<u8>),
 }
@@ -78,18 +78,18 @@ impl Script {
     }
 
     async fn play(self, mut peer: DuplexStream, pieces: usize) -> Vec<u8> {
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         for turn in self.turns {
             match turn {
                 Turn::Hears => {
-                    if peer.read_buf(&mut heard).await.unwrap_or(0) == 0 {
-                        return heard;
+                    if peer.read_buf(&mut received).await.unwrap_or(0) == 0 {
+                        return received;
                     }
                 }
                 Turn::Says(bytes) => {
                     for piece in bytes.chunks(pieces) {
                         if peer.write_all(piece).await.is_err() {
-                            return heard;
+                            return received;
                         }
                         tokio::task::yield_now().await;
                     }
@@ -99,8 +99,8 @@ impl Script {
         if !self.stays {
             let _ = peer.shutdown().await;
         }
-        let _ = peer.read_to_end(&mut heard).await;
-        heard
+        let _ = peer.read_to_end(&mut received).await;
+        received
     }
 }
 
@@ -118,33 +118,45 @@ pub(super) fn endpoint(url: &str) -> Endpoint {
     TargetUrl::parse(url, Scheme::default(), SCHEMES).unwrap().endpoints().next().unwrap()
 }
 
-/// What an exchange with such a peer comes to, and what the peer heard.
-pub(super) async fn talk(protocol: &dyn Protocol, url: &str, script: &Script) -> (Result<Found, Ended>, Vec<u8>) {
+/// What an exchange with such a peer comes to, and what the peer received.
+pub(super) async fn talk(
+    protocol: &dyn Protocol,
+    url: &str,
+    script: &Script,
+) -> (Result<ServiceReply, ConversationError>, Vec<u8>) {
     play(protocol, url, script, usize::MAX, Part::Exchange).await
 }
 
 /// As [`talk`], with an HTTP server by these settings.
-pub(super) async fn talk_with(url: &str, http: &Arc<HttpSettings>, script: &Script) -> (Result<Found, Ended>, Vec<u8>) {
+pub(super) async fn talk_with(
+    url: &str,
+    http: &Arc<HttpSettings>,
+    script: &Script,
+) -> (Result<ServiceReply, ConversationError>, Vec<u8>) {
     let endpoint = endpoint(url);
     let conversation = begin_http(Request { endpoint: &endpoint }, http.clone());
     played(conversation, script, usize::MAX, Part::Exchange).await
 }
 
-/// What asking for TLS comes to, and what the peer heard.
-pub(super) async fn upgrade(protocol: &dyn Protocol, url: &str, script: &Script) -> (Result<Found, Ended>, Vec<u8>) {
+/// What asking for TLS comes to, and what the peer received.
+pub(super) async fn upgrade(
+    protocol: &dyn Protocol,
+    url: &str,
+    script: &Script,
+) -> (Result<ServiceReply, ConversationError>, Vec<u8>) {
     play(protocol, url, script, usize::MAX, Part::Upgrade).await
 }
 
 /// An end in one line.
-pub(super) fn heard(ended: Result<Found, Ended>) -> String {
+pub(super) fn summary(ended: Result<ServiceReply, ConversationError>) -> String {
     match ended {
         Ok(_) => "ok".to_owned(),
-        Err(Ended::Broken(error, awaited)) => format!("broken: {awaited}: {error}"),
-        Err(Ended::Closed(awaited)) => format!("closed: {awaited}"),
-        Err(Ended::Refused(how)) => format!("refused: {how}"),
-        Err(Ended::Rejected(how)) => format!("rejected: {how}"),
-        Err(Ended::Silent(awaited)) => format!("silent: {awaited}"),
-        Err(Ended::Unexpected(what)) => format!("unexpected: {what}"),
+        Err(ConversationError::Broken(error, awaited)) => format!("broken: {awaited}: {error}"),
+        Err(ConversationError::Closed(awaited)) => format!("closed: {awaited}"),
+        Err(ConversationError::Refused(how)) => format!("refused: {how}"),
+        Err(ConversationError::Rejected(how)) => format!("rejected: {how}"),
+        Err(ConversationError::Silent(awaited)) => format!("silent: {awaited}"),
+        Err(ConversationError::Unexpected(what)) => format!("unexpected: {what}"),
     }
 }
 
@@ -160,7 +172,7 @@ async fn play(
     script: &Script,
     pieces: usize,
     part: Part,
-) -> (Result<Found, Ended>, Vec<u8>) {
+) -> (Result<ServiceReply, ConversationError>, Vec<u8>) {
     let endpoint = endpoint(url);
     played(protocol.begin(Request { endpoint: &endpoint }), script, pieces, part).await
 }
@@ -170,7 +182,7 @@ async fn played(
     script: &Script,
     pieces: usize,
     part: Part,
-) -> (Result<Found, Ended>, Vec<u8>) {
+) -> (Result<ServiceReply, ConversationError>, Vec<u8>) {
     let (mut near, far) = duplex(1 << 16);
     let peer = tokio::spawn(script.clone().play(far, pieces));
     let ended = converse(&mut *conversation, &mut near, part).await;
@@ -178,12 +190,16 @@ async fn played(
     (ended, peer.await.unwrap())
 }
 
-async fn converse(conversation: &mut dyn Conversation, near: &mut DuplexStream, part: Part) -> Result<Found, Ended> {
+async fn converse(
+    conversation: &mut dyn Conversation,
+    near: &mut DuplexStream,
+    part: Part,
+) -> Result<ServiceReply, ConversationError> {
     let mut wire = Wire::new(near, Vec::new(), Instant::now() + Duration::from_secs(1));
     let talking = async {
         match part {
             Part::Exchange => conversation.exchange(&mut wire).await,
-            Part::Upgrade => conversation.upgrade(&mut wire).await.map(|()| Found::default()),
+            Part::Upgrade => conversation.upgrade(&mut wire).await.map(|()| ServiceReply::default()),
         }
     };
     timeout(Duration::from_secs(2), talking).await.expect("a conversation ends by its deadline")
@@ -200,7 +216,10 @@ pub(super) async fn assert_survives(protocol: &dyn Protocol, url: &str, good: &S
     for noise in noises() {
         let (ended, _) = talk(protocol, url, &good.saying(&noise)).await;
         let shown = crate::peer_text::excerpt(&noise).into_owned();
-        assert!(matches!(ended, Err(Ended::Unexpected(_) | Ended::Closed(_))), "{shown}: {ended:?}");
+        assert!(
+            matches!(ended, Err(ConversationError::Unexpected(_) | ConversationError::Closed(_))),
+            "{shown}: {ended:?}"
+        );
     }
 }
 
@@ -208,16 +227,16 @@ pub(super) async fn assert_survives(protocol: &dyn Protocol, url: &str, good: &S
 async fn assert_survives_cuts(protocol: &dyn Protocol, url: &str, good: &Script) {
     for length in 0..good.length() {
         let (ended, _) = talk(protocol, url, &good.cut(length)).await;
-        let expected = matches!(ended, Err(Ended::Closed(_) | Ended::Unexpected(_)) | Ok(_));
+        let expected = matches!(ended, Err(ConversationError::Closed(_) | ConversationError::Unexpected(_)) | Ok(_));
         assert!(expected, "an end after {length} bytes: {ended:?}");
         let (ended, _) = talk(protocol, url, &good.cut(length).stays_silent()).await;
-        let expected = matches!(ended, Err(Ended::Silent(_) | Ended::Unexpected(_)) | Ok(_));
+        let expected = matches!(ended, Err(ConversationError::Silent(_) | ConversationError::Unexpected(_)) | Ok(_));
         assert!(expected, "silence after {length} bytes: {ended:?}");
     }
     let (ended, _) = talk(protocol, url, &good.cut(0)).await;
-    assert!(matches!(ended, Err(Ended::Closed(_))), "{ended:?}");
+    assert!(matches!(ended, Err(ConversationError::Closed(_))), "{ended:?}");
     let (ended, _) = talk(protocol, url, &good.cut(0).stays_silent()).await;
-    assert!(matches!(ended, Err(Ended::Silent(_))), "{ended:?}");
+    assert!(matches!(ended, Err(ConversationError::Silent(_))), "{ended:?}");
 }
 
 /// A megabyte of one byte, lengths beyond all bounds, and what no protocol is.

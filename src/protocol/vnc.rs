@@ -13,7 +13,7 @@ use bytes::Buf as _;
 
 use super::frame::{Malformed, length, take, text, unframed};
 use super::lines::line;
-use super::{Answer, Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
 /// The protocol of VNC.
@@ -38,13 +38,17 @@ struct Session;
 
 #[async_trait]
 impl Conversation for Session {
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         let version = wire.answer("an RFB version", MAX_REASON, version).await?;
         wire.send(version.ours()).await?;
-        let read = |heard: &[u8]| unframed(heard, |rest| version.security(rest));
+        let read = |buffered: &[u8]| unframed(buffered, |rest| version.security(rest));
         match wire.answer("the kinds of security", MAX_REASON, read).await? {
-            Security::Failed(reason) if !reason.eq_ignore_ascii_case(TOO_MANY) => Err(Ended::Rejected(reason)),
-            Security::Failed(_) | Security::Offered => Ok(Found { version: Some(version.to_string()), role: None }),
+            Security::Failed(reason) if !reason.eq_ignore_ascii_case(TOO_MANY) => {
+                Err(ConversationError::Rejected(reason))
+            }
+            Security::Failed(_) | Security::Offered => {
+                Ok(ServiceReply { version: Some(version.to_string()), role: None })
+            }
         }
     }
 }
@@ -100,8 +104,8 @@ impl fmt::Display for Version {
 }
 
 /// `RFB 003.008` and a line feed; a server of `RealVNC` begins with `RFB 005.000`, and speaks 3.8 too.
-fn version(heard: &[u8]) -> Answer<Version> {
-    line(heard, &[b"RFB 003.", b"RFB 004.", b"RFB 005."]).and_then(|line| {
+fn version(buffered: &[u8]) -> Parsed<Version> {
+    line(buffered, &[b"RFB 003.", b"RFB 004.", b"RFB 005."]).and_then(|line| {
         let digits = |range| str::from_utf8(line.get(range)?).ok().filter(|text| is_number(text))?.parse().ok();
         let numbers = (line.len() == 11).then(|| Some((digits(4..7)?, digits(8..11)?))).flatten();
         let (major, minor) = numbers.ok_or("it is no version of RFB")?;
@@ -121,7 +125,7 @@ const MAX_REASON: usize = 4096;
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::testing::{Script, assert_survives, heard, talk};
+    use super::super::testing::{Script, assert_survives, summary, talk};
     use super::*;
 
     fn failure(reason: &str) -> Vec<u8> {
@@ -170,7 +174,7 @@ mod tests {
             ),
             (Script::greets(""), "closed: an RFB version"),
         ] {
-            assert_eq!(heard(talk(&Vnc, "vnc://a", &script).await.0), expected);
+            assert_eq!(summary(talk(&Vnc, "vnc://a", &script).await.0), expected);
         }
     }
 

@@ -10,34 +10,34 @@ use tokio::time::{Instant, timeout_at};
 use crate::peer_text::excerpt;
 
 /// What a conversation needs of a connection.
-pub trait Channel: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Channel for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 /// An open connection, in the clear or within TLS.
 pub struct Wire<'a> {
-    channel: &'a mut dyn Channel,
+    stream: &'a mut dyn ByteStream,
     /// Read, and not yet used by anybody.
-    heard: Vec<u8>,
+    buffered: Vec<u8>,
     deadline: Instant,
 }
 
 impl<'a> Wire<'a> {
     /// A conversation on this connection, of which these bytes were read already. Ends by `deadline`.
-    pub fn new(channel: &'a mut dyn Channel, heard: Vec<u8>, deadline: Instant) -> Self {
-        Self { channel, heard, deadline }
+    pub fn new(stream: &'a mut dyn ByteStream, buffered: Vec<u8>, deadline: Instant) -> Self {
+        Self { stream, buffered, deadline }
     }
 
     /// Sends these bytes.
-    pub async fn send(&mut self, bytes: &[u8]) -> Result<(), Ended> {
+    pub async fn send(&mut self, bytes: &[u8]) -> Result<(), ConversationError> {
         let sent = timeout_at(self.deadline, async {
-            self.channel.write_all(bytes).await?;
-            self.channel.flush().await
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
         });
         match sent.await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Ended::Broken(error, "taking what was sent")),
-            Err(_) => Err(Ended::Silent("taking what was sent")),
+            Ok(Err(error)) => Err(ConversationError::Broken(error, "taking what was sent")),
+            Err(_) => Err(ConversationError::Silent("taking what was sent")),
         }
     }
 
@@ -46,9 +46,9 @@ impl<'a> Wire<'a> {
         let _ = self.send(goodbye).await;
     }
 
-    /// The connection itself, for a library that speaks the protocol; before anything was heard.
-    pub fn channel(&mut self) -> &mut (dyn Channel + 'a) {
-        self.channel
+    /// The connection itself, for a library that speaks the protocol; before anything was buffered.
+    pub fn stream(&mut self) -> &mut (dyn ByteStream + 'a) {
+        self.stream
     }
 
     /// When everything must have ended.
@@ -56,87 +56,90 @@ impl<'a> Wire<'a> {
         self.deadline
     }
 
-    /// Waits until what was heard is an answer, and takes the answer away.
+    /// Waits until what was buffered is an answer, and takes the answer away.
     ///
-    /// `read` is given everything that was heard, at first perhaps nothing, and again each time that more came. `awaited`
+    /// `read` is given everything that was buffered, at first perhaps nothing, and again each time that more came. `awaited`
     /// says what is due, such as "its greeting". More than `limit` bytes without an answer are none.
     pub async fn answer<T>(
         &mut self,
         awaited: &'static str,
         limit: usize,
-        mut read: impl FnMut(&[u8]) -> Answer<T> + Send,
-    ) -> Result<T, Ended>
+        mut read: impl FnMut(&[u8]) -> Parsed<T> + Send,
+    ) -> Result<T, ConversationError>
     where
         T: Send,
     {
         loop {
-            match read(&self.heard) {
-                Answer::Whole(value, length) => {
-                    self.heard.drain(..length.min(self.heard.len()));
+            match read(&self.buffered) {
+                Parsed::Complete(value, length) => {
+                    self.buffered.drain(..length.min(self.buffered.len()));
                     return Ok(value);
                 }
-                Answer::Wrong(why) => return Err(Ended::unexpected(awaited, &why, &self.heard)),
-                Answer::Unfinished if self.heard.len() > limit => {
-                    return Err(Ended::unexpected(awaited, "it comes to no end", &self.heard));
+                Parsed::Invalid(why) => return Err(ConversationError::unexpected(awaited, &why, &self.buffered)),
+                Parsed::Incomplete if self.buffered.len() > limit => {
+                    return Err(ConversationError::unexpected(awaited, "it comes to no end", &self.buffered));
                 }
-                Answer::Unfinished => self.listen(awaited).await?,
+                Parsed::Incomplete => self.listen(awaited).await?,
             }
         }
     }
 
     /// Waits for exactly so many bytes.
-    pub async fn exactly(&mut self, awaited: &'static str, length: usize) -> Result<Vec<u8>, Ended> {
-        self.answer(awaited, length, |heard| match heard.get(..length) {
-            Some(bytes) => Answer::Whole(bytes.to_vec(), length),
-            None => Answer::Unfinished,
+    pub async fn exactly(&mut self, awaited: &'static str, length: usize) -> Result<Vec<u8>, ConversationError> {
+        self.answer(awaited, length, |buffered| match buffered.get(..length) {
+            Some(bytes) => Parsed::Complete(bytes.to_vec(), length),
+            None => Parsed::Incomplete,
         })
         .await
     }
 
-    /// What was heard and belongs to no answer yet.
+    /// What was buffered and belongs to no answer yet.
     pub fn unread(&self) -> &[u8] {
-        &self.heard
+        &self.buffered
     }
 
     /// Takes what belongs to no answer yet.
     pub fn into_unread(mut self) -> Vec<u8> {
-        mem::take(&mut self.heard)
+        mem::take(&mut self.buffered)
     }
 
-    async fn listen(&mut self, awaited: &'static str) -> Result<(), Ended> {
+    async fn listen(&mut self, awaited: &'static str) -> Result<(), ConversationError> {
         let mut more = [0; 4096];
-        match timeout_at(self.deadline, self.channel.read(&mut more)).await {
-            Err(_) => Err(Ended::Silent(awaited)),
-            Ok(Ok(0)) => Err(Ended::Closed(awaited)),
+        match timeout_at(self.deadline, self.stream.read(&mut more)).await {
+            Err(_) => Err(ConversationError::Silent(awaited)),
+            Ok(Ok(0)) => Err(ConversationError::Closed(awaited)),
             Ok(Ok(length)) => {
-                self.heard.extend_from_slice(more.get(..length).unwrap_or_default());
+                self.buffered.extend_from_slice(more.get(..length).unwrap_or_default());
                 Ok(())
             }
-            Ok(Err(error)) => Err(Ended::Broken(error, awaited)),
+            Ok(Err(error)) => Err(ConversationError::Broken(error, awaited)),
         }
     }
 }
 
 impl Debug for Wire<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Wire").field("heard", &self.heard).field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("Wire")
+            .field("buffered", &self.buffered)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
     }
 }
 
-/// What a parser makes of what was heard so far.
+/// What a parser makes of what was buffered so far.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Answer<T> {
+pub enum Parsed<T> {
     /// It may become an answer.
-    Unfinished,
+    Incomplete,
     /// An answer, and how many bytes it took.
-    Whole(T, usize),
+    Complete(T, usize),
     /// No answer of this protocol, whatever else comes; says why.
-    Wrong(String),
+    Invalid(String),
 }
 
 /// Why a conversation came to no good end.
 #[derive(Debug)]
-pub enum Ended {
+pub enum ConversationError {
     /// The connection failed where this was due.
     Broken(io::Error, &'static str),
     /// The peer ended the connection in an orderly way where this was due.
@@ -151,10 +154,10 @@ pub enum Ended {
     Unexpected(String),
 }
 
-impl Ended {
+impl ConversationError {
     /// What came instead of what was due.
-    pub fn unexpected(awaited: &str, why: &str, heard: &[u8]) -> Self {
-        Self::Unexpected(format!("expected {awaited}, but \"{}\" came: {why}", excerpt(heard)))
+    pub fn unexpected(awaited: &str, why: &str, buffered: &[u8]) -> Self {
+        Self::Unexpected(format!("expected {awaited}, but \"{}\" came: {why}", excerpt(buffered)))
     }
 }
 

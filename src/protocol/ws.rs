@@ -17,7 +17,7 @@ use hyper::{Request as HttpRequest, StatusCode};
 use tokio::time::timeout_at;
 
 use super::http::{AGENT, AWAITED, REQUEST_TARGET, ask, authority, product};
-use super::{Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, Protocol, Request, ServiceReply, Wire};
 use crate::target::{PathUse, Service};
 
 /// The protocol of `WebSocket`.
@@ -53,15 +53,16 @@ struct Session {
 
 #[async_trait]
 impl Conversation for Session {
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         let key = key();
         let request = self.request(&key);
-        let request = request.map_err(|error| Ended::Unexpected(format!("the request cannot be written: {error}")))?;
-        let answered = timeout_at(wire.deadline(), ask(request, None, wire.channel())).await;
-        let (head, _) = answered.unwrap_or(Err(Ended::Silent(AWAITED)))?;
+        let request = request
+            .map_err(|error| ConversationError::Unexpected(format!("the request cannot be written: {error}")))?;
+        let answered = timeout_at(wire.deadline(), ask(request, None, wire.stream())).await;
+        let (head, _) = answered.unwrap_or(Err(ConversationError::Silent(AWAITED)))?;
         judge(head.status, &head.headers, &key)?;
         wire.leave(CLOSE).await;
-        Ok(Found { version: product(&head.headers), role: None })
+        Ok(ServiceReply { version: product(&head.headers), role: None })
     }
 }
 
@@ -79,11 +80,15 @@ impl Session {
 }
 
 /// Section 4.1: the status, the upgrade and the accept key must be right; 503 says that nobody is served.
-fn judge(status: StatusCode, headers: &HeaderMap, key: &str) -> Result<(), Ended> {
+fn judge(status: StatusCode, headers: &HeaderMap, key: &str) -> Result<(), ConversationError> {
     match status {
         StatusCode::SWITCHING_PROTOCOLS => {}
-        StatusCode::SERVICE_UNAVAILABLE => return Err(Ended::Rejected(status.to_string())),
-        _ => return Err(Ended::Unexpected(format!("expected the status 101 Switching Protocols, but {status} came"))),
+        StatusCode::SERVICE_UNAVAILABLE => return Err(ConversationError::Rejected(status.to_string())),
+        _ => {
+            return Err(ConversationError::Unexpected(format!(
+                "expected the status 101 Switching Protocols, but {status} came"
+            )));
+        }
     }
     let is = |name: HeaderName, expected: &str| {
         headers
@@ -92,13 +97,15 @@ fn judge(status: StatusCode, headers: &HeaderMap, key: &str) -> Result<(), Ended
             .is_some_and(|value| value.eq_ignore_ascii_case(expected))
     };
     if !is(UPGRADE, "websocket") {
-        return Err(Ended::Unexpected("expected an upgrade to websocket, but the answer names another".to_owned()));
+        return Err(ConversationError::Unexpected(
+            "expected an upgrade to websocket, but the answer names another".to_owned(),
+        ));
     }
     let accepted = headers.get(SEC_WEBSOCKET_ACCEPT).is_some_and(|value| value.as_bytes() == accept(key).as_bytes());
     if accepted {
         return Ok(());
     }
-    Err(Ended::Unexpected("expected the accept key of this request, but another or none came".to_owned()))
+    Err(ConversationError::Unexpected("expected the accept key of this request, but another or none came".to_owned()))
 }
 
 /// Sixteen bytes that nobody can have remembered (section 4.1).
@@ -120,7 +127,7 @@ const CLOSE: &[u8] = b"\x88\x82\0\0\0\0\x03\xe8";
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Script, heard, talk};
+    use super::super::testing::{Script, summary, talk};
     use super::*;
 
     #[test]
@@ -155,7 +162,7 @@ mod tests {
             ),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(heard(judge(status, headers, key).map(|()| Found::default())), expected);
+            assert_eq!(summary(judge(status, headers, key).map(|()| ServiceReply::default())), expected);
         }
     }
 
@@ -167,11 +174,11 @@ mod tests {
             (forbidden, "unexpected: expected the status 101 Switching Protocols, but 403 Forbidden came"),
         ] {
             let (ended, said) = talk(&Ws, "ws://a/chat", &Script::hears().answers(answer)).await;
-            assert_eq!(heard(ended), expected);
+            assert_eq!(summary(ended), expected);
             let said = String::from_utf8(said).unwrap();
             assert!(said.starts_with("GET /chat HTTP/1.1\r\nhost: a\r\n") && said.contains("upgrade: websocket\r\n"));
         }
         let silent = Script::hears().answers("HTTP/1.1 101").stays_silent();
-        assert_eq!(heard(talk(&Ws, "ws://a", &silent).await.0), "silent: its answer to the request");
+        assert_eq!(summary(talk(&Ws, "ws://a", &silent).await.0), "silent: its answer to the request");
     }
 }

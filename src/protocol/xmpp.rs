@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use async_trait::async_trait;
 
 use super::lines::agree;
-use super::{Answer, Conversation, Ended, Found, MAX_REPLY, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::{Host, HostName, PathRule, PathUse, Service};
 
 /// The protocol of instant messages.
@@ -53,32 +53,37 @@ struct Session {
 
 #[async_trait]
 impl Conversation for Session {
-    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), Ended> {
+    async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         let opened = self.open(wire).await?;
         if !opened.has("starttls") {
             wire.leave(END).await;
-            return Err(Ended::Refused(if opened.is_error() {
+            return Err(ConversationError::Refused(if opened.is_error() {
                 format!("the server does not know the domain {}; name one behind the URL", self.domain)
             } else {
                 "the features do not offer starttls".to_owned()
             }));
         }
         wire.send(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await?;
-        let granted = wire.answer("the answer to starttls", MAX_REPLY, |heard| either(heard, &["proceed", "failure"]));
-        if granted.await?.name == "proceed" { Ok(()) } else { Err(Ended::Refused("starttls: failure".to_owned())) }
+        let granted =
+            wire.answer("the answer to starttls", MAX_REPLY, |buffered| either(buffered, &["proceed", "failure"]));
+        if granted.await?.name == "proceed" {
+            Ok(())
+        } else {
+            Err(ConversationError::Refused("starttls: failure".to_owned()))
+        }
     }
 
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         self.open(wire).await?;
         wire.leave(END).await;
-        Ok(Found::default())
+        Ok(ServiceReply::default())
     }
 }
 
 impl Session {
     /// Opens a stream: the features, or the error that the domain is not known. Any other error says that nobody is
     /// served.
-    async fn open(&self, wire: &mut Wire<'_>) -> Result<Element, Ended> {
+    async fn open(&self, wire: &mut Wire<'_>) -> Result<Element, ConversationError> {
         // Neither names nor addresses have anything that would be syntax.
         let domain = &self.domain;
         let open = format!(
@@ -88,7 +93,7 @@ impl Session {
         wire.send(open.as_bytes()).await?;
         let opened = wire.answer("a stream and its features", MAX_REPLY, opened).await?;
         if opened.is_error() && !opened.has("host-unknown") {
-            return Err(Ended::Rejected(format!("stream error: {}", opened.condition())));
+            return Err(ConversationError::Rejected(format!("stream error: {}", opened.condition())));
         }
         Ok(opened)
     }
@@ -126,47 +131,50 @@ impl Element {
 }
 
 /// The head of a stream, perhaps behind a declaration of XML, and what the server says first in it.
-fn opened(heard: &[u8]) -> Answer<Element> {
-    let mut rest = heard.trim_ascii_start();
+fn opened(buffered: &[u8]) -> Parsed<Element> {
+    let mut rest = buffered.trim_ascii_start();
     for (begin, required) in [("<?xml", false), ("<stream:stream", true)] {
         if !agree(rest, begin.as_bytes()) {
             if required {
-                return Answer::Wrong("it is no stream".to_owned());
+                return Parsed::Invalid("it is no stream".to_owned());
             }
             continue;
         }
-        let Some((_, behind)) = tag(rest, begin) else { return Answer::Unfinished };
+        let Some((_, behind)) = tag(rest, begin) else { return Parsed::Incomplete };
         rest = behind.trim_ascii_start();
     }
-    let before = heard.len() - rest.len();
+    let before = buffered.len() - rest.len();
     match either(rest, &[FEATURES, ERROR]) {
-        Answer::Whole(element, length) => Answer::Whole(element, before + length),
+        Parsed::Complete(element, length) => Parsed::Complete(element, before + length),
         other => other,
     }
 }
 
 /// An element of one of these names.
-fn either(heard: &[u8], names: &[&'static str]) -> Answer<Element> {
-    let rest = heard.trim_ascii_start();
+fn either(buffered: &[u8], names: &[&'static str]) -> Parsed<Element> {
+    let rest = buffered.trim_ascii_start();
     let Some(name) = names.iter().find(|name| agree(rest, format!("<{name}").as_bytes())) else {
-        return Answer::Wrong(format!("it is not <{}>", names.join("> or <")));
+        return Parsed::Invalid(format!("it is not <{}>", names.join("> or <")));
     };
-    let Some((start, behind)) = tag(rest, &format!("<{name}")) else { return Answer::Unfinished };
+    let Some((start, behind)) = tag(rest, &format!("<{name}")) else { return Parsed::Incomplete };
     let end = format!("</{name}>");
     let (inner, behind) = if start.ends_with(b"/>") {
         (&b""[..], behind)
     } else {
         let found = behind.windows(end.len()).position(|window| window == end.as_bytes());
-        let Some((inner, behind)) = found.and_then(|at| behind.split_at_checked(at)) else { return Answer::Unfinished };
+        let Some((inner, behind)) = found.and_then(|at| behind.split_at_checked(at)) else { return Parsed::Incomplete };
         (inner, behind.get(end.len()..).unwrap_or_default())
     };
-    Answer::Whole(Element { name, inner: String::from_utf8_lossy(inner).into_owned() }, heard.len() - behind.len())
+    Parsed::Complete(
+        Element { name, inner: String::from_utf8_lossy(inner).into_owned() },
+        buffered.len() - behind.len(),
+    )
 }
 
 /// A tag that begins so, to its `>` outside of quotes, and what stands behind it; none where it is not whole.
-fn tag<'a>(heard: &'a [u8], begin: &str) -> Option<(&'a [u8], &'a [u8])> {
+fn tag<'a>(buffered: &'a [u8], begin: &str) -> Option<(&'a [u8], &'a [u8])> {
     let mut quote = None;
-    let end = heard.get(begin.len()..)?.iter().position(|byte| match (byte, quote) {
+    let end = buffered.get(begin.len()..)?.iter().position(|byte| match (byte, quote) {
         (b'\'' | b'"', None) => {
             quote = Some(*byte);
             false
@@ -177,7 +185,7 @@ fn tag<'a>(heard: &'a [u8], begin: &str) -> Option<(&'a [u8], &'a [u8])> {
         }
         (byte, None) => *byte == b'>',
     })?;
-    heard.split_at_checked(begin.len() + end + 1)
+    buffered.split_at_checked(begin.len() + end + 1)
 }
 
 const FEATURES: &str = "stream:features";
@@ -188,7 +196,7 @@ const END: &[u8] = b"</stream:stream>";
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+    use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
     /// Of Prosody 0.12.
@@ -217,7 +225,7 @@ mod tests {
         for answer in answers {
             let script = Script::hears().answers(answer);
             let (found, said) = talk(&Xmpp, "xmpp://a", &script).await;
-            assert_eq!(found.unwrap(), Found::default());
+            assert_eq!(found.unwrap(), ServiceReply::default());
             let said = String::from_utf8(said).unwrap();
             assert!(said.contains(" to='a' ") && said.ends_with("streams'></stream:stream>"), "{said}");
             assert_survives(&Xmpp, "xmpp://a", &script).await;
@@ -252,7 +260,7 @@ mod tests {
                 stream("<stream:stream><a/>", "it is not <stream:features> or <stream:error>"),
             ),
         ] {
-            assert_eq!(heard(talk(&Xmpp, "xmpp://a", &Script::hears().answers(answer)).await.0), expected);
+            assert_eq!(summary(talk(&Xmpp, "xmpp://a", &Script::hears().answers(answer)).await.0), expected);
         }
     }
 
@@ -277,7 +285,7 @@ mod tests {
             ),
             (Script::hears().answers(error("system-shutdown")), "rejected: stream error: system-shutdown"),
         ] {
-            assert_eq!(heard(upgrade(&Xmpp, "xmpp+starttls://a", &script).await.0), expected);
+            assert_eq!(summary(upgrade(&Xmpp, "xmpp+starttls://a", &script).await.0), expected);
         }
     }
 }

@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 
 use super::lines::{block, is_version, text};
-use super::{Conversation, Ended, Found, Protocol, Request, Wire};
+use super::{Conversation, ConversationError, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
 /// The protocol of ZooKeeper.
@@ -37,16 +37,16 @@ struct Session;
 
 #[async_trait]
 impl Conversation for Session {
-    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<Found, Ended> {
+    async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(b"srvr").await?;
         let answers = [VERSION, NOT_ALLOWED, NOT_SERVING];
-        let answer = wire.answer("the answer to srvr", MAX_ANSWER, |heard| text(heard, &answers)).await?;
+        let answer = wire.answer("the answer to srvr", MAX_ANSWER, |buffered| text(buffered, &answers)).await?;
         if answer.starts_with(NOT_SERVING) {
-            return Err(Ended::Rejected(answer));
+            return Err(ConversationError::Rejected(answer));
         }
-        let Some(version) = answer.strip_prefix(VERSION) else { return Ok(Found::default()) };
-        let rest = wire.answer("the server's mode", MAX_ANSWER, |heard| block(heard, &[""], &[MODE])).await?;
-        Ok(Found { version: number(version), role: rest.last().and_then(|line| role(line)) })
+        let Some(version) = answer.strip_prefix(VERSION) else { return Ok(ServiceReply::default()) };
+        let rest = wire.answer("the server's mode", MAX_ANSWER, |buffered| block(buffered, &[""], &[MODE])).await?;
+        Ok(ServiceReply { version: number(version), role: rest.last().and_then(|line| role(line)) })
     }
 }
 
@@ -78,7 +78,7 @@ const MAX_ANSWER: usize = 4096;
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Script, assert_survives, heard, talk};
+    use super::super::testing::{Script, assert_survives, summary, talk};
     use super::*;
 
     /// Of ZooKeeper 3.8.0.
@@ -91,12 +91,12 @@ mod tests {
         for mode in MODES {
             let script = Script::hears().answers(ANSWER.replace("standalone", mode));
             let (found, said) = talk(&Zookeeper, "zookeeper://a", &script).await;
-            let expected = Found { version: Some("3.8.0".to_owned()), role: Some(mode.to_owned()) };
+            let expected = ServiceReply { version: Some("3.8.0".to_owned()), role: Some(mode.to_owned()) };
             assert_eq!((found.unwrap(), &*said), (expected, &b"srvr"[..]));
         }
         assert_survives(&Zookeeper, "zookeeper://a", &Script::hears().answers(ANSWER)).await;
         let strange = Script::hears().answers("Zookeeper version: today, built\nMode: 0x17\n");
-        assert_eq!(talk(&Zookeeper, "zookeeper://a", &strange).await.0.unwrap(), Found::default());
+        assert_eq!(talk(&Zookeeper, "zookeeper://a", &strange).await.0.unwrap(), ServiceReply::default());
     }
 
     #[tokio::test(start_paused = true)]
@@ -111,7 +111,7 @@ mod tests {
             ("Zookeeper version: 3.8.0\n", "closed: the server's mode"),
             ("-ERR\n", "unexpected: expected the answer to srvr, but \"-ERR\\n\" came: it begins otherwise"),
         ] {
-            assert_eq!(heard(talk(&Zookeeper, "zookeeper://a", &Script::hears().answers(answer)).await.0), expected);
+            assert_eq!(summary(talk(&Zookeeper, "zookeeper://a", &Script::hears().answers(answer)).await.0), expected);
         }
     }
 }

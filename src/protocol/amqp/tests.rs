@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::testing::{Script, assert_survives, heard, talk};
+use super::super::testing::{Script, assert_survives, summary, talk};
 use super::*;
 
 fn text(name: &str, value: &str) -> Vec<u8> {
@@ -59,7 +59,7 @@ async fn each_answer_has_its_class() {
         ),
         (Vec::new(), "closed: Connection.Start"),
     ] {
-        assert_eq!(heard(talk(&Amqp, "amqp://a", &Script::hears().answers(answer)).await.0), expected);
+        assert_eq!(summary(talk(&Amqp, "amqp://a", &Script::hears().answers(answer)).await.0), expected);
     }
 }
 

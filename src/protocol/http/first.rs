@@ -6,27 +6,27 @@ use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::protocol::Channel;
+use crate::protocol::ByteStream;
 
-/// Hears nothing before something was said, and remembers how what was heard began.
+/// Hears nothing before something was said, and remembers how what was buffered began.
 ///
 /// A client of HTTP that finds words before it has asked takes the connection for a broken one; what a server of another
 /// protocol greets with is to be read as an answer, which it is none.
 pub(super) struct SpeaksFirst<'a> {
-    channel: &'a mut dyn Channel,
+    channel: &'a mut dyn ByteStream,
     spoken: bool,
     listening: Option<Waker>,
-    heard: Vec<u8>,
+    buffered: Vec<u8>,
 }
 
 impl<'a> SpeaksFirst<'a> {
-    pub(super) fn new(channel: &'a mut dyn Channel) -> Self {
-        Self { channel, spoken: false, listening: None, heard: Vec::new() }
+    pub(super) fn new(channel: &'a mut dyn ByteStream) -> Self {
+        Self { channel, spoken: false, listening: None, buffered: Vec::new() }
     }
 
-    /// The first bytes of what was heard.
-    pub(super) fn heard(&self) -> &[u8] {
-        &self.heard
+    /// The first bytes of what was buffered.
+    pub(super) fn buffered(&self) -> &[u8] {
+        &self.buffered
     }
 }
 
@@ -40,7 +40,7 @@ impl AsyncRead for SpeaksFirst<'_> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut *this.channel).poll_read(context, buffer))?;
         let more = buffer.filled().iter().skip(before);
-        this.heard.extend(more.take(MAX_REMEMBERED.saturating_sub(this.heard.len())));
+        this.buffered.extend(more.take(MAX_REMEMBERED.saturating_sub(this.buffered.len())));
         Poll::Ready(Ok(()))
     }
 }

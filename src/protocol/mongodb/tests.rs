@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::testing::{Script, assert_survives, heard, talk};
+use super::super::testing::{Script, assert_survives, summary, talk};
 use super::*;
 
 fn truth(name: &str, value: bool) -> Vec<u8> {
@@ -53,7 +53,7 @@ async fn a_member_that_serves_has_a_role_and_a_version() {
     ] {
         let script = Script::hears().answers(answer(&[fields, vec![number("maxWireVersion", 21), ok(1.0)]].concat()));
         let (found, said) = talk(&Mongodb, "mongodb://a", &script).await;
-        let expected = Found { version: Some("21".to_owned()), role: Some(role.to_owned()) };
+        let expected = ServiceReply { version: Some("21".to_owned()), role: Some(role.to_owned()) };
         assert_eq!((found.unwrap(), said), (expected, request("hello")));
         assert_survives(&Mongodb, "mongodb://a", &script).await;
     }
@@ -64,7 +64,7 @@ async fn an_old_server_is_asked_in_its_own_words() {
     let primary = answer(&[truth("ismaster", true), number("maxWireVersion", 8), ok(1.0)]);
     let script = Script::hears().answers(unknown("hello")).answers(primary);
     let (found, said) = talk(&Mongodb, "mongodb://a", &script).await;
-    let expected = Found { version: Some("8".to_owned()), role: Some("primary".to_owned()) };
+    let expected = ServiceReply { version: Some("8".to_owned()), role: Some("primary".to_owned()) };
     assert_eq!((found.unwrap(), said), (expected, [request("hello"), request("isMaster")].concat()));
 }
 
@@ -86,7 +86,7 @@ async fn each_answer_has_its_class() {
         ),
         (Script::hears().answers(""), "closed: the answer to hello"),
     ] {
-        assert_eq!(heard(talk(&Mongodb, "mongodb://a", &script).await.0), expected);
+        assert_eq!(summary(talk(&Mongodb, "mongodb://a", &script).await.0), expected);
     }
 }
 

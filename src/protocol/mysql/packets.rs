@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::{Buf as _, BufMut as _};
 
-use super::super::Answer;
+use super::super::Parsed;
 use super::super::frame::{Malformed, dotted, frame, take, take_to_zero, text};
 
 /// What counts of a server's greeting (`HandshakeV10`).
@@ -103,8 +103,8 @@ pub(super) enum Reply {
 }
 
 /// A greeting, or an error in its place.
-pub(super) fn greeting(heard: &[u8]) -> Answer<Result<Greeting, Refusal>> {
-    packet(heard).and_then(|(number, payload)| {
+pub(super) fn greeting(buffered: &[u8]) -> Parsed<Result<Greeting, Refusal>> {
+    packet(buffered).and_then(|(number, payload)| {
         Malformed::unless(number == 0, "it is not the first packet")?;
         match payload.split_first() {
             Some((&ERR, rest)) => Refusal::read(rest).map(Err),
@@ -114,8 +114,8 @@ pub(super) fn greeting(heard: &[u8]) -> Answer<Result<Greeting, Refusal>> {
 }
 
 /// An answer to a login, and its number.
-pub(super) fn reply(heard: &[u8]) -> Answer<(u8, Reply)> {
-    packet(heard).and_then(|(number, payload)| {
+pub(super) fn reply(buffered: &[u8]) -> Parsed<(u8, Reply)> {
+    packet(buffered).and_then(|(number, payload)| {
         let reply = match payload.split_first() {
             Some((0, _)) => Reply::Ok,
             Some((&ERR, rest)) => Reply::Refused(Refusal::read(rest)?),
@@ -163,13 +163,13 @@ pub(super) fn framed(number: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A packet's number and payload.
-fn packet(heard: &[u8]) -> Answer<(u8, Vec<u8>)> {
+fn packet(buffered: &[u8]) -> Parsed<(u8, Vec<u8>)> {
     let size = |mut head: &[u8]| {
         let size = head.try_get_uint_le(3)?;
         Malformed::unless(size > 0, "it is empty")?;
         Ok(usize::try_from(size).unwrap_or(usize::MAX).saturating_add(HEADER))
     };
-    frame(heard, HEADER, size).and_then(|packet| {
+    frame(buffered, HEADER, size).and_then(|packet| {
         let (head, payload) = packet.split_at_checked(HEADER).ok_or(Malformed::Short)?;
         Ok((head.last().copied().unwrap_or_default(), payload.to_vec()))
     })

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
-use super::super::Answer;
-use super::super::testing::{Script, assert_survives, heard, talk, upgrade};
+use super::super::Parsed;
+use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
 use super::*;
 
 /// What MariaDB 10.11 says, with `SSL` among its capabilities or without.
@@ -124,7 +124,7 @@ async fn each_answer_has_its_class() {
         (Script::greets(""), "closed: a greeting"),
         (Script::greets(mariadb()).answers(""), "closed: the answer to a login"),
     ] {
-        assert_eq!(heard(talk(&Mysql, "mysql://a", &script).await.0), expected);
+        assert_eq!(summary(talk(&Mysql, "mysql://a", &script).await.0), expected);
     }
 }
 
@@ -143,13 +143,13 @@ async fn tls_is_asked_for_where_it_is_offered() {
             "refused: an error came instead of a greeting: 1130 Host 'a' is not allowed",
         ),
     ] {
-        assert_eq!(heard(upgrade(&Mysql, "mysql+starttls://a", &script).await.0), expected);
+        assert_eq!(summary(upgrade(&Mysql, "mysql+starttls://a", &script).await.0), expected);
     }
 }
 
 #[test]
 fn a_login_within_tls_says_so_and_goes_on_counting() {
-    let Answer::Whole(Ok(greeting), _) = greeting(&mariadb()) else { panic!("a greeting is one") };
+    let Parsed::Complete(Ok(greeting), _) = greeting(&mariadb()) else { panic!("a greeting is one") };
     let login = login(&greeting, 2);
     assert_eq!(login.get(3..8), Some(&b"\x02\x01\x8a\x08\0"[..]));
 }
