@@ -1,7 +1,7 @@
-//! What a probe comes to: an [`Outcome`], and with its target and times a [`Report`].
+//! The result of a probe: an [`Outcome`], and with its target and times a [`Report`].
 //!
-//! A failed probe is data, a fault of this machine too; neither is an error of the daemon. Everything here is plain
-//! values; [`Prober`] is the only behaviour: who has a target and a deadline gets an outcome.
+//! A failed probe is data, and so is a local fault; neither is an error of the daemon. Everything here is plain values,
+//! except the trait [`Prober`].
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,12 +23,11 @@ mod testing;
 mod tls;
 mod transcript;
 
-/// Whoever can probe: the network, or in tests a script.
+/// A prober: the network, or a script in tests.
 pub trait Prober: Send + Sync + 'static {
-    /// One probe of `target`, from resolving to closing.
+    /// Probes `target` once, from resolving to closing.
     ///
-    /// Ends by `deadline`; what has not happened by then is a failure of the phase under way. Dropping the future ends
-    /// the probe without an outcome.
+    /// Ends by `deadline`: a pending phase fails then. Dropping the future ends the probe without an outcome.
     fn probe(&self, target: &Arc<Target>, deadline: Instant) -> impl Future<Output = Outcome> + Send;
 }
 
@@ -38,81 +37,81 @@ impl<P: Prober> Prober for Arc<P> {
     }
 }
 
-/// What one probe saw.
+/// The outcome of one probe.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
     /// Whether the target is as expected, and why not.
     pub result: Result<(), Fault>,
     /// Time from the start to the result.
     pub duration: Duration,
-    /// The phases that were completed; with several addresses those of the address that decided.
+    /// The completed phases; with several addresses, those of the decisive one.
     pub timings: Timings,
-    /// What the name stood for; none where the host is an address or its name was not resolved.
+    /// The resolution of the name; `None` if the host is an address or its name was not resolved.
     pub resolution: Option<Resolution>,
-    /// Each address that was tried, in order; empty where it never came to that.
+    /// Each address that was tried, in order.
     pub attempts: Vec<Attempt>,
-    /// What the peer showed of itself; with several addresses the worst of each.
+    /// Facts about the peer; with several addresses, the worst of each.
     pub facts: Facts,
-    /// The last second in which the own client certificate is valid, since 1970, where there is one.
+    /// The last second in which the client certificate is valid, since 1970, if there is one.
     pub client_certificate_not_after: Option<i64>,
 }
 
 impl Outcome {
-    /// The address tried last, for addresses tried one after the other the one that counted.
+    /// The address that was tried last, which is the decisive one if addresses are tried one after another.
     pub fn address(&self) -> Option<IpAddr> {
         self.attempts.last().map(|attempt| attempt.address)
     }
 }
 
-/// What resolving a name gave.
+/// The resolution of a name.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Resolution {
-    /// The addresses that may be used, in the order in which they are.
+    /// The usable addresses, in the order in which they are used.
     pub addresses: Vec<IpAddr>,
 }
 
-/// One address of a probe.
+/// The attempt at one address.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attempt {
-    /// Where to.
+    /// The address.
     pub address: IpAddr,
     /// The result as if this were the only address.
     pub result: Result<(), Fault>,
     /// Time from its start to its result, by the clock.
     pub duration: Duration,
-    /// The phases completed with this address, `resolve` not among them.
+    /// The phases completed with this address, without `resolve`.
     pub timings: Timings,
-    /// SYNs sent again, where the kernel counts them and an answer came in the end.
+    /// Retransmitted SYNs, if the kernel counts them and an answer came.
     pub syn_retransmits: u32,
-    /// What the peer showed of itself.
+    /// Facts about the peer.
     pub facts: Facts,
-    /// What was said, where the prober was to write it down and a connection was made.
+    /// What was said, if the prober records it and a connection was made.
     pub transcript: Option<Transcript>,
 }
 
 /// Facts that a peer showed about itself, whether the probe succeeded or not. Steps that were not reached leave none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
-    /// What the TLS handshake showed.
+    /// From the TLS handshake.
     pub tls: Option<TlsFacts>,
-    /// The labels that a dialogue gave, once it was completed and where it gives any.
+    /// Labels from a completed dialogue, if it has any.
     pub dialogue: Option<Arc<[(LabelName, String)]>>,
-    /// What a service said of itself, once its exchange was completed.
+    /// From the completed conversation of a service.
     pub service: Option<Arc<ServiceFacts>>,
 }
 
-/// What a service said of itself.
+/// Facts from the conversation of a service.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServiceFacts {
-    /// What it speaks.
+    /// Its protocol.
     pub protocol: &'static str,
-    /// A product or version token; empty where it tells none.
+    /// A product or version token; empty if it has none.
     pub version: String,
-    /// What it is among its kind, such as primary; empty where it tells nothing.
+    /// Its role, such as primary; empty if it has none.
     pub role: String,
 }
 
-/// The steps of a probe, in this order; not every probe has all.
+/// The phases of a probe, in order. Not every probe has all.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Phase {
     /// Name to addresses.
@@ -123,7 +122,7 @@ pub enum Phase {
     Starttls,
     /// The TLS handshake.
     Tls,
-    /// What is said on the connection, within TLS where there is TLS.
+    /// What is said on the connection, within TLS if there is TLS.
     Protocol,
 }
 
@@ -143,12 +142,12 @@ impl Phase {
     }
 }
 
-/// How long each completed phase took, to the nanosecond. A phase that failed or was never reached is not in it.
+/// The duration of each completed phase, to the nanosecond. A phase that failed or was not reached is missing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Timings([u64; Phase::ALL.len()]);
 
 impl Timings {
-    /// Notes a completed phase.
+    /// Adds a completed phase.
     #[must_use]
     pub fn with(mut self, phase: Phase, duration: Duration) -> Self {
         if let Some(slot) = self.0.get_mut(phase as usize) {
@@ -157,13 +156,13 @@ impl Timings {
         self
     }
 
-    /// These and those of later phases; where both have a phase, the later counts.
+    /// Adds the phases of `later`, which take precedence.
     #[must_use]
     pub fn and(self, later: Self) -> Self {
         later.iter().fold(self, |timings, (phase, duration)| timings.with(phase, duration))
     }
 
-    /// A phase's duration, where it was completed.
+    /// The duration of a phase, if it was completed.
     pub fn of(&self, phase: Phase) -> Option<Duration> {
         self.0.get(phase as usize).copied().filter(|nanos| *nanos != NOT_COMPLETED).map(Duration::from_nanos)
     }
@@ -183,12 +182,12 @@ impl Default for Timings {
 /// No probe takes six hundred years.
 const NOT_COMPLETED: u64 = u64::MAX;
 
-/// An outcome with its target and times: what the board turns into state.
+/// An outcome with its target and times, from which the board derives state.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// The very target that was probed; a board that has replaced it since drops the report.
+    /// The target that was probed. The board discards the report if it has replaced the target since.
     pub target: Arc<Target>,
-    /// What was seen.
+    /// The outcome.
     pub outcome: Outcome,
     /// When the probe ended.
     pub ended: Instant,

@@ -40,29 +40,29 @@ mod verify;
 
 /// Probes targets over the network.
 ///
-/// Made once and shared: it holds what is known of the machine's own name resolution, and nothing of any target.
+/// Created once and shared. It holds the name resolution of the machine, and no state of targets.
 #[derive(Debug)]
 pub struct NetworkProber {
     resolver: Resolver,
-    trust: Arc<TlsStore>,
+    tls_store: Arc<TlsStore>,
     verifier: Arc<ChainVerifier>,
     records: bool,
 }
 
 impl NetworkProber {
-    /// A prober that resolves names as this machine does. Touches no file before the first name.
+    /// A prober that resolves names as this machine does. Reads no file before the first look-up.
     ///
-    /// `trust` must have read the profile of every target that is to be probed with TLS.
-    pub fn new(options: ResolverOptions, trust: Arc<TlsStore>) -> Self {
-        Self::with_system_files(options, trust, SystemFiles::default())
+    /// `tls_store` must have read the profile of every target with TLS before it is probed.
+    pub fn new(options: ResolverOptions, tls_store: Arc<TlsStore>) -> Self {
+        Self::with_system_files(options, tls_store, SystemFiles::default())
     }
 
     /// A prober that takes name servers, search domains and hosts from these files.
-    pub fn with_system_files(options: ResolverOptions, trust: Arc<TlsStore>, files: SystemFiles) -> Self {
-        Self { resolver: Resolver::new(options, files), trust, verifier: Arc::default(), records: false }
+    pub fn with_system_files(options: ResolverOptions, tls_store: Arc<TlsStore>, files: SystemFiles) -> Self {
+        Self { resolver: Resolver::new(options, files), tls_store, verifier: Arc::default(), records: false }
     }
 
-    /// Writes down from now on what is said on connections.
+    /// Records what is said on connections.
     #[must_use]
     pub fn recording(self) -> Self {
         Self { records: true, ..self }
@@ -79,7 +79,7 @@ impl NetworkProber {
             ProbeKind::Plain(application) => Some(Steps::Plain(application.clone())),
             ProbeKind::Tcp { .. } => None,
             ProbeKind::Tls(tls) => {
-                let context = self.trust.context(&tls.settings.profile).ok_or_else(|| LocalFault {
+                let context = self.tls_store.context(&tls.settings.profile).ok_or_else(|| LocalFault {
                     reason: LocalFaultReason::Invalid,
                     detail: "the files of tls were not read for this target".to_owned(),
                 })?;
@@ -98,10 +98,10 @@ impl Prober for NetworkProber {
             Err(fault) => return unattempted(fault.into(), started),
         };
         let endpoint = &target.endpoint;
-        let (located, resolution) =
+        let (resolved, resolution) =
             resolve_host(&self.resolver, &endpoint.host, endpoint.port, &target.settings, deadline).await;
-        let located = match located {
-            Ok(located) => located,
+        let resolved = match resolved {
+            Ok(resolved) => resolved,
             Err(fault) => {
                 return Outcome {
                     resolution,
@@ -111,11 +111,11 @@ impl Prober for NetworkProber {
             }
         };
         let Attempted { attempts, result, timings, facts, ended, open } =
-            attempt(located.destinations, &plan, deadline).await;
+            attempt(resolved.destinations, &plan, deadline).await;
         let outcome = Outcome {
             result,
             duration: ended.saturating_duration_since(started),
-            timings: located.timings.and(timings),
+            timings: resolved.timings.and(timings),
             resolution,
             attempts,
             facts,
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn saying_goodbye_is_no_part_of_what_is_timed() {
+    async fn the_close_is_not_timed() {
         let prober = NetworkProber::new(ResolverOptions::default(), Arc::default());
         for mode in [AddressMode::Any, AddressMode::All] {
             let (address, peer) = silent_peer().await;

@@ -55,14 +55,14 @@ impl From<LocalFault> for Fault {
     }
 }
 
-/// A failed probe: where, why, and the details for people.
+/// A failure of the target.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Failure {
-    /// The step that failed.
+    /// The phase that failed.
     pub phase: Phase,
-    /// Why, from the closed list.
+    /// The class, from the closed list.
     pub class: Class,
-    /// What was seen, for the log, the page and `portprobe probe`; never a label.
+    /// Details for the log, the page and `portprobe probe`; never a label.
     pub detail: String,
 }
 
@@ -72,14 +72,14 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The reasons for which probes fail.
+/// The classes of failures.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Class {
-    /// A resolved address lies outside `expect_addresses`.
+    /// A resolved address is outside `expect_addresses`.
     AddressMismatch,
     /// A certificate that the chain needs is no longer valid.
     CertExpired,
-    /// A certificate is wrong in some other way.
+    /// A certificate has another fault.
     CertInvalid,
     /// The certificate is for other names.
     CertNameMismatch,
@@ -91,40 +91,40 @@ pub enum Class {
     CertRevoked,
     /// No chain leads from the certificate to a trusted root.
     CertUntrusted,
-    /// The peer ended the connection in an orderly way where an answer was due.
+    /// The peer ended the connection in an orderly way when an answer was due.
     Disconnected,
-    /// The name servers failed, refused, or there is none.
+    /// The name servers failed or refused, or there is none.
     DnsError,
-    /// The name does not exist, or has no address that may be used.
+    /// The name does not exist, or has no usable address.
     DnsNotFound,
     /// No name server answered in time.
     DnsTimeout,
     /// A RST or an ICMP port unreachable answered the SYN.
     Refused,
-    /// The service said that it serves nobody now.
+    /// The service reported that it does not accept clients now.
     Rejected,
     /// A RST ended the connection after the handshake.
     Reset,
     /// The peer fell silent after the handshake: a hung service.
     Stalled,
-    /// TLS was asked for on an open connection, and not offered or not granted.
+    /// TLS was requested on an open connection, and not offered or refused.
     StarttlsRefused,
     /// Nothing answered the SYN.
     Timeout,
-    /// The peer ended TLS by a fatal alert other than 70 and 71.
+    /// The peer ended TLS with a fatal alert other than 70 and 71.
     TlsAlert,
-    /// The peer does not speak TLS, or no version or parameters are common.
+    /// The peer does not speak TLS, or there is no common version or parameter.
     TlsProtocol,
     /// A port that should be closed is open.
     UnexpectedOpen,
-    /// Something else came than the text that was expected.
+    /// The response is not the expected one.
     UnexpectedResponse,
-    /// ICMP said so, the neighbour is missing, or there is no route.
+    /// ICMP reported it, the neighbour is missing, or there is no route.
     Unreachable,
 }
 
 impl Class {
-    /// Every class, in the order of its label.
+    /// All classes, in the order of their labels.
     pub const ALL: [Self; 23] = [
         Self::AddressMismatch,
         Self::CertExpired,
@@ -151,8 +151,8 @@ impl Class {
         Self::Unreachable,
     ];
 
-    /// How much a fault of a certificate weighs beside another: of several the weightiest is the probe's class. Zero for
-    /// what is no fault of a certificate.
+    /// The weight of a fault of a certificate. Of several faults the weightiest becomes the class of the probe. Zero
+    /// for other classes.
     pub const fn weight(self) -> u8 {
         match self {
             Self::CertExpired => 7,
@@ -196,12 +196,12 @@ impl Class {
     }
 }
 
-/// This machine could not probe; says nothing about the target.
+/// A fault of this machine; says nothing about the target.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LocalFault {
-    /// Why, from the closed list.
+    /// The reason, from the closed list.
     pub reason: LocalFaultReason,
-    /// What failed, for people.
+    /// Details for people.
     pub detail: String,
 }
 
@@ -211,23 +211,23 @@ impl fmt::Display for LocalFault {
     }
 }
 
-/// The reasons for which this machine cannot probe.
+/// The reasons of local faults.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum LocalFaultReason {
-    /// An argument that this kernel does not take, such as a zone without an interface.
+    /// An argument that this kernel does not accept, such as a zone without an interface.
     Invalid,
     /// No file descriptor is left, for this process or the machine.
     NoDescriptor,
     /// No memory or buffer is left.
     NoMemory,
-    /// No local port is left, or the local address is not this machine's.
+    /// No local port is left, or the local address does not belong to this machine.
     NoPort,
     /// A firewall or policy of this machine forbids it.
     NotPermitted,
 }
 
 impl LocalFaultReason {
-    /// Every reason.
+    /// All reasons.
     pub const ALL: [Self; 5] = [Self::Invalid, Self::NoDescriptor, Self::NoMemory, Self::NoPort, Self::NotPermitted];
 
     /// The word for it in labels and logs.

@@ -1,20 +1,20 @@
-//! What a TLS handshake showed: the session, and the certificates with all their faults.
+//! Facts from a TLS handshake: the session, and the certificates with all their faults.
 
 use std::sync::Arc;
 
 use super::Class;
 use crate::target::Sha256Digest;
 
-/// What a handshake came to know, whether it was completed or not.
+/// Facts from a handshake, completed or not.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TlsFacts {
-    /// What was agreed on; none where the handshake was not completed.
+    /// The session; `None` if the handshake was not completed.
     pub session: Option<Session>,
-    /// What the peer presented, judged; none where it presented nothing.
+    /// The verified certificates of the peer; `None` if it presented none.
     pub peer: Option<Arc<PeerCertificates>>,
 }
 
-/// What a completed handshake agreed on, in the names of the IANA registry.
+/// Parameters of a completed handshake, in the names of the IANA registry.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Session {
     /// `TLS 1.2` or `TLS 1.3`.
@@ -23,30 +23,30 @@ pub struct Session {
     pub cipher: &'static str,
     /// Such as `X25519MLKEM768`.
     pub key_exchange: &'static str,
-    /// The application protocol, one of those offered.
+    /// The application protocol (ALPN), one of those offered.
     pub alpn: Option<Arc<str>>,
 }
 
-/// The certificates of a peer and what is to be said against them.
+/// The certificates of a peer with their faults.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PeerCertificates {
     /// The leaf.
     pub leaf: Arc<Certificate>,
-    /// What was sent behind it, in that order.
+    /// The certificates sent after it, in that order.
     pub intermediates: Vec<Arc<Certificate>>,
-    /// Every fault, a class once, in the order of their weight; empty: verified.
+    /// All faults, at most one per class, the weightiest first. Empty: verified.
     pub faults: Vec<CertificateFault>,
-    /// The earliest expiry on the verified path, its anchor apart, in seconds since 1970; where none verified, in the
-    /// chain as sent. None where nothing in it could be read.
+    /// The earliest expiry on the verified path without its anchor, in seconds since 1970; if none verified, in the
+    /// chain as sent. `None` if no certificate could be parsed.
     pub chain_not_after: Option<i64>,
 }
 
-/// One thing that is wrong with a certificate or its chain.
+/// One fault of a certificate or its chain.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CertificateFault {
-    /// Which, one of the `cert_` classes.
+    /// One of the `cert_` classes.
     pub class: Class,
-    /// What was seen and what was expected, for people.
+    /// What was found and what was expected, for people.
     pub detail: String,
 }
 
@@ -55,37 +55,37 @@ pub struct CertificateFault {
 pub struct Certificate {
     /// SHA-256 of its DER encoding.
     pub fingerprint: Sha256Digest,
-    /// What it says; none where it cannot be read.
+    /// Its content; `None` if it cannot be parsed.
     pub content: Option<CertificateContent>,
 }
 
 impl CertificateContent {
-    /// Whether a moment, in seconds since 1970, lies within its validity.
+    /// Whether a moment, in seconds since 1970, is within the validity.
     pub fn is_valid_at(&self, moment: i64) -> bool {
         (self.not_before..=self.not_after).contains(&moment)
     }
 }
 
-/// What a certificate says. Every text is the peer's own: cut to a kilobyte, otherwise as it came.
+/// The content of a certificate. Text is as the peer sent it, cut to a kilobyte.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CertificateContent {
-    /// Whom it is for (RFC 4514).
+    /// The subject (RFC 4514).
     pub subject: String,
-    /// Who signed it (RFC 4514).
+    /// The issuer (RFC 4514).
     pub issuer: String,
     /// The serial number in lower-case hex, without leading zeros.
     pub serial: String,
-    /// From when on it is valid, in seconds since 1970.
+    /// The start of its validity, in seconds since 1970.
     pub not_before: i64,
     /// The last second in which it is valid, in seconds since 1970.
     pub not_after: i64,
     /// The kind of public key: `RSA 2048`, `ECDSA P-256`, `Ed25519`.
     pub key: String,
-    /// How it was signed: `sha256WithRSAEncryption`.
+    /// The signature algorithm: `sha256WithRSAEncryption`.
     pub signature: String,
-    /// The names and addresses that it is for, as many as fit into 8 KiB.
+    /// The names and addresses of the certificate, at most 8 KiB.
     pub names: Vec<String>,
-    /// How many names it has in all.
+    /// The total number of names.
     pub name_count: usize,
     /// SHA-256 of its public key (`SubjectPublicKeyInfo`).
     pub public_key: Sha256Digest,

@@ -1,37 +1,37 @@
-//! What was said on a connection, word for word, where somebody wants to see it.
+//! Transcript of a connection, for `portprobe probe`.
 
 use std::time::Duration;
 
 use super::Phase;
 
-/// Everything that both ends said in the clear, and within TLS once hands were shaken; the handshake itself is not in it.
+/// Everything that both ends said in the clear and within TLS, without the handshake.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Transcript {
-    /// What was read or written at a time, in order.
+    /// Reads and writes, in order.
     pub messages: Vec<Message>,
-    /// How many bytes came after the first 64 KiB, and are not among these.
+    /// The number of bytes after the first 64 KiB, which are omitted.
     pub omitted: usize,
 }
 
-/// What was read or written at a time.
+/// One read or write.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Message {
-    /// What it was said for.
+    /// The phase.
     pub phase: Phase,
-    /// Who said it.
+    /// The direction.
     pub direction: Direction,
-    /// How long after the connection was open.
+    /// Time since the connection was opened.
     pub at: Duration,
-    /// What was said; what was received is nothing where the peer ended the connection.
+    /// The bytes. Received bytes are empty at the end of the connection.
     pub bytes: Box<[u8]>,
 }
 
-/// Who said something.
+/// The direction of a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Direction {
-    /// The peer.
+    /// From the peer.
     Received,
-    /// This prober.
+    /// From this prober.
     Sent,
 }
 
@@ -46,7 +46,7 @@ impl Direction {
 }
 
 impl Transcript {
-    /// Notes what was said, as far as there is room for it.
+    /// Adds a message, as far as there is room for it.
     pub fn note(&mut self, phase: Phase, direction: Direction, at: Duration, bytes: &[u8]) {
         let room = MAX_BYTES.saturating_sub(self.messages.iter().map(|message| message.bytes.len()).sum());
         let noted = bytes.get(..room).unwrap_or(bytes);
@@ -57,7 +57,7 @@ impl Transcript {
     }
 }
 
-/// What fits on no screen is of no use; a peer may say more without end.
+/// More would not be readable, and a peer may send without end.
 const MAX_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]

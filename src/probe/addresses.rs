@@ -1,6 +1,6 @@
-//! Where to connect: a host's literal address, or those of its name, checked and in order.
+//! Resolves a host to the addresses to connect to, in order.
 //!
-//! A literal costs nothing here: no file, no socket, no name server.
+//! A literal address needs no file, socket or name server.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
@@ -24,12 +24,12 @@ pub(super) mod resolver;
 mod rfc6724;
 pub(super) mod system;
 
-/// Where to connect.
+/// A resolved host.
 #[derive(Debug)]
 pub(super) struct Resolved {
-    /// At least one, in the order in which they are to be tried.
+    /// At least one, in the order of the attempts.
     pub(super) destinations: Vec<SocketAddr>,
-    /// How long resolving took, where there was something to resolve.
+    /// Duration of the look-up, if there was one.
     pub(super) timings: Timings,
 }
 
@@ -52,7 +52,7 @@ pub(super) async fn resolve_host(
         Host::Name(name) => {
             let started = Instant::now();
             let servers = &settings.addressing.dns_servers;
-            // Takes much memory while it lasts, and a literal address needs none of it.
+            // Boxed because it takes much memory while it lasts, which a literal address does not need.
             let addresses = match Box::pin(resolver.resolve(name, family, servers, deadline)).await {
                 Ok(addresses) => addresses,
                 Err(fault) => return (Err(fault), None),
@@ -93,12 +93,12 @@ fn resolve_name(
         Err(fault) => return (Err(fault.into()), None),
     };
     let destinations = to_try.into_iter().map(|address| SocketAddr::new(address, port)).collect();
-    let located =
+    let resolved =
         as_expected(Some(name), &all, &settings.addressing.expect).map(|()| Resolved { destinations, timings });
-    (located, Some(Resolution { addresses: all }))
+    (resolved, Some(Resolution { addresses: all }))
 }
 
-/// The family that may be used: a source address narrows it to its own, for a socket has one.
+/// The usable family. A source address restricts it to its family.
 fn usable_family(settings: &Settings) -> Result<IpFamily, LocalFault> {
     let family = settings.addressing.family;
     match settings.source_address {
@@ -112,7 +112,7 @@ fn usable_family(settings: &Settings) -> Result<IpFamily, LocalFault> {
     }
 }
 
-/// The number of the interface in which a link-local address counts.
+/// The number of the interface of a link-local address.
 fn scope_id(zone: &Ipv6Zone) -> Result<u32, LocalFault> {
     interface(zone.as_str()).ok_or_else(|| {
         let detail = format!("this machine has no interface {}, the zone of the address", zone.as_str());
@@ -120,7 +120,7 @@ fn scope_id(zone: &Ipv6Zone) -> Result<u32, LocalFault> {
     })
 }
 
-/// Fails where an address lies outside the expected networks; none expected, any will do.
+/// Fails if an address is outside the expected networks. Without expected networks, any address passes.
 fn as_expected(name: Option<&HostName>, addresses: &[IpAddr], networks: &[IpNet]) -> Result<(), Fault> {
     let outside = |address: &&IpAddr| !networks.iter().any(|network| network.contains(*address));
     let Some(address) = addresses.iter().find(outside).filter(|_| !networks.is_empty()) else { return Ok(()) };
@@ -130,21 +130,21 @@ fn as_expected(name: Option<&HostName>, addresses: &[IpAddr], networks: &[IpNet]
     Err(unresolved(Class::AddressMismatch, detail))
 }
 
-/// The addresses of a name, all of them and those to try.
+/// All addresses of a name, and those to try.
 struct Sorted {
     all: Vec<IpAddr>,
     to_try: Vec<IpAddr>,
 }
 
-/// By their value: name servers rotate them, and the first that failed is to be the same in every probe.
+/// Sorts by value, because name servers rotate them and the first failure should be the same in every probe.
 fn sorted_by_value(mut all: Vec<IpAddr>) -> Sorted {
     all.sort_unstable();
     all.dedup();
     Sorted { to_try: all.clone(), all }
 }
 
-/// As RFC 6724 has it. What this machine has no route to is not tried where there is something else: it would hide
-/// what the others had to say.
+/// Sorts by RFC 6724. Addresses without a route are not tried if others have one, because their error would hide the
+/// results of the others.
 fn sorted_by_preference(mut all: Vec<IpAddr>, source: Option<IpAddr>) -> Result<Sorted, LocalFault> {
     let mut seen = HashSet::new();
     all.retain(|address| seen.insert(*address));

@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn the_failure_is_one_of_the_certificate_that_is_shown() {
+    fn the_failure_belongs_to_the_displayed_certificate() {
         let shown = |attempts: &[Attempt]| worst_tls(attempts).unwrap().peer.as_ref().unwrap().leaf.fingerprint;
         for faults in [
             &[&[Class::CertUntrusted][..], &[Class::CertExpired]][..],

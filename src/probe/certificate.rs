@@ -1,7 +1,7 @@
-//! Certificates, read by `x509-parser`: the only file that knows it.
+//! Parser of certificates, the only file that uses `x509-parser`.
 //!
-//! In goes whatever a peer sent as a certificate, out comes what it says as plain text and numbers. Nothing is judged
-//! here, and nothing that a peer can send is an error: what cannot be read is a certificate without content.
+//! It takes any bytes that a peer sends as a certificate, and returns text and numbers. It verifies nothing, and no
+//! input is an error: a certificate that cannot be parsed has no content.
 
 use std::net::IpAddr;
 
@@ -20,7 +20,7 @@ use crate::outcome::{Certificate, CertificateContent};
 
 mod text;
 
-/// Reads one certificate from its DER encoding, or from what a peer calls so.
+/// Parses the DER encoding of a certificate.
 pub(super) fn read(der: &[u8]) -> Certificate {
     Certificate { fingerprint: sha256(der), content: content(der) }
 }
@@ -31,12 +31,12 @@ pub(super) fn next_update(der: &[u8]) -> Option<i64> {
     list.next_update().map(|time| time.timestamp())
 }
 
-/// The public key of a certificate (`SubjectPublicKeyInfo`, DER); none where it cannot be read.
+/// The public key of a certificate (`SubjectPublicKeyInfo`, DER); `None` if it cannot be parsed.
 pub(super) fn public_key(der: &[u8]) -> Option<Vec<u8>> {
     parse(der).map(|certificate| certificate.public_key().raw.to_vec())
 }
 
-/// Extensions are left alone: one that is broken makes nothing else unreadable.
+/// Extensions are not parsed, so that a broken one does not make the rest unreadable.
 fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
     let (_, certificate) = X509CertificateParser::new().with_deep_parse_extensions(false).parse(der).ok()?;
     Some(certificate)
@@ -61,8 +61,7 @@ fn content(der: &[u8]) -> Option<CertificateContent> {
     })
 }
 
-/// The names of the certificate as text, at most [`MAX_NAMES`] and as many as fit into [`MAX_NAMES_BYTES`], and how many
-/// it has.
+/// The names of the certificate as text, at most [`MAX_NAMES`] and within [`MAX_NAMES_BYTES`], and their total number.
 fn names(signed: &TbsCertificate<'_>) -> (Vec<String>, usize) {
     let extension = signed.extensions().iter().find(|extension| extension.oid.to_id_string() == SUBJECT_ALT_NAME);
     let parsed = extension.and_then(|extension| SubjectAlternativeName::from_der(extension.value).ok());
@@ -84,7 +83,7 @@ fn name(name: &GeneralName<'_>) -> String {
         GeneralName::DirectoryName(name) => distinguished_name(name),
         GeneralName::RegisteredID(oid) => oid.to_id_string(),
         GeneralName::OtherName(oid, _) => format!("{} of another kind", oid.to_id_string()),
-        // No UTF-8.
+        // Not UTF-8.
         GeneralName::Invalid(_, bytes) => String::from_utf8_lossy(bytes).into_owned(),
         GeneralName::X400Address(_) => "an X.400 address".to_owned(),
         GeneralName::EDIPartyName(_) => "an EDI party".to_owned(),
@@ -98,7 +97,7 @@ fn address(bytes: &[u8]) -> String {
     address.map_or_else(|_| bounded(HEXLOWER.encode(bytes)), |address| address.to_string())
 }
 
-/// A name as RFC 4514 writes it: the last part first.
+/// A name in the form of RFC 4514: the last part first.
 fn distinguished_name(name: &X509Name<'_>) -> String {
     let parts: Vec<String> = name
         .iter_rdn()
@@ -120,7 +119,7 @@ fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     }
 }
 
-/// Lower-case hex without leading zeros; what `openssl x509 -serial` prints, but for the case.
+/// Lower-case hex without leading zeros, as `openssl x509 -serial` prints it except for the case.
 fn serial(bytes: &[u8]) -> String {
     let text = HEXLOWER.encode(bytes);
     match text.trim_start_matches('0') {
@@ -151,14 +150,14 @@ fn key(key: &SubjectPublicKeyInfo<'_>) -> String {
 
 /// The length of an RSA modulus.
 fn rsa_bits(key: &SubjectPublicKeyInfo<'_>) -> Option<usize> {
-    // The same structure under either name of the algorithm; the parser knows only the first.
+    // The structure is the same for both names of the algorithm; the parser knows only the first.
     let PublicKey::RSA(rsa) = key.parsed().ok()? else { return None };
     let zeros = rsa.modulus.iter().take_while(|byte| **byte == 0).count();
     let first = rsa.modulus.get(zeros)?;
     Some((rsa.modulus.len() - zeros) * 8 - usize::try_from(first.leading_zeros()).ok()?)
 }
 
-/// The usual name of a signature's algorithm, else its number.
+/// The usual name of a signature algorithm, otherwise its number.
 fn signature(oid: &str) -> String {
     let known = match oid {
         "1.2.840.113549.1.1.2" => "md2WithRSAEncryption",
@@ -206,7 +205,7 @@ fn curve_name(oid: &str) -> Option<&'static str> {
     }
 }
 
-/// The short names of RFC 4514 section 3, and those that OpenSSL prints besides.
+/// The short names of RFC 4514 section 3, and others that OpenSSL prints.
 fn short_name(oid: &str) -> Option<&'static str> {
     match oid {
         "2.5.4.3" => Some("CN"),
@@ -231,10 +230,10 @@ fn short_name(oid: &str) -> Option<&'static str> {
     }
 }
 
-/// Of a certificate's names this much text is kept: a few hundred names, which is more than anybody reads.
+/// Maximum text of names that is kept: a few hundred names.
 const MAX_NAMES_BYTES: usize = 8 * 1024;
 
-/// Of names without text a certificate has room for thirty thousand.
+/// Maximum number of names. A certificate has room for thirty thousand without text.
 const MAX_NAMES: usize = 512;
 
 /// The extension that holds the names (RFC 5280 section 4.2.1.6).

@@ -1,4 +1,4 @@
-//! Entrances for a fuzzer, one for each reader. None returns anything: what counts is that they return.
+//! Entry points for fuzz targets. They return nothing; a panic or hang is the finding.
 
 use tokio::io::{AsyncReadExt as _, join, sink};
 use tokio::runtime;
@@ -9,12 +9,12 @@ use super::exchange::script::ScriptRunner;
 use crate::outcome::Phase;
 use crate::target::{Cadence, Dialogue, Expectation, Part, Pattern, Step, Template};
 
-/// Reads bytes as a certificate.
+/// Parses bytes as a certificate.
 pub fn certificate(der: &[u8]) {
     let _ = read(der);
 }
 
-/// Has a peer say these bytes, in two pieces of which the first byte gives the length of the first.
+/// Runs a dialogue with a peer that sends these bytes in two pieces; the first byte is the length of the first piece.
 pub fn dialogue(said: &[u8]) {
     let Some((cut, said)) = said.split_first() else { return };
     let (first, second) = said.split_at(usize::from(*cut).min(said.len()));

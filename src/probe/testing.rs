@@ -1,4 +1,4 @@
-//! Certificates for tests: authorities, what they issue, and contexts that trust them.
+//! Certificates for tests: authorities, certificates issued by them, and contexts that trust them.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::clock;
 use crate::probe::certificate::read;
 use crate::probe::tls_store::{Anchors, ClientIdentity, TlsContext};
 
-/// A moment in seconds since 1970 as rcgen takes it, in a type of a crate that is not named here.
+/// A moment in seconds since 1970 in the type of rcgen, which belongs to a crate that is not a dependency.
 macro_rules! moment {
     ($seconds:expr) => {
         rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(u64::try_from($seconds).unwrap())
@@ -40,14 +40,14 @@ pub(in crate::probe) struct Authority {
     pub(in crate::probe) der: CertificateDer<'static>,
 }
 
-/// A certificate with its key, and what is to be sent behind it.
+/// A certificate with its key, and the certificates to send after it.
 pub(in crate::probe) struct Issued {
     pub(in crate::probe) chain: Vec<CertificateDer<'static>>,
     pub(in crate::probe) key: KeyPair,
 }
 
 impl Authority {
-    /// A root of this name.
+    /// A root with this name.
     pub(in crate::probe) fn root(name: &str) -> Self {
         let (params, key) = (authority_params(name), KeyPair::generate().unwrap());
         let der = params.self_signed(&key).unwrap().der().clone();
@@ -73,7 +73,7 @@ impl Authority {
         params.signed_by(self.issuer.key(), &other.issuer).unwrap().der().clone()
     }
 
-    /// A leaf for these names; this authority's certificate is not behind it.
+    /// A leaf for these names, without this authority's certificate.
     pub(in crate::probe) fn leaf(&self, names: &[&str], edit: impl FnOnce(&mut CertificateParams)) -> Issued {
         self.leaf_with_key(KeyPair::generate().unwrap(), names, edit)
     }
@@ -101,7 +101,7 @@ impl Authority {
         };
         let list = CertificateRevocationListParams {
             this_update: moment!(now() - DAY),
-            // Long stale: that is no fault of the chain.
+            // Out of date for long, which is not a fault of the chain.
             next_update: moment!(now() - DAY / 2),
             crl_number: SerialNumber::from_slice(&[1]),
             issuing_distribution_point: None,
@@ -114,7 +114,7 @@ impl Authority {
 }
 
 impl Issued {
-    /// A leaf that signed itself.
+    /// A self-signed leaf.
     pub(in crate::probe) fn self_signed(names: &[&str], edit: impl FnOnce(&mut CertificateParams)) -> Self {
         let (mut params, key) = (leaf_params(names), KeyPair::generate().unwrap());
         edit(&mut params);
@@ -122,23 +122,23 @@ impl Issued {
         Self { chain: vec![leaf], key }
     }
 
-    /// Sends one more certificate.
+    /// Adds a certificate to the chain.
     #[must_use]
     pub(in crate::probe) fn and(mut self, der: &CertificateDer<'static>) -> Self {
         self.chain.push(der.clone());
         self
     }
 
-    /// The chain and the key as a server or a client takes them.
+    /// Chain and key in the form that servers and clients use.
     pub(in crate::probe) fn certified(&self) -> Arc<CertifiedKey> {
         let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
         let key = default_provider().key_provider.load_private_key(key).unwrap();
-        // Unchecked: the two need not fit.
+        // Unchecked, because they need not match.
         Arc::new(CertifiedKey::new(self.chain.clone(), key))
     }
 }
 
-/// Changes to the usual context.
+/// Changes to the default context.
 pub(in crate::probe) struct Trusting {
     pub(in crate::probe) anchors: Vec<CertificateDer<'static>>,
     pub(in crate::probe) crls: Vec<CertRevocationList<'static>>,
@@ -148,7 +148,7 @@ pub(in crate::probe) struct Trusting {
     pub(in crate::probe) generation: u64,
 }
 
-/// Trusts these certificates, as those of a `ca_file`.
+/// Trusts these certificates, as from a `ca_file`.
 pub(in crate::probe) fn trusting(anchors: &[&CertificateDer<'static>]) -> Trusting {
     Trusting {
         anchors: anchors.iter().copied().cloned().collect(),
@@ -184,13 +184,13 @@ impl Trusting {
     }
 }
 
-/// Sets the time of validity, in seconds from the start of the tests.
+/// Sets the validity, in seconds from the start of the tests.
 pub(in crate::probe) fn valid(params: &mut CertificateParams, from: i64, to: i64) {
     params.not_before = moment!(now() + from);
     params.not_after = moment!(now() + to);
 }
 
-/// The name of whom a certificate is for, as one common name.
+/// A subject with one common name.
 pub(in crate::probe) fn common_name(name: &str) -> DistinguishedName {
     let mut distinguished = DistinguishedName::new();
     distinguished.push(DnType::CommonName, name);

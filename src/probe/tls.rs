@@ -1,8 +1,8 @@
-//! One TLS handshake as a client: what it came to, and what it showed of the peer.
+//! One TLS handshake as a client: the session and the facts about the peer.
 //!
-//! The handshake accepts every certificate: whatever ends it, the judge has the chain afterwards, and none of its work
-//! is in the measured time. That the peer holds the certificate's key is still verified. No session is ever resumed, for
-//! a resumed one shows no certificate.
+//! The handshake accepts every certificate. The chain is verified afterwards, also if the handshake fails, so that the
+//! time of the verification is not measured. That the peer holds the key of its certificate is still verified. Sessions
+//! are never resumed, because a resumed handshake shows no certificate.
 
 use std::future::poll_fn;
 use std::io;
@@ -36,7 +36,7 @@ mod recording_verifier;
 mod session;
 pub(super) mod transport;
 
-/// What handshakes with one target need besides its settings.
+/// Everything that handshakes with one target need in addition to its settings.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     pub(super) context: Arc<TlsContext>,
@@ -44,48 +44,48 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// The last second in which the own certificate is valid, where there is one.
+    /// The last second in which the client certificate is valid, if there is one.
     pub(super) fn certificate_not_after(&self) -> Option<i64> {
         self.context.identity.as_ref().and_then(|identity| identity.not_after)
     }
 
-    /// What is offered, with a witness in the place of whoever would decide.
-    fn config(&self, witness: &Arc<RecordingVerifier>) -> ClientConfig {
+    /// The configuration of one handshake, with `recording` as verifier.
+    fn config(&self, recording: &Arc<RecordingVerifier>) -> ClientConfig {
         let mut config = self.context.config.clone();
         config.resumption = Resumption::disabled();
-        config.client_auth_cert_resolver = witness.clone();
-        config.dangerous().set_certificate_verifier(witness.clone());
+        config.client_auth_cert_resolver = recording.clone();
+        config.dangerous().set_certificate_verifier(recording.clone());
         config
     }
 }
 
-/// What a handshake came to.
+/// The result of a handshake.
 #[derive(Debug)]
 pub(super) struct Handshake {
     /// The session, or the fault and the connection.
     pub(super) result: Result<Secured, (Fault, TlsTransport)>,
     pub(super) facts: TlsFacts,
-    /// From the first byte sent to the handshake's end; judging the certificates is not in it.
+    /// Time from the first byte to the end of the handshake, without the verification of certificates.
     pub(super) duration: Duration,
 }
 
-/// A session.
+/// A completed handshake.
 #[derive(Debug)]
 pub(super) struct Secured {
     pub(super) stream: Box<TlsStream<TlsTransport>>,
-    witness: Arc<RecordingVerifier>,
+    recording: Arc<RecordingVerifier>,
 }
 
 impl Secured {
-    /// Waits until a TLS 1.3 server that asked for a client certificate shows whether it takes what it got. Gives back
-    /// what was read meanwhile.
+    /// Waits until a TLS 1.3 server that asked for a client certificate accepts or refuses it. Returns data that
+    /// arrived meanwhile.
     ///
-    /// The handshake ends before such a server has seen the certificate. It takes it where a ticket or data come, and
-    /// where nothing comes for [`PATIENCE`]: not every server speaks first, or gives tickets. Half of the time left stays
-    /// for what is to be said next.
+    /// The handshake ends before such a server has seen the certificate. The server has accepted it if a ticket or data
+    /// arrive, or if nothing arrives within [`PATIENCE`], because not every server speaks first or sends tickets. Half
+    /// of the remaining time is left for the application.
     pub(super) async fn settle(&mut self, deadline: Instant) -> Result<Vec<u8>, Fault> {
         let version = self.stream.get_ref().1.protocol_version();
-        if version != Some(ProtocolVersion::TLSv1_3) || !self.witness.was_asked() {
+        if version != Some(ProtocolVersion::TLSv1_3) || !self.recording.was_asked() {
             return Ok(Vec::new());
         }
         let awaited = "its word on the client certificate";
@@ -95,19 +95,19 @@ impl Secured {
             Err(_) | Ok(Ok(Sign::Ticket)) => Ok(Vec::new()),
             Ok(Ok(Sign::Data(data))) => Ok(data),
             Ok(Ok(Sign::End)) => Err(Fault::disconnected(Phase::Tls, awaited)),
-            Ok(Err(error)) => Err(handshake_fault(&error, awaited, &self.witness)),
+            Ok(Err(error)) => Err(handshake_fault(&error, awaited, &self.recording)),
         }
     }
 }
 
-/// What came first from a server after the handshake.
+/// The first reaction of a server after the handshake.
 enum Sign {
     Data(Vec<u8>),
     End,
     Ticket,
 }
 
-/// Waits for the first sign of a server. A ticket makes nothing readable: it is seen in passing.
+/// Waits for the first reaction of a server. A ticket makes nothing readable, so it is checked after each read.
 async fn sign(stream: &mut TlsStream<TlsTransport>) -> io::Result<Sign> {
     let mut space = [0; FIRST_READ];
     poll_fn(|context| {
@@ -124,9 +124,9 @@ async fn sign(stream: &mut TlsStream<TlsTransport>) -> io::Result<Sign> {
     .await
 }
 
-/// Shakes hands on an open connection. Ends by `deadline`.
+/// Makes the handshake on an open connection. Ends by `deadline`.
 pub(super) async fn handshake(
-    carrier: TlsTransport,
+    transport: TlsTransport,
     settings: &TlsSettings,
     host: &Host,
     client: &Client,
@@ -134,14 +134,14 @@ pub(super) async fn handshake(
 ) -> Handshake {
     let name = settings.server_name.clone().or_else(|| ServerName::of_host(host));
     let Some((name, subject)) = name.and_then(|name| subject_name(&name).map(|subject| (name, subject))) else {
-        return nameless(carrier, host);
+        return nameless(transport, host);
     };
-    let witness = Arc::new(RecordingVerifier::new(&client.context));
-    let config = client.config(&witness);
+    let recording = Arc::new(RecordingVerifier::new(&client.context));
+    let config = client.config(&recording);
     let started = Instant::now();
-    let shaken = shake(carrier, config, subject, &witness, deadline).await;
+    let shaken = shake(transport, config, subject, &recording, deadline).await;
     let duration = started.elapsed();
-    let peer = witness.presented().map(|presented| {
+    let peer = recording.presented().map(|presented| {
         let request =
             VerifyRequest { presented: &presented, name: &name, pins: &settings.pins, context: &client.context };
         client.verifier.verify(&request, now())
@@ -149,64 +149,64 @@ pub(super) async fn handshake(
     match shaken {
         Ok(stream) => {
             let facts = TlsFacts { session: Some(session(stream.get_ref().1)), peer };
-            Handshake { result: Ok(Secured { stream: Box::new(stream), witness }), facts, duration }
+            Handshake { result: Ok(Secured { stream: Box::new(stream), recording }), facts, duration }
         }
-        Err((fault, carrier)) => {
+        Err((fault, transport)) => {
             let peer = peer.map(|peer| match &fault {
                 Fault::Failure(Failure { class: Class::CertInvalid, detail, .. }) => with_invalid(&peer, detail),
                 Fault::Failure(_) | Fault::LocalFault(_) => peer,
             });
-            Handshake { result: Err((fault, carrier)), facts: TlsFacts { session: None, peer }, duration }
+            Handshake { result: Err((fault, transport)), facts: TlsFacts { session: None, peer }, duration }
         }
     }
 }
 
-/// No name could be verified.
-fn nameless(carrier: TlsTransport, host: &Host) -> Handshake {
+/// There is no name to verify.
+fn nameless(transport: TlsTransport, host: &Host) -> Handshake {
     let detail = format!("no certificate can be for {host}; set tls.server_name");
     let fault = Fault::local(LocalFaultReason::Invalid, detail);
     let facts = TlsFacts { session: None, peer: None };
-    Handshake { result: Err((fault, carrier)), facts, duration: Duration::ZERO }
+    Handshake { result: Err((fault, transport)), facts, duration: Duration::ZERO }
 }
 
-/// The handshake itself. Returns the connection also if it fails.
+/// Makes the handshake. Returns the connection also if it fails.
 async fn shake(
-    carrier: TlsTransport,
+    transport: TlsTransport,
     config: ClientConfig,
     subject: SubjectName<'static>,
-    witness: &RecordingVerifier,
+    recording: &RecordingVerifier,
     deadline: Instant,
 ) -> Result<TlsStream<TlsTransport>, (Fault, TlsTransport)> {
     let expected = "the end of the TLS handshake";
-    let descriptor = carrier.as_raw_fd();
-    let mut shaking = TlsConnector::from(Arc::new(config)).connect(subject, carrier).into_fallible();
+    let descriptor = transport.as_raw_fd();
+    let mut shaking = TlsConnector::from(Arc::new(config)).connect(subject, transport).into_fallible();
     match timeout_at(deadline, &mut shaking).await {
         Ok(Ok(mut stream)) => {
             stream.get_mut().0.unwrap_records();
             return Ok(stream);
         }
-        Ok(Err((error, carrier))) => return Err((handshake_fault(&error, expected, witness), carrier)),
+        Ok(Err((error, transport))) => return Err((handshake_fault(&error, expected, recording), transport)),
         Err(_) => {}
     }
-    // A handshake under way does not give its connection back before it ends, and on a connection that is shut down it
-    // ends at once. The descriptor is still its own.
+    // A pending handshake does not return its connection before it ends, which it does at once when the connection is
+    // shut down. It still owns the descriptor.
     let _ = shutdown(descriptor, Shutdown::Both);
-    let carrier = match shaking.await {
+    let transport = match shaking.await {
         Ok(stream) => stream.into_inner().0,
-        Err((_, carrier)) => carrier,
+        Err((_, transport)) => transport,
     };
-    Err((Fault::stalled(Phase::Tls, expected), carrier))
+    Err((Fault::stalled(Phase::Tls, expected), transport))
 }
 
-/// The wall clock in seconds since 1970, by which certificates are judged.
+/// The present in seconds since 1970, for the verification of certificates.
 fn now() -> i64 {
     clock::now().seconds()
 }
 
-/// So long a server may think about a client certificate before its silence is taken for consent.
+/// A server that is silent for this time has accepted the client certificate.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// As much of what a server says first is read at once.
+/// Maximum number of bytes in the first read after the handshake.
 const FIRST_READ: usize = 4096;
 
 #[cfg(test)]

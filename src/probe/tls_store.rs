@@ -1,7 +1,8 @@
-//! What TLS needs of files: roots, client certificates, revocation lists. Read at load, kept up to date.
+//! TLS files in memory: roots, client certificates, revocation lists. They are read at load and reloaded when they
+//! change.
 //!
-//! `contents` reads bytes, `roots`, `identity` and `crl` make sense of them, `pem` knows how they are packed,
-//! `loader` puts together what has changed, and `watch` looks for it.
+//! `contents` reads bytes; `roots`, `identity` and `crl` parse them, and `pem` their encoding; `loader` builds what has
+//! changed, and `watch` detects changes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,22 +32,22 @@ mod pem;
 mod roots;
 mod watch;
 
-/// Everything that was read for the profiles of the targets.
+/// Everything that was read for the TLS profiles of the targets.
 #[derive(Debug)]
 pub struct TlsStore {
-    held: RwLock<HashMap<Arc<TlsProfile>, Stored>>,
-    workshop: Loader,
+    stored: RwLock<HashMap<Arc<TlsProfile>, Stored>>,
+    loader: Loader,
     provider: Arc<CryptoProvider>,
     period: Duration,
 }
 
-/// What is known of one profile.
+/// A profile that was read.
 #[derive(Clone, Debug)]
 struct Stored {
     context: Arc<TlsContext>,
-    /// What the context is made of.
-    parts: Components,
-    /// What its files hold now, where not all of that can be used.
+    /// The components of the context.
+    components: Components,
+    /// Files that have changed and cannot be used, if there are any.
     rejected: Option<Rejected>,
 }
 
@@ -58,52 +59,53 @@ struct Rejected {
 }
 
 impl TlsStore {
-    /// Nothing read yet. [`Self::watch`] looks at the files once in every `period`.
+    /// An empty store. [`Self::watch`] checks the files once in every `period`.
     pub fn watching_every(period: Duration) -> Self {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        Self { held: RwLock::default(), workshop: Loader::new(provider.clone()), provider, period }
+        Self { stored: RwLock::default(), loader: Loader::new(provider.clone()), provider, period }
     }
 
-    /// Reads what a profile needs, unless that was done before; every file that cannot be used is in the error.
+    /// Reads the files of a profile, unless they were read before. The error has every file that cannot be used.
     pub fn read(&self, profile: &Arc<TlsProfile>) -> Result<(), Vec<FileProblem>> {
         if self.context(profile).is_some() {
             return Ok(());
         }
-        let mut snapshot = FileContents::default();
-        snapshot.fingerprints(profile);
-        let (parts, problems) = self.workshop.make(profile, &snapshot, None);
-        let parts = parts.ok_or(problems)?;
-        let held = Stored { context: self.context_of(profile, &parts), parts, rejected: None };
-        write(&self.held).insert(profile.clone(), held);
+        let mut contents = FileContents::default();
+        contents.fingerprints(profile);
+        let (components, problems) = self.loader.make(profile, &contents, None);
+        let components = components.ok_or(problems)?;
+        let stored = Stored { context: self.context_of(profile, &components), components, rejected: None };
+        write(&self.stored).insert(profile.clone(), stored);
         Ok(())
     }
 
-    /// Forgets what was read for any other profile.
+    /// Drops what was read for any other profile.
     pub fn retain(&self, profiles: &HashSet<Arc<TlsProfile>>) {
-        write(&self.held).retain(|profile, _| profiles.contains(profile));
-        self.workshop.retain(profiles);
+        write(&self.stored).retain(|profile, _| profiles.contains(profile));
+        self.loader.retain(profiles);
     }
 
-    /// What was read for a profile; none where nothing was.
+    /// The context of a profile; `None` if it was not read.
     pub(super) fn context(&self, profile: &TlsProfile) -> Option<Arc<TlsContext>> {
-        let held = read(&self.held);
-        held.get(profile).map(|held| held.context.clone())
+        let stored = read(&self.stored);
+        stored.get(profile).map(|stored| stored.context.clone())
     }
 
-    /// A context of these parts.
-    fn context_of(&self, profile: &TlsProfile, parts: &Components) -> Arc<TlsContext> {
-        // The first random number takes 20 ms, for there is no entropy yet. Here nobody measures.
+    /// A context of these components.
+    fn context_of(&self, profile: &TlsProfile, components: &Components) -> Arc<TlsContext> {
+        // The first random number takes 20 ms, because there is no entropy yet. It is taken here, where no time is
+        // measured.
         let _ = self.provider.secure_random.fill(&mut [0; 1]);
         Arc::new(TlsContext {
             config: self.config(profile),
-            roots: parts.roots.content.clone(),
-            crls: parts.crls.iter().map(|part| part.content.clone()).collect(),
-            identity: parts.identity.as_ref().map(|part| part.content.clone()),
+            roots: components.roots.content.clone(),
+            crls: components.crls.iter().map(|component| component.content.clone()).collect(),
+            identity: components.identity.as_ref().map(|component| component.content.clone()),
             generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
         })
     }
 
-    /// What is offered. As it stands it trusts nobody: a handshake that forgot to bring its own verifier fails.
+    /// The client configuration. It trusts nobody: a handshake without a separate verifier fails.
     fn config(&self, profile: &TlsProfile) -> ClientConfig {
         let versions: Vec<_> = profile.versions.iter().map(supported).collect();
         let builder = ClientConfig::builder_with_provider(self.provider.clone())
@@ -119,7 +121,7 @@ impl TlsStore {
 }
 
 impl Default for TlsStore {
-    /// Nothing read yet, its files to be looked at every ten seconds.
+    /// An empty store that checks its files every ten seconds.
     fn default() -> Self {
         Self::watching_every(PERIOD)
     }
@@ -132,32 +134,32 @@ const fn supported(version: TlsVersion) -> &'static SupportedProtocolVersion {
     }
 }
 
-/// What handshakes with one profile need, and what their certificates are judged by.
+/// Everything that handshakes of one profile and the verification of their certificates need.
 #[derive(Debug)]
 pub(super) struct TlsContext {
-    /// Versions, key exchange groups and application protocols. Each handshake brings its own verifier, client
-    /// certificate resolver and session store.
+    /// Versions, key exchange groups and application protocols. Each handshake sets its verifier, client certificate
+    /// resolver and session store.
     pub(super) config: ClientConfig,
-    /// Where chains may end.
+    /// Trusted anchors.
     pub(super) roots: Arc<Anchors>,
-    /// Revocation lists, by file.
+    /// Revocation lists by file.
     pub(super) crls: Vec<Arc<[CertRevocationList<'static>]>>,
     /// The client certificate.
     pub(super) identity: Option<Arc<ClientIdentity>>,
-    /// Another number for any other context of this process.
+    /// A number that no other context of this process has.
     pub(super) generation: u64,
 }
 
-/// Where chains may end.
+/// Trusted anchors, where chains may end.
 #[derive(Debug)]
 pub(super) struct Anchors {
-    /// As names and keys.
+    /// Names and keys.
     pub(super) store: RootCertStore,
-    /// What the certificate of each of them says, in the same order; none where only name and key are known.
+    /// The contents of their certificates, in the same order; `None` if only name and key are known.
     pub(super) contents: Vec<Option<CertificateContent>>,
-    /// As certificates, where they come from `ca_file`: a leaf that is one of them is trusted.
+    /// Their certificates, if they come from `ca_file`: a leaf that is one of them is trusted.
     pub(super) certificates: Vec<CertificateDer<'static>>,
-    /// Where they come from, for people: "the file /etc/ca.pem", "Mozilla's roots".
+    /// Their origin, for messages: "the file /etc/ca.pem", "Mozilla's roots".
     pub(super) origin: String,
 }
 
@@ -165,11 +167,11 @@ pub(super) struct Anchors {
 #[derive(Debug)]
 pub(super) struct ClientIdentity {
     pub(super) key: Arc<CertifiedKey>,
-    /// The last second in which it is valid, since 1970; none where it cannot be read.
+    /// The last second in which it is valid, since 1970; `None` if it cannot be parsed.
     pub(super) not_after: Option<i64>,
 }
 
-/// Numbers for contexts.
+/// The last number given to a context.
 static GENERATIONS: AtomicU64 = AtomicU64::new(0);
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Everything that is to be said against the certificates of a peer.
+//! Verification of the certificates that a peer presented.
 //!
-//! In goes what a handshake showed, whom it should be for and what is trusted; out comes every fault, not the first
-//! alone. The verdict on one chain changes only when one of its certificates begins or ends to be valid or when files
-//! were read anew, so it is remembered: an unchanged chain costs one digest a probe.
+//! It takes the chain, the expected name and the trusted roots, and reports all faults, not only the first. The result
+//! for a chain changes only when one of its certificates starts or ends to be valid, or when files are reloaded. It is
+//! therefore cached: an unchanged chain costs one digest per probe.
 
 use std::sync::{Arc, Mutex};
 
@@ -24,31 +24,31 @@ mod checks;
 mod messages;
 mod path;
 
-/// Judges chains, and remembers its verdicts for as long as anybody else holds them.
+/// Verifies chains, and caches a result as long as the caller holds it.
 #[derive(Debug, Default)]
 pub(super) struct ChainVerifier {
     cache: Mutex<VerificationCache>,
 }
 
-/// What a peer presented: a leaf, and what it sent behind it.
+/// The chain that a peer presented: the leaf, and the certificates sent after it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct PresentedChain {
     pub(super) leaf: CertificateDer<'static>,
     pub(super) intermediates: Vec<CertificateDer<'static>>,
 }
 
-/// One question for the judge.
+/// A chain with everything that its verification depends on, except the time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct VerifyRequest<'a> {
     pub(super) presented: &'a PresentedChain,
     pub(super) name: &'a ServerName,
-    /// Digests of which one must be that of the leaf or of its public key; empty: any will do.
+    /// Digests, one of which must be that of the leaf or of its public key. Empty: no pinning.
     pub(super) pins: &'a [Sha256Digest],
     pub(super) context: &'a TlsContext,
 }
 
 impl ChainVerifier {
-    /// The certificates with their faults, as of `now` in seconds since 1970.
+    /// Verifies the chain as of `now`, in seconds since 1970, and returns its certificates with their faults.
     pub(super) fn verify(&self, request: &VerifyRequest<'_>, now: i64) -> Arc<PeerCertificates> {
         let key = request.key();
         if let Some(known) = self.with_cache(|cache| cache.result(&key, now)) {
@@ -62,7 +62,7 @@ impl ChainVerifier {
         peer
     }
 
-    /// The same certificate is presented again and again, and intermediates by many: each is read once.
+    /// Parses a certificate only once, because peers present the same ones in every probe, and share intermediates.
     fn certificate(&self, der: &CertificateDer<'_>) -> Arc<Certificate> {
         let fingerprint = sha256(der);
         let known = self.with_cache(|cache| cache.certificate(&fingerprint));
@@ -79,14 +79,14 @@ impl ChainVerifier {
 }
 
 impl PresentedChain {
-    /// What is looked at of what was sent behind the leaf.
+    /// The certificates after the leaf that are considered.
     fn shown(&self) -> &[CertificateDer<'static>] {
         self.intermediates.get(..MAX_INTERMEDIATES).unwrap_or(&self.intermediates)
     }
 }
 
 impl VerifyRequest<'_> {
-    /// A digest over everything that a verdict depends on, the time apart.
+    /// A digest of the request, which is everything that the result depends on except the time.
     fn key(&self) -> Sha256Digest {
         let mut key = Sha256::new(&SHA256);
         let mut add = |bytes: &[u8]| {
@@ -102,18 +102,19 @@ impl VerifyRequest<'_> {
     }
 }
 
-/// The same certificates with the fault that the handshake found in them, which no look at the chain alone can find.
+/// The same certificates with a fault that only the handshake can find.
 pub(super) fn with_invalid(peer: &Arc<PeerCertificates>, detail: &str) -> Arc<PeerCertificates> {
     if peer.faults.iter().any(|fault| fault.class == Class::CertInvalid) {
         return peer.clone();
     }
     let mut peer = PeerCertificates::clone(peer);
-    // The lightest class: the end is its place.
+    // The lightest class comes last.
     peer.faults.push(CertificateFault { class: Class::CertInvalid, detail: detail.to_owned() });
     Arc::new(peer)
 }
 
-/// What is sent behind a leaf beyond this is not looked at: nobody needs it, and a peer could make it thousands.
+/// Maximum number of certificates after the leaf that are considered. Real chains have a few, a hostile peer could send
+/// thousands.
 const MAX_INTERMEDIATES: usize = 100;
 
 #[cfg(test)]

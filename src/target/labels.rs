@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearer_value_wins_and_an_empty_one_removes() {
+    fn the_nearest_label_wins() {
         let far = Labels::default().overlaid(&labels(&[("team", "ops"), ("zone", "a"), ("tier", "1")]));
         let merged = far.overlaid(&labels(&[("team", "dba"), ("zone", "")]));
         assert_eq!(merged.iter().collect::<Vec<_>>(), [("team", "dba"), ("tier", "1")]);

@@ -290,7 +290,7 @@ mod tests {
     const SCHEMES: Schemes = Schemes(&[&MAIL, &CACHE]);
 
     #[test]
-    fn a_scheme_in_every_form_has_its_canonical_name_and_port() {
+    fn every_scheme_has_canonical_name_and_port() {
         for (scheme, canonical, port) in [
             ("tcp", "tcp", None),
             ("TLS", "tls", None),

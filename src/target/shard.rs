@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_is_written_as_its_number_and_how_many_there_are() {
+    fn a_shard_is_number_and_total() {
         assert_eq!("2/3".parse(), Ok(shard(2, 3)));
         assert_eq!(shard(2, 3).to_string(), "2/3");
         for text in ["", "1", "3/3", "1/0", "-1/3", "1/3/5", "a/b", "0/10001", "0/4294967295"] {
@@ -123,7 +123,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_target_has_exactly_one_owner_and_a_group_stays_together(
+        fn a_group_stays_on_one_shard(
             name in "[a-z]{1,12}", other in "[a-z]{1,12}", group in "[a-z]{1,8}", count in 1_u32..20,
         ) {
             owner(&example(&format!("{name}:1"), Settings::default()), count);

@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_name_is_one_that_a_certificate_can_be_for() {
+    fn a_server_name_can_be_in_certificates() {
         for (text, expected) in [
             ("Example.COM.", Some("example.com")),
             ("münchen.example", Some("xn--mnchen-3ya.example")),

@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_has_a_port_and_perhaps_a_path() {
+    fn a_service_may_have_a_path() {
         for (text, expected) in [
             ("http://a", "http://a:80"),
             ("http://a:80/", "http://a:80"),
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trailing_dot_makes_a_name_absolute_and_is_not_in_sni() {
+    fn a_trailing_dot_is_not_in_sni() {
         let name: HostName = "db.example.".parse().unwrap();
         assert!(name.is_absolute());
         assert_eq!(name.without_dot(), "db.example");

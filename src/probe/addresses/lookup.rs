@@ -1,4 +1,4 @@
-//! What name servers said of a name, and what several answers come to: pure, and worded for people.
+//! Results of look-ups, and how several of them combine. Pure, with messages for people.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -9,27 +9,27 @@ use super::query::ServerError;
 use crate::outcome::{Class, Fault, LocalFault, LocalFaultReason, Phase};
 use crate::target::{HostName, IpFamily};
 
-/// What came of asking for one form of a name.
+/// The result of a look-up of one form of a name.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Lookup {
-    /// These, at least one.
+    /// At least one address.
     Addresses(Vec<IpAddr>),
-    /// No server was of use, and at least one said why.
+    /// No server had a usable answer, and at least one reported why.
     Error(String),
     /// This machine could not ask.
     Local(LocalFault),
-    /// This server knows the name, but no address of the type.
+    /// The server knows the name, but has no address of the type.
     NoData(SocketAddr),
-    /// This server says that the name does not exist.
+    /// The server reports that the name does not exist.
     NoName(SocketAddr),
     /// No server answered.
     Silence(String),
 }
 
 impl Lookup {
-    /// What the complaints of servers come to, none of which was of use: a fault of this machine counts first, then
-    /// what was said, then silence. A server with an address that this machine cannot use, as with a zone that it does
-    /// not have, was never one to ask: it counts only where there is no other.
+    /// Combines the errors of servers, none of which had a usable answer. A local fault takes precedence, then a
+    /// reported error, then silence. A server whose address this machine cannot use, for example because of its zone,
+    /// only counts if there is no other.
     pub(super) fn of_complaints(record_type: &str, complaints: &[(SocketAddr, ServerError)]) -> Self {
         let local = |(server, complaint): &(SocketAddr, _)| match complaint {
             ServerError::Local(LocalFault { reason, detail }) => {
@@ -47,8 +47,8 @@ impl Lookup {
         if complaints.iter().all(|(_, complaint)| unheard(complaint)) { Self::Silence(text) } else { Self::Error(text) }
     }
 
-    /// Joins the findings of two types of one name. Addresses count first; then a fault of this machine; NXDOMAIN,
-    /// which is of the name and not of a type; an error; silence, for what was not heard cannot be called absent.
+    /// Combines the results for two types of one name. Precedence: addresses; a local fault; NXDOMAIN, which concerns
+    /// the name and not the type; an error; silence, because an unheard answer does not mean absence.
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Addresses(mut addresses), Self::Addresses(more)) => {
@@ -60,8 +60,8 @@ impl Lookup {
         }
     }
 
-    /// Joins the findings of two forms of one name, neither of which has an address: an error counts, for the form that
-    /// failed may have had one; then that a form exists.
+    /// Combines the results for two forms of one name, neither of which has an address. Precedence: an error, because
+    /// that form may have had one; that a form exists.
     pub(super) fn or(self, other: Self) -> Self {
         match (&self, &other) {
             (Self::Error(_), _) | (Self::NoData(_), Self::NoName(_) | Self::NoData(_)) => self,
@@ -69,7 +69,7 @@ impl Lookup {
         }
     }
 
-    /// Why the name has no addresses; the addresses where it has.
+    /// The addresses, or the fault that explains why there are none.
     pub(super) fn into_result(self, name: &HostName, family: IpFamily) -> Result<Vec<IpAddr>, Fault> {
         let name = name.as_str();
         let (class, detail) = match self {
@@ -103,7 +103,7 @@ pub(super) fn unresolved(class: Class, detail: impl Into<String>) -> Fault {
     Fault::failure(Phase::Resolve, class, detail)
 }
 
-/// The addresses of a family, for people.
+/// A family in words.
 pub(in crate::probe) fn describe(family: IpFamily) -> &'static str {
     match family {
         IpFamily::Any => "IPv4 or IPv6",
@@ -112,7 +112,7 @@ pub(in crate::probe) fn describe(family: IpFamily) -> &'static str {
     }
 }
 
-/// Every server with what it did, once.
+/// Every server with its error, without repetitions.
 fn list(record_type: &str, complaints: &[(SocketAddr, ServerError)]) -> String {
     let mut text = String::new();
     for (index, (server, complaint)) in complaints.iter().enumerate() {
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn each_finding_has_its_class_and_names_the_server() {
+    fn each_lookup_names_class_and_server() {
         let name: HostName = "db.example".parse().unwrap();
         for (finding, class, detail) in [
             (

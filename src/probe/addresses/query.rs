@@ -1,8 +1,8 @@
-//! One question to one name server: over UDP, and over TCP where the answer does not fit.
+//! Asks one name server one question, over UDP, and over TCP if the answer does not fit.
 //!
-//! The socket is connected, so that a server that is not there says so at once and nobody else is listened to
-//! (RFC 5452); each question has a port of its own, chosen at random by the kernel. Messages are hickory's to encode
-//! and decode. Which server is asked when, and what several answers come to, is the caller's.
+//! The socket is connected, so that an absent server is reported at once and other senders are ignored (RFC 5452). Each
+//! question has its own port, chosen at random by the kernel. hickory encodes and decodes messages. The caller chooses
+//! the servers and combines the answers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,27 +18,27 @@ use crate::outcome::LocalFault;
 use crate::probe::tcp::errno::{self, ConnectError, cause};
 use crate::probe::tcp::socket;
 
-/// What a name server says about a name and a type.
+/// The answer of a name server.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Answer {
     /// The name exists, but has no record of this type.
     NoData,
     /// The name does not exist.
     NoName,
-    /// What its records of this type hold, at least one.
+    /// Data of its records of this type, at least one.
     Records(Vec<RData>),
 }
 
-/// Why a name server said nothing of use.
+/// Why a name server has no usable answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum ServerError {
     /// It answered with this code.
     Code(ResponseCode),
-    /// It could not be asked for a reason of this machine, which the detail gives.
+    /// This machine could not ask it.
     Local(LocalFault),
     /// It did not answer in time.
     Silent,
-    /// It answered what is no answer, or could not be reached.
+    /// Its answer is not valid, or it cannot be reached.
     Malformed(String),
 }
 
@@ -80,14 +80,14 @@ impl<'a> Question<'a> {
         self.read(&message)
     }
 
-    /// None where the answer did not fit; what there is of it may end anywhere.
+    /// `None` if the answer did not fit; the datagram may end anywhere.
     async fn over_udp(&self, server: SocketAddr) -> Result<Option<Message>, ServerError> {
         let socket = connected_udp(server).map_err(|error| server_error(&error, errno::at_once(&error)))?;
         socket.send(&self.bytes).await.map_err(|error| server_error(&error, errno::at_once(&error)))?;
         let mut datagram = vec![0; MAX_DATAGRAM];
         loop {
             let length = socket.recv(&mut datagram).await.map_err(|error| server_error(&error, errno::late(&error)))?;
-            // What has another number is no answer to this question but a late one to another, or forged.
+            // Another id belongs to a late answer to another question, or a forged one.
             let Some(bytes) = datagram.get(..length).filter(|bytes| bytes.starts_with(&self.id.to_be_bytes())) else {
                 continue;
             };
@@ -132,15 +132,15 @@ impl<'a> Question<'a> {
     }
 }
 
-/// What the records of this type hold for a name and for what it is an alias for; a chain stands in its order (RFC 1034
-/// section 4.3.2).
+/// Data of the records of this type, for a name and its aliases; a chain of aliases is in order (RFC 1034 section
+/// 4.3.2).
 fn data(name: &Name, record_type: RecordType, records: &[Record]) -> Vec<RData> {
     let mut owner = name;
     let mut found = Vec::new();
     for record in records {
         match &record.data {
             _ if record.name != *owner => {}
-            // What was not asked for may be of a family that may not be used.
+            // An unrequested record may be of a family that must not be used.
             data if data.record_type() == record_type => found.push(data.clone()),
             RData::CNAME(alias) => owner = &alias.0,
             _ => {}
@@ -177,8 +177,8 @@ fn garbage(why: &str) -> ServerError {
     ServerError::Malformed(format!("sent no valid answer: {why}"))
 }
 
-/// What a server may send although 512 bytes are all that was offered (RFC 1035 section 4.2.1): EDNS is left out, as
-/// the C library does, for some servers refuse it; longer answers come over TCP.
+/// A server may send this much although 512 bytes were offered (RFC 1035 section 4.2.1). EDNS is not used, as in the C
+/// library, because some servers refuse it; longer answers come over TCP.
 const MAX_DATAGRAM: usize = 4096;
 
 /// The third byte of a message has the truncation bit (RFC 1035 section 4.1.1).

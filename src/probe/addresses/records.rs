@@ -1,6 +1,6 @@
-//! What name servers say of a name beyond its addresses, for those who look for more than one machine.
+//! Look-ups of complete names for discovery: services, and all addresses.
 //!
-//! The name is complete: neither the hosts file nor search domains have a part in it.
+//! Hosts file and search domains are not used.
 
 use std::net::IpAddr;
 
@@ -13,24 +13,23 @@ use super::resolver::Resolver;
 use crate::outcome::{Class, Fault};
 use crate::target::{HostName, IpFamily};
 
-/// Where a service is offered (RFC 2782).
+/// A host and port that offer a service (RFC 2782).
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Service {
-    /// The host's name in lower case, without a dot at its end; empty where the service is decidedly not offered.
+    /// The name of the host in lower case, without a trailing dot; empty if the service is explicitly not offered.
     pub(crate) host: String,
-    /// Its port.
+    /// The port.
     pub(crate) port: u16,
 }
 
 impl Resolver {
-    /// Where the system's name servers say that a service is offered; empty where they know of none.
+    /// The hosts that offer a service, from the system's name servers; empty if there are none.
     pub(in crate::probe) async fn services(&self, name: &HostName, deadline: Instant) -> Result<Vec<Service>, Fault> {
         let found = self.records(name, RecordType::SRV, deadline).await?;
         Ok(found.iter().filter_map(service).collect())
     }
 
-    /// The addresses of one family, or of both, that the system's name servers have for a name; empty where they know
-    /// of none.
+    /// The addresses of a name in one family or both, from the system's name servers; empty if there are none.
     pub(in crate::probe) async fn addresses(
         &self,
         name: &HostName,
@@ -67,7 +66,7 @@ impl Resolver {
             Lookup::Error(why) => Err(failed(Class::DnsError, &why)),
             Lookup::Local(fault) => Err(fault.into()),
             Lookup::Silence(why) => Err(failed(Class::DnsTimeout, &why)),
-            // Complaints come to nothing else.
+            // Errors do not combine to any of these.
             Lookup::Addresses(_) | Lookup::NoData(_) | Lookup::NoName(_) => Ok(Vec::new()),
         }
     }

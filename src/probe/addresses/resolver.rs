@@ -1,9 +1,9 @@
-//! From a name to its addresses: hosts file, search domains, name servers in their order.
+//! Resolves a name: hosts file, search domains, then the name servers in order.
 //!
-//! A and AAAA are asked apart and at the same time: once one has brought addresses, the other gets a moment more, so
-//! that a server that never answers AAAA costs a moment and not the deadline. Nothing is cached: a probe is to see what
-//! an application that starts now would see. A server that fails is passed over for the next, as the C library does;
-//! the failure is reported only where none was of use. What several answers come to is `finding`'s to say.
+//! A and AAAA are asked separately and at the same time. Once one has addresses, the other gets only a short time more,
+//! so that a server that never answers AAAA does not use up the deadline. Nothing is cached: a probe sees the same as
+//! an application that starts now. If a server fails, the next one is asked, as in the C library; the failure is only
+//! reported if no server has a usable answer.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
@@ -21,7 +21,7 @@ use crate::options::ResolverOptions;
 use crate::outcome::{Class, Fault};
 use crate::target::{HostName, IpFamily};
 
-/// Resolves names; made once, shared by all probes.
+/// Resolves names. Created once and shared by all probes.
 #[derive(Debug)]
 pub(in crate::probe) struct Resolver {
     options: Mutex<ResolverOptions>,
@@ -42,8 +42,8 @@ impl Resolver {
         *lock(&self.options)
     }
 
-    /// The addresses of `name` in `family`, at least one, in the order given. Asks `servers`, or the system's where
-    /// there are none: only with those go hosts file and search domains. Ends by `deadline`.
+    /// The addresses of `name` in `family`, at least one, in the order of the answer. Asks `servers`, or the system's
+    /// if empty; only then the hosts file and search domains are used. Ends by `deadline`.
     pub(in crate::probe) async fn resolve(
         &self,
         name: &HostName,
@@ -70,8 +70,8 @@ impl Resolver {
         }
     }
 
-    /// Asks for each form of the name until one has addresses. Silence ends it: the form may exist, and the next would
-    /// be another machine.
+    /// Asks for each form of the name until one has addresses. Silence ends the search, because the form may exist, and
+    /// the next one would be another host.
     async fn ask_for_forms(
         &self,
         name: &HostName,
@@ -121,8 +121,8 @@ impl Resolver {
         }
     }
 
-    /// Asks the servers one after the other until one is of use, and tells which. Who stays silent is asked again, who
-    /// complains is not. The error is every complaint in its order.
+    /// Asks the servers in order until one has a usable answer, and returns that server. A silent server is asked
+    /// again, one that reports an error is not. The error has the errors of all servers in order.
     pub(super) async fn ask_servers(
         &self,
         form: &Name,
@@ -147,7 +147,7 @@ impl Resolver {
     }
 }
 
-/// One type's finding with the other's, which gets only a moment more where addresses are there already.
+/// Combines the results of two types. If the first has addresses, the other gets only a short time more.
 async fn with_other(found: Lookup, other: impl Future<Output = Lookup>) -> Lookup {
     if !matches!(found, Lookup::Addresses(_)) {
         return found.and(other.await);
@@ -158,7 +158,7 @@ async fn with_other(found: Lookup, other: impl Future<Output = Lookup>) -> Looku
     }
 }
 
-/// What is known without asking: the hosts file, and the names that always mean this machine (RFC 6761 section 6.3).
+/// Addresses known without asking: the hosts file, and the names that always mean this machine (RFC 6761 section 6.3).
 fn known(name: &HostName, in_hosts: &[IpAddr], family: IpFamily) -> Vec<IpAddr> {
     let admitted = |addresses: &[IpAddr]| -> Vec<_> {
         addresses.iter().copied().filter(|address| family.admits(*address)).collect()
@@ -168,7 +168,7 @@ fn known(name: &HostName, in_hosts: &[IpAddr], family: IpFamily) -> Vec<IpAddr> 
     if listed.is_empty() && local { admitted(&LOOPBACK) } else { listed }
 }
 
-/// The complete names that a name may stand for, in the order in which they are tried (resolv.conf(5)).
+/// The complete names that a name may mean, in the order of the attempts (resolv.conf(5)).
 fn forms(name: &HostName, servers: &NameServers) -> Result<Vec<Name>, Fault> {
     let unusable = |error| unresolved(Class::DnsError, format!("cannot resolve {}: {error}", name.as_str()));
     let mut own = Name::from_ascii(name.without_dot()).map_err(unusable)?;
@@ -183,7 +183,7 @@ fn forms(name: &HostName, servers: &NameServers) -> Result<Vec<Name>, Fault> {
     Ok(forms)
 }
 
-/// How much longer the slower of A and AAAA is waited for once the other has brought addresses (RFC 8305 section 3).
+/// Additional time for the slower of A and AAAA once the other has addresses (RFC 8305 section 3).
 const GRACE: Duration = Duration::from_millis(50);
 
 const LOOPBACK: [IpAddr; 2] = [IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST)];
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn search_domains_are_appended_by_the_rules_of_resolv_conf() {
+    fn search_domains_follow_resolv_conf() {
         let servers = NameServers {
             search: ["a.test", "b.test."].map(|domain| Name::from_ascii(domain).unwrap()).into(),
             ndots: 2,
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn localhost_is_this_machine_even_without_a_hosts_file() {
+    fn localhost_needs_no_hosts_file() {
         let localhost = "localhost".parse().unwrap();
         let v4 = IpAddr::V4(Ipv4Addr::LOCALHOST);
         assert_eq!(known(&localhost, &[], IpFamily::Any), LOOPBACK);

@@ -1,30 +1,29 @@
-//! In which order the addresses of one name are tried (RFC 6724, section 6).
+//! Order in which the addresses of a name are tried (RFC 6724 section 6).
 //!
-//! A pure function over destinations and the source addresses that this machine would use for them; who asks the
-//! kernel for those is `probe::tcp`.
+//! A pure function of destinations and source addresses. The caller asks the kernel for the source addresses.
 
 use std::cmp::Reverse;
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::Ipv6Net;
 
-/// An address with the source address that this machine would use; none where it has no route.
+/// A destination with the source address that this machine would use; `None` without a route.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Candidate {
     pub(super) destination: IpAddr,
     pub(super) source: Option<IpAddr>,
 }
 
-/// Puts the best destination first; equals stay in the order in which the name server gave them.
+/// Sorts the best destination first; equal ones keep the order of the name server.
 ///
-/// The rules on deprecated, home and encapsulated addresses are left out: they need more than a source address. The
-/// longest matching prefix counts for IPv6 only: among IPv4 addresses it would undo the rotation by which name servers
-/// spread load.
+/// The rules on deprecated, home and encapsulated addresses are missing, because they need more than a source address.
+/// The longest matching prefix only counts for IPv6: for IPv4 it would undo the rotation by which name servers spread
+/// load.
 pub(super) fn sort(candidates: &mut [Candidate]) {
     candidates.sort_by_cached_key(rank);
 }
 
-/// Smaller is better; the fields are the rules in their order.
+/// Smaller is better. The fields are the rules in order.
 fn rank(candidate: &Candidate) -> impl Ord + use<> {
     let Candidate { destination, source } = *candidate;
     let policy = Policy::of(destination);
@@ -39,7 +38,7 @@ fn rank(candidate: &Candidate) -> impl Ord + use<> {
     )
 }
 
-/// How far an address reaches (RFC 6724 sections 3.1 and 3.2, numbers as in RFC 4291 section 2.7).
+/// The scope of an address (RFC 6724 sections 3.1 and 3.2, numbers of RFC 4291 section 2.7).
 fn scope(address: IpAddr) -> u8 {
     match address {
         IpAddr::V4(v4) if v4.is_loopback() || v4.is_link_local() => LINK_LOCAL,
@@ -72,7 +71,7 @@ impl Policy {
     }
 }
 
-/// Leading bits that both have in common, at most 64: behind those are interfaces, not networks.
+/// The number of common leading bits, at most 64, because later bits identify interfaces and not networks.
 fn common_prefix(a: IpAddr, b: IpAddr) -> u32 {
     match (a, b) {
         (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros().min(64),
@@ -85,7 +84,7 @@ const SITE_LOCAL: u8 = 0x5;
 const GLOBAL: u8 = 0xe;
 const SITE_LOCAL_PREFIX: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 0), 10);
 
-/// What no row of the table holds for: `::/0`.
+/// For addresses outside all rows of the table: `::/0`.
 const NATIVE: Policy = Policy::new(Ipv6Addr::UNSPECIFIED, 0, 40, 1);
 
 /// The default table of RFC 6724 section 2.1, longest prefix first.
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_the_rfc_come_out_as_written() {
+    fn the_examples_of_the_rfc_hold() {
         // RFC 6724 section 10.2; the two that need deprecated or home addresses are left out.
         for (pairs, expected) in [
             (
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_prefers_ipv6_and_unique_local_gives_way_to_ipv4() {
+    fn loopback_prefers_ipv6_unique_local_does_not() {
         assert_eq!(sorted(&[("127.0.0.1", "127.0.0.1"), ("::1", "::1")]), ["::1", "127.0.0.1"]);
         assert_eq!(sorted(&[("fd00::1", "fd00::2"), ("192.0.2.1", "192.0.2.2")]), ["192.0.2.1", "fd00::1"]);
     }

@@ -1,7 +1,7 @@
-//! What this machine knows of names: its hosts file, and the name servers and search domains of resolv.conf.
+//! Name resolution of this machine: its hosts file, and the name servers and search domains of resolv.conf.
 //!
-//! Read when first needed and again when the files have changed, which is looked at once a second at most. Without a
-//! usable resolv.conf the hosts file still counts.
+//! The files are read when they are first needed, and again when they have changed, which is checked at most once a
+//! second. Without a usable resolv.conf the hosts file still counts.
 
 use std::collections::HashMap;
 use std::fs;
@@ -22,7 +22,7 @@ use crate::probe::tcp::errno::{self, ConnectError, cause};
 use crate::probe::tcp::socket::interface;
 use crate::target::HostName;
 
-/// Where the machine keeps what it knows of names.
+/// Paths of the files that configure name resolution.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SystemFiles {
     /// Name servers and search domains (resolv.conf(5)).
@@ -37,7 +37,7 @@ impl Default for SystemFiles {
     }
 }
 
-/// The two files and what was last read from them.
+/// The two files and their last content.
 #[derive(Debug)]
 pub(super) struct System {
     files: SystemFiles,
@@ -49,14 +49,14 @@ impl System {
         Self { files, last: Mutex::new(None) }
     }
 
-    /// What the files say, at most a second old. Fails only where this machine cannot open a file.
+    /// The content of the files, at most a second old. Fails only if this machine cannot open a file.
     pub(super) fn names(&self) -> Result<Arc<SystemNames>, LocalFault> {
         let now = Instant::now();
         let mut last = lock(&self.last);
         if let Some(reading) = last.as_ref().filter(|reading| now < reading.fresh_until) {
             return Ok(Arc::clone(&reading.names));
         }
-        // The stamps come first: a change during the reading shows at the next look.
+        // The stamps come first, so that the next check notices a change during the reading.
         let stamps = [stamp(&self.files.resolv_conf), stamp(&self.files.hosts)];
         let names = match last.take() {
             Some(reading) if reading.stamps == stamps => reading.names,
@@ -74,7 +74,7 @@ struct Reading {
     names: Arc<SystemNames>,
 }
 
-/// Two files with equal stamps have the same content.
+/// Files with equal stamps have the same content.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Stamp {
     device: u64,
@@ -83,7 +83,7 @@ struct Stamp {
     changed: (i64, i64),
 }
 
-/// A file's stamp; none where there is no file.
+/// The stamp of a file; `None` if it does not exist.
 fn stamp(path: &Path) -> Option<Stamp> {
     let metadata = fs::metadata(path).ok()?;
     Some(Stamp {
@@ -94,11 +94,11 @@ fn stamp(path: &Path) -> Option<Stamp> {
     })
 }
 
-/// What the files say.
+/// The content of both files.
 #[derive(Debug)]
 pub(super) struct SystemNames {
     hosts: HashMap<Box<str>, Vec<IpAddr>>,
-    /// Whom to ask; or why there is nobody.
+    /// The name servers, or why there are none.
     pub(super) servers: Result<NameServers, String>,
 }
 
@@ -112,13 +112,13 @@ impl SystemNames {
         Ok(Self { hosts: parse_hosts(&String::from_utf8_lossy(&hosts)), servers })
     }
 
-    /// What the hosts file says about a name.
+    /// The addresses of a name in the hosts file.
     pub(super) fn in_hosts(&self, name: &HostName) -> &[IpAddr] {
         self.hosts.get(name.without_dot()).map_or(&[], Vec::as_slice)
     }
 }
 
-/// A file's content, or why it cannot be had; what is this process's own shortage is no word about the file.
+/// The content of a file, or why it cannot be read. A shortage of this process is a local fault.
 fn read(path: &Path) -> Result<io::Result<Vec<u8>>, LocalFault> {
     match fs::read(path).map_err(|error| (errno::at_once(&error), error)) {
         Err((ConnectError::Local(reason @ (LocalFaultReason::NoDescriptor | LocalFaultReason::NoMemory)), error)) => {
@@ -131,14 +131,14 @@ fn read(path: &Path) -> Result<io::Result<Vec<u8>>, LocalFault> {
     }
 }
 
-/// Whom to ask, and for which names.
+/// Name servers, and how names are completed.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct NameServers {
     /// In order of preference.
     pub(super) addresses: Vec<SocketAddr>,
     /// Domains to append.
     pub(super) search: Vec<Name>,
-    /// A name with so many dots is first tried as it is.
+    /// A name with this many dots is first tried unchanged.
     pub(super) ndots: usize,
 }
 
@@ -151,7 +151,7 @@ impl NameServers {
         if addresses.is_empty() {
             return Err("it names no server".to_owned());
         }
-        // The machine's own domain counts only where no search list is given (resolv.conf(5)).
+        // The domain of the machine only counts without a search list (resolv.conf(5)).
         let search = match (config.search(), config.domain()) {
             ([], domain) => domain.cloned().into_iter().collect(),
             (search, _) => search.to_vec(),
@@ -160,7 +160,7 @@ impl NameServers {
     }
 }
 
-/// A line without the domains that no name can be in: hickory would refuse the whole file for one.
+/// A line without the domains that are not valid names, for which hickory would refuse the whole file.
 fn without_malformed_domains(line: &str) -> String {
     let mut words = line.split_whitespace();
     let keyword = words.next().unwrap_or_default();
@@ -169,11 +169,11 @@ fn without_malformed_domains(line: &str) -> String {
     }
     let domains = words.filter(|domain| Name::from_str_relaxed(domain).is_ok());
     let kept: String = domains.flat_map(|domain| [" ", domain]).collect();
-    // A list of which nothing is left is one all the same: it replaces what stood before it.
+    // An empty list is still a list: it replaces the previous one.
     if kept.is_empty() && keyword == "domain" { "search\n".to_owned() } else { format!("{keyword}{kept}\n") }
 }
 
-/// A name server's address, where the line has one; hickory's reading of it loses the zone of a link-local one.
+/// The address of a name server, if the line has one. hickory's parser loses the zone of a link-local address.
 fn name_server(line: &str) -> Option<SocketAddr> {
     let mut words = line.split_whitespace();
     let address = words.next().filter(|word| *word == "nameserver").and_then(|_| words.next())?;
@@ -186,7 +186,7 @@ fn name_server(line: &str) -> Option<SocketAddr> {
     }
 }
 
-/// One address a line, its names behind it; `#` starts a comment. A line that makes no sense is left out.
+/// One address per line, followed by its names; `#` starts a comment. Invalid lines are ignored.
 fn parse_hosts(text: &str) -> HashMap<Box<str>, Vec<IpAddr>> {
     let mut hosts: HashMap<Box<str>, Vec<IpAddr>> = HashMap::new();
     for line in text.lines() {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_file_gives_every_address_of_a_name() {
+    fn the_hosts_file_has_several_addresses() {
         let hosts = parse_hosts(
             "# comment\n127.0.0.1 LocalHost local.example. # rest\n\n::1 localhost\nnonsense x\nfe80::1%lo0 y\n10.0.0.1\n",
         );

@@ -1,18 +1,17 @@
-//! The texts of a certificate: its kinds of character strings, and how they are written down.
+//! Text in certificates: its encodings and escapes.
 
-/// A text of a peer, cut to a kilobyte.
+/// Text of a peer, cut to a kilobyte.
 pub(super) fn bounded(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
     text
 }
 
-/// The text of a character string by its ASN.1 tag number; none where that is no character string. What is no
-/// character becomes U+FFFD.
+/// The text of a character string with this ASN.1 tag number; `None` for other tags. Invalid characters become U+FFFD.
 pub(super) fn character_string(tag: u32, bytes: &[u8]) -> Option<String> {
     match tag {
         // UTF8String, NumericString, PrintableString, IA5String, VisibleString.
         12 | 18 | 19 | 22 | 26 => Some(String::from_utf8_lossy(bytes).into_owned()),
-        // TeletexString, which in practice is Latin-1.
+        // TeletexString, which is Latin-1 in practice.
         20 => Some(bytes.iter().copied().map(char::from).collect()),
         // UniversalString: UTF-32.
         28 => {
@@ -30,7 +29,7 @@ pub(super) fn character_string(tag: u32, bytes: &[u8]) -> Option<String> {
     }
 }
 
-/// A value within a distinguished name (RFC 4514 section 2.4).
+/// Escapes a value within a distinguished name (RFC 4514 section 2.4).
 pub(super) fn escaped(value: &str) -> String {
     let last = value.chars().count().saturating_sub(1);
     let mut text = String::with_capacity(value.len());
@@ -46,7 +45,7 @@ pub(super) fn escaped(value: &str) -> String {
     text
 }
 
-/// As much of one text as is kept.
+/// Maximum length of a text.
 const MAX_TEXT_BYTES: usize = 1024;
 
 #[cfg(test)]

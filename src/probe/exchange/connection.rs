@@ -1,4 +1,4 @@
-//! An open connection in whatever state an exchange left it, and its orderly end.
+//! A connection in the state in which an exchange left it, and its orderly close.
 
 use std::io::Read as _;
 use std::net::Shutdown;
@@ -14,25 +14,25 @@ use tokio_rustls::client::TlsStream;
 use crate::probe::tcp::socket::OpenSocket;
 use crate::probe::tls::transport::TlsTransport;
 
-/// A connection that is still open.
+/// A connection after an exchange.
 #[derive(Debug)]
 pub(in crate::probe) enum Connection {
-    /// It is closed already.
+    /// Already closed.
     Closed,
-    /// Nothing was said: no answer is due, so none is waited for.
+    /// Open, and nothing was said: no reply is due, so the close waits for none.
     Silent(OpenSocket),
-    /// Something was said in the clear, or a TLS handshake failed.
+    /// Open, and something was said in the clear, or a TLS handshake failed.
     Plain(TcpStream),
-    /// TLS was agreed on.
+    /// Open with TLS.
     Tls(Box<TlsStream<TlsTransport>>),
 }
 
 impl Connection {
-    /// Ends the connection so that the peer reads an orderly end, not a reset. Ends by `deadline`.
+    /// Closes the connection so that the peer reads an orderly end and not a reset. Ends by `deadline`.
     ///
-    /// A close with unread data in the receive buffer is a RST (RFC 2525 section 2.17), and so is the answer to what
-    /// comes after it. So the FIN goes out first, for an error behind it is none to whoever reads; then what the peer has
-    /// said is read away, within bounds; and where something was said to it, its end is awaited for a moment.
+    /// A close with unread data in the receive buffer sends a RST (RFC 2525 section 2.17), and later data is answered
+    /// by one. So the FIN is sent first, because the peer reads it before such an error. Then the received data is
+    /// read, within bounds. If something was said, the close waits a short time for the peer's end.
     pub(in crate::probe) async fn close(self, deadline: Instant) {
         match self {
             Self::Closed => {}
@@ -40,14 +40,14 @@ impl Connection {
                 end_own_side(&stream);
                 drain(&stream);
             }
-            // With a buffer that most probes have no use for.
+            // Boxed because of its buffer, which most probes do not need.
             Self::Plain(_) | Self::Tls(_) => Box::pin(self.part(deadline)).await,
         }
     }
 
     async fn part(self, deadline: Instant) {
         let patience = deadline.min(Instant::now() + PATIENCE);
-        // Whatever fails here, the connection is gone, which is all that is wanted.
+        // Errors are ignored: the connection is closed either way.
         match self {
             Self::Closed | Self::Silent(_) => {}
             Self::Plain(stream) => await_end(stream, patience).await,
@@ -60,7 +60,7 @@ impl Connection {
     }
 }
 
-/// Reads what comes until the peer's end, and what has come by then where that does not come in time.
+/// Reads until the peer's end, or until `patience` and then what has arrived.
 async fn await_end(mut stream: TcpStream, patience: Instant) {
     end_own_side(&stream);
     let to_the_end = async {
@@ -75,12 +75,12 @@ async fn await_end(mut stream: TcpStream, patience: Instant) {
     drain(&stream);
 }
 
-/// Sends the FIN. A connection of which this cannot be said is gone already.
+/// Sends the FIN. If that fails, the connection is closed already.
 fn end_own_side(stream: &impl AsFd) {
     let _ = SockRef::from(stream).shutdown(Shutdown::Write);
 }
 
-/// Reads what is there.
+/// Reads what has arrived.
 fn drain(stream: &impl AsFd) {
     let socket = SockRef::from(stream);
     let mut unread = [0; 4096];
@@ -92,8 +92,8 @@ fn drain(stream: &impl AsFd) {
     }
 }
 
-/// How long the end of a peer is awaited.
+/// Time to wait for the peer's end.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// At most 256 KiB, a receive buffer's usual size twice over; a peer that goes on talking has its end already.
+/// At most 256 KiB, twice the usual receive buffer. A peer that sends more has read the end already.
 const MAX_READS: usize = 64;

@@ -1,4 +1,4 @@
-//! A stream whose words are written down, where somebody wants to read them.
+//! Records what is said on a connection.
 
 use std::io;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::outcome::{Direction, Phase, Transcript};
 
-/// Writes down what is said on a connection.
+/// Collects the transcript of a connection.
 #[derive(Debug)]
 pub(super) struct Recorder {
     opened: Instant,
@@ -17,7 +17,7 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// For a connection that is open from now on.
+    /// For a connection that was opened just now.
     pub(super) fn new() -> Self {
         Self { opened: Instant::now(), transcript: Transcript::default() }
     }
@@ -31,7 +31,7 @@ impl Recorder {
     }
 }
 
-/// A stream in one phase, and who writes down what is said on it.
+/// A stream in one phase that records what is said if there is a recorder.
 #[derive(Debug)]
 pub(super) struct RecordingStream<'a, S> {
     pub(super) stream: &'a mut S,

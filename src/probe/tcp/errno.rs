@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_its_meaning_by_the_moment_it_comes() {
+    fn a_code_means_another_thing_later() {
         use ConnectError::{Answered, Local, Unsent};
         use LocalFaultReason::{Invalid, NoDescriptor, NoMemory, NoPort, NotPermitted};
 
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn every_error_of_an_open_connection_has_its_class() {
+    fn errors_of_open_connections_have_classes() {
         let failure = |class, detail: &str| Fault::failure(Phase::Protocol, class, detail);
         for (error, expected) in [
             (Errno::ECONNRESET.into(), failure(Class::Reset, "a RST came instead of its greeting")),

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_interface_is_found_by_name_and_by_number() {
+    fn an_interface_has_a_name_or_number() {
         let number = ["lo", "lo0"].into_iter().find_map(interface).unwrap();
         assert_eq!(interface(&number.to_string()), Some(number));
         assert_eq!(interface("nowhere"), None);

@@ -10,13 +10,13 @@ use crate::outcome::{Class, Fault, LocalFaultReason, Phase};
 use crate::probe::tcp::errno::broken;
 
 /// Fault for an error of a handshake, or right after it, when `expected` was due.
-pub(super) fn handshake_fault(error: &io::Error, expected: &str, witness: &RecordingVerifier) -> Fault {
+pub(super) fn handshake_fault(error: &io::Error, expected: &str, recording: &RecordingVerifier) -> Fault {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-        // rustls says so where a message outgrows its buffer before its length is up.
+        // rustls reports this if a message outgrows its buffer.
         None if error.kind() == io::ErrorKind::InvalidData => too_large(),
         None => broken(error, Phase::Tls, expected),
         Some(Error::AlertReceived(AlertDescription::CloseNotify)) => Fault::disconnected(Phase::Tls, expected),
-        Some(Error::AlertReceived(alert)) => alerted(*alert, witness),
+        Some(Error::AlertReceived(alert)) => alerted(*alert, recording),
         Some(error) => finding(error),
     }
 }
@@ -36,21 +36,21 @@ pub(in crate::probe) fn conversation_fault(error: &io::Error, phase: Phase, expe
     }
 }
 
-/// The peer said that it will not go on.
+/// Fault for an alert that ended the handshake.
 ///
-/// - 70 and 71 say that no version or no parameters are common: `tls_protocol`;
+/// - 70 and 71, no common version or parameters: `tls_protocol`;
 /// - any other: `tls_alert`.
-fn alerted(alert: AlertDescription, witness: &RecordingVerifier) -> Fault {
+fn alerted(alert: AlertDescription, recording: &RecordingVerifier) -> Fault {
     let class = match alert {
         AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => Class::TlsProtocol,
         _ => Class::TlsAlert,
     };
-    let hint = hint(alert, witness).map(|hint| format!(": {hint}")).unwrap_or_default();
+    let hint = hint(alert, recording).map(|hint| format!(": {hint}")).unwrap_or_default();
     Fault::failure(Phase::Tls, class, format!("the server refused by the alert {}{hint}", alert_name(alert)))
 }
 
-/// What an alert usually means, and what to do.
-fn hint(alert: AlertDescription, witness: &RecordingVerifier) -> Option<&'static str> {
+/// The usual reason for an alert, and the fix.
+fn hint(alert: AlertDescription, recording: &RecordingVerifier) -> Option<&'static str> {
     match alert {
         AlertDescription::AccessDenied
         | AlertDescription::BadCertificate
@@ -63,9 +63,9 @@ fn hint(alert: AlertDescription, witness: &RecordingVerifier) -> Option<&'static
         | AlertDescription::NoCertificate
         | AlertDescription::UnknownCA
         | AlertDescription::UnsupportedCertificate
-            if witness.was_asked() =>
+            if recording.was_asked() =>
         {
-            Some(if witness.has_key() {
+            Some(if recording.has_key() {
                 "it asked for a client certificate and does not take the one of tls.cert_file"
             } else {
                 "it asks for a client certificate, and there is none; name one in tls.cert_file"
@@ -84,7 +84,7 @@ fn hint(alert: AlertDescription, witness: &RecordingVerifier) -> Option<&'static
     }
 }
 
-/// What rustls found wrong with what came, or with this side.
+/// Fault for an error that rustls found in the handshake, on either side.
 fn finding(error: &Error) -> Fault {
     match error {
         Error::InvalidCertificate(error) => Fault::failure(Phase::Tls, Class::CertInvalid, invalid_certificate(error)),
@@ -107,14 +107,14 @@ fn finding(error: &Error) -> Fault {
     }
 }
 
-/// Nothing but certificates makes a message of a handshake that long.
+/// Only certificates make a handshake message that long.
 fn too_large() -> Fault {
     let detail = "a message of the handshake is longer than 64 KiB, which only the server's certificates can be; have it \
                   send fewer or smaller ones";
     Fault::failure(Phase::Tls, Class::CertInvalid, detail)
 }
 
-/// The peer does not hold the key of its certificate, or the certificate cannot be used to find out.
+/// The peer does not hold the key of its certificate, or the certificate does not allow to check it.
 fn invalid_certificate(error: &CertificateError) -> String {
     match error {
         CertificateError::BadSignature => {
@@ -129,7 +129,7 @@ fn invalid_certificate(error: &CertificateError) -> String {
     }
 }
 
-/// How the peer failed to speak TLS with us.
+/// The peer does not speak TLS as this client does.
 fn misspoken(error: &Error) -> String {
     match error {
         Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {
@@ -147,7 +147,7 @@ fn misspoken(error: &Error) -> String {
     }
 }
 
-/// The name of an alert in the registry of IANA.
+/// The name of an alert in the IANA registry.
 fn alert_name(alert: AlertDescription) -> Cow<'static, str> {
     let name = match alert {
         AlertDescription::CloseNotify => "close_notify",

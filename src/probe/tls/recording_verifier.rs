@@ -1,4 +1,4 @@
-//! What is seen of a handshake from within: the certificates, and whether one was asked for in return.
+//! Records what a handshake shows: the certificates, and whether the peer asked for a client certificate.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,8 +16,7 @@ use crate::probe::certificate::public_key;
 use crate::probe::tls_store::TlsContext;
 use crate::probe::verify::PresentedChain;
 
-/// Stands where a handshake asks whether a certificate will do and which one to answer with. It says yes to any, and
-/// notes what it was asked.
+/// Verifier and client certificate resolver of one handshake. It accepts every certificate and records the requests.
 #[derive(Debug)]
 pub(super) struct RecordingVerifier {
     algorithms: WebPkiSupportedAlgorithms,
@@ -27,7 +26,7 @@ pub(super) struct RecordingVerifier {
 }
 
 impl RecordingVerifier {
-    /// A witness of one handshake.
+    /// A verifier for one handshake.
     pub(super) fn new(context: &TlsContext) -> Self {
         Self {
             algorithms: context.config.crypto_provider().signature_verification_algorithms,
@@ -37,7 +36,7 @@ impl RecordingVerifier {
         }
     }
 
-    /// Takes what the peer presented; none where it never came to that.
+    /// Takes the chain that the peer presented; `None` if it presented none.
     pub(super) fn presented(&self) -> Option<PresentedChain> {
         lock(&self.presented).take()
     }
@@ -52,8 +51,8 @@ impl RecordingVerifier {
         self.key.is_some()
     }
 
-    /// Verifies by the key alone where the certificate is one that webpki does not take, such as one of version 1: what
-    /// is wrong with it is the judge's to say, and where faults are only reported the probe goes on.
+    /// Verifies by the key only, if webpki does not accept the certificate, for example of version 1. The chain is
+    /// verified later, and if faults are only reported the probe goes on.
     fn verify_by_key(
         &self,
         error: Error,

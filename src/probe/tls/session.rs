@@ -1,4 +1,4 @@
-//! What a completed handshake agreed on, in the names of the IANA registry.
+//! Parameters of a completed handshake, in the names of the IANA registry.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use rustls::{CipherSuite, ClientConnection, ProtocolVersion};
 
 use crate::outcome::Session;
 
-/// Reads off what was agreed on.
+/// Reads the parameters of a connection.
 pub(super) fn session(connection: &ClientConnection) -> Session {
     let suite = connection.negotiated_cipher_suite().map(|suite| suite.suite());
     let group = connection.negotiated_key_exchange_group().and_then(|group| group.name().as_str());
@@ -27,7 +27,7 @@ fn version(version: ProtocolVersion) -> &'static str {
     }
 }
 
-/// rustls writes the version into the names of those of TLS 1.3; the registry does not.
+/// rustls puts the version into the names of the TLS 1.3 suites; the registry does not.
 fn cipher(suite: CipherSuite) -> &'static str {
     match suite {
         CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
@@ -37,5 +37,5 @@ fn cipher(suite: CipherSuite) -> &'static str {
     }
 }
 
-/// For what has no name here.
+/// For a parameter without a name here.
 const UNKNOWN: &str = "unknown";

@@ -128,10 +128,10 @@ async fn shake_within(port: u16, trusting: Trusting, settings: TlsSettings, time
     shake_on(connect(port, Wrapping::None).await, trusting, settings, time).await
 }
 
-async fn shake_on(carrier: TlsTransport, trusting: Trusting, settings: TlsSettings, time: Duration) -> Handshake {
+async fn shake_on(transport: TlsTransport, trusting: Trusting, settings: TlsSettings, time: Duration) -> Handshake {
     let client = Client { context: Arc::new(trusting.context()), verifier: Arc::default() };
     let host = Host::Name("host.example".parse().unwrap());
-    handshake(carrier, &settings, &host, &client, Instant::now() + time).await
+    handshake(transport, &settings, &host, &client, Instant::now() + time).await
 }
 
 async fn connect(port: u16, wrapping: Wrapping) -> TlsTransport {
@@ -163,7 +163,7 @@ fn good(root: &Authority) -> Issued {
 }
 
 #[tokio::test]
-async fn a_session_is_told_in_the_registry_s_names() {
+async fn a_session_has_names_of_the_registry() {
     let root = Authority::root("Root");
     for (versions, expected) in [
         (ONLY_1_2, ("TLS 1.2", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "X25519")),
@@ -184,7 +184,7 @@ async fn a_session_is_told_in_the_registry_s_names() {
 }
 
 #[tokio::test]
-async fn a_faulty_certificate_is_shown_and_the_session_too() {
+async fn a_faulty_certificate_keeps_its_session() {
     let root = Authority::root("Root");
     for versions in [ONLY_1_2, ONLY_1_3] {
         let expired = root.leaf(&["other.example"], |params| valid(params, -9 * DAY, -DAY));
@@ -197,7 +197,7 @@ async fn a_faulty_certificate_is_shown_and_the_session_too() {
 }
 
 #[tokio::test]
-async fn a_missing_client_certificate_is_noticed_in_either_version() {
+async fn a_missing_client_certificate_is_an_alert() {
     let root = Authority::root("Root");
     let server = |versions| Server { versions, clients: Some(root.der.clone()), ..Server::of(good(&root)) };
 
@@ -249,7 +249,7 @@ async fn a_client_certificate_is_taken_or_refused() {
 }
 
 #[tokio::test]
-async fn a_server_that_stays_silent_after_the_handshake_consents() {
+async fn a_silent_server_accepts_the_client_certificate() {
     let root = Authority::root("Root");
     let server = Server { versions: ONLY_1_3, clients: Some(root.der.clone()), tickets: 0, ..Server::of(good(&root)) };
     let identity = Some(root.leaf(&["me"], nothing).certified());
@@ -259,7 +259,7 @@ async fn a_server_that_stays_silent_after_the_handshake_consents() {
 }
 
 #[tokio::test]
-async fn waiting_for_consent_leaves_time_for_what_is_to_be_said_next() {
+async fn waiting_leaves_time_for_the_application() {
     let root = Authority::root("Root");
     let server = Server { versions: ONLY_1_3, clients: Some(root.der.clone()), tickets: 0, ..Server::of(good(&root)) };
     let identity = Some(root.leaf(&["me"], nothing).certified());
@@ -272,7 +272,7 @@ async fn waiting_for_consent_leaves_time_for_what_is_to_be_said_next() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_up_after_the_handshake_has_not_consented() {
+async fn a_server_that_hangs_up_has_refused() {
     let root = Authority::root("Root");
     for (after, class) in [(After::End, Class::Disconnected), (After::Reset, Class::Reset)] {
         let clients = Some(root.der.clone());
@@ -392,7 +392,7 @@ async fn certificates_too_large_for_a_handshake_are_invalid() {
 }
 
 #[tokio::test]
-async fn a_server_without_the_key_of_its_certificate_is_invalid() {
+async fn a_server_without_its_key_is_invalid() {
     let root = Authority::root("Root");
     for versions in [ONLY_1_2, ONLY_1_3] {
         let stolen = Issued { chain: good(&root).chain, key: rcgen::KeyPair::generate().unwrap() };
@@ -409,7 +409,7 @@ async fn a_server_without_the_key_of_its_certificate_is_invalid() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_cannot_be_used_is_a_fault_and_no_end() {
+async fn an_unusable_certificate_does_not_end_the_handshake() {
     let root = Authority::root("Root");
     for versions in [ONLY_1_2, ONLY_1_3] {
         let odd = |params: &mut CertificateParams| {
@@ -457,7 +457,7 @@ async fn a_name_given_is_the_one_that_counts() {
 }
 
 #[tokio::test]
-async fn a_host_that_no_certificate_can_name_is_this_side_s_fault() {
+async fn an_unnameable_host_is_a_local_fault() {
     let port = raw(b"", After::Silence).await;
     let stream = connect(port, Wrapping::None).await;
     let client = Client { context: Arc::new(trusting(&[]).context()), verifier: Arc::default() };
@@ -474,8 +474,8 @@ async fn a_handshake_may_be_wrapped_in_tds() {
     let time = Duration::from_secs(20);
     for versions in [ONLY_1_2, ONLY_1_3] {
         let server = Server { versions, wrapping: Wrapping::Tds, greeting: b"bare", ..Server::of(good(&root)) };
-        let carrier = connect(server.start().await, Wrapping::Tds).await;
-        let shaken = shake_on(carrier, trusting(&[&root.der]), TlsSettings::default(), time).await;
+        let transport = connect(server.start().await, Wrapping::Tds).await;
+        let shaken = shake_on(transport, trusting(&[&root.der]), TlsSettings::default(), time).await;
         assert_eq!(fault_classes(&shaken.facts), []);
         let mut heard = [0; 4];
         shaken.result.unwrap().stream.read_exact(&mut heard).await.unwrap();
@@ -494,9 +494,9 @@ async fn a_wrapped_handshake_fails_as_any_other() {
         (b"\x12\x01\x00\x0e\0\0\0\0SSH-2.", After::Silence, Class::TlsProtocol),
         (b"HTTP/1.1 400", After::Silence, Class::TlsProtocol),
     ] {
-        let carrier = connect(raw(said, after).await, Wrapping::Tds).await;
+        let transport = connect(raw(said, after).await, Wrapping::Tds).await;
         let time = Duration::from_millis(300);
-        let shaken = shake_on(carrier, trusting(&[&root.der]), TlsSettings::default(), time).await;
+        let shaken = shake_on(transport, trusting(&[&root.der]), TlsSettings::default(), time).await;
         assert_eq!(failure(&shaken).0, expected, "{}", said.escape_ascii());
     }
 }

@@ -1,7 +1,7 @@
-//! What carries TLS records: a connection, or packets of TDS on it while hands are shaken.
+//! Transport of TLS records: a connection, or TDS packets on it during the handshake.
 //!
-//! A TLS handshake within TDS has its records in the data of PRELOGIN packets, in both directions; the records behind it
-//! stand on the connection itself (MS-TDS section 2.2.6.5).
+//! A TLS handshake within TDS has its records in the data of PRELOGIN packets, in both directions; later records are
+//! sent directly on the connection (MS-TDS section 2.2.6.5).
 
 use std::io::{self, IoSlice};
 use std::mem;
@@ -21,13 +21,13 @@ use crate::protocol::Wrapping;
 pub(crate) struct TlsTransport {
     stream: TcpStream,
     reading: Reading,
-    /// How many packets without data have come.
+    /// Number of packets without data so far.
     empty: usize,
     writing: Writing,
 }
 
 impl TlsTransport {
-    /// Records on a connection, wrapped in this way until [`Self::unwrap_records`].
+    /// A transport that wraps records in this way until [`Self::unwrap_records`].
     pub(in crate::probe) fn new(stream: TcpStream, wrapping: Wrapping) -> Self {
         let (reading, writing) = match wrapping {
             Wrapping::None => (Reading::Bare(Vec::new()), Writing::Bare),
@@ -36,13 +36,13 @@ impl TlsTransport {
         Self { stream, reading, empty: 0, writing }
     }
 
-    /// The handshake is over: what is written from now on is not wrapped. What is still read of the handshake may be, and
-    /// is told apart by its first byte.
+    /// Ends the wrapping of written records. Records of the handshake that are still read may be wrapped; their first
+    /// byte shows it.
     pub(super) fn unwrap_records(&mut self) {
         self.writing = Writing::Bare;
     }
 
-    /// The connection.
+    /// Returns the connection.
     pub(in crate::probe) fn into_stream(self) -> TcpStream {
         self.stream
     }
@@ -137,19 +137,20 @@ impl AsyncWrite for TlsTransport {
     }
 }
 
-/// What comes next.
+/// The kind of the next bytes.
 #[derive(Debug)]
 enum Reading {
-    /// Records as they are, at first these bytes of them.
+    /// Records, starting with these bytes.
     Bare(Vec<u8>),
-    /// So much data of a packet.
+    /// This many bytes of data of a packet.
     Data(usize),
-    /// A packet's header, of which this is there, or records: their types are never those of packets.
+    /// The rest of a packet's header that starts with these bytes, or records: their types differ from those of
+    /// packets.
     Header(Vec<u8>),
 }
 
 impl Reading {
-    /// What comes after a header that has grown.
+    /// The next state after a header has grown.
     fn onwards(self) -> io::Result<Self> {
         let Self::Header(header) = self else { return Ok(self) };
         match header[..] {
@@ -174,7 +175,7 @@ enum Writing {
     Packets(Outgoing),
 }
 
-/// A flight of records becomes one message of TDS when it is flushed: servers take a message at a time.
+/// A flight of records becomes one TDS message when it is flushed, because servers read one message at a time.
 #[derive(Debug, Default)]
 struct Outgoing {
     records: Vec<u8>,
@@ -194,7 +195,7 @@ impl Outgoing {
     }
 }
 
-/// These bytes in packets, the last of which says so.
+/// These bytes in packets; the last one is marked.
 fn message(bytes: &[u8]) -> Vec<u8> {
     let mut message = Vec::new();
     let chunks = bytes.chunks(MAX_DATA);
@@ -208,7 +209,7 @@ fn message(bytes: &[u8]) -> Vec<u8> {
     message
 }
 
-/// At most so many bytes; none at the end.
+/// At most `length` bytes; empty at the end.
 fn read_some(stream: &mut TcpStream, context: &mut Context<'_>, length: usize) -> Poll<io::Result<Vec<u8>>> {
     let mut space = vec![0; length.min(MAX_PACKET)];
     let mut buffer = ReadBuf::new(&mut space);
@@ -218,7 +219,7 @@ fn read_some(stream: &mut TcpStream, context: &mut Context<'_>, length: usize) -
     Poll::Ready(Ok(space))
 }
 
-/// As where no TLS comes.
+/// The same error as for a peer without TLS.
 const NO_PACKET: rustls::Error = rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
 
 /// Types of packets.
@@ -228,10 +229,10 @@ const ANSWER: u8 = 0x04;
 /// Type, status, length, process, number, window.
 const HEADER: usize = 8;
 
-/// Who sends more of those only keeps this end reading.
+/// More packets without data only keep this client busy.
 const MAX_EMPTY: usize = 16;
 
-/// Before a login has agreed on another size.
+/// Packet size before a login agrees on another one.
 const MAX_PACKET: usize = 4096;
 
 const MAX_DATA: usize = MAX_PACKET - HEADER;
@@ -250,20 +251,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flight_is_one_message_and_what_follows_the_handshake_is_bare() {
-        let (mut carrier, mut far) = pair(Wrapping::Tds).await;
-        carrier.write_all(b"two ").await.unwrap();
-        carrier.write_all(b"records").await.unwrap();
-        carrier.flush().await.unwrap();
-        carrier.unwrap_records();
-        carrier.write_all(b"bare").await.unwrap();
+    async fn records_after_the_handshake_are_bare() {
+        let (mut transport, mut far) = pair(Wrapping::Tds).await;
+        transport.write_all(b"two ").await.unwrap();
+        transport.write_all(b"records").await.unwrap();
+        transport.flush().await.unwrap();
+        transport.unwrap_records();
+        transport.write_all(b"bare").await.unwrap();
         let mut heard = [0; 23];
         far.read_exact(&mut heard).await.unwrap();
         assert_eq!(&heard, b"\x12\x01\0\x13\0\0\0\0two recordsbare");
     }
 
     #[test]
-    fn a_long_flight_is_in_several_packets_of_one_message() {
+    fn a_long_flight_has_several_packets() {
         assert_eq!(message(b""), b"");
         let two = message(&[b'a'; MAX_DATA + 1]);
         assert_eq!(two.get(..8), Some(&b"\x12\0\x10\0\0\0\0\0"[..]));
@@ -273,10 +274,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn packets_are_read_in_any_pieces_and_then_what_is_none() {
+    async fn packets_are_read_in_any_pieces() {
         let said = b"\x12\x01\0\x0b\0\0\0\0abc\x04\x01\0\x08\0\0\0\0\x12\x01\0\x0a\0\0\0\0de\x17\x03\x03\x12bare";
         for pieces in [1, 2, 3, 7, 100] {
-            let (mut carrier, mut far) = pair(Wrapping::Tds).await;
+            let (mut transport, mut far) = pair(Wrapping::Tds).await;
             let saying = tokio::spawn(async move {
                 far.set_nodelay(true).unwrap();
                 for piece in said.chunks(pieces) {
@@ -285,7 +286,7 @@ mod tests {
                 }
             });
             let mut heard = Vec::new();
-            carrier.read_to_end(&mut heard).await.unwrap();
+            transport.read_to_end(&mut heard).await.unwrap();
             assert_eq!(heard, b"abcde\x17\x03\x03\x12bare", "pieces of {pieces}");
             saying.await.unwrap();
         }
@@ -293,17 +294,17 @@ mod tests {
 
     #[tokio::test]
     async fn packets_without_data_come_to_an_end() {
-        let (mut carrier, mut far) = pair(Wrapping::Tds).await;
+        let (mut transport, mut far) = pair(Wrapping::Tds).await;
         far.write_all(&b"\x04\x01\0\x08\0\0\0\0".repeat(MAX_EMPTY + 1)).await.unwrap();
-        let error = carrier.read(&mut [0; 8]).await.unwrap_err();
+        let error = transport.read(&mut [0; 8]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 
     #[tokio::test]
-    async fn a_packet_that_ends_before_its_header_is_refused() {
-        let (mut carrier, mut far) = pair(Wrapping::Tds).await;
+    async fn a_packet_shorter_than_its_header_is_refused() {
+        let (mut transport, mut far) = pair(Wrapping::Tds).await;
         far.write_all(b"\x12\x01\0\x07\0\0\0\0").await.unwrap();
-        let error = carrier.read(&mut [0; 8]).await.unwrap_err();
+        let error = transport.read(&mut [0; 8]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 }

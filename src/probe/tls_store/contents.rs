@@ -1,4 +1,4 @@
-//! The bytes that profiles are made of, as they are at one moment: each file is read once, however many name it.
+//! The contents of TLS files at one moment. Each file is read once, even if several settings name it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -11,30 +11,31 @@ use crate::files::digest::sha256;
 use crate::files::{self, SpecialFile};
 use crate::target::{Identity, Roots, Sha256Digest, TlsFile, TlsProfile};
 
-/// What the sources of profiles hold at one moment.
+/// The contents of the sources of profiles at one moment.
 #[derive(Debug, Default)]
 pub(super) struct FileContents {
     files: HashMap<PathBuf, Content<Vec<u8>>>,
     system: Option<Content<Vec<CertificateDer<'static>>>>,
 }
 
-/// What a source holds, or why nothing can be read from it.
+/// The content of a source, or why it cannot be read.
 #[derive(Debug)]
 struct Content<T> {
     read: Result<T, ReadError>,
     fingerprint: Fingerprint,
 }
 
-/// Stands for all that a source holds, or for the reason why it cannot be read.
+/// Represents the content of a source, or the reason why it cannot be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Fingerprint(Option<Sha256Digest>);
 
-/// Fingerprints of the sources of a profile, by the setting that names each. Mozilla's roots have none: they do not change.
+/// Fingerprints of the sources of a profile, by the setting that names each. Mozilla's roots have none: they do not
+/// change.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Fingerprints(BTreeMap<TlsFile, Fingerprint>);
 
 impl Fingerprints {
-    /// Those of the part that the file of a setting belongs to: a client certificate and its key are one part.
+    /// Fingerprints of the component that the file of a setting belongs to: a client certificate and its key are one.
     pub(super) fn of_part(&self, setting: TlsFile) -> Self {
         let is_of_part = |other: TlsFile| match setting {
             TlsFile::CertFile | TlsFile::KeyFile => matches!(other, TlsFile::CertFile | TlsFile::KeyFile),
@@ -44,12 +45,12 @@ impl Fingerprints {
         self.iter().filter(|(other, _)| is_of_part(*other)).collect()
     }
 
-    /// That of the source that a setting names.
+    /// Fingerprint of the source that a setting names.
     pub(super) fn get(&self, setting: TlsFile) -> Option<Fingerprint> {
         self.0.get(&setting).copied()
     }
 
-    /// All of them.
+    /// All fingerprints.
     pub(super) fn iter(&self) -> impl Iterator<Item = (TlsFile, Fingerprint)> {
         self.0.iter().map(|(setting, fingerprint)| (*setting, *fingerprint))
     }
@@ -103,14 +104,14 @@ impl FileContents {
         self.known_fingerprints(profile)
     }
 
-    /// The fingerprints of the sources of a profile, all of which were read.
+    /// Fingerprints of the sources of a profile, all of which were read.
     pub(super) fn known_fingerprints(&self, profile: &TlsProfile) -> Fingerprints {
         let files = named_files(profile).map(|(setting, path)| (setting, self.of_file(path)));
         let system = (profile.roots == Roots::System).then(|| (TlsFile::Roots, self.of_roots(&profile.roots)));
         files.chain(system).collect()
     }
 
-    /// What the roots were found to be.
+    /// Fingerprint of the roots.
     pub(super) fn of_roots(&self, roots: &Roots) -> Fingerprint {
         match roots {
             Roots::File(path) => self.of_file(path),
@@ -119,7 +120,7 @@ impl FileContents {
         }
     }
 
-    /// What a file was found to be.
+    /// Fingerprint of a file.
     pub(super) fn of_file(&self, path: &Path) -> Fingerprint {
         Fingerprint(self.files.get(path).and_then(|content| content.fingerprint.0))
     }
@@ -130,7 +131,7 @@ impl FileContents {
         content.read.as_deref()
     }
 
-    /// This machine's roots.
+    /// The roots of this machine.
     pub(super) fn system(&self) -> Result<&[CertificateDer<'static>], &ReadError> {
         let content = self.system.as_ref().ok_or(&ReadError::NotRead)?;
         content.read.as_deref()
@@ -165,10 +166,10 @@ impl Content<Vec<u8>> {
 }
 
 impl Content<Vec<CertificateDer<'static>>> {
-    /// What could be loaded counts, as long as that is anything; a machine's bundle may hold what nobody can read.
+    /// Errors are ignored if at least one certificate was loaded, because a machine's bundle may have unreadable ones.
     fn of_system(loaded: CertificateResult) -> Self {
         let CertificateResult { mut certs, errors, .. } = loaded;
-        // A directory tells its files in any order.
+        // A directory lists its files in any order.
         certs.sort_unstable_by(|one, other| one.as_ref().cmp(other.as_ref()));
         let read = match errors.first() {
             _ if !certs.is_empty() => Ok(certs),
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_the_machines_roots_does_not_matter() {
+    fn the_order_of_roots_does_not_matter() {
         let fingerprint = |certificates: &[&[u8]]| Content::of_system(loaded(certificates)).fingerprint;
         assert_eq!(fingerprint(&[b"a", b"b"]), fingerprint(&[b"b", b"a"]));
         assert_ne!(fingerprint(&[b"a", b"b"]), fingerprint(&[b"a"]));
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_without_roots_is_told_what_to_do() {
+    fn missing_system_roots_are_an_error() {
         let error = Content::of_system(loaded(&[])).read.unwrap_err();
         let message =
             "has no certificate that could be read; install the package ca-certificates, or set SSL_CERT_FILE";

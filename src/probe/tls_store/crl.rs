@@ -11,10 +11,10 @@ use super::pem;
 use crate::clock;
 use crate::probe::certificate::next_update;
 
-/// Takes in the lists of a file, PEM or DER; the error names the file.
-pub(super) fn read(path: &Path, snapshot: &FileContents) -> Result<Vec<CertRevocationList<'static>>, String> {
+/// Parses the lists of a file, PEM or DER. The error names the file.
+pub(super) fn read(path: &Path, contents: &FileContents) -> Result<Vec<CertRevocationList<'static>>, String> {
     let refuse = |fault: &dyn std::fmt::Display| format!("the file {} {fault}", path.display());
-    let bytes = snapshot.bytes(path).map_err(|error| refuse(error))?;
+    let bytes = contents.bytes(path).map_err(|error| refuse(error))?;
     let lists = if pem::is_der(bytes) {
         vec![CertificateRevocationListDer::from(bytes)]
     } else {

@@ -18,14 +18,14 @@ use crate::clock;
 use crate::probe::certificate;
 use crate::target::{FileProblem, Identity, TlsFile};
 
-/// Takes in a certificate and its key; what is wrong with either is in the error.
+/// Parses a certificate and its key. The error has the problems of both files.
 pub(super) fn read(
     files: &Identity,
-    snapshot: &FileContents,
+    contents: &FileContents,
     provider: &CryptoProvider,
 ) -> Result<ClientIdentity, Vec<FileProblem>> {
-    let chain = chain(&files.cert_file, snapshot);
-    let key = key(&files.key_file, snapshot, provider);
+    let chain = chain(&files.cert_file, contents);
+    let key = key(&files.key_file, contents, provider);
     let (chain, key) = match (chain, key) {
         (Ok(chain), Ok(key)) => (chain, key),
         (chain, key) => return Err(chain.err().into_iter().chain(key.err()).collect()),
@@ -33,7 +33,7 @@ pub(super) fn read(
     let not_after = chain.first().and_then(|leaf| certificate::read(leaf).content).map(|content| content.not_after);
     let certified = CertifiedKey::new(chain, key);
     match certified.keys_match() {
-        // That it cannot be told is no fault of the files.
+        // If it cannot be checked, the files are not to blame.
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
         Err(_) => return Err(vec![mismatch(files)]),
     }
@@ -43,9 +43,9 @@ pub(super) fn read(
     Ok(ClientIdentity { key: Arc::new(certified), not_after })
 }
 
-fn chain(path: &Path, snapshot: &FileContents) -> Result<Vec<CertificateDer<'static>>, FileProblem> {
+fn chain(path: &Path, contents: &FileContents) -> Result<Vec<CertificateDer<'static>>, FileProblem> {
     let refuse = |fault: &dyn fmt::Display| problem(TlsFile::CertFile, path, fault);
-    let bytes = snapshot.bytes(path).map_err(|error| refuse(error))?;
+    let bytes = contents.bytes(path).map_err(|error| refuse(error))?;
     let convert = || pem::conversion(bytes, "x509", path);
     let chain: Vec<CertificateDer<'static>> =
         pem::all(bytes, "certificate", "CERTIFICATE", convert).map_err(|error| refuse(&error))?;
@@ -57,9 +57,9 @@ fn chain(path: &Path, snapshot: &FileContents) -> Result<Vec<CertificateDer<'sta
     Ok(chain)
 }
 
-fn key(path: &Path, snapshot: &FileContents, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, FileProblem> {
+fn key(path: &Path, contents: &FileContents, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>, FileProblem> {
     let refuse = |fault: &dyn fmt::Display| problem(TlsFile::KeyFile, path, fault);
-    let bytes = snapshot.bytes(path).map_err(|error| refuse(error))?;
+    let bytes = contents.bytes(path).map_err(|error| refuse(error))?;
     let convert = || pem::conversion(bytes, "pkey", path);
     if is_encrypted(bytes) {
         let fault =

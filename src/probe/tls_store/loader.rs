@@ -1,5 +1,5 @@
-//! The parts of a context, each with what its files held: a bad file keeps back its own part alone, and a part whose
-//! files have not changed is not made again.
+//! Builds the components of a context. A bad file holds back only its component, and a component is rebuilt only if its
+//! files have changed.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -14,7 +14,7 @@ use super::{Anchors, ClientIdentity, crl, identity, roots};
 use crate::locks::lock;
 use crate::target::{FileProblem, Identity, Roots, TlsFile, TlsProfile};
 
-/// Everything of a context that files have a part in.
+/// The components of a context that come from files.
 #[derive(Clone, Debug)]
 pub(super) struct Components {
     pub(super) roots: Component<Arc<Anchors>>,
@@ -24,22 +24,22 @@ pub(super) struct Components {
 }
 
 impl Components {
-    /// What their files held.
+    /// Fingerprints of the files they were built from.
     pub(super) fn made_of(&self) -> Fingerprints {
-        let identity = self.identity.iter().flat_map(|part| part.made_of.iter());
-        let crls = self.crls.iter().flat_map(|part| part.made_of.iter());
+        let identity = self.identity.iter().flat_map(|component| component.made_of.iter());
+        let crls = self.crls.iter().flat_map(|component| component.made_of.iter());
         self.roots.made_of.iter().chain(identity).chain(crls).collect()
     }
 }
 
-/// What was made of files, and what they held.
+/// A component with the fingerprints of the files it was built from.
 #[derive(Clone, Debug)]
 pub(super) struct Component<T> {
     pub(super) content: T,
     made_of: Fingerprints,
 }
 
-/// Makes parts; those that profiles have in common are in memory once.
+/// Builds components. Profiles with the same files share them.
 #[derive(Debug)]
 pub(super) struct Loader {
     provider: Arc<CryptoProvider>,
@@ -49,49 +49,49 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    /// Nothing made yet.
+    /// Nothing built yet.
     pub(super) fn new(provider: Arc<CryptoProvider>) -> Self {
         Self { provider, roots: Shared::default(), identities: Shared::default(), crls: Shared::default() }
     }
 
-    /// Forgets what was made for any other profile.
+    /// Drops the components of any other profile.
     pub(super) fn retain(&self, profiles: &HashSet<Arc<TlsProfile>>) {
         self.roots.retain(&profiles.iter().map(|profile| &profile.roots).collect());
         self.identities.retain(&profiles.iter().filter_map(|profile| profile.identity.as_ref()).collect());
         self.crls.retain(&profiles.iter().flat_map(|profile| &profile.crl_files).collect());
     }
 
-    /// Makes the parts of a profile whose files have changed since those `before` were made. One that cannot be made
-    /// stays as it was; where there was nothing before, there are no parts.
+    /// Builds the components of a profile whose files have changed since `before`. A component that cannot be built
+    /// stays as it was; without a previous one, there are no components.
     pub(super) fn make(
         &self,
         profile: &TlsProfile,
-        snapshot: &FileContents,
+        contents: &FileContents,
         before: Option<&Components>,
     ) -> (Option<Components>, Vec<FileProblem>) {
-        let (mut problems, found) = (Vec::new(), snapshot.known_fingerprints(profile));
+        let (mut problems, found) = (Vec::new(), contents.known_fingerprints(profile));
         let roots = renewed(
-            before.map(|parts| &parts.roots),
+            before.map(|components| &components.roots),
             found.of_part(TlsFile::Roots),
-            || self.roots(&profile.roots, snapshot),
+            || self.roots(&profile.roots, contents),
             &mut problems,
         );
         let identity = profile.identity.as_ref().map(|files| {
-            let before = before.and_then(|parts| parts.identity.as_ref());
-            renewed(before, found.of_part(TlsFile::CertFile), || self.identity(files, snapshot), &mut problems)
+            let before = before.and_then(|components| components.identity.as_ref());
+            renewed(before, found.of_part(TlsFile::CertFile), || self.identity(files, contents), &mut problems)
         });
-        let before = before.map(|parts| &*parts.crls).unwrap_or_default();
-        let crls = self.all_crls(profile, snapshot, &found, before, &mut problems);
-        let parts =
+        let before = before.map(|components| &*components.crls).unwrap_or_default();
+        let crls = self.all_crls(profile, contents, &found, before, &mut problems);
+        let components =
             || -> Result<_, Missing> { Ok(Components { roots: roots?, identity: identity.transpose()?, crls: crls? }) };
-        (parts().ok(), problems)
+        (components().ok(), problems)
     }
 
-    /// The lists of every file; each is tried, so that all problems are told.
+    /// The lists of every file. All files are tried, so that all problems are reported.
     fn all_crls(
         &self,
         profile: &TlsProfile,
-        snapshot: &FileContents,
+        contents: &FileContents,
         found: &Fingerprints,
         before: &[Component<Arc<[CertRevocationList<'static>]>>],
         problems: &mut Vec<FileProblem>,
@@ -99,19 +99,19 @@ impl Loader {
         let mut all = Vec::with_capacity(profile.crl_files.len());
         for (index, path) in profile.crl_files.iter().enumerate() {
             let found = found.of_part(TlsFile::CrlFile(index));
-            all.push(renewed(before.get(index), found, || self.crls(index, path, snapshot), problems));
+            all.push(renewed(before.get(index), found, || self.crls(index, path, contents), problems));
         }
         all.into_iter().collect()
     }
 
-    fn roots(&self, roots: &Roots, snapshot: &FileContents) -> Result<Arc<Anchors>, Vec<FileProblem>> {
-        let read = || roots::read(roots, snapshot).map(Arc::new);
-        self.roots.of(roots, vec![snapshot.of_roots(roots)], read).map_err(|problem| vec![problem])
+    fn roots(&self, roots: &Roots, contents: &FileContents) -> Result<Arc<Anchors>, Vec<FileProblem>> {
+        let read = || roots::read(roots, contents).map(Arc::new);
+        self.roots.of(roots, vec![contents.of_roots(roots)], read).map_err(|problem| vec![problem])
     }
 
-    fn identity(&self, files: &Identity, snapshot: &FileContents) -> Result<Arc<ClientIdentity>, Vec<FileProblem>> {
-        let found = vec![snapshot.of_file(&files.cert_file), snapshot.of_file(&files.key_file)];
-        let read = || identity::read(files, snapshot, &self.provider).map(Arc::new);
+    fn identity(&self, files: &Identity, contents: &FileContents) -> Result<Arc<ClientIdentity>, Vec<FileProblem>> {
+        let found = vec![contents.of_file(&files.cert_file), contents.of_file(&files.key_file)];
+        let read = || identity::read(files, contents, &self.provider).map(Arc::new);
         self.identities.of(files, found, read)
     }
 
@@ -119,23 +119,23 @@ impl Loader {
         &self,
         index: usize,
         path: &Path,
-        snapshot: &FileContents,
+        contents: &FileContents,
     ) -> Result<Arc<[CertRevocationList<'static>]>, Vec<FileProblem>> {
-        let read = || crl::read(path, snapshot).map(Arc::from);
+        let read = || crl::read(path, contents).map(Arc::from);
         let problem = |message| vec![FileProblem { setting: TlsFile::CrlFile(index), message }];
-        self.crls.of(&path.to_owned(), vec![snapshot.of_file(path)], read).map_err(problem)
+        self.crls.of(&path.to_owned(), vec![contents.of_file(path)], read).map_err(problem)
     }
 }
 
-/// The part as its files are now; as it was before where they have not changed, or can no longer be used.
+/// The component of the current files; the previous one if they have not changed or cannot be used.
 fn renewed<T: Clone>(
     before: Option<&Component<T>>,
     found: Fingerprints,
     make: impl FnOnce() -> Result<T, Vec<FileProblem>>,
     problems: &mut Vec<FileProblem>,
 ) -> Result<Component<T>, Missing> {
-    if let Some(part) = before.filter(|part| part.made_of == found) {
-        return Ok(part.clone());
+    if let Some(component) = before.filter(|component| component.made_of == found) {
+        return Ok(component.clone());
     }
     match make() {
         Ok(content) => Ok(Component { content, made_of: found }),
@@ -146,11 +146,11 @@ fn renewed<T: Clone>(
     }
 }
 
-/// A part cannot be made, and there was none before.
+/// A component cannot be built, and there was none before.
 #[derive(Debug)]
 struct Missing;
 
-/// What was made of sources that several profiles name, made anew only where their content has changed.
+/// Components of sources that several profiles name, rebuilt only if their content has changed.
 #[derive(Debug)]
 struct Shared<K, T>(Mutex<HashMap<K, (Vec<Fingerprint>, T)>>);
 

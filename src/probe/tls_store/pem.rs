@@ -1,10 +1,10 @@
-//! PEM: texts around DER (RFC 7468), and what people put into such files by mistake.
+//! PEM, the text encoding of DER (RFC 7468), and common mistakes in such files.
 
 use std::path::Path;
 
 use rustls::pki_types::pem::{Error, PemObject};
 
-/// Why a file does not hold what it should; each completes "the file .. ".
+/// Why a file does not have the expected content; each completes "the file .. ".
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum PemError {
     #[error("has {kind} number {number} in PEM that is damaged: {fault}")]
@@ -13,16 +13,16 @@ pub(super) enum PemError {
     Nothing { kind: &'static str, label: &'static str, hint: String },
 }
 
-/// Everything of one kind in a PEM file, at least one.
+/// All items of one kind in a PEM file, at least one.
 ///
-/// `kind` and `label` are what people and PEM call it; `hint` is what to say of DER, which has no text around it.
+/// `kind` is the name for people, `label` the one in PEM; `hint` is the advice if the file is DER.
 pub(super) fn all<T: PemObject>(
     bytes: &[u8],
     kind: &'static str,
     label: &'static str,
     hint: impl FnOnce() -> String,
 ) -> Result<Vec<T>, PemError> {
-    // Editors on Windows leave a byte order mark, which would hide the first BEGIN.
+    // Editors on Windows write a byte order mark, which would hide the first BEGIN.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut all = Vec::new();
     for item in T::pem_slice_iter(bytes) {
@@ -41,7 +41,7 @@ pub(super) fn is_der(bytes: &[u8]) -> bool {
     bytes.first() == Some(&0x30)
 }
 
-/// How to make PEM of a file that is not; completes an error. `command` is the one of openssl that reads its DER.
+/// Advice to convert a file to PEM; completes an error. `command` is the openssl command that reads its DER.
 pub(super) fn conversion(bytes: &[u8], command: &str, path: &Path) -> String {
     let path = path.display();
     if is_pkcs12(bytes) {
@@ -56,7 +56,7 @@ fn is_pkcs12(bytes: &[u8]) -> bool {
     bytes.get(2 + long_form..).is_some_and(|content| content.starts_with(&[0x02, 0x01, 0x03]))
 }
 
-/// What is wrong with DER that webpki does not take; completes "which ..".
+/// Explains why webpki does not accept DER; completes "which ..".
 pub(super) fn der_fault(error: &webpki::Error) -> String {
     match error {
         webpki::Error::BadDer | webpki::Error::BadDerTime | webpki::Error::TrailingData(_) => "is damaged".to_owned(),
@@ -68,7 +68,7 @@ pub(super) fn der_fault(error: &webpki::Error) -> String {
     }
 }
 
-/// What a PEM file begins with, where it is one.
+/// The first label of a PEM file, if it is one.
 fn found(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut labels = text.lines().filter_map(|line| {

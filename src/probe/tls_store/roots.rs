@@ -1,4 +1,4 @@
-//! Roots: where chains of certificates may end.
+//! Trusted roots.
 
 use std::path::Path;
 
@@ -14,25 +14,23 @@ use super::pem;
 use crate::probe::certificate;
 use crate::target::{FileProblem, Roots, TlsFile};
 
-/// Takes in the roots.
-pub(super) fn read(roots: &Roots, snapshot: &FileContents) -> Result<Anchors, FileProblem> {
+/// Parses the roots.
+pub(super) fn read(roots: &Roots, files: &FileContents) -> Result<Anchors, FileProblem> {
     match roots {
-        Roots::File(path) => {
-            of_file(path, snapshot).map_err(|message| FileProblem { setting: TlsFile::CaFile, message })
-        }
+        Roots::File(path) => of_file(path, files).map_err(|message| FileProblem { setting: TlsFile::CaFile, message }),
         Roots::Mozilla => Ok(Anchors {
             store: TLS_SERVER_ROOTS.iter().cloned().collect(),
             contents: vec![None; TLS_SERVER_ROOTS.len()],
             certificates: Vec::new(),
             origin: "Mozilla's roots".to_owned(),
         }),
-        Roots::System => of_system(snapshot).map_err(|message| FileProblem { setting: TlsFile::Roots, message }),
+        Roots::System => of_system(files).map_err(|message| FileProblem { setting: TlsFile::Roots, message }),
     }
 }
 
-fn of_file(path: &Path, snapshot: &FileContents) -> Result<Anchors, String> {
+fn of_file(path: &Path, files: &FileContents) -> Result<Anchors, String> {
     let refuse = |fault: &dyn std::fmt::Display| format!("the file {} {fault}", path.display());
-    let bytes = snapshot.bytes(path).map_err(|error| refuse(error))?;
+    let bytes = files.bytes(path).map_err(|error| refuse(error))?;
     let convert = || pem::conversion(bytes, "x509", path);
     let certificates: Vec<CertificateDer<'static>> =
         pem::all(bytes, "certificate", "CERTIFICATE", convert).map_err(|error| refuse(&error))?;
@@ -44,7 +42,7 @@ fn of_file(path: &Path, snapshot: &FileContents) -> Result<Anchors, String> {
                 store.roots.push(anchor);
                 contents.push(content);
             }
-            // It can still be a server's own certificate, which is trusted as such.
+            // It can still be the certificate of a server, which is then trusted.
             Err(error) if content.is_some() => {
                 warn!(file = %path.display(), number = index + 1, ?error, "A certificate in ca_file cannot be an authority");
             }
@@ -60,8 +58,8 @@ fn of_file(path: &Path, snapshot: &FileContents) -> Result<Anchors, String> {
     Ok(Anchors { store, contents, certificates, origin: format!("the file {}", path.display()) })
 }
 
-fn of_system(snapshot: &FileContents) -> Result<Anchors, String> {
-    let certificates = snapshot.system().map_err(|error| format!("the bundle of this machine {error}"))?;
+fn of_system(files: &FileContents) -> Result<Anchors, String> {
+    let certificates = files.system().map_err(|error| format!("the bundle of this machine {error}"))?;
     let usable = certificates.iter().filter_map(|der| Some((anchor(der).ok()?, certificate::read(der).content)));
     let (roots, contents): (Vec<_>, Vec<_>) = usable.unzip();
     let store = RootCertStore { roots };

@@ -105,7 +105,7 @@ fn revocation_list(until: i32) -> rcgen::CertificateRevocationList {
 }
 
 #[test]
-fn mozillas_roots_are_shared_and_the_handshake_trusts_nobody_by_itself() {
+fn mozillas_roots_are_shared() {
     let trust = TlsStore::default();
     let plain = Arc::new(TlsProfile::default());
     let alpn = vec![AlpnProtocol::try_new("h2").unwrap(), AlpnProtocol::try_new("http/1.1").unwrap()];
@@ -146,7 +146,7 @@ fn own_roots_are_authorities_and_certificates() {
 }
 
 #[test]
-fn a_client_certificate_comes_with_its_key_and_its_expiry() {
+fn a_client_certificate_has_key_and_expiry() {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(["client".to_owned()]).unwrap();
     params.not_after = date_time_ymd(2150, 1, 1);
@@ -160,7 +160,7 @@ fn a_client_certificate_comes_with_its_key_and_its_expiry() {
 }
 
 #[test]
-fn revocation_lists_are_read_as_pem_and_as_der() {
+fn revocation_lists_are_pem_or_der() {
     let (first, second) = (revocation_list(2150), revocation_list(2151));
     let pem = format!("{}{}", first.pem().unwrap(), second.pem().unwrap());
     let files = Files::new().with_crl(pem);
@@ -261,7 +261,7 @@ fn a_bad_file_is_named_with_its_fault() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_named_with_the_reason() {
+fn an_unreadable_file_is_named() {
     let mut files = Files::new().with_ca("");
     files.profile.crl_files.push(files.path("missing.pem"));
     files.profile.identity =
@@ -309,7 +309,7 @@ fn logged(act: impl FnOnce()) -> Vec<String> {
 }
 
 #[test]
-fn what_has_run_out_is_said_and_used_all_the_same() {
+fn expired_files_are_logged_but_used() {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(["client".to_owned()]).unwrap();
     (params.not_before, params.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1));
@@ -329,7 +329,7 @@ fn what_has_run_out_is_said_and_used_all_the_same() {
 }
 
 #[test]
-fn a_changed_file_is_taken_over_and_one_that_is_not_changes_nothing() {
+fn only_a_changed_file_changes_the_context() {
     let (files, renewed) = (Files::new().with_ca(authority().certificate.pem()), authority().certificate);
     let (trust, profile) = files.read();
     let first = trust.context(&profile).unwrap();
@@ -347,7 +347,7 @@ fn a_changed_file_is_taken_over_and_one_that_is_not_changes_nothing() {
 }
 
 #[test]
-fn a_bad_file_leaves_the_old_context_and_is_told_once_for_each_content() {
+fn a_bad_file_keeps_the_old_context() {
     let good = authority().certificate.pem();
     let files = Files::new().with_ca(&good);
     let (trust, profile) = files.read();
@@ -373,7 +373,7 @@ fn a_bad_file_leaves_the_old_context_and_is_told_once_for_each_content() {
 }
 
 #[test]
-fn a_certificate_and_its_key_may_be_renewed_one_after_the_other() {
+fn certificate_and_key_may_change_separately() {
     let (before, after) = (leaf("client"), leaf("client"));
     let files = Files::new().with_identity(before.certificate.pem(), before.key.serialize_pem());
     let (trust, profile) = files.read();
@@ -426,7 +426,7 @@ fn a_bad_file_holds_up_no_other_file() {
 }
 
 #[test]
-fn what_profiles_have_in_common_is_in_memory_and_told_of_once() {
+fn profiles_share_components() {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(["client".to_owned()]).unwrap();
     (params.not_before, params.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1));
@@ -444,7 +444,7 @@ fn what_profiles_have_in_common_is_in_memory_and_told_of_once() {
 }
 
 #[test]
-fn profiles_that_share_a_bad_file_count_it_once() {
+fn a_shared_bad_file_counts_once() {
     let files = Files::new().with_ca(authority().certificate.pem());
     let (trust, _) = files.read();
     let alpn = vec![AlpnProtocol::try_new("h2").unwrap()];
@@ -470,7 +470,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 }
 
 #[tokio::test]
-async fn a_secret_of_kubernetes_is_watched_through_its_links() {
+async fn a_kubernetes_secret_is_watched_through_links() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (authority().certificate, authority().certificate);
     mount(folder.path(), "..1", &first.pem());

@@ -1,7 +1,7 @@
-//! Files that change while the daemon runs: renewed certificates, rotated roots, new revocation lists.
+//! Detects changes of TLS files: renewed certificates, rotated roots, new revocation lists.
 //!
-//! A file that cannot be used leaves its loaded content in use, but does not keep other files from being reloaded; a client
-//! certificate and its key are one.
+//! If a file cannot be used, its loaded content stays in use and other files are still reloaded. A client certificate
+//! and its key are one.
 
 use std::sync::Arc;
 
@@ -19,38 +19,40 @@ impl TlsStore {
         watch(self, self.period, failed).await;
     }
 
-    /// What is to be held of a profile from now on; none where all is as it was when last looked at.
+    /// The new state of a profile; `None` if nothing has changed since the last check.
     fn compare(
         &self,
         profile: &TlsProfile,
-        held: &Stored,
-        snapshot: &mut FileContents,
+        stored: &Stored,
+        contents: &mut FileContents,
         changes: &mut Changes,
     ) -> Option<Stored> {
-        let (found, made_of) = (snapshot.fingerprints(profile), held.parts.made_of());
-        match &held.rejected {
+        let (found, made_of) = (contents.fingerprints(profile), stored.components.made_of());
+        match &stored.rejected {
             Some(rejected) if rejected.found == found => {
                 changes.unusable.extend(messages(&rejected.problems));
                 return None;
             }
             Some(rejected) if made_of == found => {
                 changes.restored.extend(differing(profile, &rejected.found, &found));
-                return Some(Stored { rejected: None, ..held.clone() });
+                return Some(Stored { rejected: None, ..stored.clone() });
             }
             None if made_of == found => return None,
             Some(_) | None => {}
         }
-        let (parts, problems) = self.workshop.make(profile, snapshot, Some(&held.parts));
-        let parts = parts.unwrap_or_else(|| held.parts.clone());
-        let taken_over = differing(profile, &made_of, &parts.made_of());
-        let context = if taken_over.is_empty() { held.context.clone() } else { self.context_of(profile, &parts) };
+        let (components, problems) = self.loader.make(profile, contents, Some(&stored.components));
+        let components = components.unwrap_or_else(|| stored.components.clone());
+        let taken_over = differing(profile, &made_of, &components.made_of());
+        let context =
+            if taken_over.is_empty() { stored.context.clone() } else { self.context_of(profile, &components) };
         changes.reloaded.extend(taken_over);
-        let is_known =
-            |problem: &FileProblem| held.rejected.as_ref().is_some_and(|rejected| rejected.has_known(problem, &found));
+        let is_known = |problem: &FileProblem| {
+            stored.rejected.as_ref().is_some_and(|rejected| rejected.has_known(problem, &found))
+        };
         changes.rejected.extend(messages(problems.iter().filter(|problem| !is_known(problem))));
         changes.unusable.extend(messages(&problems));
         let rejected = (!problems.is_empty()).then_some(Rejected { found, problems });
-        Some(Stored { context, parts, rejected })
+        Some(Stored { context, components, rejected })
     }
 }
 
@@ -58,21 +60,26 @@ impl Watched for TlsStore {
     const KIND: &'static str = "TLS";
 
     fn is_empty(&self) -> bool {
-        !read(&self.held).keys().any(|profile| profile.roots == Roots::System || named_files(profile).next().is_some())
+        !read(&self.stored)
+            .keys()
+            .any(|profile| profile.roots == Roots::System || named_files(profile).next().is_some())
     }
 
     /// Applies all changes at once.
     fn refresh(&self) -> Changes {
-        let known: Vec<_> = read(&self.held).iter().map(|(profile, held)| (profile.clone(), held.clone())).collect();
-        let (mut snapshot, mut changes) = (FileContents::default(), Changes::default());
+        let known: Vec<_> =
+            read(&self.stored).iter().map(|(profile, stored)| (profile.clone(), stored.clone())).collect();
+        let (mut contents, mut changes) = (FileContents::default(), Changes::default());
         let changed: Vec<_> = known
             .into_iter()
-            .filter_map(|(profile, held)| Some((self.compare(&profile, &held, &mut snapshot, &mut changes)?, profile)))
+            .filter_map(|(profile, stored)| {
+                Some((self.compare(&profile, &stored, &mut contents, &mut changes)?, profile))
+            })
             .collect();
-        let mut held = write(&self.held);
+        let mut stored = write(&self.stored);
         for (changed, profile) in changed {
-            // One that was forgotten meanwhile stays so.
-            if let Some(slot) = held.get_mut(&profile) {
+            // A profile that was dropped meanwhile stays dropped.
+            if let Some(slot) = stored.get_mut(&profile) {
                 *slot = changed;
             }
         }
@@ -81,10 +88,10 @@ impl Watched for TlsStore {
 }
 
 impl Rejected {
-    /// Whether a problem was there before, of files that have not changed since.
+    /// Whether the problem is known and its files have not changed since.
     fn has_known(&self, problem: &FileProblem, found: &Fingerprints) -> bool {
-        let part = problem.setting;
-        self.problems.contains(problem) && self.found.of_part(part) == found.of_part(part)
+        let component = problem.setting;
+        self.problems.contains(problem) && self.found.of_part(component) == found.of_part(component)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a judge remembers: verdicts and certificates, for as long as somebody else holds them.
+//! Cache of verification results and parsed certificates, which are kept as long as they are in use elsewhere.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use crate::outcome::{Certificate, CertificateContent, PeerCertificates};
 use crate::target::Sha256Digest;
 
-/// Verdicts and certificates by digest.
+/// Results and certificates by digest.
 #[derive(Debug, Default)]
 pub(super) struct VerificationCache {
     results: WeakCache<PeerCertificates, Range<i64>>,
@@ -15,13 +15,13 @@ pub(super) struct VerificationCache {
 }
 
 impl VerificationCache {
-    /// The verdict of an equal case, where it still holds good.
+    /// The result of an equal request, if it is still valid at `now`.
     pub(super) fn result(&self, key: &Sha256Digest, now: i64) -> Option<Arc<PeerCertificates>> {
         let (peer, validity) = self.results.find(key)?;
         validity.contains(&now).then_some(peer)
     }
 
-    /// Remembers a verdict of `now`, until a certificate begins or ends to be valid, be it one of the `anchors`.
+    /// Keeps a result of `now` until one of its certificates or of the `anchors` starts or ends to be valid.
     pub(super) fn keep_result<'a>(
         &mut self,
         key: Sha256Digest,
@@ -32,18 +32,18 @@ impl VerificationCache {
         self.results.keep(key, peer, constancy(peer, anchors, now));
     }
 
-    /// A certificate that was read before.
+    /// A certificate that was parsed before.
     pub(super) fn certificate(&self, fingerprint: &Sha256Digest) -> Option<Arc<Certificate>> {
         self.certificates.find(fingerprint).map(|(certificate, ())| certificate)
     }
 
-    /// Remembers a certificate.
+    /// Keeps a parsed certificate.
     pub(super) fn keep_certificate(&mut self, certificate: &Arc<Certificate>) {
         self.certificates.keep(certificate.fingerprint, certificate, ());
     }
 }
 
-/// The time around `now` in which none of the certificates begins or ends to be valid.
+/// The period around `now` in which no certificate starts or ends to be valid.
 fn constancy<'a>(
     peer: &'a PeerCertificates,
     anchors: impl Iterator<Item = &'a CertificateContent>,
@@ -57,11 +57,11 @@ fn constancy<'a>(
     })
 }
 
-/// Values by digest that it does not keep alive, each with a note.
+/// Values by digest, each with a note. It does not keep the values alive.
 #[derive(Debug)]
 struct WeakCache<T, N> {
     entries: HashMap<Sha256Digest, (Weak<T>, N)>,
-    /// As many entries make it look for dead ones.
+    /// Number of entries at which dead ones are removed.
     full: usize,
 }
 
@@ -86,7 +86,7 @@ impl<T, N> Default for WeakCache<T, N> {
     }
 }
 
-/// Below this many entries looking for dead ones is not worth it.
+/// Below this number of entries, removing dead ones is not worth the time.
 const MIN_FULL: usize = 64;
 
 #[cfg(test)]
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_holds_is_forgotten() {
+    fn unused_values_are_dropped() {
         let mut cache = WeakCache::<u32, ()>::default();
         let digest = |number: u32| {
             let mut bytes = [0; 32];

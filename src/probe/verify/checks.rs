@@ -1,4 +1,4 @@
-//! The verdict on one chain: dates, path, name and pins, each whatever became of the others.
+//! The checks of one chain: dates, path, name and pins. Each is made whether or not the others pass.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::clock::Utc;
 use crate::outcome::{Certificate, CertificateContent, CertificateFault, Class, PeerCertificates};
 use crate::target::ServerName;
 
-/// Judges a case whose certificates were read, as of `now` in seconds since 1970.
+/// Checks a chain whose certificates were parsed, as of `now` in seconds since 1970.
 pub(super) fn verify(
     request: &VerifyRequest<'_>,
     leaf: Arc<Certificate>,
@@ -30,7 +30,7 @@ pub(super) fn verify(
     PeerCertificates { leaf, intermediates, faults, chain_not_after }
 }
 
-/// A name as rustls and webpki have it; none where it is none for them.
+/// A name in the form of rustls and webpki; `None` if they do not accept it.
 pub(in crate::probe) fn subject_name(name: &ServerName) -> Option<SubjectName<'static>> {
     match name {
         ServerName::Address(address) => Some(SubjectName::from(*address)),
@@ -38,7 +38,7 @@ pub(in crate::probe) fn subject_name(name: &ServerName) -> Option<SubjectName<'s
     }
 }
 
-/// A case being heard.
+/// One verification.
 struct Check<'a> {
     request: &'a VerifyRequest<'a>,
     leaf: &'a Certificate,
@@ -48,7 +48,7 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// The leaf's own dates.
+    /// Checks the dates of the leaf.
     fn lifetime(&mut self) {
         let Some(content) = &self.leaf.content else { return };
         if self.now > content.not_after {
@@ -64,8 +64,8 @@ impl Check<'_> {
         }
     }
 
-    /// Name and path. Gives back the earliest end on the path, where one verifies. A leaf that is itself trusted is a path
-    /// of its own, which nobody but its owner can revoke.
+    /// Checks name and path. Returns the earliest expiry on the path if it verifies. A leaf that is itself trusted is a
+    /// complete path, which only its owner can revoke.
     fn chain(&mut self) -> Option<i64> {
         let VerifyRequest { presented, context, .. } = *self.request;
         let leaf = match EndEntityCert::try_from(&presented.leaf) {
@@ -93,7 +93,7 @@ impl Check<'_> {
         None
     }
 
-    /// The leaf is none that webpki takes: what can be told without it.
+    /// webpki does not accept the leaf. Reports what can be checked without webpki.
     fn unusable(&mut self, error: &Error) {
         let reason = messages::unreadable(error);
         self.faults.add(Class::CertInvalid, format!("the certificate cannot be used: {reason}"));
@@ -106,14 +106,14 @@ impl Check<'_> {
         }
     }
 
-    /// A path that was found, now or for another moment, with or without errors.
+    /// A path was found, at the present or another moment, with or without errors.
     fn found(&mut self, path: &[usize], result: &PathResult) -> Option<i64> {
         self.outdated(path);
         let is_outdated = result.outdated_anchor.is_some_and(|place| self.outdated_anchor(place));
         result.errors.iter().for_each(|error| self.defect(error));
         let certificates = path.iter().filter_map(|place| self.intermediates.get(*place)).map(Arc::as_ref);
         let contents = certificates.chain([self.leaf]).map(|certificate| certificate.content.as_ref());
-        // What has no content here was judged by webpki at the present moment.
+        // If a content is `None` here, webpki checked the dates at the present moment.
         let ends = contents.flatten().map(|content| content.is_valid_at(self.now).then_some(content.not_after));
         let ends: Option<Vec<i64>> = ends.collect();
         ends.filter(|_| result.errors.is_empty() && !is_outdated)?.into_iter().min()
@@ -125,7 +125,7 @@ impl Check<'_> {
         let is_outdated = self.outdated(&walk.steps);
         for error in &result.errors {
             match error {
-                // Certificates that were never valid at once: how they are signed cannot be told.
+                // The certificates were never valid at the same time, so their signatures cannot be checked.
                 Error::UnknownIssuer if walk.is_anchored && is_outdated => {}
                 Error::UnknownIssuer => self.faults.add(Class::CertUntrusted, self.untrusted(&walk)),
                 Error::InvalidSignatureForPublicKey => {
@@ -149,7 +149,7 @@ impl Check<'_> {
         }
     }
 
-    /// Notes those of the certificates behind the leaf that are not valid now, and tells whether there are any.
+    /// Adds faults for certificates after the leaf that are not valid now. Returns whether there are any.
     fn outdated(&mut self, places: &[usize]) -> bool {
         let certificates = places.iter().filter_map(|place| self.intermediates.get(*place));
         let mut any = false;
@@ -171,7 +171,7 @@ impl Check<'_> {
         any
     }
 
-    /// Notes that the anchor at a path's end is not valid now, and tells whether that is so.
+    /// Adds a fault for an anchor that is not valid now. Returns whether it did.
     fn outdated_anchor(&mut self, place: usize) -> bool {
         let roots = &self.request.context.roots;
         let Some(content) = roots.contents.get(place).and_then(Option::as_ref) else { return false };
@@ -185,13 +185,13 @@ impl Check<'_> {
         true
     }
 
-    /// Whatever webpki says against a path, its issuer apart.
+    /// Adds a fault for any error of webpki except an unknown issuer.
     fn defect(&mut self, error: &Error) {
         let (class, detail) = messages::of(error);
         self.faults.add(class, detail);
     }
 
-    /// The leaf is not for the name.
+    /// The leaf is not for the expected name.
     fn misnamed(&mut self) {
         let (names, count) =
             self.leaf.content.as_ref().map_or((&[][..], 0), |content| (content.names.as_slice(), content.name_count));
@@ -228,7 +228,7 @@ impl Check<'_> {
         self.leaf.content.as_ref().is_some_and(|content| content.is_self_issued)
     }
 
-    /// Why the leaf's issuer is not trusted.
+    /// Explains why the issuer of the leaf is not trusted.
     fn untrusted(&self, walk: &Walk) -> String {
         let origin = &self.request.context.roots.origin;
         if self.is_self_signed() {
@@ -260,7 +260,7 @@ impl Check<'_> {
         )
     }
 
-    /// A signature does not fit the key that the names lead to.
+    /// A signature does not match the key that the names lead to.
     fn missigned(&self, walk: &Walk, chain: &Chain<'_>) -> String {
         if self.is_self_signed() {
             return self.untrusted(walk);
@@ -282,7 +282,7 @@ impl Check<'_> {
         )
     }
 
-    /// The last certificate of some steps from the leaf, and how it is called.
+    /// The last certificate of some steps from the leaf, and its description.
     fn last(&self, steps: &[usize]) -> (Option<&CertificateContent>, String) {
         let link = steps.last().and_then(|place| self.intermediates.get(*place));
         let content = link.map_or(self.leaf, Arc::as_ref).content.as_ref();
@@ -295,12 +295,12 @@ impl Check<'_> {
     }
 }
 
-/// Faults, each class once.
+/// Faults, at most one for each class.
 #[derive(Debug, Default)]
 struct Faults(Vec<CertificateFault>);
 
 impl Faults {
-    /// Adds a fault; a second of its class becomes a further part of the first one's sentence.
+    /// Adds a fault. If its class is present already, appends the detail to that fault.
     fn add(&mut self, class: Class, detail: impl Into<String>) {
         let detail = detail.into();
         match self.0.iter_mut().find(|fault| fault.class == class) {
@@ -312,14 +312,14 @@ impl Faults {
         }
     }
 
-    /// Every fault, the weightiest first.
+    /// All faults, the weightiest first.
     fn into_sorted(mut self) -> Vec<CertificateFault> {
         self.0.sort_by_key(|fault| Reverse(fault.class.weight()));
         self.0
     }
 }
 
-/// Of lists that a peer makes as many items are shown.
+/// Maximum number of items that are displayed of a list from a peer.
 const MAX_SHOWN: usize = 5;
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::clock::Utc;
 use crate::outcome::Class;
 use crate::peer_text::is_invisible;
 
-/// What an error of a path means. Who signed what is said elsewhere, for it takes the chain to say it.
+/// Class and message for an error of a path. Messages about signatures need the chain and are in `checks`.
 pub(super) fn of(error: &Error) -> (Class, String) {
     match error {
         Error::CertExpired { not_after, .. } => {
@@ -28,7 +28,7 @@ pub(super) fn of(error: &Error) -> (Class, String) {
     }
 }
 
-/// Why a certificate cannot be used at all.
+/// Explains why a certificate cannot be used at all.
 pub(super) fn unreadable(error: &Error) -> String {
     match error {
         Error::UnsupportedCertVersion => "it is no version 3 certificate (X.509)".to_owned(),
@@ -66,7 +66,7 @@ fn invalid(error: &Error) -> String {
     known.to_owned()
 }
 
-/// A text of a peer in quotes, on one line, shortened to the length of a message.
+/// A text of a peer in quotes, on one line, shortened for messages.
 pub(super) fn quoted(text: &str) -> String {
     let mut shown = String::from("\"");
     for character in text.chars().take(MAX_QUOTED) {
@@ -79,7 +79,7 @@ pub(super) fn quoted(text: &str) -> String {
     shown
 }
 
-/// Quoted characters of a peer's text.
+/// Maximum number of quoted characters of a peer's text.
 const MAX_QUOTED: usize = 120;
 
 #[cfg(test)]

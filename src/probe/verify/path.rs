@@ -1,8 +1,8 @@
-//! Paths from a leaf to where trust begins, searched by webpki.
+//! Searches paths from a leaf to a trusted anchor with webpki.
 //!
-//! Of all that can be wrong with a path webpki tells one thing, and anything wrong with dates before anything else. So a
-//! path is searched among the certificates that are valid at a moment, at the present one first and then at others in
-//! which the leaf is valid, and once more without what was found already.
+//! webpki reports only one error of a path, and errors of dates before all others. Therefore the search uses only the
+//! certificates that are valid at one moment, first the present and then other moments at which the leaf is valid, and
+//! repeats without the check that failed.
 
 use std::time::Duration;
 
@@ -15,47 +15,48 @@ use webpki::{
 use crate::outcome::{Certificate, CertificateContent};
 use crate::probe::tls_store::{Anchors, TlsContext};
 
-/// A chain as path building sees it.
+/// The chain as input of path building.
 pub(super) struct Chain<'a> {
     leaf: &'a EndEntityCert<'a>,
     leaf_content: Option<&'a CertificateContent>,
     links: Vec<Link<'a>>,
-    /// What webpki cannot read, as places in what was sent.
+    /// Certificates that webpki cannot parse, as indexes into the certificates sent.
     unreadable: Vec<(usize, Error)>,
     context: &'a TlsContext,
 }
 
-/// A certificate that may lead from the leaf to an anchor.
+/// A certificate that may be on the path from the leaf to an anchor.
 struct Link<'a> {
-    /// Its place among what was sent behind the leaf.
+    /// Its index among the certificates sent after the leaf.
     index: usize,
     der: &'a CertificateDer<'static>,
     certificate: EndEntityCert<'a>,
     content: Option<&'a CertificateContent>,
 }
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Debug)]
 pub(super) struct PathResult {
-    /// The certificates behind the leaf on the path that was found, as places in what was sent.
+    /// The certificates after the leaf on the path, as indexes into the certificates sent. `None` if there is no path.
     pub(super) path: Option<Vec<usize>>,
-    /// What stands against the path; where none was found, why.
+    /// Errors of the path; without a path, the reasons.
     pub(super) errors: Vec<Error>,
-    /// The anchor at the path's end, by its place, where its certificate is not valid at the present moment.
+    /// The index of the anchor at the end of the path, if its certificate is not valid now.
     pub(super) outdated_anchor: Option<usize>,
 }
 
-/// How far names lead from the leaf.
+/// How far the names lead from the leaf.
 #[derive(Debug)]
 pub(super) struct Walk {
-    /// The certificates behind the leaf, as places in what was sent, each one's subject the issuer of the one before.
+    /// The certificates after the leaf, as indexes into the certificates sent; the subject of each is the issuer of the
+    /// previous one.
     pub(super) steps: Vec<usize>,
-    /// Whether the last one's issuer, or the leaf's, has the name of an anchor.
+    /// Whether the issuer of the last one, or of the leaf, has the name of an anchor.
     pub(super) is_anchored: bool,
 }
 
 impl<'a> Chain<'a> {
-    /// A leaf with what was sent behind it, as far as webpki can read that.
+    /// The chain, as far as webpki can parse it.
     pub(super) fn new(
         leaf: &'a EndEntityCert<'a>,
         leaf_content: Option<&'a CertificateContent>,
@@ -75,15 +76,15 @@ impl<'a> Chain<'a> {
         chain
     }
 
-    /// What was sent behind the leaf and cannot be read, as places in it.
+    /// The certificates after the leaf that webpki cannot parse, as indexes into the certificates sent.
     pub(super) fn unreadable(&self) -> impl Iterator<Item = (usize, &Error)> {
         self.unreadable.iter().map(|(index, error)| (*index, error))
     }
 
-    /// Searches a path, as of `now` in seconds since 1970 and else as of another moment in which the leaf is valid.
+    /// Searches a path as of `now`, in seconds since 1970, or else as of another moment at which the leaf is valid.
     ///
-    /// webpki knows no dates of anchors, but most clients heed them: one that is not valid now counts only where no other
-    /// will do.
+    /// webpki ignores the dates of anchors, but most clients do not: an anchor that is not valid now counts only if
+    /// there is no other.
     pub(super) fn search(&self, now: i64) -> PathResult {
         let Anchors { store, contents, .. } = &*self.context.roots;
         let is_valid =
@@ -103,7 +104,7 @@ impl<'a> Chain<'a> {
         let mut first = None;
         for moment in self.moments(now) {
             let candidates = self.candidates(moment);
-            // Among the same certificates the answer is the same.
+            // The same certificates give the same result.
             if tried.contains(&candidates) {
                 continue;
             }
@@ -117,7 +118,7 @@ impl<'a> Chain<'a> {
         first.unwrap_or_else(|| PathResult { path: None, errors: vec![Error::UnknownIssuer], outdated_anchor: None })
     }
 
-    /// Follows names from the leaf, over certificates that are valid `now` where there are such.
+    /// Follows the names from the leaf, preferring certificates that are valid `now`.
     pub(super) fn walk(&self, now: i64) -> Walk {
         let mut steps: Vec<&Link<'_>> = Vec::new();
         loop {
@@ -136,7 +137,7 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// How many steps of a walk fit: each one's key signed the certificate before it, as far as dates let one tell.
+    /// The number of steps of a walk whose key signed the previous certificate, as far as the dates allow to check.
     pub(super) fn fitting(&self, walk: &Walk, now: i64) -> usize {
         let moment = self.moments(now).first().copied().unwrap_or(now);
         let step = |index: &usize| self.links.iter().find(|link| link.index == *index);
@@ -153,7 +154,7 @@ impl<'a> Chain<'a> {
 
     /// The moments at which a path is searched: the present, then others, the latest first.
     ///
-    /// Certificates that are ever valid at once are so when the last of them begins to be.
+    /// If certificates are ever valid at the same time, they are when the last of them starts to be valid.
     fn moments(&self, now: i64) -> Vec<i64> {
         let Some(leaf) = self.leaf_content else { return vec![now] };
         let lifetime = leaf.not_before..=leaf.not_after;
@@ -162,14 +163,14 @@ impl<'a> Chain<'a> {
             beginnings.chain([leaf.not_before]).filter(|moment| lifetime.contains(moment)).collect();
         others.sort_unstable_by(|a, b| b.cmp(a));
         others.dedup();
-        // A leaf that ends before it begins is never valid; webpki says so.
+        // A leaf that ends before it starts is never valid. webpki reports that.
         let present = (lifetime.contains(&now) || others.is_empty()).then_some(now);
         present.into_iter().chain(others).take(MAX_MOMENTS).collect()
     }
 
-    /// Places in `links` of the certificates that can be part of a path at that moment.
+    /// The indexes in `links` of the certificates that can be part of a path at that moment.
     ///
-    /// A peer can send certificates so that the paths through them are without number: only some of each name count.
+    /// A peer can send certificates that form very many paths, so the number of certificates per name is limited.
     fn candidates(&self, moment: i64) -> Vec<usize> {
         let mut chosen: Vec<usize> = Vec::new();
         let mut wanted = vec![self.leaf.issuer()];
@@ -192,7 +193,7 @@ impl<'a> Chain<'a> {
         chosen
     }
 
-    /// The place of an anchor, where it is not valid now and neither is any other of that name and key.
+    /// The index of an anchor that is not valid now, unless another one with the same name and key is.
     fn outdated(&self, anchor: &TrustAnchor<'_>, now: i64) -> Option<usize> {
         let Anchors { store, contents, .. } = &*self.context.roots;
         let same = store.roots.iter().zip(contents).enumerate().filter(|(_, (other, _))| {
@@ -208,7 +209,7 @@ impl<'a> Chain<'a> {
         outdated
     }
 
-    /// Searches among the candidates, and again without what webpki found already, until it finds nothing new.
+    /// Searches among the candidates, and again without the check that failed, until there is no new error.
     fn search_at(&self, moment: i64, candidates: &[usize], anchors: &[TrustAnchor<'_>], now: i64) -> PathResult {
         let links: Vec<&Link<'_>> = candidates.iter().filter_map(|place| self.links.get(*place)).collect();
         let search = PathSearch { chain: self, links, moment };
@@ -228,7 +229,7 @@ impl<'a> Chain<'a> {
                     crls = &[];
                     errors.push(error);
                 }
-                // A list that does not fit the issuer says nothing, but the others may.
+                // A list that does not match the issuer is ignored, but the others may revoke.
                 Err(error) if is_of_list(&error) && !crls.is_empty() => {
                     let revokes = |list| search.verify(anchors, usage, &[list]) == Err(Error::CertRevoked);
                     errors.extend(crls.iter().any(|list| revokes(*list)).then_some(Error::CertRevoked));
@@ -245,7 +246,7 @@ impl<'a> Chain<'a> {
 
 impl Link<'_> {
     fn is_valid_at(&self, moment: i64) -> bool {
-        // What has no content here is webpki's to judge.
+        // If the content is `None`, webpki decides.
         self.content.is_none_or(|content| content.is_valid_at(moment))
     }
 }
@@ -285,7 +286,7 @@ impl PathSearch<'_> {
     }
 }
 
-/// What the certificates of a path must be meant for.
+/// The required key usage of the certificates on a path.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Usage {
     Any,
@@ -301,7 +302,7 @@ impl ExtendedKeyUsageValidator for Usage {
     }
 }
 
-/// Whether an error says something of a revocation list, not of the certificates.
+/// Whether an error concerns a revocation list and not a certificate.
 fn is_of_list(error: &Error) -> bool {
     matches!(
         error,
@@ -316,15 +317,15 @@ fn places(steps: &[&Link<'_>]) -> Vec<usize> {
     steps.iter().map(|link| link.index).collect()
 }
 
-/// A path has at most six certificates between leaf and anchor, says webpki.
+/// webpki allows at most six certificates between leaf and anchor.
 const MAX_STEPS: usize = 7;
 
-/// A public CA's certificate exists twice or three times, signed by different ones; a private CA keeps its name for
-/// generations of keys, and its servers may send them all.
+/// A public CA has two or three certificates signed by different ones. A private CA keeps its name over generations of
+/// keys, and its servers may send them all.
 const MAX_OF_ONE_NAME: usize = 6;
 
-/// At most 3^6 paths lead through these, and none that anybody uses has as many.
+/// At most 3^6 paths lead through these, more than any real chain has.
 const MAX_CANDIDATES: usize = 18;
 
-/// At the beginnings of the certificates on a path one of few is the right one.
+/// The right moment is among the first few.
 const MAX_MOMENTS: usize = 5;

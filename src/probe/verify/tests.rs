@@ -54,7 +54,7 @@ fn hierarchy() -> (Authority, Authority, TlsContext) {
 }
 
 #[test]
-fn a_good_chain_has_no_fault_and_the_expiry_of_its_path() {
+fn a_valid_chain_has_the_expiry_of_its_path() {
     let root = Authority::root("Root");
     let middle = root.below("Middle", |params| valid(params, -DAY, 5 * DAY));
     let context = trusting(&[&root.der]).context();
@@ -84,7 +84,7 @@ fn every_kind_of_key_is_verified() {
 }
 
 #[test]
-fn dates_are_judged_to_the_second() {
+fn dates_are_checked_to_the_second() {
     let (_, middle, context) = hierarchy();
     let issued = middle.leaf(HOST, |params| valid(params, -DAY, DAY)).and(&middle.der);
     let presented = presented(&issued.chain);
@@ -146,7 +146,7 @@ fn an_expired_intermediate_is_named() {
 }
 
 #[test]
-fn an_expired_cross_signature_is_no_fault_where_another_path_verifies() {
+fn an_expired_cross_signature_is_ignored() {
     let (root, middle, context) = hierarchy();
     let old = Authority::root("Old Root");
     let crossed = middle.cross_signed_by(&old, expired);
@@ -180,7 +180,7 @@ fn an_expired_root_counts_unless_another_will_do() {
 }
 
 #[test]
-fn a_verdict_is_remembered_until_a_root_ends() {
+fn a_result_is_cached_until_a_root_expires() {
     let root = Authority::root("Root");
     let ending = root.cross_signed_by(&root, |params| valid(params, -30 * DAY, DAY));
     let context = trusting(&[&ending]).context();
@@ -234,7 +234,7 @@ fn an_untrusted_chain_says_what_is_missing() {
 }
 
 #[test]
-fn a_leaf_that_stands_in_ca_file_is_trusted_whatever_it_is() {
+fn a_leaf_in_ca_file_is_trusted() {
     for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(rcgen::BasicConstraints::Unconstrained)] {
         let issued = Issued::self_signed(HOST, |params| params.is_ca = is_ca);
         let context = trusting(&[&issued.chain[0]]).context();
@@ -251,7 +251,7 @@ fn a_leaf_that_stands_in_ca_file_is_trusted_whatever_it_is() {
 }
 
 #[test]
-fn a_ca_that_stands_for_a_server_is_invalid() {
+fn a_ca_as_a_server_is_invalid() {
     let (root, middle, context) = hierarchy();
     let ca = |params: &mut CertificateParams| params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let issued = middle.leaf(HOST, ca).and(&middle.der);
@@ -353,7 +353,7 @@ fn a_wrong_name_shows_some_of_those_presented() {
 }
 
 #[test]
-fn any_pin_is_enough_and_none_is_a_fault() {
+fn one_matching_pin_is_enough() {
     let (_, middle, context) = hierarchy();
     let issued = middle.leaf(HOST, nothing).and(&middle.der);
     let presented = presented(&issued.chain);
@@ -375,7 +375,7 @@ fn any_pin_is_enough_and_none_is_a_fault() {
 }
 
 #[test]
-fn a_revocation_counts_for_leaf_and_intermediate_and_hides_nothing() {
+fn a_revocation_hides_no_other_fault() {
     let root = Authority::root("Root");
     let middle = root.below("Middle", |params| params.serial_number = Some(SerialNumber::from_slice(&[5])));
     let numbered = |params: &mut CertificateParams| params.serial_number = Some(SerialNumber::from_slice(&[9]));
@@ -405,7 +405,7 @@ fn a_revocation_counts_for_leaf_and_intermediate_and_hides_nothing() {
 }
 
 #[test]
-fn garbage_is_shown_and_harms_nobody() {
+fn garbage_is_shown() {
     let (_, middle, context) = hierarchy();
     let garbage = CertificateDer::from(vec![0x30, 0x03, 1, 2, 3]);
     let issued = middle.leaf(HOST, nothing).and(&garbage).and(&middle.der).and(&garbage);
@@ -422,7 +422,7 @@ fn garbage_is_shown_and_harms_nobody() {
 }
 
 #[test]
-fn earlier_generations_of_a_ca_that_are_sent_too_do_no_harm() {
+fn earlier_generations_of_a_ca_are_ignored() {
     let (root, middle, context) = hierarchy();
     for earlier in 1..=5 {
         let generations = (0..earlier).map(|_| root.below("Middle", nothing).der);
@@ -432,7 +432,7 @@ fn earlier_generations_of_a_ca_that_are_sent_too_do_no_harm() {
 }
 
 #[test]
-fn a_long_or_tangled_chain_is_judged_all_the_same() {
+fn long_or_tangled_chains_are_verified() {
     let (root, middle, context) = hierarchy();
     let mut issued = middle.leaf(HOST, nothing);
     for number in 0..48 {
@@ -455,7 +455,7 @@ fn a_long_or_tangled_chain_is_judged_all_the_same() {
 }
 
 #[test]
-fn a_verdict_is_remembered_until_something_changes() {
+fn a_result_is_cached_until_something_changes() {
     let (root, middle, context) = hierarchy();
     let issued = middle.leaf(HOST, nothing).and(&middle.der);
     let other = middle.leaf(HOST, nothing).and(&middle.der);

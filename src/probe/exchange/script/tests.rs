@@ -86,13 +86,13 @@ async fn send_and_end(mut far: DuplexStream, said: &[u8]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whole_lines_are_tried_at_once_and_the_rest_of_the_line_goes_with_a_match() {
+async fn a_match_uses_up_its_whole_line() {
     let spoken = speak(vec![hear("^220 ")], |far| send_pieces(far, &[(0, b"220-a\r\n220 mail ESMTP\r\n250")])).await;
     assert_eq!((spoken.result, spoken.unread, spoken.took), (Ok(()), 3, Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_prompt_without_line_end_is_tried_after_a_pause() {
+async fn a_prompt_is_tried_after_a_pause() {
     let steps = vec![hear("login: $"), say("me\n")];
     let spoken = speak(steps, |far| send_pieces(far, &[(0, b"Welcome\nlogin: ")])).await;
     assert_eq!((spoken.result, spoken.unread, spoken.took), (Ok(()), 0, PAUSE));
@@ -107,7 +107,7 @@ async fn an_unfinished_line_waits_for_its_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unfinished_line_is_tried_once_the_peer_has_closed() {
+async fn an_unfinished_line_is_tried_at_the_end() {
     let spoken = speak(vec![hear("^bye$")], |far| send_and_end(far, b"bye")).await;
     assert_eq!((spoken.result, spoken.took), (Ok(()), Duration::ZERO));
 }
@@ -123,7 +123,7 @@ async fn a_blank_line_is_one_that_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn exact_bytes_may_come_in_pieces_and_need_no_line_end() {
+async fn exact_bytes_may_come_in_pieces() {
     let steps = vec![hear_bytes(b"\x00\x01\x02"), hear_bytes(b"\xff")];
     let spoken = speak(steps, |far| send_pieces(far, &[(0, b"\x00"), (150, b"\x01"), (150, b"\x02\xffrest")])).await;
     assert_eq!((spoken.result, spoken.unread), (Ok(()), 4));
@@ -149,7 +149,7 @@ async fn what_is_sent_is_sent_byte_for_byte() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_last_match_captured_is_sent_and_becomes_labels() {
+async fn groups_are_sent_and_become_labels() {
     let steps = vec![
         labelled(r"^NONCE (\w+)( opt)?$", &[("nonce", 1), ("option", 2)]),
         Step::Send(Template([bytes("re:"), Part::Group(1), Part::Group(2), bytes(".")].into())),
@@ -169,7 +169,7 @@ async fn what_the_last_match_captured_is_sent_and_becomes_labels() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_received_and_something_else_received_are_told_apart() {
+async fn silence_differs_from_other_bytes() {
     let bytes = || hear_bytes(b"OK");
     for step in [hear("^OK"), bytes()] {
         let silent = speak(vec![step.clone()], |far| send_pieces(far, &[])).await;
@@ -218,7 +218,7 @@ async fn an_endless_stream_ends_at_64_kib() {
 }
 
 #[test]
-fn a_peer_that_sends_line_by_line_does_not_cost_the_square_of_its_lines() {
+fn many_lines_cost_no_quadratic_time() {
     let (mut tries, mut heard, mut tried) = (Tries::default(), Vec::new(), 0);
     for _ in 0..MAX_UNREAD / 2 {
         heard.extend_from_slice(b"a\n");
@@ -229,7 +229,7 @@ fn a_peer_that_sends_line_by_line_does_not_cost_the_square_of_its_lines() {
 }
 
 #[test]
-fn an_excerpt_is_short_and_keeps_to_one_line() {
+fn an_excerpt_is_one_short_line() {
     assert_eq!(excerpt(b"a\r\n\"b\"\0"), "a\\r\\n\\\"b\\\"\\0");
     assert_eq!(excerpt("grün".as_bytes()), "grün");
     assert_eq!(excerpt(b"\xff\xfe"), "\\xff\\xfe");
@@ -238,7 +238,7 @@ fn an_excerpt_is_short_and_keeps_to_one_line() {
 
 proptest! {
     #[test]
-    fn in_whatever_pieces_something_comes_it_comes_to_the_same(
+    fn pieces_do_not_change_the_result(
         said in "[ab \r\n]{0,40}",
         cuts in prop::collection::vec(0..40_usize, 0..5),
         expression in "(\\^)?[ab]{1,3}(\\$)?",
@@ -260,7 +260,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn a_peer_that_always_has_more_to_say_leaves_others_their_turn() {
+async fn an_endless_peer_does_not_block_others() {
     let dialogue = Dialogue([hear("^220")].into());
     let mut script = ScriptRunner::new(Instant::now() + TIMEOUT);
     let mut peer = join(repeat(b'\n'), sink());
@@ -269,7 +269,7 @@ async fn a_peer_that_always_has_more_to_say_leaves_others_their_turn() {
 }
 
 #[tokio::test]
-async fn a_peer_that_always_has_more_to_say_does_not_outlast_the_deadline() {
+async fn an_endless_peer_ends_at_the_deadline() {
     let dialogue = Dialogue([hear("^220")].into());
     let mut script = ScriptRunner::new(Instant::now());
     let fault = script.run(Phase::Protocol, &dialogue, &mut join(repeat(b'\n'), sink())).await.unwrap_err();
