@@ -284,10 +284,7 @@ mod tests {
                 answer("301 Moved Permanently", "Location: http://b/\r\n", ""),
                 "unexpected: expected the status 2xx, but 301 Moved Permanently came",
             ),
-            (
-                answer("404 Not ServiceReply", "", ""),
-                "unexpected: expected the status 2xx, but 404 Not ServiceReply came",
-            ),
+            (answer("404 Not Found", "", ""), "unexpected: expected the status 2xx, but 404 Not Found came"),
             (String::new(), "closed: its answer to the request"),
             ("HTTP/1.1 200".to_owned(), "closed: its answer to the request"),
         ] {
