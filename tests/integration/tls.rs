@@ -1,13 +1,11 @@
 //! TLS as the daemon sees it: a table of servers in every state, each with what `/metrics` must say of it.
 
 use std::fs;
-use std::time::Duration;
-
-use tokio::time::{Instant, sleep};
 
 use super::tls::rows::Row;
 use crate::support::daemon::Daemon;
 use crate::support::scrape::Scrape;
+use crate::support::wait;
 
 mod certificates;
 mod others;
@@ -72,14 +70,11 @@ async fn assert_rows(rows: &[Row], files: &[(&str, String)]) -> (Daemon, Scrape)
     }
     fs::write(folder.path().join("portprobe.yaml"), config).unwrap();
     let daemon = Daemon::start_in(folder, &[]).await;
-    let patience = Instant::now() + Duration::from_mins(1);
-    loop {
-        let scrape = daemon.scrape().await;
-        let missing: Vec<_> = rows.iter().flat_map(|row| missing(row, &scrape)).collect();
-        if missing.is_empty() {
-            return (daemon, scrape);
-        }
-        assert!(Instant::now() < patience, "not within a minute: {missing:#?}\n{:#?}", daemon.logged(&["down"]));
-        sleep(Duration::from_millis(50)).await;
-    }
+    let mut scrape = daemon.scrape().await;
+    wait::until_none_missing(async || {
+        scrape = daemon.scrape().await;
+        rows.iter().flat_map(|row| missing(row, &scrape)).collect()
+    })
+    .await;
+    (daemon, scrape)
 }

@@ -4,6 +4,8 @@
 //! built with an explicit stack, so that the depth of nesting does not matter. Aliases are followed, not expanded.
 
 use std::borrow::Cow;
+#[cfg(test)]
+use std::cell::Cell;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
@@ -41,6 +43,9 @@ struct Entries<'a> {
     all: Vec<(Cow<'a, str>, Position, usize)>,
     /// Indexes of each key; built on first use, so that many problems in a large mapping take linear time.
     by_key: OnceCell<HashMap<Cow<'a, str>, Vec<usize>>>,
+    /// How many entries look-ups have read.
+    #[cfg(test)]
+    reads: Cell<usize>,
 }
 
 impl Entries<'_> {
@@ -50,6 +55,8 @@ impl Entries<'_> {
         let by_key = self.by_key.get_or_init(|| {
             let mut by_key: HashMap<_, Vec<_>> = HashMap::with_capacity(self.all.len());
             for (index, (key, ..)) in self.all.iter().enumerate() {
+                #[cfg(test)]
+                self.reads.update(|reads| reads + 1);
                 by_key.entry(key.clone()).or_default().push(index);
             }
             by_key
@@ -273,6 +280,18 @@ targets:
         assert_eq!(positions.written(&root.join("labels").join("größe")), Some("0x1f"));
         assert_eq!(positions.written(&root.join("targets").item(0).join("interval")), Some("1s"));
         assert_eq!(positions.written(&root.join("labels")), None);
+    }
+
+    #[test]
+    fn many_look_ups_read_each_entry_once() {
+        let keys: Vec<_> = (0..1000).map(|number| format!("key{number}")).collect();
+        let text: String = keys.iter().map(|key| format!("{key}: 1\n")).collect();
+        let (positions, root) = (Positions::read(&text), KeyPath::from(ROOT));
+        for (key, line) in keys.iter().zip(1..) {
+            assert_eq!(positions.position(&root.join(key), Part::Key(0)).unwrap().line, line);
+        }
+        let Content::Mapping(entries) = &positions.all[0].content else { panic!("a mapping") };
+        assert_eq!(entries.reads.get(), keys.len());
     }
 
     #[test]
