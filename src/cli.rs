@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_demo_listens_and_logs_as_the_daemon_does() {
+    fn the_demo_has_the_flags_of_the_daemon() {
         let cli = parse(&["demo", "--web.listen-address=:1", "--log.level=debug"]).unwrap();
         let Some(Command::Demo(arguments)) = cli.command else { panic!("{cli:?}") };
         assert_eq!((arguments.listen, arguments.log_level), (vec![":1".parse().unwrap()], Level::DEBUG));

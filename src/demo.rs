@@ -72,7 +72,7 @@ mod tests {
     use crate::config;
 
     #[tokio::test]
-    async fn every_scene_is_a_target_and_stopping_closes_its_port() {
+    async fn stopping_closes_the_port_of_every_scene() {
         let demo = Demo::start().await.unwrap();
         let config = config::parse(&demo.configuration(), Path::new("demo"), &|_| None, |_| Ok(())).unwrap();
         assert_eq!(config.targets.len(), demo.scenes.len());

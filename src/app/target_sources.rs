@@ -221,7 +221,7 @@ discovery: [{ file: one.json }, { file: two.json }]
     }
 
     #[test]
-    fn of_a_name_that_is_given_twice_the_first_counts() {
+    fn the_first_of_two_equal_names_wins() {
         let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
         let config = config(CONFIG);
         apply(&mut sources, &config, &files);
@@ -241,7 +241,7 @@ discovery: [{ file: one.json }, { file: two.json }]
     }
 
     #[test]
-    fn trouble_is_told_when_it_begins_changes_and_ends() {
+    fn only_changes_of_status_are_reported() {
         let mut sources = TargetSources::default();
         let config = config(CONFIG);
         apply(&mut sources, &config, &LoadedFiles::default());
@@ -256,7 +256,7 @@ discovery: [{ file: one.json }, { file: two.json }]
     }
 
     #[test]
-    fn a_target_whose_file_comes_later_is_taken_then() {
+    fn a_missing_certificate_file_is_retried() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ca.pem");
         let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
@@ -274,7 +274,7 @@ discovery: [{ file: one.json }, { file: two.json }]
     }
 
     #[test]
-    fn a_target_whose_secret_comes_later_is_taken_then() {
+    fn a_missing_header_file_is_retried() {
         let folder = tempfile::tempdir().unwrap();
         let token = folder.path().join("token");
         let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
@@ -292,7 +292,7 @@ discovery: [{ file: one.json }, { file: two.json }]
     }
 
     #[test]
-    fn the_limit_holds_for_all_together() {
+    fn the_limit_applies_to_all_sources_together() {
         let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
         let config = config(CONFIG);
         apply(&mut sources, &config, &files);
@@ -304,7 +304,7 @@ discovery: [{ file: one.json }, { file: two.json }]
     }
 
     #[test]
-    fn another_configuration_makes_other_targets_of_the_same_words() {
+    fn a_new_configuration_rebuilds_discovered_targets() {
         let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
         let before = config(CONFIG);
         apply(&mut sources, &before, &files);
@@ -318,7 +318,7 @@ discovery: [{ file: one.json }, { file: two.json }]
     }
 
     #[test]
-    fn a_source_that_is_asked_at_other_times_keeps_its_targets() {
+    fn a_changed_refresh_period_keeps_the_targets() {
         let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
         let before = config("discovery: [{ file: one.json }]\n");
         apply(&mut sources, &before, &files);

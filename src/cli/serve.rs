@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_system_that_hangs_keeps_no_daemon_from_ending() {
+    fn a_hanging_file_system_does_not_prevent_exit() {
         let (release, hung) = mpsc::channel::<()>();
         let (started, begun) = tokio::sync::oneshot::channel();
         let (end, ended) = mpsc::channel();

@@ -185,7 +185,7 @@ mod tests {
     use crate::metrics::Format;
 
     #[tokio::test]
-    async fn a_client_that_leaves_gives_its_turn_back_no_sooner_than_its_piece_is_made() {
+    async fn a_permit_outlives_its_disconnected_client() {
         let (state, held) = HeldRow::of_app_state();
         let permits = Arc::new(Semaphore::new(1));
         let mut body = Streamed::new(state.metrics.exposition(Format::Text), None, permits.clone());

@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn behind_one_that_lasts_no_ended_connection_is_remembered_for_ever() {
+    async fn ended_connections_behind_a_lasting_one_are_forgotten() {
         let mut connections = Connections::default();
         connections.add(pending()).await;
         for _ in 0..MAX_CONNECTIONS {

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn every_client_gets_the_format_that_it_likes_best() {
+    fn every_client_gets_its_preferred_format() {
         let prometheus_3 = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
              application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
              text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_sent_to_whom_it_does_not_hurt() {
+    fn gzip_is_sent_only_if_accepted() {
         for (accept, gzip) in [
             (None, false),
             (Some("gzip"), true),

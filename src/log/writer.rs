@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_nobody_reads_are_lost_and_counted_and_hold_up_nobody() {
+    fn unread_lines_are_dropped_and_counted() {
         let (reached, waits) = sync_channel(1);
         let (open, opened) = sync_channel(0);
         let written = Arc::new(Mutex::new(Vec::new()));

@@ -162,7 +162,7 @@ fn assert_on_grid(starts: &[Duration], first: Duration, interval: Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn probes_come_on_the_grid_never_early() {
+async fn probes_start_on_the_grid_never_early() {
     let target = target("127.0.0.1:1", 10 * SECOND, SECOND);
     let (origin, first) = (Instant::now(), first_tick(&target));
     let running = Running::start(&[(&target, &[Step::Take(SECOND)])], Limits::default(), Next::OnSchedule).await;
@@ -178,7 +178,7 @@ async fn probes_come_on_the_grid_never_early() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_interval_has_its_first_probe_within_a_minute() {
+async fn a_long_interval_starts_within_a_minute() {
     let target = target("127.0.0.1:1", Duration::from_hours(24), SECOND);
     let (origin, tick) = (Instant::now(), first_tick(&target));
     let running = Running::start(&[(&target, &[Step::Take(SECOND)])], Limits::default(), Next::OnSchedule).await;
@@ -192,7 +192,7 @@ async fn a_long_interval_has_its_first_probe_within_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_outlives_its_due_time_is_not_overlapped_and_the_skip_is_counted() {
+async fn a_late_probe_skips_its_next_due_times() {
     let target = target("127.0.0.1:1", 10 * SECOND, SECOND);
     let (origin, first) = (Instant::now(), first_tick(&target));
     let steps = [Step::Take(25 * SECOND), Step::Take(SECOND)];
@@ -205,7 +205,7 @@ async fn a_probe_that_outlives_its_due_time_is_not_overlapped_and_the_skip_is_co
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_target_whose_timeout_is_its_interval_loses_no_due_time() {
+async fn a_silent_target_loses_no_due_time() {
     let target = target("127.0.0.1:1", SECOND, SECOND);
     let (origin, first) = (Instant::now(), first_tick(&target));
     let running = Running::start(&[(&target, &[Step::TimeOut])], Limits::default(), Next::Retry(SECOND)).await;
@@ -217,7 +217,7 @@ async fn a_silent_target_whose_timeout_is_its_interval_loses_no_due_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repetition_comes_after_its_delay_and_moves_no_grid() {
+async fn a_retry_does_not_move_the_grid() {
     let target = target("127.0.0.1:1", 10 * SECOND, SECOND);
     let (origin, first) = (Instant::now(), first_tick(&target));
     let running = Running::start(&[(&target, &[Step::Take(SECOND)])], Limits::default(), Next::Retry(2 * SECOND)).await;
@@ -236,7 +236,7 @@ async fn a_repetition_comes_after_its_delay_and_moves_no_grid() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repetition_that_would_reach_the_next_due_time_is_not_made() {
+async fn a_retry_after_the_due_time_is_skipped() {
     let target = target("127.0.0.1:1", 10 * SECOND, SECOND);
     let (origin, first) = (Instant::now(), first_tick(&target));
     let running = Running::start(&[(&target, &[Step::Take(SECOND)])], Limits::default(), Next::Retry(9 * SECOND)).await;
@@ -246,7 +246,7 @@ async fn a_repetition_that_would_reach_the_next_due_time_is_not_made() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_queues_and_starves_nobody() {
+async fn a_limit_starves_no_target() {
     let targets = targets(20, 10 * SECOND);
     let steps = [Step::Take(5 * SECOND)];
     let script = same(&targets, &steps);
@@ -263,7 +263,7 @@ async fn a_limit_queues_and_starves_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_due_probe_that_meets_a_limit_waits_its_turn_and_none_is_lost() {
+async fn a_limit_delays_probes_without_skipping_any() {
     let targets = targets(20, 10 * SECOND);
     let steps = [Step::Take(SECOND)];
     let script = same(&targets, &steps);
@@ -276,7 +276,7 @@ async fn a_due_probe_that_meets_a_limit_waits_its_turn_and_none_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_host_holds_back_nobody_else() {
+async fn a_busy_host_does_not_delay_others() {
     let busy: Vec<_> = (1..=10).map(|port| target(&format!("127.0.0.1:{port}"), 10 * SECOND, SECOND)).collect();
     let other = target("127.0.0.2:1", SECOND, SECOND);
     let steps = [Step::Take(8 * SECOND)];
@@ -306,7 +306,7 @@ async fn the_rate_spreads_starts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn replacing_keeps_the_grid_of_those_that_stay() {
+async fn an_unchanged_target_keeps_its_grid() {
     let stays = target("127.0.0.1:1", 10 * SECOND, SECOND);
     let goes = target("127.0.0.2:1", 10 * SECOND, SECOND);
     let changes = target("127.0.0.3:1", 10 * SECOND, SECOND);
@@ -329,7 +329,7 @@ async fn replacing_keeps_the_grid_of_those_that_stay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_target_that_goes_while_it_waits_leaves_its_turn_to_the_next() {
+async fn a_removed_waiting_target_unblocks_its_host() {
     let ports: Vec<_> =
         (1..=3).map(|port| target(&format!("127.0.0.1:{port}"), 100 * MILLISECOND, MILLISECOND)).collect();
     let steps = [Step::Take(SECOND)];
@@ -354,7 +354,7 @@ async fn a_target_that_goes_while_it_waits_leaves_its_turn_to_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_one_probe_disturbs_no_other() {
+async fn a_panic_affects_only_its_own_probe() {
     let (bad, well) = (target("127.0.0.1:1", SECOND, SECOND), target("127.0.0.1:2", SECOND, SECOND));
     let script: [(_, &[Step]); 2] = [(&bad, &[Step::Panic]), (&well, &[Step::Take(MILLISECOND)])];
     let origin = Instant::now();
@@ -365,7 +365,7 @@ async fn a_panic_in_one_probe_disturbs_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stalled_process_probes_once_and_counts_what_it_missed() {
+async fn a_stalled_process_counts_missed_due_times() {
     let target = target("127.0.0.1:1", SECOND, SECOND);
     let origin = Instant::now();
     let running = Running::start(&[(&target, &[Step::Take(MILLISECOND)])], Limits::default(), Next::OnSchedule).await;
@@ -379,7 +379,7 @@ async fn a_stalled_process_probes_once_and_counts_what_it_missed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stopping_drops_what_is_under_way() {
+async fn stopping_aborts_probes_in_flight() {
     let target = target("127.0.0.1:1", SECOND, SECOND);
     let origin = Instant::now();
     let running = Running::start(&[(&target, &[Step::TimeOut])], Limits::default(), Next::OnSchedule).await;
@@ -392,7 +392,7 @@ async fn stopping_drops_what_is_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_probe_of_a_target_that_goes_is_dropped_and_none_of_the_next_one_of_its_name() {
+async fn removing_a_target_aborts_its_probe() {
     let target = target("127.0.0.1:1", 10 * SECOND, 10 * SECOND);
     let origin = Instant::now();
     let running = Running::start(&[(&target, &[Step::TimeOut])], limits(1, 1, 0), Next::OnSchedule).await;
@@ -413,7 +413,7 @@ async fn the_probe_of_a_target_that_goes_is_dropped_and_none_of_the_next_one_of_
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_counted_as_nothing_is_made_once_more_when_other_settings_are_here_and_not_before() {
+async fn a_discarded_probe_is_repeated_with_new_settings() {
     let before = target("127.0.0.1:1", 10 * SECOND, 5 * SECOND);
     let after = target("127.0.0.1:1", 10 * SECOND, 6 * SECOND);
     let origin = Instant::now();
@@ -448,7 +448,7 @@ fn at_rest() -> Scheduler<ScriptedProber, impl Fn(&Report) -> Next + Send + Sync
 }
 
 #[tokio::test]
-async fn intervals_that_change_all_the_time_leave_nothing_behind() {
+async fn frequent_changes_leave_no_stale_items() {
     let mut scheduler = at_rest();
     for round in 0..1000 {
         let interval = SECOND * if round % 2 == 0 { 60 } else { 3600 + round };
@@ -468,7 +468,7 @@ async fn intervals_that_change_all_the_time_leave_nothing_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_targets_change_some_at_a_time_and_each_does() {
+async fn a_large_change_is_applied_completely() {
     let many: Vec<_> = (1..=u16::try_from(MAX_CHANGES * 5 / 2).unwrap())
         .map(|port| target(&format!("127.0.0.1:{port}"), SECOND, SECOND))
         .collect();

@@ -61,7 +61,7 @@ async fn takes(server: &Prometheus, promtool: &Path, hours: u64) -> bool {
 }
 
 #[tokio::test]
-async fn what_was_kept_for_hours_is_taken_only_out_of_order() {
+async fn delayed_samples_need_an_out_of_order_window() {
     // Older ones cannot push.
     let Some(promtool) = promtool_programs().into_iter().nth(1) else { return };
     for program in prometheus_programs() {
@@ -93,7 +93,7 @@ async fn scrapes(agent: &Prometheus) -> f64 {
 const HERE: &str = r#"{job="portprobe",instance="eu-west-1",region="eu-west-1"}"#;
 
 #[tokio::test]
-async fn what_an_agent_scrapes_arrives_in_the_central_prometheus_whole() {
+async fn an_agent_forwards_every_series() {
     for program in prometheus_programs() {
         let (_listener, port) = ports::open();
         let daemon = Daemon::start(&format!(

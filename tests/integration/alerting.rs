@@ -15,7 +15,7 @@ use crate::support::services::{self, Service};
 use crate::support::wait;
 
 #[tokio::test]
-async fn a_database_that_stops_is_told_to_its_owner_and_so_is_its_return() {
+async fn an_outage_notifies_the_owner_of_the_target() {
     for generation in generations() {
         let Some(mut database) = services::postgresql().await else { return };
         let daemon = Daemon::start(&format!(
@@ -76,7 +76,7 @@ async fn fifty(far: &Far) -> Daemon {
 type Cut = (fn(&Far), fn(&Far));
 
 #[test]
-fn of_a_portprobe_that_is_cut_off_one_alert_arrives_and_not_fifty() {
+fn an_unreachable_portprobe_causes_a_single_alert() {
     let interface: Cut = (|_| ip("link set near down"), |_| ip("link set near up"));
     let cable: Cut = (|far| far.run(|| ip("link set far down")), |far| far.run(|| ip("link set far up")));
     for (generation, cut) in generations().into_iter().zip([interface, cable]) {
@@ -139,7 +139,7 @@ const ROUTES: [(&str, &str); 10] = [
 ];
 
 #[test]
-fn the_example_is_valid_and_its_routes_lead_where_it_says() {
+fn the_example_routes_lead_to_their_receivers() {
     for generation in generations() {
         let example = alerts().join("alertmanager.yaml");
         let checked = Command::new(&generation.amtool).arg("check-config").arg(&example).output().unwrap();
@@ -181,7 +181,7 @@ fn rendered(generation: &Generation, status: &str) -> String {
 }
 
 #[test]
-fn a_notification_says_what_whose_since_when_and_what_next() {
+fn a_notification_names_target_owner_and_runbook() {
     let rest =
         "\nteam orders  owner dba@example.com  since 2026-11-25 03:00:00 UTC\nhttps://runbooks.example.com/down\n";
     for generation in generations() {

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 /// Inline they would lie in each of the thousands of probes that may wait for an answer at a time. The task that a probe
 /// is comes on top.
 #[test]
-fn a_probe_of_a_port_allocates_two_short_lists() {
+fn a_port_probe_allocates_two_short_lists() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("tcp://{}", listener.local_addr().unwrap());
     let wanted = ProbeRequest { target: &url, flags: &[], config_file: None, module: None };

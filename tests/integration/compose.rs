@@ -66,7 +66,7 @@ if (!validate(JSON.parse(require('fs').readFileSync(0, 'utf8')))) {
 ";
 
 #[test]
-fn the_file_is_as_the_schema_of_compose_files_says() {
+fn the_file_matches_the_compose_schema() {
     let Some(schema) = compose_schema() else { return };
     let mut compose: Value = serde_json::to_value(read(&folder().join("compose.yaml"))).unwrap();
     // The schema is older than the name of a project.
@@ -88,7 +88,7 @@ fn the_file_is_as_the_schema_of_compose_files_says() {
 }
 
 #[test]
-fn services_are_pinned_hardened_watched_and_for_this_machine_alone() {
+fn every_service_is_pinned_and_hardened() {
     for (name, service) in services() {
         let image = service["image"].as_str().unwrap();
         let tag = image.rsplit_once(':').unwrap().1;
@@ -201,7 +201,7 @@ fn promtool_is_content_with_its_configuration() {
 }
 
 #[tokio::test]
-async fn the_demo_is_scraped_judged_and_shown_in_alertmanager() {
+async fn the_demo_reaches_prometheus_and_alertmanager() {
     let (_, service) = services().into_iter().find(|(name, _)| name == "portprobe").unwrap();
     for generation in generations() {
         let mut command = portprobe();

@@ -25,7 +25,7 @@ fn listening() -> (TcpListener, SocketAddr) {
 }
 
 #[tokio::test]
-async fn an_open_and_a_refused_port_are_told_apart() {
+async fn an_open_port_differs_from_a_refused_one() {
     let ((_open, open), (_refused, refused)) = (listening(), refusing());
     let config = format!(
         "defaults: {{ interval: 200ms, confirm: {{ delay: 20ms }} }}\ntargets: [ 'tcp://{open}', 'tcp://{refused}' ]\n"
@@ -48,7 +48,7 @@ async fn an_open_and_a_refused_port_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_port_that_closes_and_opens_again_is_one_outage_and_two_log_lines() {
+async fn an_outage_is_logged_twice() {
     let (listener, address) = listening();
     let config = format!(
         "defaults: {{ interval: 200ms, confirm: {{ delay: 20ms }} }}\ntargets: [ {{ url: 'tcp://{address}', name: it }} ]\n"
@@ -150,7 +150,7 @@ async fn every_listen_address_answers() {
 }
 
 #[test]
-fn a_taken_port_is_named_and_nothing_is_started() {
+fn a_port_in_use_prevents_the_start() {
     let (_listener, address) = listening();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("portprobe.yaml"), "targets: [ '127.0.0.1:1' ]\n").unwrap();
@@ -214,7 +214,7 @@ async fn healthcheck_tells_a_running_daemon_from_none() {
 
 /// So that the health check of an image follows the port that its environment sets.
 #[tokio::test]
-async fn healthcheck_asks_where_the_daemon_is_told_to_listen() {
+async fn healthcheck_uses_the_listen_address_from_the_environment() {
     let daemon = Daemon::start("targets: [ '127.0.0.1:1' ]\n").await;
     let port = daemon.address.port();
     let (_refused, refused) = refusing();

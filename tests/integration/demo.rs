@@ -97,7 +97,7 @@ pub(super) fn missing(scrape: &Scrape) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_state_is_there_within_ten_seconds_of_the_start() {
+async fn every_state_appears_within_ten_seconds() {
     let mut daemon = demo().await;
     let waited_for = RefCell::new(Vec::new());
     let promised = |scrape: &Scrape| {
@@ -117,7 +117,7 @@ async fn every_state_is_there_within_ten_seconds_of_the_start() {
 }
 
 #[tokio::test]
-async fn the_welcome_says_what_to_look_at_and_to_try() {
+async fn the_welcome_lists_addresses_and_commands() {
     let daemon = demo().await;
     let address = daemon.address.to_string();
     wait::until("the welcome is complete", async || {
@@ -143,7 +143,7 @@ async fn the_welcome_says_what_to_look_at_and_to_try() {
 }
 
 #[test]
-fn a_taken_port_is_named_as_by_the_daemon() {
+fn the_demo_names_a_port_in_use() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let folder = tempfile::tempdir().unwrap();

@@ -45,7 +45,7 @@ discovery: [ { file: 'sd/*.json', refresh: 1s, labels: { from: sd } } ]
 ";
 
 #[tokio::test]
-async fn files_bring_and_take_targets_and_what_is_wrong_with_one_harms_no_other() {
+async fn an_invalid_file_does_not_affect_other_files() {
     let first = r#"[{ "targets": ["127.0.0.1:2", "127.0.0.1:3"], "labels": { "team": "a", "job": "x", "__meta_x": "y" } },
         { "targets": ["127.0.0.1:4"], "labels": { "__param_module": "slow", "__portprobe_name": "four" } },
         { "targets": ["127.0.0.1:0", "127.0.0.1:9"], "labels": { "__portprobe_name": "fixed" } }]"#;
@@ -85,7 +85,7 @@ async fn files_bring_and_take_targets_and_what_is_wrong_with_one_harms_no_other(
 }
 
 #[tokio::test]
-async fn an_address_brings_targets_and_its_failure_takes_none() {
+async fn a_failed_http_source_keeps_its_targets() {
     let answer = |status: &'static str, kind: &'static str, body: &'static str| {
         peer(move |mut stream| async move {
             let _ = stream.read(&mut [0; 4096]).await;
@@ -142,7 +142,7 @@ async fn a_reload_keeps_what_sources_have_said() {
 }
 
 #[tokio::test]
-async fn prometheus_finds_the_same_targets_in_the_same_file() {
+async fn prometheus_finds_the_same_targets() {
     let listed =
         r#"[{ "targets": ["127.0.0.1:2", "127.0.0.1:3"], "labels": { "team": "a" } }, { "targets": ["127.0.0.1:4"] }]"#;
     let folder = folder(CONFIG, &[("sd/a.json", listed)]);

@@ -85,7 +85,7 @@ async fn servers_that_fail_or_refuse_are_errors() {
 }
 
 #[tokio::test]
-async fn silence_is_a_timeout_by_the_servers_time_or_the_deadline() {
+async fn silent_name_servers_cause_a_timeout() {
     let Some(server) = NameServer::start().await else { return };
     let patience_ended = named("silent.test", 1, &server).resolver_options(impatient()).probe().await;
     let detail = assert_failed(&patience_ended, Phase::Resolve, Class::DnsTimeout);
@@ -97,7 +97,7 @@ async fn silence_is_a_timeout_by_the_servers_time_or_the_deadline() {
 }
 
 #[tokio::test]
-async fn an_answer_is_not_held_up_by_a_silent_aaaa() {
+async fn a_silent_aaaa_does_not_delay_the_answer() {
     let Some(server) = NameServer::start().await else { return };
     let (_listener, port) = ports::open();
     let patient = ResolverOptions { timeout: Duration::from_mins(1), ..ResolverOptions::default() };
@@ -106,7 +106,7 @@ async fn an_answer_is_not_held_up_by_a_silent_aaaa() {
 }
 
 #[tokio::test]
-async fn a_server_that_fails_is_passed_over_for_the_next() {
+async fn a_failing_name_server_is_skipped() {
     let Some(server) = NameServer::start().await else { return };
     let (_listener, port) = ports::open();
     let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -118,7 +118,7 @@ async fn a_server_that_fails_is_passed_over_for_the_next() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_or_talks_nonsense_is_an_error() {
+async fn an_absent_or_malformed_server_is_an_error() {
     let closed = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let outcome = target("tcp://one.test:1").name_server(closed).probe().await;
     let detail = assert_failed(&outcome, Phase::Resolve, Class::DnsError);
@@ -144,7 +144,7 @@ async fn a_server_that_is_not_there_or_talks_nonsense_is_an_error() {
 }
 
 #[tokio::test]
-async fn ten_addresses_at_once_are_good_only_if_all_are() {
+async fn ten_addresses_succeed_only_if_all_do() {
     let Some(server) = NameServer::start().await else { return };
     let all = |port| named("ten.test", port, &server).with(|settings| settings.addressing.mode = AddressMode::All);
     let (_everywhere, open) = ports::open_everywhere();
@@ -165,7 +165,7 @@ async fn ten_addresses_at_once_are_good_only_if_all_are() {
 }
 
 #[tokio::test]
-async fn one_address_of_two_is_enough_unless_all_are_asked_for() {
+async fn one_address_suffices_unless_all_are_required() {
     let Some(server) = NameServer::start().await else { return };
     let (_listener, port) = ports::open();
     for _ in 0..8 {
@@ -186,7 +186,7 @@ async fn a_thousand_addresses_come_over_tcp() {
 }
 
 #[tokio::test]
-async fn an_address_outside_the_expected_networks_is_a_mismatch() {
+async fn an_unexpected_address_is_a_mismatch() {
     let Some(server) = NameServer::start().await else { return };
     let (_listener, port) = ports::open_everywhere();
     let expect = |name, network: &str| {
@@ -220,7 +220,7 @@ async fn a_literal_touches_no_resolver() {
 }
 
 #[tokio::test]
-async fn without_resolv_conf_only_names_of_the_hosts_file_work() {
+async fn without_resolv_conf_only_hosts_file_names_work() {
     let (_listener, port) = ports::open();
     let folder = tempfile::tempdir().unwrap();
     let files = SystemFiles { resolv_conf: folder.path().join("resolv.conf"), hosts: folder.path().join("hosts") };

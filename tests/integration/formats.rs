@@ -53,7 +53,7 @@ async fn series_by_job(prometheus: &Prometheus, selector: &str) -> BTreeMap<Stri
 }
 
 #[tokio::test]
-async fn every_prometheus_reads_the_same_series_from_every_format() {
+async fn every_format_contains_the_same_series() {
     let (_listener, daemon) = daemon().await;
     for program in services::prometheus_programs() {
         let mut relays = Vec::new();

@@ -79,7 +79,7 @@ async fn a_smuggled_request_is_not_answered() {
 }
 
 #[tokio::test]
-async fn who_has_sent_all_that_it_will_send_is_answered() {
+async fn a_half_closed_client_gets_its_response() {
     let daemon = Daemon::start(CONFIG).await;
     let mut stream = TcpStream::connect(daemon.address).await.unwrap();
     stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: x\r\n\r\n").await.unwrap();
@@ -117,7 +117,7 @@ async fn a_huge_body_is_not_read() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_never_finished_is_cut_off() {
+async fn an_unfinished_request_is_closed() {
     let daemon = Daemon::start(CONFIG).await;
     let address = daemon.address;
     let halves = [&b""[..], b"GET", b"GET /metrics HTTP/1.1\r\nHost: x\r\n"];
@@ -171,7 +171,7 @@ async fn ten_thousand_idle_connections_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_client_that_stops_reading_is_cut_off_and_delays_nobody() {
+async fn a_stalled_reader_is_disconnected() {
     let config = "defaults: { interval: 1h }\nlimits: { per_second: 1 }\ntargets: [ '127.0.0.1:1-4000' ]\n";
     let daemon = Daemon::start(config).await;
     let descriptors = async || daemon.scrape().await.value("process_open_fds", &[]).unwrap();
@@ -194,7 +194,7 @@ async fn a_client_that_stops_reading_is_cut_off_and_delays_nobody() {
 }
 
 #[tokio::test]
-async fn of_a_crowd_that_reads_slowly_only_some_are_compressed_for() {
+async fn compression_is_limited_for_many_slow_readers() {
     let config = "defaults: { interval: 1h }\nlimits: { per_second: 1 }\ntargets: [ '127.0.0.1:1-2000' ]\n";
     let daemon = Daemon::start(config).await;
     let mut crowd = Vec::new();

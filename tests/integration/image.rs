@@ -114,7 +114,7 @@ defaults: { interval: 1s }
 ";
 
 #[test]
-fn in_a_root_with_nothing_else_it_probes_by_name_and_by_tls() {
+fn the_image_probes_without_other_files() {
     let Some(image) = image() else { return };
     netns::inside(async move || {
         let Some(name_server) = NameServer::start_on(53).await else { return };
@@ -144,7 +144,7 @@ fn in_a_root_with_nothing_else_it_probes_by_name_and_by_tls() {
 }
 
 #[test]
-fn whatever_runs_it_starts_is_healthy_resolves_and_stops() {
+fn the_image_works_in_every_runtime() {
     let Some(image) = image() else { return };
     netns::inside(async move || {
         let Some(name_server) = NameServer::start_on(53).await else { return };
@@ -176,7 +176,7 @@ fn whatever_runs_it_starts_is_healthy_resolves_and_stops() {
 }
 
 #[test]
-fn its_demo_needs_nothing_else_either() {
+fn its_demo_needs_no_other_files() {
     // qemu, as an emulator of programs, knows no `TCP_INFO`, and so no SYN that was sent again.
     let Some(image) = image().filter(|_| emulator().is_none()) else { return };
     netns::inside(async move || {

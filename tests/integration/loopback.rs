@@ -13,7 +13,7 @@ use crate::support::ports;
 use crate::support::probing::{assert_failed, assert_good, assert_local_fault, target};
 
 #[tokio::test]
-async fn an_open_port_is_good_and_its_handshake_timed() {
+async fn an_open_port_has_a_handshake_time() {
     let (_listener, port) = ports::open();
     let outcome = target(ports::url(port)).probe().await;
     assert_good(&outcome);
@@ -67,7 +67,7 @@ async fn what_is_expected_decides_what_is_good() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_full_accept_queue_is_a_timeout_and_counts_as_filtered() {
+async fn a_full_accept_queue_counts_as_filtered() {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
     listener.listen(0).unwrap();
@@ -85,7 +85,7 @@ async fn a_full_accept_queue_is_a_timeout_and_counts_as_filtered() {
 }
 
 #[tokio::test]
-async fn a_server_reads_an_orderly_end_even_where_it_greets() {
+async fn a_greeting_server_reads_an_orderly_end() {
     let (listener, port) = ports::open();
     let server = thread::spawn(move || {
         let mut endings = Vec::new();
@@ -104,7 +104,7 @@ async fn a_server_reads_an_orderly_end_even_where_it_greets() {
 }
 
 #[tokio::test]
-async fn a_peer_that_accepts_and_resets_at_once_is_open() {
+async fn an_immediate_reset_counts_as_open() {
     let (listener, port) = ports::open();
     let server = thread::spawn(move || {
         for _ in 0..PROBES {
@@ -127,7 +127,7 @@ async fn the_source_address_is_used() {
 }
 
 #[tokio::test]
-async fn a_source_address_that_is_not_this_machines_is_a_local_fault() {
+async fn a_foreign_source_address_is_a_local_fault() {
     let (_listener, port) = ports::open();
     let outcome = target(ports::url(port)).source("192.0.2.1").probe().await;
     let detail = assert_local_fault(&outcome, LocalFaultReason::NoPort);
@@ -139,7 +139,7 @@ async fn a_source_address_that_is_not_this_machines_is_a_local_fault() {
 }
 
 #[tokio::test]
-async fn an_address_of_a_family_that_may_not_be_used_is_not_connected_to() {
+async fn an_address_of_an_excluded_family_is_skipped() {
     let (listener, port) = ports::open();
     listener.set_nonblocking(true).unwrap();
     let only = |family| move |settings: &mut Settings| settings.addressing.family = family;
@@ -151,7 +151,7 @@ async fn an_address_of_a_family_that_may_not_be_used_is_not_connected_to() {
 }
 
 #[tokio::test]
-async fn a_literal_outside_the_expected_networks_is_a_mismatch() {
+async fn an_unexpected_literal_is_a_mismatch() {
     let (listener, port) = ports::open();
     listener.set_nonblocking(true).unwrap();
     let expect = |networks: &[&str]| {
@@ -166,7 +166,7 @@ async fn a_literal_outside_the_expected_networks_is_a_mismatch() {
 }
 
 #[tokio::test]
-async fn no_time_left_is_a_timeout_that_proves_no_filter() {
+async fn a_timeout_without_a_syn_proves_nothing() {
     let (_listener, port) = ports::open();
     for expect in [Expect::Open, Expect::Filtered, Expect::Closed] {
         let outcome = target(ports::url(port)).timeout(Duration::ZERO).expect(expect).probe().await;

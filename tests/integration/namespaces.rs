@@ -89,7 +89,7 @@ async fn assert_rejected(url: String, class: Class, code: &str) {
 }
 
 #[test]
-fn silence_is_a_timeout_and_tells_how_many_syns_were_sent() {
+fn a_timeout_reports_the_number_of_syns() {
     netns::inside(async || {
         let far = Far::linked();
         far.run(|| firewall("input", "tcp dport 9 drop"));
@@ -124,7 +124,7 @@ fn the_kernel_giving_up_is_a_timeout_too() {
 }
 
 #[test]
-fn a_lost_syn_is_counted_and_the_wall_clock_taken() {
+fn a_lost_syn_is_counted() {
     netns::inside(async || {
         let far = Far::linked();
         let _listener = far.run(|| {
@@ -150,7 +150,7 @@ fn a_lost_syn_is_counted_and_the_wall_clock_taken() {
 }
 
 #[test]
-fn no_route_of_our_own_is_unreachable_and_proves_nothing() {
+fn a_missing_local_route_is_always_unreachable() {
     netns::inside(async || {
         ip("route add unreachable 203.0.113.0/24");
         ip("route add throw 198.51.100.0/24");
@@ -180,7 +180,7 @@ fn a_neighbour_that_does_not_answer_is_unreachable() {
 }
 
 #[test]
-fn what_this_machine_forbids_or_does_not_take_is_a_local_fault() {
+fn a_local_policy_is_a_local_fault() {
     netns::inside(async || {
         ip("route add prohibit 203.0.113.0/24");
         ip("route add blackhole 198.51.100.0/24");
@@ -202,7 +202,7 @@ fn what_this_machine_forbids_or_does_not_take_is_a_local_fault() {
 /// TCP takes a SYN that its own firewall dropped for a lost one and sends it again; no code reaches the caller. That
 /// is why it is a timeout here, where UDP would be told EPERM.
 #[test]
-fn a_syn_dropped_by_the_own_firewall_is_like_a_lost_one() {
+fn a_locally_dropped_syn_counts_as_lost() {
     netns::inside(async || {
         let _far = Far::linked();
         firewall("output", "tcp dport 22 drop");
@@ -212,7 +212,7 @@ fn a_syn_dropped_by_the_own_firewall_is_like_a_lost_one() {
 }
 
 #[test]
-fn a_link_local_address_is_reached_through_its_zone() {
+fn a_link_local_address_needs_its_zone() {
     netns::inside(async || {
         let far = Far::linked();
         let listener = far.run(|| TcpListener::bind("[::]:22").unwrap());
@@ -229,7 +229,7 @@ fn a_link_local_address_is_reached_through_its_zone() {
 }
 
 #[test]
-fn an_answer_that_came_in_time_counts_however_late_it_is_seen() {
+fn a_timely_answer_counts_when_seen_late() {
     netns::inside(async || {
         let far = Far::linked();
         let _listener = far.run(|| TcpListener::bind("10.99.0.2:22").unwrap());
@@ -278,7 +278,7 @@ fn a_source_address_shares_its_ports_between_targets() {
 }
 
 #[test]
-fn a_probe_that_meets_its_own_socket_is_refused() {
+fn a_self_connect_is_refused() {
     netns::inside(async || {
         // Of the ports that the kernel may choose from there is only the one that is probed.
         sysctl("ipv4/ip_local_port_range", "40000 40000");

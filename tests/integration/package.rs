@@ -106,7 +106,7 @@ const FILES: [(&str, &str); 8] = [
 ];
 
 #[test]
-fn the_package_installs_runs_upgrades_and_leaves_the_configuration() {
+fn removing_the_package_keeps_the_configuration() {
     if !requires_root() || !requires_program("dpkg") {
         return;
     }
@@ -156,7 +156,7 @@ fn assert_same(ours: &Path, installed: &Path) {
 }
 
 #[test]
-fn the_unit_reads_the_environment_that_the_package_has() {
+fn the_unit_reads_the_packaged_environment() {
     let unit = include_str!("../../deploy/systemd/portprobe.service");
     let manifest = include_str!("../../Cargo.toml");
     let file = unit.lines().find_map(|line| line.strip_prefix("EnvironmentFile=-")).unwrap();

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::daemon::finished;
 
 #[test]
-fn a_good_probe_is_a_timeline_and_status_0() {
+fn a_successful_probe_exits_with_0() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("tcp://{}", listener.local_addr().unwrap());
     let folder = tempfile::tempdir().unwrap();
@@ -24,7 +24,7 @@ fn a_good_probe_is_a_timeline_and_status_0() {
 }
 
 #[test]
-fn a_failed_probe_says_what_it_means_and_what_to_try() {
+fn a_failed_probe_prints_advice() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -65,7 +65,7 @@ fn json_is_for_scripts() {
 }
 
 #[test]
-fn a_target_and_a_module_come_from_the_configuration() {
+fn target_and_module_come_from_the_configuration() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -111,7 +111,7 @@ fn heard_by_memcached(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn every_byte_is_shown_where_that_is_asked_for() {
+fn verbose_shows_every_byte() {
     let printed = heard_by_memcached(&["--verbose"]);
     let said: Vec<_> = printed.lines().skip_while(|line| !line.starts_with("  said")).collect();
     assert!(said[1].starts_with("  protocol ") && said[1].ends_with(" ms  sent 9 bytes"), "{printed}");

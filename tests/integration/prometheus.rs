@@ -29,7 +29,7 @@ async fn promtool_is_content_with_the_metrics() {
 }
 
 #[tokio::test]
-async fn prometheus_sees_real_servers_up_and_one_that_is_stopped_down() {
+async fn prometheus_sees_a_stopped_server_as_down() {
     let Some(postgresql) = services::postgresql().await else { return };
     let Some(redis) = services::redis().await else { return };
     let Some(openssh) = services::openssh().await else { return };

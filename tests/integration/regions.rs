@@ -140,7 +140,7 @@ async fn description(prometheus: &Prometheus, name: &str) -> String {
 }
 
 #[test]
-fn a_path_that_is_cut_is_told_from_a_service_that_is_down() {
+fn a_regional_failure_differs_from_an_outage() {
     if !requires_program("setpriv") {
         return;
     }

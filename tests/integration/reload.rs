@@ -60,7 +60,7 @@ impl Reloadable {
 const TEN: &str = "defaults: { interval: 200ms }\ntargets: ['127.0.0.1:1-10']\n";
 
 #[tokio::test]
-async fn a_hangup_brings_takes_and_changes_targets_and_keeps_the_others() {
+async fn a_hangup_applies_the_changed_targets() {
     let reloadable = Reloadable::start(TEN, &["--no-config.auto-reload"]).await;
     let kept = "tcp://127.0.0.1:2";
     let before = reloadable.until("a target has a past", |scrape| scrape.of(kept, PROBES) >= Some(5.0)).await;
@@ -86,7 +86,7 @@ async fn a_hangup_brings_takes_and_changes_targets_and_keeps_the_others() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_as_a_whole_changes_nothing() {
+async fn an_invalid_configuration_changes_nothing() {
     let reloadable = Reloadable::start(TEN, &["--web.enable-lifecycle", "--no-config.auto-reload"]).await;
     let before = reloadable.daemon.scrape().await;
     reloadable.write("targets: ['127.0.0.1:2', 'b:0']\ndefaults: { intervall: 1s }\n");
@@ -135,7 +135,7 @@ impl Endless {
 }
 
 #[tokio::test]
-async fn a_reload_that_comes_to_no_end_keeps_no_daemon_from_stopping() {
+async fn a_hanging_reload_does_not_prevent_stopping() {
     let mut reloadable = Reloadable::start(TEN, &["--no-config.auto-reload"]).await;
     let mut endless = Endless::at(&reloadable.file);
     reloadable.daemon.signal(Signal::SIGHUP);
@@ -145,7 +145,7 @@ async fn a_reload_that_comes_to_no_end_keeps_no_daemon_from_stopping() {
 }
 
 #[tokio::test]
-async fn a_daemon_stops_while_it_still_reads_its_configuration() {
+async fn a_loading_daemon_stops_on_a_signal() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("portprobe.yaml");
     let mut endless = Endless::at(&file);
@@ -185,7 +185,7 @@ async fn http_may_ask_only_where_that_is_allowed() {
 }
 
 #[tokio::test]
-async fn a_content_that_has_changed_is_taken_over_however_it_came() {
+async fn any_change_of_content_is_reloaded() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().to_owned();
     // As Kubernetes mounts a ConfigMap: the file is a link into a folder that is a link, which is swapped.
@@ -214,7 +214,7 @@ async fn a_content_that_has_changed_is_taken_over_however_it_came() {
 }
 
 #[tokio::test]
-async fn a_crowd_that_asks_for_reloads_harms_nobody() {
+async fn many_reload_requests_do_no_harm() {
     let reloadable = Reloadable::start(TEN, &["--web.enable-lifecycle", "--no-config.auto-reload"]).await;
     let before = reloadable.daemon.scrape().await;
     let address = reloadable.daemon.address;
@@ -296,7 +296,7 @@ fn ten_thousand(first: u16, interval: &str) -> String {
 }
 
 #[tokio::test]
-async fn of_ten_thousand_targets_exactly_what_was_changed_has_changed() {
+async fn a_reload_changes_only_the_changed_targets() {
     let (gone, new, changed) = ("tcp://127.0.0.1:1000", "tcp://127.0.0.1:10999", "tcp://127.0.0.1:20000");
     let reloadable = Reloadable::start(&ten_thousand(1000, "10s"), &["--web.enable-lifecycle"]).await;
     let known = |scrape: &Scrape| scrape.of_targets().keys().filter(|(name, _)| *name == "portprobe_up").count();
@@ -354,7 +354,7 @@ async fn of_ten_thousand_targets_exactly_what_was_changed_has_changed() {
 }
 
 #[tokio::test]
-async fn a_reload_in_the_middle_of_a_write_changes_nothing_until_the_file_is_whole() {
+async fn a_partially_written_file_is_not_reloaded() {
     let reloadable = Reloadable::start(TEN, &["--web.enable-lifecycle", "--no-config.auto-reload"]).await;
     let whole = "defaults: { interval: 200ms }\ntargets:\n- '127.0.0.1:1-4'\n- { url: 127.0.0.1:5, interval: 300ms }\n";
     // Every length that the file may have while somebody writes it, and what a target list is once it is whole.

@@ -10,7 +10,7 @@ use crate::support::ports;
 use crate::support::probing::{assert_failed, assert_good, assert_local_fault, target};
 
 #[test]
-fn search_domains_count_unless_the_name_ends_in_a_dot() {
+fn a_trailing_dot_disables_search_domains() {
     netns::inside(async || {
         let Some(server) = NameServer::start_on(53).await else { return };
         let _server = server.expect("port 53 of a fresh namespace must be free");
@@ -42,7 +42,7 @@ fn what_no_route_leads_to_hides_nothing() {
 }
 
 #[test]
-fn name_servers_that_cannot_be_asked_are_told_apart() {
+fn unreachable_name_servers_are_distinguished() {
     netns::inside(async || {
         let _far = Far::linked();
         firewall("output", "udp dport 53 ip daddr 10.99.0.2 drop");

@@ -32,14 +32,14 @@ fn descriptors_used_up_are_a_local_fault() {
 /// established connections, a cgroup's limit ends in the OOM killer, and a full neighbour table is told to IP, not to
 /// the caller of TCP's connect. So the codes are injected where the kernel would return them.
 #[test]
-fn no_memory_for_a_socket_is_a_local_fault() {
-    let test = "integration::shortage::no_memory_for_a_socket_is_a_local_fault";
+fn missing_socket_memory_is_a_local_fault() {
+    let test = "integration::shortage::missing_socket_memory_is_a_local_fault";
     injected(test, "socket:error=ENOMEM", LocalFaultReason::NoMemory, "the kernel has no memory left for it (ENOMEM)");
 }
 
 #[test]
-fn no_buffers_for_a_connect_are_a_local_fault() {
-    let test = "integration::shortage::no_buffers_for_a_connect_are_a_local_fault";
+fn missing_connect_buffers_are_a_local_fault() {
+    let test = "integration::shortage::missing_connect_buffers_are_a_local_fault";
     injected(
         test,
         "connect:error=ENOBUFS",
@@ -50,8 +50,8 @@ fn no_buffers_for_a_connect_are_a_local_fault() {
 
 /// Injected, for the machine's limit on open files is everybody's, and root is above it.
 #[test]
-fn descriptors_of_the_whole_machine_used_up_are_a_local_fault() {
-    let test = "integration::shortage::descriptors_of_the_whole_machine_used_up_are_a_local_fault";
+fn exhausted_system_descriptors_are_a_local_fault() {
+    let test = "integration::shortage::exhausted_system_descriptors_are_a_local_fault";
     injected(test, "socket:error=ENFILE", LocalFaultReason::NoDescriptor, "this machine has no file descriptor left");
 }
 

@@ -64,7 +64,7 @@ fn a_thousand_services_come_over_tcp() {
 }
 
 #[test]
-fn addresses_are_found_by_family_with_the_sources_port() {
+fn addresses_are_discovered_by_family() {
     with_name_server(async |connector| {
         assert_addresses(&look(&connector, "two.test", Records::A(22)).await, &["127.0.0.1:22", "127.0.0.2:22"]);
         assert_addresses(&look(&connector, "both.test", Records::A(22)).await, &["127.0.0.1:22"]);

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_shown_as_text_and_the_rest_as_bytes() {
+    fn only_printable_messages_are_shown_as_text() {
         let said: [(_, &[u8]); 4] = [
             (Direction::Received, b"220 mx\tM\xc3\xbcller\r\n250"),
             (Direction::Sent, b"\0\0\0\x08\x04\xd2\x16\x2fSSLRequest"),

@@ -54,24 +54,31 @@ fn a_good_handshake_is_shown_as_it_was() {
 }
 
 #[test]
-fn changes_are_counted_from_zero_before_the_first_probe() {
+fn certificate_changes_are_counted_from_zero() {
     let exposed = Exposed::new(&["tls://127.0.0.1:443"], &[]);
     assert_eq!(of(&exposed, "cert_changes_total"), ["} 0"]);
 }
 
 #[test]
-fn every_fault_is_a_series_and_the_certificate_stays_after_a_refusal() {
+fn every_certificate_fault_is_a_series() {
     let exposed = Exposed::new(&["tls://127.0.0.1:443"], &[]);
     let faulty = facts(example_facts(1, &[Class::CertExpired, Class::CertNameMismatch]));
     exposed.report_showing(0, refused(), faulty);
-    exposed.report(0, refused());
     assert_eq!(of(&exposed, "cert_fault"), [r#",class="cert_expired"} 1"#, r#",class="cert_name_mismatch"} 1"#]);
     assert_eq!(of(&exposed, "cert_verified"), ["} 0"]);
+}
+
+#[test]
+fn a_refused_connection_keeps_the_last_certificate() {
+    let exposed = Exposed::new(&["tls://127.0.0.1:443"], &[]);
+    exposed.report_showing(0, refused(), facts(example_facts(1, &[Class::CertExpired])));
+    exposed.report(0, refused());
+    assert_eq!(of(&exposed, "cert_fault"), [r#",class="cert_expired"} 1"#]);
     assert_eq!(of(&exposed, "cert_not_after_timestamp_seconds"), ["} 1800000000.0"]);
 }
 
 #[test]
-fn a_certificate_that_cannot_be_read_has_its_fingerprint() {
+fn an_unreadable_certificate_has_its_fingerprint() {
     let exposed = Exposed::new(&["tls://127.0.0.1:443"], &[]);
     exposed.report_showing(0, refused(), with_leaf(|leaf| leaf.content = None));
     let fingerprint = "01".repeat(32);
@@ -148,7 +155,7 @@ fn no_certificate_breaks_a_format() {
 }
 
 #[test]
-fn a_dialogue_has_the_labels_of_its_steps_and_none_twice() {
+fn a_dialogue_has_each_label_only_once() {
     let exposed = Exposed::new(&["127.0.0.1:22"], &[("team", "shop")]);
     let label = |name, value: &str| (LabelName::try_new(name).unwrap(), value.to_owned());
     let given =

@@ -25,7 +25,7 @@ fn no_name_is_given_twice() {
 }
 
 #[test]
-fn severity_is_the_only_label_and_one_of_three() {
+fn severity_is_the_only_label_of_alerts() {
     for alert in alerts() {
         let labels = alert["labels"].as_mapping().unwrap();
         assert_eq!(labels.len(), 1, "{alert:?}");
@@ -53,7 +53,7 @@ fn the_description_says_more_than_the_summary() {
 }
 
 #[test]
-fn the_runbook_is_linked_at_the_section_of_the_alert() {
+fn each_alert_links_its_runbook_section() {
     for alert in alerts() {
         let name = text(&alert, "alert");
         let url = text(&alert["annotations"], "runbook_url");
@@ -63,7 +63,7 @@ fn the_runbook_is_linked_at_the_section_of_the_alert() {
 }
 
 #[test]
-fn the_runbook_has_one_section_for_each_alert_and_none_besides() {
+fn the_runbook_has_exactly_one_section_per_alert() {
     let runbook = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/RUNBOOK.md")).unwrap();
     let mut sections: Vec<_> = runbook.lines().filter_map(|line| line.strip_prefix("## ")).collect();
     let mut names = names();
@@ -74,7 +74,7 @@ fn the_runbook_has_one_section_for_each_alert_and_none_besides() {
 
 /// A target that fails in another way would be another alert.
 #[test]
-fn no_alert_is_labelled_with_the_reason_of_a_failure() {
+fn no_alert_has_the_failure_reason_as_label() {
     let expected: Vec<_> = test_files().iter().flat_map(|file| expected_labels(&read(file))).collect();
     assert!(!expected.is_empty());
     for labels in expected {

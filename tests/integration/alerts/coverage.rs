@@ -30,7 +30,7 @@ fn every_test_has_a_name_of_its_own() {
 
 /// Tests are counted, not the times at which one looks.
 #[test]
-fn every_alert_is_seen_to_fire_and_twice_not_to() {
+fn every_alert_has_firing_and_silent_tests() {
     let tests = tests();
     for alert in alerts() {
         let name = text(&alert, "alert");
@@ -42,7 +42,7 @@ fn every_alert_is_seen_to_fire_and_twice_not_to() {
 }
 
 #[test]
-fn every_alert_that_waits_is_looked_at_before_it_fires() {
+fn every_pending_alert_is_tested_before_it_fires() {
     let tests = tests();
     for alert in alerts().iter().filter(|alert| alert.get("for").is_some()) {
         let name = text(alert, "alert");
@@ -95,7 +95,7 @@ fn tests_feed_what_exists() {
 }
 
 #[test]
-fn names_are_found_at_any_depth_and_in_templates() {
+fn names_are_found_in_nested_templates() {
     let expression =
         "1 - max by (a) (rate(b_total[5m] offset 1h) unless on (c) d{e=\"f\"}) / scalar(max_over_time(g[1d:1h]))";
     assert_eq!(names_in(expression), BTreeSet::from(["b_total", "d", "g"].map(String::from)));

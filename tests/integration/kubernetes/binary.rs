@@ -25,7 +25,7 @@ fn configurations_are_accepted() {
 
 /// A name with as many dots as `ndots` says is asked of the world first, unless a dot at its end makes it whole.
 #[test]
-fn names_of_the_cluster_are_asked_in_the_cluster() {
+fn cluster_names_are_resolved_in_the_cluster() {
     let Some(tools) = Tools::find() else { return };
     for (name, objects) in everything(&tools) {
         for text in objects.iter().filter_map(configuration) {

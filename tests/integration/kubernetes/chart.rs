@@ -69,7 +69,7 @@ fn wrong_values_are_refused_with_a_reason() {
 }
 
 #[test]
-fn a_configuration_that_no_config_map_holds_is_refused() {
+fn a_configuration_too_large_for_a_configmap_fails() {
     let Some(tools) = Tools::find() else { return };
     let targets = |many: u32| (0..many).map(|number| format!("tcp://host-{number:06}.example.com:443"));
     let values = |many| json!({ "config": { "targets": targets(many).collect::<Vec<_>>() } });
@@ -139,7 +139,7 @@ fn default_values(tools: &Tools) -> Value {
 }
 
 #[test]
-fn manifests_and_schema_are_in_step_with_the_chart() {
+fn manifests_and_schema_match_the_chart() {
     let Some(tools) = Tools::find() else { return };
     let mut render = Command::new("python3");
     render.arg(root("deploy/kubernetes/render")).args(["--check", env!("CARGO_BIN_EXE_portprobe")]);
@@ -160,7 +160,7 @@ fn everything_is_of_this_version() {
 }
 
 #[test]
-fn releases_of_one_namespace_do_not_get_into_each_others_way() {
+fn two_releases_share_a_namespace() {
     let Some(tools) = Tools::find() else { return };
     let all = json!({
         "serviceMonitor": { "enabled": true }, "prometheusRule": { "enabled": true }, "dashboards": { "enabled": true },
@@ -204,7 +204,7 @@ fn pods_of_a_stateful_set_have_names() {
 }
 
 #[test]
-fn a_configuration_of_ones_own_replaces_that_of_the_chart() {
+fn a_custom_configuration_replaces_the_default() {
     let Some(tools) = Tools::find() else { return };
     for (key, source) in [
         ("configExistingSecretName", json!({ "name": "config", "secret": { "secretName": "own" } })),

@@ -89,7 +89,7 @@ fn pods_may_do_as_little_as_they_need() {
 }
 
 #[test]
-fn a_configuration_is_mounted_so_that_it_can_change() {
+fn the_mounted_configuration_can_change() {
     let Some(tools) = Tools::find() else { return };
     for (name, objects) in everything(&tools) {
         for container in containers(objects).into_iter().filter(|container| arguments(container)[0] != "healthcheck") {
@@ -131,7 +131,7 @@ fn together(tools: &Tools) -> BTreeMap<String, Vec<Value>> {
 
 /// Services, monitors, policies and the kubelet mean a port by its name.
 #[test]
-fn ports_have_the_names_by_which_they_are_meant() {
+fn every_port_reference_has_a_target() {
     let Some(tools) = Tools::find() else { return };
     for (name, objects) in together(&tools) {
         let containers = containers(&objects);

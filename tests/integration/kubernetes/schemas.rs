@@ -48,7 +48,7 @@ fn the_operator_takes_everything() {
 }
 
 #[test]
-fn a_release_can_be_called_as_a_number_is() {
+fn a_release_name_may_be_a_number() {
     let Some(tools) = Tools::find() else { return };
     let values = json!({ "kind": "StatefulSet", "releaseLabel": true, "serviceMonitor": { "enabled": true } });
     let objects = |release| all_objects(&tools.try_render(release, &values).unwrap());

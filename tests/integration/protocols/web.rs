@@ -130,7 +130,7 @@ async fn nginx_answers_each_request_and_logs_it_once() {
 }
 
 #[tokio::test]
-async fn a_port_that_speaks_tls_and_one_that_does_not_are_told_apart() {
+async fn a_tls_port_differs_from_a_plain_one() {
     let client = Client::new();
     let identity = client.identity();
     let Some(server) = nginx(Tls::With(&identity)).await else { return };

@@ -199,7 +199,7 @@ async fn what_a_browser_takes_is_taken() {
 }
 
 #[tokio::test]
-async fn who_wants_a_client_certificate_shows_its_own_all_the_same() {
+async fn a_client_certificate_request_hides_no_certificate() {
     let root = Authority::root("mutual root");
     let strangers = Authority::root("strangers root");
     let server = root.issue(leaf(HERE));

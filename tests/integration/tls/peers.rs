@@ -101,7 +101,7 @@ async fn versions_and_protocols_are_agreed_on_or_not() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_any_shape_leaves_the_scrape_intact() {
+async fn no_certificate_breaks_a_scrape() {
     let root = Authority::root("shapes root");
     let many: Vec<_> = (0..150).map(|number| format!("host-{number}.example")).collect();
     let many: Vec<_> = HERE.iter().copied().chain(many.iter().map(String::as_str)).collect();
@@ -133,7 +133,7 @@ async fn a_certificate_of_any_shape_leaves_the_scrape_intact() {
 }
 
 #[tokio::test]
-async fn a_session_ends_as_the_peer_reads_it_orderly() {
+async fn the_peer_reads_an_orderly_close() {
     let root = Authority::root("leaving root");
     let identity = root.issue(leaf(HERE));
     let (sender, mut read) = tokio::sync::mpsc::unbounded_channel();

@@ -46,7 +46,7 @@ fn seconds(not_after: i64) -> f64 {
 }
 
 #[tokio::test]
-async fn a_renewed_certificate_is_a_change_and_one_that_comes_back_is_none() {
+async fn a_returning_certificate_is_not_a_change() {
     let root = Authority::root("renewal root");
     let (old, new) = (root.issue(leaf(HERE).days(-90..-1)), root.issue(leaf(HERE).days(-1..89)));
     let server = Renewable::start(&old).await;
@@ -79,7 +79,7 @@ async fn a_renewed_certificate_is_a_change_and_one_that_comes_back_is_none() {
 }
 
 #[tokio::test]
-async fn files_are_swapped_without_a_reload_and_a_bad_one_keeps_the_old() {
+async fn invalid_tls_files_keep_the_old_ones() {
     let (root, next) = (Authority::root("first root"), Authority::root("second root"));
     let server = Renewable::start(&root.issue(leaf(HERE))).await;
     let folder = tempfile::tempdir().unwrap();
@@ -109,7 +109,7 @@ async fn files_are_swapped_without_a_reload_and_a_bad_one_keeps_the_old() {
 }
 
 #[tokio::test]
-async fn of_two_addresses_with_different_chains_the_worse_is_shown() {
+async fn the_worse_of_two_chains_is_shown() {
     let Some(name_server) = NameServer::start().await else { return };
     let root = Authority::root("addresses root");
     let names = &["two.test"];

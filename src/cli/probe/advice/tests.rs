@@ -42,7 +42,7 @@ fn what_is_expected_changes_what_a_failure_means() {
 }
 
 #[test]
-fn the_name_server_to_ask_is_the_one_that_was_asked() {
+fn the_advice_names_the_queried_name_server() {
     for class in [Class::AddressMismatch, Class::DnsError, Class::DnsNotFound, Class::DnsTimeout] {
         assert!(on("db.example:22", &[], class).remedy.contains("dig db.example"), "{class:?}");
         let asked = on("db.example:22", &[("dns_servers", "192.0.2.53:5353")], class);
@@ -52,14 +52,14 @@ fn the_name_server_to_ask_is_the_one_that_was_asked() {
 }
 
 #[test]
-fn a_machine_without_name_servers_is_told_where_to_name_one() {
+fn a_missing_name_server_leads_to_resolv_conf() {
     let advice = on("db.example:22", &[], Class::DnsError);
     assert!(advice.meaning.contains("none is configured"), "{advice:?}");
     assert!(advice.remedy.contains("/etc/resolv.conf"), "{advice:?}");
 }
 
 #[test]
-fn an_address_in_the_url_is_no_matter_of_dns() {
+fn a_literal_address_has_no_dns_advice() {
     let advice = on("192.0.2.7:22", &[], Class::AddressMismatch);
     assert!(advice.meaning.starts_with("the address in the URL"), "{advice:?}");
     assert!(!advice.remedy.contains("dig"), "{advice:?}");
@@ -82,7 +82,7 @@ fn steps() -> Dialogue {
 }
 
 #[test]
-fn every_class_in_every_phase_has_its_meaning_and_remedy() {
+fn every_class_in_every_phase_has_advice() {
     let targets = [
         example("a.example:25", Settings::default()),
         with_tls("tls://a.example:443", Dialogue::default(), TlsSettings::default()),
@@ -100,7 +100,7 @@ fn every_class_in_every_phase_has_its_meaning_and_remedy() {
 }
 
 #[test]
-fn openssl_is_told_the_same_address_port_and_name() {
+fn openssl_gets_the_same_address_and_name() {
     let named = TlsSettings { server_name: Some("db.internal".parse().unwrap()), ..TlsSettings::default() };
     let by_address = TlsSettings { server_name: Some("192.0.2.9".parse().unwrap()), ..TlsSettings::default() };
     for (url, settings, arguments) in [
@@ -138,7 +138,7 @@ fn openssl_is_told_what_else_is_offered() {
 }
 
 #[test]
-fn tls_within_a_protocol_is_looked_at_within_that_protocol() {
+fn openssl_gets_the_same_form_of_starttls() {
     let target = with_tls("tcp://mx.example:25", steps(), TlsSettings::default());
     let remedy = of(&target, Phase::Tls, Class::CertExpired).remedy;
     assert!(

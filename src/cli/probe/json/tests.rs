@@ -97,7 +97,7 @@ fn what_was_not_shown_is_not_in_it() {
 }
 
 #[test]
-fn a_peer_cannot_control_the_terminal_and_is_still_read_as_it_was() {
+fn control_characters_are_escaped_and_preserved() {
     let hostile = "CN=\u{1b}[2J\u{9b}0m\u{202e}\u{7f}\n\u{e0041} \"\\ \u{fc}";
     let mut tls = example_facts(1, &[]);
     let peer = PeerCertificates::clone(tls.peer.as_ref().unwrap());
@@ -111,7 +111,7 @@ fn a_peer_cannot_control_the_terminal_and_is_still_read_as_it_was() {
 }
 
 #[test]
-fn a_service_is_told_with_null_for_what_it_did_not_tell() {
+fn unknown_facts_of_a_service_are_null() {
     let service = ServiceFacts { protocol: "postgres", version: "15.14".into(), role: String::new() };
     let text = printed(Facts { service: Some(service.into()), ..Facts::default() });
     let document: Value = serde_json::from_str(&text).unwrap();

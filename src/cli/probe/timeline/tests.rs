@@ -69,7 +69,7 @@ fn assert_lines(printed: &str, expected: &[&str]) {
 }
 
 #[test]
-fn a_failed_step_has_the_time_it_took_and_its_details_once() {
+fn a_failed_step_shows_its_details_once() {
     let result = failed(Class::Refused, "because");
     let outcome = outcome(result.clone(), vec![attempt(1, result)]);
     let printed = printed("a.test:1", &[], &outcome);
@@ -103,7 +103,7 @@ fn addresses_tried_in_turn_tell_what_kept_each() {
 }
 
 #[test]
-fn of_addresses_that_must_all_be_good_it_says_how_many_are() {
+fn mode_all_counts_the_successful_addresses() {
     let worst = failed(Class::Refused, "no");
     let outcome = outcome(worst.clone(), vec![attempt(1, Ok(())), attempt(2, worst)]);
     let expected = [
@@ -115,7 +115,7 @@ fn of_addresses_that_must_all_be_good_it_says_how_many_are() {
 }
 
 #[test]
-fn lost_syns_and_slowness_are_told_of_a_good_probe() {
+fn a_successful_probe_reports_lost_syns_and_slowness() {
     let attempt = Attempt { syn_retransmits: 2, ..attempt(1, Ok(())) };
     let outcome = outcome(Ok(()), vec![attempt]);
     let expected = [
@@ -135,7 +135,7 @@ fn a_name_that_fails_takes_the_whole_time() {
 }
 
 #[test]
-fn a_port_that_should_be_closed_is_as_expected() {
+fn a_closed_port_can_be_as_expected() {
     let closed = Attempt { timings: Timings::default(), ..attempt(1, Ok(())) };
     let outcome = outcome(Ok(()), vec![closed]);
     let expected = ["  connect      8.000 ms  192.0.2.1  refused, as expected"];
@@ -217,7 +217,7 @@ good in 10.000 ms
 }
 
 #[test]
-fn faults_are_told_with_what_they_mean_for_the_probe() {
+fn verify_decides_how_faults_are_shown() {
     let shown = example_facts(1, &[Class::CertExpired, Class::CertNameMismatch]);
     let strict = went_through(1, &[Phase::Connect, Phase::Starttls], expired("so it is"), shown.clone());
     let strict = Outcome { facts: strict.facts.clone(), ..outcome(expired("so it is"), vec![strict]) };
@@ -242,7 +242,7 @@ fn faults_are_told_with_what_they_mean_for_the_probe() {
 }
 
 #[test]
-fn of_several_addresses_each_has_its_step_and_the_worst_its_certificate() {
+fn the_worst_address_shows_its_certificate() {
     let nothing = TlsFacts { session: None, peer: None };
     let silent = Err(Fault::failure(Phase::Tls, Class::Stalled, "silence"));
     let fault = LocalFault { reason: LocalFaultReason::NoMemory, detail: "no room".into() };
@@ -265,23 +265,29 @@ fn of_several_addresses_each_has_its_step_and_the_worst_its_certificate() {
     assert_lines(&lines(&secured(Verify::Strict), &outcome), &expected);
 }
 
+/// The lines of a verified connection whose peer showed this certificate.
+fn certificate_lines(tls: TlsFacts) -> String {
+    let attempt = went_through(1, &[Phase::Connect], Ok(()), tls);
+    let outcome = Outcome { facts: attempt.facts.clone(), ..outcome(Ok(()), vec![attempt]) };
+    lines(&secured(Verify::Strict), &outcome)
+}
+
 #[test]
-fn many_names_are_counted_and_an_unreadable_certificate_has_its_fingerprint() {
-    let certificate = |tls: TlsFacts| {
-        let attempt = went_through(1, &[Phase::Connect], Ok(()), tls);
-        let outcome = Outcome { facts: attempt.facts.clone(), ..outcome(Ok(()), vec![attempt]) };
-        lines(&secured(Verify::Strict), &outcome)
-    };
+fn only_the_first_names_are_listed() {
     let many = with_content(|leaf| {
         let content = leaf.content.as_mut().unwrap();
         content.names = (0..100).map(|number| format!("{number}.example")).collect();
         content.name_count = 145;
     });
     let expected = ["  names    0.example, 1.example, 2.example, 3.example, 4.example, and 140 more"];
-    assert_lines(&certificate(many), &expected);
+    assert_lines(&certificate_lines(many), &expected);
+}
+
+#[test]
+fn an_unreadable_certificate_has_its_fingerprint() {
     let unreadable = with_content(|leaf| leaf.content = None);
     let fingerprint = format!("  sha256   {}", "01".repeat(32));
-    assert_lines(&certificate(unreadable), &["  subject  cannot be read", &fingerprint]);
+    assert_lines(&certificate_lines(unreadable), &["  subject  cannot be read", &fingerprint]);
 }
 
 #[test]
@@ -314,7 +320,7 @@ fn nothing_that_a_peer_says_controls_the_terminal() {
 }
 
 #[test]
-fn a_service_is_shown_with_what_it_said_of_itself() {
+fn a_service_is_shown_with_its_facts() {
     for (version, role, expected) in [
         ("15.14", "", "as expected, postgres, 15.14"),
         ("", "primary\u{1b}", r"as expected, postgres, primary\u{1b}"),

@@ -49,7 +49,7 @@ async fn postgresql_serves_is_full_and_starts_up() {
 }
 
 #[tokio::test]
-async fn mariadb_serves_is_full_and_never_blocks_a_probe() {
+async fn mariadb_never_blocks_the_probing_host() {
     let Some(server) = mariadb(&identity(), &[]).await else { return };
     let (address, abroad) = (server.address, [("source_address", "127.0.0.2")]);
     until("mysql", address, "good mysql").await;

@@ -2,7 +2,7 @@ use super::*;
 use crate::support::services::binary::desktops::{tigervnc, xrdp};
 
 #[tokio::test]
-async fn tigervnc_serves_even_when_it_has_had_enough_of_probes() {
+async fn tigervnc_serves_even_a_blacklisted_client() {
     let Some(server) = tigervnc(&identity()).await else { return };
     let mut told = Vec::new();
     for _ in 0..10 {

@@ -18,7 +18,7 @@ async fn prelogin_is_answered_in_the_clear() {
 }
 
 #[tokio::test]
-async fn tls_is_wrapped_in_packets_until_hands_are_shaken() {
+async fn tls_handshakes_are_wrapped_in_tds_packets() {
     let identity = identity();
     for versions in [Versions::Only12, Versions::Only13] {
         let config = Arc::new(identity.server_for(versions, Arc::new(rustls::server::NoClientAuth)));
@@ -30,7 +30,7 @@ async fn tls_is_wrapped_in_packets_until_hands_are_shaken() {
 }
 
 #[tokio::test]
-async fn tls_comes_first_by_its_name_in_tds_8() {
+async fn tds_8_starts_with_tls() {
     let mut config = identity().server();
     config.alpn_protocols = vec![b"tds/8.0".to_vec()];
     let server = tls_talking(config, async |mut stream| {

@@ -19,7 +19,7 @@ async fn the_broker_of_librdkafka_serves() {
 }
 
 #[tokio::test]
-async fn the_pool_of_freetds_serves_and_does_not_encrypt() {
+async fn freetds_pool_serves_without_encryption() {
     let Some(server) = mssql(&identity()).await else { return };
     assert_begins(&probe("mssql", server.address).await, "good mssql 1");
     let refused = probe("mssql+starttls", server.address).await;
@@ -49,7 +49,7 @@ async fn mockupdb_serves_in_each_role() {
 }
 
 #[tokio::test]
-async fn a_mongodb_without_hello_is_asked_as_it_once_was() {
+async fn an_old_mongodb_gets_the_legacy_hello() {
     let unknown = r#"{"ok": 0, "code": 59, "errmsg": "no such command: 'hello'"}"#;
     let Some(server) = mongodb(&[unknown, r#"{"ok": 1, "ismaster": true, "maxWireVersion": 6}"#]).await else { return };
     assert_eq!(probe("mongodb", server.address).await, "good mongodb 6 primary");

@@ -10,7 +10,7 @@ use crate::support::services::text::mail::{DOVECOT, dovecot, postfix, prosody, v
 use crate::support::wait;
 
 #[tokio::test]
-async fn dovecot_serves_in_each_protocol_and_form_of_tls() {
+async fn dovecot_serves_every_protocol_and_tls_form() {
     let client = Client::new();
     let Some(server) = dovecot(client.tls(), "").await else { return };
     for (scheme, port) in DOVECOT.into_iter().zip(server.ports) {
@@ -28,7 +28,7 @@ async fn dovecot_serves_in_each_protocol_and_form_of_tls() {
 
 /// At its limit Dovecot takes whoever comes, and turns away the one who has waited longest.
 #[tokio::test]
-async fn dovecot_at_its_limit_serves_the_newest_and_rejects_the_oldest() {
+async fn a_full_dovecot_rejects_its_oldest_connection() {
     let client = Client::new();
     let limited = "service imap-login {\n service_count = 0\n process_limit = 1\n client_limit = 1\n}\n";
     let Some(server) = dovecot(Tls::Off, limited).await else { return };
@@ -54,7 +54,7 @@ async fn dovecot_at_its_limit_serves_the_newest_and_rejects_the_oldest() {
 }
 
 #[tokio::test]
-async fn dovecot_that_can_log_nobody_in_is_no_good() {
+async fn dovecot_without_authentication_fails() {
     let client = Client::new();
     let Some(server) = dovecot(Tls::Off, "service auth {\n executable = /bin/false\n}\n").await else { return };
     let [imap, pop3, sieve, ..] = server.ports;
@@ -123,7 +123,7 @@ async fn vsftpd_serves_and_rejects_clients_beyond_its_limit() {
 }
 
 #[tokio::test]
-async fn prosody_serves_the_domains_that_it_knows_and_others() {
+async fn prosody_serves_known_and_unknown_domains() {
     let client = Client::new();
     let Some(server) = prosody(client.tls()).await else { return };
     let [plain, secured] = server.ports;

@@ -4,7 +4,7 @@ use super::*;
 use crate::support::services::web::nats;
 
 #[tokio::test]
-async fn nats_lets_a_client_in_and_says_nothing_of_it() {
+async fn nats_accepts_a_websocket_client() {
     let client = Client::new();
     let identity = client.identity();
     let Some(plain) = nats(Tls::Off).await else { return };
