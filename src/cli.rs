@@ -14,7 +14,7 @@ use tracing::Level;
 
 use crate::app::process::environment;
 use crate::app::{AutoReload, HttpReload, LoadedFiles};
-use crate::config::{LoadError, Required, Unreadable};
+use crate::config::LoadError;
 use crate::http::ListenAddress;
 use crate::log::Format;
 use crate::target::Shard;
@@ -145,8 +145,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let Some(command) = command else { return serve_or_check(&serve) };
     match command {
         Command::Serve(arguments) => serve_or_check(&arguments),
-        Command::Check(CheckArguments { file, syntax_only: true }) => check(&file, |_, _| Ok(())),
-        Command::Check(CheckArguments { file, syntax_only: false }) => check(&file, LoadedFiles::read),
+        Command::Check(CheckArguments { file, syntax_only: true }) => check(&file, None),
+        Command::Check(CheckArguments { file, syntax_only: false }) => check(&file, Some(&LoadedFiles::default())),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Schema => printed(&schema::run()),
@@ -156,7 +156,11 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn serve_or_check(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
-    if arguments.config_check { check(&arguments.config_file, LoadedFiles::read) } else { serve::run(arguments) }
+    if arguments.config_check {
+        check(&arguments.config_file, Some(&LoadedFiles::default()))
+    } else {
+        serve::run(arguments)
+    }
 }
 
 /// The health endpoint of a daemon that listens as it is told here.
@@ -165,9 +169,8 @@ fn health_endpoint(daemon: &DaemonArguments) -> anyhow::Result<Uri> {
     format!("http://{address}/-/healthy").parse().with_context(|| format!("'{address}' makes no URL"))
 }
 
-fn check(file: &Path, read: impl Fn(&LoadedFiles, Required<'_>) -> Result<(), Unreadable>) -> anyhow::Result<ExitCode> {
-    let files = LoadedFiles::default();
-    printed(&check::run(file, &environment, |needed| read(&files, needed))?)
+fn check(file: &Path, files: Option<&LoadedFiles>) -> anyhow::Result<ExitCode> {
+    printed(&check::run(file, &environment, files)?)
 }
 
 /// What to print of an error: its whole chain, or every problem of a configuration in a line of its own.

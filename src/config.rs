@@ -10,9 +10,11 @@
 //! Anchors, aliases and merge keys (`<<`) of YAML work. The files that a configuration names are not read here, but by
 //! the caller: an error becomes a problem of the key that names the file.
 
-use std::path::Path;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::file_uses::FileUses;
 pub use self::file_uses::{Required, Unreadable};
 pub use self::keys::schema::{SettingKey, ValueKind, schema, setting_keys};
 use self::problems::Problems;
@@ -20,10 +22,8 @@ pub use self::problems::path::Position;
 use self::problems::positions::Positions;
 pub use self::problems::{Diagnostic, LoadError};
 pub use self::single::{ProbeRequest, SingleTarget, single_target};
-pub use self::sources::{
-    BuiltTargets, Discovered, HttpSource, Records, Source, SourceKind, discovered, discovered_json,
-};
-pub use self::targets::discovered::DiscoveryContext;
+pub use self::sources::{Discovered, HttpSource, Records, Source, SourceKind, discovered, discovered_json};
+pub use self::targets::discovered::{Candidate, Candidates, Capacity, DiscoveredTargets, DiscoveryContext};
 pub use self::yaml::redacted::RedactedConfig;
 use self::yaml::{Node, SyntaxError};
 use crate::options::{HistogramOptions, Limits, ResolverOptions};
@@ -42,28 +42,58 @@ mod sources;
 mod targets;
 mod yaml;
 
-/// Reads a configuration file. `environment` returns the variables that global labels can contain; `files` reads each
-/// required file once, after everything else.
-pub fn load(
-    path: &Path,
-    environment: &dyn Fn(&str) -> Option<String>,
-    files: impl FnMut(Required<'_>) -> Result<(), Unreadable>,
-) -> Result<Config, LoadError> {
-    parse(&file::read(path)?, path, environment, files)
+/// Reads a configuration file. `environment` returns the variables that global labels can contain.
+pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Draft<'static, Config>, LoadError> {
+    draft(Cow::Owned(file::read(path)?), path, environment)
 }
 
 /// Reads a configuration from text. Messages name it `path`, and its paths are relative to the folder of `path`.
-pub fn parse(
-    text: &str,
+pub fn parse<'a>(
+    text: &'a str,
     path: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
-    files: impl FnMut(Required<'_>) -> Result<(), Unreadable>,
-) -> Result<Config, LoadError> {
+) -> Result<Draft<'a, Config>, LoadError> {
+    draft(Cow::Borrowed(text), path, environment)
+}
+
+/// A value whose files have not been read yet: the caller reads what is [`required`](Self::required) and calls
+/// [`finish`](Self::finish) with the errors, which are reported together with all other problems.
+#[derive(Debug)]
+pub struct Draft<'a, T> {
+    /// `None` if a problem leaves no value.
+    value: Option<T>,
+    files: FileUses,
+    problems: Problems,
+    text: Cow<'a, str>,
+    /// The path of the text; `None` without a configuration.
+    path: Option<PathBuf>,
+}
+
+impl<T> Draft<'_, T> {
+    /// Everything that must be read from files, each once.
+    pub fn required(&self) -> impl Iterator<Item = Required> {
+        self.files.required()
+    }
+
+    /// The value, or every problem, among them these errors of files.
+    pub fn finish(self, unreadable: &[Unreadable]) -> Result<T, LoadError> {
+        for unreadable in unreadable {
+            self.files.refuse(unreadable, &self.problems);
+        }
+        self.problems.finish(self.path.as_deref(), &self.text, self.value)
+    }
+}
+
+fn draft<'a>(
+    text: Cow<'a, str>,
+    path: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Draft<'a, Config>, LoadError> {
     let problems = Problems::default();
-    let (config, uses) = compile::config(document(text, path)?, folder(path), environment, problems.document());
-    uses.read(files, &problems);
-    let warnings = problems.take_warnings(path, text);
-    problems.finish(Some(path), text, Some(Config { warnings, ..config }))
+    let (config, files) = compile::config(document(&text, path)?, folder(path), environment, problems.document());
+    let warnings = problems.take_warnings(path, &text);
+    let value = Some(Config { warnings, ..config });
+    Ok(Draft { value, files, problems, text, path: Some(path.to_owned()) })
 }
 
 /// The folder that paths in a file are relative to.

@@ -26,7 +26,7 @@ use super::servers::Servers;
 /// Writes every target's series as text, again and again, and says whose they were.
 pub(crate) fn cost(plan: &Plan, servers: &Servers, report: &mut Report) {
     let text = usual_load(servers, BUSY_INTERVAL).configuration();
-    let config = config::parse(&text, Path::new("portprobe.yaml"), &|_| None, |_| Ok(())).unwrap();
+    let config = config::parse(&text, Path::new("portprobe.yaml"), &|_| None).unwrap().finish(&[]).unwrap();
     let board = Arc::new(Board::new(config.histograms));
     board.replace(&config.targets);
     probe(&config.targets, &board);

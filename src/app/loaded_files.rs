@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::config::{Required, Unreadable};
+use crate::config::{Draft, LoadError, Required, Unreadable};
 use crate::files::header_values::Secrets;
 use crate::probe::TlsStore;
 use crate::target::TlsProfile;
@@ -19,11 +19,21 @@ pub struct LoadedFiles {
 
 impl LoadedFiles {
     /// Reads a file, or the files of a TLS profile, unless that was done before.
-    pub fn read(&self, needed: Required<'_>) -> Result<(), Unreadable> {
-        match needed {
-            Required::Header(file) => self.secrets.read(file).map_err(Unreadable::Header),
-            Required::Tls(profile) => self.trust.read(profile).map_err(Unreadable::Tls),
+    pub fn read(&self, required: &Required) -> Result<(), Unreadable> {
+        match required {
+            Required::Header(file) => {
+                self.secrets.read(file).map_err(|message| Unreadable::Header(file.clone(), message))
+            }
+            Required::Tls(profile) => {
+                self.trust.read(profile).map_err(|problems| Unreadable::Tls(profile.clone(), problems))
+            }
         }
+    }
+
+    /// Reads the files of a draft and finishes it.
+    pub fn finish<T>(&self, draft: Draft<'_, T>) -> Result<T, LoadError> {
+        let unreadable: Vec<_> = draft.required().filter_map(|required| self.read(&required).err()).collect();
+        draft.finish(&unreadable)
     }
 
     /// Drops the files of every other TLS profile.

@@ -66,7 +66,7 @@ impl ConfigFile {
 
     /// Reads the configuration and every file that it names.
     pub fn load(&self) -> Result<Config, LoadError> {
-        config::load(&self.path, &environment, |needed| self.files.read(needed))
+        self.files.finish(config::load(&self.path, &environment)?)
     }
 
     /// A digest of the present content; `None` if the file cannot be read, or only once because it is a pipe.

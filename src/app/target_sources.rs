@@ -3,12 +3,12 @@
 //! Pure bookkeeping: entries of sources come in, merged targets and errors go out. Building targets reads files and may
 //! take seconds, so all of it runs off the thread that probes.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::loaded_files::LoadedFiles;
-use crate::config::{BuiltTargets, Discovered, DiscoveryContext, Required, Source, SourceKind};
+use crate::config::{Candidate, Capacity, Discovered, DiscoveryContext, Required, Source, SourceKind, Unreadable};
 use crate::metrics::SourceStatus;
 use crate::target::{Target, TargetName, TlsProfile};
 
@@ -35,6 +35,16 @@ struct SourceState {
     failures: u64,
     /// The errors of the last refresh.
     errors: Vec<String>,
+}
+
+/// The targets of one source.
+#[derive(Debug, Default)]
+struct BuiltTargets {
+    targets: Vec<Arc<Target>>,
+    /// A line for the log for each entry or URL that was skipped.
+    invalid: Vec<String>,
+    /// The files that could not be read, so that targets were skipped.
+    unreadable: Vec<Required>,
 }
 
 /// The targets of all sources.
@@ -122,7 +132,7 @@ impl TargetSources {
         let Some(context) = &self.context else { return false };
         let mut is_changed = false;
         for state in &mut self.discovered {
-            if state.missing_files().any(|needed| files.read(needed).is_ok()) {
+            if state.built.unreadable.iter().any(|required| files.read(required).is_ok()) {
                 state.build(context, files);
                 is_changed = true;
             }
@@ -132,7 +142,7 @@ impl TargetSources {
 
     /// Whether targets were skipped because a file was missing.
     pub(super) fn lack_files(&self) -> bool {
-        self.discovered.iter().any(|state| state.missing_files().next().is_some())
+        self.discovered.iter().any(|state| !state.built.unreadable.is_empty())
     }
 
     /// The targets of all sources, without duplicate names and within the limit.
@@ -177,17 +187,38 @@ impl SourceState {
         Self { source, entries, built, is_unreported: false, failures: 0, errors: Vec::new() }
     }
 
-    /// The files that could not be read when the targets were built.
-    fn missing_files(&self) -> impl Iterator<Item = Required<'_>> {
-        let headers = self.built.unreadable_headers.iter().map(|file| Required::Header(file));
-        self.built.unreadable.iter().map(Required::Tls).chain(headers)
-    }
-
+    /// Builds the targets of the last entries without those whose files cannot be read.
     fn build(&mut self, context: &DiscoveryContext, files: &LoadedFiles) {
-        let built = context.build(&self.source, &self.entries, |needed| files.read(needed));
-        self.is_unreported |= built.invalid != self.built.invalid;
-        self.built = built;
+        let mut targets = context.targets();
+        let mut errors = HashMap::new();
+        for candidate in context.candidates(&self.source, &self.entries) {
+            let readable = candidate.and_then(|candidate| match first_error(&candidate, files, &mut errors) {
+                Some(error) => Err(candidate.error(&error)),
+                None => Ok(candidate),
+            });
+            match readable {
+                Ok(candidate) if targets.add(&candidate) == Capacity::Exhausted => break,
+                Ok(_) => {}
+                Err(error) => targets.skip(error),
+            }
+        }
+        let (targets, invalid) = targets.finish();
+        let unreadable = errors.into_iter().filter_map(|(required, error)| error.map(|_| required)).collect();
+        self.is_unreported |= invalid != self.built.invalid;
+        self.built = BuiltTargets { targets, invalid, unreadable };
     }
+}
+
+/// Reads the files of targets; returns the first error. `errors` holds the result of each file, which is read once.
+fn first_error(
+    candidate: &Candidate<'_>,
+    files: &LoadedFiles,
+    errors: &mut HashMap<Required, Option<String>>,
+) -> Option<String> {
+    candidate.required().into_iter().find_map(|required| {
+        let read = |required: &Required| files.read(required).err().map(Unreadable::into_message);
+        errors.entry(required).or_insert_with_key(read).clone()
+    })
 }
 
 #[cfg(test)]
@@ -204,7 +235,7 @@ discovery: [{ file: one.json }, { file: two.json }]
 ";
 
     fn config(text: &str) -> Config {
-        config::parse(text, Path::new("portprobe.yaml"), &|_| None, |_| Ok(())).unwrap()
+        config::parse(text, Path::new("portprobe.yaml"), &|_| None).unwrap().finish(&[]).unwrap()
     }
 
     fn apply(sources: &mut TargetSources, config: &Config, files: &LoadedFiles) {
@@ -325,5 +356,23 @@ discovery: [{ file: one.json }, { file: two.json }]
         sources.update(&before.discovery[0], entries("['b:1']"), &files);
         apply(&mut sources, &config("discovery: [{ file: one.json, refresh: 5s }]\n"), &files);
         assert_eq!(names(&sources.merged()), ["tcp://b:1"]);
+    }
+
+    #[test]
+    fn only_targets_with_unreadable_files_are_skipped() {
+        let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
+        let config = config("discovery: [{ file: one.json }]");
+        apply(&mut sources, &config, &files);
+        let text = "[{ urls: ['tls://a:1-2', 'tls://b:1', 'tcp://c:1'], tls: { ca_file: /missing.pem } }, \
+                    { urls: ['http://d:1', 'tls://e:1'], http: { headers_files: { x-a: /missing } } }]";
+        sources.update(&config.discovery[0], entries(text), &files);
+        assert_eq!(names(&sources.merged()), ["tcp://c:1", "tls://e:1"]);
+        let (_, invalid) = sources.unreported().next().unwrap();
+        for (error, label) in
+            invalid.iter().zip(["entry 1, `tls://a:1-2`: ", "entry 1, `tls://b:1`: ", "entry 2, `http://d:1`: "])
+        {
+            assert!(error.starts_with(label) && error.contains("/missing"), "{error}");
+        }
+        assert_eq!((invalid.len(), sources.discovered[0].built.unreadable.len()), (3, 2));
     }
 }

@@ -2,17 +2,21 @@
 
 use std::path::Path;
 
-use crate::config::{self, Config, Diagnostic, LoadError, Required, Unreadable};
+use crate::app::LoadedFiles;
+use crate::config::{self, Config, Diagnostic, LoadError};
 
-/// Reads a configuration as the daemon does and sums it up in a line, behind a line for each warning. The error is every problem, a line each.
-///
-/// `files` reads what is needed of files; to check the configuration alone it reads nothing.
+/// Reads a configuration as the daemon does; returns a line for each warning and a summary. The error has a line for each
+/// problem. The files that the configuration names are read into `files`; with `None` they are not checked.
 pub fn run(
     path: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
-    files: impl FnMut(Required<'_>) -> Result<(), Unreadable>,
+    files: Option<&LoadedFiles>,
 ) -> Result<String, LoadError> {
-    let config = config::load(path, environment, files)?;
+    let draft = config::load(path, environment)?;
+    let config = match files {
+        Some(files) => files.finish(draft),
+        None => draft.finish(&[]),
+    }?;
     Ok(format!("{}{}: {}", warnings(&config.warnings), path.display(), summary(&config)))
 }
 
@@ -63,15 +67,15 @@ mod tests {
     use super::*;
 
     fn summary_of(yaml: &str) -> String {
-        summary(&config::parse(yaml, Path::new("a.yaml"), &|_| None, |_| Ok(())).unwrap())
+        summary(&config::parse(yaml, Path::new("a.yaml"), &|_| None).unwrap().finish(&[]).unwrap())
     }
 
     #[test]
     fn no_more_warnings_are_printed_than_problems() {
         let target = |port| format!("- {{ url: 'ssh://a:{port}', interval: 1s }}");
         let targets = (1..=102).map(target).collect::<Vec<_>>().join("\n");
-        let config =
-            config::parse(&format!("targets:\n{targets}"), Path::new("a.yaml"), &|_| None, |_| Ok(())).unwrap();
+        let text = format!("targets:\n{targets}");
+        let config = config::parse(&text, Path::new("a.yaml"), &|_| None).unwrap().finish(&[]).unwrap();
         let text = warnings(&config.warnings);
         assert_eq!(text.lines().count(), LoadError::MAX_LINES + 1);
         assert!(text.ends_with("\nand 2 more warnings\n"), "{text}");

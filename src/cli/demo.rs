@@ -24,7 +24,7 @@ async fn demonstrate(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     let demo = Demo::start().await.context("cannot start the servers of the demo on loopback")?;
     let files = LoadedFiles::default();
     let configuration = demo.configuration();
-    let config = config::parse(&configuration, Path::new("demo"), &|_| None, |needed| files.read(needed))?;
+    let config = files.finish(config::parse(&configuration, Path::new("demo"), &|_| None)?)?;
     let (listen, host_name) = (&*arguments.listen, process::host_name());
     let app = app::bind(config, Parts { files, reload: None, listen, shard: Shard::default(), host_name }).await?;
     write!(stdout(), "{}", demo.welcome(&app.addresses(), &program()))?;

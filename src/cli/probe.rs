@@ -3,7 +3,6 @@
 use std::io::{IsTerminal, Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use tokio::runtime;
@@ -12,11 +11,12 @@ use tokio::time::Instant;
 use self::json::Document;
 use self::styles::Styles;
 use self::timeline::Timeline;
+use crate::app::LoadedFiles;
 use crate::app::process::environment;
 use crate::clock;
 use crate::config::{self, ProbeRequest, SettingKey, SingleTarget, ValueKind};
 use crate::outcome::{Outcome, Prober};
-use crate::probe::{NetworkProber, TlsStore};
+use crate::probe::NetworkProber;
 use crate::target::Target;
 
 mod advice;
@@ -87,15 +87,15 @@ fn flags() -> impl Iterator<Item = SettingKey> {
 
 /// Exit status 0 if the probe was good.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let wanted = ProbeRequest {
+    let request = ProbeRequest {
         target: &arguments.url,
         flags: &arguments.settings.0,
         config_file: arguments.config_file.as_deref(),
         module: arguments.module.as_deref(),
     };
-    let trust = Arc::new(TlsStore::default());
-    let SingleTarget { target, dns } = config::single_target(wanted, &environment, |profile| trust.read(profile))?;
-    let prober = NetworkProber::new(dns, trust);
+    let files = LoadedFiles::default();
+    let SingleTarget { target, dns } = files.finish(config::single_target(request, &environment)?)?;
+    let prober = NetworkProber::new(dns, files.trust);
     let prober = if arguments.verbose { prober.recording() } else { prober };
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {

@@ -9,29 +9,29 @@ use crate::config::problems::path::KeyPath;
 use crate::target::{FileProblem, HeaderFile, TlsFile, TlsProfile};
 
 /// Something that must be read from files.
-#[derive(Clone, Copy, Debug)]
-pub enum Required<'a> {
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Required {
     /// The value of a header.
-    Header(&'a HeaderFile),
+    Header(Arc<HeaderFile>),
     /// All files of a TLS profile.
-    Tls(&'a Arc<TlsProfile>),
+    Tls(Arc<TlsProfile>),
 }
 
 /// Why a [`Required`] cannot be read.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Unreadable {
     /// The error of a header's file; it names the file.
-    Header(String),
+    Header(Arc<HeaderFile>, String),
     /// Every file of a profile that cannot be used.
-    Tls(Vec<FileProblem>),
+    Tls(Arc<TlsProfile>, Vec<FileProblem>),
 }
 
 impl Unreadable {
     /// The first error.
-    pub(super) fn into_message(self) -> String {
+    pub fn into_message(self) -> String {
         match self {
-            Self::Header(message) => message,
-            Self::Tls(problems) => {
+            Self::Header(_, message) => message,
+            Self::Tls(_, problems) => {
                 let first = problems.into_iter().next().map(|problem| problem.message);
                 first.unwrap_or_else(|| "a file that TLS needs cannot be used".to_owned())
             }
@@ -88,22 +88,24 @@ impl FileUses {
         file.clone()
     }
 
-    /// Reads every file, and reports an error at each key that names the file.
-    pub(super) fn read(&self, mut read: impl FnMut(Required<'_>) -> Result<(), Unreadable>, problems: &Problems) {
-        for (file, uses) in self.headers.values() {
-            if let Err(unreadable) = read(Required::Header(file)) {
-                let message = unreadable.into_message();
-                for at in uses {
-                    problems.refuse(at.clone(), &message);
-                }
+    /// Everything that must be read, each once.
+    pub(super) fn required(&self) -> impl Iterator<Item = Required> {
+        let headers = self.headers.values().map(|(file, _)| Required::Header(file.clone()));
+        headers.chain(self.profiles.iter().cloned().map(Required::Tls))
+    }
+
+    /// Reports an error at each key that names the file.
+    pub(super) fn refuse(&self, unreadable: &Unreadable, problems: &Problems) {
+        match unreadable {
+            Unreadable::Header(file, message) => {
+                let uses = self.headers.get(file.path()).into_iter().flat_map(|(_, uses)| uses);
+                uses.for_each(|at| problems.refuse(at.clone(), message));
             }
-        }
-        for profile in &self.profiles {
-            let Err(Unreadable::Tls(errors)) = read(Required::Tls(profile)) else { continue };
-            for FileProblem { setting, message } in errors {
-                let uses = self.uses.get(profile).into_iter().flatten();
-                for FileUse { at, .. } in uses.filter(|file| file.setting == setting) {
-                    problems.refuse(at.clone(), &message);
+            Unreadable::Tls(profile, errors) => {
+                for FileProblem { setting, message } in errors {
+                    let uses = self.uses.get(profile).into_iter().flatten();
+                    uses.filter(|file| file.setting == *setting)
+                        .for_each(|file| problems.refuse(file.at.clone(), message));
                 }
             }
         }

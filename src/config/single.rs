@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::compile::{self, Compiled};
-use crate::config::file_uses::{FileUses, Required, Unreadable};
+use crate::config::file_uses::FileUses;
 use crate::config::keys::read::{Key, put};
 use crate::config::keys::schema::{ValueKind, setting_keys};
 use crate::config::levels::Level;
@@ -12,10 +12,9 @@ use crate::config::problems::text::quoted;
 use crate::config::problems::{At, LoadError, Problems};
 use crate::config::targets::FileTargets;
 use crate::config::yaml::Node;
-use crate::config::{document, file, folder};
-use crate::files::header_values::Secrets;
+use crate::config::{Draft, document, file, folder};
 use crate::options::ResolverOptions;
-use crate::target::{FileProblem, Target, TlsProfile};
+use crate::target::Target;
 
 /// A target for a single probe.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,15 +39,13 @@ pub struct ProbeRequest<'a> {
     pub module: Option<&'a str>,
 }
 
-/// The requested target.
+/// The requested target; only its own files are required.
 ///
-/// A problem of a flag is reported as `--confirm.failures: ...`, one of the URL as `URL: ...`. `files` reads the TLS files
-/// of this target only; the files of its headers are read here.
+/// A problem of a flag is reported as `--confirm.failures: ...`, one of the URL as `URL: ...`.
 pub fn single_target(
     request: ProbeRequest<'_>,
     environment: &dyn Fn(&str) -> Option<String>,
-    mut files: impl FnMut(&Arc<TlsProfile>) -> Result<(), Vec<FileProblem>>,
-) -> Result<SingleTarget, LoadError> {
+) -> Result<Draft<'static, SingleTarget>, LoadError> {
     let ProbeRequest { target, flags, config_file, module } = request;
     let text = config_file.map(file::read).transpose()?.unwrap_or_default();
     let document = match config_file {
@@ -64,16 +61,11 @@ pub fn single_target(
     let problems = Problems::default();
     let overlay = overlay(flags, module, problems.flags());
     let compiled = Compiled::new(document, folder, environment, problems.document());
-    let single = choose(target, &compiled, &overlay, &problems).map(|(target, uses)| {
-        let secrets = Secrets::default();
-        let read = |required: Required<'_>| match required {
-            Required::Header(file) => secrets.read(file).map_err(Unreadable::Header),
-            Required::Tls(profile) => files(profile).map_err(Unreadable::Tls),
-        };
-        uses.read(read, &problems);
-        SingleTarget { target, dns: compiled.dns }
-    });
-    problems.finish(config_file, &text, single)
+    let (value, files) = match choose(target, &compiled, &overlay, &problems) {
+        Some((target, files)) => (Some(SingleTarget { target, dns: compiled.dns }), files),
+        None => (None, FileUses::new(folder.into())),
+    };
+    Ok(Draft { value, files, problems, text: text.into(), path: config_file.map(Path::to_owned) })
 }
 
 /// The flags and the module as a level of settings.
@@ -138,7 +130,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::target::{AddressMode, Roots, TlsFile};
+    use crate::config::{Required, Unreadable};
+    use crate::target::{AddressMode, FileProblem, Roots, TlsFile};
 
     const FILE: &str = "\
 labels: { region: eu }
@@ -166,7 +159,7 @@ targets:
         module: Option<&str>,
     ) -> Result<SingleTarget, String> {
         let wanted = ProbeRequest { target, flags: &flags(given), config_file, module };
-        single_target(wanted, &|_| None, |_| Ok(())).map_err(|error| error.to_string())
+        single_target(wanted, &|_| None).and_then(|draft| draft.finish(&[])).map_err(|error| error.to_string())
     }
 
     fn from_file(wanted: &str, given: &[(&str, &str)], module: Option<&str>) -> Result<SingleTarget, String> {
@@ -262,18 +255,16 @@ targets:
         .unwrap();
         let flags = flags(&[("tls.ca_file", "ca.pem"), ("tls.min_version", "1.3"), ("tls.alpn", "h2,http/1.1")]);
         let wanted = ProbeRequest { target: "tls://a:1", flags: &flags, config_file: Some(&path), module: None };
-        let mut read = Vec::new();
-        let result = single_target(wanted, &|_| None, |profile| {
-            read.push(profile.clone());
-            Err([TlsFile::CaFile, TlsFile::CrlFile(0)]
-                .map(|setting| FileProblem { setting, message: "is bad".into() })
-                .into())
-        });
-        let message = format!("--tls.ca_file: is bad\n{}:1:31: defaults.tls.crl_files[0]: is bad", path.display());
-        assert_eq!(result.unwrap_err().to_string(), message);
-        let [profile] = &*read else { panic!("{read:?}") };
+        let draft = single_target(wanted, &|_| None).unwrap();
+        let required: Vec<_> = draft.required().collect();
+        let [Required::Tls(profile)] = &*required else { panic!("{required:?}") };
         assert_eq!((&profile.roots, profile.alpn.len()), (&Roots::File("ca.pem".into()), 2));
         assert_eq!(profile.crl_files, [directory.path().join("a.crl")]);
+        let problem = |setting| FileProblem { setting, message: "is bad".into() };
+        let problems = [TlsFile::CaFile, TlsFile::CrlFile(0)].map(problem).into();
+        let result = draft.finish(&[Unreadable::Tls(profile.clone(), problems)]);
+        let message = format!("--tls.ca_file: is bad\n{}:1:31: defaults.tls.crl_files[0]: is bad", path.display());
+        assert_eq!(result.unwrap_err().to_string(), message);
     }
 
     #[test]

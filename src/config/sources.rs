@@ -9,7 +9,7 @@ use crate::config::problems::path::{KeyPath, Position};
 use crate::config::problems::positions::Positions;
 use crate::config::problems::text::OneLine;
 use crate::config::yaml::{JsonError, Node, SyntaxError};
-use crate::target::{HeaderFile, HostName, Target, TlsProfile, TlsSettings};
+use crate::target::{HostName, TlsSettings};
 
 pub(super) mod read;
 
@@ -75,19 +75,6 @@ impl Discovered {
     pub fn address(address: String) -> Self {
         Self(Node::Text(address.into()))
     }
-}
-
-/// The targets of a source.
-#[derive(Clone, Debug, Default)]
-pub struct BuiltTargets {
-    /// The targets.
-    pub targets: Vec<Arc<Target>>,
-    /// A line for the log for each entry or URL that was skipped.
-    pub invalid: Vec<String>,
-    /// TLS profiles whose files cannot be read yet, so that targets were skipped.
-    pub unreadable: Vec<Arc<TlsProfile>>,
-    /// The same for files of headers.
-    pub unreadable_headers: Vec<Arc<HeaderFile>>,
 }
 
 /// Parses the text of a source: a list, in JSON or YAML, of targets in the format of the configuration or of groups in that

@@ -18,13 +18,27 @@ fn environment(name: &str) -> Option<String> {
     (name == "POD_NAME").then(|| "web-1".to_owned())
 }
 
+/// The configuration of a text whose files are all readable.
+fn finished(text: &str) -> Result<Config, LoadError> {
+    parse(text, Path::new("a.yaml"), &environment)?.finish(&[])
+}
+
+/// The problems of a configuration in `/etc/a.yaml` with these errors of files.
+fn refused(text: &str, read: impl FnMut(Required) -> Option<Unreadable>) -> Vec<String> {
+    let draft = parse(text, Path::new("/etc/a.yaml"), &environment).unwrap();
+    let unreadable: Vec<_> = draft.required().filter_map(read).collect();
+    draft.finish(&unreadable).unwrap_err().to_string().lines().map(str::to_owned).collect()
+}
+
 fn compiled(text: &str) -> Config {
-    parse(text, Path::new("a.yaml"), &environment, |_| Ok(())).unwrap_or_else(|error| panic!("{error}"))
+    finished(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn resource(name: &str) -> Config {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/resources/config/valid");
-    load(&directory.join(name), &environment, |_| Ok(())).unwrap_or_else(|error| panic!("{error}"))
+    load(&directory.join(name), &environment)
+        .and_then(|draft| draft.finish(&[]))
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn target<'a>(config: &'a Config, name: &str) -> &'a Target {
@@ -140,8 +154,7 @@ fn a_number_that_yaml_rewrites_is_refused() {
             format!("labels:\n  a: {written}"),
             format!("labels:\n  ? a\n  : {written}"),
         ] {
-            let error =
-                parse(&format!("{text}\ntargets: ['a:1']"), Path::new("a.yaml"), &environment, |_| Ok(())).unwrap_err();
+            let error = finished(&format!("{text}\ntargets: ['a:1']")).unwrap_err();
             let message = format!(
                 "labels.a: is read by YAML as {read}, not as the text `{written}`; put it in quotes: \"{written}\""
             );
@@ -150,7 +163,7 @@ fn a_number_that_yaml_rewrites_is_refused() {
     }
     for plain in ["7", "-7", "1.5", "true", "007", "1_000", "1.0", "'0x1F'"] {
         let text = format!("labels: {{a: {plain}}}\ntargets: ['a:1']");
-        let result = parse(&text, Path::new("a.yaml"), &environment, |_| Ok(()));
+        let result = finished(&text);
         assert!(result.is_ok(), "{plain}: {}", result.unwrap_err());
     }
 }
@@ -197,7 +210,7 @@ fn only_a_nearer_interval_shortens_a_timeout() {
         let text = format!(
             "{{defaults: {{{defaults}}}, modules: {{m: {{{module}}}}}, targets: [{{url: 'a:1', module: m, {own}}}]}}"
         );
-        match (parse(&text, Path::new("a.yaml"), &environment, |_| Ok(())), expected) {
+        match (finished(&text), expected) {
             (Ok(config), Ok((interval, timeout))) => {
                 assert_eq!(cadence(&config.targets[0].settings), (interval.to_owned(), timeout.to_owned()), "{text}");
             }
@@ -236,7 +249,7 @@ fn a_group_that_grows_may_be_empty() {
 #[test]
 fn members_above_the_limit_are_still_counted() {
     let text = "{limits: {targets: 2}, groups: {g: {min_up: 3}}, targets: [{url: 'a:1-65535', group: g}, 'a:1']}";
-    let error = parse(text, Path::new("a.yaml"), &environment, |_| Ok(())).unwrap_err().to_string();
+    let error = finished(text).unwrap_err().to_string();
     assert!(error.contains("has 65536 targets, more than the 2 that"), "{error}");
     assert_eq!(error.lines().count(), 1);
 }
@@ -377,25 +390,24 @@ fn paths_of_sources_are_relative_to_the_file() {
     assert_eq!([records(4), records(5), records(6)], [Records::Srv, Records::A(443), Records::Aaaa(443)]);
 }
 
-/// The required profile.
-fn profile(needed: Required<'_>) -> &Arc<TlsProfile> {
-    let Required::Tls(profile) = needed else { panic!("{needed:?}") };
-    profile
+fn bad(required: Required, settings: impl IntoIterator<Item = TlsFile>) -> Option<Unreadable> {
+    let problem = |setting| FileProblem { setting, message: "is bad".to_owned() };
+    Some(Unreadable::Tls(profile(&required).clone(), settings.into_iter().map(problem).collect()))
 }
 
-fn bad(settings: impl IntoIterator<Item = TlsFile>) -> Result<(), Unreadable> {
-    let problem = |setting| FileProblem { setting, message: "is bad".to_owned() };
-    Err(Unreadable::Tls(settings.into_iter().map(problem).collect()))
+fn profile(required: &Required) -> &Arc<TlsProfile> {
+    let Required::Tls(profile) = required else { panic!("{required:?}") };
+    profile
 }
 
 #[test]
 fn the_files_of_a_source_are_read() {
     let text = "discovery: [{http: 'https://a.example', tls: {ca_file: ca.pem}}]";
-    let result = parse(text, Path::new("/etc/a.yaml"), &environment, |needed| {
-        assert_eq!(profile(needed).roots, Roots::File("/etc/ca.pem".into()));
-        bad([TlsFile::CaFile])
+    let problems = refused(text, |required| {
+        assert_eq!(profile(&required).roots, Roots::File("/etc/ca.pem".into()));
+        bad(required, [TlsFile::CaFile])
     });
-    assert_eq!(result.unwrap_err().to_string(), "/etc/a.yaml:1:56: discovery[0].tls.ca_file: is bad");
+    assert_eq!(problems, ["/etc/a.yaml:1:56: discovery[0].tls.ca_file: is bad"]);
 }
 
 /// The members are known only after the sources have been asked.
@@ -404,7 +416,7 @@ fn members_are_not_counted_with_discovery() {
     let groups = "groups: {g: {min_up: 3}, empty: {}}, targets: [{url: 'a:1', group: g}]";
     assert!(compiled(&format!("{{{groups}, discovery: [{{file: a.json}}]}}")).groups.len() == 2);
     for none in ["", ", discovery: []", ", discovery: "] {
-        let result = parse(&format!("{{{groups}{none}}}"), Path::new("a.yaml"), &environment, |_| Ok(()));
+        let result = finished(&format!("{{{groups}{none}}}"));
         assert_eq!(result.unwrap_err().diagnostics().len(), 2, "{none}");
     }
 }
@@ -452,7 +464,7 @@ fn starttls_divides_a_dialogue() {
 fn the_size_of_a_dialogue_is_limited() {
     let parsed = |dialogue: &str| {
         let text = format!("targets: [{{url: 'a:1', dialogue: [{dialogue}]}}]");
-        parse(&text, Path::new("a.yaml"), &environment, |_| Ok(())).map_err(|error| error.to_string())
+        finished(&text).map_err(|error| error.to_string())
     };
     assert!(parsed(&"{send: x}, ".repeat(64)).is_ok());
     let error = parsed(&"{send: x}, ".repeat(65)).unwrap_err();
@@ -477,14 +489,14 @@ targets:
   - { url: tls://e.example:1, tls: { roots: system } }
 ";
     let mut read = 0;
-    let result = parse(text, Path::new("/etc/a.yaml"), &environment, |needed| {
+    let problems = refused(text, |required| {
         read += 1;
-        let profile = profile(needed);
+        let profile = profile(&required);
         let mut settings = vec![if profile.roots == Roots::System { TlsFile::Roots } else { TlsFile::CaFile }];
         if profile.identity.is_some() {
             settings.extend([TlsFile::CertFile, TlsFile::KeyFile, TlsFile::CrlFile(1)]);
         }
-        bad(settings)
+        bad(required, settings)
     });
     assert_eq!(read, 3);
     let expected = [
@@ -495,7 +507,7 @@ targets:
         "/etc/a.yaml:7:47: targets[3].tls.ca_file: is bad",
         "/etc/a.yaml:8:45: targets[4].tls.roots: is bad",
     ];
-    assert_eq!(result.unwrap_err().to_string().lines().collect::<Vec<_>>(), expected);
+    assert_eq!(problems, expected);
 }
 
 #[test]
@@ -507,7 +519,7 @@ targets:
   - { url: http://b, http: { headers_files: { x-a: a } } }
   - { url: http://c, http: { headers: { x-c: plain } } }
 ";
-    let config = parse(text, Path::new("/etc/a.yaml"), &environment, |_| Ok(())).unwrap();
+    let config = parse(text, Path::new("/etc/a.yaml"), &environment).unwrap().finish(&[]).unwrap();
     let headers = |name: &str| {
         let target = config.targets.iter().find(|target| target.endpoint.host.to_string() == name).unwrap();
         let http = target.settings.probe_kind.http().unwrap();
@@ -530,26 +542,28 @@ targets:
   - tls://e:1
 ";
     let mut read = Vec::new();
-    let result = parse(text, Path::new("/etc/a.yaml"), &environment, |needed| {
-        let Required::Header(file) = needed else { return Ok(()) };
+    let problems = refused(text, |required| {
+        let Required::Header(file) = required else { return None };
         read.push(file.path().to_owned());
-        if file.path().ends_with("a") { Err(Unreadable::Header("is bad".to_owned())) } else { Ok(()) }
+        file.path().ends_with("a").then(|| Unreadable::Header(file, "is bad".to_owned()))
     });
     assert_eq!(read, [Path::new("/etc/a"), Path::new("/etc/b")]);
     let expected = [
         "/etc/a.yaml:1:47: modules.m.http.headers_files.X-A: is bad",
         "/etc/a.yaml:4:52: targets[1].http.headers_files.X-B: is bad",
     ];
-    assert_eq!(result.unwrap_err().to_string().lines().collect::<Vec<_>>(), expected);
+    assert_eq!(problems, expected);
 }
 
 #[test]
 fn file_errors_join_the_other_problems() {
     let text = "targets: [{url: 'tls://a.example:1', tls: {ca_file: ca.pem}}, 'b:0']";
-    let result = parse(text, Path::new("a.yaml"), &environment, |_| bad([TlsFile::CaFile]));
-    let message = "a.yaml:1:53: targets[0].tls.ca_file: is bad\n\
-                   a.yaml:1:63: targets[1]: port 0 is out of range; ports are 1 to 65535";
-    assert_eq!(result.unwrap_err().to_string(), message);
+    let problems = refused(text, |required| bad(required, [TlsFile::CaFile]));
+    let expected = [
+        "/etc/a.yaml:1:53: targets[0].tls.ca_file: is bad",
+        "/etc/a.yaml:1:63: targets[1]: port 0 is out of range; ports are 1 to 65535",
+    ];
+    assert_eq!(problems, expected);
 }
 
 /// One level of settings as a plain model.
@@ -626,7 +640,7 @@ proptest! {
             defaults.yaml(), module.yaml(), own.yaml().trim_start_matches('{'),
         );
         let levels = [&own, &module, &defaults];
-        let parsed = parse(&text, Path::new("a.yaml"), &environment, |_| Ok(()));
+        let parsed = finished(&text);
         let Some(timeout) = model_timeout(&levels) else {
             prop_assert!(parsed.is_err(), "{}", text);
             return Ok(());
@@ -659,7 +673,7 @@ proptest! {
 
     #[test]
     fn no_text_causes_a_panic(text in r#"([a-z]{1,9}: |- |  |\n|[\[\]{}&*!|>%@`"',:#?<~]|tcp://a:[0-9]{1,5}|targets:|\n  - |\PC){0,60}"#) {
-        let _ = parse(&text, Path::new("a.yaml"), &environment, |_| Ok(()));
+        let _ = finished(&text);
     }
 
     #[test]
@@ -676,7 +690,7 @@ proptest! {
             format!("targets:\n  - url: a:1\n    dialogue: [{{{key}: {value}}}]"),
             format!("discovery:\n  - {{{key}: {value}}}\n  - http: http://a\n    {key}: {value}\n  - dns: a\n    {key}: {value}"),
         ] {
-            if let Err(error) = parse(&text, Path::new("a.yaml"), &environment, |_| Ok(())) {
+            if let Err(error) = finished(&text) {
                 prop_assert!(error.to_string().lines().all(|line| line.starts_with("a.yaml:")), "{}", error);
             }
         }

@@ -86,7 +86,7 @@ mod tests {
             Scene::new("b", "b.test:2", "up", "b").with("group", "g").with("expect", "closed"),
         ];
         let yaml = configuration(&scenes, "127.0.0.1:53".parse().unwrap());
-        let config = config::parse(&yaml, Path::new("demo"), &|_| None, |_| Ok(())).unwrap();
+        let config = config::parse(&yaml, Path::new("demo"), &|_| None).unwrap().finish(&[]).unwrap();
         assert_eq!(config.groups.len(), 1);
         let target = &config.targets[0];
         assert_eq!((target.name.as_str(), target.endpoint.to_string()), ("a", "tcp://127.0.0.1:1".into()));

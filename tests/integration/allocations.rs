@@ -20,9 +20,9 @@ use tokio::time::Instant;
 fn a_port_probe_allocates_two_short_lists() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("tcp://{}", listener.local_addr().unwrap());
-    let wanted = ProbeRequest { target: &url, flags: &[], config_file: None, module: None };
+    let request = ProbeRequest { target: &url, flags: &[], config_file: None, module: None };
     let trust = Arc::new(TlsStore::default());
-    let SingleTarget { target, dns: _ } = single_target(wanted, &|_| None, |profile| trust.read(profile)).unwrap();
+    let SingleTarget { target, dns: _ } = single_target(request, &|_| None).unwrap().finish(&[]).unwrap();
     // Native buckets are made as they are needed, which on a busy machine may be at any time.
     let board = Board::new(HistogramOptions { native: false, ..HistogramOptions::default() });
     board.replace(slice::from_ref(&target));

@@ -34,7 +34,7 @@ fn every_invalid_file_is_refused_with_its_message() {
 #[test]
 fn every_valid_file_is_content() {
     for path in files("valid") {
-        let summary = check::run(&path, &environment, |_| Ok(())).unwrap_or_else(|error| panic!("{error}"));
+        let summary = check::run(&path, &environment, None).unwrap_or_else(|error| panic!("{error}"));
         let expected = fs::read_to_string(path.with_extension("txt")).unwrap();
         assert_eq!(format!("{}\n", without_directory(&summary, &path)), expected, "{}", path.display());
     }
@@ -73,7 +73,11 @@ fn what_is_no_text_is_told_where() {
 
 #[test]
 fn a_byte_order_mark_does_no_harm() {
-    assert!(config::parse("\u{feff}targets: ['a.example:1']", Path::new("a.yaml"), &environment, |_| Ok(())).is_ok());
+    assert!(
+        config::parse("\u{feff}targets: ['a.example:1']", Path::new("a.yaml"), &environment)
+            .and_then(|draft| draft.finish(&[]))
+            .is_ok()
+    );
 }
 
 #[test]
@@ -122,7 +126,8 @@ fn a_hundred_thousand_problems_are_found() {
 
 #[test]
 fn the_example_shows_the_defaults_of_the_code() {
-    let config = config::parse(&example(), Path::new("config.example.yaml"), &environment, |_| Ok(())).unwrap();
+    let config =
+        config::parse(&example(), Path::new("config.example.yaml"), &environment).unwrap().finish(&[]).unwrap();
     let plain = config.targets.iter().find(|target| target.name.as_str() == "tcp://ssh.example.com:22").unwrap();
     assert_eq!(*plain.settings, Settings::default());
     assert_eq!(plain.labels.iter().collect::<Vec<_>>(), [("region", "eu-west-1")]);
@@ -148,7 +153,8 @@ fn every_commented_key_of_the_example_works() {
         if line.contains("cert_file") || line.contains("key_file") {
             text = text.replace("#    cert_file", "    cert_file").replace("#    key_file", "    key_file");
         }
-        let result = config::parse(&text, Path::new("config.example.yaml"), &environment, |_| Ok(()));
+        let result =
+            config::parse(&text, Path::new("config.example.yaml"), &environment).and_then(|draft| draft.finish(&[]));
         assert!(result.is_ok(), "{line}: {}", result.unwrap_err());
     }
 }
@@ -236,15 +242,17 @@ fn the_schema_shows_the_defaults_of_the_code() {
         "dns": defaults("Dns"),
         "discovery": [source],
     });
-    let config = config::parse(&text.to_string(), Path::new("defaults"), &environment, |_| Ok(())).unwrap();
+    let config = config::parse(&text.to_string(), Path::new("defaults"), &environment).unwrap().finish(&[]).unwrap();
     assert_eq!(*config.targets[0].settings, Settings::default());
     assert_eq!(
         (config.histograms, config.limits, config.dns),
         (HistogramOptions::default(), Limits::default(), ResolverOptions::default())
     );
     assert_eq!(config.labels, Labels::default());
-    let plain =
-        config::parse("discovery: [{dns: a.example}]", Path::new("defaults"), &environment, |_| Ok(())).unwrap();
+    let plain = config::parse("discovery: [{dns: a.example}]", Path::new("defaults"), &environment)
+        .unwrap()
+        .finish(&[])
+        .unwrap();
     assert_eq!(config.discovery, plain.discovery);
 }
 
@@ -432,7 +440,7 @@ fn files(directory: &str) -> Vec<PathBuf> {
 
 /// What `check` says about a file that it refuses, the file without its directory.
 fn message(path: &Path) -> String {
-    without_directory(&check::run(path, &environment, |_| Ok(())).unwrap_err().to_string(), path)
+    without_directory(&check::run(path, &environment, None).unwrap_err().to_string(), path)
 }
 
 fn without_directory(text: &str, path: &Path) -> String {

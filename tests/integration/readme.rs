@@ -123,7 +123,7 @@ fn described(service: &Service) -> [String; 3] {
 fn the_discovered_targets_are_as_it_says() {
     let configuration = blocks("yaml").into_iter().find(|block| block.contains("\ndiscovery:\n")).unwrap();
     let path = Path::new("portprobe.yaml");
-    let config = config::parse(configuration, path, &|_| None, |_| Ok(())).unwrap();
+    let config = config::parse(configuration, path, &|_| None).unwrap().finish(&[]).unwrap();
     let names: Vec<_> = config.discovery.iter().map(|source| &*source.name).collect();
     let expected = [
         "file:sd/*.json",
@@ -133,13 +133,17 @@ fn the_discovered_targets_are_as_it_says() {
     ];
     assert_eq!(names, expected);
     let entries = config::discovered(blocks("json")[0]).unwrap();
-    let made = config.discovery_context.build(&config.discovery[0], &entries, |_| Ok(()));
-    let names: Vec<_> = made.targets.iter().map(|target| target.name.as_str()).collect();
+    let mut targets = config.discovery_context.targets();
+    for candidate in config.discovery_context.candidates(&config.discovery[0], &entries) {
+        targets.add(&candidate.unwrap_or_else(|error| panic!("{error}")));
+    }
+    let (targets, invalid) = targets.finish();
+    let names: Vec<_> = targets.iter().map(|target| target.name.as_str()).collect();
     assert_eq!(names, ["tcp://pg-1.internal:5432", "tcp://pg-2.internal:5432", "shop", "tcp://redis.internal:6379"]);
-    assert!(made.invalid.is_empty(), "{made:?}");
-    let labels: Vec<_> = made.targets[0].labels.iter().collect();
+    assert!(invalid.is_empty(), "{invalid:?}");
+    let labels: Vec<_> = targets[0].labels.iter().collect();
     assert_eq!(labels, [("exported_job", "postgres"), ("owner", "dba")]);
-    assert_eq!(made.targets[0].settings.confirm.failures.get(), 3);
+    assert_eq!(targets[0].settings.confirm.failures.get(), 3);
 }
 
 #[test]
@@ -187,7 +191,7 @@ fn every_configuration_is_content() {
     let path = Path::new("portprobe.yaml");
     for configuration in configurations {
         let text = format!("{configuration}\n");
-        let parsed = config::parse(&text, path, &environment, |_| Ok(()));
+        let parsed = config::parse(&text, path, &environment).and_then(|draft| draft.finish(&[]));
         assert!(parsed.is_ok(), "{}\n{text}", parsed.unwrap_err());
     }
 }
@@ -195,7 +199,7 @@ fn every_configuration_is_content() {
 #[test]
 fn two_thousand_targets_are_two_thousand() {
     let block = blocks("yaml").into_iter().find(|block| block.contains("8000-8496")).unwrap();
-    let config = config::parse(block, Path::new("portprobe.yaml"), &|_| None, |_| Ok(())).unwrap();
+    let config = config::parse(block, Path::new("portprobe.yaml"), &|_| None).unwrap().finish(&[]).unwrap();
     assert_eq!(config.targets.len(), 2000);
 }
 

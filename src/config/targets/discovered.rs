@@ -1,11 +1,14 @@
 //! Builds the targets of discovered entries.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::iter::Enumerate;
 use std::num::NonZeroU32;
 use std::path::Path;
+use std::rc::Rc;
+use std::slice;
 use std::sync::Arc;
 
-use crate::config::file_uses::{Required, Unreadable};
+use crate::config::file_uses::Required;
 use crate::config::groups::Groups;
 use crate::config::keys::schema::{SettingKey, setting_keys};
 use crate::config::levels::Level;
@@ -13,13 +16,13 @@ use crate::config::modules::Modules;
 use crate::config::problems::Problems;
 use crate::config::problems::path::{KeyPath, Step};
 use crate::config::problems::text::{OneLine, quoted};
-use crate::config::sources::{BuiltTargets, Discovered, Source, SourceKind};
+use crate::config::sources::{Discovered, Source, SourceKind};
 use crate::config::targets::builder::{EntryParts, TargetBuilder};
 use crate::config::targets::entry::TargetEntry;
 use crate::config::targets::prometheus::{self, LabelOrigins};
 use crate::config::targets::{CollectError, Collector, Origin};
 use crate::config::yaml::Node;
-use crate::target::{HeaderFile, Labels, Settings, TlsProfile};
+use crate::target::{Labels, Target};
 
 /// Everything in a configuration that targets from discovery depend on.
 #[derive(Debug, PartialEq)]
@@ -34,40 +37,146 @@ pub struct DiscoveryContext {
 }
 
 impl DiscoveryContext {
-    /// Builds targets with unique names from the entries of a source. The nearest settings are those of the entry, then
-    /// those of its source, its module and the defaults.
+    /// The targets of a source's entries, URL by URL, before names and the limit are checked. The nearest settings are
+    /// those of the entry, then those of its source, its module and the defaults.
     ///
-    /// An invalid entry is skipped, or only its invalid URLs. `files` reads each required file once. There are never more
-    /// targets than `limits.targets` allows. It may take seconds, and files may block.
-    pub fn build(
-        &self,
-        source: &Source,
-        entries: &[Discovered],
-        files: impl FnMut(Required<'_>) -> Result<(), Unreadable>,
-    ) -> BuiltTargets {
+    /// An invalid entry yields an error, or each of its invalid URLs; the error is a line for the log.
+    pub fn candidates<'a>(&'a self, source: &Source, entries: &'a [Discovered]) -> Candidates<'a> {
         let Some(level) = self.sources.get(&source.name) else {
-            let invalid = format!("{} is no source of the configuration in force", quoted(&source.name));
-            return BuiltTargets { invalid: vec![invalid], ..BuiltTargets::default() };
+            let unknown = format!("{} is no source of the configuration in force", quoted(&source.name));
+            return Candidates { reader: None, entries: [].iter().enumerate(), pending: [Err(unknown)].into() };
         };
         let builder = TargetBuilder::new(&self.labels, &self.modules, self.groups.clone(), self.folder.clone());
-        let mut reader = EntryReader {
+        let reader = EntryReader {
             builder: builder.with_source(level),
             keys: setting_keys(),
             is_remote: matches!(source.kind, SourceKind::Http(_)),
         };
-        let mut building = Building {
-            collector: Collector::default(),
-            limit: self.limit.and_then(|limit| usize::try_from(limit.get()).ok()).unwrap_or(usize::MAX),
-            files: Files { read: files, profiles: HashMap::new(), headers: HashMap::new() },
-            invalid: Vec::new(),
-        };
-        for (index, Discovered(node)) in entries.iter().enumerate() {
-            let (parts, problems) = reader.read(node.clone());
-            if building.add(parts, problems, EntryLabel { index, node }) == Capacity::Exhausted {
-                break;
+        Candidates { reader: Some(reader), entries: entries.iter().enumerate(), pending: VecDeque::new() }
+    }
+
+    /// Collects targets of one source; none yet.
+    pub fn targets(&self) -> DiscoveredTargets {
+        let limit = self.limit.and_then(|limit| usize::try_from(limit.get()).ok()).unwrap_or(usize::MAX);
+        DiscoveredTargets { collector: Collector::default(), limit, invalid: Vec::new() }
+    }
+}
+
+/// Iterates over the targets of entries. Each step may read one entry.
+pub struct Candidates<'a> {
+    /// `None` if the source does not exist.
+    reader: Option<EntryReader<'a>>,
+    entries: Enumerate<slice::Iter<'a, Discovered>>,
+    /// The rest of the last entry.
+    pending: VecDeque<Result<Candidate<'a>, String>>,
+}
+
+/// The targets of one URL of an entry.
+pub struct Candidate<'a> {
+    label: EntryLabel<'a>,
+    parts: Rc<EntryParts>,
+    /// The index of the URL in the parts.
+    url: usize,
+}
+
+impl<'a> Iterator for Candidates<'a> {
+    type Item = Result<Candidate<'a>, String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.pending.is_empty() {
+            let (index, Discovered(node)) = self.entries.next()?;
+            let (parts, problems) = self.reader.as_mut()?.read(node.clone());
+            self.pending = candidates(EntryLabel { index, node }, parts, problems);
+        }
+        self.pending.pop_front()
+    }
+}
+
+/// The valid URLs of an entry after the errors of its invalid ones, or the error of the entry.
+fn candidates<'a>(
+    label: EntryLabel<'a>,
+    parts: Option<EntryParts>,
+    problems: EntryProblems,
+) -> VecDeque<Result<Candidate<'a>, String>> {
+    if let Some(problem) = problems.of_entry {
+        return [Err(label.error(None, &problem))].into();
+    }
+    let errors = problems.of_urls.iter().map(|(index, problem)| Err(label.error(Some(*index), problem)));
+    let mut candidates: VecDeque<_> = errors.collect();
+    if let Some(mut parts) = parts {
+        parts.urls.retain(|(index, _)| index.is_none_or(|index| !problems.of_urls.contains_key(&index)));
+        let parts = Rc::new(parts);
+        candidates.extend((0..parts.urls.len()).map(|url| Ok(Candidate { label, parts: parts.clone(), url })));
+    }
+    candidates
+}
+
+impl Candidate<'_> {
+    /// Everything that must be read from files for these targets.
+    pub fn required(&self) -> Vec<Required> {
+        let url = self.parts.urls.get(self.url);
+        let Some(settings) = url.and_then(|(_, url)| self.parts.settings(url.protocol())) else { return Vec::new() };
+        let tls = settings.probe_kind.tls().map(|tls| Required::Tls(tls.settings.profile.clone()));
+        let headers = settings.probe_kind.http().into_iter().flat_map(|http| &http.headers_files);
+        tls.into_iter().chain(headers.map(|(_, file)| Required::Header(file.clone()))).collect()
+    }
+
+    /// A line for the log if these targets are skipped.
+    pub fn error(&self, message: &str) -> String {
+        let url = self.parts.urls.get(self.url).and_then(|(index, _)| *index);
+        self.label.error(url, message)
+    }
+}
+
+/// Targets of one source with unique names, at most as many as `limits.targets` allows.
+#[derive(Debug)]
+pub struct DiscoveredTargets {
+    collector: Collector,
+    limit: usize,
+    invalid: Vec<String>,
+}
+
+/// Whether more targets are allowed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Capacity {
+    /// The limit has been exceeded.
+    Exhausted,
+    /// The limit has not been exceeded yet.
+    Left,
+}
+
+impl DiscoveredTargets {
+    /// Adds the targets of a URL; those with a name that is taken are skipped.
+    pub fn add(&mut self, candidate: &Candidate<'_>) -> Capacity {
+        let Candidate { label, parts, url } = candidate;
+        let Some((index, url)) = parts.urls.get(*url) else { return Capacity::Left };
+        for endpoint in url.endpoints() {
+            if self.collector.targets.len() >= self.limit {
+                let message = format!(
+                    "is left out with all that follows, for `limits.targets` allows {} targets; raise it, or set it to 0 for no limit",
+                    self.limit
+                );
+                self.skip(candidate.error(&message));
+                return Capacity::Exhausted;
+            }
+            let origin = Origin { entry: label.index, url: *index };
+            if let Err(error) = self.collector.push(parts, endpoint, origin) {
+                self.skip(candidate.error(&describe(&error)));
             }
         }
-        building.finish()
+        Capacity::Left
+    }
+
+    /// Records the error of an entry or URL that is skipped.
+    pub fn skip(&mut self, error: String) {
+        if self.invalid.len() < MAX_INVALID {
+            self.invalid.push(error);
+        }
+    }
+
+    /// The targets, and the errors of everything that was skipped.
+    pub fn finish(self) -> (Vec<Arc<Target>>, Vec<String>) {
+        (self.collector.targets, self.invalid)
     }
 }
 
@@ -134,80 +243,6 @@ fn first_of(problems: &[(KeyPath, String)], origins: &LabelOrigins) -> Option<St
     })
 }
 
-/// Whether more targets are allowed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Capacity {
-    Exhausted,
-    Left,
-}
-
-/// The targets so far.
-struct Building<F> {
-    collector: Collector,
-    limit: usize,
-    files: Files<F>,
-    /// A line for each entry or URL that is skipped.
-    invalid: Vec<String>,
-}
-
-impl<F: FnMut(Required<'_>) -> Result<(), Unreadable>> Building<F> {
-    /// Adds the targets of an entry without those of invalid URLs.
-    fn add(&mut self, parts: Option<EntryParts>, problems: EntryProblems, label: EntryLabel<'_>) -> Capacity {
-        if let Some(problem) = problems.of_entry {
-            self.skip(label, None, &problem);
-            return Capacity::Left;
-        }
-        for (index, problem) in &problems.of_urls {
-            self.skip(label, Some(*index), problem);
-        }
-        let Some(mut parts) = parts else { return Capacity::Left };
-        parts.urls.retain(|(index, _)| index.is_none_or(|index| !problems.of_urls.contains_key(&index)));
-        self.collect(&parts, label)
-    }
-
-    fn collect(&mut self, parts: &EntryParts, label: EntryLabel<'_>) -> Capacity {
-        for (url, endpoints) in &parts.urls {
-            if let Err(message) = self.files.check(parts.settings(endpoints.protocol())) {
-                self.skip(label, *url, &message);
-                continue;
-            }
-            for endpoint in endpoints.endpoints() {
-                if self.collector.targets.len() >= self.limit {
-                    let message = format!(
-                        "is left out with all that follows, for `limits.targets` allows {} targets; raise it, or set it to 0 for no limit",
-                        self.limit
-                    );
-                    self.skip(label, *url, &message);
-                    return Capacity::Exhausted;
-                }
-                let origin = Origin { entry: label.index, url: *url };
-                if let Err(error) = self.collector.push(parts, endpoint, origin) {
-                    self.skip(label, *url, &describe(&error));
-                }
-            }
-        }
-        Capacity::Left
-    }
-
-    /// Notes that an entry, or one of its URLs, is skipped.
-    fn skip(&mut self, label: EntryLabel<'_>, url: Option<usize>, message: &str) {
-        if self.invalid.len() < MAX_INVALID {
-            let line = format!("entry {}{}: {message}", label.index + 1, label.url(url));
-            self.invalid.push(OneLine(&line).to_string());
-        }
-    }
-
-    fn finish(self) -> BuiltTargets {
-        let Files { profiles, headers, .. } = self.files;
-        BuiltTargets {
-            targets: self.collector.targets,
-            invalid: self.invalid,
-            unreadable: profiles.into_iter().filter_map(|(profile, error)| error.map(|_| profile)).collect(),
-            unreadable_headers: headers.into_iter().filter_map(|(file, error)| error.map(|_| file)).collect(),
-        }
-    }
-}
-
 fn describe(error: &CollectError) -> String {
     match error {
         CollectError::Name(error) => error.to_string(),
@@ -227,6 +262,11 @@ struct EntryLabel<'a> {
 }
 
 impl EntryLabel<'_> {
+    /// A line for the log about the entry, or about the URL with this index.
+    fn error(self, url: Option<usize>, message: &str) -> String {
+        OneLine(&format!("entry {}{}: {message}", self.index + 1, self.url(url))).to_string()
+    }
+
     /// The entry's first URL, or the one of this index, if it has one.
     fn url(self, url: Option<usize>) -> String {
         let shown = |node: &Node| match node {
@@ -245,32 +285,6 @@ impl EntryLabel<'_> {
             (Some((_, one)), _) => shown(one),
             (None, _) => String::new(),
         }
-    }
-}
-
-/// The files so far, each with its error.
-struct Files<F> {
-    read: F,
-    profiles: HashMap<Arc<TlsProfile>, Option<String>>,
-    headers: HashMap<Arc<HeaderFile>, Option<String>>,
-}
-
-impl<F: FnMut(Required<'_>) -> Result<(), Unreadable>> Files<F> {
-    /// Reads the files that these settings require; returns the first error.
-    fn check(&mut self, settings: Option<&Arc<Settings>>) -> Result<(), String> {
-        let Some(probe_kind) = settings.map(|settings| &settings.probe_kind) else { return Ok(()) };
-        let Self { read, profiles, headers } = self;
-        let mut error = |required: Required<'_>| read(required).err().map(Unreadable::into_message);
-        if let Some(tls) = probe_kind.tls() {
-            let profile = &tls.settings.profile;
-            let known = profiles.entry(profile.clone()).or_insert_with(|| error(Required::Tls(profile)));
-            known.clone().map_or(Ok(()), Err)?;
-        }
-        for (_, file) in probe_kind.http().into_iter().flat_map(|http| &http.headers_files) {
-            let known = headers.entry(file.clone()).or_insert_with(|| error(Required::Header(file)));
-            known.clone().map_or(Ok(()), Err)?;
-        }
-        Ok(())
     }
 }
 

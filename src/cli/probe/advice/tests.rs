@@ -11,7 +11,7 @@ use crate::target::{
 fn one(url: &str, flags: &[(&str, &str)]) -> Arc<Target> {
     let flags: Vec<_> = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let wanted = config::ProbeRequest { target: url, flags: &flags, config_file: None, module: None };
-    config::single_target(wanted, &|_| None, |_| Ok(())).unwrap().target
+    config::single_target(wanted, &|_| None).unwrap().finish(&[]).unwrap().target
 }
 
 fn on(url: &str, flags: &[(&str, &str)], class: Class) -> Advice {

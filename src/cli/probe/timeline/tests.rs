@@ -17,8 +17,9 @@ fn printed(url: &str, flags: &[(&str, &str)], outcome: &Outcome) -> String {
     let target = config::single_target(
         config::ProbeRequest { target: url, flags: &flags, config_file: None, module: None },
         &|_| None,
-        |_| Ok(()),
     )
+    .unwrap()
+    .finish(&[])
     .unwrap()
     .target;
     lines(&target, outcome)

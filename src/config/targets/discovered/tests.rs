@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{Config, discovered, parse};
-use crate::target::{Application, FileProblem, ProbeKind, Roots, Step, Target, TlsFile, TlsVersion};
+use crate::target::{Application, ProbeKind, Roots, Step, Target, TlsVersion};
 
 const CONFIG: &str = "\
 labels: { region: eu, site: a }
@@ -23,16 +23,44 @@ discovery:
 ";
 
 fn config(text: &str) -> Config {
-    parse(text, Path::new("/etc/portprobe/a.yaml"), &|_| None, |_| Ok(())).unwrap_or_else(|error| panic!("{error}"))
+    parse(text, Path::new("/etc/portprobe/a.yaml"), &|_| None)
+        .and_then(|draft| draft.finish(&[]))
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The targets of entries, and the errors of what is skipped.
+#[derive(Debug)]
+struct Built {
+    targets: Vec<Arc<Target>>,
+    invalid: Vec<String>,
+}
+
+/// Builds targets whose files are all readable.
+fn built(context: &DiscoveryContext, source: &Source, entries: &[Discovered]) -> Built {
+    let mut targets = context.targets();
+    for candidate in context.candidates(source, entries) {
+        match candidate {
+            Ok(candidate) if targets.add(&candidate) == Capacity::Exhausted => break,
+            Ok(_) => {}
+            Err(error) => targets.skip(error),
+        }
+    }
+    let (targets, invalid) = targets.finish();
+    Built { targets, invalid }
+}
+
+/// Builds targets of a source by its index.
+fn build(config: &Config, source: usize, entries: &[Discovered]) -> Built {
+    built(&config.discovery_context, &config.discovery[source], entries)
 }
 
 /// The targets of a text from the first source.
-fn made(text: &str) -> BuiltTargets {
+fn made(text: &str) -> Built {
     let config = config(CONFIG);
-    config.discovery_context.build(&config.discovery[0], &discovered(text).unwrap(), |_| Ok(()))
+    build(&config, 0, &discovered(text).unwrap())
 }
 
-fn names(made: &BuiltTargets) -> Vec<&str> {
+fn names(made: &Built) -> Vec<&str> {
     made.targets.iter().map(|target| target.name.as_str()).collect()
 }
 
@@ -74,7 +102,7 @@ fn both_formats_mix_in_one_list() {
 fn an_address_of_dns_is_a_target() {
     let config = config(CONFIG);
     let entries = [Discovered::address("[2001:db8::1]:443".to_owned())];
-    let made = config.discovery_context.build(&config.discovery[1], &entries, |_| Ok(()));
+    let made = build(&config, 1, &entries);
     assert_eq!(names(&made), ["tls://[2001:db8::1]:443"]);
 }
 
@@ -90,7 +118,7 @@ fn entry_source_module_and_defaults_are_levels() {
     assert_eq!(labels(&target), slow);
 
     let config = config(CONFIG);
-    let plain = config.discovery_context.build(&config.discovery[1], &discovered("['a:1']").unwrap(), |_| Ok(()));
+    let plain = build(&config, 1, &discovered("['a:1']").unwrap());
     assert_eq!((plain.targets[0].name.as_str(), seconds(&plain.targets[0])), ("tls://a:1", (40, 10)));
 }
 
@@ -258,37 +286,19 @@ fn the_limit_of_targets_applies_to_a_source() {
 }
 
 #[test]
-fn targets_with_unreadable_files_are_skipped() {
+fn candidates_know_their_files_and_urls() {
     let config = config(CONFIG);
-    let text = "[{urls: ['tls://a:1-2', 'tls://b:1', 'tcp://c:1'], tls: {ca_file: bad.pem}}, {url: 'tls://d:1', tls: {ca_file: good.pem}}, 'tls://e:1', {urls: ['http://f:1', 'http://f:2'], http: {headers_files: {x-a: bad}}}, {url: 'http://g', http: {headers_files: {x-a: good}}}]";
-    let mut read = 0;
-    let made = config.discovery_context.build(&config.discovery[0], &discovered(text).unwrap(), |needed| {
-        read += 1;
-        match needed {
-            Required::Header(file) if file.path().ends_with("bad") => {
-                Err(Unreadable::Header(format!("{} is bad", file.path().display())))
-            }
-            Required::Tls(profile) => match &profile.roots {
-                Roots::File(path) if path.ends_with("bad.pem") => Err(Unreadable::Tls(vec![FileProblem {
-                    setting: TlsFile::CaFile,
-                    message: format!("{} is bad", path.display()),
-                }])),
-                _ => Ok(()),
-            },
-            Required::Header(_) => Ok(()),
-        }
-    });
-    assert_eq!(names(&made), ["tcp://c:1", "tls://d:1", "tls://e:1", "http://g:80"]);
-    assert_eq!(
-        made.invalid,
-        [
-            "entry 1, `tls://a:1-2`: /etc/portprobe/bad.pem is bad",
-            "entry 1, `tls://b:1`: /etc/portprobe/bad.pem is bad",
-            "entry 4, `http://f:1`: /etc/portprobe/bad is bad",
-            "entry 4, `http://f:2`: /etc/portprobe/bad is bad",
-        ]
-    );
-    assert_eq!((read, made.unreadable.len(), made.unreadable_headers.len()), (5, 1, 1));
+    let text =
+        "[{urls: ['tls://a:1-2', 'http://b', 'tcp://c:1'], tls: {ca_file: ca.pem}, http: {headers_files: {x-a: a}}}]";
+    let entries = discovered(text).unwrap();
+    let candidates = config.discovery_context.candidates(&config.discovery[0], &entries);
+    let candidates: Vec<_> = candidates.map(|candidate| candidate.unwrap_or_else(|error| panic!("{error}"))).collect();
+    let required: Vec<_> = candidates.iter().map(Candidate::required).collect();
+    let [tls, http, tcp] = &*required else { panic!("{required:?}") };
+    assert!(matches!(&**tls, [Required::Tls(profile)] if profile.roots == Roots::File("/etc/portprobe/ca.pem".into())));
+    assert!(matches!(&**http, [Required::Header(file)] if file.path() == Path::new("/etc/portprobe/a")));
+    assert!(tcp.is_empty());
+    assert_eq!(candidates[0].error("is bad"), "entry 1, `tls://a:1-2`: is bad");
 }
 
 /// Otherwise the other machine could have any one-line file sent anywhere.
@@ -299,17 +309,17 @@ fn a_remote_entry_cannot_name_header_files() {
     );
     let text = "[{url: 'http://a', http: {headers_files: {x-a: /run/secret}}}, {url: 'http://b', module: m}]";
     let entries = discovered(text).unwrap();
-    let made = config.discovery_context.build(&config.discovery[0], &entries, |_| Ok(()));
+    let made = build(&config, 0, &entries);
     assert_eq!(names(&made), ["http://b:80"]);
     let message = "entry 1, `http://a`: http.headers_files: names a file of this machine, which a source that is asked by HTTP may not; set it in a module and let the source name that";
     assert_eq!(made.invalid, [message]);
-    assert_eq!(names(&config.discovery_context.build(&config.discovery[1], &entries, |_| Ok(()))).len(), 2);
+    assert_eq!(names(&build(&config, 1, &entries)).len(), 2);
 }
 
 #[test]
 fn an_unknown_source_has_no_targets() {
     let (one, other) = (config(CONFIG), config("discovery: [{file: x.json}]"));
-    let made = one.discovery_context.build(&other.discovery[0], &discovered("['a:1']").unwrap(), |_| Ok(()));
+    let made = built(&one.discovery_context, &other.discovery[0], &discovered("['a:1']").unwrap());
     assert_eq!((names(&made), made.invalid.len()), (vec![], 1));
     assert_eq!(made.invalid, ["`file:x.json` is no source of the configuration in force"]);
 }
@@ -318,7 +328,7 @@ fn an_unknown_source_has_no_targets() {
 fn targets_can_be_built_on_any_thread() {
     let config = config(CONFIG);
     let (context, source) = (config.discovery_context.clone(), config.discovery[0].clone());
-    let made = thread::spawn(move || context.build(&source, &discovered("['a:1']").unwrap(), |_| Ok(())));
+    let made = thread::spawn(move || built(&context, &source, &discovered("['a:1']").unwrap()));
     assert_eq!(made.join().unwrap().targets.len(), 1);
 }
 
@@ -330,7 +340,7 @@ fn a_large_group_takes_linear_time() {
     let labels: Vec<_> = (0..10_000).map(|index| format!("\"l{index}\": \"v\"")).collect();
     let text = format!("[{{\"targets\": [{}], \"labels\": {{{}}}}}]", targets.join(","), labels.join(","));
     let started = tokio::time::Instant::now();
-    let made = config.discovery_context.build(&config.discovery[0], &discovered(&text).unwrap(), |_| Ok(()));
+    let made = build(&config, 0, &discovered(&text).unwrap());
     assert_eq!((made.targets.len(), made.invalid.len()), (100_000, 0));
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
 }
@@ -350,7 +360,7 @@ proptest! {
         );
         if let Ok(entries) = discovered(&text) {
             let config = config(CONFIG);
-            let made = config.discovery_context.build(&config.discovery[0], &entries, |_| Ok(()));
+            let made = build(&config, 0, &entries);
             prop_assert_eq!(made.targets.last().map(|target| target.name.as_str()), Some("tcp://b:1"));
             prop_assert!(made.invalid.iter().all(|line| line.starts_with("entry 1") && !line.contains('\n')));
         }
