@@ -18,13 +18,13 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
-use self::belief::Belief;
+use self::debouncer::Belief;
 use self::file::Files;
 use crate::config::{Discovered, Source, SourceKind};
 use crate::probe::Connector;
 use crate::tasks::{blocking, resume_panic};
 
-mod belief;
+mod debouncer;
 mod dns;
 mod file;
 mod http;
