@@ -1,12 +1,12 @@
-//! Discovery: sources are looked at again and again, and what they say goes on to whoever keeps the targets.
+//! Discovery: sources are refreshed periodically, and what has changed goes on to the reconciler.
 //!
 //! ```text
-//! file, http, dns --look--> Belief (is that news, is it to be believed) --Update--> Sources::next
+//! file, http, dns --refresh--> Debouncer (skips what is not new, delays an empty answer) --Update--> Sources::next
 //! ```
 //!
-//! Each source is a task of its own. What a source says is read here and not judged: which entries are targets, and
-//! which of them wins, is the business of `config` and of the roster. Everything that a source can say is bounded in
-//! size and in time, and nothing here waits on the thread that probes.
+//! Each source is a separate task. Its entries are read here, not judged: `config` decides which entries are valid targets,
+//! and `app` which of several targets wins. Everything that a source can send is bounded in size and in time, and nothing
+//! here blocks the thread that probes.
 
 use std::collections::HashMap;
 use std::mem;
@@ -18,7 +18,8 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
-use self::debouncer::Belief;
+use self::debouncer::Debouncer;
+pub use self::error::RefreshError;
 use self::file::Files;
 use crate::config::{Discovered, Source, SourceKind};
 use crate::probe::Connector;
@@ -26,36 +27,37 @@ use crate::tasks::{blocking, resume_panic};
 
 mod debouncer;
 mod dns;
+mod error;
 mod file;
 mod http;
 
-/// What a source was found to say.
-#[derive(Clone, Debug)]
+/// Result of refreshing a source.
+#[derive(Debug)]
 pub struct Update {
-    /// Who says it.
+    /// The source.
     pub source: Source,
-    /// What it says; or why nothing can be learnt from it, and then what it said before still holds.
-    pub found: Result<Found, String>,
+    /// Its entries. After an error the previous entries stay in use.
+    pub result: Result<Snapshot, RefreshError>,
 }
 
-/// What a source says, all of it.
+/// All entries of a source.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Found {
-    /// Its entries, in its order. Whoever keeps them shares them with the source.
+pub struct Snapshot {
+    /// The entries in the order of the source, shared with it.
     pub entries: Arc<[Discovered]>,
-    /// What was wrong with parts of it, each in a line for the log: a file that cannot be read, more than is taken. The
-    /// entries hold what such a part said before.
-    pub complaints: Vec<String>,
+    /// Problems of parts of the source, each a line for the log: an unreadable file, more entries than allowed. The entries
+    /// contain the previous ones of such a part.
+    pub problems: Vec<String>,
 }
 
-/// The sources in use, each with the task that looks at it. All tasks end with this value.
+/// The sources in use, each with the task that refreshes it. All tasks end with this value.
 #[derive(Debug)]
 pub struct Sources {
     connector: Connector,
     tasks: JoinSet<()>,
     running: HashMap<Source, AbortHandle>,
-    /// By the source's name, what it said last.
-    told: HashMap<Arc<str>, Arc<[Discovered]>>,
+    /// The last entries of each source, by its name.
+    reported: HashMap<Arc<str>, Arc<[Discovered]>>,
     sender: mpsc::Sender<Update>,
     updates: mpsc::Receiver<Update>,
 }
@@ -64,12 +66,11 @@ impl Sources {
     /// No source yet.
     pub fn new(connector: Connector) -> Self {
         let (sender, updates) = mpsc::channel(MAX_WAITING);
-        Self { connector, tasks: JoinSet::new(), running: HashMap::new(), told: HashMap::new(), sender, updates }
+        Self { connector, tasks: JoinSet::new(), running: HashMap::new(), reported: HashMap::new(), sender, updates }
     }
 
-    /// Takes these sources and no others. One that was there before goes on undisturbed, and tells nothing anew; the
-    /// others are looked at at once. One that is only to be asked in another way goes on from what it said last. From a
-    /// source that is gone nothing more is heard.
+    /// Replaces the sources. A source that stays continues undisturbed; a new one is refreshed at once. A source of which
+    /// only the settings change starts from its last entries. A removed source sends no more updates.
     pub fn set(&mut self, sources: &[Source]) {
         self.running.retain(|source, task| {
             let stays = sources.contains(source);
@@ -78,28 +79,28 @@ impl Sources {
             }
             stays
         });
-        self.told.retain(|name, _| sources.iter().any(|source| source.name == *name));
+        self.reported.retain(|name, _| sources.iter().any(|source| source.name == *name));
         for source in sources {
             if !self.running.contains_key(source) {
-                let belief = self.told.get(&source.name).cloned().map(Belief::resuming).unwrap_or_default();
-                let task = watch(source.clone(), belief, self.connector.clone(), self.sender.clone());
+                let debouncer = self.reported.get(&source.name).cloned().map(Debouncer::resume).unwrap_or_default();
+                let task = watch(source.clone(), debouncer, self.connector.clone(), self.sender.clone());
                 self.running.insert(source.clone(), self.tasks.spawn(task));
             }
         }
     }
 
-    /// What a source has to say next. Comes to no end while there is nothing new; may be dropped without loss.
+    /// The next update. Pends while there is none; cancel safe.
     pub async fn next(&mut self) -> Update {
         loop {
             tokio::select! {
-                // One ends by itself only where nobody listens any more.
+                // A task ends by itself only if the receiver is gone.
                 Some(ended) = self.tasks.join_next() => ended.unwrap_or_else(resume_panic),
-                // There is always a sender, the own one.
+                // `self` holds a sender, so `recv` never returns `None`.
                 Some(update) = self.updates.recv() => {
-                    // What was said before the source was taken away may still be under way.
+                    // A removed source may have sent this update before its removal.
                     if self.running.contains_key(&update.source) {
-                        if let Ok(found) = &update.found {
-                            self.told.insert(update.source.name.clone(), found.entries.clone());
+                        if let Ok(snapshot) = &update.result {
+                            self.reported.insert(update.source.name.clone(), snapshot.entries.clone());
                         }
                         return update;
                     }
@@ -109,40 +110,40 @@ impl Sources {
     }
 }
 
-/// Looks at a source at once and then in every refresh interval, for as long as anybody listens.
-async fn watch(source: Source, mut belief: Belief, connector: Connector, updates: mpsc::Sender<Update>) {
-    let mut looks = interval(source.refresh.max(MIN_REFRESH));
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// Refreshes a source at once and then at its interval, until the receiver of its updates is gone.
+async fn watch(source: Source, mut debouncer: Debouncer, connector: Connector, updates: mpsc::Sender<Update>) {
+    let mut ticks = interval(source.refresh.max(MIN_REFRESH));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut files = Files::default();
     loop {
-        looks.tick().await;
-        let look = match &source.kind {
-            SourceKind::Dns { name, records } => dns::look(name, *records, &connector).await,
-            SourceKind::File { pattern } => look_at_files(&mut files, pattern.clone()).await,
-            SourceKind::Http(address) => http::look(address, source.refresh, http::Bounds::default(), &connector).await,
+        ticks.tick().await;
+        let result = match &source.kind {
+            SourceKind::Dns { name, records } => dns::refresh(name, *records, &connector).await,
+            SourceKind::File { pattern } => refresh_files(&mut files, pattern.clone()).await,
+            SourceKind::Http(http) => http::refresh(http, source.refresh, http::Bounds::default(), &connector).await,
         };
-        let Some(found) = belief.observe(look) else { continue };
-        if updates.send(Update { source: source.clone(), found }).await.is_err() {
+        let Some(result) = debouncer.filter(result) else { continue };
+        if updates.send(Update { source: source.clone(), result }).await.is_err() {
             return;
         }
     }
 }
 
-async fn look_at_files(files: &mut Files, pattern: PathBuf) -> Result<Found, String> {
+async fn refresh_files(files: &mut Files, pattern: PathBuf) -> Result<Snapshot, RefreshError> {
     let mut taken = mem::take(files);
-    let look = blocking(move || {
-        let found = taken.look(&pattern);
-        (taken, found)
-    });
-    let (taken, found) = look.await;
+    let (taken, result) = blocking(move || {
+        let result = taken.refresh(&pattern);
+        (taken, result)
+    })
+    .await;
     *files = taken;
-    found
+    result
 }
 
-/// Updates that wait to be taken; each can be large, and a source with another one waits.
+/// Updates that wait in the channel. Each may be large; when it is full, sources wait.
 const MAX_WAITING: usize = 4;
 
-/// A source without any pause would leave no time for others.
+/// Without a pause one source would take all time.
 const MIN_REFRESH: Duration = Duration::from_millis(1);
 
 #[cfg(test)]

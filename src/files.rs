@@ -38,7 +38,7 @@ pub(crate) fn read_any(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
 
 /// Reason why a file was not read. Its text follows the name of the file.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ReadError {
+pub enum ReadError {
     /// The system refused to open or to read it.
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
@@ -55,10 +55,14 @@ pub(crate) enum ReadError {
 
 /// A file that is not a regular file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum SpecialFile {
+pub enum SpecialFile {
+    /// A device.
     Device,
+    /// A directory.
     Directory,
+    /// A named pipe.
     Pipe,
+    /// A socket.
     Socket,
 }
 

@@ -22,7 +22,7 @@ impl LoadedFiles {
     pub fn read(&self, required: &Required) -> Result<(), Unreadable> {
         match required {
             Required::Header(file) => {
-                self.secrets.read(file).map_err(|message| Unreadable::Header(file.clone(), message))
+                self.secrets.read(file).map_err(|error| Unreadable::Header(file.clone(), error.to_string()))
             }
             Required::Tls(profile) => {
                 self.trust.read(profile).map_err(|problems| Unreadable::Tls(profile.clone(), problems))

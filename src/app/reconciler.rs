@@ -16,7 +16,7 @@ use super::{process, service};
 use crate::board::Board;
 use crate::clock;
 use crate::config::{Config, Diagnostic};
-use crate::discovery::{Found, Sources, Update};
+use crate::discovery::{Snapshot, Sources, Update};
 use crate::http::{Readiness, ReloadError, RunningConfig};
 use crate::metrics::Metrics;
 use crate::options::Limits;
@@ -124,11 +124,11 @@ impl Reconciler {
 
     /// Applies the entries of a discovery source, or records its failure.
     async fn on_discovery(&mut self, update: Update) {
-        let Update { source, found } = update;
+        let Update { source, result } = update;
         let name = source.name.clone();
-        let (entries, errors, message) = match found {
-            Ok(Found { entries, complaints }) => (Some(entries), complaints, "A part of a source cannot be used"),
-            Err(error) => (None, vec![error], "Discovery has failed; the targets before stay in force"),
+        let (entries, errors, message) = match result {
+            Ok(Snapshot { entries, problems }) => (Some(entries), problems, "A part of a source cannot be used"),
+            Err(error) => (None, vec![error.to_string()], "Discovery has failed; the targets before stay in force"),
         };
         match self.target_sources.record_status(&source, errors) {
             StatusChange::Failed(errors) => log_first(&name, errors, message),

@@ -1,54 +1,90 @@
-//! What is made of the answers of one source: which of them are told, and which wait for another that agrees.
+//! Skips results of a source that are not new, and delays an empty one until it is confirmed.
 
 use std::sync::Arc;
 
-use super::Found;
+use super::{RefreshError, Snapshot};
 use crate::config::Discovered;
 
-/// What a source has said so far, as far as it was told.
+/// Filter between a source and its updates.
 #[derive(Debug, Default)]
-pub(super) struct Belief {
-    /// The entries that were told last; none before the first answer.
-    entries: Option<Arc<[Discovered]>>,
-    /// Whether what was told last had something wrong in it.
-    is_troubled: bool,
-    /// Whether the last answer was empty after one that was not.
-    is_doubted: bool,
+pub(super) struct Debouncer {
+    /// `None` before the first snapshot.
+    last: Option<Reported>,
 }
 
-impl Belief {
-    /// Goes on from what was told before. Whether that had something wrong in it is not known, so the first answer is told.
-    pub(super) fn resuming(entries: Arc<[Discovered]>) -> Self {
-        Self { entries: Some(entries), is_troubled: true, is_doubted: false }
+/// The last snapshot that passed.
+#[derive(Debug)]
+struct Reported {
+    entries: Arc<[Discovered]>,
+    health: Health,
+    emptiness: Emptiness,
+}
+
+/// Whether the last update was free of problems.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Health {
+    Good,
+    Faulty,
+}
+
+/// Whether the last snapshot of the source was empty after one with entries.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Emptiness {
+    None,
+    Unconfirmed,
+}
+
+impl Debouncer {
+    /// Continues from entries that were reported before. Whether they had problems is not known, so the first snapshot
+    /// passes.
+    pub(super) fn resume(entries: Arc<[Discovered]>) -> Self {
+        Self { last: Some(Reported { entries, health: Health::Faulty, emptiness: Emptiness::None }) }
     }
 
-    /// What is to be told after another look, if anything.
+    /// The update to send after a refresh, if any.
     ///
-    /// - A failure is told each time, so that it can be counted; the entries stay.
-    /// - No entries after some are believed where the next answer has none either; a failure in between is no answer.
-    ///   Until then the entries stay.
-    /// - Other entries than before are told; so are the same ones with complaints, or after trouble, for the trouble is
-    ///   over.
-    pub(super) fn observe(&mut self, look: Result<Found, String>) -> Option<Result<Found, String>> {
-        let found = match look {
-            Ok(found) => found,
-            Err(why) => {
-                self.is_troubled = true;
-                return Some(Err(why));
+    /// - Every error passes, so that it can be counted; the entries stay.
+    /// - A snapshot without entries after one with entries needs a second one as confirmation; errors in between do not
+    ///   count. Until then the entries stay.
+    /// - A snapshot passes if its entries have changed, if it has problems, or if the previous update had problems, which
+    ///   are over then.
+    pub(super) fn filter(&mut self, result: Result<Snapshot, RefreshError>) -> Option<Result<Snapshot, RefreshError>> {
+        let snapshot = match result {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                if let Some(last) = &mut self.last {
+                    last.health = Health::Faulty;
+                }
+                return Some(Err(error));
             }
         };
-        let had_some = self.entries.as_ref().is_some_and(|entries| !entries.is_empty());
-        let is_doubtful = found.entries.is_empty() && had_some && !self.is_doubted;
-        self.is_doubted = is_doubtful;
-        let entries = self.entries.clone().filter(|_| is_doubtful).unwrap_or(found.entries);
-        let is_known = self.entries.as_ref().is_some_and(|known| Arc::ptr_eq(known, &entries) || *known == entries);
-        let is_silent = is_known && found.complaints.is_empty() && (!self.is_troubled || is_doubtful);
-        if is_silent {
-            return None;
+        let health = if snapshot.problems.is_empty() { Health::Good } else { Health::Faulty };
+        if let Some(last) = &mut self.last {
+            if last.needs_confirmation(&snapshot) {
+                last.emptiness = Emptiness::Unconfirmed;
+                if health == Health::Good {
+                    return None;
+                }
+                last.health = health;
+                return Some(Ok(Snapshot { entries: last.entries.clone(), ..snapshot }));
+            }
+            if health == Health::Good && last.health == Health::Good && last.has_entries_of(&snapshot) {
+                last.emptiness = Emptiness::None;
+                return None;
+            }
         }
-        self.is_troubled = !found.complaints.is_empty();
-        self.entries = Some(entries.clone());
-        Some(Ok(Found { entries, complaints: found.complaints }))
+        self.last = Some(Reported { entries: snapshot.entries.clone(), health, emptiness: Emptiness::None });
+        Some(Ok(snapshot))
+    }
+}
+
+impl Reported {
+    fn needs_confirmation(&self, snapshot: &Snapshot) -> bool {
+        snapshot.entries.is_empty() && !self.entries.is_empty() && self.emptiness == Emptiness::None
+    }
+
+    fn has_entries_of(&self, snapshot: &Snapshot) -> bool {
+        Arc::ptr_eq(&self.entries, &snapshot.entries) || self.entries == snapshot.entries
     }
 }
 
@@ -56,102 +92,108 @@ impl Belief {
 mod tests {
     use super::*;
 
-    fn found(names: &[&str]) -> Found {
+    fn snapshot(names: &[&str]) -> Snapshot {
         let entries = names.iter().map(|name| Discovered::address((*name).to_owned())).collect();
-        Found { entries, complaints: Vec::new() }
+        Snapshot { entries, problems: Vec::new() }
     }
 
-    fn failed() -> Result<Found, String> {
-        Err("down".to_owned())
+    fn failed() -> Result<Snapshot, RefreshError> {
+        Err(RefreshError::Connection("down".to_owned()))
     }
 
-    fn complaining(names: &[&str]) -> Found {
-        Found { complaints: vec!["half".to_owned()], ..found(names) }
+    fn faulty(names: &[&str]) -> Snapshot {
+        Snapshot { problems: vec!["half".to_owned()], ..snapshot(names) }
     }
 
-    /// Each look stands beside what is told of it.
+    /// Checks the update after each refresh.
     #[track_caller]
-    fn told(looks: impl IntoIterator<Item = (Result<Found, String>, Option<Result<Found, String>>)>) {
-        let mut belief = Belief::default();
-        for (index, (look, expected)) in looks.into_iter().enumerate() {
-            assert_eq!(belief.observe(look), expected, "look {index}");
+    fn assert_updates(
+        refreshes: impl IntoIterator<Item = (Result<Snapshot, RefreshError>, Option<Result<Snapshot, RefreshError>>)>,
+    ) {
+        let mut debouncer = Debouncer::default();
+        for (index, (result, expected)) in refreshes.into_iter().enumerate() {
+            assert_eq!(text(debouncer.filter(result)), text(expected), "refresh {index}");
+        }
+    }
+
+    fn text(update: Option<Result<Snapshot, RefreshError>>) -> Option<Result<Snapshot, String>> {
+        update.map(|result| result.map_err(|error| error.to_string()))
+    }
+
+    #[test]
+    fn only_changes_pass() {
+        assert_updates([
+            (Ok(snapshot(&["a"])), Some(Ok(snapshot(&["a"])))),
+            (Ok(snapshot(&["a"])), None),
+            (Ok(snapshot(&["a", "b"])), Some(Ok(snapshot(&["a", "b"])))),
+            (Ok(snapshot(&["b", "a"])), Some(Ok(snapshot(&["b", "a"])))),
+            (Ok(snapshot(&["b", "a"])), None),
+        ]);
+    }
+
+    #[test]
+    fn an_empty_snapshot_needs_confirmation() {
+        assert_updates([
+            (Ok(snapshot(&["a"])), Some(Ok(snapshot(&["a"])))),
+            (Ok(snapshot(&[])), None),
+            (Ok(snapshot(&["a"])), None),
+            (Ok(snapshot(&[])), None),
+            (Ok(snapshot(&[])), Some(Ok(snapshot(&[])))),
+            (Ok(snapshot(&[])), None),
+            (Ok(snapshot(&["a"])), Some(Ok(snapshot(&["a"])))),
+        ]);
+    }
+
+    #[test]
+    fn resumed_entries_survive_one_empty_snapshot() {
+        let mut debouncer = Debouncer::resume(snapshot(&["a"]).entries);
+        for (names, expected) in [(&[][..], None), (&["a"], Some(&["a"][..])), (&[], None), (&[], Some(&[]))] {
+            let expected = expected.map(|names| Ok(snapshot(names)));
+            assert_eq!(text(debouncer.filter(Ok(snapshot(names)))), expected, "{names:?}");
         }
     }
 
     #[test]
-    fn only_what_differs_is_told() {
-        told([
-            (Ok(found(&["a"])), Some(Ok(found(&["a"])))),
-            (Ok(found(&["a"])), None),
-            (Ok(found(&["a", "b"])), Some(Ok(found(&["a", "b"])))),
-            (Ok(found(&["b", "a"])), Some(Ok(found(&["b", "a"])))),
-            (Ok(found(&["b", "a"])), None),
+    fn a_first_empty_snapshot_passes() {
+        assert_updates([
+            (Ok(snapshot(&[])), Some(Ok(snapshot(&[])))),
+            (Ok(snapshot(&[])), None),
+            (Ok(snapshot(&["a"])), Some(Ok(snapshot(&["a"])))),
         ]);
     }
 
     #[test]
-    fn a_source_that_shrinks_to_nothing_is_believed_on_the_second_answer() {
-        told([
-            (Ok(found(&["a"])), Some(Ok(found(&["a"])))),
-            (Ok(found(&[])), None),
-            (Ok(found(&["a"])), None),
-            (Ok(found(&[])), None),
-            (Ok(found(&[])), Some(Ok(found(&[])))),
-            (Ok(found(&[])), None),
-            (Ok(found(&["a"])), Some(Ok(found(&["a"])))),
-        ]);
-    }
-
-    #[test]
-    fn what_was_told_before_is_not_forgotten_for_an_empty_answer() {
-        let mut belief = Belief::resuming(found(&["a"]).entries);
-        assert_eq!(belief.observe(Ok(found(&[]))), None);
-        assert_eq!(belief.observe(Ok(found(&["a"]))), Some(Ok(found(&["a"]))));
-        assert_eq!(belief.observe(Ok(found(&[]))), None);
-        assert_eq!(belief.observe(Ok(found(&[]))), Some(Ok(found(&[]))));
-    }
-
-    #[test]
-    fn a_source_that_is_empty_from_the_start_is_believed_at_once() {
-        told([
-            (Ok(found(&[])), Some(Ok(found(&[])))),
-            (Ok(found(&[])), None),
-            (Ok(found(&["a"])), Some(Ok(found(&["a"])))),
-        ]);
-    }
-
-    #[test]
-    fn every_failure_is_told_and_so_is_its_end() {
-        told([
+    fn every_error_passes_like_the_recovery() {
+        assert_updates([
             (failed(), Some(failed())),
-            (Ok(found(&["a"])), Some(Ok(found(&["a"])))),
+            (Ok(snapshot(&["a"])), Some(Ok(snapshot(&["a"])))),
             (failed(), Some(failed())),
             (failed(), Some(failed())),
-            (Ok(found(&["a"])), Some(Ok(found(&["a"])))),
-            (Ok(found(&["a"])), None),
+            (Ok(snapshot(&["a"])), Some(Ok(snapshot(&["a"])))),
+            (Ok(snapshot(&["a"])), None),
         ]);
     }
 
     #[test]
-    fn a_failure_between_two_empty_answers_is_no_answer() {
-        told([
-            (Ok(found(&["a"])), Some(Ok(found(&["a"])))),
-            (Ok(found(&[])), None),
+    fn an_error_between_empty_snapshots_does_not_count() {
+        assert_updates([
+            (Ok(snapshot(&["a"])), Some(Ok(snapshot(&["a"])))),
+            (Ok(snapshot(&[])), None),
             (failed(), Some(failed())),
-            (Ok(found(&[])), Some(Ok(found(&[])))),
+            (Ok(snapshot(&[])), Some(Ok(snapshot(&[])))),
         ]);
     }
 
     #[test]
-    fn complaints_are_told_each_time_beside_what_holds() {
-        told([
-            (Ok(complaining(&["a"])), Some(Ok(complaining(&["a"])))),
-            (Ok(complaining(&["a"])), Some(Ok(complaining(&["a"])))),
-            (Ok(complaining(&[])), Some(Ok(complaining(&["a"])))),
-            (Ok(found(&["a"])), Some(Ok(found(&["a"])))),
-            (Ok(found(&["a"])), None),
-            (Ok(found(&[])), None),
-            (Ok(complaining(&[])), Some(Ok(complaining(&[])))),
+    fn problems_always_pass() {
+        assert_updates([
+            (Ok(faulty(&["a"])), Some(Ok(faulty(&["a"])))),
+            (Ok(faulty(&["a"])), Some(Ok(faulty(&["a"])))),
+            (Ok(faulty(&[])), Some(Ok(faulty(&["a"])))),
+            (Ok(snapshot(&["a"])), Some(Ok(snapshot(&["a"])))),
+            (Ok(snapshot(&["a"])), None),
+            (Ok(snapshot(&[])), None),
+            (Ok(faulty(&[])), Some(Ok(faulty(&[])))),
         ]);
     }
 }

@@ -1,27 +1,32 @@
-//! Names as sources: where a service is offered, or the addresses of a name with a port.
+//! Names as sources: SRV records, or the addresses of a name with a port.
 //!
-//! The system's name servers are asked for the name as it is written; what does not exist is nothing found, not a
-//! failure. Answers come in any order, so they are sorted.
+//! The system's name servers are asked for the name as it is written. A name that does not exist is an empty snapshot, not
+//! an error. Records come in any order, so they are sorted.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Found;
+use super::{RefreshError, Snapshot};
 use crate::config::{Discovered, Records};
 use crate::probe::Connector;
 use crate::target::{HostName, IpFamily};
 
-/// Asks for a name.
-pub(super) async fn look(name: &HostName, records: Records, connector: &Connector) -> Result<Found, String> {
-    let deadline = Instant::now() + PATIENCE;
+/// Queries the records of a name.
+pub(super) async fn refresh(
+    name: &HostName,
+    records: Records,
+    connector: &Connector,
+) -> Result<Snapshot, RefreshError> {
+    let deadline = Instant::now() + TIMEOUT;
+    let addresses = async |family| connector.addresses(name, family, deadline).await.map_err(RefreshError::Connection);
     let found = match records {
-        Records::A(port) => with_port(connector.addresses(name, IpFamily::Ipv4, deadline).await?, port),
-        Records::Aaaa(port) => with_port(connector.addresses(name, IpFamily::Ipv6, deadline).await?, port),
+        Records::A(port) => with_port(addresses(IpFamily::Ipv4).await?, port),
+        Records::Aaaa(port) => with_port(addresses(IpFamily::Ipv6).await?, port),
         Records::Srv => {
-            let mut services = connector.services(name, deadline).await?;
-            // The root as a host says that the service is not offered (RFC 2782).
+            let mut services = connector.services(name, deadline).await.map_err(RefreshError::Connection)?;
+            // The root as the host means that the service is not offered (RFC 2782).
             services.retain(|service| !service.host.is_empty());
             services.sort_unstable();
             services.iter().map(|service| format!("{}:{}", service.host, service.port)).collect()
@@ -35,20 +40,20 @@ fn with_port(mut addresses: Vec<IpAddr>, port: u16) -> Vec<String> {
     addresses.iter().map(|address| SocketAddr::new(*address, port).to_string()).collect()
 }
 
-/// Every place once, as many as are taken.
-fn bounded(mut sorted: Vec<String>) -> Found {
+/// Each record once, up to the limit.
+fn bounded(mut sorted: Vec<String>) -> Snapshot {
     sorted.dedup();
     let count = sorted.len();
-    let complaint = format!("has {count} records; the first {MAX_RECORDS} in their order are taken");
+    let problem = format!("has {count} records; the first {MAX_RECORDS} in their order are taken");
     sorted.truncate(MAX_RECORDS);
-    let complaints = (count > MAX_RECORDS).then_some(complaint).into_iter().collect();
-    Found { entries: sorted.into_iter().map(Discovered::address).collect(), complaints }
+    let problems = (count > MAX_RECORDS).then_some(problem).into_iter().collect();
+    Snapshot { entries: sorted.into_iter().map(Discovered::address).collect(), problems }
 }
 
-/// All servers and all tries together; how long each is waited for is set in the configuration.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Timeout of all servers and tries together. That of each is a setting.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// More places than any name has that is looked after.
+/// More records than a maintained name has.
 const MAX_RECORDS: usize = 1000;
 
 #[cfg(test)]
@@ -61,16 +66,16 @@ mod tests {
         let found = bounded(with_port(addresses.to_vec(), 5432));
         let expected = ["10.0.0.9:5432", "10.0.0.10:5432", "[::2]:5432"];
         assert_eq!(*found.entries, expected.map(|address| Discovered::address(address.to_owned())));
-        assert!(found.complaints.is_empty());
+        assert!(found.problems.is_empty());
     }
 
     #[test]
-    fn more_than_a_thousand_records_are_cut_and_complained_about() {
+    fn more_than_a_thousand_records_are_a_problem() {
         let addresses = |count: u32| (0..count).map(|index| IpAddr::from(index.to_be_bytes())).collect();
         let found = bounded(with_port(addresses(1000), 1));
-        assert_eq!((found.entries.len(), found.complaints.len()), (1000, 0));
+        assert_eq!((found.entries.len(), found.problems.len()), (1000, 0));
         let found = bounded(with_port(addresses(1001), 1));
         assert_eq!(found.entries.len(), 1000);
-        assert_eq!(found.complaints, ["has 1001 records; the first 1000 in their order are taken"]);
+        assert_eq!(found.problems, ["has 1001 records; the first 1000 in their order are taken"]);
     }
 }

@@ -1,8 +1,7 @@
-//! Files as sources: every file whose name matches a pattern, read anew at each look.
+//! Files as sources: every file whose name matches a pattern, read again at each refresh.
 //!
-//! Content counts, not times of modification, so that files and folders may be swapped by symbolic links; a content that
-//! is unchanged is not parsed again. A file that cannot be used keeps what it held. What is no regular file is never
-//! opened: a pipe that nobody writes to would hold its reader for ever.
+//! Contents are compared, not modification times, so that files and folders may be swapped by symbolic links. Unchanged
+//! content is not parsed again. A file that cannot be used keeps its previous entries.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -14,116 +13,113 @@ use std::sync::Arc;
 
 use glob::Pattern;
 
-use super::Found;
+use super::{RefreshError, Snapshot};
 use crate::config::{Discovered, discovered};
 use crate::files;
 use crate::files::digest::sha256;
 use crate::peer_text::escaped;
 use crate::target::Sha256Digest;
 
-/// What the files of one source held when last looked at.
+/// The files of one source as of the last refresh.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    held: HashMap<PathBuf, Held>,
+    cached: HashMap<PathBuf, Cached>,
     /// The entries of all files, one file after the other.
     entries: Arc<[Discovered]>,
 }
 
-/// What one file held.
+/// The last usable content of a file.
 #[derive(Clone, Debug)]
-struct Held {
-    /// Of the content that its entries are made of.
+struct Cached {
     digest: Sha256Digest,
-    /// Where its entries stand among all.
+    /// The place of its entries among all.
     range: Range<usize>,
 }
 
-/// What has become of a file.
+/// Result of reading one file.
 enum Part {
-    /// Its entries are as they were.
-    Kept(Held),
-    /// It has these entries now.
-    Read { digest: Sha256Digest, entries: Vec<Discovered> },
+    /// Its entries have not changed.
+    Unchanged(Cached),
+    /// It has new entries.
+    Changed { digest: Sha256Digest, entries: Vec<Discovered> },
 }
 
 impl Files {
-    /// Looks at every file that matches. Fails where their folder cannot be listed; then everything stays as it was.
-    pub(super) fn look(&mut self, pattern: &Path) -> Result<Found, String> {
-        let Matching { paths, mut complaints } = matching(pattern)?;
-        let (mut parts, mut budget) = (Vec::new(), MAX_BYTES_IN_ALL);
+    /// Reads every file that matches. If the folder cannot be listed, everything stays as it is.
+    pub(super) fn refresh(&mut self, pattern: &Path) -> Result<Snapshot, RefreshError> {
+        let Matching { paths, mut problems } = matching(pattern)?;
+        let (mut parts, mut budget) = (Vec::new(), MAX_TOTAL_BYTES);
         for path in paths {
-            let held = self.held.get(&path);
-            match part(&path, held, &mut budget) {
+            let cached = self.cached.get(&path);
+            match part(&path, cached, &mut budget) {
                 Ok(part) => parts.push((path, part)),
-                Err(why) => {
-                    complaints.push(format!("the file {} {why}", shown(&path)));
-                    if let Some(held) = held {
-                        parts.push((path, Part::Kept(held.clone())));
+                Err(error) => {
+                    problems.push(format!("the file {} {error}", shown(&path)));
+                    if let Some(cached) = cached {
+                        parts.push((path, Part::Unchanged(cached.clone())));
                     }
                 }
             }
         }
         let is_unchanged =
-            parts.len() == self.held.len() && parts.iter().all(|(_, part)| matches!(part, Part::Kept(_)));
+            parts.len() == self.cached.len() && parts.iter().all(|(_, part)| matches!(part, Part::Unchanged(_)));
         if !is_unchanged {
-            self.take(parts);
+            self.replace(parts);
         }
-        Ok(Found { entries: self.entries.clone(), complaints })
+        Ok(Snapshot { entries: self.entries.clone(), problems })
     }
 
-    fn take(&mut self, parts: Vec<(PathBuf, Part)>) {
-        let (mut all, mut held) = (Vec::new(), HashMap::new());
+    fn replace(&mut self, parts: Vec<(PathBuf, Part)>) {
+        let (mut all, mut cached) = (Vec::new(), HashMap::new());
         for (path, part) in parts {
             let start = all.len();
             let digest = match part {
-                Part::Kept(Held { digest, range }) => {
+                Part::Unchanged(Cached { digest, range }) => {
                     all.extend_from_slice(self.entries.get(range).unwrap_or_default());
                     digest
                 }
-                Part::Read { digest, entries } => {
+                Part::Changed { digest, entries } => {
                     all.extend(entries);
                     digest
                 }
             };
-            held.insert(path, Held { digest, range: start..all.len() });
+            cached.insert(path, Cached { digest, range: start..all.len() });
         }
-        (self.held, self.entries) = (held, all.into());
+        (self.cached, self.entries) = (cached, all.into());
     }
 }
 
-/// Reads one file; `budget` is what all files together may still have. The error follows on the file's name.
-fn part(path: &Path, held: Option<&Held>, budget: &mut u64) -> Result<Part, String> {
-    let bytes = files::read(path, MAX_BYTES).map_err(|error| error.to_string())?;
+/// Reads one file. `budget` is the number of bytes that this file and those behind it may have.
+fn part(path: &Path, cached: Option<&Cached>, budget: &mut u64) -> Result<Part, RefreshError> {
+    let bytes = files::read(path, MAX_BYTES)?;
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    *budget = budget.checked_sub(length).ok_or_else(|| {
-        format!("is not looked at: the files before it already have most of {} MiB", MAX_BYTES_IN_ALL >> 20)
-    })?;
+    *budget = budget.checked_sub(length).ok_or(RefreshError::FilesTooLarge(MAX_TOTAL_BYTES >> 20))?;
     let digest = sha256(&bytes);
-    if let Some(held) = held.filter(|held| held.digest == digest) {
-        return Ok(Part::Kept(held.clone()));
+    if let Some(cached) = cached.filter(|cached| cached.digest == digest) {
+        return Ok(Part::Unchanged(cached.clone()));
     }
-    let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())?;
-    let entries = discovered(&text).map_err(|why| format!("cannot be used: {why}"))?;
-    Ok(Part::Read { digest, entries })
+    let text = String::from_utf8(bytes).map_err(|_| RefreshError::Utf8)?;
+    let entries = discovered(&text).map_err(RefreshError::InvalidFile)?;
+    Ok(Part::Changed { digest, entries })
 }
 
-/// The paths that match a pattern, in the order of their names.
+/// The files that match a pattern, in the order of their names.
 #[derive(Debug, Default)]
 struct Matching {
     paths: Vec<PathBuf>,
-    complaints: Vec<String>,
+    problems: Vec<String>,
 }
 
-fn matching(pattern: &Path) -> Result<Matching, String> {
-    let Some(name) = pattern.file_name() else { return Err(format!("{} names no file", shown(pattern))) };
+fn matching(pattern: &Path) -> Result<Matching, RefreshError> {
+    let name = pattern.file_name().ok_or_else(|| RefreshError::NoFileName(shown(pattern)))?;
     let name = name.to_string_lossy();
     let folder = pattern.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let failed = |error: io::Error| format!("the folder {} cannot be listed: {error}", shown(folder));
+    let failed = |error: io::Error| RefreshError::Folder(shown(folder), error);
     if !name.contains(['*', '?']) {
-        // The folder need not be one that can be listed.
+        // The file may be readable in a folder that cannot be listed.
         fs::metadata(folder).map_err(failed)?;
         let paths = fs::symlink_metadata(pattern).is_ok().then(|| pattern.to_owned()).into_iter().collect();
-        return Ok(Matching { paths, complaints: Vec::new() });
+        return Ok(Matching { paths, problems: Vec::new() });
     }
     let wanted = NamePattern::parse(&name)?;
     let (mut names, mut is_more) = (BTreeSet::<OsString>::new(), false);
@@ -137,10 +133,9 @@ fn matching(pattern: &Path) -> Result<Matching, String> {
             is_more = true;
         }
     }
-    let complaint =
-        || format!("more than {MAX_FILES} files match {}; the first by their names are read", shown(pattern));
+    let problem = || format!("more than {MAX_FILES} files match {}; the first by their names are read", shown(pattern));
     let paths = names.into_iter().map(|name| if folder == Path::new(".") { name.into() } else { folder.join(name) });
-    Ok(Matching { paths: paths.collect(), complaints: is_more.then(complaint).into_iter().collect() })
+    Ok(Matching { paths: paths.collect(), problems: is_more.then(problem).into_iter().collect() })
 }
 
 /// A pattern of file names: `*` matches any characters, `?` matches one, nothing else is special.
@@ -153,7 +148,7 @@ struct NamePattern {
 }
 
 impl NamePattern {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, RefreshError> {
         let mut pattern = String::with_capacity(text.len());
         for character in text.chars() {
             match character {
@@ -163,8 +158,7 @@ impl NamePattern {
                 other => pattern.push(other),
             }
         }
-        let pattern =
-            Pattern::new(&pattern).map_err(|error| format!("the pattern {} cannot be used: {error}", escaped(text)))?;
+        let pattern = Pattern::new(&pattern).map_err(|error| RefreshError::Pattern(escaped(text), error))?;
         Ok(Self { pattern, has_leading_dot: text.starts_with('.') })
     }
 
@@ -178,11 +172,11 @@ fn shown(path: &Path) -> String {
     escaped(&path.display().to_string())
 }
 
-/// As much as a configuration may have.
+/// The limit of a configuration.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// More than enough for as many targets as anybody has, and little enough for memory.
-const MAX_BYTES_IN_ALL: u64 = 256 << 20;
+/// Limit of all files together: millions of targets.
+const MAX_TOTAL_BYTES: u64 = 256 << 20;
 
 const MAX_FILES: usize = 10_000;
 

@@ -1,11 +1,11 @@
-//! Addresses as sources: what answers as Prometheus' `http_sd` does.
+//! URLs as sources, with the protocol of Prometheus' `http_sd`.
 //!
-//! One request on a connection of its own. The answer must be 200 with `application/json`, no larger and no slower than
-//! is allowed; nothing is followed, so that who answers cannot send this program anywhere else. What a secret header
-//! holds is in no message.
+//! One request per connection. The response must be 200 with `application/json` and within the bounds of size and time.
+//! Redirects are not followed, so that a server cannot send this program elsewhere. No message contains the value of a
+//! secret header.
+//!
+//! URLs are not parsed by a crate: they follow the rules and messages of target URLs.
 
-use std::error::Error;
-use std::iter::successors;
 use std::num::NonZeroU16;
 use std::path::Path;
 use std::pin::pin;
@@ -22,19 +22,19 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
-use super::{Found, blocking};
+use super::{RefreshError, Snapshot, blocking};
 use crate::config::{HttpSource, discovered_json};
 use crate::files::header_values;
 use crate::peer_text::label_value;
 use crate::probe::Connector;
 use crate::target::Host;
 
-/// How much of an answer is waited for and taken.
+/// Limits of a response.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// From the first packet to the last byte.
+    /// Time from the first packet to the last byte.
     pub(super) timeout: Duration,
-    /// The body's bytes.
+    /// Length of the body.
     pub(super) bytes: u64,
 }
 
@@ -44,34 +44,33 @@ impl Default for Bounds {
     }
 }
 
-/// Asks an address once. `refresh` is what it is told about how often it is asked.
-pub(super) async fn look(
+/// Requests the entries once. The server is told the interval.
+pub(super) async fn refresh(
     source: &HttpSource,
-    refresh: Duration,
+    interval: Duration,
     bounds: Bounds,
     connector: &Connector,
-) -> Result<Found, String> {
-    let address = Address::parse(&source.url)?;
+) -> Result<Snapshot, RefreshError> {
+    let address = Address::parse(&source.url).map_err(RefreshError::Url)?;
     let files = source.headers_files.clone();
     let secrets = blocking(move || files.iter().map(|(name, path)| secret(name, path)).collect::<Result<_, _>>()).await;
-    let request = address.request(refresh, secrets?)?;
-    let answer = timeout(bounds.timeout, ask(&address, request, source, bounds, connector)).await;
-    let Answer { body, complaints } =
-        answer.map_err(|_| format!("did not answer to the end within {:?}", bounds.timeout))??;
+    let request = address.request(interval, secrets?)?;
+    let response = timeout(bounds.timeout, request_body(&address, request, source, bounds, connector)).await;
+    let SourceResponse { body, problems } = response.map_err(|_| RefreshError::Timeout(bounds.timeout))??;
     let entries = blocking(move || {
-        let text = String::from_utf8(body).map_err(|_| "answered what is not UTF-8".to_owned())?;
-        discovered_json(&text).map_err(|why| format!("answered what cannot be used: {why}"))
+        let text = String::from_utf8(body).map_err(|_| RefreshError::Utf8Body)?;
+        discovered_json(&text).map_err(RefreshError::InvalidBody)
     });
-    Ok(Found { entries: entries.await?.into(), complaints })
+    Ok(Snapshot { entries: entries.await?.into(), problems })
 }
 
-/// A URL taken apart.
+/// The parts of a URL.
 #[derive(Debug)]
 struct Address {
     scheme: Scheme,
     host: Host,
     port: NonZeroU16,
-    /// Host and port as they stand in the URL.
+    /// Host and port as in the URL.
     authority: HeaderValue,
     path: String,
 }
@@ -83,7 +82,7 @@ enum Scheme {
 }
 
 impl Address {
-    /// Takes a URL apart. It is not repeated in the error, for it may hold a token.
+    /// Parses a URL. The error does not repeat it, because it may contain a token.
     fn parse(url: &str) -> Result<Self, String> {
         let uri: Uri = url.parse().map_err(|error| format!("has no valid URL: {error}"))?;
         let (scheme, default_port) = match uri.scheme_str() {
@@ -107,12 +106,11 @@ impl Address {
 
     fn request(
         &self,
-        refresh: Duration,
+        interval: Duration,
         secrets: Vec<(HeaderName, HeaderValue)>,
-    ) -> Result<Request<Empty<Bytes>>, String> {
-        let seconds = HeaderValue::from_str(&refresh.as_secs_f64().to_string()).map_err(|error| error.to_string())?;
-        let request = Request::get(&self.path).body(Empty::new());
-        let mut request = request.map_err(|error| format!("cannot be asked: {error}"))?;
+    ) -> Result<Request<Empty<Bytes>>, RefreshError> {
+        let seconds = HeaderValue::from_str(&interval.as_secs_f64().to_string()).map_err(http::Error::from)?;
+        let mut request = Request::get(&self.path).body(Empty::new())?;
         let headers = request.headers_mut();
         headers.insert(HOST, self.authority.clone());
         headers.insert(ACCEPT, HeaderValue::from_static(MEDIA_TYPE));
@@ -133,75 +131,78 @@ fn host(text: &str) -> Option<Host> {
     text.parse().map(Host::Ipv4).or_else(|_| text.parse().map(Host::Name)).ok()
 }
 
-/// A header whose value is what a file holds.
-fn secret(name: &str, path: &Path) -> Result<(HeaderName, HeaderValue), String> {
-    let header = name.parse().map_err(|_| format!("{name} is no name of a header"))?;
-    let value = header_values::value(path);
-    Ok((header, value.map_err(|why| format!("the file {} of the header {name} {why}", path.display()))?))
+/// A header whose value is in a file.
+fn secret(name: &str, path: &Path) -> Result<(HeaderName, HeaderValue), RefreshError> {
+    let header = name.parse::<HeaderName>().map_err(http::Error::from)?;
+    let value = header_values::value(path).map_err(|reason| RefreshError::HeaderFile {
+        header: name.to_owned(),
+        file: path.display().to_string(),
+        reason,
+    })?;
+    Ok((header, value))
 }
 
-/// A body that is to be read, and what was wrong on the way to it.
-struct Answer {
+/// The body of a response, and reported problems of its server's certificate.
+struct SourceResponse {
     body: Vec<u8>,
-    complaints: Vec<String>,
+    problems: Vec<String>,
 }
 
-async fn ask(
+async fn request_body(
     address: &Address,
     request: Request<Empty<Bytes>>,
     source: &HttpSource,
     bounds: Bounds,
     connector: &Connector,
-) -> Result<Answer, String> {
+) -> Result<SourceResponse, RefreshError> {
     let deadline = Instant::now() + bounds.timeout;
-    let stream = connector.connect(&address.host, address.port, deadline).await?;
+    let stream = connector.connect(&address.host, address.port, deadline).await.map_err(RefreshError::Connection)?;
     if address.scheme == Scheme::Http {
         let body = exchange(stream, request, bounds.bytes).await?;
-        return Ok(Answer { body, complaints: Vec::new() });
+        return Ok(SourceResponse { body, problems: Vec::new() });
     }
-    let session = connector.secure(stream, &address.host, &source.tls, deadline).await?;
+    let session = connector.secure(stream, &address.host, &source.tls, deadline).await;
+    let session = session.map_err(RefreshError::Connection)?;
     let body = exchange(session.stream, request, bounds.bytes).await?;
-    Ok(Answer { body, complaints: session.faults })
+    Ok(SourceResponse { body, problems: session.faults })
 }
 
-async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>, limit: u64) -> Result<Vec<u8>, String>
+async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>, limit: u64) -> Result<Vec<u8>, RefreshError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let failed = |error: hyper::Error| format!("cannot be asked: {}", with_causes(&error));
     let builder = &mut http1::Builder::new();
     let shaken = builder.max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = shaken.map_err(failed)?;
-    let mut answer = pin!(async {
-        let response = sender.send_request(request).await.map_err(failed)?;
-        acceptable(&response)?;
+    let (mut sender, connection) = shaken.map_err(RefreshError::Request)?;
+    let mut body = pin!(async {
+        let response = sender.send_request(request).await.map_err(RefreshError::Request)?;
+        check(&response)?;
         read(response.into_body(), limit).await
     });
     tokio::select! {
-        answered = &mut answer => answered,
-        // What was read before its end is still to be taken; and its error arrives there too.
-        _ = connection => answer.await,
+        body = &mut body => body,
+        // The connection has ended. The rest of the body is buffered, and an error is reported there as well.
+        _ = connection => body.await,
     }
 }
 
-fn acceptable(response: &Response<Incoming>) -> Result<(), String> {
+/// Refuses a response without a list of targets.
+fn check(response: &Response<Incoming>) -> Result<(), RefreshError> {
     let (status, headers) = (response.status(), response.headers());
     if status.is_redirection() && headers.contains_key(LOCATION) {
         let to = text(headers, &LOCATION).and_then(|location| Some(location.parse::<Uri>().ok()?.host()?.to_owned()));
         let to = to.map_or_else(String::new, |host| format!(" to {}", label_value(&host)));
-        return Err(format!("answered {status}{to}: redirects are not followed"));
+        return Err(RefreshError::Redirect(status, to));
     }
     if status != StatusCode::OK {
-        return Err(format!("answered {status}"));
+        return Err(RefreshError::Status(status));
     }
-    let Some(media_type) = text(headers, &CONTENT_TYPE) else {
-        return Err(format!("answered without a Content-Type; it must be {MEDIA_TYPE}"));
-    };
+    let media_type = text(headers, &CONTENT_TYPE).ok_or(RefreshError::NoContentType)?;
     if !media_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(MEDIA_TYPE)) {
-        return Err(format!("answered {}, not {MEDIA_TYPE}", label_value(&media_type)));
+        return Err(RefreshError::ContentType(label_value(&media_type)));
     }
     match text(headers, &CONTENT_ENCODING).filter(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
-        Some(encoding) => Err(format!("answered in the encoding {}, which was not asked for", label_value(&encoding))),
+        Some(encoding) => Err(RefreshError::ContentEncoding(label_value(&encoding))),
         None => Ok(()),
     }
 }
@@ -210,37 +211,30 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// Reads a body to its end, or until it is larger than is allowed.
-async fn read(mut body: Incoming, limit: u64) -> Result<Vec<u8>, String> {
-    let too_large = || format!("answered more than {limit} bytes");
+/// Reads a body to its end, at most `limit` bytes.
+async fn read(mut body: Incoming, limit: u64) -> Result<Vec<u8>, RefreshError> {
     if body.size_hint().lower() > limit {
-        return Err(too_large());
+        return Err(RefreshError::BodyTooLarge(limit));
     }
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| format!("broke off its answer: {}", with_causes(&error)))?;
+        let frame = frame.map_err(RefreshError::BrokenBody)?;
         let Ok(data) = frame.into_data() else { continue };
         bytes.extend_from_slice(&data);
         if u64::try_from(bytes.len()).map_or(true, |length| length > limit) {
-            return Err(too_large());
+            return Err(RefreshError::BodyTooLarge(limit));
         }
     }
     Ok(bytes)
 }
 
-/// An error with all that caused it.
-fn with_causes(error: &hyper::Error) -> String {
-    let first: &dyn Error = error;
-    successors(Some(first), |error| (*error).source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
+/// The media type of `http_sd`.
+pub(super) const MEDIA_TYPE: &str = "application/json";
 
-/// What `http_sd` demands.
-const MEDIA_TYPE: &str = "application/json";
-
-/// What Prometheus sends.
+/// The header in which Prometheus sends its interval.
 const REFRESH: HeaderName = HeaderName::from_static("x-prometheus-refresh-interval-seconds");
 
-/// The longest head of an answer.
+/// Limit of the head of a response.
 const MAX_HEAD: usize = 64 << 10;
 
 #[cfg(test)]

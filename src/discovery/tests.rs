@@ -23,7 +23,7 @@ fn targets(host: &str) -> String {
     format!(r#"[{{"targets": ["{host}:1"]}}]"#)
 }
 
-/// Replaces a file in one step, as whoever writes for others should.
+/// Replaces a file atomically.
 fn write(path: &Path, text: &str) {
     let other = path.with_extension("new");
     fs::write(&other, text).unwrap();
@@ -31,36 +31,36 @@ fn write(path: &Path, text: &str) {
 }
 
 #[track_caller]
-fn assert_says(update: &Update, source: &Source, text: &str) {
+fn assert_update(update: &Update, source: &Source, text: &str) {
     assert_eq!(update.source, *source);
-    let found = update.found.as_ref().unwrap();
-    assert_eq!(found.complaints, [""; 0]);
-    assert_eq!(*found.entries, discovered(text).unwrap());
+    let snapshot = update.result.as_ref().unwrap();
+    assert_eq!(snapshot.problems, [""; 0]);
+    assert_eq!(*snapshot.entries, discovered(text).unwrap());
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_sources_there_is_never_anything_new() {
+async fn no_sources_send_no_updates() {
     let mut sources = Sources::new(connector());
     sources.set(&[]);
     assert!(timeout(Duration::from_hours(24), sources.next()).await.is_err());
 }
 
 #[tokio::test]
-async fn a_source_tells_what_it_has_and_then_what_changes() {
+async fn a_source_sends_its_entries_and_then_changes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.json");
     write(&path, &targets("a"));
     let (source, mut sources) = (file(&path), Sources::new(connector()));
     sources.set(std::slice::from_ref(&source));
-    assert_says(&sources.next().await, &source, &targets("a"));
+    assert_update(&sources.next().await, &source, &targets("a"));
     write(&path, &targets("b"));
-    assert_says(&sources.next().await, &source, &targets("b"));
+    assert_update(&sources.next().await, &source, &targets("b"));
     fs::remove_file(&path).unwrap();
-    assert_says(&sources.next().await, &source, "[]");
+    assert_update(&sources.next().await, &source, "[]");
 }
 
 #[tokio::test]
-async fn a_source_that_stays_is_left_alone_and_one_that_goes_falls_silent() {
+async fn a_kept_source_is_undisturbed_a_removed_silent() {
     let folder = tempfile::tempdir().unwrap();
     let [stays, goes, comes] = ["stays", "goes", "comes"].map(|name| {
         let path = folder.path().join(name);
@@ -76,33 +76,33 @@ async fn a_source_that_stays_is_left_alone_and_one_that_goes_falls_silent() {
     write(&goes.1, &targets("late"));
     sources.set(&[stays.0.clone(), comes.0.clone()]);
     assert_eq!(sources.running[&stays.0].id(), task);
-    assert_says(&sources.next().await, &comes.0, &targets("comes"));
+    assert_update(&sources.next().await, &comes.0, &targets("comes"));
     write(&stays.1, &targets("changed"));
-    assert_says(&sources.next().await, &stays.0, &targets("changed"));
+    assert_update(&sources.next().await, &stays.0, &targets("changed"));
     assert_eq!((sources.running.len(), sources.tasks.len()), (2, 2), "the task that is gone has ended");
 }
 
 #[tokio::test]
-async fn another_refresh_makes_another_source() {
+async fn another_interval_makes_another_source() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.json");
     write(&path, &targets("a"));
     let (source, mut sources) = (file(&path), Sources::new(connector()));
     let other = Source { refresh: Duration::from_millis(7), ..source.clone() };
     sources.set(std::slice::from_ref(&source));
-    assert_says(&sources.next().await, &source, &targets("a"));
+    assert_update(&sources.next().await, &source, &targets("a"));
     sources.set(std::slice::from_ref(&other));
-    assert_says(&sources.next().await, &other, &targets("a"));
+    assert_update(&sources.next().await, &other, &targets("a"));
 }
 
 #[tokio::test]
-async fn a_failing_source_tells_so_at_each_look() {
+async fn a_failing_source_reports_each_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("missing").join("*.json");
     let (source, mut sources) = (file(&path), Sources::new(connector()));
     sources.set(std::slice::from_ref(&source));
     for _ in 0..3 {
-        let why = sources.next().await.found.unwrap_err();
+        let why = sources.next().await.result.unwrap_err().to_string();
         assert!(why.contains("missing cannot be listed: "), "{why}");
     }
 }

@@ -1,7 +1,6 @@
-//! What files hold of secrets for requests: read at load, kept up to date.
+//! Values of headers that are in files, such as tokens: read at load, reloaded when they change.
 //!
-//! Content is compared, not times of modification, so that a mounted secret whose symbolic links are swapped is seen.
-//! What cannot be used leaves in force what was read before. No message repeats what a file holds.
+//! No message contains the content of a file.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,33 +8,33 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use http::header::HeaderValue;
 
-use crate::files;
 use crate::files::watch::{Changes, PERIOD, Watched, watch};
+use crate::files::{self, ReadError};
 use crate::locks::lock;
 use crate::target::{HeaderFile, Secret};
 
-/// The secrets of all targets, each there as long as a target has it.
+/// The secrets of all targets. Each is kept as long as a target uses it.
 #[derive(Debug, Default)]
 pub struct Secrets {
     known: Mutex<HashMap<PathBuf, Known>>,
 }
 
-/// What is known of one file.
+/// The state of one file.
 #[derive(Clone, Debug)]
 struct Known {
     secret: Weak<Secret>,
-    /// Why what it holds now cannot be used.
+    /// Why its present content cannot be used.
     rejected: Option<String>,
 }
 
 impl Secrets {
-    /// Gives a file its secret, which is read unless that was done before. The error names the file.
-    pub fn read(&self, file: &HeaderFile) -> Result<(), String> {
+    /// Attaches the secret to a file, which is read unless it was read before.
+    pub fn read(&self, file: &HeaderFile) -> Result<(), HeaderFileError> {
         if let Some(secret) = self.secret(file.path()) {
             file.attach(secret);
             return Ok(());
         }
-        let value = value(file.path()).map_err(|why| fault(file.path(), &why))?;
+        let value = value(file.path()).map_err(|error| HeaderFileError { file: file.path().to_owned(), error })?;
         let secret = Arc::new(Secret::new(value));
         let known = Known { secret: Arc::downgrade(&secret), rejected: None };
         self.known().insert(file.path().to_owned(), known);
@@ -97,32 +96,50 @@ fn compare(path: &Path, secret: &Secret, rejected: Option<String>, changes: &mut
             changes.reloaded.insert(path.display().to_string());
             None
         }
-        Err(why) => {
-            changes.unusable.insert(fault(path, &why));
-            if rejected.as_ref() != Some(&why) {
-                changes.rejected.insert(fault(path, &why));
+        Err(error) => {
+            let fault = HeaderFileError { file: path.to_owned(), error }.to_string();
+            if rejected.as_ref() != Some(&fault) {
+                changes.rejected.insert(fault.clone());
             }
-            Some(why)
+            changes.unusable.insert(fault.clone());
+            Some(fault)
         }
     }
 }
 
-/// The value of a header that a file holds, one line end behind it apart. The error follows on the file's name.
-pub(crate) fn value(path: &Path) -> Result<HeaderValue, String> {
-    let bytes = files::read(path, MAX_BYTES).map_err(|error| error.to_string())?;
+/// Reads the value of a header from a file, without one line end after it.
+pub(crate) fn value(path: &Path) -> Result<HeaderValue, HeaderValueError> {
+    let bytes = files::read(path, MAX_BYTES)?;
     let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.is_empty() {
-        return Err("is empty; it must hold the value of the header".to_owned());
+        return Err(HeaderValueError::Empty);
     }
-    let mut value = HeaderValue::from_bytes(line)
-        .map_err(|_| "has a byte that no header may have, such as a second line".to_owned())?;
+    let mut value = HeaderValue::from_bytes(line).map_err(|_| HeaderValueError::InvalidByte)?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-fn fault(path: &Path, why: &str) -> String {
-    format!("the file {} {why}", path.display())
+/// A file that holds no value of a header.
+#[derive(Debug, thiserror::Error)]
+#[error("the file {} {error}", file.display())]
+pub struct HeaderFileError {
+    file: PathBuf,
+    error: HeaderValueError,
+}
+
+/// Reason why a file holds no value of a header. Its text follows the name of the file.
+#[derive(Debug, thiserror::Error)]
+pub enum HeaderValueError {
+    /// It is empty.
+    #[error("is empty; it must hold the value of the header")]
+    Empty,
+    /// Its content cannot be the value of a header.
+    #[error("has a byte that no header may have, such as a second line")]
+    InvalidByte,
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
 }
 
 /// Common servers refuse longer headers.
@@ -140,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotated_secret_reaches_everybody_and_a_bad_one_nobody() {
+    fn a_rotated_secret_is_used_an_invalid_one_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         let (secrets, first, second) =
@@ -166,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn each_change_is_told_once_and_without_the_secret() {
+    fn each_change_is_logged_once_without_the_secret() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         let secret = Secret::new(HeaderValue::from_static("one"));
@@ -192,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_nobody_has_any_more_is_forgotten() {
+    fn an_unused_file_is_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         fs::write(&path, "one").unwrap();
@@ -202,17 +219,20 @@ mod tests {
         fs::write(&path, "").unwrap();
         assert_eq!((secrets.reload(), secrets.known().len()), (0, 0));
         let error = secrets.read(&HeaderFile::new(path.clone())).unwrap_err();
-        assert_eq!(error, format!("the file {} is empty; it must hold the value of the header", path.display()));
+        assert_eq!(
+            error.to_string(),
+            format!("the file {} is empty; it must hold the value of the header", path.display())
+        );
     }
 
     #[test]
-    fn no_file_is_larger_than_a_header() {
+    fn files_are_no_larger_than_headers() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         fs::write(&path, "x".repeat(64 << 10)).unwrap();
         assert!(value(&path).is_ok_and(|value| value.is_sensitive()));
         fs::write(&path, "x".repeat((64 << 10) + 1)).unwrap();
-        assert_eq!(value(&path), Err("is larger than 65536 bytes, the most that is read".to_owned()));
-        assert_eq!(value(folder.path()), Err("is a directory, not a regular file".to_owned()));
+        assert!(matches!(value(&path), Err(HeaderValueError::Read(ReadError::TooLarge { limit: 65_536 }))));
+        assert!(value(folder.path()).is_err());
     }
 }

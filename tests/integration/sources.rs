@@ -6,27 +6,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portprobe::config::{Discovered, Records, Source, SourceKind};
-use portprobe::discovery::{Found, Sources};
+use portprobe::discovery::{Snapshot, Sources};
 use portprobe::options::ResolverOptions;
 use portprobe::probe::{Connector, SystemFiles};
 
 use crate::support::dns::NameServer;
 use crate::support::netns;
 
-/// What one look at a name tells.
-async fn look(connector: &Connector, name: &str, records: Records) -> Result<Found, String> {
+/// The result of one refresh of a name.
+async fn refresh(connector: &Connector, name: &str, records: Records) -> Result<Snapshot, String> {
     let kind = SourceKind::Dns { name: name.parse().unwrap(), records };
     let mut sources = Sources::new(connector.clone());
     sources.set(&[Source { name: name.into(), kind, refresh: Duration::from_hours(1) }]);
-    sources.next().await.found
+    sources.next().await.result.map_err(|error| error.to_string())
 }
 
 #[track_caller]
-fn assert_addresses(found: &Result<Found, String>, addresses: &[&str]) {
-    let found = found.as_ref().unwrap();
+fn assert_addresses(snapshot: &Result<Snapshot, String>, addresses: &[&str]) {
+    let snapshot = snapshot.as_ref().unwrap();
     let expected: Vec<_> = addresses.iter().map(|address| Discovered::address((*address).to_owned())).collect();
-    assert_eq!(*found.entries, expected);
-    assert_eq!(found.complaints, [""; 0]);
+    assert_eq!(*snapshot.entries, expected);
+    assert_eq!(snapshot.problems, [""; 0]);
 }
 
 /// Runs a test with a name server that this machine's resolver asks; one try of a moment, so that silence is cheap.
@@ -48,9 +48,9 @@ fn services_are_found_sorted_and_once() {
     with_name_server(async |connector| {
         let postgres = ["db-a.test:5432", "db-b.test:5432", "db-b.test:5433"];
         for name in ["_postgres._tcp.test", "_POSTGRES._tcp.test."] {
-            assert_addresses(&look(&connector, name, Records::Srv).await, &postgres);
+            assert_addresses(&refresh(&connector, name, Records::Srv).await, &postgres);
         }
-        assert_addresses(&look(&connector, "_gone._tcp.test", Records::Srv).await, &[]);
+        assert_addresses(&refresh(&connector, "_gone._tcp.test", Records::Srv).await, &[]);
     });
 }
 
@@ -59,19 +59,19 @@ fn a_thousand_services_come_over_tcp() {
     with_name_server(async |connector| {
         let crowd: Vec<_> = (1..=1000).map(|index| format!("h{index:04}.test:5432")).collect();
         let crowd: Vec<_> = crowd.iter().map(String::as_str).collect();
-        assert_addresses(&look(&connector, "_crowd._tcp.test", Records::Srv).await, &crowd);
+        assert_addresses(&refresh(&connector, "_crowd._tcp.test", Records::Srv).await, &crowd);
     });
 }
 
 #[test]
 fn addresses_are_discovered_by_family() {
     with_name_server(async |connector| {
-        assert_addresses(&look(&connector, "two.test", Records::A(22)).await, &["127.0.0.1:22", "127.0.0.2:22"]);
-        assert_addresses(&look(&connector, "both.test", Records::A(22)).await, &["127.0.0.1:22"]);
-        assert_addresses(&look(&connector, "both.test", Records::Aaaa(22)).await, &["[::1]:22"]);
-        assert_addresses(&look(&connector, "one.test", Records::A(22)).await, &["127.0.0.1:22"]);
-        let thousand = look(&connector, "thousand.test", Records::A(1)).await.unwrap();
-        assert_eq!((thousand.entries.len(), thousand.complaints.len()), (1000, 0));
+        assert_addresses(&refresh(&connector, "two.test", Records::A(22)).await, &["127.0.0.1:22", "127.0.0.2:22"]);
+        assert_addresses(&refresh(&connector, "both.test", Records::A(22)).await, &["127.0.0.1:22"]);
+        assert_addresses(&refresh(&connector, "both.test", Records::Aaaa(22)).await, &["[::1]:22"]);
+        assert_addresses(&refresh(&connector, "one.test", Records::A(22)).await, &["127.0.0.1:22"]);
+        let thousand = refresh(&connector, "thousand.test", Records::A(1)).await.unwrap();
+        assert_eq!((thousand.entries.len(), thousand.problems.len()), (1000, 0));
     });
 }
 
@@ -88,7 +88,7 @@ fn what_does_not_exist_is_nothing_found() {
             ("listed", Records::A(1)),
             ("db", Records::A(1)),
         ] {
-            assert_addresses(&look(&connector, name, records).await, &[]);
+            assert_addresses(&refresh(&connector, name, records).await, &[]);
         }
     });
 }
@@ -100,7 +100,7 @@ fn servers_that_fail_are_failures_of_the_source() {
             [("servfail.test", "SERVFAIL"), ("refused.test", "REFUSED"), ("silent.test", "did not answer")]
         {
             for records in [Records::Srv, Records::A(1)] {
-                let why = look(&connector, name, records).await.unwrap_err();
+                let why = refresh(&connector, name, records).await.unwrap_err();
                 assert!(why.contains(name) && why.contains(words), "{why}");
             }
         }
@@ -113,7 +113,7 @@ fn a_machine_without_name_servers_says_so() {
         let folder = tempfile::tempdir().unwrap();
         let files = SystemFiles { resolv_conf: folder.path().join("resolv.conf"), hosts: folder.path().join("hosts") };
         let connector = Connector::with_system_files(ResolverOptions::default(), Arc::default(), files);
-        let why = look(&connector, "one.test", Records::A(1)).await.unwrap_err();
+        let why = refresh(&connector, "one.test", Records::A(1)).await.unwrap_err();
         assert!(why.contains("no resolver configured"), "{why}");
     });
 }

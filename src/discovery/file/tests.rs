@@ -26,20 +26,20 @@ impl Folder {
         fs::write(self.path(name), text).unwrap();
     }
 
-    fn look(&mut self, pattern: &str) -> Result<Found, String> {
+    fn refresh(&mut self, pattern: &str) -> Result<Snapshot, RefreshError> {
         let pattern = self.path(pattern);
-        self.files.look(&pattern)
+        self.files.refresh(&pattern)
     }
 
-    /// The entries are those of these texts, one after the other, and the only complaints contain these words.
+    /// Expects the entries of these texts, one after the other, and problems that contain these words.
     #[track_caller]
-    fn assert_holds(&mut self, pattern: &str, texts: &[&str], complaints: &[&str]) {
-        let found = self.look(pattern).unwrap();
+    fn assert_holds(&mut self, pattern: &str, texts: &[&str], problems: &[&str]) {
+        let snapshot = self.refresh(pattern).unwrap();
         let expected: Vec<_> = texts.iter().flat_map(|text| discovered(text).unwrap()).collect();
-        assert_eq!(*found.entries, expected);
-        assert_eq!(found.complaints.len(), complaints.len(), "{:?}", found.complaints);
-        for (complaint, words) in found.complaints.iter().zip(complaints) {
-            assert!(complaint.contains(words), "{complaint}");
+        assert_eq!(*snapshot.entries, expected);
+        assert_eq!(snapshot.problems.len(), problems.len(), "{:?}", snapshot.problems);
+        for (problem, words) in snapshot.problems.iter().zip(problems) {
+            assert!(problem.contains(words), "{problem}");
         }
     }
 }
@@ -92,12 +92,12 @@ fn files_are_read_in_the_order_of_their_names() {
 }
 
 #[test]
-fn what_is_unchanged_is_not_made_anew() {
+fn unchanged_content_is_not_parsed_again() {
     let mut folder = Folder::new();
     folder.write("a.json", A);
-    let first = folder.look("*.json").unwrap().entries;
+    let first = folder.refresh("*.json").unwrap().entries;
     folder.write("a.json", A);
-    assert!(Arc::ptr_eq(&first, &folder.look("*.json").unwrap().entries));
+    assert!(Arc::ptr_eq(&first, &folder.refresh("*.json").unwrap().entries));
     folder.write("b.json", B);
     folder.assert_holds("*.json", &[A, B], &[]);
     folder.write("a.json", C);
@@ -107,7 +107,7 @@ fn what_is_unchanged_is_not_made_anew() {
 }
 
 #[test]
-fn a_half_written_file_keeps_what_it_held_and_others_live() {
+fn a_half_written_file_keeps_its_entries() {
     let mut folder = Folder::new();
     folder.write("a.json", A);
     folder.write("b.json", A);
@@ -123,7 +123,7 @@ fn a_half_written_file_keeps_what_it_held_and_others_live() {
 }
 
 #[test]
-fn a_file_that_was_never_good_holds_nothing() {
+fn a_file_that_was_never_valid_has_no_entries() {
     let mut folder = Folder::new();
     folder.write("a.json", HALF);
     folder.write("b.json", B);
@@ -131,7 +131,7 @@ fn a_file_that_was_never_good_holds_nothing() {
 }
 
 #[test]
-fn a_file_that_vanishes_takes_its_entries_along() {
+fn a_removed_file_removes_its_entries() {
     let mut folder = Folder::new();
     folder.write("a.json", A);
     folder.write("b.json", B);
@@ -143,7 +143,7 @@ fn a_file_that_vanishes_takes_its_entries_along() {
 }
 
 #[test]
-fn a_link_that_leads_nowhere_keeps_what_its_file_held() {
+fn a_dangling_link_keeps_its_entries() {
     let mut folder = Folder::new();
     folder.write("real", A);
     symlink("real", folder.path("a.json")).unwrap();
@@ -153,7 +153,7 @@ fn a_link_that_leads_nowhere_keeps_what_its_file_held() {
 }
 
 #[test]
-fn folders_swapped_by_link_are_seen() {
+fn folders_swapped_by_link_are_noticed() {
     let mut folder = Folder::new();
     for (version, text) in [("..1", A), ("..2", B)] {
         fs::create_dir(folder.path(version)).unwrap();
@@ -169,30 +169,30 @@ fn folders_swapped_by_link_are_seen() {
 }
 
 #[test]
-fn a_folder_that_is_gone_is_a_failure_and_not_an_empty_one() {
+fn a_missing_folder_is_an_error() {
     let mut folder = Folder::new();
     fs::create_dir(folder.path("sd")).unwrap();
     folder.write("sd/a.json", A);
     for pattern in ["sd/*.json", "sd/a.json"] {
         folder.assert_holds(pattern, &[A], &[]);
         fs::rename(folder.path("sd"), folder.path("old")).unwrap();
-        let why = folder.look(pattern).unwrap_err();
+        let why = folder.refresh(pattern).unwrap_err().to_string();
         assert!(why.contains("sd cannot be listed: "), "{why}");
         fs::rename(folder.path("old"), folder.path("sd")).unwrap();
     }
-    assert!(folder.files.look(Path::new("/")).unwrap_err().contains("names no file"));
+    assert!(matches!(folder.files.refresh(Path::new("/")), Err(RefreshError::NoFileName(_))));
 }
 
 #[test]
-fn what_is_no_regular_file_is_never_opened() {
+fn special_files_are_never_opened() {
     let mut folder = Folder::new();
     folder.write("a.json", A);
     let _socket = UnixListener::bind(folder.path("b.json")).unwrap();
     mkfifo(&folder.path("c.json"), Mode::S_IRWXU).unwrap();
     fs::create_dir(folder.path("d.json")).unwrap();
     symlink("/dev/zero", folder.path("e.json")).unwrap();
-    let complaints = ["b.json is a socket", "c.json is a pipe", "d.json is a directory", "e.json is a device"];
-    folder.assert_holds("*.json", &[A], &complaints);
+    let problems = ["b.json is a socket", "c.json is a pipe", "d.json is a directory", "e.json is a device"];
+    folder.assert_holds("*.json", &[A], &problems);
 }
 
 #[test]
@@ -205,12 +205,12 @@ fn a_file_that_is_too_large_is_not_read() {
 }
 
 #[test]
-fn more_files_than_are_read_are_complained_about() {
+fn more_files_than_the_limit_are_a_problem() {
     let mut folder = Folder::new();
     for index in 0..=MAX_FILES {
         folder.write(&format!("{index:05}.json"), "[]");
     }
     folder.assert_holds("*.json", &[], &["more than 10000 files match "]);
-    assert_eq!(folder.files.held.len(), MAX_FILES);
-    assert!(!folder.files.held.contains_key(&folder.path("10000.json")));
+    assert_eq!(folder.files.cached.len(), MAX_FILES);
+    assert!(!folder.files.cached.contains_key(&folder.path("10000.json")));
 }

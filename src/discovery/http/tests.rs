@@ -70,14 +70,14 @@ fn source(url: String) -> HttpSource {
     HttpSource { url, headers_files: Vec::new(), tls: TlsSettings::default() }
 }
 
-async fn look_with(source: &HttpSource, bounds: Bounds) -> Result<Found, String> {
+async fn refresh_with(source: &HttpSource, bounds: Bounds) -> Result<Snapshot, String> {
     let connector = Connector::new(ResolverOptions::default(), Arc::default());
-    look(source, Duration::from_secs(90), bounds, &connector).await
+    refresh(source, Duration::from_secs(90), bounds, &connector).await.map_err(|error| error.to_string())
 }
 
-async fn answered(answer: impl Into<String>) -> Result<Found, String> {
+async fn answered(answer: impl Into<String>) -> Result<Snapshot, String> {
     let (url, _server) = server(answer, Then::Ends).await;
-    look_with(&source(url), Bounds::default()).await
+    refresh_with(&source(url), Bounds::default()).await
 }
 
 fn entries() -> Vec<Discovered> {
@@ -85,14 +85,14 @@ fn entries() -> Vec<Discovered> {
 }
 
 #[track_caller]
-fn assert_found(found: &Result<Found, String>) {
+fn assert_found(found: &Result<Snapshot, String>) {
     let found = found.as_ref().unwrap();
     assert_eq!(*found.entries, entries());
-    assert_eq!(found.complaints, [""; 0]);
+    assert_eq!(found.problems, [""; 0]);
 }
 
 #[tokio::test]
-async fn an_answer_as_http_sd_demands_is_taken() {
+async fn responses_of_http_sd_are_accepted() {
     let chunked =
         format!("HTTP/1.1 200 OK\r\n{JSON}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{BODY}\r\n0\r\n\r\n", BODY.len());
     let until_closed = format!("HTTP/1.0 200 OK\r\n{JSON}\r\n{BODY}");
@@ -107,7 +107,7 @@ async fn an_answer_as_http_sd_demands_is_taken() {
 }
 
 #[tokio::test]
-async fn other_answers_are_failures_that_say_what_came() {
+async fn other_responses_are_errors() {
     for (answer, expected) in [
         (response("500 Internal Server Error", JSON, BODY), "answered 500 Internal Server Error"),
         (response("204 No Content", "", ""), "answered 204 No Content"),
@@ -141,7 +141,7 @@ async fn other_answers_are_failures_that_say_what_came() {
 }
 
 #[tokio::test]
-async fn a_redirect_brings_no_connection() {
+async fn redirects_are_not_followed() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let to = listener.local_addr().unwrap();
     let moved = answered(response("301 Moved Permanently", &format!("Location: http://{to}/\r\n"), "")).await;
@@ -151,53 +151,53 @@ async fn a_redirect_brings_no_connection() {
 }
 
 #[tokio::test]
-async fn an_answer_that_drips_ends_at_the_timeout() {
+async fn a_slow_response_ends_at_the_timeout() {
     let short = Bounds { timeout: Duration::from_millis(300), ..Bounds::default() };
     let head = format!("HTTP/1.1 200 OK\r\n{JSON}Content-Length: 1000\r\n\r\n");
     for start in ["HTTP/1.1 200 OK\r\nX: ", &head] {
         let (url, _server) = server(start, Then::Repeats(b" ", Duration::from_secs(1))).await;
-        let why = look_with(&source(url), short).await.unwrap_err();
+        let why = refresh_with(&source(url), short).await.unwrap_err();
         assert_eq!(why, "did not answer to the end within 300ms");
     }
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
-    assert_eq!(look_with(&source(url), short).await.unwrap_err(), "did not answer to the end within 300ms");
+    assert_eq!(refresh_with(&source(url), short).await.unwrap_err(), "did not answer to the end within 300ms");
 }
 
 #[tokio::test]
-async fn an_answer_without_end_is_stopped_at_the_limit() {
+async fn an_endless_response_ends_at_the_limit() {
     static PIECE: [u8; 65_536] = [b' '; 65_536];
     let (url, server) = server(format!("HTTP/1.1 200 OK\r\n{JSON}\r\n"), Then::Repeats(&PIECE, Duration::ZERO)).await;
     let bounds = Bounds { bytes: 1 << 20, timeout: Duration::from_mins(1) };
-    assert_eq!(look_with(&source(url), bounds).await.unwrap_err(), "answered more than 1048576 bytes");
+    assert_eq!(refresh_with(&source(url), bounds).await.unwrap_err(), "answered more than 1048576 bytes");
     // It notices that nobody reads on.
     server.await.unwrap();
 }
 
 #[tokio::test]
-async fn an_answer_that_announces_a_gigabyte_is_not_read() {
+async fn an_announced_gigabyte_is_not_read() {
     let head = format!("HTTP/1.1 200 OK\r\n{JSON}Content-Length: 1073741824\r\n\r\n");
     assert_eq!(answered(head).await.unwrap_err(), "answered more than 67108864 bytes");
 }
 
 #[tokio::test]
-async fn whoever_is_not_there_is_a_failure() {
+async fn a_missing_server_is_an_error() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}/sd", listener.local_addr().unwrap());
     drop(listener);
-    let why = look_with(&source(url), Bounds::default()).await.unwrap_err();
+    let why = refresh_with(&source(url), Bounds::default()).await.unwrap_err();
     assert!(why.starts_with("cannot connect to 127.0.0.1:"), "{why}");
 }
 
 #[tokio::test]
-async fn the_request_is_that_of_http_sd_with_headers_from_files() {
+async fn requests_have_the_headers_of_files() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     for token in ["Bearer first", "Bearer second"] {
         fs::write(&path, format!("{token}\r\n")).unwrap();
         let (url, server) = server(response("200 OK", JSON, BODY), Then::Ends).await;
         let headers_files = vec![("authorization".to_owned(), path.clone())];
-        assert_found(&look_with(&HttpSource { headers_files, ..source(url.clone()) }, Bounds::default()).await);
+        assert_found(&refresh_with(&HttpSource { headers_files, ..source(url.clone()) }, Bounds::default()).await);
         let request = server.await.unwrap();
         assert!(request.starts_with("GET /sd?of=all HTTP/1.1\r\n"), "{request}");
         let authority = url.trim_start_matches("http://").split('/').next().unwrap();
@@ -215,21 +215,21 @@ async fn the_request_is_that_of_http_sd_with_headers_from_files() {
 }
 
 #[tokio::test]
-async fn a_secret_that_cannot_be_sent_is_not_repeated() {
+async fn an_invalid_secret_is_not_logged() {
     let folder = tempfile::tempdir().unwrap();
     let [broken, missing] = ["broken", "missing"].map(|name| folder.path().join(name));
     fs::write(&broken, "hunter2\nhunter3").unwrap();
     for (path, expected) in [(broken, "has a byte that no header may have"), (missing, "cannot be read: ")] {
         let headers_files = vec![("authorization".to_owned(), path)];
         let source = HttpSource { headers_files, ..source("http://127.0.0.1:1/".to_owned()) };
-        let why = look_with(&source, Bounds::default()).await.unwrap_err();
+        let why = refresh_with(&source, Bounds::default()).await.unwrap_err();
         assert!(why.contains("of the header authorization") && why.contains(expected), "{why}");
         assert!(!why.contains("hunter"), "{why}");
     }
 }
 
 #[test]
-fn a_url_is_taken_apart() {
+fn urls_have_parts() {
     for (url, host, port, path) in [
         ("http://cmdb.internal", "cmdb.internal", 80, "/"),
         ("https://cmdb.internal/sd?a=b", "cmdb.internal", 443, "/sd?a=b"),
@@ -306,15 +306,15 @@ impl Pki {
 }
 
 #[tokio::test]
-async fn https_is_spoken_with_the_sources_own_roots_and_certificate() {
+async fn https_uses_roots_and_certificate_of_the_source() {
     let pki = Pki::new();
     let (url, server) = pki.server().await;
-    assert_found(&look_with(&pki.source(url), Bounds::default()).await);
+    assert_found(&refresh_with(&pki.source(url), Bounds::default()).await);
     assert!(server.await.unwrap().unwrap().starts_with("GET /sd HTTP/1.1\r\n"));
 }
 
 #[tokio::test]
-async fn whoever_shows_a_faulty_certificate_is_told_nothing() {
+async fn a_faulty_certificate_prevents_the_request() {
     let pki = Pki::new();
     let other_name = |source: &mut HttpSource| {
         source.tls.server_name = Some("other.test".parse::<ServerName>().unwrap());
@@ -329,40 +329,40 @@ async fn whoever_shows_a_faulty_certificate_is_told_nothing() {
         let (url, server) = pki.server().await;
         let mut source = pki.source(url);
         change(&mut source);
-        let why = look_with(&source, Bounds::default()).await.unwrap_err();
+        let why = refresh_with(&source, Bounds::default()).await.unwrap_err();
         assert!(why.starts_with(class), "{why}");
         assert_eq!(server.await.unwrap().as_deref().unwrap_or_default(), "", "no request, no secret");
     }
 }
 
 #[tokio::test]
-async fn a_fault_that_is_only_to_be_reported_is_a_complaint() {
+async fn a_reported_fault_is_a_problem() {
     let pki = Pki::new();
     let (url, _server) = pki.server().await;
     let mut source = pki.source(url);
     source.tls.verify = Verify::Report;
     source.tls.server_name = Some("other.test".parse().unwrap());
-    let found = look_with(&source, Bounds::default()).await.unwrap();
+    let found = refresh_with(&source, Bounds::default()).await.unwrap();
     assert_eq!(*found.entries, entries());
-    assert_eq!(found.complaints.len(), 1);
-    assert!(found.complaints[0].starts_with("cert_name_mismatch: "), "{:?}", found.complaints);
+    assert_eq!(found.problems.len(), 1);
+    assert!(found.problems[0].starts_with("cert_name_mismatch: "), "{:?}", found.problems);
 }
 
 #[tokio::test]
-async fn a_client_certificate_that_is_missing_is_a_failure() {
+async fn a_missing_client_certificate_is_an_error() {
     let pki = Pki::new();
     let (url, _server) = pki.server().await;
     let mut source = pki.source(url);
     source.tls.profile = TlsProfile { identity: None, ..(*source.tls.profile).clone() }.into();
-    let why = look_with(&source, Bounds::default()).await.unwrap_err();
+    let why = refresh_with(&source, Bounds::default()).await.unwrap_err();
     assert!(why.contains("CertificateRequired"), "{why}");
 }
 
 #[tokio::test]
-async fn files_of_tls_that_cannot_be_used_are_named() {
+async fn unusable_tls_files_are_named() {
     let pki = Pki::new();
     let (url, _server) = pki.server().await;
     fs::remove_file(pki.path("client.key")).unwrap();
-    let why = look_with(&pki.source(url), Bounds::default()).await.unwrap_err();
+    let why = refresh_with(&pki.source(url), Bounds::default()).await.unwrap_err();
     assert!(why.contains("client.key"), "{why}");
 }
