@@ -17,12 +17,15 @@ use std::sync::Arc;
 use self::file_uses::FileUses;
 pub use self::file_uses::{Required, Unreadable};
 pub use self::keys::schema::{SettingKey, ValueKind, schema, setting_keys};
+pub use self::keys::value::{HttpScheme, HttpUrl, HttpUrlError};
 use self::problems::Problems;
 pub use self::problems::path::Position;
 use self::problems::positions::Positions;
 pub use self::problems::{Diagnostic, LoadError};
 pub use self::single::{ProbeRequest, SingleTarget, single_target};
-pub use self::sources::{Discovered, HttpSource, Records, Source, SourceKind, discovered, discovered_json};
+pub use self::sources::{
+    Discovered, EntriesError, HttpSource, Records, Source, SourceKind, discovered, discovered_json,
+};
 pub use self::targets::discovered::{Candidate, Candidates, Capacity, DiscoveredTargets, DiscoveryContext};
 pub use self::yaml::redacted::RedactedConfig;
 use self::yaml::{Node, SyntaxError};

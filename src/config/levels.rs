@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::config::keys::Settings as Keys;
+use crate::config::keys::value::LabelValues;
 use crate::config::levels::dialogue::Script;
 use crate::config::problems::path::KeyPath;
 use crate::config::problems::{At, Problems};
@@ -89,8 +90,8 @@ impl<'a> Levels<'a> {
 
     /// The labels of all levels, merged.
     pub(super) fn labels(self) -> BTreeMap<LabelName, String> {
-        let labels = self.all.iter().rev().filter_map(|level| level.keys.labels.get()).flat_map(|labels| labels.iter());
-        labels.map(|(name, value)| (name.clone(), value.to_owned())).collect()
+        let labels = self.all.iter().rev().filter_map(|level| level.keys.labels.get());
+        labels.flat_map(LabelValues::iter).map(|(name, value)| (name.clone(), value.to_owned())).collect()
     }
 
     /// The settings that result, without what depends on the protocol.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::keys::value::HttpUrl;
 use crate::config::problems::path::{KeyPath, Position};
 use crate::config::problems::positions::Positions;
 use crate::config::problems::text::OneLine;
@@ -47,8 +48,8 @@ pub enum SourceKind {
 /// A URL that returns targets.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct HttpSource {
-    /// `http` or `https`, without user and password.
-    pub url: String,
+    /// The URL.
+    pub url: HttpUrl,
     /// Headers whose values are in files; the names are valid and in lower case.
     pub headers_files: Vec<(String, PathBuf)>,
     /// How TLS is used with `https`.
@@ -78,36 +79,68 @@ impl Discovered {
 }
 
 /// Parses the text of a source: a list, in JSON or YAML, of targets in the format of the configuration or of groups in that
-/// of Prometheus' `file_sd` and `http_sd`. The error is one line.
+/// of Prometheus' `file_sd` and `http_sd`.
 ///
 /// Entries are not checked yet, so that an invalid one does not affect the others.
-pub fn discovered(text: &str) -> Result<Vec<Discovered>, String> {
-    list(text, |_| Node::parse(text).map_err(|error| syntax(&error)))
+pub fn discovered(text: &str) -> Result<Vec<Discovered>, EntriesError> {
+    entries(text, |_| Ok(Node::parse(text)?))
 }
 
 /// Like [`discovered`], but only JSON: parsing invalid YAML takes dozens of times its size in memory, and a text from
 /// another machine may be large on purpose.
-pub fn discovered_json(text: &str) -> Result<Vec<Discovered>, String> {
-    list(text, |why| Err(format!("is no valid JSON: {why}")))
+pub fn discovered_json(text: &str) -> Result<Vec<Discovered>, EntriesError> {
+    entries(text, |why| Err(EntriesError::Json(why)))
+}
+
+/// Why a text has no entries; the message is one line.
+#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+pub enum EntriesError {
+    /// The text is empty.
+    #[error("is empty; expected a list of targets, which is [] where there are none")]
+    Empty,
+    /// The text is not JSON, for this reason.
+    #[error("is no valid JSON: {}", OneLine(.0))]
+    Json(String),
+    /// The text is something other than a list.
+    #[error("is {}; expected a list of targets", OneLine(.0))]
+    NotAList(String),
+    /// The text is not YAML, or exceeds a limit.
+    #[error("{}", OneLine(.0))]
+    Syntax(String),
+    /// The text is too long.
+    #[error("has more than {} MiB", MAX_BYTES >> 20)]
+    TooLarge,
+}
+
+impl From<SyntaxError> for EntriesError {
+    fn from(SyntaxError { position, cause }: SyntaxError) -> Self {
+        Self::Syntax(match position {
+            Some(Position { line, column }) => format!("line {line}, column {column}: {cause}"),
+            None => cause.to_string(),
+        })
+    }
 }
 
 /// The entries of a text; `otherwise` parses a text that is not JSON, given the reason.
-fn list(text: &str, otherwise: impl FnOnce(String) -> Result<Node, String>) -> Result<Vec<Discovered>, String> {
+fn entries(
+    text: &str,
+    otherwise: impl FnOnce(String) -> Result<Node, EntriesError>,
+) -> Result<Vec<Discovered>, EntriesError> {
     if text.len() > MAX_BYTES {
-        return Err(format!("has more than {} MiB", MAX_BYTES >> 20));
+        return Err(EntriesError::TooLarge);
     }
     let node = match Node::parse_json(text) {
-        Err(JsonError::Bounds(error)) => Err(syntax(&error)),
-        Err(JsonError::Syntax(why)) => otherwise(why),
-        Ok(node) => Ok(node),
+        Err(JsonError::Bounds(error)) => return Err(error.into()),
+        Err(JsonError::Syntax(why)) => otherwise(why)?,
+        Ok(node) => node,
     };
-    match node.map_err(|why| OneLine(&why).to_string())? {
+    match node {
         Node::List(mut items) => {
             restore_texts(&mut items, text);
             Ok(items.into_iter().map(Discovered).collect())
         }
-        Node::Null => Err("is empty; expected a list of targets, which is [] where there are none".to_owned()),
-        other => Err(format!("is {other}; expected a list of targets")),
+        Node::Null => Err(EntriesError::Empty),
+        other => Err(EntriesError::NotAList(other.to_string())),
     }
 }
 
@@ -139,13 +172,6 @@ fn restore_texts(items: &mut [Node], text: &str) {
     }
 }
 
-fn syntax(SyntaxError { position, cause }: &SyntaxError) -> String {
-    match position {
-        Some(Position { line, column }) => format!("line {line}, column {column}: {cause}"),
-        None => cause.to_string(),
-    }
-}
-
 /// The maximum size of a configuration too.
 const MAX_BYTES: usize = 64 << 20;
 
@@ -156,7 +182,7 @@ mod tests {
     use super::*;
 
     fn count(text: &str) -> Result<usize, String> {
-        discovered(text).map(|entries| entries.len())
+        discovered(text).map(|entries| entries.len()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -216,7 +242,7 @@ mod tests {
     #[test]
     fn only_json_is_json() {
         assert_eq!(discovered_json(r#"["a:1"]"#), discovered("- a:1"));
-        let error = discovered_json("- a:1").unwrap_err();
+        let error = discovered_json("- a:1").unwrap_err().to_string();
         assert!(error.starts_with("is no valid JSON: "), "{error}");
     }
 
@@ -233,7 +259,7 @@ mod tests {
         #[test]
         fn no_text_causes_a_panic(text in r#"([a-z]{1,9}: |- |  |\n|[\[\]{}&*!|>%@`"',:#?<~\\]|a:[0-9]{1,5}|"targets"|"labels"|\PC){0,60}"#) {
             if let Err(error) = discovered(&text) {
-                prop_assert!(error.lines().count() == 1, "{}", error);
+                prop_assert!(error.to_string().lines().count() == 1, "{}", error);
             }
         }
     }

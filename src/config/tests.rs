@@ -390,9 +390,9 @@ fn paths_of_sources_are_relative_to_the_file() {
     assert_eq!([records(4), records(5), records(6)], [Records::Srv, Records::A(443), Records::Aaaa(443)]);
 }
 
-fn bad(required: Required, settings: impl IntoIterator<Item = TlsFile>) -> Option<Unreadable> {
+fn bad(required: &Required, settings: impl IntoIterator<Item = TlsFile>) -> Unreadable {
     let problem = |setting| FileProblem { setting, message: "is bad".to_owned() };
-    Some(Unreadable::Tls(profile(&required).clone(), settings.into_iter().map(problem).collect()))
+    Unreadable::Tls(profile(required).clone(), settings.into_iter().map(problem).collect())
 }
 
 fn profile(required: &Required) -> &Arc<TlsProfile> {
@@ -405,7 +405,7 @@ fn the_files_of_a_source_are_read() {
     let text = "discovery: [{http: 'https://a.example', tls: {ca_file: ca.pem}}]";
     let problems = refused(text, |required| {
         assert_eq!(profile(&required).roots, Roots::File("/etc/ca.pem".into()));
-        bad(required, [TlsFile::CaFile])
+        Some(bad(&required, [TlsFile::CaFile]))
     });
     assert_eq!(problems, ["/etc/a.yaml:1:56: discovery[0].tls.ca_file: is bad"]);
 }
@@ -496,7 +496,7 @@ targets:
         if profile.identity.is_some() {
             settings.extend([TlsFile::CertFile, TlsFile::KeyFile, TlsFile::CrlFile(1)]);
         }
-        bad(required, settings)
+        Some(bad(&required, settings))
     });
     assert_eq!(read, 3);
     let expected = [
@@ -558,7 +558,7 @@ targets:
 #[test]
 fn file_errors_join_the_other_problems() {
     let text = "targets: [{url: 'tls://a.example:1', tls: {ca_file: ca.pem}}, 'b:0']";
-    let problems = refused(text, |required| bad(required, [TlsFile::CaFile]));
+    let problems = refused(text, |required| Some(bad(&required, [TlsFile::CaFile])));
     let expected = [
         "/etc/a.yaml:1:53: targets[0].tls.ca_file: is bad",
         "/etc/a.yaml:1:63: targets[1]: port 0 is out of range; ports are 1 to 65535",

@@ -6,6 +6,7 @@ use std::iter::successors;
 use std::time::Duration;
 
 use super::http::MEDIA_TYPE;
+use crate::config::EntriesError;
 use crate::files::ReadError;
 use crate::files::header_values::HeaderValueError;
 
@@ -48,10 +49,10 @@ pub enum RefreshError {
     InvalidRequest(#[from] http::Error),
     /// The text of a file is not a list of targets.
     #[error("cannot be used: {0}")]
-    InvalidFile(String),
+    InvalidFile(EntriesError),
     /// The body of the response is not a list of targets.
     #[error("answered what cannot be used: {0}")]
-    InvalidBody(String),
+    InvalidBody(EntriesError),
     /// The response has no media type.
     #[error("answered without a Content-Type; it must be {MEDIA_TYPE}")]
     NoContentType,
@@ -76,9 +77,6 @@ pub enum RefreshError {
     /// The response was not complete in time.
     #[error("did not answer to the end within {0:?}")]
     Timeout(Duration),
-    /// The URL cannot be used.
-    #[error("{0}")]
-    Url(String),
     /// The text of a file is not UTF-8.
     #[error("is not UTF-8")]
     Utf8,

@@ -3,10 +3,7 @@
 //! One request per connection. The response must be 200 with `application/json` and within the bounds of size and time.
 //! Redirects are not followed, so that a server cannot send this program elsewhere. No message contains the value of a
 //! secret header.
-//!
-//! URLs are not parsed by a crate: they follow the rules and messages of target URLs.
 
-use std::num::NonZeroU16;
 use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
@@ -23,11 +20,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
 use super::{RefreshError, Snapshot, blocking};
-use crate::config::{HttpSource, discovered_json};
+use crate::config::{HttpScheme, HttpSource, HttpUrl, discovered_json};
 use crate::files::header_values;
 use crate::peer_text::label_value;
 use crate::probe::Connector;
-use crate::target::Host;
 
 /// Limits of a response.
 #[derive(Clone, Copy, Debug)]
@@ -51,11 +47,10 @@ pub(super) async fn refresh(
     bounds: Bounds,
     connector: &Connector,
 ) -> Result<Snapshot, RefreshError> {
-    let address = Address::parse(&source.url).map_err(RefreshError::Url)?;
     let files = source.headers_files.clone();
     let secrets = blocking(move || files.iter().map(|(name, path)| secret(name, path)).collect::<Result<_, _>>()).await;
-    let request = address.request(interval, secrets?)?;
-    let response = timeout(bounds.timeout, request_body(&address, request, source, bounds, connector)).await;
+    let request = request(&source.url, interval, secrets?)?;
+    let response = timeout(bounds.timeout, request_body(request, source, bounds, connector)).await;
     let SourceResponse { body, problems } = response.map_err(|_| RefreshError::Timeout(bounds.timeout))??;
     let entries = blocking(move || {
         let text = String::from_utf8(body).map_err(|_| RefreshError::Utf8Body)?;
@@ -64,71 +59,24 @@ pub(super) async fn refresh(
     Ok(Snapshot { entries: entries.await?.into(), problems })
 }
 
-/// The parts of a URL.
-#[derive(Debug)]
-struct Address {
-    scheme: Scheme,
-    host: Host,
-    port: NonZeroU16,
-    /// Host and port as in the URL.
-    authority: HeaderValue,
-    path: String,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Scheme {
-    Http,
-    Https,
-}
-
-impl Address {
-    /// Parses a URL. The error does not repeat it, because it may contain a token.
-    fn parse(url: &str) -> Result<Self, String> {
-        let uri: Uri = url.parse().map_err(|error| format!("has no valid URL: {error}"))?;
-        let (scheme, default_port) = match uri.scheme_str() {
-            Some("http") => (Scheme::Http, 80),
-            Some("https") => (Scheme::Https, 443),
-            _ => return Err("has a URL that is neither http:// nor https://".to_owned()),
-        };
-        let authority = uri.authority().ok_or("has a URL without a host")?;
-        if authority.as_str().contains('@') {
-            return Err("has a URL with a user or password; name a file in headers_files instead".to_owned());
-        }
-        let port = NonZeroU16::new(authority.port_u16().unwrap_or(default_port)).ok_or("has a URL with port 0")?;
-        Ok(Self {
-            scheme,
-            host: host(authority.host()).ok_or("has a URL whose host is neither a name nor an address")?,
-            port,
-            authority: HeaderValue::from_str(authority.as_str()).map_err(|_| "has a URL without a valid host")?,
-            path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
-        })
+fn request(
+    url: &HttpUrl,
+    interval: Duration,
+    secrets: Vec<(HeaderName, HeaderValue)>,
+) -> Result<Request<Empty<Bytes>>, RefreshError> {
+    let seconds = HeaderValue::from_str(&interval.as_secs_f64().to_string()).map_err(http::Error::from)?;
+    let host = HeaderValue::from_str(&url.authority()).map_err(http::Error::from)?;
+    let mut request = Request::get(url.path()).body(Empty::new())?;
+    let headers = request.headers_mut();
+    headers.insert(HOST, host);
+    headers.insert(ACCEPT, HeaderValue::from_static(MEDIA_TYPE));
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("portprobe/", env!("CARGO_PKG_VERSION"))));
+    headers.insert(REFRESH, seconds);
+    for (name, value) in secrets {
+        headers.insert(name, value);
     }
-
-    fn request(
-        &self,
-        interval: Duration,
-        secrets: Vec<(HeaderName, HeaderValue)>,
-    ) -> Result<Request<Empty<Bytes>>, RefreshError> {
-        let seconds = HeaderValue::from_str(&interval.as_secs_f64().to_string()).map_err(http::Error::from)?;
-        let mut request = Request::get(&self.path).body(Empty::new())?;
-        let headers = request.headers_mut();
-        headers.insert(HOST, self.authority.clone());
-        headers.insert(ACCEPT, HeaderValue::from_static(MEDIA_TYPE));
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("portprobe/", env!("CARGO_PKG_VERSION"))));
-        headers.insert(REFRESH, seconds);
-        for (name, value) in secrets {
-            headers.insert(name, value);
-        }
-        Ok(request)
-    }
-}
-
-fn host(text: &str) -> Option<Host> {
-    if let Some(bracketed) = text.strip_prefix('[') {
-        return Some(Host::Ipv6(bracketed.strip_suffix(']')?.parse().ok()?, None));
-    }
-    text.parse().map(Host::Ipv4).or_else(|_| text.parse().map(Host::Name)).ok()
+    Ok(request)
 }
 
 /// A header whose value is in a file.
@@ -149,19 +97,19 @@ struct SourceResponse {
 }
 
 async fn request_body(
-    address: &Address,
     request: Request<Empty<Bytes>>,
     source: &HttpSource,
     bounds: Bounds,
     connector: &Connector,
 ) -> Result<SourceResponse, RefreshError> {
     let deadline = Instant::now() + bounds.timeout;
-    let stream = connector.connect(&address.host, address.port, deadline).await.map_err(RefreshError::Connection)?;
-    if address.scheme == Scheme::Http {
+    let (host, port) = (source.url.host(), source.url.port());
+    let stream = connector.connect(host, port, deadline).await.map_err(RefreshError::Connection)?;
+    if source.url.scheme() == HttpScheme::Http {
         let body = exchange(stream, request, bounds.bytes).await?;
         return Ok(SourceResponse { body, problems: Vec::new() });
     }
-    let session = connector.secure(stream, &address.host, &source.tls, deadline).await;
+    let session = connector.secure(stream, host, &source.tls, deadline).await;
     let session = session.map_err(RefreshError::Connection)?;
     let body = exchange(session.stream, request, bounds.bytes).await?;
     Ok(SourceResponse { body, problems: session.faults })

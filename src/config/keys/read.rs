@@ -221,7 +221,7 @@ pub(in crate::config) trait Mapping: Sized {
 pub(in crate::config) fn mapping<T: Mapping>(node: Node, at: At<'_>) -> Option<T> {
     let mut entries = Entries(entries(node).map_err(|error| at.refuse(error)).ok()?);
     for (key, _) in entries.0.iter().filter(|(key, _)| !T::has(key)) {
-        at.key(key).refuse_key(unknown_key(key, T::keys()));
+        at.key(key).refuse_key(unknown_key(key, &T::keys()));
     }
     Some(T::take(&mut entries, at))
 }
@@ -239,7 +239,7 @@ impl Entries {
     }
 }
 
-fn unknown_key(key: &str, known: Vec<&'static str>) -> String {
+fn unknown_key(key: &str, known: &[&'static str]) -> String {
     match suggestion(key, known.iter().copied()) {
         _ if key == "<<" => "merges mappings alone; expected an alias of one, like `<<: *name`".to_owned(),
         Some(meant) => format!("unknown key; did you mean `{meant}`?"),

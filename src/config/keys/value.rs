@@ -19,7 +19,8 @@ use crate::histogram::Buckets;
 use crate::target::{LabelName, Pattern};
 
 pub(in crate::config) use self::network::{HeaderFileUse, HeaderFiles, HeaderValues};
-pub(in crate::config) use self::source::{HttpScheme, HttpUrl, Port, RecordType};
+pub use self::source::{HttpScheme, HttpUrl, HttpUrlError};
+pub(in crate::config) use self::source::{Port, RecordType};
 pub(in crate::config) use self::tls::RootSet;
 
 mod choice;

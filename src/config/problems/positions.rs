@@ -285,7 +285,8 @@ targets:
     #[test]
     fn many_look_ups_read_each_entry_once() {
         let keys: Vec<_> = (0..1000).map(|number| format!("key{number}")).collect();
-        let text: String = keys.iter().map(|key| format!("{key}: 1\n")).collect();
+        let lines: Vec<_> = keys.iter().map(|key| format!("{key}: 1\n")).collect();
+        let text = lines.concat();
         let (positions, root) = (Positions::read(&text), KeyPath::from(ROOT));
         for (key, line) in keys.iter().zip(1..) {
             assert_eq!(positions.position(&root.join(key), Part::Key(0)).unwrap().line, line);

@@ -157,7 +157,6 @@ impl SourceReader<'_, '_> {
             }
             (HttpScheme::Http, None) => {}
         }
-        let url = url.to_string();
         Some((format!("http:{url}"), SourceKind::Http(HttpSource { url, headers_files, tls })))
     }
 

@@ -93,11 +93,11 @@ impl<'a> Iterator for Candidates<'a> {
 }
 
 /// The valid URLs of an entry after the errors of its invalid ones, or the error of the entry.
-fn candidates<'a>(
-    label: EntryLabel<'a>,
+fn candidates(
+    label: EntryLabel<'_>,
     parts: Option<EntryParts>,
     problems: EntryProblems,
-) -> VecDeque<Result<Candidate<'a>, String>> {
+) -> VecDeque<Result<Candidate<'_>, String>> {
     if let Some(problem) = problems.of_entry {
         return [Err(label.error(None, &problem))].into();
     }

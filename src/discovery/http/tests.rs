@@ -66,8 +66,8 @@ fn response(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 
-fn source(url: String) -> HttpSource {
-    HttpSource { url, headers_files: Vec::new(), tls: TlsSettings::default() }
+fn source(url: &str) -> HttpSource {
+    HttpSource { url: url.parse().unwrap(), headers_files: Vec::new(), tls: TlsSettings::default() }
 }
 
 async fn refresh_with(source: &HttpSource, bounds: Bounds) -> Result<Snapshot, String> {
@@ -77,7 +77,7 @@ async fn refresh_with(source: &HttpSource, bounds: Bounds) -> Result<Snapshot, S
 
 async fn answered(answer: impl Into<String>) -> Result<Snapshot, String> {
     let (url, _server) = server(answer, Then::Ends).await;
-    refresh_with(&source(url), Bounds::default()).await
+    refresh_with(&source(&url), Bounds::default()).await
 }
 
 fn entries() -> Vec<Discovered> {
@@ -156,12 +156,12 @@ async fn a_slow_response_ends_at_the_timeout() {
     let head = format!("HTTP/1.1 200 OK\r\n{JSON}Content-Length: 1000\r\n\r\n");
     for start in ["HTTP/1.1 200 OK\r\nX: ", &head] {
         let (url, _server) = server(start, Then::Repeats(b" ", Duration::from_secs(1))).await;
-        let why = refresh_with(&source(url), short).await.unwrap_err();
+        let why = refresh_with(&source(&url), short).await.unwrap_err();
         assert_eq!(why, "did not answer to the end within 300ms");
     }
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
-    assert_eq!(refresh_with(&source(url), short).await.unwrap_err(), "did not answer to the end within 300ms");
+    assert_eq!(refresh_with(&source(&url), short).await.unwrap_err(), "did not answer to the end within 300ms");
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn an_endless_response_ends_at_the_limit() {
     static PIECE: [u8; 65_536] = [b' '; 65_536];
     let (url, server) = server(format!("HTTP/1.1 200 OK\r\n{JSON}\r\n"), Then::Repeats(&PIECE, Duration::ZERO)).await;
     let bounds = Bounds { bytes: 1 << 20, timeout: Duration::from_mins(1) };
-    assert_eq!(refresh_with(&source(url), bounds).await.unwrap_err(), "answered more than 1048576 bytes");
+    assert_eq!(refresh_with(&source(&url), bounds).await.unwrap_err(), "answered more than 1048576 bytes");
     // It notices that nobody reads on.
     server.await.unwrap();
 }
@@ -185,7 +185,7 @@ async fn a_missing_server_is_an_error() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}/sd", listener.local_addr().unwrap());
     drop(listener);
-    let why = refresh_with(&source(url), Bounds::default()).await.unwrap_err();
+    let why = refresh_with(&source(&url), Bounds::default()).await.unwrap_err();
     assert!(why.starts_with("cannot connect to 127.0.0.1:"), "{why}");
 }
 
@@ -197,7 +197,7 @@ async fn requests_have_the_headers_of_files() {
         fs::write(&path, format!("{token}\r\n")).unwrap();
         let (url, server) = server(response("200 OK", JSON, BODY), Then::Ends).await;
         let headers_files = vec![("authorization".to_owned(), path.clone())];
-        assert_found(&refresh_with(&HttpSource { headers_files, ..source(url.clone()) }, Bounds::default()).await);
+        assert_found(&refresh_with(&HttpSource { headers_files, ..source(&url) }, Bounds::default()).await);
         let request = server.await.unwrap();
         assert!(request.starts_with("GET /sd?of=all HTTP/1.1\r\n"), "{request}");
         let authority = url.trim_start_matches("http://").split('/').next().unwrap();
@@ -221,29 +221,10 @@ async fn an_invalid_secret_is_not_logged() {
     fs::write(&broken, "hunter2\nhunter3").unwrap();
     for (path, expected) in [(broken, "has a byte that no header may have"), (missing, "cannot be read: ")] {
         let headers_files = vec![("authorization".to_owned(), path)];
-        let source = HttpSource { headers_files, ..source("http://127.0.0.1:1/".to_owned()) };
+        let source = HttpSource { headers_files, ..source("http://127.0.0.1:1/") };
         let why = refresh_with(&source, Bounds::default()).await.unwrap_err();
         assert!(why.contains("of the header authorization") && why.contains(expected), "{why}");
         assert!(!why.contains("hunter"), "{why}");
-    }
-}
-
-#[test]
-fn urls_have_parts() {
-    for (url, host, port, path) in [
-        ("http://cmdb.internal", "cmdb.internal", 80, "/"),
-        ("https://cmdb.internal/sd?a=b", "cmdb.internal", 443, "/sd?a=b"),
-        ("https://[::1]:8443/", "::1", 8443, "/"),
-        ("http://192.0.2.1:8080/x", "192.0.2.1", 8080, "/x"),
-    ] {
-        let address = Address::parse(url).unwrap();
-        assert_eq!((address.host.to_string().as_str(), address.port.get(), address.path.as_str()), (host, port, path));
-    }
-    for url in
-        ["", "cmdb", "/sd", "ftp://cmdb/", "http://u:hunter2@cmdb/", "http://cmdb:0/", "http://1.2.3/", "http://[::1/"]
-    {
-        let why = Address::parse(url).unwrap_err();
-        assert!(!why.contains("hunter2"), "{why}");
     }
 }
 
@@ -297,7 +278,7 @@ impl Pki {
         (url, served)
     }
 
-    fn source(&self, url: String) -> HttpSource {
+    fn source(&self, url: &str) -> HttpSource {
         let identity = Identity { cert_file: self.path("client.pem"), key_file: self.path("client.key") };
         let profile =
             TlsProfile { roots: Roots::File(self.path("ca.pem")), identity: Some(identity), ..TlsProfile::default() };
@@ -309,7 +290,7 @@ impl Pki {
 async fn https_uses_roots_and_certificate_of_the_source() {
     let pki = Pki::new();
     let (url, server) = pki.server().await;
-    assert_found(&refresh_with(&pki.source(url), Bounds::default()).await);
+    assert_found(&refresh_with(&pki.source(&url), Bounds::default()).await);
     assert!(server.await.unwrap().unwrap().starts_with("GET /sd HTTP/1.1\r\n"));
 }
 
@@ -327,7 +308,7 @@ async fn a_faulty_certificate_prevents_the_request() {
         [(&other_name as &dyn Fn(&mut HttpSource), "cert_name_mismatch: "), (&other_roots, "cert_untrusted: ")]
     {
         let (url, server) = pki.server().await;
-        let mut source = pki.source(url);
+        let mut source = pki.source(&url);
         change(&mut source);
         let why = refresh_with(&source, Bounds::default()).await.unwrap_err();
         assert!(why.starts_with(class), "{why}");
@@ -339,7 +320,7 @@ async fn a_faulty_certificate_prevents_the_request() {
 async fn a_reported_fault_is_a_problem() {
     let pki = Pki::new();
     let (url, _server) = pki.server().await;
-    let mut source = pki.source(url);
+    let mut source = pki.source(&url);
     source.tls.verify = Verify::Report;
     source.tls.server_name = Some("other.test".parse().unwrap());
     let found = refresh_with(&source, Bounds::default()).await.unwrap();
@@ -352,7 +333,7 @@ async fn a_reported_fault_is_a_problem() {
 async fn a_missing_client_certificate_is_an_error() {
     let pki = Pki::new();
     let (url, _server) = pki.server().await;
-    let mut source = pki.source(url);
+    let mut source = pki.source(&url);
     source.tls.profile = TlsProfile { identity: None, ..(*source.tls.profile).clone() }.into();
     let why = refresh_with(&source, Bounds::default()).await.unwrap_err();
     assert!(why.contains("CertificateRequired"), "{why}");
@@ -363,6 +344,6 @@ async fn unusable_tls_files_are_named() {
     let pki = Pki::new();
     let (url, _server) = pki.server().await;
     fs::remove_file(pki.path("client.key")).unwrap();
-    let why = refresh_with(&pki.source(url), Bounds::default()).await.unwrap_err();
+    let why = refresh_with(&pki.source(&url), Bounds::default()).await.unwrap_err();
     assert!(why.contains("client.key"), "{why}");
 }

@@ -153,7 +153,7 @@ impl Key for HeaderFiles {
             }
             match Field::<PathBuf>::read(node, at) {
                 Field::Valid(path) => {
-                    files.extend(header.map(|header| HeaderFileUse { header, key: key.clone(), path }))
+                    files.extend(header.map(|header| HeaderFileUse { header, key: key.clone(), path }));
                 }
                 Field::Absent => at.refuse("is empty; name the file that has the header's value"),
                 Field::Invalid => {}

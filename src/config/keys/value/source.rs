@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU16;
+use std::str::FromStr;
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
@@ -12,19 +13,25 @@ use crate::config::yaml::Node;
 use crate::protocol::SCHEMES;
 use crate::target::{Endpoint, Host, HostName, Scheme, TargetUrl, UrlError};
 
-/// The address of an HTTP server and a path there, in the one way to write it: `https://cmdb.internal/sd?site=a`.
+/// The URL of a discovery source, in its canonical form: `https://cmdb.internal/sd?site=a`.
+///
+/// It has no user, password or fragment, and its host has no zone. It is not parsed by a crate, because it follows the
+/// rules and messages of target URLs.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(in crate::config) struct HttpUrl {
+pub struct HttpUrl {
     scheme: HttpScheme,
     host: Host,
-    /// Host, port where it is another than the scheme's, path and query.
-    rest: String,
+    port: NonZeroU16,
+    /// Path and query, with the leading slash.
+    path: String,
 }
 
 /// The scheme of an [`HttpUrl`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(in crate::config) enum HttpScheme {
+pub enum HttpScheme {
+    /// Plain HTTP.
     Http,
+    /// HTTP over TLS.
     Https,
 }
 
@@ -45,77 +52,127 @@ impl HttpScheme {
 }
 
 impl HttpUrl {
-    fn parse(text: &str) -> Result<Self, String> {
-        let shape = || format!("is {}; expected a URL like https://cmdb.example.com/sd", quoted(text));
-        let (scheme, rest) = text.split_once("://").ok_or_else(shape)?;
-        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        if authority.contains('@') {
-            return Err("has a user or password before `@`; a URL is no place for secrets, remove it and name files with them under `headers_files`".to_owned());
-        }
-        let scheme = match scheme {
-            scheme if scheme.eq_ignore_ascii_case("http") => HttpScheme::Http,
-            scheme if scheme.eq_ignore_ascii_case("https") => HttpScheme::Https,
-            other => return Err(format!("has the scheme {}; expected http or https", quoted(other))),
-        };
-        check_path(path)?;
-        let Endpoint { host, port, .. } = endpoint(authority, scheme)?;
-        let port = if port == scheme.port() { String::new() } else { format!(":{port}") };
-        let slash = if path.starts_with('/') { "" } else { "/" };
-        let rest = match &host {
-            Host::Ipv6(address, _) => format!("[{address}]{port}{slash}{path}"),
-            host => format!("{host}{port}{slash}{path}"),
-        };
-        Ok(Self { scheme, host, rest })
-    }
-
-    pub(in crate::config) const fn scheme(&self) -> HttpScheme {
+    /// The scheme.
+    pub const fn scheme(&self) -> HttpScheme {
         self.scheme
     }
 
-    pub(in crate::config) const fn host(&self) -> &Host {
+    /// The host to connect to.
+    pub const fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// The port to connect to.
+    pub const fn port(&self) -> NonZeroU16 {
+        self.port
+    }
+
+    /// Path and query, with the leading slash.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Host and port as in a `Host` header: without the default port, an IPv6 address in brackets.
+    pub fn authority(&self) -> String {
+        let host = match &self.host {
+            Host::Ipv6(address, _) => format!("[{address}]"),
+            host => host.to_string(),
+        };
+        if self.port == self.scheme.port() { host } else { format!("{host}:{}", self.port) }
     }
 }
 
 impl fmt::Display for HttpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme.as_str(), self.rest)
+        write!(f, "{}://{}{}", self.scheme.as_str(), self.authority(), self.path)
+    }
+}
+
+/// Why a text is not an [`HttpUrl`].
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum HttpUrlError {
+    /// A character that a path or query must escape.
+    #[error("has the character `{}` in its path or query; write {}", .0.escape_debug(), percent_encoded(*.0))]
+    Character(char),
+    /// A user or password before `@`.
+    #[error(
+        "has a user or password before `@`; a URL is no place for secrets, remove it and name files with them under `headers_files`"
+    )]
+    Credentials,
+    /// A host or port that no target can have either.
+    #[error(transparent)]
+    Endpoint(UrlError),
+    /// A fragment.
+    #[error("has a fragment (`#`), which no server gets to see; remove it")]
+    Fragment,
+    /// No host.
+    #[error("has no host; expected a URL like https://cmdb.example.com/sd")]
+    HostMissing,
+    /// Another scheme than `http` and `https`.
+    #[error("has the scheme {}; expected http or https", quoted(.0))]
+    Scheme(String),
+    /// No scheme.
+    #[error("is {}; expected a URL like https://cmdb.example.com/sd", quoted(.0))]
+    SchemeMissing(String),
+    /// More than one port.
+    #[error("has {0} ports; expected one")]
+    SeveralPorts(usize),
+    /// A zone of an IPv6 address.
+    #[error("has a zone behind its address, which HTTP has no place for; remove it or write a name")]
+    Zone,
+}
+
+impl FromStr for HttpUrl {
+    type Err = HttpUrlError;
+
+    fn from_str(text: &str) -> Result<Self, HttpUrlError> {
+        let (scheme, rest) = text.split_once("://").ok_or_else(|| HttpUrlError::SchemeMissing(text.to_owned()))?;
+        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        if authority.contains('@') {
+            return Err(HttpUrlError::Credentials);
+        }
+        let scheme = match scheme {
+            scheme if scheme.eq_ignore_ascii_case("http") => HttpScheme::Http,
+            scheme if scheme.eq_ignore_ascii_case("https") => HttpScheme::Https,
+            other => return Err(HttpUrlError::Scheme(other.to_owned())),
+        };
+        check_path(path)?;
+        let Endpoint { host, port, .. } = endpoint(authority, scheme)?;
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        Ok(Self { scheme, host, port, path: format!("{slash}{path}") })
     }
 }
 
 /// Host and port; without a port, that of the scheme.
-fn endpoint(authority: &str, scheme: HttpScheme) -> Result<Endpoint, String> {
+fn endpoint(authority: &str, scheme: HttpScheme) -> Result<Endpoint, HttpUrlError> {
     let parse = |text: &str| TargetUrl::parse(text, Scheme::default(), SCHEMES);
     let url = match parse(authority) {
         Err(UrlError::PortMissing(_)) => parse(&format!("{authority}:{}", scheme.port())),
-        Err(UrlError::HostMissing) => {
-            return Err("has no host; expected a URL like https://cmdb.example.com/sd".to_owned());
-        }
+        Err(UrlError::HostMissing) => return Err(HttpUrlError::HostMissing),
         parsed => parsed,
     };
-    let url = url.map_err(|error| error.to_string())?;
+    let url = url.map_err(HttpUrlError::Endpoint)?;
     if let Host::Ipv6(_, Some(_)) = url.host() {
-        return Err("has a zone behind its address, which HTTP has no place for; remove it or write a name".to_owned());
+        return Err(HttpUrlError::Zone);
     }
     let mut endpoints = url.endpoints();
     match (endpoints.next(), endpoints.next()) {
         (Some(endpoint), None) => Ok(endpoint),
-        _ => Err(format!("has {} ports; expected one", url.count())),
+        _ => Err(HttpUrlError::SeveralPorts(url.count())),
     }
 }
 
-fn check_path(path: &str) -> Result<(), String> {
+fn check_path(path: &str) -> Result<(), HttpUrlError> {
     if path.contains('#') {
-        return Err("has a fragment (`#`), which no server gets to see; remove it".to_owned());
+        return Err(HttpUrlError::Fragment);
     }
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/?%[]|".contains(c);
-    match path.chars().find(|c| !allowed(*c)) {
-        Some(c) => {
-            let escaped: Vec<_> = c.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")).collect();
-            Err(format!("has the character `{}` in its path or query; write {}", c.escape_debug(), escaped.concat()))
-        }
-        None => Ok(()),
-    }
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/?%[]|".contains(c);
+    path.chars().find(|c| !is_allowed(*c)).map_or(Ok(()), |c| Err(HttpUrlError::Character(c)))
+}
+
+fn percent_encoded(c: char) -> String {
+    let escaped: Vec<_> = c.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")).collect();
+    escaped.concat()
 }
 
 impl Scalar for HttpUrl {
@@ -124,7 +181,7 @@ impl Scalar for HttpUrl {
             Node::Text(text) if text.len() > MAX_URL_BYTES => {
                 Err(format!("has {} bytes; expected a URL of at most {MAX_URL_BYTES}", text.len()))
             }
-            Node::Text(text) => Self::parse(&text),
+            Node::Text(text) => text.parse().map_err(|error: HttpUrlError| error.to_string()),
             other => Err(expected(&other, "a URL like https://cmdb.example.com/sd")),
         }
     }
@@ -193,3 +250,22 @@ impl Scalar for Port {
 }
 
 const MAX_URL_BYTES: usize = 2048;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_has_one_canonical_form() {
+        for (text, canonical, port, path) in [
+            ("http://cmdb.internal", "http://cmdb.internal/", 80, "/"),
+            ("HTTPS://CMDB.internal:443/sd?a=b", "https://cmdb.internal/sd?a=b", 443, "/sd?a=b"),
+            ("https://[::1]:8443?a", "https://[::1]:8443/?a", 8443, "/?a"),
+            ("http://192.0.2.1:8080/x", "http://192.0.2.1:8080/x", 8080, "/x"),
+        ] {
+            let url: HttpUrl = text.parse().unwrap();
+            assert_eq!((url.to_string().as_str(), url.port().get(), url.path()), (canonical, port, path), "{text}");
+            assert_eq!(canonical.parse(), Ok(url));
+        }
+    }
+}
