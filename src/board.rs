@@ -1,8 +1,8 @@
 //! The board: reports become state.
 //!
-//! [`Board::record`] takes one report at a time and keeps, for each target, a row of plain values: confirmed state,
-//! counters, histograms, last facts, recent outcomes. Whoever shows something (metrics, page, log) reads the rows at
-//! the moment of asking; there is no second copy of any state, so a target that is gone leaves nothing behind.
+//! [`Board::record`] applies one report at a time to the row of its target: confirmed state, counters, histograms, last
+//! facts, recent outcomes. Metrics, page and log read the rows on request. There is no second copy of any state, so a
+//! removed target leaves nothing behind.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -50,13 +50,13 @@ impl Board {
         *self.options() = Arc::new(options);
     }
 
-    /// Makes these the targets, in this order.
+    /// Replaces the targets; they keep this order.
     ///
-    /// A row whose name and endpoint stay keeps all that it has seen and takes the new target; where that is probed in
-    /// another way, reports of the old one count as nothing from here on. Every other row is new, or gone. Reports go on
-    /// meanwhile; of two calls at a time one waits for the other.
+    /// A row keeps its state if its name and endpoint stay; if the new target is probed in another way, reports of the old
+    /// one are discarded from now on. All other rows are added or removed. Reports are recorded meanwhile; concurrent calls
+    /// wait for each other.
     pub fn replace(&self, targets: &[Arc<Target>]) {
-        // Held to the end, for a table is made of the one before.
+        // Held to the end, because each table is built from the previous one.
         let options = self.options();
         let table = self.table();
         let mut index = HashMap::with_capacity(targets.len());
@@ -70,11 +70,10 @@ impl Board {
         *write(&self.table) = Arc::new(Table { rows, index });
     }
 
-    /// Takes one report and says what follows it.
+    /// Applies one report and returns the next probe.
     ///
-    /// A report of a target that is gone counts as nothing, and so does one of a probe that would be another by the
-    /// settings of now, in whose place one more is to be made. Other labels, or another group, falsify nothing. A local
-    /// fault raises its counter and touches nothing else.
+    /// A report of a removed target is discarded. So is one whose settings have changed so that the probe would be another;
+    /// it is repeated. Other labels or another group do not matter. A local fault is only counted.
     pub fn record(&self, report: &Report) -> Recorded {
         let table = self.table();
         let Some(mut row) = table.row(&report.target.name).map(|cell| lock(cell)) else {
@@ -97,12 +96,12 @@ impl Board {
         row.record(report)
     }
 
-    /// The rows of this moment; later replacements do not change the list, later reports do change the rows.
+    /// The present rows. Later replacements do not change the list, but later reports change the rows.
     pub fn rows(&self) -> Rows {
         Rows(self.table())
     }
 
-    /// Probes that a fault of this machine prevented, by reason.
+    /// Probes that local faults prevented, by reason.
     pub fn local_faults(&self) -> impl Iterator<Item = (LocalFaultReason, u64)> + '_ {
         LocalFaultReason::ALL.into_iter().zip(self.local_faults.iter().map(|counter| counter.load(Ordering::Relaxed)))
     }
@@ -121,32 +120,32 @@ impl Board {
 pub struct Rows(Arc<Table>);
 
 impl Rows {
-    /// How many there are.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.0.rows.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.0.rows.is_empty()
     }
 
-    /// Shows each row to `look`, one locked at a time: a report for it waits as long as `look` takes.
-    pub fn for_each(&self, look: impl FnMut(&Row)) {
-        self.for_each_in(0..self.len(), look);
+    /// Visits each row, one locked at a time. A report for the row waits meanwhile.
+    pub fn for_each(&self, visit: impl FnMut(&Row)) {
+        self.for_each_in(0..self.len(), visit);
     }
 
-    /// Shows the rows of a range, as far as it lies inside, to `look`, one locked at a time.
-    pub fn for_each_in(&self, range: Range<usize>, mut look: impl FnMut(&Row)) {
-        self.0.rows.iter().take(range.end).skip(range.start).for_each(|cell| look(&lock(cell)));
+    /// Visits the rows of a range, one locked at a time. Indices beyond the end are ignored.
+    pub fn for_each_in(&self, range: Range<usize>, mut visit: impl FnMut(&Row)) {
+        self.0.rows.iter().take(range.end).skip(range.start).for_each(|cell| visit(&lock(cell)));
     }
 
-    /// Shows the row of this target to `look`.
-    pub fn find<T>(&self, name: &TargetName, look: impl FnOnce(&Row) -> T) -> Option<T> {
-        self.0.row(name).map(|cell| look(&lock(cell)))
+    /// Reads the row of a target.
+    pub fn find<T>(&self, name: &TargetName, read: impl FnOnce(&Row) -> T) -> Option<T> {
+        self.0.row(name).map(|cell| read(&lock(cell)))
     }
 
-    /// Every group that has members here, by name.
+    /// All groups with members, by name.
     pub fn groups(&self) -> Vec<GroupStatus> {
         let mut groups: HashMap<GroupName, GroupStatus> = HashMap::new();
         self.for_each(|row| {
@@ -163,12 +162,12 @@ impl Rows {
     }
 }
 
-/// What a report led to.
+/// Result of recording a report.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recorded {
     /// When to probe next.
     pub next: Next,
-    /// The change of the confirmed state, where there was one.
+    /// The change of the confirmed state, if there was one.
     pub transition: Option<Transition>,
 }
 
@@ -179,17 +178,17 @@ impl Recorded {
 /// A change of a target's confirmed state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transition {
-    /// Whose state.
+    /// The target.
     pub target: Arc<Target>,
-    /// The state before.
+    /// The previous state.
     pub from: State,
-    /// The state now.
+    /// The new state.
     pub to: State,
-    /// When the probe that decided it ended.
+    /// The end of the probe that decided it.
     pub at: Timestamp,
-    /// How long it had been in the state before; for the first one since the target is known.
+    /// Duration of the previous state. The first one begins when the target is added.
     pub lasted: Duration,
-    /// What failed, where the target is now down.
+    /// The failure, if the target is now down.
     pub failure: Option<Failure>,
 }
 
@@ -205,7 +204,7 @@ impl Table {
     }
 }
 
-/// Time from one moment to a later one, zero where the order is reversed.
+/// Time from one moment to a later one; zero if the order is reversed.
 fn between(earlier: Instant, later: Instant) -> Duration {
     later.saturating_duration_since(earlier)
 }

@@ -1,21 +1,22 @@
-//! When results become a state: the rules of confirmation, as pure arithmetic.
+//! The rules by which results become a confirmed state, as pure arithmetic.
 
+use crate::outcome::Fault;
 use crate::target::Confirm;
 
 /// The confirmed state of a target.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum State {
-    /// As many failed probes in a row as it takes.
+    /// Enough failed probes in a row.
     Down,
-    /// No result has decided yet.
+    /// Not enough results yet.
     #[default]
     Unknown,
-    /// As many good probes in a row as it takes.
+    /// Enough successful probes in a row.
     Up,
 }
 
 impl State {
-    /// The word for it in logs and on pages.
+    /// Its text in logs and on pages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Down => "down",
@@ -25,27 +26,27 @@ impl State {
     }
 }
 
-/// A state, and how many results in a row speak against it.
+/// A state, and the number of results in a row that contradict it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Confirmation {
     state: State,
-    /// Failed probes in a row while up or unknown, good ones while down.
+    /// Failed probes in a row while up or unknown, successful ones while down.
     against: u32,
 }
 
 impl Confirmation {
-    /// Takes one result. Where it changes the state, the state before is returned.
+    /// Applies the result of a probe. Returns the previous state if the state has changed.
     ///
-    /// - a good probe of an unknown target makes it up;
-    /// - `failures` failed probes in a row make an unknown or up target down;
-    /// - `successes` good probes in a row make a down target up;
-    /// - any other result starts the row anew.
-    pub(super) fn observe(&mut self, good: bool, rule: &Confirm) -> Option<State> {
-        let (needed, to) = match (self.state, good) {
-            (State::Unknown, true) => (1, State::Up),
-            (State::Unknown | State::Up, false) => (rule.failures.get(), State::Down),
-            (State::Down, true) => (rule.successes.get(), State::Up),
-            (State::Up, true) | (State::Down, false) => {
+    /// - One success makes an unknown target up.
+    /// - `failures` failed probes in a row make an unknown or up target down.
+    /// - `successes` successful probes in a row make a down target up.
+    /// - Any other result resets the count.
+    pub(super) fn observe(&mut self, result: &Result<(), Fault>, rule: &Confirm) -> Option<State> {
+        let (needed, to) = match (self.state, result) {
+            (State::Unknown, Ok(())) => (1, State::Up),
+            (State::Unknown | State::Up, Err(_)) => (rule.failures.get(), State::Down),
+            (State::Down, Ok(())) => (rule.successes.get(), State::Up),
+            (State::Up, Ok(())) | (State::Down, Err(_)) => {
                 self.against = 0;
                 return None;
             }
@@ -71,6 +72,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::outcome::{Class, Phase};
+
+    fn result(success: bool) -> Result<(), Fault> {
+        if success { Ok(()) } else { Err(Fault::failure(Phase::Connect, Class::Refused, String::new())) }
+    }
 
     fn rule(failures: u32, successes: u32) -> Confirm {
         Confirm {
@@ -84,8 +90,8 @@ mod tests {
         let mut confirmation = Confirmation::default();
         results
             .chars()
-            .map(|result| {
-                confirmation.observe(result == '+', rule);
+            .map(|character| {
+                confirmation.observe(&result(character == '+'), rule);
                 confirmation.state()
             })
             .collect()
@@ -110,7 +116,7 @@ mod tests {
     }
 
     proptest! {
-        /// The model looks at the whole past instead of keeping a count.
+        /// The model examines all past results instead of counting.
         #[test]
         fn states_equal_a_plain_model(
             failures in 1_u32..5,
@@ -122,9 +128,9 @@ mod tests {
             let mut model = State::Unknown;
             for seen in 1..=results.len() {
                 let past = &results[..seen];
-                confirmation.observe(past[seen - 1], &rule);
-                let last = |n: u32, good| {
-                    past.len() >= n as usize && past.iter().rev().take(n as usize).all(|result| *result == good)
+                confirmation.observe(&result(past[seen - 1]), &rule);
+                let last = |n: u32, success| {
+                    past.len() >= n as usize && past.iter().rev().take(n as usize).all(|result| *result == success)
                 };
                 model = match model {
                     State::Unknown if last(1, true) => State::Up,

@@ -1,4 +1,4 @@
-//! Groups: counted when somebody asks, from the states of their members.
+//! Groups: counted on request from the states of their members.
 
 use std::sync::Arc;
 
@@ -10,16 +10,16 @@ use crate::target::Group;
 pub struct GroupStatus {
     /// The group.
     pub group: Arc<Group>,
-    /// Members in all.
+    /// All members.
     pub members: u32,
     /// Members confirmed up.
     pub up: u32,
-    /// Members of which nothing is confirmed yet.
+    /// Members without a confirmed state.
     pub unknown: u32,
 }
 
 impl GroupStatus {
-    /// A group of which no member was counted yet.
+    /// A group before its members are counted.
     pub fn new(group: Arc<Group>) -> Self {
         Self { group, members: 0, up: 0, unknown: 0 }
     }
@@ -34,12 +34,12 @@ impl GroupStatus {
         }
     }
 
-    /// Members needed.
+    /// Number of members that must be up.
     pub fn needed(&self) -> u32 {
         self.group.quorum.needed(self.members)
     }
 
-    /// Whether enough members are confirmed up; none while members of which nothing is known could still decide it.
+    /// Whether enough members are confirmed up; `None` while unknown members could still decide it.
     pub fn is_up(&self) -> Option<bool> {
         let needed = self.needed();
         if self.up >= needed {
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_members_leave_a_group_open_only_while_they_could_decide() {
+    fn only_decisive_unknown_members_leave_a_group_unknown() {
         use State::{Down, Unknown, Up};
         for (quorum, states, expected) in [
             (Quorum::MinUp(1), vec![Up, Down], Some(true)),

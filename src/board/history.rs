@@ -1,4 +1,4 @@
-//! The last outcomes of a target, two bytes each, for the strip on its page.
+//! The last outcomes of a target in two bytes each, for its page.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use crate::outcome::Class;
 
 /// A bounded ring of recent outcomes.
 ///
-/// Its memory is there from the start: what grows a little with each probe, between the short-lived memory of the probes
-/// themselves, leaves the heap full of holes (measured: 2 KB for each of 100,000 targets).
+/// Its memory is allocated at the start. Small growth with each probe would fragment the heap between the short-lived
+/// allocations of probes (measured: 2 KB for each of 100,000 targets).
 #[derive(Clone, Debug, PartialEq)]
 pub struct History {
     entries: [Packed; Self::CAPACITY],
-    /// How many entries are outcomes.
+    /// Number of entries that are outcomes.
     len: u8,
-    /// Where the next one goes: once the ring is full, over the oldest.
+    /// The place of the next outcome. In a full ring it replaces the oldest.
     next: u8,
 }
 
 impl History {
-    /// How many outcomes are kept.
+    /// Number of outcomes that are kept.
     pub const CAPACITY: usize = 60;
 
-    /// Adds the latest outcome; the oldest one leaves a full ring.
+    /// Adds the latest outcome.
     pub fn push(&mut self, recent: Recent) {
         if let Some(entry) = self.entries.get_mut(usize::from(self.next)) {
             *entry = Packed::from(recent);
@@ -45,16 +45,16 @@ impl Default for History {
     }
 }
 
-/// One outcome, reduced to what the strip shows.
+/// One outcome, reduced to the strip on the page.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recent {
-    /// Why it failed; none where it was good.
+    /// Why it failed; `None` after a success.
     pub failure: Option<Class>,
-    /// How long it took, within 1 % of the truth.
+    /// Its duration, accurate to 1 %.
     pub duration: Duration,
 }
 
-/// The class in the high five bits (0: good), below it the logarithm of the duration.
+/// The class in the high five bits (0: success), the logarithm of the duration in the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Packed(u16);
 
@@ -76,7 +76,7 @@ impl Packed {
 }
 
 /// A duration in steps of a 56th of an octave from a microsecond on; shorter ones are 0.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the range")]
 fn step(duration: Duration) -> u16 {
     let octaves = (duration.as_secs_f64() / SHORTEST).log2();
     (octaves * STEPS_AN_OCTAVE + 1.0).round().clamp(0.0, f64::from(MAX_STEP)) as u16
@@ -104,7 +104,7 @@ const MAX_STEP: u16 = (1 << STEP_BITS) - 1;
 /// In seconds.
 const SHORTEST: f64 = 1e-6;
 
-/// As many as lead beyond a day, the longest timeout.
+/// The highest step is beyond a day, the longest timeout.
 const STEPS_AN_OCTAVE: f64 = 56.0;
 
 #[expect(clippy::cast_possible_truncation, reason = "60 fits; a constant cannot use try_from")]

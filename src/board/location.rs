@@ -1,20 +1,20 @@
-//! Where a target's name led to, and how each of its addresses fared.
+//! The addresses of a target's name, and the result of each.
 
 use std::net::IpAddr;
 
 use crate::outcome::{Attempt, Fault, Outcome};
 use crate::target::AddressMode;
 
-/// How one of several addresses fared in the last probe that tried them all.
+/// Result of one address in the last probe that tried all addresses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct AddressResult {
     /// The address.
     pub address: IpAddr,
-    /// Whether it was good.
-    pub good: bool,
+    /// Whether it succeeded.
+    pub success: bool,
 }
 
-/// Where the target's name led to.
+/// The addresses of a target's name.
 #[derive(Debug, Default)]
 pub(super) struct Location {
     pub(super) resolved_addresses: Option<u32>,
@@ -23,7 +23,7 @@ pub(super) struct Location {
 }
 
 impl Location {
-    /// Takes what a probe saw of it.
+    /// Applies the outcome of a probe.
     pub(super) fn note(&mut self, outcome: &Outcome, mode: AddressMode) {
         if let Some(resolution) = &outcome.resolution {
             self.resolved_addresses = Some(u32::try_from(resolution.addresses.len()).unwrap_or(u32::MAX));
@@ -38,14 +38,14 @@ impl Location {
         }
     }
 
-    /// How an address fared; where this machine could not try it, as it did before.
+    /// The result of an address; after a local fault its previous result.
     fn address_result(&self, attempt: &Attempt) -> Option<AddressResult> {
         match attempt.result {
             Err(Fault::LocalFault(_)) => {
                 self.addresses.iter().find(|before| before.address == attempt.address).copied()
             }
             Ok(()) | Err(Fault::Failure(_)) => {
-                Some(AddressResult { address: attempt.address, good: attempt.result.is_ok() })
+                Some(AddressResult { address: attempt.address, success: attempt.result.is_ok() })
             }
         }
     }

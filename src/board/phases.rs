@@ -1,11 +1,11 @@
-//! Which phases of a target have histograms.
+//! The phases of a target that have histograms.
 
 use crate::histogram::Histogram;
 use crate::options::HistogramOptions;
 use crate::outcome::Phase;
 use crate::target::{Expect, Host, ProbeKind, Target};
 
-/// A histogram for each phase that has one and that probes of this target can complete: that of `kept`, or an empty one.
+/// A histogram for each configured phase that probes of this target can complete: that of `kept`, or an empty one.
 pub(super) fn histograms(
     target: &Target,
     options: &HistogramOptions,
@@ -26,7 +26,7 @@ pub(super) fn histograms(
     options.phases.iter().filter(|phase| completes(target, **phase)).map(|phase| histogram(*phase)).collect()
 }
 
-/// Whether probes of this target can complete this phase.
+/// Whether probes of this target can complete a phase.
 fn completes(target: &Target, phase: Phase) -> bool {
     let probe_kind = &target.settings.probe_kind;
     match phase {

@@ -1,4 +1,4 @@
-//! One target's row: everything that its reports have come to.
+//! The state of one target, from all its reports.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::outcome::{
 };
 use crate::target::{AddressMode, Application, Dialogue, Host, LabelName, ProbeKind, Target};
 
-/// What is known of one target.
+/// The state of one target.
 #[derive(Debug)]
 pub struct Row {
     target: Arc<Target>,
@@ -30,46 +30,46 @@ pub struct Row {
     syn_retransmits: u64,
     last: Option<LastProbe>,
     slow: Option<bool>,
-    /// Where a probe has failed.
-    trouble: Option<Box<Trouble>>,
-    /// Where a name was resolved, or each address counts.
+    /// `Some` after a failed probe.
+    failures: Option<Box<FailureStats>>,
+    /// `Some` if a name was resolved or each address is probed.
     location: Option<Box<Location>>,
-    /// Where the exchange has TLS.
+    /// `Some` if the target has TLS.
     tls: Option<Box<TlsRecord>>,
-    /// Where the service, or a dialogue with it, told something.
-    told: Option<Box<Told>>,
+    /// `Some` after facts of a service or a dialogue.
+    facts: Option<Box<LastFacts>>,
     histograms: Box<[(Phase, Histogram)]>,
     options: Arc<HistogramOptions>,
     history: History,
 }
 
-/// The last probe that was one; local faults are none.
+/// The last probe without a local fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LastProbe {
     /// When it ended.
     pub ended_at: Timestamp,
-    /// Whether it was good.
-    pub good: bool,
+    /// Whether it succeeded.
+    pub success: bool,
     /// Time from the start to the result.
     pub duration: Duration,
     /// The phases that it completed.
     pub timings: Timings,
 }
 
-/// What failed probes have come to. Most targets have none, so that none of it takes memory in each row.
+/// Statistics of failed probes. Most targets have none, so they are not part of each row.
 #[derive(Debug, Default)]
-struct Trouble {
-    /// Time confirmed down in outages that are over.
+struct FailureStats {
+    /// Time confirmed down in past outages.
     down_before: Duration,
     failed_probes: u64,
     outages: u64,
-    failures: Vec<((Phase, Class), u64)>,
-    failure: Option<Failure>,
+    by_reason: Vec<((Phase, Class), u64)>,
+    last: Option<Failure>,
 }
 
-/// What the peer told of itself on the connection.
+/// The last facts of the service.
 #[derive(Debug, Default)]
-struct Told {
+struct LastFacts {
     dialogue: Option<Arc<[(LabelName, String)]>>,
     service: Option<Arc<ServiceFacts>>,
 }
@@ -88,7 +88,7 @@ impl Row {
             histograms: histograms(&target, &options, Box::default()),
             options,
             tls: target.settings.probe_kind.tls().map(|_| Box::default()),
-            told: None,
+            facts: None,
             target,
             confirmation: Confirmation::default(),
             since: Since { instant: Instant::now(), at: clock::now() },
@@ -96,16 +96,15 @@ impl Row {
             syn_retransmits: 0,
             last: None,
             slow: None,
-            trouble: None,
+            failures: None,
             location: None,
             history: History::default(),
         }
     }
 
-    /// Takes `target` as the new one if it is the same endpoint; false if it is another.
+    /// Replaces the target if the endpoint is the same; otherwise returns false.
     ///
-    /// What its settings do not ask for any more is forgotten: TLS, the labels of another dialogue, the times of phases
-    /// that there are no longer.
+    /// State that the new settings do not have is dropped: TLS, the labels of another dialogue, histograms of phases.
     pub(super) fn keep_for(&mut self, target: &Arc<Target>, options: &Arc<HistogramOptions>) -> bool {
         if self.target.endpoint != target.endpoint {
             return false;
@@ -117,39 +116,43 @@ impl Row {
                 record.keep_for(tls);
                 record
             });
-            if let Some(told) = self.told.as_mut().filter(|_| !dialogues(before).eq(dialogues(probe_kind))) {
-                told.dialogue = None;
+            if let Some(facts) = self.facts.as_mut().filter(|_| !dialogues(before).eq(dialogues(probe_kind))) {
+                facts.dialogue = None;
             }
         }
         if before != probe_kind || self.options != *options {
-            // Counts of other buckets cannot be carried over.
+            // Counts of other buckets cannot be kept.
             let kept = std::mem::take(&mut self.histograms);
             let kept = if self.options == *options { kept } else { Box::default() };
             self.histograms = histograms(target, options, kept);
             self.options = options.clone();
         }
         if self.target.settings.slow_after != target.settings.slow_after {
-            let good = self.last.filter(|last| last.good);
-            self.slow = target.settings.slow_after.zip(good).map(|(limit, last)| last.duration >= limit);
+            let success = self.last.filter(|last| last.success);
+            self.slow = target.settings.slow_after.zip(success).map(|(limit, last)| last.duration >= limit);
         }
         self.target = target.clone();
         true
     }
 
-    /// Takes a report that is no local fault.
+    /// Applies a report without a local fault.
     pub(super) fn record(&mut self, report: &Report) -> Recorded {
         let outcome = &report.outcome;
-        let good = outcome.result.is_ok();
+        let success = outcome.result.is_ok();
         self.count(outcome);
         self.note_facts(outcome);
-        self.last =
-            Some(LastProbe { ended_at: report.ended_at, good, duration: outcome.duration, timings: outcome.timings });
-        let changed = self.confirmation.observe(good, &self.target.settings.confirm);
-        if let Some(trouble) = self.trouble.as_mut().filter(|_| good && self.confirmation.state() != State::Down) {
-            trouble.failure = None;
+        self.last = Some(LastProbe {
+            ended_at: report.ended_at,
+            success,
+            duration: outcome.duration,
+            timings: outcome.timings,
+        });
+        let changed = self.confirmation.observe(&outcome.result, &self.target.settings.confirm);
+        if let Some(failures) = self.failures.as_mut().filter(|_| success && self.confirmation.state() != State::Down) {
+            failures.last = None;
         }
         let transition = changed.map(|from| self.change_state(from, report));
-        Recorded { next: self.next(good), transition }
+        Recorded { next: self.next(&outcome.result), transition }
     }
 
     /// The target.
@@ -162,7 +165,7 @@ impl Row {
         self.confirmation.state()
     }
 
-    /// When the confirmed state began; none while the target is unknown.
+    /// The time at which the confirmed state began; `None` while it is unknown.
     pub fn state_since(&self) -> Option<Timestamp> {
         (self.state() != State::Unknown).then_some(self.since.at)
     }
@@ -174,34 +177,34 @@ impl Row {
 
     /// Finished probes that failed.
     pub fn failed_probes(&self) -> u64 {
-        self.trouble.as_ref().map_or(0, |trouble| trouble.failed_probes)
+        self.failures.as_ref().map_or(0, |failures| failures.failed_probes)
     }
 
     /// Changes from up to down.
     pub fn outages(&self) -> u64 {
-        self.trouble.as_ref().map_or(0, |trouble| trouble.outages)
+        self.failures.as_ref().map_or(0, |failures| failures.outages)
     }
 
-    /// Time confirmed down, the present outage included up to `now`.
+    /// Time confirmed down, including the present outage up to `now`.
     pub fn down_time(&self, now: Instant) -> Duration {
         let present = if self.state() == State::Down { between(self.since.instant, now) } else { Duration::ZERO };
-        self.trouble.as_ref().map_or(Duration::ZERO, |trouble| trouble.down_before) + present
+        self.failures.as_ref().map_or(Duration::ZERO, |failures| failures.down_before) + present
     }
 
-    /// SYNs sent again in connects that were answered in the end.
+    /// SYNs that were sent again in connects that were answered.
     pub fn syn_retransmits(&self) -> u64 {
         self.syn_retransmits
     }
 
     /// Failed probes by reason, in the order of their first occurrence.
     pub fn failures(&self) -> impl Iterator<Item = (Phase, Class, u64)> + '_ {
-        let failures = self.trouble.iter().flat_map(|trouble| &trouble.failures);
-        failures.map(|&((phase, class), count)| (phase, class, count))
+        let by_reason = self.failures.iter().flat_map(|failures| &failures.by_reason);
+        by_reason.map(|&((phase, class), count)| (phase, class, count))
     }
 
     /// The last failure, while the last probe failed or the target is down.
     pub fn failure(&self) -> Option<&Failure> {
-        self.trouble.as_ref()?.failure.as_ref()
+        self.failures.as_ref()?.last.as_ref()
     }
 
     /// The last probe.
@@ -209,17 +212,17 @@ impl Row {
         self.last.as_ref()
     }
 
-    /// Whether the last good probe was slow; none without `slow_after` or a good probe.
+    /// Whether the last successful probe was slow; `None` without `slow_after` or a success.
     pub fn slow(&self) -> Option<bool> {
         self.slow
     }
 
-    /// How many addresses the name had when it was last resolved.
+    /// Number of addresses of the name when it was last resolved.
     pub fn resolved_addresses(&self) -> Option<u32> {
         self.location.as_ref()?.resolved_addresses
     }
 
-    /// The address last used, where the host is a name.
+    /// The address last used, if the host is a name.
     pub fn address(&self) -> Option<IpAddr> {
         self.location.as_ref()?.address.filter(|_| matches!(self.target.endpoint.host, Host::Name(_)))
     }
@@ -235,29 +238,29 @@ impl Row {
         self.tls.as_ref()?.session()
     }
 
-    /// The peer's certificates as last seen, judged as they were then.
+    /// The peer's last certificates with the result of their verification.
     pub fn peer_certificates(&self) -> Option<&Arc<PeerCertificates>> {
         self.tls.as_ref()?.peer()
     }
 
-    /// How often a leaf came that was not among the last eight; none where the exchange has no TLS.
+    /// Number of leaves that were not among the last eight; `None` without TLS.
     pub fn certificate_changes(&self) -> Option<u64> {
         self.tls.as_ref().map(|tls| tls.changes())
     }
 
-    /// The last second in which the own client certificate is valid, since 1970.
+    /// The last second in which the client certificate is valid, since 1970.
     pub fn client_certificate_not_after(&self) -> Option<i64> {
         self.tls.as_ref()?.client_not_after()
     }
 
-    /// What the service last said of itself.
+    /// The last facts of the service.
     pub fn service(&self) -> Option<&ServiceFacts> {
-        self.told.as_ref()?.service.as_deref()
+        self.facts.as_ref()?.service.as_deref()
     }
 
-    /// The labels that the dialogue last gave.
+    /// The last labels of the dialogue.
     pub fn dialogue(&self) -> &[(LabelName, String)] {
-        self.told.as_ref().and_then(|told| told.dialogue.as_deref()).unwrap_or_default()
+        self.facts.as_ref().and_then(|facts| facts.dialogue.as_deref()).unwrap_or_default()
     }
 
     /// The bounds of the histograms' classic buckets.
@@ -284,14 +287,14 @@ impl Row {
         };
         self.history.push(Recent { failure: failure.map(|failure| failure.class), duration: outcome.duration });
         let Some(failure) = failure else { return };
-        let trouble = self.trouble.get_or_insert_default();
-        trouble.failed_probes += 1;
+        let failures = self.failures.get_or_insert_default();
+        failures.failed_probes += 1;
         let reason = (failure.phase, failure.class);
-        match trouble.failures.iter_mut().find(|(seen, _)| *seen == reason) {
+        match failures.by_reason.iter_mut().find(|(seen, _)| *seen == reason) {
             Some((_, count)) => *count += 1,
-            None => trouble.failures.push((reason, 1)),
+            None => failures.by_reason.push((reason, 1)),
         }
-        trouble.failure = Some(failure.clone());
+        failures.last = Some(failure.clone());
     }
 
     fn note_facts(&mut self, outcome: &Outcome) {
@@ -306,7 +309,7 @@ impl Row {
             tls.note(outcome);
         }
         if outcome.facts.service.is_some() || outcome.facts.dialogue.is_some() {
-            self.told.get_or_insert_default().note(&outcome.facts);
+            self.facts.get_or_insert_default().note(&outcome.facts);
         }
         for (phase, histogram) in &mut self.histograms {
             let of_attempts = outcome.attempts.iter().filter_map(|attempt| attempt.timings.of(*phase));
@@ -315,13 +318,13 @@ impl Row {
         }
     }
 
-    /// Moves the books from the state before to the present one.
+    /// Updates the statistics after a change of the confirmed state.
     fn change_state(&mut self, from: State, report: &Report) -> Transition {
         let lasted = between(self.since.instant, report.ended);
-        if let Some(trouble) = &mut self.trouble {
+        if let Some(failures) = &mut self.failures {
             match from {
-                State::Down => trouble.down_before += lasted,
-                State::Up => trouble.outages += 1,
+                State::Down => failures.down_before += lasted,
+                State::Up => failures.outages += 1,
                 State::Unknown => {}
             }
         }
@@ -330,17 +333,17 @@ impl Row {
         Transition { target: self.target.clone(), from, to: self.state(), at: report.ended_at, lasted, failure }
     }
 
-    /// A failure is repeated soon until it is confirmed; everything else waits for its next due time.
-    fn next(&self, good: bool) -> Next {
+    /// An unconfirmed failure is retried soon; everything else waits for its next due time.
+    fn next(&self, result: &Result<(), Fault>) -> Next {
         let delay = self.target.settings.confirm.delay;
-        if good || self.state() == State::Down || delay.is_zero() {
+        if result.is_ok() || self.state() == State::Down || delay.is_zero() {
             return Next::OnSchedule;
         }
         Next::Retry(delay.min(self.target.settings.cadence.interval()))
     }
 }
 
-impl Told {
+impl LastFacts {
     fn note(&mut self, facts: &Facts) {
         if facts.service.is_some() && self.service != facts.service {
             self.service.clone_from(&facts.service);
@@ -351,7 +354,7 @@ impl Told {
     }
 }
 
-/// The configured steps of an exchange, before TLS and after.
+/// The dialogues of a kind of probe, before and within TLS.
 fn dialogues(probe_kind: &ProbeKind) -> impl Iterator<Item = &Dialogue> {
     let (first, second) = match probe_kind {
         ProbeKind::Plain(application) => (Some(application), None),

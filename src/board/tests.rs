@@ -38,7 +38,7 @@ fn attempt(address: &str, milliseconds: u64) -> Attempt {
     }
 }
 
-fn good() -> Outcome {
+fn success() -> Outcome {
     let attempts = vec![attempt("127.0.0.1", 2)];
     Outcome {
         result: Ok(()),
@@ -93,7 +93,7 @@ fn an_outage_is_counted_timed_and_ended() {
     let target = target("tcp://127.0.0.1:22", Settings::default());
     let board = board(std::slice::from_ref(&target));
     let mut reporter = Reporter::new(&target);
-    let up = board.record(&reporter.report(good())).transition.unwrap();
+    let up = board.record(&reporter.report(success())).transition.unwrap();
     assert_eq!((up.from, up.to), (State::Unknown, State::Up));
     let first = board.record(&reporter.report(failed(Class::Refused)));
     assert_eq!(first, Recorded { next: Next::Retry(SECOND), transition: None });
@@ -112,7 +112,7 @@ fn an_outage_is_counted_timed_and_ended() {
         let failures: Vec<_> = row.failures().collect();
         assert_eq!(failures, [(Phase::Connect, Class::Refused, 1), (Phase::Connect, Class::Timeout, 2)]);
     });
-    let back = board.record(&reporter.report(good())).transition.unwrap();
+    let back = board.record(&reporter.report(success())).transition.unwrap();
     assert_eq!((back.from, back.to, back.lasted, back.failure), (State::Down, State::Up, 2 * SECOND, None));
     read(&board, &target, |row| {
         assert_eq!(row.down_time(reporter.ended + SECOND), 2 * SECOND);
@@ -134,24 +134,24 @@ fn the_first_known_state_is_no_outage() {
 }
 
 #[test]
-fn a_failure_stays_while_the_target_is_down_though_the_last_probe_was_good() {
+fn a_failure_stays_while_the_target_is_down() {
     let confirm = Confirm { failures: NonZeroU32::MIN, successes: NonZeroU32::new(2).unwrap(), ..Confirm::default() };
     let target = target("tcp://127.0.0.1:22", Settings { confirm, ..Settings::default() });
     let board = board(std::slice::from_ref(&target));
     let mut reporter = Reporter::new(&target);
     board.record(&reporter.report(failed(Class::Refused)));
-    board.record(&reporter.report(good()));
+    board.record(&reporter.report(success()));
     assert!(read(&board, &target, |row| row.state() == State::Down && row.failure().is_some()));
-    board.record(&reporter.report(good()));
+    board.record(&reporter.report(success()));
     assert!(read(&board, &target, |row| row.state() == State::Up && row.failure().is_none()));
 }
 
 #[test]
-fn a_local_fault_raises_its_counter_and_nothing_else() {
+fn a_local_fault_is_only_counted() {
     let target = target("tcp://127.0.0.1:22", Settings::default());
     let board = board(std::slice::from_ref(&target));
     let mut reporter = Reporter::new(&target);
-    board.record(&reporter.report(good()));
+    board.record(&reporter.report(success()));
     let before = read(&board, &target, |row| format!("{row:?}"));
     let fault = LocalFault { reason: LocalFaultReason::NoDescriptor, detail: "too many open files".into() };
     let outcome = Outcome { result: Err(Fault::LocalFault(fault)), ..failed(Class::Timeout) };
@@ -162,11 +162,11 @@ fn a_local_fault_raises_its_counter_and_nothing_else() {
 }
 
 #[test]
-fn a_report_of_a_replaced_target_counts_as_nothing() {
+fn a_report_of_a_replaced_target_is_discarded() {
     let old = target("tcp://127.0.0.1:22", Settings::default());
     let board = board(std::slice::from_ref(&old));
     let mut reporter = Reporter::new(&old);
-    board.record(&reporter.report(good()));
+    board.record(&reporter.report(success()));
     let new =
         target("tcp://127.0.0.1:22", Settings { source_address: Some([127, 0, 0, 9].into()), ..Settings::default() });
     board.replace(std::slice::from_ref(&new));
@@ -179,15 +179,15 @@ fn a_report_of_a_replaced_target_counts_as_nothing() {
         endpoint: example("tcp://127.0.0.1:23", Settings::default()).endpoint,
         ..Target::clone(&old)
     })]);
-    assert_eq!(board.record(&reporter.report(good())), Recorded::NOTHING, "of another endpoint");
+    assert_eq!(board.record(&reporter.report(success())), Recorded::NOTHING, "of another endpoint");
     board.replace(&[]);
-    assert_eq!(board.record(&reporter.report(good())), Recorded::NOTHING);
+    assert_eq!(board.record(&reporter.report(success())), Recorded::NOTHING);
     assert!(board.rows().is_empty());
 }
 
 /// A source whose labels change at each look would else keep from being known what takes long: a timeout.
 #[test]
-fn a_report_of_a_target_that_is_probed_as_before_counts() {
+fn a_report_of_an_equally_probed_target_counts() {
     let old = target("tcp://127.0.0.1:22", Settings::default());
     let board = board(std::slice::from_ref(&old));
     let labels = [(LabelName::try_new("team").unwrap(), "orders".into())].into_iter().collect();
@@ -204,7 +204,7 @@ fn a_report_of_a_target_that_is_probed_as_before_counts() {
 }
 
 #[test]
-fn histograms_take_every_address_and_facts_keep_the_last_known_value() {
+fn histograms_count_addresses_and_facts_keep_last_values() {
     let addressing = Addressing { mode: AddressMode::All, ..Addressing::default() };
     let target = target("tcp://db.example:22", Settings { addressing, ..Settings::default() });
     let board = board(std::slice::from_ref(&target));
@@ -214,7 +214,7 @@ fn histograms_take_every_address_and_facts_keep_the_last_known_value() {
         timings: attempts[1].timings.with(Phase::Resolve, SECOND),
         resolution: Some(Resolution { addresses: attempts.iter().map(|attempt| attempt.address).collect() }),
         attempts,
-        ..good()
+        ..success()
     };
     board.record(&reporter.report(outcome));
     board.record(&reporter.report(failed(Class::DnsTimeout)));
@@ -229,25 +229,25 @@ fn histograms_take_every_address_and_facts_keep_the_last_known_value() {
 }
 
 #[test]
-fn an_address_that_could_not_be_tried_keeps_its_last_result() {
+fn an_address_with_local_fault_keeps_its_result() {
     let addressing = Addressing { mode: AddressMode::All, ..Addressing::default() };
     let target = target("tcp://db.example:22", Settings { addressing, ..Settings::default() });
     let board = board(std::slice::from_ref(&target));
     let mut reporter = Reporter::new(&target);
     let (one, two, three) = (attempt("127.0.0.1", 2), attempt("127.0.0.2", 2), attempt("127.0.0.3", 2));
-    board.record(&reporter.report(Outcome { attempts: vec![one.clone(), two.clone()], ..good() }));
+    board.record(&reporter.report(Outcome { attempts: vec![one.clone(), two.clone()], ..success() }));
     let fault = LocalFault { reason: LocalFaultReason::NoDescriptor, detail: "too many open files".into() };
     let untried = |attempt| Attempt { result: Err(Fault::LocalFault(fault.clone())), ..attempt };
     let refused = Attempt { result: failed(Class::Refused).result, ..one };
     let attempts = vec![refused, untried(two), untried(three)];
     board.record(&reporter.report(Outcome { attempts, ..failed(Class::Refused) }));
     let results = read(&board, &target, |row| row.addresses().to_vec());
-    let result = |address: &str, good| AddressResult { address: address.parse().unwrap(), good };
+    let result = |address: &str, success| AddressResult { address: address.parse().unwrap(), success };
     assert_eq!(results, [result("127.0.0.1", false), result("127.0.0.2", true)], "of the third nothing is known");
 }
 
 #[test]
-fn a_repetition_waits_no_longer_than_the_interval_and_not_at_all_without_a_delay() {
+fn a_retry_waits_for_delay_or_interval() {
     for (delay, next) in [
         (Duration::ZERO, Next::OnSchedule),
         (SECOND, Next::Retry(SECOND)),
@@ -262,12 +262,12 @@ fn a_repetition_waits_no_longer_than_the_interval_and_not_at_all_without_a_delay
 }
 
 #[test]
-fn other_settings_leave_nothing_behind_that_only_those_before_asked_for() {
+fn new_settings_drop_state_of_old_ones() {
     let addressing = Addressing { mode: AddressMode::All, ..Addressing::default() };
     let settings = Settings { addressing, slow_after: Some(SECOND * 2), ..Settings::default() };
     let before = target("tcp://db.example:22", settings);
     let board = board(std::slice::from_ref(&before));
-    board.record(&Reporter::new(&before).report(good()));
+    board.record(&Reporter::new(&before).report(success()));
     read(&board, &before, |row| assert_eq!((row.addresses().len(), row.slow()), (1, Some(false))));
     let after = target("tcp://db.example:22", Settings { slow_after: Some(SECOND / 2), ..Settings::default() });
     board.replace(std::slice::from_ref(&after));
@@ -278,11 +278,11 @@ fn other_settings_leave_nothing_behind_that_only_those_before_asked_for() {
 }
 
 #[test]
-fn slow_is_known_only_where_it_is_asked_for() {
+fn slow_needs_slow_after() {
     for (limit, slow) in [(None, None), (Some(SECOND), Some(true)), (Some(2 * SECOND), Some(false))] {
         let target = target("tcp://127.0.0.1:22", Settings { slow_after: limit, ..Settings::default() });
         let board = board(std::slice::from_ref(&target));
-        board.record(&Reporter::new(&target).report(good()));
+        board.record(&Reporter::new(&target).report(success()));
         assert_eq!(read(&board, &target, Row::slow), slow, "{limit:?}");
     }
 }
@@ -296,19 +296,19 @@ fn showing(tls: TlsFacts) -> Facts {
 }
 
 #[test]
-fn what_tls_showed_outlives_every_failure_and_local_fault() {
+fn tls_facts_outlive_failures_and_local_faults() {
     let target = target("tls://127.0.0.1:443", tls());
     let board = board(std::slice::from_ref(&target));
     let mut reporter = Reporter::new(&target);
     let shown = example_facts(1, &[]);
     let expiry = Some(1_800_000_000);
     let facts = showing(shown.clone());
-    board.record(&reporter.report(Outcome { facts, client_certificate_not_after: expiry, ..good() }));
+    board.record(&reporter.report(Outcome { facts, client_certificate_not_after: expiry, ..success() }));
     let fault = LocalFault { reason: LocalFaultReason::NoPort, detail: "no port".into() };
     let local = Outcome {
         result: Err(Fault::LocalFault(fault)),
         facts: showing(example_facts(2, &[Class::CertExpired])),
-        ..good()
+        ..success()
     };
     for outcome in [failed(Class::Refused), local, failed(Class::DnsTimeout)] {
         board.record(&reporter.report(outcome));
@@ -322,12 +322,12 @@ fn what_tls_showed_outlives_every_failure_and_local_fault() {
 }
 
 #[test]
-fn a_faulty_certificate_takes_the_place_of_the_one_before_and_leaves_the_session() {
+fn a_faulty_certificate_replaces_only_the_certificate() {
     let target = target("tls://127.0.0.1:443", tls());
     let board = board(std::slice::from_ref(&target));
     let mut reporter = Reporter::new(&target);
     let before = example_facts(1, &[]);
-    board.record(&reporter.report(Outcome { facts: showing(before.clone()), ..good() }));
+    board.record(&reporter.report(Outcome { facts: showing(before.clone()), ..success() }));
     let faulty = TlsFacts { session: None, ..example_facts(2, &[Class::CertExpired, Class::CertNameMismatch]) };
     let facts = showing(faulty.clone());
     board.record(&reporter.report(Outcome { facts, ..failed(Class::CertExpired) }));
@@ -342,12 +342,12 @@ fn a_faulty_certificate_takes_the_place_of_the_one_before_and_leaves_the_session
 }
 
 #[test]
-fn a_certificate_that_is_seen_again_takes_no_memory() {
+fn a_known_certificate_takes_no_memory() {
     let target = target("tls://127.0.0.1:443", tls());
     let board = board(std::slice::from_ref(&target));
     let mut reporter = Reporter::new(&target);
     let facts = example_facts(1, &[]);
-    let shown = || Outcome { facts: showing(facts.clone()), ..good() };
+    let shown = || Outcome { facts: showing(facts.clone()), ..success() };
     board.record(&reporter.report(shown()));
     let held = |row: &Row| row.peer_certificates().cloned().unwrap();
     let first = read(&board, &target, held);
@@ -355,37 +355,37 @@ fn a_certificate_that_is_seen_again_takes_no_memory() {
     assert!(Arc::ptr_eq(&first, &read(&board, &target, held)));
     // An equal result that was made anew is held instead, or whoever remembers it would forget it.
     let anew = example_facts(1, &[]);
-    board.record(&reporter.report(Outcome { facts: showing(anew.clone()), ..good() }));
+    board.record(&reporter.report(Outcome { facts: showing(anew.clone()), ..success() }));
     assert!(Arc::ptr_eq(&anew.peer.unwrap(), &read(&board, &target, held)));
 }
 
 #[test]
-fn certificates_are_counted_only_where_there_is_tls() {
+fn certificates_are_counted_only_with_tls() {
     for (settings, changes) in [(Settings::default(), None), (tls(), Some(0))] {
         let target = target("tcp://127.0.0.1:443", settings);
         let board = board(std::slice::from_ref(&target));
         assert_eq!(read(&board, &target, Row::certificate_changes), changes);
         let facts = showing(example_facts(1, &[]));
-        board.record(&Reporter::new(&target).report(Outcome { facts, ..good() }));
+        board.record(&Reporter::new(&target).report(Outcome { facts, ..success() }));
         assert_eq!(read(&board, &target, Row::certificate_changes), changes, "the first is no change");
     }
 }
 
 #[test]
-fn a_new_leaf_is_counted_once_however_many_addresses_show_it() {
+fn a_new_leaf_of_many_addresses_counts_once() {
     let target = target("tls://db.example:443", tls());
     let board = board(std::slice::from_ref(&target));
     let mut reporter = Reporter::new(&target);
     for (leaf, changes) in [(1, 0), (1, 0), (2, 1), (1, 1), (3, 2)] {
         let with = |leaf| Attempt { facts: showing(example_facts(leaf, &[])), ..attempt("127.0.0.1", 2) };
         let attempts = vec![with(leaf), with(leaf), with(9)];
-        board.record(&reporter.report(Outcome { facts: attempts[0].facts.clone(), attempts, ..good() }));
+        board.record(&reporter.report(Outcome { facts: attempts[0].facts.clone(), attempts, ..success() }));
         assert_eq!(read(&board, &target, Row::certificate_changes), Some(changes), "{leaf}");
     }
 }
 
 #[test]
-fn labels_of_a_dialogue_stay_until_it_gives_others_or_is_another() {
+fn labels_stay_until_the_dialogue_changes_them() {
     let steps =
         |bytes: &[u8]| ProbeKind::Plain(Application::Dialogue(Dialogue([Step::ExpectBytes(bytes.into())].into())));
     let with = |probe_kind| target("tcp://127.0.0.1:22", Settings { probe_kind, ..Settings::default() });
@@ -394,7 +394,7 @@ fn labels_of_a_dialogue_stay_until_it_gives_others_or_is_another() {
     let mut reporter = Reporter::new(&target);
     let labels: Arc<[_]> = [(LabelName::try_new("software").unwrap(), "OpenSSH".to_owned())].into();
     let facts = Facts { dialogue: Some(labels.clone()), ..Facts::default() };
-    board.record(&reporter.report(Outcome { facts, ..good() }));
+    board.record(&reporter.report(Outcome { facts, ..success() }));
     board.record(&reporter.report(failed(Class::Refused)));
     assert_eq!(read(&board, &target, |row| row.dialogue().to_vec()), *labels);
     for (probe_kind, kept) in [(steps(b"SSH"), 1), (steps(b"HTTP"), 0)] {
@@ -405,7 +405,7 @@ fn labels_of_a_dialogue_stay_until_it_gives_others_or_is_another() {
 }
 
 #[test]
-fn other_settings_keep_what_they_still_ask_for() {
+fn new_settings_keep_state_they_share() {
     let identity = Identity { cert_file: "a.pem".into(), key_file: "a.key".into() };
     let profile = Arc::new(TlsProfile { identity: Some(identity), ..TlsProfile::default() });
     let settings = TlsSettings { profile, ..TlsSettings::default() };
@@ -414,7 +414,7 @@ fn other_settings_keep_what_they_still_ask_for() {
     let target = with(probe_kind(settings));
     let board = board(std::slice::from_ref(&target));
     let facts = showing(example_facts(1, &[]));
-    let outcome = Outcome { facts, client_certificate_not_after: Some(1), ..good() };
+    let outcome = Outcome { facts, client_certificate_not_after: Some(1), ..success() };
     board.record(&Reporter::new(&target).report(outcome));
     for (probe_kind, session, client) in [
         (probe_kind(TlsSettings::default()), true, None),
@@ -432,7 +432,7 @@ fn other_settings_keep_what_they_still_ask_for() {
 }
 
 #[test]
-fn a_phase_has_a_histogram_where_the_exchange_can_complete_it() {
+fn completable_phases_have_histograms() {
     let said = || Application::Dialogue(Dialogue([Step::ExpectBytes(b"x"[..].into())].into()));
     let of_tls =
         |upgrade, application| ProbeKind::of_tls(TlsExchange { upgrade, application, ..TlsExchange::default() });

@@ -1,4 +1,4 @@
-//! What TLS has shown of one target: the last session and certificates, and how often the leaf was a new one.
+//! TLS facts of one target: the last session, the last certificates, and the number of certificate changes.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use crate::target::{Sha256Digest, TlsExchange};
 
 /// The last known facts of a target that is probed with TLS.
 ///
-/// Its memory is there from the start, like that of a [`History`](super::History), and what is seen again takes none:
-/// the certificates of most probes are those of the probe before.
+/// Its memory is allocated at the start, like that of a [`History`](super::History). Most probes see the certificates of
+/// the previous probe, which take no new memory.
 #[derive(Debug, Default)]
 pub(super) struct TlsRecord {
     session: Option<Session>,
@@ -19,7 +19,7 @@ pub(super) struct TlsRecord {
 }
 
 impl TlsRecord {
-    /// Takes what a probe showed; what it did not show stays as it was.
+    /// Applies the facts of a probe. Facts that it does not have stay as they are.
     pub(super) fn note(&mut self, outcome: &Outcome) {
         self.client_not_after = outcome.client_certificate_not_after.or(self.client_not_after);
         let Some(tls) = &outcome.facts.tls else { return };
@@ -34,7 +34,7 @@ impl TlsRecord {
         self.peer = Some(peer.clone());
     }
 
-    /// Forgets what other settings no longer have: the expiry of a client certificate that is no longer shown.
+    /// Forgets the expiry of a client certificate that is no longer configured.
     pub(super) fn keep_for(&mut self, tls: &TlsExchange) {
         self.client_not_after = self.client_not_after.filter(|_| tls.settings.profile.identity.is_some());
     }
@@ -44,17 +44,17 @@ impl TlsRecord {
         self.session.as_ref()
     }
 
-    /// The certificates last seen, judged as they were then.
+    /// The last certificates with the result of their verification.
     pub(super) const fn peer(&self) -> Option<&Arc<PeerCertificates>> {
         self.peer.as_ref()
     }
 
-    /// How often a leaf came that was not among the last ones.
+    /// Number of leaves that were not among the last ones.
     pub(super) const fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// The last second in which the own certificate is valid, where there is one.
+    /// The last second in which the client certificate is valid, if there is one.
     pub(super) const fn client_not_after(&self) -> Option<i64> {
         self.client_not_after
     }
@@ -62,12 +62,12 @@ impl TlsRecord {
 
 /// The last distinct leaves, the latest first.
 ///
-/// Of each only 64 bits of its SHA-256 are kept. That two certificates share them by chance is once in 2^64; and who
-/// wanted to forge that, with 2^61 certificates, would gain a change that is not counted.
+/// Only 64 bits of each SHA-256 are kept. Two certificates share them by chance once in 2^64; forging that takes 2^61
+/// certificates and gains one change that is not counted.
 #[derive(Debug, Default)]
 struct RecentLeaves {
     entries: [u64; Self::CAPACITY],
-    /// How many entries are leaves.
+    /// Number of entries that are leaves.
     len: usize,
 }
 
@@ -76,17 +76,17 @@ struct RecentLeaves {
 enum Sighting {
     /// The first leaf of all, which replaces none.
     First,
-    /// Among the last ones.
+    /// One of the last leaves.
     Known,
     /// Any other.
     New,
 }
 
 impl RecentLeaves {
-    /// Enough for a name with a certificate of its own at each of several machines.
+    /// Enough for a name whose machines have separate certificates.
     const CAPACITY: usize = 8;
 
-    /// Makes this leaf the latest; of too many the one that was not seen for longest is forgotten.
+    /// Makes a leaf the latest; the least recently seen one is dropped if there are too many.
     fn see(&mut self, fingerprint: &Sha256Digest) -> Sighting {
         let key = fingerprint.as_bytes().first_chunk().copied().map_or(0, u64::from_be_bytes);
         let known = self.entries.iter().take(self.len).position(|entry| *entry == key);
@@ -113,7 +113,7 @@ impl RecentLeaves {
 mod tests {
     use super::*;
 
-    /// The sightings of leaves, each a letter: `+` new, `.` known, `1` the first.
+    /// The sightings of leaves, one letter each: `+` new, `.` known, `1` the first.
     fn sightings(leaves: &str) -> String {
         let mut recent = RecentLeaves::default();
         let see = |leaf: u8| match recent.see(&Sha256Digest::new([leaf; 32])) {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leaf_is_new_that_is_not_among_the_last_eight_distinct_ones() {
+    fn a_leaf_is_new_unless_recently_seen() {
         for (leaves, expected) in [
             ("aaaa", "1..."),
             ("abab", "1+.."),

@@ -45,7 +45,7 @@ pub(super) const TARGETS: &[TargetFamily] = &[
     },
     TargetFamily {
         family: Family::gauge("portprobe_probe_success", "Whether the last probe was good"),
-        read: |row, reader| reader.maybe(row, row.last().map(|last| last.good.into())),
+        read: |row, reader| reader.maybe(row, row.last().map(|last| last.success.into())),
     },
     TargetFamily {
         family: Family::gauge(
@@ -151,7 +151,7 @@ pub(super) const TARGETS: &[TargetFamily] = &[
         .by(&["ip"]),
         read: |row, reader| {
             for result in row.addresses() {
-                reader.labelled(row, address_label(result.address), result.good.into());
+                reader.labelled(row, address_label(result.address), result.success.into());
             }
         },
     },
