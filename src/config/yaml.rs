@@ -76,7 +76,8 @@ impl Node {
         }
     }
 
-    /// Reports every key that is repeated in its mapping, at any depth, and removes the repetitions.
+    /// Reports every key that is repeated in its mapping, at any depth, and removes the repetitions. The first one that
+    /// has a value stays.
     pub(super) fn refuse_duplicate_keys(&mut self, at: At<'_>) {
         match self {
             Self::List(items) => {
@@ -85,21 +86,29 @@ impl Node {
                 }
             }
             Self::Mapping(entries) => {
-                let mut counts: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
+                let mut seen: HashMap<&str, (usize, usize)> = HashMap::with_capacity(entries.len());
                 let mut repeated = Vec::new();
                 for (index, (key, value)) in entries.iter_mut().enumerate() {
                     let key: &str = key;
-                    let count = counts.entry(key).or_default();
+                    let (first, count) = seen.entry(key).or_insert((index, 0));
                     if *count == 0 {
                         value.refuse_duplicate_keys(at.key(key));
                     } else {
                         at.key(key).refuse_repeated_key(*count, "stands twice in this mapping; remove one of the two");
-                        repeated.push(index);
+                        repeated.push((index, *first));
                     }
                     *count += 1;
                 }
+                for (index, first) in &repeated {
+                    if matches!(entries.get(*first), Some((_, Self::Null))) {
+                        entries.swap(*first, *index);
+                    }
+                }
                 let mut indexes = 0..;
-                entries.retain(|_| indexes.next().is_none_or(|index| repeated.binary_search(&index).is_err()));
+                entries.retain(|_| {
+                    let index = indexes.next();
+                    repeated.binary_search_by_key(&index, |(index, _)| Some(*index)).is_err()
+                });
             }
             Self::Bool(_) | Self::Float(_) | Self::Integer(_) | Self::Null | Self::Tagged(_) | Self::Text(_) => {}
         }
@@ -137,6 +146,7 @@ impl fmt::Display for Node {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::problems::Problems;
 
     fn parse(text: &str) -> Node {
         Node::parse(text).unwrap()
@@ -170,6 +180,18 @@ mod tests {
     fn duplicate_keys_stay_in_the_tree() {
         let twice = mapping(&[("a", Node::Integer(1)), ("a", Node::Integer(2))]);
         assert_eq!(parse("{a: 1, a: 2}"), twice);
+    }
+
+    #[test]
+    fn the_first_repetition_with_a_value_stays() {
+        for (text, kept) in [("{a: 1, a: 2, a: 3}", Node::Integer(1)), ("{a: , b: 1, a: 2}", Node::Integer(2))] {
+            let problems = Problems::default();
+            let mut node = parse(text);
+            node.refuse_duplicate_keys(problems.document());
+            let Node::Mapping(entries) = node else { panic!("no mapping") };
+            assert_eq!(entries.first(), Some(&("a".into(), kept)), "{text}");
+            assert_eq!(entries.iter().filter(|(key, _)| &**key == "a").count(), 1, "{text}");
+        }
     }
 
     #[test]
