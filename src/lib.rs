@@ -1,16 +1,43 @@
-//! portprobe probes whatever listens on a TCP port and tells Prometheus.
+//! portprobe is a Prometheus exporter that probes TCP ports, TLS and application protocols.
 //!
 //! ```text
 //! portprobe.yaml --config--.
 //!                           >-- targets --scheduler--> probe --> report --> board
 //! sources --discovery------'               ^                                 |
-//!                                          '------------- next --------------+--> metrics, page, log: made when asked
+//!                                          '------------- next --------------+--> metrics, page, log: on request
 //! ```
 //!
-//! The binary is thin; this library exists so that tests can run the daemon in their own process. It promises no
-//! stable interface to other crates: what users rely on is the command line, the configuration and the metrics.
+//! The modules in the order of the flow; each may use those above it:
+//!
+//! - `clock`: the wall clock
+//! - `duration`: durations in the format of Prometheus
+//! - `histogram`: classic and native histograms as plain values
+//! - `locks`: locks without poisoning
+//! - `peer_text`: escaping of text that peers send
+//! - `shutdown`: signals that stop the daemon or request a reload
+//! - `stable_hash`: a hash that is the same on all machines
+//! - `tasks`: jobs off the thread that probes, and panics of tasks
+//! - `target`: targets, their settings and groups
+//! - `outcome`: the result of a probe, and the trait of a prober
+//! - `options`: limits, histogram and resolver options
+//! - `protocol`: application protocols
+//! - `files`: bounded reads, digests and watching of files
+//! - `config`: the configuration file, from YAML to targets
+//! - `scheduler`: due targets become probes
+//! - `probe`: probes over the network
+//! - `discovery`: sources of further targets
+//! - `board`: the state of all targets, made from reports
+//! - `metrics`: the exposition for Prometheus
+//! - `http`: the HTTP server and its routes
+//! - `log`: log lines in logfmt or JSON
+//! - `app`: all of these together as a daemon
+//! - `demo`: the servers of `portprobe demo`
+//! - `cli`: flags and subcommands
+//! - `fuzzing`: entry points for fuzz targets
+//!
+//! The binary is thin; this library exists so that tests can run the daemon in their own process. It has no stable
+//! interface for other crates. The command line, the configuration and the metrics are the public interface.
 
-// In the order of the flow: words first, then who makes them, who uses them, and who joins everything.
 pub mod clock;
 pub mod duration;
 pub mod histogram;
