@@ -1,13 +1,13 @@
-//! What portprobe costs: `cargo bench`; `cargo bench -- --quick` for a first look, `-- --tls --blackbox-ratio` for some sections.
+//! Benchmark of the daemon: `cargo bench`, `-- --quick` for a short run, `-- --tls --blackbox-ratio` for some sections.
 //!
-//! The real binary probes servers on loopback that belong to this process. Beside it, in turns, runs the least that
-//! connecting can cost: a loop over epoll that connects and closes. Each round of both gives one ratio, and the median
-//! of the rounds is what counts, for no machine is quiet all the time. Prints a table of figures, each with its aim.
-//! Other programs that it is held against are left out where they are missing: see `benches/fetch`.
+//! The binary probes servers on loopback in this process. It alternates with a baseline, the minimum that connecting can
+//! cost: a loop over epoll that connects and closes. Each round of both gives a ratio, and the median of the rounds counts,
+//! because no machine is idle all the time. The report is a table of figures, each with its aim. Comparisons with other
+//! programs are skipped if these are missing: see `benches/fetch`.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on ends there")]
-#![expect(clippy::panic, reason = "a benchmark that cannot go on ends there")]
-#![expect(clippy::print_stdout, reason = "the report is what it is for")]
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot continue stops")]
+#![expect(clippy::panic, reason = "a benchmark that cannot continue stops")]
+#![expect(clippy::print_stdout, reason = "the report is its output")]
 
 use std::env;
 
@@ -50,7 +50,7 @@ mod daemon {
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    // `cargo bench` says so; `cargo test --all-targets` runs this too, and must not take minutes for it.
+    // `cargo bench` passes this flag. `cargo test --all-targets` runs this, too, and must not take minutes.
     if arguments.iter().any(|argument| argument == "--bench") {
         bench(&arguments);
     } else {

@@ -1,4 +1,4 @@
-//! How far the measured handshake is from the true one, against a responder that notes the delay that it gave.
+//! The error of the measured handshake time, against a responder that records its actual delay.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -37,7 +37,7 @@ pub(crate) fn accuracy(plan: &Plan, report: &mut Report) {
     });
 }
 
-/// Why this cannot be measured here.
+/// The reason why this cannot be measured here.
 fn obstacle() -> Option<&'static str> {
     if !Uid::effective().is_root() {
         return Some("for it takes root");
@@ -66,7 +66,7 @@ impl Case {
         let mut compared = Vec::new();
         let observed = daemon.observe(|| {
             for reading in 1..=plan.readings {
-                // By then each was probed anew.
+                // By then each target was probed again.
                 sleep(INTERVAL + Duration::from_secs(1));
                 compared.extend(compare(&daemon, responder));
                 eprintln!("accuracy, {}, reading {reading} of {}", self.name, plan.readings);
@@ -87,7 +87,7 @@ impl Case {
         }
     }
 
-    /// A host for each target.
+    /// A configuration with a host for each target.
     fn configuration(self) -> String {
         let seconds = INTERVAL.as_secs();
         let mut yaml = format!("defaults: {{ interval: {seconds}s }}\nhistograms: {{ phases: [] }}\ntargets:\n");
@@ -99,14 +99,14 @@ impl Case {
     }
 }
 
-/// A handshake as the daemon saw it and as it was; seconds.
+/// The measured and the actual duration of a handshake, in seconds.
 #[derive(Clone, Copy, Debug)]
 struct Compared {
     measured: f64,
     given: f64,
 }
 
-/// The last handshake with each target.
+/// The last handshake of each target.
 fn compare(daemon: &Daemon, responder: &Responder) -> Vec<Compared> {
     let targets = snapshot(daemon).into_iter();
     let compared = targets.filter_map(|(target, snapshot)| {
@@ -119,5 +119,5 @@ fn compare(daemon: &Daemon, responder: &Responder) -> Vec<Compared> {
 
 const DELAY: Duration = Duration::from_millis(20);
 
-/// Long enough for each target to stand still while it is looked at.
+/// Long enough for a snapshot between two probes.
 const INTERVAL: Duration = Duration::from_secs(5);

@@ -1,4 +1,4 @@
-//! The least that connecting can cost: one thread and epoll; connect, ask for the error, close.
+//! The minimum that connecting can cost: one thread and epoll; connect, read the error, close.
 
 use std::iter::{Copied, Cycle};
 use std::net::{SocketAddr, SocketAddrV4};
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::cost::{Cost, thread_cpu};
 
-/// Starts a probe as soon as one ends, so that always `in_flight` are under way.
+/// Starts a probe as soon as one ends, so that `in_flight` are always running.
 pub(crate) fn flat_out(addresses: &[SocketAddrV4], in_flight: usize, duration: Duration) -> Cost {
     measured(|| {
         let mut baseline = Loop::new(addresses);
@@ -32,7 +32,7 @@ pub(crate) fn flat_out(addresses: &[SocketAddrV4], in_flight: usize, duration: D
     })
 }
 
-/// Starts `rate` probes a second, and wakes up for each of them.
+/// Starts `rate` probes per second, with a wake-up for each.
 pub(crate) fn paced(addresses: &[SocketAddrV4], rate: f64, duration: Duration) -> Cost {
     measured(|| {
         let mut baseline = Loop::new(addresses);
@@ -54,14 +54,14 @@ pub(crate) fn paced(addresses: &[SocketAddrV4], rate: f64, duration: Duration) -
     })
 }
 
-/// What a number of probes, made on this thread, has cost it.
+/// The cost of a number of probes that this thread makes.
 pub(crate) fn measured(probe: impl FnOnce() -> u32) -> Cost {
     let (started, cpu_before) = (Instant::now(), thread_cpu());
     let probes = probe().into();
     Cost { probes, cpu: thread_cpu().saturating_sub(cpu_before), wall: started.elapsed() }
 }
 
-/// How often a timer has gone off since it was last asked.
+/// The expirations of a timer since the last call.
 fn expirations(timer: &TimerFd) -> u64 {
     let mut count = [0; size_of::<u64>()];
     read(timer, &mut count).unwrap();
@@ -71,7 +71,7 @@ fn expirations(timer: &TimerFd) -> u64 {
 struct Loop<'a> {
     epoll: Epoll,
     addresses: Cycle<Copied<Iter<'a, SocketAddrV4>>>,
-    /// A probe's place in here is what epoll says of it.
+    /// The index of a probe identifies it in epoll.
     running: Vec<Option<Socket>>,
     free: Vec<usize>,
     finished: u32,
@@ -102,13 +102,13 @@ impl<'a> Loop<'a> {
         *self.running.get_mut(slot).unwrap() = Some(socket);
     }
 
-    /// Waits until probes have ended or a timer went off; says which.
+    /// Waits until probes have ended or the timer has expired; returns which.
     fn wait<'e>(&self, events: &'e mut [EpollEvent]) -> &'e [EpollEvent] {
         let count = self.epoll.wait(events, EpollTimeout::NONE).unwrap();
         events.get(..count).unwrap()
     }
 
-    /// Asks how a probe has ended, and closes it.
+    /// Reads the result of a probe, and closes it.
     fn finish(&mut self, slot: u64) {
         let slot = usize::try_from(slot).unwrap();
         let socket = self.running.get_mut(slot).unwrap().take().unwrap();
@@ -118,5 +118,5 @@ impl<'a> Loop<'a> {
     }
 }
 
-/// No probe's place.
+/// Identifies the timer; not the index of a probe.
 const TIMER: u64 = u64::MAX;

@@ -1,4 +1,4 @@
-//! The least that a verified handshake can cost: tokio-rustls on one thread; connect, shake hands, say goodbye.
+//! The minimum that a verified handshake can cost: tokio-rustls on one thread; connect, handshake, close.
 
 use std::cell::Cell;
 use std::net::SocketAddrV4;
@@ -21,7 +21,7 @@ use super::baseline::measured;
 use super::cost::Cost;
 use super::tls_servers;
 
-/// Shakes hands as often as it can, always with `in_flight` servers at a time; each session is new and verified.
+/// Makes handshakes as fast as possible, always with `in_flight` servers; each session is new and verified.
 pub(crate) fn flat_out(
     addresses: &[SocketAddrV4],
     root: &CertificateDer<'static>,
@@ -47,7 +47,7 @@ pub(crate) fn flat_out(
     })
 }
 
-/// Shakes hands with one server after the other.
+/// Makes a handshake with one server after the other.
 #[derive(Clone)]
 struct Worker {
     connector: TlsConnector,

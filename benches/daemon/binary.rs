@@ -1,11 +1,11 @@
-//! The size of what is installed.
+//! The size of the binary.
 
 use std::fs;
 
 use super::process::BINARY;
 use super::report::{Aim, Figure, Report, Unit};
 
-/// Looks at the binary that is measured.
+/// Reports the size of the binary under test.
 pub(crate) fn size(report: &mut Report) {
     let bytes = fs::metadata(BINARY).unwrap().len() as f64;
     report.section("Binary".to_owned());

@@ -1,4 +1,4 @@
-//! `blackbox_exporter` as a process of its own, and what it has to be asked for the load of a daemon.
+//! `blackbox_exporter` as a separate process, and the requests for the load of a daemon.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,7 +12,7 @@ use super::process::Load;
 use super::running::Running;
 use super::tls_servers;
 
-/// A running exporter with the modules `tcp` and, where something is trusted, `tls`; it is killed with this value.
+/// A running exporter with the modules `tcp` and, with trusted roots, `tls`; it is killed with this value.
 #[derive(Debug)]
 pub(crate) struct Blackbox {
     process: Running,
@@ -44,7 +44,7 @@ impl Deref for Blackbox {
     }
 }
 
-/// What is asked for each target of a load: the same address, and with TLS the same name.
+/// The path for each target of a load: the same address and, with TLS, the same name.
 pub(crate) fn paths(load: &Load<'_>) -> Vec<String> {
     let targets = (0..load.targets).zip(load.addresses.iter().cycle());
     let path = |(number, address)| match load.root {

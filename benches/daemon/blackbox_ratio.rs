@@ -1,4 +1,4 @@
-//! CPU of a probe, daemon and `blackbox_exporter` in turns, both asked as Prometheus does.
+//! CPU time of a probe, daemon and `blackbox_exporter` alternating, both scraped like by Prometheus.
 
 use std::path::Path;
 use std::thread::sleep;
@@ -26,7 +26,7 @@ pub(crate) fn tcp(plan: &Plan, servers: &Servers, report: &mut Report) {
     }
 }
 
-/// Handshakes that are verified, each target with a certificate of its own.
+/// Verified handshakes, each target with a separate certificate.
 pub(crate) fn tls(plan: &Plan, servers: &TlsServers, report: &mut Report) {
     let (addresses, root) = (servers.addresses(), Some(servers.root_pem()));
     let load = Load { addresses, targets: 10_000, interval: INTERVAL, in_flight: None, root };
@@ -50,7 +50,7 @@ fn compare(what: &str, plan: &Plan, load: &Load<'_>, aim: Aim, report: &mut Repo
     report_turns(&rounds, aim, report);
 }
 
-/// Every target once, and one scrape as Prometheus makes it.
+/// Probes every target once, with a scrape as by Prometheus.
 fn daemon(load: &Load<'_>) -> Observation {
     let daemon = Daemon::start(load);
     daemon.wait_until_all_probed(load.interval);
@@ -62,22 +62,22 @@ fn daemon(load: &Load<'_>) -> Observation {
     })
 }
 
-/// What an exporter did, and how many of its probes failed.
+/// The cost of an exporter, and its failed probes.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     cost: Cost,
     failed: f64,
 }
 
-/// Every target once, once connections are there.
+/// Probes every target once, after the connections are open.
 fn exporter(program: &Path, load: &Load<'_>) -> Asked {
     let exporter = Blackbox::start(program, load.root);
     let client = ScrapeClient::start(exporter.address(), blackbox::paths(load), load.interval);
     exporter.wait_for_age(Duration::from_secs(3));
     let (started, cpu_before) = (Instant::now(), exporter.cpu());
-    let (good_before, failed_before) = client.answers();
+    let (good_before, failed_before) = client.results();
     sleep(INTERVAL);
-    let (good, failed) = client.answers();
+    let (good, failed) = client.results();
     let (cpu, wall) = (exporter.cpu().saturating_sub(cpu_before), started.elapsed());
     let failed = failed - failed_before;
     Asked { cost: Cost { probes: good - good_before + failed, cpu, wall }, failed }
@@ -97,5 +97,5 @@ fn report_turns(rounds: &[(Observation, Asked)], aim: Aim, report: &mut Report) 
     report.add(&Figure::new("daemon to blackbox_exporter", Unit::Ratio, ratios).aim(aim));
 }
 
-/// How often each target is probed, and the daemon scraped: Prometheus' usual one.
+/// The interval of probes and scrapes, as is usual with Prometheus.
 const INTERVAL: Duration = Duration::from_secs(15);

@@ -1,4 +1,4 @@
-//! Which core does what.
+//! Assignment of work to cores.
 
 use std::process::{Child, Command, Stdio};
 use std::thread::available_parallelism;
@@ -6,12 +6,12 @@ use std::thread::available_parallelism;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::{Pid, gettid};
 
-/// How many there are.
+/// The number of cores.
 pub(crate) fn count() -> usize {
     available_parallelism().map_or(1, usize::from)
 }
 
-/// Keeps this thread to one core.
+/// Binds this thread to one core.
 pub(crate) fn keep_to(core: usize) {
     let mut cores = CpuSet::new();
     cores.set(core).unwrap();
@@ -27,13 +27,13 @@ pub(crate) fn may_come_first() -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// Lets this thread run whenever it has something to do, whatever else would.
+/// Gives this thread priority over all others.
 pub(crate) fn come_first() {
     let status = Command::new("chrt").args(["--fifo", "--pid", "50", &gettid().to_string()]).status().unwrap();
     assert!(status.success(), "the thread must be allowed to come first");
 }
 
-/// Does something on one core; what it starts stays there.
+/// Runs something on one core; processes that it starts stay there.
 pub(crate) fn on<T>(core: usize, start: impl FnOnce() -> T) -> T {
     let all = sched_getaffinity(Pid::from_raw(0)).unwrap();
     keep_to(core);
@@ -42,7 +42,7 @@ pub(crate) fn on<T>(core: usize, start: impl FnOnce() -> T) -> T {
     started
 }
 
-/// A process that takes what CPU it can get; it is killed with this value.
+/// A process that uses all the CPU time it can get; it is killed with this value.
 #[derive(Debug)]
 pub(crate) struct Busy(Child);
 

@@ -1,10 +1,10 @@
-//! What a number of probes has cost.
+//! The cost of a number of probes.
 
 use std::time::Duration;
 
 use nix::time::ClockId;
 
-/// Probes, and the CPU and the time that they took.
+/// A number of probes, and the CPU time and duration that they took.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {
     pub(crate) probes: f64,
@@ -13,18 +13,18 @@ pub(crate) struct Cost {
 }
 
 impl Cost {
-    /// Seconds of CPU for each probe.
+    /// CPU seconds per probe.
     pub(crate) fn each(&self) -> f64 {
         self.cpu.as_secs_f64() / self.probes
     }
 
-    /// Probes a second.
+    /// Probes per second.
     pub(crate) fn rate(&self) -> f64 {
         self.probes / self.wall.as_secs_f64()
     }
 }
 
-/// CPU that this thread has used so far.
+/// CPU time of this thread so far.
 pub(crate) fn thread_cpu() -> Duration {
     ClockId::CLOCK_THREAD_CPUTIME_ID.now().unwrap().into()
 }

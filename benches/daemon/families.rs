@@ -1,4 +1,4 @@
-//! What each family costs in a scrape: this process plays the daemon, for only there can the pieces be told apart.
+//! The cost of each family in a scrape. This process writes the exposition, because only here the pieces are visible.
 
 use std::collections::HashMap;
 use std::iter;
@@ -23,7 +23,7 @@ use super::probing::{BUSY_INTERVAL, usual_load};
 use super::report::{Figure, Report, Unit};
 use super::servers::Servers;
 
-/// Writes every target's series as text, again and again, and says whose they were.
+/// Writes the series of every target as text, repeatedly, and attributes the cost to families.
 pub(crate) fn cost(plan: &Plan, servers: &Servers, report: &mut Report) {
     let text = usual_load(servers, BUSY_INTERVAL).configuration();
     let config = config::parse(&text, Path::new("portprobe.yaml"), &|_| None).unwrap().finish(&[]).unwrap();
@@ -47,7 +47,7 @@ pub(crate) fn cost(plan: &Plan, servers: &Servers, report: &mut Report) {
     report.table(&["series, target", "CPU of a series", "CPU of all"], &rows);
 }
 
-/// Some probes of each, for a histogram is cheap while it is empty.
+/// Several probes of each target, because an empty histogram is cheap.
 fn probe(targets: &[Arc<Target>], board: &Board) {
     let prober = NetworkProber::new(ResolverOptions::default(), Arc::default());
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -60,15 +60,15 @@ fn probe(targets: &[Arc<Target>], board: &Board) {
     });
 }
 
-/// A family's part in one scrape.
+/// The part of a family in a scrape.
 #[derive(Clone, Copy, Debug, Default)]
 struct Part {
     series: usize,
-    /// Seconds.
+    /// CPU seconds.
     cpu: f64,
 }
 
-/// Writes everything once. A piece in which one family ends and another begins is shared out by bytes.
+/// Writes everything once. A piece with two families is divided by bytes.
 fn walk(metrics: &Metrics) -> HashMap<&'static str, Part> {
     let mut parts: HashMap<_, Part> = HashMap::new();
     let mut exposition = metrics.exposition(Format::Text);
@@ -84,7 +84,7 @@ fn walk(metrics: &Metrics) -> HashMap<&'static str, Part> {
     }
 }
 
-/// Whose series a line is.
+/// The family of a series.
 fn family(line: &str) -> &'static str {
     let series = line.split(['{', ' ']).next().unwrap();
     let is_of = |name: &str, kind: Kind| match kind {

@@ -1,4 +1,4 @@
-//! Memory of a target.
+//! Memory per target.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use super::report::{Aim, Figure, Report, Unit};
 use super::scrape::{Encoding, Format};
 use super::servers::Servers;
 
-/// Targets of a daemon that is scraped too.
+/// The targets of a daemon that is also scraped.
 pub(crate) const FEW: usize = 10_000;
 
-/// Reads the memory of daemons with few and many targets, and leaves one with [`FEW`].
+/// Measures the memory of daemons with few and many targets, and returns the one with [`FEW`].
 pub(crate) fn settle(plan: &Plan, servers: &Servers, report: &mut Report) -> Daemon {
     let start = |targets: usize, interval: Duration| {
         Daemon::start(&Load { addresses: servers.addresses(), targets, interval, in_flight: None, root: None })
     };
-    // In a quick run the few are all probed by then, for their scrapes are to be complete; the many are not.
+    // In a quick run, the few targets are all probed by then, because their scrapes must be complete; the many are not.
     let (few, many) = (start(FEW, plan.settle), start(MANY, EVERY));
     let single = start(1, plan.settle);
     eprintln!("memory, {} s", plan.settle.as_secs());

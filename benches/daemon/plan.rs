@@ -1,36 +1,36 @@
-//! How long each part takes, and what both programs are asked to do.
+//! The durations of a run, and the load of both programs.
 
 use std::time::Duration;
 
-/// The lengths of a run.
+/// The durations of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    /// How often bare loop and daemon take turns.
+    /// The number of rounds of baseline and daemon.
     pub(crate) rounds: usize,
-    /// The same where a turn takes minutes with what goes before it.
+    /// The same for sections whose rounds take minutes.
     pub(crate) long_rounds: usize,
-    /// One turn of the bare loop.
+    /// The duration of the baseline in a round.
     pub(crate) baseline: Duration,
-    /// One turn of the daemon, once it is warm.
+    /// The duration of the daemon in a round, once it is warm.
     pub(crate) daemon: Duration,
-    /// From a daemon's start until its memory is read; then every target has been probed.
+    /// Time from the start of a daemon until its memory is measured; by then every target has been probed.
     pub(crate) settle: Duration,
-    /// Scrapes of each format and encoding.
+    /// The number of scrapes in each format and encoding.
     pub(crate) scrapes: u32,
-    /// How long the daemon is scraped without a pause.
+    /// The duration of scraping without a pause.
     pub(crate) scraping: Duration,
-    /// How long Prometheus and prober are looked at.
+    /// The observation time of Prometheus and prober.
     pub(crate) with_prometheus: Duration,
-    /// How long every probe of every target is counted.
+    /// The time in which all probes are counted.
     pub(crate) counting: Duration,
-    /// How long a daemon with very many targets is watched.
+    /// The observation time of a daemon with very many targets.
     pub(crate) watching: Duration,
-    /// How often what was measured last is read of each target, and held against what was true.
+    /// How many times the last measurement of each target is compared with the actual value.
     pub(crate) readings: u32,
 }
 
 impl Plan {
-    /// What the figures in the README come from.
+    /// The plan behind the figures in the README.
     pub(crate) const FULL: Self = Self {
         rounds: 5,
         long_rounds: 3,
@@ -45,7 +45,7 @@ impl Plan {
         readings: 6,
     };
 
-    /// A first look.
+    /// A short run.
     pub(crate) const QUICK: Self = Self {
         rounds: 1,
         long_rounds: 1,
@@ -60,11 +60,11 @@ impl Plan {
         readings: 1,
     };
 
-    /// Whether memory is read when its aim says.
+    /// Whether memory is measured at the time of its aim.
     pub(crate) fn settles_in_full(&self) -> bool {
         self.settle >= Self::FULL.settle
     }
 }
 
-/// Probes under way at any time, of either program, where it runs flat out.
+/// The concurrent probes of either program at maximum throughput.
 pub(crate) const IN_FLIGHT: usize = 256;

@@ -1,4 +1,4 @@
-//! CPU of a probe and lag of its start, bare loop and daemon in turns.
+//! CPU time of a probe and delay of its start, baseline and daemon alternating.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::process::{Daemon, Load, Observation};
 use super::report::{Aim, Figure, Report, Unit};
 use super::servers::Servers;
 
-/// As many probes as the machine can make, the same number of them under way in both programs.
+/// Maximum throughput, with the same number of probes in flight in both programs.
 pub(crate) fn flat_out(plan: &Plan, servers: &Servers, report: &mut Report) {
     let rounds = rounds(plan.rounds, |round| {
         let baseline = baseline::flat_out(servers.addresses(), IN_FLIGHT, plan.baseline);
@@ -31,7 +31,7 @@ pub(crate) fn flat_out(plan: &Plan, servers: &Servers, report: &mut Report) {
     report_costs(&rounds, Aim::AtMost(1.2), report);
 }
 
-/// Large but usual loads: 10,000 targets every 15 s and every 5 s.
+/// Large but realistic loads: 10,000 targets every 15 s and every 5 s.
 pub(crate) fn paced(plan: &Plan, servers: &Servers, report: &mut Report) {
     for interval in [Duration::from_secs(15), BUSY_INTERVAL] {
         let load = usual_load(servers, interval);
@@ -56,7 +56,7 @@ pub(crate) fn usual_load(servers: &Servers, interval: Duration) -> Load<'_> {
     Load { addresses: servers.addresses(), targets: 10_000, interval, in_flight: None, root: None }
 }
 
-/// How late probes started.
+/// The delay of starts.
 pub(crate) fn report_lag(observed: &[&Observation], aim: Aim, report: &mut Report) {
     let lag = |quantile: f64| observed.iter().map(move |observed| observed.lag.quantile(quantile));
     report.add(&Figure::new("start lag p50", Unit::Milliseconds, lag(0.5)));
@@ -67,7 +67,7 @@ pub(crate) fn rounds<T>(count: usize, round: impl FnMut(usize) -> T) -> Vec<T> {
     (1..=count).map(round).collect()
 }
 
-/// Enough targets to keep a daemon busy that is half again as fast as the bare loop.
+/// Enough targets for a daemon that is half again as fast as the baseline.
 pub(crate) fn saturating(baseline: Cost) -> usize {
     let due = baseline.rate() * 1.5 * SHORTEST_INTERVAL.as_secs_f64();
     usize::try_from(Duration::from_secs_f64(due).as_secs()).unwrap()
@@ -85,8 +85,8 @@ pub(crate) fn report_costs(rounds: &[(Cost, Observation)], aim: Aim, report: &mu
     report.add(&Figure::new("daemon to bare loop", Unit::Ratio, ratios).aim(aim));
 }
 
-/// The usual load's 2,000 probes a second.
+/// The interval of the usual load of 2,000 probes per second.
 pub(crate) const BUSY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The shortest that a target may have.
+/// The shortest valid interval.
 pub(crate) const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);

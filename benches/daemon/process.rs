@@ -1,4 +1,4 @@
-//! The daemon: its configuration, and its word on its probes.
+//! The daemon: its configuration, and its metrics about probes.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -16,26 +16,26 @@ use super::running::Running;
 use super::scrape::{self, Encoding, Exposed, Format, Lag};
 use super::tls_servers;
 
-/// What a daemon is to probe.
+/// The load of a daemon.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load<'a> {
     pub(crate) addresses: &'a [SocketAddrV4],
     pub(crate) targets: usize,
     pub(crate) interval: Duration,
-    /// Most probes at one time; none for the default.
+    /// The maximum number of concurrent probes; `None` for the default.
     pub(crate) in_flight: Option<usize>,
-    /// What is trusted, as PEM, where TLS is to be spoken.
+    /// The trusted roots as PEM, for probes with TLS.
     pub(crate) root: Option<&'a str>,
 }
 
 impl Load<'_> {
-    /// Probes a second.
+    /// Probes per second.
     pub(crate) fn rate(&self) -> f64 {
         self.targets as f64 / self.interval.as_secs_f64()
     }
 
-    /// Many targets share an address, so each has a name, of the length that names of machines have. With TLS each asks
-    /// for a name of its own too, and gets a certificate that no other has.
+    /// Many targets share an address, so each has a name with the length of a host name. With TLS each also has a separate
+    /// server name, and gets a certificate that no other has.
     pub(crate) fn configuration(&self) -> String {
         let tls = self.root.map_or("", |_| ", tls: { ca_file: root.pem }");
         let mut yaml = format!("defaults: {{ interval: {}ms{tls} }}\n", self.interval.as_millis());
@@ -63,14 +63,14 @@ pub(crate) struct Daemon {
     folder: TempDir,
 }
 
-/// What a daemon did in a span of time.
+/// The activity of a daemon in a period.
 #[derive(Clone, Debug)]
 pub(crate) struct Observation {
     pub(crate) cost: Cost,
     pub(crate) lag: Lag,
-    /// Probes that failed or could not be made, though every server answers: this machine was overloaded.
+    /// Probes that failed or could not be made. Every server replies, so this machine was overloaded.
     pub(crate) failed: f64,
-    /// Due probes that were left out.
+    /// Skipped probes.
     pub(crate) skipped: f64,
 }
 
@@ -80,7 +80,7 @@ impl Daemon {
         Self::configured(&load.configuration(), load.root)
     }
 
-    /// The same with a configuration as it stands in the file.
+    /// The same with a complete configuration.
     pub(crate) fn configured(configuration: &str, root: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(FILE);
@@ -99,17 +99,17 @@ impl Daemon {
         Self { process, ready_after: started.elapsed(), folder }
     }
 
-    /// From its start until it was ready, to 20 ms.
+    /// Time from its start until it was ready, to 20 ms.
     pub(crate) fn ready_after(&self) -> Duration {
         self.ready_after
     }
 
-    /// Waits until every target has been probed once, the longest interval being this one; first times are over then.
+    /// Waits until every target has been probed once, given the longest interval.
     pub(crate) fn wait_until_all_probed(&self, interval: Duration) {
         self.wait_for_age(interval + Duration::from_secs(1));
     }
 
-    /// Lets it read another configuration, and says how long that took.
+    /// Reloads another configuration, and returns how long that took.
     pub(crate) fn reload(&self, configuration: &str) -> Duration {
         fs::write(self.folder.path().join(FILE), configuration).unwrap();
         let asked = Instant::now();
@@ -117,9 +117,9 @@ impl Daemon {
         asked.elapsed()
     }
 
-    /// Lets it work for as long as `meanwhile` takes, and says what it did.
+    /// Observes it while `meanwhile` runs.
     ///
-    /// Probes are counted from scrape to scrape, CPU between the scrapes; so both become rates first.
+    /// Probes are counted from scrape to scrape, CPU time between the scrapes, so both become rates first.
     pub(crate) fn observe(&self, meanwhile: impl FnOnce()) -> Observation {
         let before = self.exposed();
         let (counted, cpu_before) = (Instant::now(), self.cpu());
@@ -133,12 +133,12 @@ impl Daemon {
         Observation { cost: Cost { probes, cpu, wall }, lag, failed, skipped }
     }
 
-    /// One scrape.
+    /// Scrapes it.
     pub(crate) fn scrape(&self, format: Format, encoding: Encoding) -> Vec<u8> {
         scrape::get(self.address(), "/metrics", format, encoding).expect("a scrape must be answered")
     }
 
-    /// What it says of itself.
+    /// Its metrics about itself.
     pub(crate) fn exposed(&self) -> Exposed {
         Exposed::read(self.address())
     }
@@ -152,7 +152,7 @@ impl Deref for Daemon {
     }
 }
 
-/// What is measured.
+/// The binary under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_portprobe");
 
 const FILE: &str = "portprobe.yaml";

@@ -1,4 +1,4 @@
-//! Prometheus as a process of its own.
+//! Prometheus as a separate process.
 
 use std::fs;
 use std::ops::Deref;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::running::Running;
 use super::scrape::{self, Encoding, Format};
 
-/// A running Prometheus with a storage of its own; it is killed with this value.
+/// A running Prometheus with separate storage; it is killed with this value.
 #[derive(Debug)]
 pub(crate) struct Prometheus {
     process: Running,
@@ -18,7 +18,7 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts it with a job, the only one of its configuration.
+    /// Starts it with one scrape job.
     pub(crate) fn start(program: &Path, job: &str, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("prometheus.yml");
@@ -29,7 +29,7 @@ impl Prometheus {
         Self { process: Running::start(&mut command), _folder: folder }
     }
 
-    /// The only value of a query that has one; 0 where there is none.
+    /// The value of a query with a single result; 0 if it has none.
     pub(crate) fn value(&self, query: &str) -> f64 {
         let path = format!("/api/v1/query?query={query}");
         let answer = scrape::get(self.address(), &path, Format::Text, Encoding::Plain).unwrap();
@@ -38,7 +38,7 @@ impl Prometheus {
         value.map_or(0.0, |value| value.parse().unwrap())
     }
 
-    /// Series that it holds in memory.
+    /// The number of series in memory.
     pub(crate) fn series(&self) -> f64 {
         let text = scrape::get(self.address(), "/metrics", Format::Text, Encoding::Plain).unwrap();
         let mut lines = str::from_utf8(&text).unwrap().lines();

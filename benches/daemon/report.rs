@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::thread;
 
-/// Prints figures as they come, and counts the aims.
+/// Prints figures as they are measured, and counts the aims.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     section: String,
@@ -14,7 +14,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Says what the figures are of.
+    /// Prints the title of the run.
     pub(crate) fn begin(quick: bool) -> Self {
         let cores = thread::available_parallelism().map_or(0, usize::from);
         println!("portprobe {}, {cores} cores of {}", env!("CARGO_PKG_VERSION"), processor());
@@ -32,7 +32,7 @@ impl Report {
         println!("  {:<NAME$} {:>MEASURED$} {:>ROUNDS$}   {:<AIM$} met", "", "median", "rounds", "aim");
     }
 
-    /// Adds a line to the table.
+    /// Adds a row to the table.
     pub(crate) fn add(&mut self, figure: &Figure) {
         let (name, unit) = (figure.name.as_str(), figure.unit);
         let measured = unit.display(figure.median());
@@ -53,13 +53,13 @@ impl Report {
         }
     }
 
-    /// Says why a table is empty.
+    /// Prints why a table is empty.
     pub(crate) fn left_out(&mut self, reason: &str) {
         println!("  left out: {reason}");
         self.left_out.push(format!("{}: {reason}", self.section));
     }
 
-    /// Adds a table of figures without aims, some in each row.
+    /// Adds a table of figures without aims, several in each row.
     pub(crate) fn table(&self, columns: &[&str], rows: &[(String, Vec<Figure>)]) {
         let cells = |cells: Vec<String>| {
             let padded: Vec<_> = cells.iter().map(|cell| format!(" {cell:>CELL$}")).collect();
@@ -73,7 +73,7 @@ impl Report {
         }
     }
 
-    /// Sums up.
+    /// Prints the summary.
     pub(crate) fn end(self) {
         println!("\n{} of {} aims met, load {} at the end", self.met, self.met + self.missed.len(), load());
         self.missed.iter().for_each(|missed| println!("  missed: {missed}"));
@@ -81,12 +81,12 @@ impl Report {
     }
 }
 
-/// One figure, measured once or in several rounds.
+/// A figure, measured once or in several rounds.
 #[derive(Clone, Debug)]
 pub(crate) struct Figure {
     name: String,
     unit: Unit,
-    /// Ascending, at least one.
+    /// Ascending; at least one.
     rounds: Vec<f64>,
     aim: Option<Aim>,
 }
@@ -98,25 +98,25 @@ impl Figure {
         Self { name: name.into(), unit, rounds, aim: None }
     }
 
-    /// The same, held against an aim.
+    /// The same with an aim.
     pub(crate) fn aim(self, aim: Aim) -> Self {
         Self { aim: Some(aim), ..self }
     }
 
-    /// The one in the middle, or between the two there.
+    /// The median.
     pub(crate) fn median(&self) -> f64 {
         let middle = |half: usize| self.rounds.get(half).copied().unwrap_or(f64::NAN);
         f64::midpoint(middle((self.rounds.len() - 1) / 2), middle(self.rounds.len() / 2))
     }
 
-    /// The lowest and the highest of several.
+    /// The range of several values.
     fn range(&self) -> Option<(f64, f64)> {
         let (first, last) = (self.rounds.first()?, self.rounds.last()?);
         (self.rounds.len() > 1).then_some((*first, *last))
     }
 }
 
-/// What a figure is to be, in its base unit.
+/// The aim of a figure, in its base unit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Aim {
     AtLeast(f64),
@@ -142,7 +142,7 @@ impl Aim {
     }
 }
 
-/// What a figure is counted in. Values are in base units: seconds, bytes, probes.
+/// The unit of a figure. Values are in base units: seconds, bytes, probes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Unit {
     Bytes,
@@ -201,14 +201,14 @@ impl Unit {
     }
 }
 
-/// The processor's name, as it gives it.
+/// The model name of the processor.
 fn processor() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = text.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
     name.map_or("an unnamed processor", |(_, name)| name).to_owned()
 }
 
-/// The average load of the last minute.
+/// The load average of the last minute.
 fn load() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().unwrap_or_default().to_owned()

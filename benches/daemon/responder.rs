@@ -1,4 +1,4 @@
-//! A host behind every address of a device: it answers each SYN after a delay, and notes the delay that it really gave.
+//! A host behind every address of a device: it replies to each SYN after a delay, and records the actual delay.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -16,9 +16,9 @@ use super::cores;
 use super::segment::{ACK, FIN, RST, SYN, Segment};
 use super::snapshot::now;
 
-/// Answers on a thread and a core of its own until it is dropped.
+/// Replies on a separate thread and core until it is dropped.
 ///
-/// The thread comes before all others: a SYN that waits for it is a delay that nobody notes.
+/// The thread has priority over all others, because a SYN that waits for it is an unrecorded delay.
 #[derive(Debug)]
 pub(crate) struct Responder {
     answers: Answers,
@@ -40,7 +40,7 @@ impl Responder {
         Self { answers, stop, thread: Some(thread) }
     }
 
-    /// The delay, in seconds, of the last answer from this address up to a moment since the epoch.
+    /// The delay in seconds of the last reply from this address before a point in time since the epoch.
     pub(crate) fn delay_before(&self, address: SocketAddrV4, moment: f64) -> Option<f64> {
         let answers = self.answers.lock().unwrap();
         answers.get(&address)?.iter().rev().find(|answer| answer.sent <= moment).map(|answer| answer.delay)
@@ -54,7 +54,7 @@ impl Drop for Responder {
     }
 }
 
-/// By the address that gave them, in order.
+/// By address, in order of time.
 type Answers = Arc<Mutex<HashMap<SocketAddrV4, Vec<Answer>>>>;
 
 #[derive(Clone, Copy, Debug)]
@@ -98,10 +98,10 @@ fn respond(mut device: File, delay: Duration, answers: &Answers, stop: &AtomicBo
     }
 }
 
-/// Whole ones, so that the rest of the last one is spent awake.
+/// Whole milliseconds, so that the rest of the last one is spent awake.
 fn milliseconds(duration: Duration) -> EpollTimeout {
     duration.min(LONGEST_WAIT).as_millis().try_into().unwrap()
 }
 
-/// Until it is looked again whether to stop.
+/// The period of checks whether to stop.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! A program as a process of its own: its CPU, its memory, its descriptors.
+//! A program as a separate process: its CPU time, memory and descriptors.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, copy, sink};
@@ -20,7 +20,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts it and waits until its log says where it listens.
+    /// Starts it and waits until its log contains the listen address.
     pub(crate) fn start(command: &mut Command) -> Self {
         let started = Instant::now();
         let mut process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -31,28 +31,28 @@ impl Running {
         Self { address, process, started }
     }
 
-    /// Where it listens.
+    /// Its listen address.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Waits until it has run for so long.
+    /// Waits until it has run for this long.
     pub(crate) fn wait_for_age(&self, age: Duration) {
         thread::sleep((self.started + age).saturating_duration_since(Instant::now()));
     }
 
-    /// CPU that the whole process has used so far, to the nanosecond.
+    /// CPU time of the whole process so far, to the nanosecond.
     pub(crate) fn cpu(&self) -> Duration {
         let process = Pid::from_raw(self.process.id().try_into().unwrap());
         ClockId::now(clock_getcpuclockid(process).unwrap()).unwrap().into()
     }
 
-    /// Bytes of memory that it holds.
+    /// Resident memory in bytes.
     pub(crate) fn resident_bytes(&self) -> f64 {
         self.memory("VmRSS:")
     }
 
-    /// The most that it has ever held.
+    /// The maximum of resident memory.
     pub(crate) fn peak_bytes(&self) -> f64 {
         self.memory("VmHWM:")
     }
@@ -64,7 +64,7 @@ impl Running {
         kibibytes * 1024.0
     }
 
-    /// Files and sockets that it has open.
+    /// Open files and sockets.
     pub(crate) fn descriptors(&self) -> f64 {
         fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap().count() as f64
     }
@@ -77,7 +77,7 @@ impl Drop for Running {
     }
 }
 
-/// The address of a line that says where a server listens.
+/// The address in a log line about listening.
 fn listening(line: &str) -> Option<SocketAddr> {
     let (_, address) = line.contains("Listening").then(|| line.split_once("address="))??;
     address.trim_start_matches('"').split([' ', '"']).next()?.parse().ok()

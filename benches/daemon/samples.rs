@@ -1,11 +1,11 @@
-//! Many measurements of one thing.
+//! Measurements of one quantity.
 
-/// In ascending order.
+/// Values in ascending order.
 #[derive(Clone, Debug)]
 pub(crate) struct Samples(Vec<f64>);
 
 impl Samples {
-    /// The value that this many of a hundred do not exceed.
+    /// The value that this percentage of values does not exceed.
     pub(crate) fn percentile(&self, percent: usize) -> f64 {
         let index = (self.0.len() * percent).div_ceil(100).saturating_sub(1);
         self.0.get(index).copied().unwrap_or(f64::NAN)

@@ -1,4 +1,4 @@
-//! Very many targets: how soon they are ready, what a reload of them costs, and a million of them.
+//! Very many targets: time to ready, cost of a reload, and a million of them.
 
 use std::fmt::Write as _;
 use std::thread::sleep;
@@ -28,7 +28,7 @@ pub(crate) fn start(plan: &Plan, servers: &Servers, report: &mut Report) {
     reload(plan, &daemon, &load.configuration(), report);
 }
 
-/// Changes the first target again and again while the others are probed.
+/// Changes the first target repeatedly while the others are probed.
 fn reload(plan: &Plan, daemon: &Daemon, configuration: &str, report: &mut Report) {
     let changed = configuration.replacen(":443\" }", ":443\", timeout: 4s }", 1);
     daemon.wait_for_age(plan.settle);
@@ -73,7 +73,7 @@ pub(crate) fn million(plan: &Plan, report: &mut Report) {
     report.add(&Figure::new("memory after two scrapes", Unit::Megabytes, [daemon.resident_bytes()]));
 }
 
-/// From the start until a daemon was ready, in seconds, and the bytes of memory that it took for that.
+/// Seconds from the start until a daemon was ready, and the memory in bytes that this took.
 fn ready_and_peak(daemon: &Daemon) -> (f64, f64) {
     (daemon.ready_after().as_secs_f64(), daemon.peak_bytes())
 }

@@ -1,4 +1,4 @@
-//! Whether every probe is made once and when it is due: at a usual rate, and beside targets that never answer.
+//! Whether every probe is made once, when it is due: at a usual rate, and with targets that never reply.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use super::samples::Samples;
 use super::servers::{Filtered, Servers, host};
 use super::snapshot::{Snapshot, snapshot};
 
-/// Counts the probes of each target, and looks whether its place on the grid stays.
+/// Counts the probes of each target, and checks that it keeps its place on the grid.
 pub(crate) fn grid(plan: &Plan, servers: &Servers, report: &mut Report) {
     let load = usual_load(servers, BUSY_INTERVAL);
     let daemon = Daemon::start(&load);
@@ -47,7 +47,7 @@ pub(crate) fn grid(plan: &Plan, servers: &Servers, report: &mut Report) {
     report.add(&Figure::new("place on the grid, off by p99", Unit::Milliseconds, [sizes.percentile(99)]));
 }
 
-/// A fifth of many targets never answers: how late the others then start, beside how late they start alone.
+/// The delay of starts if a fifth of many targets never replies, compared to the others by themselves.
 pub(crate) fn filtered(plan: &Plan, servers: &Servers, report: &mut Report) {
     let addresses = servers.addresses();
     let load =
@@ -77,12 +77,12 @@ pub(crate) fn filtered(plan: &Plan, servers: &Servers, report: &mut Report) {
     report.add(&Figure::new("probes failed, beside", Unit::Count, [beside.failed]));
 }
 
-/// A target's probes from one snapshot to another.
+/// The probes of a target between two snapshots.
 #[derive(Clone, Copy, Debug)]
 struct Counted {
     due: f64,
     made: f64,
-    /// Seconds by which the last is off the grid on which the first lies.
+    /// The distance in seconds of the last probe from the grid of the first.
     shift: f64,
 }
 
@@ -90,7 +90,7 @@ fn compare(before: &HashMap<String, Snapshot>, after: &HashMap<String, Snapshot>
     let interval = interval.as_secs_f64();
     let compared = before.iter().map(|(target, first)| {
         let last = after.get(target).unwrap();
-        // No probe was due when the snapshot was taken, so this is far from any whole number.
+        // No probe was due at the snapshot, so this is far from a whole number.
         let due = ((last.taken - first.last.ended) / interval).floor();
         let passed = last.last.ended - first.last.ended;
         let shift = passed - (passed / interval).round() * interval;
@@ -102,5 +102,5 @@ fn compare(before: &HashMap<String, Snapshot>, after: &HashMap<String, Snapshot>
 const OPEN: usize = 80_000;
 const FILTERED: u32 = 20_000;
 
-/// Until they are known to be down, the filtered are probed twice in an interval, so 6,700 are under way.
+/// Until they are confirmed down, filtered targets are probed twice per interval, so 6,700 probes are in flight.
 const IN_FLIGHT: usize = 8192;

@@ -1,4 +1,4 @@
-//! A client for `/metrics`, and what is read from its text: how many probes started, and how late.
+//! A client for `/metrics`, and the metrics about probes and their delay.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -22,7 +22,7 @@ impl Format {
         }
     }
 
-    /// How it is asked for.
+    /// Its media type.
     fn media_type(self) -> &'static str {
         match self {
             Self::OpenMetrics => "application/openmetrics-text;version=1.0.0",
@@ -34,7 +34,7 @@ impl Format {
     }
 }
 
-/// How the bytes of an exposition are sent.
+/// The encoding of an exposition.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Encoding {
     Gzip,
@@ -59,7 +59,7 @@ impl Encoding {
     }
 }
 
-/// Asks for a path and reads to the end; the body, where the status is 200. HTTP/1.0, so that nothing is chunked.
+/// Requests a path and reads to the end; returns the body if the status is 200. HTTP/1.0, to avoid chunks.
 pub(crate) fn get(address: SocketAddr, path: &str, format: Format, encoding: Encoding) -> Option<Vec<u8>> {
     let (accept, accept_encoding) = (format.media_type(), encoding.content_coding());
     let headers = format!("Accept: {accept}\r\nAccept-Encoding: {accept_encoding}\r\n");
@@ -71,7 +71,7 @@ pub(crate) fn get(address: SocketAddr, path: &str, format: Format, encoding: Enc
     answer.starts_with(b"HTTP/1.0 200").then_some(body)
 }
 
-/// Asks for something to be done; whether it was.
+/// Sends a POST request; returns whether it succeeded.
 pub(crate) fn post(address: SocketAddr, path: &str) -> bool {
     let request = format!("POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n");
     let mut answer = String::new();
@@ -85,24 +85,24 @@ fn ask(address: SocketAddr, request: &str) -> TcpStream {
     stream
 }
 
-/// What one exposition says of the daemon itself.
+/// The metrics of an exposition about the daemon itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Exposed {
-    /// Lines that are series.
+    /// The number of series.
     pub(crate) series: usize,
     pub(crate) lag: Lag,
     /// Probes that failed or could not be made.
     pub(crate) failed: f64,
-    /// Probes under way.
+    /// Probes in flight.
     pub(crate) in_flight: f64,
-    /// Due probes that were left out.
+    /// Skipped probes.
     pub(crate) skipped: f64,
-    /// Targets whose certificate was seen and is without fault.
+    /// Targets whose certificate was seen and has no fault.
     pub(crate) verified: f64,
 }
 
 impl Exposed {
-    /// Scrapes, and drops each line once it is read: of a million targets they are a gigabyte.
+    /// Scrapes, and drops each line after it is read, because a million targets have a gigabyte of them.
     pub(crate) fn read(address: SocketAddr) -> Self {
         let stream = ask(address, &format!("GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n"));
         let lines = BufReader::with_capacity(1 << 20, stream).lines().map(Result::unwrap);
@@ -126,23 +126,23 @@ impl Exposed {
     }
 }
 
-/// A histogram of how much later than due probes started: upper bounds, and how many started within each.
+/// A histogram of the delay of starts: upper bounds, and the number of starts within each.
 #[derive(Clone, Debug)]
 pub(crate) struct Lag(Vec<(f64, f64)>);
 
 impl Lag {
-    /// What has come since then.
+    /// The increase since an earlier one.
     pub(crate) fn since(&self, before: &Self) -> Self {
         let now_and_before = self.0.iter().zip(&before.0);
         Self(now_and_before.map(|(&(bound, now), &(_, before))| (bound, now - before)).collect())
     }
 
-    /// How many started.
+    /// The number of starts.
     pub(crate) fn count(&self) -> f64 {
         self.0.last().unwrap().1
     }
 
-    /// As Prometheus' `histogram_quantile`: the bucket that holds the quantile, evenly filled. Seconds.
+    /// Like `histogram_quantile` of Prometheus: the bucket of the quantile, evenly filled. Seconds.
     pub(crate) fn quantile(&self, quantile: f64) -> f64 {
         let rank = quantile * self.count();
         let (mut lower, mut below) = (0.0, 0.0);

@@ -1,5 +1,5 @@
-//! Asks an exporter to probe as Prometheus does: each target once in an interval, spread over it, in gzip, over
-//! connections that are kept.
+//! A client that requests probes of an exporter like Prometheus: each target once per interval, spread over it, with gzip
+//! and keep-alive.
 
 use std::cell::RefCell;
 use std::io::Read as _;
@@ -23,23 +23,23 @@ use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-/// Asks from a thread of its own, until it is dropped.
+/// Sends requests from a separate thread until it is dropped.
 #[derive(Debug)]
 pub(crate) struct ScrapeClient {
-    answers: Arc<Answers>,
+    results: Arc<Results>,
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
 }
 
 impl ScrapeClient {
-    /// Begins: each path once in every interval.
+    /// Starts it: each path once per interval.
     pub(crate) fn start(exporter: SocketAddr, paths: Vec<String>, interval: Duration) -> Self {
-        let (answers, stop) = (Arc::<Answers>::default(), CancellationToken::new());
-        let (shared, stopped) = (answers.clone(), stop.clone());
+        let (results, stop) = (Arc::<Results>::default(), CancellationToken::new());
+        let (shared, stopped) = (results.clone(), stop.clone());
         let thread = thread::spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
             LocalSet::new().block_on(&runtime, async {
-                let pool = Rc::new(Pool { exporter, idle: RefCell::default(), answers: shared });
+                let pool = Rc::new(Pool { exporter, idle: RefCell::default(), results: shared });
                 let (start, count) = (Instant::now(), u32::try_from(paths.len()).unwrap());
                 for (number, path) in (0..).zip(paths) {
                     spawn_local(pool.clone().ask(path, start + interval * number / count, interval));
@@ -47,12 +47,12 @@ impl ScrapeClient {
                 stopped.cancelled().await;
             });
         });
-        Self { answers, stop, thread: Some(thread) }
+        Self { results, stop, thread: Some(thread) }
     }
 
-    /// Probes so far that were good, and that were not.
-    pub(crate) fn answers(&self) -> (f64, f64) {
-        (self.answers.good.load(Ordering::Relaxed).into(), self.answers.failed.load(Ordering::Relaxed).into())
+    /// The numbers of successful and failed probes so far.
+    pub(crate) fn results(&self) -> (f64, f64) {
+        (self.results.succeeded.load(Ordering::Relaxed).into(), self.results.failed.load(Ordering::Relaxed).into())
     }
 }
 
@@ -64,27 +64,27 @@ impl Drop for ScrapeClient {
 }
 
 #[derive(Debug, Default)]
-struct Answers {
-    good: AtomicU32,
+struct Results {
+    succeeded: AtomicU32,
     failed: AtomicU32,
 }
 
-/// Connections to the exporter. As many as requests were ever under way at once: the one last used is taken first.
+/// Connections to the exporter, at most one for each concurrent request; the last used is taken first.
 struct Pool {
     exporter: SocketAddr,
     idle: RefCell<Vec<SendRequest<Empty<Bytes>>>>,
-    answers: Arc<Answers>,
+    results: Arc<Results>,
 }
 
 impl Pool {
-    /// Asks at the start and once in every interval; never twice at a time.
+    /// Sends a request at the start and once per interval, never two at a time.
     async fn ask(self: Rc<Self>, path: String, start: Instant, interval: Duration) {
         let mut due = interval_at(start, interval);
         due.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             due.tick().await;
-            let good = self.probe(&path).await.is_ok_and(|text| text.contains("\nprobe_success 1"));
-            let counter = if good { &self.answers.good } else { &self.answers.failed };
+            let success = self.probe(&path).await.is_ok_and(|text| text.contains("\nprobe_success 1"));
+            let counter = if success { &self.results.succeeded } else { &self.results.failed };
             counter.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -118,10 +118,10 @@ impl Pool {
     }
 }
 
-/// What Prometheus 3.5.3 sends.
+/// The header of Prometheus 3.5.3.
 const ACCEPTED: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
     application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
     text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
 
-/// Seconds, Prometheus' default.
+/// The default of Prometheus in seconds.
 const SCRAPE_TIMEOUT: &str = "10";

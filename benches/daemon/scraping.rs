@@ -1,4 +1,4 @@
-//! What a scrape costs, and that it delays no probe.
+//! The cost of a scrape, and its effect on the delay of probes.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::report::{Aim, Figure, Report, Unit};
 use super::scrape::{Encoding, Format};
 use super::servers::Servers;
 
-/// Scrapes the daemon in every way.
+/// Scrapes the daemon in every format and encoding.
 pub(crate) fn cost(plan: &Plan, daemon: &Daemon, labels: Labels, report: &mut Report) {
     let series = daemon.exposed().series;
     let idle = idle_share(daemon);
@@ -35,12 +35,12 @@ pub(crate) fn cost(plan: &Plan, daemon: &Daemon, labels: Labels, report: &mut Re
     report.table(&["CPU of all", "time", "size"], &details);
 }
 
-/// Which labels every series of a target has.
+/// The labels of every series of a target.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Labels {
-    /// Its name.
+    /// Only its name.
     Target,
-    /// Two more that the configuration gives it.
+    /// Two more from the configuration.
     TwoMore,
 }
 
@@ -52,7 +52,7 @@ impl Labels {
         }
     }
 
-    /// How much CPU a series may cost; seconds.
+    /// The maximum CPU time of a series in seconds.
     const fn aim(self, encoding: Encoding) -> Aim {
         Aim::AtMost(match (self, encoding) {
             (Self::Target, Encoding::Plain) => 200e-9,
@@ -62,7 +62,7 @@ impl Labels {
     }
 }
 
-/// The same with two labels more.
+/// The same with two more labels.
 pub(crate) fn cost_with_labels(plan: &Plan, servers: &Servers, report: &mut Report) {
     let load = usual_load(servers, BUSY_INTERVAL);
     let labelled = format!("defaults: {{ labels: {{ {TWO_LABELS} }}, ");
@@ -73,7 +73,7 @@ pub(crate) fn cost_with_labels(plan: &Plan, servers: &Servers, report: &mut Repo
 
 const TWO_LABELS: &str = "region: eu-central-1, team: orders";
 
-/// How late probes start while the daemon is scraped without a pause, beside how late they start unscraped.
+/// The delay of starts while the daemon is scraped without a pause, compared to that without scrapes.
 pub(crate) fn lag(plan: &Plan, servers: &Servers, report: &mut Report) {
     let load = usual_load(servers, BUSY_INTERVAL);
     let daemon = Daemon::start(&load);
@@ -115,7 +115,7 @@ impl LagTurn {
     }
 }
 
-/// Scrapes in every format, one after the other; how often.
+/// Scrapes in every format, one after the other; returns the number of scrapes.
 fn scrape_for(daemon: &Daemon, time: Duration) -> u32 {
     let end = Instant::now() + time;
     let mut scrapes = 0;
@@ -128,14 +128,14 @@ fn scrape_for(daemon: &Daemon, time: Duration) -> u32 {
     scrapes
 }
 
-/// The part of a core that probing alone takes.
+/// The part of a core that only probing takes.
 fn idle_share(daemon: &Daemon) -> f64 {
     let (started, before) = (Instant::now(), daemon.cpu());
     sleep(Duration::from_secs(2));
     daemon.cpu().saturating_sub(before).as_secs_f64() / started.elapsed().as_secs_f64()
 }
 
-/// One scrape's cost; seconds and bytes.
+/// The cost of a scrape: seconds and bytes.
 #[derive(Clone, Copy, Debug)]
 struct Scrape {
     cpu: f64,
@@ -144,7 +144,7 @@ struct Scrape {
 }
 
 impl Scrape {
-    /// Scrapes once; probing takes the `idle` part of a core beside it.
+    /// Scrapes once, while probing takes the `idle` part of a core.
     fn make(daemon: &Daemon, format: Format, encoding: Encoding, idle: f64) -> Self {
         let (started, before) = (Instant::now(), daemon.cpu());
         let bytes = daemon.scrape(format, encoding).len() as f64;

@@ -1,4 +1,4 @@
-//! The parts of a run, each with the flag that asks for it alone.
+//! The sections of a run, each with the flag that selects it.
 
 use super::plan::Plan;
 use super::report::Report;
@@ -17,7 +17,7 @@ pub(crate) const SECTIONS: [(&str, Section); 12] = [
     ("--probes", probes),
     ("--scrapes", scrapes),
     ("--tls", handshakes),
-    ("--blackbox-ratio", besides),
+    ("--blackbox-ratio", blackbox_ratios),
     ("--with-prometheus", both),
     ("--silent", unanswered),
     ("--accuracy", accuracy::accuracy),
@@ -33,7 +33,7 @@ fn probes(plan: &Plan, report: &mut Report) {
     probing::paced(plan, &servers, report);
 }
 
-/// With the memory of targets, for what is scraped has settled there.
+/// Includes the memory of targets, because a scrape needs a settled daemon.
 fn scrapes(plan: &Plan, report: &mut Report) {
     let servers = Servers::start();
     let settled = memory::settle(plan, &servers, report);
@@ -50,7 +50,7 @@ fn handshakes(plan: &Plan, report: &mut Report) {
     tls::memory(plan, &servers, report);
 }
 
-fn besides(plan: &Plan, report: &mut Report) {
+fn blackbox_ratios(plan: &Plan, report: &mut Report) {
     blackbox_ratio::tcp(plan, &Servers::start(), report);
     blackbox_ratio::tls(plan, &TlsServers::start(), report);
 }

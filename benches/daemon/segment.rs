@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// What such a segment says.
+/// A TCP segment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
     pub(crate) source: SocketAddrV4,
@@ -13,7 +13,7 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// Reads a packet; none where it is not TCP over IPv4.
+    /// Reads a packet; `None` if it is not TCP over IPv4.
     pub(crate) fn parse(packet: &[u8]) -> Option<Self> {
         let (ip, tcp) = (packet.first_chunk::<20>()?, packet.get(20..)?);
         if ip.first() != Some(&0x45) || ip.get(9) != Some(&TCP) {
@@ -31,20 +31,20 @@ impl Segment {
         })
     }
 
-    /// The other end's answer, which acknowledges a SYN or FIN.
+    /// The reply of the other end, which acknowledges a SYN or FIN.
     pub(crate) fn answer(&self, sequence: u32, flags: u8) -> Self {
         let acknowledgement = self.sequence.wrapping_add(1);
         Self { source: self.destination, destination: self.source, sequence, acknowledgement, flags }
     }
 
-    /// The packet.
+    /// The segment as a packet.
     pub(crate) fn to_bytes(self) -> Vec<u8> {
         let addresses = [self.source.ip().octets(), self.destination.ip().octets()].concat();
         let pseudo = [&addresses[..], &[0, TCP, 0, 20]].concat();
         let tcp = self.tcp(checksum(&[pseudo, self.tcp(0)].concat()));
         let ip = |checksum: u16| {
             let [high, low] = checksum.to_be_bytes();
-            // 40 bytes in all, not to be fragmented, at most 64 hops.
+            // 40 bytes in total, not fragmented, at most 64 hops.
             [&[0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, TCP, high, low], &addresses[..]].concat()
         };
         [ip(checksum(&ip(0))), tcp].concat()
@@ -56,7 +56,7 @@ impl Segment {
         bytes.extend(self.destination.port().to_be_bytes());
         bytes.extend(self.sequence.to_be_bytes());
         bytes.extend(self.acknowledgement.to_be_bytes());
-        // A header of five words, the widest window.
+        // A header of five words, the largest window.
         bytes.extend([5 << 4, self.flags, 0xff, 0xff]);
         bytes.extend(checksum.to_be_bytes());
         bytes.extend([0, 0]);

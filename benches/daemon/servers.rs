@@ -1,7 +1,7 @@
-//! The servers that are probed: they accept and close, in this process, on a thread whose CPU nobody counts.
+//! The probed servers: they accept and close, in this process, on a thread whose CPU time is not counted.
 //!
-//! They are spread over 127.0.0.0/8, for each address that is connected to has local ports of its own; a single one
-//! would use them up within seconds.
+//! They are spread over 127.0.0.0/8, because each destination address has separate local ports. A single one would use
+//! them up within seconds.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
@@ -18,27 +18,27 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    /// Listens, and serves from a thread of its own.
+    /// Starts servers on a separate thread.
     pub(crate) fn start() -> Self {
         let (listeners, addresses): (Vec<_>, Vec<_>) = (1..=SERVERS).map(listen).unzip();
         thread::spawn(move || serve(&listeners));
         Self { addresses }
     }
 
-    /// One server on every address of loopback, each of which can then be a host; its port.
+    /// One server on every address of loopback, so that each can be a host; returns its port.
     pub(crate) fn everywhere() -> u16 {
         let (listener, port) = listen_everywhere(BACKLOG);
         thread::spawn(move || serve(&[listener]));
         port
     }
 
-    /// Where they listen.
+    /// Their addresses.
     pub(crate) fn addresses(&self) -> &[SocketAddrV4] {
         &self.addresses
     }
 }
 
-/// A listener that answers no SYN, as if filtered: its queue is full, and nobody accepts. It does so while it lives.
+/// A listener that does not reply to SYNs, as if filtered: its queue is full, and nothing accepts.
 #[derive(Debug)]
 pub(crate) struct Filtered {
     port: u16,
@@ -50,10 +50,10 @@ impl Filtered {
     /// Listens on every address of loopback.
     pub(crate) fn start() -> Self {
         let (listener, port) = listen_everywhere(0);
-        // A queue of none holds one; the second is there in case that changes.
+        // A queue of length 0 holds one connection; the second is for the case that this changes.
         let waiting = [(); 2].map(|()| {
             let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None).unwrap();
-            // Under way is all that it needs to be.
+            // It only has to be in progress.
             let _ = socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into());
             socket
         });
@@ -65,7 +65,7 @@ impl Filtered {
     }
 }
 
-/// A listener on all of 127.0.0.0/8, and on nothing that leaves this machine.
+/// A listener on all of 127.0.0.0/8, and no other address.
 fn listen_everywhere(backlog: i32) -> (TcpListener, u16) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None).unwrap();
     socket.bind_device(Some(b"lo")).unwrap();
@@ -76,12 +76,12 @@ fn listen_everywhere(backlog: i32) -> (TcpListener, u16) {
     (listener, port)
 }
 
-/// The address of a host on loopback that is none of [`Servers`], one for each number up to four million.
+/// The address of a host on loopback that is not in [`Servers`]; one for each number up to four million.
 pub(crate) fn host(number: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(Ipv4Addr::new(127, 128, 0, 0).to_bits() + number)
 }
 
-/// A listener on an address that no other one has.
+/// A listener on an unused address.
 fn listen(number: u8) -> (TcpListener, SocketAddrV4) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None).unwrap();
     socket.bind(&SocketAddr::from((Ipv4Addr::new(127, number, 0, 1), 0)).into()).unwrap();
@@ -90,8 +90,8 @@ fn listen(number: u8) -> (TcpListener, SocketAddrV4) {
     (socket.into(), address)
 }
 
-/// Looks now and then who has come. Whoever connects to a server that sleeps pays for waking it up, which across a network
-/// no prober does.
+/// Accepts connections periodically. A client of a sleeping server pays for waking it, which a prober does not do across a
+/// network.
 fn serve(listeners: &[TcpListener]) {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
     for (index, listener) in (0..).zip(listeners) {
@@ -106,13 +106,13 @@ fn serve(listeners: &[TcpListener]) {
     }
 }
 
-/// Accepts and closes whatever waits.
+/// Accepts and closes all waiting connections.
 fn accept_all(listener: &TcpListener) {
     loop {
         match listener.accept() {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-            // The peer was gone already: the next one may not be.
+            // The peer has gone; the next one may be there.
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
             Err(error) => panic!("a server on loopback cannot accept: {error}"),
         }
@@ -122,8 +122,8 @@ fn accept_all(listener: &TcpListener) {
 /// Nearly two million local ports.
 const SERVERS: u8 = 64;
 
-/// Short enough for no queue of those who wait to fill up.
+/// Short enough that no queue fills up.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// As many as may ever wait for this thread; the kernel cuts it to what it allows.
+/// The length of the queue; the kernel limits it.
 const BACKLOG: i32 = 4096;

@@ -1,4 +1,4 @@
-//! Memory and descriptors of probes that nobody answers, all under way at once.
+//! Memory and descriptors of probes without a reply, all in flight at once.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::thread::sleep;
@@ -12,9 +12,9 @@ use super::scrape_client::ScrapeClient;
 use super::servers::{Filtered, Servers};
 use super::tools::{self, NO_BLACKBOX};
 
-/// Daemon and `blackbox_exporter` with targets that answer, and with as many that never do.
+/// Daemon and `blackbox_exporter` with targets that reply, and with as many that never do.
 pub(crate) fn cost(servers: &Servers, filtered: &Filtered, report: &mut Report) {
-    // Addresses as long as those of the servers, so that these cost neither more nor less.
+    // Addresses as long as those of the servers, so that they cost the same.
     let host = |number| Ipv4Addr::new(127, number, 0, 3);
     let silent: Vec<_> = (1..=HOSTS).map(|number| SocketAddrV4::new(host(number), filtered.port())).collect();
     let answering =
@@ -31,7 +31,7 @@ pub(crate) fn cost(servers: &Servers, filtered: &Filtered, report: &mut Report) 
     };
     let [before, after] = [answering, silent].map(|load| {
         let exporter = Blackbox::start(&program, None);
-        // Half a timeout later every target was asked, and the first have not timed out.
+        // After half a timeout, every target was requested and none has timed out.
         let client = ScrapeClient::start(exporter.address(), blackbox::paths(&load), TIMEOUT / 2);
         exporter.wait_for_age(TIMEOUT * 3 / 4);
         let held = Held::by(&exporter);
@@ -41,7 +41,7 @@ pub(crate) fn cost(servers: &Servers, filtered: &Filtered, report: &mut Report) 
     add("blackbox_exporter", before, after, None, report);
 }
 
-/// What a daemon holds once every target was probed more than once, and how many probes are under way then.
+/// The resources of a daemon once every target was probed more than once, and its probes in flight.
 fn daemon(load: &Load<'_>) -> (Held, f64) {
     let daemon = Daemon::start(load);
     eprintln!("targets that never answer, {} s", (TIMEOUT * 3).as_secs());
@@ -51,7 +51,7 @@ fn daemon(load: &Load<'_>) -> (Held, f64) {
     (held, daemon.exposed().in_flight)
 }
 
-/// What a program holds.
+/// The resources of a program.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     bytes: f64,
@@ -79,8 +79,8 @@ fn add(name: &str, before: Held, after: Held, aims: Option<(f64, f64)>, report: 
 
 const TARGETS: usize = 3_300;
 
-/// Of each probe, and its interval, so that the next begins as one ends.
+/// The timeout of each probe and its interval, so that the next begins when one ends.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Enough that no host has more probes than the daemon's default allows.
+/// Enough hosts that none has more probes than the default limit.
 const HOSTS: u8 = 250;

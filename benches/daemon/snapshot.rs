@@ -1,4 +1,4 @@
-//! What a daemon says of each of its targets at one moment, though an exposition takes longer than a moment.
+//! A snapshot of all targets of a daemon, although an exposition takes longer than a moment.
 
 use std::collections::HashMap;
 use std::thread::sleep;
@@ -9,15 +9,15 @@ use nix::time::ClockId;
 use super::process::Daemon;
 use super::scrape::{Encoding, Format, value};
 
-/// A target between two of its probes. Seconds; moments are since the epoch.
+/// A target between two of its probes. Values are seconds; points in time are since the epoch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Snapshot {
-    /// A moment at which no probe was due.
+    /// A point in time at which no probe was due.
     pub(crate) taken: f64,
     pub(crate) last: Last,
 }
 
-/// A target's last probe, and how many it has had.
+/// The last probe of a target, and the number of its probes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Last {
     pub(crate) probes: f64,
@@ -25,10 +25,10 @@ pub(crate) struct Last {
     pub(crate) connect: f64,
 }
 
-/// By target. The intervals must be well above a second.
+/// All targets. The intervals must be well above a second.
 ///
-/// Families are written one after the other, so a probe can end between two that belong together; a target counts once
-/// two scrapes in a row say the same of it.
+/// Families are written one after the other, so a probe can end between two families. A target counts once two consecutive
+/// scrapes are equal for it.
 pub(crate) fn snapshot(daemon: &Daemon) -> HashMap<String, Snapshot> {
     let (mut before, mut targets) = (now(), read(daemon));
     let mut settled = HashMap::new();

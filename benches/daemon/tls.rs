@@ -1,4 +1,4 @@
-//! CPU of a probe with TLS, and memory of its targets.
+//! CPU time of a probe with TLS, and memory of its targets.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::process::{Daemon, Load};
 use super::report::{Aim, Figure, Report, Unit};
 use super::tls_servers::TlsServers;
 
-/// As many handshakes as the machine can make, the same number of them under way in both programs.
+/// Maximum throughput of handshakes, with the same number in flight in both programs.
 pub(crate) fn flat_out(plan: &Plan, servers: &TlsServers, report: &mut Report) {
     let rounds = rounds(plan.rounds, |round| {
         let baseline = baseline_tls::flat_out(servers.addresses(), servers.root(), IN_FLIGHT, plan.baseline);
@@ -32,7 +32,7 @@ pub(crate) fn flat_out(plan: &Plan, servers: &TlsServers, report: &mut Report) {
     report_costs(&rounds, Aim::AtMost(0.9), report);
 }
 
-/// Reads the memory of a daemon with [`FEW`] targets, each with a certificate of its own.
+/// Measures the memory of a daemon with [`FEW`] targets, each with a separate certificate.
 pub(crate) fn memory(plan: &Plan, servers: &TlsServers, report: &mut Report) {
     let start = |targets: usize| {
         let interval = plan.settle;
@@ -54,5 +54,5 @@ pub(crate) fn memory(plan: &Plan, servers: &TlsServers, report: &mut Report) {
     report.add(&Figure::new("targets with a verified certificate", Unit::Count, [few.exposed().verified]));
 }
 
-/// A handshake is work for the CPU, so fewer of them than of plain connects keep a machine busy.
+/// A handshake is CPU work, so fewer of them than of plain connects keep a machine busy.
 const IN_FLIGHT: usize = 64;

@@ -1,5 +1,5 @@
-//! The servers that are probed with TLS 1.3: each name that is asked for has a certificate of its own (P-256), issued
-//! by an intermediate of an authority that this run made.
+//! Servers with TLS 1.3: each server name has a separate certificate (P-256), issued by an intermediate of an authority
+//! that this run creates.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime;
 use tokio_rustls::TlsAcceptor;
 
-/// Servers that speak TLS until this process ends, on a thread whose CPU nobody counts.
+/// TLS servers that run until this process ends, on a thread whose CPU time is not counted.
 #[derive(Debug)]
 pub(crate) struct TlsServers {
     addresses: Vec<SocketAddrV4>,
@@ -26,7 +26,7 @@ pub(crate) struct TlsServers {
 }
 
 impl TlsServers {
-    /// Listens, and serves from a thread of its own.
+    /// Starts servers on a separate thread.
     pub(crate) fn start() -> Self {
         let (root, root_key) = (authority("benchmark root"), KeyPair::generate().unwrap());
         let root = CertifiedIssuer::self_signed(root, root_key).unwrap();
@@ -51,12 +51,12 @@ impl TlsServers {
         Self { addresses, root: root_der, root_pem }
     }
 
-    /// Where they listen.
+    /// Their addresses.
     pub(crate) fn addresses(&self) -> &[SocketAddrV4] {
         &self.addresses
     }
 
-    /// What their certificates lead to.
+    /// The root of their certificates.
     pub(crate) fn root(&self) -> &CertificateDer<'static> {
         &self.root
     }
@@ -67,12 +67,12 @@ impl TlsServers {
     }
 }
 
-/// The name that a server is asked for as its target of this number.
+/// The server name of the target with this number.
 pub(crate) fn name(number: usize) -> String {
     format!("host-{number:06}.example")
 }
 
-/// On an address that no other server has, so that local ports do not run out.
+/// A listener on an unused address, so that local ports do not run out.
 async fn listen(number: u8) -> (TcpListener, SocketAddrV4) {
     let address = SocketAddrV4::new(Ipv4Addr::new(127, number, 0, 2), 0);
     let listener = TcpListener::bind(address).await.unwrap();
@@ -88,7 +88,7 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor) {
     }
 }
 
-/// Shakes hands and waits for the client's end.
+/// Makes a handshake and waits for the client to close.
 async fn serve(stream: TcpStream, acceptor: TlsAcceptor) {
     if let Ok(mut stream) = acceptor.accept(stream).await {
         let _ = stream.read(&mut [0; 64]).await;
@@ -102,7 +102,7 @@ fn authority(name: &str) -> CertificateParams {
     params
 }
 
-/// Issues a certificate for each name that is asked for, once.
+/// Issues a certificate for each server name, once.
 #[derive(Debug)]
 struct Issuing {
     intermediate: CertifiedIssuer<'static, KeyPair>,

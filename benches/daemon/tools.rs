@@ -1,4 +1,4 @@
-//! Other programs that portprobe is held against, where they are there.
+//! Programs to compare with, if they are present.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -18,8 +18,8 @@ fn find(variable: &str, usual: &str) -> Option<PathBuf> {
     Some(env::var_os(variable).map_or(usual, PathBuf::from)).filter(|path| path.is_file())
 }
 
-/// What to say where it is missing.
+/// The reason for skipping it.
 pub(crate) const NO_BLACKBOX: &str = "blackbox_exporter is not there: benches/fetch gets it";
 
-/// What to say where it is missing.
+/// The reason for skipping it.
 pub(crate) const NO_PROMETHEUS: &str = "Prometheus is not there: tests/run gets it";

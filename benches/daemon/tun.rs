@@ -1,4 +1,4 @@
-//! A network of this thread's own, whose one device this process answers for.
+//! A network namespace for this thread, with one device that this process answers for.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd as _;
@@ -8,18 +8,18 @@ use std::process::Command;
 use nix::libc::{self, c_int, c_short};
 use nix::sched::{CloneFlags, unshare};
 
-/// Puts this thread into a fresh namespace and returns its device, to which 198.18.0.0/15 leads. Takes root and `ip`.
+/// Moves this thread into a new namespace and returns its device, with a route to 198.18.0.0/15. Needs root and `ip`.
 pub(crate) fn enter() -> File {
     unshare(CloneFlags::CLONE_NEWNET).unwrap();
     let device = open();
     ip("link set lo up");
     ip("address add 198.19.255.254/15 dev accuracy");
-    // No SYN may be lost where many come at once.
+    // No SYN may be lost in a burst.
     ip("link set accuracy txqueuelen 10000 up");
     device
 }
 
-/// Packets come and go one by one and without a header of the device's; reading does not wait.
+/// Packets are read and written one by one, without a header of the device; reading does not block.
 #[expect(unsafe_code, reason = "attaching to a device has no safe wrapper")]
 fn open() -> File {
     let mut options = OpenOptions::new();
@@ -35,7 +35,7 @@ fn ip(arguments: &str) {
     assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// `struct ifreq`, as far as this request needs it.
+/// The part of `struct ifreq` that this request needs.
 #[repr(C)]
 struct Request {
     name: [u8; 16],
@@ -43,7 +43,7 @@ struct Request {
     rest: [u8; 22],
 }
 
-/// `TUNSETIFF`, which writes the name back in spite of its number.
+/// `TUNSETIFF`, which also writes the name back.
 mod ioctl {
     nix::ioctl_readwrite_bad!(attach, nix::request_code_write!(b'T', 202, size_of::<super::c_int>()), super::Request);
 }

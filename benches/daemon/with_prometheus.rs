@@ -1,4 +1,4 @@
-//! CPU of Prometheus and a prober together, and Prometheus' memory: portprobe beside `blackbox_exporter`.
+//! CPU time of Prometheus together with a prober, and memory of Prometheus: portprobe compared with `blackbox_exporter`.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -33,9 +33,9 @@ pub(crate) fn compare(plan: &Plan, servers: &Servers, report: &mut Report) {
     };
     let rounds = rounds(plan.long_rounds, |round| {
         let turns = Turns {
-            exporter: beside_blackbox(plan, &prometheus, &exporter, &load),
-            classic: beside_daemon(plan, &prometheus, &load, &[]),
-            native: beside_daemon(plan, &prometheus, &load, &[NATIVE]),
+            exporter: with_blackbox(plan, &prometheus, &exporter, &load),
+            classic: with_daemon(plan, &prometheus, &load, &[]),
+            native: with_daemon(plan, &prometheus, &load, &[NATIVE]),
         };
         eprintln!("Prometheus and prober together, round {round} of {}", plan.long_rounds);
         turns
@@ -44,7 +44,7 @@ pub(crate) fn compare(plan: &Plan, servers: &Servers, report: &mut Report) {
     report_turns(&rounds, report);
 }
 
-/// One turn of each.
+/// One round of each.
 #[derive(Clone, Copy, Debug)]
 struct Turns {
     exporter: Both,
@@ -52,7 +52,7 @@ struct Turns {
     native: Both,
 }
 
-/// What Prometheus and a prober took together; seconds of CPU in each second, and bytes.
+/// The cost of Prometheus and a prober together: CPU seconds per second, and bytes.
 #[derive(Clone, Copy, Debug)]
 struct Both {
     good_targets: f64,
@@ -61,7 +61,7 @@ struct Both {
     prometheus_resident: f64,
 }
 
-fn beside_daemon(plan: &Plan, program: &Path, load: &Load<'_>, flags: &[&str]) -> Both {
+fn with_daemon(plan: &Plan, program: &Path, load: &Load<'_>, flags: &[&str]) -> Both {
     let daemon = Daemon::start(load);
     let address = daemon.address();
     let job = format!("  - {{ job_name: portprobe, static_configs: [{{ targets: [\"{address}\"] }}] }}\n");
@@ -69,13 +69,13 @@ fn beside_daemon(plan: &Plan, program: &Path, load: &Load<'_>, flags: &[&str]) -
     observe(plan, &prometheus, &daemon, "sum(portprobe_up)")
 }
 
-fn beside_blackbox(plan: &Plan, program: &Path, exporter: &Path, load: &Load<'_>) -> Both {
+fn with_blackbox(plan: &Plan, program: &Path, exporter: &Path, load: &Load<'_>) -> Both {
     let exporter = Blackbox::start(exporter, load.root);
     let prometheus = Prometheus::start(program, &relabelled(&exporter, load), &[]);
     observe(plan, &prometheus, &exporter, "sum(probe_success)")
 }
 
-/// A scrape of the exporter for each target. Many targets share an address, so each has its name as its instance.
+/// A scrape of the exporter for each target. Many targets share an address, so the name of each is its instance.
 fn relabelled(exporter: &Running, load: &Load<'_>) -> String {
     let exporter = exporter.address();
     let mut yaml = format!(
@@ -96,7 +96,7 @@ fn relabelled(exporter: &Running, load: &Load<'_>) -> String {
     yaml
 }
 
-/// Looks on for the plan's time, once every target was scraped twice.
+/// Observes them for the planned time, once every target was scraped twice.
 fn observe(plan: &Plan, prometheus: &Prometheus, prober: &Running, good: &str) -> Both {
     prometheus.wait_for_age(INTERVAL * 2 + Duration::from_secs(3));
     let cpu = || prometheus.cpu() + prober.cpu();
@@ -142,8 +142,8 @@ fn report_turns(rounds: &[Turns], report: &mut Report) {
 
 const TARGETS: usize = 5_000;
 
-/// How often each target is probed and scraped.
+/// The interval of probes and scrapes.
 const INTERVAL: Duration = Duration::from_secs(15);
 
-/// What makes Prometheus store native histograms up to 3.8; later ones want `scrape_native_histograms`.
+/// Enables native histograms up to 3.8; later versions need `scrape_native_histograms`.
 const NATIVE: &str = "--enable-feature=native-histograms";
