@@ -44,7 +44,7 @@ enum Command {
     /// Validate a configuration and print every problem with its line
     Check(CheckArguments),
     /// Probe small servers of its own, in every state there is: no file, no network, no root
-    // Quieter than the daemon, so that the welcome stays in view.
+    // Fewer log lines than the daemon, so that the welcome stays visible.
     #[command(mut_arg("log_level", |level| level.default_value("warn")))]
     Demo(DaemonArguments),
     /// Make one probe now and print what happened
@@ -76,7 +76,7 @@ struct ServeArguments {
     daemon: DaemonArguments,
 }
 
-/// When the configuration is read anew.
+/// When the configuration is reloaded.
 #[derive(Args, Debug)]
 struct ReloadArguments {
     /// Read the configuration anew when its content has changed (the default)
@@ -109,7 +109,7 @@ impl ReloadArguments {
     }
 }
 
-/// The flags of whatever probes until it is stopped.
+/// The flags of every command that runs a daemon.
 #[derive(Args, Debug)]
 struct DaemonArguments {
     /// Where to answer HTTP: :PORT for every address of this machine, or HOST:PORT; repeatable
@@ -139,7 +139,7 @@ struct CheckArguments {
     syntax_only: bool,
 }
 
-/// Carries out the command; on failure the error is to be printed and the exit status is 1.
+/// Runs the command. The caller prints an error and exits with status 1.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let Cli { command, serve } = cli;
     let Some(command) = command else { return serve_or_check(&serve) };
@@ -150,7 +150,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Schema => printed(&schema::run()),
-        // Beside a command the daemon's flags are what the environment says.
+        // Next to a subcommand, the flags of the daemon come from the environment only.
         Command::Healthcheck { url } => healthcheck::run(&url.map_or_else(|| health_endpoint(&serve.daemon), Ok)?),
     }
 }
@@ -163,7 +163,7 @@ fn serve_or_check(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The health endpoint of a daemon that listens as it is told here.
+/// The health endpoint of a daemon with this listen address.
 fn health_endpoint(daemon: &DaemonArguments) -> anyhow::Result<Uri> {
     let address = daemon.listen.first().map(ListenAddress::from_here).unwrap_or_default();
     format!("http://{address}/-/healthy").parse().with_context(|| format!("'{address}' makes no URL"))
@@ -173,12 +173,12 @@ fn check(file: &Path, files: Option<&LoadedFiles>) -> anyhow::Result<ExitCode> {
     printed(&check::run(file, &environment, files)?)
 }
 
-/// What to print of an error: its whole chain, or every problem of a configuration in a line of its own.
+/// The text of an error: its whole chain, or a line for each problem of a configuration.
 pub fn explain(error: &anyhow::Error) -> String {
     error.downcast_ref::<LoadError>().map_or_else(|| format!("portprobe: {error:#}"), ToString::to_string)
 }
 
-/// Prints a line; that a pipe was closed early, as `head` does, is no failure.
+/// Prints a line. A closed pipe, as with `head`, is not an error.
 fn printed(text: &str) -> anyhow::Result<ExitCode> {
     match writeln!(stdout(), "{text}") {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
@@ -188,7 +188,7 @@ fn printed(text: &str) -> anyhow::Result<ExitCode> {
 
 const CONFIG_FILE: &str = "portprobe.yaml";
 
-/// Port 10115 is free in Prometheus' list of exporters.
+/// Port 10115 is not used by another exporter in Prometheus' list.
 const LISTEN_ADDRESS: &str = ":10115";
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
-//! The stage of `portprobe demo`: small servers on loopback, one in each state that a target can be in.
+//! The servers of `portprobe demo`: small servers on loopback, one in each state that a target can have.
 //!
 //! ```text
-//! scenes (what is shown, and its settings) --> configuration, as text --> the daemon
-//!    '--> stage (ports and their servers: server, name_server; pki)           '--> probes them
+//! scenes (states and their settings) --> configuration, as text --> the daemon
+//!    '--> stage (ports and their servers: server, name_server; pki)    '--> probes them
 //! ```
 //!
-//! The daemon that probes them is the one that users run; nothing here knows it. A new state is one more scene, and a
-//! server for it where none behaves that way yet.
+//! The daemon that probes them is the one that users run; nothing in it is specific to the demo. A new state is one more
+//! scene, and a server for it if none behaves like that yet.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,9 +24,9 @@ mod server;
 mod stage;
 mod welcome;
 
-/// The running servers, and what is to be probed of them.
+/// The running servers and their targets.
 ///
-/// The servers end when this is dropped, orderly with [`Self::stop`].
+/// The servers end when this is dropped; [`Self::stop`] waits for them.
 #[derive(Debug)]
 pub struct Demo {
     stage: Stage,
@@ -36,7 +36,7 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Starts every server on a free port of loopback. Fails where the machine has no port or descriptor left.
+    /// Starts every server on a free port of loopback. Fails if the machine has no port or descriptor left.
     pub async fn start() -> io::Result<Self> {
         let mut stage = Stage::open().await?;
         let authority = Authority::new()?;
@@ -44,19 +44,19 @@ impl Demo {
         Ok(Self { stage, scenes, _authority: authority })
     }
 
-    /// A configuration that probes every server, as YAML.
+    /// The configuration that probes every server, as YAML.
     pub fn configuration(&self) -> String {
         scene::configuration(&self.scenes, self.stage.name_server())
     }
 
-    /// What a person who started the demo should know: where to look, what there is, what to try.
+    /// The welcome text: addresses, targets, and commands to try.
     ///
-    /// `addresses` are those that the daemon answers HTTP on, `program` is how it is called.
+    /// `addresses` are the HTTP addresses of the daemon, `program` is the name of the command.
     pub fn welcome(&self, addresses: &[SocketAddr], program: &str) -> String {
         Welcome { addresses, program, scenes: &self.scenes, name_server: self.stage.name_server() }.to_string()
     }
 
-    /// Ends every server; returns once the last has ended.
+    /// Stops every server, and returns once the last has ended.
     pub async fn stop(self) {
         self.stage.close().await;
     }

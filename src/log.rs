@@ -1,4 +1,4 @@
-//! The log: one line for what an operator wants to know, in logfmt or JSON, on standard error.
+//! The log: logfmt or JSON lines for operators, on standard error.
 
 use std::fmt;
 use std::io::stderr;
@@ -18,10 +18,10 @@ use crate::outcome::{Failure, Fault, Report};
 
 mod writer;
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Format {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
     /// `key=value` pairs.
     #[default]
@@ -49,16 +49,15 @@ impl fmt::Display for Format {
     }
 }
 
-/// A text is no log format.
+/// A text is not a log format.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("is no log format; the formats are logfmt and json")]
 pub struct FormatError;
 
-/// Sends everything at `level` or above to standard error, for the life of the process. The lines so far are written
-/// when the returned value is dropped.
+/// Logs everything at `level` or above to standard error, for the life of the process. When the returned value is
+/// dropped, the lines so far are written.
 ///
-/// Of the libraries underneath only warnings are shown, and at `debug` not more either: what they say of single probes
-/// would drown the rest.
+/// Libraries log only warnings, even at `debug`: their lines about single probes would hide all others.
 pub fn install(level: Level, format: Format) -> Flush {
     let shown = filter_fn(move |metadata: &Metadata<'_>| {
         let ours = metadata.target().starts_with(env!("CARGO_CRATE_NAME"));
@@ -72,12 +71,12 @@ pub fn install(level: Level, format: Format) -> Flush {
             Format::Logfmt => |lost| format!(r#"level=warn message="{LOST}" lines={lost}"#),
         },
     );
-    // Fails only where a test has installed another before.
+    // Fails only if a test has installed another subscriber before.
     let _ = Registry::default().with(layer(format, lines).with_filter(shown)).try_init();
     flush
 }
 
-/// Events as lines; in either format what a peer chose cannot end one.
+/// Formats events as lines. Text of a peer cannot end a line in either format.
 fn layer<W>(format: Format, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -88,7 +87,7 @@ where
     }
 }
 
-/// One line for a confirmed change of state.
+/// Logs a confirmed change of state.
 pub fn transition(transition: &Transition) {
     let target = transition.target.name.as_str();
     let (before, state) = (transition.from.as_str(), transition.to.as_str());
@@ -101,7 +100,7 @@ pub fn transition(transition: &Transition) {
     }
 }
 
-/// A failed probe, or one that this machine could not make: of interest to whoever debugs.
+/// Logs a failed probe, or a local fault, for debugging.
 pub fn report(report: &Report) {
     let target = report.target.name.as_str();
     match &report.outcome.result {
@@ -111,7 +110,7 @@ pub fn report(report: &Report) {
     }
 }
 
-/// Said in place of lines that found no room.
+/// The line that replaces lost ones.
 const LOST: &str = "Log lines were lost, for nobody read them";
 
 #[cfg(test)]
@@ -127,7 +126,7 @@ mod tests {
     use crate::outcome::{Class, Facts, Outcome, Phase, Timings};
     use crate::target::{Settings, example};
 
-    /// Keeps what is written.
+    /// Keeps the written lines.
     #[derive(Clone, Debug, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);
 
@@ -141,7 +140,7 @@ mod tests {
         }
     }
 
-    /// What the log says of a probe that failed and of the change of state that it led to.
+    /// The log of a failed probe and the change of state that it caused.
     fn logged(format: Format, detail: &str) -> String {
         let failure = Failure { phase: Phase::Tls, class: Class::CertNameMismatch, detail: detail.into() };
         let target = Arc::new(example("127.0.0.1:443", Settings::default()));

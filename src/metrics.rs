@@ -1,8 +1,8 @@
-//! Metrics: what Prometheus is told, written from the board at the moment of asking.
+//! Metrics: the exposition for Prometheus, made from the board on request.
 //!
-//! One list of families, [`families`], is the source of names, types, labels and help; an [`Exposition`] walks it family
-//! by family. What is stored here is what no other keeps: how reloads, sources, files and HTTP
-//! requests fared, and the labels of portprobe's own series.
+//! One list of families, [`families`], is the source of names, types, labels and help; an [`Exposition`] writes one family
+//! after the other. Only values that no other module has are stored here: the results of reloads, sources, files and HTTP
+//! requests, and the labels of portprobe's own series.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,12 +26,12 @@ mod service;
 mod encode;
 mod target;
 
-/// Everything that is exposed.
+/// All metrics.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<Inputs>);
 
 impl Metrics {
-    /// Metrics of what these say; `labels` stand on every series of portprobe itself.
+    /// Metrics of these parts; `labels` are added to every series of portprobe itself.
     pub fn new(board: Arc<Board>, statistics: Arc<Statistics>, labels: Labels, shard: Shard) -> Self {
         Self(Arc::new(Inputs {
             board,
@@ -45,38 +45,38 @@ impl Metrics {
         }))
     }
 
-    /// Everything in this format, to be taken piece by piece.
+    /// An exposition in this format, to be read piece by piece.
     pub fn exposition(&self, format: Format) -> Exposition {
         Exposition::new(self.0.clone(), format)
     }
 
-    /// A counter for whoever watches files to raise.
+    /// The counter of failed file reloads.
     pub fn file_reload_failures(&self) -> &FileReloadFailures {
         &self.0.file_reload_failures
     }
 
-    /// Puts other labels on every series of portprobe itself.
+    /// Replaces the labels of the series of portprobe itself.
     pub fn set_labels(&self, labels: Labels) {
         *write(&self.0.labels) = Arc::new(labels);
     }
 
-    /// What whoever reloads the configuration has to tell.
+    /// The results of configuration reloads.
     pub fn reloads(&self) -> &Reloads {
         &self.0.reloads
     }
 
-    /// What whoever keeps sources of targets has to tell.
+    /// The status of each discovery source.
     pub fn sources(&self) -> &SourceStatuses {
         &self.0.source_statuses
     }
 
-    /// Counters for the HTTP server to raise.
+    /// The counters of HTTP requests.
     pub fn http_requests(&self) -> &HttpRequests {
         &self.0.http_requests
     }
 }
 
-/// How metrics are written.
+/// The formats of an exposition.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Format {
     /// OpenMetrics 1.0, text.
@@ -87,7 +87,7 @@ pub enum Format {
     Text,
 }
 
-/// Every family that may be exposed, in the order of the page.
+/// Every family, in the order of the exposition.
 pub fn families() -> impl Iterator<Item = &'static Family> {
     let targets = target::TARGETS.iter().map(|of_target| &of_target.family);
     let groups = target::GROUPS.iter().map(|of_group| &of_group.family);
@@ -95,7 +95,7 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
     targets.chain(groups).chain(daemon).chain(process::PROCESS.iter().map(|of_process| &of_process.family))
 }
 
-/// How often a file that is watched was found changed and could not be used.
+/// How many times a changed file could not be used.
 #[derive(Debug, Default)]
 pub struct FileReloadFailures(AtomicU64);
 
@@ -110,7 +110,7 @@ impl FileReloadFailures {
     }
 }
 
-/// How the last reload of the configuration has ended; reading it at the start counts as one.
+/// The result of the last configuration reload. The first load counts as one.
 #[derive(Debug)]
 pub struct Reloads(Mutex<LastReload>);
 
@@ -125,12 +125,12 @@ impl Reloads {
         Self(Mutex::new(LastReload { successful: true, success_at }))
     }
 
-    /// The configuration was read anew and is in force.
+    /// Records a successful reload.
     pub fn succeeded(&self, at: Timestamp) {
         *self.last() = LastReload { successful: true, success_at: at };
     }
 
-    /// It could not be used; the one before stays in force.
+    /// Records a failed reload.
     pub fn failed(&self) {
         self.last().successful = false;
     }
@@ -140,17 +140,17 @@ impl Reloads {
     }
 }
 
-/// What there is to tell of each source of targets.
+/// The status of all discovery sources.
 #[derive(Debug, Default)]
 pub struct SourceStatuses(Mutex<Vec<SourceStatus>>);
 
 impl SourceStatuses {
-    /// Tells this from now on.
+    /// Replaces all statuses.
     pub fn set(&self, statuses: Vec<SourceStatus>) {
         *lock(&self.0) = statuses;
     }
 
-    /// One source could not be learnt from so often by now.
+    /// Sets the number of failed refreshes of a source.
     pub fn set_failures(&self, name: &str, failures: u64) {
         let mut statuses = lock(&self.0);
         for status in statuses.iter_mut().filter(|status| *status.name == *name) {
@@ -163,25 +163,25 @@ impl SourceStatuses {
     }
 }
 
-/// What there is to tell of one source.
+/// The status of a discovery source.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SourceStatus {
     /// Its name.
     pub name: Arc<str>,
-    /// Targets that come from it.
+    /// The number of its targets.
     pub targets: usize,
-    /// What it has said and is no target.
+    /// The number of its invalid entries.
     pub invalid: usize,
-    /// How often nothing could be learnt from it, or not everything.
+    /// The number of refreshes that failed, at least in part.
     pub failures: u64,
 }
 
-/// Answered HTTP requests, by route and status code.
+/// HTTP responses by route and status code.
 #[derive(Debug, Default)]
 pub struct HttpRequests(Mutex<BTreeMap<(&'static str, u16), u64>>);
 
 impl HttpRequests {
-    /// Counts one answer. `route` is a route's path, never the path that was asked for.
+    /// Counts a response. `route` is the path of a route, never the requested path.
     pub fn count(&self, route: &'static str, code: u16) {
         *lock(&self.0).entry((route, code)).or_default() += 1;
     }
@@ -191,7 +191,7 @@ impl HttpRequests {
     }
 }
 
-/// What a scrape reads.
+/// The inputs of a scrape.
 #[derive(Debug)]
 struct Inputs {
     board: Arc<Board>,

@@ -147,7 +147,7 @@ impl Detector {
     }
 }
 
-/// The period of Prometheus' exporters, or longer.
+/// The shortest period of Prometheus' own sidecars and exporters.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// A file that stays the same this long is complete.

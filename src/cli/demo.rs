@@ -1,4 +1,4 @@
-//! `portprobe demo`: the daemon on servers of its own, with a word of welcome.
+//! `portprobe demo`: the daemon with built-in servers as targets, and a welcome text.
 
 use std::env;
 use std::io::{Write, stdout};
@@ -13,7 +13,7 @@ use crate::demo::Demo;
 use crate::target::Shard;
 use crate::{config, log};
 
-/// Runs until a signal stops it, and stops its servers after the daemon.
+/// Runs until a signal stops it, and stops the servers after the daemon.
 pub(super) fn run(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     let _flush = log::install(arguments.log_level, arguments.log_format);
     serve::to_end(demonstrate(arguments))
@@ -33,11 +33,11 @@ async fn demonstrate(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     ended
 }
 
-/// What this program was called as, to be repeated in a command line.
+/// The name by which this program was called, for command lines.
 fn program() -> String {
     let called = env::args().next().unwrap_or_default();
     if called.is_empty() || called.len() > LONGEST_PROGRAM { env!("CARGO_PKG_NAME").to_owned() } else { called }
 }
 
-/// `target/release/portprobe` fits; with a longer path the lines would break on a terminal of 80 columns.
+/// `target/release/portprobe` fits. A longer path would break lines on a terminal of 80 columns.
 const LONGEST_PROGRAM: usize = 24;

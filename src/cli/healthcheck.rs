@@ -1,4 +1,4 @@
-//! `portprobe healthcheck`: asks a running daemon, for containers without a shell.
+//! `portprobe healthcheck`: requests the health of a running daemon, for containers without a shell.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::runtime;
 use tokio::time::timeout;
 
-/// Exit status 0 if the answer is 200 within five seconds.
+/// Exit status 0 if the response is 200 within five seconds.
 pub(super) fn run(url: &Uri) -> anyhow::Result<ExitCode> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let status = runtime

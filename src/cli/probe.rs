@@ -1,4 +1,4 @@
-//! `portprobe probe`: one probe now, by the daemon's own code, printed for a person or as JSON.
+//! `portprobe probe`: makes one probe with the code of the daemon, and prints it as text or JSON.
 
 use std::io::{IsTerminal, Write, stdout};
 use std::path::PathBuf;
@@ -79,13 +79,13 @@ impl FromArgMatches for Settings {
     }
 }
 
-/// The settings that can be written as one value; `module` is an argument of its own, a group needs other members.
+/// The settings that can be written as one value. `module` has its own flag, and a group needs other members.
 fn flags() -> impl Iterator<Item = SettingKey> {
     let keys = config::setting_keys().into_iter();
     keys.filter(|setting| setting.kind != ValueKind::Mapping && !matches!(&*setting.key, "group" | "module"))
 }
 
-/// Exit status 0 if the probe was good.
+/// Exit status 0 if the probe succeeded.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let request = ProbeRequest {
         target: &arguments.url,

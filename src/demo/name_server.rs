@@ -1,4 +1,4 @@
-//! A name server that knows a handful of names under `test`, each with a habit of its own. UDP only.
+//! A name server with a few names under `test`, each with a specific behaviour. UDP only.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,20 +14,20 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::debug;
 
-/// Leads to 127.0.0.1, where it should lead elsewhere.
+/// Resolves to 127.0.0.1, which is not the expected address.
 pub(super) const MOVED: &str = "moved.test";
-/// Leads to 127.0.0.1 and 127.0.0.2.
+/// Resolves to 127.0.0.1 and 127.0.0.2.
 pub(super) const PAIR: &str = "two.test";
-/// Is answered with SERVFAIL.
+/// Fails with SERVFAIL.
 pub(super) const SERVFAIL: &str = "servfail.test";
-/// Is never answered.
+/// Gets no reply.
 pub(super) const SILENT: &str = "silent.test";
-/// Leads to 127.0.0.1, and takes a while to say so.
+/// Resolves to 127.0.0.1 after a delay.
 pub(super) const SLOW: &str = "slow.test";
-/// Is answered with NXDOMAIN, like any other.
+/// Does not exist (NXDOMAIN), like every other name.
 pub(super) const UNKNOWN: &str = "nowhere.test";
 
-/// Answers questions; what is no question is passed over. Does not end by itself.
+/// Replies to queries and ignores other datagrams. Never ends.
 pub(super) async fn serve(socket: UdpSocket) {
     let socket = Arc::new(socket);
     let mut replying = JoinSet::new();
@@ -37,7 +37,7 @@ pub(super) async fn serve(socket: UdpSocket) {
             received = socket.recv_from(&mut datagram) => match received {
                 Ok((length, peer)) => {
                     let reply = datagram.get(..length).and_then(reply);
-                    // Who asks faster than it is answered is left without an answer.
+                    // Queries beyond the limit get no reply.
                     if let Some(reply) = reply && replying.len() < MAX_REPLYING {
                         replying.spawn(send(reply, socket.clone(), peer));
                     }
@@ -54,7 +54,7 @@ pub(super) async fn serve(socket: UdpSocket) {
     }
 }
 
-/// What is sent back, and how long after the question.
+/// A reply, and its delay.
 #[derive(Debug)]
 struct Reply {
     after: Duration,
@@ -66,7 +66,7 @@ async fn send(reply: Reply, socket: Arc<UdpSocket>, peer: SocketAddr) -> io::Res
     socket.send_to(&reply.bytes, peer).await
 }
 
-/// The reply to a datagram; none to what is no question, and where silence is the name's habit.
+/// The reply to a datagram; `None` for other datagrams, and for the name without a reply.
 fn reply(datagram: &[u8]) -> Option<Reply> {
     let message = Message::from_vec(datagram).ok()?;
     let query = message.queries.first()?;
@@ -86,7 +86,7 @@ fn reply(datagram: &[u8]) -> Option<Reply> {
     Some(Reply { after, bytes: bytes? })
 }
 
-/// An answer with these addresses; with none where other than IPv4 addresses were asked for.
+/// A reply with these addresses; empty for queries of other types than A.
 fn encode(
     question: &Message,
     query: &Query,
@@ -107,16 +107,16 @@ fn encode(
 const FIRST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const SECOND: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-/// Long for a name server, and short beside the timeout of a probe.
+/// Long for a name server, and short compared to the timeout of a probe.
 const SLOWNESS: Duration = Duration::from_millis(300);
 
-/// A question without extensions has 512 bytes at most (RFC 1035 section 4.2.1); what is longer is cut and passed over.
+/// A query without extensions has at most 512 bytes (RFC 1035 section 4.2.1); longer ones are cut and ignored.
 const MAX_DATAGRAM: usize = 512;
 
-/// Questions that are answered at one time.
+/// The maximum number of concurrent replies.
 const MAX_REPLYING: usize = 256;
 
-/// How long to wait after an error, so as not to spin.
+/// The pause after an error, to avoid a busy loop.
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

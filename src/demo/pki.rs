@@ -1,6 +1,6 @@
-//! A certificate authority of the demo, and the TLS servers that it vouches for or does not.
+//! The certificate authority of the demo, and TLS servers with valid and invalid certificates.
 //!
-//! Everything is made anew at each start: a certificate that expires in three days does so whenever the demo runs.
+//! Everything is created at each start, so that a certificate that expires in three days always does.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -24,7 +24,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::clock;
 
-/// A certificate authority whose own certificate lies in a file.
+/// A certificate authority with its certificate in a file.
 #[derive(Debug)]
 pub(super) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -47,19 +47,19 @@ impl Authority {
         Ok(Self { issuer, file, now })
     }
 
-    /// The file that its certificate is in, for `tls.ca_file`; there as long as the authority is.
+    /// The file with its certificate, for `tls.ca_file`; it exists as long as the authority.
     pub(super) fn file(&self) -> &Path {
         &self.file.path
     }
 
-    /// A server with a certificate for `name` that is valid from and to so many days from now.
+    /// A server with a certificate for `name` that is valid from and to this many days from now.
     pub(super) fn server(&self, name: &str, days: Range<i64>) -> io::Result<Arc<ServerConfig>> {
         let (params, key) = self.leaf(name, days)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(io::Error::other)?;
         server(certificate.der().clone(), &key, Arc::new(NoClientAuth))
     }
 
-    /// A server with a good certificate that takes only clients with a certificate of this authority.
+    /// A server with a valid certificate that requires a client certificate of this authority.
     pub(super) fn exclusive_server(&self, name: &str) -> io::Result<Arc<ServerConfig>> {
         let (params, key) = self.leaf(name, LONG)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(io::Error::other)?;
@@ -70,7 +70,7 @@ impl Authority {
         server(certificate.der().clone(), &key, clients.map_err(io::Error::other)?)
     }
 
-    /// A server whose certificate nobody vouches for but itself.
+    /// A server with a self-signed certificate.
     pub(super) fn self_signed_server(&self, name: &str) -> io::Result<Arc<ServerConfig>> {
         let (params, key) = self.leaf(name, LONG)?;
         let certificate = params.self_signed(&key).map_err(io::Error::other)?;
@@ -87,7 +87,7 @@ impl Authority {
     }
 }
 
-/// Days in which a certificate without fault is valid.
+/// The validity in days of a certificate without faults.
 pub(super) const LONG: Range<i64> = -1..90;
 
 fn server(
@@ -108,7 +108,7 @@ fn named(name: &str) -> DistinguishedName {
     distinguished
 }
 
-/// A file that is there as long as this value is.
+/// A file that exists as long as this value.
 #[derive(Debug)]
 struct PemFile {
     path: PathBuf,
@@ -116,7 +116,7 @@ struct PemFile {
 }
 
 impl PemFile {
-    /// A file in memory: a container may have no folder that can be written to.
+    /// A file in memory, because a container may have no writable folder.
     #[cfg(target_os = "linux")]
     fn new(pem: &str) -> io::Result<Self> {
         let mut file = File::from(memfd_create(c"portprobe-demo", MFdFlags::MFD_CLOEXEC)?);
@@ -136,7 +136,7 @@ impl PemFile {
 #[cfg(not(target_os = "linux"))]
 impl Drop for PemFile {
     fn drop(&mut self) {
-        // Where this fails, a public certificate is left in a folder for such things.
+        // If this fails, a public certificate is left in a temporary folder.
         let _ = std::fs::remove_file(&self.path);
     }
 }

@@ -1,4 +1,4 @@
-//! One state to show: a target with its settings, and what there is to see. Pure values and their YAML.
+//! A state to demonstrate: a target with its settings, and a description. Pure values and their YAML.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display, Write as _};
@@ -7,13 +7,13 @@ use std::net::SocketAddr;
 /// A target of the demo.
 #[derive(Clone, Debug)]
 pub(super) struct Scene {
-    /// The target's name.
+    /// The name of the target.
     pub(super) name: &'static str,
-    /// Where it is, as `host:port`, or as a URL where it is not plain TCP.
+    /// Its address as `host:port`, or a URL if it is not plain TCP.
     pub(super) endpoint: String,
-    /// The state that it comes to, and where that is down, the class.
+    /// Its expected state and, if it is down, the class of the failure.
     pub(super) state: &'static str,
-    /// What it demonstrates, in a few words.
+    /// A short description.
     pub(super) shows: &'static str,
     settings: Vec<(&'static str, String)>,
 }
@@ -24,7 +24,7 @@ impl Scene {
         Self { name, endpoint: endpoint.to_string(), state, shows, settings: Vec::new() }
     }
 
-    /// One more setting, its value as YAML.
+    /// Adds a setting, with its value as YAML.
     #[must_use]
     pub(super) fn with(mut self, key: &'static str, value: impl Display) -> Self {
         self.settings.push((key, value.to_string()));
@@ -42,7 +42,7 @@ impl Display for Scene {
     }
 }
 
-/// A configuration of all scenes; every name is asked of `name_server`.
+/// The configuration of all scenes; `name_server` resolves every name.
 pub(super) fn configuration(scenes: &[Scene], name_server: SocketAddr) -> String {
     let mut yaml = format!(
         "defaults: {{ interval: 1s, timeout: 800ms, confirm: {{ delay: 100ms }}, dns_servers: ['{name_server}'] }}\n\
@@ -61,13 +61,13 @@ pub(super) fn configuration(scenes: &[Scene], name_server: SocketAddr) -> String
     yaml
 }
 
-/// Every group that a scene is in, once.
+/// Every group of the scenes, once.
 fn groups(scenes: &[Scene]) -> BTreeSet<&str> {
     let settings = scenes.iter().flat_map(|scene| &scene.settings);
     settings.filter(|(key, _)| *key == "group").map(|(_, group)| group.as_str()).collect()
 }
 
-/// A scalar in single quotes, in which only they need care.
+/// A scalar in single quotes, in which only quotes must be escaped.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

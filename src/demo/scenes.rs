@@ -1,4 +1,4 @@
-//! Every state that the demo shows, in the order in which it lists them.
+//! Every state that the demo shows, in the order of its list.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use super::pki::{Authority, LONG};
 use super::scene::Scene;
 use super::stage::Stage;
 
-/// Opens a port with its server for each state. Certificates are `authority`'s.
+/// Opens a port with its server for each state; `authority` issues the certificates.
 pub(super) async fn all(stage: &mut Stage, authority: &Authority) -> io::Result<Vec<Scene>> {
     let mut scenes = handshakes(stage).await?;
     scenes.extend(certificates(stage, authority).await?);
@@ -20,27 +20,27 @@ pub(super) async fn all(stage: &mut Stage, authority: &Authority) -> io::Result<
     Ok(scenes)
 }
 
-/// What can come of a SYN.
+/// Results of a connect.
 async fn handshakes(stage: &mut Stage) -> io::Result<Vec<Scene>> {
     Ok(vec![
         Scene::new("open", stage.open_port().await?, "up", "an open port"),
         Scene::new("refused", stage.closed_port()?, "down refused", "nothing listens there"),
         Scene::new("full-queue", stage.full_port().await?, "down timeout", "too busy to accept, as if filtered"),
         Scene::new("busy", stage.busy_port()?, "up", "drops SYNs: slow, SYNs sent again")
-            // Not in step with the server, and time enough for a second SYN.
+            // Not in step with the server, and with time for a second SYN.
             .with("interval", "1500ms")
             .with("timeout", "1500ms")
             .with("slow_after", "500ms"),
         Scene::new("comes-and-goes", stage.restless_port().await?, "up and down", "outages_total rises"),
-        // A broadcast address takes no TCP: the kernel says so before a packet leaves.
+        // A broadcast address has no TCP: the kernel reports that before a packet is sent.
         Scene::new("unreachable", "127.255.255.255:9", "down unreachable", "no route leads there"),
         Scene::new("local-fault", stage.open_port().await?, "unknown", "our own source_address is wrong")
-            // Set apart for documentation (RFC 5737): no machine has it.
+            // Reserved for documentation (RFC 5737): no machine has it.
             .with("source_address", "192.0.2.1"),
     ])
 }
 
-/// What can come of a name.
+/// Results of resolving a name.
 async fn names(stage: &mut Stage) -> io::Result<Vec<Scene>> {
     let open = stage.open_port().await?.port();
     let at = |host: &str| format!("{host}:{open}");
@@ -56,7 +56,7 @@ async fn names(stage: &mut Stage) -> io::Result<Vec<Scene>> {
     ])
 }
 
-/// What a certificate can be.
+/// States of a certificate.
 async fn certificates(stage: &mut Stage, authority: &Authority) -> io::Result<Vec<Scene>> {
     let servers = [
         ("tls", authority.server(HERE, LONG)?, "up", "a certificate without fault"),
@@ -74,7 +74,7 @@ async fn certificates(stage: &mut Stage, authority: &Authority) -> io::Result<Ve
     Ok(scenes)
 }
 
-/// What else can come of talking.
+/// Results of a dialogue.
 async fn conversations(stage: &mut Stage, authority: &Authority) -> io::Result<Vec<Scene>> {
     let greeting = stage.greeting_port().await?;
     let plain = stage.greeting_port().await?;
@@ -88,7 +88,7 @@ async fn conversations(stage: &mut Stage, authority: &Authority) -> io::Result<V
     Ok(vec![plain, silent, resetting, greeting])
 }
 
-/// What can come of a protocol.
+/// Results of a protocol.
 async fn databases(stage: &mut Stage) -> io::Result<Vec<Scene>> {
     let databases = [
         ("postgres", stage.database_port().await?, "up", "service_info has its version"),
@@ -104,7 +104,7 @@ fn secured(name: &'static str, port: SocketAddr, state: &'static str, shows: &'s
     scene.with("tls", format_args!("{{ ca_file: '{}' }}", by.file().display()))
 }
 
-/// Where every server is.
+/// The address of every server.
 const HERE: &str = "127.0.0.1";
 
 /// Ports that should not be open.
@@ -115,7 +115,7 @@ async fn expectations(stage: &mut Stage) -> io::Result<Vec<Scene>> {
     Ok([closed, open].map(|scene| scene.with("expect", "closed")).into())
 }
 
-/// Targets that stand in for each other.
+/// Targets of a failover group.
 async fn groups(stage: &mut Stage) -> io::Result<Vec<Scene>> {
     let database = [
         Scene::new("db-primary", stage.closed_port()?, "down refused", "its half is dead, but ..."),

@@ -1,4 +1,4 @@
-//! How the servers of the demo behave. None ends by itself.
+//! The servers of the demo. They run until they are dropped.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
-/// Accepts every connection, and closes it.
+/// Accepts and closes every connection.
 pub(super) async fn accept(listener: &TcpListener) {
     loop {
         drop(next(listener).await);
     }
 }
 
-/// Speaks TLS with every client, and says nothing within.
+/// Makes a TLS handshake with every client, and sends nothing else.
 pub(super) async fn speak_tls(listener: TcpListener, config: Arc<ServerConfig>) {
     let acceptor = TlsAcceptor::from(config);
     each(&listener, |stream| {
@@ -35,7 +35,7 @@ pub(super) async fn speak_tls(listener: TcpListener, config: Arc<ServerConfig>) 
     .await;
 }
 
-/// Greets every client in the clear, as a mail server does.
+/// Greets every client in the clear, like a mail server.
 pub(super) async fn greet(listener: TcpListener) {
     each(&listener, |mut stream| async move {
         if stream.write_all(GREETING).await.is_ok() {
@@ -45,17 +45,17 @@ pub(super) async fn greet(listener: TcpListener) {
     .await;
 }
 
-/// Lets every client in that says something, as PostgreSQL does where no password is asked for.
+/// Accepts every client that sends something, like PostgreSQL without a password.
 pub(super) async fn serve_database(listener: TcpListener) {
     answer(listener, DATABASE_READY).await;
 }
 
-/// Refuses every client that says something, as PostgreSQL does once it has as many as it takes.
+/// Rejects every client that sends something, like PostgreSQL at its connection limit.
 pub(super) async fn refuse_database(listener: TcpListener) {
     answer(listener, DATABASE_FULL).await;
 }
 
-/// Answers the first word of every client with the same bytes.
+/// Replies to the first message of every client with the same bytes.
 async fn answer(listener: TcpListener, bytes: &'static [u8]) {
     each(&listener, |mut stream| async move {
         if matches!(stream.read(&mut [0; 1024]).await, Ok(1..)) && stream.write_all(bytes).await.is_ok() {
@@ -65,22 +65,22 @@ async fn answer(listener: TcpListener, bytes: &'static [u8]) {
     .await;
 }
 
-/// Takes every connection, listens and never says a word.
+/// Accepts every connection, reads and never sends anything.
 pub(super) async fn keep_silent(listener: TcpListener) {
     each(&listener, listen_to_the_end).await;
 }
 
-/// Answers the first word of every client with a RST.
+/// Resets every connection after the first message.
 pub(super) async fn reset(listener: TcpListener) {
     each(&listener, |mut stream| async move {
         let _ = stream.read(&mut [0; 1]).await;
-        // A close without lingering is a RST.
+        // A close without lingering sends a RST.
         let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
     })
     .await;
 }
 
-/// Serves every client at the same time, each no longer than [`PATIENCE_WITH_CLIENTS`].
+/// Serves clients concurrently, each for at most [`PATIENCE_WITH_CLIENTS`].
 async fn each<F>(listener: &TcpListener, serve: impl Fn(TcpStream) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -96,7 +96,7 @@ where
     }
 }
 
-/// The next connection; a lack of descriptors is waited out.
+/// The next connection; waits if there are no descriptors.
 async fn next(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
@@ -112,7 +112,7 @@ async fn listen_to_the_end(mut stream: impl AsyncRead + Unpin) {
     while matches!(stream.read(&mut heard).await, Ok(1..)) {}
 }
 
-/// Accepts for a while, is gone for a while, and comes back on the same address.
+/// Alternates between accepting connections and not listening, on the same address.
 pub(super) async fn come_and_go(mut listener: TcpListener, address: SocketAddr) {
     loop {
         let _ = timeout(THERE, accept(&listener)).await;
@@ -131,8 +131,8 @@ async fn come_back(address: SocketAddr) -> TcpListener {
     }
 }
 
-/// Lets its queue run full and empties it, in turn. A SYN that is not answered comes again after a second (RFC 6298),
-/// when it is the other's turn.
+/// Alternates between a full and an empty accept queue. A SYN without a reply is sent again after a second (RFC 6298), in
+/// the other state.
 pub(super) async fn accept_at_times(listener: TcpListener, address: SocketAddr) {
     loop {
         fill(address).await;
@@ -141,34 +141,34 @@ pub(super) async fn accept_at_times(listener: TcpListener, address: SocketAddr) 
     }
 }
 
-/// Connects to a listener until it answers no more, which loopback otherwise does at once. Each connection stays in the
-/// queue until somebody accepts it, although its end follows at once.
+/// Fills the accept queue of a listener. Loopback otherwise replies at once. Each connection stays in the queue until it is
+/// accepted, although it is closed immediately.
 pub(super) async fn fill(address: SocketAddr) {
     for _ in 0..LONGEST_QUEUE {
         let Ok(Ok(_connection)) = timeout(PATIENCE, TcpStream::connect(address)).await else { return };
     }
 }
 
-/// How long the restless server is there, and away.
+/// How long the restless server listens, and does not.
 const THERE: Duration = Duration::from_secs(4);
 const AWAY: Duration = Duration::from_secs(4);
 
-/// How long the busy server answers no SYN, beside the time it takes to fill its queue, and how long it does. Together
-/// they are twice the time after which a SYN is sent again, and it is full for less than half of that: so a SYN that
-/// was not answered is answered the second time.
+/// How long the busy server drops SYNs, in addition to the time to fill its queue, and how long it replies. Together they
+/// are twice the time after which a SYN is sent again, and the queue is full for less than half of it. So a SYN without a
+/// reply gets one when it is sent again.
 const FULL: Duration = Duration::from_millis(700);
 const NOT_FULL: Duration = Duration::from_millis(1200);
 
-/// After this time without an answer a queue counts as full.
+/// A queue is full if a connect takes longer than this.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Where a kernel has longer queues at least, it is tried no further.
+/// The maximum number of connections to fill a queue.
 const LONGEST_QUEUE: usize = 64;
 
 /// Longer than any probe of the demo.
 const PATIENCE_WITH_CLIENTS: Duration = Duration::from_secs(5);
 
-/// As the mail servers of RFC 5321 say it.
+/// As in RFC 5321.
 const GREETING: &[u8] = b"220 demo.test ESMTP\r\n";
 
 /// `AuthenticationOk`, `ParameterStatus`, `ReadyForQuery`
@@ -178,5 +178,5 @@ const DATABASE_READY: &[u8] = b"R\0\0\0\x08\0\0\0\0S\0\0\0\x18server_version\x00
 /// `ErrorResponse` with `too_many_connections`.
 const DATABASE_FULL: &[u8] = b"E\0\0\0\x3bSFATAL\0VFATAL\0C53300\0Msorry, too many clients already\0\0";
 
-/// How long to wait after a connection could not be accepted, so as not to spin.
+/// The pause after a failed accept, to avoid a busy loop.
 const PAUSE: Duration = Duration::from_millis(100);

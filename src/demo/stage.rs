@@ -1,4 +1,4 @@
-//! The ports of the demo and the tasks behind them: everything on 127.0.0.1, on ports that the kernel chose.
+//! The ports of the demo and the tasks behind them: all on 127.0.0.1, on ports that the kernel chooses.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,12 +19,12 @@ pub(super) struct Stage {
     name_server: SocketAddr,
     servers: JoinSet<()>,
     stop: CancellationToken,
-    /// Sockets that take a port and need no server: nothing happens there.
+    /// Sockets that reserve a port and need no server.
     held: Vec<Socket>,
 }
 
 impl Stage {
-    /// A stage with nothing but the name server.
+    /// A stage with only the name server.
     pub(super) async fn open() -> io::Result<Self> {
         let socket = UdpSocket::bind(ANY_PORT).await?;
         let mut stage = Self {
@@ -37,37 +37,37 @@ impl Stage {
         Ok(stage)
     }
 
-    /// The name server that knows the names of the demo.
+    /// The name server with the names of the demo.
     pub(super) fn name_server(&self) -> SocketAddr {
         self.name_server
     }
 
-    /// A port that speaks TLS.
+    /// A port with TLS.
     pub(super) async fn tls_port(&mut self, config: Arc<ServerConfig>) -> io::Result<SocketAddr> {
         self.port(|listener| server::speak_tls(listener, config)).await
     }
 
-    /// A port that greets in the clear.
+    /// A port that sends a greeting in the clear.
     pub(super) async fn greeting_port(&mut self) -> io::Result<SocketAddr> {
         self.port(server::greet).await
     }
 
-    /// A port with a database that lets every client in.
+    /// A port with a database that accepts every client.
     pub(super) async fn database_port(&mut self) -> io::Result<SocketAddr> {
         self.port(server::serve_database).await
     }
 
-    /// A port with a database that has as many clients as it takes.
+    /// A port with a database at its connection limit.
     pub(super) async fn full_database_port(&mut self) -> io::Result<SocketAddr> {
         self.port(server::refuse_database).await
     }
 
-    /// A port that accepts every connection and never says a word.
+    /// A port that accepts every connection and never sends anything.
     pub(super) async fn silent_port(&mut self) -> io::Result<SocketAddr> {
         self.port(server::keep_silent).await
     }
 
-    /// A port that resets every connection once its client has spoken.
+    /// A port that resets every connection after the first message.
     pub(super) async fn resetting_port(&mut self) -> io::Result<SocketAddr> {
         self.port(server::reset).await
     }
@@ -77,10 +77,10 @@ impl Stage {
         self.port(|listener| async move { server::accept(&listener).await }).await
     }
 
-    /// A port on which nothing listens, nor can by accident.
+    /// A port without a listener, reserved so that none can appear by accident.
     pub(super) fn closed_port(&mut self) -> io::Result<SocketAddr> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        // One of its own may listen there at times, and after connections that the kernel has not forgotten yet.
+        // The demo's own connections may use it otherwise, also as remembered by the kernel after they end.
         socket.set_reuse_address(true)?;
         socket.bind(&ANY_PORT.into())?;
         let address = local_address(&socket)?;
@@ -88,7 +88,7 @@ impl Stage {
         Ok(address)
     }
 
-    /// A port that answers no SYN: its queue of connections is full, and nobody takes any from it.
+    /// A port that does not reply to SYNs, because its accept queue is full.
     pub(super) async fn full_port(&mut self) -> io::Result<SocketAddr> {
         let listener = shortest_queue()?;
         let address = local_address(&listener)?;
@@ -97,7 +97,7 @@ impl Stage {
         Ok(address)
     }
 
-    /// A port that answers no SYN half of the time, so that some have to be sent again.
+    /// A port that does not reply to SYNs half of the time, so that some are sent again.
     pub(super) fn busy_port(&mut self) -> io::Result<SocketAddr> {
         let listener = shortest_queue()?;
         let address = local_address(&listener)?;
@@ -105,7 +105,7 @@ impl Stage {
         Ok(address)
     }
 
-    /// A port that is open for some seconds and closed for some, beginning with open.
+    /// A port that is open for some seconds and closed for some, starting with open.
     pub(super) async fn restless_port(&mut self) -> io::Result<SocketAddr> {
         let address = self.closed_port()?;
         let listener = TcpListener::bind(address).await?;
@@ -113,7 +113,7 @@ impl Stage {
         Ok(address)
     }
 
-    /// Ends every server; returns once the last has ended, and panics where one has.
+    /// Stops every server. Returns once the last has ended, and panics if one has panicked.
     pub(super) async fn close(mut self) {
         self.stop.cancel();
         while let Some(ended) = self.servers.join_next().await {
@@ -134,7 +134,7 @@ impl Stage {
         Ok(address)
     }
 
-    /// Runs a server until the stage closes.
+    /// Runs a server until the stage is closed.
     fn start(&mut self, server: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
         self.servers.spawn(async move {
@@ -143,7 +143,7 @@ impl Stage {
     }
 }
 
-/// A listener whose queue is full with one connection, as far as the kernel lets it be that short.
+/// A listener whose queue is full with one connection, or the minimum of the kernel.
 fn shortest_queue() -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;

@@ -1,4 +1,4 @@
-//! What the demo prints at its start, for a terminal of 80 columns.
+//! The welcome text of the demo, for a terminal of 80 columns.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -46,7 +46,7 @@ fn row(f: &mut fmt::Formatter<'_>, name: &str, state: &str, shows: &str) -> fmt:
     writeln!(f, "  {name:17}  {state:23}  {shows}")
 }
 
-/// Where a browser on this machine finds an address that is listened on.
+/// The URL of a listen address for a browser on this machine.
 fn site(address: SocketAddr) -> String {
     if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() }
 }

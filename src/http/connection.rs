@@ -1,7 +1,7 @@
-//! Connections: how many there are, and what a client may do to one.
+//! Connections: their number, and the limits on each.
 //!
-//! A client that sends nothing is cut off by a timeout, one that reads nothing by another. Where there are too many all
-//! the same, the oldest makes way: a scrape takes milliseconds, so the oldest is none, or idle.
+//! A client that sends nothing times out, and so does one that reads nothing. If there are still too many connections,
+//! the oldest is closed: a scrape takes milliseconds, so the oldest one is idle or not a scrape.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -25,11 +25,11 @@ use tracing::{debug, warn};
 use super::AppState;
 use super::route::route;
 
-/// Accepts connections and answers each on a task of its own, until `stop` is cancelled; then lets answers under way
-/// finish, for five seconds at most.
+/// Accepts connections and serves each on a separate task, until `stop` is cancelled. Open responses then have five
+/// seconds to finish.
 pub(super) async fn accept(listener: TcpListener, state: Arc<AppState>, stop: CancellationToken) {
     let mut connections = Connections::default();
-    let mut told: Option<Instant> = None;
+    let mut last_logged: Option<Instant> = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -39,13 +39,13 @@ pub(super) async fn accept(listener: TcpListener, state: Arc<AppState>, stop: Ca
                     debug!(%error, "An HTTP connection ended before it was accepted");
                 }
                 Err(error) => {
-                    // Where descriptors are short for long, one connection in between is accepted all the time.
-                    if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+                    // If descriptors stay short, a connection is accepted from time to time.
+                    if last_logged.is_none_or(|last_logged| last_logged.elapsed() >= LOG_EVERY) {
                         warn!(%error, "Cannot accept HTTP connections for now");
-                        told = Some(Instant::now());
+                        last_logged = Some(Instant::now());
                     }
                     if lacks_descriptors(&error) {
-                        connections.make_way();
+                        connections.close_oldest();
                     }
                     sleep(ACCEPT_PAUSE).await;
                 }
@@ -60,7 +60,7 @@ pub(super) async fn accept(listener: TcpListener, state: Arc<AppState>, stop: Ca
     }
 }
 
-/// Whether what failed is one connection, which its client, the network or a firewall has ended already (accept(2)).
+/// Whether the error is of one connection, which the client, the network or a firewall has already ended (accept(2)).
 fn is_of_one_connection(error: &io::Error) -> bool {
     use Errno::{
         ECONNABORTED, EHOSTDOWN, EHOSTUNREACH, EINTR, ENETDOWN, ENETUNREACH, ENOPROTOOPT, EOPNOTSUPP, EPERM, EPROTO,
@@ -83,39 +83,39 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Whether a connection cannot be accepted before others have given something back.
+/// Whether no connection can be accepted until other resources are released.
 fn lacks_descriptors(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM))
 }
 
-/// The connections of one listener, each a task.
+/// The connections of one listener, each with its task.
 #[derive(Debug, Default)]
 struct Connections {
     tasks: JoinSet<()>,
-    /// The oldest first; those that have ended are dropped before they outnumber the others.
+    /// The oldest first. Ended ones are dropped before they outnumber the others.
     by_age: VecDeque<AbortHandle>,
 }
 
 impl Connections {
-    /// Starts a connection; where there are too many, once the oldest has ended.
+    /// Starts a connection. If there are too many, waits until the oldest is closed.
     async fn add(&mut self, connection: impl Future<Output = ()> + Send + 'static) {
-        // Those that have ended take nobody's place.
+        // Ended connections do not count.
         while self.tasks.try_join_next().is_some() {}
         if self.tasks.len() >= MAX_CONNECTIONS {
-            self.make_way();
-            // Else those cut off would keep their descriptors for as long as a crowd keeps this task busy.
+            self.close_oldest();
+            // Otherwise closed connections would keep their descriptors as long as new ones keep this task busy.
             self.tasks.join_next().await;
         }
-        // The memory of one that has ended goes with the last that remembers it.
+        // The memory of an ended task is released with its last handle.
         if self.by_age.len() >= 2 * self.tasks.len() + MAX_ENDED {
             self.by_age.retain(|connection| !connection.is_finished());
         }
         self.by_age.push_back(self.tasks.spawn(connection));
     }
 
-    /// Cuts off the oldest connection.
-    fn make_way(&mut self) {
+    /// Closes the oldest connection.
+    fn close_oldest(&mut self) {
         while let Some(oldest) = self.by_age.pop_front() {
             if !oldest.is_finished() {
                 oldest.abort();
@@ -125,7 +125,7 @@ impl Connections {
     }
 }
 
-/// Answers the requests of one connection; once `stop` is cancelled, the one under way is the last.
+/// Serves the requests of one connection. Once `stop` is cancelled, the request in progress is the last.
 async fn answer(stream: TcpStream, peer: SocketAddr, state: Arc<AppState>, stop: CancellationToken) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
@@ -136,7 +136,7 @@ async fn answer(stream: TcpStream, peer: SocketAddr, state: Arc<AppState>, stop:
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
-        // Who has sent all that it will send may still be waiting for its answer.
+        // A client that has sent its last byte may still wait for the response.
         .half_close(true)
         .max_buf_size(MAX_HEADER_BYTES)
         .serve_connection(TokioIo::new(Box::pin(stream)), service);
@@ -152,29 +152,29 @@ async fn answer(stream: TcpStream, peer: SocketAddr, state: Arc<AppState>, stop:
     }
 }
 
-/// So many connections of one listener may be open at a time.
+/// The maximum number of open connections of one listener.
 const MAX_CONNECTIONS: usize = 1024;
 
-/// Below this many that have ended, looking for them is not worth it.
+/// With fewer ended connections, searching for them is not worth it.
 const MAX_ENDED: usize = 16;
 
-/// A client that has not sent its headers by then is cut off; so is one that is idle for so long.
+/// The maximum time until a client has sent its headers; also the maximum idle time.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A client that takes nothing of its answer for so long is cut off.
+/// The maximum time in which a client reads nothing of its response.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Headers may have so many bytes.
+/// The maximum size of headers in bytes.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 
-/// How long answers under way may take once the daemon stops.
+/// The time that open responses have once the daemon stops.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
-/// How often it is told that connections cannot be accepted.
-const TOLD_EVERY: Duration = Duration::from_mins(1);
+/// The minimum time between two log lines about connections that cannot be accepted.
+const LOG_EVERY: Duration = Duration::from_mins(1);
 
-/// How long to wait after none could be accepted, so as not to spin: nothing tells when another process, or a probe, gives
-/// a descriptor back.
+/// The pause after a failed accept, to avoid a busy loop: there is no event when a probe or another process releases a
+/// descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

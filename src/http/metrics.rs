@@ -1,4 +1,4 @@
-//! `/metrics`, in the format that the client likes best.
+//! `/metrics`, in the format that the client prefers.
 
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
@@ -8,8 +8,8 @@ use super::AppState;
 use super::body::{Body, Streamed};
 use super::negotiation::{Negotiated, negotiate};
 
-/// The whole exposition; of a daemon that has just started once it has its targets. Compressed where the client takes
-/// that and not too many others get it so.
+/// The whole exposition. After a start, it waits until the targets are there. It is compressed if the client accepts that
+/// and not too many other clients get compressed ones.
 pub(super) async fn scrape(request: &Request<Incoming>, state: &AppState) -> Response<Body> {
     state.readiness.begun().await;
     let Negotiated { format, content_type, gzip } = negotiate(request.headers());

@@ -1,14 +1,15 @@
-//! Content negotiation: which format a scrape gets.
+//! Content negotiation: the format of a scrape.
 //!
-//! As Prometheus' own client libraries do (`expfmt.Negotiate`): clauses by their weight, of equal ones those with a
-//! wildcard last, the first that can be served wins, and where none can be, text; never 406. RFC 9110 section 12.5.
+//! The rules are those of the client libraries of Prometheus (`expfmt.Negotiate`): clauses are ordered by weight, and of
+//! equal ones those with a wildcard come last. The first supported clause wins. Without any, the format is text; the
+//! status is never 406. RFC 9110 section 12.5.
 
 use hyper::HeaderMap;
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, AsHeaderName, HeaderValue};
 
 use crate::metrics::Format;
 
-/// What a client is to get.
+/// The format and encoding for a client.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Negotiated {
     pub(super) format: Format,
@@ -16,7 +17,7 @@ pub(super) struct Negotiated {
     pub(super) gzip: bool,
 }
 
-/// Reads what a client accepts. Nonsense counts as not said.
+/// Reads what a client accepts. Malformed clauses are ignored.
 pub(super) fn negotiate(headers: &HeaderMap<HeaderValue>) -> Negotiated {
     let mut clauses: Vec<_> = clauses(headers, ACCEPT).collect();
     clauses.sort_by(|a, b| b.weight.total_cmp(&a.weight).then_with(|| a.wildcards().cmp(&b.wildcards())));
@@ -25,7 +26,7 @@ pub(super) fn negotiate(headers: &HeaderMap<HeaderValue>) -> Negotiated {
     Negotiated { format, content_type, gzip: accepts_gzip(headers) }
 }
 
-/// The exact coding counts before the wildcard (RFC 9110 section 12.5.3).
+/// The exact coding takes precedence over the wildcard (RFC 9110 section 12.5.3).
 fn accepts_gzip(headers: &HeaderMap<HeaderValue>) -> bool {
     let clauses: Vec<_> = clauses(headers, ACCEPT_ENCODING).collect();
     let named = |name: &str| clauses.iter().find(|clause| clause.value.eq_ignore_ascii_case(name));
@@ -33,7 +34,7 @@ fn accepts_gzip(headers: &HeaderMap<HeaderValue>) -> bool {
     clause.is_some_and(|clause| clause.weight > 0.0)
 }
 
-/// One alternative of a header: a value, its parameters, its weight.
+/// One clause of a header: a value, its parameters, its weight.
 #[derive(Clone, Debug, PartialEq)]
 struct Clause<'a> {
     value: &'a str,
@@ -42,7 +43,7 @@ struct Clause<'a> {
 }
 
 impl<'a> Clause<'a> {
-    /// Reads a clause; none where it is empty or its weight is no number from 0 to 1.
+    /// Reads a clause; `None` if it is empty or its weight is not a number from 0 to 1.
     fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.split(';').map(str::trim);
         let value = parts.next().filter(|value| !value.is_empty())?;
@@ -58,15 +59,15 @@ impl<'a> Clause<'a> {
         Some(Self { value, parameters, weight })
     }
 
-    /// The format that this clause asks for, where there is one, and how it is called in the answer.
+    /// The format that this clause requests, if it is supported, and its content type.
     fn served(&self) -> Option<(Format, &'static str)> {
         let is = |value: &str| self.value.eq_ignore_ascii_case(value);
         if is("application/openmetrics-text") {
             let content_type = match (self.parameter("version"), self.parameter("escaping")) {
                 (None | Some("1.0.0"), None) => OPENMETRICS,
-                // Names that need no escaping are what they are under every scheme.
+                // Names that need no escaping are the same in every scheme.
                 (None | Some("1.0.0"), Some(_)) => OPENMETRICS_UNDERSCORES,
-                // What Prometheus asked for before 2.34; nothing that is exposed here differs between the two.
+                // Requested by Prometheus before 2.34; the two do not differ for these metrics.
                 (Some("0.0.1"), _) => OPENMETRICS_0_0_1,
                 _ => return None,
             };
@@ -89,7 +90,7 @@ impl<'a> Clause<'a> {
     }
 }
 
-/// The clauses of a header that may be there several times.
+/// The clauses of a header, which may be repeated.
 fn clauses(headers: &HeaderMap<HeaderValue>, name: impl AsHeaderName) -> impl Iterator<Item = Clause<'_>> {
     let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
     lines.flat_map(|line| line.split(',')).filter_map(Clause::parse)

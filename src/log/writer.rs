@@ -1,7 +1,7 @@
-//! Whoever logs never waits: lines go to a thread of their own, which writes them.
+//! Writing log lines on a separate thread, so that logging never blocks.
 //!
-//! Standard error may be a pipe that nobody reads for a while. Then the lines that find no more room are lost and counted,
-//! and probing goes on.
+//! Standard error may be a pipe that is not read for a while. Lines that find no room are then dropped and counted, and
+//! probing continues.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Starts a thread that writes lines to `out`, and in `notice`'s words how many were lost.
+/// Starts a thread that writes lines to `out`, with a `notice` of how many were dropped.
 pub(super) fn start(out: impl Write + Send + 'static, notice: fn(u64) -> String) -> (Lines, Flush) {
     let (sender, messages) = sync_channel(MAX_WAITING);
     let (done, ended) = sync_channel(1);
@@ -20,13 +20,13 @@ pub(super) fn start(out: impl Write + Send + 'static, notice: fn(u64) -> String)
     let counted = lost.clone();
     thread::spawn(move || {
         write_all(out, &messages, &counted, notice);
-        // Nobody waits any more where this took too long.
+        // The waiting side may have timed out.
         let _ = done.try_send(());
     });
     (Lines { sender: sender.clone(), lost }, Flush { sender, ended })
 }
 
-/// Where lines go; each is written as a whole.
+/// The input of the writer. Each line is written as a whole.
 #[derive(Clone, Debug)]
 pub(super) struct Lines {
     sender: SyncSender<Message>,
@@ -41,7 +41,7 @@ impl MakeWriter<'_> for Lines {
     }
 }
 
-/// One line, sent when it is dropped.
+/// A line that is sent when it is dropped.
 #[derive(Debug)]
 pub(super) struct Line {
     text: Vec<u8>,
@@ -68,7 +68,7 @@ impl Drop for Line {
     }
 }
 
-/// Waits, when it is dropped, until every line so far is written; for a second at most.
+/// Waits when it is dropped until every line so far is written, at most a second.
 #[derive(Debug)]
 pub struct Flush {
     sender: SyncSender<Message>,
@@ -89,22 +89,22 @@ enum Message {
     Line(Vec<u8>),
 }
 
-/// Writes lines until the end is told, and how many were lost before each.
+/// Writes lines until the end, and how many were dropped before each.
 fn write_all(mut out: impl Write, messages: &Receiver<Message>, lost: &AtomicU64, notice: fn(u64) -> String) {
     while let Ok(Message::Line(text)) = messages.recv() {
         let missing = lost.swap(0, Ordering::Relaxed);
         if missing > 0 {
             let _ = writeln!(out, "{}", notice(missing));
         }
-        // There is nowhere to tell that the log cannot be written.
+        // There is no place to report that the log cannot be written.
         let _ = out.write_all(&text);
     }
 }
 
-/// So many lines may wait: every target of a large site changing its state at once.
+/// The maximum number of waiting lines: a change of state of every target of a large site.
 const MAX_WAITING: usize = 16 * 1024;
 
-/// How long the last lines may take.
+/// The maximum time to write the last lines.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -113,7 +113,7 @@ mod tests {
 
     use super::*;
 
-    /// Writes into memory once it is let; tells that it was asked to.
+    /// Writes into memory once it is allowed to, and reports that it was called.
     struct Gate {
         reached: SyncSender<()>,
         opened: Receiver<()>,
@@ -123,7 +123,7 @@ mod tests {
     impl Write for Gate {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let _ = self.reached.try_send(());
-            // An opener that is gone has opened for good.
+            // A dropped opener keeps it open.
             let _ = self.opened.recv();
             self.written.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -148,7 +148,7 @@ mod tests {
         let lost = lines.lost.load(Ordering::Relaxed);
         assert_eq!(lost, 499, "one is being written, the others fill the room");
         drop(open);
-        // Makes room for the end, and shows that writing goes on.
+        // Makes room for the last line, and shows that writing continues.
         while lines.sender.try_send(Message::Line(b"last\n".to_vec())).is_err() {
             thread::yield_now();
         }

@@ -105,7 +105,7 @@ fn session_labels(session: &Session) -> Vec<OwnLabel> {
     ]
 }
 
-/// One without a value is left out: of a certificate that cannot be read the fingerprint stays.
+/// The labels of a certificate. Empty ones are omitted: an unreadable certificate has only its fingerprint.
 fn certificate_labels(leaf: &Certificate) -> Vec<OwnLabel> {
     let said = |name, text: fn(&CertificateContent) -> &str| {
         OwnLabel::new(name, leaf.content.as_ref().map(|content| label_value(text(content))).unwrap_or_default())
@@ -124,7 +124,7 @@ fn leaf_content(row: &Row) -> Option<&CertificateContent> {
     row.peer_certificates()?.leaf.content.as_ref()
 }
 
-/// Seconds since 1970, or before: the years of certificates are those from 0 to 9999, far from where a float rounds.
+/// Seconds since 1970. The years of certificates are 0 to 9999, which a float represents exactly.
 const fn seconds(seconds: i64) -> Value {
     Value::Real(seconds as f64)
 }

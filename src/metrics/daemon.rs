@@ -15,7 +15,7 @@ pub(super) struct DaemonFamily {
 }
 
 impl Inputs {
-    /// A series of portprobe's own.
+    /// A series of portprobe itself.
     pub(super) fn sample(&self, own: Vec<OwnLabel>, value: Value) -> Sample {
         Sample { owner: Owner::Daemon(read(&self.labels).clone()), own, value }
     }
@@ -64,7 +64,7 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
     },
     DaemonFamily {
         family: Family::gauge("portprobe_targets", "Targets that are probed"),
-        // Of those whose series stand above it, whatever has come or gone since.
+        // Counts the rows of this scrape, not those of the present.
         read: |inputs, rows| vec![inputs.sample(Vec::new(), count(rows.len()))],
     },
     DaemonFamily {

@@ -1,8 +1,8 @@
-//! The walk: everything that is exposed, in one format, a piece at a time.
+//! The exposition: all metrics in one format, one piece at a time.
 //!
-//! Families come one after the other; a family's rows are copied out in blocks and encoded after that. So no row is
-//! locked while something is encoded, nothing at all while a client reads, and memory is bounded by a piece, whatever
-//! the number of targets.
+//! Families are written one after the other. The rows of a family are copied in blocks and encoded afterwards. So no row is
+//! locked during encoding, nothing is locked while a client reads, and the memory is that of a piece for any number of
+//! targets.
 
 use std::fmt;
 use std::ops::Range;
@@ -23,7 +23,7 @@ use super::target::{GROUPS, TARGETS};
 use super::{Format, Inputs};
 use crate::board::{Row, Rows};
 
-/// One scrape under way.
+/// A scrape in progress.
 #[derive(Debug)]
 pub struct Exposition {
     inputs: Arc<Inputs>,
@@ -33,37 +33,37 @@ pub struct Exposition {
     place: Place,
 }
 
-/// How far a walk has come.
+/// The position of a scrape.
 #[derive(Clone, Copy, Debug)]
 enum Place {
     /// In the rows of a family of targets.
     Targets { family: usize, row: usize, declaration: Declaration },
-    /// Behind all rows: what is left is small.
+    /// After all rows; the rest is small.
     Rest,
     /// At its end.
     End,
 }
 
-/// Where the lines are that tell a family's type and help.
+/// Whether the type and help of a family are written.
 #[derive(Clone, Copy, Debug)]
 enum Declaration {
-    /// Still to be written, before the first sample.
+    /// Not yet; they come before the first sample.
     Due,
-    /// Before a sample that is written already.
+    /// Before an earlier sample.
     Written,
 }
 
 impl Exposition {
-    /// A walk over the targets of this moment.
+    /// A scrape of the present targets.
     pub(super) fn new(inputs: Arc<Inputs>, format: Format) -> Self {
         let rows = inputs.board.rows();
         let place = Place::Targets { family: 0, row: 0, declaration: Declaration::Due };
         Self { inputs, format, rows, now: Instant::now(), place }
     }
 
-    /// The next piece, of some 64 KiB or a block of rows; none at the end.
+    /// The next piece, of about 64 KiB or a block of rows; `None` at the end.
     ///
-    /// Takes a millisecond or so; not for the thread that probes.
+    /// It takes about a millisecond, so it must not run on the thread that probes.
     pub fn next_piece(&mut self) -> Result<Option<Vec<u8>>, fmt::Error> {
         let mut piece = Vec::with_capacity(PIECE_BYTES * 2);
         while piece.len() < PIECE_BYTES {
@@ -104,7 +104,7 @@ impl Exposition {
         self.rows.for_each_in(block, |row| read(row, &mut reader));
     }
 
-    /// Writes what is not of single targets.
+    /// Writes the families that are not of targets.
     fn rest(&self, piece: &mut Vec<u8>) -> fmt::Result {
         let groups = self.rows.groups();
         for family in GROUPS {
@@ -125,8 +125,8 @@ impl Exposition {
         Ok(())
     }
 
-    /// Encodes samples of one family. In the text formats a family is declared once, in protobuf with each block, for
-    /// Prometheus takes a family in several messages. A family without samples is left out.
+    /// Encodes samples of one family. Text formats declare a family once, protobuf declares it with each block, because
+    /// Prometheus accepts a family in several messages. A family without samples is omitted.
     fn write(
         &self,
         family: &'static Family,
@@ -152,13 +152,13 @@ impl Exposition {
     }
 }
 
-/// Text that goes to the end of a piece as it is encoded, without the comment lines at its head where they are there.
+/// Appends text to a piece while it is encoded, without its leading comment lines if they are written already.
 struct Appended<'a> {
     piece: &'a mut Vec<u8>,
     head: Head,
 }
 
-/// How far the head that is left out has come.
+/// The state of skipping the leading comment lines.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Head {
     LineBegins,

@@ -1,4 +1,4 @@
-//! The standard metrics of a process, under the names that every Prometheus client library uses.
+//! The standard process metrics of Prometheus client libraries.
 
 use metrics_process::collector::Metrics;
 
@@ -9,7 +9,7 @@ use super::sample::Value;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ProcessFamily {
     pub(super) family: Family,
-    /// What it says, where the operating system tells.
+    /// The value, if the operating system provides it.
     pub(super) read: fn(&Metrics) -> Option<Value>,
 }
 
@@ -36,7 +36,7 @@ pub(super) const PROCESS: &[ProcessFamily] = &[
             "process_virtual_memory_max_bytes",
             "Maximum amount of virtual memory available in bytes",
         ),
-        // Zero stands for no limit.
+        // Zero means unlimited.
         read: |metrics| metrics.virtual_memory_max_bytes.filter(|limit| *limit > 0).map(Value::Count),
     },
     ProcessFamily {

@@ -32,8 +32,8 @@ pub(super) const DIALOGUE_INFO: TargetFamily = TargetFamily {
     },
 };
 
-/// The labels of a dialogue. One that the target has already is left out, and the second of two: a label that stands
-/// twice on a series costs the whole scrape.
+/// The labels of a dialogue, without those of the target and without duplicates: a duplicate label on a series fails the
+/// whole scrape.
 fn dialogue_labels(row: &Row) -> Vec<OwnLabel> {
     let given = row.dialogue();
     let is_new = |index: usize, name: &LabelName| {

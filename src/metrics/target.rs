@@ -33,7 +33,7 @@ fn target_labels(target: &Target) -> Vec<OwnLabel> {
     ]
 }
 
-/// Every family of targets. The histogram, by far the largest, stands last.
+/// Every family of targets. The histogram, by far the largest, is the last.
 pub(super) const TARGETS: &[TargetFamily] = &[
     TargetFamily {
         family: Family::gauge("portprobe_up", "Confirmed state of the target: 1 up, 0 down, absent while unknown"),

@@ -1,4 +1,4 @@
-//! What a failure usually means, and what to try next, for somebody who was just woken up.
+//! Advice: the usual meaning of a failure and the next step, for somebody who was just woken up.
 
 use std::net::IpAddr;
 
@@ -9,12 +9,12 @@ mod commands;
 mod conversation;
 mod tls;
 
-/// Two sentences on one outcome.
+/// Advice on one outcome.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Advice {
-    /// What it usually means.
+    /// Its usual meaning.
     pub(super) meaning: String,
-    /// What to do about it.
+    /// What to try next.
     pub(super) remedy: String,
 }
 
@@ -24,10 +24,10 @@ impl Advice {
     }
 }
 
-/// What is known of this class of failures of this target. `address` is the one that failed, where it came to that.
+/// Advice on a failure of this target. `address` is the one that failed, if any was tried.
 pub(super) fn on_failure(failure: &Failure, target: &Target, address: Option<IpAddr>) -> Advice {
     let host = &target.endpoint.host;
-    // An address in the URL may have a zone, without which it cannot be reached.
+    // An address in the URL may have a zone, which is needed to reach it.
     let address = address.filter(|_| host.literal().is_none());
     let address = address.map_or_else(|| host.to_string(), |address| address.to_string());
     let probe = FailedProbe { target, phase: failure.phase, address };
@@ -58,7 +58,7 @@ pub(super) fn on_failure(failure: &Failure, target: &Target, address: Option<IpA
     }
 }
 
-/// What is known of faults of this machine.
+/// Advice on a local fault.
 pub(super) fn on_local_fault(reason: LocalFaultReason, target: &Target) -> Advice {
     let source = target.settings.source_address;
     let remedy = match (reason, source) {
@@ -83,7 +83,7 @@ pub(super) fn on_local_fault(reason: LocalFaultReason, target: &Target) -> Advic
     Advice::new("this machine could not probe; nothing is known about the target", remedy)
 }
 
-/// What is known of a connection that took more than one SYN.
+/// Advice on a connection that took more than one SYN.
 pub(super) fn on_lost_syns(target: &Target) -> Advice {
     let (host, port) = (&target.endpoint.host, target.endpoint.port);
     Advice::new(
@@ -92,12 +92,12 @@ pub(super) fn on_lost_syns(target: &Target) -> Advice {
     )
 }
 
-/// A failed probe: one method for each class.
+/// A failed probe, with a method for each class.
 struct FailedProbe<'a> {
     target: &'a Target,
-    /// The step that failed.
+    /// The phase that failed.
     phase: Phase,
-    /// The address that failed; the host where none was tried.
+    /// The address that failed; the host if none was tried.
     address: String,
 }
 
@@ -131,7 +131,7 @@ impl FailedProbe<'_> {
 
     fn dns_not_found(&self) -> Advice {
         let (host, dig) = (&self.target.endpoint.host, self.dig());
-        // Search domains go with the system's name servers alone.
+        // Search domains apply only with the name servers of the system.
         let searched = self.target.settings.addressing.dns_servers.is_empty();
         let dot = if searched { "; a trailing dot rules search domains out" } else { "" };
         Advice::new(
@@ -179,7 +179,7 @@ impl FailedProbe<'_> {
                 "nothing came back where a refusal should: a firewall drops the packets, or the machine is off",
                 format!("ping {address}; if a firewall is right to drop them: expect: filtered, or closed"),
             ),
-            // Silence is what these expect: only a probe that had no time to send anything fails by it.
+            // Silence is the expectation here; the probe fails only if it had no time to send anything.
             Expect::Closed | Expect::Filtered => Advice::new(
                 "the time was up before a packet was sent: nothing is known about the port",
                 "raise the timeout; resolving the name took too much of it",
@@ -206,7 +206,7 @@ impl FailedProbe<'_> {
                 "the refusal never came: a router, a firewall or this machine's routing table says that there is no way",
                 format!("ip route get {address}; if a firewall is right to reject: expect: filtered, or closed"),
             ),
-            // An unreachable that came back is what these expect: only this machine's own routing fails by it.
+            // An ICMP error is the expectation here; the probe fails only if this machine has no route.
             Expect::Closed | Expect::Filtered => Advice::new(
                 "this machine has no route and sent no packet: nothing is known about the port",
                 format!("ip route get {address}; is this machine in the network that you think it is in?"),
@@ -218,7 +218,7 @@ impl FailedProbe<'_> {
         self.target.settings.probe_kind.expect()
     }
 
-    /// The command that asks the same name server for the same name.
+    /// The command that queries the same name server for the same name.
     fn dig(&self) -> String {
         let host = &self.target.endpoint.host;
         match self.target.settings.addressing.dns_servers.first() {

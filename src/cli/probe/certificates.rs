@@ -1,6 +1,6 @@
-//! What a peer showed of itself, as lines for a person: each certificate of its chain, every fault, labels.
+//! Certificates of a peer as text: each certificate of its chain, every fault, labels.
 //!
-//! All of it is the peer's own text, so all of it goes through [`escaped`].
+//! All text is from the peer, so all of it passes through [`escaped`].
 
 use std::fmt::{self, Display};
 use std::net::IpAddr;
@@ -12,13 +12,13 @@ use crate::outcome::{Certificate, CertificateContent, PeerCertificates};
 use crate::peer_text::escaped;
 use crate::target::{LabelName, Verify};
 
-/// A chain of certificates that displays itself as lines.
+/// A certificate chain that displays itself as lines.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chain<'a> {
     pub(super) peer: &'a PeerCertificates,
-    /// What its faults mean.
+    /// How its faults affect the probe.
     pub(super) verify: Verify,
-    /// Whose it is, where several addresses could have shown one.
+    /// The address that sent it, if there are several.
     pub(super) address: Option<IpAddr>,
     pub(super) now: Timestamp,
     pub(super) styles: Styles,
@@ -80,7 +80,7 @@ impl Chain<'_> {
     }
 }
 
-/// The own certificate, that the service may have asked for.
+/// The client certificate, which the service may have requested.
 pub(super) fn own(f: &mut fmt::Formatter<'_>, not_after: i64, now: Timestamp, styles: Styles) -> fmt::Result {
     let validity = Validity::at(now, i64::MIN, not_after);
     writeln!(f, "\n{}", styles.heading("own certificate"))?;
@@ -89,7 +89,7 @@ pub(super) fn own(f: &mut fmt::Formatter<'_>, not_after: i64, now: Timestamp, st
     line(f, "valid", format_args!("to {} UTC, {words}", Utc::of_seconds(not_after)))
 }
 
-/// The labels that a dialogue gave.
+/// The labels from a dialogue.
 pub(super) fn labels(f: &mut fmt::Formatter<'_>, labels: &[(LabelName, String)], styles: Styles) -> fmt::Result {
     writeln!(f, "\n{}", styles.heading("labels"))?;
     labels.iter().try_for_each(|(name, value)| line(f, name.as_str(), escaped(value)))
@@ -99,7 +99,7 @@ fn line(f: &mut fmt::Formatter<'_>, word: &str, text: impl Display) -> fmt::Resu
     writeln!(f, "  {word:<8} {text}")
 }
 
-/// The first names, and how many more there are.
+/// The first names, and the number of further ones.
 fn names(content: &CertificateContent) -> String {
     let shown: Vec<_> = content.names.iter().take(SHOWN_NAMES).map(|name| escaped(name)).collect();
     match content.name_count.saturating_sub(shown.len()) {

@@ -1,4 +1,4 @@
-//! One outcome as JSON, for scripts. Durations are seconds; what a peer says is whole, as it came.
+//! An outcome as JSON, for scripts. Durations are in seconds; text of a peer is complete and unchanged.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -56,9 +56,9 @@ struct TranscriptDocument {
 struct MessageDocument {
     phase: &'static str,
     direction: &'static str,
-    /// Since the connection was open.
+    /// Time since the connection was opened.
     at_seconds: f64,
-    /// Two digits a byte.
+    /// Two hexadecimal digits per byte.
     hex: String,
 }
 
@@ -77,7 +77,7 @@ enum ResultDocument<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// The document of one outcome.
+    /// The document of an outcome.
     pub(super) fn new(target: &'a Target, outcome: &'a Outcome) -> Self {
         Self {
             target: target.name.as_str(),
@@ -95,12 +95,12 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The document as text. What JSON would let through to a terminal is escaped as JSON escapes.
+    /// The document as text. Characters that could control a terminal are escaped.
     pub(super) fn to_text(&self) -> serde_json::Result<String> {
         let json = serde_json::to_string_pretty(self)?;
         let mut text = String::with_capacity(json.len() + 1);
         for character in json.chars() {
-            // A line break as such is the document's own, and nothing else that is invisible stands outside strings.
+            // Outside strings, the only invisible characters are the line breaks of the document.
             if is_invisible(character) && character != '\n' {
                 for unit in character.encode_utf16(&mut [0; 2]) {
                     write!(text, "\\u{unit:04x}").expect("a String must take what is written");

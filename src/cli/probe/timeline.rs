@@ -1,4 +1,4 @@
-//! One outcome as lines for a person: each phase with its time, what the peer showed, the result and what to make of it.
+//! An outcome as text: each phase with its time, the facts about the peer, the result and advice.
 
 use std::fmt::{self, Display};
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use crate::target::{AddressMode, Target, Verify};
 pub(super) struct Timeline<'a> {
     pub(super) target: &'a Target,
     pub(super) outcome: &'a Outcome,
-    /// When the lines are read: what the days that certificates have left are counted from.
+    /// The present time, for the remaining validity of certificates.
     pub(super) now: Timestamp,
     pub(super) styles: Styles,
 }
@@ -45,7 +45,7 @@ impl Timeline<'_> {
         let addresses = self.outcome.resolution.iter().flat_map(|resolution| &resolution.addresses);
         let addresses = addresses.map(ToString::to_string).collect::<Vec<_>>().join(", ");
         match (&self.outcome.result, self.outcome.timings.of(Phase::Resolve)) {
-            // No other step was reached: the whole time is that of this one.
+            // No other phase was reached, so it took the whole time.
             (Err(Fault::Failure(failure)), _) if failure.phase == Phase::Resolve => {
                 let class = self.styles.failure(failure.class.as_str());
                 let seen = if addresses.is_empty() { class } else { format!("{addresses}  {class}") };
@@ -64,7 +64,7 @@ impl Timeline<'_> {
             for phase in [Phase::Connect, Phase::Starttls, Phase::Tls, Phase::Protocol] {
                 let took = match attempt.timings.of(phase) {
                     Some(took) => took,
-                    // Until it was clear that it failed, or was as closed as it should be.
+                    // The time until it failed, or was closed as expected.
                     None if ended_in == Some(phase) || phase == Phase::Connect => remainder(attempt),
                     None => continue,
                 };
@@ -81,7 +81,7 @@ impl Timeline<'_> {
         Ok(())
     }
 
-    /// The phase in which an address failed; for a fault of this machine that which had begun.
+    /// The phase in which an address failed; for a local fault, the phase that had begun.
     fn ended_in(&self, attempt: &Attempt) -> Option<Phase> {
         match &attempt.result {
             Ok(()) => None,
@@ -94,7 +94,7 @@ impl Timeline<'_> {
         }
     }
 
-    /// The phases that the exchange has, from the connect on.
+    /// The phases of this kind of probe, from connect on.
     fn phases(&self) -> Vec<Phase> {
         let probe_kind = &self.target.settings.probe_kind;
         let upgrade = probe_kind.tls().filter(|tls| !tls.upgrade.is_empty()).map(|_| Phase::Starttls);
@@ -102,7 +102,8 @@ impl Timeline<'_> {
         phases.into_iter().flatten().collect()
     }
 
-    /// What kept an address. The details stand once: those of the address that decided, in the result.
+    /// The result of the last phase of an address. The details are shown once: those of the decisive address with the
+    /// result of the probe.
     fn ending(&self, attempt: &Attempt, phase: Phase) -> String {
         let (word, detail) = match &attempt.result {
             Ok(()) => (self.styles.success("good"), ""),
@@ -115,7 +116,7 @@ impl Timeline<'_> {
         format!("{}{word}{and}", session.unwrap_or_default())
     }
 
-    /// What came of a phase that an address went through.
+    /// The result of a completed phase of an address.
     fn completed(&self, attempt: &Attempt, phase: Phase) -> String {
         match phase {
             Phase::Connect if attempt.timings.of(Phase::Connect).is_none() => {
@@ -131,7 +132,7 @@ impl Timeline<'_> {
         }
     }
 
-    /// The faults of a certificate with which the probe went on.
+    /// The certificate faults that did not fail the probe.
     fn reported(&self, attempt: &Attempt) -> String {
         let peer = attempt.facts.tls.as_ref().and_then(|tls| tls.peer.as_ref());
         let classes: Vec<_> = peer.iter().flat_map(|peer| &peer.faults).map(|fault| fault.class.as_str()).collect();
@@ -141,7 +142,7 @@ impl Timeline<'_> {
         format!("; {}, reported only", self.styles.warning(classes.join(", ")))
     }
 
-    /// What the peer showed, of several addresses the worst.
+    /// The facts about the peer; with several addresses, the worst.
     fn facts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (outcome, styles, now) = (self.outcome, self.styles, self.now);
         if let Some(peer) = outcome.facts.tls.as_ref().and_then(|tls| tls.peer.as_deref()) {
@@ -160,7 +161,7 @@ impl Timeline<'_> {
         Ok(())
     }
 
-    /// What was said at each address, where it was written down.
+    /// The transcript of each address, if there is one.
     fn transcripts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let several = self.outcome.attempts.len() > 1;
         for attempt in &self.outcome.attempts {
@@ -191,7 +192,7 @@ impl Timeline<'_> {
         }
     }
 
-    /// What was seen of a failure; nothing where it stands among the faults of the certificate already.
+    /// The detail of a failure; empty if it is shown as a fault of the certificate already.
     fn detail(&self, failure: &Failure) -> String {
         let peer = self.outcome.facts.tls.as_ref().and_then(|tls| tls.peer.as_ref());
         let mut faults = peer.into_iter().flat_map(|peer| &peer.faults);
@@ -212,7 +213,7 @@ impl Timeline<'_> {
         if lost { advise(f, &advice::on_lost_syns(self.target)) } else { Ok(()) }
     }
 
-    /// Where each of several addresses must be good, how many are.
+    /// The number of successful addresses, if all of them must succeed.
     fn of_all(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let attempts = &self.outcome.attempts;
         if self.target.settings.addressing.mode == AddressMode::Any || attempts.len() < 2 {
@@ -233,14 +234,14 @@ fn session(attempt: &Attempt) -> Option<&Session> {
     attempt.facts.tls.as_ref()?.session.as_ref()
 }
 
-/// What both ends agreed on.
+/// The parameters of a TLS session.
 fn agreed(session: &Session) -> String {
     let Session { version, cipher, key_exchange, alpn } = session;
     let alpn = alpn.as_deref().map(|alpn| format!(", ALPN {}", escaped(alpn))).unwrap_or_default();
     format!("{version}, {cipher}, {key_exchange}{alpn}")
 }
 
-/// What the service said of itself: its protocol, its version and its role, as far as it told them.
+/// The known facts about a service: protocol, version and role.
 fn said_of_itself(attempt: &Attempt) -> String {
     let Some(service) = &attempt.facts.service else { return String::new() };
     let parts = [service.protocol, &service.version, &service.role].into_iter().filter(|part| !part.is_empty());
@@ -260,7 +261,7 @@ fn lost_syns(attempt: &Attempt, phase: Phase) -> String {
     }
 }
 
-/// One line of the timeline: phase, how long it took or how long it was until it failed, what was seen.
+/// A line of the timeline: the phase, its duration or the time until it failed, and the result.
 fn step(f: &mut fmt::Formatter<'_>, phase: Phase, took: Duration, seen: impl Display) -> fmt::Result {
     writeln!(f, "  {:<9}{:>12}  {seen}", phase.as_str(), milliseconds(took))
 }

@@ -1,4 +1,4 @@
-//! What was said on a connection, as lines for a person: text as text, everything else as a dump of its bytes.
+//! A transcript as text: printable messages as text, other ones as a hex dump.
 
 use std::fmt::{self, Display};
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use crate::peer_text::is_invisible;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TranscriptView<'a> {
     pub(super) transcript: &'a Transcript,
-    /// Whose it is, where there are several.
+    /// The address, if there are several.
     pub(super) address: Option<IpAddr>,
     pub(super) styles: Styles,
 }
@@ -51,14 +51,14 @@ impl TranscriptView<'_> {
     }
 }
 
-/// The bytes as text, where they are lines of it.
+/// The bytes as text, if they are lines of text.
 fn text(bytes: &[u8]) -> Option<&str> {
     let text = str::from_utf8(bytes).ok()?;
     let is_shown = |character| matches!(character, '\t' | '\r' | '\n') || !is_invisible(character);
     text.chars().all(is_shown).then_some(text)
 }
 
-/// A line for each line, with its end as an escape.
+/// Each line, with its line end as an escape.
 fn lines(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     for line in text.split_inclusive('\n') {
         writeln!(f, "{INDENT}{}", line.replace('\t', "\\t").replace('\r', "\\r").replace('\n', "\\n"))?;
@@ -66,7 +66,7 @@ fn lines(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     Ok(())
 }
 
-/// Sixteen bytes a line: where they stand, their digits, and the characters that they would be.
+/// Sixteen bytes per line: offset, hex digits, and characters.
 fn dump(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     for (row, bytes) in bytes.chunks(ROW).enumerate() {
         let digits: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -79,7 +79,7 @@ fn dump(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
 
 const ROW: usize = 16;
 
-/// Below what a step of the timeline shows.
+/// Aligns with the results of the timeline.
 const INDENT: &str = "                         ";
 
 #[cfg(test)]

@@ -1,20 +1,20 @@
-//! How long a certificate is still valid, or since when it is no longer.
+//! The remaining validity of a certificate, or the time since it ended.
 
 use crate::clock::Timestamp;
 
-/// Where a moment lies beside the time in which a certificate is valid.
+/// A point in time relative to the validity of a certificate.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Validity {
-    /// Its last second was so many seconds ago.
+    /// It expired this many seconds ago.
     Expired(i64),
-    /// Its first second is so many seconds away.
+    /// It becomes valid in this many seconds.
     NotYet(i64),
-    /// Its last second is so many seconds away.
+    /// It expires in this many seconds.
     Valid(i64),
 }
 
 impl Validity {
-    /// That of a certificate valid from `not_before` to `not_after`, both included (RFC 5280 section 4.1.2.5).
+    /// The validity of a certificate from `not_before` to `not_after`, both included (RFC 5280 section 4.1.2.5).
     pub(super) fn at(now: Timestamp, not_before: i64, not_after: i64) -> Self {
         let now = now.seconds();
         if now > not_after {
@@ -26,7 +26,7 @@ impl Validity {
         }
     }
 
-    /// In words, after the certificate.
+    /// As text, to follow the certificate.
     pub(super) fn in_words(self) -> String {
         match self {
             Self::Expired(seconds) => format!("expired {} ago", span(seconds)),
@@ -36,7 +36,7 @@ impl Validity {
     }
 }
 
-/// A time in whole units of the largest that fits: `63 days`, `1 hour`.
+/// A duration in whole units of the largest unit that fits: `63 days`, `1 hour`.
 fn span(seconds: i64) -> String {
     let units = [(24 * 60 * 60, "day"), (60 * 60, "hour"), (60, "minute"), (1, "second")];
     let (length, unit) = units.into_iter().find(|(length, _)| seconds >= *length).unwrap_or((1, "second"));

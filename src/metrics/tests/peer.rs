@@ -1,4 +1,4 @@
-//! Tests of what is exposed of peers, whatever they say.
+//! Metrics of TLS sessions, certificates and dialogues, including hostile ones.
 
 use super::*;
 use crate::outcome::{Certificate, PeerCertificates, TlsFacts, example_facts};
@@ -7,7 +7,7 @@ fn facts(tls: TlsFacts) -> Facts {
     Facts { tls: Some(tls), ..Facts::default() }
 }
 
-/// The facts of a handshake with one thing changed in the leaf's certificate.
+/// The facts of a handshake with a changed leaf certificate.
 fn with_leaf(change: impl FnOnce(&mut Certificate)) -> Facts {
     let mut shown = example_facts(1, &[]);
     let peer = PeerCertificates::clone(shown.peer.as_ref().unwrap());
@@ -17,7 +17,7 @@ fn with_leaf(change: impl FnOnce(&mut Certificate)) -> Facts {
     facts(shown)
 }
 
-/// The series of a family, by the part of its name behind `portprobe_`, without the target's label.
+/// The series of a family, by its name after `portprobe_`, without the label `target`.
 fn of(exposed: &Exposed, family: &str) -> Vec<String> {
     let head = format!("portprobe_{family}{{target=\"{}\"", exposed.targets[0].name);
     exposed.series_of(0).iter().filter_map(|line| Some(line.strip_prefix(&head)?.to_owned())).collect()

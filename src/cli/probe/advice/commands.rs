@@ -1,4 +1,4 @@
-//! Commands that look at the same place as the probe did, to be pasted into a shell.
+//! Shell commands that inspect the same place as the probe.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -8,7 +8,7 @@ use crate::outcome::Phase;
 use crate::target::{AlpnProtocol, Identity, Protocol, ServerName, TlsExchange, TlsProfile, TlsVersion};
 
 impl FailedProbe<'_> {
-    /// The command that makes the same handshake, with further options.
+    /// The command for the same handshake, with further options.
     pub(super) fn s_client(&self, options: &str) -> String {
         if self.is_beyond_openssl() {
             return self.again();
@@ -16,7 +16,7 @@ impl FailedProbe<'_> {
         format!("openssl s_client {}{options} </dev/null", self.s_client_arguments())
     }
 
-    /// The command that shows this of the leaf certificate.
+    /// The command that shows this part of the leaf certificate.
     pub(super) fn x509(&self, fields: &str) -> String {
         if self.is_beyond_openssl() {
             return self.again();
@@ -24,7 +24,7 @@ impl FailedProbe<'_> {
         format!("{} 2>/dev/null | openssl x509 -noout {fields}", self.s_client(""))
     }
 
-    /// The command that opens the same connection for somebody to type into: within TLS where the step that failed was.
+    /// The command for an interactive connection, within TLS if the failed phase was.
     pub(super) fn talk(&self) -> String {
         if self.was_within_tls() && self.is_beyond_openssl() {
             return self.again();
@@ -32,11 +32,11 @@ impl FailedProbe<'_> {
         if self.was_within_tls() {
             return format!("openssl s_client -quiet {}", self.s_client_arguments());
         }
-        // A service's own client does not stop where it would ask for TLS.
+        // The client of a service does not stop where it would request TLS.
         self.client().filter(|_| self.phase == Phase::Protocol).unwrap_or_else(|| self.nc())
     }
 
-    /// The command that asks the service in its own words, in the clear.
+    /// The command that queries the service with its own client, in the clear.
     fn client(&self) -> Option<String> {
         let Protocol::Service(service, _) = self.target.endpoint.protocol else { return None };
         let command = service.client?.replace("{host}", &self.address).replace("{authority}", &self.authority());
@@ -44,17 +44,17 @@ impl FailedProbe<'_> {
         Some(command.replace("{url}", &quoted(&self.target.endpoint)))
     }
 
-    /// What else is to be said of that command.
+    /// A note on that command.
     pub(super) fn talk_hint(&self) -> &'static str {
         if self.was_within_tls() { self.starttls_hint() } else { "" }
     }
 
-    /// The command that connects in the clear.
+    /// The command for a plain connection.
     pub(super) fn nc(&self) -> String {
         format!("nc -v {} {}", self.address, self.target.endpoint.port)
     }
 
-    /// What else is to be said of a command where TLS is asked for in the protocol's own way.
+    /// A note on a command if TLS is requested in a way specific to the protocol.
     pub(super) fn starttls_hint(&self) -> &'static str {
         match (self.upgrades(), self.target.endpoint.protocol) {
             (true, Protocol::Tcp | Protocol::Tls) => {
@@ -67,18 +67,18 @@ impl FailedProbe<'_> {
         }
     }
 
-    /// Whether TLS is asked for in a way that `openssl s_client` does not know.
+    /// Whether `openssl s_client` does not support the way in which TLS is requested.
     fn is_beyond_openssl(&self) -> bool {
         let Protocol::Service(service, _) = self.target.endpoint.protocol else { return false };
         self.upgrades() && service.openssl_starttls.is_none()
     }
 
-    /// The command that shows what this probe saw.
+    /// The command that shows the details of this probe.
     fn again(&self) -> String {
         format!("portprobe probe --verbose {}", quoted(&self.target.endpoint))
     }
 
-    /// The name that the certificate must be for.
+    /// The name that the certificate must be valid for.
     pub(super) fn server_name(&self) -> Option<ServerName> {
         let configured = self.tls().and_then(|tls| tls.settings.server_name.clone());
         configured.or_else(|| ServerName::of_host(&self.target.endpoint.host))
@@ -88,12 +88,12 @@ impl FailedProbe<'_> {
         self.target.settings.probe_kind.tls()
     }
 
-    /// Whether TLS is asked for in the clear.
+    /// Whether TLS is requested in the clear.
     pub(super) fn upgrades(&self) -> bool {
         self.tls().is_some_and(|tls| !tls.upgrade.is_empty())
     }
 
-    /// The address and the port, as one word of a shell, to which brackets mean something.
+    /// The address and the port, quoted for a shell because of brackets.
     fn authority(&self) -> String {
         let (address, port) = (&self.address, self.target.endpoint.port);
         if address.contains(':') { format!("'[{address}]:{port}'") } else { format!("{address}:{port}") }
@@ -112,7 +112,7 @@ impl FailedProbe<'_> {
             }
         };
         let connect = self.authority();
-        // An address is not sent (RFC 6066 section 3), and openssl sends none of its own where it connects to one.
+        // An address is not sent as a name (RFC 6066 section 3), and openssl sends none by itself if it connects to one.
         let server_name = match self.server_name() {
             Some(ServerName::Name(name)) => format!(" -servername {}", name.as_str()),
             Some(ServerName::Address(_)) | None => String::new(),
@@ -121,7 +121,7 @@ impl FailedProbe<'_> {
     }
 }
 
-/// What else is offered in the handshake: without it a service may refuse, or take, openssl for another reason.
+/// The other options of the handshake. Without them, a service may treat openssl differently from the probe.
 fn offered(tls: &TlsExchange) -> String {
     let TlsProfile { identity, versions, alpn, .. } = &*tls.settings.profile;
     let certificate = identity.as_ref().map_or_else(String::new, |Identity { cert_file, key_file }| {
@@ -137,7 +137,7 @@ fn offered(tls: &TlsExchange) -> String {
     format!("{certificate}{version}{alpn}")
 }
 
-/// A text as one word of a shell.
+/// A text quoted as one word of a shell.
 pub(super) fn quoted(text: impl Display) -> String {
     let text = text.to_string();
     // Only a zero byte cannot be quoted; none of these texts has one.

@@ -1,4 +1,4 @@
-//! What a conversation means that ended early: in the handshake of TLS, or in a dialogue.
+//! Advice on conversations that ended early: in a TLS handshake, or in a dialogue.
 
 use super::{Advice, FailedProbe};
 use crate::outcome::Phase;
@@ -82,7 +82,7 @@ impl FailedProbe<'_> {
         Advice::new(meaning, format!("{talk}; {compare}{hint}"))
     }
 
-    /// Why a peer may not take part in a handshake.
+    /// The reason why a peer may not take part in a handshake.
     fn not_tls(&self) -> &'static str {
         if self.upgrades() { "not ready for TLS" } else { "not TLS, or only after a STARTTLS" }
     }

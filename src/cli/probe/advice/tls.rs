@@ -1,4 +1,4 @@
-//! What a handshake means that came to nothing, and what is wrong with certificates.
+//! Advice on failed handshakes and invalid certificates.
 
 use super::commands::quoted;
 use super::{Advice, FailedProbe};

@@ -1,4 +1,4 @@
-//! What a peer showed of itself, as JSON.
+//! The facts about a peer as JSON.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::clock::Utc;
 use crate::outcome::{Certificate, CertificateContent, Facts, PeerCertificates, ServiceFacts, Session, TlsFacts};
 use crate::target::{Target, Verify};
 
-/// The facts of an outcome or of an address; nothing where nothing was shown.
+/// The facts of an outcome or an address; nothing if there are none.
 #[derive(Debug, Serialize)]
 pub(super) struct FactsDocument<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -20,7 +20,7 @@ pub(super) struct FactsDocument<'a> {
     service: Option<ServiceDocument<'a>>,
 }
 
-/// What a service said of itself; what it did not tell is null.
+/// The facts about a service; unknown ones are null.
 #[derive(Debug, Serialize)]
 struct ServiceDocument<'a> {
     protocol: &'static str,
@@ -51,7 +51,7 @@ struct PeerDocument<'a> {
     faults: Vec<FaultDocument<'a>>,
     chain_not_after: Option<String>,
     chain_not_after_timestamp_seconds: Option<i64>,
-    /// The leaf first, then the others as they were sent.
+    /// The leaf first, then the others in the order sent.
     certificates: Vec<CertificateDocument<'a>>,
 }
 
@@ -85,12 +85,12 @@ struct ContentDocument<'a> {
     self_issued: bool,
 }
 
-/// A second, for people and for arithmetic.
+/// A point in time, readable and as a number.
 #[derive(Debug)]
 pub(super) struct Moment {
-    /// As RFC 3339 has it.
+    /// In the format of RFC 3339.
     pub(super) date: String,
-    /// Since 1970.
+    /// Seconds since 1970.
     pub(super) seconds: i64,
 }
 
