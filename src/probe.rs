@@ -8,20 +8,22 @@
 
 use std::sync::Arc;
 
+use http::header::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 
-use self::addresses::resolve_host;
 use self::addresses::resolver::Resolver;
 pub use self::addresses::system::SystemFiles;
+use self::addresses::{Resolved, resolve_host};
 use self::attempt::{Attempted, attempt};
 pub use self::connector::Connector;
 use self::plan::{Plan, Steps};
 use self::tls::Client;
 pub use self::tls_store::TlsStore;
 use self::verify::ChainVerifier;
+use crate::files::header_values::Secrets;
 use crate::options::ResolverOptions;
 use crate::outcome::{Facts, Fault, LocalFault, LocalFaultReason, Outcome, Prober, Timings};
-use crate::target::{ProbeKind, Target};
+use crate::target::{HeaderFile, ProbeKind, Target};
 
 mod addresses;
 mod attempt;
@@ -45,6 +47,7 @@ mod verify;
 pub struct NetworkProber {
     resolver: Resolver,
     tls_store: Arc<TlsStore>,
+    header_values: Arc<Secrets>,
     verifier: Arc<ChainVerifier>,
     records: bool,
 }
@@ -52,14 +55,21 @@ pub struct NetworkProber {
 impl NetworkProber {
     /// A prober that resolves names as this machine does. Reads no file before the first look-up.
     ///
-    /// `tls_store` must have read the profile of every target with TLS before it is probed.
-    pub fn new(options: ResolverOptions, tls_store: Arc<TlsStore>) -> Self {
-        Self::with_system_files(options, tls_store, SystemFiles::default())
+    /// The profile and the header files of a target must be read into `tls_store` and `header_values` before it is probed;
+    /// otherwise the probe is a local fault.
+    pub fn new(options: ResolverOptions, tls_store: Arc<TlsStore>, header_values: Arc<Secrets>) -> Self {
+        Self::with_system_files(options, tls_store, header_values, SystemFiles::default())
     }
 
     /// A prober that takes name servers, search domains and hosts from these files.
-    pub fn with_system_files(options: ResolverOptions, tls_store: Arc<TlsStore>, files: SystemFiles) -> Self {
-        Self { resolver: Resolver::new(options, files), tls_store, verifier: Arc::default(), records: false }
+    pub fn with_system_files(
+        options: ResolverOptions,
+        tls_store: Arc<TlsStore>,
+        header_values: Arc<Secrets>,
+        files: SystemFiles,
+    ) -> Self {
+        let resolver = Resolver::new(options, files);
+        Self { resolver, tls_store, header_values, verifier: Arc::default(), records: false }
     }
 
     /// Records what is said on connections.
@@ -86,7 +96,23 @@ impl NetworkProber {
                 Some(Steps::Tls(tls.clone(), Client { context, verifier: self.verifier.clone() }))
             }
         };
-        Ok(Plan { target: target.clone(), steps, record: self.records })
+        Ok(Plan { target: target.clone(), steps, file_headers: self.file_headers(target)?, record: self.records })
+    }
+
+    /// The headers of an HTTP request whose values come from files.
+    fn file_headers(&self, target: &Target) -> Result<Arc<[(HeaderName, HeaderValue)]>, LocalFault> {
+        let files = target.settings.probe_kind.http().map_or(&[][..], |http| &http.headers_files);
+        if files.is_empty() {
+            return Ok(Arc::default());
+        }
+        let header = |(name, file): &(HeaderName, Arc<HeaderFile>)| {
+            let value = self.header_values.value(file).ok_or_else(|| LocalFault {
+                reason: LocalFaultReason::Invalid,
+                detail: format!("the file of the header {name} was not read"),
+            })?;
+            Ok((name.clone(), value))
+        };
+        files.iter().map(header).collect()
     }
 }
 
@@ -100,7 +126,7 @@ impl Prober for NetworkProber {
         let endpoint = &target.endpoint;
         let (resolved, resolution) =
             resolve_host(&self.resolver, &endpoint.host, endpoint.port, &target.settings, deadline).await;
-        let resolved = match resolved {
+        let Resolved { destinations, timings: resolving } = match resolved {
             Ok(resolved) => resolved,
             Err(fault) => {
                 return Outcome {
@@ -110,12 +136,11 @@ impl Prober for NetworkProber {
                 };
             }
         };
-        let Attempted { attempts, result, timings, facts, ended, open } =
-            attempt(resolved.destinations, &plan, deadline).await;
+        let Attempted { attempts, result, timings, facts, ended, open } = attempt(destinations, &plan, deadline).await;
         let outcome = Outcome {
             result,
             duration: ended.saturating_duration_since(started),
-            timings: resolved.timings.and(timings),
+            timings: resolving.and(timings),
             resolution,
             attempts,
             facts,
@@ -158,7 +183,7 @@ mod tests {
     /// Thousands of these wait at a time where a firewall drops packets.
     #[test]
     fn a_probe_under_way_takes_little_memory() {
-        let prober = NetworkProber::new(ResolverOptions::default(), Arc::default());
+        let prober = NetworkProber::new(ResolverOptions::default(), Arc::default(), Arc::default());
         let target = Arc::new(example("tcp://192.0.2.1:1", Settings::default()));
         let size = size_of_val(&prober.probe(&target, Instant::now()));
         assert!(size <= 1280, "{size}");
@@ -180,7 +205,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_close_is_not_timed() {
-        let prober = NetworkProber::new(ResolverOptions::default(), Arc::default());
+        let prober = NetworkProber::new(ResolverOptions::default(), Arc::default(), Arc::default());
         for mode in [AddressMode::Any, AddressMode::All] {
             let (address, peer) = silent_peer().await;
             let addressing = Addressing { mode, ..Addressing::default() };

@@ -16,6 +16,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::header::{HeaderName, HeaderValue};
 use async_trait::async_trait;
 
 use self::wire::MAX_REPLY;
@@ -200,9 +201,13 @@ registry! {
 /// The service of [`begin_http`].
 pub const HTTP: &Service = &http::SERVICE;
 
-/// Begins a conversation with an HTTP server by these settings.
-pub fn begin_http(request: Request<'_>, settings: Arc<HttpSettings>) -> Box<dyn Conversation> {
-    http::begin(request, settings)
+/// Begins a conversation with an HTTP server by these settings. `file_headers` are the headers whose values come from files.
+pub fn begin_http(
+    request: Request<'_>,
+    settings: Arc<HttpSettings>,
+    file_headers: Arc<[(HeaderName, HeaderValue)]>,
+) -> Box<dyn Conversation> {
+    http::begin(request, settings, file_headers)
 }
 
 /// The protocol of a service; none where it is not registered.

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 
 pub use self::cadence::{Cadence, CadenceError};
 pub use self::dialogue::{Dialogue, Expectation, Part, Pattern, Step, Template};
-pub use self::header_file::{HeaderFile, Secret};
+pub use self::header_file::HeaderFile;
 pub use self::http::{HttpSettings, StatusRange, StatusRangeError};
 pub use self::labels::{LabelName, LabelNameError, Labels};
 pub use self::ports::{Ports, PortsError};

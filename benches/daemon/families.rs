@@ -49,7 +49,7 @@ pub(crate) fn cost(plan: &Plan, servers: &Servers, report: &mut Report) {
 
 /// Several probes of each target, because an empty histogram is cheap.
 fn probe(targets: &[Arc<Target>], board: &Board) {
-    let prober = NetworkProber::new(ResolverOptions::default(), Arc::default());
+    let prober = NetworkProber::new(ResolverOptions::default(), Arc::default(), Arc::default());
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         for target in iter::repeat_n(targets, PROBES).flatten() {

@@ -11,35 +11,48 @@ use http::header::HeaderValue;
 use crate::files::watch::{Changes, PERIOD, Watched, watch};
 use crate::files::{self, ReadError};
 use crate::locks::lock;
-use crate::target::{HeaderFile, Secret};
+use crate::target::HeaderFile;
 
-/// The secrets of all targets. Each is kept as long as a target uses it.
+/// The values of the header files of all targets, in memory.
 #[derive(Debug, Default)]
 pub struct Secrets {
     known: Mutex<HashMap<PathBuf, Known>>,
 }
 
-/// The state of one file.
+/// The value of a file. It is kept as long as one of its uses exists.
 #[derive(Clone, Debug)]
 struct Known {
-    secret: Weak<Secret>,
-    /// Why its present content cannot be used.
+    value: HeaderValue,
+    uses: Vec<Weak<HeaderFile>>,
+    /// Why the current content cannot be used.
     rejected: Option<String>,
 }
 
+impl Known {
+    fn is_used(&self) -> bool {
+        self.uses.iter().any(|file| file.strong_count() > 0)
+    }
+}
+
 impl Secrets {
-    /// Attaches the secret to a file, which is read unless it was read before.
-    pub fn read(&self, file: &HeaderFile) -> Result<(), HeaderFileError> {
-        if let Some(secret) = self.secret(file.path()) {
-            file.attach(secret);
+    /// Reads a file, unless its value is known and used. Keeps the value as long as `file` exists.
+    pub fn read(&self, file: &Arc<HeaderFile>) -> Result<(), HeaderFileError> {
+        if add_use(&mut self.known(), file) {
             return Ok(());
         }
+        // Files may hang, so no lock is held.
         let value = value(file.path()).map_err(|error| HeaderFileError { file: file.path().to_owned(), error })?;
-        let secret = Arc::new(Secret::new(value));
-        let known = Known { secret: Arc::downgrade(&secret), rejected: None };
-        self.known().insert(file.path().to_owned(), known);
-        file.attach(secret);
+        let mut known = self.known();
+        if !add_use(&mut known, file) {
+            let uses = vec![Arc::downgrade(file)];
+            known.insert(file.path().to_owned(), Known { value, uses, rejected: None });
+        }
         Ok(())
+    }
+
+    /// The value of a file; `None` if it was not read.
+    pub fn value(&self, file: &HeaderFile) -> Option<HeaderValue> {
+        self.known().get(file.path()).map(|known| known.value.clone())
     }
 
     /// Reloads changed files. Never ends by itself.
@@ -47,11 +60,6 @@ impl Secrets {
     /// Calls `failed` at each check, once for every file that has changed and cannot be used.
     pub async fn watch(self: &Arc<Self>, failed: &(dyn Fn() + Sync)) {
         watch(self, PERIOD, failed).await;
-    }
-
-    /// The secret of a file that was read before and is still in use.
-    fn secret(&self, path: &Path) -> Option<Arc<Secret>> {
-        self.known().get(path)?.secret.upgrade()
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<PathBuf, Known>> {
@@ -68,41 +76,50 @@ impl Watched for Secrets {
 
     fn refresh(&self) -> Changes {
         let mut known = self.known();
-        known.retain(|_, known| known.secret.strong_count() > 0);
+        known.retain(|_, known| known.is_used());
         let before = known.clone();
-        // Files may hang, and a reload of the configuration must not wait for them.
+        // Files may hang, and neither a reload of the configuration nor a probe must wait for them.
         drop(known);
         let mut changes = Changes::default();
-        for (path, Known { secret, rejected }) in before {
-            let Some(secret) = secret.upgrade() else { continue };
-            let rejected = compare(&path, &secret, rejected, &mut changes);
+        for (path, mut refreshed) in before {
+            refreshed.refresh(&path, &mut changes);
             if let Some(known) = self.known().get_mut(&path) {
-                known.rejected = rejected;
+                known.value = refreshed.value;
+                known.rejected = refreshed.rejected;
             }
         }
         changes
     }
 }
 
-/// Reads a file again; returns why its content cannot be used.
-fn compare(path: &Path, secret: &Secret, rejected: Option<String>, changes: &mut Changes) -> Option<String> {
-    match value(path) {
-        Ok(value) if value == secret.value() => {
-            changes.restored.extend(rejected.map(|_| path.display().to_string()));
-            None
-        }
-        Ok(value) => {
-            secret.set(value);
-            changes.reloaded.insert(path.display().to_string());
-            None
-        }
-        Err(error) => {
-            let fault = HeaderFileError { file: path.to_owned(), error }.to_string();
-            if rejected.as_ref() != Some(&fault) {
-                changes.rejected.insert(fault.clone());
+/// Keeps a known value as long as `file` exists. Returns whether the value is known and used.
+fn add_use(known: &mut HashMap<PathBuf, Known>, file: &Arc<HeaderFile>) -> bool {
+    let Some(known) = known.get_mut(file.path()).filter(|known| known.is_used()) else { return false };
+    let new = Arc::downgrade(file);
+    known.uses.retain(|file| file.strong_count() > 0 && !file.ptr_eq(&new));
+    known.uses.push(new);
+    true
+}
+
+impl Known {
+    /// Reads the file again.
+    fn refresh(&mut self, path: &Path, changes: &mut Changes) {
+        match value(path) {
+            Ok(value) if value == self.value => {
+                changes.restored.extend(self.rejected.take().map(|_| path.display().to_string()));
             }
-            changes.unusable.insert(fault.clone());
-            Some(fault)
+            Ok(value) => {
+                changes.reloaded.insert(path.display().to_string());
+                (self.value, self.rejected) = (value, None);
+            }
+            Err(error) => {
+                let fault = HeaderFileError { file: path.to_owned(), error }.to_string();
+                if self.rejected.as_ref() != Some(&fault) {
+                    changes.rejected.insert(fault.clone());
+                }
+                changes.unusable.insert(fault.clone());
+                self.rejected = Some(fault);
+            }
         }
     }
 }
@@ -152,73 +169,79 @@ mod tests {
 
     use super::*;
 
-    fn text(file: &HeaderFile) -> String {
-        file.value().unwrap().to_str().unwrap().to_owned()
+    fn file(path: &Path) -> Arc<HeaderFile> {
+        Arc::new(HeaderFile::new(path.to_owned()))
     }
 
     #[test]
-    fn a_rotated_secret_is_used_an_invalid_one_not() {
+    fn a_rotated_value_replaces_a_valid_one_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        let (secrets, first, second) =
-            (Secrets::default(), HeaderFile::new(path.clone()), HeaderFile::new(path.clone()));
+        let (secrets, first, second) = (Secrets::default(), file(&path), file(&path));
+        let value = || secrets.value(&first).map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(value(), None);
+        let expect = |expected: &str| assert_eq!(value().as_deref(), Some(expected));
         fs::write(&path, "Bearer one\r\n").unwrap();
         secrets.read(&first).unwrap();
-        assert_eq!((text(&first), second.value()), ("Bearer one".to_owned(), None));
+        expect("Bearer one");
         fs::write(&path, "Bearer two").unwrap();
         secrets.read(&second).unwrap();
-        assert_eq!(text(&second), "Bearer one", "a reload brings no other secret than a look does");
-        assert_eq!(
-            (secrets.reload(), text(&first), text(&second)),
-            (0, "Bearer two".to_owned(), "Bearer two".to_owned())
-        );
+        // A reload of the configuration does not read a known file again.
+        expect("Bearer one");
+        assert_eq!(secrets.reload(), 0);
+        expect("Bearer two");
         for bad in ["", "two\nlines", "\n"] {
             fs::write(&path, bad).unwrap();
-            assert_eq!((secrets.reload(), secrets.reload(), text(&first)), (1, 1, "Bearer two".to_owned()), "{bad}");
+            assert_eq!((secrets.reload(), secrets.reload()), (1, 1), "{bad}");
+            expect("Bearer two");
         }
         fs::remove_file(&path).unwrap();
-        assert_eq!((secrets.reload(), text(&first)), (1, "Bearer two".to_owned()));
+        assert_eq!(secrets.reload(), 1);
+        expect("Bearer two");
         fs::write(&path, "Bearer two\n").unwrap();
-        assert_eq!((secrets.reload(), text(&first)), (0, "Bearer two".to_owned()));
+        assert_eq!(secrets.reload(), 0);
+        expect("Bearer two");
     }
 
     #[test]
-    fn each_change_is_logged_once_without_the_secret() {
+    fn each_change_is_logged_once_without_the_value() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        let secret = Secret::new(HeaderValue::from_static("one"));
-        let look = |rejected: Option<String>| {
+        let mut known = Known { value: HeaderValue::from_static("one"), uses: Vec::new(), rejected: None };
+        let mut refresh = || {
             let mut changes = Changes::default();
-            let rejected = compare(&path, &secret, rejected, &mut changes);
-            (rejected, changes)
+            known.refresh(&path, &mut changes);
+            changes
         };
-        let (rejected, missing) = look(None);
+        let missing = refresh();
         assert_eq!((missing.unusable.len(), missing.rejected.len()), (1, 1), "{missing:?}");
-        let (rejected, still) = look(rejected);
+        let still = refresh();
         assert_eq!((still.unusable.len(), still.rejected.len()), (1, 0), "{still:?}");
         fs::write(&path, "hunter2\nhunter3").unwrap();
-        let (rejected, other) = look(rejected);
         let message = format!("the file {} has a byte that no header may have, such as a second line", path.display());
-        assert_eq!(other.rejected, BTreeSet::from([message]));
+        assert_eq!(refresh().rejected, BTreeSet::from([message]));
         fs::write(&path, "one").unwrap();
-        let (rejected, restored) = look(rejected);
-        assert_eq!((restored.restored.len(), restored.reloaded.len(), &rejected), (1, 0, &None), "{restored:?}");
+        let restored = refresh();
+        assert_eq!((restored.restored.len(), restored.reloaded.len()), (1, 0), "{restored:?}");
         fs::write(&path, "two").unwrap();
-        let (_, changed) = look(rejected);
+        let changed = refresh();
         assert_eq!((changed.restored.len(), changed.reloaded.len()), (0, 1), "{changed:?}");
     }
 
     #[test]
-    fn an_unused_file_is_forgotten() {
+    fn an_unused_value_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         fs::write(&path, "one").unwrap();
-        let (secrets, file) = (Secrets::default(), HeaderFile::new(path.clone()));
-        secrets.read(&file).unwrap();
-        drop(file);
+        let (secrets, first, second) = (Secrets::default(), file(&path), file(&path));
+        secrets.read(&first).unwrap();
+        secrets.read(&second).unwrap();
+        drop(first);
+        assert_eq!((secrets.reload(), secrets.known().len()), (0, 1));
+        drop(second);
         fs::write(&path, "").unwrap();
         assert_eq!((secrets.reload(), secrets.known().len()), (0, 0));
-        let error = secrets.read(&HeaderFile::new(path.clone())).unwrap_err();
+        let error = secrets.read(&file(&path)).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("the file {} is empty; it must hold the value of the header", path.display())

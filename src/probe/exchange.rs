@@ -18,7 +18,7 @@ use super::tls::transport::TlsTransport;
 use super::tls::{Client, Handshake, handshake};
 use crate::outcome::{Class, Direction, Facts, Failure, Fault, LocalFaultReason, Phase, Timings, TlsFacts, Transcript};
 use crate::protocol::{self, ByteStream, Conversation, ConversationError, Request, Wire, Wrapping};
-use crate::target::{Application, Endpoint, Host, Service, TlsExchange, Verify};
+use crate::target::{Application, Host, Service, TlsExchange, Verify};
 
 pub(super) mod connection;
 mod recording;
@@ -76,7 +76,7 @@ pub(super) async fn exchange(socket: OpenSocket, plan: &Plan, deadline: Instant)
 async fn converse(stream: TcpStream, steps: &Steps, plan: &Plan, deadline: Instant) -> Exchanged {
     let exchange = Exchange {
         script: ScriptRunner::new(deadline),
-        conversation: conversation(steps.application(), &plan.target.endpoint),
+        conversation: conversation(steps.application(), plan),
         timings: Timings::default(),
         facts: Facts::default(),
         recorder: plan.record.then(Recorder::new),
@@ -89,11 +89,12 @@ async fn converse(stream: TcpStream, steps: &Steps, plan: &Plan, deadline: Insta
 }
 
 /// The conversation of an application that is a protocol.
-fn conversation(application: &Application, endpoint: &Endpoint) -> Option<Box<dyn Conversation>> {
+fn conversation(application: &Application, plan: &Plan) -> Option<Box<dyn Conversation>> {
+    let request = Request { endpoint: &plan.target.endpoint };
     match application {
         Application::Dialogue(_) => None,
-        Application::Http(settings) => Some(protocol::begin_http(Request { endpoint }, settings.clone())),
-        Application::Service(service) => Some(protocol::of(service)?.begin(Request { endpoint })),
+        Application::Http(settings) => Some(protocol::begin_http(request, settings.clone(), plan.file_headers.clone())),
+        Application::Service(service) => Some(protocol::of(service)?.begin(request)),
     }
 }
 

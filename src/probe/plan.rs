@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::header::{HeaderName, HeaderValue};
+
 use super::tls::Client;
 use crate::target::{Application, Target, TlsExchange};
 
@@ -11,6 +13,8 @@ pub(super) struct Plan {
     pub(super) target: Arc<Target>,
     /// What follows the TCP handshake; `None` if nothing does.
     pub(super) steps: Option<Steps>,
+    /// Headers of an HTTP request whose values come from files.
+    pub(super) file_headers: Arc<[(HeaderName, HeaderValue)]>,
     /// Whether to record what is said.
     pub(super) record: bool,
 }

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, SERVER, USER_AGENT};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, SERVER, USER_AGENT};
 use hyper::{Method, Request as HttpRequest, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout_at;
@@ -45,16 +45,21 @@ impl Protocol for Http {
     }
 
     fn begin(&self, request: Request<'_>) -> Box<dyn Conversation> {
-        begin(request, Arc::default())
+        begin(request, Arc::default(), Arc::default())
     }
 }
 
 /// Begins a conversation by these settings.
-pub(super) fn begin(request: Request<'_>, settings: Arc<HttpSettings>) -> Box<dyn Conversation> {
+pub(super) fn begin(
+    request: Request<'_>,
+    settings: Arc<HttpSettings>,
+    file_headers: Arc<[(HeaderName, HeaderValue)]>,
+) -> Box<dyn Conversation> {
     Box::new(Session {
         authority: authority(request.endpoint),
         target: request.endpoint.path.as_deref().unwrap_or("/").to_owned(),
         settings,
+        file_headers,
     })
 }
 
@@ -63,6 +68,8 @@ struct Session {
     authority: String,
     target: String,
     settings: Arc<HttpSettings>,
+    /// Headers whose values come from files.
+    file_headers: Arc<[(HeaderName, HeaderValue)]>,
 }
 
 #[async_trait]
@@ -100,14 +107,11 @@ impl Session {
             for (name, value) in &self.settings.headers {
                 headers.append(name, value.clone());
             }
-            for (name, file) in &self.settings.headers_files {
-                let unread = || ConversationError::Unexpected(format!("the file of the header {name} was not read"));
-                headers.append(name, file.value().ok_or_else(unread)?);
+            for (name, value) in &*self.file_headers {
+                headers.append(name, value.clone());
             }
         }
-        let HttpSettings { headers, headers_files, .. } = &*self.settings;
-        let from_file = |name| headers_files.iter().any(|(set, _)| *set == name);
-        let unset = |name| headers.iter().all(|(set, _)| *set != name) && !from_file(name);
+        let unset = |name| self.settings.headers.iter().chain(&*self.file_headers).all(|(set, _)| *set != name);
         if unset(HOST) {
             request = request.header(HOST, &self.authority);
         }
@@ -243,9 +247,8 @@ const MAX_PRODUCT: usize = 64;
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Script, assert_survives, endpoint, summary, talk, talk_with};
+    use super::super::testing::{Script, assert_survives, endpoint, summary, talk, talk_with, talk_with_headers};
     use super::*;
-    use crate::target::{HeaderFile, Secret};
 
     fn answer(status: &str, headers: &str, body: &str) -> String {
         format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len())
@@ -329,23 +332,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_header_from_a_file_is_as_the_file_is_now() {
-        let file = Arc::new(HeaderFile::new("/run/token".into()));
-        let headers_files = vec![(hyper::header::AUTHORIZATION, file.clone()), (USER_AGENT, file.clone())];
-        let settings = Arc::new(HttpSettings { headers_files, ..HttpSettings::default() });
+    async fn headers_from_files_are_sent() {
+        let value = HeaderValue::from_static("one");
+        let file_headers = [(hyper::header::AUTHORIZATION, value.clone()), (USER_AGENT, value)].into();
         let script = Script::hears().answers(answer("200 OK", "", ""));
-        let (ended, _) = talk_with("http://a", &settings, &script).await;
-        assert_eq!(summary(ended), "unexpected: the file of the header authorization was not read");
-        let secret = Arc::new(Secret::new("one".try_into().unwrap()));
-        file.attach(secret.clone());
-        for value in ["one", "two"] {
-            secret.set(value.try_into().unwrap());
-            let (ended, said) = talk_with("http://a", &settings, &script).await;
-            assert_eq!(summary(ended), "ok");
-            let said = String::from_utf8(said).unwrap();
-            let expected = format!("GET / HTTP/1.1\r\nauthorization: {value}\r\nuser-agent: {value}\r\nhost: a\r\n");
-            assert!(said.starts_with(&expected) && !said.contains("portprobe/"), "{said}");
-        }
+        let (ended, said) = talk_with_headers("http://a", &Arc::default(), file_headers, &script).await;
+        assert_eq!(summary(ended), "ok");
+        let said = String::from_utf8(said).unwrap();
+        let expected = "GET / HTTP/1.1\r\nauthorization: one\r\nuser-agent: one\r\nhost: a\r\n";
+        assert!(said.starts_with(expected) && !said.contains("portprobe/"), "{said}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::{HeaderName, HeaderValue};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::time::{Instant, timeout};
 
@@ -133,8 +134,18 @@ pub(super) async fn talk_with(
     http: &Arc<HttpSettings>,
     script: &Script,
 ) -> (Result<ServiceReply, ConversationError>, Vec<u8>) {
+    talk_with_headers(url, http, Arc::default(), script).await
+}
+
+/// As [`talk_with`], with headers from files.
+pub(super) async fn talk_with_headers(
+    url: &str,
+    http: &Arc<HttpSettings>,
+    file_headers: Arc<[(HeaderName, HeaderValue)]>,
+    script: &Script,
+) -> (Result<ServiceReply, ConversationError>, Vec<u8>) {
     let endpoint = endpoint(url);
-    let conversation = begin_http(Request { endpoint: &endpoint }, http.clone());
+    let conversation = begin_http(Request { endpoint: &endpoint }, http.clone(), file_headers);
     played(conversation, script, usize::MAX, Part::Exchange).await
 }
 

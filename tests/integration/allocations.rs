@@ -26,7 +26,7 @@ fn a_port_probe_allocates_two_short_lists() {
     // Native buckets are made as they are needed, which on a busy machine may be at any time.
     let board = Board::new(HistogramOptions { native: false, ..HistogramOptions::default() });
     board.replace(slice::from_ref(&target));
-    let prober = NetworkProber::new(ResolverOptions::default(), trust);
+    let prober = NetworkProber::new(ResolverOptions::default(), trust, Arc::default());
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let probe = || {
         let deadline = Instant::now() + target.settings.cadence.timeout();

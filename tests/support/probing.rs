@@ -77,7 +77,8 @@ impl Probing {
             group: None,
             settings: Arc::new(self.settings),
         });
-        let prober = NetworkProber::with_system_files(self.resolver_options, Arc::default(), self.files);
+        let prober =
+            NetworkProber::with_system_files(self.resolver_options, Arc::default(), Arc::default(), self.files);
         let started = Instant::now();
         let outcome = prober.probe(&target, started + self.timeout).await;
         assert!(outcome.duration <= started.elapsed(), "{outcome:?}");
