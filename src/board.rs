@@ -52,9 +52,9 @@ impl Board {
 
     /// Replaces the targets; they keep this order.
     ///
-    /// A row keeps its state if its name and endpoint stay; if the new target is probed in another way, reports of the old
-    /// one are discarded from now on. All other rows are added or removed. Reports are recorded meanwhile; concurrent calls
-    /// wait for each other.
+    /// A row keeps its state if its name and endpoint stay; if the new target is probed in another way, reports of the
+    /// old one are discarded from now on. All other rows are added or removed. Reports are recorded meanwhile;
+    /// concurrent calls wait for each other.
     pub fn replace(&self, targets: &[Arc<Target>]) {
         // Held to the end, because each table is built from the previous one.
         let options = self.options();
@@ -72,8 +72,8 @@ impl Board {
 
     /// Applies one report and returns the next probe.
     ///
-    /// A report of a removed target is discarded. So is one whose settings have changed so that the probe would be another;
-    /// it is repeated. Other labels or another group do not matter. A local fault is only counted.
+    /// A report of a removed target is discarded. So is one whose settings have changed so that the probe would be
+    /// another; it is repeated. Other labels or another group do not matter. A local fault is only counted.
     pub fn record(&self, report: &Report) -> Recorded {
         let table = self.table();
         let Some(mut row) = table.row(&report.target.name).map(|cell| lock(cell)) else {

@@ -4,9 +4,9 @@
 //! file, http, dns --refresh--> Debouncer (skips what is not new, delays an empty answer) --Update--> Sources::next
 //! ```
 //!
-//! Each source is a separate task. Its entries are read here, not judged: `config` decides which entries are valid targets,
-//! and `app` which of several targets wins. Everything that a source can send is bounded in size and in time, and nothing
-//! here blocks the thread that probes.
+//! Each source is a separate task. Its entries are read here, not judged: `config` decides which entries are valid
+//! targets, and `app` which of several targets wins. Everything that a source can send is bounded in size and in time,
+//! and nothing here blocks the thread that probes.
 
 use std::collections::HashMap;
 use std::mem;
@@ -45,8 +45,8 @@ pub struct Update {
 pub struct Snapshot {
     /// The entries in the order of the source, shared with it.
     pub entries: Arc<[Discovered]>,
-    /// Problems of parts of the source, each a line for the log: an unreadable file, more entries than allowed. The entries
-    /// contain the previous ones of such a part.
+    /// Problems of parts of the source, each a line for the log: an unreadable file, more entries than allowed. The
+    /// entries contain the previous ones of such a part.
     pub problems: Vec<String>,
 }
 
@@ -69,8 +69,8 @@ impl Sources {
         Self { connector, tasks: JoinSet::new(), running: HashMap::new(), reported: HashMap::new(), sender, updates }
     }
 
-    /// Replaces the sources. A source that stays continues undisturbed; a new one is refreshed at once. A source of which
-    /// only the settings change starts from its last entries. A removed source sends no more updates.
+    /// Replaces the sources. A source that stays continues undisturbed; a new one is refreshed at once. A source of
+    /// which only the settings change starts from its last entries. A removed source sends no more updates.
     pub fn set(&mut self, sources: &[Source]) {
         self.running.retain(|source, task| {
             let stays = sources.contains(source);

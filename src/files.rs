@@ -1,7 +1,7 @@
 //! Files that others write: bounded reads here, digests and watching for changes in the modules below.
 //!
-//! Anything but a regular file is refused before it is opened, because opening a pipe without a writer blocks forever. Only
-//! the configuration may be a pipe.
+//! Anything but a regular file is refused before it is opened, because opening a pipe without a writer blocks forever.
+//! Only the configuration may be a pipe.
 //!
 //! Files are polled and their contents compared. Notifications of the kernel would miss a ConfigMap, which Kubernetes
 //! replaces by swapping a symbolic link, and files on network file systems.
@@ -27,7 +27,8 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
     bounded(file, limit)
 }
 
-/// Reads at most `limit` bytes of a file that may also be a pipe or a device. Blocks until the writer of a pipe closes it.
+/// Reads at most `limit` bytes of a file that may also be a pipe or a device. Blocks until the writer of a pipe closes
+/// it.
 pub(crate) fn read_any(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
     let file = File::open(path)?;
     if file.metadata()?.is_dir() {

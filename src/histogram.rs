@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_native_buckets_halve_the_resolution_and_lose_nothing() {
+    fn too_many_native_buckets_halve_the_resolution() {
         let buckets = Buckets::default();
         let mut histogram = Histogram::classic_and_native(&buckets);
         let mut value = 1e-9;

@@ -1,16 +1,19 @@
-//! The application protocols: what to say so that a service shows that it is there, speaks and accepts clients.
+//! The application protocols: conversations that show that a service is there, speaks and accepts clients.
 //!
 //! ```text
-//! a URL's scheme --> Service --> Protocol --begin--> Conversation --upgrade, exchange--> ServiceReply, or ConversationError
-//!                    (data)      (registry, below)   (on a Wire)
+//! scheme of a URL --> Service --> Protocol --begin--> Conversation --upgrade, exchange--> ServiceReply
+//!                     (data)      (registry, below)   (on a Wire)                         or ConversationError
 //! ```
 //!
-//! A protocol is one file: its [`Service`], what it says and how it takes the answers; a new one is that file and a
-//! line in [`ALL`]. It does what the protocol's own liveness tool does, without credentials, and with as little noise
-//! in the service's log as there can be. Sockets, TLS and time are not known here: a [`Wire`] has them.
+//! Each protocol is one file with its [`Service`], its messages and its parsers; a new one is that file and a line in
+//! [`ALL`]. It does what the liveness tool of the protocol does, without credentials and with as few lines in the log
+//! of the service as possible. It knows nothing of sockets, TLS and time, which a [`Wire`] hides.
 //!
-//! Every answer is hostile until parsed. A [`Wire`] bounds what is read; a parser takes nothing by a number from the
-//! wire unchecked, and what contradicts the protocol is refused as soon as it is there.
+//! Every reply is hostile until parsed. A [`Wire`] limits what is read. A parser checks each number from the wire
+//! before it uses it, and refuses invalid bytes as soon as they arrive.
+//!
+//! Messages are parsed here, not by client libraries: those log in, keep connections and retry, and a probe needs one
+//! bounded exchange. HTTP/1 and HTTP/2 are exceptions.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -68,35 +71,35 @@ pub trait Protocol: Debug + Sync {
     /// Its names and ports.
     fn service(&self) -> &'static Service;
 
-    /// What it says to one service.
+    /// Begins a conversation with one service.
     fn begin(&self, request: Request<'_>) -> Box<dyn Conversation>;
 
-    /// How often its servers bear to be probed, where some hold it against whoever probes them.
+    /// A warning about frequent probes, if some servers block clients for them.
     fn caution(&self) -> Option<Caution> {
         None
     }
 }
 
-/// Why servers should not be probed too often.
+/// Reason not to probe a service too often.
 #[derive(Clone, Copy, Debug)]
 pub struct Caution {
-    /// The shortest interval that does no harm.
+    /// The shortest safe interval.
     pub interval: Duration,
-    /// What may happen below it.
+    /// Effect of a shorter interval.
     pub why: &'static str,
-    /// What can be done besides probing less often.
+    /// Alternatives to a longer interval.
     pub instead: &'static str,
 }
 
-/// Whom a conversation is with.
+/// The service of a conversation.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// Where the service is, and the path where the protocol has a use for one.
+    /// Host and port of the service, and the path if the protocol uses it.
     pub endpoint: &'a Endpoint,
 }
 
 impl Request<'_> {
-    /// How the service is secured.
+    /// The security of the service.
     pub const fn security(&self) -> Security {
         match self.endpoint.protocol {
             crate::target::Protocol::Service(_, security) => security,
@@ -106,45 +109,45 @@ impl Request<'_> {
     }
 }
 
-/// What is said on one connection. What was learnt before TLS may serve within it.
+/// The messages of one connection. State from before an upgrade to TLS is available within TLS.
 #[async_trait]
 pub trait Conversation: Debug + Send {
-    /// Asks for TLS; good once the next byte is the handshake's. Called once and first, of protocols with
-    /// [`Service::starttls_name`] alone.
+    /// Requests TLS. `Ok` if the handshake follows. Called once, first, and only for protocols with
+    /// [`Service::starttls_name`].
     async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         let _ = wire;
         Err(ConversationError::Refused("this protocol cannot ask for TLS".to_owned()))
     }
 
-    /// The opening exchange and the goodbye; good if the service serves.
+    /// The first exchange and the goodbye. `Ok` if the service accepts clients.
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError>;
 
-    /// How the TLS handshake after an upgrade is wrapped.
+    /// The wrapping of the TLS handshake after an upgrade.
     fn wrapping(&self) -> Wrapping {
         Wrapping::None
     }
 }
 
-/// What stands around the records of a TLS handshake.
+/// The packets around the records of a TLS handshake.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Wrapping {
-    /// Nothing.
+    /// None.
     None,
     /// PRELOGIN packets of TDS (MS-TDS section 2.2.6.5).
     Tds,
 }
 
-/// What a service said of itself.
+/// Facts that a service reported.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ServiceReply {
-    /// A product or version token, taken by a fixed pattern; a greeting is never one.
+    /// A product or version, extracted by a fixed pattern; never a whole greeting.
     pub version: Option<String>,
-    /// What it is among its kind: primary, leader.
+    /// Its role, such as primary or leader.
     pub role: Option<String>,
 }
 
 impl ServiceReply {
-    /// These are the facts of a service.
+    /// Adds the name of the protocol.
     pub fn of(self, service: &Service) -> ServiceFacts {
         ServiceFacts {
             protocol: service.name,

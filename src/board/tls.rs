@@ -7,8 +7,8 @@ use crate::target::{Sha256Digest, TlsExchange};
 
 /// The last known facts of a target that is probed with TLS.
 ///
-/// Its memory is allocated at the start, like that of a [`History`](super::History). Most probes see the certificates of
-/// the previous probe, which take no new memory.
+/// Its memory is allocated at the start, like that of a [`History`](super::History). Most probes see the certificates
+/// of the previous probe, which take no new memory.
 #[derive(Debug, Default)]
 pub(super) struct TlsRecord {
     session: Option<Session>,

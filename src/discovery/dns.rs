@@ -1,7 +1,7 @@
 //! Names as sources: SRV records, or the addresses of a name with a port.
 //!
-//! The system's name servers are asked for the name as it is written. A name that does not exist is an empty snapshot, not
-//! an error. Records come in any order, so they are sorted.
+//! The system's name servers are asked for the name as it is written. A name that does not exist is an empty snapshot,
+//! not an error. Records come in any order, so they are sorted.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

@@ -140,8 +140,8 @@ fn matching(pattern: &Path) -> Result<Matching, RefreshError> {
 
 /// A pattern of file names: `*` matches any characters, `?` matches one, nothing else is special.
 ///
-/// As in a shell, a name with a leading dot needs a pattern with a leading dot: such names are unfinished files of editors
-/// and the folders that Kubernetes swaps.
+/// As in a shell, a name with a leading dot needs a pattern with a leading dot: such names are unfinished files of
+/// editors and the folders that Kubernetes swaps.
 struct NamePattern {
     pattern: Pattern,
     has_leading_dot: bool,

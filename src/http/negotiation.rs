@@ -3,6 +3,8 @@
 //! The rules are those of the client libraries of Prometheus (`expfmt.Negotiate`): clauses are ordered by weight, and of
 //! equal ones those with a wildcard come last. The first supported clause wins. Without any, the format is text; the
 //! status is never 406. RFC 9110 section 12.5.
+//!
+//! The header is parsed here, because crates for it would save little and do not know the parameters of Prometheus.
 
 use hyper::HeaderMap;
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, AsHeaderName, HeaderValue};

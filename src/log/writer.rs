@@ -1,7 +1,7 @@
 //! Writing log lines on a separate thread, so that logging never blocks.
 //!
 //! Standard error may be a pipe that is not read for a while. Lines that find no room are then dropped and counted, and
-//! probing continues.
+//! probing continues. Crates with such a thread do not report dropped lines in their place.
 
 use std::io::{self, Write};
 use std::sync::Arc;

@@ -1,8 +1,9 @@
-//! AMQP 0-9-1 (<https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf>, sections 2.2.4 and 4.2), as RabbitMQ speaks it.
+//! AMQP 0-9-1 (<https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf>, sections 2.2.4 and 4.2), as spoken by
+//! RabbitMQ.
 //!
-//! The protocol header, and the broker's Connection.Start; then the socket is closed. RabbitMQ logs one warning for that
-//! (a Connection.Close here would be an error); `log.connection.level = error` makes it silent. A broker that
-//! speaks another version answers with its own header: it serves, too.
+//! The protocol header, and the broker's Connection.Start; then the socket is closed. RabbitMQ logs one warning for
+//! that (a Connection.Close here would be an error); `log.connection.level = error` makes it silent. A broker that
+//! speaks another version replies with its header; it serves as well.
 
 use async_trait::async_trait;
 use bytes::Buf as _;
@@ -15,7 +16,7 @@ use crate::target::{OtherName, Service};
 
 mod table;
 
-/// The protocol AMQP.
+/// AMQP.
 #[derive(Debug)]
 pub(super) struct Amqp;
 
@@ -53,7 +54,7 @@ impl Conversation for Session {
     }
 }
 
-/// What a broker answers to the header.
+/// Reply of a broker to the header.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Opening {
     Close(String),
@@ -76,7 +77,7 @@ fn answer(buffered: &[u8]) -> Parsed<Opening> {
     }
 }
 
-/// The size of a payload, behind the type and the channel.
+/// The size of a payload, after the type and the channel.
 fn size(mut head: &[u8]) -> Result<u32, Malformed> {
     head.try_get_u8()?;
     Malformed::unless(head.try_get_u16()? == 0, "it is not on channel 0")?;
@@ -102,7 +103,7 @@ fn opening(mut rest: &[u8]) -> Result<Opening, Malformed> {
     }
 }
 
-/// A known product and its version; of another product the version.
+/// A known product with its version; for another product only the version.
 fn version(properties: &Table<'_>) -> Option<String> {
     let property = |name| properties.text(name).unwrap_or_default();
     let version = dotted(property("version"));
@@ -123,11 +124,11 @@ const CONNECTION: u16 = 10;
 const START: u16 = 10;
 const CLOSE: u16 = 50;
 
-/// A frame's type, channel and size, and its end.
+/// Length of a frame's type, channel and size, and of its end.
 const FRAME: usize = 7;
 const END: usize = 1;
 
-/// Of the protocol, in Connection.Start.
+/// Length of the protocol version in Connection.Start.
 const VERSION: usize = 2;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! Apache Cassandra's native protocol, of `ScyllaDB` too
+//! Native protocol of Apache Cassandra and `ScyllaDB`
 //! (<https://github.com/apache/cassandra/blob/trunk/doc/native_protocol_v4.spec>).
 //!
-//! OPTIONS in version 4, which is answered before a login. The server logs nothing of it.
+//! Sends OPTIONS of version 4, which needs no login. Leaves nothing in the log.
 
 use async_trait::async_trait;
 use bytes::Buf as _;
@@ -10,7 +10,7 @@ use super::frame::{Malformed, dotted, frame, length, take, text};
 use super::{Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
-/// The protocol of Cassandra.
+/// Cassandra.
 #[derive(Debug)]
 pub(super) struct Cassandra;
 
@@ -43,13 +43,13 @@ impl Conversation for Session {
         match wire.answer("the answer to OPTIONS", MAX_REPLY, message).await? {
             Message::Supported { cql_version } => Ok(ServiceReply { version: cql_version, role: None }),
             Message::Error { code: OVERLOADED | IS_BOOTSTRAPPING, text } => Err(ConversationError::Rejected(text)),
-            // Such as another version of the protocol than ours: it speaks, and accepts clients.
+            // For example an unsupported protocol version. The server accepts clients.
             Message::Error { .. } => Ok(ServiceReply::default()),
         }
     }
 }
 
-/// What a server answers to OPTIONS.
+/// Reply to OPTIONS.
 #[derive(Debug)]
 enum Message {
     Error { code: i32, text: String },
@@ -111,7 +111,7 @@ const SUPPORTED: u8 = 6;
 const OVERLOADED: i32 = 0x1001;
 const IS_BOOTSTRAPPING: i32 = 0x1002;
 
-/// Of the body's length, the last of a header; the opcode stands before it.
+/// Size of the body's length, the last field of a header, after the opcode.
 const LENGTH: usize = 4;
 
 #[cfg(test)]
@@ -121,7 +121,7 @@ mod tests {
     use super::super::testing::{Script, assert_survives, summary, talk};
     use super::*;
 
-    /// What Cassandra 4.1 answers, in the shape of the specification's section 4.2.4.
+    /// Reply of Cassandra 4.1, as in section 4.2.4 of the specification.
     fn supported() -> Vec<u8> {
         let options: &[u8] = b"\0\x03\0\x11PROTOCOL_VERSIONS\0\x03\0\x043/v3\0\x044/v4\0\x045/v5\
             \0\x0bCOMPRESSION\0\x02\0\x06snappy\0\x03lz4\0\x0bCQL_VERSION\0\x01\0\x053.4.6";
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_tells_its_options_serves_and_has_a_version() {
+    async fn supported_options_have_a_version() {
         let script = Script::hears().answers(supported());
         let (found, said) = talk(&Cassandra, "cassandra://a", &script).await;
         let expected = ServiceReply { version: Some("3.4.6".to_owned()), role: None };

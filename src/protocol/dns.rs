@@ -1,7 +1,7 @@
 //! DNS over TCP (RFC 1035, RFC 7766), and over TLS (RFC 7858).
 //!
-//! A query for the SOA of the root, or of the name that is the URL's path. A server logs it where it logs queries, and
-//! some log a name that they refuse to answer for.
+//! Queries the SOA of the root, or of the name in the URL's path. Servers log it if they log queries; some log a name
+//! that they refuse to answer for.
 
 use async_trait::async_trait;
 use bytes::Buf as _;
@@ -9,7 +9,7 @@ use bytes::Buf as _;
 use super::{Conversation, ConversationError, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::{HostName, PathRule, PathUse, Service};
 
-/// The protocol of name servers.
+/// DNS.
 #[derive(Debug)]
 pub(super) struct Dns;
 
@@ -38,7 +38,7 @@ impl Protocol for Dns {
 
 #[derive(Debug)]
 struct Session {
-    /// None where the path is no name, which no URL has.
+    /// `None` if the path is not a name, which URLs rule out.
     question: Option<Vec<u8>>,
 }
 
@@ -59,7 +59,7 @@ impl Conversation for Session {
     }
 }
 
-/// A question for the SOA of a name; none where it is no name.
+/// A question for the SOA of a name; `None` if it is not a valid name.
 fn question(name: &str) -> Option<Vec<u8>> {
     let mut question = Vec::new();
     if name != ROOT {
@@ -74,13 +74,13 @@ fn question(name: &str) -> Option<Vec<u8>> {
     Some(question)
 }
 
-/// The question behind a header, behind their length (RFC 1035 sections 4.1.1, 4.2.2).
+/// The length, a header and the question (RFC 1035 sections 4.1.1, 4.2.2).
 fn query(question: &[u8]) -> Vec<u8> {
     let length = u16::try_from(HEADER.len() + question.len()).unwrap_or(u16::MAX);
     [&length.to_be_bytes(), HEADER, question].concat()
 }
 
-/// The response code of a whole answer to this question.
+/// The response code of a complete answer to this question.
 fn code(buffered: &[u8], asked: &[u8]) -> Parsed<u8> {
     let mut rest = buffered;
     let Ok(length) = rest.try_get_u16() else { return Parsed::Incomplete };
@@ -97,19 +97,19 @@ fn code(buffered: &[u8], asked: &[u8]) -> Parsed<u8> {
         return Parsed::Incomplete;
     }
     let Ok(questions) = message.try_get_u16() else { return Parsed::Incomplete };
-    // Behind the three other counts of the header.
+    // After the three other counts of the header.
     let answered = message.get(6..6 + asked.len()).is_some_and(|echoed| echoed.eq_ignore_ascii_case(asked));
-    // A server that could not read the question does not repeat it.
+    // A server that could not parse the question does not repeat it.
     if questions != 0 && !answered {
         return Parsed::Invalid("it answers another question".to_owned());
     }
     Parsed::Complete((flags & CODE).to_be_bytes()[1], length + 2)
 }
 
-/// The name above all others.
+/// The root.
 const ROOT: &str = ".";
 
-/// Any will do, for nobody else can answer on this connection.
+/// Any value works, because nobody else can answer on this connection.
 const ID: u16 = 0x7090;
 
 /// The id, recursion desired, one question.
@@ -127,7 +127,7 @@ const SERVFAIL: u8 = 2;
 const NXDOMAIN: u8 = 3;
 const REFUSED: u8 = 5;
 
-/// The longest that there can be.
+/// Maximum length of a message with its length field.
 const MAX_MESSAGE: usize = 2 + 0xffff;
 
 #[cfg(test)]

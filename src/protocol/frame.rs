@@ -1,7 +1,7 @@
-//! Answers that are binary: messages behind a header that tells their length, and what is read out of them.
+//! Binary replies: messages with a length in their header, and their fields.
 //!
-//! All reading is by `bytes::Buf::try_get_*` and by [`take`], which end in [`Malformed::Short`] where there is too
-//! little.
+//! Fields are read by `bytes::Buf::try_get_*` and by [`take`], which return [`Malformed::Short`] at the end of the
+//! bytes.
 
 use std::borrow::Cow;
 
@@ -9,17 +9,17 @@ use bytes::{Buf as _, TryGetError};
 
 use super::wire::{MAX_REPLY, Parsed};
 
-/// Why bytes are no message of a protocol.
+/// Reason why bytes are not a message of a protocol.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Malformed {
     /// They end too early.
     Short,
-    /// They say what no such message says.
+    /// They are invalid; the reason.
     Wrong(Cow<'static, str>),
 }
 
 impl Malformed {
-    /// Says so unless this holds.
+    /// An error unless the condition holds.
     pub(super) fn unless(holds: bool, why: &'static str) -> Result<(), Self> {
         if holds { Ok(()) } else { Err(why.into()) }
     }
@@ -53,7 +53,7 @@ impl From<Malformed> for String {
 }
 
 impl<T> Parsed<T> {
-    /// What it means, once it is whole.
+    /// Interprets a complete reply.
     pub(super) fn and_then<U>(self, read: impl FnOnce(T) -> Result<U, Malformed>) -> Parsed<U> {
         match self {
             Self::Incomplete => Parsed::Incomplete,
@@ -66,10 +66,10 @@ impl<T> Parsed<T> {
     }
 }
 
-/// A message whose header of so many bytes tells its length in all, the header included: the whole of it.
+/// Parses a message whose header of `header` bytes holds the total length, including the header.
 ///
-/// A header that tells nonsense is refused before its message is there, and so are one that is longer than
-/// [`MAX_REPLY`] and one that ends before its header.
+/// An invalid header is refused before the message is complete. So is a length beyond [`MAX_REPLY`] or below that of
+/// the header.
 pub(super) fn frame(
     buffered: &[u8],
     header: usize,
@@ -89,7 +89,7 @@ pub(super) fn frame(
     }
 }
 
-/// A message without a length: whole once `read`, which takes what it needs, has enough.
+/// Parses a message without a length: it is complete when `read` has found all fields.
 pub(super) fn unframed<T>(buffered: &[u8], read: impl FnOnce(&mut &[u8]) -> Result<T, Malformed>) -> Parsed<T> {
     let mut rest = buffered;
     match read(&mut rest) {
@@ -99,19 +99,19 @@ pub(super) fn unframed<T>(buffered: &[u8], read: impl FnOnce(&mut &[u8]) -> Resu
     }
 }
 
-/// A length that came over the wire; what is none is far too long.
+/// A length from the wire; an invalid one becomes the largest length.
 pub(super) fn length(number: impl TryInto<usize>) -> usize {
     number.try_into().unwrap_or(usize::MAX)
 }
 
-/// The next bytes, so many of them.
+/// Takes the next `count` bytes.
 pub(super) fn take<'a>(rest: &mut &'a [u8], count: usize) -> Result<&'a [u8], Malformed> {
     let (taken, behind) = rest.split_at_checked(count).ok_or(Malformed::Short)?;
     *rest = behind;
     Ok(taken)
 }
 
-/// The next bytes up to a zero, which is taken too.
+/// Takes the next bytes up to a zero, and the zero.
 pub(super) fn take_to_zero<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Malformed> {
     let end = rest.iter().position(|byte| *byte == 0).ok_or("a text in it has no end")?;
     let text = take(rest, end)?;
@@ -119,12 +119,12 @@ pub(super) fn take_to_zero<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Malforme
     Ok(text)
 }
 
-/// A text of a peer, for people: as much of it as they will read.
+/// The beginning of a text of a peer, for messages.
 pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.get(..MAX_TEXT).unwrap_or(bytes)).into_owned()
 }
 
-/// The dotted numbers that a text begins with, such as `10.11.6` of `10.11.6-MariaDB`: a version, and nothing else.
+/// The dotted numbers at the start of a text: `10.11.6` of `10.11.6-MariaDB`.
 pub(super) fn dotted(text: &str) -> Option<&str> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let numbers = text.get(..end)?.trim_end_matches('.');
@@ -132,13 +132,13 @@ pub(super) fn dotted(text: &str) -> Option<&str> {
     (fits && (2..=MAX_NUMBERS).contains(&numbers.split('.').count())).then_some(numbers)
 }
 
-/// Of an error's text.
+/// Length of an error's text.
 const MAX_TEXT: usize = 200;
 
-/// Of a number in a version: `2026`, `22000`.
+/// Digits of a number in a version, such as `22000`.
 const MAX_DIGITS: usize = 5;
 
-/// Of numbers in a version: `19.3.0.0.0`.
+/// Numbers of a version, such as `19.3.0.0.0`.
 const MAX_NUMBERS: usize = 5;
 
 #[cfg(test)]
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_whole_with_its_last_byte_and_wrong_by_its_header() {
+    fn frames_have_their_length() {
         for (received, expected) in [
             (&b""[..], Parsed::Incomplete),
             (b"\0\0\0", Parsed::Incomplete),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_taken_that_is_not_there() {
+    fn missing_bytes_are_not_taken() {
         let mut rest = &b"ab\0c"[..];
         assert_eq!(take(&mut rest, 1), Ok(&b"a"[..]));
         assert_eq!(take_to_zero(&mut rest), Ok(&b"b"[..]));

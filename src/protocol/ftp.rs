@@ -1,12 +1,12 @@
 //! FTP (RFC 959), AUTH TLS (RFC 4217).
 //!
-//! Greeting, QUIT. A server that logs connections logs this one.
+//! Reads the greeting, sends QUIT. Servers that log connections log this one.
 
 use super::greeting::{GreetingRules, Session};
 use super::{Conversation, Protocol, Request};
 use crate::target::Service;
 
-/// The protocol of file servers.
+/// FTP.
 #[derive(Debug)]
 pub(super) struct Ftp;
 
@@ -30,8 +30,8 @@ impl Protocol for Ftp {
     }
 }
 
-/// RFC 959 section 5.4: 120 is "ready in so many minutes", 421 "not available, closing"; by 530 a greeting says that
-/// nobody more can log in (`ProFTPD`).
+/// RFC 959 section 5.4: 120 is "ready in so many minutes", 421 "not available, closing"; a greeting with 530
+/// means that no more logins are accepted (`ProFTPD`).
 static MANNERS: GreetingRules = GreetingRules {
     serving: &[220],
     rejecting: &[120, 421, 530],

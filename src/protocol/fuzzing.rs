@@ -1,4 +1,4 @@
-//! An entrance for a fuzzer: a peer that says whatever it likes. It returns nothing; what counts is that it returns.
+//! Entry point for fuzzers: a peer that sends any bytes. Nothing is returned; a conversation must only end.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,10 +11,10 @@ use super::{ConversationError, Request, SCHEMES, Wire, of};
 use crate::outcome::ServiceFacts;
 use crate::target::{Cadence, Protocol, Scheme, Security, TargetUrl};
 
-/// Has a peer say these bytes to the protocol of a scheme, and then end the connection.
+/// Runs a conversation of a scheme with a peer that sends these bytes and then closes the connection.
 ///
-/// The first byte says how: its highest bit that TLS is asked for first, where the protocol can ask, and the others how
-/// long the pieces are in which the rest comes; 0: all of it at once.
+/// The first byte is not sent. Its highest bit requests TLS first, if the protocol can; the others are the length of
+/// the pieces in which the rest arrives, 0 for all at once.
 pub fn converse(scheme: &str, data: &[u8]) {
     let Some((manner, said)) = data.split_first() else { return };
     let asked = (manner & UPGRADE != 0).then(|| format!("{scheme}+starttls"));
@@ -22,7 +22,7 @@ pub fn converse(scheme: &str, data: &[u8]) {
     let _ = talk(&scheme, &mut Pieces::new(said, usize::from(manner & !UPGRADE)));
 }
 
-/// What a conversation comes to; none where there can be none.
+/// Result of a conversation; `None` if the scheme has none.
 fn talk(scheme: &str, pieces: &mut Pieces<'_>) -> Option<Result<ServiceFacts, ConversationError>> {
     let url = TargetUrl::parse(&format!("{scheme}://peer"), Scheme::default(), SCHEMES).ok()?;
     let endpoint = url.endpoints().next()?;
@@ -39,12 +39,12 @@ fn talk(scheme: &str, pieces: &mut Pieces<'_>) -> Option<Result<ServiceFacts, Co
     }))
 }
 
-/// Bytes that come in pieces.
+/// Bytes that arrive in pieces.
 struct Pieces<'a> {
     said: &'a [u8],
-    /// 0: all of them at once.
+    /// 0 for all at once.
     length: usize,
-    /// How often the other end still has its turn first: a library takes an answer before its request for none.
+    /// How often the client may still write first. A library considers a reply before its request invalid.
     patience: u8,
 }
 
@@ -96,15 +96,15 @@ mod tests {
         }
     }
 
-    /// What a peer says with whom all is well, without the byte that says how.
+    /// The bytes of a valid peer, without the first byte.
     fn seed(name: &str, form: &str) -> Option<Vec<u8>> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fuzz/corpus/{name}/{form}"));
         fs::read(path).ok().map(|mut seed| seed.split_off(1))
     }
 
-    /// But of a WebSocket, whose answer depends on a key that is new each time.
+    /// Not for WebSocket, whose reply depends on a random key.
     #[test]
-    fn all_is_well_with_who_says_what_the_seeds_say() {
+    fn valid_seeds_succeed() {
         for name in ALL.iter().map(|protocol| protocol.service().name).filter(|name| *name != "ws") {
             for (form, scheme) in [("plain", name.to_owned()), ("starttls", format!("{name}+starttls"))] {
                 for length in [0, 1] {
@@ -128,10 +128,10 @@ mod tests {
         }
     }
 
-    /// Lengths, and whatever else may be one: wherever a number stands or could stand in what a peer says with whom all
-    /// is well, there is 0, 1, the highest and the lowest; and the peer goes on talking.
+    /// Replaces each number, or what could be one, in the bytes of a valid peer by 0, 1, the highest and the lowest,
+    /// and lets the peer continue.
     #[test]
-    fn no_number_makes_a_conversation_longer_than_its_bounds() {
+    fn no_number_exceeds_the_bounds() {
         let more = vec![0; 2 * LONGEST];
         for name in ALL.iter().map(|protocol| protocol.service().name) {
             for (form, scheme) in [("plain", name.to_owned()), ("starttls", format!("{name}+starttls"))] {
@@ -147,14 +147,14 @@ mod tests {
         }
     }
 
-    /// What is said with one number that is another, and where.
+    /// The bytes with one number replaced, and its place.
     fn lies(said: &[u8]) -> Vec<(String, Vec<u8>)> {
         let mut lies = Vec::new();
         let mut lie = |at: usize, length: usize, number: &[u8]| {
             let lie = [&said[..at], number, &said[at + length..]].concat();
             lies.push((format!("{number:02x?} at {at}"), lie));
         };
-        // A text has no numbers but numerals.
+        // In a text only numerals are numbers.
         for width in [1, 2, 3, 4, 8].into_iter().filter(|_| !is_text(said)) {
             for at in (0..said.len()).filter(|at| at + width <= said.len()) {
                 let least = [&vec![0; width - 1][..], &[1]].concat();
@@ -178,18 +178,18 @@ mod tests {
         said.iter().all(|byte| matches!(byte, b'\t' | b'\r' | b'\n' | b' '..=b'~'))
     }
 
-    /// Where numbers of digits begin, and how long they are.
+    /// Place and length of numerals.
     fn numerals(said: &[u8]) -> Vec<(usize, usize)> {
         let begins = |at: &usize| said[*at].is_ascii_digit() && (*at == 0 || !said[at - 1].is_ascii_digit());
         let digits = |at: usize| said[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         (0..said.len()).filter(begins).map(|at| (at, digits(at))).collect()
     }
 
-    /// More than any answer that a conversation takes.
+    /// Longer than any reply that is accepted.
     const LONGEST: usize = 128 << 10;
 
-    /// Mail servers that do not name their protocol greet as FTP does; SMTP and LMTP are told apart by what they answer
-    /// to the other's first command, and here a peer says what it says whatever it is asked.
+    /// Mail servers that do not name their protocol greet like FTP. SMTP and LMTP differ in their reply to the first
+    /// command of the other, but this peer does not depend on commands.
     const ALIKE: [(&str, &str); 3] = [("ftp", "lmtp"), ("lmtp", "smtp"), ("smtp", "lmtp")];
 
     proptest! {

@@ -1,22 +1,22 @@
-//! Services whose greeting says it all: a reply with a code of three digits, then QUIT (FTP, NNTP).
+//! Protocols with a greeting that is a reply with a code of three digits, then QUIT (FTP, NNTP).
 
 use async_trait::async_trait;
 
 use super::lines::{Reply, product, reply};
 use super::{Conversation, ConversationError, MAX_REPLY, ServiceReply, Wire};
 
-/// What the codes of such a protocol mean, and how it asks for TLS.
+/// Codes of such a protocol, and its request for TLS.
 #[derive(Debug)]
 pub(super) struct GreetingRules {
-    /// Greetings of a service that serves.
+    /// Greetings of a service that accepts clients.
     pub(super) serving: &'static [u16],
-    /// Greetings of one that serves nobody now.
+    /// Greetings of a service that accepts no clients now.
     pub(super) rejecting: &'static [u16],
-    /// The answer to any command of a service that ends for everybody.
+    /// The reply to any command when the service stops.
     pub(super) closing: u16,
-    /// The command that asks for TLS, and the code that grants it.
+    /// The command that requests TLS, and the code that grants it.
     pub(super) upgrade: (&'static str, u16),
-    /// Those that name themselves in their greeting.
+    /// Products that name themselves in their greeting.
     pub(super) products: &'static [&'static str],
 }
 
@@ -25,7 +25,7 @@ pub(super) struct GreetingRules {
 pub(super) struct Session {
     rules: &'static GreetingRules,
     version: Option<String>,
-    /// Whether the greeting has come: it comes once, before TLS where that is asked for.
+    /// Whether the greeting was read. It comes once, before an upgrade to TLS.
     greeted: bool,
 }
 
@@ -56,7 +56,7 @@ impl Conversation for Session {
 }
 
 impl Session {
-    /// A session in which nothing was said yet.
+    /// A new session.
     pub(super) const fn new(rules: &'static GreetingRules) -> Self {
         Self { rules, version: None, greeted: false }
     }
@@ -69,7 +69,7 @@ impl Session {
         Ok(())
     }
 
-    /// The greeting came before TLS, so the goodbye shows that the service answers within.
+    /// After an upgrade, the reply to QUIT shows that the service speaks within TLS.
     async fn answered(&self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         wire.send(QUIT).await?;
         let answer = wire.answer("the answer to QUIT", MAX_REPLY, reply).await?;
@@ -99,7 +99,7 @@ fn judge(greeting: &Reply, rules: &GreetingRules) -> Result<(), ConversationErro
     }
 }
 
-/// Whether a greeting is one of SMTP or LMTP: they have the same codes, and name themselves (RFC 5321 section 4.3.1).
+/// Whether a greeting is that of SMTP or LMTP, which have the same codes and name themselves (RFC 5321 section 4.3.1).
 fn is_of_mail(greeting: &Reply) -> bool {
     let text = greeting.lines.join(" ");
     product(&text, &["SMTP", "ESMTP", "LMTP"]).is_some() && product(&text, &["FTP"]).is_none()

@@ -1,8 +1,8 @@
 //! gRPC: the health checking protocol (<https://github.com/grpc/grpc/blob/master/doc/health-checking.md>) over HTTP/2
 //! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
 //!
-//! One `grpc.health.v1.Health/Check` of the service that the path names, without one of the server as a whole. A server
-//! without that service answers UNIMPLEMENTED, which is an answer of gRPC. Leaves nothing in the log by default.
+//! Calls `grpc.health.v1.Health/Check` once for the service in the path, or for the whole server. A server without that
+//! service replies UNIMPLEMENTED, which is a valid reply of gRPC. Leaves nothing in the log by default.
 
 use std::io::{self, ErrorKind};
 use std::pin::pin;
@@ -20,7 +20,7 @@ use super::http::{AGENT, authority};
 use super::{ByteStream, Conversation, ConversationError, Protocol, Request, ServiceReply, Wire};
 use crate::target::{PathRule, PathUse, Security, Service};
 
-/// The protocol of gRPC.
+/// gRPC.
 #[derive(Debug)]
 pub(super) struct Grpc;
 
@@ -30,7 +30,7 @@ pub(super) static SERVICE: Service = Service {
     tls_name: "grpc+tls",
     tls_port: 50051,
     alpn: Some("h2"),
-    // The protocol lets a server call its services as it likes.
+    // The protocol does not restrict names of services.
     path: Some(PathUse::Name(PathRule::NONE)),
     client: Some("grpcurl -plaintext {authority} grpc.health.v1.Health/Check"),
     ..Service::DEFAULT
@@ -51,7 +51,7 @@ impl Protocol for Grpc {
 #[derive(Debug)]
 struct Session {
     uri: String,
-    /// Whose health is asked for; none: the server's.
+    /// The service whose health is queried; `None`: the whole server.
     service: Option<Arc<str>>,
 }
 
@@ -72,11 +72,11 @@ impl Conversation for Session {
     }
 }
 
-/// What came of a call.
+/// Result of a call.
 #[derive(Debug)]
 struct Checked {
     http: StatusCode,
-    /// `grpc-status`, wherever it stood.
+    /// `grpc-status`, from headers or trailers.
     status: Option<u16>,
     text: String,
     message: Vec<u8>,
@@ -102,7 +102,7 @@ fn judge(checked: &Checked) -> Result<(), ConversationError> {
     }
 }
 
-/// A `HealthCheckRequest`, its only field the service, behind the prefix of a message: not compressed, and its length.
+/// A `HealthCheckRequest` with the service as its only field, after the message prefix: not compressed, length.
 fn message(service: &str) -> Bytes {
     let mut fields = BytesMut::new();
     if !service.is_empty() {
@@ -117,7 +117,7 @@ fn message(service: &str) -> Bytes {
     message.freeze()
 }
 
-/// A number in groups of seven bits, the lowest first.
+/// A varint: groups of seven bits, lowest first.
 fn put_varint(buffer: &mut BytesMut, mut value: usize) {
     while value >= 0x80 {
         buffer.put_u8(u8::try_from(value & 0x7f).unwrap_or_default() | 0x80);
@@ -138,7 +138,7 @@ fn health(message: &[u8]) -> Option<u8> {
     }
 }
 
-/// Makes the call.
+/// Calls the service.
 async fn check(
     request: HttpRequest<()>,
     message: Bytes,
@@ -148,7 +148,7 @@ async fn check(
     let mut called = pin!(call(sender, request, message));
     tokio::select! {
         checked = &mut called => checked,
-        // What came before its end is still to be taken.
+        // The connection has ended. The rest of the reply is buffered.
         closed = connection => match (called.await, closed) {
             (Err(ConversationError::Closed(_)), Err(error)) => Err(ended(&error)),
             (checked, _) => checked,
@@ -188,12 +188,12 @@ impl Checked {
     }
 }
 
-/// The data of an answer, within bounds.
+/// The data of a reply, within bounds.
 async fn read(body: &mut RecvStream) -> Result<Vec<u8>, ConversationError> {
     let mut message = Vec::new();
     while let Some(data) = body.data().await {
         let data = data.map_err(|error| ended(&error))?;
-        // Who releases nothing stops the peer.
+        // Without releasing capacity the peer stops sending.
         let _ = body.flow_control().release_capacity(data.len());
         message.extend_from_slice(&data);
         if message.len() > MAX_MESSAGE {
@@ -203,7 +203,7 @@ async fn read(body: &mut RecvStream) -> Result<Vec<u8>, ConversationError> {
     Ok(message)
 }
 
-/// What an error of HTTP/2 says about the peer. Of an error of the connection h2 keeps the kind, and not always the code.
+/// The meaning of an HTTP/2 error. For connection errors h2 keeps the kind, but not always the code.
 fn ended(error: &h2::Error) -> ConversationError {
     match error.get_io() {
         Some(io) => match (io.raw_os_error(), io.kind()) {
@@ -219,7 +219,7 @@ fn ended(error: &h2::Error) -> ConversationError {
     }
 }
 
-/// What whoever stands before a server says for it means UNAVAILABLE
+/// Statuses of proxies that mean UNAVAILABLE
 /// (<https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>).
 const UNAVAILABLE: [StatusCode; 4] = [
     StatusCode::TOO_MANY_REQUESTS,
@@ -230,7 +230,7 @@ const UNAVAILABLE: [StatusCode; 4] = [
 
 const AWAITED: &str = "its answer to the health check";
 
-/// Far more than a health.
+/// Far more than a health status.
 const MAX_MESSAGE: usize = 4096;
 
 #[cfg(test)]
@@ -277,7 +277,7 @@ mod tests {
         }
     }
 
-    /// A server of HTTP/2 that answers one call with these trailers and this message.
+    /// An HTTP/2 server that replies to one call with these trailers and this message.
     async fn against(status: &'static str, message: &'static [u8]) -> String {
         let (mut near, far) = duplex(1 << 16);
         let server = tokio::spawn(async move {
@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(against("12", b"").await, "ok");
     }
 
-    /// Who closes on what was not read sends a RST.
+    /// Closing a socket with unread data sends a RST.
     #[tokio::test]
     async fn a_reset_is_told_as_one() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

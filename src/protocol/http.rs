@@ -1,6 +1,6 @@
 //! HTTP/1.1 (RFC 9110, RFC 9112).
 //!
-//! One request, no redirect followed. Leaves a line in the access log, with the user agent `portprobe/VERSION`.
+//! Sends one request and follows no redirect. Leaves a line in the access log, with the user agent `portprobe/VERSION`.
 
 use std::error::Error as _;
 use std::io::{self, ErrorKind};
@@ -24,7 +24,7 @@ use crate::target::{Endpoint, Host, HttpSettings, PathRule, PathUse, Service};
 
 mod first;
 
-/// The protocol of the web.
+/// HTTP.
 #[derive(Debug)]
 pub(super) struct Http;
 
@@ -118,7 +118,7 @@ impl Session {
         if unset(USER_AGENT) {
             request = request.header(USER_AGENT, AGENT);
         }
-        // Where a method is for a body, some servers insist on being told that there is none (RFC 9110 section 8.6).
+        // If a method usually has a body, some servers require an explicit length of zero (RFC 9110 section 8.6).
         if matches!(self.settings.method, Method::PATCH | Method::POST | Method::PUT) {
             request = request.header(CONTENT_LENGTH, 0);
         }
@@ -126,7 +126,7 @@ impl Session {
         request.map_err(|error| ConversationError::Unexpected(format!("the request cannot be written: {error}")))
     }
 
-    /// What a status means that is none of those expected.
+    /// The meaning of an unexpected status.
     fn objection(&self, status: StatusCode) -> ConversationError {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             return ConversationError::Rejected(status.to_string());
@@ -136,7 +136,7 @@ impl Session {
     }
 }
 
-/// What stands in `Host`: the name without its trailing dot, and the port where it is not the scheme's.
+/// The value of `Host`: the name without its trailing dot, and the port unless it is the scheme's default.
 pub(super) fn authority(endpoint: &Endpoint) -> String {
     let host = match &endpoint.host {
         Host::Ipv6(address, _) => format!("[{address}]"),
@@ -146,13 +146,13 @@ pub(super) fn authority(endpoint: &Endpoint) -> String {
     if endpoint.protocol.default_port() == Some(endpoint.port) { host } else { format!("{host}:{}", endpoint.port) }
 }
 
-/// The head of an answer.
+/// The head of a response.
 pub(super) struct Head {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
 }
 
-/// Sends a request and reads the answer: its head, and its body up to a limit where that is wanted.
+/// Sends a request and reads the head of the response, and its body up to a limit if requested.
 pub(super) async fn ask(
     request: HttpRequest<Empty<Bytes>>,
     limit: Option<u32>,
@@ -169,7 +169,7 @@ async fn exchange(
     channel: &mut SpeaksFirst<'_>,
 ) -> hyper::Result<(Head, Vec<u8>)> {
     let mut builder = http1::Builder::new();
-    // As lenient as browsers: a header that is wrongly written does not keep a server from serving.
+    // As lenient as browsers: a malformed header does not keep a server from serving.
     builder
         .max_buf_size(MAX_REPLY)
         .max_headers(MAX_HEADERS)
@@ -188,7 +188,7 @@ async fn exchange(
     });
     tokio::select! {
         answered = &mut answer => answered,
-        // What was read before its end is still to be taken; and its error arrives there too.
+        // The connection has ended. The rest of the response is buffered, and an error is reported there as well.
         _ = connection => answer.await,
     }
 }
@@ -206,10 +206,10 @@ async fn read(mut body: Incoming, limit: usize) -> hyper::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What an error of hyper's says about a peer who began like this.
+/// The meaning of a hyper error, given the first bytes of the peer.
 fn ended(error: &hyper::Error, buffered: &[u8]) -> ConversationError {
     let io = successors(error.source(), |error| (*error).source()).find_map(|error| error.downcast_ref::<io::Error>());
-    // What is wrong with a chunk of a body is no error of parsing to hyper.
+    // hyper does not report invalid chunks of a body as parse errors.
     let is_no_chunk = io.is_some_and(|error| error.kind() == ErrorKind::InvalidInput);
     match io.and_then(io::Error::raw_os_error) {
         Some(code) => ConversationError::Broken(io::Error::from_raw_os_error(code), AWAITED),
@@ -228,18 +228,18 @@ pub(super) fn product(headers: &HeaderMap) -> Option<String> {
     (!token.is_empty() && token.len() <= MAX_PRODUCT && token.chars().all(plain)).then(|| token.replacen('/', " ", 1))
 }
 
-/// What stands in a request behind its method (RFC 9112 section 3.2.1).
+/// The target of a request, after its method (RFC 9112 section 3.2.1).
 pub(super) const REQUEST_TARGET: PathRule = PathRule {
     admits: |target| target.parse::<Uri>().is_ok(),
     expected: "what a request can ask for; write other signs in percent, such as %3C for <, and at most 64 KiB",
 };
 
-/// What portprobe calls itself.
+/// The user agent.
 pub(super) const AGENT: &str = concat!("portprobe/", env!("CARGO_PKG_VERSION"));
 
 pub(super) const AWAITED: &str = "its answer to the request";
 
-/// Their length is bounded already.
+/// The length of all headers is bounded as well.
 const MAX_HEADERS: usize = 1024;
 
 /// No product has a longer name.
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn settings_say_what_is_asked_and_what_is_good() {
+    async fn settings_define_request_and_success() {
         let settings = Arc::new(HttpSettings {
             method: Method::HEAD,
             headers: vec![(HOST, "b".try_into().unwrap()), ("x-a".try_into().unwrap(), "1".try_into().unwrap())],
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_without_a_body_says_so_where_one_is_due() {
+    async fn an_empty_post_has_a_length_of_zero() {
         for (method, length) in [(Method::POST, true), (Method::PUT, true), (Method::GET, false)] {
             let settings = Arc::new(HttpSettings { method, ..HttpSettings::default() });
             let script = Script::hears().answers(answer("200 OK", "", ""));
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_is_read_as_far_as_its_limit() {
+    async fn a_body_is_read_to_its_limit() {
         let settings = |limit| {
             let body = Some(crate::target::Pattern::try_new("^status: (green|yellow)$").unwrap());
             Arc::new(HttpSettings { body, body_limit: limit, ..HttpSettings::default() })

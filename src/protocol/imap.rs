@@ -1,6 +1,6 @@
 //! IMAP (RFC 3501, RFC 9051), STARTTLS (RFC 3501 section 6.2.1).
 //!
-//! Greeting, CAPABILITY, LOGOUT. A server logs the end of a session without a login at INFO.
+//! Reads the greeting, sends CAPABILITY and LOGOUT. Servers log the end of a session without a login at INFO.
 
 use async_trait::async_trait;
 
@@ -8,7 +8,7 @@ use super::lines::{block, product, text};
 use super::{Conversation, ConversationError, MAX_REPLY, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
-/// The protocol of mailboxes.
+/// IMAP.
 #[derive(Debug)]
 pub(super) struct Imap;
 
@@ -35,9 +35,9 @@ impl Protocol for Imap {
 #[derive(Debug, Default)]
 struct Session {
     version: Option<String>,
-    /// Whether the greeting has come: it comes once, before TLS where that is asked for.
+    /// Whether the greeting was read. It comes once, before an upgrade to TLS.
     greeted: bool,
-    /// How many commands were sent, each with a tag of its own.
+    /// Number of commands sent; each has a different tag.
     commands: u32,
 }
 
@@ -64,7 +64,7 @@ impl Conversation for Session {
 }
 
 impl Session {
-    /// Hears the greeting, where it has not come yet, and what the server can do.
+    /// Reads the greeting, unless it was read before, and the capabilities.
     async fn capabilities(&mut self, wire: &mut Wire<'_>) -> Result<Vec<String>, ConversationError> {
         if !self.greeted {
             let greeting = wire.answer("a greeting", MAX_REPLY, |buffered| text(buffered, &GREETINGS)).await?;
@@ -82,7 +82,7 @@ impl Session {
         }
     }
 
-    /// Sends a command and takes its answer, of which the last line has the command's tag.
+    /// Sends a command and reads the reply, whose last line has the tag of the command.
     async fn ask(
         &mut self,
         wire: &mut Wire<'_>,
@@ -107,17 +107,17 @@ impl Session {
     }
 }
 
-/// BYE says that the server ends the session (RFC 3501 section 7.1.5).
+/// BYE means that the server ends the session (RFC 3501 section 7.1.5).
 fn reject(line: &str) -> Result<(), ConversationError> {
     if line.starts_with(BYE) { Err(ConversationError::Rejected(line.to_owned())) } else { Ok(()) }
 }
 
-/// Whether the status behind a tag is OK.
+/// Whether the status after a tag is OK.
 fn is_ok(line: &str) -> bool {
     line.split(' ').nth(1).is_some_and(|status| status.eq_ignore_ascii_case("OK"))
 }
 
-/// What `* CAPABILITY` lines list.
+/// The capabilities in `* CAPABILITY` lines.
 fn words(lines: &[String]) -> Vec<String> {
     let listed = lines.iter().filter_map(|line| line.strip_prefix("* CAPABILITY "));
     listed.flat_map(str::split_ascii_whitespace).map(str::to_owned).collect()
@@ -127,7 +127,7 @@ const GREETINGS: [&str; 3] = ["* OK", "* PREAUTH", BYE];
 
 const BYE: &str = "* BYE";
 
-/// Those that name themselves in their greeting. What else stands there may be another at each connection.
+/// Products that name themselves in their greeting. The rest of it may differ with each connection.
 const PRODUCTS: [&str; 7] = ["Dovecot", "Cyrus", "Courier-IMAP", "Zimbra", "Gimap", "Stalwart", "hMailServer"];
 
 #[cfg(test)]
@@ -135,7 +135,7 @@ mod tests {
     use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
-    /// Of Dovecot 2.3.
+    /// From Dovecot 2.3.
     const GREETING: &str = "* OK [CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED] Dovecot (Debian) ready.\r\n";
     const CAPABILITY: &str =
         "* CAPABILITY IMAP4rev1 SASL-IR STARTTLS LOGINDISABLED\r\np1 OK Pre-login capabilities listed.\r\n";

@@ -1,7 +1,7 @@
-//! Apache Kafka's protocol (<https://kafka.apache.org/protocol>): of its brokers, and of what speaks as they do.
+//! Protocol of Apache Kafka (<https://kafka.apache.org/protocol>) and of compatible brokers.
 //!
-//! An `ApiVersions` request of version 0, which every broker since 0.10 answers, and answers before a login too. A
-//! broker logs nothing of it.
+//! Sends an `ApiVersions` request of version 0, which every broker since 0.10 answers without a login. Leaves nothing
+//! in the log.
 
 use async_trait::async_trait;
 use bytes::Buf as _;
@@ -10,7 +10,7 @@ use super::frame::{Malformed, frame, length};
 use super::{Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
-/// The protocol of Kafka.
+/// Kafka.
 #[derive(Debug)]
 pub(super) struct Kafka;
 
@@ -47,7 +47,7 @@ impl Conversation for Session {
     }
 }
 
-/// The error code of an answer to [`API_VERSIONS`].
+/// The error code of the reply to [`API_VERSIONS`].
 fn error_code(buffered: &[u8]) -> Parsed<i16> {
     let size = |mut head: &[u8]| Ok(length(head.try_get_i32()?).saturating_add(SIZE));
     frame(buffered, SIZE, size).and_then(|message| {
@@ -68,7 +68,7 @@ const CORRELATION: i32 = i32::from_be_bytes(*b"port");
 const NONE: i16 = 0;
 const UNSUPPORTED_VERSION: i16 = 35;
 
-/// Of the size before every message.
+/// Length of the size before every message.
 const SIZE: usize = 4;
 
 /// A key, the lowest and the highest version.
@@ -81,7 +81,7 @@ mod tests {
     use super::super::testing::{Script, assert_survives, summary, talk};
     use super::*;
 
-    /// The beginning of what Kafka 3.7 answers: Produce 0 to 10, Fetch 0 to 16.
+    /// The beginning of the reply of Kafka 3.7: Produce 0 to 10, Fetch 0 to 16.
     const ANSWER: &[u8] = b"\0\0\0\x16port\0\0\0\0\0\x02\0\0\0\0\0\x0a\0\x01\0\0\0\x10";
 
     #[test]
@@ -113,7 +113,7 @@ mod tests {
                 "unexpected: expected the answer to ApiVersions, but \"\\0\\0\\0\\nport\\0\\0\\0\\0\\0\\u{1}\" came: its list of versions has another length",
             ),
             (
-                // An alert of TLS: the listener is one with TLS.
+                // A TLS alert: the listener expects TLS.
                 b"\x15\x03\x03\0\x02\x02\x50",
                 "unexpected: expected the answer to ApiVersions, but \"\\u{15}\\u{3}\\u{3}\\0\\u{2}\\u{2}P\" came: its length is 352518916",
             ),

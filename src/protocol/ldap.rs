@@ -1,6 +1,7 @@
-//! LDAP (RFC 4511), of which what is needed of BER (X.690); `StartTLS` (RFC 4511 section 4.14).
+//! LDAP (RFC 4511) with the necessary part of BER (X.690), and `StartTLS` (RFC 4511 section 4.14).
 //!
-//! An anonymous bind of version 3, an unbind. A server logs both where it logs operations (OpenLDAP's `loglevel stats`).
+//! Sends an anonymous bind of version 3 and an unbind. Servers that log operations log both (OpenLDAP's `loglevel
+//! stats`).
 
 use async_trait::async_trait;
 use bytes::Buf as _;
@@ -8,7 +9,7 @@ use bytes::Buf as _;
 use super::{Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
-/// The protocol of directories.
+/// LDAP.
 #[derive(Debug)]
 pub(super) struct Ldap;
 
@@ -50,7 +51,7 @@ impl Conversation for Session {
     }
 }
 
-/// Sends a request and takes its result, where that does not say that nobody is served.
+/// Sends a request and reads the result. A result that means that no client is served is an error.
 async fn ask(
     wire: &mut Wire<'_>,
     request: &[u8],
@@ -64,21 +65,21 @@ async fn ask(
     if SERVES_NOBODY.contains(&result.code) && !refuses_tls {
         return Err(ConversationError::Rejected(result.text()));
     }
-    // A notice of disconnection (RFC 4511 section 4.4.1) is an answer to no request.
+    // A notice of disconnection (RFC 4511 section 4.4.1) replies to no request.
     if message.is_notice || message.kind != kind {
         return Err(ConversationError::Unexpected(format!("expected {due}, but another with {} came", result.text())));
     }
     Ok(result)
 }
 
-/// The operation of an answer.
+/// The operation of a reply.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Kind {
     Bind,
     Extended,
 }
 
-/// What counts of an `LDAPMessage`.
+/// The relevant fields of an `LDAPMessage`.
 #[derive(Debug)]
 struct Message {
     is_notice: bool,
@@ -86,7 +87,7 @@ struct Message {
     result: LdapResult,
 }
 
-/// What counts of an `LDAPResult` (RFC 4511 section 4.1.9).
+/// The relevant fields of an `LDAPResult` (RFC 4511 section 4.1.9).
 #[derive(Debug)]
 struct LdapResult {
     code: u8,
@@ -94,7 +95,7 @@ struct LdapResult {
 }
 
 impl LdapResult {
-    /// For people.
+    /// The diagnostic message.
     fn text(&self) -> String {
         match (NAMES.iter().find(|(code, _)| *code == self.code), &*self.diagnostic) {
             (Some((code, name)), "") => format!("result {code} ({name})"),
@@ -105,7 +106,7 @@ impl LdapResult {
     }
 }
 
-/// A whole message, which is a SEQUENCE.
+/// A complete message, which is a SEQUENCE.
 fn message(buffered: &[u8]) -> Parsed<Message> {
     match buffered.first() {
         None => return Parsed::Incomplete,
@@ -137,7 +138,7 @@ fn read(mut body: &[u8]) -> Option<Message> {
     Some(Message { is_notice: number == [0], kind, result: LdapResult { code: *code, diagnostic } })
 }
 
-/// The contents of an element with this tag.
+/// The contents of an element with a given tag.
 fn whole<'a>(rest: &mut &'a [u8], wanted: u8) -> Option<&'a [u8]> {
     match element(rest) {
         Element::Complete(tag, contents) if tag == wanted => Some(contents),
@@ -145,7 +146,7 @@ fn whole<'a>(rest: &mut &'a [u8], wanted: u8) -> Option<&'a [u8]> {
     }
 }
 
-/// An element of BER.
+/// A BER element.
 enum Element<'a> {
     Malformed,
     Incomplete,
@@ -153,7 +154,7 @@ enum Element<'a> {
     Complete(u8, &'a [u8]),
 }
 
-/// Takes an element with a definite length (RFC 4511 section 5.1), which is one byte, or a byte that counts its bytes.
+/// Takes an element with a definite length (RFC 4511 section 5.1): one byte, or a byte with the number of length bytes.
 fn element<'a>(rest: &mut &'a [u8]) -> Element<'a> {
     let (Ok(tag), Ok(first)) = (rest.try_get_u8(), rest.try_get_u8()) else { return Element::Incomplete };
     let length = match first {
@@ -189,12 +190,12 @@ const SEQUENCE: u8 = 0x30;
 const BIND_RESPONSE: u8 = 0x61;
 const EXTENDED_RESPONSE: u8 = 0x78;
 
-/// busy, unavailable (RFC 4511 appendix A). But unavailable as the answer to `StartTLS` is said of TLS alone: a server
-/// that has no certificate (RFC 4511 section 4.14.2).
+/// busy, unavailable (RFC 4511 appendix A). But unavailable as the reply to `StartTLS` concerns only TLS: the
+/// server has no certificate (RFC 4511 section 4.14.2).
 const SERVES_NOBODY: [u8; 2] = [51, UNAVAILABLE];
 const UNAVAILABLE: u8 = 52;
 
-/// Those that probes meet.
+/// The codes that probes see.
 const NAMES: [(u8, &str); 8] = [
     (0, "success"),
     (1, "operationsError"),
@@ -221,7 +222,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_answers_a_bind_serves() {
-        // In the long form, as Active Directory writes lengths.
+        // Lengths in the long form, as in Active Directory.
         let long = b"\x30\x84\0\0\0\x10\x02\x01\x01\x61\x84\0\0\0\x07\x0a\x01\0\x04\0\x04\0".to_vec();
         for answer in
             [result(1, 0x61, 0, ""), result(1, 0x61, 48, "anonymous bind disallowed"), result(1, 0x61, 53, ""), long]

@@ -1,10 +1,8 @@
-//! Answers that are lines: one with a fixed beginning, several up to one that is the last, or a reply with a code of
-//! three digits.
+//! Replies of lines: one line with a fixed beginning, several up to a last one, or a reply with a code of three digits.
 
 use super::wire::Parsed;
 
-/// A line that begins in one of these ways, without its end, LF or CR LF. What contradicts all of them is wrong as soon
-/// as it is there.
+/// Parses a line with one of these beginnings, without its LF or CR LF. Other bytes are invalid as soon as they arrive.
 pub(super) fn line(buffered: &[u8], begins: &[&[u8]]) -> Parsed<Vec<u8>> {
     if !begins.iter().any(|begin| agree(buffered, begin)) {
         return Parsed::Invalid("it begins otherwise".to_owned());
@@ -18,7 +16,7 @@ pub(super) fn line(buffered: &[u8], begins: &[&[u8]]) -> Parsed<Vec<u8>> {
     Parsed::Complete(line.to_vec(), end + 1)
 }
 
-/// The same as text.
+/// Like [`line`], as text.
 pub(super) fn text(buffered: &[u8], begins: &[&str]) -> Parsed<String> {
     match block(buffered, &[], begins) {
         Parsed::Complete(mut lines, length) => Parsed::Complete(lines.pop().unwrap_or_default(), length),
@@ -27,7 +25,7 @@ pub(super) fn text(buffered: &[u8], begins: &[&str]) -> Parsed<String> {
     }
 }
 
-/// Lines of which each begins in one of these ways, to the first that begins as the last does.
+/// Parses lines with these beginnings, up to the first with a beginning of `last`.
 pub(super) fn block(buffered: &[u8], begins: &[&str], last: &[&str]) -> Parsed<Vec<String>> {
     let every: Vec<_> = begins.iter().chain(last).map(|begin| begin.as_bytes()).collect();
     let mut lines = Vec::new();
@@ -47,23 +45,23 @@ pub(super) fn block(buffered: &[u8], begins: &[&str], last: &[&str]) -> Parsed<V
     }
 }
 
-/// A reply in the manner of SMTP and FTP (RFC 5321 section 4.2, RFC 959 section 4.2): the code of its last line, and the
-/// text of every line. `220-` begins a line with more behind it, `220 ` the last.
+/// A reply of SMTP or FTP (RFC 5321 section 4.2, RFC 959 section 4.2): the code of its last line, and the text of every
+/// line. `220-` begins a line that is not the last, `220 ` the last.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Reply {
     pub(super) code: u16,
-    /// What stands behind the codes, a line each; lines of FTP that have no code are whole.
+    /// The text after each code. Lines of FTP without a code are complete.
     pub(super) lines: Vec<String>,
 }
 
 impl Reply {
-    /// Its text on one line, for people.
+    /// Its text on one line, for messages.
     pub(super) fn text(&self) -> String {
         format!("{} {}", self.code, self.lines.join(" / "))
     }
 }
 
-/// A whole reply.
+/// Parses a reply.
 pub(super) fn reply(buffered: &[u8]) -> Parsed<Reply> {
     let mut lines = Vec::new();
     let mut used = 0;
@@ -94,9 +92,9 @@ pub(super) fn reply(buffered: &[u8]) -> Parsed<Reply> {
     }
 }
 
-/// The first of these products that a text names as a word, and the version behind it, where one stands there.
+/// The first known product in a text, and the version after it, if there is one.
 ///
-/// A fixed list, for greetings carry clocks, process numbers and tokens: a pattern would take those for names.
+/// The list is fixed, because a pattern would take clocks, process numbers and tokens in greetings for names.
 pub(super) fn product(text: &str, known: &[&str]) -> Option<String> {
     let words: Vec<_> =
         text.split(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | '[' | ']' | ',' | ';')).collect();
@@ -108,7 +106,7 @@ pub(super) fn product(text: &str, known: &[&str]) -> Option<String> {
     })
 }
 
-/// A version has digits and dots, and little else: `8.15.2`, `v3.0.3`, `2.4.57-1`.
+/// Whether a word is a version such as `8.15.2`, `v3.0.3`, `2.4.57-1`.
 pub(super) fn is_version(word: &str) -> bool {
     let digits = word.strip_prefix('v').unwrap_or(word);
     digits.starts_with(|c: char| c.is_ascii_digit())
@@ -117,10 +115,10 @@ pub(super) fn is_version(word: &str) -> bool {
         && digits.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+' | '_' | '~'))
 }
 
-/// Longer is none.
+/// A longer word is not a version.
 const MAX_VERSION: usize = 32;
 
-/// The code that a line begins with, and whether it is the last of its reply.
+/// The code of a line, and whether the line is the last of its reply.
 fn code(line: &[u8]) -> Option<(u16, bool)> {
     let digits = line.get(..3).filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
     let last = match line.get(3) {
@@ -135,7 +133,7 @@ const fn is_separator(byte: u8) -> bool {
     matches!(byte, b' ' | b'-' | b'\r' | b'\n')
 }
 
-/// Whether one of the two is how the other begins.
+/// Whether one of the two is a prefix of the other.
 pub(super) fn agree(buffered: &[u8], begin: &[u8]) -> bool {
     buffered.iter().zip(begin).all(|(buffered, expected)| buffered == expected)
 }
@@ -145,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_whole_with_its_end_and_wrong_as_soon_as_it_contradicts() {
+    fn lines_are_complete_or_invalid_early() {
         for (received, expected) in [
             ("", Parsed::Incomplete),
             ("+", Parsed::Incomplete),
@@ -162,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_ends_with_the_line_that_is_its_last() {
+    fn a_block_ends_with_its_last_line() {
         let lines = |lines: &[&str], length| {
             Parsed::Complete(lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>(), length)
         };
@@ -197,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_ends_with_the_line_of_its_code_without_a_hyphen() {
+    fn a_reply_ends_without_a_hyphen() {
         let whole = |code, lines: &[&str], length| {
             Parsed::Complete(Reply { code, lines: lines.iter().map(|line| (*line).to_owned()).collect() }, length)
         };

@@ -1,12 +1,12 @@
-//! LMTP (RFC 2033): SMTP in which a client says LHLO; STARTTLS (RFC 3207).
+//! LMTP (RFC 2033): SMTP with LHLO instead of EHLO; STARTTLS (RFC 3207).
 //!
-//! Greeting, LHLO, QUIT. A server logs a connection and its end, as for every client that leaves without mail.
+//! Reads the greeting, sends LHLO and QUIT. Servers log a connection without mail and its end.
 
 use super::smtp::{Hello, Session};
 use super::{Conversation, Protocol, Request};
 use crate::target::Service;
 
-/// The protocol in which mail reaches mailboxes.
+/// LMTP.
 #[derive(Debug)]
 pub(super) struct Lmtp;
 
@@ -37,7 +37,7 @@ mod tests {
     use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
-    /// Of Dovecot 2.3.
+    /// From Dovecot 2.3.
     const GREETING: &str = "220 mx.example Dovecot (Debian) ready.\r\n";
     const HELLO: &str = "250-mx.example\r\n250-STARTTLS\r\n250-8BITMIME\r\n250 PIPELINING\r\n";
 

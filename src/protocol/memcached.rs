@@ -1,6 +1,6 @@
-//! memcached's text protocol (<https://github.com/memcached/memcached/blob/master/doc/protocol.txt>).
+//! Text protocol of memcached (<https://github.com/memcached/memcached/blob/master/doc/protocol.txt>).
 //!
-//! `version`, `quit`. Leaves nothing in the log.
+//! Sends `version` and `quit`. Leaves nothing in the log.
 
 use async_trait::async_trait;
 
@@ -8,7 +8,7 @@ use super::lines::{is_version, text};
 use super::{Conversation, ConversationError, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
-/// The protocol of memcached.
+/// memcached.
 #[derive(Debug)]
 pub(super) struct Memcached;
 
@@ -48,10 +48,10 @@ impl Conversation for Session {
 
 const ANSWERS: [&str; 4] = ["VERSION ", "ERROR", "CLIENT_ERROR ", "SERVER_ERROR "];
 
-/// It serves those who log in (`-Y`).
+/// The server wants a login (`-Y`).
 const WANTS_LOGIN: &str = "CLIENT_ERROR unauthenticated";
 
-/// It is out of memory, or of connections (`-c`).
+/// The server is out of memory or of connections (`-c`).
 const SERVES_NOBODY: [&str; 2] = ["SERVER_ERROR ", "ERROR Too many open connections"];
 
 /// Longer than any error.
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_tells_its_version_or_wants_a_login_serves() {
+    async fn a_version_or_login_means_success() {
         for (answer, version) in [
             ("VERSION 1.6.18\r\n", Some("1.6.18")),
             ("VERSION 1.6.18 12:00:31\r\n", None),

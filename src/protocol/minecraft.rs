@@ -1,6 +1,6 @@
-//! Minecraft, Java Edition: its server list ping (<https://minecraft.wiki/w/Java_Edition_protocol/Server_List_Ping>).
+//! Server list ping of Minecraft, Java Edition (<https://minecraft.wiki/w/Java_Edition_protocol/Server_List_Ping>).
 //!
-//! A handshake that asks for the status, and the status. The server logs nothing of it.
+//! Sends a handshake that requests the status, and reads the status. Leaves nothing in the log.
 
 use std::fmt::Display;
 
@@ -13,7 +13,7 @@ use super::lines::product;
 use super::{Conversation, ConversationError, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
-/// The protocol of Minecraft.
+/// Minecraft.
 #[derive(Debug)]
 pub(super) struct Minecraft;
 
@@ -50,12 +50,12 @@ impl Conversation for Session {
     }
 }
 
-/// A handshake with the server by this name, which proxies choose by, and a request for its status.
+/// A handshake with the name of the server, by which proxies route, and a request for its status.
 fn status_request(host: &impl Display, port: u16) -> Vec<u8> {
     let host = host.to_string();
     let mut handshake = vec![0];
     handshake.put_slice(NO_VERSION);
-    // A name has 253 bytes at most: two of length, where it has more than 127.
+    // A name has at most 253 bytes, so its length takes one or two bytes.
     handshake.put_slice(&variable(host.len()));
     handshake.put_slice(host.as_bytes());
     handshake.put_u16(port);
@@ -63,7 +63,7 @@ fn status_request(host: &impl Display, port: u16) -> Vec<u8> {
     [variable(handshake.len()), handshake, STATUS_REQUEST.to_vec()].concat()
 }
 
-/// A number in groups of seven bits, the lowest first.
+/// A varint: groups of seven bits, lowest first.
 fn variable(mut number: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
@@ -76,7 +76,7 @@ fn variable(mut number: usize) -> Vec<u8> {
     }
 }
 
-/// A number of at most three groups, which is as long as a packet may be.
+/// A varint of at most three groups, the maximum of a packet's length.
 fn take_variable(rest: &mut &[u8]) -> Result<usize, Malformed> {
     let mut number = 0;
     for shift in [0, 7, 14] {
@@ -89,7 +89,7 @@ fn take_variable(rest: &mut &[u8]) -> Result<usize, Malformed> {
     Err("its length is beyond all bounds".into())
 }
 
-/// The version that a status names.
+/// The version in a status.
 fn status(buffered: &[u8]) -> Parsed<Option<String>> {
     unframed(buffered, |rest| {
         let length = take_variable(rest)?;
@@ -105,12 +105,12 @@ fn status(buffered: &[u8]) -> Parsed<Option<String>> {
     })
 }
 
-/// A known product and its version, such as `Paper 1.20.4`; else the dotted numbers. Owners write there what they like.
+/// A known product and its version, such as `Paper 1.20.4`; else the dotted numbers. Operators can change this text.
 fn version(name: &str) -> Option<String> {
     product(name, PRODUCTS).or_else(|| name.split(' ').find_map(dotted).map(str::to_owned))
 }
 
-/// What counts of a status.
+/// The relevant fields of a status.
 #[derive(Debug, Deserialize)]
 struct Status {
     version: Version,
@@ -121,7 +121,7 @@ struct Version {
     name: Option<String>,
 }
 
-/// No version of the game in particular: -1, as those who only ask send it.
+/// -1: no particular version of the game, as sent for status requests.
 const NO_VERSION: &[u8] = b"\xff\xff\xff\xff\x0f";
 
 const FOR_STATUS: u8 = 1;
@@ -134,7 +134,7 @@ const PRODUCTS: &[&str] =
 /// A kind, a length, `{}`.
 const MIN_STATUS: usize = 4;
 
-/// A text of 32767 characters, three bytes each, a picture among them.
+/// A text of 32767 characters with three bytes each, including a picture.
 const MAX_STATUS: usize = 100 * 1024;
 
 #[cfg(test)]
@@ -149,7 +149,7 @@ mod tests {
         [variable(packet.len()), packet].concat()
     }
 
-    /// As on the page of the protocol, with a picture.
+    /// The example of the protocol's page, with a picture.
     fn full() -> Vec<u8> {
         let picture = "A".repeat(300);
         answer(&format!(
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_tells_its_status_serves_and_has_a_version() {
+    async fn a_status_has_a_version() {
         let script = Script::hears().answers(full());
         let (found, said) = talk(&Minecraft, "minecraft://mc.example", &script).await;
         assert_eq!(found.unwrap(), ServiceReply { version: Some("1.19.4".to_owned()), role: None });
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_numbers_and_perhaps_a_known_product() {
+    fn versions_are_numbers_or_known_products() {
         for (name, expected) in [
             ("1.20.4", Some("1.20.4")),
             ("Paper 1.20.4", Some("Paper 1.20.4")),

@@ -1,8 +1,7 @@
-//! MongoDB's wire protocol (<https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/>).
+//! Wire protocol of MongoDB (<https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/>).
 //!
-//! The command `hello` as `OP_MSG`, which is answered before a login; a server before 4.4.2 does not know it, and is
-//! asked by its older name `isMaster`. The server logs that a connection was accepted and that it ended, unless
-//! `systemLog.quiet` is set.
+//! Sends the command `hello` as `OP_MSG`, which needs no login, or its older name `isMaster` to a server before 4.4.2.
+//! The server logs that a connection was accepted and that it ended, unless `systemLog.quiet` is set.
 
 use async_trait::async_trait;
 use bytes::{Buf as _, BufMut as _};
@@ -14,7 +13,7 @@ use crate::target::Service;
 
 mod document;
 
-/// The protocol of MongoDB.
+/// MongoDB.
 #[derive(Debug)]
 pub(super) struct Mongodb;
 
@@ -71,7 +70,7 @@ fn request(command: &str) -> Vec<u8> {
     message
 }
 
-/// What counts of an answer to `hello`.
+/// The relevant fields of the reply to `hello`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Hello {
     ok: bool,
@@ -99,7 +98,7 @@ impl Hello {
         }
     }
 
-    /// Whether the command is one that the server does not know.
+    /// Whether the server does not know the command.
     fn is_unknown(&self) -> bool {
         !self.ok && self.error == Some(COMMAND_NOT_FOUND)
     }
@@ -123,7 +122,7 @@ impl Hello {
 fn hello(buffered: &[u8]) -> Parsed<Hello> {
     frame(buffered, HEADER, size).and_then(|message| {
         let mut rest = message.get(HEADER..).unwrap_or_default();
-        // Flags above the sixteenth may be ignored by whoever does not know them.
+        // Unknown flags above the sixteenth may be ignored.
         Malformed::unless(rest.try_get_u16_le()? == 0, "it has flags that nobody asked for")?;
         rest.try_get_u16_le()?;
         Malformed::unless(rest.try_get_u8()? == 0, "it is no single document")?;
@@ -131,7 +130,7 @@ fn hello(buffered: &[u8]) -> Parsed<Hello> {
     })
 }
 
-/// The length of a message, by a header of an answer to [`request`].
+/// The length of a message from the header of the reply to [`request`].
 fn size(mut head: &[u8]) -> Result<usize, Malformed> {
     let size = length(head.try_get_i32_le()?);
     head.try_get_i32_le()?;
@@ -146,12 +145,12 @@ const REQUEST: i32 = i32::from_be_bytes(*b"port");
 
 const COMMAND_NOT_FOUND: i32 = 59;
 
-/// Length, number, number of the request, operation.
+/// Length of a header: length, number, number of the request, operation.
 const HEADER: usize = 16;
 
 const FLAGS_AND_KIND: usize = 5;
 
-/// Of a document's length, which stands before it.
+/// Size of the length before a document.
 const LENGTH: usize = 4;
 
 #[cfg(test)]

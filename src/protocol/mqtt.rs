@@ -1,10 +1,9 @@
 //! MQTT 3.1.1 and 5 (OASIS; <https://docs.oasis-open.org/mqtt/mqtt/v3.1.1/mqtt-v3.1.1.html>,
 //! <https://docs.oasis-open.org/mqtt/mqtt/v5.0/mqtt-v5.0.html>).
 //!
-//! CONNECT of 3.1.1 with an empty client identifier and a clean session, DISCONNECT if let in. A broker that speaks 5
-//! alone says so, in either version's CONNACK, and ends the connection: it has shown that it serves, so nothing is asked
-//! again. Brokers log clients that come and go: mosquitto at "notice", two lines a probe, unless `connection_messages`
-//! is false.
+//! Sends CONNECT of 3.1.1 with an empty client identifier and a clean session, and DISCONNECT if accepted. A broker
+//! that speaks only version 5 reports that in a CONNACK of either version and ends the connection; it serves. Brokers
+//! log clients that come and go: mosquitto writes two lines at "notice", unless `connection_messages` is false.
 
 use async_trait::async_trait;
 use bytes::Buf as _;
@@ -13,7 +12,7 @@ use super::frame::{Malformed, frame};
 use super::{Conversation, ConversationError, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
-/// The protocol MQTT.
+/// MQTT.
 #[derive(Debug)]
 pub(super) struct Mqtt;
 
@@ -54,12 +53,12 @@ impl Conversation for Session {
     }
 }
 
-/// The code of a CONNACK: flags and code (3.1.1 section 3.2), in version 5 with properties behind them.
+/// The code of a CONNACK: flags and code (3.1.1 section 3.2), in version 5 followed by properties.
 fn connack(buffered: &[u8]) -> Parsed<u8> {
     let size = |mut head: &[u8]| {
         Malformed::unless(head.try_get_u8()? == 0x20, "it is no CONNACK")?;
         let remaining = head.try_get_u8()?;
-        // A properties' length of two bytes is allowed; so long a CONNACK to a client of 3.1.1 is not.
+        // A length of properties may have two bytes, but a CONNACK to a client of 3.1.1 is never that long.
         Malformed::unless((2..0x80).contains(&remaining), "its length is none of a CONNACK")?;
         Ok(HEADER + usize::from(remaining))
     };
@@ -78,7 +77,7 @@ fn connack(buffered: &[u8]) -> Parsed<u8> {
     })
 }
 
-/// Protocol `MQTT`, level 4, clean session, a minute of patience, no client identifier.
+/// Protocol `MQTT`, level 4, clean session, keep-alive of a minute, no client identifier.
 const CONNECT: &[u8] = b"\x10\x0c\0\x04MQTT\x04\x02\0\x3c\0\0";
 
 const DISCONNECT: &[u8] = b"\xe0\0";
@@ -88,7 +87,7 @@ const ACCEPTED: u8 = 0;
 /// Server unavailable, in 3.1.1 and in 5; server busy; quota exceeded; connection rate exceeded.
 const SERVES_NOBODY: [u8; 5] = [3, 0x88, 0x89, 0x97, 0x9f];
 
-/// The type and the length, while that is short.
+/// Length of the type and of a length below 128.
 const HEADER: usize = 2;
 
 const MAX_CONNACK: usize = 1024;
@@ -101,7 +100,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_broker_that_lets_us_in_is_left_with_a_word_and_one_that_does_not_without() {
+    async fn only_an_accepted_client_disconnects() {
         for (connack, goodbye) in [
             (&b"\x20\x02\0\0"[..], DISCONNECT),
             (b"\x20\x02\0\x01", b""),

@@ -1,7 +1,8 @@
 //! Microsoft SQL Server: TDS (MS-TDS sections 2.2.3.1, 2.2.6.5 and 3.2.5).
 //!
-//! PRELOGIN, with which every client begins, and the server's answer; then a close. The server logs nothing of it.
-//! `+starttls` asks for encryption there, and has TLS in PRELOGIN packets; `+tls` is TDS 8.0, TLS before anything else.
+//! Sends PRELOGIN, with which every client begins, reads the reply and closes. Leaves nothing in the log. `+starttls`
+//! requests encryption there, and has the handshake in PRELOGIN packets; `+tls` is TDS 8.0 with TLS from the first
+//! byte.
 
 use async_trait::async_trait;
 use bytes::{Buf as _, BufMut as _};
@@ -10,7 +11,7 @@ use super::frame::{Malformed, frame, take};
 use super::{Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire, Wrapping};
 use crate::target::{OtherName, Security, Service};
 
-/// The protocol of SQL Server.
+/// SQL Server.
 #[derive(Debug)]
 pub(super) struct Mssql;
 
@@ -39,7 +40,7 @@ impl Protocol for Mssql {
 #[derive(Debug)]
 struct Session {
     security: Security,
-    /// The answer to PRELOGIN, where TLS began behind it.
+    /// The reply to PRELOGIN, if TLS began after it.
     before_tls: Option<Prelogin>,
 }
 
@@ -73,14 +74,14 @@ async fn ask(wire: &mut Wire<'_>, encryption: u8) -> Result<Prelogin, Conversati
     wire.answer("the answer to PRELOGIN", MAX_REPLY, answer).await
 }
 
-/// What counts of an answer to PRELOGIN.
+/// The relevant fields of the reply to PRELOGIN.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Prelogin {
     version: String,
     encryption: u8,
 }
 
-/// A PRELOGIN of a client that knows no version of its own, names no instance and wants only one session.
+/// A PRELOGIN without a client version, without an instance, for one session.
 fn request(encryption: u8) -> Vec<u8> {
     let options: [(u8, &[u8]); 5] =
         [(VERSION, &[0; 6]), (ENCRYPTION, &[encryption]), (INSTANCE, &[0]), (THREAD, &[0; 4]), (MARS, &[0])];
@@ -118,7 +119,7 @@ fn prelogin(data: &[u8]) -> Result<Prelogin, Malformed> {
     Ok(Prelogin { version: format!("{major}.{minor}.{build}"), encryption: encryption.try_get_u8()? })
 }
 
-/// The value of an option: a list of them, by offset from its own beginning and by length, comes first.
+/// The value of an option. A list of options with offsets from its beginning and lengths comes first.
 fn value(data: &[u8], wanted: u8) -> Result<Option<&[u8]>, Malformed> {
     let mut list = data;
     loop {
@@ -150,15 +151,15 @@ const THREAD: u8 = 3;
 const MARS: u8 = 4;
 const END: u8 = 0xff;
 
-/// Of the login alone.
+/// Encryption only of the login.
 const ENCRYPT_OFF: u8 = 0;
 const ENCRYPT_ON: u8 = 1;
 const ENCRYPT_REQUIRED: u8 = 3;
 
-/// Type, status, length, process, number, window.
+/// Length of a header: type, status, length, process, number, window.
 const HEADER: usize = 8;
 
-/// In the list: a name, an offset, a length.
+/// Length of an item of the list: name, offset, length.
 const OPTION: usize = 5;
 
 #[cfg(test)]
@@ -168,7 +169,7 @@ mod tests {
     use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
-    /// As in MS-TDS section 4.2, the version of SQL Server 2022.
+    /// The example of MS-TDS section 4.2 with the version of SQL Server 2022.
     fn answer_with(encryption: u8) -> Vec<u8> {
         [
             &b"\x04\x01\0\x2b\0\0\x01\0"[..],
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_answers_serves_and_has_a_version() {
+    async fn a_prelogin_reply_has_a_version() {
         for encryption in [0, 1, 2, 3] {
             let script = Script::hears().answers(answer_with(encryption));
             let (found, said) = talk(&Mssql, "mssql://a", &script).await;

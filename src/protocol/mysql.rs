@@ -2,10 +2,10 @@
 //! (<https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase.html>,
 //! <https://mariadb.com/kb/en/connection/>).
 //!
-//! The greeting, and a login as `portprobe` without a password: whoever hangs up before a login is over counts towards
-//! `max_connect_errors`, and would be blocked. A refused login counts in `Aborted_connects` and is logged as a warning;
-//! a user `portprobe` without password and rights makes it silent. A server with no user for the prober's address says
-//! so instead of greeting it, and is taken to serve others.
+//! Reads the greeting and logs in as `portprobe` without a password. A client that disconnects before its login counts
+//! towards `max_connect_errors` and would be blocked. A refused login counts in `Aborted_connects` and is logged as a
+//! warning; a user `portprobe` without password and rights avoids that. A server without users for the address of the
+//! prober sends an error instead of a greeting; it serves others.
 
 use async_trait::async_trait;
 
@@ -15,7 +15,7 @@ use crate::target::{OtherName, Service};
 
 mod packets;
 
-/// The protocol of MySQL.
+/// MySQL and MariaDB.
 #[derive(Debug)]
 pub(super) struct Mysql;
 
@@ -43,7 +43,7 @@ impl Protocol for Mysql {
 
 #[derive(Debug)]
 struct Session {
-    /// The greeting, where TLS began behind it.
+    /// The greeting, if TLS began after it.
     before_tls: Option<Greeting>,
 }
 
@@ -57,7 +57,7 @@ impl Conversation for Session {
                 Ok(())
             }
             Ok(greeting) => {
-                // Not to be counted as one who hangs up.
+                // A disconnect here would count as an error.
                 log_in(wire, &greeting, BEHIND_GREETING).await?;
                 Err(ConversationError::Refused("the greeting does not offer TLS".to_owned()))
             }
@@ -81,7 +81,7 @@ impl Conversation for Session {
     }
 }
 
-/// Goes through a login to its end, whichever that is. `number` is that of our next packet.
+/// Completes a login, successful or not. `number` is that of our next packet.
 async fn log_in(wire: &mut Wire<'_>, greeting: &Greeting, number: u8) -> Result<(), ConversationError> {
     let mut packet = login(greeting, number);
     let mut method = Method::default();
@@ -100,12 +100,12 @@ async fn log_in(wire: &mut Wire<'_>, greeting: &Greeting, number: u8) -> Result<
             (number, Reply::Question) => packet = framed(number.wrapping_add(1), method.without_more()),
         }
     }
-    // It asks and asks: it serves.
+    // Too many rounds, but the server serves.
     Ok(())
 }
 
 impl Refusal {
-    /// Whether whoever says so serves.
+    /// Whether a server with this error serves.
     fn serves(&self) -> Result<(), ConversationError> {
         if SERVES_NOBODY.contains(&self.code) { Err(ConversationError::Rejected(self.to_string())) } else { Ok(()) }
     }
@@ -117,11 +117,11 @@ const BEHIND_GREETING: u8 = 1;
 const COM_QUIT: &[u8] = b"\x01";
 
 /// Too many connections, out of resources, shutting down, this host is blocked, the limits of a user, the server's
-/// connections in use; and of a client's errors, which MySQL Router passes on where it reaches no server, that it cannot
-/// connect, and that it lost the connection.
+/// connections in use; and client errors that MySQL Router forwards if it reaches no server: cannot connect, connection
+/// lost.
 const SERVES_NOBODY: [u16; 9] = [1040, 1041, 1053, 1129, 1135, 1203, 2003, 2013, 3032];
 
-/// A method, another one, and two questions of that.
+/// A method, another method, and two requests of that.
 const MAX_ROUNDS: usize = 4;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! NATS (<https://docs.nats.io/reference/reference-protocols/nats-protocol>).
 //!
-//! INFO, which comes unasked, CONNECT, PING. A server that wants a login or TLS logs an error for a CONNECT without, so
-//! none is sent to it. Leaves nothing in the log, except that a server that wants TLS logs an error where the probe ends
-//! without a handshake; `nats+starttls` has one.
+//! Reads INFO, sends CONNECT and PING. A server that requires a login or TLS logs an error for a CONNECT without it, so
+//! none is sent. Leaves nothing in the log, except that a server that requires TLS logs an error if the connection ends
+//! without a handshake; use `nats+starttls`.
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use super::lines::{block, is_version, text};
 use super::{Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::{Security, Service};
 
-/// The protocol of NATS.
+/// NATS.
 #[derive(Debug)]
 pub(super) struct Nats;
 
@@ -37,11 +37,11 @@ impl Protocol for Nats {
 #[derive(Debug)]
 struct Session {
     security: Security,
-    /// Comes once, before TLS where that is asked for.
+    /// INFO comes once, before an upgrade to TLS.
     info: Option<Info>,
 }
 
-/// What counts of INFO.
+/// The relevant fields of INFO.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Info {
@@ -53,7 +53,7 @@ struct Info {
 
 #[async_trait]
 impl Conversation for Session {
-    /// TLS begins behind INFO without another word.
+    /// TLS begins right after INFO.
     async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         let info = hear(wire).await?;
         if !info.tls_required && !info.tls_available {
@@ -85,7 +85,7 @@ async fn hear(wire: &mut Wire<'_>) -> Result<Info, ConversationError> {
     }
 }
 
-/// INFO, or an error, as it was said.
+/// INFO or an error, with its text.
 fn info(buffered: &[u8]) -> Parsed<(String, Option<Info>)> {
     let (said, length) = match text(buffered, &["INFO ", ERROR]) {
         Parsed::Complete(said, length) => (said, length),
@@ -99,7 +99,7 @@ fn info(buffered: &[u8]) -> Parsed<(String, Option<Info>)> {
     }
 }
 
-/// Says who is there, and waits for the answer to a PING. The server may ping as well, and tell news.
+/// Sends CONNECT and PING, and waits for PONG. The server may send PING and INFO meanwhile.
 async fn ping(wire: &mut Wire<'_>) -> Result<(), ConversationError> {
     wire.send(CONNECT).await?;
     let said =
@@ -112,7 +112,7 @@ async fn ping(wire: &mut Wire<'_>) -> Result<(), ConversationError> {
     }
 }
 
-/// What an error means that no login would remove.
+/// The meaning of an error that a login would not prevent.
 fn refusal(error: String) -> ConversationError {
     let lower = error.to_ascii_lowercase();
     if SERVES_NOBODY.iter().any(|text| lower.contains(text)) {
@@ -124,10 +124,10 @@ fn refusal(error: String) -> ConversationError {
 
 const ERROR: &str = "-ERR";
 
-/// It serves those who log in.
+/// The server wants a login.
 const WANTS_LOGIN: [&str; 2] = ["Authorization Violation", "Authentication Timeout"];
 
-/// It has as many connections as it may have, or ends.
+/// The server has reached its limit of connections, or stops.
 const SERVES_NOBODY: [&str; 2] = ["connections exceeded", "server shutdown"];
 
 const CONNECT: &[u8] = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"tls_required\":false,\"name\":\"portprobe\",\
@@ -138,7 +138,7 @@ mod tests {
     use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
-    /// Of nats-server 2.9, shortened.
+    /// From nats-server 2.9, shortened.
     const INFO: &str = "INFO {\"server_id\":\"NAXF\",\"server_name\":\"NAXF\",\"version\":\"2.9.10\",\"proto\":1,\
         \"host\":\"127.0.0.1\",\"port\":4222,\"headers\":true,\"max_payload\":1048576} \r\n";
 
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_wants_a_login_or_tls_is_left_without_a_word() {
+    async fn nothing_is_sent_if_login_is_required() {
         for more in ["\"auth_required\":true", "\"tls_required\":true"] {
             let script = Script::greets(info(more));
             let (found, said) = talk(&Nats, "nats://a", &script).await;

@@ -1,12 +1,12 @@
 //! NNTP (RFC 3977), STARTTLS (RFC 4642).
 //!
-//! Greeting, QUIT. A server logs a connection and its end, as for every client.
+//! Reads the greeting, sends QUIT. Servers log each connection and its end.
 
 use super::greeting::{GreetingRules, Session};
 use super::{Conversation, Protocol, Request};
 use crate::target::Service;
 
-/// The protocol of news servers.
+/// NNTP.
 #[derive(Debug)]
 pub(super) struct Nntp;
 
@@ -44,7 +44,7 @@ mod tests {
     use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
-    /// Of INN's reader.
+    /// From the reader of INN.
     const GREETING: &str = "200 news.example InterNetNews NNRP server INN 2.7.1 ready (posting ok)\r\n";
 
     #[tokio::test(start_paused = true)]

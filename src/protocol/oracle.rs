@@ -1,10 +1,10 @@
-//! Oracle Database: TNS, as a listener speaks it.
+//! TNS of Oracle Database listeners.
 //!
 //! Oracle publishes no description; the packets are those of its open drivers
 //! (<https://github.com/oracle/python-oracledb>, `impl/thin`) and of Wireshark's dissector (`packet-tns.c`).
 //!
-//! A CONNECT with `COMMAND=ping`, as `tnsping` sends it, which a listener answers itself; where the URL names a service,
-//! a CONNECT to that service, which tells whether it has a database. The listener writes a line for each into its log.
+//! Sends a CONNECT with `COMMAND=ping` like `tnsping`, which the listener answers. If the URL names a service, sends a
+//! CONNECT to that service, which shows whether it has a database. The listener logs a line for each.
 
 use async_trait::async_trait;
 use bytes::{Buf as _, BufMut as _};
@@ -13,7 +13,7 @@ use super::frame::{Malformed, frame, length, take};
 use super::{Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::{PathRule, PathUse, Service};
 
-/// The protocol of Oracle Database.
+/// Oracle Database.
 #[derive(Debug)]
 pub(super) struct Oracle;
 
@@ -49,7 +49,7 @@ struct Session {
     wanted: Wanted,
 }
 
-/// Who is to answer.
+/// The peer that must reply.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Wanted {
     Listener,
@@ -84,13 +84,13 @@ impl Wanted {
         packet.put_slice(CONNECT_BEGIN);
         packet.put_u16(u16::try_from(data.len()).unwrap_or(u16::MAX));
         packet.put_u16(u16::try_from(CONNECT).unwrap_or(u16::MAX));
-        // How much may come back at once, flags, and what only traces use.
+        // Maximum size of the reply, flags, and fields for traces.
         packet.put_bytes(0, CONNECT.saturating_sub(packet.len()));
         packet.put_slice(data.as_bytes());
         packet
     }
 
-    /// Whether it serves nobody if the listener refuses by this number.
+    /// Whether this error of the listener means that no client is served.
     fn is_down_by(&self, error: u32) -> bool {
         match self {
             Self::Listener => NO_HANDLER.contains(&error),
@@ -99,17 +99,17 @@ impl Wanted {
     }
 }
 
-/// Whether a name has nothing in it that would be syntax.
+/// Whether a name contains no syntax.
 fn is_plain(name: &str) -> bool {
     name.len() <= MAX_NAME && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-$".contains(&byte))
 }
 
-/// What a listener answers to CONNECT.
+/// Reply of a listener to CONNECT.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Packet {
-    /// It says no, or answers a ping, by this number.
+    /// Refused, or reply to a ping, with this number.
     Refused { error: u32, version: Option<String> },
-    /// It accepts, sends on, or asks to hear it again.
+    /// Accepted, redirected, or asked to send it again.
     Welcome,
 }
 
@@ -142,7 +142,7 @@ fn number(text: &str, name: &str) -> Option<u32> {
     behind.split_once(')')?.0.parse().ok()
 }
 
-/// A version in one number; its parts have other widths since release 18.
+/// A version in one number, whose parts have other widths since release 18.
 fn version(number: u32) -> String {
     let part = |shift: u32, mask: u32| (number >> shift) & mask;
     let major = part(24, 0xff);
@@ -152,14 +152,14 @@ fn version(number: u32) -> String {
     format!("{major}.{}.{}.{}.{}", part(20, 0x0f), part(12, 0xff), part(8, 0x0f), part(0, 0xff))
 }
 
-/// No checksum; type 1; version 310, compatible with 300; 8 KiB a packet, 32 KiB a transfer; what the network can do; the
-/// order of bytes.
+/// No checksum; type 1; version 310, compatible with 300; 8 KiB a packet, 32 KiB a transfer; what the network can do;
+/// the order of bytes.
 const CONNECT_BEGIN: &[u8] = b"\0\0\x01\0\0\0\x01\x36\x01\x2c\0\0\x20\0\x7f\xff\x7f\x08\0\0\0\x01";
 
-/// The length of CONNECT without its data.
+/// Length of CONNECT without its data.
 const CONNECT: usize = 58;
 
-/// Of every packet: length, checksum, type, flags, checksum.
+/// Length of a packet's header: length, checksum, type, flags, checksum.
 const HEADER: usize = 8;
 
 const ACCEPT: u8 = 2;
@@ -173,7 +173,7 @@ const NO_HANDLER: [u32; 7] = [12516, 12518, 12519, 12520, 12526, 12527, 12528];
 /// A SID or a service that no database offers at present.
 const UNKNOWN: [u32; 2] = [12505, 12514];
 
-/// Far more than a service's name may have.
+/// Far more than the name of a service may have.
 const MAX_NAME: usize = 128;
 
 #[cfg(test)]
@@ -210,7 +210,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_listener_that_answers_serves() {
         for (answer, version) in [
-            // What one of release 10.2 answers to a ping.
+            // The reply of release 10.2 to a ping.
             (refusing("(DESCRIPTION=(TMP=)(VSNNUM=169869568)(ERR=0)(ALIAS=LISTENER))"), Some("10.2.0.1.0")),
             (refusing_by(12514), Some("11.2.0.4.0")),
             (packet_of(ACCEPT, b"\x01\x36\0\0\x20\0\x7f\xff\x01\0\0\0\0\x20\x61\0"), None),

@@ -1,6 +1,6 @@
 //! POP3 (RFC 1939), CAPA (RFC 2449), STLS (RFC 2595).
 //!
-//! Greeting, CAPA, QUIT. A server logs the end of a session without a login at INFO.
+//! Reads the greeting, sends CAPA and QUIT. Servers log the end of a session without a login at INFO.
 
 use async_trait::async_trait;
 
@@ -8,7 +8,7 @@ use super::lines::{block, product, text};
 use super::{Conversation, ConversationError, MAX_REPLY, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
-/// The protocol that fetches mail.
+/// POP3.
 #[derive(Debug)]
 pub(super) struct Pop3;
 
@@ -35,7 +35,7 @@ impl Protocol for Pop3 {
 #[derive(Debug, Default)]
 struct Session {
     version: Option<String>,
-    /// Whether the greeting has come: it comes once, before TLS where that is asked for.
+    /// Whether the greeting was read. It comes once, before an upgrade to TLS.
     greeted: bool,
 }
 
@@ -61,7 +61,7 @@ impl Conversation for Session {
 }
 
 impl Session {
-    /// Hears the greeting, where it has not come yet, and what the server can do; none where it does not know CAPA.
+    /// Reads the greeting, unless it was read before, and the capabilities; `None` if the server does not know CAPA.
     async fn capabilities(&mut self, wire: &mut Wire<'_>) -> Result<Option<Vec<String>>, ConversationError> {
         if !self.greeted {
             let greeting = wire.answer("a greeting", MAX_REPLY, |buffered| text(buffered, &STATUSES)).await?;
@@ -90,7 +90,7 @@ const STATUSES: [&str; 2] = [OK, "-ERR"];
 
 const QUIT: &[u8] = b"QUIT\r\n";
 
-/// Those that name themselves, in IMPLEMENTATION (RFC 2449 section 6.9) or else in their greeting.
+/// Products that name themselves in IMPLEMENTATION (RFC 2449 section 6.9) or in their greeting.
 const PRODUCTS: [&str; 7] = ["Dovecot", "Cyrus", "Courier", "Qpopper", "Stalwart", "hMailServer", "Popa3d"];
 
 #[cfg(test)]
@@ -98,7 +98,7 @@ mod tests {
     use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
-    /// Of Dovecot 2.3.
+    /// From Dovecot 2.3.
     const GREETING: &str = "+OK Dovecot (Debian) ready.\r\n";
     const CAPA: &str = "+OK\r\nCAPA\r\nTOP\r\nUIDL\r\nSTLS\r\nSASL\r\n.\r\n";
 
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tls_is_asked_for_where_it_may_be_had() {
+    async fn tls_is_requested_if_it_may_exist() {
         let (offers, old) = (Script::greets(GREETING).answers(CAPA), Script::greets(GREETING).answers("-ERR\r\n"));
         for (script, expected) in [
             (offers.clone().answers("+OK Begin TLS negotiation now.\r\n"), "ok"),

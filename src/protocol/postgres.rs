@@ -1,9 +1,9 @@
-//! PostgreSQL's frontend/backend protocol 3.0, of `CockroachDB` too
+//! Frontend/backend protocol 3.0 of PostgreSQL and `CockroachDB`
 //! (<https://www.postgresql.org/docs/current/protocol-flow.html>).
 //!
-//! A startup packet as `pg_isready` sends it. Whatever is asked of a client who logs in, the server accepts clients. A
-//! plain close at that point leaves nothing in the log; a Terminate there logs a FATAL, so it is said only to a server
-//! that lets everybody in. Without a line of `pg_hba.conf` that fits, the server logs a FATAL for each probe.
+//! Sends a startup packet like `pg_isready`. Any authentication request means that the server accepts clients. A close
+//! at that point leaves nothing in the log; a Terminate would log a FATAL, so it is sent only to a server that needs no
+//! password. Without a matching line in `pg_hba.conf` the server logs a FATAL for each probe.
 
 use async_trait::async_trait;
 use bytes::Buf as _;
@@ -12,7 +12,7 @@ use super::frame::{frame, length};
 use super::{Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::{OtherName, Service};
 
-/// The protocol of PostgreSQL.
+/// PostgreSQL.
 #[derive(Debug)]
 pub(super) struct Postgres;
 
@@ -49,7 +49,7 @@ impl Conversation for Session {
         match wire.answer("the answer to SSLRequest (S or N)", 1, |buffered| one_of(buffered, b"SNE")).await? {
             b'S' => Ok(()),
             b'N' => Err(ConversationError::Refused("the server answers SSLRequest with N: ssl is off".to_owned())),
-            // An error, as from a server whose limit of connections is reached (its first letter was taken already).
+            // An error, such as from a server at its limit of connections. Its first letter was consumed.
             _ => {
                 let body = wire.answer("the rest of the error", MAX_REPLY, body).await?;
                 Err(refusal(&Fields::read(&body)))
@@ -67,7 +67,7 @@ impl Conversation for Session {
         if body.get(..4) != Some(&[0, 0, 0, 0]) {
             return Ok(ServiceReply::default());
         }
-        // AuthenticationOk: anybody is let in. Whether there is room is found out behind it.
+        // AuthenticationOk: no password is needed. The next messages show whether there is a free connection.
         let welcome = wire.answer("what follows a login without a password", MAX_REPLY, welcome).await?;
         match welcome.error {
             Some(fields) if fields.serves_nobody() => return Err(refusal(&fields)),
@@ -78,7 +78,7 @@ impl Conversation for Session {
     }
 }
 
-/// What an `ErrorResponse` means for a probe.
+/// The meaning of an `ErrorResponse` for a probe.
 fn refusal(fields: &Fields) -> ConversationError {
     let text = format!("{} {}", fields.code, fields.text);
     if fields.serves_nobody() {
@@ -88,7 +88,7 @@ fn refusal(fields: &Fields) -> ConversationError {
     }
 }
 
-/// One byte, of these.
+/// One of these bytes.
 fn one_of(buffered: &[u8], expected: &[u8]) -> Parsed<u8> {
     match buffered.first() {
         None => Parsed::Incomplete,
@@ -110,9 +110,9 @@ fn message(buffered: &[u8]) -> Parsed<(u8, Vec<u8>)> {
     }
 }
 
-/// A message behind its first byte: its length, itself included, and its body.
+/// A message after its first byte: its length, which includes itself, and its body.
 fn body(buffered: &[u8]) -> Parsed<Vec<u8>> {
-    // A server that cannot start a process for the connection says so in the words of the protocol before version 3.
+    // A server that cannot start a process for the connection reports that in the protocol before version 3.
     if let Some(text) = buffered.strip_prefix(CANNOT_FORK) {
         let Some(end) = text.iter().position(|byte| *byte == 0) else { return Parsed::Incomplete };
         let text = buffered.get(..CANNOT_FORK.len() + end).unwrap_or_default().trim_ascii_end();
@@ -126,16 +126,16 @@ fn body(buffered: &[u8]) -> Parsed<Vec<u8>> {
         .and_then(|message| Ok(message.get(LENGTH_BYTES..).unwrap_or_default().to_vec()))
 }
 
-/// What counts of what a server tells a client whose login it has taken.
+/// The relevant fields of the messages after a login.
 #[derive(Debug, Default)]
 struct Welcome {
     /// `server_version`.
     version: Option<String>,
-    /// Why it ends the connection all the same: the last slots are not for everybody, or there is no such database.
+    /// Why the server ends the connection nevertheless: the last slots are reserved, or there is no such database.
     error: Option<Fields>,
 }
 
-/// What a server tells a client whose login it has taken, until it is ready, or until an error.
+/// The messages after a login, until the server is ready, or until an error.
 fn welcome(buffered: &[u8]) -> Parsed<Welcome> {
     let mut used = 0;
     let mut welcome = Welcome::default();
@@ -163,7 +163,7 @@ fn welcome(buffered: &[u8]) -> Parsed<Welcome> {
     }
 }
 
-/// The value of a `ParameterStatus`, if it is of this one; up to its first blank.
+/// The value of this `ParameterStatus` up to its first blank.
 fn parameter(body: &[u8], wanted: &str) -> Option<String> {
     let mut parts = body.split(|byte| *byte == 0);
     let (name, value) = (parts.next()?, parts.next()?);
@@ -171,7 +171,7 @@ fn parameter(body: &[u8], wanted: &str) -> Option<String> {
     (name == wanted.as_bytes() && !token.is_empty()).then(|| token.to_owned())
 }
 
-/// What counts of an `ErrorResponse`.
+/// The relevant fields of an `ErrorResponse`.
 #[derive(Debug, Default)]
 struct Fields {
     /// SQLSTATE.
@@ -193,8 +193,8 @@ impl Fields {
         fields
     }
 
-    /// Class 53, insufficient resources (`too_many_connections`); class 57, operator intervention (`cannot_connect_now`);
-    /// or what a pool of connections says, whose code says nothing.
+    /// Class 53, insufficient resources (`too_many_connections`); class 57, operator intervention
+    /// (`cannot_connect_now`); or the text of a connection pool, whose code is not specific.
     fn serves_nobody(&self) -> bool {
         let is_of_pool = || POOL_SERVES_NOBODY.iter().any(|begin| self.text.starts_with(begin));
         self.code.starts_with("53") || self.code.starts_with("57") || is_of_pool()
@@ -203,22 +203,22 @@ impl Fields {
 
 const SSL_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
 
-/// Version 3.0, user and database as `pg_isready` names them where it is told nothing, but our own.
+/// Version 3.0, with our user and the fields of `pg_isready`.
 const STARTUP: &[u8] = b"\0\0\0\x45\0\x03\0\0user\0portprobe\0database\0postgres\0application_name\0portprobe\0\0";
 
 const TERMINATE: &[u8] = b"X\0\0\0\x04";
 
-/// `PgBouncer` is full, or has no server behind it: its code for all that is 08P01.
+/// `PgBouncer` is full or reaches no server; its code for all of that is 08P01.
 const POOL_SERVES_NOBODY: [&str; 3] =
     ["no more connections allowed", "pgbouncer cannot connect to server", "server login has been failing"];
 
-/// Behind the letter of an error (`report_fork_failure_to_client` of the server's source).
+/// Follows the letter of an error (`report_fork_failure_to_client` in the server's source).
 const CANNOT_FORK: &[u8] = b"could not fork";
 
 /// The length of a message is its first field, and includes itself.
 const LENGTH_BYTES: usize = 4;
 
-/// The class of the limits that keep a server from starting a process.
+/// The class of limits that prevent a new process.
 const INSUFFICIENT_RESOURCES: &[u8] = b"53000";
 
 #[cfg(test)]
@@ -226,7 +226,7 @@ mod tests {
     use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
-    /// What PostgreSQL 15 asks of a client: SCRAM-SHA-256.
+    /// The request of PostgreSQL 15: SCRAM-SHA-256.
     const SASL: &[u8] = b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0";
 
     fn message(kind: &str, body: &[u8]) -> Vec<u8> {
@@ -234,7 +234,7 @@ mod tests {
         [kind.as_bytes(), &length, body].concat()
     }
 
-    /// What it says to one that `trust` lets in, shortened.
+    /// The messages after a login by `trust`, shortened.
     fn let_in() -> Vec<u8> {
         [
             message("R", &[0; 4]),
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_asks_for_a_login_serves_and_is_left_without_a_word() {
+    async fn nothing_is_sent_if_login_is_required() {
         let script = Script::hears().answers(SASL);
         let (found, said) = talk(&Postgres, "postgres://a", &script).await;
         assert_eq!(found.unwrap(), ServiceReply::default());
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_lets_everybody_in_tells_its_version() {
+    async fn a_server_without_login_has_a_version() {
         let script = Script::hears().answers(let_in());
         let (found, said) = talk(&Postgres, "postgres://a", &script).await;
         assert_eq!(found.unwrap().version.as_deref(), Some("15.14"));
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_error_behind_a_login_has_its_class_too() {
+    async fn an_error_after_a_login_has_its_class() {
         let reserved = "remaining connection slots are reserved for non-replication superuser connections";
         for (code, text, expected) in [
             ("53300", reserved, format!("rejected: 53300 {reserved}")),

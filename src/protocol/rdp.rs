@@ -1,8 +1,8 @@
-//! Remote Desktop Protocol: its X.224 connection sequence (MS-RDPBCGR sections 2.2.1.1 and 2.2.1.2).
+//! X.224 connection sequence of the Remote Desktop Protocol (MS-RDPBCGR sections 2.2.1.1 and 2.2.1.2).
 //!
-//! A connection request that offers TLS and `CredSSP`, and the server's confirmation; TLS follows at once. Whoever is
-//! asked for another security than these serves too. Windows logs nothing of it by default; xrdp takes whatever ends
-//! without a session for an error, and writes about ten lines.
+//! Sends a connection request that offers TLS and `CredSSP`, and reads the confirmation; TLS follows at once. A server
+//! that wants another kind of security serves as well. Windows logs nothing by default; xrdp logs a connection without
+//! a session as an error, in about ten lines.
 
 use async_trait::async_trait;
 use bytes::Buf as _;
@@ -11,7 +11,7 @@ use super::frame::{Malformed, frame, take};
 use super::{Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
-/// The protocol RDP.
+/// RDP.
 #[derive(Debug)]
 pub(super) struct Rdp;
 
@@ -37,7 +37,7 @@ impl Protocol for Rdp {
 
 #[derive(Debug)]
 struct Session {
-    /// What the server chose before TLS, where there was such a time.
+    /// The choice of the server before an upgrade to TLS.
     confirmed: Option<Negotiation>,
 }
 
@@ -71,17 +71,17 @@ async fn negotiate(wire: &mut Wire<'_>) -> Result<Negotiation, ConversationError
     wire.answer("a connection confirm", MAX_REPLY, confirm).await
 }
 
-/// What a server makes of our offer.
+/// Response of a server to the offer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Negotiation {
-    /// This protocol, of what was offered or [`STANDARD`].
+    /// One of the offered protocols, or [`STANDARD`].
     Chose(u32),
-    /// It wants another one, by this code.
+    /// Refused; the code names the protocol that the server wants.
     Failed(u32),
 }
 
 impl Negotiation {
-    /// The security that it asks for; none where it does not say.
+    /// The security that the server wants, if it reports it.
     const fn security(self) -> Option<&'static str> {
         match self {
             Self::Chose(STANDARD) | Self::Failed(2) => Some("rdp"),
@@ -92,7 +92,7 @@ impl Negotiation {
     }
 }
 
-/// A TPKT (RFC 1006 section 6) with a connection confirm in it.
+/// A TPKT (RFC 1006 section 6) with a connection confirm.
 fn confirm(buffered: &[u8]) -> Parsed<Negotiation> {
     let size = |mut head: &[u8]| {
         Malformed::unless(head.try_get_u16()? == 0x0300, "it is no TPKT")?;
@@ -108,7 +108,7 @@ fn confirm(buffered: &[u8]) -> Parsed<Negotiation> {
     })
 }
 
-/// What stands behind a confirm of a server that negotiates.
+/// The negotiation after a confirm.
 fn negotiation(mut rest: &[u8]) -> Result<Negotiation, Malformed> {
     let (kind, _, length) = (rest.try_get_u8()?, rest.try_get_u8()?, rest.try_get_u16_le()?);
     Malformed::unless(length == 8, "its negotiation has another length than 8")?;
@@ -117,7 +117,7 @@ fn negotiation(mut rest: &[u8]) -> Result<Negotiation, Malformed> {
     match (kind, number) {
         (2, 0..=2) => Ok(Negotiation::Chose(number)),
         (2, _) => Err("it chooses what was not offered".into()),
-        // 4 would be: our flags contradict each other.
+        // 4 would mean that our flags contradict each other.
         (3, 1..=3 | 5 | 6) => Ok(Negotiation::Failed(number)),
         (3, _) => Err(format!("it refuses the negotiation by code {number}").into()),
         _ => Err("its negotiation is neither a response nor a failure".into()),
@@ -127,7 +127,7 @@ fn negotiation(mut rest: &[u8]) -> Result<Negotiation, Malformed> {
 /// A TPKT, a connection request of class 0, and a negotiation request for TLS and `CredSSP`.
 const CONNECTION_REQUEST: &[u8] = b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0\x01\0\x08\0\x03\0\0\0";
 
-/// RDP's own security, `PROTOCOL_RDP`.
+/// Standard RDP security, `PROTOCOL_RDP`.
 const STANDARD: u32 = 0;
 
 const TPKT: usize = 4;
@@ -141,12 +141,12 @@ mod tests {
     use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
-    /// As in the examples of MS-RDPBCGR section 4.1.2, with what was chosen or why not.
+    /// The examples of MS-RDPBCGR section 4.1.2, with the choice or the error.
     fn answer(kind: u8, number: u8) -> Vec<u8> {
         [&b"\x03\0\0\x13\x0e\xd0\0\0\x12\x34\0"[..], &[kind, 0, 8, 0, number, 0, 0, 0]].concat()
     }
 
-    /// Of a server that negotiates nothing.
+    /// From a server that does not negotiate.
     const OLD: &[u8] = b"\x03\0\0\x0b\x06\xd0\0\0\x12\x34\0";
 
     #[tokio::test(start_paused = true)]

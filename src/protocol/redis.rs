@@ -1,6 +1,6 @@
 //! Redis and Valkey: RESP (<https://redis.io/docs/latest/develop/reference/protocol-spec/>).
 //!
-//! PING as `redis-cli ping` sends it, QUIT. Leaves nothing in the log.
+//! Sends PING like `redis-cli ping`, and QUIT. Leaves nothing in the log.
 
 use async_trait::async_trait;
 
@@ -8,7 +8,7 @@ use super::lines::line;
 use super::{Conversation, ConversationError, Protocol, Request, ServiceReply, Wire};
 use crate::target::{OtherName, Service};
 
-/// The protocol of Redis.
+/// Redis.
 #[derive(Debug)]
 pub(super) struct Redis;
 
@@ -52,14 +52,14 @@ impl Conversation for Session {
     }
 }
 
-/// It serves those who log in, or know the other name that it was told to give PING (`rename-command`).
+/// The server wants a login, or has another name for PING (`rename-command`).
 const SERVES: [&str; 3] = ["-NOAUTH ", "-NOPERM ", "-ERR unknown command"];
 
-/// It loads its data, has lost its master, runs a script, is not to be reached from here, cannot save, or is full.
+/// The server loads its data, has lost its master, runs a script, refuses this address, cannot save, or is full.
 const SERVES_NOBODY: [&str; 6] =
     ["-LOADING ", "-MASTERDOWN ", "-BUSY ", "-DENIED ", "-MISCONF ", "-ERR max number of clients "];
 
-/// The longest errors explain themselves at length.
+/// Far more than the longest error.
 const MAX_LINE: usize = 4096;
 
 #[cfg(test)]

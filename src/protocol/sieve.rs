@@ -1,6 +1,6 @@
 //! `ManageSieve` (RFC 5804).
 //!
-//! The capabilities, which come unasked, LOGOUT. A server logs the end of a session without a login at INFO.
+//! Reads the capabilities, sends LOGOUT. Servers log the end of a session without a login at INFO.
 
 use async_trait::async_trait;
 
@@ -8,7 +8,7 @@ use super::lines::{block, product};
 use super::{Conversation, ConversationError, MAX_REPLY, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
-/// The protocol that manages mail filters.
+/// `ManageSieve`.
 #[derive(Debug)]
 pub(super) struct Sieve;
 
@@ -54,7 +54,7 @@ impl Conversation for Session {
         }
     }
 
-    /// After the upgrade the server tells its capabilities again (RFC 5804 section 2.2).
+    /// After the upgrade the server sends its capabilities again (RFC 5804 section 2.2).
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         let told = capabilities(wire).await?;
         wire.leave(LOGOUT).await;
@@ -63,7 +63,7 @@ impl Conversation for Session {
     }
 }
 
-/// What the server can do, a line each.
+/// The capabilities, one per line.
 async fn capabilities(wire: &mut Wire<'_>) -> Result<Vec<String>, ConversationError> {
     let told = wire.answer("the capabilities", MAX_REPLY, |buffered| block(buffered, &["\""], &STATUSES)).await?;
     match told.last() {
@@ -75,7 +75,7 @@ async fn capabilities(wire: &mut Wire<'_>) -> Result<Vec<String>, ConversationEr
     }
 }
 
-/// What stands behind the name of a capability, which is quoted: `"IMPLEMENTATION" "Dovecot Pigeonhole"`.
+/// The quoted value of a capability: `"IMPLEMENTATION" "Dovecot Pigeonhole"`.
 fn value<'a>(told: &'a [String], name: &str) -> Option<&'a str> {
     told.iter().find_map(|line| {
         let (named, value) = line.strip_prefix('"')?.split_once('"')?;
@@ -87,7 +87,7 @@ const STATUSES: [&str; 3] = ["OK", "NO", "BYE"];
 
 const LOGOUT: &[u8] = b"LOGOUT\r\n";
 
-/// Those that name themselves in IMPLEMENTATION (RFC 5804 section 1.7).
+/// Products that name themselves in IMPLEMENTATION (RFC 5804 section 1.7).
 const PRODUCTS: [&str; 4] = ["Dovecot", "timsieved", "Stalwart", "Pysieved"];
 
 #[cfg(test)]
@@ -95,12 +95,12 @@ mod tests {
     use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
-    /// Of Dovecot 2.3, shortened.
+    /// From Dovecot 2.3, shortened.
     const CAPABILITIES: &str = "\"IMPLEMENTATION\" \"Dovecot (Debian) Pigeonhole\"\r\n\"SIEVE\" \"fileinto reject\"\r\n\
         \"SASL\" \"\"\r\n\"STARTTLS\"\r\n\"VERSION\" \"1.0\"\r\nOK \"Dovecot (Debian) ready.\"\r\n";
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_tells_what_it_can_do_serves() {
+    async fn a_server_with_capabilities_serves() {
         for (told, version) in [
             (CAPABILITIES, Some("Dovecot")),
             ("\"IMPLEMENTATION\" \"Cyrus timsieved 3.6.1\"\r\nOK\r\n", Some("timsieved 3.6.1")),

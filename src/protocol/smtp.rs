@@ -1,6 +1,6 @@
 //! SMTP (RFC 5321), STARTTLS (RFC 3207).
 //!
-//! Greeting to its last line, EHLO, QUIT. A server logs a connection without mail, as for every client that leaves so.
+//! Reads the greeting, sends EHLO and QUIT. Servers log a connection without mail.
 
 use async_trait::async_trait;
 
@@ -8,7 +8,7 @@ use super::lines::{Reply, product, reply};
 use super::{Conversation, ConversationError, MAX_REPLY, Protocol, Request, ServiceReply, Wire};
 use crate::target::{OtherName, Service};
 
-/// The protocol of mail servers.
+/// SMTP.
 #[derive(Debug)]
 pub(super) struct Smtp;
 
@@ -38,11 +38,11 @@ impl Protocol for Smtp {
 pub(super) struct Session {
     hello: &'static Hello,
     version: Option<String>,
-    /// Whether the greeting has come: it comes once, before TLS where that is asked for.
+    /// Whether the greeting was read. It comes once, before an upgrade to TLS.
     greeted: bool,
 }
 
-/// How a client says hello: EHLO, or LHLO of LMTP.
+/// The hello of a client: EHLO, or LHLO of LMTP.
 #[derive(Debug)]
 pub(super) struct Hello {
     pub(super) word: &'static str,
@@ -84,7 +84,7 @@ impl Session {
         Self { hello, version: None, greeted: false }
     }
 
-    /// Hears the greeting, where it has not come yet, and says hello.
+    /// Reads the greeting, unless it was read before, and sends the hello.
     async fn hello(&mut self, wire: &mut Wire<'_>) -> Result<Reply, ConversationError> {
         if !self.greeted {
             let greeting = wire.answer("a greeting (220)", MAX_REPLY, reply).await?;
@@ -99,7 +99,7 @@ impl Session {
     }
 }
 
-/// 421 and 554 say that nobody is served (RFC 5321 sections 3.1, 3.8); any other code than the one due is unexpected.
+/// 421 and 554 mean that no client is served (RFC 5321 sections 3.1, 3.8); other codes are unexpected.
 fn judge(reply: &Reply, good: u16, to: &str) -> Result<(), ConversationError> {
     match reply.code {
         code if code == good => Ok(()),
@@ -108,11 +108,11 @@ fn judge(reply: &Reply, good: u16, to: &str) -> Result<(), ConversationError> {
     }
 }
 
-/// Whom we say that we are: servers refuse a name without a domain (Postfix by `reject_non_fqdn_helo_hostname`), and no
-/// domain is ours (RFC 2606 section 2).
+/// Our name. Servers refuse a name without a domain (Postfix: `reject_non_fqdn_helo_hostname`), so it is in a reserved
+/// one (RFC 2606 section 2).
 const NAME: &str = "portprobe.invalid";
 
-/// Those that name themselves in their greeting. What else stands there may be another at each connection.
+/// Products that name themselves in their greeting. The rest of it may differ with each connection.
 const PRODUCTS: [&str; 7] = ["Postfix", "Exim", "Sendmail", "OpenSMTPD", "Dovecot", "Haraka", "MailEnable"];
 
 #[cfg(test)]

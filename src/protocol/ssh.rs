@@ -1,7 +1,7 @@
-//! SSH: the exchange of identifications (RFC 4253 section 4.2).
+//! SSH identification exchange (RFC 4253 section 4.2).
 //!
-//! The server's identification, before which other lines may stand, then ours, then an end. sshd logs that at INFO. From
-//! OpenSSH 9.8 on it holds off an address that does this about once a second (`PerSourcePenalties`).
+//! Reads the identification of the server, which other lines may precede, sends ours and closes. sshd logs that at
+//! INFO. Since OpenSSH 9.8 it blocks an address that does this about once a second (`PerSourcePenalties`).
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::lines::is_version;
 use super::{Caution, Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::{OtherName, Service};
 
-/// The protocol of secure shells.
+/// SSH.
 #[derive(Debug)]
 pub(super) struct Ssh;
 
@@ -60,7 +60,7 @@ impl Conversation for Session {
     }
 }
 
-/// Where other lines came and then no more, those lines are the finding.
+/// If other lines came and then nothing more, the message shows those lines.
 fn without_identification(ended: ConversationError, buffered: &[u8]) -> Result<String, ConversationError> {
     match ended {
         ConversationError::Closed(_) | ConversationError::Silent(_) if buffered.starts_with(FULL) => {
@@ -78,7 +78,7 @@ fn without_identification(ended: ConversationError, buffered: &[u8]) -> Result<S
     }
 }
 
-/// What stands behind `SSH-2.0-` in the first line that begins so.
+/// The text after `SSH-2.0-` in the first such line.
 fn identification(buffered: &[u8]) -> Parsed<String> {
     let mut used = 0;
     loop {
@@ -104,7 +104,7 @@ fn identification(buffered: &[u8]) -> Parsed<String> {
     }
 }
 
-/// The software, where it is a name and a version, without the comment behind it: `OpenSSH_9.2p1`.
+/// The software, if it is a name and a version, without the comment after it: `OpenSSH_9.2p1`.
 fn software(said: &str) -> Option<String> {
     let token = said.split(' ').next()?;
     let (name, version) = token.split_at_checked(token.find(|c: char| c.is_ascii_digit())?)?;
@@ -120,16 +120,16 @@ const FULL_TEXT: &str = "Exceeded MaxStartups";
 
 const FULL: &[u8] = FULL_TEXT.as_bytes();
 
-/// sshd holds this address off (`PerSourcePenalties`), while it serves others.
+/// sshd blocks this address (`PerSourcePenalties`), but serves others.
 const HELD_OFF: &[u8] = b"Not allowed at this time";
 
 /// 1.99 is 2.0 of a server that speaks 1 as well (RFC 4253 section 5.1).
 const VERSIONS: [&[u8]; 2] = [b"SSH-2.0-", b"SSH-1.99-"];
 
-/// Of an identification, its end included (RFC 4253 section 4.2); other lines may have any length.
+/// Length of an identification with its line end (RFC 4253 section 4.2). Other lines may have any length.
 const MAX_LINE: usize = 255;
 
-/// A longer name is none.
+/// A longer word is not a name.
 const MAX_NAME: usize = 32;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What the tests of protocols have in common: peers by script, and what every parser must survive.
+//! Test kit of protocols: scripted peers, and checks that every parser must pass.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use super::{Conversation, ConversationError, Protocol, Request, SCHEMES, ServiceReply, Wire, begin_http};
 use crate::target::{Endpoint, HttpSettings, Scheme, TargetUrl};
 
-/// What a peer says, turn by turn, and whether it ends the connection then.
+/// The turns of a peer, and whether it closes the connection afterwards.
 #[derive(Clone, Debug)]
 pub(super) struct Script {
     turns: Vec<Turn>,
@@ -35,24 +35,24 @@ impl Script {
         Self { turns: Vec::new(), stays: false }
     }
 
-    /// What it answers next.
+    /// Adds a reply.
     pub(super) fn answers(mut self, answer: impl AsRef<[u8]>) -> Self {
         self.turns.extend([Turn::Hears, Turn::Says(answer.as_ref().to_vec())]);
         self
     }
 
-    /// It does not end the connection, but says no more.
+    /// Keeps the connection open at the end.
     pub(super) fn stays_silent(mut self) -> Self {
         self.stays = true;
         self
     }
 
-    /// How many bytes it says in all.
+    /// Number of bytes that it sends.
     fn length(&self) -> usize {
         self.turns.iter().map(Turn::length).sum()
     }
 
-    /// The same up to so many bytes.
+    /// The same script up to `length` bytes.
     fn cut(&self, length: usize) -> Self {
         let mut left = length;
         let mut turns = Vec::new();
@@ -71,7 +71,7 @@ impl Script {
         Self { turns, stays: self.stays }
     }
 
-    /// The same with each of its words in place of its first.
+    /// A script that sends these bytes instead of its replies.
     fn saying(&self, bytes: &[u8]) -> Self {
         let listens = matches!(self.turns.first(), Some(Turn::Hears));
         let says = Turn::Says(bytes.to_vec());
@@ -119,7 +119,7 @@ pub(super) fn endpoint(url: &str) -> Endpoint {
     TargetUrl::parse(url, Scheme::default(), SCHEMES).unwrap().endpoints().next().unwrap()
 }
 
-/// What an exchange with such a peer comes to, and what the peer received.
+/// Result of an exchange with a peer, and the bytes that the peer received.
 pub(super) async fn talk(
     protocol: &dyn Protocol,
     url: &str,
@@ -128,7 +128,7 @@ pub(super) async fn talk(
     play(protocol, url, script, usize::MAX, Part::Exchange).await
 }
 
-/// As [`talk`], with an HTTP server by these settings.
+/// Like [`talk`], with an HTTP server and these settings.
 pub(super) async fn talk_with(
     url: &str,
     http: &Arc<HttpSettings>,
@@ -149,7 +149,7 @@ pub(super) async fn talk_with_headers(
     played(conversation, script, usize::MAX, Part::Exchange).await
 }
 
-/// What asking for TLS comes to, and what the peer received.
+/// Result of a request for TLS, and the bytes that the peer received.
 pub(super) async fn upgrade(
     protocol: &dyn Protocol,
     url: &str,
@@ -158,7 +158,7 @@ pub(super) async fn upgrade(
     play(protocol, url, script, usize::MAX, Part::Upgrade).await
 }
 
-/// An end in one line.
+/// A result in one line.
 pub(super) fn summary(ended: Result<ServiceReply, ConversationError>) -> String {
     match ended {
         Ok(_) => "ok".to_owned(),
@@ -216,8 +216,7 @@ async fn converse(
     timeout(Duration::from_secs(2), talking).await.expect("a conversation ends by its deadline")
 }
 
-/// What a parser must survive, given a peer with which all is well: whatever comes, it ends in time, says nothing is well
-/// that is not, and takes pieces for the whole.
+/// Checks that a parser ends in time with any input, accepts no invalid reply, and accepts a valid one in pieces.
 pub(super) async fn assert_survives(protocol: &dyn Protocol, url: &str, good: &Script) {
     let (of_good, _) = talk(protocol, url, good).await;
     assert!(of_good.is_ok(), "{of_good:?}");
@@ -234,7 +233,7 @@ pub(super) async fn assert_survives(protocol: &dyn Protocol, url: &str, good: &S
     }
 }
 
-/// An answer that ends anywhere, or stops anywhere: nothing at all is an end or silence.
+/// Checks replies that end or stall after any byte.
 async fn assert_survives_cuts(protocol: &dyn Protocol, url: &str, good: &Script) {
     for length in 0..good.length() {
         let (ended, _) = talk(protocol, url, &good.cut(length)).await;
@@ -250,7 +249,7 @@ async fn assert_survives_cuts(protocol: &dyn Protocol, url: &str, good: &Script)
     assert!(matches!(ended, Err(ConversationError::Silent(_))), "{ended:?}");
 }
 
-/// A megabyte of one byte, lengths beyond all bounds, and what no protocol is.
+/// A megabyte of one byte, enormous lengths, and bytes of no protocol.
 fn noises() -> Vec<Vec<u8>> {
     let floods = [0, 0xff, b'A', b'\n', b' ', b'0', b'+'].map(|byte| vec![byte; 1 << 20]);
     let others: [&[u8]; 4] =

@@ -1,10 +1,10 @@
-//! VNC: the Remote Framebuffer Protocol (RFC 6143 sections 7.1.1 and 7.1.2).
+//! Remote Framebuffer Protocol of VNC (RFC 6143 sections 7.1.1 and 7.1.2).
 //!
-//! The versions of both sides, and the kinds of security that the server offers; a close instead of a choice. `TigerVNC`
-//! logs a connection that comes and goes.
+//! Exchanges versions, reads the security types that the server offers, and closes. `TigerVNC` logs the connection and
+//! its end.
 //!
-//! A server that does not serve says why instead of what it offers. "Too many security failures" is how `RealVNC` and
-//! `TigerVNC` answer those who come often and never log in: it serves others, and a probe must not call it down.
+//! A server that does not serve sends a reason instead. `RealVNC` and `TigerVNC` send "Too many security failures" to
+//! clients that connect often without a login. They serve others, so that is not a failure.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use super::lines::line;
 use super::{Conversation, ConversationError, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
-/// The protocol of VNC.
+/// VNC.
 #[derive(Debug)]
 pub(super) struct Vnc;
 
@@ -53,7 +53,7 @@ impl Conversation for Session {
     }
 }
 
-/// What a server says of security.
+/// Offer of security types.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Security {
     /// Nothing, for this reason.
@@ -61,7 +61,7 @@ enum Security {
     Offered,
 }
 
-/// A version of the protocol, 3.3 at least.
+/// A version of the protocol, at least 3.3.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Version {
     major: u16,
@@ -69,7 +69,7 @@ struct Version {
 }
 
 impl Version {
-    /// The highest that this server and RFC 6143 know.
+    /// The highest version of this server and RFC 6143.
     const fn ours(self) -> &'static [u8] {
         match self {
             Self { major: 3, minor: ..=6 } => b"RFB 003.003\n",
@@ -78,8 +78,8 @@ impl Version {
         }
     }
 
-    /// In version 3.3 the server decides, by a number of four bytes; later it offers a list of single bytes. Zero, or no
-    /// list, is a failure, behind which stands a reason.
+    /// In version 3.3 the server decides, with a number of four bytes; later versions offer a list of single bytes.
+    /// Zero or an empty list is a failure, followed by a reason.
     fn security(self, rest: &mut &[u8]) -> Result<Security, Malformed> {
         let is_offered = if matches!(self, Self { major: 3, minor: ..=6 }) {
             rest.try_get_u32()? != 0
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_is_answered_in_a_version_that_both_know() {
+    async fn the_version_is_one_of_both() {
         for (theirs, security, ours, version) in [
             ("RFB 003.008\n", &b"\x02\x01\x02"[..], "RFB 003.008\n", "3.8"),
             ("RFB 003.007\n", b"\x01\x02", "RFB 003.007\n", "3.7"),
@@ -153,7 +153,7 @@ mod tests {
         let greets = || Script::greets("RFB 003.008\n");
         for (script, expected) in [
             (greets().answers([b"\0", &*failure("Too many security failures")].concat()), "ok"),
-            // At once, as TigerVNC does.
+            // At once, like TigerVNC.
             (Script::greets([b"RFB 003.003\n\0\0\0\0", &*failure("Too many security failures")].concat()), "ok"),
             (greets().answers([b"\0", &*failure("Server is full")].concat()), "rejected: Server is full"),
             (

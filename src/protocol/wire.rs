@@ -1,4 +1,4 @@
-//! The connection as protocols see it: bytes out, bounded answers in, one deadline over all.
+//! The connection of a conversation: bytes out, bounded replies in, one deadline.
 
 use std::fmt::Debug;
 use std::io;
@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::peer_text::excerpt;
 
-/// What a conversation needs of a connection.
+/// A connection.
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
@@ -17,18 +17,18 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 /// An open connection, in the clear or within TLS.
 pub struct Wire<'a> {
     stream: &'a mut dyn ByteStream,
-    /// Read, and not yet used by anybody.
+    /// Bytes that were read and not consumed yet.
     buffered: Vec<u8>,
     deadline: Instant,
 }
 
 impl<'a> Wire<'a> {
-    /// A conversation on this connection, of which these bytes were read already. Ends by `deadline`.
+    /// A conversation on a connection of which these bytes were read already. Ends by `deadline`.
     pub fn new(stream: &'a mut dyn ByteStream, buffered: Vec<u8>, deadline: Instant) -> Self {
         Self { stream, buffered, deadline }
     }
 
-    /// Sends these bytes.
+    /// Sends bytes.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<(), ConversationError> {
         let sent = timeout_at(self.deadline, async {
             self.stream.write_all(bytes).await?;
@@ -41,25 +41,25 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// Sends a goodbye, of which it does not matter whether anybody hears it.
+    /// Sends a goodbye and ignores errors.
     pub async fn leave(&mut self, goodbye: &[u8]) {
         let _ = self.send(goodbye).await;
     }
 
-    /// The connection itself, for a library that speaks the protocol; before anything was buffered.
+    /// The connection, for a library that implements the protocol. Use it before anything is buffered.
     pub fn stream(&mut self) -> &mut (dyn ByteStream + 'a) {
         self.stream
     }
 
-    /// When everything must have ended.
+    /// The end of the conversation at the latest.
     pub const fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// Waits until what was buffered is an answer, and takes the answer away.
+    /// Waits for a complete reply and consumes it.
     ///
-    /// `read` is given everything that was buffered, at first perhaps nothing, and again each time that more came. `awaited`
-    /// says what is due, such as "its greeting". More than `limit` bytes without an answer are none.
+    /// `read` parses all buffered bytes, at first perhaps none, each time that more have arrived. `awaited` names the
+    /// reply in errors, such as "its greeting". More than `limit` bytes without a complete reply are an error.
     pub async fn answer<T>(
         &mut self,
         awaited: &'static str,
@@ -84,7 +84,7 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// Waits for exactly so many bytes.
+    /// Waits for exactly `length` bytes.
     pub async fn exactly(&mut self, awaited: &'static str, length: usize) -> Result<Vec<u8>, ConversationError> {
         self.answer(awaited, length, |buffered| match buffered.get(..length) {
             Some(bytes) => Parsed::Complete(bytes.to_vec(), length),
@@ -93,12 +93,12 @@ impl<'a> Wire<'a> {
         .await
     }
 
-    /// What was buffered and belongs to no answer yet.
+    /// The bytes that were not consumed.
     pub fn unread(&self) -> &[u8] {
         &self.buffered
     }
 
-    /// Takes what belongs to no answer yet.
+    /// Returns the bytes that were not consumed.
     pub fn into_unread(mut self) -> Vec<u8> {
         mem::take(&mut self.buffered)
     }
@@ -126,36 +126,36 @@ impl Debug for Wire<'_> {
     }
 }
 
-/// What a parser makes of what was buffered so far.
+/// Result of parsing the buffered bytes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Parsed<T> {
-    /// It may become an answer.
+    /// More bytes may complete the reply.
     Incomplete,
-    /// An answer, and how many bytes it took.
+    /// A reply and its length in bytes.
     Complete(T, usize),
-    /// No answer of this protocol, whatever else comes; says why.
+    /// Not a reply of this protocol, and no more bytes can make it one; the reason.
     Invalid(String),
 }
 
-/// Why a conversation came to no good end.
+/// Reason why a conversation failed.
 #[derive(Debug)]
 pub enum ConversationError {
-    /// The connection failed where this was due.
+    /// The connection failed while this was expected.
     Broken(io::Error, &'static str),
-    /// The peer ended the connection in an orderly way where this was due.
+    /// The peer closed the connection while this was expected.
     Closed(&'static str),
-    /// TLS is not offered, or not granted; says how.
+    /// TLS is not offered or not granted; the details.
     Refused(String),
-    /// The service said that it serves nobody now; says how.
+    /// The service reported that it accepts no clients now; the details.
     Rejected(String),
-    /// Nothing more came until the deadline, where this was due.
+    /// Nothing arrived until the deadline while this was expected.
     Silent(&'static str),
-    /// What came is no answer of this protocol; says what came and why not.
+    /// The bytes that arrived are not a reply of this protocol; the details.
     Unexpected(String),
 }
 
 impl ConversationError {
-    /// What came instead of what was due.
+    /// Describes bytes that arrived instead of the expected reply.
     pub fn unexpected(awaited: &str, why: &str, buffered: &[u8]) -> Self {
         Self::Unexpected(format!("expected {awaited}, but \"{}\" came: {why}", excerpt(buffered)))
     }

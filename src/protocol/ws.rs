@@ -1,6 +1,6 @@
 //! The WebSocket Protocol (RFC 6455).
 //!
-//! An upgrade request and, once it is granted, a close frame with status 1000. Leaves a line in the access log.
+//! Sends an upgrade request and, if it is granted, a close frame with status 1000. Leaves a line in the access log.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use super::http::{AGENT, AWAITED, REQUEST_TARGET, ask, authority, product};
 use super::{Conversation, ConversationError, Protocol, Request, ServiceReply, Wire};
 use crate::target::{PathUse, Service};
 
-/// The protocol of `WebSocket`.
+/// `WebSocket`.
 #[derive(Debug)]
 pub(super) struct Ws;
 
@@ -79,7 +79,7 @@ impl Session {
     }
 }
 
-/// Section 4.1: the status, the upgrade and the accept key must be right; 503 says that nobody is served.
+/// Section 4.1: the status, the upgrade and the accept key must be right; 503 means that no client is served.
 fn judge(status: StatusCode, headers: &HeaderMap, key: &str) -> Result<(), ConversationError> {
     match status {
         StatusCode::SWITCHING_PROTOCOLS => {}
@@ -108,15 +108,15 @@ fn judge(status: StatusCode, headers: &HeaderMap, key: &str) -> Result<(), Conve
     Err(ConversationError::Unexpected("expected the accept key of this request, but another or none came".to_owned()))
 }
 
-/// Sixteen bytes that nobody can have remembered (section 4.1).
+/// A nonce of sixteen bytes (section 4.1).
 fn key() -> String {
     let mut nonce = [0; 16];
-    // Without random numbers the key is only easier to guess, and nothing is kept secret by it.
+    // A failure makes the key easier to guess, but it protects no secret.
     let _ = rand::fill(&mut nonce);
     BASE64.encode(&nonce)
 }
 
-/// What the server makes of a key (section 4.2.2).
+/// The accept key of the server (section 4.2.2).
 fn accept(key: &str) -> String {
     let joined = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
     BASE64.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, joined.as_bytes()).as_ref())

@@ -1,7 +1,7 @@
 //! XMPP between clients and servers (RFC 6120), STARTTLS (RFC 6120 section 5).
 //!
-//! A stream is opened to the domain that is the URL's path, else to its host; the server's features; the stream's end.
-//! A server logs the connection at INFO at most.
+//! Opens a stream to the domain in the URL's path, or to its host, reads the features and ends the stream. Servers log
+//! the connection at INFO at most.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use super::lines::agree;
 use super::{Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::{Host, HostName, PathRule, PathUse, Service};
 
-/// The protocol of instant messages.
+/// XMPP.
 #[derive(Debug)]
 pub(super) struct Xmpp;
 
@@ -22,7 +22,7 @@ pub(super) static SERVICE: Service = Service {
     tls_port: 5223,
     starttls_name: Some("xmpp+starttls"),
     openssl_starttls: Some("xmpp"),
-    // Of TLS from the first byte (XEP-0368).
+    // TLS from the first byte (XEP-0368).
     alpn: Some("xmpp-client"),
     path: Some(PathUse::Name(PathRule {
         admits: |domain| domain.parse::<HostName>().is_ok() || domain.parse::<IpAddr>().is_ok(),
@@ -81,10 +81,10 @@ impl Conversation for Session {
 }
 
 impl Session {
-    /// Opens a stream: the features, or the error that the domain is not known. Any other error says that nobody is
-    /// served.
+    /// Opens a stream and reads the features, or the error that the domain is unknown. Any other error means that no
+    /// client is served.
     async fn open(&self, wire: &mut Wire<'_>) -> Result<Element, ConversationError> {
-        // Neither names nor addresses have anything that would be syntax.
+        // Names and addresses contain no syntax.
         let domain = &self.domain;
         let open = format!(
             "<?xml version='1.0'?><stream:stream to='{domain}' version='1.0' xmlns='jabber:client' \
@@ -99,11 +99,11 @@ impl Session {
     }
 }
 
-/// A stanza, or what else stands alone in a stream.
+/// A top-level element of a stream.
 #[derive(Debug)]
 struct Element {
     name: &'static str,
-    /// What stands between its tags.
+    /// Its content.
     inner: String,
 }
 
@@ -112,25 +112,25 @@ impl Element {
         self.name == ERROR
     }
 
-    /// Whether an element of this name is in it.
+    /// Whether it contains an element of this name.
     fn has(&self, name: &str) -> bool {
         self.names().any(|found| found == name)
     }
 
-    /// The first element's name: of an error, its condition (RFC 6120 section 4.9.3).
+    /// The name of its first element: the condition of an error (RFC 6120 section 4.9.3).
     fn condition(&self) -> &str {
         self.names().next().unwrap_or("without a condition")
     }
 
-    /// The names of the elements in it. Text has no `<` in it (XML 1.0 section 2.4), nor has a stream comments or
-    /// sections of CDATA (RFC 6120 section 11.1).
+    /// The names of its elements. Text contains no `<` (XML 1.0 section 2.4), and a stream has no comments or CDATA
+    /// sections (RFC 6120 section 11.1).
     fn names(&self) -> impl Iterator<Item = &str> {
         let tags = self.inner.split('<').skip(1).filter(|tag| !tag.starts_with('/'));
         tags.filter_map(|tag| tag.split(|c: char| c.is_ascii_whitespace() || matches!(c, '/' | '>')).next())
     }
 }
 
-/// The head of a stream, perhaps behind a declaration of XML, and what the server says first in it.
+/// The head of a stream, perhaps after an XML declaration, and its first element.
 fn opened(buffered: &[u8]) -> Parsed<Element> {
     let mut rest = buffered.trim_ascii_start();
     for (begin, required) in [("<?xml", false), ("<stream:stream", true)] {
@@ -171,7 +171,7 @@ fn either(buffered: &[u8], names: &[&'static str]) -> Parsed<Element> {
     )
 }
 
-/// A tag that begins so, to its `>` outside of quotes, and what stands behind it; none where it is not whole.
+/// A tag with this beginning up to its `>` outside quotes, and the text after it; `None` if it is incomplete.
 fn tag<'a>(buffered: &'a [u8], begin: &str) -> Option<(&'a [u8], &'a [u8])> {
     let mut quote = None;
     let end = buffered.get(begin.len()..)?.iter().position(|byte| match (byte, quote) {
@@ -199,7 +199,7 @@ mod tests {
     use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
-    /// Of Prosody 0.12.
+    /// From Prosody 0.12.
     const HEAD: &str = "<?xml version='1.0'?><stream:stream xmlns:stream='http://etherx.jabber.org/streams' \
         xmlns='jabber:client' id='4a>b' version='1.0' xml:lang='en' from='a'>";
     const FEATURES: &str = "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>\
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_with_features_or_of_other_domains_serves() {
+    async fn features_or_an_unknown_domain_mean_success() {
         let answers = [
             format!("{HEAD}{FEATURES}"),
             format!("{HEAD} <stream:features/>"),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_domain_is_the_path_or_else_the_host() {
+    async fn the_domain_is_the_path_or_host() {
         let script = Script::hears().answers(format!("{HEAD}{BARE}"));
         for (url, to) in [
             ("xmpp://a.example.", "to='a.example'"),

@@ -1,7 +1,7 @@
-//! ZooKeeper's four-letter words (<https://zookeeper.apache.org/doc/current/zookeeperAdmin.html#sc_4lw>).
+//! Four-letter words of ZooKeeper (<https://zookeeper.apache.org/doc/current/zookeeperAdmin.html#sc_4lw>).
 //!
-//! `srvr`, the only word that servers allow by default; the server ends the connection with its answer. Servers log a
-//! line for each word at INFO.
+//! Sends `srvr`, the only word that servers allow by default. The server closes after its reply, and logs a line at
+//! INFO.
 
 use async_trait::async_trait;
 
@@ -9,7 +9,7 @@ use super::lines::{block, is_version, text};
 use super::{Conversation, ConversationError, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
-/// The protocol of ZooKeeper.
+/// ZooKeeper.
 #[derive(Debug)]
 pub(super) struct Zookeeper;
 
@@ -50,7 +50,7 @@ impl Conversation for Session {
     }
 }
 
-/// The number that a version begins with: `3.8.0-5a02a05, built on 2022-02-25` is `3.8.0`.
+/// The number at the start of a version: `3.8.0` of `3.8.0-5a02a05, built on 2022-02-25`.
 fn number(version: &str) -> Option<String> {
     let number = version.split(['-', ',', ' ']).next()?;
     is_version(number).then(|| number.to_owned())
@@ -65,7 +65,7 @@ const VERSION: &str = "Zookeeper version: ";
 
 const NOT_ALLOWED: &str = "srvr is not executed because it is not in the whitelist";
 
-/// It has no quorum, or starts.
+/// The server has no quorum, or starts.
 const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests";
 
 const MODE: &str = "Mode: ";
@@ -73,7 +73,7 @@ const MODE: &str = "Mode: ";
 /// `ServerStats.getServerState` of each kind of server.
 const MODES: [&str; 5] = ["leader", "follower", "observer", "standalone", "read-only"];
 
-/// Far more than its dozen lines.
+/// Far more than the dozen lines of a reply.
 const MAX_ANSWER: usize = 4096;
 
 #[cfg(test)]
@@ -81,7 +81,7 @@ mod tests {
     use super::super::testing::{Script, assert_survives, summary, talk};
     use super::*;
 
-    /// Of ZooKeeper 3.8.0.
+    /// From ZooKeeper 3.8.0.
     const ANSWER: &str = "Zookeeper version: 3.8.0-${mvngit.commit.id}, built on 2023-02-18 13:46 UTC\n\
         Latency min/avg/max: 0/0.0/0\nReceived: 1\nSent: 0\nConnections: 1\nOutstanding: 0\nZxid: 0x0\n\
         Mode: standalone\nNode count: 5\n";

@@ -79,7 +79,7 @@ fn a_hostile_pattern_costs_no_time() {
 }
 
 #[test]
-fn files_are_read_in_the_order_of_their_names() {
+fn files_are_read_in_order() {
     let mut folder = Folder::new();
     folder.assert_holds("*.json", &[], &[]);
     for (name, text) in [("b.json", B), ("a.json", A), ("c.yml", C), (".d.json", C)] {
@@ -123,7 +123,7 @@ fn a_half_written_file_keeps_its_entries() {
 }
 
 #[test]
-fn a_file_that_was_never_valid_has_no_entries() {
+fn a_never_valid_file_has_no_entries() {
     let mut folder = Folder::new();
     folder.write("a.json", HALF);
     folder.write("b.json", B);
@@ -196,7 +196,7 @@ fn special_files_are_never_opened() {
 }
 
 #[test]
-fn a_file_that_is_too_large_is_not_read() {
+fn a_too_large_file_is_not_read() {
     let mut folder = Folder::new();
     folder.write("a.json", A);
     folder.assert_holds("*.json", &[A], &[]);

@@ -3,7 +3,8 @@
 //! A and AAAA are asked separately and at the same time. Once one has addresses, the other gets only a short time more,
 //! so that a server that never answers AAAA does not use up the deadline. Nothing is cached: a probe sees the same as
 //! an application that starts now. If a server fails, the next one is asked, as in the C library; the failure is only
-//! reported if no server has a usable answer.
+//! reported if no server has a usable answer. The resolver of hickory would cache, and reports no result for each
+//! server.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;

@@ -5,12 +5,12 @@ use bytes::Buf as _;
 
 use super::super::frame::{Malformed, length, take};
 
-/// The texts of a table, by name; whatever else is in it is passed over.
+/// The texts of a table by name. Other types are skipped.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Table<'a>(Vec<(&'a [u8], &'a [u8])>);
 
 impl<'a> Table<'a> {
-    /// The table that these bytes are, without its length.
+    /// Parses a table without its length.
     pub(super) fn read(mut rest: &'a [u8]) -> Result<Self, Malformed> {
         let mut texts = Vec::new();
         while !rest.is_empty() {
@@ -26,14 +26,14 @@ impl<'a> Table<'a> {
         Ok(Self(texts))
     }
 
-    /// The text of this name.
+    /// The text with this name.
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
         let (_, value) = self.0.iter().find(|(found, _)| *found == name.as_bytes())?;
         str::from_utf8(value).ok()
     }
 }
 
-/// How many bytes a value of this type has; a length before it is taken.
+/// Length of a value of this type. A length field before it is consumed.
 fn size_of(kind: u8, rest: &mut &[u8]) -> Result<usize, Malformed> {
     match kind {
         b'V' => Ok(0),

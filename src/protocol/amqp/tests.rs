@@ -22,7 +22,7 @@ fn start(product: &str, version: &str) -> Vec<u8> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broker_that_starts_serves_and_is_left_without_a_word() {
+async fn nothing_is_sent_after_start() {
     for (product, version, expected) in [
         ("RabbitMQ", "3.10.8", Some("RabbitMQ 3.10.8")),
         ("LavinMQ", "2.1.0-rc.1", Some("LavinMQ 2.1.0")),

@@ -1,4 +1,4 @@
-//! A connection on which this end speaks first.
+//! A connection on which the client speaks first.
 
 use std::io;
 use std::pin::Pin;
@@ -8,10 +8,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::protocol::ByteStream;
 
-/// Hears nothing before something was said, and remembers how what was buffered began.
+/// Reads nothing before something was written, and keeps the first bytes that are read.
 ///
-/// A client of HTTP that finds words before it has asked takes the connection for a broken one; what a server of another
-/// protocol greets with is to be read as an answer, which it is none.
+/// An HTTP client that reads bytes before its request considers the connection broken. The greeting of a server of
+/// another protocol must be read as an invalid response instead.
 pub(super) struct SpeaksFirst<'a> {
     channel: &'a mut dyn ByteStream,
     spoken: bool,
@@ -24,7 +24,7 @@ impl<'a> SpeaksFirst<'a> {
         Self { channel, spoken: false, listening: None, buffered: Vec::new() }
     }
 
-    /// The first bytes of what was buffered.
+    /// The first bytes that were read.
     pub(super) fn buffered(&self) -> &[u8] {
         &self.buffered
     }
@@ -65,5 +65,5 @@ impl AsyncWrite for SpeaksFirst<'_> {
     }
 }
 
-/// More than is shown of it.
+/// More than a message shows.
 const MAX_REMEMBERED: usize = 256;

@@ -1,11 +1,11 @@
-//! BSON (<https://bsonspec.org/spec.html>), as much of it as the answer to one command needs: the fields of the outermost
-//! document that are numbers, texts or truths. A crate for it would bring twenty others.
+//! The part of BSON (<https://bsonspec.org/spec.html>) that the reply to one command needs: numbers, texts and booleans
+//! of the outermost document. A crate for it would bring twenty others.
 
 use bytes::Buf as _;
 
 use super::super::frame::{Malformed, length, take, take_to_zero};
 
-/// The fields of a document, by name; whatever has another type is passed over.
+/// The fields of a document by name. Other types are skipped.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Document<'a>(Vec<(&'a [u8], Value<'a>)>);
 
@@ -17,7 +17,7 @@ enum Value<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// The document that these bytes are.
+    /// Parses a document.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut rest = bytes;
         Malformed::unless(length(rest.try_get_i32_le()?) == bytes.len(), "its document has another length")?;
@@ -35,7 +35,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The whole number of this name.
+    /// The integer with this name.
     pub(super) fn number(&self, name: &str) -> Option<i32> {
         match self.value(name)? {
             Value::Number(number) => i32::try_from(number).ok(),
@@ -43,7 +43,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The text of this name.
+    /// The text with this name.
     pub(super) fn text(&self, name: &str) -> Option<&'a [u8]> {
         match self.value(name)? {
             Value::Text(text) => Some(text),
@@ -51,7 +51,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// Whether what has this name is true, or a number other than zero.
+    /// Whether the field with this name is true or a number other than zero.
     pub(super) fn is_true(&self, name: &str) -> bool {
         match self.value(name) {
             Some(Value::Number(number)) => number != 0,
@@ -65,7 +65,7 @@ impl<'a> Document<'a> {
     }
 }
 
-/// A value of this type; none where it is passed over.
+/// A value of this type; `None` if it is skipped.
 fn value<'a>(kind: u8, rest: &mut &'a [u8]) -> Result<Option<Value<'a>>, Malformed> {
     let value = match kind {
         DOUBLE => Value::Number(whole(rest.try_get_f64_le()?)),
@@ -90,7 +90,7 @@ fn whole(number: f64) -> i64 {
     i64::from(number.abs() >= 1.0)
 }
 
-/// Takes a value of a type that is of no use here.
+/// Skips a value of a type that is not needed.
 fn pass_over(kind: u8, rest: &mut &[u8]) -> Result<(), Malformed> {
     let size = match kind {
         // Undefined, null, the lowest and the highest key.

@@ -44,7 +44,7 @@ fn a_request_knows_its_lengths() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_member_that_serves_has_a_role_and_a_version() {
+async fn a_serving_member_has_role_and_version() {
     for (fields, role) in [
         (vec![truth("isWritablePrimary", true), truth("secondary", false)], "primary"),
         (vec![truth("isWritablePrimary", false), truth("secondary", true)], "secondary"),
@@ -60,7 +60,7 @@ async fn a_member_that_serves_has_a_role_and_a_version() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_server_is_asked_in_its_own_words() {
+async fn an_old_server_gets_the_old_command() {
     let primary = answer(&[truth("ismaster", true), number("maxWireVersion", 8), ok(1.0)]);
     let script = Script::hears().answers(unknown("hello")).answers(primary);
     let (found, said) = talk(&Mongodb, "mongodb://a", &script).await;

@@ -1,4 +1,4 @@
-//! The packets of a login: their lengths in three bytes, their numbers, what is in them.
+//! The packets of a login, each with a length of three bytes and a number.
 
 use std::fmt;
 
@@ -7,17 +7,17 @@ use bytes::{Buf as _, BufMut as _};
 use super::super::Parsed;
 use super::super::frame::{Malformed, dotted, frame, take, take_to_zero, text};
 
-/// What counts of a server's greeting (`HandshakeV10`).
+/// The relevant fields of a server's greeting (`HandshakeV10`).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Greeting {
     pub(super) version: Option<String>,
     capabilities: u32,
-    /// The method to log in by.
+    /// The login method.
     method: Method,
 }
 
 impl Greeting {
-    /// Whether TLS may begin behind it.
+    /// Whether TLS may follow it.
     pub(super) const fn offers_tls(&self) -> bool {
         self.capabilities & SSL != 0
     }
@@ -27,7 +27,7 @@ impl Greeting {
         let version = version(take_to_zero(&mut rest)?);
         take(&mut rest, THREAD_AND_SALT)?;
         let low = rest.try_get_u16_le()?;
-        // Servers of old end here.
+        // Old servers end here.
         if rest.is_empty() {
             return Ok(Self { version, capabilities: low.into(), method: Method::default() });
         }
@@ -40,7 +40,7 @@ impl Greeting {
     }
 }
 
-/// A method to log in by (an authentication plugin): its name, which is empty where a server names none.
+/// The name of a login method (authentication plugin); empty if the server names none.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Method(Vec<u8>);
 
@@ -49,7 +49,7 @@ impl Method {
         Self(bytes.split(|byte| *byte == 0).next().unwrap_or_default().to_vec())
     }
 
-    /// What one says who has no password. An answer of another length than the method's counts as hanging up.
+    /// The response without a password. A response of an unexpected length counts as a disconnect.
     pub(super) fn without_password(&self) -> &'static [u8] {
         match &*self.0 {
             b"caching_sha2_password" | b"dialog" | b"mysql_clear_password" | b"sha256_password" => b"\0",
@@ -58,18 +58,18 @@ impl Method {
         }
     }
 
-    /// What one says who is asked for more.
+    /// The response to a request for more.
     pub(super) fn without_more(&self) -> &'static [u8] {
         match &*self.0 {
             b"dialog" => b"\0",
-            // A number used once and a signature.
+            // A nonce and a signature.
             b"parsec" => &[0; 96],
             _ => b"",
         }
     }
 }
 
-/// An error of a server.
+/// An error.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Refusal {
     pub(super) code: u16,
@@ -77,7 +77,8 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// Behind the byte that says so. An SQLSTATE of five letters stands between, where the server knows our capabilities.
+    /// Parses an error after its first byte. An SQLSTATE of five letters precedes the text if the server knows our
+    /// capabilities.
     fn read(mut rest: &[u8]) -> Result<Self, Malformed> {
         let code = rest.try_get_u16_le()?;
         let message = rest.split_at_checked(6).filter(|_| rest.starts_with(b"#")).map_or(rest, |(_, message)| message);
@@ -91,18 +92,18 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What a server answers to a login.
+/// Reply to a login.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Reply {
     Ok,
-    /// It wants this method instead.
+    /// The server wants another method.
     Other(Method),
-    /// The present method asks for more.
+    /// The method requests more.
     Question,
     Refused(Refusal),
 }
 
-/// A greeting, or an error in its place.
+/// A greeting, or an error instead.
 pub(super) fn greeting(buffered: &[u8]) -> Parsed<Result<Greeting, Refusal>> {
     packet(buffered).and_then(|(number, payload)| {
         Malformed::unless(number == 0, "it is not the first packet")?;
@@ -113,7 +114,7 @@ pub(super) fn greeting(buffered: &[u8]) -> Parsed<Result<Greeting, Refusal>> {
     })
 }
 
-/// An answer to a login, and its number.
+/// The reply to a login, and its number.
 pub(super) fn reply(buffered: &[u8]) -> Parsed<(u8, Reply)> {
     packet(buffered).and_then(|(number, payload)| {
         let reply = match payload.split_first() {
@@ -129,7 +130,7 @@ pub(super) fn reply(buffered: &[u8]) -> Parsed<(u8, Reply)> {
 
 /// A login as `portprobe`, without a password.
 pub(super) fn login(greeting: &Greeting, number: u8) -> Vec<u8> {
-    // TLS is under way where a packet came before this one.
+    // After an earlier packet TLS is in use.
     let mut payload = client(if number > 1 { SSL } else { 0 });
     payload.put_slice(b"portprobe\0");
     payload.put_u8(0);
@@ -143,7 +144,7 @@ pub(super) fn ssl_request() -> Vec<u8> {
     framed(1, &client(SSL))
 }
 
-/// What a client says of itself: capabilities, the longest packet, a character set.
+/// Fields of a client: capabilities, maximum packet length, character set.
 fn client(more: u32) -> Vec<u8> {
     let mut payload = Vec::new();
     payload.put_u32_le(LONG_PASSWORD | PROTOCOL_41 | SECURE_CONNECTION | PLUGIN_AUTH | more);
@@ -153,7 +154,7 @@ fn client(more: u32) -> Vec<u8> {
     payload
 }
 
-/// A packet with its length and its number before it.
+/// A packet after its length and its number.
 pub(super) fn framed(number: u8, payload: &[u8]) -> Vec<u8> {
     let mut packet = Vec::new();
     packet.put_uint_le(payload.len() as u64, 3);
@@ -175,7 +176,7 @@ fn packet(buffered: &[u8]) -> Parsed<(u8, Vec<u8>)> {
     })
 }
 
-/// Dotted numbers, and whether it is MariaDB, which puts a version of old before its own for clients of old.
+/// Dotted numbers, and whether it is MariaDB, which may put an old version before its own for old clients.
 fn version(text: &[u8]) -> Option<String> {
     let text = str::from_utf8(text).ok()?;
     let text = text.strip_prefix("5.5.5-").unwrap_or(text);
@@ -190,23 +191,23 @@ const SSL: u32 = 0x800;
 const SECURE_CONNECTION: u32 = 0x8000;
 const PLUGIN_AUTH: u32 = 0x8_0000;
 
-/// The number of `utf8mb3_general_ci`, which every server has.
+/// The number of `utf8mb3_general_ci`, which every server supports.
 const UTF8: u8 = 33;
 
 const ERR: u8 = 0xff;
 
-/// The method of servers that name none.
+/// The method of servers that do not name one.
 const NATIVE: &[u8] = b"mysql_native_password";
 
-/// The length and the number of a packet.
+/// Size of the length and the number of a packet.
 const HEADER: usize = 4;
 
-/// A connection's number, the first eight bytes of a salt, a zero.
+/// Size of a connection's number, the first eight bytes of a salt and a zero.
 const THREAD_AND_SALT: usize = 13;
 
 const CHARSET_AND_STATUS: usize = 3;
 
-/// Where MariaDB has further capabilities.
+/// Place of MariaDB's additional capabilities.
 const RESERVED: usize = 10;
 
 const FIRST_SALT: usize = 8;
