@@ -188,7 +188,6 @@ impl SourceState {
     }
 
     /// Builds the targets of the last entries without those whose files cannot be read.
-    #[expect(clippy::mutable_key_type, reason = "the hash of a header file is that of its path")]
     fn build(&mut self, context: &DiscoveryContext, files: &LoadedFiles) {
         let mut targets = context.targets();
         let mut errors = HashMap::new();
@@ -211,7 +210,6 @@ impl SourceState {
 }
 
 /// Reads the files of targets; returns the first error. `errors` holds the result of each file, which is read once.
-#[expect(clippy::mutable_key_type, reason = "the hash of a header file is that of its path")]
 fn first_error(
     candidate: &Candidate<'_>,
     files: &LoadedFiles,
