@@ -1,5 +1,5 @@
-//! Networks with outbound connections only: a real Prometheus as an agent beside portprobe, and a central one that it
-//! writes to, by the files of `deploy/agent`.
+//! Networks with only outbound connections: a real Prometheus as an agent next to portprobe, and a central one that it writes
+//! to, with the files of `deploy/agent`.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use crate::support::{http, ports, wait};
 
 const RECEIVER: &str = "--web.enable-remote-write-receiver";
 
-/// The agent's configuration of `deploy`, between these two, and in a hurry.
+/// The agent configuration of `deploy` with these two addresses and short intervals.
 fn configuration(exporter: SocketAddr, central: SocketAddr) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/agent/prometheus.yaml");
     let mut text = fs::read_to_string(file).unwrap();
@@ -35,7 +35,7 @@ fn configuration(exporter: SocketAddr, central: SocketAddr) -> String {
     text
 }
 
-/// The central one's configuration of `deploy`, with rules of its own.
+/// The central configuration of `deploy`, with separate rules.
 fn central() -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/agent/central.yaml");
     let text = fs::read_to_string(file).unwrap();
@@ -44,10 +44,10 @@ fn central() -> String {
     text.replace(there, here)
 }
 
-/// A rule whose result is of this moment.
+/// A rule with a present result.
 const RULES: &str = "groups: [ { name: g, interval: 200ms, rules: [ { record: of_now, expr: vector(1) } ] } ]\n";
 
-/// Writes samples of such an age to a server, in hours; whether it takes them.
+/// Writes samples of this age in hours to a server; returns whether it accepts them.
 async fn takes(server: &Prometheus, promtool: &Path, hours: u64) -> bool {
     let sampled = clock::now().as_duration().saturating_sub(Duration::from_hours(hours));
     let folder = tempfile::tempdir().unwrap();
@@ -62,7 +62,7 @@ async fn takes(server: &Prometheus, promtool: &Path, hours: u64) -> bool {
 
 #[tokio::test]
 async fn delayed_samples_need_an_out_of_order_window() {
-    // Older ones cannot push.
+    // Older versions cannot push.
     let Some(promtool) = promtool_programs().into_iter().nth(1) else { return };
     for program in prometheus_programs() {
         for (configuration, hours_taken) in [(central(), vec![0, 2, 3]), ("rule_files: [rules.yaml]\n".into(), vec![0])]
@@ -83,7 +83,7 @@ async fn delayed_samples_need_an_out_of_order_window() {
     }
 }
 
-/// How often an agent has scraped.
+/// The number of scrapes of an agent.
 async fn scrapes(agent: &Prometheus) -> f64 {
     let answer = http::request(agent.address(), "GET", "/metrics").await;
     let metrics = Scrape::parse(&answer.body);
@@ -108,7 +108,7 @@ async fn an_agent_forwards_every_series() {
             fs::write(folder.join("remote-write.password"), "secret").unwrap();
         })
         .await;
-        // An agent reads its log first, for five seconds.
+        // An agent replays its log first, for five seconds.
         let arrived = format!("up{HERE} == 1");
         wait::until_patiently("the agent's series arrive", async || central.query(&arrived).await.len() == 1).await;
         central.query_until(&format!("sum(portprobe_up{HERE})"), "1").await;
@@ -125,15 +125,15 @@ async fn an_agent_forwards_every_series() {
     }
 }
 
-/// That the histogram arrived as a native one, and as that alone.
+/// Asserts that the histogram arrived only as a native one.
 async fn assert_native(central: &Prometheus) {
     let native = "histogram_count(portprobe_handshake_duration_seconds{phase=\"connect\"}) > 0";
     wait::until("the native histogram is there", async || central.query(native).await.len() == 1).await;
     assert!(central.query("portprobe_handshake_duration_seconds_bucket").await.is_empty());
 }
 
-/// That what was scraped while the central one was away arrives once it is back: portprobe counts its scrapes, and no
-/// number is missing.
+/// Asserts that samples from an outage of the central server arrive afterwards: portprobe counts its scrapes, and no number
+/// is missing.
 async fn assert_outage_bridged(central: &mut Prometheus, agent: &Prometheus) {
     central.stop();
     let before = scrapes(agent).await;

@@ -1,4 +1,4 @@
-//! From a probe to whoever is told: the rules in a real Prometheus, the example in a real Alertmanager.
+//! From a probe to the receivers: the rules in a real Prometheus, the example in a real Alertmanager.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -32,7 +32,7 @@ async fn an_outage_notifies_the_owner_of_the_target() {
     }
 }
 
-/// Whoever is to be told knows what is down, why, and whose it is, and nobody else is told.
+/// The owner is notified with target, reason and runbook, and no other receiver is notified.
 async fn assert_is_told(alerting: &Alerting, daemon: &Daemon) {
     let receivers = ["owner", "orders-pagerduty", "orders-slack"];
     let told = alerting.told_until("PortprobeTargetDown", "firing", &receivers).await;
@@ -54,7 +54,7 @@ async fn comes_back(alerting: &Alerting, database: &mut Service) {
     alerting.told_until("PortprobeTargetDown", "resolved", &receivers).await;
 }
 
-/// Fifty hosts in another namespace, and who probes them.
+/// Fifty hosts in another namespace, and the daemon that probes them.
 async fn fifty(far: &Far) -> Daemon {
     far.run(|| {
         for host in 101..=150 {
@@ -72,7 +72,7 @@ async fn fifty(far: &Far) -> Daemon {
     .await
 }
 
-/// What happens to the network of a portprobe, and how it is mended.
+/// A network failure of a portprobe, and its repair.
 type Cut = (fn(&Far), fn(&Far));
 
 #[test]
@@ -107,7 +107,7 @@ async fn is_cut_off(generation: &Generation, (cut, mend): Cut) {
     daemon.signal(Signal::SIGTERM);
 }
 
-/// That nobody was told of anything but blindness.
+/// Asserts that every notification is about the unreachable exporter.
 fn assert_nothing_else(alerting: &Alerting) {
     let told = alerting.told();
     let others: Vec<_> = told.iter().filter(|one| !["PortprobeBlind", "Marker"].contains(&alert(one))).collect();
@@ -118,7 +118,7 @@ fn alert(told: &Notification) -> &str {
     told.labels["alertname"].as_str().unwrap()
 }
 
-/// Labels of an alert, and who is told of it.
+/// The labels of an alert, and its receivers.
 const ROUTES: [(&str, &str); 10] = [
     (
         "alertname=PortprobeTargetDown severity=critical team=orders owner=dba@example.com",
@@ -153,7 +153,7 @@ fn the_example_routes_lead_to_their_receivers() {
     }
 }
 
-/// What a notification of one alert in this status says, in its title and its text.
+/// Title and text of a notification of one alert in this status.
 fn rendered(generation: &Generation, status: &str) -> String {
     let alert = json!({
         "status": status,

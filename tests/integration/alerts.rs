@@ -1,6 +1,5 @@
-//! The rules of `alerts/rules`: promtool's own checks and the unit tests of `tests/resources/alerts` under every
-//! promtool at hand, and what promtool does not look at: conventions, the runbook, metrics that do not exist, and rules
-//! that no test covers.
+//! The rules of `alerts/rules`: the checks of promtool and the unit tests of `tests/resources/alerts` under every available
+//! promtool, and what promtool does not check: conventions, the runbook, unknown metrics, and rules without a test.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -33,17 +32,17 @@ fn test_files() -> Vec<PathBuf> {
     files("tests/resources/alerts")
 }
 
-/// What a file holds, anchors resolved.
+/// The content of a file, with anchors resolved.
 fn read(file: &Path) -> Value {
     serde_yaml::from_str(&fs::read_to_string(file).unwrap()).unwrap()
 }
 
-/// The elements of a list; none where there is no such key.
+/// The elements of a list; empty without such a key.
 fn list<'a>(of: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
     of.get(key).and_then(Value::as_sequence).into_iter().flatten()
 }
 
-/// The text under a key; empty where there is none.
+/// The text of a key; empty without such a key.
 fn text<'a>(of: &'a Value, key: &str) -> &'a str {
     of.get(key).and_then(Value::as_str).unwrap_or_default()
 }
@@ -55,12 +54,12 @@ fn rules() -> Vec<Value> {
     groups.iter().flat_map(|group| list(group, "rules")).cloned().collect()
 }
 
-/// Those of the rules that are alerts.
+/// The rules that are alerts.
 fn alerts() -> Vec<Value> {
     rules().into_iter().filter(|rule| rule.get("alert").is_some()).collect()
 }
 
-/// What promtool prints of these files and whether it is content.
+/// The output of promtool for these files, and whether it succeeded.
 fn promtool(promtool: &Path, arguments: &[&str], files: &[PathBuf]) -> (bool, String) {
     let output = Command::new(promtool).args(arguments).args(files).output().unwrap();
     let printed = [output.stdout, output.stderr].concat();
@@ -76,7 +75,7 @@ fn promtool_finds_no_fault_in_the_rules() {
     }
 }
 
-/// Each promtool takes a minute, so they run at the same time; not every file does, for others measure time meanwhile.
+/// Each promtool takes a minute, so they run concurrently; but not one per file, because other tests measure time meanwhile.
 #[test]
 fn rules_do_what_their_tests_say() {
     let tools = promtool_programs();

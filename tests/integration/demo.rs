@@ -1,4 +1,4 @@
-//! `portprobe demo` as a newcomer runs it: the welcome, every promised state within ten seconds, and an orderly end.
+//! `portprobe demo`: the welcome text, every promised state within ten seconds, and a clean exit.
 
 use std::cell::RefCell;
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ use crate::support::wait;
 const UP: [&str; 8] =
     ["open", "slow-dns", "closed-on-purpose", "db-standby", "tls", "tls-expiring", "dialogue", "postgres"];
 
-/// Targets that are down, each with its phase and class.
+/// Failing targets, each with its phase and class.
 const DOWN: [(&str, &str, &str); 21] = [
     ("refused", "connect", "refused"),
     ("full-queue", "connect", "timeout"),
@@ -43,7 +43,7 @@ async fn demo() -> Daemon {
     Daemon::run(command, tempfile::tempdir().unwrap()).await
 }
 
-/// What is not on `/metrics` yet; nothing once every state is as promised.
+/// The missing states on `/metrics`; empty once every state is as promised.
 pub(super) fn missing(scrape: &Scrape) -> Vec<String> {
     let value = |name: &str, labels: &[(&str, &str)]| scrape.value(&format!("portprobe_{name}"), labels);
     let mut missing = Vec::new();

@@ -1,4 +1,4 @@
-//! Discovery: targets that files, addresses and names tell of.
+//! Discovery of targets from files, HTTP and DNS.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::support::scrape::Scrape;
 use crate::support::services::prometheus_with;
 use crate::support::{http, wait};
 
-/// A folder with a configuration and with what it discovers.
+/// A folder with a configuration and its discovery files.
 fn folder(config: &str, files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in files {
@@ -24,7 +24,7 @@ fn folder(config: &str, files: &[(&str, &str)]) -> TempDir {
     folder
 }
 
-/// Puts a file where it is to be in one step, as whoever writes such files does.
+/// Replaces a file atomically, as programs that write such files do.
 fn write(folder: &Path, name: &str, content: &str) {
     let file = folder.join(name);
     fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -61,7 +61,7 @@ async fn an_invalid_file_does_not_affect_other_files() {
     assert_eq!(of_source(&scrape, "targets", source), Some(3.0), "{:?}", daemon.logged(&["source"]));
     assert!(of_source(&scrape, "invalid_targets", source) >= Some(1.0), "a name that is taken, and port 0");
     assert!(!daemon.logged(&["no target", "127.0.0.1:0"]).is_empty());
-    // A file that is half-written, then gone, then back with another target.
+    // A file that is incomplete, then missing, then back with another target.
     let before =
         daemon.scrape_until("it has a past", |s| s.of("tcp://127.0.0.1:2", "portprobe_probes_total") > Some(2.0)).await;
     write(&root, "sd/a.json", &first[..40]);

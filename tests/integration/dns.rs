@@ -1,4 +1,4 @@
-//! Names: every answer of a name server, brought about by a real one, and what a probe makes of it.
+//! Resolving names: every reply of a real name server, and the result of the probe.
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::num::NonZeroU32;
@@ -18,7 +18,7 @@ fn named(name: &str, port: u16, server: &NameServer) -> Probing {
     target(format!("tcp://{name}:{port}")).name_server(server.address)
 }
 
-/// One try of a server, so short that silence is cheap.
+/// One try with a short timeout, so that silence is cheap.
 fn impatient() -> ResolverOptions {
     ResolverOptions { timeout: Duration::from_millis(300), tries: NonZeroU32::MIN }
 }
@@ -130,7 +130,7 @@ async fn an_absent_or_malformed_server_is_an_error() {
         let mut question = [0; 512];
         loop {
             let (_, peer) = nonsense.recv_from(&mut question).await.unwrap();
-            // First what has another number, which is to be ignored; then what has the right one and makes no sense.
+            // First a reply with another ID, which must be ignored; then a malformed one with the right ID.
             nonsense.send_to(&[!question[0], question[1], 0x80], peer).await.unwrap();
             nonsense.send_to(&[question[0], question[1], 0x80], peer).await.unwrap();
         }
@@ -206,7 +206,7 @@ async fn a_literal_touches_no_resolver() {
     let (_listener, port) = ports::open();
     let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    // Whoever opens a pipe that nobody writes to hangs.
+    // Opening a pipe without a writer blocks.
     let pipe = |name: &str| {
         let path = folder.path().join(name);
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());

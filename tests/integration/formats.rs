@@ -1,4 +1,4 @@
-//! Three formats, one content: as every Prometheus at hand reads them, and an independent parser of OpenMetrics.
+//! Three formats with the same content, read by every available Prometheus and an independent OpenMetrics parser.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -39,7 +39,7 @@ async fn daemon() -> (std::net::TcpListener, Daemon) {
     (listener, daemon)
 }
 
-/// The label sets of all series of a selector, by job, without what tells the jobs apart.
+/// The label sets of all series of a selector by job, without the labels of the jobs.
 async fn series_by_job(prometheus: &Prometheus, selector: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut series: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for mut one in prometheus.query(selector).await {
@@ -64,7 +64,7 @@ async fn every_format_contains_the_same_series() {
         let prometheus = services::prometheus_at(&program, &jobs).await;
         prometheus.query_until("count(up == 1)", "3").await;
         prometheus.query_until("count(portprobe_up)", "9").await;
-        // The histograms differ on purpose: native ones exist in protobuf alone.
+        // The histograms differ by design: native ones exist only in protobuf.
         let plain = r#"{__name__=~"portprobe_.*",__name__!~"portprobe_(handshake_duration|schedule_lag)_seconds.*"}"#;
         wait::until("all jobs have the same series", async || {
             let series = series_by_job(&prometheus, plain).await;

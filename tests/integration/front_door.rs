@@ -1,4 +1,4 @@
-//! Hostile clients: whatever they do, others are answered, probes go on, and nothing of it lasts.
+//! Hostile clients: others still get responses, probing continues, and no resources are leaked.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -12,7 +12,7 @@ use crate::support::{http, wait};
 
 const CONFIG: &str = "defaults: { interval: 200ms }\ntargets: [ '127.0.0.1:1' ]\n";
 
-/// What must come back: one of these status codes, or nothing but the end of the connection.
+/// The expected response: one of these status codes, or only the end of the connection.
 enum Expected {
     Closed,
     Status(&'static [&'static str]),
@@ -69,7 +69,7 @@ async fn malformed_requests_are_refused_and_nothing_lasts() {
 #[tokio::test]
 async fn a_smuggled_request_is_not_answered() {
     let daemon = Daemon::start(CONFIG).await;
-    // Two lengths: a proxy that believes the first would hand the rest over as another client's request.
+    // Two lengths: a proxy that uses the first would forward the rest as the request of another client.
     let request = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n\
         0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let answer = http::exchange(daemon.address, request).await;
@@ -126,7 +126,7 @@ async fn an_unfinished_request_is_closed() {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(half).await.unwrap();
             let mut answer = Vec::new();
-            // Ends only because the daemon ends it: this side keeps its half open.
+            // Ends only because the daemon closes it: this side keeps its half open.
             let _ = stream.read_to_end(&mut answer).await;
             answer
         })
@@ -177,7 +177,7 @@ async fn a_stalled_reader_is_disconnected() {
     let descriptors = async || daemon.scrape().await.value("process_open_fds", &[]).unwrap();
     let before = descriptors().await;
     let socket = TcpSocket::new_v4().unwrap();
-    // So that the answer does not end in the buffers of the kernel, which hold megabytes on some machines.
+    // The response must exceed the buffers of the kernel, which are megabytes on some machines.
     socket.set_recv_buffer_size(4096).unwrap();
     let mut slow = socket.connect(daemon.address).await.unwrap();
     slow.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
@@ -200,7 +200,7 @@ async fn compression_is_limited_for_many_slow_readers() {
     let mut crowd = Vec::new();
     for _ in 0..80 {
         let socket = TcpSocket::new_v4().unwrap();
-        // So that the answer does not end in the buffers of the kernel.
+        // The response must exceed the buffers of the kernel.
         socket.set_recv_buffer_size(4096).unwrap();
         let mut stream = socket.connect(daemon.address).await.unwrap();
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n").await.unwrap();

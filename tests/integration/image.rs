@@ -1,6 +1,6 @@
-//! The image without a container engine: its root, which `tests/image` makes by the lines of the Dockerfile, and what every
-//! engine adds is all that there is for the binary. It is started as an engine would, by the Dockerfile's user,
-//! environment and entry point.
+//! The image without a container engine: its root, which `tests/image` builds by the lines of the Dockerfile, and the files
+//! that every engine adds. The binary is started like by an engine, with user, environment and entry point of the
+//! Dockerfile.
 
 use std::env;
 use std::fs;
@@ -20,16 +20,16 @@ use crate::support::pki::{Authority, leaf};
 
 const DOCKERFILE: &str = include_str!("../../Dockerfile");
 
-/// A container: a root of its own, made from the image.
+/// A container: a separate root, made from the image.
 struct Container(TempDir);
 
 impl Container {
-    /// Made from this image, with these files in it.
+    /// A container of this image with these files.
     fn with(image: &Path, files: &[(&str, &str)]) -> Self {
         let root = tempfile::tempdir().unwrap();
         let copied = Command::new("cp").arg("-R").arg(image.join(".")).arg(root.path()).status().unwrap();
         assert!(copied.success());
-        // What every engine adds.
+        // The files that every engine adds.
         for folder in ["dev", "proc"] {
             fs::create_dir(root.path().join(folder)).unwrap();
         }
@@ -38,7 +38,7 @@ impl Container {
             let made = Command::new("mknod").arg("--mode=666").arg(device).args(["c", "1", minor]).status().unwrap();
             assert!(made.success());
         }
-        // Another user than the one that made it goes in.
+        // A different user enters it.
         let opened = Command::new("chmod").arg("755").arg(root.path()).status().unwrap();
         assert!(opened.success());
         for (path, text) in files {
@@ -52,7 +52,7 @@ impl Container {
         Self(root)
     }
 
-    /// A command in it, as the Dockerfile's user and with its environment alone.
+    /// A command in it, with the user and only the environment of the Dockerfile.
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", ENTER, "sh"]).arg(self.0.path());
@@ -64,14 +64,14 @@ impl Container {
         command
     }
 
-    /// The entry point, with these arguments.
+    /// The entry point with these arguments.
     fn entry_point(&self, arguments: &[&str]) -> Command {
         let entry_point = words(instruction("ENTRYPOINT"));
         let entry_point: Vec<_> = entry_point.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
         self.command(&entry_point)
     }
 
-    /// How the health check ends.
+    /// The exit status of the health check.
     fn health(&self) -> ExitStatus {
         let check = words(instruction("HEALTHCHECK").split_once("CMD ").unwrap().1);
         let check: Vec<_> = check.iter().map(String::as_str).collect();
@@ -79,10 +79,10 @@ impl Container {
     }
 }
 
-/// Mounts what a root's processes are told of themselves by, and goes in.
+/// Mounts the pseudo file systems of a root, and enters it.
 const ENTER: &str = "mount -t proc proc \"$1/proc\" && shift && exec chroot \"$@\"";
 
-/// What the Dockerfile says behind this word, the last time that it does.
+/// The last value of this instruction in the Dockerfile.
 fn instruction(name: &str) -> &'static str {
     let mut lines = DOCKERFILE.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     lines.next_back().unwrap_or_else(|| panic!("no {name}"))
@@ -92,12 +92,12 @@ fn words(json: &str) -> Vec<String> {
     serde_json::from_str(json).unwrap()
 }
 
-/// What runs the image of another architecture.
+/// The emulator for an image of another architecture.
 fn emulator() -> Option<PathBuf> {
     env::var_os("PORTPROBE_TESTS_EMULATOR").map(PathBuf::from)
 }
 
-/// The user that a process runs as, and its groups.
+/// The user and groups of a process.
 fn identity(daemon: &Daemon) -> Vec<String> {
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
     let is_identity = |line: &&str| ["Uid:", "Gid:", "Groups:"].iter().any(|name| line.starts_with(name));
@@ -177,7 +177,7 @@ fn the_image_works_in_every_runtime() {
 
 #[test]
 fn its_demo_needs_no_other_files() {
-    // qemu, as an emulator of programs, knows no `TCP_INFO`, and so no SYN that was sent again.
+    // qemu's user-mode emulation has no `TCP_INFO`, and so no count of SYNs.
     let Some(image) = image().filter(|_| emulator().is_none()) else { return };
     netns::inside(async move || {
         let container = Container::with(&image, &[]);

@@ -1,5 +1,5 @@
-//! The Helm chart and the manifests of `deploy/`, without a cluster: rendered by Helm itself, held against the schemas
-//! of Kubernetes and of the Prometheus operator, and what they start and configure given to the real binary.
+//! The Helm chart and the manifests of `deploy/`, without a cluster: rendered by Helm, checked against the schemas of
+//! Kubernetes and of the Prometheus operator, and their commands and configurations run with the real binary.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ mod chart;
 mod contents;
 mod schemas;
 
-/// Values that the chart is made with: none, and those of each file under `ci`.
+/// The values of the chart: none, and those of each file under `ci`.
 fn all_values(tools: &Tools) -> BTreeMap<String, Value> {
     let files = fs::read_dir(root("deploy/helm/portprobe/ci")).unwrap().map(|entry| entry.unwrap().path());
     let mut texts: BTreeMap<_, _> = files.map(|file| (name(&file), fs::read_to_string(&file).unwrap())).collect();
@@ -36,7 +36,7 @@ fn manifests() -> BTreeMap<String, Vec<Value>> {
     all
 }
 
-/// Everything that can be applied: what the chart becomes with each file of values, and the manifests.
+/// All objects: the chart with each file of values, and the manifests.
 fn everything(tools: &Tools) -> &'static BTreeMap<String, Vec<Value>> {
     static EVERYTHING: OnceLock<BTreeMap<String, Vec<Value>>> = OnceLock::new();
     EVERYTHING.get_or_init(|| {
@@ -47,23 +47,23 @@ fn everything(tools: &Tools) -> &'static BTreeMap<String, Vec<Value>> {
     })
 }
 
-/// The programs that know Helm and Kubernetes.
+/// The tools for Helm and Kubernetes.
 struct Tools(PathBuf);
 
 impl Tools {
-    /// Where they are; a test that needs them where they are not is left out.
+    /// Finds them; a test that needs them is skipped without.
     fn find() -> Option<Self> {
         kubernetes_tools().map(Self)
     }
 
-    /// What `tool.py` answers.
+    /// The output of `tool.py`.
     fn ask(&self, question: &str, of: &Value) -> Value {
         let mut python = Command::new("python3");
         python.arg(root("tests/resources/kubernetes/tool.py")).arg(question).env("PYTHONPATH", self.0.join("python"));
         serde_json::from_str(&answer(python, of)).unwrap()
     }
 
-    /// For each of these values the text that each template becomes, or why none does.
+    /// For each of these values, the text of each rendered template, or the error.
     fn try_render_each(&self, name: &str, values: &[Value]) -> Vec<Result<Texts, String>> {
         let question = json!({ "chart": root("deploy/helm/portprobe"), "name": name, "values": values });
         let answers: Vec<Value> = serde_json::from_value(self.ask("render", &question)).unwrap();
@@ -74,17 +74,17 @@ impl Tools {
         answers.into_iter().map(result).collect()
     }
 
-    /// As [`Self::try_render_each`], for these values alone.
+    /// As [`Self::try_render_each`], for one set of values.
     fn try_render(&self, name: &str, values: &Value) -> Result<Texts, String> {
         self.try_render_each(name, std::slice::from_ref(values)).remove(0)
     }
 
-    /// The objects that the chart becomes.
+    /// The objects of the rendered chart.
     fn rendered(&self, values: &Value) -> Vec<Value> {
         all_objects(&self.try_render("portprobe", values).unwrap_or_else(|refused| panic!("{values}: {refused}")))
     }
 
-    /// The one object of this kind that the chart becomes.
+    /// The only object of this kind in the rendered chart.
     fn one(&self, kind: &str, values: &Value) -> Value {
         let mut of_kind = of_kind(&self.rendered(values), kind);
         assert_eq!(of_kind.len(), 1, "{kind}: {values}");
@@ -92,7 +92,7 @@ impl Tools {
     }
 }
 
-/// What a program prints that reads this.
+/// The output of a program with this input.
 fn answer(mut program: Command, question: &Value) -> String {
     let mut running = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     running.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
@@ -101,15 +101,15 @@ fn answer(mut program: Command, question: &Value) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What templates become, by their names.
+/// The rendered templates, by name.
 type Texts = BTreeMap<String, String>;
 
-/// The objects of these texts, the notes for people left out.
+/// The objects in these texts, without the notes.
 fn all_objects(texts: &Texts) -> Vec<Value> {
     texts.iter().filter(|(file, _)| !file.ends_with("NOTES.txt")).flat_map(|(_, text)| objects(text)).collect()
 }
 
-/// The objects of a text of YAML.
+/// The objects in a YAML text.
 fn objects(text: &str) -> Vec<Value> {
     let documents = serde_yaml::Deserializer::from_str(text).map(|document| Value::deserialize(document).unwrap());
     documents.filter(|document| !document.is_null()).collect()
@@ -119,12 +119,12 @@ fn of_kind(objects: &[Value], kind: &str) -> Vec<Value> {
     objects.iter().filter(|object| object["kind"] == kind).cloned().collect()
 }
 
-/// The elements of a list; none where there is none.
+/// The elements of a list; empty if there is none.
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// The specifications of all pods that these objects make.
+/// The specifications of all pods of these objects.
 fn pods(objects: &[Value]) -> Vec<&Value> {
     let pod = |object: &&Value| object["kind"] == "Pod";
     let single = objects.iter().filter(pod).map(|pod| &pod["spec"]);
@@ -132,7 +132,7 @@ fn pods(objects: &[Value]) -> Vec<&Value> {
     single.chain(made).collect()
 }
 
-/// The containers of these objects that run portprobe, whatever it does there.
+/// The containers of these objects that run portprobe, with any command.
 fn containers(objects: &[Value]) -> Vec<&Value> {
     let runs = |container: &&Value| container["image"].as_str().unwrap().contains("portprobe");
     let all = pods(objects).into_iter().flat_map(|pod| list(&pod["initContainers"]).chain(list(&pod["containers"])));

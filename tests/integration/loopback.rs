@@ -1,4 +1,4 @@
-//! Every ending of a connect that loopback can bring about, and what the settings make of it.
+//! Every result of a connect that is possible on loopback, with different settings.
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -91,7 +91,7 @@ async fn a_greeting_server_reads_an_orderly_end() {
         let mut endings = Vec::new();
         for _ in 0..PROBES {
             let (mut connection, _) = listener.accept().unwrap();
-            // The probe may be gone already; what counts is what is read.
+            // The probe may have ended; only the received bytes matter.
             let _ = connection.write_all(b"SSH-2.0-OpenSSH_9.2\r\n");
             endings.push(connection.read(&mut [0; 16]).map_err(|error| error.kind()));
         }
@@ -174,5 +174,5 @@ async fn a_timeout_without_a_syn_proves_nothing() {
     }
 }
 
-/// How often what could go either way is tried.
+/// The number of attempts of a test with a race.
 const PROBES: usize = 50;

@@ -1,5 +1,5 @@
-//! Every ending of a connect that takes a network: firewalls, routes, neighbours and lost packets, in namespaces of
-//! the tests' own.
+//! Every result of a connect that needs a network: firewalls, routes, neighbours and lost packets, in separate network
+//! namespaces.
 
 use std::future::poll_fn;
 use std::hint;
@@ -61,7 +61,7 @@ fn each_reject_of_a_firewall_has_its_class() {
             (6, Class::Unreachable, "EACCES"),
             (7, Class::Unreachable, "EACCES"),
         ];
-        // All at once: an ICMP that arrives while connect still holds the socket is heard only at the next SYN.
+        // All at once: an ICMP error that arrives while connect holds the socket is only noticed at the next SYN.
         let mut probes = JoinSet::new();
         for (host, cases) in [("10.99.0.2", &v4[..]), ("[fd99::2]", &v6)] {
             for (port, class, code) in cases {
@@ -72,7 +72,7 @@ fn each_reject_of_a_firewall_has_its_class() {
     });
 }
 
-/// A probe of the URL has this class and code, and satisfies what expects such an ending.
+/// Asserts this class and code for a probe of the URL, and that it satisfies the matching expectations.
 async fn assert_rejected(url: String, class: Class, code: &str) {
     let expecting = |expect| target(&url).expect(expect).probe();
     let (open, refused, filtered, closed) = tokio::join!(
@@ -128,7 +128,7 @@ fn a_lost_syn_is_counted() {
     netns::inside(async || {
         let far = Far::linked();
         let _listener = far.run(|| {
-            // A SYN has 60 bytes: the first uses up the quota, the second passes.
+            // A SYN has 60 bytes: the first exceeds the quota, the second passes.
             firewall(
                 "input",
                 "
@@ -199,8 +199,8 @@ fn a_local_policy_is_a_local_fault() {
     });
 }
 
-/// TCP takes a SYN that its own firewall dropped for a lost one and sends it again; no code reaches the caller. That
-/// is why it is a timeout here, where UDP would be told EPERM.
+/// TCP treats a SYN that the local firewall drops as lost and sends it again; connect returns no error. So this is a timeout,
+/// where UDP would return EPERM.
 #[test]
 fn a_locally_dropped_syn_counts_as_lost() {
     netns::inside(async || {
@@ -280,7 +280,7 @@ fn a_source_address_shares_its_ports_between_targets() {
 #[test]
 fn a_self_connect_is_refused() {
     netns::inside(async || {
-        // Of the ports that the kernel may choose from there is only the one that is probed.
+        // The kernel can choose only the probed port as its local port.
         sysctl("ipv4/ip_local_port_range", "40000 40000");
         for address in ["127.0.0.1", "[::1]"] {
             let probing = target(format!("tcp://{address}:40000"));

@@ -1,5 +1,5 @@
-//! The Debian package, as `cargo deb` makes it and dpkg installs, removes and purges it in an empty root. What its scripts
-//! ask of systemd is recorded by stand-ins, so that nothing of this machine is started.
+//! The Debian package, built by `cargo deb` and installed, removed and purged by dpkg in an empty root. Stubs record the calls
+//! of its scripts to systemd, so that nothing is started on this machine.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::support::daemon::finished;
 use crate::support::{cargo_deb, requires_program, requires_root};
 
-/// A root in which dpkg has installed nothing yet.
+/// A root without packages.
 struct Root(TempDir);
 
 impl Root {
@@ -36,7 +36,7 @@ impl Root {
         self.0.path().join(path)
     }
 
-    /// Runs dpkg on this root, its scripts outside of it.
+    /// Runs dpkg on this root, with scripts outside of it.
     fn dpkg(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new("dpkg");
         command.arg("--root").arg(self.0.path()).args(["--force-depends", "--force-script-chrootless"]).args(arguments);
@@ -48,14 +48,14 @@ impl Root {
         output
     }
 
-    /// How dpkg calls the state of the package.
+    /// The state of the package in dpkg.
     fn state(&self) -> String {
         let status = fs::read_to_string(self.path("var/lib/dpkg/status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("Status: "));
         line.unwrap_or("unknown").to_owned()
     }
 
-    /// What was asked of systemd since the last time.
+    /// The calls to systemd since the last time.
     fn asked(&self) -> String {
         let file = self.path("asked");
         let asked = fs::read_to_string(&file).unwrap_or_default();
@@ -64,7 +64,7 @@ impl Root {
     }
 }
 
-/// A package of the binary under test.
+/// A package with the binary under test.
 fn package(folder: &Path) -> Option<PathBuf> {
     let file = folder.join("portprobe.deb");
     let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
@@ -75,7 +75,7 @@ fn package(folder: &Path) -> Option<PathBuf> {
     Some(file)
 }
 
-/// A later version of a package, with another configuration in it.
+/// A later version of a package, with another configuration.
 fn later(package: &str, folder: &Path) -> String {
     let content = folder.join("content");
     let run = |command: &mut Command| assert!(command.status().unwrap().success(), "{command:?}");
@@ -93,7 +93,7 @@ fn later(package: &str, folder: &Path) -> String {
     later.to_str().unwrap().to_owned()
 }
 
-/// Where the package has the files of a folder of the project.
+/// The location of a project folder in the package.
 const FILES: [(&str, &str); 8] = [
     ("deploy/systemd/portprobe.service", "usr/lib/systemd/system/portprobe.service"),
     ("deploy/debian/portprobe.yaml", "etc/portprobe/portprobe.yaml"),
@@ -127,7 +127,7 @@ fn removing_the_package_keeps_the_configuration() {
     let checked = finished(&["check", configuration.to_str().unwrap()], folder.path());
     assert_eq!(checked.status, 0, "{checked:?}");
 
-    // What somebody wrote stays, through an upgrade and a removal, and goes with a purge.
+    // Changes of the user survive an upgrade and a removal, but not a purge.
     fs::write(&configuration, "targets: [ 'tcp://db.internal:5432' ]\n").unwrap();
     root.dpkg(&["--install", "--force-confold", &later(package, folder.path())]);
     let offered = fs::read_to_string(root.path("etc/portprobe/portprobe.yaml.dpkg-dist")).unwrap();
@@ -143,7 +143,7 @@ fn removing_the_package_keeps_the_configuration() {
     assert!(asked.contains("deb-systemd-helper purge portprobe.service"), "{asked}");
 }
 
-/// That a file is the same as ours, or of a folder all files.
+/// Asserts that a file equals that of the project, or a folder all of its files.
 fn assert_same(ours: &Path, installed: &Path) {
     if ours.is_dir() {
         for entry in fs::read_dir(ours).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {

@@ -1,4 +1,4 @@
-//! `portprobe probe`: what a person and a script get to see.
+//! `portprobe probe`: its output for people and scripts.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -92,7 +92,7 @@ fn a_wrong_flag_is_told_by_its_name() {
     assert!(printed.stderr.contains("--addresses: "), "{printed:?}");
 }
 
-/// A memcached that tells its version once, and a client's word on it.
+/// A memcached that reports its version once, and the request that it received.
 fn heard_by_memcached(arguments: &[&str]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("memcached://{}", listener.local_addr().unwrap());

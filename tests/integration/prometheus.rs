@@ -1,4 +1,4 @@
-//! What arrives in a real Prometheus, from probes of real servers.
+//! Metrics in a real Prometheus, from probes of real servers.
 
 use std::net::TcpListener;
 

@@ -1,4 +1,4 @@
-//! The opening exchanges against real servers: that they serve, that they serve nobody, and what they log.
+//! Protocols against real servers: successes, rejections, and the logs of the servers.
 
 mod binary;
 mod text;

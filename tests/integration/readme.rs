@@ -1,4 +1,4 @@
-//! The README against the code: its tables, its configurations, its commands.
+//! The README checked against the code: tables, configurations, commands.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::support::{program, requires_program, services};
 
 const README: &str = include_str!("../../README.md");
 
-/// The rows of the table under this heading, its head left out.
+/// The rows of the table under this heading, without its head.
 fn rows(heading: &str) -> Vec<&'static str> {
     let section = README.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no {heading}")).1;
     let section = section.split("\n#").next().unwrap();
@@ -70,7 +70,7 @@ fn alerts_are_those_of_the_rules() {
     assert_eq!(rows("### Alerts").into_iter().map(str::to_owned).collect::<BTreeSet<_>>(), expected);
 }
 
-/// The row of a rule that is an alert.
+/// The row of an alert rule.
 fn alert(rule: &Yaml) -> Option<String> {
     let name = rule.get("alert")?.as_str().unwrap();
     let severity = rule["labels"]["severity"].as_str().unwrap();
@@ -98,12 +98,12 @@ fn protocols_are_those_of_the_registry() {
     assert_eq!(listed, expected);
 }
 
-/// The text of a row's cell as it stands.
+/// The unchanged text of a cell.
 fn column(row: &str, index: usize) -> String {
     row.trim_matches(['|', ' ']).split(" | ").nth(index).unwrap().to_owned()
 }
 
-/// What the first columns say of a service.
+/// The first columns of the row of a service.
 fn described(service: &Service) -> [String; 3] {
     let other = |other: &OtherName| match other.port {
         Some(port) => format!("`{}` {port}", other.name),
@@ -172,7 +172,7 @@ fn local_faults_are_those_of_the_code() {
     assert_eq!(listed, LocalFaultReason::ALL.map(LocalFaultReason::as_str));
 }
 
-/// The fenced blocks of one language.
+/// The fenced code blocks of a language.
 fn blocks(language: &str) -> Vec<&'static str> {
     let fence = format!("\n```{language}\n");
     README.split(&fence).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
@@ -245,7 +245,7 @@ fn the_first_steps_work_in_an_empty_folder() {
     assert!(checked.stdout.starts_with("portprobe.yaml: 3 targets, 0 groups, "), "{checked:?}");
 }
 
-/// The block under "Check it, run it, look at it", as a script: in an empty folder, on a port of its own.
+/// The code block under "Check it, run it, look at it" as a script, in an empty folder and on a free port.
 #[test]
 fn the_first_steps_work_as_a_script() {
     if !requires_program("curl") {

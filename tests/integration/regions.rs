@@ -1,5 +1,5 @@
-//! Several regions: three portprobes with the one file of `deploy/regions`, a real Prometheus with its configuration and
-//! the project's rules, and a network in which a path can be cut.
+//! Several regions: three portprobes with the file of `deploy/regions`, a real Prometheus with its configuration and the
+//! rules of the project, and a network in which a path can be cut.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -28,8 +28,8 @@ fn deployed(file: &str, replacements: &[(&str, &str)]) -> String {
     text
 }
 
-/// The portprobe of a region: a user of its own, from whom packages leave by an address of their own, so that the path
-/// of one region can be cut.
+/// The portprobe of a region, as a separate user whose packets have a separate source address, so that the path of one region
+/// can be cut.
 async fn portprobe(number: usize) -> Daemon {
     let (user, table, region) = (USERS + number, 100 + number, REGIONS[number]);
     let address = format!("10.99.0.{}", 11 + number);
@@ -44,7 +44,7 @@ async fn portprobe(number: usize) -> Daemon {
         ("interval: 15s, timeout: 5s", "interval: 1s, timeout: 500ms, confirm: { delay: 100ms }"),
     ];
     fs::write(&file, deployed("deploy/regions/portprobe.yaml", &replacements)).unwrap();
-    // Another user than root may read what is root's, as root may.
+    // A non-root user may then read the files of root.
     let mut command = Command::new("setpriv");
     command.arg(format!("--reuid={user}")).args(["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]);
     command.arg(env!("CARGO_BIN_EXE_portprobe")).arg("--config.file").arg(&file);
@@ -54,7 +54,7 @@ async fn portprobe(number: usize) -> Daemon {
 
 const USERS: usize = 64_001;
 
-/// Prometheus with the configuration of `deploy/regions`, in a hurry.
+/// Prometheus with the configuration of `deploy/regions` and short intervals.
 async fn prometheus(program: &Path, regions: &[Daemon], rules: &TempDir) -> Prometheus {
     for file in ["targets.yaml", "portprobe.yaml", "regions.yaml"] {
         let text = deployed(&format!("alerts/rules/{file}"), &[]);
@@ -69,7 +69,7 @@ async fn prometheus(program: &Path, regions: &[Daemon], rules: &TempDir) -> Prom
     prometheus_on(program, &deployed("deploy/regions/prometheus.yaml", &replacements)).await
 }
 
-/// A service of the far network, for whose clients the kernel alone accepts; it is gone with this value.
+/// A service in the far network that only the kernel accepts for; it ends with this value.
 fn service(far: &Far, port: u16) -> TcpListener {
     far.run(move || {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
@@ -80,7 +80,7 @@ fn service(far: &Far, port: u16) -> TcpListener {
     })
 }
 
-/// Cuts the way from these regions to the shop, and no other; the ways of all others are whole.
+/// Cuts the path from these regions to the shop, and no other one.
 fn cut(far: &Far, regions: &'static [usize]) {
     far.run(move || {
         let addresses: Vec<_> = regions.iter().map(|number| format!("10.99.0.{}", 11 + number)).collect();
@@ -92,7 +92,7 @@ fn cut(far: &Far, regions: &'static [usize]) {
 /// An alert: its name, its target, its region.
 type Alert = (&'static str, &'static str, &'static str);
 
-/// What fires of the alerts about targets, in order.
+/// The firing alerts about targets, in order.
 async fn firing(prometheus: &Prometheus) -> Vec<(String, String, String)> {
     let about_targets = "ALERTS{alertstate=\"firing\",alertname=~\"PortprobeTargetDown.*|PortprobeBlind\"}";
     let alerts = prometheus.query(about_targets).await;
@@ -103,7 +103,7 @@ async fn firing(prometheus: &Prometheus) -> Vec<(String, String, String)> {
     firing
 }
 
-/// Waits until nothing but this fires, and has for more evaluations than any rule waits for.
+/// Waits until exactly this fires, for more evaluations than any rule waits.
 async fn fires(prometheus: &Prometheus, expected: Option<Alert>) {
     let expected: Vec<_> =
         expected.iter().map(|(name, target, region)| ((*name).into(), (*target).into(), (*region).into())).collect();
@@ -125,13 +125,13 @@ async fn fires(prometheus: &Prometheus, expected: Option<Alert>) {
     .await;
 }
 
-/// How often the rules about regions have been evaluated.
+/// The number of evaluations of the rules about regions.
 async fn evaluations(prometheus: &Prometheus) -> f64 {
     let metrics = Scrape::parse(&prometheus.get("/metrics").await.body);
     metrics.sum("prometheus_rule_group_iterations_total")
 }
 
-/// What is told of the one alert of this name.
+/// The notification of the only alert with this name.
 async fn description(prometheus: &Prometheus, name: &str) -> String {
     let answer: Value = serde_json::from_str(&prometheus.get("/api/v1/alerts").await.body).unwrap();
     let alerts = answer["data"]["alerts"].as_array().unwrap();

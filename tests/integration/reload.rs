@@ -1,4 +1,4 @@
-//! Reload: targets come, go and change while everything else stays as it is.
+//! Reload: targets are added, removed and changed, and nothing else is affected.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ const SUCCESSFUL: &str = "portprobe_config_last_reload_successful";
 const SUCCESS_AT: &str = "portprobe_config_last_reload_success_timestamp_seconds";
 const PROBES: &str = "portprobe_probes_total";
 
-/// A daemon whose configuration can be written anew.
+/// A daemon with a configuration that can be replaced.
 struct Reloadable {
     daemon: Daemon,
     file: PathBuf,
@@ -56,7 +56,7 @@ impl Reloadable {
     }
 }
 
-/// Ten ports that nobody listens on.
+/// Ten ports without listeners.
 const TEN: &str = "defaults: { interval: 200ms }\ntargets: ['127.0.0.1:1-10']\n";
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn an_invalid_configuration_changes_nothing() {
     assert_eq!(after.value("portprobe_handshake_duration_seconds_bucket", &bucket), None);
 }
 
-/// A pipe in place of the configuration, held open so that whoever reads it comes to no end.
+/// A pipe in place of the configuration, held open so that reading it never ends.
 struct Endless {
     path: PathBuf,
     writer: Option<fs::File>,
@@ -188,7 +188,7 @@ async fn http_may_ask_only_where_that_is_allowed() {
 async fn any_change_of_content_is_reloaded() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().to_owned();
-    // As Kubernetes mounts a ConfigMap: the file is a link into a folder that is a link, which is swapped.
+    // Like a ConfigMap in Kubernetes: the file is a link into a folder, which is a link that is replaced.
     let version = |name: &str, config: &str| {
         let version = root.join(name);
         fs::create_dir(&version).unwrap();
@@ -237,7 +237,7 @@ async fn many_reload_requests_do_no_harm() {
 
 #[tokio::test]
 async fn a_hundred_reloads_under_load_lose_no_count() {
-    // On threads of their own: this one is busy with what the daemon says.
+    // On separate threads: this one reads the log of the daemon.
     let listeners: Vec<_> = (0..20).map(|_| ports::open_to_a_crowd()).collect();
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
     for listener in listeners {
@@ -275,7 +275,7 @@ async fn a_hundred_reloads_under_load_lose_no_count() {
         assert!(sum(&now) >= sum(&last));
         last = now;
     }
-    // A machine that keeps the daemon from its CPU for long may make a probe outlive its due time; no reload does.
+    // A busy machine may delay a probe past its due time; a reload never does.
     let lag = |bound| last.value("portprobe_schedule_lag_seconds_bucket", &[("le", bound)]).unwrap();
     let overlaps = last.value("portprobe_skipped_probes_total", &[("reason", "overlap")]);
     assert!(overlaps == Some(0.0) || lag("0.1") < lag("+Inf"), "{overlaps:?}");
@@ -283,10 +283,10 @@ async fn a_hundred_reloads_under_load_lose_no_count() {
     assert_eq!(last.of("extra1", PROBES), None);
 }
 
-/// How the names of series end that never fall; some of these ports may be open.
+/// The suffixes of series that never decrease; some of these ports may be open.
 const RISING: [&str; 5] = ["_total", "_bucket", "_count", "_sum", "_last_probe_timestamp_seconds"];
 
-/// Of ten thousand targets one goes, one comes and one is probed less often.
+/// Of ten thousand targets, one is removed, one added and one probed less often.
 fn ten_thousand(first: u16, interval: &str) -> String {
     format!(
         "defaults: {{ interval: 10s }}\nlimits: {{ per_host: 0 }}\n\
@@ -303,7 +303,7 @@ async fn a_reload_changes_only_the_changed_targets() {
     let before =
         reloadable.daemon.scrape_until_patiently("all states are known", |scrape| known(scrape) == 10_000).await;
     reloadable.write(&ten_thousand(1001, "20s"));
-    // Somebody scrapes all the time: the reload falls into a scrape, and what that one sees counts as well.
+    // Scrapes run continuously, so one coincides with the reload, and its duration counts, too.
     let answered = Cell::new(false);
     let reload = async {
         let answer = reloadable.post().await;
@@ -336,7 +336,7 @@ async fn a_reload_changes_only_the_changed_targets() {
         let was = before[key];
         match key.0 {
             "portprobe_interval_seconds" if tells_of(key, changed) => assert_eq!((was, *value), (10.0, 20.0)),
-            // What the next probe sets anew.
+            // Values that the next probe sets again.
             "portprobe_probe_duration_seconds" | "portprobe_phase_duration_seconds" => {}
             name if RISING.iter().any(|end| name.ends_with(end)) => {
                 assert!(was <= *value, "{key:?} from {was} to {value}");
@@ -357,7 +357,7 @@ async fn a_reload_changes_only_the_changed_targets() {
 async fn a_partially_written_file_is_not_reloaded() {
     let reloadable = Reloadable::start(TEN, &["--web.enable-lifecycle", "--no-config.auto-reload"]).await;
     let whole = "defaults: { interval: 200ms }\ntargets:\n- '127.0.0.1:1-4'\n- { url: 127.0.0.1:5, interval: 300ms }\n";
-    // Every length that the file may have while somebody writes it, and what a target list is once it is whole.
+    // Every length of a partially written file, and its targets once it is complete.
     let targets = async || reloadable.daemon.scrape().await.value("portprobe_targets", &[]);
     let mut refused = 0;
     for length in 0..whole.len() {
@@ -369,7 +369,7 @@ async fn a_partially_written_file_is_not_reloaded() {
                 refused += 1;
                 assert_eq!(targets().await, running, "after {length} bytes: {}", answer.body);
             }
-            // A part that is a good configuration by itself: whoever asks for it gets it.
+            // A valid part is loaded if a reload is requested.
             status => assert_eq!(status, 200, "after {length} bytes: {}", answer.body),
         }
     }

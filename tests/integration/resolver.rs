@@ -1,5 +1,4 @@
-//! Names where the network matters: the machine's own resolver, routes to what a name stands for, and name servers
-//! that cannot be asked.
+//! Resolving names with a network: the resolver of this machine, routes to addresses, and unreachable name servers.
 
 use portprobe::outcome::{Class, LocalFaultReason, Phase};
 use portprobe::probe::SystemFiles;

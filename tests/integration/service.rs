@@ -1,4 +1,4 @@
-//! How a service manager sees the daemon.
+//! The daemon under a service manager.
 
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
@@ -50,11 +50,11 @@ fn its_unit_is_what_systemd_takes() {
         return;
     }
     let unit = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/systemd/portprobe.service")).unwrap();
-    // When a process has started is said in /proc/stat alone, and PortprobeRestarting lives by that.
+    // Only /proc/stat has the start time of a process, and PortprobeRestarting needs it.
     assert!(!unit.contains("ProcSubset"), "{unit}");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("portprobe.service");
-    // The binary is not installed where tests run.
+    // The binary is not installed on test machines.
     fs::write(&file, unit.replace("/usr/bin/portprobe", env!("CARGO_BIN_EXE_portprobe"))).unwrap();
     let verified = Command::new("systemd-analyze").arg("verify").arg("--man=no").arg(&file).output().unwrap();
     let complaints = String::from_utf8_lossy(&verified.stderr);

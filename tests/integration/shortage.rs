@@ -1,4 +1,4 @@
-//! Shortages of this machine: each is a local fault, never a word about the target.
+//! Shortages of this machine: each is a local fault and not a failure of the target.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -28,9 +28,9 @@ fn descriptors_used_up_are_a_local_fault() {
     });
 }
 
-/// No kernel of ours could be brought to run out of memory for a socket alone: `tcp_mem` only drops packets of
-/// established connections, a cgroup's limit ends in the OOM killer, and a full neighbour table is told to IP, not to
-/// the caller of TCP's connect. So the codes are injected where the kernel would return them.
+/// The error codes are injected where the kernel would return them. No kernel could be made to run out of memory for one
+/// socket: `tcp_mem` only drops packets of established connections, a cgroup limit ends in the OOM killer, and a full
+/// neighbour table is reported to IP and not to the caller of connect.
 #[test]
 fn missing_socket_memory_is_a_local_fault() {
     let test = "integration::shortage::missing_socket_memory_is_a_local_fault";
@@ -48,14 +48,14 @@ fn missing_connect_buffers_are_a_local_fault() {
     );
 }
 
-/// Injected, for the machine's limit on open files is everybody's, and root is above it.
+/// Injected, because the limit on open files applies to the whole machine, and root may exceed it.
 #[test]
 fn exhausted_system_descriptors_are_a_local_fault() {
     let test = "integration::shortage::exhausted_system_descriptors_are_a_local_fault";
     injected(test, "socket:error=ENFILE", LocalFaultReason::NoDescriptor, "this machine has no file descriptor left");
 }
 
-/// Probes in a process whose system calls fail with the fault.
+/// Probes in a process whose system calls fail with this error.
 fn injected(test: &str, fault: &str, reason: LocalFaultReason, expected: &str) {
     if !requires_program("strace") {
         return;

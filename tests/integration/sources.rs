@@ -1,4 +1,4 @@
-//! Names as sources of targets, answered by a real name server.
+//! DNS discovery with a real name server.
 
 use std::fs;
 use std::num::NonZeroU32;
@@ -29,7 +29,7 @@ fn assert_addresses(snapshot: &Result<Snapshot, String>, addresses: &[&str]) {
     assert_eq!(snapshot.problems, [""; 0]);
 }
 
-/// Runs a test with a name server that this machine's resolver asks; one try of a moment, so that silence is cheap.
+/// Runs a test with a name server that the resolver of this machine uses, with one short try, so that silence is cheap.
 fn with_name_server(test: impl AsyncFnOnce(Connector) + Send + 'static) {
     netns::inside(async || {
         let Some(server) = NameServer::start_on(53).await else { return };
@@ -84,7 +84,7 @@ fn what_does_not_exist_is_nothing_found() {
             ("one.test", Records::Srv),
             ("v4.test", Records::Aaaa(1)),
             ("nodata.test", Records::A(1)),
-            // Names are complete: neither the hosts file nor a search domain counts.
+            // Names are absolute: the hosts file and search domains do not apply.
             ("listed", Records::A(1)),
             ("db", Records::A(1)),
         ] {

@@ -1,4 +1,4 @@
-//! TLS as the daemon sees it: a table of servers in every state, each with what `/metrics` must say of it.
+//! TLS in the daemon: a table of servers in every state, each with its expected metrics.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ mod peers;
 mod renewal;
 mod rows;
 
-/// What is not yet as a row says.
+/// The differences from a row.
 fn missing(row: &Row, scrape: &Scrape) -> Vec<String> {
     let value = |name: &str, labels: &[(&str, &str)]| {
         let labels: Vec<_> = labels.iter().copied().chain([("target", row.name)]).collect();
@@ -55,7 +55,7 @@ const FAULTS: &[&str] = &[
     "cert_invalid",
 ];
 
-/// Starts one daemon that probes every row, and waits until everything is as the rows say.
+/// Starts a daemon that probes every row, and waits until all metrics are as expected.
 async fn assert_rows(rows: &[Row], files: &[(&str, String)]) -> (Daemon, Scrape) {
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in files {

@@ -1,4 +1,4 @@
-//! The real binary, started as a user starts it.
+//! The binary, started as by a user.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
@@ -58,7 +58,7 @@ impl Daemon {
         let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let printed = collect(process.stdout.take().unwrap());
         let log = collect(process.stderr.take().unwrap());
-        // Made at once, so that one that never listens is killed, too.
+        // Created at once, so that a daemon that never listens is killed, too.
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut daemon = Self { address: nowhere, process, log, printed, _folder: folder };
         wait::until("the daemon listens", async || {
@@ -90,7 +90,7 @@ impl Daemon {
         last
     }
 
-    /// As [`Self::scrape_until`], for what takes longer on purpose: a minute.
+    /// As [`Self::scrape_until`], for conditions that take longer by design: up to a minute.
     pub(crate) async fn scrape_until_patiently(&self, what: &str, condition: impl Fn(&Scrape) -> bool) -> Scrape {
         let mut last = self.scrape().await;
         wait::until_patiently(what, async || self.scraped(&mut last, &condition).await).await;
@@ -113,7 +113,7 @@ impl Daemon {
         self.printed.lock().unwrap().clone()
     }
 
-    /// The number of its process.
+    /// Its process ID.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
@@ -134,10 +134,10 @@ impl Daemon {
     }
 }
 
-/// Lines that somebody else goes on writing.
+/// Lines that another thread appends.
 type Lines = Arc<Mutex<Vec<String>>>;
 
-/// The lines of a stream, read on a thread of its own until it ends.
+/// The lines of a stream, read on a separate thread until it ends.
 fn collect(stream: impl Read + Send + 'static) -> Lines {
     let lines = Lines::default();
     let written = lines.clone();
@@ -153,7 +153,7 @@ impl Drop for Daemon {
     }
 }
 
-/// What a command that ends by itself has printed, and its exit status.
+/// The output and exit status of a command.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) status: i32,
@@ -161,7 +161,7 @@ pub(crate) struct Finished {
     pub(crate) stderr: String,
 }
 
-/// Runs the binary with these arguments, in this folder, to its end.
+/// Runs the binary with these arguments in this folder until it exits.
 pub(crate) fn finished(arguments: &[&str], folder: &Path) -> Finished {
     let output = portprobe().args(arguments).current_dir(folder).stdin(Stdio::null()).output().unwrap();
     Finished {
@@ -171,7 +171,7 @@ pub(crate) fn finished(arguments: &[&str], folder: &Path) -> Finished {
     }
 }
 
-/// The address of a line that says where the daemon listens, in either log format.
+/// The address in a log line about listening, in either log format.
 fn listening(line: &str) -> Option<SocketAddr> {
     let after = line.contains("Listening").then(|| line.split("address").nth(1))??;
     after.trim_start_matches(['=', '"', ':']).split([' ', '"', ',']).next()?.parse().ok()

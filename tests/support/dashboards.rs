@@ -1,4 +1,4 @@
-//! Grafana's dashboards as data: what they show, what they ask for, and by which variables.
+//! Grafana dashboards as data: panels, queries and variables.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// A dashboard as its file has it.
+/// A dashboard from its file.
 #[derive(Clone, Debug)]
 pub(crate) struct Dashboard(pub(crate) Value);
 
 impl Dashboard {
-    /// Every dashboard that is delivered, by file name, which is its address too.
+    /// Every delivered dashboard, by file name, which is also its UID.
     pub(crate) fn all() -> Vec<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards");
         let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -28,13 +28,13 @@ impl Dashboard {
         text(&self.0, "uid")
     }
 
-    /// Everything on the grid, rows too, and what collapsed rows hold right after them.
+    /// All panels, including rows, each followed by its collapsed panels.
     pub(crate) fn elements(&self) -> Vec<Panel<'_>> {
         let top = items(&self.0, "panels");
         top.iter().flat_map(|panel| [panel].into_iter().chain(items(panel, "panels"))).map(Panel).collect()
     }
 
-    /// Everything on the grid that shows data.
+    /// All panels with data.
     pub(crate) fn panels(&self) -> Vec<Panel<'_>> {
         self.elements().into_iter().filter(|panel| panel.kind() != "row").collect()
     }
@@ -43,7 +43,7 @@ impl Dashboard {
         items(&self.0["templating"], "list").iter().map(Variable).collect()
     }
 
-    /// Every URL of a link, of the dashboard and of its panels.
+    /// The URL of every link of the dashboard and its panels.
     pub(crate) fn links(&self) -> Vec<&str> {
         let mut links = Vec::new();
         collect_links(&self.0, &mut links);
@@ -51,7 +51,7 @@ impl Dashboard {
     }
 }
 
-/// Something on the grid.
+/// A panel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panel<'a>(pub(crate) &'a Value);
 
@@ -68,7 +68,7 @@ impl<'a> Panel<'a> {
         items(self.0, "targets").iter().map(Target).collect()
     }
 
-    /// Where it lies: column, line, width and height.
+    /// Its position: column, line, width and height.
     pub(crate) fn grid(self) -> [u64; 4] {
         ["x", "y", "w", "h"].map(|key| self.0["gridPos"][key].as_u64().unwrap_or_default())
     }
@@ -93,19 +93,19 @@ impl<'a> Target<'a> {
         text(self.0, "expr")
     }
 
-    /// The labels that its legend names.
+    /// The labels in its legend.
     pub(crate) fn legend(self) -> Vec<&'a str> {
         let parts = text(self.0, "legendFormat").split("{{").skip(1);
         parts.filter_map(|part| part.split_once("}}")).map(|(label, _)| label.trim()).collect()
     }
 
-    /// Whether it asks for one moment instead of a range.
+    /// Whether it is an instant query.
     pub(crate) fn is_instant(self) -> bool {
         self.0["instant"] == true
     }
 }
 
-/// A choice at the head of a dashboard.
+/// A variable of a dashboard.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Variable<'a>(pub(crate) &'a Value);
 
@@ -125,19 +125,19 @@ impl<'a> Variable<'a> {
     }
 }
 
-/// A text in which variables stand for these values, written as `$name` or `${name}`; longer names must stand first.
+/// A text with variables replaced by these values, written as `$name` or `${name}`; longer names must come first.
 pub(crate) fn substituted(text: &str, values: &[(&str, &str)]) -> String {
     values.iter().fold(text.to_owned(), |text, (name, value)| {
         text.replace(&format!("${{{name}}}"), value).replace(&format!("${name}"), value)
     })
 }
 
-/// The items of a list; none where there is no list.
+/// The items of a list; empty if there is none.
 pub(crate) fn items<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value[key].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// A text; empty where there is none.
+/// A text; empty if there is none.
 pub(crate) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! A name server of the distribution (dnsdist) that answers as it is told, on a loopback port of its own.
+//! A name server of the distribution (dnsdist) with configured replies, on a separate loopback port.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -19,9 +19,9 @@ pub(crate) struct NameServer {
 }
 
 impl NameServer {
-    /// Starts one on a free port; none where the program is missing.
+    /// Starts one on a free port; `None` if the program is missing.
     pub(crate) async fn start() -> Option<Self> {
-        // The port is free now; where another process takes it first, another one is tried.
+        // The port is free now. If another process takes it first, another one is tried.
         for _ in 0..10 {
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
             match Self::start_on(port).await {
@@ -33,7 +33,7 @@ impl NameServer {
         panic!("no port was free for a name server");
     }
 
-    /// Starts one on this port; none where the program is missing, or else where it did not start.
+    /// Starts one on this port; `None` if the program is missing, `Some(None)` if it did not start.
     pub(crate) async fn start_on(port: u16) -> Option<Option<Self>> {
         if !requires_program("dnsdist") {
             return None;
@@ -77,7 +77,7 @@ async fn answers(server: SocketAddr) -> bool {
 /// `refused.test. IN A`.
 const QUERY: &[u8] = b"\x50\x50\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07refused\x04test\x00\x00\x01\x00\x01";
 
-/// What the server says; of a name that is not here, that it does not exist.
+/// The replies of the server. Other names do not exist.
 const RULES: &str = r#"
 setACL({"127.0.0.0/8"})
 setSecurityPollSuffix("")

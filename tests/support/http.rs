@@ -1,4 +1,4 @@
-//! A plain HTTP client: one request, one connection, everything as it came.
+//! A simple HTTP client: one request, one connection, unchanged responses.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// An answer, its header names in lower case.
+/// A response, with header names in lower case.
 #[derive(Debug)]
 pub(crate) struct Answer<B = String> {
     pub(crate) status: u16,
@@ -31,7 +31,7 @@ pub(crate) async fn request_with(address: SocketAddr, method: &str, path: &str, 
     Answer { status, headers, body: String::from_utf8(body).unwrap() }
 }
 
-/// As [`request_with`], the body being any bytes.
+/// As [`request_with`], with a body of bytes.
 pub(crate) async fn request_bytes(
     address: SocketAddr,
     method: &str,
@@ -46,14 +46,14 @@ pub(crate) async fn request_bytes(
 /// Sends these bytes and reads to the end of the connection.
 pub(crate) async fn exchange(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // The server may have cut the connection before it has read everything; what it said counts all the same.
+    // The server may have closed the connection before it has read everything. Its response counts all the same.
     let _ = stream.write_all(bytes).await;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
     answer
 }
 
-/// A text as a part of a URL.
+/// A text encoded as a part of a URL.
 pub(crate) fn encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         write!(encoded, "%{byte:02x}").unwrap();

@@ -1,6 +1,6 @@
-//! Network namespaces that tests make for themselves, with routes, links and firewalls as they please.
+//! Network namespaces of tests, with routes, links and firewalls.
 //!
-//! A namespace belongs to a thread and dies with it; nothing here is seen outside of it.
+//! A namespace belongs to a thread and ends with it; nothing in it is visible outside.
 
 use std::fs;
 use std::io::Write as _;
@@ -13,8 +13,7 @@ use nix::unistd::gettid;
 
 use super::{requires_program, requires_root};
 
-/// Runs `test` in a fresh namespace, whose loopback is up, on a runtime and a thread of its own; leaves it out without
-/// root or iproute2.
+/// Runs `test` in a new namespace with loopback up, on a separate runtime and thread. Skips it without root or iproute2.
 pub(crate) fn inside(test: impl AsyncFnOnce() + Send + 'static) {
     if !requires_root() || !requires_program("ip") || !requires_program("nft") {
         return;
@@ -28,15 +27,15 @@ pub(crate) fn inside(test: impl AsyncFnOnce() + Send + 'static) {
     }
 }
 
-/// A second namespace, linked to this one: here is 10.99.0.1 and `fd99::1` on `near`, there 10.99.0.2 and `fd99::2`
-/// on `far`. What runs there runs on its thread.
+/// A second namespace, linked to this one: here are 10.99.0.1 and `fd99::1` on `near`, there 10.99.0.2 and `fd99::2` on
+/// `far`. Code for it runs on its thread.
 pub(crate) struct Far {
     work: Option<mpsc::Sender<Box<dyn FnOnce() + Send>>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Far {
-    /// Makes the namespace and the link to it.
+    /// Creates the namespace and the link to it.
     pub(crate) fn linked() -> Self {
         let (work, jobs) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
         let (ready, thread_id) = mpsc::channel();
@@ -55,11 +54,11 @@ impl Far {
         far
     }
 
-    /// Does something there, and waits for it.
+    /// Runs something there and waits for it.
     pub(crate) fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let (done, result) = mpsc::channel();
         let job = Box::new(move || {
-            // Nobody waits any more where the test has failed.
+            // The test may have failed and stopped waiting.
             let _ = done.send(job());
         });
         self.work.as_ref().unwrap().send(job).unwrap();
@@ -76,18 +75,18 @@ impl Drop for Far {
     }
 }
 
-/// Runs `ip` in this thread's namespace.
+/// Runs `ip` in the namespace of this thread.
 pub(crate) fn ip(arguments: &str) {
     let output = Command::new("ip").args(arguments.split_whitespace()).output().unwrap();
     assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Puts rules, one a line, into this thread's namespace's firewall, on what comes in or goes out.
+/// Adds rules, one per line, to the firewall of this namespace, for input or output.
 pub(crate) fn firewall(hook: &str, rules: &str) {
     load(&table(hook, rules));
 }
 
-/// As [`firewall`], in place of the rules before.
+/// As [`firewall`], replacing the earlier rules.
 pub(crate) fn replace_firewall(hook: &str, rules: &str) {
     load(&format!("table inet {hook} {{}}\ndelete table inet {hook}\n{}", table(hook, rules)));
 }
@@ -103,7 +102,7 @@ fn load(table: &str) {
     assert!(output.status.success(), "{table}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Sets a value below `/proc/sys/net` of this thread's namespace.
+/// Sets a value below `/proc/sys/net` of this namespace.
 pub(crate) fn sysctl(key: &str, value: &str) {
     fs::write(format!("/proc/sys/net/{key}"), value).unwrap_or_else(|error| panic!("{key}: {error}"));
 }
@@ -111,12 +110,12 @@ pub(crate) fn sysctl(key: &str, value: &str) {
 fn enter() {
     unshare(CloneFlags::CLONE_NEWNET).unwrap();
     ip("link set lo up");
-    // Several tests' worth of rejects come at once.
+    // Several tests cause rejects at once.
     sysctl("ipv4/icmp_ratelimit", "0");
     sysctl("ipv6/icmp/ratelimit", "0");
 }
 
-/// Addresses without duplicate detection, which would keep them from being used for a second.
+/// Addresses without duplicate address detection, which would delay their use by a second.
 fn address(link: &str, number: u8) {
     sysctl(&format!("ipv6/conf/{link}/accept_dad"), "0");
     ip(&format!("address add 10.99.0.{number}/24 dev {link}"));

@@ -1,4 +1,4 @@
-//! Peers that speak TLS, or something that is none.
+//! Peers that speak TLS, or something else.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// A server that shakes hands and then listens until its client ends.
+/// A server that makes a handshake and then reads until its client ends.
 pub(crate) async fn tls(config: ServerConfig) -> SocketAddr {
     tls_talking(config, async |mut stream| listen_to_the_end(&mut stream).await).await
 }
 
-/// A server that shakes hands and then does this.
+/// A server that makes a handshake and then runs this.
 pub(crate) async fn tls_talking<F>(
     config: ServerConfig,
     talk: impl FnOnce(TlsStream<TcpStream>) -> F + Clone + Send + 'static,
@@ -33,7 +33,7 @@ where
     .await
 }
 
-/// A peer that does this with each connection.
+/// A peer that runs this for each connection.
 pub(crate) async fn peer<F>(serve: impl FnOnce(TcpStream) -> F + Clone + Send + 'static) -> SocketAddr
 where
     F: Future<Output = ()> + Send,
@@ -51,14 +51,14 @@ where
     address
 }
 
-/// Answers the first bytes of a client with these, and listens on.
+/// Replies to the first bytes of a client with these, and continues to read.
 pub(crate) async fn answer(mut stream: TcpStream, bytes: &[u8]) {
     if stream.read(&mut [0; 4096]).await.is_ok() && stream.write_all(bytes).await.is_ok() {
         listen_to_the_end(&mut stream).await;
     }
 }
 
-/// Answers the first bytes of a client with a RST.
+/// Resets a connection after the first bytes of its client.
 pub(crate) async fn reset(mut stream: TcpStream) {
     let _ = stream.read(&mut [0; 1]).await;
     let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));

@@ -1,4 +1,4 @@
-//! Certificate authorities and certificates in every state, made by each test for itself.
+//! Certificate authorities and certificates in every state, created by each test.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,17 +18,17 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use time::{Duration, OffsetDateTime};
 
-/// Who issues certificates.
+/// A certificate authority.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    /// A root of this name.
+    /// A root with this name.
     pub(crate) fn root(name: &str) -> Self {
         let issuer = CertifiedIssuer::self_signed(authority(name), KeyPair::generate().unwrap());
         Self(issuer.unwrap())
     }
 
-    /// An authority that this one has signed.
+    /// An authority that this one signs.
     pub(crate) fn intermediate(&self, name: &str) -> Self {
         self.intermediate_with(name, |_| {})
     }
@@ -40,21 +40,21 @@ impl Authority {
         Self(CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &self.0).unwrap())
     }
 
-    /// This authority's name and key, signed by another one too.
+    /// The name and key of this authority, signed by another one, too.
     pub(crate) fn cross_signed_by(&self, other: &Self, name: &str, days: Range<i64>) -> CertificateDer<'static> {
         let mut params = authority(name);
         valid(&mut params, days);
         params.signed_by(self.0.key(), &other.0).unwrap().der().clone()
     }
 
-    /// A certificate of this authority, without any other behind it.
+    /// A certificate of this authority, without a chain.
     pub(crate) fn issue(&self, leaf: Leaf) -> Identity {
         let Leaf { params, key } = leaf;
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Identity::new(certificate.der().clone(), &params, &key)
     }
 
-    /// A list that revokes these, as PEM.
+    /// A revocation list of these certificates, as PEM.
     pub(crate) fn revoke(&self, serials: &[&[u8]]) -> String {
         let now = OffsetDateTime::now_utc();
         let revoked = serials.iter().map(|serial| RevokedCertParams {
@@ -92,7 +92,7 @@ fn authority(name: &str) -> CertificateParams {
     params
 }
 
-/// A certificate in the making: by default ECDSA P-256, for servers, valid since yesterday and for 90 days.
+/// A certificate to be issued: by default ECDSA P-256, for servers, valid since yesterday and for 90 days.
 pub(crate) struct Leaf {
     params: CertificateParams,
     key: KeyPair,
@@ -107,7 +107,7 @@ pub(crate) fn leaf(names: &[&str]) -> Leaf {
     Leaf { params, key: KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap() }
 }
 
-/// Kinds of keys beside ECDSA P-256.
+/// Other kinds of keys than ECDSA P-256.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     EcdsaP384,
@@ -116,7 +116,7 @@ pub(crate) enum Kind {
 }
 
 impl Leaf {
-    /// Valid from and to so many days from now.
+    /// Valid from and to this many days from now.
     pub(crate) fn days(self, days: Range<i64>) -> Self {
         self.with(|params| valid(params, days))
     }
@@ -136,24 +136,24 @@ impl Leaf {
         self
     }
 
-    /// For clients, and for no server.
+    /// For clients and not for servers.
     pub(crate) fn for_clients(self) -> Self {
         self.with(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth])
     }
 
-    /// Signed by its own key.
+    /// Self-signed.
     pub(crate) fn self_signed(self) -> Identity {
         let certificate = self.params.self_signed(&self.key).unwrap();
         Identity::new(certificate.der().clone(), &self.params, &self.key)
     }
 }
 
-/// A certificate, perhaps with others behind it, and its key.
+/// A certificate with its chain and its key.
 pub(crate) struct Identity {
     pub(crate) chain: Vec<CertificateDer<'static>>,
-    /// The leaf's last second, since 1970.
+    /// The last second of the leaf, since 1970.
     pub(crate) not_after: i64,
-    /// The DER of the leaf's public key.
+    /// The public key of the leaf as DER.
     pub(crate) public_key: Vec<u8>,
     key: Vec<u8>,
     key_pem: String,
@@ -170,7 +170,7 @@ impl Identity {
         }
     }
 
-    /// The same with one more certificate behind it.
+    /// The same with one more certificate in the chain.
     pub(crate) fn behind(mut self, certificate: CertificateDer<'static>) -> Self {
         self.chain.push(certificate);
         self
@@ -189,12 +189,12 @@ impl Identity {
         &self.key_pem
     }
 
-    /// A server of this identity.
+    /// A TLS server with this identity.
     pub(crate) fn server(&self) -> ServerConfig {
         self.server_for(Versions::Both, Arc::new(NoClientAuth))
     }
 
-    /// The same in these versions and for these clients.
+    /// The same for these versions and clients.
     pub(crate) fn server_for(&self, versions: Versions, clients: Arc<dyn ClientCertVerifier>) -> ServerConfig {
         let versions: &[_] = match versions {
             Versions::Both => &[&TLS13, &TLS12],
@@ -204,13 +204,13 @@ impl Identity {
         let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
         let builder = builder.with_protocol_versions(versions).unwrap().with_client_cert_verifier(clients);
         let key = PrivateKeyDer::try_from(self.key.clone()).unwrap();
-        // Unchecked: some of these certificates are not what a server would want to have.
+        // Unchecked, because some of these certificates are invalid for a server.
         let key = CertifiedKey::new(self.chain.clone(), aws_lc_rs::sign::any_supported_type(&key).unwrap());
         builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
     }
 }
 
-/// The versions that a server speaks.
+/// The versions that a server supports.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Versions {
     Both,

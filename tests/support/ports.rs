@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use socket2::{Domain, Socket, Type};
 
-/// A port of 127.0.0.1 on which something listens for as long as the value lives.
+/// A port of 127.0.0.1 with a queue for thousands of connections, because a busy machine accepts them late.
 pub(crate) fn open() -> (TcpListener, u16) {
     listening(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap())
 }
@@ -17,12 +17,12 @@ pub(crate) fn open_to_a_crowd() -> TcpListener {
     socket.into()
 }
 
-/// A port that is open on every IPv4 address for as long as the value lives.
+/// A port that is open on every IPv4 address as long as the value exists.
 pub(crate) fn open_everywhere() -> (TcpListener, u16) {
     listening(TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap())
 }
 
-/// A port on which nothing listens: held by a socket that is bound to it, and never listens.
+/// A port without a listener, reserved by a bound socket.
 pub(crate) fn closed() -> (Socket, u16) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
@@ -30,7 +30,7 @@ pub(crate) fn closed() -> (Socket, u16) {
     (socket, port)
 }
 
-/// The target that stands for a port of 127.0.0.1.
+/// The URL of a port of 127.0.0.1.
 pub(crate) fn url(port: u16) -> String {
     format!("tcp://127.0.0.1:{port}")
 }

@@ -1,11 +1,11 @@
-//! One probe by `portprobe probe`, as a user makes it and a script reads it.
+//! A probe by `portprobe probe`, as by a user or a script.
 
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 
 use super::daemon::portprobe;
 
-/// What a probe came to.
+/// The result of a probe.
 pub(crate) struct Probed(Value);
 
 impl Probed {
@@ -13,12 +13,12 @@ impl Probed {
     pub(crate) async fn by<A: AsRef<str>>(arguments: &[A]) -> Self {
         let mut command = portprobe();
         command.args(["probe", "--json"]).args(arguments.iter().map(AsRef::as_ref));
-        // Where the peer is the test itself, it must go on meanwhile.
+        // If the test itself is the peer, it must continue meanwhile.
         let output = spawn_blocking(move || command.output().unwrap()).await.unwrap();
         Self(serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}")))
     }
 
-    /// `good PROTOCOL VERSION ROLE`, or the failure's class, phase and detail.
+    /// `good PROTOCOL VERSION ROLE`, or class, phase and detail of the failure.
     pub(crate) fn told(&self) -> String {
         let Self(document) = self;
         let said = |value: &Value| value.as_str().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! One probe of a URL, as the daemon makes it.
+//! A probe of a URL by the code of the daemon.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use portprobe::protocol::SCHEMES;
 use portprobe::target::{Expect, Labels, ProbeKind, Scheme, Settings, Target, TargetName, TargetUrl};
 use tokio::time::Instant;
 
-/// A target with default settings and five seconds of time, to be changed and then probed.
+/// A target with default settings and a timeout of five seconds, to be changed and then probed.
 pub(crate) fn target(url: impl AsRef<str>) -> Probing {
     Probing {
         url: url.as_ref().to_owned(),
@@ -22,7 +22,7 @@ pub(crate) fn target(url: impl AsRef<str>) -> Probing {
     }
 }
 
-/// A probe in the making.
+/// A probe to be made.
 #[derive(Clone, Debug)]
 pub(crate) struct Probing {
     url: String,
@@ -33,7 +33,7 @@ pub(crate) struct Probing {
 }
 
 impl Probing {
-    /// Changes the target's settings.
+    /// Changes the settings of the target.
     pub(crate) fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);
         self
@@ -86,13 +86,13 @@ impl Probing {
     }
 }
 
-/// Asserts that a probe was good.
+/// Asserts that a probe succeeded.
 #[track_caller]
 pub(crate) fn assert_good(outcome: &Outcome) {
     assert!(outcome.result.is_ok(), "{outcome:?}");
 }
 
-/// Asserts that a probe failed in this phase, for this reason, and gives the detail.
+/// Asserts that a probe failed in this phase with this class, and returns the detail.
 #[track_caller]
 pub(crate) fn assert_failed(outcome: &Outcome, phase: Phase, class: Class) -> &str {
     match &outcome.result {
@@ -104,7 +104,7 @@ pub(crate) fn assert_failed(outcome: &Outcome, phase: Phase, class: Class) -> &s
     }
 }
 
-/// Asserts that no probe was possible for this reason, and gives the detail.
+/// Asserts a local fault with this reason, and returns the detail.
 #[track_caller]
 pub(crate) fn assert_local_fault(outcome: &Outcome, reason: LocalFaultReason) -> &str {
     match &outcome.result {

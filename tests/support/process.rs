@@ -1,4 +1,4 @@
-//! A test in a process of its own: for limits that hold for a whole process.
+//! A test in a separate process, for limits of a whole process.
 
 use std::env;
 use std::ffi::OsStr;
@@ -7,12 +7,12 @@ use std::process::Command;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Runs `body` in a process of its own, which runs the test named `test` (its full path) and nothing else.
+/// Runs `body` in a separate process, which runs only the test named `test` (its full path).
 pub(crate) fn alone(test: &str, body: impl FnOnce()) {
     under(test, &[], body);
 }
 
-/// As [`alone`], the process being run by `wrapper`, a program with its arguments.
+/// As [`alone`], with the process started by `wrapper`, a program with its arguments.
 pub(crate) fn under(test: &str, wrapper: &[&str], body: impl FnOnce()) {
     if env::var_os(CHILD).is_some_and(|child| child == test) {
         return body();
@@ -27,12 +27,12 @@ pub(crate) fn under(test: &str, wrapper: &[&str], body: impl FnOnce()) {
     assert!(output.status.success() && stdout.contains("1 passed"), "{}\n{stdout}\n{stderr}", output.status);
 }
 
-/// Leaves this process no descriptor beyond those it has open.
+/// Prevents this process from opening further descriptors.
 pub(crate) fn use_up_descriptors() {
     let next = std::fs::File::open("/dev/null").unwrap().as_raw_fd();
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, u64::try_from(next).unwrap(), hard).unwrap();
 }
 
-/// Names the test that this process was started for.
+/// The environment variable with the test of this process.
 const CHILD: &str = "PORTPROBE_TEST_ALONE";

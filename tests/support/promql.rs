@@ -1,4 +1,4 @@
-//! PromQL taken apart: which series an expression reads, through which function, and which labels it sorts them by.
+//! Analysis of PromQL: the series that an expression reads, through which function, and the labels that it groups by.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use promql_parser::parser::{self, Expr, LabelModifier, VectorSelector};
 
 use super::dashboards::substituted;
 
-/// What `$__rate_interval` is for the parser: a range that nobody writes.
+/// The value of `$__rate_interval` for the parser: an unusual range.
 pub(crate) const RATE_INTERVAL: Duration = Duration::from_secs(4369);
 
-/// Grafana's own variables; those of the dashboard stand in texts, where PromQL takes anything.
+/// The variables of Grafana. Those of the dashboard are within strings, where PromQL accepts anything.
 const BUILT_IN: [(&str, &str); 4] =
     [("__rate_interval", "4369s"), ("__range_s", "7919"), ("__range", "7919s"), ("__interval", "4211s")];
 
-/// Reads an expression as a dashboard has it.
+/// Parses an expression of a dashboard.
 pub(crate) fn parse(expression: &str) -> Result<Expr, String> {
     parser::parse(&substituted(expression, &BUILT_IN))
 }
@@ -22,7 +22,7 @@ pub(crate) fn parse(expression: &str) -> Result<Expr, String> {
 #[derive(Clone, Debug)]
 pub(crate) struct Read<'a> {
     pub(crate) selector: &'a VectorSelector,
-    /// How far back; none for the latest value.
+    /// The range; `None` for the latest value.
     pub(crate) range: Option<Duration>,
     /// The function directly around it.
     pub(crate) function: Option<&'a str>,
@@ -33,18 +33,18 @@ impl Read<'_> {
         self.selector.name.as_deref().unwrap_or_default()
     }
 
-    /// Whether it is narrowed by exactly this, such as `job=~"$job"`.
+    /// Whether it has exactly this matcher, such as `job=~"$job"`.
     pub(crate) fn is_narrowed_by(&self, matcher: &str) -> bool {
         self.selector.matchers.matchers.iter().any(|found| found.to_string() == matcher)
     }
 
-    /// Every label that it is narrowed by.
+    /// Every label in its matchers.
     pub(crate) fn labels(&self) -> impl Iterator<Item = &str> {
         self.selector.matchers.matchers.iter().map(|matcher| matcher.name.as_str())
     }
 }
 
-/// Everything that an expression reads.
+/// All series that an expression reads.
 pub(crate) fn reads(expression: &Expr) -> Vec<Read<'_>> {
     let mut reads = Vec::new();
     collect(expression, None, &mut reads);
@@ -66,7 +66,7 @@ fn collect<'a>(expression: &'a Expr, function: Option<&'a str>, into: &mut Vec<R
     }
 }
 
-/// Every label that `by`, `without`, `on`, `ignoring`, `group_left` or `group_right` names.
+/// Every label in `by`, `without`, `on`, `ignoring`, `group_left` or `group_right`.
 pub(crate) fn sorted_by(expression: &Expr) -> Vec<&str> {
     let (modifier, added) = match expression {
         Expr::Aggregate(aggregate) => (aggregate.modifier.as_ref(), None),

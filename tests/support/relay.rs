@@ -1,4 +1,4 @@
-//! A relay between Prometheus and the daemon that asks for one format, whatever Prometheus asks for.
+//! A relay between Prometheus and the daemon that requests a fixed format.
 
 use std::net::SocketAddr;
 
@@ -13,13 +13,13 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Asks the daemon at `exporter` for `accept`.
+    /// Requests `accept` from the daemon at `exporter`.
     pub(crate) async fn start(exporter: SocketAddr, accept: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                // A client that goes away, as Prometheus does at its end, ends nothing but its own request.
+                // A client that disconnects, like a stopping Prometheus, ends only its own request.
                 let _ = answer(client, exporter, accept).await;
             }
         });

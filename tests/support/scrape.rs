@@ -1,4 +1,4 @@
-//! Prometheus' text format, read strictly enough to find a series by its labels.
+//! The text format of Prometheus, parsed strictly enough to find a series by its labels.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +14,12 @@ struct Series {
 }
 
 impl Scrape {
-    /// Reads the format; a line that is none of it fails the test.
+    /// Parses the format; an invalid line fails the test.
     pub(crate) fn parse(text: &str) -> Self {
         Self(text.lines().filter(|line| !line.starts_with('#')).map(series).collect())
     }
 
-    /// The value of the one series with this name and at least these labels.
+    /// The value of the only series with this name and at least these labels.
     pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let matches = |series: &&Series| {
             series.name == name
@@ -35,13 +35,13 @@ impl Scrape {
         self.0.iter().filter(|series| series.name == name).map(|series| series.value).sum()
     }
 
-    /// Every series that tells of a target, by its name and labels.
+    /// Every series of a target, by its name and labels.
     pub(crate) fn of_targets(&self) -> BTreeMap<(&str, &BTreeMap<String, String>), f64> {
         let told = self.0.iter().filter(|series| series.labels.contains_key("target"));
         told.map(|series| ((series.name.as_str(), &series.labels), series.value)).collect()
     }
 
-    /// As [`Self::value`], of a target.
+    /// As [`Self::value`], for a target.
     pub(crate) fn of(&self, target: &str, name: &str) -> Option<f64> {
         self.value(name, &[("target", target)])
     }
@@ -65,7 +65,7 @@ fn series(line: &str) -> Series {
     Series { name: name.to_owned(), labels, value }
 }
 
-/// A value up to its closing quote, and what stands behind that.
+/// A value up to its closing quote, and the rest.
 fn quoted(text: &str) -> (String, &str) {
     let mut value = String::new();
     let mut characters = text.char_indices();

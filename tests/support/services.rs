@@ -1,4 +1,4 @@
-//! Other people's servers, from the distribution's packages, each in a folder of its own on a free port.
+//! Servers from packages of the distribution, each in a separate folder on a free port.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -29,12 +29,12 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Waits until a server that was started accepts connections; none where it ended, for another took its port.
+    /// Waits until a server accepts connections; `None` if it ended because another process took its port.
     async fn listening(mut command: Command, address: SocketAddr, folder: TempDir) -> Option<Self> {
         command.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut process = command.spawn().unwrap();
         let mut running = true;
-        // Some take long to start, all the more on a busy machine.
+        // Some start slowly, especially on a busy machine.
         wait::until_patiently(&format!("{command:?} listens"), async || {
             running = process.try_wait().unwrap().is_none();
             !running || TcpStream::connect(address).await.is_ok()
@@ -43,13 +43,13 @@ impl Service {
         running.then_some(Self { address, command, process, folder })
     }
 
-    /// What stands in a file of its folder by now.
+    /// The present content of a file in its folder.
     pub(crate) fn read(&self, file: &str) -> String {
         let bytes = fs::read(self.folder.path().join(file)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Kills it, as a crash would; its folder stays.
+    /// Kills it like a crash; its folder stays.
     pub(crate) fn stop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -68,7 +68,7 @@ impl Drop for Service {
     }
 }
 
-/// PostgreSQL with a fresh cluster; none where it is not installed.
+/// PostgreSQL with a fresh cluster; `None` if it is not installed.
 pub(crate) async fn postgresql() -> Option<Service> {
     requires_program("postgres").then_some(())?;
     start(async |address, folder| {
@@ -99,7 +99,7 @@ pub(crate) async fn postgresql() -> Option<Service> {
     .await
 }
 
-/// Redis; none where it is not installed.
+/// Redis; `None` if it is not installed.
 pub(crate) async fn redis() -> Option<Service> {
     requires_program("redis-server").then_some(())?;
     start(async |address, folder| {
@@ -110,11 +110,11 @@ pub(crate) async fn redis() -> Option<Service> {
     .await
 }
 
-/// OpenSSH; none where it is not installed.
+/// OpenSSH; `None` if it is not installed.
 pub(crate) async fn openssh() -> Option<Service> {
     requires_program("sshd").then_some(())?;
     if is_root() {
-        // The package's service would make it.
+        // Normally created by the service of the package.
         fs::create_dir_all("/run/sshd").unwrap();
     }
     start(async |address, folder| {
@@ -130,50 +130,50 @@ pub(crate) async fn openssh() -> Option<Service> {
     .await
 }
 
-/// The distribution's Prometheus, scraping one exporter every 200 ms; none where it is not installed.
+/// The distribution's Prometheus, scraping one exporter every 200 ms; `None` if it is not installed.
 pub(crate) async fn prometheus(exporter: SocketAddr) -> Option<Prometheus> {
     requires_program("prometheus").then_some(())?;
     Some(prometheus_at(&program("prometheus").unwrap(), &[("portprobe", exporter)]).await)
 }
 
-/// What makes a Prometheus before 3.8 store native histograms.
+/// Enables native histograms before Prometheus 3.8.
 pub(crate) const NATIVE_HISTOGRAMS: &str = "--enable-feature=native-histograms";
 
-/// Every Prometheus that is there: the distribution's, and a 3.x one where `tests/run` could get it.
+/// Every available Prometheus: that of the distribution, and a 3.x one if `tests/run` has fetched it.
 pub(crate) fn prometheus_programs() -> Vec<PathBuf> {
     requires_program("prometheus");
     program("prometheus").into_iter().chain(newer().map(|folder| folder.join("prometheus"))).collect()
 }
 
-/// Every promtool that is there, likewise.
+/// Every available promtool, likewise.
 pub(crate) fn promtool_programs() -> Vec<PathBuf> {
     requires_program("promtool");
     program("promtool").into_iter().chain(newer().map(|folder| folder.join("promtool"))).collect()
 }
 
-/// The folder of newer programs than the distribution's, where `tests/run` could get them.
+/// The folder of newer programs, if `tests/run` has fetched them.
 fn newer() -> Option<PathBuf> {
     std::env::var_os("PORTPROBE_TESTS_NEWER").map(PathBuf::from)
 }
 
-/// The distribution's Prometheus with this scrape configuration; none where it is not installed.
+/// The distribution's Prometheus with this scrape configuration; `None` if it is not installed.
 pub(crate) async fn prometheus_with(scrape_config: &str) -> Option<Prometheus> {
     requires_program("prometheus").then_some(())?;
     let config = format!("global: {{ scrape_interval: 1m }}\nscrape_configs:\n{scrape_config}");
     Some(prometheus_on(&program("prometheus").unwrap(), &config).await)
 }
 
-/// This Prometheus, scraping these jobs every 200 ms, native histograms switched on.
+/// This Prometheus, scraping these jobs every 200 ms, with native histograms.
 pub(crate) async fn prometheus_at(binary: &Path, jobs: &[(&str, SocketAddr)]) -> Prometheus {
     prometheus_on(binary, &prometheus_config(jobs)).await
 }
 
-/// This Prometheus with this configuration, native histograms switched on.
+/// This Prometheus with this configuration and native histograms.
 pub(crate) async fn prometheus_on(binary: &Path, configuration: &str) -> Prometheus {
     prometheus_prepared(binary, configuration, &[NATIVE_HISTOGRAMS], |_| {}).await
 }
 
-/// This Prometheus with these flags and a folder that was prepared: beside its configuration, with `data` in it.
+/// This Prometheus with these flags and a prepared folder, which contains its configuration and `data`.
 pub(crate) async fn prometheus_prepared(
     binary: &Path,
     configuration: &str,
@@ -192,7 +192,7 @@ pub(crate) async fn prometheus_prepared(
     Prometheus(service.await.unwrap())
 }
 
-/// This Prometheus as an agent, with this configuration and a folder that was prepared, native histograms switched on.
+/// This Prometheus as an agent, with this configuration, a prepared folder and native histograms.
 pub(crate) async fn prometheus_agent(binary: &Path, configuration: &str, prepare: impl Fn(&Path)) -> Prometheus {
     let help = Command::new(binary).arg("--help").output().unwrap();
     let help = [help.stdout, help.stderr].concat();
@@ -219,17 +219,17 @@ impl Prometheus {
         self.0.address
     }
 
-    /// Kills it, as a crash would.
+    /// Kills it like a crash.
     pub(crate) fn stop(&mut self) {
         self.0.stop();
     }
 
-    /// Starts it again after [`Self::stop`], with what it has stored.
+    /// Starts it again after [`Self::stop`], with its data.
     pub(crate) async fn start_again(&mut self) {
         self.0.start_again().await;
     }
 
-    /// Its answer at a path of its API.
+    /// The response of a path of its API.
     pub(crate) async fn get(&self, path: &str) -> http::Answer {
         http::request(self.0.address, "GET", path).await
     }
@@ -244,7 +244,7 @@ impl Prometheus {
         }
     }
 
-    /// Waits until an instant query has this one value.
+    /// Waits until an instant query returns this single value.
     pub(crate) async fn query_until(&self, expression: &str, value: &str) -> Value {
         let mut result = Vec::new();
         wait::until(&format!("{expression} is {value}"), async || {
@@ -256,7 +256,7 @@ impl Prometheus {
     }
 }
 
-/// A server of `tests/resources/servers`, its output in the file `log` of its folder; none where its packages are not.
+/// A server of `tests/resources/servers`, with its output in the file `log` of its folder; `None` if packages are missing.
 async fn python(script: &str, tls: Tls<'_>, arguments: &[&str]) -> Option<Service> {
     let packages = python_packages()?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/resources/servers").join(script);
@@ -268,7 +268,7 @@ async fn python(script: &str, tls: Tls<'_>, arguments: &[&str]) -> Option<Servic
     .await
 }
 
-/// Runs a program with this input; its exit status and what it printed to either stream.
+/// Runs a program with this input; returns its exit status and its output of both streams.
 pub(crate) fn fed(program: &Path, arguments: &[&str], input: &str) -> (bool, String) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("input");
@@ -278,7 +278,7 @@ pub(crate) fn fed(program: &Path, arguments: &[&str], input: &str) -> (bool, Str
     (output.status.success(), String::from_utf8_lossy(&printed).into_owned())
 }
 
-/// Starts a server on a free port; where another process takes the port first, on another one.
+/// Starts a server on a free port; on another one if another process takes it first.
 async fn start(mut server: impl AsyncFnMut(SocketAddr, TempDir) -> Option<Service>) -> Option<Service> {
     for _ in 0..10 {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

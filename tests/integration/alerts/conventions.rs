@@ -8,7 +8,7 @@ use serde_yaml::Value;
 
 use super::{alerts, list, read, rules, test_files, text};
 
-/// The names of alerts; each stands there once.
+/// The names of alerts, each once.
 fn names() -> Vec<String> {
     alerts().iter().map(|alert| text(alert, "alert").to_owned()).collect()
 }
@@ -72,7 +72,7 @@ fn the_runbook_has_exactly_one_section_per_alert() {
     assert_eq!(sections, names);
 }
 
-/// A target that fails in another way would be another alert.
+/// With the reason as a label, a target with a new reason would be a different alert.
 #[test]
 fn no_alert_has_the_failure_reason_as_label() {
     let expected: Vec<_> = test_files().iter().flat_map(|file| expected_labels(&read(file))).collect();

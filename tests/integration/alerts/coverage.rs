@@ -1,4 +1,4 @@
-//! Every rule has its tests, and asks for nothing that does not exist.
+//! Every rule has tests, and uses only existing metrics.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::support::promql;
 
 const FAMILIES: &str = include_str!("../../resources/metrics/families.txt");
 
-/// All tests of all files; each has a name.
+/// All tests of all files. Each has a name.
 fn tests() -> Vec<Value> {
     test_files().iter().flat_map(|file| list(&read(file), "tests").cloned().collect::<Vec<_>>()).collect()
 }
@@ -28,7 +28,7 @@ fn every_test_has_a_name_of_its_own() {
     assert_eq!(names.len(), tests.len());
 }
 
-/// Tests are counted, not the times at which one looks.
+/// Counts tests, not evaluation times.
 #[test]
 fn every_alert_has_firing_and_silent_tests() {
     let tests = tests();
@@ -51,7 +51,7 @@ fn every_pending_alert_is_tested_before_it_fires() {
     }
 }
 
-/// Whether an alert is expected to fire, each time that a test looks at it.
+/// Whether an alert is expected to fire, for each check in a test.
 fn looks(test: &Value, alert: &str) -> Vec<bool> {
     let looks = list(test, "alert_rule_test").filter(|look| text(look, "alertname") == alert);
     looks.map(|look| list(look, "exp_alerts").next().is_some()).collect()
@@ -103,7 +103,7 @@ fn names_are_found_in_nested_templates() {
     assert_eq!(queries(description), ["a{b=\"x\"} > 0"]);
 }
 
-/// The names of all series that portprobe has, with those that a histogram is made of.
+/// The names of all series of portprobe, including those of histograms.
 fn families() -> impl Iterator<Item = String> {
     FAMILIES.lines().flat_map(|line| {
         let mut words = line.split(' ');
@@ -113,7 +113,7 @@ fn families() -> impl Iterator<Item = String> {
     })
 }
 
-/// What a template asks Prometheus, with something in place of the labels.
+/// The query in a template, with values for the labels.
 fn queries(template: &str) -> Vec<String> {
     let pattern = Regex::new("printf `([^`]*)`").unwrap();
     pattern.captures_iter(template).map(|query| query[1].replace("%q", "\"x\"")).collect()

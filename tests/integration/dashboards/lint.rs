@@ -1,4 +1,4 @@
-//! Rules that every dashboard keeps: those of Grafana's dashboard-linter, by its names, and this project's own.
+//! Rules for every dashboard: those of Grafana's dashboard-linter by their names, and additional ones.
 
 use crate::support::dashboards::Dashboard;
 
@@ -8,10 +8,10 @@ mod panels;
 mod queries;
 mod templates;
 
-/// What every dashboard is held to.
+/// A rule for every dashboard.
 struct Rule {
     name: &'static str,
-    /// What breaks it.
+    /// Returns the violations.
     check: fn(&Dashboard) -> Vec<String>,
 }
 

@@ -1,5 +1,4 @@
-//! Every query of every dashboard, as Grafana would put it, answered by real Prometheus servers that scrape real
-//! daemons in every state.
+//! Every query of every dashboard, as from Grafana, against real Prometheus servers that scrape daemons in every state.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -16,20 +15,20 @@ mod world;
 use answers::Asked;
 use world::World;
 
-/// Which of the two histograms a server stores.
+/// The kind of histograms that a server stores.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Histograms {
     Classic,
     Native,
 }
 
-/// Queries that have no answer, each by dashboard, panel and query, and where.
+/// Queries without a result: dashboard, panel, query, and the kind of histograms.
 const EMPTY: [(&str, &str, &str, Histograms); 5] = [
-    // The classic histogram alone: each has its native counterpart, in the last row or behind an `or`.
+    // Only classic histograms: each has a native counterpart, in the last row or after an `or`.
     ("portprobe-target", "Time to connect, distribution", "A", Histograms::Native),
     ("portprobe-target", "TLS handshake, distribution", "A", Histograms::Native),
     ("portprobe-exporter", "Schedule lag, distribution", "A", Histograms::Native),
-    // The native histogram alone: the row says that it needs a server that stores it.
+    // Only native histograms: the row states that it needs a server that stores them.
     ("portprobe-target", "Time to connect, fine", "A", Histograms::Classic),
     ("portprobe-target", "TLS handshake, fine", "A", Histograms::Classic),
 ];
@@ -57,7 +56,7 @@ fn what_may_be_empty_exists() {
     }
 }
 
-/// Waits until this server answers everything as demanded.
+/// Waits until all results of this server are as required.
 async fn assert_answered(world: &World, program: &Path, histograms: Histograms) {
     let prometheus = world.prometheus(program, histograms).await;
     let dashboards = Dashboard::all();
@@ -75,20 +74,20 @@ async fn assert_answered(world: &World, program: &Path, histograms: Histograms) 
     .await;
     choices::assert_narrow(&prometheus, &dashboards, world.supplement()).await;
     counts::assert_right(&prometheus, &dashboards).await;
-    // What may be empty was so at first for want of samples, too; by now the others have theirs.
+    // Queries that may be empty also were at first, without samples; by now the others have theirs.
     for asked in dashboards.iter().flat_map(asked) {
         assert_eq!(asked.filled(&prometheus, histograms).await, Vec::<String>::new(), "{asked:?}");
     }
 }
 
-/// Everything of a dashboard that asks.
+/// Everything in a dashboard with a query.
 fn asked(dashboard: &Dashboard) -> impl Iterator<Item = Asked<'_>> {
     let panels = dashboard.panels().into_iter().map(|panel| Asked::panel(dashboard, panel));
     let variables = dashboard.variables().into_iter().filter_map(|variable| Asked::variable(dashboard, variable));
     panels.chain(variables)
 }
 
-/// Those of which an answer is not as demanded, each with what is wrong.
+/// The ones with a wrong result, each with the error.
 async fn still_missing<'a>(
     asked: Vec<(Asked<'a>, Vec<String>)>,
     prometheus: &Prometheus,

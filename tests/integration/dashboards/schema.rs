@@ -1,4 +1,4 @@
-//! Dashboards against the types that Grafana publishes, by the TypeScript compiler.
+//! Dashboards checked against the published types of Grafana by the TypeScript compiler.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::support::grafana_schema;
 
 const TYPES: &str = include_str!("../../resources/dashboards/types.ts");
 
-/// A place in the overview, what is put there, and what the compiler says of it.
+/// A place in the overview, its invalid value, and the error of the compiler.
 #[rustfmt::skip]
 const MISTAKES: [(&str, &str, &str, &str); 8] = [
     ("", "__inputs", "[]", "'\"__inputs\"' does not exist"),
@@ -49,7 +49,7 @@ fn what_grafana_does_not_know_is_refused() {
     }
 }
 
-/// What the compiler says of these dashboards, each in a file of its name; nothing where they are of the types.
+/// The errors of the compiler for these dashboards, each in a file of its name; empty if they are valid.
 fn compiled(schema: &Path, dashboards: &[(String, Value)]) -> String {
     let folder = tempfile::tempdir_in(schema).unwrap();
     fs::write(folder.path().join("types.ts"), TYPES).unwrap();

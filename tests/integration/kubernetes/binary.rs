@@ -1,4 +1,4 @@
-//! What is started and configured in a cluster, given to the real binary.
+//! The commands and configurations in a cluster, run with the real binary.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,7 +23,7 @@ fn configurations_are_accepted() {
     assert!(checked > 8, "{checked}");
 }
 
-/// A name with as many dots as `ndots` says is asked of the world first, unless a dot at its end makes it whole.
+/// A name with as many dots as `ndots` is first looked up outside the cluster, unless it ends in a dot.
 #[test]
 fn cluster_names_are_resolved_in_the_cluster() {
     let Some(tools) = Tools::find() else { return };
@@ -54,7 +54,7 @@ fn the_values_of_the_readme_are_content() {
     assert_accepted("README.md", text, &objects);
 }
 
-/// Checks a configuration with the variables that the containers of these objects have, and no others.
+/// Checks a configuration with only the variables that the containers of these objects have.
 fn assert_accepted(name: &str, text: &str, objects: &[Value]) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("portprobe.yaml");
@@ -66,12 +66,12 @@ fn assert_accepted(name: &str, text: &str, objects: &[Value]) {
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The configuration that a ConfigMap or Secret holds.
+/// The configuration in a ConfigMap or Secret.
 fn configuration(object: &Value) -> Option<&str> {
     ["data", "stringData"].iter().find_map(|key| object[key].get("portprobe.yaml")?.as_str())
 }
 
-/// The environment of a container, a value invented where the cluster knows it.
+/// The environment of a container, with made-up values for those from the cluster.
 fn variables(container: &Value) -> Vec<(&str, &str)> {
     let all = list(&container["env"]).map(|variable| (&variable["name"], &variable["value"]));
     all.map(|(name, value)| (name.as_str().unwrap(), value.as_str().unwrap_or("somewhere"))).collect()
@@ -120,14 +120,14 @@ fn flags_and_variables_are_those_of_the_binary() {
     }
 }
 
-/// The variables of portprobe that the chart knows.
+/// The variables of portprobe in the chart.
 fn refused_variables() -> BTreeSet<String> {
     let text = fs::read_to_string(root("deploy/helm/portprobe/templates/_helpers.tpl")).unwrap();
     let words = text.split(|letter: char| letter != '_' && !letter.is_ascii_uppercase());
     words.filter(|word| word.starts_with("PORTPROBE_")).map(str::to_owned).collect()
 }
 
-/// An argument as the kubelet passes it to the pod with the index 0, the configuration being in this folder.
+/// An argument as passed to the pod with the index 0, with the configuration in this folder.
 fn here(argument: &str, folder: &Path) -> String {
     argument.replace("/etc/portprobe", folder.to_str().unwrap()).replace("$(POD_INDEX)", "0")
 }

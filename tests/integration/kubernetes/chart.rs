@@ -1,4 +1,4 @@
-//! The chart as such: what Helm's linter says, what it refuses and how, and what is made of it elsewhere.
+//! The chart: the linter of Helm, rejected values, and use by other charts.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Tools, all_objects, all_values, everything, of_kind, root};
 
-/// Values, and what is said of them.
+/// Values, and the expected error.
 #[rustfmt::skip]
 const REFUSED: [(&str, &str); 37] = [
     (r#"{ "replica": 2 }"#, "additional properties 'replica' not allowed"),
@@ -85,13 +85,13 @@ fn the_schema_knows_every_value_and_no_other() {
     let text = fs::read_to_string(root("deploy/helm/portprobe/values.schema.json")).unwrap();
     let mut schema: Value = serde_json::from_str(&text).unwrap();
     let top = schema["properties"].as_object_mut().unwrap();
-    // What a chart that has this one in it may set, and what is portprobe's own.
+    // Values that a parent chart may set, and those of portprobe.
     assert!(top.remove("global").is_some() && top.remove("enabled").is_some());
     top.insert("config".to_owned(), json!({}));
     assert_same_keys("values", &values, &schema);
 }
 
-/// Who takes a default away gets what is made without it, or is told that there must be a value.
+/// A removed default results in an object without it, or in an error.
 #[test]
 fn a_default_can_be_taken_away() {
     let Some(tools) = Tools::find() else { return };
@@ -121,7 +121,7 @@ fn a_default_can_be_taken_away() {
     assert_eq!(labels.keys().collect::<Vec<_>>(), ["app.kubernetes.io/instance", "app.kubernetes.io/name"]);
 }
 
-/// Where the schema lists keys it lists those that the values have, and no key beside them is allowed.
+/// An object in the schema lists exactly the keys of the values, and no others are allowed.
 fn assert_same_keys(place: &str, values: &Value, schema: &Value) {
     let Some(listed) = schema["properties"].as_object() else { return };
     assert_eq!(schema["additionalProperties"], false, "{place}");
@@ -132,7 +132,7 @@ fn assert_same_keys(place: &str, values: &Value, schema: &Value) {
     }
 }
 
-/// What values.yaml says.
+/// The content of values.yaml.
 fn default_values(tools: &Tools) -> Value {
     let text = fs::read_to_string(root("deploy/helm/portprobe/values.yaml")).unwrap();
     tools.ask("values", &json!({ "texts": { "values": text } }))["values"].take()
@@ -176,7 +176,8 @@ fn two_releases_share_a_namespace() {
     assert!(one.is_disjoint(&other), "{one:?} {other:?}");
 }
 
-/// What a Service has as its address never changes, so that with another one for another kind no upgrade could change kinds.
+/// The address of a Service never changes. If the services of the kinds had the same name, an upgrade could not change the
+/// kind.
 #[test]
 fn the_service_is_the_same_for_every_kind() {
     let Some(tools) = Tools::find() else { return };

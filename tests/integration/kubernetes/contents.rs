@@ -1,4 +1,4 @@
-//! What the chart carries from elsewhere arrives unchanged, and what it promises of pods holds.
+//! The contents of the chart: copied files are unchanged, and pods have the promised properties.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -60,7 +60,7 @@ fn variables_are_as_they_were_written() {
     }
 }
 
-/// Prometheus and Alertmanager have templates with braces of their own.
+/// Prometheus and Alertmanager have templates with braces, too.
 #[test]
 fn maps_are_no_templates_and_texts_are() {
     let Some(tools) = Tools::find() else { return };
@@ -69,7 +69,7 @@ fn maps_are_no_templates_and_texts_are() {
     assert!(maps.iter().any(|map| map["metadata"]["name"] == "portprobe-text"), "{maps:?}");
 }
 
-/// The standard `restricted` of Kubernetes for pods, and what goes beyond it.
+/// The standard `restricted` of Kubernetes for pods, and additional restrictions.
 #[test]
 fn pods_may_do_as_little_as_they_need() {
     let Some(tools) = Tools::find() else { return };
@@ -103,7 +103,7 @@ fn the_mounted_configuration_can_change() {
     }
 }
 
-/// The operator's objects have no label by which a Prometheus selects them until somebody gives them one.
+/// The objects of the operator have no label by which a Prometheus selects them until one is set.
 #[test]
 fn the_readme_labels_what_the_operator_selects() {
     let readme = fs::read_to_string(root("README.md")).unwrap();
@@ -118,7 +118,8 @@ fn the_readme_labels_what_the_operator_selects() {
     }
 }
 
-/// What is applied together: what the chart becomes, and of the manifests each workload with its monitor and the policy.
+/// The objects that are applied together: the rendered chart, and each workload of the manifests with its monitor and the
+/// policy.
 fn together(tools: &Tools) -> BTreeMap<String, Vec<Value>> {
     let mut all = everything(tools).clone();
     let policy = all.remove("networkpolicy.yaml").unwrap();
@@ -129,7 +130,7 @@ fn together(tools: &Tools) -> BTreeMap<String, Vec<Value>> {
     all
 }
 
-/// Services, monitors, policies and the kubelet mean a port by its name.
+/// Services, monitors, policies and the kubelet refer to a port by its name.
 #[test]
 fn every_port_reference_has_a_target() {
     let Some(tools) = Tools::find() else { return };
@@ -170,7 +171,7 @@ fn names(ports: &Value) -> impl Iterator<Item = &Value> {
     list(ports).map(|port| &port["name"])
 }
 
-/// The port that has a name is the one at which portprobe listens.
+/// The named port is the one that portprobe listens on.
 #[test]
 fn ports_are_those_that_are_listened_at() {
     let Some(tools) = Tools::find() else { return };
@@ -187,8 +188,8 @@ fn ports_are_those_that_are_listened_at() {
     }
 }
 
-/// What selects: services, monitors, policy, budget. All must mean the pods, and a monitor one of the services: by two of
-/// them each pod would be scraped twice.
+/// Selectors of services, monitors, policy and budget. All must select the pods, and a monitor only one of the services: with
+/// two, each pod would be scraped twice.
 #[test]
 fn selectors_select_the_pods() {
     let Some(tools) = Tools::find() else { return };
@@ -212,20 +213,20 @@ fn selectors_select_the_pods() {
             };
             assert!(selected, "{name}: {}", object["kind"]);
         }
-        // What `helm test` starts is none of them.
+        // The pod of `helm test` is excluded.
         for test in of_kind(&objects, "Pod") {
             assert!(test["metadata"]["labels"].get("app.kubernetes.io/name").is_none(), "{name}");
         }
     }
 }
 
-/// Whether a selector demands something, and these labels have it.
+/// Whether a selector is not empty and matches these labels.
 fn selects(selector: &Value, labels: &Value) -> bool {
     let selector = selector.as_object().unwrap();
     !selector.is_empty() && selector.iter().all(|(label, value)| labels[label] == *value)
 }
 
-/// A sidecar that the kubelet restarts or finds not ready takes the application out of service.
+/// A sidecar that is restarted or not ready takes the application out of service.
 #[test]
 fn a_sidecar_has_no_probes() {
     let Some(tools) = Tools::find() else { return };
@@ -258,12 +259,12 @@ fn a_policy_lets_name_servers_be_asked() {
     let usual = [both(53), both(5353)].concat();
     assert_eq!(egress(json!({})), json!([{ "ports": usual }, targets]));
     assert_eq!(egress(json!({ "dnsPorts": [5300] })), json!([{ "ports": both(5300) }, targets]));
-    // A rule without ports would be one for all of them.
+    // A rule without ports would apply to all of them.
     assert_eq!(egress(json!({ "dnsPorts": [] })), json!([targets]));
     assert_eq!(egress(json!({ "egress": [] })), json!([{}]));
 }
 
-/// The operator drops a monitor whose timeout is longer than its interval, so there is none unless one is set.
+/// The operator drops a monitor with a timeout longer than its interval, so there is none unless one is set.
 #[test]
 fn a_scrape_has_the_timeout_that_was_set() {
     let Some(tools) = Tools::find() else { return };
@@ -278,7 +279,7 @@ fn a_scrape_has_the_timeout_that_was_set() {
     }
 }
 
-/// An instance that is called otherwise after a restart is another one to the alerts.
+/// An instance with another name after a restart is a different one for alerts.
 #[test]
 fn instances_keep_their_name_where_pods_do() {
     let Some(tools) = Tools::find() else { return };

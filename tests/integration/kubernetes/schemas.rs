@@ -1,4 +1,4 @@
-//! What is applied against the schemas: Kubernetes' own, strictly, and the types of the Prometheus operator.
+//! The applied objects against schemas: strictly those of Kubernetes, and the types of the Prometheus operator.
 
 use std::fs;
 use std::path::Path;
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::{Tools, all_objects, answer, everything, of_kind, root};
 
-/// The oldest version that the chart is for, and the newest whose schemas are at hand.
+/// The oldest supported version, and the newest with available schemas.
 const VERSIONS: [&str; 2] = ["1.28", "1.37"];
 
-/// A place in an object, what is put there, and what is said of it.
+/// A place in an object, its invalid value, and the expected error.
 #[rustfmt::skip]
 const MISTAKES: [(&str, &str, &str, &str, &str); 9] = [
     ("Deployment", "/spec", "replicas", "\"2\"", "spec.replicas"),
@@ -84,7 +84,7 @@ fn nothing_is_too_large_to_be_kept() {
     let Some(tools) = Tools::find() else { return };
     for (name, objects) in everything(&tools) {
         for object in objects {
-            // What `kubectl apply` remembers of an object is an annotation, and these have 256 KiB.
+            // `kubectl apply` stores the object in an annotation, which is limited to 256 KiB.
             let size = object.to_string().len();
             assert!(size < 250_000, "{name}: {}: {size}", object["metadata"]["name"]);
         }
@@ -95,14 +95,14 @@ fn is_operators(object: &Value) -> bool {
     object["apiVersion"].as_str().unwrap().starts_with("monitoring.coreos.com/")
 }
 
-/// What this version of Kubernetes says of objects of its own kinds.
+/// The errors of this version of Kubernetes for objects of its kinds.
 fn kubernetes_faults(tools: &Tools, objects: &[Value], version: &str) -> Value {
     let own: Vec<_> = objects.iter().filter(|object| !is_operators(object)).collect();
     tools.ask("validate", &json!({ "objects": own, "version": version }))
 }
 
-/// What is wrong with objects of the operator: by the TypeScript compiler, which knows every key, and by the schemas, which
-/// know how values are written.
+/// The errors of objects of the operator: from the TypeScript compiler, which knows every key, and from the schemas, which
+/// know the format of values.
 fn operator_faults(tools: &Tools, objects: &[Value]) -> String {
     let folder = tempfile::tempdir_in(&tools.0).unwrap();
     fs::copy(root("tests/resources/kubernetes/operator.mjs"), folder.path().join("operator.mjs")).unwrap();
@@ -111,7 +111,7 @@ fn operator_faults(tools: &Tools, objects: &[Value]) -> String {
     compiled(&tools.0, folder.path(), objects) + &answer(node, &json!(objects))
 }
 
-/// What the compiler says of these objects.
+/// The errors of the compiler for these objects.
 fn compiled(tools: &Path, folder: &Path, objects: &[Value]) -> String {
     for (number, object) in objects.iter().enumerate() {
         let kind = object["kind"].as_str().unwrap();

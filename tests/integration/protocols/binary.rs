@@ -16,12 +16,12 @@ mod desktops;
 mod mssql;
 mod stand_ins;
 
-/// A certificate for servers, whose key every program can read.
+/// A server certificate with a world-readable key.
 fn identity() -> Identity {
     Authority::root("binary root").issue(leaf(&["127.0.0.1"]).key(Kind::Rsa))
 }
 
-/// What one probe of an address comes to: `good PROTOCOL VERSION ROLE`, or the failure's class, phase and detail.
+/// The result of a probe of an address: `good PROTOCOL VERSION ROLE`, or class, phase and detail of the failure.
 async fn probe(scheme: &str, address: SocketAddr) -> String {
     probe_with(scheme, address, &[]).await
 }
@@ -29,7 +29,7 @@ async fn probe(scheme: &str, address: SocketAddr) -> String {
 /// The same with these settings.
 async fn probe_with(scheme: &str, address: SocketAddr, settings: &[(&str, &str)]) -> String {
     let url = format!("{scheme}://{address}");
-    // Whoever vouches for the certificate is not what is tested here.
+    // The trust in the certificate is not tested here.
     let report = scheme.contains('+') || ["amqps", "mqtts", "rediss"].contains(&scheme);
     let report = report.then_some(("tls.verify", "report"));
     let report = report.filter(|(name, _)| settings.iter().all(|(other, _)| other != name));
@@ -38,7 +38,7 @@ async fn probe_with(scheme: &str, address: SocketAddr, settings: &[(&str, &str)]
     Probed::by(&arguments).await.told()
 }
 
-/// A client that has said this, was answered, and stays.
+/// A client that has sent this, got a reply, and stays connected.
 async fn occupy(service: &Service, said: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(service.address).await.unwrap();
     stream.write_all(said).await.unwrap();
@@ -46,7 +46,7 @@ async fn occupy(service: &Service, said: &[u8]) -> TcpStream {
     stream
 }
 
-/// As [`occupy`], once the server has noticed that those before are gone and welcomes it.
+/// As [`occupy`], once the server has noticed the end of earlier clients.
 async fn occupy_until(service: &Service, said: &[u8], is_welcome: impl Fn(&[u8]) -> bool) -> TcpStream {
     let mut occupying = None;
     wait::until("a client is let in", async || {
@@ -61,12 +61,12 @@ async fn occupy_until(service: &Service, said: &[u8], is_welcome: impl Fn(&[u8])
     occupying.unwrap()
 }
 
-/// Waits until a probe comes to this.
+/// Waits until a probe has this result.
 async fn until(scheme: &str, address: SocketAddr, expected: &str) {
     wait::until_patiently(expected, async || probe(scheme, address).await.starts_with(expected)).await;
 }
 
-/// Asserts what a probe comes to, by its beginning.
+/// Asserts the prefix of the result of a probe.
 #[track_caller]
 fn assert_begins(told: &str, expected: &str) {
     assert!(told.starts_with(expected), "expected {expected}: {told}");

@@ -1,4 +1,4 @@
-//! Mail, directories and what else is spoken in lines.
+//! Text protocols, such as mail and directories.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ mod mail;
 mod news;
 mod stores;
 
-/// Who probes, and a certificate that it trusts.
+/// A client, and its trusted certificate.
 struct Client {
     folder: TempDir,
     server: Identity,
@@ -39,12 +39,12 @@ impl Client {
         Tls::With(&self.server)
     }
 
-    /// What one probe of a port of 127.0.0.1 comes to: `good PROTOCOL VERSION ROLE`, or the failure's class, phase and detail.
+    /// The result of a probe of a port of 127.0.0.1: `good PROTOCOL VERSION ROLE`, or class, phase and detail of the failure.
     async fn probe(&self, scheme: &str, port: u16) -> String {
         self.probe_path(scheme, port, "").await
     }
 
-    /// The same once it begins so: a server may need a moment.
+    /// The same, once it has this prefix: a server may need a moment.
     async fn probe_until(&self, scheme: &str, port: u16, begins: &str) -> String {
         let mut came = String::new();
         wait::until(&format!("{scheme} is {begins}"), async || {
@@ -69,12 +69,12 @@ impl Client {
     }
 }
 
-/// A client that has been greeted like this and stays; before it others may have to leave.
+/// A client that has received this greeting and stays connected; others may have to leave first.
 async fn occupy(service: &Service, greeting: &str) -> TcpStream {
     occupy_by(service, "", greeting).await
 }
 
-/// The same, of a client that has said this first: some greet whom they turn away then.
+/// The same for a client that has sent this first: some servers greet clients before they reject them.
 async fn occupy_by(service: &Service, said: &str, answer: &str) -> TcpStream {
     let mut welcome = None;
     wait::until(&format!("{answer} comes"), async || {
@@ -91,7 +91,7 @@ async fn occupy_by(service: &Service, said: &str, answer: &str) -> TcpStream {
     welcome.unwrap()
 }
 
-/// Waits until a server has written this into its log, and gives the whole.
+/// Waits until the log of a server contains this, and returns all of it.
 async fn logged(service: &Service, text: &str) -> String {
     wait::until(&format!("{text} is logged"), async || service.read("log").contains(text)).await;
     service.read("log")

@@ -1,4 +1,4 @@
-//! HTTP and what is built on it.
+//! HTTP and protocols on top of it.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ mod grpc;
 mod recipes;
 mod websocket;
 
-/// Who probes, and whom it trusts.
+/// A client, and its trusted certificate.
 struct Client {
     folder: TempDir,
     root: Authority,
@@ -27,7 +27,7 @@ impl Client {
         Self { folder, root }
     }
 
-    /// A certificate that it trusts.
+    /// The trusted certificate.
     fn identity(&self) -> Identity {
         self.issue(leaf(&["127.0.0.1"]))
     }
@@ -36,7 +36,7 @@ impl Client {
         self.root.issue(leaf)
     }
 
-    /// What one probe of a URL comes to: `good PROTOCOL VERSION ROLE`, or the failure's class, phase and detail.
+    /// The result of a probe of a URL: `good PROTOCOL VERSION ROLE`, or class, phase and detail of the failure.
     async fn probe(&self, url: &str) -> String {
         self.probe_with(url, "labels: {}").await
     }
@@ -50,7 +50,7 @@ impl Client {
         self.probed_as(&format!("{{ name: probed, url: '{url}', {keys} }}")).await
     }
 
-    /// What a probe of the target `probed` comes to, written as in a configuration.
+    /// The result of a probe of the target `probed`, given as in a configuration.
     async fn probed_as(&self, target: &str) -> Probed {
         let file = self.folder.path().join("portprobe.yaml");
         fs::write(&file, format!("defaults: {{ tls: {{ ca_file: root.pem }} }}\ntargets:\n- {target}\n")).unwrap();

@@ -1,4 +1,4 @@
-//! Certificates in every state, alone and in pairs.
+//! Certificates in every state, single and in pairs.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The same against other people's servers.
+//! The same with servers from packages.
 
 use tokio::net::TcpStream;
 
@@ -11,7 +11,7 @@ use crate::support::services::tls::{Clients, haproxy, nginx, openssl, stunnel};
 
 const HERE: &[&str] = &["127.0.0.1"];
 
-/// Certificates in some states, and the servers that have them, which live as long as this.
+/// Certificates in several states, and their servers, which end with this value.
 struct Cast {
     root: Authority,
     chained: Identity,
@@ -37,7 +37,7 @@ impl Cast {
         }
     }
 
-    /// A row for a server; none where its program is not installed.
+    /// A row for a server; `None` if its program is not installed.
     fn row(&mut self, name: &'static str, service: Option<Service>, shows: impl Fn(&Self) -> &Identity) -> Option<Row> {
         let service = service?;
         let row = Row::at(name, service.address);

@@ -1,4 +1,4 @@
-//! Peers that are hostile, broken, old, or speak something else; and what is said around TLS.
+//! Peers that are hostile, broken, old, or speak another protocol; and messages around TLS.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn alert(description: u8) -> [u8; 7] {
     [21, 3, 3, 0, 2, 2, description]
 }
 
-/// A peer that answers the first message of a client with these bytes.
+/// A peer that replies to the first message of a client with these bytes.
 async fn answering(name: &'static str, bytes: &'static [u8]) -> Row {
     Row::at(name, peer(move |stream| answer(stream, bytes)).await)
 }
@@ -138,7 +138,7 @@ async fn the_peer_reads_an_orderly_close() {
     let identity = root.issue(leaf(HERE));
     let (sender, mut read) = tokio::sync::mpsc::unbounded_channel();
     let talk = move |mut stream: tokio_rustls::server::TlsStream<TcpStream>| async move {
-        // Zero is close_notify; an end without it is an error of rustls, a RST one of the kernel.
+        // Zero is close_notify. An end without it is an error of rustls, a RST one of the kernel.
         let _ = sender.send(stream.read(&mut [0; 64]).await.map_err(|error| error.kind()));
     };
     let row = Row::at("leaving", tls_talking(identity.server(), talk).await).shows(&identity);

@@ -1,4 +1,4 @@
-//! Certificates that change while the daemon runs.
+//! Certificates that change at run time.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use crate::support::wait;
 
 const HERE: &[&str] = &["127.0.0.1"];
 
-/// A server whose certificate can be changed.
+/// A server with a replaceable certificate.
 struct Renewable {
     address: SocketAddr,
     config: Arc<Mutex<Arc<ServerConfig>>>,

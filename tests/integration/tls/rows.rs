@@ -1,4 +1,4 @@
-//! One server, how it is probed, and what must come of it.
+//! A server, the settings of its probe, and the expected metrics.
 
 use std::net::SocketAddr;
 
@@ -13,33 +13,33 @@ pub(super) struct Row {
     address: SocketAddr,
     settings: Vec<String>,
     tls: Vec<String>,
-    /// Phase and class; none where the target is up.
+    /// Phase and class; `None` if the target is up.
     pub(super) failure: Option<(&'static str, &'static str)>,
-    /// Every fault of the certificate.
+    /// All faults of the certificate.
     pub(super) faults: Vec<&'static str>,
-    /// The leaf's expiry; none where no certificate can be seen.
+    /// The expiry of the leaf; `None` if no certificate is visible.
     pub(super) not_after: Option<i64>,
     pub(super) version: Option<&'static str>,
 }
 
 impl Row {
-    /// A server with this certificate, which is without fault unless something else is said.
+    /// A server with this certificate, without faults by default.
     pub(super) async fn of(name: &'static str, identity: &Identity) -> Self {
         Self::with_server(name, identity, identity.server()).await
     }
 
-    /// The same with a server of its own.
+    /// The same with a different server.
     pub(super) async fn with_server(name: &'static str, identity: &Identity, server: ServerConfig) -> Self {
         Self { not_after: Some(identity.not_after), ..Self::at(name, peers::tls(server).await) }
     }
 
-    /// A peer that shows no certificate.
+    /// A peer without a visible certificate.
     pub(super) fn at(name: &'static str, address: SocketAddr) -> Self {
         let (settings, tls, faults) = Default::default();
         Self { name, address, settings, tls, failure: None, faults, not_after: None, version: None }
     }
 
-    /// With faults, the first of which is the class of the failure.
+    /// With faults; the first is the class of the failure.
     pub(super) fn faulty(self, faults: &[&'static str]) -> Self {
         Self { failure: Some(("tls", faults[0])), faults: faults.to_vec(), ..self }
     }
@@ -57,7 +57,7 @@ impl Row {
         Self { not_after: Some(identity.not_after), ..self }
     }
 
-    /// The handshake ends before a certificate is seen.
+    /// The handshake fails before the certificate is visible.
     pub(super) fn shows_nothing(self) -> Self {
         Self { not_after: None, ..self }
     }

@@ -1,4 +1,4 @@
-//! The way of an alert: Prometheus with the project's rules, Alertmanager with the project's example, and who is told.
+//! The path of an alert: Prometheus with the rules of the project, Alertmanager with its example, and the receivers.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::{Prometheus, Service, prometheus_on, start};
 use crate::support::{http, program, requires_program, wait};
 
-/// Programs of one age, that belong together.
+/// Programs of the same generation.
 #[derive(Debug)]
 pub(crate) struct Generation {
     pub(crate) prometheus: PathBuf,
@@ -24,7 +24,7 @@ pub(crate) struct Generation {
     pub(crate) amtool: PathBuf,
 }
 
-/// The distribution's Prometheus and Alertmanager, and newer ones where `tests/run` could get them.
+/// Prometheus and Alertmanager of the distribution, and newer ones if `tests/run` has fetched them.
 pub(crate) fn generations() -> Vec<Generation> {
     let needed = ["prometheus", "prometheus-alertmanager", "amtool"];
     let here = needed.into_iter().all(requires_program).then(|| Generation {
@@ -40,12 +40,12 @@ pub(crate) fn generations() -> Vec<Generation> {
     here.into_iter().chain(newer).collect()
 }
 
-/// The project's folder of alerts.
+/// The folder of alerts in the project.
 pub(crate) fn alerts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts")
 }
 
-/// A running chain from an exporter to whoever is notified.
+/// A running chain from an exporter to the receivers.
 pub(crate) struct Alerting {
     pub(crate) prometheus: Prometheus,
     alertmanager: Service,
@@ -54,7 +54,7 @@ pub(crate) struct Alerting {
     _sink: JoinSet<()>,
 }
 
-/// One alert within what a receiver was sent.
+/// An alert in a notification.
 #[derive(Clone, Debug)]
 pub(crate) struct Notification {
     pub(crate) receiver: String,
@@ -71,7 +71,7 @@ impl Notification {
 }
 
 impl Alerting {
-    /// Scrapes this exporter and judges it every second, and tells whom the example would tell within `group_wait`.
+    /// Scrapes this exporter and evaluates the rules every second; notifications are sent within `group_wait`.
     pub(crate) async fn start(generation: &Generation, exporter: SocketAddr, group_wait: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let sink_address = listener.local_addr().unwrap();
@@ -92,12 +92,12 @@ impl Alerting {
         Self { prometheus, alertmanager, amtool: generation.amtool.clone(), told, _sink: sink }
     }
 
-    /// Everything that anybody was told so far.
+    /// All notifications so far.
     pub(crate) fn told(&self) -> Vec<Notification> {
         self.told.lock().unwrap().clone()
     }
 
-    /// Waits, up to a minute, until the receivers that were told of this alert in this status are these.
+    /// Waits up to a minute until exactly these receivers were notified of this alert in this status.
     pub(crate) async fn told_until(&self, alert: &str, status: &str, receivers: &[&str]) -> Notification {
         let mut told = Vec::new();
         wait::until_patiently(&format!("{receivers:?} know that {alert} is {status}"), async || {
@@ -109,7 +109,7 @@ impl Alerting {
         told.remove(0)
     }
 
-    /// How many alerts of this name Alertmanager holds back because of another.
+    /// The number of alerts with this name that Alertmanager inhibits.
     pub(crate) async fn inhibited(&self, alert: &str) -> usize {
         let answer = http::request(self.alertmanager.address, "GET", "/api/v2/alerts").await;
         let alerts: Vec<Value> = serde_json::from_str(&answer.body).unwrap();
@@ -119,7 +119,7 @@ impl Alerting {
         alerts.iter().filter(inhibited).count()
     }
 
-    /// Sends an alert of its own through Alertmanager, and waits until it is told: so is, then, what was there before.
+    /// Sends a marker alert through Alertmanager and waits for its notification: all earlier ones have arrived by then.
     pub(crate) async fn flushed(&self) {
         let mut amtool = Command::new(&self.amtool);
         amtool.arg(format!("--alertmanager.url=http://{}", self.alertmanager.address));
@@ -142,7 +142,8 @@ pub(crate) async fn run_alertmanager(binary: &Path, configuration: &str) -> Serv
     service.await.unwrap()
 }
 
-/// The project's example, in a hurry, and with every receiver at the sink: its routes and inhibitions are what is tested.
+/// The example of the project with shorter waits, and with a test server as every receiver. Its routes and inhibitions are
+/// tested.
 fn alertmanager_config(sink: SocketAddr, group_wait: &str) -> String {
     let example = fs::read_to_string(alerts().join("alertmanager.yaml")).unwrap();
     let mut config: Yaml = serde_yaml::from_str(&example).unwrap();
@@ -160,7 +161,7 @@ fn alertmanager_config(sink: SocketAddr, group_wait: &str) -> String {
     serde_yaml::to_string(&config).unwrap()
 }
 
-/// Shortens the waits of a route and of those below it, save for what waits on purpose: escalation, and digests.
+/// Shortens the waits of a route and its children, except intended ones: escalation and digests.
 fn hurry(route: &mut Yaml, group_wait: &str) {
     let waits = |key: &str| route.get(key).is_some_and(|wait| wait.as_str() == Some("30s"));
     if waits("group_wait") {
@@ -172,7 +173,7 @@ fn hurry(route: &mut Yaml, group_wait: &str) {
     }
 }
 
-/// Takes notifications until it is dropped.
+/// Receives notifications until it is dropped.
 async fn listen(listener: TcpListener, told: Arc<Mutex<Vec<Notification>>>) {
     let mut clients = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
@@ -181,7 +182,7 @@ async fn listen(listener: TcpListener, told: Arc<Mutex<Vec<Notification>>>) {
     }
 }
 
-/// Takes the one request of a connection. A request that is broken is none: what waits for it says so.
+/// Receives the single request of a connection. A malformed one is ignored, so the waiting test fails.
 async fn take(mut client: TcpStream, told: Arc<Mutex<Vec<Notification>>>) {
     let mut request = Vec::new();
     let mut body = None;
@@ -193,7 +194,7 @@ async fn take(mut client: TcpStream, told: Arc<Mutex<Vec<Notification>>>) {
     let _ = client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
 }
 
-/// Where the body of a request begins; at its end while its head is incomplete.
+/// The start of the body of a request; its end while the head is incomplete.
 fn body_start(request: &[u8]) -> usize {
     let head = request.windows(4).position(|window| window == b"\r\n\r\n");
     head.map_or(request.len(), |end| end + 4)

@@ -1,4 +1,4 @@
-//! Databases, message brokers and desktops. Each writes what it logs into the file `log` of its folder.
+//! Databases, message brokers and desktops. Each logs into the file `log` of its folder.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -17,7 +17,7 @@ pub(crate) mod databases;
 pub(crate) mod desktops;
 pub(crate) mod stand_ins;
 
-/// Starts a server in a folder that holds a certificate and its key, `server.pem` and `server.key`.
+/// Starts a server in a folder with a certificate and its key, `server.pem` and `server.key`.
 async fn serve(name: &str, identity: &Identity, command: impl Fn(SocketAddr, &Path) -> Command) -> Option<Service> {
     requires_program(name).then_some(())?;
     start(async |address, folder| {
@@ -30,13 +30,13 @@ async fn serve(name: &str, identity: &Identity, command: impl Fn(SocketAddr, &Pa
 }
 
 impl Service {
-    /// Ends it in an orderly way; its folder stays.
+    /// Stops it cleanly; its folder stays.
     pub(crate) fn interrupt(&mut self) {
         kill(Pid::from_raw(self.process.id().cast_signed()), Signal::SIGINT).unwrap();
         self.process.wait().unwrap();
     }
 
-    /// Puts a file into its folder, and folders above it where there are none.
+    /// Writes a file into its folder, and creates missing parents.
     pub(crate) fn write(&self, file: &str, text: &str) {
         let file = self.folder.path().join(file);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -44,14 +44,14 @@ impl Service {
     }
 }
 
-/// A program whose output goes to the file `log` of its folder.
+/// A program with its output in the file `log` of its folder.
 fn logging(name: impl AsRef<Path>) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", "exec \"$@\" >>log 2>&1", "sh"]).arg(name.as_ref());
     command
 }
 
-/// A port of 127.0.0.1 that was free a moment ago.
+/// A port of 127.0.0.1 that was just free.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -1,4 +1,4 @@
-//! Mail, directories and other servers that speak in lines.
+//! Servers of text protocols, such as mail and directories.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -14,7 +14,7 @@ pub(crate) mod mail;
 pub(crate) mod news;
 pub(crate) mod stores;
 
-/// What a server does about TLS.
+/// The TLS setting of a server.
 #[derive(Clone, Copy)]
 pub(crate) enum Tls<'a> {
     Off,
@@ -22,7 +22,7 @@ pub(crate) enum Tls<'a> {
 }
 
 impl Tls<'_> {
-    /// What is to be configured, where there is TLS.
+    /// The configuration for TLS.
     pub(super) fn then(self, configuration: &str) -> &str {
         match self {
             Self::Off => "",
@@ -37,7 +37,7 @@ pub(crate) struct Ports<const N: usize> {
     pub(crate) ports: [u16; N],
 }
 
-/// Starts a server that has one port for each form of TLS or protocol. What it prints stands in the file `log`.
+/// Starts a server with a port for each form of TLS or protocol. Its output is in the file `log`.
 pub(super) async fn several<const N: usize>(
     name: &str,
     tls: Tls<'_>,
@@ -54,12 +54,12 @@ pub(super) async fn several<const N: usize>(
     Some(Ports { service: service.await?, ports })
 }
 
-/// Starts a server that has one port.
+/// Starts a server with one port.
 pub(super) async fn one(name: &str, tls: Tls<'_>, command: impl Fn(&Path, u16) -> Command) -> Option<Service> {
     Some(several(name, tls, |folder, [port]| command(folder, port)).await?.service)
 }
 
-/// Ports of 127.0.0.1 that were free a moment ago.
+/// Ports of 127.0.0.1 that were just free.
 fn free<const N: usize>() -> [u16; N] {
     let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())
@@ -72,7 +72,7 @@ fn write_identity(folder: &Path, tls: Tls<'_>) {
     }
 }
 
-/// A program whose output goes to the file `log` of its folder.
+/// A program with its output in the file `log` of its folder.
 pub(super) fn logging(name: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", "exec \"$@\" >>log 2>&1", "sh"]).arg(program(name).unwrap());

@@ -1,4 +1,4 @@
-//! Other people's TLS servers, each with this certificate and, where it is to ask for one, for this client authority.
+//! TLS servers from packages, each with this certificate and, to request client certificates, this authority.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -9,15 +9,15 @@ use super::{Service, start};
 use crate::support::pki::Identity;
 use crate::support::{program, requires_program};
 
-/// What a server asks of its clients.
+/// The client certificates that a server requests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Clients<'a> {
     Anybody,
-    /// A certificate of the authority whose PEM this is.
+    /// A certificate of the authority with this PEM.
     Of(&'a str),
 }
 
-/// `openssl s_server` with further flags; none where it is not installed.
+/// `openssl s_server` with further flags; `None` if it is not installed.
 pub(crate) async fn openssl(identity: &Identity, clients: Clients<'_>, flags: &[&str]) -> Option<Service> {
     serve("openssl", identity, clients, |address, _| {
         let mut server = Command::new("openssl");
@@ -40,7 +40,7 @@ pub(crate) async fn openssl(identity: &Identity, clients: Clients<'_>, flags: &[
     .await
 }
 
-/// nginx; none where it is not installed.
+/// nginx; `None` if it is not installed.
 pub(crate) async fn nginx(identity: &Identity) -> Option<Service> {
     serve("nginx", identity, Clients::Anybody, |address, folder| {
         let config = format!(
@@ -56,7 +56,7 @@ pub(crate) async fn nginx(identity: &Identity) -> Option<Service> {
     .await
 }
 
-/// stunnel in front of `backend`; none where it is not installed.
+/// stunnel in front of `backend`; `None` if it is not installed.
 pub(crate) async fn stunnel(identity: &Identity, clients: Clients<'_>, backend: SocketAddr) -> Option<Service> {
     serve("stunnel", identity, clients, |address, folder| {
         let verify = match clients {
@@ -75,7 +75,7 @@ pub(crate) async fn stunnel(identity: &Identity, clients: Clients<'_>, backend: 
     .await
 }
 
-/// haproxy in front of `backend`; none where it is not installed.
+/// haproxy in front of `backend`; `None` if it is not installed.
 pub(crate) async fn haproxy(identity: &Identity, clients: Clients<'_>, backend: SocketAddr) -> Option<Service> {
     serve("haproxy", identity, clients, |address, folder| {
         let verify = match clients {
@@ -96,7 +96,7 @@ pub(crate) async fn haproxy(identity: &Identity, clients: Clients<'_>, backend: 
     .await
 }
 
-/// Starts a server in a folder that holds its certificate, its key and the authority of its clients.
+/// Starts a server in a folder with its certificate, its key and the authority of its clients.
 async fn serve(
     name: &str,
     identity: &Identity,

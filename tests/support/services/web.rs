@@ -1,13 +1,13 @@
-//! Servers that speak HTTP, and what is built on it.
+//! Servers with HTTP and protocols on top of it.
 
 use std::fs;
 
 use super::text::{Ports, Tls, logging, several};
 use super::{Service, python};
 
-/// nginx in the clear and with TLS, a path for each kind of answer; none where it is not installed.
+/// nginx in the clear and with TLS, with a path for each kind of response; `None` if it is not installed.
 ///
-/// Its file `asked` has a line of each request: what was asked of whom, by whom, with which `X-Probe`, and the status.
+/// Its file `asked` has a line for each request: request, host, client, `X-Probe` and status.
 pub(crate) async fn nginx(tls: Tls<'_>) -> Option<Ports<2>> {
     several("nginx", tls, |folder, [plain, secured]| {
         let config = format!(
@@ -36,7 +36,7 @@ pub(crate) async fn nginx(tls: Tls<'_>) -> Option<Ports<2>> {
     .await
 }
 
-/// NATS with its monitoring page and a port for WebSocket; none where it is not installed.
+/// NATS with its monitoring page and a port for WebSocket; `None` if it is not installed.
 pub(crate) async fn nats(tls: Tls<'_>) -> Option<Ports<3>> {
     several("nats-server", tls, |folder, [client, monitoring, websocket]| {
         let security = match tls {

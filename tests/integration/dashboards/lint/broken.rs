@@ -1,4 +1,4 @@
-//! That the rules can find something: a sound dashboard, spoilt in one place at a time.
+//! The rules find errors: a valid dashboard, broken in one place at a time.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::support::dashboards::Dashboard;
 
 const EXPRESSION: &str = "/panels/1/targets/0/expr";
 
-/// A rule, where the sound dashboard is spoilt, by what, and what the rule says.
+/// A rule, the changed place, the invalid value, and the error.
 #[rustfmt::skip]
 const SPOILT: [(&str, &str, &str, &str); 33] = [
     ("template-datasource", "/templating/list/0/query", r#""loki""#, "its query is not prometheus"),

@@ -1,4 +1,4 @@
-//! Rules for names: what a dashboard reads and leads to exists.
+//! Rules for names: metrics, labels and links exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,13 +10,13 @@ use super::queries::broken_parsed;
 use crate::support::dashboards::{Dashboard, Variable, items, text};
 use crate::support::promql;
 
-/// Labels that a series may have without being told by its name: Prometheus' own, and those that users give.
+/// Labels that a series may have in addition to those of its family: from Prometheus, and from users.
 const COMMON: [&str; 7] = ["job", "instance", "target", "region", "team", "owner", "le"];
 
-/// What Prometheus itself stores of each scrape.
+/// The metrics that Prometheus stores for each scrape.
 const OF_PROMETHEUS: [&str; 3] = ["up", "scrape_duration_seconds", "scrape_samples_scraped"];
 
-/// Every name that there is, each with its labels.
+/// Every known name, each with its labels.
 struct Vocabulary(BTreeMap<String, BTreeSet<String>>);
 
 impl Vocabulary {
@@ -28,13 +28,13 @@ impl Vocabulary {
         Self(families.chain(recorded).chain(others).collect())
     }
 
-    /// Whether series of these names may have this label.
+    /// Whether series with these names may have this label.
     fn knows<'a>(&self, label: &str, mut metrics: impl Iterator<Item = &'a str>) -> bool {
         COMMON.contains(&label) || metrics.any(|metric| self.0.get(metric).is_some_and(|labels| labels.contains(label)))
     }
 }
 
-/// The names of a line of the golden list: a histogram has several.
+/// The names in a line of the golden list; a histogram has several.
 fn family(line: &str) -> Vec<(String, BTreeSet<String>)> {
     let mut words = line.split(' ');
     let (name, kind, labels) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
@@ -53,7 +53,7 @@ fn file(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// Every name that is read exists.
+/// Every metric in use exists.
 pub(super) fn metrics(dashboard: &Dashboard) -> Vec<String> {
     let vocabulary = Vocabulary::read();
     let unknown = |expression: &Expr| {
@@ -66,7 +66,7 @@ pub(super) fn metrics(dashboard: &Dashboard) -> Vec<String> {
     broken_parsed(dashboard, unknown).into_iter().chain(of_variables.flat_map(|selector| unknown(&selector))).collect()
 }
 
-/// Every label that series are chosen or sorted by is one that they may have.
+/// Every label in a matcher or a grouping is one that the series may have.
 pub(super) fn labels(dashboard: &Dashboard) -> Vec<String> {
     let vocabulary = Vocabulary::read();
     broken_parsed(dashboard, |expression| {
@@ -79,7 +79,7 @@ pub(super) fn labels(dashboard: &Dashboard) -> Vec<String> {
     })
 }
 
-/// Every link leads to a dashboard that is delivered.
+/// Every link leads to a delivered dashboard.
 pub(super) fn links(dashboard: &Dashboard) -> Vec<String> {
     let delivered = Dashboard::all();
     let leads_nowhere = |link: &&str| {

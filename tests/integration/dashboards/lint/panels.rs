@@ -1,4 +1,4 @@
-//! Rules for a dashboard as a whole, and for what lies on its grid.
+//! Rules for a dashboard as a whole, and for its panels.
 
 use std::collections::BTreeSet;
 
@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use crate::support::dashboards::{Dashboard, Panel, items, text};
 
-/// Those that break a rule, by their titles.
+/// The titles of the panels that violate a rule.
 fn broken(dashboard: &Dashboard, what: &str, is_broken: impl Fn(&Panel<'_>) -> bool) -> Vec<String> {
     let panels = dashboard.panels().into_iter().filter(is_broken);
     panels.map(|panel| format!("{:?}: {what}", panel.title())).collect()
 }
 
-/// Every panel asks the chosen data source.
+/// Every panel uses the selected data source.
 pub(super) fn datasource(dashboard: &Dashboard) -> Vec<String> {
     let chosen = json!({ "type": "prometheus", "uid": "${datasource}" });
     broken(dashboard, "does not ask the chosen data source", |panel| panel.0["datasource"] != chosen)
@@ -32,13 +32,13 @@ pub(super) fn no_targets(dashboard: &Dashboard) -> Vec<String> {
     broken(dashboard, "asks for nothing", |panel| panel.targets().is_empty())
 }
 
-/// Nobody edits what the next provisioning overwrites.
+/// It is not editable, because the next provisioning would overwrite changes.
 pub(super) fn uneditable(dashboard: &Dashboard) -> Vec<String> {
     let editable = dashboard.0["editable"] != false;
     editable.then(|| "can be edited".to_owned()).into_iter().collect()
 }
 
-/// It loads from a file as well as by hand, and has an address that fits Grafana.
+/// It can be provisioned or imported by hand, and its UID is valid.
 pub(super) fn provisionable(dashboard: &Dashboard) -> Vec<String> {
     let expected = [
         ("id", Value::Null),
@@ -62,7 +62,7 @@ pub(super) fn ids(dashboard: &Dashboard) -> Vec<String> {
     twice.map(|element| format!("{:?}: its id is taken", element.title())).collect()
 }
 
-/// A table sorts and paints only columns that it has named.
+/// A table sorts and formats only columns that it names.
 pub(super) fn columns(dashboard: &Dashboard) -> Vec<String> {
     broken(dashboard, "sorts or paints a column that it has not", |panel| {
         let columns: Vec<_> = panel.transformations().flat_map(|(_, options)| shown(options)).collect();
@@ -73,13 +73,13 @@ pub(super) fn columns(dashboard: &Dashboard) -> Vec<String> {
     })
 }
 
-/// The columns of an `organize`, as they are named in the end.
+/// The columns of an `organize` by their final names.
 fn shown(options: &Value) -> impl Iterator<Item = &str> {
     let columns = options["indexByName"].as_object().into_iter().flat_map(|columns| columns.keys());
     columns.map(|column| options["renameByName"][column].as_str().unwrap_or(column))
 }
 
-/// Nothing overlaps, nothing lies beyond column 24, and every line is filled.
+/// No panel overlaps another one or exceeds column 24, and every line is filled.
 pub(super) fn grid(dashboard: &Dashboard) -> Vec<String> {
     let mut cells = BTreeSet::new();
     let mut wrong = Vec::new();

@@ -6,10 +6,10 @@ use serde_json::json;
 use crate::support::dashboards::{Dashboard, Target};
 use crate::support::promql::{self, RATE_INTERVAL, Read};
 
-/// Recorded over all instances: there is none to choose.
+/// Recorded over all instances, so there is none to select.
 const OF_ALL_INSTANCES: [&str; 1] = ["hour:portprobe_outages:increase30d"];
 
-/// Those that break a rule, by panel and query.
+/// The queries that violate a rule, by panel.
 pub(super) fn broken(dashboard: &Dashboard, check: impl Fn(Target<'_>) -> Vec<String>) -> Vec<String> {
     let targets = dashboard.panels().into_iter().flat_map(|panel| {
         panel.targets().into_iter().map(move |target| (format!("{:?} {}", panel.title(), target.id()), target))
@@ -17,12 +17,12 @@ pub(super) fn broken(dashboard: &Dashboard, check: impl Fn(Target<'_>) -> Vec<St
     targets.flat_map(|(of, target)| check(target).into_iter().map(move |what| format!("{of}: {what}"))).collect()
 }
 
-/// Every expression that parses, by this check; `promql` says which do not.
+/// Every valid expression that violates this check; the rule `promql` reports invalid ones.
 pub(super) fn broken_parsed(dashboard: &Dashboard, check: impl Fn(&Expr) -> Vec<String>) -> Vec<String> {
     broken(dashboard, |target| promql::parse(target.expression()).map(|parsed| check(&parsed)).unwrap_or_default())
 }
 
-/// Every read that breaks a rule.
+/// Every selector that violates a rule.
 fn broken_reads(dashboard: &Dashboard, what: &str, is_broken: impl Fn(&Read<'_>) -> bool) -> Vec<String> {
     broken_parsed(dashboard, |expression| {
         let reads = promql::reads(expression);
@@ -30,7 +30,7 @@ fn broken_reads(dashboard: &Dashboard, what: &str, is_broken: impl Fn(&Read<'_>)
     })
 }
 
-/// Every query asks the chosen data source.
+/// Every query uses the selected data source.
 pub(super) fn datasource(dashboard: &Dashboard) -> Vec<String> {
     let chosen = json!({ "type": "prometheus", "uid": "${datasource}" });
     broken(dashboard, |target| {
@@ -43,7 +43,7 @@ pub(super) fn promql(dashboard: &Dashboard) -> Vec<String> {
     broken(dashboard, |target| promql::parse(target.expression()).err().into_iter().collect())
 }
 
-/// Rates are over as long as Grafana finds right for the scrape interval and the step.
+/// Rates use the range that Grafana chooses for scrape interval and step.
 pub(super) fn rate_interval(dashboard: &Dashboard) -> Vec<String> {
     broken_reads(dashboard, "has a rate over another range than $__rate_interval", |read| {
         matches!(read.function, Some("rate" | "irate")) && read.range != Some(RATE_INTERVAL)
@@ -60,7 +60,7 @@ pub(super) fn instance(dashboard: &Dashboard) -> Vec<String> {
     })
 }
 
-/// A counter is worth nothing but by its increase.
+/// A counter is only used through its increase.
 pub(super) fn counter_agg(dashboard: &Dashboard) -> Vec<String> {
     broken_reads(dashboard, "is a counter without rate, irate or increase directly around it", |read| {
         read.metric().ends_with("_total") && !matches!(read.function, Some("rate" | "irate" | "increase"))

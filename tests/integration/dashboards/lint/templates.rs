@@ -1,11 +1,11 @@
-//! Rules for the choices at the head of a dashboard.
+//! Rules for the variables of a dashboard.
 
 use serde_json::json;
 
 use crate::support::dashboards::{Dashboard, Variable, text};
 use crate::support::promql;
 
-/// There is one choice of a data source, and it is Prometheus.
+/// There is one variable for the data source, and its type is Prometheus.
 pub(super) fn datasource(dashboard: &Dashboard) -> Vec<String> {
     let variables = dashboard.variables();
     let sources: Vec<_> = variables.iter().filter(|variable| variable.kind() == "datasource").collect();
@@ -27,7 +27,7 @@ pub(super) fn instance(dashboard: &Dashboard) -> Vec<String> {
     multiple(dashboard, "instance", "Instance")
 }
 
-/// There is such a choice, of several or all.
+/// There is such a variable, with multiple values or all.
 fn multiple(dashboard: &Dashboard, name: &str, label: &str) -> Vec<String> {
     let variables = dashboard.variables();
     let Some(Variable(variable)) = variables.iter().find(|variable| variable.name() == name) else {
@@ -54,7 +54,7 @@ pub(super) fn label_promql(dashboard: &Dashboard) -> Vec<String> {
     queries(dashboard).iter().filter_map(wrong).collect()
 }
 
-/// Every query of a variable is asked again where the time range changes.
+/// Every query of a variable is refreshed when the time range changes.
 pub(super) fn on_time_change_reload(dashboard: &Dashboard) -> Vec<String> {
     let variables = queries(dashboard).into_iter().filter(|variable| variable.0["refresh"] != 2);
     variables.map(|variable| format!("{}: refresh is not 2", variable.name())).collect()

@@ -1,4 +1,4 @@
-//! What Prometheus is asked for a panel or a choice, and what is wrong with its answers.
+//! The queries of panels and variables, and the checks of their results.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::support::dashboards::{Dashboard, Panel, Target, Variable, items, subs
 use crate::support::http::encoded;
 use crate::support::services::Prometheus;
 
-/// How Grafana fills in the choices where all is chosen, over a minute, by the second.
+/// The values that Grafana substitutes for variables if all are selected, for a minute with a step of a second.
 pub(super) const VALUES: [(&str, &str); 9] = [
     ("__rate_interval", "10s"),
     ("__range_s", "60"),
@@ -24,7 +24,7 @@ pub(super) const VALUES: [(&str, &str); 9] = [
     ("job", ".+"),
 ];
 
-/// Something of a dashboard that asks.
+/// A part of a dashboard with queries.
 pub(super) struct Asked<'a> {
     dashboard: &'a str,
     what: What<'a>,
@@ -40,13 +40,13 @@ impl<'a> Asked<'a> {
         Self { dashboard: dashboard.uid(), what: What::Panel(panel) }
     }
 
-    /// None where its values are no query's.
+    /// `None` if its values are no query's.
     pub(super) fn variable(dashboard: &'a Dashboard, variable: Variable<'a>) -> Option<Self> {
         let (selector, label) = variable.label_values()?;
         Some(Self { dashboard: dashboard.uid(), what: What::Values { selector, label } })
     }
 
-    /// What is wrong with the answers now; nothing where they are as demanded.
+    /// The wrong results; empty if all are as required.
     pub(super) async fn wrong(&self, prometheus: &Prometheus, histograms: Histograms) -> Vec<String> {
         match self.what {
             What::Panel(panel) => self.wrong_panel(panel, prometheus, histograms).await,
@@ -108,7 +108,7 @@ impl fmt::Debug for Asked<'_> {
     }
 }
 
-/// Columns that are named, or merged by, and are not there.
+/// Columns that are named or merged by and do not exist.
 fn wrong_columns(panel: Panel<'_>, labels: &BTreeSet<String>) -> Vec<String> {
     let named = panel.transformations().flat_map(|(_, options)| {
         let columns = ["indexByName", "renameByName"].into_iter().filter_map(|key| options[key].as_object());
@@ -117,17 +117,17 @@ fn wrong_columns(panel: Panel<'_>, labels: &BTreeSet<String>) -> Vec<String> {
     });
     let missing = named.filter(|name| !name.starts_with("Value") && !labels.contains(*name));
     let missing = missing.map(|name| format!("no column {name}"));
-    // Rows of several queries are one row only where no label differs.
+    // Rows of several queries become one only if all labels are equal.
     let merges = panel.transformations().any(|(id, _)| id == "merge");
     let unmergeable = (merges && labels.contains("__name__")).then(|| "rows differ by __name__".to_owned());
     missing.chain(unmergeable).collect()
 }
 
-/// What series came back.
+/// The returned series.
 pub(super) struct Answer {
     /// The labels of each.
     pub(super) series: Vec<Map<String, Value>>,
-    /// How many have anything to show.
+    /// The number with visible values.
     pub(super) shown: usize,
 }
 
@@ -137,7 +137,7 @@ impl Answer {
     }
 }
 
-/// Asks for what a panel does where this is chosen, and all of the rest.
+/// Runs the queries of a panel with this selection, and all of the other variables.
 pub(super) async fn answer(
     prometheus: &Prometheus,
     target: Target<'_>,
@@ -164,7 +164,7 @@ fn is_shown(series: &Value) -> bool {
     numbers.any(f64::is_finite) || ["histogram", "histograms"].iter().any(|key| series.get(key).is_some())
 }
 
-/// The data of an answer that is a success without a remark.
+/// The data of a successful response without warnings.
 async fn data(prometheus: &Prometheus, path: &str) -> Result<Value, String> {
     let answer = prometheus.get(path).await;
     let mut body: Value = serde_json::from_str(&answer.body).map_err(|error| format!("{error}: {}", answer.body))?;

@@ -1,4 +1,4 @@
-//! That the choices at the head of a dashboard narrow everything below them.
+//! The variables of a dashboard restrict everything below them.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use crate::support::dashboards::Dashboard;
 use crate::support::services::Prometheus;
 use crate::support::wait;
 
-/// Its labels are the user's, so that nothing can be joined to it but by the labels of all targets.
+/// It has labels of the user, so that joins need the labels of all targets.
 const NOT_BY_GROUP: (&str, &str) = ("portprobe-target", "Dialogue");
 
 pub(super) async fn assert_narrow(prometheus: &Prometheus, dashboards: &[Dashboard], supplement: SocketAddr) {
@@ -29,7 +29,7 @@ pub(super) async fn assert_narrow(prometheus: &Prometheus, dashboards: &[Dashboa
     }
 }
 
-/// How many series have the label; each has it as one of what is left by the choice.
+/// The number of series with the label; each value is one of those that the selection leaves.
 async fn narrowed(
     prometheus: &Prometheus,
     dashboard: &Dashboard,

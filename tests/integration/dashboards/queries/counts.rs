@@ -1,10 +1,10 @@
-//! That the numbers at the head of the overview are right: two daemons look at one target, and find it different.
+//! The counts in the overview are right: two daemons probe one target with different results.
 
 use super::answers::VALUES;
 use crate::support::dashboards::{Dashboard, substituted};
 use crate::support::services::Prometheus;
 
-/// A number of the overview.
+/// A count in the overview.
 struct Count {
     title: &'static str,
     chosen: &'static [(&'static str, &'static str)],
@@ -33,7 +33,7 @@ pub(super) async fn assert_right(prometheus: &Prometheus, dashboards: &[Dashboar
     prometheus.query_until(&format!("({down}) + ({up}) + ({unknown}) - {all}"), "0").await;
 }
 
-/// What the overview asks for a number.
+/// The query of a count in the overview.
 fn expression(dashboards: &[Dashboard], title: &str, chosen: &[(&str, &str)]) -> String {
     let overview = dashboards.iter().find(|dashboard| dashboard.uid() == "portprobe-overview").unwrap();
     let panels = overview.panels();

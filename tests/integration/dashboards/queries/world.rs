@@ -1,4 +1,4 @@
-//! What the servers scrape: `portprobe demo`, and a second daemon with what the demo has not. And what they remember.
+//! The scraped daemons: `portprobe demo`, and a second one with further features; and recorded history.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -26,7 +26,7 @@ impl World {
         Self { daemons: [demo().await, supplement().await] }
     }
 
-    /// This Prometheus, scraping both every 500 ms, with two days of recordings behind it.
+    /// This Prometheus, scraping both every 500 ms, with two days of recorded history.
     pub(super) async fn prometheus(&self, binary: &Path, histograms: Histograms) -> Prometheus {
         let addresses = self.daemons.each_ref().map(|daemon| daemon.address);
         let history = self.history().await;
@@ -41,12 +41,12 @@ impl World {
         .await
     }
 
-    /// Where the second daemon is.
+    /// The address of the second daemon.
     pub(super) fn supplement(&self) -> SocketAddr {
         self.daemons[1].address
     }
 
-    /// Two days of what the rules would have recorded on each full hour, as OpenMetrics.
+    /// Two days of hourly results of the recording rules, as OpenMetrics.
     async fn history(&self) -> String {
         let mut labels = Vec::new();
         for daemon in &self.daemons {
@@ -66,7 +66,7 @@ impl World {
     }
 }
 
-/// What of each target is recorded by the hour, and what it was.
+/// The hourly records of each target, and their values.
 const RECORDED: [(&str, &str); 4] = [
     ("target:portprobe_down_seconds:increase1h", "36"),
     ("target:portprobe_availability:ratio1h", "0.99"),
@@ -80,8 +80,8 @@ async fn demo() -> Daemon {
     Daemon::run(command, tempfile::tempdir().unwrap()).await
 }
 
-/// Labels of users, a shard, discovery, a client certificate, ALPN, certificates that change, a chain that expires
-/// first; and what `demo` finds refused is up.
+/// Labels of users, a shard, discovery, a client certificate, ALPN, changing certificates, a chain that expires first; and a
+/// target that is up and refused in `demo`.
 async fn supplement() -> Daemon {
     let folder = tempfile::tempdir().unwrap();
     let root = Arc::new(Authority::root("root"));
@@ -112,7 +112,7 @@ async fn supplement() -> Daemon {
     Daemon::start_in(folder, &["--shard=0/1"]).await
 }
 
-/// A server that shows another certificate to each client.
+/// A server with another certificate for each client.
 async fn changing(authority: Arc<Authority>) -> SocketAddr {
     peers::peer(move |stream| async move {
         let mut config = authority.issue(leaf(&["127.0.0.1"])).server();
@@ -138,7 +138,7 @@ fn configuration(addresses: [SocketAddr; 2]) -> String {
     )
 }
 
-/// The recording rules, evaluated every second: a test does not wait for a minute.
+/// The recording rules, evaluated every second instead of every minute.
 fn rules() -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/rules/recording.yaml");
     let rules = fs::read_to_string(file).unwrap();
@@ -146,12 +146,12 @@ fn rules() -> String {
     rules.replace("interval: 1m\n", "interval: 1s\n")
 }
 
-/// Puts samples into a Prometheus that has not started yet.
+/// Imports samples into a Prometheus that has not started yet.
 fn remember(history: &str, folder: &Path) {
     let samples = folder.join("history");
     fs::write(&samples, history).unwrap();
     let mut promtool = Command::new(program("promtool").unwrap());
-    // Few blocks: each is a file that is waited for.
+    // Few blocks, because each is a file to wait for.
     promtool
         .args(["tsdb", "create-blocks-from", "--max-block-duration=54h", "openmetrics"])
         .arg(samples)

@@ -8,7 +8,7 @@ use super::*;
 use crate::support::daemon::finished;
 use crate::support::services::binary::databases::{mariadb, mariadb_does, postgresql, redis};
 
-/// A startup packet of another client than ours.
+/// A startup packet of another client.
 const STARTUP: &[u8] = b"\0\0\0\x17\0\x03\0\0user\0somebody\0\0";
 
 #[tokio::test]
@@ -28,7 +28,7 @@ async fn postgresql_serves_is_full_and_starts_up() {
     let said = |phase: &str| said.iter().filter(|line| line.starts_with(&format!("  {phase} "))).count();
     assert_eq!((said("starttls"), said("protocol") >= 2), (2, true), "{printed:?}");
     assert!(printed.stdout.contains("00 00 00 08 04 d2 16 2f"), "{printed:?}");
-    // TLS from the first byte is new in version 17.
+    // Implicit TLS is new in version 17.
     let direct = probe("postgres+tls", address).await;
     assert!(["good postgres", "disconnected in tls"].iter().any(|begin| direct.starts_with(begin)), "{direct}");
 
@@ -41,7 +41,7 @@ async fn postgresql_serves_is_full_and_starts_up() {
     }
     drop(others);
 
-    // As a standby that recovers, and lets nobody read meanwhile.
+    // A recovering standby that refuses queries.
     server.interrupt();
     server.write("data/standby.signal", "");
     server.start_again().await;
@@ -56,7 +56,7 @@ async fn mariadb_never_blocks_the_probing_host() {
     assert_begins(&probe("mariadb", address).await, "good mysql 10.");
     assert_begins(&probe("mysql+starttls", address).await, "good mysql 10.");
 
-    // Without a user of that name, from an address whose errors count.
+    // Without a user of that name, from an address whose errors are counted.
     mariadb_does(&server, "CREATE USER somebody@'%' IDENTIFIED BY 'secret'");
     for scheme in ["mysql", "mysql+starttls"].repeat(5) {
         let told = probe_with(scheme, address, &abroad).await;
@@ -69,14 +69,14 @@ async fn mariadb_never_blocks_the_probing_host() {
     assert_begins(&probe_with("mysql", address, &abroad).await, "good mysql 10.");
     assert!(server.read("log").contains("Access denied for user 'portprobe'@'127.0.0.2'"));
 
-    // With one of another method than the greeting names.
+    // With a user of another authentication method than that of the greeting.
     mariadb_does(&server, "INSTALL SONAME 'auth_ed25519'");
     mariadb_does(&server, "CREATE USER portprobe@'%' IDENTIFIED VIA ed25519 USING PASSWORD('secret')");
     for scheme in ["mysql", "mysql+starttls"].repeat(3) {
         assert_begins(&probe_with(scheme, address, &abroad).await, "good mysql 10.");
     }
 
-    // With one who needs no password.
+    // With a user without a password.
     mariadb_does(&server, "DROP USER portprobe@'%'");
     mariadb_does(&server, "CREATE USER portprobe@'%'");
     let before = server.read("log");
@@ -92,13 +92,13 @@ async fn mariadb_never_blocks_the_probing_host() {
     for scheme in ["mysql", "mysql+starttls"] {
         assert_begins(&probe(scheme, address).await, "rejected in protocol: 1040 Too many connections");
     }
-    // One more is greeted, for whoever administers it; after that nobody is.
+    // One more is greeted, for administrators; after that none is.
     others.push(occupy_until(&server, b"", |heard| heard.get(4) == Some(&0x0a)).await);
     assert_begins(&probe("mysql", address).await, "rejected in protocol: 1040");
     assert_begins(&probe("mysql+starttls", address).await, "rejected in starttls: 1040");
 }
 
-/// MariaDB listens before it serves, and says nothing meanwhile.
+/// MariaDB listens before it serves, and sends nothing until then.
 #[tokio::test]
 async fn mariadb_that_starts_up_is_silent() {
     let folder = tempfile::tempdir().unwrap();
@@ -131,7 +131,7 @@ async fn redis_serves_wants_a_login_and_cannot_save() {
     until("redis", full.address, "rejected in protocol: -ERR max number of clients").await;
     drop(other);
 
-    // A folder where it would save.
+    // A folder at the path of its dump.
     open.write("dump.rdb/in the way", "");
     drop(occupy(&open, b"SET a 1\r\n").await);
     drop(occupy(&open, b"BGSAVE\r\n").await);

@@ -8,7 +8,7 @@ async fn tigervnc_serves_even_a_blacklisted_client() {
     for _ in 0..10 {
         told.push(probe("vnc", server.address).await);
     }
-    // Whom it takes for an attacker it answers in the oldest version.
+    // It replies to blacklisted clients with the oldest version.
     assert!(told.iter().all(|told| ["good vnc 3.8", "good vnc 3.3"].contains(&&**told)), "{told:?}");
     assert!(server.read("log").contains("blacklisted: 127.0.0.1"));
 }
@@ -18,6 +18,6 @@ async fn xrdp_serves_with_tls() {
     let Some(server) = xrdp(&identity()).await else { return };
     assert_eq!(probe("rdp", server.address).await, "good rdp  tls");
     assert_eq!(probe("rdp+starttls", server.address).await, "good rdp  tls");
-    // Whatever ends without a session is an error to it.
+    // It logs every connection without a session as an error.
     wait::until("an error is logged", async || server.read("xrdp.log").contains("[ERROR]")).await;
 }

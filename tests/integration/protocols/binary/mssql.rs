@@ -1,4 +1,4 @@
-//! Peers that shake hands as SQL Server does, for there is none to be had.
+//! Peers with the handshake of SQL Server, because no package provides one.
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ async fn a_server_that_does_not_encrypt_refuses() {
     assert_begins(&probe("mssql+starttls", server).await, "starttls_refused in starttls: ");
 }
 
-/// Has records in packets during a handshake, a small packet for each piece of a flight, and then reads bare ones.
+/// Wraps TLS records in packets during a handshake, a small packet for each part of a flight, and then reads plain ones.
 async fn shake(mut stream: TcpStream, config: Arc<ServerConfig>) {
     read_packet(&mut stream).await;
     stream.write_all(ANSWER).await.unwrap();
@@ -71,14 +71,14 @@ async fn shake(mut stream: TcpStream, config: Arc<ServerConfig>) {
             tls.process_new_packets().unwrap();
         }
     }
-    // The client's farewell is no packet.
+    // The close_notify of the client is not in a packet.
     let mut first = [0];
     assert_eq!(stream.read(&mut first).await.unwrap(), 1);
     assert!((0x14..=0x17).contains(&first[0]), "{first:?}");
     listen_to_the_end(&mut stream).await;
 }
 
-/// The data of a packet of PRELOGIN.
+/// The data of a PRELOGIN packet.
 async fn read_packet(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Vec<u8> {
     let mut header = [0; 8];
     stream.read_exact(&mut header).await.unwrap();

@@ -1,10 +1,10 @@
-//! Other implementations of protocols whose own servers no registry has.
+//! Replacements for servers that no registry has.
 
 use super::*;
 use crate::support::services::binary::stand_ins::{cassandra, kafka, minecraft, mongodb, mssql};
 use crate::support::services::tls::{Clients, stunnel};
 
-/// What one probe comes to with TLS, which stunnel puts in front; none where it is not installed.
+/// The result of a probe with TLS, which stunnel provides; `None` if it is not installed.
 async fn secured(scheme: &str, service: &Service) -> Option<String> {
     let server = stunnel(&identity(), Clients::Anybody, service.address).await?;
     Some(probe(&format!("{scheme}+tls"), server.address).await)
@@ -78,5 +78,5 @@ async fn quarry_serves_and_has_a_version() {
     assert!(secured("minecraft", &server).await.is_none_or(|came| came.starts_with("good minecraft 1.16.")));
 }
 
-/// What portprobe asks MongoDB, in the words of `MockupDB`.
+/// The requests to MongoDB, in the notation of `MockupDB`.
 const HELLO: &str = r#"OpMsg({"hello": 1, "$db": "admin"}, namespace="admin")"#;

@@ -34,7 +34,7 @@ async fn bind_serves_unless_it_has_no_data() {
         for (path, expected) in [
             ("/example.org", "good dns"),
             ("/missing.example.org", "good dns"),
-            // Of the root it knows nothing: REFUSED.
+            // It has no data of the root: REFUSED.
             ("", "good dns"),
             ("/broken.example", "rejected in protocol: SERVFAIL"),
         ] {

@@ -26,7 +26,7 @@ async fn dovecot_serves_every_protocol_and_tls_form() {
     assert!(["Warning", "Error", "Fatal"].iter().all(|level| !log.contains(level)), "{log}");
 }
 
-/// At its limit Dovecot takes whoever comes, and turns away the one who has waited longest.
+/// At its limit, Dovecot accepts new connections and closes the oldest one.
 #[tokio::test]
 async fn a_full_dovecot_rejects_its_oldest_connection() {
     let client = Client::new();
@@ -35,7 +35,7 @@ async fn a_full_dovecot_rejects_its_oldest_connection() {
     let imap = server.ports[0];
     let _other = occupy(&server.service, "* OK ").await;
     assert_eq!(client.probe("imap", imap).await, "good imap Dovecot");
-    // A probe that has waited is one whose connection brings nothing until others have come.
+    // A waiting probe is one whose connection gets no data until others have come.
     let line = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = line.local_addr().unwrap().port();
     let carry = async {
@@ -58,7 +58,7 @@ async fn dovecot_without_authentication_fails() {
     let client = Client::new();
     let Some(server) = dovecot(Tls::Off, "service auth {\n executable = /bin/false\n}\n").await else { return };
     let [imap, pop3, sieve, ..] = server.ports;
-    // At once, for Dovecot waits longer each time before it tries again.
+    // At once, because Dovecot waits longer before each retry.
     tokio::join!(
         client.probe_until("imap", imap, "rejected in protocol: * BYE Auth process broken"),
         client.probe_until("pop3", pop3, "rejected in protocol: -ERR Auth process broken"),
@@ -133,7 +133,7 @@ async fn prosody_serves_known_and_unknown_domains() {
     assert_eq!(client.probe("xmpp", plain).await, "good xmpp");
     let came = client.probe("xmpp+starttls", plain).await;
     assert!(came.starts_with("starttls_refused in starttls: "), "{came}");
-    // It may write its log late, until it has more to say.
+    // It may delay its log until it has more to write.
     wait::until_patiently("the end of a probe is logged", async || {
         client.probe_path("xmpp", plain, "/localhost").await;
         server.service.read("log").contains("Client disconnected: closed")

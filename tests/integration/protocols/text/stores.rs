@@ -21,7 +21,7 @@ async fn openssh_logs_a_probe_at_info_only() {
     let Some(server) = sshd("ERROR").await else { return };
     let port = server.address.port();
     client.probe_until("ssh", port, "good ssh OpenSSH_").await;
-    // What the first left in the log is there once a second is served.
+    // The log of the first probe is complete once a second one has succeeded.
     let _next = occupy(&server, "SSH-2.0-").await;
     let log = server.read("log");
     assert!(!log.contains("[preauth]"), "{log}");
@@ -35,7 +35,7 @@ async fn memcached_serves_in_the_clear_and_within_tls() {
     assert!(came.starts_with("good memcached 1."), "{came}");
     let Some(secured) = memcached(client.tls(), &[]).await else { return };
     assert_eq!(client.probe("memcached+tls", secured.address.port()).await, came);
-    // It may say that `accept4` found nobody, which is no matter of probes.
+    // It may log that `accept4` found no connection, which is not caused by probes.
     let log = [server.read("log"), secured.read("log")].concat();
     assert!(log.lines().all(|line| line.starts_with("accept")), "{log}");
 }
@@ -59,7 +59,7 @@ async fn nats_serves_unless_its_connections_are_taken() {
     for scheme in ["nats", "nats+starttls"] {
         assert_eq!(client.probe(scheme, secured.address.port()).await, good, "{scheme}");
     }
-    // Who leaves without a handshake is an error there; `nats+starttls` has one.
+    // A client that leaves without a handshake is logged as an error; `nats+starttls` has a handshake.
     logged(&secured, "[ERR]").await;
     let Some(guarded) = nats(client.tls(), "authorization { user: a, password: b }").await else { return };
     for scheme in ["nats", "nats+starttls"] {

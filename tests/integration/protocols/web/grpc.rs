@@ -1,4 +1,4 @@
-//! gRPC, as grpcio has it.
+//! gRPC with the servers of grpcio.
 
 use super::*;
 use crate::support::services::web::grpc;

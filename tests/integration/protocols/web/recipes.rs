@@ -1,4 +1,4 @@
-//! The README's recipes for services that answer over HTTP.
+//! The recipes of the README for services with HTTP.
 
 use super::*;
 use crate::support::pki::Kind;
@@ -12,7 +12,7 @@ use crate::support::{program, requires_program};
 const README: &str = include_str!("../../../../README.md");
 
 impl Client {
-    /// What the recipe for this service comes to at a port of 127.0.0.1.
+    /// The result of the recipe for this service at a port of 127.0.0.1.
     async fn recipe(&self, service: &str, port: u16) -> String {
         let begins = format!("  - {{ url: 'http://{service}.internal:");
         let recipe = README.lines().find(|line| line.starts_with(&begins)).unwrap();

@@ -1,4 +1,4 @@
-//! WebSocket, as NATS has it, and where there is none.
+//! WebSocket with NATS, and a port without it.
 
 use super::*;
 use crate::support::services::web::nats;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// mosquitto with these further settings of its listener; none where it is not installed.
+/// mosquitto with these further settings of its listener; `None` if it is not installed.
 pub(crate) async fn mosquitto(identity: &Identity, settings: &str) -> Option<Service> {
     serve("mosquitto", identity, |address, folder| {
         let port = address.port();
@@ -16,19 +16,19 @@ pub(crate) async fn mosquitto(identity: &Identity, settings: &str) -> Option<Ser
     .await
 }
 
-/// RabbitMQ, and whom its nodes ask for each other's ports.
+/// RabbitMQ and its port mapper.
 pub(crate) struct Rabbitmq {
     pub(crate) service: Service,
     pub(crate) tls_port: u16,
     _names: Service,
 }
 
-/// RabbitMQ with a port for TLS; none where it is not installed.
+/// RabbitMQ with a port for TLS; `None` if it is not installed.
 pub(crate) async fn rabbitmq(identity: &Identity) -> Option<Rabbitmq> {
     rabbitmq_with(identity, "", "").await
 }
 
-/// RabbitMQ with this plugin and these further settings; none where it is not installed.
+/// RabbitMQ with this plugin and these further settings; `None` if it is not installed.
 pub(crate) async fn rabbitmq_with(identity: &Identity, plugin: &str, settings: &str) -> Option<Rabbitmq> {
     requires_program("epmd").then_some(())?;
     let names = serve("epmd", identity, |address, _| {
@@ -47,7 +47,7 @@ pub(crate) async fn rabbitmq_with(identity: &Identity, plugin: &str, settings: &
         );
         fs::write(folder.join("rabbitmq.conf"), config).unwrap();
         fs::write(folder.join("plugins"), format!("[{plugin}].")).unwrap();
-        // The program of this name in PATH would change the user.
+        // The program in PATH would change the user.
         let mut server = logging("/usr/lib/rabbitmq/bin/rabbitmq-server");
         for (name, file) in [
             ("HOME", ""),
@@ -59,7 +59,7 @@ pub(crate) async fn rabbitmq_with(identity: &Identity, plugin: &str, settings: &
         ] {
             server.env(name, folder.join(file));
         }
-        // Else its script would stay as another process, whose end is not the server's.
+        // Otherwise its script would stay as another process that does not end with the server.
         server.env("RUNNING_UNDER_SYSTEMD", "1");
         server.env("RABBITMQ_NODENAME", format!("probed{}@localhost", address.port()));
         server.env("RABBITMQ_DIST_PORT", free_port().to_string());

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 
-/// PostgreSQL with three connections at most, logins by SCRAM and TLS, and without hot standby; none where it is not
+/// PostgreSQL with three connections at most, logins by SCRAM and TLS, and without hot standby; `None` if it is not
 /// installed.
 pub(crate) async fn postgresql(identity: &Identity) -> Option<Service> {
     serve("postgres", identity, |address, folder| {
@@ -88,7 +88,7 @@ pub(crate) async fn mariadb(identity: &Identity, options: &[&str]) -> Option<Ser
     .await
 }
 
-/// Has MariaDB carry out a statement.
+/// Executes a statement in MariaDB.
 pub(crate) fn mariadb_does(service: &Service, statement: &str) {
     let socket = service.folder.path().join("socket");
     let mut client = Command::new(program("mariadb").unwrap());
@@ -97,7 +97,7 @@ pub(crate) fn mariadb_does(service: &Service, statement: &str) {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
-/// Redis on a port with TLS or one without, with these further settings; none where it is not installed.
+/// Redis on a port with TLS or one without, with these further settings; `None` if it is not installed.
 pub(crate) async fn redis(identity: &Identity, settings: &[&str]) -> Option<Service> {
     serve("redis-server", identity, |address, _| {
         let mut server = logging(program("redis-server").unwrap());

@@ -2,11 +2,11 @@
 
 use super::*;
 
-/// `TigerVNC`'s X server, open to everybody; none where it is not installed.
+/// `TigerVNC`'s X server, open to everybody; `None` if it is not installed.
 pub(crate) async fn tigervnc(identity: &Identity) -> Option<Service> {
     serve("Xtigervnc", identity, |address, _| {
         let mut server = logging(program("Xtigervnc").unwrap());
-        // It picks a display that is free, and prints its number.
+        // It chooses a free display and prints its number.
         server.args(["-displayfd", "1", "-SecurityTypes", "None", "-localhost", "-nolisten", "tcp"]);
         server.args(["-rfbport", &address.port().to_string()]);
         server
@@ -14,7 +14,7 @@ pub(crate) async fn tigervnc(identity: &Identity) -> Option<Service> {
     .await
 }
 
-/// xrdp, which leaves the security to its clients; none where it is not installed.
+/// xrdp, which leaves the choice of security to its clients; `None` if it is not installed.
 pub(crate) async fn xrdp(identity: &Identity) -> Option<Service> {
     serve("xrdp", identity, |address, folder| {
         let shown = folder.display();

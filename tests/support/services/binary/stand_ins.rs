@@ -1,4 +1,4 @@
-//! Other implementations of protocols whose own servers no registry has.
+//! Replacements for servers that no registry has.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -8,12 +8,12 @@ use crate::support::services::python;
 use crate::support::services::text::Tls;
 use crate::support::wait;
 
-/// The Kafka broker of librdkafka; none where it is not installed.
+/// The Kafka broker of librdkafka; `None` if it is not installed.
 pub(crate) async fn kafka() -> Option<Service> {
     requires_program("kcat").then_some(())?;
     let folder = tempfile::tempdir().unwrap();
     let mut command = logging(program("kcat").unwrap());
-    // A consumer that takes this broker instead of the one that it is told, and stays.
+    // A consumer that uses this broker instead of the advertised one, and keeps running.
     command.args(["-C", "-b", "unused", "-t", "probed", "-X", "test.mock.num.brokers=1", "-d", "mock"]);
     command.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let process = command.spawn().unwrap();
@@ -30,7 +30,7 @@ pub(crate) async fn kafka() -> Option<Service> {
     Some(service)
 }
 
-/// `FreeTDS`'s pool of connections to an SQL Server, which speaks as one itself; none where it is not installed.
+/// `FreeTDS`'s pool of connections to an SQL Server, which speaks as one itself; `None` if it is not installed.
 pub(crate) async fn mssql(identity: &Identity) -> Option<Service> {
     serve("tdspool", identity, |address, folder| {
         let config = format!(
@@ -46,17 +46,17 @@ pub(crate) async fn mssql(identity: &Identity) -> Option<Service> {
     .await
 }
 
-/// `MockupDB`, which answers to hello, and to isMaster, with these; none where its packages are not.
+/// `MockupDB`, which answers to hello, and to isMaster, with these; `None` if its packages are not.
 pub(crate) async fn mongodb(answers: &[&str]) -> Option<Service> {
     python("serve_mongodb.py", Tls::Off, answers).await
 }
 
-/// A server in the words of Cassandra's Python driver, which answers like this; none where its packages are not.
+/// A server in the words of Cassandra's Python driver, which answers like this; `None` if its packages are not.
 pub(crate) async fn cassandra(answer: &str) -> Option<Service> {
     python("serve_cassandra.py", Tls::Off, &[answer]).await
 }
 
-/// A server of quarry's; none where its packages are not.
+/// A server of quarry's; `None` if its packages are not.
 pub(crate) async fn minecraft() -> Option<Service> {
     python("serve_minecraft.py", Tls::Off, &[]).await
 }

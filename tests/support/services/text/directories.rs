@@ -1,10 +1,10 @@
-//! Servers of directories and names.
+//! Servers for directories and names.
 
 use std::fs;
 
 use super::{Ports, Tls, logging, several};
 
-/// OpenLDAP in the clear, and with TLS from the first byte; it logs operations. None where it is not installed.
+/// OpenLDAP in the clear, and with TLS from the first byte; it logs operations. `None` if it is not installed.
 pub(crate) async fn slapd(tls: Tls<'_>, more: &str) -> Option<Ports<2>> {
     several("slapd", tls, |folder, [ldap, ldaps]| {
         let at = folder.display();
@@ -21,7 +21,7 @@ pub(crate) async fn slapd(tls: Tls<'_>, more: &str) -> Option<Ports<2>> {
 }
 
 /// BIND over TCP, and over TLS: it has the zone `example.org`, has no data of `broken.example`, and refuses the rest.
-/// None where it is not installed.
+/// `None` if it is not installed.
 pub(crate) async fn bind(tls: Tls<'_>) -> Option<Ports<2>> {
     several("named", tls, |folder, [plain, secured]| {
         let at = folder.display();

@@ -1,4 +1,4 @@
-//! Servers of mail, files and messages.
+//! Servers for mail, files and messages.
 
 use std::fs;
 use std::path::Path;
@@ -8,10 +8,10 @@ use super::{Ports, Tls, logging, one, several};
 use crate::support::requires_root;
 use crate::support::services::Service;
 
-/// Dovecot's ports: each protocol in the clear, then each with TLS from the first byte.
+/// The ports of Dovecot: each protocol in the clear, then each with implicit TLS.
 pub(crate) const DOVECOT: [&str; 8] = ["imap", "pop3", "sieve", "lmtp", "imaps", "pop3s", "sieve+tls", "lmtp+tls"];
 
-/// Dovecot with all its protocols and these further settings; none where it is not installed or this is not root.
+/// Dovecot with all its protocols and these further settings; `None` if it is not installed or this is not root.
 pub(crate) async fn dovecot(tls: Tls<'_>, more: &str) -> Option<Ports<8>> {
     requires_root().then_some(())?;
     several("dovecot", tls, |folder, ports| {
@@ -51,13 +51,13 @@ fn dovecot_conf(
     )
 }
 
-/// Postfix in the clear with STARTTLS, and with TLS from the first byte; none where it is not installed or this is not
+/// Postfix in the clear with STARTTLS, and with TLS from the first byte; `None` if it is not installed or this is not
 /// root.
 pub(crate) async fn postfix(tls: Tls<'_>, more: &str) -> Option<Ports<2>> {
     requires_root().then_some(())?;
     several("postfix", tls, |folder, ports| {
         prepare_postfix(folder, ports, tls, more);
-        // The one that `postfix start` would leave behind.
+        // Normally created by `postfix start`.
         let mut server = logging("/usr/lib/postfix/sbin/master");
         server.arg("-c").arg(folder).arg("-d");
         server
@@ -93,12 +93,12 @@ fn prepare_postfix(folder: &Path, [smtp, smtps]: [u16; 2], tls: Tls<'_>, more: &
     // Its processes run as another user.
     let readable = Command::new("chmod").arg("755").arg(folder).status().unwrap();
     assert!(readable.success());
-    // Makes the queue's folders.
+    // Creates the folders of the queue.
     let checked = Command::new("postfix").arg("-c").arg(folder).arg("check").output().unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }
 
-/// vsftpd; none where it is not installed or this is not root.
+/// vsftpd; `None` if it is not installed or this is not root.
 pub(crate) async fn vsftpd(tls: Tls<'_>, more: &str) -> Option<Service> {
     requires_root().then_some(())?;
     one("vsftpd", tls, |folder, port| {
@@ -122,7 +122,7 @@ pub(crate) async fn vsftpd(tls: Tls<'_>, more: &str) -> Option<Service> {
     .await
 }
 
-/// Prosody in the clear with STARTTLS, and with TLS from the first byte, for the domain `localhost`; none where it is
+/// Prosody in the clear with STARTTLS, and with TLS from the first byte, for the domain `localhost`; `None` if it is
 /// not installed.
 pub(crate) async fn prosody(tls: Tls<'_>) -> Option<Ports<2>> {
     several("prosody", tls, |folder, [plain, secured]| {

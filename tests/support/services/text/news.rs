@@ -1,4 +1,4 @@
-//! INN's reader.
+//! The reader of INN.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,17 +9,17 @@ use super::{Tls, one};
 use crate::support::services::Service;
 use crate::support::{inn, requires_root};
 
-/// What stands between a client and its news.
+/// The restriction of a client.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Obstacle {
     Nothing,
-    /// Only others may read.
+    /// Other clients may read.
     Others,
     /// The overview of the articles is missing.
     NoOverview,
 }
 
-/// INN's reader with these flags; none where it is not installed or this is not root.
+/// INN's reader with these flags; `None` if it is not installed or this is not root.
 pub(crate) async fn nnrpd(tls: Tls<'_>, flags: &[&str], obstacle: Obstacle) -> Option<Service> {
     requires_root().then_some(())?;
     let programs = inn()?;
@@ -31,7 +31,7 @@ pub(crate) async fn nnrpd(tls: Tls<'_>, flags: &[&str], obstacle: Obstacle) -> O
         };
         prepare(folder, &programs, tls, obstacle);
         if obstacle != Obstacle::NoOverview {
-            // Makes an empty one.
+            // Creates an empty one.
             assert!(run("tdx-util").arg("-F").status().unwrap().success());
         }
         let mut server = run("nnrpd");
@@ -65,7 +65,7 @@ fn prepare(folder: &Path, programs: &Path, tls: Tls<'_>, obstacle: Obstacle) {
         fs::write(folder.join(file), text).unwrap();
     }
     if let Tls::With(_) = tls {
-        // It takes no key that everybody can read.
+        // It refuses a world-readable key.
         fs::set_permissions(folder.join("server.key"), Permissions::from_mode(0o600)).unwrap();
     }
 }

@@ -6,7 +6,7 @@ use super::{Tls, free, logging, one};
 use crate::support::services::Service;
 use crate::support::{is_root, requires_program};
 
-/// memcached; none where it is not installed.
+/// memcached; `None` if it is not installed.
 pub(crate) async fn memcached(tls: Tls<'_>, more: &[&str]) -> Option<Service> {
     one("memcached", tls, |folder, port| {
         let at = folder.display();
@@ -20,7 +20,7 @@ pub(crate) async fn memcached(tls: Tls<'_>, more: &[&str]) -> Option<Service> {
     .await
 }
 
-/// NATS; none where it is not installed.
+/// NATS; `None` if it is not installed.
 pub(crate) async fn nats(tls: Tls<'_>, more: &str) -> Option<Service> {
     one("nats-server", tls, |folder, port| {
         let files = "tls { cert_file: server.pem, key_file: server.key }\n";
@@ -33,7 +33,7 @@ pub(crate) async fn nats(tls: Tls<'_>, more: &str) -> Option<Service> {
     .await
 }
 
-/// ZooKeeper, alone or as one of three of which the others are not there; none where it is not installed.
+/// ZooKeeper, standalone or as one of three of which the others are missing; `None` if it is not installed.
 pub(crate) async fn zookeeper(quorum: Quorum) -> Option<Service> {
     requires_program("zkServer.sh").then_some(())?;
     one("java", Tls::Off, |folder, port| {
@@ -70,17 +70,17 @@ pub(crate) async fn zookeeper(quorum: Quorum) -> Option<Service> {
     .await
 }
 
-/// How many of its kind a server finds.
+/// The number of ZooKeeper servers that are available.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Quorum {
     Alone,
     Missing,
 }
 
-/// OpenSSH that allows one connection without a login, and logs from this level on; none where it is not installed.
+/// OpenSSH that accepts one connection without a login, and logs from this level on; `None` if it is not installed.
 pub(crate) async fn sshd(log_level: &str) -> Option<Service> {
     if is_root() {
-        // The package's service would make it.
+        // Normally created by the service of the package.
         fs::create_dir_all("/run/sshd").unwrap();
     }
     one("sshd", Tls::Off, |folder, port| {
