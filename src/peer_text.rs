@@ -1,12 +1,12 @@
-//! What a peer says, made fit to be shown.
+//! Texts of peers, made safe for labels, terminals and logs.
 //!
-//! Whoever answers on a port chooses what stands in certificates and greetings: line breaks, commands to a terminal,
-//! characters that turn the rest of a line around, megabytes of it.
+//! A peer chooses the text of its certificates and greetings. It may contain line breaks, terminal escapes, characters that
+//! reverse the rest of a line, or megabytes.
 
 use std::borrow::Cow;
 
-/// Whether a character does something instead of showing something: control characters, and of the format characters
-/// those that break a line, turn the direction of text around or cannot be seen.
+/// Whether a character has an effect instead of a glyph: control characters, and format characters that break a line,
+/// change the direction of text or are invisible.
 pub const fn is_invisible(character: char) -> bool {
     matches!(
         character,
@@ -24,7 +24,7 @@ pub const fn is_invisible(character: char) -> bool {
     )
 }
 
-/// A text as the value of a label: without what [`is_invisible`], then cut to [`MAX_LABEL_BYTES`] between two characters.
+/// A text as the value of a label: without invisible characters, cut to [`MAX_LABEL_BYTES`] between two characters.
 pub fn label_value(text: &str) -> String {
     let mut value = String::new();
     for character in text.chars().filter(|character| !is_invisible(*character)) {
@@ -36,7 +36,7 @@ pub fn label_value(text: &str) -> String {
     value
 }
 
-/// A text for a terminal: what [`is_invisible`] is written as an escape, such as `\u{1b}`.
+/// A text for a terminal: invisible characters become escapes such as `\u{1b}`.
 pub fn escaped(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -49,7 +49,7 @@ pub fn escaped(text: &str) -> String {
     shown
 }
 
-/// The first bytes of what was said, for people: on one line, enough to recognise a service by.
+/// The first bytes of a reply for messages, on one line.
 pub fn excerpt(bytes: &[u8]) -> Cow<'_, str> {
     let shown = bytes.get(..MAX_SHOWN).unwrap_or(bytes);
     let text = match str::from_utf8(shown) {
@@ -59,7 +59,7 @@ pub fn excerpt(bytes: &[u8]) -> Cow<'_, str> {
     if shown.len() < bytes.len() { format!("{text}..").into() } else { text.into() }
 }
 
-/// Longest label value that a peer may choose; servers refuse a whole scrape for one that exceeds their limit.
+/// Longest label value that a peer may choose. Prometheus refuses a whole scrape if one exceeds its limit.
 pub const MAX_LABEL_BYTES: usize = 128;
 
 /// Enough to recognise a service by.
