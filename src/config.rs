@@ -134,7 +134,7 @@ pub struct Config {
     pub dns: ResolverOptions,
     /// The discovery sources, in the order of the file.
     pub discovery: Vec<Source>,
-    /// What the targets of these sources depend on.
+    /// Everything that the targets of these sources depend on.
     pub discovery_context: Arc<DiscoveryContext>,
     /// The configuration without its secrets.
     pub redacted: RedactedConfig,

@@ -332,7 +332,7 @@ pub(super) struct Targets(pub(super) Vec<Node>);
 
 impl Key for Targets {
     fn read(node: Node, at: At<'_>) -> Option<Self> {
-        items(node).map(Self).map_err(|error| at.refuse(error)).ok()
+        items(node, at).map(Self)
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {

@@ -1,5 +1,5 @@
-//! What is wrong with a configuration, and where: problems are collected while the configuration is read, get their
-//! positions at the end, and are printed one per line.
+//! Problems of a configuration: collected with their paths while it is read, located in the file at the end, printed one
+//! per line.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -66,7 +66,7 @@ pub struct Diagnostic {
     pub position: Option<Position>,
     /// The key, like `targets[2].timeout` or `--timeout`; empty if it is not about a key.
     pub key: String,
-    /// What is wrong and what is expected.
+    /// The problem and what is expected.
     pub message: String,
 }
 
@@ -152,7 +152,7 @@ pub(super) struct Problems(RefCell<Collected>);
 #[derive(Debug, Default)]
 struct Collected {
     found: Vec<Problem>,
-    /// What can be used and may still be a mistake.
+    /// Values that work but may be a mistake.
     warnings: Vec<Problem>,
     seen: HashSet<(KeyPath, Part, String)>,
     readings: Vec<(KeyPath, Box<str>)>,

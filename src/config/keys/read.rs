@@ -148,8 +148,7 @@ impl<T> Default for Items<T> {
 
 impl<T: Key> Key for Items<T> {
     fn read(node: Node, at: At<'_>) -> Option<Self> {
-        let items = items(node).map_err(|error| at.refuse(error)).ok()?;
-        Some(Self(items.into_iter().map(Unread::new).collect()))
+        Some(Self(items(node, at)?.into_iter().map(Unread::new).collect()))
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
@@ -190,8 +189,7 @@ impl<T> Default for Named<T> {
 
 impl<T: Key> Key for Named<T> {
     fn read(node: Node, at: At<'_>) -> Option<Self> {
-        let entries = entries(node).map_err(|error| at.refuse(error)).ok()?;
-        Some(Self(entries.into_iter().map(|(name, node)| (name, Unread::new(node))).collect()))
+        Some(Self(entries(node, at)?.into_iter().map(|(name, node)| (name, Unread::new(node))).collect()))
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
@@ -219,7 +217,7 @@ pub(in crate::config) trait Mapping: Sized {
 
 /// Reads a mapping with fixed keys: reports unknown keys, then reads the values in the order of the keys.
 pub(in crate::config) fn mapping<T: Mapping>(node: Node, at: At<'_>) -> Option<T> {
-    let mut entries = Entries(entries(node).map_err(|error| at.refuse(error)).ok()?);
+    let mut entries = Entries(entries(node, at)?);
     for (key, _) in entries.0.iter().filter(|(key, _)| !T::has(key)) {
         at.key(key).refuse_key(unknown_key(key, &T::keys()));
     }
@@ -247,24 +245,28 @@ fn unknown_key(key: &str, known: &[&'static str]) -> String {
     }
 }
 
-/// The items of a list.
-pub(in crate::config) fn items(node: Node) -> Result<Vec<Node>, String> {
+/// The items of a list; anything else is reported.
+pub(in crate::config) fn items(node: Node, at: At<'_>) -> Option<Vec<Node>> {
     match node {
-        Node::List(items) => Ok(items),
+        Node::List(items) => return Some(items),
         Node::Text(text) => {
             let quoted = quoted(&text).to_string();
             let item = quoted.trim_matches('`');
-            Err(format!("is {quoted}, which is no list; one item is written as a list, too: [{item}]"))
+            at.refuse(format_args!("is {quoted}, which is no list; one item is written as a list, too: [{item}]"));
         }
-        other => Err(expected(&other, "a list")),
+        other => at.refuse(expected(&other, "a list")),
     }
+    None
 }
 
-/// The entries of a mapping, in the order written.
-pub(in crate::config) fn entries(node: Node) -> Result<Vec<(Box<str>, Node)>, String> {
+/// The entries of a mapping, in the order written; anything else is reported.
+pub(in crate::config) fn entries(node: Node, at: At<'_>) -> Option<Vec<(Box<str>, Node)>> {
     match node {
-        Node::Mapping(entries) => Ok(entries),
-        other => Err(expected(&other, "a mapping (`key: value`, a line each)")),
+        Node::Mapping(entries) => Some(entries),
+        other => {
+            at.refuse(expected(&other, "a mapping (`key: value`, a line each)"));
+            None
+        }
     }
 }
 

@@ -64,7 +64,7 @@ impl LabelValues {
 
 impl Key for LabelValues {
     fn read(node: Node, at: At<'_>) -> Option<Self> {
-        let entries = entries(node).map_err(|error| at.refuse(error)).ok()?;
+        let entries = entries(node, at)?;
         let mut labels = Vec::with_capacity(entries.len());
         for (name, node) in entries {
             let at = at.key(&name);

@@ -43,12 +43,11 @@ impl<'a> Levels<'a> {
             self.problems.refuse_key(of_body.at("http").join("body"), message);
         }
         let status = self.nearest_http(|http| http.status.get());
-        let body_limit = self.nearest_http(|http| http.body_limit.get());
         HttpSettings {
             method,
             status: status.map_or(default.status, |(_, status)| status.clone()),
             body: body.map(|(_, body)| body.clone()),
-            body_limit: body_limit.map_or(default.body_limit, |(_, limit)| *limit),
+            body_limit: self.nearest_http(|http| http.body_limit.get()).map_or(default.body_limit, |(_, limit)| *limit),
             ..self.headers(files)
         }
     }

@@ -1,4 +1,4 @@
-//! What happens on an open connection, by protocol and settings; settings that do not fit the protocol are reported.
+//! The exchange on an open connection, by protocol and settings; settings that do not fit the protocol are reported.
 
 use std::sync::Arc;
 

@@ -20,7 +20,7 @@ use crate::config::problems::At;
 use crate::config::problems::path::KeyPath;
 use crate::config::sources::{HttpSource, Records, Source, SourceKind};
 
-/// Every source, and by its name the settings of its targets: the level behind the targets' own.
+/// Every source, and by its name the level of settings that it adds to its targets.
 #[derive(Debug, Default)]
 pub(in crate::config) struct Sources {
     pub(in crate::config) all: Vec<Source>,

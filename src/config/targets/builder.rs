@@ -42,12 +42,12 @@ impl<'a> TargetBuilder<'a> {
         }
     }
 
-    /// The same, with a level in front of the targets' own.
+    /// The same, with a level that wins over those of the targets.
     pub(in crate::config) fn with_overlay(self, overlay: &'a Level) -> Self {
         Self { overlay: Some(overlay), ..self }
     }
 
-    /// The same, with a level behind the targets' own.
+    /// The same, with a level that the targets' win over.
     pub(in crate::config) fn with_source(self, source: &'a Level) -> Self {
         Self { source: Some(source), ..self }
     }

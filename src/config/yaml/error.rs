@@ -1,22 +1,22 @@
-//! Why a text is no node, and what may be done about it.
+//! Errors of YAML and JSON texts, with their fixes.
 
 use crate::config::problems::path::Position;
 
 /// Why a JSON text cannot be used.
 #[derive(Debug)]
 pub(in crate::config) enum JsonError {
-    /// It is beyond the bounds.
+    /// It exceeds a limit.
     Bounds(SyntaxError),
-    /// It is no JSON.
+    /// It is not JSON.
     Syntax(String),
 }
 
-/// Why a text is no YAML document that can be used.
+/// Why a YAML text cannot be used.
 #[derive(Debug)]
 pub(in crate::config) struct SyntaxError {
-    /// Where, as far as it is known.
+    /// The position, if known.
     pub(in crate::config) position: Option<Position>,
-    /// What is wrong.
+    /// The reason.
     pub(in crate::config) cause: Cause,
 }
 
@@ -26,7 +26,7 @@ impl SyntaxError {
     }
 }
 
-/// What keeps a text from being a document.
+/// The reason of a [`SyntaxError`].
 #[derive(Debug, thiserror::Error)]
 pub(in crate::config) enum Cause {
     #[error(
@@ -47,14 +47,14 @@ pub(in crate::config) enum Cause {
     Values,
 }
 
-/// `serde_yaml` keeps its reasons to itself, so its text has to do; the position that it repeats is cut off, and what
-/// people trip over is explained.
+/// Translates an error of `serde_yaml`, which has only a text: removes the position, and explains common mistakes in
+/// `line`.
 pub(in crate::config) fn syntax(message: &str, line: &str) -> Cause {
     if message.starts_with("repetition limit exceeded") {
         return Cause::AliasesRepeat;
     }
     let (what, rest) = message.split_once(" at line ").unwrap_or((message, ""));
-    // Where a value does not fit its tag the value is repeated, and that may be a password.
+    // If a value does not fit its tag, the text contains the value, which may be a password.
     let what = if what.contains('@') { "a value that its tag does not allow" } else { what };
     let context = rest.split_once(", ").map(|(_, context)| context).filter(|context| !context.contains("next token"));
     let context = context.map(|context| format!(" {}", context.split(" at line ").next().unwrap_or_default()));
@@ -71,7 +71,7 @@ pub(in crate::config) fn syntax(message: &str, line: &str) -> Cause {
     Cause::Syntax(format!("{what}{}{hint}", context.unwrap_or_default()))
 }
 
-/// Deeper than any configuration, and far from what the stack bears.
+/// Deeper than any configuration, and far below the limit of the stack.
 pub(in crate::config) const MAX_DEPTH: usize = 32;
-/// A file of 200,000 targets with ten settings each takes half of it.
+/// A file of 200,000 targets with ten settings each takes half of this.
 pub(in crate::config) const MAX_BYTES: usize = 256 << 20;

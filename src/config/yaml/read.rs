@@ -1,4 +1,4 @@
-//! Reading nodes within bounds: how deep they nest, and how much they take with all aliases written out.
+//! Reads nodes within limits of depth, and of size with all aliases expanded.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -10,7 +10,7 @@ use crate::config::problems::path::Position;
 use crate::config::yaml::Node;
 use crate::config::yaml::error::{Cause, JsonError, MAX_BYTES, MAX_DEPTH, SyntaxError, syntax};
 
-/// What of the bounds is left, and which of them was met first.
+/// The rest of the limits, and the first one that was exceeded.
 pub(in crate::config) struct Budget {
     bytes: Cell<usize>,
     met: Cell<Option<fn() -> Cause>>,
@@ -23,7 +23,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Reads one node and all within it.
+    /// Reads a node and its content.
     pub(in crate::config) fn read<'de, D: Deserializer<'de>>(&self, deserializer: D) -> Result<Node, D::Error> {
         Seed { budget: self, depth: 0 }.deserialize(deserializer)
     }
@@ -31,7 +31,7 @@ impl Budget {
     /// Why a JSON text cannot be used.
     pub(in crate::config) fn explain_json(&self, error: &serde_json::Error) -> JsonError {
         let Some(cause) = self.met.get() else { return JsonError::Syntax(error.to_string()) };
-        // JSON has no aliases to blame.
+        // JSON has no aliases.
         let cause = match cause() {
             Cause::Size => Cause::Values,
             cause => cause,
@@ -58,7 +58,7 @@ impl Budget {
     }
 }
 
-/// Refuses characters that YAML does not allow (1.2.2, section 5.1), for `libyaml` does not tell where they stand.
+/// Refuses characters that YAML does not allow (1.2.2, section 5.1), because `libyaml` does not report their position.
 pub(in crate::config) fn check_characters(text: &str) -> Result<(), SyntaxError> {
     let forbidden = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}');
     match text.char_indices().find(|(_, c)| forbidden(*c)) {
@@ -70,10 +70,10 @@ pub(in crate::config) fn check_characters(text: &str) -> Result<(), SyntaxError>
     }
 }
 
-/// Refuses thousands of open brackets before `libyaml` sees them, whose work grows with the square of their number.
+/// Refuses thousands of open brackets, for which `libyaml` takes quadratic time.
 ///
-/// Counts brackets where a value can start, thus not within texts; comments and block texts count too, but never that
-/// much. The exact bound is kept while nodes are read.
+/// Counts brackets where a value can start. This includes comments and block texts, but never that many. The exact limit
+/// is checked while nodes are read.
 pub(in crate::config) fn check_brackets(text: &str) -> Result<(), SyntaxError> {
     let mut open = 0_usize;
     let mut before = b' ';
@@ -91,7 +91,7 @@ pub(in crate::config) fn check_brackets(text: &str) -> Result<(), SyntaxError> {
     Ok(())
 }
 
-/// Reads one node at a depth, within the budget.
+/// Reads a node at a depth.
 #[derive(Clone, Copy)]
 struct Seed<'a> {
     budget: &'a Budget,
@@ -179,7 +179,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let inner = self.deeper()?;
         let (mut mapping, mut merged) = (Vec::new(), Vec::new());
         while let Some((key, value)) = entries.next_entry_seed(inner, inner)? {
-            // A list or mapping as a key is nobody's key; under this name it is reported as unknown.
+            // No key is a list or mapping; under this name it is reported as unknown.
             let key = key.scalar_text().unwrap_or_else(|| key.to_string().into());
             match value {
                 value @ (Node::List(_) | Node::Mapping(_)) if &*key == "<<" => merged.push(value),
@@ -199,7 +199,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 }
 
-/// Takes over what a merge key (`<<`) offers and the mapping does not have itself; of several sources the first counts.
+/// Adds the entries of a merge key (`<<`) that the mapping lacks; the first of several sources wins.
 fn merge(mapping: &mut Vec<(Box<str>, Node)>, source: Node) {
     match source {
         Node::Mapping(entries) => {

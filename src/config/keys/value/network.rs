@@ -112,7 +112,7 @@ pub(in crate::config) struct HeaderValues(pub(in crate::config) Vec<(HeaderName,
 impl Key for HeaderValues {
     fn read(node: Node, at: At<'_>) -> Option<Self> {
         let mut headers = Vec::new();
-        for (name, node) in entries(node).map_err(|error| at.refuse(error)).ok()? {
+        for (name, node) in entries(node, at)? {
             let at = at.key(&name);
             let Some(header) = header_name(&name, at) else { continue };
             let Some(text) = Field::<Box<str>>::read(node, at).into_value() else { continue };
@@ -145,7 +145,7 @@ pub(in crate::config) struct HeaderFileUse {
 impl Key for HeaderFiles {
     fn read(node: Node, at: At<'_>) -> Option<Self> {
         let mut files: Vec<HeaderFileUse> = Vec::new();
-        for (key, node) in entries(node).map_err(|error| at.refuse(error)).ok()? {
+        for (key, node) in entries(node, at)? {
             let at = at.key(&key);
             let header = header_name(&key, at);
             if files.iter().any(|known| Some(&known.header) == header.as_ref()) {
