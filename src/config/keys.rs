@@ -15,7 +15,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use crate::config::keys::mapping::mapping;
 use crate::config::keys::read::{Items, Key, Named, items};
 use crate::config::keys::value::{
-    HeaderFiles, HeaderValues, HttpUrl, LabelValues, Port, RecordType, RootSet, Url, at_most, between, not_empty,
+    HeaderFiles, HeaderValues, HttpUrl, LabelValues, Port, RecordType, RootSet, Statuses, Url, at_most, between,
     positive,
 };
 use crate::config::problems::At;
@@ -24,7 +24,7 @@ use crate::histogram::Buckets;
 use crate::outcome::Phase;
 use crate::target::{
     AddressMode, AlpnProtocol, Cadence, Dialogue, Expect, HostName, IpFamily, Pattern, Scheme, ServerName,
-    Sha256Digest, StatusRange, TlsVersion, Verify,
+    Sha256Digest, TlsVersion, Verify,
 };
 
 pub(super) mod mapping;
@@ -170,8 +170,7 @@ mapping! {
         headers_files: HeaderFiles,
         /// The statuses that are good: codes, ranges like `301-308`, classes like `2xx`.
         #[default(["2xx"])]
-        #[check(not_empty("is an empty list; write a status or a range into it, or remove the key"))]
-        status: Vec<StatusRange>,
+        status: Statuses,
         /// A regular expression that the body must match, `^` and `$` at line ends.
         body: Pattern,
         /// How many bytes of the body are read for that.

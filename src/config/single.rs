@@ -245,7 +245,7 @@ targets:
 
     /// In the file, paths are relative to its folder.
     #[test]
-    fn files_of_flags_are_relative_to_the_working_directory() {
+    fn paths_of_flags_start_at_the_working_directory() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.yaml");
         fs::write(

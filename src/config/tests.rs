@@ -477,7 +477,7 @@ fn the_size_of_a_dialogue_is_limited() {
 }
 
 #[test]
-fn a_tls_file_error_is_reported_at_every_key() {
+fn tls_file_errors_are_reported_at_every_key() {
     let text = "\
 defaults: { tls: { ca_file: ca.pem } }
 modules: { m: { tls: { cert_file: c.pem, key_file: k.pem, crl_files: [a.crl, b.crl] } } }
@@ -533,7 +533,7 @@ targets:
 }
 
 #[test]
-fn a_header_file_error_is_reported_at_every_key() {
+fn header_file_errors_are_reported_at_every_key() {
     let text = "\
 modules: { m: { http: { headers_files: { X-A: a } } } }
 targets:

@@ -160,12 +160,11 @@ impl<T: Key> Key for Items<T> {
     }
 }
 
-/// A list, valid if all its items are.
+/// A list without its invalid items.
 impl<T: Key> Key for Vec<T> {
     fn read(node: Node, at: At<'_>) -> Option<Self> {
-        let Items(items) = Items::<T>::read(node, at)?;
-        let read: Vec<_> = items.into_iter().enumerate().map(|(index, item)| item.read_item(at.item(index))).collect();
-        read.into_iter().collect()
+        let items = items(node, at)?.into_iter().map(Unread::new).enumerate();
+        Some(items.filter_map(|(index, item)| item.read_item(at.item(index))).collect())
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {

@@ -18,7 +18,7 @@ use crate::duration;
 use crate::histogram::Buckets;
 use crate::target::{LabelName, Pattern};
 
-pub(in crate::config) use self::network::{HeaderFileUse, HeaderFiles, HeaderValues};
+pub(in crate::config) use self::network::{HeaderFileUse, HeaderFiles, HeaderValues, Statuses};
 pub use self::source::{HttpScheme, HttpUrl, HttpUrlError};
 pub(in crate::config) use self::source::{Port, RecordType};
 pub(in crate::config) use self::tls::RootSet;
@@ -112,7 +112,9 @@ fn pattern_error(error: &regex::Error) -> String {
 /// Upper bounds of buckets.
 impl Key for Buckets {
     fn read(node: Node, at: At<'_>) -> Option<Self> {
-        Self::try_new(Key::read(node, at)?).map_err(|error| at.refuse(error)).ok()
+        let problems = at.problems().count();
+        let bounds = Key::read(node, at).filter(|_| at.problems().count() == problems)?;
+        Self::try_new(bounds).map_err(|error| at.refuse(error)).ok()
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
@@ -247,11 +249,6 @@ pub(in crate::config) fn positive(fix: impl Display) -> impl Fn(&Duration) -> Re
 /// A rule for numbers: a maximum, which the message describes.
 pub(in crate::config) fn at_most(max: u32, expected: impl Display) -> impl Fn(&NonZeroU32) -> Result<(), String> {
     move |value| (value.get() <= max).then_some(()).ok_or_else(|| format!("{value} is out of range; {expected}"))
-}
-
-/// A rule for lists: at least one item.
-pub(in crate::config) fn not_empty<T>(message: &'static str) -> impl Fn(&Vec<T>) -> Result<(), &'static str> {
-    move |items| (!items.is_empty()).then_some(()).ok_or(message)
 }
 
 /// Far longer than a name with many ports; keeps a misplaced block text out of the messages.

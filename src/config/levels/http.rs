@@ -5,7 +5,7 @@ use http::Method;
 use crate::config::file_uses::FileUses;
 use crate::config::keys::Http;
 use crate::config::keys::read::Mapping;
-use crate::config::keys::value::{HeaderFileUse, HeaderFiles, HeaderValues};
+use crate::config::keys::value::{HeaderFileUse, HeaderFiles, HeaderValues, Statuses};
 use crate::config::levels::{Level, Levels, Nearest};
 use crate::config::problems::At;
 use crate::target::HttpSettings;
@@ -45,7 +45,7 @@ impl<'a> Levels<'a> {
         let status = self.nearest_http(|http| http.status.get());
         HttpSettings {
             method,
-            status: status.map_or(default.status, |(_, status)| status.clone()),
+            status: status.map_or(default.status, |(_, Statuses(ranges))| ranges.clone()),
             body: body.map(|(_, body)| body.clone()),
             body_limit: self.nearest_http(|http| http.body_limit.get()).map_or(default.body_limit, |(_, limit)| *limit),
             ..self.headers(files)

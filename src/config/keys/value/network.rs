@@ -105,6 +105,24 @@ impl Scalar for StatusRange {
     }
 }
 
+/// The statuses of a successful response, at least one.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::config) struct Statuses(pub(in crate::config) Vec<StatusRange>);
+
+impl Key for Statuses {
+    fn read(node: Node, at: At<'_>) -> Option<Self> {
+        if node == Node::List(Vec::new()) {
+            at.refuse("is an empty list; write a status or a range into it, or remove the key");
+            return None;
+        }
+        Vec::read(node, at).filter(|ranges| !ranges.is_empty()).map(Self)
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        Vec::<StatusRange>::schema(generator)
+    }
+}
+
 /// Headers and their values.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::config) struct HeaderValues(pub(in crate::config) Vec<(HeaderName, HeaderValue)>);
@@ -203,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_port_of_a_name_server_is_53() {
+    fn port_53_is_the_default_of_name_servers() {
         for (yaml, address) in [
             ("192.0.2.53", "192.0.2.53:53"),
             ("192.0.2.53:5353", "192.0.2.53:5353"),
