@@ -1,12 +1,12 @@
 //! Durations as Prometheus writes them: `1m30s`, `500ms`, `1d`.
 //!
-//! In goes text from configuration and flags, out comes a [`Duration`], and back. The grammar is that of Prometheus'
+//! Parses text of configuration and flags, and formats a [`Duration`] again. The grammar is that of Prometheus'
 //! `model.ParseDuration`: units from the largest to the smallest, each at most once, whole numbers, or a bare `0`.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Reads a Prometheus duration.
+/// Parses a Prometheus duration.
 ///
 /// A day has 24 hours, a week 7 days, a year 365 days.
 pub fn parse(text: &str) -> Result<Duration, ParseDurationError> {
@@ -39,7 +39,7 @@ pub fn parse(text: &str) -> Result<Duration, ParseDurationError> {
     Ok(Duration::from_millis(milliseconds))
 }
 
-/// Writes a duration as [`parse`] reads it, cut to whole milliseconds.
+/// Formats a duration for [`parse`], truncated to milliseconds.
 pub fn display(duration: Duration) -> impl fmt::Display {
     Displayed(duration)
 }
@@ -54,7 +54,7 @@ impl fmt::Display for Displayed {
         }
         for &(unit, factor) in &UNITS {
             let factor = u128::from(factor);
-            // Like Prometheus: days and longer only where nothing would remain, so that 36h stays 36h.
+            // Like Prometheus: days and longer units only if nothing remains, so that 36h stays 36h.
             let exact_only = factor >= u128::from(DAY);
             if rest < factor || (exact_only && !rest.is_multiple_of(factor)) {
                 continue;
@@ -66,13 +66,13 @@ impl fmt::Display for Displayed {
     }
 }
 
-/// Why a text is no duration.
+/// Reason why a text is not a duration.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ParseDurationError {
-    /// Nothing was there.
+    /// The text is empty.
     #[error("is empty; a duration is written like 1m30s or 500ms")]
     Empty,
-    /// A unit, a sign or a blank stands where a number was due.
+    /// A unit, a sign or a blank instead of a number.
     #[error("is no duration; expected a whole number before each unit, like 1m30s or 500ms")]
     NumberExpected,
     /// It exceeds 2^64 milliseconds.
@@ -81,7 +81,7 @@ pub enum ParseDurationError {
     /// A number without a unit.
     #[error("lacks a unit after its number (ms, s, m, h, d, w or y)")]
     UnitMissing,
-    /// A unit that exists, but stands after a smaller one or twice.
+    /// A unit that is repeated or follows a smaller one.
     #[error("has the unit `{0}` twice or after a smaller one; the largest comes first, like 1m30s")]
     UnitOrder(&'static str),
     /// A unit that does not exist.
@@ -101,7 +101,7 @@ fn split_at_first(text: &str, predicate: fn(char) -> bool) -> (&str, &str) {
 
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
-/// Unit and its milliseconds, the largest first.
+/// Units with their milliseconds, the largest first.
 const UNITS: [(&str, u64); 7] =
     [("y", 365 * DAY), ("w", 7 * DAY), ("d", DAY), ("h", 60 * 60 * 1000), ("m", 60 * 1000), ("s", 1000), ("ms", 1)];
 

@@ -1,6 +1,6 @@
-//! Histograms as plain values: classic bucket counts and sparse native buckets of one and the same set of observations.
+//! Histograms as plain values: classic bucket counts and sparse native buckets of the same observations.
 //!
-//! Only observing and reading; the encoding for Prometheus is `metrics`' business. Native buckets follow the
+//! This module observes and reads; `metrics` encodes. Native buckets follow the
 //! specification of Prometheus' native histograms, standard exponential schemas: bucket `i` of schema `s` holds the
 //! values in `(b^(i-1), b^i]` with `b = 2^(2^-s)`.
 
@@ -12,7 +12,7 @@ use std::time::Duration;
 pub struct Buckets(Arc<[f64]>);
 
 impl Buckets {
-    /// Takes bounds in seconds.
+    /// Checks bounds in seconds.
     pub fn try_new(bounds: Vec<f64>) -> Result<Self, BucketsError> {
         if bounds.is_empty() {
             return Err(BucketsError::Empty);
@@ -29,11 +29,11 @@ impl Buckets {
         Ok(Self(bounds.into()))
     }
 
-    /// Takes bounds that are written in the program.
+    /// Bounds that are constants of the program.
     ///
     /// # Panics
     ///
-    /// Where they break a rule of [`Self::try_new`].
+    /// If they break a rule of [`Self::try_new`].
     pub fn of<const N: usize>(bounds: [f64; N]) -> Self {
         Self::try_new(bounds.to_vec()).expect("bounds written in the program must rise")
     }
@@ -43,7 +43,7 @@ impl Buckets {
         &self.0
     }
 
-    /// At most so many bounds: each is a series of every target and phase.
+    /// Maximum number of bounds. Each is a series of every target and phase.
     pub const MAX: usize = 64;
 }
 
@@ -54,13 +54,13 @@ impl Default for Buckets {
     }
 }
 
-/// Why bounds cannot be used.
+/// Reason why bounds cannot be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum BucketsError {
     /// There is no bound.
     #[error("has no bucket; name at least one upper bound in seconds")]
     Empty,
-    /// A bound is zero, negative, infinite or no number.
+    /// A bound is zero, negative, infinite or not a number.
     #[error("has the bound {0}; bounds are seconds above 0, and +Inf is implied")]
     NotPositive(f64),
     /// A bound is not above its predecessor.
@@ -73,8 +73,8 @@ pub enum BucketsError {
 
 /// Observations of durations.
 ///
-/// The bounds are not part of it: the owner passes the same [`Buckets`] each time, so that a hundred thousand
-/// histograms do not carry them.
+/// The bounds are not part of it. The owner passes the same [`Buckets`] each time, which saves memory in a hundred
+/// thousand histograms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
     /// Not cumulative; the last is `+Inf`.
@@ -84,20 +84,20 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// A histogram without observations, of classic buckets alone.
+    /// An empty histogram with classic buckets only.
     pub fn classic_only(buckets: &Buckets) -> Self {
         Self { classic: vec![0; buckets.bounds().len() + 1].into(), sum: 0.0, native: None }
     }
 
-    /// A histogram without observations, of both kinds of buckets.
+    /// An empty histogram with both kinds of buckets.
     pub fn classic_and_native(buckets: &Buckets) -> Self {
         Self { native: Some(NativeBuckets::default()), ..Self::classic_only(buckets) }
     }
 
-    /// Adds one observation. `buckets` are those it was made with.
+    /// Adds one observation. `buckets` must be those of the constructor.
     ///
-    /// Before a bucket could overflow, after four thousand million observations, it starts again from nothing: Prometheus
-    /// knows that as a counter reset, and refuses a histogram whose buckets are not as many as its observations.
+    /// Before a bucket overflows, after four thousand million observations, the histogram is reset. Prometheus handles
+    /// that as a counter reset, but refuses a histogram whose buckets do not add up to its count.
     pub fn observe(&mut self, buckets: &Buckets, duration: Duration) {
         if self.count() >= u32::MAX.into() {
             let empty = if self.native.is_some() { Self::classic_and_native } else { Self::classic_only };
@@ -114,7 +114,7 @@ impl Histogram {
         }
     }
 
-    /// How many observations fell into each classic bucket, `+Inf` last; not cumulative.
+    /// Observations in each classic bucket, `+Inf` last; not cumulative.
     pub fn classic(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
         self.classic.iter().copied().map(u64::from)
     }
@@ -129,7 +129,7 @@ impl Histogram {
         self.sum
     }
 
-    /// The same observations in native buckets, where those are kept.
+    /// The same observations in native buckets, if enabled.
     pub fn native(&self) -> Option<&NativeBuckets> {
         self.native.as_ref()
     }
@@ -140,12 +140,12 @@ impl Histogram {
 pub struct NativeBuckets {
     schema: i8,
     zeros: u32,
-    /// Bucket index and count, sorted by index, no empty bucket among them.
+    /// Bucket index and count, sorted by index, without empty buckets.
     counts: Vec<NativeBucket>,
 }
 
 impl NativeBuckets {
-    /// The schema in force: it starts at 3 (buckets 9 % wide) and falls by one where the buckets get too many.
+    /// The current schema. It starts at 3 (buckets 9 % wide) and decreases by one when there are too many buckets.
     pub fn schema(&self) -> i32 {
         i32::from(self.schema)
     }
@@ -155,7 +155,7 @@ impl NativeBuckets {
         self.zeros.into()
     }
 
-    /// Index and count of each bucket that is not empty, by rising index.
+    /// Index and count of each bucket that is not empty, sorted by index.
     pub fn counts(&self) -> impl ExactSizeIterator<Item = (i32, u64)> + '_ {
         self.counts.iter().map(|bucket| (bucket.index.into(), bucket.count().into()))
     }
@@ -178,7 +178,7 @@ impl NativeBuckets {
         }
     }
 
-    /// Merges each two neighbours, which is the same observations one schema lower.
+    /// Merges neighbouring buckets, which lowers the schema by one.
     fn halve_resolution(&mut self) {
         self.schema -= 1;
         for bucket in &mut self.counts {
@@ -200,16 +200,16 @@ impl Default for NativeBuckets {
     }
 }
 
-/// A bucket that is not empty: six bytes, for there are a dozen of a hundred thousand histograms.
+/// A bucket that is not empty: six bytes, because there are a dozen in each of a hundred thousand histograms.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct NativeBucket {
     index: i16,
-    /// In the machine's order; as bytes, so that they can stand behind the index.
+    /// In native byte order; bytes need no alignment after the index.
     count: [u8; 4],
 }
 
 impl NativeBucket {
-    /// The bucket of a first observation.
+    /// The bucket of its first observation.
     const fn new(index: i16) -> Self {
         Self { index, count: 1_u32.to_ne_bytes() }
     }
@@ -225,7 +225,7 @@ impl NativeBucket {
 
 /// The bucket of [`START_SCHEMA`] that holds a positive value.
 fn index_at_start_schema(value: f64) -> i16 {
-    // Split as frexp does: value = fraction * 2^exponent, fraction in [0.5, 1). Durations are never subnormal.
+    // Split like frexp: value = fraction * 2^exponent, fraction in [0.5, 1). Durations are never subnormal.
     let bits = value.to_bits();
     let exponent = i32::try_from(bits >> 52 & 0x7ff).unwrap_or(0) - 1022;
     let fraction = f64::from_bits(bits & !(0x7ff << 52) | 1022 << 52);
@@ -241,12 +241,12 @@ fn parent(index: i16) -> i16 {
 
 const START_SCHEMA: i8 = 3;
 const MIN_SCHEMA: i8 = -4;
-/// What handshakes with one server usually need: nearly threefold between the fastest and the slowest.
+/// Usual number for handshakes with one server, whose slowest takes nearly three times the fastest.
 const USUAL_NATIVE_BUCKETS: usize = 12;
-/// As Prometheus' client libraries advise; a duration of 1 ns to 1 d needs 370 at schema 3, so this does happen.
+/// The advice of Prometheus' client libraries. Durations from 1 ns to 1 d need 370 at schema 3, so it is reached.
 const MAX_NATIVE_BUCKETS: usize = 160;
 
-/// `2^(k/8 - 1)`: where schema 3 cuts the interval [0.5, 1).
+/// `2^(k/8 - 1)`: the bounds of schema 3 in the interval [0.5, 1).
 const FRACTION_BOUNDS: [f64; 8] = [
     0.5,
     0.545_253_866_332_628_8,

@@ -14,12 +14,12 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes both signals over from their default of killing the process.
+    /// Replaces the default action of both signals, which kills the process.
     pub fn install() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for something; none where a signal comes first.
+    /// Waits for a future; `None` if a signal comes first.
     pub async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             done = work => Some(done),
@@ -30,7 +30,7 @@ impl Signals {
         }
     }
 
-    /// Cancels `token` at the first signal; ends at the second, when the process is to die at once.
+    /// Cancels `token` at the first signal. Ends at the second, at which the process must exit at once.
     pub async fn cancel_then_abort(mut self, token: CancellationToken) -> Aborted {
         let signal = self.next().await;
         info!(signal, "Stopping");
@@ -46,23 +46,23 @@ impl Signals {
     }
 }
 
-/// The signal that asks for a reload: SIGHUP.
+/// The signal that requests a reload: SIGHUP.
 #[derive(Debug)]
 pub struct Hangups(Signal);
 
 impl Hangups {
-    /// Takes the signal over from its default of killing the process.
+    /// Replaces the default action of the signal, which kills the process.
     pub fn install() -> io::Result<Self> {
         signal(SignalKind::hangup()).map(Self)
     }
 
-    /// Ends when the signal has come; several that came since the last count as one.
+    /// Waits for the signal. Several signals since the last call count as one.
     pub async fn next(&mut self) {
         self.0.recv().await;
     }
 }
 
-/// A second signal came before the daemon had stopped.
+/// A second signal came before the daemon stopped.
 #[derive(Debug, thiserror::Error)]
 #[error("killed by a second signal ({0}) before everything had stopped")]
 pub struct Aborted(&'static str);

@@ -62,7 +62,7 @@ fn message(buffered: &[u8]) -> Parsed<Message> {
         // The first versions have a stream number of one byte.
         0x81 | 0x82 => 8,
         0x83..=0x86 => 9,
-        _ => return Parsed::Invalid("it is no answer of a known version".to_owned()),
+        _ => return Parsed::Invalid("it is not a reply of a known version".to_owned()),
     };
     let size = |head: &[u8]| {
         let mut rest = head.get(header - LENGTH..).unwrap_or_default();
@@ -162,7 +162,7 @@ mod tests {
             ),
             (
                 b"\x04\0\0\0\x05\0\0\0\0".to_vec(),
-                "unexpected: expected the answer to OPTIONS, but \"\\u{4}\\0\\0\\0\\u{5}\\0\\0\\0\\0\" came: it is no answer of a known version",
+                "unexpected: expected the answer to OPTIONS, but \"\\u{4}\\0\\0\\0\\u{5}\\0\\0\\0\\0\" came: it is not a reply of a known version",
             ),
             (Vec::new(), "closed: the answer to OPTIONS"),
         ] {

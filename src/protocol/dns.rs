@@ -91,7 +91,7 @@ fn code(buffered: &[u8], asked: &[u8]) -> Parsed<u8> {
     let mut message = rest.get(..length).unwrap_or(rest);
     let (Ok(id), Ok(flags)) = (message.try_get_u16(), message.try_get_u16()) else { return Parsed::Incomplete };
     if id != ID || flags & (RESPONSE | OPCODE) != RESPONSE {
-        return Parsed::Invalid("it is no answer to this query".to_owned());
+        return Parsed::Invalid("it is not a reply to this query".to_owned());
     }
     if rest.len() < length {
         return Parsed::Incomplete;
@@ -173,8 +173,8 @@ mod tests {
             (answer(ID, 0x8182, OF_ROOT), "rejected: SERVFAIL"),
             (answer(ID, 0x8184, OF_ROOT), "unexpected: expected NOERROR, NXDOMAIN or REFUSED, but code 4 came"),
             // Another id, a query, another question.
-            (answer(1, 0x8180, OF_ROOT), "it is no answer to this query"),
-            (answer(ID, 0x0100, OF_ROOT), "it is no answer to this query"),
+            (answer(1, 0x8180, OF_ROOT), "it is not a reply to this query"),
+            (answer(ID, 0x0100, OF_ROOT), "it is not a reply to this query"),
             (answer(ID, 0x8180, b"\x01a\0\0\x06\0\x01"), "it answers another question"),
             (b"\0\x0b".to_vec(), "it is too short for an answer"),
             (Vec::new(), "closed: the answer to a query"),

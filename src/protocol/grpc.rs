@@ -214,7 +214,7 @@ fn ended(error: &h2::Error) -> ConversationError {
             (None, _) => ConversationError::Closed(AWAITED),
         },
         None => {
-            ConversationError::Unexpected(format!("expected {AWAITED}, but what came is no gRPC over HTTP/2: {error}"))
+            ConversationError::Unexpected(format!("expected {AWAITED}, but what came is not gRPC over HTTP/2: {error}"))
         }
     }
 }

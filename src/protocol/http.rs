@@ -214,7 +214,7 @@ fn ended(error: &hyper::Error, buffered: &[u8]) -> ConversationError {
     match io.and_then(io::Error::raw_os_error) {
         Some(code) => ConversationError::Broken(io::Error::from_raw_os_error(code), AWAITED),
         None if error.is_parse() || is_no_chunk => {
-            ConversationError::unexpected(AWAITED, &format!("it is no HTTP ({error})"), buffered)
+            ConversationError::unexpected(AWAITED, &format!("it is not HTTP ({error})"), buffered)
         }
         None => ConversationError::Closed(AWAITED),
     }
@@ -296,7 +296,7 @@ mod tests {
         let greeting = "SSH-2.0-OpenSSH_9.2p1\r\n";
         for script in [Script::hears().answers(greeting), Script::greets(greeting)] {
             let told = summary(talk(&Http, "http://a", &script).await.0);
-            let expected = "unexpected: expected its answer to the request, but \"SSH-2.0-OpenSSH_9.2p1\\r\\n\" came: it is no HTTP";
+            let expected = "unexpected: expected its answer to the request, but \"SSH-2.0-OpenSSH_9.2p1\\r\\n\" came: it is not HTTP";
             assert!(told.starts_with(expected), "{told}");
         }
     }
@@ -372,7 +372,7 @@ mod tests {
             (
                 100,
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".to_owned(),
-                "unexpected: expected its answer to the request, but \"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\nzz\\r\\n\" came: it is no HTTP (error reading a body from connection)",
+                "unexpected: expected its answer to the request, but \"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\nzz\\r\\n\" came: it is not HTTP (error reading a body from connection)",
             ),
             (
                 4,

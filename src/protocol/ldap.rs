@@ -111,13 +111,13 @@ fn message(buffered: &[u8]) -> Parsed<Message> {
     match buffered.first() {
         None => return Parsed::Incomplete,
         Some(&SEQUENCE) => {}
-        Some(_) => return Parsed::Invalid("it is no message of LDAP".to_owned()),
+        Some(_) => return Parsed::Invalid("it is not an LDAP message".to_owned()),
     }
     let mut rest = buffered;
     match element(&mut rest) {
         Element::Complete(_, body) => match read(body) {
             Some(message) => Parsed::Complete(message, buffered.len() - rest.len()),
-            None => Parsed::Invalid("it is no answer to a bind or an extended operation".to_owned()),
+            None => Parsed::Invalid("it is not a reply to a bind or an extended operation".to_owned()),
         },
         Element::Incomplete => Parsed::Incomplete,
         Element::Malformed => Parsed::Invalid("its length is not one that an answer has".to_owned()),
@@ -245,7 +245,7 @@ mod tests {
             ),
             (
                 b"\x30\x05\x02\x01\x01\x42\0".to_vec(),
-                "unexpected: expected the answer to a bind, but \"0\\u{5}\\u{2}\\u{1}\\u{1}B\\0\" came: it is no answer to a bind or an extended operation",
+                "unexpected: expected the answer to a bind, but \"0\\u{5}\\u{2}\\u{1}\\u{1}B\\0\" came: it is not a reply to a bind or an extended operation",
             ),
             (
                 b"\x30\x84\xff\xff\xff\xff".to_vec(),
@@ -257,7 +257,7 @@ mod tests {
             ),
             (
                 b"HTTP".to_vec(),
-                "unexpected: expected the answer to a bind, but \"HTTP\" came: it is no message of LDAP",
+                "unexpected: expected the answer to a bind, but \"HTTP\" came: it is not an LDAP message",
             ),
             (Vec::new(), "closed: the answer to a bind"),
         ] {

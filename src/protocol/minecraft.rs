@@ -93,9 +93,9 @@ fn take_variable(rest: &mut &[u8]) -> Result<usize, Malformed> {
 fn status(buffered: &[u8]) -> Parsed<Option<String>> {
     unframed(buffered, |rest| {
         let length = take_variable(rest)?;
-        Malformed::unless((MIN_STATUS..=MAX_STATUS).contains(&length), "its length is none of a status")?;
+        Malformed::unless((MIN_STATUS..=MAX_STATUS).contains(&length), "its length is not that of a status")?;
         if let Some(kind) = rest.first() {
-            Malformed::unless(*kind == 0, "it is no status")?;
+            Malformed::unless(*kind == 0, "it is not a status")?;
         }
         let mut packet = take(rest, length)?.get(1..).unwrap_or_default();
         let length = take_variable(&mut packet).map_err(|_| "its text has no length")?;
@@ -209,8 +209,8 @@ mod tests {
     async fn each_answer_has_its_class() {
         for (answer, expected) in [
             (answer(r#"{"version":{}}"#), "ok"),
-            (b"\0".to_vec(), "unexpected: expected a status, but \"\\0\" came: its length is none of a status"),
-            (b"\x04\x01".to_vec(), "unexpected: expected a status, but \"\\u{4}\\u{1}\" came: it is no status"),
+            (b"\0".to_vec(), "unexpected: expected a status, but \"\\0\" came: its length is not that of a status"),
+            (b"\x04\x01".to_vec(), "unexpected: expected a status, but \"\\u{4}\\u{1}\" came: it is not a status"),
             (
                 b"\x04\0\x01{}".to_vec(),
                 "unexpected: expected a status, but \"\\u{4}\\0\\u{1}{}\" came: its two lengths differ",

@@ -125,7 +125,7 @@ fn hello(buffered: &[u8]) -> Parsed<Hello> {
         // Unknown flags above the sixteenth may be ignored.
         Malformed::unless(rest.try_get_u16_le()? == 0, "it has flags that nobody asked for")?;
         rest.try_get_u16_le()?;
-        Malformed::unless(rest.try_get_u8()? == 0, "it is no single document")?;
+        Malformed::unless(rest.try_get_u8()? == 0, "it is not a single document")?;
         Ok(Hello::of(&Document::read(rest)?))
     })
 }
@@ -135,7 +135,7 @@ fn size(mut head: &[u8]) -> Result<usize, Malformed> {
     let size = length(head.try_get_i32_le()?);
     head.try_get_i32_le()?;
     Malformed::unless(head.try_get_i32_le()? == REQUEST, "it answers another request")?;
-    Malformed::unless(head.try_get_i32_le()? == OP_MSG, "it is no OP_MSG")?;
+    Malformed::unless(head.try_get_i32_le()? == OP_MSG, "it is not an OP_MSG")?;
     Ok(size)
 }
 

@@ -56,10 +56,10 @@ impl Conversation for Session {
 /// The code of a CONNACK: flags and code (3.1.1 section 3.2), in version 5 followed by properties.
 fn connack(buffered: &[u8]) -> Parsed<u8> {
     let size = |mut head: &[u8]| {
-        Malformed::unless(head.try_get_u8()? == 0x20, "it is no CONNACK")?;
+        Malformed::unless(head.try_get_u8()? == 0x20, "it is not a CONNACK")?;
         let remaining = head.try_get_u8()?;
         // A length of properties may have two bytes, but a CONNACK to a client of 3.1.1 is never that long.
-        Malformed::unless((2..0x80).contains(&remaining), "its length is none of a CONNACK")?;
+        Malformed::unless((2..0x80).contains(&remaining), "its length is not that of a CONNACK")?;
         Ok(HEADER + usize::from(remaining))
     };
     frame(buffered, HEADER, size).and_then(|packet| {
@@ -70,7 +70,7 @@ fn connack(buffered: &[u8]) -> Parsed<u8> {
             Malformed::unless(code <= 5, "its code is reserved")?;
         } else {
             let properties = rest.try_get_u8()?;
-            Malformed::unless(code >= 0x80 || code == 0, "its code is no reason of CONNACK")?;
+            Malformed::unless(code >= 0x80 || code == 0, "its code is not a reason of CONNACK")?;
             Malformed::unless(rest.len() == usize::from(properties), "its properties have another length")?;
         }
         Ok(code)
@@ -126,9 +126,9 @@ mod tests {
             (b"\x20\x03\0\x97\0", "rejected: CONNACK: code 151"),
             (b"\x20\x03\0\x9f\0", "rejected: CONNACK: code 159"),
             (b"\x20\x02\0\x06", "unexpected: expected CONNACK, but \" \\u{2}\\0\\u{6}\" came: its code is reserved"),
-            (b"\x30\x02", "unexpected: expected CONNACK, but \"0\\u{2}\" came: it is no CONNACK"),
-            (b"\x20\x00", "unexpected: expected CONNACK, but \" \\0\" came: its length is none of a CONNACK"),
-            (b"\x20\xff", "unexpected: expected CONNACK, but \" \\xff\" came: its length is none of a CONNACK"),
+            (b"\x30\x02", "unexpected: expected CONNACK, but \"0\\u{2}\" came: it is not a CONNACK"),
+            (b"\x20\x00", "unexpected: expected CONNACK, but \" \\0\" came: its length is not that of a CONNACK"),
+            (b"\x20\xff", "unexpected: expected CONNACK, but \" \\xff\" came: its length is not that of a CONNACK"),
             (
                 b"\x20\x03\0\x84\x01",
                 "unexpected: expected CONNACK, but \" \\x03\\x00\\x84\\x01\" came: its properties have another length",

@@ -105,7 +105,7 @@ fn request(encryption: u8) -> Vec<u8> {
 
 fn answer(buffered: &[u8]) -> Parsed<Prelogin> {
     let size = |mut head: &[u8]| {
-        Malformed::unless(head.try_get_u8()? == ANSWER, "it is no packet of an answer")?;
+        Malformed::unless(head.try_get_u8()? == ANSWER, "it is not a packet of a reply")?;
         Malformed::unless(head.try_get_u8()? == LAST, "it is not in one packet")?;
         Ok(head.try_get_u16()?.into())
     };
@@ -204,7 +204,7 @@ mod tests {
             [&[ANSWER, LAST][..], &length, &[0, 0, 1, 0], data].concat()
         };
         for (answer, why) in [
-            (b"HTTP/1.1".to_vec(), "it is no packet of an answer"),
+            (b"HTTP/1.1".to_vec(), "it is not a packet of a reply"),
             (b"\x04\0\0\x08\0\0\x01\0".to_vec(), "it is not in one packet"),
             (b"\x04\x01\0\0\0\0\x01\0".to_vec(), "its length is 0"),
             (packet(b"\xff"), "it has no version"),

@@ -95,7 +95,7 @@ fn info(buffered: &[u8]) -> Parsed<(String, Option<Info>)> {
     let info = said.strip_prefix("INFO ").map(serde_json::from_str).transpose();
     match info {
         Ok(info) => Parsed::Complete((said, info), length),
-        Err(error) => Parsed::Invalid(format!("it is no JSON of INFO: {error}")),
+        Err(error) => Parsed::Invalid(format!("it is not the JSON of INFO: {error}")),
     }
 }
 
@@ -186,7 +186,7 @@ mod tests {
             (Script::greets(INFO).answers(""), "closed: PONG"),
             (
                 Script::greets("INFO {\r\n"),
-                "unexpected: expected INFO, but \"INFO {\\r\\n\" came: it is no JSON of INFO: EOF while parsing an object at line 1 column 1",
+                "unexpected: expected INFO, but \"INFO {\\r\\n\" came: it is not the JSON of INFO: EOF while parsing an object at line 1 column 1",
             ),
         ] {
             assert_eq!(summary(talk(&Nats, "nats://a", &script).await.0), expected);

@@ -95,14 +95,14 @@ impl Negotiation {
 /// A TPKT (RFC 1006 section 6) with a connection confirm.
 fn confirm(buffered: &[u8]) -> Parsed<Negotiation> {
     let size = |mut head: &[u8]| {
-        Malformed::unless(head.try_get_u16()? == 0x0300, "it is no TPKT")?;
+        Malformed::unless(head.try_get_u16()? == 0x0300, "it is not a TPKT")?;
         Ok(head.try_get_u16()?.into())
     };
     frame(buffered, TPKT, size).and_then(|packet| {
         let mut rest = packet.get(TPKT..).unwrap_or_default();
         let indicator = rest.try_get_u8()?;
         Malformed::unless(usize::from(indicator) == rest.len(), "its two lengths differ")?;
-        Malformed::unless(rest.try_get_u8()? & 0xf0 == 0xd0, "it is no connection confirm")?;
+        Malformed::unless(rest.try_get_u8()? & 0xf0 == 0xd0, "it is not a connection confirm")?;
         take(&mut rest, REFERENCES_AND_CLASS)?;
         if rest.is_empty() { Ok(Negotiation::Chose(STANDARD)) } else { negotiation(rest) }
     })
@@ -174,10 +174,10 @@ mod tests {
         let expected =
             |shown: &str, why: &str| format!("unexpected: expected a connection confirm, but \"{shown}\" came: {why}");
         for (answer, shown, why) in [
-            (&b"HTTP/1.1"[..], "HTTP/1.1", "it is no TPKT"),
+            (&b"HTTP/1.1"[..], "HTTP/1.1", "it is not a TPKT"),
             (b"\x03\0\0\0", "\\u{3}\\0\\0\\0", "its length is 0"),
             (b"\x03\0\0\x06\x02\xd0", "\\x03\\x00\\x00\\x06\\x02\\xd0", "its two lengths differ"),
-            (b"\x03\0\0\x06\x01\x80", "\\x03\\x00\\x00\\x06\\x01\\x80", "it is no connection confirm"),
+            (b"\x03\0\0\x06\x01\x80", "\\x03\\x00\\x00\\x06\\x01\\x80", "it is not a connection confirm"),
             (b"\x03\0\0\x06\x01\xd0", "\\x03\\x00\\x00\\x06\\x01\\xd0", "it is cut short"),
         ] {
             let script = Script::hears().answers(answer);

@@ -108,7 +108,7 @@ fn version(buffered: &[u8]) -> Parsed<Version> {
     line(buffered, &[b"RFB 003.", b"RFB 004.", b"RFB 005."]).and_then(|line| {
         let digits = |range| str::from_utf8(line.get(range)?).ok().filter(|text| is_number(text))?.parse().ok();
         let numbers = (line.len() == 11).then(|| Some((digits(4..7)?, digits(8..11)?))).flatten();
-        let (major, minor) = numbers.ok_or("it is no version of RFB")?;
+        let (major, minor) = numbers.ok_or("it is not a version of RFB")?;
         Ok(Version { major, minor })
     })
 }
@@ -162,11 +162,11 @@ mod tests {
             ),
             (
                 Script::greets("RFB 003.8\n"),
-                "unexpected: expected an RFB version, but \"RFB 003.8\\n\" came: it is no version of RFB",
+                "unexpected: expected an RFB version, but \"RFB 003.8\\n\" came: it is not a version of RFB",
             ),
             (
                 Script::greets("RFB 003.+08\n"),
-                "unexpected: expected an RFB version, but \"RFB 003.+08\\n\" came: it is no version of RFB",
+                "unexpected: expected an RFB version, but \"RFB 003.+08\\n\" came: it is not a version of RFB",
             ),
             (
                 Script::greets("SSH-2.0"),

@@ -136,7 +136,7 @@ fn opened(buffered: &[u8]) -> Parsed<Element> {
     for (begin, required) in [("<?xml", false), ("<stream:stream", true)] {
         if !agree(rest, begin.as_bytes()) {
             if required {
-                return Parsed::Invalid("it is no stream".to_owned());
+                return Parsed::Invalid("it is not a stream".to_owned());
             }
             continue;
         }
@@ -254,7 +254,7 @@ mod tests {
             (error("resource-constraint"), "rejected: stream error: resource-constraint".to_owned()),
             (String::new(), "closed: a stream and its features".to_owned()),
             (HEAD.to_owned(), "closed: a stream and its features".to_owned()),
-            ("<html>".to_owned(), stream("<html>", "it is no stream")),
+            ("<html>".to_owned(), stream("<html>", "it is not a stream")),
             (
                 "<stream:stream><a/>".to_owned(),
                 stream("<stream:stream><a/>", "it is not <stream:features> or <stream:error>"),

@@ -122,7 +122,7 @@ pub(super) fn reply(buffered: &[u8]) -> Parsed<(u8, Reply)> {
             Some((&ERR, rest)) => Reply::Refused(Refusal::read(rest)?),
             Some((0xfe, rest)) => Reply::Other(Method::named_at(rest)),
             Some((1 | 2, _)) => Reply::Question,
-            _ => return Err("it is no answer to a login".into()),
+            _ => return Err("it is not a reply to a login".into()),
         };
         Ok((number, reply))
     })

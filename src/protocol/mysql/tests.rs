@@ -119,7 +119,7 @@ async fn each_answer_has_its_class() {
         ),
         (
             Script::greets(mariadb()).answers(framed(2, b"?")),
-            "unexpected: expected the answer to a login, but \"\\u{1}\\0\\0\\u{2}?\" came: it is no answer to a login",
+            "unexpected: expected the answer to a login, but \"\\u{1}\\0\\0\\u{2}?\" came: it is not a reply to a login",
         ),
         (Script::greets(""), "closed: a greeting"),
         (Script::greets(mariadb()).answers(""), "closed: the answer to a login"),
