@@ -1,12 +1,12 @@
-//! Tests from the outside: the real binary, the kernel, and servers from the distribution's packages.
+//! Tests of the whole: the binary, the kernel, and servers from packages of the distribution.
 //!
-//! A test that needs root or a program that is not there says so and is left out; with
-//! `PORTPROBE_TESTS_REQUIRE_ALL` set it fails instead.
+//! A test without its required root access or program is skipped with a message; if `PORTPROBE_TESTS_REQUIRE_ALL` is set,
+//! it fails instead.
 
-#![expect(clippy::unwrap_used, reason = "in a test a panic is a finding")]
-#![expect(clippy::panic, reason = "in a test a panic is a finding")]
-#![expect(clippy::print_stdout, reason = "a test that is left out says so")]
-#![expect(clippy::indexing_slicing, reason = "in a test a panic is a finding")]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
+#![expect(clippy::panic, reason = "a panic fails the test")]
+#![expect(clippy::print_stdout, reason = "a skipped test reports that")]
+#![expect(clippy::indexing_slicing, reason = "a panic fails the test")]
 
 mod integration {
     mod agent;

@@ -1,4 +1,4 @@
-//! What the tests have in common: the daemon, other people's servers, namespaces of their own.
+//! Shared parts of the tests: the daemon, servers from packages, namespaces.
 
 use std::env;
 use std::fmt;
@@ -22,59 +22,59 @@ pub(crate) mod scrape;
 pub(crate) mod services;
 pub(crate) mod wait;
 
-/// Whether this is root.
+/// Whether this process runs as root.
 pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// Whether this is root; a test that needs it and is not is left out.
+/// Whether this process runs as root; the test is skipped if not.
 pub(crate) fn requires_root() -> bool {
     is_root() || left_out("not root")
 }
 
-/// Whether a program is there; a test that needs one that is not is left out.
+/// Whether a program is available; the test is skipped if not.
 pub(crate) fn requires_program(name: &str) -> bool {
     program(name).is_some() || left_out(format_args!("{name} is not installed"))
 }
 
-/// Where Grafana's types and a compiler for them are; a test that needs them where they are not is left out.
+/// The folder of Grafana's types and a compiler for them; the test is skipped without.
 pub(crate) fn grafana_schema() -> Option<PathBuf> {
     let folder = env::var_os("PORTPROBE_TESTS_GRAFANA_SCHEMA").map(PathBuf::from);
     (folder.is_some() || left_out("Grafana's types are not there; tests/run gets them")).then_some(folder)?
 }
 
-/// Where the servers written in Python have their packages; a test that needs them where they are not is left out.
+/// The folder of packages for the servers written in Python; the test is skipped without.
 pub(crate) fn python_packages() -> Option<PathBuf> {
     let folder = env::var_os("PORTPROBE_TESTS_PYTHON").map(PathBuf::from);
     (folder.is_some() || left_out("the Python packages are not there; tests/run gets them")).then_some(folder)?
 }
 
-/// Where the programs that know Helm and Kubernetes are; a test that needs them where they are not is left out.
+/// The folder of the tools for Helm and Kubernetes; the test is skipped without.
 pub(crate) fn kubernetes_tools() -> Option<PathBuf> {
     let folder = env::var_os("PORTPROBE_TESTS_KUBERNETES").map(PathBuf::from);
     (folder.is_some() || left_out("Helm and the schemas of Kubernetes are not there; tests/run gets them"))
         .then_some(folder)?
 }
 
-/// Where INN's programs and libraries are; a test that needs them where they are not is left out.
+/// The folder of INN's programs and libraries; the test is skipped without.
 pub(crate) fn inn() -> Option<PathBuf> {
     let folder = env::var_os("PORTPROBE_TESTS_INN").map(PathBuf::from);
     (folder.is_some() || left_out("INN is not there; tests/run gets it")).then_some(folder)?
 }
 
-/// The root of the image that `tests/image` has made; a test that needs it where it is not is left out.
+/// The root of the image that `tests/image` has made; the test is skipped without.
 pub(crate) fn image() -> Option<PathBuf> {
     let root = env::var_os("PORTPROBE_TESTS_IMAGE").map(PathBuf::from);
     (root.is_some() || left_out("the image is not there; tests/run makes it")).then_some(root)?
 }
 
-/// Where the schema of compose files and a validator for it are; a test that needs them where they are not is left out.
+/// The folder of the schema of compose files and a validator; the test is skipped without.
 pub(crate) fn compose_schema() -> Option<PathBuf> {
     let folder = env::var_os("PORTPROBE_TESTS_COMPOSE_SCHEMA").map(PathBuf::from);
     (folder.is_some() || left_out("the schema of compose files is not there; tests/run gets it")).then_some(folder)?
 }
 
-/// Where `cargo deb` is; a test that needs it where it is not is left out.
+/// The path of `cargo deb`; the test is skipped without.
 pub(crate) fn cargo_deb() -> Option<PathBuf> {
     let found = program("cargo-deb");
     if found.is_none() {
@@ -83,7 +83,7 @@ pub(crate) fn cargo_deb() -> Option<PathBuf> {
     found
 }
 
-/// Where a program is, in PATH or where Debian keeps servers outside it.
+/// The path of a program, from PATH or Debian's folders for servers.
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let postgresql = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
@@ -92,10 +92,10 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
     folders.map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// Folders outside PATH in which Debian keeps servers.
+/// Folders of servers in Debian that are not in PATH.
 const DEBIAN: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/share/zookeeper/bin"];
 
-/// Says that a test is left out, or fails it where none may be.
+/// Reports that a test is skipped, or fails it if none may be.
 fn left_out(why: impl fmt::Display) -> bool {
     assert!(env::var_os("PORTPROBE_TESTS_REQUIRE_ALL").is_none(), "may not be left out: {why}");
     println!("left out: {why}");

@@ -1,4 +1,4 @@
-//! Scheduler and board together, with a paused clock: how long it takes until a target that fails counts as down.
+//! Scheduler and board together, with a paused clock: the time until a failing target is confirmed down.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::outcome::{Class, Facts, Failure, Fault, Outcome, Phase, Prober, Timin
 use crate::scheduler::Change;
 use crate::target::{Cadence, Confirm, Settings, Target, example};
 
-/// A target that is well until a moment, and from then on refuses or is silent.
+/// A target that is up until a point in time, and then refuses or is silent.
 #[derive(Clone, Copy, Debug)]
 struct GoesDown {
     at: Instant,
@@ -43,7 +43,7 @@ impl Prober for GoesDown {
     }
 }
 
-/// How long after it begins to fail the target counts as down.
+/// The time from the start of the failure to the confirmed state.
 async fn detection(settings: Settings, lasts: Duration, silent: bool) -> Duration {
     let goes = Instant::now() + lasts;
     let target = Arc::new(example("127.0.0.1:1", settings));
@@ -72,7 +72,7 @@ async fn detection(settings: Settings, lasts: Duration, silent: bool) -> Duratio
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// The bounds that the contract promises, and for each probe the batch in which it may start late.
+    /// The documented bounds, plus for each probe the batch in which it may start late.
     #[test]
     fn detection_takes_no_longer_than_promised(
         interval in 100_u64..5_000,

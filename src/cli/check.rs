@@ -1,12 +1,12 @@
-//! `portprobe check`: is this configuration good, and what would it cost.
+//! `portprobe check`: validates a configuration and estimates its load.
 
 use std::path::Path;
 
 use crate::app::LoadedFiles;
 use crate::config::{self, Config, Diagnostic, LoadError};
 
-/// Reads a configuration as the daemon does; returns a line for each warning and a summary. The error has a line for each
-/// problem. The files that the configuration names are read into `files`; with `None` they are not checked.
+/// Loads a configuration like the daemon; returns a line for each warning and a summary. The error has a line for each
+/// problem. The files that the configuration names are read into `files`, or not checked without.
 pub fn run(
     path: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
@@ -20,7 +20,7 @@ pub fn run(
     Ok(format!("{}{}: {}", warnings(&config.warnings), path.display(), summary(&config)))
 }
 
-/// As many lines as of problems; how many more there are is told.
+/// At most as many warnings as problems, and the number of further ones.
 fn warnings(warnings: &[Diagnostic]) -> String {
     let line = |warning: &Diagnostic| {
         let message = format!("warning: {}", warning.message);
@@ -52,7 +52,7 @@ fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{plural}")
 }
 
-/// A rate with about two digits that count.
+/// A rate with about two significant digits.
 fn rate(per_second: f64) -> String {
     match per_second {
         rate if rate < 0.01 => "less than 0.01".to_owned(),

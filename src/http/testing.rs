@@ -1,4 +1,4 @@
-//! For tests: a row that somebody holds, so that whoever reads it where it may not is found out.
+//! A locked row for tests, to detect requests that block on it.
 
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
@@ -10,14 +10,14 @@ use crate::metrics::Metrics;
 use crate::options::HistogramOptions;
 use crate::target::{Labels, Settings, Shard, example};
 
-/// The lock of a site's only row, held on another thread.
+/// The lock of the only row, held on another thread.
 pub(super) struct HeldRow {
     unlock: mpsc::Sender<()>,
     holder: JoinHandle<()>,
 }
 
 impl HeldRow {
-    /// A site of one target, its row being held.
+    /// The state of a daemon with one target whose row is locked.
     pub(super) fn of_app_state() -> (AppState, Self) {
         let options = HistogramOptions { buckets: Buckets::default(), native: false, phases: Vec::new() };
         let board = Arc::new(Board::new(options));

@@ -18,7 +18,7 @@ use crate::target::{
 
 mod peer;
 
-/// A board and its metrics; every target has the given labels.
+/// A board and its metrics; every target has these labels.
 struct Exposed {
     board: Arc<Board>,
     metrics: Metrics,
@@ -90,7 +90,7 @@ impl Exposed {
     }
 }
 
-/// What a target of this URL's scheme does.
+/// The kind of probe for the scheme of this URL.
 fn probe_kind(url: &str) -> ProbeKind {
     if url.starts_with("tls:") { ProbeKind::of_tls(TlsExchange::default()) } else { ProbeKind::default() }
 }
@@ -149,7 +149,7 @@ fn what_is_exposed_is_what_is_listed() {
             families.get(name).or_else(|| families.get(base)).unwrap_or_else(|| panic!("{name} is not listed"));
         let labels = line.split_once('{').map_or("", |(_, rest)| rest);
         for label in family.labels {
-            // Empty for a target without a group, and for what was not built from a repository.
+            // Empty for a target without a group, and without a repository at build time.
             let may_be_empty = matches!(*label, "group" | "revision");
             assert!(labels.contains(&format!("{label}=\"")) || may_be_empty, "{label} is missing in {line}");
         }
@@ -208,7 +208,7 @@ fn an_unknown_target_has_only_counters() {
     }
 }
 
-/// Of more targets than are written in one go.
+/// With more targets than in one block.
 #[test]
 fn a_family_is_declared_only_once() {
     let urls: Vec<_> = (0..1100).map(|number| format!("tcp://a{number}:1")).collect();
@@ -249,8 +249,8 @@ fn label_values_are_escaped() {
     assert!(!series.is_empty() && series.iter().all(|line| line.contains(escaped)), "{text}");
 }
 
-/// The value of the label `note`, read as the text format says: `\\`, `\"` and `\n` are escapes, all else stands for
-/// itself up to the closing quote.
+/// The value of the label `note` in the text format: `\\`, `\"` and `\n` are escapes, everything else up to the closing
+/// quote is literal.
 fn note(line: &str) -> Option<String> {
     let mut characters = line.split_once("note=\"")?.1.chars();
     let mut value = String::new();

@@ -16,17 +16,17 @@ use crate::target::{Cadence, Settings, example};
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// What the next probe of a target does.
+/// The next probe of a target.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// Ends by itself after this long.
+    /// It ends after this long.
     Take(Duration),
-    /// Ends at its deadline.
+    /// It ends at its deadline.
     TimeOut,
     Panic,
 }
 
-/// When a probe of which target started, by the scheduler's own clock.
+/// The starts of probes by target, by the clock of the scheduler.
 #[derive(Clone, Debug, Default)]
 struct Journal(Arc<Mutex<Vec<(String, Duration)>>>);
 
@@ -41,7 +41,7 @@ impl Journal {
     }
 }
 
-/// Does for each target what its script says, the last step again and again.
+/// Follows the script of each target; the last step is repeated.
 #[derive(Debug)]
 struct ScriptedProber {
     origin: Instant,
@@ -85,7 +85,7 @@ struct Running {
 }
 
 impl Running {
-    /// Every report is answered with `next`.
+    /// Every report is followed by `next`.
     async fn start(script: &[(&Arc<Target>, &[Step])], limits: Limits, next: Next) -> Self {
         let journal = Journal::default();
         let reports = Arc::new(AtomicU64::default());
@@ -120,7 +120,7 @@ fn target(url: &str, interval: Duration, timeout: Duration) -> Arc<Target> {
     Arc::new(example(url, Settings { cadence, ..Settings::default() }))
 }
 
-/// `count` targets on hosts of their own.
+/// `count` targets on different hosts.
 fn targets(count: u8, interval: Duration) -> Vec<Arc<Target>> {
     (0..count).map(|n| target(&format!("127.0.1.{n}:1"), interval, interval)).collect()
 }
@@ -130,7 +130,7 @@ fn same<'a>(targets: &'a [Arc<Target>], steps: &'a [Step]) -> Vec<(&'a Arc<Targe
     targets.iter().map(|target| (target, steps)).collect()
 }
 
-/// The wake-up of the first due time on the grid, as time since the start.
+/// Time from the start to the first due time on the grid.
 fn first_tick(target: &Target) -> Duration {
     let interval = target.settings.cadence.interval();
     FirstDue::at(Timestamp::default(), interval, schedule::seed(&target.name, "machine")).tick
@@ -145,7 +145,7 @@ fn limits(in_flight: u32, per_host: u32, per_second: u32) -> Limits {
     }
 }
 
-/// Lets everything happen that is due by this long after the start.
+/// Runs everything that is due until this long after the start.
 async fn until(origin: Instant, elapsed: Duration) {
     sleep_until(origin + elapsed).await;
     for _ in 0..16 {
@@ -153,7 +153,7 @@ async fn until(origin: Instant, elapsed: Duration) {
     }
 }
 
-/// Start times on the grid of the first one, each no later than a batch.
+/// Asserts start times on the grid of the first one, each late by a batch at most.
 fn assert_on_grid(starts: &[Duration], first: Duration, interval: Duration) {
     for (n, start) in starts.iter().enumerate() {
         let due = first + interval * u32::try_from(n).unwrap();
@@ -222,7 +222,7 @@ async fn a_retry_does_not_move_the_grid() {
     let (origin, first) = (Instant::now(), first_tick(&target));
     let running = Running::start(&[(&target, &[Step::Take(SECOND)])], Limits::default(), Next::Retry(2 * SECOND)).await;
     until(origin, first + 10 * SECOND + 500 * MILLISECOND).await;
-    // Each takes 1 s and is repeated 2 s after its end: at 0, 3, 6, 9 and, on the grid, served by the one at 9, no 10.
+    // Each takes 1 s and is retried 2 s after its end: at 0, 3, 6, 9. The one at 9 takes the place of that on the grid at 10.
     let starts = running.journal.starts(&target);
     assert_eq!(starts.len(), 4, "{starts:?}");
     for (start, after) in starts.iter().zip([0, 3, 6, 9]) {
@@ -340,12 +340,12 @@ async fn a_removed_waiting_target_unblocks_its_host() {
     assert_eq!(running.journal.len(), 1);
     let probed = ports.iter().position(|target| !running.journal.starts(target).is_empty()).unwrap();
     let waiting = |place: usize| &ports[(probed + place) % 3];
-    // Either of the two that wait may be the first of them.
+    // Either of the two waiting ones may be the first.
     let (goes, stays) = (waiting(1), waiting(2));
     running.handle.change(Change { removed: vec![goes.name.clone()], ..Change::default() }).await.unwrap();
     until(origin, 2 * SECOND).await;
     assert_eq!(running.journal.starts(stays).len(), 1);
-    // The one that runs goes as well, and its turn is free at once.
+    // The running one is removed, too, which frees its place at once.
     let removed = vec![ports[probed].name.clone()];
     running.handle.change(Change { removed, ..Change::default() }).await.unwrap();
     until(origin, 10 * SECOND).await;
@@ -407,7 +407,7 @@ async fn removing_a_target_aborts_its_probe() {
     running.handle.change(Change { upserted, ..Change::default() }).await.unwrap();
     until(origin, started + 19 * SECOND).await;
     let counts = (running.journal.starts(&target).len(), running.reports.load(Ordering::Relaxed));
-    assert_eq!(counts, (2, 0), "the second is under way, the first told nothing");
+    assert_eq!(counts, (2, 0), "the second is running, the first was not reported");
     until(origin, started + 20 * SECOND).await;
     assert_eq!(running.reports.load(Ordering::Relaxed), 1);
 }
@@ -418,28 +418,28 @@ async fn a_discarded_probe_is_repeated_with_new_settings() {
     let after = target("127.0.0.1:1", 10 * SECOND, 6 * SECOND);
     let origin = Instant::now();
     let take = |duration| [Step::Take(duration)];
-    // Whoever records knows of the other settings from the start.
+    // The recorder has the new settings from the start.
     let running = Running::start(&[(&before, &take(SECOND))], Limits::default(), Next::Repeat).await;
     let first = first_tick(&before);
     until(origin, first + 24 * SECOND).await;
     assert_on_grid(&running.journal.starts(&before), first, 10 * SECOND);
-    assert_eq!(running.journal.len(), 3, "no burst while the scheduler has the settings before");
+    assert_eq!(running.journal.len(), 3, "no burst while the scheduler has the old settings");
     let upserted = vec![after.clone()];
     running.handle.change(Change { upserted, ..Change::default() }).await.unwrap();
     until(origin, first + 25 * SECOND).await;
-    assert_eq!(running.journal.len(), 4, "the one that is owed");
+    assert_eq!(running.journal.len(), 4, "the repeated probe");
     until(origin, first + 29 * SECOND).await;
     assert_eq!(running.journal.len(), 4);
     until(origin, first + 30 * SECOND + 500 * MILLISECOND).await;
     assert_eq!(running.journal.len(), 5, "and the grid goes on");
-    // While one is under way: it is made as soon as that has ended.
+    // During a probe: the next one starts as soon as it has ended.
     let upserted = vec![before.clone()];
     running.handle.change(Change { upserted, ..Change::default() }).await.unwrap();
     until(origin, first + 32 * SECOND).await;
     assert_eq!(running.journal.len(), 6);
 }
 
-/// A scheduler that does not run; each command is taken at once.
+/// A scheduler that does not run; each command is applied at once.
 fn at_rest() -> Scheduler<ScriptedProber, impl Fn(&Report) -> Next + Send + Sync> {
     let (origin, journal, scripts) = (Instant::now(), Journal::default(), Mutex::default());
     let prober = ScriptedProber { origin, journal, scripts };

@@ -55,8 +55,8 @@ pub(crate) async fn nats(tls: Tls<'_>) -> Option<Ports<3>> {
     .await
 }
 
-/// gRPC as grpcio speaks it, with its `health` service, with `nothing` or with a `login` before everything; none where
-/// its packages are not.
+/// A gRPC server by grpcio, with its `health` service, with `nothing`, or with a `login` before everything; `None` if its
+/// packages are missing.
 pub(crate) async fn grpc(tls: Tls<'_>, kind: &str) -> Option<Service> {
     let security = match tls {
         Tls::Off => "plain",

@@ -1,4 +1,4 @@
-//! Tests of the advice: right in what it says of the target, and in the commands.
+//! Tests of the advice: its statements about the target, and its commands.
 
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ fn a_literal_address_has_no_dns_advice() {
     assert!(!advice.remedy.contains("dig"), "{advice:?}");
 }
 
-/// A target with TLS, asked for in the clear by `upgrade`.
+/// A target with TLS that `upgrade` requests in the clear.
 fn with_tls(url: &str, upgrade: Dialogue, settings: TlsSettings) -> Target {
     let upgrade = Application::Dialogue(upgrade);
     let probe_kind = ProbeKind::of_tls(TlsExchange { upgrade, settings, ..TlsExchange::default() });

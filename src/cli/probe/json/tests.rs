@@ -1,4 +1,4 @@
-//! Tests of the document, on outcomes made by hand.
+//! Tests of the document with constructed outcomes.
 
 use std::sync::Arc;
 use std::time::Duration;

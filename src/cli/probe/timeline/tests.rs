@@ -1,4 +1,4 @@
-//! Tests of the lines, on outcomes made by hand.
+//! Tests of the timeline with constructed outcomes.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ fn attempt(last: u8, result: Result<(), Fault>) -> Attempt {
     }
 }
 
-/// Ten milliseconds in all, two of them for a name.
+/// Ten milliseconds in total, two of them for the name.
 fn outcome(result: Result<(), Fault>, attempts: Vec<Attempt>) -> Outcome {
     let addresses = attempts.iter().map(|attempt| attempt.address).collect();
     Outcome {
@@ -143,7 +143,7 @@ fn a_closed_port_can_be_as_expected() {
     assert_lines(&printed("a.test:1", &[("expect", "refused")], &outcome), &expected);
 }
 
-/// A target with an upgrade, TLS and a dialogue within.
+/// A target with STARTTLS, TLS and a dialogue.
 fn secured(verify: Verify) -> Target {
     let said = || Application::Dialogue(Dialogue([Step::ExpectBytes(b"220"[..].into())].into()));
     let settings = TlsSettings { verify, ..TlsSettings::default() };
@@ -151,13 +151,13 @@ fn secured(verify: Verify) -> Target {
     example("tcp://a.test:25", Settings { probe_kind, ..Settings::default() })
 }
 
-/// An attempt that came as far as to these phases, each of a millisecond.
+/// An attempt that completed these phases in a millisecond each.
 fn went_through(last: u8, phases: &[Phase], result: Result<(), Fault>, tls: TlsFacts) -> Attempt {
     let timings = phases.iter().fold(Timings::default(), |timings, phase| timings.with(*phase, MILLISECOND));
     Attempt { timings, facts: Facts { tls: Some(tls), ..Facts::default() }, ..attempt(last, result) }
 }
 
-/// The facts of a handshake with something changed in the leaf's content.
+/// The facts of a handshake with a changed leaf.
 fn with_content(change: impl FnOnce(&mut Certificate)) -> TlsFacts {
     let mut tls = example_facts(1, &[]);
     let peer = PeerCertificates::clone(tls.peer.as_ref().unwrap());
