@@ -15,7 +15,7 @@ use self::addresses::resolver::Resolver;
 pub use self::addresses::system::SystemFiles;
 use self::addresses::{Resolved, resolve_host};
 use self::attempt::{Attempted, attempt};
-pub use self::connector::Connector;
+pub use self::connector::{Connector, ConnectorError};
 use self::plan::{Plan, Steps};
 use self::tls::Client;
 pub use self::tls_store::TlsStore;

@@ -98,7 +98,7 @@ mod tests {
     }
 
     fn failed() -> Result<Snapshot, RefreshError> {
-        Err(RefreshError::Connection("down".to_owned()))
+        Err(RefreshError::NoContentType)
     }
 
     fn faulty(names: &[&str]) -> Snapshot {

@@ -9,6 +9,7 @@ use super::http::MEDIA_TYPE;
 use crate::config::EntriesError;
 use crate::files::ReadError;
 use crate::files::header_values::HeaderValueError;
+use crate::probe::ConnectorError;
 
 /// Reason why a source, or one of its files, was not refreshed. Its text follows the name of the source or file.
 #[derive(Debug, thiserror::Error)]
@@ -20,8 +21,8 @@ pub enum RefreshError {
     #[error("broke off its answer: {}", with_causes(.0))]
     BrokenBody(hyper::Error),
     /// A name was not resolved, a connection was not made, or the TLS handshake failed.
-    #[error("{0}")]
-    Connection(String),
+    #[error(transparent)]
+    Connection(#[from] ConnectorError),
     /// The response has a content encoding.
     #[error("answered in the encoding {0}, which was not asked for")]
     ContentEncoding(String),

@@ -36,7 +36,7 @@ impl Fault {
     }
 
     /// The details as a sentence for people, without phase, class and reason.
-    pub fn into_detail(self) -> String {
+    pub fn detail(&self) -> &str {
         match self {
             Self::Failure(Failure { detail, .. }) | Self::LocalFault(LocalFault { detail, .. }) => detail,
         }

@@ -3,12 +3,13 @@
 //! They use the same resolver, address order and certificate verification as probes, so that discovery sources are
 //! found and trusted by the same rules as targets.
 
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
@@ -25,7 +26,7 @@ use super::verify::ChainVerifier;
 use crate::options::ResolverOptions;
 use crate::outcome::{CertificateFault, Fault};
 use crate::protocol::Wrapping;
-use crate::target::{Host, HostName, IpFamily, Settings, TlsProfile, TlsSettings, Verify};
+use crate::target::{FileProblem, Host, HostName, IpFamily, Settings, TlsProfile, TlsSettings, Verify};
 
 /// Resolves names and opens connections as probes do. Clones share resolver, TLS files and verifier.
 #[derive(Clone, Debug)]
@@ -60,8 +61,8 @@ impl Connector {
     }
 
     /// The SRV records of a name, from the system's name servers; empty if there are none.
-    pub(crate) async fn services(&self, name: &HostName, deadline: Instant) -> Result<Vec<Service>, String> {
-        self.resolver.services(name, deadline).await.map_err(Fault::into_detail)
+    pub(crate) async fn services(&self, name: &HostName, deadline: Instant) -> Result<Vec<Service>, ConnectorError> {
+        Ok(self.resolver.services(name, deadline).await?)
     }
 
     /// The addresses of a complete name, from the system's name servers; empty if there are none.
@@ -70,25 +71,30 @@ impl Connector {
         name: &HostName,
         family: IpFamily,
         deadline: Instant,
-    ) -> Result<Vec<IpAddr>, String> {
-        self.resolver.addresses(name, family, deadline).await.map_err(Fault::into_detail)
+    ) -> Result<Vec<IpAddr>, ConnectorError> {
+        Ok(self.resolver.addresses(name, family, deadline).await?)
     }
 
     /// Connects to the first address of a host that accepts. Ends by `deadline`.
-    pub(crate) async fn connect(&self, host: &Host, port: NonZeroU16, deadline: Instant) -> Result<TcpStream, String> {
+    pub(crate) async fn connect(
+        &self,
+        host: &Host,
+        port: NonZeroU16,
+        deadline: Instant,
+    ) -> Result<TcpStream, ConnectorError> {
         let (resolved, _) = resolve_host(&self.resolver, host, port, &Settings::default(), deadline).await;
-        let Resolved { destinations, .. } = resolved.map_err(Fault::into_detail)?;
-        let mut failure = String::new();
+        let Resolved { destinations, .. } = resolved?;
+        let mut failure = None;
         for (remote, left) in destinations.iter().zip((1..=destinations.len()).rev()) {
             match connect(*remote, None, share(deadline, left)).await {
                 Ok(connected) => match connected.socket.register() {
                     Ok(stream) => return Ok(stream),
-                    Err(error) => failure = format!("cannot wait for an answer of {remote}: {error}"),
+                    Err(error) => failure = Some(ConnectorError::Register { remote: *remote, error }),
                 },
-                Err(failed) => failure = format!("cannot connect to {remote}: {}", failed.detail),
+                Err(failed) => failure = Some(ConnectorError::Connect { remote: *remote, detail: failed.detail }),
             }
         }
-        Err(failure)
+        Err(failure.expect("a resolved host must have an address"))
     }
 
     /// Makes the TLS handshake on an open connection. Ends by `deadline`, unless files have to be read first.
@@ -98,33 +104,80 @@ impl Connector {
         host: &Host,
         settings: &TlsSettings,
         deadline: Instant,
-    ) -> Result<TlsConnection, String> {
+    ) -> Result<TlsConnection, ConnectorError> {
         let client = Client { context: self.context(&settings.profile).await?, verifier: self.verifier.clone() };
         let transport = TlsTransport::new(stream, Wrapping::None);
         let Handshake { result, facts, .. } = handshake(transport, settings, host, &client, deadline).await;
         let Some(peer) = facts.peer else {
-            return Err(result.map_or_else(|(fault, _)| fault.into_detail(), |_| NO_CERTIFICATE.to_owned()));
+            // A handshake without a certificate fails. This guards against one that succeeds nevertheless.
+            return Err(result.map_or_else(|(fault, _)| fault.into(), |_| ConnectorError::NoCertificate));
         };
         let fault = |fault: &CertificateFault| format!("{}: {}", fault.class.as_str(), fault.detail);
         let faults: Vec<_> = peer.faults.iter().map(fault).collect();
         if !faults.is_empty() && settings.verify == Verify::Strict {
-            return Err(faults.join("; "));
+            return Err(ConnectorError::Certificates(faults));
         }
-        let secured = result.map_err(|(fault, _)| fault.into_detail())?;
+        let secured = result.map_err(|(fault, _)| fault)?;
         Ok(TlsConnection { stream: secured.stream, faults })
     }
 
     /// The context of a profile, whose files are read if they have not been read yet.
-    async fn context(&self, profile: &Arc<TlsProfile>) -> Result<Arc<TlsContext>, String> {
+    async fn context(&self, profile: &Arc<TlsProfile>) -> Result<Arc<TlsContext>, ConnectorError> {
         if let Some(context) = self.tls_store.context(profile) {
             return Ok(context);
         }
         let (store, wanted) = (self.tls_store.clone(), profile.clone());
-        let read = spawn_blocking(move || store.read(&wanted)).await.map_err(|error| error.to_string())?;
-        read.map_err(|problems| problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("; "))?;
-        self.tls_store.context(profile).ok_or_else(|| "the files of tls are no longer in use".to_owned())
+        let read = spawn_blocking(move || store.read(&wanted)).await?;
+        read.map_err(ConnectorError::Files)?;
+        self.tls_store.context(profile).ok_or(ConnectorError::UnusedFiles)
     }
 }
 
-/// A handshake without a certificate fails. This guards against one that succeeds nevertheless.
-const NO_CERTIFICATE: &str = "showed no certificate";
+/// Why a look-up or a connection failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectorError {
+    /// The certificates of the peer have these faults.
+    #[error("{}", .0.join("; "))]
+    Certificates(Vec<String>),
+    /// No address of the host accepted; this is the last one.
+    #[error("cannot connect to {remote}: {detail}")]
+    Connect {
+        /// The address.
+        remote: SocketAddr,
+        /// The reason.
+        detail: String,
+    },
+    /// The name was not resolved, or the TLS handshake failed.
+    #[error("{}", .0.detail())]
+    Fault(Fault),
+    /// The TLS files cannot be used.
+    #[error("{}", joined(.0))]
+    Files(Vec<FileProblem>),
+    /// The TLS files were not read, because the thread panicked.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// The peer presented no certificate.
+    #[error("showed no certificate")]
+    NoCertificate,
+    /// The socket cannot be registered with epoll.
+    #[error("cannot wait for an answer of {remote}: {error}")]
+    Register {
+        /// The address.
+        remote: SocketAddr,
+        /// The reason.
+        error: io::Error,
+    },
+    /// The TLS files were dropped while they were read.
+    #[error("the files of tls are no longer in use")]
+    UnusedFiles,
+}
+
+impl From<Fault> for ConnectorError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+fn joined(problems: &[FileProblem]) -> String {
+    problems.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>().join("; ")
+}

@@ -5,6 +5,8 @@
 //! changed, and `watch` detects changes.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -22,7 +24,7 @@ use self::loader::{Components, Loader};
 use crate::files::watch::PERIOD;
 use crate::locks::{read, write};
 use crate::outcome::CertificateContent;
-use crate::target::{FileProblem, TlsProfile, TlsVersion};
+use crate::target::{FileProblem, TlsFile, TlsProfile, TlsVersion};
 
 mod contents;
 mod crl;
@@ -169,6 +171,11 @@ pub(super) struct ClientIdentity {
     pub(super) key: Arc<CertifiedKey>,
     /// The last second in which it is valid, since 1970; `None` if it cannot be parsed.
     pub(super) not_after: Option<i64>,
+}
+
+/// A problem of the file that `setting` names.
+fn problem(setting: TlsFile, path: &Path, fault: &dyn fmt::Display) -> FileProblem {
+    FileProblem { setting, message: format!("the file {} {fault}", path.display()) }
 }
 
 /// The last number given to a context.

@@ -99,16 +99,16 @@ fn stamp(path: &Path) -> Option<Stamp> {
 pub(super) struct SystemNames {
     hosts: HashMap<Box<str>, Vec<IpAddr>>,
     /// The name servers, or why there are none.
-    pub(super) servers: Result<NameServers, String>,
+    pub(super) servers: Result<NameServers, NoNameServers>,
 }
 
 impl SystemNames {
     fn read(files: &SystemFiles) -> Result<Self, LocalFault> {
         let hosts = read(&files.hosts)?.unwrap_or_default();
         let servers = read(&files.resolv_conf)?
-            .map_err(|error| error.to_string())
+            .map_err(ResolvConfError::from)
             .and_then(|text| NameServers::parse(&text))
-            .map_err(|why| format!("no resolver configured: {}: {why}", files.resolv_conf.display()));
+            .map_err(|error| NoNameServers { file: files.resolv_conf.clone(), error });
         Ok(Self { hosts: parse_hosts(&String::from_utf8_lossy(&hosts)), servers })
     }
 
@@ -143,13 +143,14 @@ pub(super) struct NameServers {
 }
 
 impl NameServers {
-    fn parse(text: &[u8]) -> Result<Self, String> {
+    fn parse(text: &[u8]) -> Result<Self, ResolvConfError> {
         let text = String::from_utf8_lossy(text);
         let readable: String = text.lines().map(without_malformed_domains).collect();
-        let (config, options) = parse_resolv_conf(&readable).map_err(|error| error.to_string())?;
+        let (config, options) =
+            parse_resolv_conf(&readable).map_err(|error| ResolvConfError::Malformed(error.to_string()))?;
         let addresses: Vec<_> = text.lines().filter_map(name_server).collect();
         if addresses.is_empty() {
-            return Err("it names no server".to_owned());
+            return Err(ResolvConfError::NoServer);
         }
         // The domain of the machine only counts without a search list (resolv.conf(5)).
         let search = match (config.search(), config.domain()) {
@@ -158,6 +159,28 @@ impl NameServers {
         };
         Ok(Self { addresses, search, ndots: options.ndots })
     }
+}
+
+/// The system has no name servers.
+#[derive(Debug, thiserror::Error)]
+#[error("no resolver configured: {}: {error}", file.display())]
+pub(super) struct NoNameServers {
+    file: PathBuf,
+    error: ResolvConfError,
+}
+
+/// Why resolv.conf cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum ResolvConfError {
+    /// hickory cannot parse it.
+    #[error("{0}")]
+    Malformed(String),
+    /// It has no usable line `nameserver`.
+    #[error("it names no server")]
+    NoServer,
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] io::Error),
 }
 
 /// A line without the domains that are not valid names, for which hickory would refuse the whole file.
@@ -256,7 +279,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = files(folder.path());
         let system = System::new(files.clone());
-        assert!(system.names().unwrap().servers.as_ref().unwrap_err().starts_with("no resolver configured: "));
+        assert!(
+            system.names().unwrap().servers.as_ref().unwrap_err().to_string().starts_with("no resolver configured: ")
+        );
 
         fs::write(&files.resolv_conf, "nameserver 10.0.0.1\n").unwrap();
         assert!(system.names().unwrap().servers.is_err(), "not looked at twice within a second");

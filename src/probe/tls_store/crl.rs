@@ -1,5 +1,6 @@
 //! Revocation lists.
 
+use std::fmt;
 use std::path::Path;
 
 use rustls::pki_types::CertificateRevocationListDer;
@@ -8,12 +9,18 @@ use webpki::{CertRevocationList, OwnedCertRevocationList};
 
 use super::contents::FileContents;
 use super::pem;
+use super::problem;
 use crate::clock;
 use crate::probe::certificate::next_update;
+use crate::target::{FileProblem, TlsFile};
 
-/// Parses the lists of a file, PEM or DER. The error names the file.
-pub(super) fn read(path: &Path, contents: &FileContents) -> Result<Vec<CertRevocationList<'static>>, String> {
-    let refuse = |fault: &dyn std::fmt::Display| format!("the file {} {fault}", path.display());
+/// Parses the lists of the file that `setting` names, PEM or DER.
+pub(super) fn read(
+    setting: TlsFile,
+    path: &Path,
+    contents: &FileContents,
+) -> Result<Vec<CertRevocationList<'static>>, FileProblem> {
+    let refuse = |fault: &dyn fmt::Display| problem(setting, path, fault);
     let bytes = contents.bytes(path).map_err(|error| refuse(error))?;
     let lists = if pem::is_der(bytes) {
         vec![CertificateRevocationListDer::from(bytes)]

@@ -14,6 +14,7 @@ use webpki::EndEntityCert;
 use super::ClientIdentity;
 use super::contents::FileContents;
 use super::pem::{self, PemError};
+use super::problem;
 use crate::clock;
 use crate::probe::certificate;
 use crate::target::{FileProblem, Identity, TlsFile};
@@ -83,10 +84,6 @@ fn is_encrypted(bytes: &[u8]) -> bool {
 fn mismatch(files: &Identity) -> FileProblem {
     let fault = format!("has a key that does not fit the certificate in {}", files.cert_file.display());
     problem(TlsFile::KeyFile, &files.key_file, &fault)
-}
-
-fn problem(setting: TlsFile, path: &Path, fault: &dyn fmt::Display) -> FileProblem {
-    FileProblem { setting, message: format!("the file {} {fault}", path.display()) }
 }
 
 const ENCRYPTED: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";

@@ -121,9 +121,8 @@ impl Loader {
         path: &Path,
         contents: &FileContents,
     ) -> Result<Arc<[CertRevocationList<'static>]>, Vec<FileProblem>> {
-        let read = || crl::read(path, contents).map(Arc::from);
-        let problem = |message| vec![FileProblem { setting: TlsFile::CrlFile(index), message }];
-        self.crls.of(&path.to_owned(), vec![contents.of_file(path)], read).map_err(problem)
+        let read = || crl::read(TlsFile::CrlFile(index), path, contents).map(Arc::from);
+        self.crls.of(&path.to_owned(), vec![contents.of_file(path)], read).map_err(|problem| vec![problem])
     }
 }
 

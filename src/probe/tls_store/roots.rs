@@ -1,5 +1,6 @@
 //! Trusted roots.
 
+use std::fmt;
 use std::path::Path;
 
 use rustls::RootCertStore;
@@ -11,25 +12,26 @@ use webpki_roots::TLS_SERVER_ROOTS;
 use super::Anchors;
 use super::contents::FileContents;
 use super::pem;
+use super::problem;
 use crate::probe::certificate;
 use crate::target::{FileProblem, Roots, TlsFile};
 
 /// Parses the roots.
 pub(super) fn read(roots: &Roots, files: &FileContents) -> Result<Anchors, FileProblem> {
     match roots {
-        Roots::File(path) => of_file(path, files).map_err(|message| FileProblem { setting: TlsFile::CaFile, message }),
+        Roots::File(path) => of_file(path, files),
         Roots::Mozilla => Ok(Anchors {
             store: TLS_SERVER_ROOTS.iter().cloned().collect(),
             contents: vec![None; TLS_SERVER_ROOTS.len()],
             certificates: Vec::new(),
             origin: "Mozilla's roots".to_owned(),
         }),
-        Roots::System => of_system(files).map_err(|message| FileProblem { setting: TlsFile::Roots, message }),
+        Roots::System => of_system(files),
     }
 }
 
-fn of_file(path: &Path, files: &FileContents) -> Result<Anchors, String> {
-    let refuse = |fault: &dyn std::fmt::Display| format!("the file {} {fault}", path.display());
+fn of_file(path: &Path, files: &FileContents) -> Result<Anchors, FileProblem> {
+    let refuse = |fault: &dyn fmt::Display| problem(TlsFile::CaFile, path, fault);
     let bytes = files.bytes(path).map_err(|error| refuse(error))?;
     let convert = || pem::conversion(bytes, "x509", path);
     let certificates: Vec<CertificateDer<'static>> =
@@ -58,13 +60,17 @@ fn of_file(path: &Path, files: &FileContents) -> Result<Anchors, String> {
     Ok(Anchors { store, contents, certificates, origin: format!("the file {}", path.display()) })
 }
 
-fn of_system(files: &FileContents) -> Result<Anchors, String> {
-    let certificates = files.system().map_err(|error| format!("the bundle of this machine {error}"))?;
+fn of_system(files: &FileContents) -> Result<Anchors, FileProblem> {
+    let refuse = |fault: &dyn fmt::Display| FileProblem {
+        setting: TlsFile::Roots,
+        message: format!("the bundle of this machine {fault}"),
+    };
+    let certificates = files.system().map_err(|error| refuse(error))?;
     let usable = certificates.iter().filter_map(|der| Some((anchor(der).ok()?, certificate::read(der).content)));
     let (roots, contents): (Vec<_>, Vec<_>) = usable.unzip();
     let store = RootCertStore { roots };
     if store.is_empty() {
-        return Err("the bundle of this machine has no certificate that can be an authority".to_owned());
+        return Err(refuse(&"has no certificate that can be an authority"));
     }
     Ok(Anchors { store, contents, certificates: Vec::new(), origin: "the roots of this machine".to_owned() })
 }
