@@ -16,7 +16,7 @@ pub(super) fn line(buffered: &[u8], begins: &[&[u8]]) -> Parsed<Vec<u8>> {
     Parsed::Complete(line.to_vec(), end + 1)
 }
 
-/// Like [`line`], as text.
+/// Like [`line()`], as text.
 pub(super) fn text(buffered: &[u8], begins: &[&str]) -> Parsed<String> {
     match block(buffered, &[], begins) {
         Parsed::Complete(mut lines, length) => Parsed::Complete(lines.pop().unwrap_or_default(), length),
