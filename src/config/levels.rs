@@ -1,7 +1,9 @@
 //! Levels of settings: defaults, modules, sources, targets and flags. Of several levels the nearest wins, key by key.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::config::keys::Settings as Keys;
 use crate::config::keys::value::LabelValues;
@@ -33,7 +35,7 @@ pub(super) struct Level {
 impl Level {
     /// A level with these settings; reports contradictions between them.
     pub(super) fn new(mut keys: Keys, at: At<'_>) -> Self {
-        let steps = std::mem::take(&mut keys.dialogue).into_value();
+        let steps = mem::take(&mut keys.dialogue).into_value();
         let script = steps.map(|steps| Script::read(steps, at.key("dialogue")));
         if let (Some(&interval), Some(&timeout)) = (keys.interval.get(), keys.timeout.get())
             && timeout > interval
@@ -79,13 +81,14 @@ impl<'a> Levels<'a> {
         levels.find_map(|(distance, level)| Some((Nearest { distance, level }, key(&level.keys)?)))
     }
 
-    fn value<T>(self, key: impl Fn(&'a Keys) -> Option<&'a T>) -> Option<&'a T> {
-        self.nearest(key).map(|(_, value)| value)
+    /// The nearest value of a key.
+    fn value<T: Clone + 'a>(self, key: impl Fn(&'a Keys) -> Option<&'a T>) -> Option<T> {
+        self.nearest(key).map(|(_, value)| value.clone())
     }
 
     /// The scheme of a bare `host:port`.
     pub(super) fn scheme(self) -> Scheme {
-        self.value(|keys| keys.scheme.get()).copied().unwrap_or_default()
+        self.value(|keys| keys.scheme.get()).unwrap_or_default()
     }
 
     /// The labels of all levels, merged.
@@ -102,21 +105,21 @@ impl<'a> Levels<'a> {
         Settings {
             cadence,
             confirm: Confirm {
-                failures: self.value(|keys| keys.confirm.get()?.failures.get()).copied().unwrap_or(default.failures),
+                failures: self.value(|keys| keys.confirm.get()?.failures.get()).unwrap_or(default.failures),
                 delay: self
                     .value(|keys| keys.confirm.get()?.delay.get())
-                    .map_or(default.delay, |delay| *delay)
+                    .unwrap_or(default.delay)
                     .min(cadence.interval()),
-                successes: self.value(|keys| keys.confirm.get()?.successes.get()).copied().unwrap_or(default.successes),
+                successes: self.value(|keys| keys.confirm.get()?.successes.get()).unwrap_or(default.successes),
             },
             addressing: Addressing {
-                family: self.value(|keys| keys.ip.get()).copied().unwrap_or_default(),
-                mode: self.value(|keys| keys.addresses.get()).copied().unwrap_or_default(),
-                expect: self.value(|keys| keys.expect_addresses.get()).cloned().unwrap_or_default(),
-                dns_servers: self.value(|keys| keys.dns_servers.get()).cloned().unwrap_or_default(),
+                family: self.value(|keys| keys.ip.get()).unwrap_or_default(),
+                mode: self.value(|keys| keys.addresses.get()).unwrap_or_default(),
+                expect: self.value(|keys| keys.expect_addresses.get()).unwrap_or_default(),
+                dns_servers: self.value(|keys| keys.dns_servers.get()).unwrap_or_default(),
             },
-            source_address: self.value(|keys| keys.source_address.get()).copied(),
-            slow_after: self.value(|keys| keys.slow_after.get()).copied(),
+            source_address: self.value(|keys| keys.source_address.get()),
+            slow_after: self.value(|keys| keys.slow_after.get()),
             probe_kind: ProbeKind::default(),
         }
     }
@@ -143,7 +146,7 @@ impl<'a> Levels<'a> {
     }
 
     /// Warns if a service should not be probed at so short an interval.
-    pub(super) fn check_interval(self, service: &Service, interval: std::time::Duration) {
+    pub(super) fn check_interval(self, service: &Service, interval: Duration) {
         let Some(Caution { interval: least, why, instead }) =
             protocol::of(service).and_then(protocol::Protocol::caution)
         else {
@@ -174,7 +177,7 @@ impl<'a> Levels<'a> {
 
     /// Reports at `at` if the settings forbid to connect to this address of a URL.
     pub(super) fn check_literal(self, address: IpAddr, at: At<'_>) {
-        let family = self.value(|keys| keys.ip.get()).copied().unwrap_or_default();
+        let family = self.value(|keys| keys.ip.get()).unwrap_or_default();
         let source = self.value(|keys| keys.source_address.get());
         if !family.admits(address) {
             at.refuse(format!("{address} cannot be probed: `ip` allows {} alone; change one of them", only(family)));

@@ -284,3 +284,43 @@ pub(in crate::config) fn put(mapping: &mut Vec<(Box<str>, Node)>, path: &str, va
     put(&mut entries, inner, value);
     mapping.push((outer.into(), Node::Mapping(entries)));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::keys::{Confirm, Http, Target};
+    use crate::config::problems::Problems;
+
+    fn read<T: Key>(yaml: &str) -> (Option<T>, Vec<String>) {
+        let problems = Problems::default();
+        let value = T::read(Node::parse(yaml).unwrap(), problems.document());
+        (value, problems.into_found().map(|(path, message)| format!("{path}: {message}")).collect())
+    }
+
+    #[test]
+    fn an_invalid_value_is_not_absent() {
+        let (confirm, problems) = read::<Confirm>("{failures: 0, delay: , successes: 3}");
+        let confirm = confirm.unwrap();
+        assert_eq!((confirm.failures, confirm.delay), (Field::Invalid, Field::Absent));
+        assert_eq!(confirm.successes.get().map(|number| number.get()), Some(3));
+        assert_eq!(problems, ["failures: is the number 0; expected a whole number of at least 1"]);
+    }
+
+    #[test]
+    fn unknown_keys_are_reported_first() {
+        let (_, problems) = read::<Target>("{timeout: 0, url: 5, intervall: 1s}");
+        let paths: Vec<_> = problems.iter().filter_map(|problem| problem.split(": ").next()).collect();
+        assert_eq!(paths, ["intervall", "url", "timeout"]);
+    }
+
+    #[test]
+    fn the_first_set_key_has_a_valid_value() {
+        let (http, _) = read::<Http>("{method: 5, headers: , body: x}");
+        assert_eq!(http.unwrap().first_set(), Some("body"));
+    }
+
+    #[test]
+    fn secret_keys_are_found_at_any_depth() {
+        assert_eq!(Target::secret_keys(), ["send", "headers"]);
+    }
+}

@@ -36,18 +36,17 @@ impl<'a> Levels<'a> {
     /// The request, and what the response must be.
     pub(in crate::config) fn http(self, files: &mut FileUses) -> HttpSettings {
         let default = HttpSettings::default();
-        let method = self.nearest_http(|http| http.method.get()).map_or(default.method, |(_, method)| method.clone());
+        let method = self.value(|keys| keys.http.get()?.method.get()).unwrap_or(default.method);
         let body = self.nearest_http(|http| http.body.get());
         if let Some((of_body, _)) = body.filter(|_| method == Method::HEAD) {
             let message = "matches nothing, for a HEAD is answered without a body; ask by GET, or remove it";
             self.problems.refuse_key(of_body.at("http").join("body"), message);
         }
-        let status = self.nearest_http(|http| http.status.get());
         HttpSettings {
             method,
-            status: status.map_or(default.status, |(_, Statuses(ranges))| ranges.clone()),
+            status: self.value(|keys| keys.http.get()?.status.get()).map_or(default.status, |Statuses(ranges)| ranges),
             body: body.map(|(_, body)| body.clone()),
-            body_limit: self.nearest_http(|http| http.body_limit.get()).map_or(default.body_limit, |(_, limit)| *limit),
+            body_limit: self.value(|keys| keys.http.get()?.body_limit.get()).unwrap_or(default.body_limit),
             ..self.headers(files)
         }
     }

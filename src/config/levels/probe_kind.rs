@@ -38,7 +38,7 @@ impl<'a> Levels<'a> {
 
     fn tcp(self, files: &mut FileUses) -> ProbeKind {
         let Some((nearest, script)) = self.script() else {
-            return ProbeKind::Tcp { expect: self.value(|keys| keys.expect.get()).copied().unwrap_or_default() };
+            return ProbeKind::Tcp { expect: self.value(|keys| keys.expect.get()).unwrap_or_default() };
         };
         self.check_expect(nearest, script);
         let application = Application::Dialogue(script.dialogue.clone());

@@ -43,15 +43,14 @@ impl<'a> Levels<'a> {
             identity: self.identity(&folder, &mut uses),
             crl_files: self.crl_files(&folder, &mut uses),
             versions: self.versions(),
-            alpn: match self.nearest_tls(|tls| tls.alpn.get()) {
-                Some((_, alpn)) => alpn.clone(),
-                None => alpn.and_then(AlpnProtocol::try_new).into_iter().collect(),
-            },
+            alpn: self
+                .value(|keys| keys.tls.get()?.alpn.get())
+                .unwrap_or_else(|| alpn.and_then(AlpnProtocol::try_new).into_iter().collect()),
         };
         TlsSettings {
-            server_name: self.nearest_tls(|tls| tls.server_name.get()).map(|(_, name)| name.clone()),
-            verify: self.nearest_tls(|tls| tls.verify.get()).map(|(_, verify)| *verify).unwrap_or_default(),
-            pins: self.nearest_tls(|tls| tls.pins.get()).map(|(_, pins)| pins.clone()).unwrap_or_default(),
+            server_name: self.value(|keys| keys.tls.get()?.server_name.get()),
+            verify: self.value(|keys| keys.tls.get()?.verify.get()).unwrap_or_default(),
+            pins: self.value(|keys| keys.tls.get()?.pins.get()).unwrap_or_default(),
             profile: files.share_profile(profile, uses),
         }
     }
