@@ -49,19 +49,19 @@ impl<S> RecordingStream<'_, S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for RecordingStream<'_, S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let tap = self.get_mut();
+        let recording = self.get_mut();
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut *tap.stream).poll_read(context, buffer))?;
-        tap.note(Direction::Received, buffer.filled().get(before..).unwrap_or_default());
+        ready!(Pin::new(&mut *recording.stream).poll_read(context, buffer))?;
+        recording.note(Direction::Received, buffer.filled().get(before..).unwrap_or_default());
         Poll::Ready(Ok(()))
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for RecordingStream<'_, S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let tap = self.get_mut();
-        let length = ready!(Pin::new(&mut *tap.stream).poll_write(context, bytes))?;
-        tap.note(Direction::Sent, bytes.get(..length).unwrap_or(bytes));
+        let recording = self.get_mut();
+        let length = ready!(Pin::new(&mut *recording.stream).poll_write(context, bytes))?;
+        recording.note(Direction::Sent, bytes.get(..length).unwrap_or(bytes));
         Poll::Ready(Ok(length))
     }
 

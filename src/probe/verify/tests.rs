@@ -7,7 +7,7 @@ use super::*;
 use crate::clock::Utc;
 use crate::probe::testing::{Authority, DAY, Issued, Trusting, now, trusting, valid};
 
-/// The verdict on what is sent, for a host called "host".
+/// Verifies a chain for the host `host.example`.
 fn verify_chain(chain: &[CertificateDer<'static>], context: &TlsContext) -> Arc<PeerCertificates> {
     verify_for(chain, "host.example", context)
 }
