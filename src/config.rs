@@ -11,6 +11,7 @@
 //! the caller: an error becomes a problem of the key that names the file.
 
 use std::borrow::Cow;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,11 +30,11 @@ pub use self::sources::{
 pub use self::targets::discovered::{Candidate, Candidates, Capacity, DiscoveredTargets, DiscoveryContext};
 pub use self::yaml::redacted::RedactedConfig;
 use self::yaml::{Node, SyntaxError};
+use crate::files::{self, ReadError, SpecialFile};
 use crate::options::{HistogramOptions, Limits, ResolverOptions};
 use crate::target::{Group, Labels, Target};
 
 mod compile;
-mod file;
 mod file_uses;
 mod groups;
 mod keys;
@@ -47,7 +48,7 @@ mod yaml;
 
 /// Reads a configuration file. `environment` returns the variables that global labels can contain.
 pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Draft<'static, Config>, LoadError> {
-    draft(Cow::Owned(file::read(path)?), path, environment)
+    draft(Cow::Owned(read(path)?), path, environment)
 }
 
 /// Reads a configuration from text. Messages name it `path`, and its paths are relative to the folder of `path`.
@@ -57,6 +58,31 @@ pub fn parse<'a>(
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Draft<'a, Config>, LoadError> {
     draft(Cow::Borrowed(text), path, environment)
+}
+
+/// A valid configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Labels of every series.
+    pub labels: Labels,
+    /// Every target, in the order of the file.
+    pub targets: Vec<Arc<Target>>,
+    /// Every group, in the order of the file.
+    pub groups: Vec<Arc<Group>>,
+    /// The histograms of handshakes.
+    pub histograms: HistogramOptions,
+    /// The limits of probing.
+    pub limits: Limits,
+    /// How names are resolved.
+    pub dns: ResolverOptions,
+    /// The discovery sources, in the order of the file.
+    pub discovery: Vec<Source>,
+    /// Everything that the targets of these sources depend on.
+    pub discovery_context: Arc<DiscoveryContext>,
+    /// The configuration without its secrets.
+    pub redacted: RedactedConfig,
+    /// Settings that work but may be a mistake, in the order of the file.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// A value whose files have not been read yet: the caller reads what is [`required`](Self::required) and calls
@@ -99,6 +125,31 @@ fn draft<'a>(
     Ok(Draft { value, files, problems, text, path: Some(path.to_owned()) })
 }
 
+/// Reads the text of a file: UTF-8, at most 64 MiB. It may be a pipe. Every error names the file.
+fn read(path: &Path) -> Result<String, LoadError> {
+    let bytes = files::read_any(path, MAX_BYTES).map_err(|error| LoadError::of_file(path, None, explain(&error)))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let (valid, rest) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+        let byte = rest.first().copied().unwrap_or_default();
+        let message = format!("is not UTF-8: the byte 0x{byte:02x} belongs to no character; save the file as UTF-8");
+        LoadError::of_file(path, Some(Position::behind(&String::from_utf8_lossy(valid))), message)
+    })
+}
+
+/// Adds what to do about an error.
+fn explain(error: &ReadError) -> String {
+    match error {
+        ReadError::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+            "does not exist; name a file with --config.file, or create it".to_owned()
+        }
+        ReadError::Special(SpecialFile::Directory) => "is a directory; name the file itself".to_owned(),
+        ReadError::TooLarge { .. } => {
+            format!("is larger than {} MiB, the most that a configuration may have", MAX_BYTES >> 20)
+        }
+        ReadError::Io(_) | ReadError::Special(_) => error.to_string(),
+    }
+}
+
 /// The folder that paths in a file are relative to.
 fn folder(file: &Path) -> &Path {
     file.parent().unwrap_or_else(|| Path::new(""))
@@ -116,31 +167,8 @@ fn document(text: &str, path: &Path) -> Result<Node, LoadError> {
 }
 
 const START: &str = "it needs at least `targets:` with a line like `- tcp://host:443`";
-
-/// A valid configuration.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Config {
-    /// Labels of every series.
-    pub labels: Labels,
-    /// Every target, in the order of the file.
-    pub targets: Vec<Arc<Target>>,
-    /// Every group, in the order of the file.
-    pub groups: Vec<Arc<Group>>,
-    /// The histograms of handshakes.
-    pub histograms: HistogramOptions,
-    /// The limits of probing.
-    pub limits: Limits,
-    /// How names are resolved.
-    pub dns: ResolverOptions,
-    /// The discovery sources, in the order of the file.
-    pub discovery: Vec<Source>,
-    /// Everything that the targets of these sources depend on.
-    pub discovery_context: Arc<DiscoveryContext>,
-    /// The configuration without its secrets.
-    pub redacted: RedactedConfig,
-    /// Settings that work but may be a mistake, in the order of the file.
-    pub warnings: Vec<Diagnostic>,
-}
+/// 200,000 targets with ten settings each fit.
+const MAX_BYTES: u64 = 64 << 20;
 
 #[cfg(test)]
 mod tests;

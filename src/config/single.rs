@@ -12,7 +12,7 @@ use crate::config::problems::text::quoted;
 use crate::config::problems::{At, LoadError, Problems};
 use crate::config::targets::FileTargets;
 use crate::config::yaml::Node;
-use crate::config::{Draft, document, file, folder};
+use crate::config::{Draft, document, folder, read};
 use crate::options::ResolverOptions;
 use crate::target::Target;
 
@@ -47,7 +47,7 @@ pub fn single_target(
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Draft<'static, SingleTarget>, LoadError> {
     let ProbeRequest { target, flags, config_file, module } = request;
-    let text = config_file.map(file::read).transpose()?.unwrap_or_default();
+    let text = config_file.map(read).transpose()?.unwrap_or_default();
     let document = match config_file {
         Some(path) => document(&text, path)?,
         None => Node::Mapping(Vec::new()),
