@@ -1,26 +1,24 @@
-//! The command line: flags spelled as Prometheus spells them, and what each command comes to.
+//! The command line: the commands, with flags in Prometheus' spelling.
 //!
-//! Exit status: 0 done, 1 it failed, 2 wrong usage. Every flag of the daemon has an environment variable:
-//! `PORTPROBE_WEB_LISTEN_ADDRESS` for `--web.listen-address`.
+//! Exit status: 0 success, 1 failure, 2 wrong usage.
 
 use std::io::{ErrorKind, Write, stdout};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use hyper::Uri;
-use tracing::Level;
 
+use self::flags::{CheckArguments, DaemonArguments, ServeArguments};
+use crate::app::LoadedFiles;
 use crate::app::process::environment;
-use crate::app::{AutoReload, HttpReload, LoadedFiles};
 use crate::config::LoadError;
 use crate::http::ListenAddress;
-use crate::log::Format;
-use crate::target::Shard;
 
 pub mod check;
 mod demo;
+mod flags;
 mod healthcheck;
 mod probe;
 pub mod schema;
@@ -56,87 +54,6 @@ enum Command {
         /// Its health endpoint; by default /-/healthy where the environment lets the daemon listen
         url: Option<Uri>,
     },
-}
-
-/// The flags of the daemon.
-#[derive(Args, Debug)]
-struct ServeArguments {
-    /// The configuration
-    #[arg(long = "config.file", value_name = "FILE", env = "PORTPROBE_CONFIG_FILE", default_value = CONFIG_FILE)]
-    config_file: PathBuf,
-    /// Validate the configuration and exit, as `portprobe check` does
-    #[arg(long = "config.check", env = "PORTPROBE_CONFIG_CHECK")]
-    config_check: bool,
-    /// Probe this share of the targets alone: I/N, the replica's number counted from 0 and how many there are
-    #[arg(long, value_name = "I/N", env = "PORTPROBE_SHARD", default_value_t)]
-    shard: Shard,
-    #[command(flatten)]
-    reload: ReloadArguments,
-    #[command(flatten)]
-    daemon: DaemonArguments,
-}
-
-/// When the configuration is reloaded.
-#[derive(Args, Debug)]
-struct ReloadArguments {
-    /// Read the configuration anew when its content has changed (the default)
-    #[arg(
-        long = "config.auto-reload",
-        env = "PORTPROBE_CONFIG_AUTO_RELOAD",
-        action = ArgAction::Set,
-        num_args = 0..=1,
-        require_equals = true,
-        default_value_t = true,
-        default_missing_value = "true",
-        value_name = "BOOL"
-    )]
-    config_auto_reload: bool,
-    /// Read the configuration anew only when asked to, by SIGHUP or by HTTP
-    #[arg(long = "no-config.auto-reload")]
-    no_config_auto_reload: bool,
-    /// Let whoever reaches the port ask for a reload: POST /-/reload
-    #[arg(long = "web.enable-lifecycle", env = "PORTPROBE_WEB_ENABLE_LIFECYCLE")]
-    web_enable_lifecycle: bool,
-}
-
-impl ReloadArguments {
-    const fn auto(&self) -> AutoReload {
-        if self.config_auto_reload && !self.no_config_auto_reload { AutoReload::On } else { AutoReload::Off }
-    }
-
-    const fn http(&self) -> HttpReload {
-        if self.web_enable_lifecycle { HttpReload::Enabled } else { HttpReload::Disabled }
-    }
-}
-
-/// The flags of every command that runs a daemon.
-#[derive(Args, Debug)]
-struct DaemonArguments {
-    /// Where to answer HTTP: :PORT for every address of this machine, or HOST:PORT; repeatable
-    #[arg(
-        long = "web.listen-address",
-        value_name = "ADDRESS",
-        env = "PORTPROBE_WEB_LISTEN_ADDRESS",
-        value_delimiter = ',',
-        default_value = LISTEN_ADDRESS
-    )]
-    listen: Vec<ListenAddress>,
-    /// The least severe lines that are logged: debug, info, warn or error
-    #[arg(long = "log.level", value_name = "LEVEL", env = "PORTPROBE_LOG_LEVEL", default_value = "info")]
-    log_level: Level,
-    /// How lines are logged: logfmt or json
-    #[arg(long = "log.format", value_name = "FORMAT", env = "PORTPROBE_LOG_FORMAT", default_value = "logfmt")]
-    log_format: Format,
-}
-
-#[derive(Args, Debug)]
-struct CheckArguments {
-    /// The configuration
-    #[arg(value_name = "FILE", env = "PORTPROBE_CONFIG_FILE", default_value = CONFIG_FILE)]
-    file: PathBuf,
-    /// Read no other file than the configuration, such as certificates
-    #[arg(long = "syntax-only")]
-    syntax_only: bool,
 }
 
 /// Runs the command. The caller prints an error and exits with status 1.
@@ -186,16 +103,13 @@ fn printed(text: &str) -> anyhow::Result<ExitCode> {
     }
 }
 
-const CONFIG_FILE: &str = "portprobe.yaml";
-
-/// Port 10115 is not used by another exporter in Prometheus' list.
-const LISTEN_ADDRESS: &str = ":10115";
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+    use tracing::Level;
 
     use super::*;
+    use crate::log::Format;
 
     fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
         Cli::try_parse_from(["portprobe"].iter().chain(arguments))

@@ -13,25 +13,25 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use self::gate::{Blocked, Gate};
 use self::handle::Command;
 pub use self::handle::{Change, Handle, Stopped};
 use self::index::{Id, Index};
-use self::limits::{Blocked, Gate};
 use self::queue::{DueQueue, WaitQueue};
 use self::schedule::FirstDue;
-use self::scheduled::{End, Scheduled, Tick};
+use self::scheduled_target::{End, ScheduledTarget, Tick};
 pub use self::statistics::Statistics;
 use crate::clock::{self, Timestamp};
 use crate::options::Limits;
 use crate::outcome::{Next, Prober, Report};
 use crate::target::Target;
 
+mod gate;
 mod handle;
 mod index;
-mod limits;
 mod queue;
 mod schedule;
-mod scheduled;
+mod scheduled_target;
 mod statistics;
 
 /// Probes targets when they are due.
@@ -306,7 +306,7 @@ where
 
     fn insert(&mut self, target: Arc<Target>, now: Instant) {
         let first = self.first_due(&target, now);
-        let entry = Scheduled::new(target, now + first.tick, first.early.map(|early| now + early));
+        let entry = ScheduledTarget::new(target, now + first.tick, first.early.map(|early| now + early));
         let (tick, planned) = (entry.tick(), entry.planned());
         let id = self.index.insert(entry);
         self.due_queue.push_all(tick, planned, id);

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::{DaemonArguments, serve};
+use super::flags::DaemonArguments;
+use super::serve;
 use crate::app::{self, LoadedFiles, Parts, process};
 use crate::demo::Demo;
 use crate::target::Shard;

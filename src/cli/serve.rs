@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::ServeArguments;
+use super::flags::ServeArguments;
 use crate::app::{self, App, ConfigFile, LoadedFiles, Parts, Reload, process};
 use crate::config::Config;
 use crate::log;

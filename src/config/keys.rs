@@ -30,6 +30,7 @@ use crate::target::{
 pub(super) mod mapping;
 pub(super) mod read;
 pub(super) mod schema;
+mod unknown;
 pub(super) mod value;
 
 mapping! {

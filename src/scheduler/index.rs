@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use hashbrown::HashTable;
 use slotmap::{SlotMap, new_key_type};
 
-use super::scheduled::Scheduled;
+use super::scheduled_target::ScheduledTarget;
 use crate::target::TargetName;
 
 new_key_type! {
@@ -16,7 +16,7 @@ new_key_type! {
 /// All scheduled targets. Their names are not stored here again: with a million targets that saves 30 MB.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    slots: SlotMap<Id, Scheduled>,
+    slots: SlotMap<Id, ScheduledTarget>,
     names: HashTable<Id>,
     hasher: RandomState,
 }
@@ -28,12 +28,12 @@ impl Index {
     }
 
     /// The target with this number, unless it was removed.
-    pub(super) fn get(&self, id: Id) -> Option<&Scheduled> {
+    pub(super) fn get(&self, id: Id) -> Option<&ScheduledTarget> {
         self.slots.get(id)
     }
 
     /// The same, mutable.
-    pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut Scheduled> {
+    pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut ScheduledTarget> {
         self.slots.get_mut(id)
     }
 
@@ -43,7 +43,7 @@ impl Index {
     }
 
     /// Adds a target. No other one may have its name.
-    pub(super) fn insert(&mut self, entry: Scheduled) -> Id {
+    pub(super) fn insert(&mut self, entry: ScheduledTarget) -> Id {
         let hash = self.hasher.hash_one(&entry.target().name);
         let id = self.slots.insert(entry);
         let (slots, hasher) = (&self.slots, &self.hasher);
@@ -54,7 +54,7 @@ impl Index {
     }
 
     /// Removes a target.
-    pub(super) fn remove(&mut self, id: Id) -> Option<Scheduled> {
+    pub(super) fn remove(&mut self, id: Id) -> Option<ScheduledTarget> {
         let name = &self.slots.get(id)?.target().name;
         if let Ok(named) = self.names.find_entry(self.hasher.hash_one(name), |other| *other == id) {
             named.remove();
@@ -63,7 +63,7 @@ impl Index {
     }
 }
 
-fn is_named(slots: &SlotMap<Id, Scheduled>, id: Id, name: &TargetName) -> bool {
+fn is_named(slots: &SlotMap<Id, ScheduledTarget>, id: Id, name: &TargetName) -> bool {
     slots.get(id).is_some_and(|entry| entry.target().name == *name)
 }
 
@@ -76,8 +76,8 @@ mod tests {
     use super::*;
     use crate::target::{Settings, example};
 
-    fn entry(number: u16) -> Scheduled {
-        Scheduled::new(Arc::new(example(&format!("a:{number}"), Settings::default())), Instant::now(), None)
+    fn entry(number: u16) -> ScheduledTarget {
+        ScheduledTarget::new(Arc::new(example(&format!("a:{number}"), Settings::default())), Instant::now(), None)
     }
 
     #[test]

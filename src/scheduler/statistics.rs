@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::scheduled::Tick;
+use super::scheduled_target::Tick;
 use crate::histogram::{Buckets, Histogram};
 use crate::locks::lock;
 

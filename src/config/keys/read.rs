@@ -7,8 +7,9 @@ use std::mem;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use crate::config::keys::unknown::refuse_unknown_keys;
 use crate::config::problems::At;
-use crate::config::problems::text::{quoted, suggestion};
+use crate::config::problems::text::quoted;
 use crate::config::yaml::Node;
 
 /// A type of value that a key can have.
@@ -217,9 +218,8 @@ pub(in crate::config) trait Mapping: Sized {
 /// Reads a mapping with fixed keys: reports unknown keys, then reads the values in the order of the keys.
 pub(in crate::config) fn mapping<T: Mapping>(node: Node, at: At<'_>) -> Option<T> {
     let mut entries = Entries(entries(node, at)?);
-    for (key, _) in entries.0.iter().filter(|(key, _)| !T::has(key)) {
-        at.key(key).refuse_key(unknown_key(key, &T::keys()));
-    }
+    let unknown = entries.0.iter().map(|(key, _)| &**key).filter(|key| !T::has(key));
+    refuse_unknown_keys(unknown, T::keys, at);
     Some(T::take(&mut entries, at))
 }
 
@@ -233,14 +233,6 @@ impl Entries {
             Some((_, node)) => Field::read(mem::replace(node, Node::Null), at.key(key)),
             None => Field::Absent,
         }
-    }
-}
-
-fn unknown_key(key: &str, known: &[&'static str]) -> String {
-    match suggestion(key, known.iter().copied()) {
-        _ if key == "<<" => "merges mappings alone; expected an alias of one, like `<<: *name`".to_owned(),
-        Some(meant) => format!("unknown key; did you mean `{meant}`?"),
-        None => format!("unknown key; the keys here are {}", known.join(", ")),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::target::Target;
 
 /// A target and its activity. There is one activity, so a target never has two probes at a time.
 #[derive(Debug)]
-pub(super) struct Scheduled {
+pub(super) struct ScheduledTarget {
     target: Arc<Target>,
     /// The next due time on the grid.
     tick: Instant,
@@ -67,7 +67,7 @@ pub(super) enum End {
     Planned(Instant),
 }
 
-impl Scheduled {
+impl ScheduledTarget {
     /// A target with its first due time on the grid and, if there is one, an earlier first probe.
     pub(super) fn new(target: Arc<Target>, tick: Instant, early: Option<Instant>) -> Self {
         Self { target, tick, activity: early.map_or(Activity::Idle, Activity::Planned) }
