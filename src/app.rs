@@ -77,7 +77,10 @@ pub async fn bind(
         Scheduler::new(prober.clone(), recorder(board.clone()), config.limits, &host_name, clock::now());
     let metrics = Metrics::new(board.clone(), handle.statistics().clone(), config.labels.clone(), shard);
     let (reloads, requests) = Reloads::channel();
-    let reloads = reload.as_ref().filter(|reload| reload.http == HttpReload::Enabled).map(|_| reloads);
+    let reloads = reload
+        .as_ref()
+        .filter(|reload| reload.http == HttpReload::Enabled)
+        .map(|_| reloads);
     let config_file = reload.as_ref().map(|reload| reload.file.clone());
     let detector = reload.map(|reload| Detector::new(reload, requests));
     let state = Arc::new(AppState::new(board.clone(), metrics.clone(), reloads));

@@ -63,7 +63,9 @@ impl Board {
         let mut rows = Vec::with_capacity(targets.len());
         for target in targets {
             let kept = table.row(&target.name).filter(|cell| lock(cell).keep_for(target, &options));
-            let cell = kept.cloned().unwrap_or_else(|| Arc::new(Mutex::new(Row::new(target.clone(), options.clone()))));
+            let cell = kept
+                .cloned()
+                .unwrap_or_else(|| Arc::new(Mutex::new(Row::new(target.clone(), options.clone()))));
             index.insert(target.name.clone(), rows.len());
             rows.push(cell);
         }
@@ -103,7 +105,9 @@ impl Board {
 
     /// Probes that local faults prevented, by reason.
     pub fn local_faults(&self) -> impl Iterator<Item = (LocalFaultReason, u64)> + '_ {
-        LocalFaultReason::ALL.into_iter().zip(self.local_faults.iter().map(|counter| counter.load(Ordering::Relaxed)))
+        LocalFaultReason::ALL
+            .into_iter()
+            .zip(self.local_faults.iter().map(|counter| counter.load(Ordering::Relaxed)))
     }
 
     fn options(&self) -> MutexGuard<'_, Arc<HistogramOptions>> {
@@ -137,7 +141,12 @@ impl Rows {
 
     /// Visits the rows of a range, one locked at a time. Indices beyond the end are ignored.
     pub fn for_each_in(&self, range: Range<usize>, mut visit: impl FnMut(&Row)) {
-        self.0.rows.iter().take(range.end).skip(range.start).for_each(|cell| visit(&lock(cell)));
+        self.0
+            .rows
+            .iter()
+            .take(range.end)
+            .skip(range.start)
+            .for_each(|cell| visit(&lock(cell)));
     }
 
     /// Reads the row of a target.

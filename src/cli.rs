@@ -83,7 +83,9 @@ fn serve_or_check(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
 /// The health endpoint of a daemon with this listen address.
 fn health_endpoint(daemon: &DaemonArguments) -> anyhow::Result<Uri> {
     let address = daemon.listen.first().map(ListenAddress::from_here).unwrap_or_default();
-    format!("http://{address}/-/healthy").parse().with_context(|| format!("'{address}' makes no URL"))
+    format!("http://{address}/-/healthy")
+        .parse()
+        .with_context(|| format!("'{address}' makes no URL"))
 }
 
 fn check(file: &Path, files: Option<&LoadedFiles>) -> anyhow::Result<ExitCode> {
@@ -92,7 +94,9 @@ fn check(file: &Path, files: Option<&LoadedFiles>) -> anyhow::Result<ExitCode> {
 
 /// The text of an error: its whole chain, or a line for each problem of a configuration.
 pub fn explain(error: &anyhow::Error) -> String {
-    error.downcast_ref::<LoadError>().map_or_else(|| format!("portprobe: {error:#}"), ToString::to_string)
+    error
+        .downcast_ref::<LoadError>()
+        .map_or_else(|| format!("portprobe: {error:#}"), ToString::to_string)
 }
 
 /// Prints a line. A closed pipe, as with `head`, is not an error.

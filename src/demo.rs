@@ -74,7 +74,10 @@ mod tests {
     #[tokio::test]
     async fn stopping_closes_the_port_of_every_scene() {
         let demo = Demo::start().await.unwrap();
-        let config = config::parse(&demo.configuration(), Path::new("demo"), &|_| None).unwrap().finish(&[]).unwrap();
+        let config = config::parse(&demo.configuration(), Path::new("demo"), &|_| None)
+            .unwrap()
+            .finish(&[])
+            .unwrap();
         assert_eq!(config.targets.len(), demo.scenes.len());
         let open = demo.scenes.iter().find(|scene| scene.name == "open").unwrap().endpoint.clone();
         assert!(TcpStream::connect(&open).await.is_ok());

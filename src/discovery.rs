@@ -79,10 +79,16 @@ impl Sources {
             }
             stays
         });
-        self.reported.retain(|name, _| sources.iter().any(|source| source.name == *name));
+        self.reported
+            .retain(|name, _| sources.iter().any(|source| source.name == *name));
         for source in sources {
             if !self.running.contains_key(source) {
-                let debouncer = self.reported.get(&source.name).cloned().map(Debouncer::resume).unwrap_or_default();
+                let debouncer = self
+                    .reported
+                    .get(&source.name)
+                    .cloned()
+                    .map(Debouncer::resume)
+                    .unwrap_or_default();
                 let task = watch(source.clone(), debouncer, self.connector.clone(), self.sender.clone());
                 self.running.insert(source.clone(), self.tasks.spawn(task));
             }

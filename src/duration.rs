@@ -28,7 +28,9 @@ pub fn parse(text: &str) -> Result<Duration, ParseDurationError> {
         if unit.is_empty() {
             return Err(ParseDurationError::UnitMissing);
         }
-        let &(_, factor) = units.find(|(name, _)| *name == unit).ok_or_else(|| ParseDurationError::unit(unit))?;
+        let &(_, factor) = units
+            .find(|(name, _)| *name == unit)
+            .ok_or_else(|| ParseDurationError::unit(unit))?;
         let number: u64 = number.parse().map_err(|_| ParseDurationError::TooLong)?;
         milliseconds = number
             .checked_mul(factor)
@@ -91,7 +93,10 @@ pub enum ParseDurationError {
 
 impl ParseDurationError {
     fn unit(found: &str) -> Self {
-        UNITS.iter().find(|(name, _)| *name == found).map_or(Self::UnitUnknown, |(name, _)| Self::UnitOrder(name))
+        UNITS
+            .iter()
+            .find(|(name, _)| *name == found)
+            .map_or(Self::UnitUnknown, |(name, _)| Self::UnitOrder(name))
     }
 }
 

@@ -22,7 +22,10 @@ pub(crate) mod watch;
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
     refuse_special(&fs::metadata(path)?)?;
     // By now the path may name another file, such as a pipe.
-    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path)?;
     refuse_special(&file.metadata()?)?;
     bounded(file, limit)
 }

@@ -85,7 +85,10 @@ pub struct Server {
 impl Server {
     /// The addresses of the listeners, with the real port if port 0 was requested.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+        self.listeners
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok())
+            .collect()
     }
 
     /// Answers requests until `stop` is cancelled; open responses then have five seconds to finish.

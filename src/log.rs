@@ -82,7 +82,12 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     match format {
-        Format::Json => subscriber::layer().json().flatten_event(true).with_writer(writer).with_target(false).boxed(),
+        Format::Json => subscriber::layer()
+            .json()
+            .flatten_event(true)
+            .with_writer(writer)
+            .with_target(false)
+            .boxed(),
         Format::Logfmt => tracing_logfmt::builder().with_target(false).layer().with_writer(writer).boxed(),
     }
 }

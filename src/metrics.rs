@@ -92,7 +92,10 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
     let targets = target::TARGETS.iter().map(|of_target| &of_target.family);
     let groups = target::GROUPS.iter().map(|of_group| &of_group.family);
     let daemon = daemon::DAEMON.iter().map(|of_daemon| &of_daemon.family);
-    targets.chain(groups).chain(daemon).chain(process::PROCESS.iter().map(|of_process| &of_process.family))
+    targets
+        .chain(groups)
+        .chain(daemon)
+        .chain(process::PROCESS.iter().map(|of_process| &of_process.family))
 }
 
 /// How many times a changed file could not be used.

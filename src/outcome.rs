@@ -159,12 +159,18 @@ impl Timings {
     /// Adds the phases of `later`, which take precedence.
     #[must_use]
     pub fn and(self, later: Self) -> Self {
-        later.iter().fold(self, |timings, (phase, duration)| timings.with(phase, duration))
+        later
+            .iter()
+            .fold(self, |timings, (phase, duration)| timings.with(phase, duration))
     }
 
     /// The duration of a phase, if it was completed.
     pub fn of(&self, phase: Phase) -> Option<Duration> {
-        self.0.get(phase as usize).copied().filter(|nanos| *nanos != NOT_COMPLETED).map(Duration::from_nanos)
+        self.0
+            .get(phase as usize)
+            .copied()
+            .filter(|nanos| *nanos != NOT_COMPLETED)
+            .map(Duration::from_nanos)
     }
 
     /// Every completed phase, in order.
@@ -215,7 +221,10 @@ mod tests {
         let timings = Timings::default()
             .with(Phase::Connect, Duration::from_millis(2))
             .with(Phase::Resolve, Duration::from_millis(1));
-        let phases: Vec<_> = timings.iter().map(|(phase, duration)| (phase.as_str(), duration.as_millis())).collect();
+        let phases: Vec<_> = timings
+            .iter()
+            .map(|(phase, duration)| (phase.as_str(), duration.as_millis()))
+            .collect();
         assert_eq!(phases, [("resolve", 1), ("connect", 2)]);
         assert_eq!(Timings::default().iter().count(), 0);
     }

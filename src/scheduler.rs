@@ -275,7 +275,8 @@ where
         // A stale item would stay until it is due, which with a long interval may be tomorrow.
         if self.due_queue.len() > MAX_ITEMS_PER_TARGET * self.index.len() + MAX_ITEMS_IN_ADDITION {
             let index = &self.index;
-            self.due_queue.retain(|due, id| index.get(id).is_some_and(|entry| entry.is_next(due)));
+            self.due_queue
+                .retain(|due, id| index.get(id).is_some_and(|entry| entry.is_next(due)));
         }
         // The caller may have stopped waiting; the targets have changed all the same.
         let _ = done.send(());
@@ -283,7 +284,11 @@ where
 
     /// Updates a target in place if its endpoint is the same; returns false if not.
     fn keep(&mut self, id: Id, target: &Arc<Target>, now: Instant) -> bool {
-        let Some(entry) = self.index.get_mut(id).filter(|entry| entry.target().endpoint == target.endpoint) else {
+        let Some(entry) = self
+            .index
+            .get_mut(id)
+            .filter(|entry| entry.target().endpoint == target.endpoint)
+        else {
             return false;
         };
         let interval = |target: &Target| target.settings.cadence.interval();

@@ -5,7 +5,8 @@
 
 /// Hash of a text: FNV-1a, 64 bits.
 pub(crate) fn of(text: &str) -> u64 {
-    text.bytes().fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME))
+    text.bytes()
+        .fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME))
 }
 
 /// The finalizer of `SplitMix64`: each bit of the input changes half of the bits of the output.

@@ -253,7 +253,9 @@ fn valid_name(name: &str) -> Result<Arc<str>, NameError> {
     if name.len() > MAX_NAME_BYTES {
         return Err(NameError::TooLong(name.len()));
     }
-    name.chars().find(|c| c.is_control()).map_or_else(|| Ok(name.into()), |c| Err(NameError::ControlCharacter(c)))
+    name.chars()
+        .find(|c| c.is_control())
+        .map_or_else(|| Ok(name.into()), |c| Err(NameError::ControlCharacter(c)))
 }
 
 const MAX_NAME_BYTES: usize = 512;

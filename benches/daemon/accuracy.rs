@@ -77,7 +77,10 @@ impl Case {
         report.add(&Figure::new("failed probes", Unit::Count, [observed.failed]).aim(Aim::AtMost(0.0)));
         report.add(&Figure::new("handshakes compared", Unit::Count, [compared.len() as f64]));
         let delays: Samples = compared.iter().map(|compared| compared.given).collect();
-        let errors: Samples = compared.iter().map(|compared| (compared.measured - compared.given).abs()).collect();
+        let errors: Samples = compared
+            .iter()
+            .map(|compared| (compared.measured - compared.given).abs())
+            .collect();
         for (percent, aim) in [(50, 100e-6), (99, 500e-6)] {
             let figure = |name: &str, of: &Samples| {
                 Figure::new(format!("{name}, p{percent}"), Unit::Microseconds, [of.percentile(percent)])

@@ -38,8 +38,13 @@ pub(crate) fn paced(addresses: &[SocketAddrV4], rate: f64, duration: Duration) -
         let mut baseline = Loop::new(addresses);
         let timer = TimerFd::new(nix::sys::timerfd::ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC).unwrap();
         let period = Duration::from_secs_f64(1.0 / rate);
-        timer.set(Expiration::Interval(period.into()), TimerSetTimeFlags::empty()).unwrap();
-        baseline.epoll.add(timer.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, TIMER)).unwrap();
+        timer
+            .set(Expiration::Interval(period.into()), TimerSetTimeFlags::empty())
+            .unwrap();
+        baseline
+            .epoll
+            .add(timer.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, TIMER))
+            .unwrap();
         let mut events = [EpollEvent::empty(); 64];
         let end = Instant::now() + duration;
         while Instant::now() < end {
@@ -98,7 +103,9 @@ impl<'a> Loop<'a> {
             self.running.push(None);
             self.running.len() - 1
         });
-        self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLOUT, slot.try_into().unwrap())).unwrap();
+        self.epoll
+            .add(&socket, EpollEvent::new(EpollFlags::EPOLLOUT, slot.try_into().unwrap()))
+            .unwrap();
         *self.running.get_mut(slot).unwrap() = Some(socket);
     }
 

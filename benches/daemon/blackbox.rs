@@ -31,7 +31,10 @@ impl Blackbox {
         }
         fs::write(&config, yaml).unwrap();
         let mut command = Command::new(program);
-        command.arg("--config.file").arg(&config).arg("--web.listen-address=127.0.0.1:0");
+        command
+            .arg("--config.file")
+            .arg(&config)
+            .arg("--web.listen-address=127.0.0.1:0");
         Self { process: Running::start(&mut command), _folder: folder }
     }
 }

@@ -93,7 +93,9 @@ fn report_turns(rounds: &[(Observation, Asked)], aim: Aim, report: &mut Report) 
     add("probes", Unit::PerSecond, |daemon| daemon.cost.rate(), |exporter| exporter.cost.rate());
     add("failed probes", Unit::Count, |daemon| daemon.failed, |exporter| exporter.failed);
     add("CPU of a probe", Unit::Microseconds, |daemon| daemon.cost.each(), |exporter| exporter.cost.each());
-    let ratios = rounds.iter().map(|(daemon, exporter)| daemon.cost.each() / exporter.cost.each());
+    let ratios = rounds
+        .iter()
+        .map(|(daemon, exporter)| daemon.cost.each() / exporter.cost.each());
     report.add(&Figure::new("daemon to blackbox_exporter", Unit::Ratio, ratios).aim(aim));
 }
 

@@ -29,7 +29,10 @@ pub(crate) fn may_come_first() -> bool {
 
 /// Gives this thread priority over all others.
 pub(crate) fn come_first() {
-    let status = Command::new("chrt").args(["--fifo", "--pid", "50", &gettid().to_string()]).status().unwrap();
+    let status = Command::new("chrt")
+        .args(["--fifo", "--pid", "50", &gettid().to_string()])
+        .status()
+        .unwrap();
     assert!(status.success(), "the thread must be allowed to come first");
 }
 

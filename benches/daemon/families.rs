@@ -26,7 +26,10 @@ use super::servers::Servers;
 /// Writes the series of every target as text, repeatedly, and attributes the cost to families.
 pub(crate) fn cost(plan: &Plan, servers: &Servers, report: &mut Report) {
     let text = usual_load(servers, BUSY_INTERVAL).configuration();
-    let config = config::parse(&text, Path::new("portprobe.yaml"), &|_| None).unwrap().finish(&[]).unwrap();
+    let config = config::parse(&text, Path::new("portprobe.yaml"), &|_| None)
+        .unwrap()
+        .finish(&[])
+        .unwrap();
     let board = Arc::new(Board::new(config.histograms));
     board.replace(&config.targets);
     probe(&config.targets, &board);
@@ -88,7 +91,9 @@ fn walk(metrics: &Metrics) -> HashMap<&'static str, Part> {
 fn family(line: &str) -> &'static str {
     let series = line.split(['{', ' ']).next().unwrap();
     let is_of = |name: &str, kind: Kind| match kind {
-        Kind::Histogram => ["_bucket", "_count", "_sum"].iter().any(|end| series.strip_suffix(end) == Some(name)),
+        Kind::Histogram => ["_bucket", "_count", "_sum"]
+            .iter()
+            .any(|end| series.strip_suffix(end) == Some(name)),
         Kind::Counter | Kind::Gauge => series == name,
     };
     metrics::families().find(|family| is_of(family.name, family.kind)).unwrap().name

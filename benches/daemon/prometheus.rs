@@ -24,7 +24,11 @@ impl Prometheus {
         let file = folder.path().join("prometheus.yml");
         fs::write(&file, format!("global: {{ scrape_interval: 15s }}\nscrape_configs:\n{job}")).unwrap();
         let mut command = Command::new(program);
-        command.arg("--config.file").arg(&file).arg("--storage.tsdb.path").arg(folder.path().join("data"));
+        command
+            .arg("--config.file")
+            .arg(&file)
+            .arg("--storage.tsdb.path")
+            .arg(folder.path().join("data"));
         command.arg("--web.listen-address=127.0.0.1:0").args(flags);
         Self { process: Running::start(&mut command), _folder: folder }
     }
@@ -42,7 +46,11 @@ impl Prometheus {
     pub(crate) fn series(&self) -> f64 {
         let text = scrape::get(self.address(), "/metrics", Format::Text, Encoding::Plain).unwrap();
         let mut lines = str::from_utf8(&text).unwrap().lines();
-        lines.find_map(|line| line.strip_prefix("prometheus_tsdb_head_series ")).unwrap().parse().unwrap()
+        lines
+            .find_map(|line| line.strip_prefix("prometheus_tsdb_head_series "))
+            .unwrap()
+            .parse()
+            .unwrap()
     }
 }
 

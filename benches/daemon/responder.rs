@@ -43,7 +43,12 @@ impl Responder {
     /// The delay in seconds of the last reply from this address before a point in time since the epoch.
     pub(crate) fn delay_before(&self, address: SocketAddrV4, moment: f64) -> Option<f64> {
         let answers = self.answers.lock().unwrap();
-        answers.get(&address)?.iter().rev().find(|answer| answer.sent <= moment).map(|answer| answer.delay)
+        answers
+            .get(&address)?
+            .iter()
+            .rev()
+            .find(|answer| answer.sent <= moment)
+            .map(|answer| answer.delay)
     }
 }
 
@@ -83,7 +88,9 @@ fn respond(mut device: File, delay: Duration, answers: &Answers, stop: &AtomicBo
                 }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                let left = waiting.front().map_or(LONGEST_WAIT, |(read, _)| delay.saturating_sub(read.elapsed()));
+                let left = waiting
+                    .front()
+                    .map_or(LONGEST_WAIT, |(read, _)| delay.saturating_sub(read.elapsed()));
                 epoll.wait(&mut [EpollEvent::empty()], milliseconds(left)).unwrap();
             }
             Err(error) => panic!("the device cannot be read: {error}"),

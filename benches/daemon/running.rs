@@ -23,7 +23,12 @@ impl Running {
     /// Starts it and waits until its log contains the listen address.
     pub(crate) fn start(command: &mut Command) -> Self {
         let started = Instant::now();
-        let mut process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut process = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut log = BufReader::new(process.stderr.take().unwrap());
         let address = log.by_ref().lines().map_while(Result::ok).find_map(|line| listening(&line));
         let address = address.expect("a server must listen");

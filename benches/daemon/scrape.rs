@@ -134,7 +134,11 @@ impl Lag {
     /// The increase since an earlier one.
     pub(crate) fn since(&self, before: &Self) -> Self {
         let now_and_before = self.0.iter().zip(&before.0);
-        Self(now_and_before.map(|(&(bound, now), &(_, before))| (bound, now - before)).collect())
+        Self(
+            now_and_before
+                .map(|(&(bound, now), &(_, before))| (bound, now - before))
+                .collect(),
+        )
     }
 
     /// The number of starts.

@@ -19,11 +19,14 @@ pub(crate) fn cost(plan: &Plan, daemon: &Daemon, labels: Labels, report: &mut Re
     let idle = idle_share(daemon);
     report.section(format!("A scrape of {FEW} targets with {}, {series} series as text", labels.as_str()));
     let mut details = Vec::new();
-    for (format, encoding) in
-        Format::ALL.into_iter().flat_map(|format| Encoding::ALL.map(|encoding| (format, encoding)))
+    for (format, encoding) in Format::ALL
+        .into_iter()
+        .flat_map(|format| Encoding::ALL.map(|encoding| (format, encoding)))
     {
         let name = format!("{}, {}", format.as_str(), encoding.as_str());
-        let scrapes: Vec<_> = (0..plan.scrapes).map(|_| Scrape::make(daemon, format, encoding, idle)).collect();
+        let scrapes: Vec<_> = (0..plan.scrapes)
+            .map(|_| Scrape::make(daemon, format, encoding, idle))
+            .collect();
         let figure = |unit: Unit, of: &dyn Fn(&Scrape) -> f64| Figure::new(&*name, unit, scrapes.iter().map(of));
         report.add(&figure(Unit::Nanoseconds, &|scrape| scrape.cpu / series as f64).aim(labels.aim(encoding)));
         let cpu = figure(Unit::Milliseconds, &|scrape| scrape.cpu);

@@ -84,7 +84,9 @@ pub(crate) fn host(number: u32) -> Ipv4Addr {
 /// A listener on an unused address.
 fn listen(number: u8) -> (TcpListener, SocketAddrV4) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None).unwrap();
-    socket.bind(&SocketAddr::from((Ipv4Addr::new(127, number, 0, 1), 0)).into()).unwrap();
+    socket
+        .bind(&SocketAddr::from((Ipv4Addr::new(127, number, 0, 1), 0)).into())
+        .unwrap();
     socket.listen(BACKLOG).unwrap();
     let address = socket.local_addr().unwrap().as_socket_ipv4().unwrap();
     (socket.into(), address)
@@ -101,7 +103,10 @@ fn serve(listeners: &[TcpListener]) {
     loop {
         thread::sleep(PAUSE);
         let count = epoll.wait(&mut events, EpollTimeout::ZERO).unwrap();
-        let ready = events.iter().take(count).filter_map(|event| listeners.get(usize::try_from(event.data()).ok()?));
+        let ready = events
+            .iter()
+            .take(count)
+            .filter_map(|event| listeners.get(usize::try_from(event.data()).ok()?));
         ready.for_each(accept_all);
     }
 }

@@ -16,7 +16,9 @@ use super::tools::{self, NO_BLACKBOX};
 pub(crate) fn cost(servers: &Servers, filtered: &Filtered, report: &mut Report) {
     // Addresses as long as those of the servers, so that they cost the same.
     let host = |number| Ipv4Addr::new(127, number, 0, 3);
-    let silent: Vec<_> = (1..=HOSTS).map(|number| SocketAddrV4::new(host(number), filtered.port())).collect();
+    let silent: Vec<_> = (1..=HOSTS)
+        .map(|number| SocketAddrV4::new(host(number), filtered.port()))
+        .collect();
     let answering =
         Load { addresses: servers.addresses(), targets: TARGETS, interval: TIMEOUT, in_flight: None, root: None };
     let silent = Load { addresses: &silent, ..answering };

@@ -23,7 +23,12 @@ pub(crate) fn enter() -> File {
 #[expect(unsafe_code, reason = "attaching to a device has no safe wrapper")]
 fn open() -> File {
     let mut options = OpenOptions::new();
-    let device = options.read(true).write(true).custom_flags(libc::O_NONBLOCK).open("/dev/net/tun").unwrap();
+    let device = options
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open("/dev/net/tun")
+        .unwrap();
     let mut request = Request { name: *b"accuracy\0\0\0\0\0\0\0\0", flags: FLAGS, rest: [0; 22] };
     // SAFETY: the request is as large as the kernel's `struct ifreq`, and lives until the call returns.
     unsafe { attach(device.as_raw_fd(), &raw mut request) }.unwrap();

@@ -21,12 +21,14 @@ impl LoadedFiles {
     /// Reads a file, or the files of a TLS profile, unless that was done before.
     pub fn read(&self, required: &Required) -> Result<(), Unreadable> {
         match required {
-            Required::Header(file) => {
-                self.secrets.read(file).map_err(|error| Unreadable::Header(file.clone(), error.to_string()))
-            }
-            Required::Tls(profile) => {
-                self.trust.read(profile).map_err(|problems| Unreadable::Tls(profile.clone(), problems))
-            }
+            Required::Header(file) => self
+                .secrets
+                .read(file)
+                .map_err(|error| Unreadable::Header(file.clone(), error.to_string())),
+            Required::Tls(profile) => self
+                .trust
+                .read(profile)
+                .map_err(|problems| Unreadable::Tls(profile.clone(), problems)),
         }
     }
 

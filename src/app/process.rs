@@ -8,7 +8,9 @@ use tracing::warn;
 
 /// The host name; empty if the kernel does not return it.
 pub fn host_name() -> String {
-    gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    gethostname()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 /// The value of an environment variable; `None` if it is unset or not UTF-8.

@@ -135,10 +135,13 @@ impl Reconciler {
             StatusChange::Recovered => info!(source = %name, "Discovery works again"),
             StatusChange::Unchanged => {}
         }
-        self.metrics.sources().set_failures(&name, self.target_sources.failures(&source));
+        self.metrics
+            .sources()
+            .set_failures(&name, self.target_sources.failures(&source));
         let Some(entries) = entries else { return };
         let are_many = entries.len() >= MANY;
-        self.apply_discovery(&name, move |sources, files| sources.update(&source, entries, files)).await;
+        self.apply_discovery(&name, move |sources, files| sources.update(&source, entries, files))
+            .await;
         if are_many {
             blocking(process::return_free_memory).await;
         }
@@ -185,7 +188,8 @@ impl Reconciler {
             log_first(source, errors, "A source has an entry that is no target");
         }
         let difference = self.roster.schedule(unscheduled, limits).await;
-        self.with_target_sources(|sources, files| files.retain(&sources.tls_profiles())).await;
+        self.with_target_sources(|sources, files| files.retain(&sources.tls_profiles()))
+            .await;
         difference
     }
 

@@ -104,7 +104,10 @@ impl TargetSources {
     /// The errors of each source's invalid entries, if they have changed since the last call.
     pub(super) fn unreported(&mut self) -> impl Iterator<Item = (&str, &[String])> {
         let unreported = |state: &mut SourceState| std::mem::take(&mut state.is_unreported);
-        let states = self.discovered.iter_mut().filter_map(move |state| unreported(state).then_some(&*state));
+        let states = self
+            .discovered
+            .iter_mut()
+            .filter_map(move |state| unreported(state).then_some(&*state));
         states.map(|state| (&*state.source.name, &*state.built.invalid))
     }
 
@@ -123,7 +126,10 @@ impl TargetSources {
 
     /// How many refreshes of a source have failed, at least in part.
     pub(super) fn failures(&self, source: &Source) -> u64 {
-        self.discovered.iter().find(|state| state.source == *source).map_or(0, |state| state.failures)
+        self.discovered
+            .iter()
+            .find(|state| state.source == *source)
+            .map_or(0, |state| state.failures)
     }
 
     /// Builds targets again that were skipped because a file was missing, if it can be read now. Returns whether any
@@ -149,7 +155,10 @@ impl TargetSources {
     pub(super) fn merged(&self) -> Merged {
         let mut names: HashSet<&TargetName> = self.file.iter().map(|target| &target.name).collect();
         let mut merged = Merged { targets: self.file.clone(), statuses: Vec::with_capacity(self.discovered.len()) };
-        let limit = self.limit.and_then(|limit| usize::try_from(limit.get()).ok()).unwrap_or(usize::MAX);
+        let limit = self
+            .limit
+            .and_then(|limit| usize::try_from(limit.get()).ok())
+            .unwrap_or(usize::MAX);
         for state in &self.discovered {
             let before = merged.targets.len();
             for target in &state.built.targets {
@@ -160,7 +169,9 @@ impl TargetSources {
             let targets = merged.targets.len() - before;
             let invalid = state.built.invalid.len() + (state.built.targets.len() - targets);
             let name = state.source.name.clone();
-            merged.statuses.push(SourceStatus { name, targets, invalid, failures: state.failures });
+            merged
+                .statuses
+                .push(SourceStatus { name, targets, invalid, failures: state.failures });
         }
         merged
     }
@@ -168,12 +179,20 @@ impl TargetSources {
     /// The TLS profiles that targets and sources use.
     pub(super) fn tls_profiles(&self) -> HashSet<Arc<TlsProfile>> {
         let discovered = self.discovered.iter().flat_map(|state| &state.built.targets);
-        let of_targets = self.file.iter().chain(discovered).filter_map(|target| target.settings.probe_kind.tls());
+        let of_targets = self
+            .file
+            .iter()
+            .chain(discovered)
+            .filter_map(|target| target.settings.probe_kind.tls());
         let of_sources = self.discovered.iter().filter_map(|state| match &state.source.kind {
             SourceKind::Http(address) => Some(&address.tls),
             SourceKind::Dns { .. } | SourceKind::File { .. } => None,
         });
-        of_targets.map(|tls| &tls.settings).chain(of_sources).map(|settings| settings.profile.clone()).collect()
+        of_targets
+            .map(|tls| &tls.settings)
+            .chain(of_sources)
+            .map(|settings| settings.profile.clone())
+            .collect()
     }
 
     fn state(&mut self, source: &Source) -> Option<&mut SourceState> {
@@ -203,7 +222,10 @@ impl SourceState {
             }
         }
         let (targets, invalid) = targets.finish();
-        let unreadable = errors.into_iter().filter_map(|(required, error)| error.map(|_| required)).collect();
+        let unreadable = errors
+            .into_iter()
+            .filter_map(|(required, error)| error.map(|_| required))
+            .collect();
         self.is_unreported |= invalid != self.built.invalid;
         self.built = BuiltTargets { targets, invalid, unreadable };
     }
@@ -235,7 +257,10 @@ discovery: [{ file: one.json }, { file: two.json }]
 ";
 
     fn config(text: &str) -> Config {
-        config::parse(text, Path::new("portprobe.yaml"), &|_| None).unwrap().finish(&[]).unwrap()
+        config::parse(text, Path::new("portprobe.yaml"), &|_| None)
+            .unwrap()
+            .finish(&[])
+            .unwrap()
     }
 
     fn apply(sources: &mut TargetSources, config: &Config, files: &LoadedFiles) {
@@ -258,7 +283,12 @@ discovery: [{ file: one.json }, { file: two.json }]
         apply(&mut sources, &config, &files);
         assert_eq!(names(&sources.merged()), ["tcp://a:1"]);
         sources.update(&config.discovery[1], entries("[b:1, c:1, 'bad:0']"), &files);
-        assert!(sources.unreported().next().is_some_and(|(_, invalid)| invalid[0].contains("port 0")));
+        assert!(
+            sources
+                .unreported()
+                .next()
+                .is_some_and(|(_, invalid)| invalid[0].contains("port 0"))
+        );
         sources.update(&config.discovery[1], entries("[c:1, b:1, 'bad:0']"), &files);
         sources.update(&config.discovery[1], entries("[b:1, c:1, 'bad:0']"), &files);
         assert_eq!(sources.unreported().next(), None, "the same is told once");
@@ -266,8 +296,11 @@ discovery: [{ file: one.json }, { file: two.json }]
         sources.record_status(&config.discovery[1], vec!["gone".to_owned()]);
         let merged = sources.merged();
         assert_eq!(names(&merged), ["tcp://a:1", "tcp://c:1", "tcp://b:1"]);
-        let counts: Vec<_> =
-            merged.statuses.iter().map(|status| (status.targets, status.invalid, status.failures)).collect();
+        let counts: Vec<_> = merged
+            .statuses
+            .iter()
+            .map(|status| (status.targets, status.invalid, status.failures))
+            .collect();
         assert_eq!(counts, [(1, 1, 0), (1, 2, 1)], "{merged:?}");
     }
 
@@ -369,7 +402,9 @@ discovery: [{ file: one.json }, { file: two.json }]
         assert_eq!(names(&sources.merged()), ["tcp://c:1", "tls://e:1"]);
         let (_, invalid) = sources.unreported().next().unwrap();
         for (error, label) in
-            invalid.iter().zip(["entry 1, `tls://a:1-2`: ", "entry 1, `tls://b:1`: ", "entry 2, `http://d:1`: "])
+            invalid
+                .iter()
+                .zip(["entry 1, `tls://a:1-2`: ", "entry 1, `tls://b:1`: ", "entry 2, `http://d:1`: "])
         {
             assert!(error.starts_with(label) && error.contains("/missing"), "{error}");
         }

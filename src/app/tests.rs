@@ -62,7 +62,10 @@ async fn detection(settings: Settings, lasts: Duration, silent: bool) -> Duratio
     let (scheduler, handle) = Scheduler::new(prober, record, Limits::default(), "machine", Timestamp::default());
     let stop = CancellationToken::new();
     let run = tokio::spawn(scheduler.run(stop.clone()));
-    handle.change(Change { upserted: vec![target], ..Change::default() }).await.unwrap();
+    handle
+        .change(Change { upserted: vec![target], ..Change::default() })
+        .await
+        .unwrap();
     let detected = detected.recv().await.unwrap();
     stop.cancel();
     run.await.unwrap();

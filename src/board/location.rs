@@ -33,7 +33,11 @@ impl Location {
             AddressMode::Any => self.addresses = Box::default(),
             AddressMode::All if outcome.attempts.is_empty() => {}
             AddressMode::All => {
-                self.addresses = outcome.attempts.iter().filter_map(|attempt| self.address_result(attempt)).collect();
+                self.addresses = outcome
+                    .attempts
+                    .iter()
+                    .filter_map(|attempt| self.address_result(attempt))
+                    .collect();
             }
         }
     }

@@ -20,10 +20,18 @@ pub(super) fn histograms(
     };
     let mut kept = Vec::from(kept);
     let mut histogram = |phase| {
-        let before = kept.iter().position(|(of, _)| *of == phase).map(|index| kept.swap_remove(index));
+        let before = kept
+            .iter()
+            .position(|(of, _)| *of == phase)
+            .map(|index| kept.swap_remove(index));
         before.unwrap_or_else(|| (phase, empty()))
     };
-    options.phases.iter().filter(|phase| completes(target, **phase)).map(|phase| histogram(*phase)).collect()
+    options
+        .phases
+        .iter()
+        .filter(|phase| completes(target, **phase))
+        .map(|phase| histogram(*phase))
+        .collect()
 }
 
 /// Whether probes of this target can complete a phase.

@@ -129,7 +129,11 @@ impl Row {
         }
         if self.target.settings.slow_after != target.settings.slow_after {
             let success = self.last.filter(|last| last.success);
-            self.slow = target.settings.slow_after.zip(success).map(|(limit, last)| last.duration >= limit);
+            self.slow = target
+                .settings
+                .slow_after
+                .zip(success)
+                .map(|(limit, last)| last.duration >= limit);
         }
         self.target = target.clone();
         true
@@ -148,7 +152,11 @@ impl Row {
             timings: outcome.timings,
         });
         let changed = self.confirmation.observe(&outcome.result, &self.target.settings.confirm);
-        if let Some(failures) = self.failures.as_mut().filter(|_| success && self.confirmation.state() != State::Down) {
+        if let Some(failures) = self
+            .failures
+            .as_mut()
+            .filter(|_| success && self.confirmation.state() != State::Down)
+        {
             failures.last = None;
         }
         let transition = changed.map(|from| self.change_state(from, report));
@@ -224,12 +232,18 @@ impl Row {
 
     /// The address last used, if the host is a name.
     pub fn address(&self) -> Option<IpAddr> {
-        self.location.as_ref()?.address.filter(|_| matches!(self.target.endpoint.host, Host::Name(_)))
+        self.location
+            .as_ref()?
+            .address
+            .filter(|_| matches!(self.target.endpoint.host, Host::Name(_)))
     }
 
     /// Each address of the last resolution, with `addresses: all`.
     pub fn addresses(&self) -> &[AddressResult] {
-        let location = self.location.as_ref().filter(|_| self.target.settings.addressing.mode == AddressMode::All);
+        let location = self
+            .location
+            .as_ref()
+            .filter(|_| self.target.settings.addressing.mode == AddressMode::All);
         location.map(|location| &*location.addresses).unwrap_or_default()
     }
 
@@ -260,7 +274,10 @@ impl Row {
 
     /// The last labels of the dialogue.
     pub fn dialogue(&self) -> &[(LabelName, String)] {
-        self.facts.as_ref().and_then(|facts| facts.dialogue.as_deref()).unwrap_or_default()
+        self.facts
+            .as_ref()
+            .and_then(|facts| facts.dialogue.as_deref())
+            .unwrap_or_default()
     }
 
     /// The bounds of the histograms' classic buckets.
@@ -280,12 +297,17 @@ impl Row {
 
     fn count(&mut self, outcome: &Outcome) {
         self.probes += 1;
-        self.syn_retransmits += outcome.attempts.iter().map(|attempt| u64::from(attempt.syn_retransmits)).sum::<u64>();
+        self.syn_retransmits += outcome
+            .attempts
+            .iter()
+            .map(|attempt| u64::from(attempt.syn_retransmits))
+            .sum::<u64>();
         let failure = match &outcome.result {
             Err(Fault::Failure(failure)) => Some(failure),
             Ok(()) | Err(Fault::LocalFault(_)) => None,
         };
-        self.history.push(Recent { failure: failure.map(|failure| failure.class), duration: outcome.duration });
+        self.history
+            .push(Recent { failure: failure.map(|failure| failure.class), duration: outcome.duration });
         let Some(failure) = failure else { return };
         let failures = self.failures.get_or_insert_default();
         failures.failed_probes += 1;
@@ -314,7 +336,9 @@ impl Row {
         for (phase, histogram) in &mut self.histograms {
             let of_attempts = outcome.attempts.iter().filter_map(|attempt| attempt.timings.of(*phase));
             let before_attempts = outcome.timings.of(*phase).filter(|_| *phase == Phase::Resolve);
-            of_attempts.chain(before_attempts).for_each(|duration| histogram.observe(&self.options.buckets, duration));
+            of_attempts
+                .chain(before_attempts)
+                .for_each(|duration| histogram.observe(&self.options.buckets, duration));
         }
     }
 

@@ -34,7 +34,11 @@ fn warnings(warnings: &[Diagnostic]) -> String {
 }
 
 fn summary(config: &Config) -> String {
-    let per_second = config.targets.iter().map(|target| target.settings.cadence.interval().as_secs_f64().recip()).sum();
+    let per_second = config
+        .targets
+        .iter()
+        .map(|target| target.settings.cadence.interval().as_secs_f64().recip())
+        .sum();
     let sources = match config.discovery.len() {
         0 => String::new(),
         count => format!("; what {} will add is not counted", counted(count, "source")),
@@ -67,7 +71,12 @@ mod tests {
     use super::*;
 
     fn summary_of(yaml: &str) -> String {
-        summary(&config::parse(yaml, Path::new("a.yaml"), &|_| None).unwrap().finish(&[]).unwrap())
+        summary(
+            &config::parse(yaml, Path::new("a.yaml"), &|_| None)
+                .unwrap()
+                .finish(&[])
+                .unwrap(),
+        )
     }
 
     #[test]
@@ -75,7 +84,10 @@ mod tests {
         let target = |port| format!("- {{ url: 'ssh://a:{port}', interval: 1s }}");
         let targets = (1..=102).map(target).collect::<Vec<_>>().join("\n");
         let text = format!("targets:\n{targets}");
-        let config = config::parse(&text, Path::new("a.yaml"), &|_| None).unwrap().finish(&[]).unwrap();
+        let config = config::parse(&text, Path::new("a.yaml"), &|_| None)
+            .unwrap()
+            .finish(&[])
+            .unwrap();
         let text = warnings(&config.warnings);
         assert_eq!(text.lines().count(), LoadError::MAX_LINES + 1);
         assert!(text.ends_with("\nand 2 more warnings\n"), "{text}");

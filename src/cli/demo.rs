@@ -22,7 +22,9 @@ pub(super) fn run(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
 
 async fn demonstrate(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     let signals = serve::signals()?;
-    let demo = Demo::start().await.context("cannot start the servers of the demo on loopback")?;
+    let demo = Demo::start()
+        .await
+        .context("cannot start the servers of the demo on loopback")?;
     let files = LoadedFiles::default();
     let configuration = demo.configuration();
     let config = files.finish(config::parse(&configuration, Path::new("demo"), &|_| None)?)?;

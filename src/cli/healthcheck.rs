@@ -36,7 +36,9 @@ async fn ask(url: &Uri) -> anyhow::Result<StatusCode> {
     let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let path = url.path_and_query().map_or("/", |path| path.as_str());
-    let request = Request::get(path).header(HOST, authority.as_str()).body(Empty::<Bytes>::new())?;
+    let request = Request::get(path)
+        .header(HOST, authority.as_str())
+        .body(Empty::<Bytes>::new())?;
     tokio::select! {
         response = sender.send_request(request) => Ok(response?.status()),
         ended = connection => {

@@ -54,7 +54,10 @@ struct Settings(Vec<(String, String)>);
 impl Args for Settings {
     fn augment_args(command: Command) -> Command {
         flags().fold(command, |command, setting| {
-            let flag = Arg::new(setting.key.clone()).long(setting.key).value_name("VALUE").help(setting.meaning);
+            let flag = Arg::new(setting.key.clone())
+                .long(setting.key)
+                .value_name("VALUE")
+                .help(setting.meaning);
             command.arg(flag.help_heading("Settings of the target, as in the configuration"))
         })
     }

@@ -35,7 +35,8 @@ impl Groups {
             let problems = at.problems().count();
             let group = group(&name, keys.read(at), at, global).filter(|_| at.problems().count() == problems);
             let index = group.is_some().then_some(read.groups.len());
-            read.groups.extend(group.map(|group| Members { group: Arc::new(group), at: at.path(), count: 0 }));
+            read.groups
+                .extend(group.map(|group| Members { group: Arc::new(group), at: at.path(), count: 0 }));
             read.by_name.insert(name, index);
         }
         read
@@ -114,7 +115,8 @@ fn group(name: &str, keys: Field<Keys>, at: At<'_>, global: &Labels) -> Option<G
         (Some(up), None) => Quorum::MinUp(up.get()),
         (None, Some(down)) => Quorum::MaxDown(*down),
         (Some(_), Some(_)) => {
-            at.key("max_down").refuse("stands beside `min_up`; a group has one of the two, remove the other");
+            at.key("max_down")
+                .refuse("stands beside `min_up`; a group has one of the two, remove the other");
             return None;
         }
     };

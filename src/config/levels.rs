@@ -40,7 +40,8 @@ impl Level {
         if let (Some(&interval), Some(&timeout)) = (keys.interval.get(), keys.timeout.get())
             && timeout > interval
         {
-            at.key("timeout").refuse(CadenceError::TimeoutAboveInterval { timeout, interval });
+            at.key("timeout")
+                .refuse(CadenceError::TimeoutAboveInterval { timeout, interval });
         }
         if let Some(tls) = keys.tls.get() {
             tls::check(tls, at.key("tls"));
@@ -94,7 +95,10 @@ impl<'a> Levels<'a> {
     /// The labels of all levels, merged.
     pub(super) fn labels(self) -> BTreeMap<LabelName, String> {
         let labels = self.all.iter().rev().filter_map(|level| level.keys.labels.get());
-        labels.flat_map(LabelValues::iter).map(|(name, value)| (name.clone(), value.to_owned())).collect()
+        labels
+            .flat_map(LabelValues::iter)
+            .map(|(name, value)| (name.clone(), value.to_owned()))
+            .collect()
     }
 
     /// The settings that result, without what depends on the protocol.
@@ -105,12 +109,16 @@ impl<'a> Levels<'a> {
         Settings {
             cadence,
             confirm: Confirm {
-                failures: self.value(|keys| keys.confirm.get()?.failures.get()).unwrap_or(default.failures),
+                failures: self
+                    .value(|keys| keys.confirm.get()?.failures.get())
+                    .unwrap_or(default.failures),
                 delay: self
                     .value(|keys| keys.confirm.get()?.delay.get())
                     .unwrap_or(default.delay)
                     .min(cadence.interval()),
-                successes: self.value(|keys| keys.confirm.get()?.successes.get()).unwrap_or(default.successes),
+                successes: self
+                    .value(|keys| keys.confirm.get()?.successes.get())
+                    .unwrap_or(default.successes),
             },
             addressing: Addressing {
                 family: self.value(|keys| keys.ip.get()).unwrap_or_default(),

@@ -208,7 +208,11 @@ impl Problems {
 
     /// The path and message of each problem, in the order found: for values that are not in a file.
     pub(super) fn into_found(self) -> impl Iterator<Item = (KeyPath, String)> {
-        self.0.into_inner().found.into_iter().map(|Problem { at, message, .. }| (at, message))
+        self.0
+            .into_inner()
+            .found
+            .into_iter()
+            .map(|Problem { at, message, .. }| (at, message))
     }
 
     /// The warnings so far, with their positions in `text`.
@@ -275,7 +279,10 @@ fn located(problems: Vec<Problem>, file: Option<&Path>, positions: &Positions<'_
 impl Problem {
     fn located(self, file: Option<&Arc<Path>>, positions: &Positions<'_>) -> Diagnostic {
         let position = positions.position(&self.at, self.part);
-        let other = self.other.as_ref().and_then(|other| Some((other, positions.position(other, Part::Value)?)));
+        let other = self
+            .other
+            .as_ref()
+            .and_then(|other| Some((other, positions.position(other, Part::Value)?)));
         let message = match other {
             Some((other, Position { line, column })) => format!("{} ({other} is at {line}:{column})", self.message),
             None => self.message,
@@ -309,7 +316,10 @@ mod tests {
             targets.item(index).refuse("is wrong");
         }
         targets.item(0).refuse("is wrong");
-        let text = problems.finish(Some(Path::new("a.yaml")), "", Some(())).unwrap_err().to_string();
+        let text = problems
+            .finish(Some(Path::new("a.yaml")), "", Some(()))
+            .unwrap_err()
+            .to_string();
         assert_eq!(text.lines().count(), LoadError::MAX_LINES + 1);
         assert!(text.starts_with("a.yaml: targets[0]: is wrong\n") && text.ends_with("\nand 7 more"), "{text}");
     }

@@ -73,7 +73,10 @@ fn overlay(flags: &[(String, String)], module: Option<&str>, at: At<'_>) -> Leve
     let keys = setting_keys();
     let mut settings = Vec::new();
     for (key, text) in flags {
-        let kind = keys.iter().find(|known| known.key == *key).map_or(ValueKind::Scalar, |known| known.kind);
+        let kind = keys
+            .iter()
+            .find(|known| known.key == *key)
+            .map_or(ValueKind::Scalar, |known| known.kind);
         put(&mut settings, key, kind.node(text));
     }
     settings.extend(module.map(|name| ("module".into(), Node::Text(name.into()))));
@@ -145,7 +148,10 @@ targets:
 ";
 
     fn flags(flags: &[(&str, &str)]) -> Vec<(String, String)> {
-        flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        flags
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     fn from_url(wanted: &str, given: &[(&str, &str)]) -> Result<SingleTarget, String> {
@@ -159,7 +165,9 @@ targets:
         module: Option<&str>,
     ) -> Result<SingleTarget, String> {
         let wanted = ProbeRequest { target, flags: &flags(given), config_file, module };
-        single_target(wanted, &|_| None).and_then(|draft| draft.finish(&[])).map_err(|error| error.to_string())
+        single_target(wanted, &|_| None)
+            .and_then(|draft| draft.finish(&[]))
+            .map_err(|error| error.to_string())
     }
 
     fn from_file(wanted: &str, given: &[(&str, &str)], module: Option<&str>) -> Result<SingleTarget, String> {

@@ -249,10 +249,18 @@ mod tests {
     #[test]
     fn the_size_of_a_text_is_limited() {
         let many = format!("[{}1]", "1,".repeat(12_000_000));
-        assert!(count(&many).unwrap_err().ends_with("has so many values that they take more than 256 MiB"));
+        assert!(
+            count(&many)
+                .unwrap_err()
+                .ends_with("has so many values that they take more than 256 MiB")
+        );
         assert_eq!(count(&" ".repeat(MAX_BYTES + 1)), Err("has more than 64 MiB".to_owned()));
         let long = format!("a: &a {}\nb: [{}]", "x".repeat(1_000_000), vec!["*a"; 2000].join(", "));
-        assert!(count(&long).unwrap_err().contains("with its aliases the file grows to more than 256 MiB"));
+        assert!(
+            count(&long)
+                .unwrap_err()
+                .contains("with its aliases the file grows to more than 256 MiB")
+        );
     }
 
     proptest! {

@@ -125,7 +125,8 @@ impl<'a> FileTargets<'a> {
     }
 
     fn exceeded_limit(&self) -> Option<NonZeroU32> {
-        self.limit.filter(|limit| usize::try_from(limit.get()).is_ok_and(|limit| self.count > limit))
+        self.limit
+            .filter(|limit| usize::try_from(limit.get()).is_ok_and(|limit| self.count > limit))
     }
 }
 

@@ -27,7 +27,13 @@ fn finished(text: &str) -> Result<Config, LoadError> {
 fn refused(text: &str, read: impl FnMut(Required) -> Option<Unreadable>) -> Vec<String> {
     let draft = parse(text, Path::new("/etc/a.yaml"), &environment).unwrap();
     let unreadable: Vec<_> = draft.required().filter_map(read).collect();
-    draft.finish(&unreadable).unwrap_err().to_string().lines().map(str::to_owned).collect()
+    draft
+        .finish(&unreadable)
+        .unwrap_err()
+        .to_string()
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }
 
 fn compiled(text: &str) -> Config {
@@ -42,7 +48,11 @@ fn resource(name: &str) -> Config {
 }
 
 fn target<'a>(config: &'a Config, name: &str) -> &'a Target {
-    config.targets.iter().find(|target| target.name.as_str() == name).unwrap_or_else(|| panic!("no {name}"))
+    config
+        .targets
+        .iter()
+        .find(|target| target.name.as_str() == name)
+        .unwrap_or_else(|| panic!("no {name}"))
 }
 
 fn labels(target: &Target) -> Vec<(&str, &str)> {
@@ -104,7 +114,10 @@ fn equal_settings_and_labels_are_shared() {
         "{labels: {a: b}, targets: ['a:1-2', {url: 'b:1', interval: 1m}, {url: 'c:1', interval: 5s}, {url: 'd:1', labels: {a: b}}]}",
     );
     let [first, others @ ..] = &*config.targets else { panic!("no targets") };
-    let same_settings: Vec<_> = others.iter().map(|other| Arc::ptr_eq(&first.settings, &other.settings)).collect();
+    let same_settings: Vec<_> = others
+        .iter()
+        .map(|other| Arc::ptr_eq(&first.settings, &other.settings))
+        .collect();
     assert_eq!(same_settings, [true, true, false, true]);
     assert!(others.iter().all(|other| Arc::ptr_eq(&first.labels, &other.labels)));
 }
@@ -276,8 +289,10 @@ fn the_schema_has_the_keys_that_are_read() {
 #[test]
 fn documented_defaults_are_those_of_the_code() {
     let keys: Vec<_> = setting_keys().into_iter().map(|key| (key.key, key.default)).collect();
-    let defaults: Vec<_> =
-        keys.iter().map(|(key, default)| (key.as_str(), default.as_deref().unwrap_or("none"))).collect();
+    let defaults: Vec<_> = keys
+        .iter()
+        .map(|(key, default)| (key.as_str(), default.as_deref().unwrap_or("none")))
+        .collect();
     assert_eq!(
         defaults,
         [
@@ -319,7 +334,11 @@ fn documented_defaults_are_those_of_the_code() {
     );
     assert!(setting_keys().iter().all(|key| key.meaning.ends_with('.')));
     let of_kind = |kind| -> Vec<_> {
-        setting_keys().into_iter().filter(|setting| setting.kind == kind).map(|setting| setting.key).collect()
+        setting_keys()
+            .into_iter()
+            .filter(|setting| setting.kind == kind)
+            .map(|setting| setting.key)
+            .collect()
     };
     assert_eq!(of_kind(ValueKind::Mapping), ["labels", "dialogue", "http.headers", "http.headers_files"]);
     let lists = ["expect_addresses", "dns_servers", "tls.alpn", "tls.pins", "tls.crl_files", "http.status"];
@@ -327,7 +346,11 @@ fn documented_defaults_are_those_of_the_code() {
 }
 
 fn tls<'a>(config: &'a Config, name: &str) -> &'a TlsExchange {
-    target(config, name).settings.probe_kind.tls().unwrap_or_else(|| panic!("{name} has no TLS"))
+    target(config, name)
+        .settings
+        .probe_kind
+        .tls()
+        .unwrap_or_else(|| panic!("{name} has no TLS"))
 }
 
 #[test]
@@ -335,7 +358,13 @@ fn levels_of_tls_merge_key_by_key() {
     let config = resource("tls.yaml");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/resources/config/valid");
     let alpn = |name: &str| -> Vec<_> {
-        tls(&config, name).settings.profile.alpn.iter().map(|name| name.as_str().to_owned()).collect()
+        tls(&config, name)
+            .settings
+            .profile
+            .alpn
+            .iter()
+            .map(|name| name.as_str().to_owned())
+            .collect()
     };
 
     let plain = &tls(&config, "tls://a.example:443").settings;
@@ -448,7 +477,11 @@ fn starttls_divides_a_dialogue() {
     let [Step::Expect(greeting), ehlo, Step::Expect(_), starttls, Step::Expect(_)] = steps(&mail.upgrade) else {
         panic!("{:?}", mail.upgrade)
     };
-    let labels: Vec<_> = greeting.labels.iter().map(|(name, value)| (name.as_str(), value.0.to_vec())).collect();
+    let labels: Vec<_> = greeting
+        .labels
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.0.to_vec()))
+        .collect();
     let banner = vec![Part::Group(2), bytes(b" at "), Part::Group(1), bytes(b" for $5")];
     assert_eq!(labels, [("banner", banner), ("fixed", vec![bytes(b"\\n")])]);
     assert_eq!((ehlo, starttls), (&send("EHLO portprobe\r\n"), &send("STARTTLS\r\n")));
@@ -519,12 +552,25 @@ targets:
   - { url: http://b, http: { headers_files: { x-a: a } } }
   - { url: http://c, http: { headers: { x-c: plain } } }
 ";
-    let config = parse(text, Path::new("/etc/a.yaml"), &environment).unwrap().finish(&[]).unwrap();
+    let config = parse(text, Path::new("/etc/a.yaml"), &environment)
+        .unwrap()
+        .finish(&[])
+        .unwrap();
     let headers = |name: &str| {
-        let target = config.targets.iter().find(|target| target.endpoint.host.to_string() == name).unwrap();
+        let target = config
+            .targets
+            .iter()
+            .find(|target| target.endpoint.host.to_string() == name)
+            .unwrap();
         let http = target.settings.probe_kind.http().unwrap();
-        let plain = http.headers.iter().map(|(name, value)| format!("{name}={}", value.to_str().unwrap()));
-        let files = http.headers_files.iter().map(|(name, file)| format!("{name}:{}", file.path().display()));
+        let plain = http
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}={}", value.to_str().unwrap()));
+        let files = http
+            .headers_files
+            .iter()
+            .map(|(name, file)| format!("{name}:{}", file.path().display()));
         plain.chain(files).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(headers("a"), "x-a=plain x-b=plain x-c:/etc/c x-d:/run/d");
@@ -545,7 +591,9 @@ targets:
     let problems = refused(text, |required| {
         let Required::Header(file) = required else { return None };
         read.push(file.path().to_owned());
-        file.path().ends_with("a").then(|| Unreadable::Header(file, "is bad".to_owned()))
+        file.path()
+            .ends_with("a")
+            .then(|| Unreadable::Header(file, "is bad".to_owned()))
     });
     assert_eq!(read, [Path::new("/etc/a"), Path::new("/etc/b")]);
     let expected = [
@@ -594,7 +642,9 @@ impl Level {
                 write!(text, "{key}: {word}, ").unwrap();
             }
         }
-        let failures = self.failures.map_or_else(String::new, |failures| format!("failures: {failures}"));
+        let failures = self
+            .failures
+            .map_or_else(String::new, |failures| format!("failures: {failures}"));
         let delay = self.delay.map_or_else(String::new, |delay| format!("delay: {delay}s"));
         let label = self.label.map_or_else(String::new, |label| format!("l{}: v{label}", label % 3));
         format!("{{{text}confirm: {{{}}}, labels: {{{label}}}}}", [failures, delay].join(", ").trim_matches([',', ' ']))
@@ -617,10 +667,12 @@ fn level() -> impl Strategy<Value = Level> {
 
 /// The timeout by the documented rules; `None` for an error.
 fn model_timeout(levels: &[&Level]) -> Option<u64> {
-    if levels
-        .iter()
-        .any(|level| level.timeout.zip(level.interval).is_some_and(|(timeout, interval)| timeout > interval))
-    {
+    if levels.iter().any(|level| {
+        level
+            .timeout
+            .zip(level.interval)
+            .is_some_and(|(timeout, interval)| timeout > interval)
+    }) {
         return None;
     }
     let interval_at = levels.iter().position(|level| level.interval.is_some()).unwrap_or(levels.len());

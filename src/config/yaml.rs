@@ -57,7 +57,8 @@ impl Node {
         let budget = Budget::default();
         let mut document = serde_json::Deserializer::from_str(text);
         let node = budget.read(&mut document);
-        node.and_then(|node| document.end().map(|()| node)).map_err(|error| budget.explain_json(&error))
+        node.and_then(|node| document.end().map(|()| node))
+            .map_err(|error| budget.explain_json(&error))
     }
 
     /// Writes the node as YAML, with a mark in place of each text whose key is one of `hidden`.
@@ -68,7 +69,9 @@ impl Node {
     /// A scalar as YAML would read it, for values that do not come from a file.
     pub(super) fn scalar(text: &str) -> Self {
         let budget = Budget::default();
-        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'+' | b'-'));
+        let plain = text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'+' | b'-'));
         let read = plain.then(|| budget.read(serde_yaml::Deserializer::from_str(text)));
         match read {
             Some(Ok(node @ (Self::Bool(_) | Self::Float(_) | Self::Integer(_)))) => node,
@@ -94,7 +97,8 @@ impl Node {
                     if *count == 0 {
                         value.refuse_duplicate_keys(at.key(key));
                     } else {
-                        at.key(key).refuse_repeated_key(*count, "stands twice in this mapping; remove one of the two");
+                        at.key(key)
+                            .refuse_repeated_key(*count, "stands twice in this mapping; remove one of the two");
                         repeated.push((index, *first));
                     }
                     *count += 1;

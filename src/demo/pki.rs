@@ -98,7 +98,9 @@ fn server(
     let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(io::Error::other)?;
     let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().map_err(io::Error::other)?;
-    let config = builder.with_client_cert_verifier(clients).with_single_cert(vec![certificate], key);
+    let config = builder
+        .with_client_cert_verifier(clients)
+        .with_single_cert(vec![certificate], key);
     Ok(Arc::new(config.map_err(io::Error::other)?))
 }
 

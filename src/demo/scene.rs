@@ -38,7 +38,9 @@ impl Display for Scene {
         writeln!(f, "- url: {}", self.endpoint)?;
         writeln!(f, "  name: {}", self.name)?;
         writeln!(f, "  labels: {{ shows: {} }}", quoted(self.shows))?;
-        self.settings.iter().try_for_each(|(key, value)| writeln!(f, "  {key}: {value}"))
+        self.settings
+            .iter()
+            .try_for_each(|(key, value)| writeln!(f, "  {key}: {value}"))
     }
 }
 
@@ -64,7 +66,10 @@ pub(super) fn configuration(scenes: &[Scene], name_server: SocketAddr) -> String
 /// Every group of the scenes, once.
 fn groups(scenes: &[Scene]) -> BTreeSet<&str> {
     let settings = scenes.iter().flat_map(|scene| &scene.settings);
-    settings.filter(|(key, _)| *key == "group").map(|(_, group)| group.as_str()).collect()
+    settings
+        .filter(|(key, _)| *key == "group")
+        .map(|(_, group)| group.as_str())
+        .collect()
 }
 
 /// A scalar in single quotes, in which only quotes must be escaped.
@@ -83,7 +88,9 @@ mod tests {
     fn scenes_become_a_configuration() {
         let scenes = [
             Scene::new("a", "127.0.0.1:1", "up", "it's a: 'b', {c} # d").with("group", "g"),
-            Scene::new("b", "b.test:2", "up", "b").with("group", "g").with("expect", "closed"),
+            Scene::new("b", "b.test:2", "up", "b")
+                .with("group", "g")
+                .with("expect", "closed"),
         ];
         let yaml = configuration(&scenes, "127.0.0.1:53".parse().unwrap());
         let config = config::parse(&yaml, Path::new("demo"), &|_| None).unwrap().finish(&[]).unwrap();

@@ -126,7 +126,10 @@ async fn groups(stage: &mut Stage) -> io::Result<Vec<Scene>> {
         Scene::new("mail-2", stage.closed_port()?, "down refused", "group_up of mail is 0"),
     ];
     let database = database.map(|scene| scene.with("group", "database"));
-    Ok(database.into_iter().chain(mail.map(|scene| scene.with("group", "mail"))).collect())
+    Ok(database
+        .into_iter()
+        .chain(mail.map(|scene| scene.with("group", "mail")))
+        .collect())
 }
 
 #[cfg(test)]

@@ -23,7 +23,9 @@ impl fmt::Display for Welcome<'_> {
             writeln!(f, "  page     http://{site}/\n  metrics  http://{site}/metrics\n")?;
         }
         row(f, "TARGET", "STATE", "WHAT IT SHOWS")?;
-        scenes.iter().try_for_each(|scene| row(f, scene.name, scene.state, scene.shows))?;
+        scenes
+            .iter()
+            .try_for_each(|scene| row(f, scene.name, scene.state, scene.shows))?;
         writeln!(f, "\nTry in another terminal:\n")?;
         if let Some(address) = self.addresses.first() {
             writeln!(f, "  curl -s http://{}/metrics | grep ^portprobe_failure", site(*address))?;

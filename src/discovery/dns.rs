@@ -20,7 +20,12 @@ pub(super) async fn refresh(
     connector: &Connector,
 ) -> Result<Snapshot, RefreshError> {
     let deadline = Instant::now() + TIMEOUT;
-    let addresses = async |family| connector.addresses(name, family, deadline).await.map_err(RefreshError::Connection);
+    let addresses = async |family| {
+        connector
+            .addresses(name, family, deadline)
+            .await
+            .map_err(RefreshError::Connection)
+    };
     let found = match records {
         Records::A(port) => with_port(addresses(IpFamily::Ipv4).await?, port),
         Records::Aaaa(port) => with_port(addresses(IpFamily::Ipv6).await?, port),
@@ -29,7 +34,10 @@ pub(super) async fn refresh(
             // The root as the host means that the service is not offered (RFC 2782).
             services.retain(|service| !service.host.is_empty());
             services.sort_unstable();
-            services.iter().map(|service| format!("{}:{}", service.host, service.port)).collect()
+            services
+                .iter()
+                .map(|service| format!("{}:{}", service.host, service.port))
+                .collect()
         }
     };
     Ok(bounded(found))
@@ -37,7 +45,10 @@ pub(super) async fn refresh(
 
 fn with_port(mut addresses: Vec<IpAddr>, port: u16) -> Vec<String> {
     addresses.sort_unstable();
-    addresses.iter().map(|address| SocketAddr::new(*address, port).to_string()).collect()
+    addresses
+        .iter()
+        .map(|address| SocketAddr::new(*address, port).to_string())
+        .collect()
 }
 
 /// Each record once, up to the limit.

@@ -89,5 +89,8 @@ pub enum RefreshError {
 /// An error with all its causes.
 fn with_causes(error: &hyper::Error) -> String {
     let first: &dyn Error = error;
-    successors(Some(first), |error| (*error).source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    successors(Some(first), |error| (*error).source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }

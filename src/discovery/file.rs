@@ -93,7 +93,9 @@ impl Files {
 fn part(path: &Path, cached: Option<&Cached>, budget: &mut u64) -> Result<Part, RefreshError> {
     let bytes = files::read(path, MAX_BYTES)?;
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    *budget = budget.checked_sub(length).ok_or(RefreshError::FilesTooLarge(MAX_TOTAL_BYTES >> 20))?;
+    *budget = budget
+        .checked_sub(length)
+        .ok_or(RefreshError::FilesTooLarge(MAX_TOTAL_BYTES >> 20))?;
     let digest = sha256(&bytes);
     if let Some(cached) = cached.filter(|cached| cached.digest == digest) {
         return Ok(Part::Unchanged(cached.clone()));
@@ -113,12 +115,19 @@ struct Matching {
 fn matching(pattern: &Path) -> Result<Matching, RefreshError> {
     let name = pattern.file_name().ok_or_else(|| RefreshError::NoFileName(shown(pattern)))?;
     let name = name.to_string_lossy();
-    let folder = pattern.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let folder = pattern
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or_else(|| Path::new("."));
     let failed = |error: io::Error| RefreshError::Folder(shown(folder), error);
     if !name.contains(['*', '?']) {
         // The file may be readable in a folder that cannot be listed.
         fs::metadata(folder).map_err(failed)?;
-        let paths = fs::symlink_metadata(pattern).is_ok().then(|| pattern.to_owned()).into_iter().collect();
+        let paths = fs::symlink_metadata(pattern)
+            .is_ok()
+            .then(|| pattern.to_owned())
+            .into_iter()
+            .collect();
         return Ok(Matching { paths, problems: Vec::new() });
     }
     let wanted = NamePattern::parse(&name)?;
@@ -134,7 +143,9 @@ fn matching(pattern: &Path) -> Result<Matching, RefreshError> {
         }
     }
     let problem = || format!("more than {MAX_FILES} files match {}; the first by their names are read", shown(pattern));
-    let paths = names.into_iter().map(|name| if folder == Path::new(".") { name.into() } else { folder.join(name) });
+    let paths = names
+        .into_iter()
+        .map(|name| if folder == Path::new(".") { name.into() } else { folder.join(name) });
     Ok(Matching { paths: paths.collect(), problems: is_more.then(problem).into_iter().collect() })
 }
 

@@ -104,7 +104,10 @@ async fn request_body(
 ) -> Result<SourceResponse, RefreshError> {
     let deadline = Instant::now() + bounds.timeout;
     let (host, port) = (source.url.host(), source.url.port());
-    let stream = connector.connect(host, port, deadline).await.map_err(RefreshError::Connection)?;
+    let stream = connector
+        .connect(host, port, deadline)
+        .await
+        .map_err(RefreshError::Connection)?;
     if source.url.scheme() == HttpScheme::Http {
         let body = exchange(stream, request, bounds.bytes).await?;
         return Ok(SourceResponse { body, problems: Vec::new() });
@@ -146,7 +149,11 @@ fn check(response: &Response<Incoming>) -> Result<(), RefreshError> {
         return Err(RefreshError::Status(status));
     }
     let media_type = text(headers, &CONTENT_TYPE).ok_or(RefreshError::NoContentType)?;
-    if !media_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(MEDIA_TYPE)) {
+    if !media_type
+        .split(';')
+        .next()
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(MEDIA_TYPE))
+    {
         return Err(RefreshError::ContentType(label_value(&media_type)));
     }
     match text(headers, &CONTENT_ENCODING).filter(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
@@ -156,7 +163,9 @@ fn check(response: &Response<Incoming>) -> Result<(), RefreshError> {
 }
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    headers
+        .get(name)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 /// Reads a body to its end, at most `limit` bytes.

@@ -18,7 +18,10 @@ pub(crate) fn sha256(bytes: &[u8]) -> Sha256Digest {
 /// The SHA-256 of a regular file of any size. `None` if it cannot be read, or if it is a pipe, which can be read only
 /// once.
 pub(crate) fn of_file(path: &Path) -> Option<Sha256Digest> {
-    let mut file = fs::metadata(path).ok().filter(fs::Metadata::is_file).and_then(|_| File::open(path).ok())?;
+    let mut file = fs::metadata(path)
+        .ok()
+        .filter(fs::Metadata::is_file)
+        .and_then(|_| File::open(path).ok())?;
     let (mut context, mut piece) = (Context::new(&SHA256), vec![0; PIECE_BYTES]);
     loop {
         match file.read(&mut piece).ok()? {

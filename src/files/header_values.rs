@@ -106,7 +106,9 @@ impl Known {
     fn refresh(&mut self, path: &Path, changes: &mut Changes) {
         match value(path) {
             Ok(value) if value == self.value => {
-                changes.restored.extend(self.rejected.take().map(|_| path.display().to_string()));
+                changes
+                    .restored
+                    .extend(self.rejected.take().map(|_| path.display().to_string()));
             }
             Ok(value) => {
                 changes.reloaded.insert(path.display().to_string());

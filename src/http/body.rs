@@ -27,7 +27,9 @@ pub(super) fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
 pub(super) fn typed(status: StatusCode, media_type: &'static str, body: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }
 
@@ -168,7 +170,12 @@ impl BodySource {
                 return Ok(Some(std::mem::take(gzip.get_mut()).into()));
             }
         }
-        let last = self.encoder.take().map(|encoder| encoder.gzip.finish()).transpose().map_err(|_| fmt::Error)?;
+        let last = self
+            .encoder
+            .take()
+            .map(|encoder| encoder.gzip.finish())
+            .transpose()
+            .map_err(|_| fmt::Error)?;
         Ok(last.map(Bytes::from))
     }
 }

@@ -108,7 +108,13 @@ fn session_labels(session: &Session) -> Vec<OwnLabel> {
 /// The labels of a certificate. Empty ones are omitted: an unreadable certificate has only its fingerprint.
 fn certificate_labels(leaf: &Certificate) -> Vec<OwnLabel> {
     let said = |name, text: fn(&CertificateContent) -> &str| {
-        OwnLabel::new(name, leaf.content.as_ref().map(|content| label_value(text(content))).unwrap_or_default())
+        OwnLabel::new(
+            name,
+            leaf.content
+                .as_ref()
+                .map(|content| label_value(text(content)))
+                .unwrap_or_default(),
+        )
     };
     vec![
         said("subject", |content| &content.subject),

@@ -35,7 +35,9 @@ impl Collector for Batch {
             (Kind::Histogram, _) => (name, MetricType::Histogram),
         };
         let mut series = encoder.encode_descriptor(name, help, None, kind)?;
-        self.samples.iter().try_for_each(|sample| self.encode_sample(sample, series.encode_family(sample)?))
+        self.samples
+            .iter()
+            .try_for_each(|sample| self.encode_sample(sample, series.encode_family(sample)?))
     }
 }
 
@@ -59,7 +61,11 @@ impl EncodeLabelSet for Sample {
             Owner::Group(group) => (Some(("group", group.name.as_str())), &group.labels),
             Owner::Target(target) => (Some(("target", target.name.as_str())), &*target.labels),
         };
-        let own = self.own.iter().filter(|own| !own.value.is_empty()).map(|own| (&*own.name, &*own.value));
+        let own = self
+            .own
+            .iter()
+            .filter(|own| !own.value.is_empty())
+            .map(|own| (&*own.name, &*own.value));
         for label in owner.into_iter().chain(configured.iter()).chain(own) {
             label.encode(encoder.encode_label())?;
         }

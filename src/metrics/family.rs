@@ -108,6 +108,7 @@ impl RowReader<'_> {
 
     /// Adds a series of a row with these labels of the family.
     pub(super) fn labelled(&mut self, row: &Row, own: Vec<OwnLabel>, value: Value) {
-        self.samples.push(Sample { owner: Owner::Target(row.target().clone()), own, value });
+        self.samples
+            .push(Sample { owner: Owner::Target(row.target().clone()), own, value });
     }
 }

@@ -42,5 +42,6 @@ fn dialogue_labels(row: &Row) -> Vec<OwnLabel> {
         configured.all(|(taken, _)| taken != name.as_str()) && before.all(|(taken, _)| taken != name)
     };
     let kept = given.iter().enumerate().filter(|(index, (name, _))| is_new(*index, name));
-    kept.map(|(_, (name, text))| OwnLabel::chosen(name, label_value(text))).collect()
+    kept.map(|(_, (name, text))| OwnLabel::chosen(name, label_value(text)))
+        .collect()
 }

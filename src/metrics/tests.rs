@@ -27,8 +27,10 @@ struct Exposed {
 
 impl Exposed {
     fn new(urls: &[&str], labels: &[(&str, &str)]) -> Self {
-        let labels: Labels =
-            labels.iter().map(|(name, value)| (LabelName::try_new(name).unwrap(), (*value).into())).collect();
+        let labels: Labels = labels
+            .iter()
+            .map(|(name, value)| (LabelName::try_new(name).unwrap(), (*value).into()))
+            .collect();
         let group = Arc::new(Group {
             name: GroupName::try_new("all").unwrap(),
             quorum: Quorum::default(),
@@ -86,7 +88,11 @@ impl Exposed {
     /// Every series line of this target.
     fn series_of(&self, target: usize) -> Vec<String> {
         let wanted = format!("target=\"{}\"", self.targets[target].name);
-        self.text().lines().filter(|line| line.contains(&wanted)).map(str::to_owned).collect()
+        self.text()
+            .lines()
+            .filter(|line| line.contains(&wanted))
+            .map(str::to_owned)
+            .collect()
     }
 }
 
@@ -144,9 +150,14 @@ fn what_is_exposed_is_what_is_listed() {
     let mut series = 0;
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let name = line.split(['{', ' ']).next().unwrap();
-        let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
-        let family =
-            families.get(name).or_else(|| families.get(base)).unwrap_or_else(|| panic!("{name} is not listed"));
+        let base = ["_bucket", "_sum", "_count"]
+            .iter()
+            .find_map(|suffix| name.strip_suffix(suffix))
+            .unwrap_or(name);
+        let family = families
+            .get(name)
+            .or_else(|| families.get(base))
+            .unwrap_or_else(|| panic!("{name} is not listed"));
         let labels = line.split_once('{').map_or("", |(_, rest)| rest);
         for label in family.labels {
             // Empty for a target without a group, and without a repository at build time.
@@ -158,7 +169,8 @@ fn what_is_exposed_is_what_is_listed() {
     assert!(series > 60, "{series}");
     for name in families.keys().filter(|name| name.starts_with("portprobe_")) {
         let exposed = |name: &str| {
-            text.lines().any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+            text.lines()
+                .any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
         };
         let declared = text.matches(&format!("# TYPE {name} ")).count();
         assert_eq!(declared, usize::from(exposed(name) || exposed(&format!("{name}_count"))), "{name}");
@@ -233,7 +245,11 @@ fn a_failure_series_ends_with_the_failure() {
     exposed.report(0, refused());
     let failure = "portprobe_failure{target=\"tcp://127.0.0.1:1\",phase=\"connect\",class=\"refused\"} 1";
     assert!(exposed.series_of(0).contains(&failure.to_owned()));
-    assert!(exposed.series_of(0).contains(&"portprobe_up{target=\"tcp://127.0.0.1:1\"} 1".to_owned()));
+    assert!(
+        exposed
+            .series_of(0)
+            .contains(&"portprobe_up{target=\"tcp://127.0.0.1:1\"} 1".to_owned())
+    );
     exposed.report(0, Ok(()));
     assert!(!exposed.series_of(0).contains(&failure.to_owned()));
     let counted = "portprobe_failures_total{target=\"tcp://127.0.0.1:1\",phase=\"connect\",class=\"refused\"} 1";

@@ -64,7 +64,12 @@ pub(super) async fn resolve_host(
         Host::Ipv6(address, None) => Ok(SocketAddr::new((*address).into(), port)),
         Host::Ipv6(address, Some(zone)) => scope_id(zone).map(|id| SocketAddrV6::new(*address, port, 0, id).into()),
     };
-    (destination.map_err(Fault::from).and_then(|destination| resolve_literal(destination, family, settings)), None)
+    (
+        destination
+            .map_err(Fault::from)
+            .and_then(|destination| resolve_literal(destination, family, settings)),
+        None,
+    )
 }
 
 fn resolve_literal(destination: SocketAddr, family: IpFamily, settings: &Settings) -> Result<Resolved, Fault> {

@@ -105,7 +105,10 @@ async fn all(destinations: Vec<SocketAddr>, plan: &Plan, deadline: Instant) -> A
 /// The attempt that decides if none connected: the first that this machine could not make, because it might have
 /// connected; otherwise the last.
 fn decisive_of_unconnected(attempts: &[Attempt]) -> Option<&Attempt> {
-    attempts.iter().find(|attempt| matches!(attempt.result, Err(Fault::LocalFault(_)))).or_else(|| attempts.last())
+    attempts
+        .iter()
+        .find(|attempt| matches!(attempt.result, Err(Fault::LocalFault(_))))
+        .or_else(|| attempts.last())
 }
 
 /// The attempt that decides if all must succeed, which is the worst:
@@ -122,7 +125,11 @@ fn decisive_of_all(attempts: &[Attempt]) -> Option<&Attempt> {
     let least_far = attempts.iter().filter_map(failed).min();
     least_far
         .and_then(|phase| worst_of(attempts.iter().filter(|attempt| failed(attempt) == Some(phase))))
-        .or_else(|| attempts.iter().find(|attempt| matches!(attempt.result, Err(Fault::LocalFault(_)))))
+        .or_else(|| {
+            attempts
+                .iter()
+                .find(|attempt| matches!(attempt.result, Err(Fault::LocalFault(_))))
+        })
         .or_else(|| attempts.iter().max_by_key(|attempt| attempt.timings.of(Phase::Connect)))
 }
 
@@ -140,7 +147,10 @@ pub(super) fn share(deadline: Instant, left: usize) -> Instant {
 
 /// The TLS facts to display if all addresses must succeed: those of the [`worst_of`] them.
 fn worst_tls(attempts: &[Attempt]) -> Option<&TlsFacts> {
-    worst_of(attempts.iter().filter(|attempt| attempt.facts.tls.is_some()))?.facts.tls.as_ref()
+    worst_of(attempts.iter().filter(|attempt| attempt.facts.tls.is_some()))?
+        .facts
+        .tls
+        .as_ref()
 }
 
 /// The attempt with the worst certificate: the weightiest fault; without faults the earliest expiry, so that the result
@@ -148,8 +158,12 @@ fn worst_tls(attempts: &[Attempt]) -> Option<&TlsFacts> {
 fn worst_of<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> Option<&'a Attempt> {
     attempts.min_by_key(|attempt| {
         let peer = attempt.facts.tls.as_ref().and_then(|facts| facts.peer.as_ref());
-        let fault = peer.and_then(|peer| peer.faults.first()).map(|fault| Reverse(fault.class.weight()));
-        let expiry = peer.and_then(|peer| peer.leaf.content.as_ref()).map_or(i64::MAX, |content| content.not_after);
+        let fault = peer
+            .and_then(|peer| peer.faults.first())
+            .map(|fault| Reverse(fault.class.weight()));
+        let expiry = peer
+            .and_then(|peer| peer.leaf.content.as_ref())
+            .map_or(i64::MAX, |content| content.not_after);
         (peer.is_none(), fault.is_none(), fault, expiry)
     })
 }
@@ -324,8 +338,10 @@ mod tests {
             &[&[Class::CertExpired], &[Class::CertUntrusted, Class::CertInvalid]],
             &[&[], &[Class::CertInvalid], &[Class::CertNameMismatch], &[Class::CertNameMismatch]],
         ] {
-            let attempts: Vec<_> =
-                (0..).zip(faults).map(|(index, faults)| showing(index, Verify::Strict, faults)).collect();
+            let attempts: Vec<_> = (0..)
+                .zip(faults)
+                .map(|(index, faults)| showing(index, Verify::Strict, faults))
+                .collect();
             let worst = place(decisive_of_all(&attempts));
             assert_eq!(shown(&attempts).as_bytes(), &[worst; 32], "{faults:?}");
         }

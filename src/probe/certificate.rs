@@ -63,7 +63,10 @@ fn content(der: &[u8]) -> Option<CertificateContent> {
 
 /// The names of the certificate as text, at most [`MAX_NAMES`] and within [`MAX_NAMES_BYTES`], and their total number.
 fn names(signed: &TbsCertificate<'_>) -> (Vec<String>, usize) {
-    let extension = signed.extensions().iter().find(|extension| extension.oid.to_id_string() == SUBJECT_ALT_NAME);
+    let extension = signed
+        .extensions()
+        .iter()
+        .find(|extension| extension.oid.to_id_string() == SUBJECT_ALT_NAME);
     let parsed = extension.and_then(|extension| SubjectAlternativeName::from_der(extension.value).ok());
     let Some((_, SubjectAlternativeName { general_names })) = parsed else { return (Vec::new(), 0) };
     let mut room = MAX_NAMES_BYTES;
@@ -137,7 +140,11 @@ fn key(key: &SubjectPublicKeyInfo<'_>) -> String {
             None => "RSA".to_owned(),
         },
         "1.2.840.10045.2.1" => {
-            let curve = key.algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
+            let curve = key
+                .algorithm
+                .parameters
+                .as_ref()
+                .and_then(|parameters| parameters.as_oid().ok());
             let curve = curve.map(|oid| oid.to_id_string()).unwrap_or_default();
             bounded(format!("ECDSA {}", curve_name(&curve).unwrap_or(&curve)).trim_end().to_owned())
         }

@@ -179,5 +179,9 @@ impl From<Fault> for ConnectorError {
 }
 
 fn joined(problems: &[FileProblem]) -> String {
-    problems.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>().join("; ")
+    problems
+        .iter()
+        .map(|problem| problem.message.as_str())
+        .collect::<Vec<_>>()
+        .join("; ")
 }

@@ -118,7 +118,10 @@ impl Exchange {
         if let Err(fault) = self.upgrade(&mut stream, &tls.upgrade).await {
             return self.end(Err(fault), Connection::Plain(stream));
         }
-        let wrapping = self.conversation.as_ref().map_or(Wrapping::None, |conversation| conversation.wrapping());
+        let wrapping = self
+            .conversation
+            .as_ref()
+            .map_or(Wrapping::None, |conversation| conversation.wrapping());
         let transport = TlsTransport::new(stream, wrapping);
         let Handshake { result, facts, duration } =
             handshake(transport, &tls.settings, host, client, self.deadline).await;
@@ -197,9 +200,15 @@ impl Exchange {
         let mut stream = RecordingStream { stream, phase, recorder: self.recorder.as_mut() };
         let mut wire = Wire::new(&mut stream, self.script.give_received(), self.deadline);
         if phase == Phase::Starttls {
-            conversation.upgrade(&mut wire).await.map_err(|ended| ended_early(ended, phase))?;
+            conversation
+                .upgrade(&mut wire)
+                .await
+                .map_err(|ended| ended_early(ended, phase))?;
         } else {
-            let found = conversation.exchange(&mut wire).await.map_err(|ended| ended_early(ended, phase))?;
+            let found = conversation
+                .exchange(&mut wire)
+                .await
+                .map_err(|ended| ended_early(ended, phase))?;
             self.facts.service = Some(Arc::new(found.of(service)));
         }
         self.script.take_received(&wire.into_unread());

@@ -33,7 +33,9 @@ pub fn dialogue(said: &[u8]) {
 /// A dialogue with a step of each kind.
 fn steps() -> Dialogue {
     let expect = |expression| {
-        Pattern::try_new(expression).map(|pattern| Step::Expect(Expectation { pattern, labels: Vec::new() })).ok()
+        Pattern::try_new(expression)
+            .map(|pattern| Step::Expect(Expectation { pattern, labels: Vec::new() }))
+            .ok()
     };
     let echo = Step::Send(Template([Part::Bytes(b"x".as_slice().into()), Part::Group(1)].into()));
     let bytes = Step::ExpectBytes(b"\0\x01".as_slice().into());

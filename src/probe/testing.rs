@@ -109,7 +109,11 @@ impl Authority {
             key_identifier_method: KeyIdMethod::Sha256,
         };
         let list = list.signed_by(&self.issuer).unwrap();
-        BorrowedCertRevocationList::from_der(list.der()).unwrap().to_owned().unwrap().into()
+        BorrowedCertRevocationList::from_der(list.der())
+            .unwrap()
+            .to_owned()
+            .unwrap()
+            .into()
     }
 }
 

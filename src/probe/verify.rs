@@ -95,7 +95,13 @@ impl VerifyRequest<'_> {
         };
         add(&self.context.generation.to_be_bytes());
         add(self.name.to_string().as_bytes());
-        add(self.pins.iter().flat_map(Sha256Digest::as_bytes).copied().collect::<Vec<_>>().as_slice());
+        add(self
+            .pins
+            .iter()
+            .flat_map(Sha256Digest::as_bytes)
+            .copied()
+            .collect::<Vec<_>>()
+            .as_slice());
         add(&self.presented.leaf);
         self.presented.intermediates.iter().for_each(|der| add(der));
         finish(key)
@@ -109,7 +115,8 @@ pub(super) fn with_invalid(peer: &Arc<PeerCertificates>, detail: &str) -> Arc<Pe
     }
     let mut peer = PeerCertificates::clone(peer);
     // The lightest class comes last.
-    peer.faults.push(CertificateFault { class: Class::CertInvalid, detail: detail.to_owned() });
+    peer.faults
+        .push(CertificateFault { class: Class::CertInvalid, detail: detail.to_owned() });
     Arc::new(peer)
 }
 

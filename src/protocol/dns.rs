@@ -45,10 +45,14 @@ struct Session {
 #[async_trait]
 impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
-        let question =
-            self.question.as_deref().ok_or_else(|| ConversationError::Unexpected("no name to ask for".to_owned()))?;
+        let question = self
+            .question
+            .as_deref()
+            .ok_or_else(|| ConversationError::Unexpected("no name to ask for".to_owned()))?;
         wire.send(&query(question)).await?;
-        let code = wire.answer("the answer to a query", MAX_MESSAGE, |buffered| code(buffered, question)).await?;
+        let code = wire
+            .answer("the answer to a query", MAX_MESSAGE, |buffered| code(buffered, question))
+            .await?;
         match code {
             NOERROR | NXDOMAIN | REFUSED => Ok(ServiceReply::default()),
             SERVFAIL => Err(ConversationError::Rejected("SERVFAIL".to_owned())),
@@ -98,7 +102,9 @@ fn code(buffered: &[u8], asked: &[u8]) -> Parsed<u8> {
     }
     let Ok(questions) = message.try_get_u16() else { return Parsed::Incomplete };
     // After the three other counts of the header.
-    let answered = message.get(6..6 + asked.len()).is_some_and(|echoed| echoed.eq_ignore_ascii_case(asked));
+    let answered = message
+        .get(6..6 + asked.len())
+        .is_some_and(|echoed| echoed.eq_ignore_ascii_case(asked));
     // A server that could not parse the question does not repeat it.
     if questions != 0 && !answered {
         return Parsed::Invalid("it answers another question".to_owned());

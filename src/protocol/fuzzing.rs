@@ -18,7 +18,9 @@ use crate::target::{Cadence, Protocol, Scheme, Security, TargetUrl};
 pub fn converse(scheme: &str, data: &[u8]) {
     let Some((manner, said)) = data.split_first() else { return };
     let asked = (manner & UPGRADE != 0).then(|| format!("{scheme}+starttls"));
-    let scheme = asked.filter(|scheme| SCHEMES.find(scheme).is_ok()).unwrap_or_else(|| scheme.to_owned());
+    let scheme = asked
+        .filter(|scheme| SCHEMES.find(scheme).is_ok())
+        .unwrap_or_else(|| scheme.to_owned());
     let _ = talk(&scheme, &mut Pieces::new(said, usize::from(manner & !UPGRADE)));
 }
 

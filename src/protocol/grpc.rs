@@ -283,7 +283,10 @@ mod tests {
         let server = tokio::spawn(async move {
             let mut connection = h2::server::handshake(far).await.unwrap();
             while let Some(Ok((_, mut respond))) = connection.accept().await {
-                let head = hyper::Response::builder().header(CONTENT_TYPE, "application/grpc").body(()).unwrap();
+                let head = hyper::Response::builder()
+                    .header(CONTENT_TYPE, "application/grpc")
+                    .body(())
+                    .unwrap();
                 let mut stream = respond.send_response(head, false).unwrap();
                 stream.send_data(Bytes::from_static(message), false).unwrap();
                 let mut trailers = HeaderMap::new();

@@ -111,7 +111,13 @@ impl Session {
                 headers.append(name, value.clone());
             }
         }
-        let unset = |name| self.settings.headers.iter().chain(&*self.file_headers).all(|(set, _)| *set != name);
+        let unset = |name| {
+            self.settings
+                .headers
+                .iter()
+                .chain(&*self.file_headers)
+                .all(|(set, _)| *set != name)
+        };
         if unset(HOST) {
             request = request.header(HOST, &self.authority);
         }

@@ -67,7 +67,9 @@ impl Session {
     /// Reads the greeting, unless it was read before, and the capabilities.
     async fn capabilities(&mut self, wire: &mut Wire<'_>) -> Result<Vec<String>, ConversationError> {
         if !self.greeted {
-            let greeting = wire.answer("a greeting", MAX_REPLY, |buffered| text(buffered, &GREETINGS)).await?;
+            let greeting = wire
+                .answer("a greeting", MAX_REPLY, |buffered| text(buffered, &GREETINGS))
+                .await?;
             reject(&greeting)?;
             self.version = product(&greeting, &PRODUCTS);
             self.greeted = true;
@@ -91,7 +93,9 @@ impl Session {
     ) -> Result<Vec<String>, ConversationError> {
         let tag = self.tag();
         wire.send(format!("{tag}{command}\r\n").as_bytes()).await?;
-        let answer = wire.answer(due, MAX_REPLY, |buffered| block(buffered, &["* "], &[BYE, &tag])).await?;
+        let answer = wire
+            .answer(due, MAX_REPLY, |buffered| block(buffered, &["* "], &[BYE, &tag]))
+            .await?;
         answer.iter().try_for_each(|line| reject(line))?;
         Ok(answer)
     }
@@ -176,7 +180,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn tls_is_asked_for_where_it_is_offered() {
-        let script = Script::greets(GREETING).answers(CAPABILITY).answers("p2 OK Begin TLS negotiation now.\r\n");
+        let script = Script::greets(GREETING)
+            .answers(CAPABILITY)
+            .answers("p2 OK Begin TLS negotiation now.\r\n");
         let (asked, said) = upgrade(&Imap, "imap+starttls://a", &script).await;
         assert!(asked.is_ok() && said.ends_with(b"p2 STARTTLS\r\n"), "{asked:?} {said:?}");
         let bare = "* CAPABILITY IMAP4rev1\r\np1 OK done\r\n";

@@ -96,11 +96,16 @@ pub(super) fn reply(buffered: &[u8]) -> Parsed<Reply> {
 ///
 /// The list is fixed, because a pattern would take clocks, process numbers and tokens in greetings for names.
 pub(super) fn product(text: &str, known: &[&str]) -> Option<String> {
-    let words: Vec<_> =
-        text.split(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | '[' | ']' | ',' | ';')).collect();
+    let words: Vec<_> = text
+        .split(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | '[' | ']' | ',' | ';'))
+        .collect();
     words.iter().enumerate().find_map(|(index, word)| {
-        let (name, behind) = word.split_once('/').map_or((*word, None), |(name, version)| (name, Some(version)));
-        let known = known.iter().find(|known| known.eq_ignore_ascii_case(name.trim_end_matches('.')))?;
+        let (name, behind) = word
+            .split_once('/')
+            .map_or((*word, None), |(name, version)| (name, Some(version)));
+        let known = known
+            .iter()
+            .find(|known| known.eq_ignore_ascii_case(name.trim_end_matches('.')))?;
         let version = behind.or_else(|| words.get(index + 1).copied()).filter(|word| is_version(word));
         Some(version.map_or_else(|| (*known).to_owned(), |version| format!("{known} {version}")))
     })
@@ -112,7 +117,9 @@ pub(super) fn is_version(word: &str) -> bool {
     digits.starts_with(|c: char| c.is_ascii_digit())
         && digits.contains('.')
         && word.len() <= MAX_VERSION
-        && digits.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+' | '_' | '~'))
+        && digits
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+' | '_' | '~'))
 }
 
 /// A longer word is not a version.

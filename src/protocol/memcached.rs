@@ -32,7 +32,9 @@ struct Session;
 impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(b"version\r\n").await?;
-        let answer = wire.answer("the answer to version", MAX_LINE, |buffered| text(buffered, &ANSWERS)).await?;
+        let answer = wire
+            .answer("the answer to version", MAX_LINE, |buffered| text(buffered, &ANSWERS))
+            .await?;
         let version = answer.strip_prefix("VERSION ");
         if version.is_some() || answer.starts_with(WANTS_LOGIN) {
             wire.leave(b"quit\r\n").await;

@@ -50,7 +50,9 @@ impl Conversation for Session {
         let answer = ask(wire, ENCRYPT_ON).await?;
         let encrypts = matches!(answer.encryption, ENCRYPT_ON | ENCRYPT_REQUIRED);
         self.before_tls = Some(answer);
-        encrypts.then_some(()).ok_or_else(|| ConversationError::Refused("the server does not encrypt".to_owned()))
+        encrypts
+            .then_some(())
+            .ok_or_else(|| ConversationError::Refused("the server does not encrypt".to_owned()))
     }
 
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {

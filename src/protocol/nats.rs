@@ -102,8 +102,9 @@ fn info(buffered: &[u8]) -> Parsed<(String, Option<Info>)> {
 /// Sends CONNECT and PING, and waits for PONG. The server may send PING and INFO meanwhile.
 async fn ping(wire: &mut Wire<'_>) -> Result<(), ConversationError> {
     wire.send(CONNECT).await?;
-    let said =
-        wire.answer("PONG", MAX_REPLY, |buffered| block(buffered, &["INFO ", "PING", "+OK"], &["PONG", ERROR])).await?;
+    let said = wire
+        .answer("PONG", MAX_REPLY, |buffered| block(buffered, &["INFO ", "PING", "+OK"], &["PONG", ERROR]))
+        .await?;
     match said.last() {
         Some(error) if error.starts_with(ERROR) && !WANTS_LOGIN.iter().any(|text| error.contains(text)) => {
             Err(refusal(error.clone()))

@@ -49,7 +49,9 @@ impl Conversation for Session {
             return Err(ConversationError::Refused("the answer to CAPA does not offer STLS".to_owned()));
         }
         wire.send(b"STLS\r\n").await?;
-        let answer = wire.answer("the answer to STLS", MAX_REPLY, |buffered| text(buffered, &STATUSES)).await?;
+        let answer = wire
+            .answer("the answer to STLS", MAX_REPLY, |buffered| text(buffered, &STATUSES))
+            .await?;
         if answer.starts_with(OK) { Ok(()) } else { Err(ConversationError::Refused(format!("STLS: {answer}"))) }
     }
 
@@ -64,7 +66,9 @@ impl Session {
     /// Reads the greeting, unless it was read before, and the capabilities; `None` if the server does not know CAPA.
     async fn capabilities(&mut self, wire: &mut Wire<'_>) -> Result<Option<Vec<String>>, ConversationError> {
         if !self.greeted {
-            let greeting = wire.answer("a greeting", MAX_REPLY, |buffered| text(buffered, &STATUSES)).await?;
+            let greeting = wire
+                .answer("a greeting", MAX_REPLY, |buffered| text(buffered, &STATUSES))
+                .await?;
             if !greeting.starts_with(OK) {
                 return Err(ConversationError::Rejected(greeting));
             }
@@ -72,13 +76,18 @@ impl Session {
             self.greeted = true;
         }
         wire.send(b"CAPA\r\n").await?;
-        let status = wire.answer("the answer to CAPA", MAX_REPLY, |buffered| text(buffered, &STATUSES)).await?;
+        let status = wire
+            .answer("the answer to CAPA", MAX_REPLY, |buffered| text(buffered, &STATUSES))
+            .await?;
         if !status.starts_with(OK) {
             return Ok(None);
         }
-        let lines =
-            wire.answer("the end of the answer to CAPA", MAX_REPLY, |buffered| block(buffered, &[""], &["."])).await?;
-        let named = lines.iter().find_map(|line| product(line.strip_prefix("IMPLEMENTATION ")?, &PRODUCTS));
+        let lines = wire
+            .answer("the end of the answer to CAPA", MAX_REPLY, |buffered| block(buffered, &[""], &["."]))
+            .await?;
+        let named = lines
+            .iter()
+            .find_map(|line| product(line.strip_prefix("IMPLEMENTATION ")?, &PRODUCTS));
         self.version = named.or_else(|| self.version.take());
         Ok(Some(lines))
     }

@@ -46,7 +46,10 @@ struct Session;
 impl Conversation for Session {
     async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         wire.send(SSL_REQUEST).await?;
-        match wire.answer("the answer to SSLRequest (S or N)", 1, |buffered| one_of(buffered, b"SNE")).await? {
+        match wire
+            .answer("the answer to SSLRequest (S or N)", 1, |buffered| one_of(buffered, b"SNE"))
+            .await?
+        {
             b'S' => Ok(()),
             b'N' => Err(ConversationError::Refused("the server answers SSLRequest with N: ssl is off".to_owned())),
             // An error, such as from a server at its limit of connections. Its first letter was consumed.
@@ -68,7 +71,9 @@ impl Conversation for Session {
             return Ok(ServiceReply::default());
         }
         // AuthenticationOk: no password is needed. The next messages show whether there is a free connection.
-        let welcome = wire.answer("what follows a login without a password", MAX_REPLY, welcome).await?;
+        let welcome = wire
+            .answer("what follows a login without a password", MAX_REPLY, welcome)
+            .await?;
         match welcome.error {
             Some(fields) if fields.serves_nobody() => return Err(refusal(&fields)),
             Some(_) => {}

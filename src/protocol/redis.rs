@@ -39,7 +39,9 @@ struct Session;
 impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(b"*1\r\n$4\r\nPING\r\n").await?;
-        let answer = wire.answer("the answer to PING", MAX_LINE, |buffered| line(buffered, &[b"+PONG", b"-"])).await?;
+        let answer = wire
+            .answer("the answer to PING", MAX_LINE, |buffered| line(buffered, &[b"+PONG", b"-"]))
+            .await?;
         let answer = String::from_utf8_lossy(&answer).into_owned();
         if answer == "+PONG" || SERVES.iter().any(|code| answer.starts_with(code)) {
             wire.leave(b"*1\r\n$4\r\nQUIT\r\n").await;

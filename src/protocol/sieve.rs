@@ -44,8 +44,9 @@ impl Conversation for Session {
             return Err(ConversationError::Refused("the capabilities do not offer STARTTLS".to_owned()));
         }
         wire.send(b"STARTTLS\r\n").await?;
-        let answer =
-            wire.answer("the answer to STARTTLS", MAX_REPLY, |buffered| block(buffered, &[], &STATUSES)).await?;
+        let answer = wire
+            .answer("the answer to STARTTLS", MAX_REPLY, |buffered| block(buffered, &[], &STATUSES))
+            .await?;
         let answer = answer.join("");
         match answer.get(..2) {
             Some("OK") => Ok(()),
@@ -65,7 +66,9 @@ impl Conversation for Session {
 
 /// The capabilities, one per line.
 async fn capabilities(wire: &mut Wire<'_>) -> Result<Vec<String>, ConversationError> {
-    let told = wire.answer("the capabilities", MAX_REPLY, |buffered| block(buffered, &["\""], &STATUSES)).await?;
+    let told = wire
+        .answer("the capabilities", MAX_REPLY, |buffered| block(buffered, &["\""], &STATUSES))
+        .await?;
     match told.last() {
         Some(last) if last.starts_with("BYE") => Err(ConversationError::Rejected(last.clone())),
         Some(last) if last.starts_with("NO") => {

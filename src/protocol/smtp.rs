@@ -55,7 +55,11 @@ static EHLO: Hello = Hello { word: "EHLO", answer: "the answer to EHLO (250)" };
 impl Conversation for Session {
     async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         let offered = self.hello(wire).await?;
-        if !offered.lines.iter().any(|line| line.trim_end().eq_ignore_ascii_case("STARTTLS")) {
+        if !offered
+            .lines
+            .iter()
+            .any(|line| line.trim_end().eq_ignore_ascii_case("STARTTLS"))
+        {
             wire.leave(b"QUIT\r\n").await;
             return Err(ConversationError::Refused(format!(
                 "the answer to {} does not offer STARTTLS",

@@ -89,7 +89,10 @@ fn identification(buffered: &[u8]) -> Parsed<String> {
             return Parsed::Invalid(format!("its line is longer than {MAX_LINE} bytes"));
         }
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.iter().any(|byte| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r' | 0x1b)) {
+        if line
+            .iter()
+            .any(|byte| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r' | 0x1b))
+        {
             return Parsed::Invalid("it is not text".to_owned());
         }
         let Some(end) = end else { return Parsed::Incomplete };

@@ -116,7 +116,11 @@ impl Turn {
 
 /// The endpoint of a URL.
 pub(super) fn endpoint(url: &str) -> Endpoint {
-    TargetUrl::parse(url, Scheme::default(), SCHEMES).unwrap().endpoints().next().unwrap()
+    TargetUrl::parse(url, Scheme::default(), SCHEMES)
+        .unwrap()
+        .endpoints()
+        .next()
+        .unwrap()
 }
 
 /// Result of an exchange with a peer, and the bytes that the peer received.
@@ -213,7 +217,9 @@ async fn converse(
             Part::Upgrade => conversation.upgrade(&mut wire).await.map(|()| ServiceReply::default()),
         }
     };
-    timeout(Duration::from_secs(2), talking).await.expect("a conversation ends by its deadline")
+    timeout(Duration::from_secs(2), talking)
+        .await
+        .expect("a conversation ends by its deadline")
 }
 
 /// Checks that a parser ends in time with any input, accepts no invalid reply, and accepts a valid one in pieces.

@@ -106,7 +106,13 @@ impl fmt::Display for Version {
 /// `RFB 003.008` and a line feed; a server of `RealVNC` begins with `RFB 005.000`, and speaks 3.8 too.
 fn version(buffered: &[u8]) -> Parsed<Version> {
     line(buffered, &[b"RFB 003.", b"RFB 004.", b"RFB 005."]).and_then(|line| {
-        let digits = |range| str::from_utf8(line.get(range)?).ok().filter(|text| is_number(text))?.parse().ok();
+        let digits = |range| {
+            str::from_utf8(line.get(range)?)
+                .ok()
+                .filter(|text| is_number(text))?
+                .parse()
+                .ok()
+        };
         let numbers = (line.len() == 11).then(|| Some((digits(4..7)?, digits(8..11)?))).flatten();
         let (major, minor) = numbers.ok_or("it is not a version of RFB")?;
         Ok(Version { major, minor })

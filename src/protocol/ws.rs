@@ -101,7 +101,9 @@ fn judge(status: StatusCode, headers: &HeaderMap, key: &str) -> Result<(), Conve
             "expected an upgrade to websocket, but the answer names another".to_owned(),
         ));
     }
-    let accepted = headers.get(SEC_WEBSOCKET_ACCEPT).is_some_and(|value| value.as_bytes() == accept(key).as_bytes());
+    let accepted = headers
+        .get(SEC_WEBSOCKET_ACCEPT)
+        .is_some_and(|value| value.as_bytes() == accept(key).as_bytes());
     if accepted {
         return Ok(());
     }

@@ -269,9 +269,16 @@ mod tests {
         let offers = Script::hears().answers(format!("{HEAD}{FEATURES}"));
         for (script, expected) in [
             (offers.clone().answers("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"), "ok"),
-            (offers.clone().answers("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'></proceed>"), "ok"),
             (
-                offers.clone().answers("<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>"),
+                offers
+                    .clone()
+                    .answers("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'></proceed>"),
+                "ok",
+            ),
+            (
+                offers
+                    .clone()
+                    .answers("<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>"),
                 "refused: starttls: failure",
             ),
             (

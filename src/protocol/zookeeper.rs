@@ -40,12 +40,16 @@ impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(b"srvr").await?;
         let answers = [VERSION, NOT_ALLOWED, NOT_SERVING];
-        let answer = wire.answer("the answer to srvr", MAX_ANSWER, |buffered| text(buffered, &answers)).await?;
+        let answer = wire
+            .answer("the answer to srvr", MAX_ANSWER, |buffered| text(buffered, &answers))
+            .await?;
         if answer.starts_with(NOT_SERVING) {
             return Err(ConversationError::Rejected(answer));
         }
         let Some(version) = answer.strip_prefix(VERSION) else { return Ok(ServiceReply::default()) };
-        let rest = wire.answer("the server's mode", MAX_ANSWER, |buffered| block(buffered, &[""], &[MODE])).await?;
+        let rest = wire
+            .answer("the server's mode", MAX_ANSWER, |buffered| block(buffered, &[""], &[MODE]))
+            .await?;
         Ok(ServiceReply { version: number(version), role: rest.last().and_then(|line| role(line)) })
     }
 }

@@ -39,7 +39,9 @@ impl Index {
 
     /// The number of the target with this name.
     pub(super) fn find(&self, name: &TargetName) -> Option<Id> {
-        self.names.find(self.hasher.hash_one(name), |id| is_named(&self.slots, *id, name)).copied()
+        self.names
+            .find(self.hasher.hash_one(name), |id| is_named(&self.slots, *id, name))
+            .copied()
     }
 
     /// Adds a target. No other one may have its name.

@@ -39,7 +39,9 @@ impl DueQueue {
 
     pub(super) fn push(&mut self, due: Instant, id: Id) {
         let number = schedule::batch(due, self.origin);
-        let ahead = schedule::batch_start(number, self.origin).saturating_duration_since(due).as_nanos();
+        let ahead = schedule::batch_start(number, self.origin)
+            .saturating_duration_since(due)
+            .as_nanos();
         let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
         self.batches.entry(number).or_default().push(Item { ahead, id });
         self.len += 1;
@@ -74,7 +76,9 @@ impl DueQueue {
 
     /// When the first batch starts.
     pub(super) fn first_start(&self) -> Option<Instant> {
-        self.batches.first_key_value().map(|(number, _)| schedule::batch_start(*number, self.origin))
+        self.batches
+            .first_key_value()
+            .map(|(number, _)| schedule::batch_start(*number, self.origin))
     }
 
     /// Takes the first batch if it starts by `now`: the due times and their targets.

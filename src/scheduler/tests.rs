@@ -33,7 +33,11 @@ struct Journal(Arc<Mutex<Vec<(String, Duration)>>>);
 impl Journal {
     fn starts(&self, target: &Target) -> Vec<Duration> {
         let journal = self.0.lock().unwrap();
-        journal.iter().filter(|(name, _)| name == target.name.as_str()).map(|(_, at)| *at).collect()
+        journal
+            .iter()
+            .filter(|(name, _)| name == target.name.as_str())
+            .map(|(_, at)| *at)
+            .collect()
     }
 
     fn len(&self) -> usize {
@@ -94,7 +98,10 @@ impl Running {
             origin: Instant::now(),
             journal: journal.clone(),
             scripts: Mutex::new(
-                script.iter().map(|(t, steps)| (t.name.to_string(), steps.iter().copied().collect())).collect(),
+                script
+                    .iter()
+                    .map(|(t, steps)| (t.name.to_string(), steps.iter().copied().collect()))
+                    .collect(),
             ),
         };
         let record = move |_: &Report| {
@@ -122,7 +129,9 @@ fn target(url: &str, interval: Duration, timeout: Duration) -> Arc<Target> {
 
 /// `count` targets on different hosts.
 fn targets(count: u8, interval: Duration) -> Vec<Arc<Target>> {
-    (0..count).map(|n| target(&format!("127.0.1.{n}:1"), interval, interval)).collect()
+    (0..count)
+        .map(|n| target(&format!("127.0.1.{n}:1"), interval, interval))
+        .collect()
 }
 
 /// The same script for each.
@@ -277,7 +286,9 @@ async fn a_limit_delays_probes_without_skipping_any() {
 
 #[tokio::test(start_paused = true)]
 async fn a_busy_host_does_not_delay_others() {
-    let busy: Vec<_> = (1..=10).map(|port| target(&format!("127.0.0.1:{port}"), 10 * SECOND, SECOND)).collect();
+    let busy: Vec<_> = (1..=10)
+        .map(|port| target(&format!("127.0.0.1:{port}"), 10 * SECOND, SECOND))
+        .collect();
     let other = target("127.0.0.2:1", SECOND, SECOND);
     let steps = [Step::Take(8 * SECOND)];
     let mut script = same(&busy, &steps);
@@ -330,19 +341,27 @@ async fn an_unchanged_target_keeps_its_grid() {
 
 #[tokio::test(start_paused = true)]
 async fn a_removed_waiting_target_unblocks_its_host() {
-    let ports: Vec<_> =
-        (1..=3).map(|port| target(&format!("127.0.0.1:{port}"), 100 * MILLISECOND, MILLISECOND)).collect();
+    let ports: Vec<_> = (1..=3)
+        .map(|port| target(&format!("127.0.0.1:{port}"), 100 * MILLISECOND, MILLISECOND))
+        .collect();
     let steps = [Step::Take(SECOND)];
     let script = same(&ports, &steps);
     let origin = Instant::now();
     let running = Running::start(&script, limits(0, 1, 0), Next::OnSchedule).await;
     until(origin, 500 * MILLISECOND).await;
     assert_eq!(running.journal.len(), 1);
-    let probed = ports.iter().position(|target| !running.journal.starts(target).is_empty()).unwrap();
+    let probed = ports
+        .iter()
+        .position(|target| !running.journal.starts(target).is_empty())
+        .unwrap();
     let waiting = |place: usize| &ports[(probed + place) % 3];
     // Either of the two waiting ones may be the first.
     let (goes, stays) = (waiting(1), waiting(2));
-    running.handle.change(Change { removed: vec![goes.name.clone()], ..Change::default() }).await.unwrap();
+    running
+        .handle
+        .change(Change { removed: vec![goes.name.clone()], ..Change::default() })
+        .await
+        .unwrap();
     until(origin, 2 * SECOND).await;
     assert_eq!(running.journal.starts(stays).len(), 1);
     // The running one is removed, too, which frees its place at once.
@@ -460,7 +479,11 @@ async fn frequent_changes_leave_no_stale_items() {
     let (index, next) = (&scheduler.index, Instant::now() + 5000 * SECOND);
     let mut kept = Vec::new();
     while let Some(batch) = scheduler.due_queue.pop_started(next) {
-        kept.extend(batch.filter(|(due, id)| index.get(*id).unwrap().tick() == *due).map(|(_, id)| id));
+        kept.extend(
+            batch
+                .filter(|(due, id)| index.get(*id).unwrap().tick() == *due)
+                .map(|(_, id)| id),
+        );
     }
     kept.sort_unstable();
     kept.dedup();

@@ -59,7 +59,13 @@ impl Pattern {
     /// Compiles an expression; the error says what is wrong with it.
     pub fn try_new(expression: &str) -> Result<Self, regex::Error> {
         let mut builder = RegexBuilder::new(expression);
-        builder.unicode(false).multi_line(true).crlf(true).size_limit(MAX_PATTERN_BYTES).build().map(Self)
+        builder
+            .unicode(false)
+            .multi_line(true)
+            .crlf(true)
+            .size_limit(MAX_PATTERN_BYTES)
+            .build()
+            .map(Self)
     }
 
     /// The expression, compiled.

@@ -78,7 +78,10 @@ impl FromStr for StatusRange {
 
     fn from_str(text: &str) -> Result<Self, StatusRangeError> {
         let code = |text: &str| {
-            let code = text.parse().ok().filter(|_| text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit()));
+            let code = text
+                .parse()
+                .ok()
+                .filter(|_| text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit()));
             code.filter(|code| (100..=599).contains(code)).ok_or(StatusRangeError)
         };
         if let Some(class) = text.strip_suffix("xx") {

@@ -108,7 +108,10 @@ mod tests {
     use super::*;
 
     fn labels(pairs: &[(&str, &str)]) -> BTreeMap<LabelName, String> {
-        pairs.iter().map(|(name, value)| (LabelName::try_new(name).unwrap(), (*value).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (LabelName::try_new(name).unwrap(), (*value).to_owned()))
+            .collect()
     }
 
     #[test]

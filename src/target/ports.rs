@@ -11,12 +11,17 @@ pub struct Ports(Vec<RangeInclusive<NonZeroU16>>);
 impl Ports {
     /// Every port, in the order written.
     pub fn iter(&self) -> impl Iterator<Item = NonZeroU16> + '_ {
-        self.0.iter().flat_map(|range| (range.start().get()..=range.end().get()).filter_map(NonZeroU16::new))
+        self.0
+            .iter()
+            .flat_map(|range| (range.start().get()..=range.end().get()).filter_map(NonZeroU16::new))
     }
 
     /// How many ports it stands for, at least one.
     pub fn count(&self) -> usize {
-        self.0.iter().map(|range| usize::from(range.end().get() - range.start().get()) + 1).sum()
+        self.0
+            .iter()
+            .map(|range| usize::from(range.end().get() - range.start().get()) + 1)
+            .sum()
     }
 }
 

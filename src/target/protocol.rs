@@ -248,7 +248,9 @@ impl Schemes {
     pub fn all(self) -> Vec<String> {
         let mut all: Vec<_> = ["tcp", "tls"].map(str::to_owned).into();
         for service in self.0 {
-            let names = [service.name].into_iter().chain(service.other_names.iter().map(|other| other.name));
+            let names = [service.name]
+                .into_iter()
+                .chain(service.other_names.iter().map(|other| other.name));
             for name in names {
                 all.extend([name.to_owned(), format!("{name}+tls")]);
                 all.extend(service.starttls_name.map(|_| format!("{name}+starttls")));

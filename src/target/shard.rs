@@ -36,7 +36,10 @@ impl Shard {
     /// By rendezvous hashing (Thaler and Ravishankar, 1998) of the group, so that its members stay together, else of the
     /// name: with one more replica only the targets move that it takes over.
     pub fn owns(self, target: &Target) -> bool {
-        let key = target.group.as_ref().map_or_else(|| target.name.as_str(), |group| group.name.as_str());
+        let key = target
+            .group
+            .as_ref()
+            .map_or_else(|| target.name.as_str(), |group| group.name.as_str());
         let key = stable_hash::of(key);
         let weight = |index: u32| stable_hash::mix(key ^ stable_hash::mix(u64::from(index)));
         (0..self.count.get()).max_by_key(|index| (weight(*index), *index)) == Some(self.index)
@@ -103,18 +106,22 @@ mod tests {
 
     #[test]
     fn the_owner_is_the_same_in_every_version() {
-        let owners: Vec<_> =
-            (1..=12).map(|port| owner(&example(&format!("h:{port}"), Settings::default()), 5)).collect();
+        let owners: Vec<_> = (1..=12)
+            .map(|port| owner(&example(&format!("h:{port}"), Settings::default()), 5))
+            .collect();
         assert_eq!(owners, PINNED);
     }
 
     #[test]
     fn with_one_more_replica_only_its_share_moves() {
-        let targets: Vec<_> =
-            (1..=20_000).map(|port| example(&format!("h{port}.example:1"), Settings::default())).collect();
+        let targets: Vec<_> = (1..=20_000)
+            .map(|port| example(&format!("h{port}.example:1"), Settings::default()))
+            .collect();
         for count in [1, 2, 3, 10] {
-            let moved: Vec<_> =
-                targets.iter().filter(|target| owner(target, count) != owner(target, count + 1)).collect();
+            let moved: Vec<_> = targets
+                .iter()
+                .filter(|target| owner(target, count) != owner(target, count + 1))
+                .collect();
             assert!(moved.iter().all(|target| owner(target, count + 1) == count), "they move to the new one alone");
             let share = moved.len() as f64 / targets.len() as f64 * f64::from(count + 1);
             assert!((0.9..1.1).contains(&share), "{count} replicas: {share}");

@@ -6,7 +6,11 @@ use super::{Scheme, Schemes, Settings, Target, TargetName, TargetUrl};
 
 /// A target with this URL and these settings.
 pub(crate) fn example(url: &str, settings: Settings) -> Target {
-    let endpoint = TargetUrl::parse(url, Scheme::default(), Schemes(&[])).unwrap().endpoints().next().unwrap();
+    let endpoint = TargetUrl::parse(url, Scheme::default(), Schemes(&[]))
+        .unwrap()
+        .endpoints()
+        .next()
+        .unwrap();
     Target {
         name: TargetName::try_new(&endpoint.to_string()).unwrap(),
         endpoint,

@@ -108,7 +108,9 @@ impl TlsVersions {
 
     /// Every version offered, the oldest first.
     pub fn iter(self) -> impl Iterator<Item = TlsVersion> {
-        TlsVersion::ALL.into_iter().filter(move |version| (self.min..=self.max).contains(version))
+        TlsVersion::ALL
+            .into_iter()
+            .filter(move |version| (self.min..=self.max).contains(version))
     }
 }
 
@@ -264,7 +266,10 @@ mod tests {
     fn a_digest_is_read_as_tools_print_it() {
         let digest = Sha256Digest::new(std::array::from_fn(|index| u8::try_from(index * 8).unwrap()));
         let hex = digest.to_string();
-        let colons = hex.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap().to_uppercase());
+        let colons = hex
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| str::from_utf8(pair).unwrap().to_uppercase());
         let colons = colons.collect::<Vec<_>>().join(":");
         for text in [hex.as_str(), &colons, &BASE64.encode(digest.as_bytes())] {
             assert_eq!(text.parse(), Ok(digest), "{text}");

@@ -54,7 +54,12 @@ async fn takes(server: &Prometheus, promtool: &Path, hours: u64) -> bool {
     let file = folder.path().join("samples");
     fs::write(&file, format!("# TYPE kept gauge\nkept{{hours=\"{hours}\"}} 1 {}\n", sampled.as_millis())).unwrap();
     let url = format!("http://{}/api/v1/write", server.address());
-    let pushed = Command::new(promtool).args(["push", "metrics", &url]).arg(&file).output().await.unwrap();
+    let pushed = Command::new(promtool)
+        .args(["push", "metrics", &url])
+        .arg(&file)
+        .output()
+        .await
+        .unwrap();
     let arrived = server.query(&format!("count_over_time(kept{{hours=\"{hours}\"}}[5h])")).await;
     assert_eq!(pushed.status.success(), arrived.len() == 1, "{pushed:?} {arrived:?}");
     pushed.status.success()
@@ -87,7 +92,9 @@ async fn delayed_samples_need_an_out_of_order_window() {
 async fn scrapes(agent: &Prometheus) -> f64 {
     let answer = http::request(agent.address(), "GET", "/metrics").await;
     let metrics = Scrape::parse(&answer.body);
-    metrics.value("prometheus_target_interval_length_seconds_count", &[]).unwrap_or_default()
+    metrics
+        .value("prometheus_target_interval_length_seconds_count", &[])
+        .unwrap_or_default()
 }
 
 const HERE: &str = r#"{job="portprobe",instance="eu-west-1",region="eu-west-1"}"#;

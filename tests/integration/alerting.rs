@@ -44,7 +44,9 @@ async fn assert_is_told(alerting: &Alerting, daemon: &Daemon) {
     );
     assert_eq!((told.labels.get("class"), told.labels.get("phase")), (None, None));
     let others = alerting.told();
-    let unexpected = others.iter().find(|one| one.receiver == "orders-pagerduty-second" || one.receiver == "mail");
+    let unexpected = others
+        .iter()
+        .find(|one| one.receiver == "orders-pagerduty-second" || one.receiver == "mail");
     assert!(unexpected.is_none(), "{unexpected:?}");
 }
 
@@ -99,7 +101,11 @@ async fn is_cut_off(generation: &Generation, (cut, mend): Cut) {
     assert_nothing_else(&alerting);
     mend(&far);
     wait::until_patiently("all are up again", async || {
-        alerting.prometheus.query("ALERTS{alertname='PortprobeTargetDown'}").await.is_empty()
+        alerting
+            .prometheus
+            .query("ALERTS{alertname='PortprobeTargetDown'}")
+            .await
+            .is_empty()
     })
     .await;
     alerting.flushed().await;
@@ -110,7 +116,10 @@ async fn is_cut_off(generation: &Generation, (cut, mend): Cut) {
 /// Asserts that every notification is about the unreachable exporter.
 fn assert_nothing_else(alerting: &Alerting) {
     let told = alerting.told();
-    let others: Vec<_> = told.iter().filter(|one| !["PortprobeBlind", "Marker"].contains(&alert(one))).collect();
+    let others: Vec<_> = told
+        .iter()
+        .filter(|one| !["PortprobeBlind", "Marker"].contains(&alert(one)))
+        .collect();
     assert!(others.is_empty(), "{others:#?}");
 }
 
@@ -142,11 +151,18 @@ const ROUTES: [(&str, &str); 10] = [
 fn the_example_routes_lead_to_their_receivers() {
     for generation in generations() {
         let example = alerts().join("alertmanager.yaml");
-        let checked = Command::new(&generation.amtool).arg("check-config").arg(&example).output().unwrap();
+        let checked = Command::new(&generation.amtool)
+            .arg("check-config")
+            .arg(&example)
+            .output()
+            .unwrap();
         assert!(checked.status.success(), "{checked:?}");
         for (labels, receivers) in ROUTES {
             let mut amtool = Command::new(&generation.amtool);
-            amtool.args(["config", "routes", "test", "--config.file"]).arg(&example).args(labels.split(' '));
+            amtool
+                .args(["config", "routes", "test", "--config.file"])
+                .arg(&example)
+                .args(labels.split(' '));
             let tested = amtool.arg(format!("--verify.receivers={receivers}")).output().unwrap();
             assert!(tested.status.success(), "{labels}: {}", String::from_utf8_lossy(&tested.stdout));
         }
@@ -173,7 +189,9 @@ fn rendered(generation: &Generation, status: &str) -> String {
     let file = folder.path().join("data.json");
     fs::write(&file, data.to_string()).unwrap();
     let mut amtool = Command::new(&generation.amtool);
-    amtool.args(["template", "render", "--template.glob"]).arg(alerts().join("portprobe.tmpl"));
+    amtool
+        .args(["template", "render", "--template.glob"])
+        .arg(alerts().join("portprobe.tmpl"));
     amtool.arg("--template.text={{ template \"portprobe.title\" . }}\n{{ template \"portprobe.text\" . }}");
     let output = amtool.arg("--template.data").arg(&file).output().unwrap();
     assert!(output.status.success(), "{output:?}");

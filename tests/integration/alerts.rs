@@ -18,8 +18,9 @@ mod coverage;
 fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let files: BTreeSet<_> =
-        files.filter(|file| file.extension().is_some_and(|extension| extension == "yaml")).collect();
+    let files: BTreeSet<_> = files
+        .filter(|file| file.extension().is_some_and(|extension| extension == "yaml"))
+        .collect();
     assert!(!files.is_empty(), "no files");
     files.into_iter().collect()
 }
@@ -49,8 +50,10 @@ fn text<'a>(of: &'a Value, key: &str) -> &'a str {
 
 /// All rules of all files.
 fn rules() -> Vec<Value> {
-    let groups: Vec<_> =
-        rule_files().iter().flat_map(|file| list(&read(file), "groups").cloned().collect::<Vec<_>>()).collect();
+    let groups: Vec<_> = rule_files()
+        .iter()
+        .flat_map(|file| list(&read(file), "groups").cloned().collect::<Vec<_>>())
+        .collect();
     groups.iter().flat_map(|group| list(group, "rules")).cloned().collect()
 }
 
@@ -80,7 +83,9 @@ fn promtool_finds_no_fault_in_the_rules() {
 fn rules_do_what_their_tests_say() {
     let tools = promtool_programs();
     let results: Vec<_> = thread::scope(|scope| {
-        let running = tools.iter().map(|tool| scope.spawn(move || promtool(tool, &["test", "rules"], &test_files())));
+        let running = tools
+            .iter()
+            .map(|tool| scope.spawn(move || promtool(tool, &["test", "rules"], &test_files())));
         running.collect::<Vec<_>>().into_iter().map(|one| one.join().unwrap()).collect()
     });
     for (tool, (content, printed)) in tools.iter().zip(results) {

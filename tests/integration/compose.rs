@@ -25,11 +25,19 @@ fn read(path: &Path) -> Yaml {
 
 fn services() -> Vec<(String, Yaml)> {
     let services = read(&folder().join("compose.yaml"))["services"].as_mapping().unwrap().clone();
-    services.into_iter().map(|(name, service)| (name.as_str().unwrap().to_owned(), service)).collect()
+    services
+        .into_iter()
+        .map(|(name, service)| (name.as_str().unwrap().to_owned(), service))
+        .collect()
 }
 
 fn texts<'a>(of: &'a Yaml, key: &str) -> Vec<&'a str> {
-    of.get(key).and_then(Yaml::as_sequence).into_iter().flatten().map(|text| text.as_str().unwrap()).collect()
+    of.get(key)
+        .and_then(Yaml::as_sequence)
+        .into_iter()
+        .flatten()
+        .map(|text| text.as_str().unwrap())
+        .collect()
 }
 
 /// The mounts of a service: files and folders of the project, and named volumes.
@@ -47,7 +55,9 @@ fn mounts(service: &Yaml) -> Vec<(&str, &str)> {
 fn seen(service: &Yaml, path: &str) -> Option<PathBuf> {
     mounts(service).into_iter().find_map(|(source, destination)| {
         let rest = path.strip_prefix(destination)?;
-        source.starts_with('.').then(|| PathBuf::from(format!("{}{rest}", folder().join(source).display())))
+        source
+            .starts_with('.')
+            .then(|| PathBuf::from(format!("{}{rest}", folder().join(source).display())))
     })
 }
 
@@ -143,7 +153,12 @@ fn whatever_is_mounted_or_named_is_there() {
         }
     }
     assert_eq!(files, 5);
-    assert!(folder().join(compose["services"]["portprobe"]["build"].as_str().unwrap()).join("Dockerfile").is_file());
+    assert!(
+        folder()
+            .join(compose["services"]["portprobe"]["build"].as_str().unwrap())
+            .join("Dockerfile")
+            .is_file()
+    );
 }
 
 #[test]
@@ -162,7 +177,9 @@ fn grafana_finds_its_datasource_and_the_dashboards() {
     assert_eq!((&providers["apiVersion"], &providers["providers"][0]["type"]), (&1.into(), &"file".into()));
     let dashboards = seen(&grafana, providers["providers"][0]["options"]["path"].as_str().unwrap()).unwrap();
     assert_eq!(fs::read_dir(dashboards).unwrap().count(), 4);
-    let home = grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"].as_str().unwrap();
+    let home = grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+        .as_str()
+        .unwrap();
     assert!(seen(&grafana, home).unwrap().is_file(), "{home}");
 }
 
@@ -172,7 +189,11 @@ fn alertmanager_holds_back_what_the_example_does() {
     let (ours, example) = (read(&configuration), read(&alerts().join("alertmanager.yaml")));
     assert_eq!(ours["inhibit_rules"], example["inhibit_rules"]);
     for generation in generations() {
-        let checked = Command::new(&generation.amtool).arg("check-config").arg(&configuration).output().unwrap();
+        let checked = Command::new(&generation.amtool)
+            .arg("check-config")
+            .arg(&configuration)
+            .output()
+            .unwrap();
         assert!(checked.status.success(), "{checked:?}");
     }
 }
@@ -205,7 +226,9 @@ async fn the_demo_reaches_prometheus_and_alertmanager() {
     let (_, service) = services().into_iter().find(|(name, _)| name == "portprobe").unwrap();
     for generation in generations() {
         let mut command = portprobe();
-        command.args(texts(&service, "command")).args(["--web.listen-address=127.0.0.1:0", "--log.level=info"]);
+        command
+            .args(texts(&service, "command"))
+            .args(["--web.listen-address=127.0.0.1:0", "--log.level=info"]);
         let demo = Daemon::run(command, tempfile::tempdir().unwrap()).await;
         let configuration = fs::read_to_string(folder().join("alertmanager.yaml")).unwrap();
         let alertmanager = run_alertmanager(&generation.alertmanager, &configuration).await;
@@ -225,7 +248,9 @@ async fn the_demo_reaches_prometheus_and_alertmanager() {
             let answer = http::request(alertmanager.address, "GET", "/api/v2/alerts").await;
             let alerts: Vec<Value> = serde_json::from_str(&answer.body).unwrap_or_default();
             let shown = |name: &str, target: &str| {
-                alerts.iter().any(|alert| alert["labels"]["alertname"] == name && alert["labels"]["target"] == target)
+                alerts
+                    .iter()
+                    .any(|alert| alert["labels"]["alertname"] == name && alert["labels"]["target"] == target)
             };
             shown("PortprobeTargetDown", "refused") && shown("PortprobeCertificateExpired", "tls-expired")
         })

@@ -126,9 +126,15 @@ fn a_hundred_thousand_problems_are_found() {
 
 #[test]
 fn the_example_shows_the_defaults_of_the_code() {
-    let config =
-        config::parse(&example(), Path::new("config.example.yaml"), &environment).unwrap().finish(&[]).unwrap();
-    let plain = config.targets.iter().find(|target| target.name.as_str() == "tcp://ssh.example.com:22").unwrap();
+    let config = config::parse(&example(), Path::new("config.example.yaml"), &environment)
+        .unwrap()
+        .finish(&[])
+        .unwrap();
+    let plain = config
+        .targets
+        .iter()
+        .find(|target| target.name.as_str() == "tcp://ssh.example.com:22")
+        .unwrap();
     assert_eq!(*plain.settings, Settings::default());
     assert_eq!(plain.labels.iter().collect::<Vec<_>>(), [("region", "eu-west-1")]);
     assert_eq!(
@@ -151,7 +157,9 @@ fn every_commented_key_of_the_example_works() {
             text = text.replace("    roots: mozilla\n", "");
         }
         if line.contains("cert_file") || line.contains("key_file") {
-            text = text.replace("#    cert_file", "    cert_file").replace("#    key_file", "    key_file");
+            text = text
+                .replace("#    cert_file", "    cert_file")
+                .replace("#    key_file", "    key_file");
         }
         let result =
             config::parse(&text, Path::new("config.example.yaml"), &environment).and_then(|draft| draft.finish(&[]));
@@ -176,9 +184,15 @@ fn the_example_has_every_key_of_the_schema() {
     for (key, definition) in [("histograms", "Histograms"), ("limits", "Limits"), ("dns", "Dns")] {
         assert_eq!(keys(&example[key]), keys(&schema["$defs"][definition]["properties"]), "{key}");
     }
-    let at_targets = example["targets"].as_array().unwrap().iter().flat_map(keys).filter(|key| !settings.contains(key));
-    let only_at_targets =
-        keys(&schema["$defs"]["Target"]["properties"]).into_iter().filter(|key| !settings.contains(key));
+    let at_targets = example["targets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(keys)
+        .filter(|key| !settings.contains(key));
+    let only_at_targets = keys(&schema["$defs"]["Target"]["properties"])
+        .into_iter()
+        .filter(|key| !settings.contains(key));
     let (mut found, mut known): (Vec<_>, Vec<_>) = (at_targets.collect(), only_at_targets.collect());
     found.sort_unstable();
     found.dedup();
@@ -189,7 +203,9 @@ fn the_example_has_every_key_of_the_schema() {
 #[test]
 fn the_schema_accepts_the_same_pins() {
     let schema = config::schema();
-    let pin = schema["$defs"]["Tls"]["properties"]["pins"]["items"]["pattern"].as_str().unwrap();
+    let pin = schema["$defs"]["Tls"]["properties"]["pins"]["items"]["pattern"]
+        .as_str()
+        .unwrap();
     let pin = regex::Regex::new(pin).unwrap();
     let hex = "ab".repeat(32);
     for text in [
@@ -227,7 +243,10 @@ fn the_schema_shows_the_defaults_of_the_code() {
     let schema = config::schema();
     let defaults = |definition: &str| -> Value {
         let properties = schema["$defs"][definition]["properties"].as_object().unwrap();
-        properties.iter().filter_map(|(key, property)| Some((key.clone(), property.get("default")?.clone()))).collect()
+        properties
+            .iter()
+            .filter_map(|(key, property)| Some((key.clone(), property.get("default")?.clone())))
+            .collect()
     };
     let mut settings = defaults("Settings");
     settings["confirm"] = defaults("Confirm");
@@ -242,7 +261,10 @@ fn the_schema_shows_the_defaults_of_the_code() {
         "dns": defaults("Dns"),
         "discovery": [source],
     });
-    let config = config::parse(&text.to_string(), Path::new("defaults"), &environment).unwrap().finish(&[]).unwrap();
+    let config = config::parse(&text.to_string(), Path::new("defaults"), &environment)
+        .unwrap()
+        .finish(&[])
+        .unwrap();
     assert_eq!(*config.targets[0].settings, Settings::default());
     assert_eq!(
         (config.histograms, config.limits, config.dns),
@@ -327,7 +349,12 @@ async fn a_file_that_becomes_invalid_is_reported() {
         daemon.scrape().await.value(failures, &[]).is_some_and(|count| count > 0.0)
     })
     .await;
-    assert_eq!(daemon.logged(&["level=warn", "Cannot reload TLS files", "has no certificate"]).len(), 1);
+    assert_eq!(
+        daemon
+            .logged(&["level=warn", "Cannot reload TLS files", "has no certificate"])
+            .len(),
+        1
+    );
 
     write_certificate(folder.path(), "ca");
     wait::until_patiently("the new file is taken over", async || {
@@ -340,7 +367,9 @@ async fn a_file_that_becomes_invalid_is_reported() {
 async fn what_may_be_a_mistake_is_logged() {
     let daemon = Daemon::start("targets: [{ url: 'ssh://127.0.0.1:1', interval: 1s }]").await;
     wait::until("the warning is logged", async || {
-        !daemon.logged(&["level=warn", "targets[0].interval: 1s is short for ssh"]).is_empty()
+        !daemon
+            .logged(&["level=warn", "targets[0].interval: 1s is short for ssh"])
+            .is_empty()
     })
     .await;
 }
@@ -359,7 +388,9 @@ async fn a_rotated_token_is_sent_without_a_reload() {
         let line = format!("authorization: Bearer {}\r\n", current.lock().unwrap());
         let is_let_in = String::from_utf8_lossy(&heard[..length]).contains(&line);
         let status = if is_let_in { "200 OK" } else { "401 Unauthorized" };
-        let _ = stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes()).await;
+        let _ = stream
+            .write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes())
+            .await;
     })
     .await;
     let config = format!(
@@ -375,7 +406,12 @@ async fn a_rotated_token_is_sent_without_a_reload() {
     wait::until_patiently("the bad file is counted", async || daemon.scrape().await.value(failures, &[]) >= Some(1.0))
         .await;
     assert_eq!(daemon.scrape().await.of("t", "portprobe_up"), Some(1.0), "the old token is still sent");
-    assert_eq!(daemon.logged(&["level=warn", "Cannot reload header files", "token is empty"]).len(), 1);
+    assert_eq!(
+        daemon
+            .logged(&["level=warn", "Cannot reload header files", "token is empty"])
+            .len(),
+        1
+    );
 
     *wanted.lock().unwrap() = "second";
     fs::write(&token, "Bearer second\n").unwrap();
@@ -431,7 +467,9 @@ fn environment(name: &str) -> Option<String> {
 
 /// Every YAML file in a folder of test resources, by name.
 fn files(directory: &str) -> Vec<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/resources/config").join(directory);
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/resources/config")
+        .join(directory);
     let mut files: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
     files.sort_unstable();

@@ -54,12 +54,18 @@ async fn an_outage_is_logged_twice() {
         "defaults: {{ interval: 200ms, confirm: {{ delay: 20ms }} }}\ntargets: [ {{ url: 'tcp://{address}', name: it }} ]\n"
     );
     let daemon = Daemon::start_with(&config, &["--log.format=json"]).await;
-    daemon.scrape_until("it is up", |scrape| scrape.of("it", "portprobe_up") == Some(1.0)).await;
+    daemon
+        .scrape_until("it is up", |scrape| scrape.of("it", "portprobe_up") == Some(1.0))
+        .await;
     drop(listener);
-    let scrape = daemon.scrape_until("it is down", |scrape| scrape.of("it", "portprobe_up") == Some(0.0)).await;
+    let scrape = daemon
+        .scrape_until("it is down", |scrape| scrape.of("it", "portprobe_up") == Some(0.0))
+        .await;
     assert_eq!(scrape.of("it", "portprobe_outages_total"), Some(1.0));
     let _again = TcpListener::bind(address).unwrap();
-    let scrape = daemon.scrape_until("it is up again", |scrape| scrape.of("it", "portprobe_up") == Some(1.0)).await;
+    let scrape = daemon
+        .scrape_until("it is up again", |scrape| scrape.of("it", "portprobe_up") == Some(1.0))
+        .await;
     assert!(scrape.of("it", "portprobe_down_seconds_total") > Some(0.0));
     assert!(scrape.value("portprobe_failure", &[("target", "it")]).is_none());
     wait::until("the log has it", async || daemon.logged(&["Target is up", "\"target\":\"it\""]).len() == 2).await;
@@ -145,7 +151,13 @@ async fn every_listen_address_answers() {
     let daemon = Daemon::start_with("targets: [ '127.0.0.1:1' ]\n", &["--web.listen-address=[::1]:0"]).await;
     wait::until("both are logged", async || daemon.logged(&["Listening"]).len() == 2).await;
     let second = daemon.logged(&["Listening", "[::1]"]);
-    let address = second[0].split("address=").nth(1).unwrap().split([' ', '"']).find(|part| !part.is_empty()).unwrap();
+    let address = second[0]
+        .split("address=")
+        .nth(1)
+        .unwrap()
+        .split([' ', '"'])
+        .find(|part| !part.is_empty())
+        .unwrap();
     assert_eq!(http::request(address.parse().unwrap(), "GET", "/-/healthy").await.status, 200);
 }
 
@@ -262,7 +274,10 @@ async fn a_log_that_nobody_reads_stops_no_probe() {
     .unwrap();
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut command = portprobe();
-    command.arg("--config.file").arg(&file).arg(format!("--web.listen-address={address}"));
+    command
+        .arg("--config.file")
+        .arg(&file)
+        .arg(format!("--web.listen-address={address}"));
     let mut process = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
     let probed = async || {
         let Ok(mut stream) = TcpStream::connect(address).await else { return false };

@@ -53,8 +53,9 @@ async fn an_invalid_file_does_not_affect_other_files() {
     let root = folder.path().to_owned();
     let daemon = Daemon::start_in(folder, &["--web.enable-lifecycle"]).await;
     let source = "file:sd/*.json";
-    let scrape =
-        daemon.scrape_until("all are there", |scrape| scrape.value("portprobe_targets", &[]) == Some(4.0)).await;
+    let scrape = daemon
+        .scrape_until("all are there", |scrape| scrape.value("portprobe_targets", &[]) == Some(4.0))
+        .await;
     let labels = [("target", "tcp://127.0.0.1:2"), ("team", "a"), ("exported_job", "x"), ("from", "sd")];
     assert_eq!(scrape.value("portprobe_target_info", &labels), Some(1.0));
     assert_eq!(scrape.of("four", "portprobe_interval_seconds"), Some(3600.0));
@@ -62,8 +63,9 @@ async fn an_invalid_file_does_not_affect_other_files() {
     assert!(of_source(&scrape, "invalid_targets", source) >= Some(1.0), "a name that is taken, and port 0");
     assert!(!daemon.logged(&["no target", "127.0.0.1:0"]).is_empty());
     // A file that is incomplete, then missing, then back with another target.
-    let before =
-        daemon.scrape_until("it has a past", |s| s.of("tcp://127.0.0.1:2", "portprobe_probes_total") > Some(2.0)).await;
+    let before = daemon
+        .scrape_until("it has a past", |s| s.of("tcp://127.0.0.1:2", "portprobe_probes_total") > Some(2.0))
+        .await;
     write(&root, "sd/a.json", &first[..40]);
     let failed = |scrape: &Scrape| of_source(scrape, "failures_total", source) >= Some(1.0);
     let after = daemon.scrape_until("the failure is counted", failed).await;
@@ -124,7 +126,9 @@ async fn a_reload_keeps_what_sources_have_said() {
     let root = folder.path().to_owned();
     let daemon = Daemon::start_in(folder, &["--web.enable-lifecycle"]).await;
     let found = "tcp://127.0.0.1:2";
-    let before = daemon.scrape_until("it has a past", |s| s.of(found, "portprobe_probes_total") > Some(2.0)).await;
+    let before = daemon
+        .scrape_until("it has a past", |s| s.of(found, "portprobe_probes_total") > Some(2.0))
+        .await;
     write(&root, "portprobe.yaml", &CONFIG.replace("from: sd", "from: here"));
     daemon.signal(Signal::SIGHUP);
     let relabelled = |scrape: &Scrape| {
@@ -150,7 +154,9 @@ async fn prometheus_finds_the_same_targets() {
     let daemon = Daemon::start_in(folder, &["--web.enable-lifecycle"]).await;
     let scrape_config = format!("- {{ job_name: sd, file_sd_configs: [ {{ files: [ '{}' ] }} ] }}\n", file.display());
     let Some(prometheus) = prometheus_with(&scrape_config).await else { return };
-    daemon.scrape_until("all are there", |scrape| scrape.value("portprobe_targets", &[]) == Some(4.0)).await;
+    daemon
+        .scrape_until("all are there", |scrape| scrape.value("portprobe_targets", &[]) == Some(4.0))
+        .await;
     let mut theirs = Vec::new();
     wait::until("Prometheus has read the file", async || {
         let answer = prometheus.get("/api/v1/targets").await;

@@ -90,9 +90,15 @@ async fn silent_name_servers_cause_a_timeout() {
     let patience_ended = named("silent.test", 1, &server).resolver_options(impatient()).probe().await;
     let detail = assert_failed(&patience_ended, Phase::Resolve, Class::DnsTimeout);
     assert!(detail.contains(&format!("{} did not answer", server.address)), "{detail}");
-    let by_deadline = named("silent.test", 1, &server).timeout(Duration::from_millis(300)).probe().await;
+    let by_deadline = named("silent.test", 1, &server)
+        .timeout(Duration::from_millis(300))
+        .probe()
+        .await;
     assert_failed(&by_deadline, Phase::Resolve, Class::DnsTimeout);
-    let half = named("nodatasilent.test", 1, &server).resolver_options(impatient()).probe().await;
+    let half = named("nodatasilent.test", 1, &server)
+        .resolver_options(impatient())
+        .probe()
+        .await;
     assert_failed(&half, Phase::Resolve, Class::DnsTimeout);
 }
 
@@ -112,7 +118,9 @@ async fn a_failing_name_server_is_skipped() {
     let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let closed = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     for first in [silent.local_addr().unwrap(), closed] {
-        let probing = target(format!("tcp://one.test:{port}")).name_server(first).name_server(server.address);
+        let probing = target(format!("tcp://one.test:{port}"))
+            .name_server(first)
+            .name_server(server.address);
         assert_good(&probing.resolver_options(impatient()).probe().await);
     }
 }
@@ -153,7 +161,11 @@ async fn ten_addresses_succeed_only_if_all_do() {
     let addresses: Vec<IpAddr> = (1..=10).map(|last| IpAddr::from([127, 0, 0, last])).collect();
     assert_eq!(outcome.resolution.unwrap().addresses, addresses);
     assert_eq!(outcome.attempts.iter().map(|attempt| attempt.address).collect::<Vec<_>>(), addresses);
-    let slowest = outcome.attempts.iter().filter_map(|attempt| attempt.timings.of(Phase::Connect)).max();
+    let slowest = outcome
+        .attempts
+        .iter()
+        .filter_map(|attempt| attempt.timings.of(Phase::Connect))
+        .max();
     assert_eq!(outcome.timings.of(Phase::Connect), slowest);
 
     let (_one, half_open) = ports::open();

@@ -33,7 +33,9 @@ async fn daemon() -> (std::net::TcpListener, Daemon) {
     let daemon = Daemon::start(&config).await;
     daemon
         .scrape_until("every state is known", |scrape| {
-            ["open", "refused", "named"].iter().all(|target| scrape.of(target, "portprobe_up").is_some())
+            ["open", "refused", "named"]
+                .iter()
+                .all(|target| scrape.of(target, "portprobe_up").is_some())
         })
         .await;
     (listener, daemon)
@@ -47,7 +49,10 @@ async fn series_by_job(prometheus: &Prometheus, selector: &str) -> BTreeMap<Stri
         let mut labels: BTreeMap<_, _> = labels.into_iter().collect();
         labels.remove("instance");
         let job = labels.remove("job").unwrap();
-        series.entry(job.as_str().unwrap().to_owned()).or_default().insert(format!("{labels:?}"));
+        series
+            .entry(job.as_str().unwrap().to_owned())
+            .or_default()
+            .insert(format!("{labels:?}"));
     }
     series
 }
@@ -60,7 +65,11 @@ async fn every_format_contains_the_same_series() {
         for (_, accept) in FORMATS {
             relays.push(Relay::start(daemon.address, accept).await);
         }
-        let jobs: Vec<_> = FORMATS.iter().zip(&relays).map(|((name, _), relay)| (*name, relay.address)).collect();
+        let jobs: Vec<_> = FORMATS
+            .iter()
+            .zip(&relays)
+            .map(|((name, _), relay)| (*name, relay.address))
+            .collect();
         let prometheus = services::prometheus_at(&program, &jobs).await;
         prometheus.query_until("count(up == 1)", "3").await;
         prometheus.query_until("count(portprobe_up)", "9").await;
@@ -78,7 +87,10 @@ async fn every_format_contains_the_same_series() {
         let native = "histogram_count(portprobe_handshake_duration_seconds)";
         wait::until("native histograms have the same observations", async || {
             let above = format!("{native} > 0");
-            series_by_job(&prometheus, &above).await.get("protobuf").is_some_and(|set| set.len() == 2)
+            series_by_job(&prometheus, &above)
+                .await
+                .get("protobuf")
+                .is_some_and(|set| set.len() == 2)
         })
         .await;
         let quantile = "histogram_quantile(0.5, portprobe_handshake_duration_seconds{target=\"open\"}) < 1";

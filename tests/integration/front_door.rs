@@ -63,7 +63,9 @@ async fn malformed_requests_are_refused_and_nothing_lasts() {
     }
     assert_eq!(daemon.get("/-/healthy").await.status, 200);
     let few = |descriptors| descriptors < 40.0;
-    daemon.scrape_until("no connection lasts", |s| s.value("process_open_fds", &[]).is_some_and(few)).await;
+    daemon
+        .scrape_until("no connection lasts", |s| s.value("process_open_fds", &[]).is_some_and(few))
+        .await;
 }
 
 #[tokio::test]
@@ -106,7 +108,10 @@ async fn pipelined_requests_are_answered_in_order() {
 async fn a_huge_body_is_not_read() {
     let daemon = Daemon::start(CONFIG).await;
     let mut stream = TcpStream::connect(daemon.address).await.unwrap();
-    stream.write_all(b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000000\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000000\r\n\r\n")
+        .await
+        .unwrap();
     let junk = vec![b'x'; 1024 * 1024];
     let mut sent = 0;
     while sent < 256 && stream.write_all(&junk).await.is_ok() {
@@ -158,7 +163,9 @@ async fn ten_thousand_idle_connections_keep_nobody_out() {
     }
     let scrape = daemon.scrape().await;
     assert!(scrape.value("process_open_fds", &[]) < Some(1200.0), "{scrape:?}");
-    daemon.scrape_until("probes go on", |s| s.of("tcp://127.0.0.1:1", "portprobe_probes_total") > before).await;
+    daemon
+        .scrape_until("probes go on", |s| s.of("tcp://127.0.0.1:1", "portprobe_probes_total") > before)
+        .await;
     let mut cut = 0;
     for stream in &mut idle {
         let mut byte = [0];
@@ -203,7 +210,10 @@ async fn compression_is_limited_for_many_slow_readers() {
         // The response must exceed the buffers of the kernel.
         socket.set_recv_buffer_size(4096).unwrap();
         let mut stream = socket.connect(daemon.address).await.unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n").await.unwrap();
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n")
+            .await
+            .unwrap();
         crowd.push(stream);
     }
     let mut compressed = 0;
@@ -240,5 +250,7 @@ async fn the_daemon_survives_a_lack_of_descriptors() {
     wait::until("the lack is logged", async || !daemon.logged(&["Cannot accept HTTP connections"]).is_empty()).await;
     drop(greedy);
     let before = daemon.scrape().await.of("tcp://127.0.0.1:1", "portprobe_probes_total");
-    daemon.scrape_until("probes go on", |s| s.of("tcp://127.0.0.1:1", "portprobe_probes_total") > before).await;
+    daemon
+        .scrape_until("probes go on", |s| s.of("tcp://127.0.0.1:1", "portprobe_probes_total") > before)
+        .await;
 }

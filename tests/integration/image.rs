@@ -27,7 +27,12 @@ impl Container {
     /// A container of this image with these files.
     fn with(image: &Path, files: &[(&str, &str)]) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let copied = Command::new("cp").arg("-R").arg(image.join(".")).arg(root.path()).status().unwrap();
+        let copied = Command::new("cp")
+            .arg("-R")
+            .arg(image.join("."))
+            .arg(root.path())
+            .status()
+            .unwrap();
         assert!(copied.success());
         // The files that every engine adds.
         for folder in ["dev", "proc"] {
@@ -35,7 +40,12 @@ impl Container {
         }
         for (name, minor) in [("random", "8"), ("urandom", "9")] {
             let device = root.path().join("dev").join(name);
-            let made = Command::new("mknod").arg("--mode=666").arg(device).args(["c", "1", minor]).status().unwrap();
+            let made = Command::new("mknod")
+                .arg("--mode=666")
+                .arg(device)
+                .args(["c", "1", minor])
+                .status()
+                .unwrap();
             assert!(made.success());
         }
         // A different user enters it.
@@ -56,7 +66,10 @@ impl Container {
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", ENTER, "sh"]).arg(self.0.path());
-        command.arg("--groups=").arg(format!("--userspec={}", instruction("USER"))).arg(self.0.path());
+        command
+            .arg("--groups=")
+            .arg(format!("--userspec={}", instruction("USER")))
+            .arg(self.0.path());
         command.args(emulator().map(|_| "/emulator")).args(words);
         command.env_clear().env("PATH", env::var_os("PATH").unwrap());
         let (name, value) = instruction("ENV").split_once('=').unwrap();
@@ -67,7 +80,11 @@ impl Container {
     /// The entry point with these arguments.
     fn entry_point(&self, arguments: &[&str]) -> Command {
         let entry_point = words(instruction("ENTRYPOINT"));
-        let entry_point: Vec<_> = entry_point.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
+        let entry_point: Vec<_> = entry_point
+            .iter()
+            .map(String::as_str)
+            .chain(arguments.iter().copied())
+            .collect();
         self.command(&entry_point)
     }
 
@@ -75,7 +92,11 @@ impl Container {
     fn health(&self) -> ExitStatus {
         let check = words(instruction("HEALTHCHECK").split_once("CMD ").unwrap().1);
         let check: Vec<_> = check.iter().map(String::as_str).collect();
-        self.command(&check).stdin(Stdio::null()).stderr(Stdio::null()).status().unwrap()
+        self.command(&check)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap()
     }
 }
 
@@ -101,7 +122,11 @@ fn emulator() -> Option<PathBuf> {
 fn identity(daemon: &Daemon) -> Vec<String> {
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
     let is_identity = |line: &&str| ["Uid:", "Gid:", "Groups:"].iter().any(|name| line.starts_with(name));
-    status.lines().filter(is_identity).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+    status
+        .lines()
+        .filter(is_identity)
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect()
 }
 
 const CONFIGURATION: &str = "
@@ -135,7 +160,9 @@ fn the_image_probes_without_other_files() {
         let expected = [("by-name", 1.0), ("by-hosts", 1.0), ("by-bundle", 1.0), ("by-mozilla", 0.0)];
         daemon
             .scrape_until("every target is as it should be", |scrape| {
-                expected.iter().all(|(target, up)| scrape.of(target, "portprobe_up") == Some(*up))
+                expected
+                    .iter()
+                    .all(|(target, up)| scrape.of(target, "portprobe_up") == Some(*up))
             })
             .await;
         let untrusted = [("target", "by-mozilla"), ("class", "cert_untrusted")];
@@ -161,7 +188,10 @@ fn the_image_works_in_every_runtime() {
         assert_eq!(identity(&daemon), ["Uid: 65532 65532 65532 65532", "Gid: 65532 65532 65532 65532", "Groups:"]);
         assert_eq!(daemon.address.port().to_string(), instruction("EXPOSE"));
         assert!(container.health().success());
-        let by_name = container.entry_point(&["healthcheck", "http://localhost:10115/-/healthy"]).status().unwrap();
+        let by_name = container
+            .entry_point(&["healthcheck", "http://localhost:10115/-/healthy"])
+            .status()
+            .unwrap();
         assert!(by_name.success(), "the C library in it takes localhost from /etc/hosts");
         let not_found = [("target", "nobody"), ("class", "dns_not_found")];
         daemon
@@ -183,7 +213,9 @@ fn its_demo_needs_no_other_files() {
         let container = Container::with(&image, &[]);
         let daemon =
             Daemon::run(container.entry_point(&["demo", "--log.level=info"]), tempfile::tempdir().unwrap()).await;
-        daemon.scrape_until_patiently("every state is as promised", |scrape| demo::missing(scrape).is_empty()).await;
+        daemon
+            .scrape_until_patiently("every state is as promised", |scrape| demo::missing(scrape).is_empty())
+            .await;
         assert!(container.health().success());
     });
 }

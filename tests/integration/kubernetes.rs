@@ -20,7 +20,9 @@ mod schemas;
 
 /// The values of the chart: none, and those of each file under `ci`.
 fn all_values(tools: &Tools) -> BTreeMap<String, Value> {
-    let files = fs::read_dir(root("deploy/helm/portprobe/ci")).unwrap().map(|entry| entry.unwrap().path());
+    let files = fs::read_dir(root("deploy/helm/portprobe/ci"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let mut texts: BTreeMap<_, _> = files.map(|file| (name(&file), fs::read_to_string(&file).unwrap())).collect();
     texts.insert("none".to_owned(), String::new());
     assert!(texts.len() > 5, "{texts:?}");
@@ -29,9 +31,13 @@ fn all_values(tools: &Tools) -> BTreeMap<String, Value> {
 
 /// The objects of each file under `deploy/kubernetes`.
 fn manifests() -> BTreeMap<String, Vec<Value>> {
-    let files = fs::read_dir(root("deploy/kubernetes")).unwrap().map(|entry| entry.unwrap().path());
+    let files = fs::read_dir(root("deploy/kubernetes"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let files = files.filter(|file| file.extension().is_some_and(|extension| extension == "yaml"));
-    let all: BTreeMap<_, _> = files.map(|file| (name(&file), objects(&fs::read_to_string(&file).unwrap()))).collect();
+    let all: BTreeMap<_, _> = files
+        .map(|file| (name(&file), objects(&fs::read_to_string(&file).unwrap())))
+        .collect();
     assert!(all.len() > 8, "{all:?}");
     all
 }
@@ -41,8 +47,10 @@ fn everything(tools: &Tools) -> &'static BTreeMap<String, Vec<Value>> {
     static EVERYTHING: OnceLock<BTreeMap<String, Vec<Value>>> = OnceLock::new();
     EVERYTHING.get_or_init(|| {
         let (names, values): (Vec<_>, Vec<_>) = all_values(tools).into_iter().unzip();
-        let rendered =
-            tools.try_render_each("portprobe", &values).into_iter().map(|texts| all_objects(&texts.unwrap()));
+        let rendered = tools
+            .try_render_each("portprobe", &values)
+            .into_iter()
+            .map(|texts| all_objects(&texts.unwrap()));
         names.into_iter().zip(rendered).chain(manifests()).collect()
     })
 }
@@ -59,7 +67,10 @@ impl Tools {
     /// The output of `tool.py`.
     fn ask(&self, question: &str, of: &Value) -> Value {
         let mut python = Command::new("python3");
-        python.arg(root("tests/resources/kubernetes/tool.py")).arg(question).env("PYTHONPATH", self.0.join("python"));
+        python
+            .arg(root("tests/resources/kubernetes/tool.py"))
+            .arg(question)
+            .env("PYTHONPATH", self.0.join("python"));
         serde_json::from_str(&answer(python, of)).unwrap()
     }
 
@@ -81,7 +92,11 @@ impl Tools {
 
     /// The objects of the rendered chart.
     fn rendered(&self, values: &Value) -> Vec<Value> {
-        all_objects(&self.try_render("portprobe", values).unwrap_or_else(|refused| panic!("{values}: {refused}")))
+        all_objects(
+            &self
+                .try_render("portprobe", values)
+                .unwrap_or_else(|refused| panic!("{values}: {refused}")),
+        )
     }
 
     /// The only object of this kind in the rendered chart.
@@ -94,8 +109,18 @@ impl Tools {
 
 /// The output of a program with this input.
 fn answer(mut program: Command, question: &Value) -> String {
-    let mut running = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    running.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
+    let mut running = program
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    running
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(question.to_string().as_bytes())
+        .unwrap();
     let output = running.wait_with_output().unwrap();
     assert!(output.status.success(), "{program:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -106,7 +131,11 @@ type Texts = BTreeMap<String, String>;
 
 /// The objects in these texts, without the notes.
 fn all_objects(texts: &Texts) -> Vec<Value> {
-    texts.iter().filter(|(file, _)| !file.ends_with("NOTES.txt")).flat_map(|(_, text)| objects(text)).collect()
+    texts
+        .iter()
+        .filter(|(file, _)| !file.ends_with("NOTES.txt"))
+        .flat_map(|(_, text)| objects(text))
+        .collect()
 }
 
 /// The objects in a YAML text.
@@ -128,14 +157,19 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
 fn pods(objects: &[Value]) -> Vec<&Value> {
     let pod = |object: &&Value| object["kind"] == "Pod";
     let single = objects.iter().filter(pod).map(|pod| &pod["spec"]);
-    let made = objects.iter().map(|object| &object["spec"]["template"]["spec"]).filter(|spec| spec.is_object());
+    let made = objects
+        .iter()
+        .map(|object| &object["spec"]["template"]["spec"])
+        .filter(|spec| spec.is_object());
     single.chain(made).collect()
 }
 
 /// The containers of these objects that run portprobe, with any command.
 fn containers(objects: &[Value]) -> Vec<&Value> {
     let runs = |container: &&Value| container["image"].as_str().unwrap().contains("portprobe");
-    let all = pods(objects).into_iter().flat_map(|pod| list(&pod["initContainers"]).chain(list(&pod["containers"])));
+    let all = pods(objects)
+        .into_iter()
+        .flat_map(|pod| list(&pod["initContainers"]).chain(list(&pod["containers"])));
     all.filter(runs).collect()
 }
 

@@ -39,7 +39,11 @@ impl Root {
     /// Runs dpkg on this root, with scripts outside of it.
     fn dpkg(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new("dpkg");
-        command.arg("--root").arg(self.0.path()).args(["--force-depends", "--force-script-chrootless"]).args(arguments);
+        command
+            .arg("--root")
+            .arg(self.0.path())
+            .args(["--force-depends", "--force-script-chrootless"])
+            .args(arguments);
         let path = std::env::var("PATH").unwrap();
         command.env("PATH", format!("{}:{path}:/usr/sbin:/sbin", self.path("stand-ins").display()));
         command.env("DEBIAN_FRONTEND", "noninteractive");
@@ -89,7 +93,11 @@ fn later(package: &str, folder: &Path) -> String {
         fs::write(content.join(file), text.replace(there, here)).unwrap();
     }
     let later = folder.join("later.deb");
-    run(Command::new("dpkg-deb").arg("--build").arg(&content).arg(&later).stdout(Stdio::null()));
+    run(Command::new("dpkg-deb")
+        .arg("--build")
+        .arg(&content)
+        .arg(&later)
+        .stdout(Stdio::null()));
     later.to_str().unwrap().to_owned()
 }
 
@@ -146,7 +154,11 @@ fn removing_the_package_keeps_the_configuration() {
 /// Asserts that a file equals that of the project, or a folder all of its files.
 fn assert_same(ours: &Path, installed: &Path) {
     if ours.is_dir() {
-        for entry in fs::read_dir(ours).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+        for entry in fs::read_dir(ours)
+            .unwrap()
+            .map(Result::unwrap)
+            .filter(|entry| entry.path().is_file())
+        {
             assert_same(&entry.path(), &installed.join(entry.file_name()));
         }
         return;

@@ -18,7 +18,10 @@ const README: &str = include_str!("../../README.md");
 
 /// The rows of the table under this heading, without its head.
 fn rows(heading: &str) -> Vec<&'static str> {
-    let section = README.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no {heading}")).1;
+    let section = README
+        .split_once(&format!("\n{heading}\n"))
+        .unwrap_or_else(|| panic!("no {heading}"))
+        .1;
     let section = section.split("\n#").next().unwrap();
     section.lines().filter(|line| line.starts_with('|')).skip(2).collect()
 }
@@ -33,7 +36,9 @@ fn settings_are_those_of_the_code() {
     let expected: Vec<_> = config::setting_keys()
         .into_iter()
         .map(|setting| {
-            let default = setting.default.map_or_else(|| "none".to_owned(), |default| format!("`{default}`"));
+            let default = setting
+                .default
+                .map_or_else(|| "none".to_owned(), |default| format!("`{default}`"));
             format!("| `{}` | {default} | {} |", setting.key, setting.meaning)
         })
         .collect();
@@ -63,7 +68,10 @@ fn alerts_are_those_of_the_rules() {
     for file in fs::read_dir(rules).unwrap() {
         let rules: Yaml = serde_yaml::from_str(&fs::read_to_string(file.unwrap().path()).unwrap()).unwrap();
         let groups = rules["groups"].as_sequence().unwrap();
-        let alerts = groups.iter().flat_map(|group| group["rules"].as_sequence().unwrap()).filter_map(alert);
+        let alerts = groups
+            .iter()
+            .flat_map(|group| group["rules"].as_sequence().unwrap())
+            .filter_map(alert);
         expected.extend(alerts);
     }
     assert!(expected.len() > 30, "{expected:?}");
@@ -86,14 +94,22 @@ fn dashboards_are_those_of_their_folder() {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         (name, dashboard["title"].as_str().unwrap().to_owned())
     };
-    let expected: BTreeSet<_> = fs::read_dir(folder).unwrap().map(|entry| dashboard(&entry.unwrap().path())).collect();
-    let listed = rows("### Dashboards").into_iter().map(|row| (cell(row, 0).to_owned(), cell(row, 1).to_owned()));
+    let expected: BTreeSet<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| dashboard(&entry.unwrap().path()))
+        .collect();
+    let listed = rows("### Dashboards")
+        .into_iter()
+        .map(|row| (cell(row, 0).to_owned(), cell(row, 1).to_owned()));
     assert_eq!(listed.collect::<BTreeSet<_>>(), expected);
 }
 
 #[test]
 fn protocols_are_those_of_the_registry() {
-    let listed: Vec<_> = rows("### Protocols").iter().map(|row| [0, 1, 2].map(|index| column(row, index))).collect();
+    let listed: Vec<_> = rows("### Protocols")
+        .iter()
+        .map(|row| [0, 1, 2].map(|index| column(row, index)))
+        .collect();
     let expected: Vec<_> = protocol::ALL.iter().map(|protocol| described(protocol.service())).collect();
     assert_eq!(listed, expected);
 }
@@ -121,7 +137,10 @@ fn described(service: &Service) -> [String; 3] {
 
 #[test]
 fn the_discovered_targets_are_as_it_says() {
-    let configuration = blocks("yaml").into_iter().find(|block| block.contains("\ndiscovery:\n")).unwrap();
+    let configuration = blocks("yaml")
+        .into_iter()
+        .find(|block| block.contains("\ndiscovery:\n"))
+        .unwrap();
     let path = Path::new("portprobe.yaml");
     let config = config::parse(configuration, path, &|_| None).unwrap().finish(&[]).unwrap();
     let names: Vec<_> = config.discovery.iter().map(|source| &*source.name).collect();
@@ -175,7 +194,11 @@ fn local_faults_are_those_of_the_code() {
 /// The fenced code blocks of a language.
 fn blocks(language: &str) -> Vec<&'static str> {
     let fence = format!("\n```{language}\n");
-    README.split(&fence).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
+    README
+        .split(&fence)
+        .skip(1)
+        .map(|rest| rest.split("\n```").next().unwrap())
+        .collect()
 }
 
 #[test]
@@ -199,7 +222,10 @@ fn every_configuration_is_content() {
 #[test]
 fn two_thousand_targets_are_two_thousand() {
     let block = blocks("yaml").into_iter().find(|block| block.contains("8000-8496")).unwrap();
-    let config = config::parse(block, Path::new("portprobe.yaml"), &|_| None).unwrap().finish(&[]).unwrap();
+    let config = config::parse(block, Path::new("portprobe.yaml"), &|_| None)
+        .unwrap()
+        .finish(&[])
+        .unwrap();
     assert_eq!(config.targets.len(), 2000);
 }
 
@@ -226,7 +252,10 @@ fn every_command_is_one() {
         .flat_map(blocks)
         .flat_map(str::lines)
         .map(|line| line.trim_start_matches("$ "))
-        .filter_map(|line| line.strip_prefix("cargo run --release -- ").or_else(|| line.strip_prefix("portprobe")))
+        .filter_map(|line| {
+            line.strip_prefix("cargo run --release -- ")
+                .or_else(|| line.strip_prefix("portprobe"))
+        })
         .collect();
     assert!(commands.len() >= 4, "{commands:?}");
     for command in commands {
@@ -253,7 +282,10 @@ fn the_first_steps_work_as_a_script() {
     }
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("portprobe.yaml"), format!("{}\n", blocks("yaml")[0])).unwrap();
-    let block = blocks("sh").into_iter().find(|block| block.starts_with("portprobe check")).unwrap();
+    let block = blocks("sh")
+        .into_iter()
+        .find(|block| block.starts_with("portprobe check"))
+        .unwrap();
     let [check, serve, look] = block.lines().collect::<Vec<_>>()[..] else { panic!("{block}") };
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let look = look.replace("10115", &port.to_string());
@@ -264,7 +296,12 @@ fn the_first_steps_work_as_a_script() {
     let binaries = Path::new(env!("CARGO_BIN_EXE_portprobe")).parent().unwrap();
     let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap());
     let mut shell = std::process::Command::new("sh");
-    let output = shell.args(["-c", &script]).env("PATH", path).current_dir(folder.path()).output().unwrap();
+    let output = shell
+        .args(["-c", &script])
+        .env("PATH", path)
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{script}\n{stdout}\n{stderr}");
     assert!(stdout.contains("portprobe_targets 3"), "{stdout}\n{stderr}");

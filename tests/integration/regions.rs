@@ -46,7 +46,9 @@ async fn portprobe(number: usize) -> Daemon {
     fs::write(&file, deployed("deploy/regions/portprobe.yaml", &replacements)).unwrap();
     // A non-root user may then read the files of root.
     let mut command = Command::new("setpriv");
-    command.arg(format!("--reuid={user}")).args(["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]);
+    command
+        .arg(format!("--reuid={user}"))
+        .args(["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]);
     command.arg(env!("CARGO_BIN_EXE_portprobe")).arg("--config.file").arg(&file);
     command.arg("--web.listen-address=127.0.0.1:0").env("REGION", region);
     Daemon::run(command, folder).await
@@ -62,7 +64,10 @@ async fn prometheus(program: &Path, regions: &[Daemon], rules: &TempDir) -> Prom
         fs::write(rules.path().join(file), text).unwrap();
     }
     let addresses: Vec<String> = regions.iter().map(|daemon| daemon.address.to_string()).collect();
-    let there: Vec<String> = REGIONS.iter().map(|region| format!("portprobe.{region}.example.com:10115")).collect();
+    let there: Vec<String> = REGIONS
+        .iter()
+        .map(|region| format!("portprobe.{region}.example.com:10115"))
+        .collect();
     let mut replacements: Vec<_> = there.iter().zip(&addresses).map(|(there, here)| (&**there, &**here)).collect();
     let rules = rules.path().to_str().unwrap();
     replacements.extend([("interval: 15s", "interval: 1s"), ("/etc/prometheus/portprobe", rules)]);
@@ -84,7 +89,9 @@ fn service(far: &Far, port: u16) -> TcpListener {
 fn cut(far: &Far, regions: &'static [usize]) {
     far.run(move || {
         let addresses: Vec<_> = regions.iter().map(|number| format!("10.99.0.{}", 11 + number)).collect();
-        let rules = addresses.iter().map(|address| format!("ip saddr {address} tcp dport 443 drop\n"));
+        let rules = addresses
+            .iter()
+            .map(|address| format!("ip saddr {address} tcp dport 443 drop\n"));
         replace_firewall("input", &rules.collect::<String>());
     });
 }
@@ -105,8 +112,10 @@ async fn firing(prometheus: &Prometheus) -> Vec<(String, String, String)> {
 
 /// Waits until exactly this fires, for more evaluations than any rule waits.
 async fn fires(prometheus: &Prometheus, expected: Option<Alert>) {
-    let expected: Vec<_> =
-        expected.iter().map(|(name, target, region)| ((*name).into(), (*target).into(), (*region).into())).collect();
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(name, target, region)| ((*name).into(), (*target).into(), (*region).into()))
+        .collect();
     let mut since = None;
     let mut fired = Vec::new();
     wait::until_patiently(&format!("nothing fires but {expected:?}"), async || {

@@ -63,7 +63,9 @@ const TEN: &str = "defaults: { interval: 200ms }\ntargets: ['127.0.0.1:1-10']\n"
 async fn a_hangup_applies_the_changed_targets() {
     let reloadable = Reloadable::start(TEN, &["--no-config.auto-reload"]).await;
     let kept = "tcp://127.0.0.1:2";
-    let before = reloadable.until("a target has a past", |scrape| scrape.of(kept, PROBES) >= Some(5.0)).await;
+    let before = reloadable
+        .until("a target has a past", |scrape| scrape.of(kept, PROBES) >= Some(5.0))
+        .await;
     let down_since = before.of(kept, "portprobe_state_since_timestamp_seconds");
     let changed = "defaults: { interval: 200ms }\ntargets: ['127.0.0.1:2-9', 127.0.0.1:11, { url: 127.0.0.1:10, interval: 300ms }]\n";
     reloadable.write(changed);
@@ -81,7 +83,9 @@ async fn a_hangup_applies_the_changed_targets() {
     assert!(after.of("tcp://127.0.0.1:10", PROBES) >= before.of("tcp://127.0.0.1:10", PROBES));
     assert_eq!(after.value(SUCCESSFUL, &[]), Some(1.0));
     assert!(after.value(SUCCESS_AT, &[]) > before.value(SUCCESS_AT, &[]));
-    let logged = reloadable.daemon.logged(&["Reloaded the configuration", "added=1", "changed=1", "removed=1"]);
+    let logged = reloadable
+        .daemon
+        .logged(&["Reloaded the configuration", "added=1", "changed=1", "removed=1"]);
     assert_eq!(logged.len(), 1);
 }
 
@@ -126,7 +130,10 @@ impl Endless {
 
     async fn is_read(&mut self) {
         wait::until("somebody reads it", async || {
-            let options = fs::OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&self.path);
+            let options = fs::OpenOptions::new()
+                .write(true)
+                .custom_flags(OFlag::O_NONBLOCK.bits())
+                .open(&self.path);
             self.writer = options.ok();
             self.writer.is_some()
         })
@@ -149,8 +156,12 @@ async fn a_loading_daemon_stops_on_a_signal() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("portprobe.yaml");
     let mut endless = Endless::at(&file);
-    let mut process =
-        portprobe().arg("--config.file").arg(&file).arg("--web.listen-address=127.0.0.1:0").spawn().unwrap();
+    let mut process = portprobe()
+        .arg("--config.file")
+        .arg(&file)
+        .arg("--web.listen-address=127.0.0.1:0")
+        .spawn()
+        .unwrap();
     endless.is_read().await;
     kill(Pid::from_raw(process.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
     let mut status = None;
@@ -232,7 +243,9 @@ async fn many_reload_requests_do_no_harm() {
     assert_eq!(after.value("portprobe_http_requests_total", &reloads), Some(10_000.0));
     let target = "tcp://127.0.0.1:2";
     assert!(after.of(target, PROBES) >= before.of(target, PROBES));
-    reloadable.until("probes go on", |scrape| scrape.of(target, PROBES) > after.of(target, PROBES)).await;
+    reloadable
+        .until("probes go on", |scrape| scrape.of(target, PROBES) > after.of(target, PROBES))
+        .await;
 }
 
 #[tokio::test]
@@ -255,7 +268,11 @@ async fn a_hundred_reloads_under_load_lose_no_count() {
         config
     };
     let reloadable = Reloadable::start(&config(0), &["--web.enable-lifecycle", "--no-config.auto-reload"]).await;
-    let sum = |scrape: &Scrape| (0..2000).filter_map(|number| scrape.of(&format!("t{number}"), PROBES)).sum::<f64>();
+    let sum = |scrape: &Scrape| {
+        (0..2000)
+            .filter_map(|number| scrape.of(&format!("t{number}"), PROBES))
+            .sum::<f64>()
+    };
     reloadable.until("all are probed", |scrape| sum(scrape) >= 2000.0).await;
     let descriptors = "process_open_fds";
     let mut last = reloadable.daemon.scrape().await;
@@ -300,8 +317,10 @@ async fn a_reload_changes_only_the_changed_targets() {
     let (gone, new, changed) = ("tcp://127.0.0.1:1000", "tcp://127.0.0.1:10999", "tcp://127.0.0.1:20000");
     let reloadable = Reloadable::start(&ten_thousand(1000, "10s"), &["--web.enable-lifecycle"]).await;
     let known = |scrape: &Scrape| scrape.of_targets().keys().filter(|(name, _)| *name == "portprobe_up").count();
-    let before =
-        reloadable.daemon.scrape_until_patiently("all states are known", |scrape| known(scrape) == 10_000).await;
+    let before = reloadable
+        .daemon
+        .scrape_until_patiently("all states are known", |scrape| known(scrape) == 10_000)
+        .await;
     reloadable.write(&ten_thousand(1001, "20s"));
     // Scrapes run continuously, so one coincides with the reload, and its duration counts, too.
     let answered = Cell::new(false);
@@ -348,7 +367,9 @@ async fn a_reload_changes_only_the_changed_targets() {
         let seen = scrape.of_targets();
         let kept = before.keys().filter(|key| after.contains_key(*key));
         assert_eq!(kept.filter(|key| !seen.contains_key(*key)).count(), 0, "a scrape lacks a target that was kept");
-        let unknown = seen.keys().filter(|key| !before.contains_key(*key) && !after.contains_key(*key));
+        let unknown = seen
+            .keys()
+            .filter(|key| !before.contains_key(*key) && !after.contains_key(*key));
         assert_eq!(unknown.collect::<Vec<_>>(), Vec::<&(&str, &BTreeMap<String, String>)>::new());
     }
 }

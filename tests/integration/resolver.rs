@@ -52,7 +52,9 @@ fn unreachable_name_servers_are_distinguished() {
         assert!(detail.contains("203.0.113.1:53 cannot be reached: no route (ENETUNREACH)"), "{detail}");
         let Some(server) = NameServer::start().await else { return };
         for first in ["10.99.0.2:53", "203.0.113.1:53", "[fd99::2]:53"] {
-            let probing = target("tcp://one.test:1").name_server(first.parse().unwrap()).name_server(server.address);
+            let probing = target("tcp://one.test:1")
+                .name_server(first.parse().unwrap())
+                .name_server(server.address);
             assert_failed(&probing.probe().await, Phase::Connect, Class::Refused);
         }
         let nobody = ask("[fd99::2]:53").await;

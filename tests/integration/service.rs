@@ -27,7 +27,11 @@ async fn it_is_told_of_start_reload_and_stop() {
         }
     });
     let mut command = portprobe();
-    command.arg("--config.file").arg(&file).arg("--web.listen-address=127.0.0.1:0").env("NOTIFY_SOCKET", &socket);
+    command
+        .arg("--config.file")
+        .arg(&file)
+        .arg("--web.listen-address=127.0.0.1:0")
+        .env("NOTIFY_SOCKET", &socket);
     let mut daemon = Daemon::run(command, folder).await;
     let mut next = async || told.recv().await.unwrap();
     assert_eq!(next().await.trim(), "READY=1");
@@ -56,12 +60,19 @@ fn its_unit_is_what_systemd_takes() {
     let file = folder.path().join("portprobe.service");
     // The binary is not installed on test machines.
     fs::write(&file, unit.replace("/usr/bin/portprobe", env!("CARGO_BIN_EXE_portprobe"))).unwrap();
-    let verified = Command::new("systemd-analyze").arg("verify").arg("--man=no").arg(&file).output().unwrap();
+    let verified = Command::new("systemd-analyze")
+        .arg("verify")
+        .arg("--man=no")
+        .arg(&file)
+        .output()
+        .unwrap();
     let complaints = String::from_utf8_lossy(&verified.stderr);
     let ours: Vec<_> = complaints.lines().filter(|line| line.contains("portprobe.service")).collect();
     assert!(verified.status.success() && ours.is_empty(), "{complaints}");
     let mut security = Command::new("systemd-analyze");
-    security.args(["security", "--offline=true", "--threshold=20", "--no-pager"]).arg(&file);
+    security
+        .args(["security", "--offline=true", "--threshold=20", "--no-pager"])
+        .arg(&file);
     let output = security.output().unwrap();
     assert!(
         output.status.success(),

@@ -24,7 +24,10 @@ async fn refresh(connector: &Connector, name: &str, records: Records) -> Result<
 #[track_caller]
 fn assert_addresses(snapshot: &Result<Snapshot, String>, addresses: &[&str]) {
     let snapshot = snapshot.as_ref().unwrap();
-    let expected: Vec<_> = addresses.iter().map(|address| Discovered::address((*address).to_owned())).collect();
+    let expected: Vec<_> = addresses
+        .iter()
+        .map(|address| Discovered::address((*address).to_owned()))
+        .collect();
     assert_eq!(*snapshot.entries, expected);
     assert_eq!(snapshot.problems, [""; 0]);
 }

@@ -55,7 +55,12 @@ impl Daemon {
 
     /// Waits until a command that starts the daemon has made it ready.
     pub(crate) async fn run(mut command: Command, folder: TempDir) -> Self {
-        let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut process = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let printed = collect(process.stdout.take().unwrap());
         let log = collect(process.stderr.take().unwrap());
         // Created at once, so that a daemon that never listens is killed, too.
@@ -105,7 +110,10 @@ impl Daemon {
     /// The lines logged so far that contain all of these.
     pub(crate) fn logged(&self, parts: &[&str]) -> Vec<String> {
         let log = self.log.lock().unwrap();
-        log.iter().filter(|line| parts.iter().all(|part| line.contains(part))).cloned().collect()
+        log.iter()
+            .filter(|line| parts.iter().all(|part| line.contains(part)))
+            .cloned()
+            .collect()
     }
 
     /// The lines printed to standard output so far.
@@ -163,7 +171,12 @@ pub(crate) struct Finished {
 
 /// Runs the binary with these arguments in this folder until it exits.
 pub(crate) fn finished(arguments: &[&str], folder: &Path) -> Finished {
-    let output = portprobe().args(arguments).current_dir(folder).stdin(Stdio::null()).output().unwrap();
+    let output = portprobe()
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     Finished {
         status: output.status.code().unwrap(),
         stdout: String::from_utf8(output.stdout).unwrap(),
@@ -174,5 +187,10 @@ pub(crate) fn finished(arguments: &[&str], folder: &Path) -> Finished {
 /// The address in a log line about listening, in either log format.
 fn listening(line: &str) -> Option<SocketAddr> {
     let after = line.contains("Listening").then(|| line.split("address").nth(1))??;
-    after.trim_start_matches(['=', '"', ':']).split([' ', '"', ',']).next()?.parse().ok()
+    after
+        .trim_start_matches(['=', '"', ':'])
+        .split([' ', '"', ','])
+        .next()?
+        .parse()
+        .ok()
 }

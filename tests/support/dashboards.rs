@@ -31,7 +31,10 @@ impl Dashboard {
     /// All panels, including rows, each followed by its collapsed panels.
     pub(crate) fn elements(&self) -> Vec<Panel<'_>> {
         let top = items(&self.0, "panels");
-        top.iter().flat_map(|panel| [panel].into_iter().chain(items(panel, "panels"))).map(Panel).collect()
+        top.iter()
+            .flat_map(|panel| [panel].into_iter().chain(items(panel, "panels")))
+            .map(Panel)
+            .collect()
     }
 
     /// All panels with data.
@@ -96,7 +99,10 @@ impl<'a> Target<'a> {
     /// The labels in its legend.
     pub(crate) fn legend(self) -> Vec<&'a str> {
         let parts = text(self.0, "legendFormat").split("{{").skip(1);
-        parts.filter_map(|part| part.split_once("}}")).map(|(label, _)| label.trim()).collect()
+        parts
+            .filter_map(|part| part.split_once("}}"))
+            .map(|(label, _)| label.trim())
+            .collect()
     }
 
     /// Whether it is an instant query.
@@ -120,7 +126,9 @@ impl<'a> Variable<'a> {
 
     /// Selector and label of a `label_values(selector, label)`.
     pub(crate) fn label_values(self) -> Option<(&'a str, &'a str)> {
-        let inside = text(&self.0["query"], "query").strip_prefix("label_values(")?.strip_suffix(')')?;
+        let inside = text(&self.0["query"], "query")
+            .strip_prefix("label_values(")?
+            .strip_suffix(')')?;
         inside.rsplit_once(", ")
     }
 }

@@ -23,7 +23,11 @@ impl NameServer {
     pub(crate) async fn start() -> Option<Self> {
         // The port is free now. If another process takes it first, another one is tried.
         for _ in 0..10 {
-            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port();
             match Self::start_on(port).await {
                 Some(Some(server)) => return Some(server),
                 Some(None) => {}

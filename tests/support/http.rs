@@ -16,7 +16,10 @@ pub(crate) struct Answer<B = String> {
 
 impl<B> Answer<B> {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(header, _)| header == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -66,6 +69,9 @@ fn parse(answer: &[u8]) -> Answer<Vec<u8>> {
     let head = std::str::from_utf8(&answer[..end]).unwrap();
     let mut lines = head.lines();
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let header = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_owned()));
+    let header = |line: &str| {
+        line.split_once(": ")
+            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+    };
     Answer { status, headers: lines.filter_map(header).collect(), body: answer[end + 4..].to_vec() }
 }

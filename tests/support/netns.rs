@@ -20,7 +20,11 @@ pub(crate) fn inside(test: impl AsyncFnOnce() + Send + 'static) {
     }
     let test = thread::spawn(move || {
         enter();
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test());
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(test());
     });
     if let Err(panic) = test.join() {
         std::panic::resume_unwind(panic);
@@ -96,7 +100,12 @@ fn table(hook: &str, rules: &str) -> String {
 }
 
 fn load(table: &str) {
-    let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut nft = Command::new("nft")
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     nft.stdin.take().unwrap().write_all(table.as_bytes()).unwrap();
     let output = nft.wait_with_output().unwrap();
     assert!(output.status.success(), "{table}: {}", String::from_utf8_lossy(&output.stderr));

@@ -202,7 +202,10 @@ impl Identity {
             Versions::Only13 => &[&TLS13],
         };
         let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-        let builder = builder.with_protocol_versions(versions).unwrap().with_client_cert_verifier(clients);
+        let builder = builder
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_client_cert_verifier(clients);
         let key = PrivateKeyDer::try_from(self.key.clone()).unwrap();
         // Unchecked, because some of these certificates are invalid for a server.
         let key = CertifiedKey::new(self.chain.clone(), aws_lc_rs::sign::any_supported_type(&key).unwrap());

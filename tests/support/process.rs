@@ -21,7 +21,10 @@ pub(crate) fn under(test: &str, wrapper: &[&str], body: impl FnOnce()) {
     let line: Vec<&OsStr> = wrapper.iter().map(OsStr::new).chain([this.as_os_str()]).collect();
     let (program, arguments) = line.split_first().unwrap();
     let mut command = Command::new(program);
-    command.args(arguments).args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, test);
+    command
+        .args(arguments)
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(CHILD, test);
     let output = command.output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && stdout.contains("1 passed"), "{}\n{stdout}\n{stderr}", output.status);

@@ -23,7 +23,9 @@ impl Scrape {
     pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let matches = |series: &&Series| {
             series.name == name
-                && labels.iter().all(|(name, value)| series.labels.get(*name).is_some_and(|found| found == value))
+                && labels
+                    .iter()
+                    .all(|(name, value)| series.labels.get(*name).is_some_and(|found| found == value))
         };
         let found: Vec<_> = self.0.iter().filter(matches).collect();
         assert!(found.len() <= 1, "several series match {name} {labels:?}: {found:?}");
@@ -32,13 +34,18 @@ impl Scrape {
 
     /// The sum of all series with this name.
     pub(crate) fn sum(&self, name: &str) -> f64 {
-        self.0.iter().filter(|series| series.name == name).map(|series| series.value).sum()
+        self.0
+            .iter()
+            .filter(|series| series.name == name)
+            .map(|series| series.value)
+            .sum()
     }
 
     /// Every series of a target, by its name and labels.
     pub(crate) fn of_targets(&self) -> BTreeMap<(&str, &BTreeMap<String, String>), f64> {
         let told = self.0.iter().filter(|series| series.labels.contains_key("target"));
-        told.map(|series| ((series.name.as_str(), &series.labels), series.value)).collect()
+        told.map(|series| ((series.name.as_str(), &series.labels), series.value))
+            .collect()
     }
 
     /// As [`Self::value`], for a target.

@@ -31,7 +31,11 @@ pub(crate) struct Service {
 impl Service {
     /// Waits until a server accepts connections; `None` if it ended because another process took its port.
     async fn listening(mut command: Command, address: SocketAddr, folder: TempDir) -> Option<Self> {
-        command.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let mut process = command.spawn().unwrap();
         let mut running = true;
         // Some start slowly, especially on a busy machine.
@@ -80,7 +84,9 @@ pub(crate) async fn postgresql() -> Option<Service> {
                 return Command::new(binary);
             }
             let mut command = Command::new("setpriv");
-            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(binary);
+            command
+                .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
+                .arg(binary);
             command
         };
         if is_root() {
@@ -88,11 +94,17 @@ pub(crate) async fn postgresql() -> Option<Service> {
             assert!(chown.success());
         }
         let mut initdb = run("initdb");
-        initdb.args(["--no-sync", "--auth=trust", "--username=postgres", "-D"]).arg(&data).current_dir(folder.path());
+        initdb
+            .args(["--no-sync", "--auth=trust", "--username=postgres", "-D"])
+            .arg(&data)
+            .current_dir(folder.path());
         let made = initdb.output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let mut server = run("postgres");
-        server.arg("-D").arg(&data).args(["-F", "-c", "listen_addresses=127.0.0.1", "-k", ""]);
+        server
+            .arg("-D")
+            .arg(&data)
+            .args(["-F", "-c", "listen_addresses=127.0.0.1", "-k", ""]);
         server.args(["-p", &address.port().to_string()]);
         Service::listening(server, address, folder).await
     })
@@ -142,13 +154,19 @@ pub(crate) const NATIVE_HISTOGRAMS: &str = "--enable-feature=native-histograms";
 /// Every available Prometheus: that of the distribution, and a 3.x one if `tests/run` has fetched it.
 pub(crate) fn prometheus_programs() -> Vec<PathBuf> {
     requires_program("prometheus");
-    program("prometheus").into_iter().chain(newer().map(|folder| folder.join("prometheus"))).collect()
+    program("prometheus")
+        .into_iter()
+        .chain(newer().map(|folder| folder.join("prometheus")))
+        .collect()
 }
 
 /// Every available promtool, likewise.
 pub(crate) fn promtool_programs() -> Vec<PathBuf> {
     requires_program("promtool");
-    program("promtool").into_iter().chain(newer().map(|folder| folder.join("promtool"))).collect()
+    program("promtool")
+        .into_iter()
+        .chain(newer().map(|folder| folder.join("promtool")))
+        .collect()
 }
 
 /// The folder of newer programs, if `tests/run` has fetched them.
@@ -185,7 +203,11 @@ pub(crate) async fn prometheus_prepared(
         fs::write(&config, configuration).unwrap();
         prepare(folder.path());
         let mut server = Command::new(binary);
-        server.arg("--config.file").arg(&config).arg("--storage.tsdb.path").arg(folder.path().join("data"));
+        server
+            .arg("--config.file")
+            .arg(&config)
+            .arg("--storage.tsdb.path")
+            .arg(folder.path().join("data"));
         server.arg(format!("--web.listen-address={address}")).args(flags);
         Service::listening(server, address, folder).await
     });
@@ -259,10 +281,16 @@ impl Prometheus {
 /// A server of `tests/resources/servers`, with its output in the file `log` of its folder; `None` if packages are missing.
 async fn python(script: &str, tls: Tls<'_>, arguments: &[&str]) -> Option<Service> {
     let packages = python_packages()?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/resources/servers").join(script);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/resources/servers")
+        .join(script);
     text::one("python3", tls, |_, port| {
         let mut server = text::logging("python3");
-        server.env("PYTHONPATH", &packages).arg(&script).arg(port.to_string()).args(arguments);
+        server
+            .env("PYTHONPATH", &packages)
+            .arg(&script)
+            .arg(port.to_string())
+            .args(arguments);
         server
     })
     .await
@@ -273,7 +301,11 @@ pub(crate) fn fed(program: &Path, arguments: &[&str], input: &str) -> (bool, Str
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("input");
     fs::write(&file, input).unwrap();
-    let output = Command::new(program).args(arguments).stdin(fs::File::open(&file).unwrap()).output().unwrap();
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(fs::File::open(&file).unwrap())
+        .output()
+        .unwrap();
     let printed = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8_lossy(&printed).into_owned())
 }

@@ -92,7 +92,9 @@ pub(super) fn own(f: &mut fmt::Formatter<'_>, not_after: i64, now: Timestamp, st
 /// The labels from a dialogue.
 pub(super) fn labels(f: &mut fmt::Formatter<'_>, labels: &[(LabelName, String)], styles: Styles) -> fmt::Result {
     writeln!(f, "\n{}", styles.heading("labels"))?;
-    labels.iter().try_for_each(|(name, value)| line(f, name.as_str(), escaped(value)))
+    labels
+        .iter()
+        .try_for_each(|(name, value)| line(f, name.as_str(), escaped(value)))
 }
 
 fn line(f: &mut fmt::Formatter<'_>, word: &str, text: impl Display) -> fmt::Result {

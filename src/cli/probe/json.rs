@@ -91,7 +91,11 @@ impl<'a> Document<'a> {
                 let Moment { date, seconds } = Moment::of(not_after);
                 ClientCertificateDocument { not_after: date, not_after_timestamp_seconds: seconds }
             }),
-            attempts: outcome.attempts.iter().map(|attempt| AttemptDocument::new(target, attempt)).collect(),
+            attempts: outcome
+                .attempts
+                .iter()
+                .map(|attempt| AttemptDocument::new(target, attempt))
+                .collect(),
         }
     }
 
@@ -153,7 +157,10 @@ impl<'a> From<&'a Result<(), Fault>> for ResultDocument<'a> {
 }
 
 fn seconds(timings: &Timings) -> BTreeMap<&'static str, f64> {
-    timings.iter().map(|(phase, duration)| (phase.as_str(), duration.as_secs_f64())).collect()
+    timings
+        .iter()
+        .map(|(phase, duration)| (phase.as_str(), duration.as_secs_f64()))
+        .collect()
 }
 
 #[cfg(test)]

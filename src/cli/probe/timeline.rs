@@ -58,7 +58,11 @@ impl Timeline<'_> {
 
     fn attempts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let attempts = &self.outcome.attempts;
-        let width = attempts.iter().map(|attempt| attempt.address.to_string().len()).max().unwrap_or_default();
+        let width = attempts
+            .iter()
+            .map(|attempt| attempt.address.to_string().len())
+            .max()
+            .unwrap_or_default();
         for attempt in attempts {
             let ended_in = self.ended_in(attempt);
             for phase in [Phase::Connect, Phase::Starttls, Phase::Tls, Phase::Protocol] {
@@ -112,7 +116,9 @@ impl Timeline<'_> {
         };
         let told = attempt.result == self.outcome.result;
         let and = if told { String::new() } else { format!(": {}", escaped(detail)) };
-        let session = session(attempt).filter(|_| phase == Phase::Tls).map(|session| format!("{}; ", agreed(session)));
+        let session = session(attempt)
+            .filter(|_| phase == Phase::Tls)
+            .map(|session| format!("{}; ", agreed(session)));
         format!("{}{word}{and}", session.unwrap_or_default())
     }
 
@@ -135,7 +141,11 @@ impl Timeline<'_> {
     /// The certificate faults that did not fail the probe.
     fn reported(&self, attempt: &Attempt) -> String {
         let peer = attempt.facts.tls.as_ref().and_then(|tls| tls.peer.as_ref());
-        let classes: Vec<_> = peer.iter().flat_map(|peer| &peer.faults).map(|fault| fault.class.as_str()).collect();
+        let classes: Vec<_> = peer
+            .iter()
+            .flat_map(|peer| &peer.faults)
+            .map(|fault| fault.class.as_str())
+            .collect();
         if classes.is_empty() {
             return String::new();
         }
@@ -149,7 +159,12 @@ impl Timeline<'_> {
             let shows = |attempt: &&Attempt| attempt.facts.tls == outcome.facts.tls;
             let address = outcome.attempts.iter().find(shows).filter(|_| outcome.attempts.len() > 1);
             let address = address.map(|attempt| attempt.address);
-            let verify = self.target.settings.probe_kind.tls().map_or(Verify::Strict, |tls| tls.settings.verify);
+            let verify = self
+                .target
+                .settings
+                .probe_kind
+                .tls()
+                .map_or(Verify::Strict, |tls| tls.settings.verify);
             write!(f, "{}", Chain { peer, verify, address, now, styles })?;
         }
         if let Some(not_after) = outcome.client_certificate_not_after {
@@ -225,7 +240,11 @@ impl Timeline<'_> {
 
     /// The address that decided.
     fn decisive(&self) -> Option<IpAddr> {
-        let attempt = self.outcome.attempts.iter().find(|attempt| attempt.result == self.outcome.result);
+        let attempt = self
+            .outcome
+            .attempts
+            .iter()
+            .find(|attempt| attempt.result == self.outcome.result);
         attempt.map(|attempt| attempt.address)
     }
 }
@@ -237,20 +256,28 @@ fn session(attempt: &Attempt) -> Option<&Session> {
 /// The parameters of a TLS session.
 fn agreed(session: &Session) -> String {
     let Session { version, cipher, key_exchange, alpn } = session;
-    let alpn = alpn.as_deref().map(|alpn| format!(", ALPN {}", escaped(alpn))).unwrap_or_default();
+    let alpn = alpn
+        .as_deref()
+        .map(|alpn| format!(", ALPN {}", escaped(alpn)))
+        .unwrap_or_default();
     format!("{version}, {cipher}, {key_exchange}{alpn}")
 }
 
 /// The known facts about a service: protocol, version and role.
 fn said_of_itself(attempt: &Attempt) -> String {
     let Some(service) = &attempt.facts.service else { return String::new() };
-    let parts = [service.protocol, &service.version, &service.role].into_iter().filter(|part| !part.is_empty());
+    let parts = [service.protocol, &service.version, &service.role]
+        .into_iter()
+        .filter(|part| !part.is_empty());
     format!(", {}", parts.map(escaped).collect::<Vec<_>>().join(", "))
 }
 
 /// The time of an address that no completed phase took.
 fn remainder(attempt: &Attempt) -> Duration {
-    attempt.timings.iter().fold(attempt.duration, |left, (_, took)| left.saturating_sub(took))
+    attempt
+        .timings
+        .iter()
+        .fold(attempt.duration, |left, (_, took)| left.saturating_sub(took))
 }
 
 fn lost_syns(attempt: &Attempt, phase: Phase) -> String {

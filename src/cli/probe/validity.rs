@@ -39,7 +39,10 @@ impl Validity {
 /// A duration in whole units of the largest unit that fits: `63 days`, `1 hour`.
 fn span(seconds: i64) -> String {
     let units = [(24 * 60 * 60, "day"), (60 * 60, "hour"), (60, "minute"), (1, "second")];
-    let (length, unit) = units.into_iter().find(|(length, _)| seconds >= *length).unwrap_or((1, "second"));
+    let (length, unit) = units
+        .into_iter()
+        .find(|(length, _)| seconds >= *length)
+        .unwrap_or((1, "second"));
     match seconds / length {
         1 => format!("1 {unit}"),
         count => format!("{count} {unit}s"),

@@ -189,7 +189,12 @@ impl<T> Default for Named<T> {
 
 impl<T: Key> Key for Named<T> {
     fn read(node: Node, at: At<'_>) -> Option<Self> {
-        Some(Self(entries(node, at)?.into_iter().map(|(name, node)| (name, Unread::new(node))).collect()))
+        Some(Self(
+            entries(node, at)?
+                .into_iter()
+                .map(|(name, node)| (name, Unread::new(node)))
+                .collect(),
+        ))
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
@@ -286,7 +291,13 @@ mod tests {
     fn read<T: Key>(yaml: &str) -> (Option<T>, Vec<String>) {
         let problems = Problems::default();
         let value = T::read(Node::parse(yaml).unwrap(), problems.document());
-        (value, problems.into_found().map(|(path, message)| format!("{path}: {message}")).collect())
+        (
+            value,
+            problems
+                .into_found()
+                .map(|(path, message)| format!("{path}: {message}"))
+                .collect(),
+        )
     }
 
     #[test]

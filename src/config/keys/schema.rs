@@ -8,7 +8,10 @@ use crate::config::yaml::Node;
 
 /// The JSON Schema of a configuration file.
 pub fn schema() -> Value {
-    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Configuration>().into()
+    SchemaSettings::draft2020_12()
+        .into_generator()
+        .into_root_schema_for::<Configuration>()
+        .into()
 }
 
 /// Every setting, in the order of its documentation.
@@ -69,7 +72,11 @@ fn collect(schema: &Value, prefix: &str, keys: &mut Vec<SettingKey>) {
             Some("object") => ValueKind::Mapping,
             _ => ValueKind::Scalar,
         };
-        let meaning = property.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let meaning = property
+            .get("description")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         let default = property.get("default").map(|default| match default {
             Value::String(text) => text.clone(),
             other => other.to_string(),

@@ -89,7 +89,9 @@ impl Key for LabelValues {
 impl Key for Pattern {
     fn read(node: Node, at: At<'_>) -> Option<Self> {
         let expression = Box::<str>::read(node, at)?;
-        Self::try_new(&expression).map_err(|error| at.refuse(pattern_error(&error))).ok()
+        Self::try_new(&expression)
+            .map_err(|error| at.refuse(pattern_error(&error)))
+            .ok()
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
@@ -198,7 +200,9 @@ impl Scalar for u32 {
 impl Scalar for NonZeroU32 {
     fn read(node: Node) -> Result<Self, String> {
         let number = if let Node::Integer(number) = node { u32::try_from(number).ok() } else { None };
-        number.and_then(Self::new).ok_or_else(|| expected(&node, "a whole number of at least 1"))
+        number
+            .and_then(Self::new)
+            .ok_or_else(|| expected(&node, "a whole number of at least 1"))
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
@@ -248,7 +252,11 @@ pub(in crate::config) fn positive(fix: impl Display) -> impl Fn(&Duration) -> Re
 
 /// A rule for numbers: a maximum, which the message describes.
 pub(in crate::config) fn at_most(max: u32, expected: impl Display) -> impl Fn(&NonZeroU32) -> Result<(), String> {
-    move |value| (value.get() <= max).then_some(()).ok_or_else(|| format!("{value} is out of range; {expected}"))
+    move |value| {
+        (value.get() <= max)
+            .then_some(())
+            .ok_or_else(|| format!("{value} is out of range; {expected}"))
+    }
 }
 
 /// Far longer than a name with many ports; keeps a misplaced block text out of the messages.

@@ -84,7 +84,8 @@ impl ScriptWriter {
         if actions.contains(&"expect") {
             self.groups = CaptureGroups::Unknown;
         } else if !step.labels.is_absent() {
-            at.key("labels").refuse_key("stands without `expect`, of whose match labels are made; move it there");
+            at.key("labels")
+                .refuse_key("stands without `expect`, of whose match labels are made; move it there");
         }
         match actions[..] {
             ["send"] => self.send(&step, at.key("send")),
@@ -125,7 +126,8 @@ impl ScriptWriter {
         let pattern = step.expect.into_value();
         self.groups = pattern.as_ref().map_or(CaptureGroups::Unknown, CaptureGroups::of);
         let labels = self.labels(step.labels, at.key("labels"));
-        self.steps.extend(pattern.map(|pattern| Step::Expect(Expectation { pattern, labels })));
+        self.steps
+            .extend(pattern.map(|pattern| Step::Expect(Expectation { pattern, labels })));
     }
 
     fn labels(&mut self, labels: Field<LabelValues>, at: At<'_>) -> Vec<(LabelName, Template)> {
@@ -165,7 +167,11 @@ fn actions(step: &StepKeys) -> Vec<&'static str> {
         ("expect_bytes", step.expect_bytes.is_absent()),
         ("starttls", step.starttls.is_absent()),
     ];
-    actions.into_iter().filter(|(_, is_absent)| !is_absent).map(|(action, _)| action).collect()
+    actions
+        .into_iter()
+        .filter(|(_, is_absent)| !is_absent)
+        .map(|(action, _)| action)
+        .collect()
 }
 
 /// The size of a template without what groups add.

@@ -17,7 +17,9 @@ pub(in crate::config) fn check(http: &Http, at: At<'_>) {
     };
     for HeaderFileUse { header, key, .. } in files {
         if plain.iter().any(|(plain, _)| plain == header) {
-            at.key("headers_files").key(key).refuse_key("stands in `headers`, too; remove one of the two");
+            at.key("headers_files")
+                .key(key)
+                .refuse_key("stands in `headers`, too; remove one of the two");
         }
     }
 }
@@ -44,9 +46,13 @@ impl<'a> Levels<'a> {
         }
         HttpSettings {
             method,
-            status: self.value(|keys| keys.http.get()?.status.get()).map_or(default.status, |Statuses(ranges)| ranges),
+            status: self
+                .value(|keys| keys.http.get()?.status.get())
+                .map_or(default.status, |Statuses(ranges)| ranges),
             body: body.map(|(_, body)| body.clone()),
-            body_limit: self.value(|keys| keys.http.get()?.body_limit.get()).unwrap_or(default.body_limit),
+            body_limit: self
+                .value(|keys| keys.http.get()?.body_limit.get())
+                .unwrap_or(default.body_limit),
             ..self.headers(files)
         }
     }

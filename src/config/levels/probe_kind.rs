@@ -98,7 +98,12 @@ impl<'a> Levels<'a> {
     }
 
     fn refuse_dialogue(self, protocol: Protocol, own: usize) {
-        for level in self.all.iter().take(own).filter(|level| level.script.as_ref().is_some_and(|it| !it.is_empty)) {
+        for level in self
+            .all
+            .iter()
+            .take(own)
+            .filter(|level| level.script.as_ref().is_some_and(|it| !it.is_empty))
+        {
             let message =
                 format!("is only for tcp and tls; a {protocol} target has the exchange of its protocol, remove it");
             self.problems.refuse_key(level.at.join("dialogue"), message);

@@ -171,8 +171,10 @@ impl<'a> Scanner<'a> {
                 return Ok(());
             }
             Some('{') => {
-                let (name, _) =
-                    rest.get(1..).and_then(|rest| rest.split_once('}')).ok_or(TemplateError::Unclosed(position))?;
+                let (name, _) = rest
+                    .get(1..)
+                    .and_then(|rest| rest.split_once('}'))
+                    .ok_or(TemplateError::Unclosed(position))?;
                 (name, name.chars().count() + 2)
             }
             Some('0'..='9') => {

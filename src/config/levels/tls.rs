@@ -16,7 +16,8 @@ use crate::target::{
 /// Reports contradictions within one level.
 pub(in crate::config) fn check(tls: &Tls, at: At<'_>) {
     if tls.roots.get().is_some() && tls.ca_file.get().is_some() {
-        at.key("roots").refuse_key("stands beside `ca_file`, whose roots come in its place; remove one of the two");
+        at.key("roots")
+            .refuse_key("stands beside `ca_file`, whose roots come in its place; remove one of the two");
     }
     if let (Some(&min), Some(&max)) = (tls.min_version.get(), tls.max_version.get())
         && min > max

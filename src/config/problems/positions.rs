@@ -140,19 +140,23 @@ impl<'a> Positions<'a> {
 
     /// The same in the mappings that merge keys (`<<`) name, one level deep.
     fn merged(&self, entries: &Entries<'a>, step: &Step) -> Option<(Position, &Place<'a>)> {
-        let sources = (0..).map_while(|before| entries.find("<<", before)).filter_map(|(_, value)| self.all.get(value));
+        let sources = (0..)
+            .map_while(|before| entries.find("<<", before))
+            .filter_map(|(_, value)| self.all.get(value));
         let mappings = sources.flat_map(|source| match self.resolved(source).map(|place| &place.content) {
             Some(Content::List(items)) => items.iter().filter_map(|item| self.all.get(*item)).collect(),
             _ => vec![source],
         });
         let Step::Key(wanted) = step else { return None };
-        mappings.filter_map(|mapping| self.resolved(mapping)).find_map(|mapping| match &mapping.content {
-            Content::Mapping(entries) => {
-                let (at, value) = entries.find(wanted, 0)?;
-                Some((at, self.all.get(value)?))
-            }
-            _ => None,
-        })
+        mappings
+            .filter_map(|mapping| self.resolved(mapping))
+            .find_map(|mapping| match &mapping.content {
+                Content::Mapping(entries) => {
+                    let (at, value) = entries.find(wanted, 0)?;
+                    Some((at, self.all.get(value)?))
+                }
+                _ => None,
+            })
     }
 
     /// The place itself or, for an alias, its anchor's. An anchor is never on an alias.
@@ -297,7 +301,9 @@ targets:
 
     #[test]
     fn a_second_document_is_found() {
-        let start = Positions::read("a: 1\n---\nb: 1\n").second_document().map(|position| position.line);
+        let start = Positions::read("a: 1\n---\nb: 1\n")
+            .second_document()
+            .map(|position| position.line);
         assert_eq!(start, Some(2));
     }
 

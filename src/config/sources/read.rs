@@ -169,7 +169,10 @@ impl SourceReader<'_, '_> {
             }
         }
         let folder = self.files.folder();
-        files.into_iter().map(|file| (file.header.as_str().to_owned(), folder.join(file.path))).collect()
+        files
+            .into_iter()
+            .map(|file| (file.header.as_str().to_owned(), folder.join(file.path)))
+            .collect()
     }
 
     fn dns(&self, keys: Keys) -> Option<(String, SourceKind)> {

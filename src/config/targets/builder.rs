@@ -140,7 +140,10 @@ impl EntryParts {
 }
 
 fn settings_of(settings: &[(Protocol, Arc<Settings>)], protocol: Protocol) -> Option<&Arc<Settings>> {
-    settings.iter().find(|(known, _)| *known == protocol).map(|(_, settings)| settings)
+    settings
+        .iter()
+        .find(|(known, _)| *known == protocol)
+        .map(|(_, settings)| settings)
 }
 
 /// Reports hosts that no certificate can contain, if the name is verified.

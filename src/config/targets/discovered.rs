@@ -57,7 +57,10 @@ impl DiscoveryContext {
 
     /// Collects targets of one source; none yet.
     pub fn targets(&self) -> DiscoveredTargets {
-        let limit = self.limit.and_then(|limit| usize::try_from(limit.get()).ok()).unwrap_or(usize::MAX);
+        let limit = self
+            .limit
+            .and_then(|limit| usize::try_from(limit.get()).ok())
+            .unwrap_or(usize::MAX);
         DiscoveredTargets { collector: Collector::default(), limit, invalid: Vec::new() }
     }
 }
@@ -101,10 +104,15 @@ fn candidates(
     if let Some(problem) = problems.of_entry {
         return [Err(label.error(None, &problem))].into();
     }
-    let errors = problems.of_urls.iter().map(|(index, problem)| Err(label.error(Some(*index), problem)));
+    let errors = problems
+        .of_urls
+        .iter()
+        .map(|(index, problem)| Err(label.error(Some(*index), problem)));
     let mut candidates: VecDeque<_> = errors.collect();
     if let Some(mut parts) = parts {
-        parts.urls.retain(|(index, _)| index.is_none_or(|index| !problems.of_urls.contains_key(&index)));
+        parts
+            .urls
+            .retain(|(index, _)| index.is_none_or(|index| !problems.of_urls.contains_key(&index)));
         let parts = Rc::new(parts);
         candidates.extend((0..parts.urls.len()).map(|url| Ok(Candidate { label, parts: parts.clone(), url })));
     }
@@ -118,7 +126,9 @@ impl Candidate<'_> {
         let Some(settings) = url.and_then(|(_, url)| self.parts.settings(url.protocol())) else { return Vec::new() };
         let tls = settings.probe_kind.tls().map(|tls| Required::Tls(tls.settings.profile.clone()));
         let headers = settings.probe_kind.http().into_iter().flat_map(|http| &http.headers_files);
-        tls.into_iter().chain(headers.map(|(_, file)| Required::Header(file.clone()))).collect()
+        tls.into_iter()
+            .chain(headers.map(|(_, file)| Required::Header(file.clone())))
+            .collect()
     }
 
     /// A line for the log if these targets are skipped.

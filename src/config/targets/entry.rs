@@ -69,8 +69,9 @@ impl TargetEntry {
             }
             Urls::Many(urls) => {
                 let at = at.key("urls");
-                let urls =
-                    urls.iter().filter_map(|(index, url)| Some((Some(*index), parse(url, levels, at.item(*index))?)));
+                let urls = urls
+                    .iter()
+                    .filter_map(|(index, url)| Some((Some(*index), parse(url, levels, at.item(*index))?)));
                 urls.collect()
             }
         }
@@ -103,7 +104,8 @@ impl Urls {
                 Some(Self::many(Items(items), at))
             }
             (_, _) => {
-                at.key("urls").refuse("stands beside `url`; put all URLs into `urls` and remove `url`");
+                at.key("urls")
+                    .refuse("stands beside `url`; put all URLs into `urls` and remove `url`");
                 None
             }
         }
@@ -111,13 +113,17 @@ impl Urls {
 
     fn many(Items(items): Items<Url>, at: At<'_>) -> Self {
         let urls = items.into_iter().enumerate();
-        Self::Many(urls.filter_map(|(index, item)| Some((index, item.read_item(at.item(index))?.0))).collect())
+        Self::Many(
+            urls.filter_map(|(index, item)| Some((index, item.read_item(at.item(index))?.0)))
+                .collect(),
+        )
     }
 }
 
 fn parse(text: &str, levels: Levels<'_>, at: At<'_>) -> Option<TargetUrl> {
-    let url =
-        TargetUrl::parse(text, levels.scheme(), SCHEMES).map_err(|error| at.refuse(with_suggestion(&error))).ok()?;
+    let url = TargetUrl::parse(text, levels.scheme(), SCHEMES)
+        .map_err(|error| at.refuse(with_suggestion(&error)))
+        .ok()?;
     if let Some(address) = url.host().literal() {
         levels.check_literal(address, at);
     }

@@ -84,7 +84,9 @@ impl LabelSettings {
     /// Adds a label with portprobe's prefix.
     fn add_own(&mut self, label: &str, text: &str, keys: &[SettingKey], at: At<'_>) {
         let wanted = label.strip_prefix(OWN_PREFIX).unwrap_or_default();
-        let known = keys.iter().find(|known| known.key != "labels" && known.key.replace('.', "_") == wanted);
+        let known = keys
+            .iter()
+            .find(|known| known.key != "labels" && known.key.replace('.', "_") == wanted);
         match known {
             Some(SettingKey { key, kind, .. }) => self.set(key, label, text, *kind, at),
             None if wanted == "name" => {
@@ -93,12 +95,18 @@ impl LabelSettings {
             }
             None => {
                 let known: Vec<_> = keys.iter().map(|known| known.key.replace('.', "_")).collect();
-                let known = known.iter().map(String::as_str).chain(["name"]).filter(|known| *known != "labels");
+                let known = known
+                    .iter()
+                    .map(String::as_str)
+                    .chain(["name"])
+                    .filter(|known| *known != "labels");
                 let hint = match suggestion(wanted, known) {
                     Some(meant) => format!("; did you mean `{OWN_PREFIX}{meant}`?"),
                     None => ", and there is no such setting".to_owned(),
                 };
-                at.key("labels").key(label).refuse_key(format_args!("is to set {}{hint}", quoted(wanted)));
+                at.key("labels")
+                    .key(label)
+                    .refuse_key(format_args!("is to set {}{hint}", quoted(wanted)));
             }
         }
     }

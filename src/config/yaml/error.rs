@@ -56,7 +56,10 @@ pub(in crate::config) fn syntax(message: &str, line: &str) -> Cause {
     let (what, rest) = message.split_once(" at line ").unwrap_or((message, ""));
     // If a value does not fit its tag, the text contains the value, which may be a password.
     let what = if what.contains('@') { "a value that its tag does not allow" } else { what };
-    let context = rest.split_once(", ").map(|(_, context)| context).filter(|context| !context.contains("next token"));
+    let context = rest
+        .split_once(", ")
+        .map(|(_, context)| context)
+        .filter(|context| !context.contains("next token"));
     let context = context.map(|context| format!(" {}", context.split(" at line ").next().unwrap_or_default()));
     let indent = line.len() - line.trim_start().len();
     let hint = if line.get(..indent).is_some_and(|indent| indent.contains('\t')) {

@@ -42,7 +42,9 @@ impl Budget {
     /// Why a YAML text cannot be used.
     pub(in crate::config) fn explain(&self, error: &serde_yaml::Error, text: &str) -> SyntaxError {
         let position = error.location().map(|at| Position::new(at.line(), at.column()));
-        let line = position.and_then(|at| text.lines().nth(at.line.saturating_sub(1))).unwrap_or_default();
+        let line = position
+            .and_then(|at| text.lines().nth(at.line.saturating_sub(1)))
+            .unwrap_or_default();
         SyntaxError::at(position, self.met.get().map_or_else(|| syntax(&error.to_string(), line), |cause| cause()))
     }
 

@@ -72,7 +72,9 @@ fn source(url: &str) -> HttpSource {
 
 async fn refresh_with(source: &HttpSource, bounds: Bounds) -> Result<Snapshot, String> {
     let connector = Connector::new(ResolverOptions::default(), Arc::default());
-    refresh(source, Duration::from_secs(90), bounds, &connector).await.map_err(|error| error.to_string())
+    refresh(source, Duration::from_secs(90), bounds, &connector)
+        .await
+        .map_err(|error| error.to_string())
 }
 
 async fn answered(answer: impl Into<String>) -> Result<Snapshot, String> {
@@ -263,8 +265,12 @@ impl Pki {
         let mut roots = RootCertStore::empty();
         roots.add(self.authority.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone()).build().unwrap();
-        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
+            .build()
+            .unwrap();
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap();
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let config = config.with_client_cert_verifier(clients);
         let config = config.with_single_cert(vec![certificate.der().clone()], key).unwrap();

@@ -20,7 +20,11 @@ fn with_leaf(change: impl FnOnce(&mut Certificate)) -> Facts {
 /// The series of a family, by its name after `portprobe_`, without the label `target`.
 fn of(exposed: &Exposed, family: &str) -> Vec<String> {
     let head = format!("portprobe_{family}{{target=\"{}\"", exposed.targets[0].name);
-    exposed.series_of(0).iter().filter_map(|line| Some(line.strip_prefix(&head)?.to_owned())).collect()
+    exposed
+        .series_of(0)
+        .iter()
+        .filter_map(|line| Some(line.strip_prefix(&head)?.to_owned()))
+        .collect()
 }
 
 #[test]
@@ -114,7 +118,10 @@ fn certificate_labels(exposed: &Exposed) -> BTreeMap<String, String> {
     let names = family.get_label_names().to_vec();
     let [sample] = family.iter_samples().collect::<Vec<_>>()[..] else { panic!("{written}") };
     let values = sample.get_labelset().unwrap();
-    names.into_iter().map(|name| (name.clone(), values.get_label_value(&name).unwrap().to_owned())).collect()
+    names
+        .into_iter()
+        .map(|name| (name.clone(), values.get_label_value(&name).unwrap().to_owned()))
+        .collect()
 }
 
 #[test]
@@ -149,7 +156,9 @@ fn no_certificate_breaks_a_format() {
         }
         let protobuf = whole(exposed.metrics.exposition(Format::Protobuf));
         let subject = crate::peer_text::label_value(text);
-        let found = protobuf.windows(subject.len().max(1)).any(|window| window == subject.as_bytes());
+        let found = protobuf
+            .windows(subject.len().max(1))
+            .any(|window| window == subject.as_bytes());
         assert!(found || subject.is_empty(), "{text:?}");
     }
 }

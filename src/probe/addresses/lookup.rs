@@ -116,7 +116,11 @@ pub(in crate::probe) fn describe(family: IpFamily) -> &'static str {
 fn list(record_type: &str, complaints: &[(SocketAddr, ServerError)]) -> String {
     let mut text = String::new();
     for (index, (server, complaint)) in complaints.iter().enumerate() {
-        if complaints.iter().take(index).any(|earlier| *earlier == (*server, complaint.clone())) {
+        if complaints
+            .iter()
+            .take(index)
+            .any(|earlier| *earlier == (*server, complaint.clone()))
+        {
             continue;
         }
         if !text.is_empty() {

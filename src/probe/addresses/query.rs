@@ -68,7 +68,9 @@ impl<'a> Question<'a> {
         let mut message = Message::query();
         message.metadata.recursion_desired = true;
         message.add_query(Query::query(name.clone(), record_type));
-        let bytes = message.to_vec().map_err(|error| ServerError::Malformed(format!("cannot be asked: {error}")))?;
+        let bytes = message
+            .to_vec()
+            .map_err(|error| ServerError::Malformed(format!("cannot be asked: {error}")))?;
         Ok(Self { name, record_type, id: message.metadata.id, bytes })
     }
 
@@ -83,10 +85,16 @@ impl<'a> Question<'a> {
     /// `None` if the answer did not fit; the datagram may end anywhere.
     async fn over_udp(&self, server: SocketAddr) -> Result<Option<Message>, ServerError> {
         let socket = connected_udp(server).map_err(|error| server_error(&error, errno::at_once(&error)))?;
-        socket.send(&self.bytes).await.map_err(|error| server_error(&error, errno::at_once(&error)))?;
+        socket
+            .send(&self.bytes)
+            .await
+            .map_err(|error| server_error(&error, errno::at_once(&error)))?;
         let mut datagram = vec![0; MAX_DATAGRAM];
         loop {
-            let length = socket.recv(&mut datagram).await.map_err(|error| server_error(&error, errno::late(&error)))?;
+            let length = socket
+                .recv(&mut datagram)
+                .await
+                .map_err(|error| server_error(&error, errno::late(&error)))?;
             // Another id belongs to a late answer to another question, or a forged one.
             let Some(bytes) = datagram.get(..length).filter(|bytes| bytes.starts_with(&self.id.to_be_bytes())) else {
                 continue;
@@ -235,7 +243,9 @@ mod tests {
             message.metadata.response_code = code;
             message.queries.extend(query);
             message.add_answer(address("www.test.", 1));
-            question.decode(&message.to_vec().unwrap()).map(|message| question.read(&message))
+            question
+                .decode(&message.to_vec().unwrap())
+                .map(|message| question.read(&message))
         };
         let asked = || Some(Query::query(name("WWW.test."), RecordType::A));
         let addresses = Answer::Records(vec![RData::A(A::new(192, 0, 2, 1))]);

@@ -56,7 +56,10 @@ impl Resolver {
             Name::from_ascii(name.without_dot()).map_err(|error| failed(Class::DnsError, &error.to_string()))?;
         form.set_fqdn(true);
         let system = self.system.names()?;
-        let servers = system.servers.as_ref().map_err(|error| failed(Class::DnsError, &error.to_string()))?;
+        let servers = system
+            .servers
+            .as_ref()
+            .map_err(|error| failed(Class::DnsError, &error.to_string()))?;
         let complaints = match self.ask_servers(&form, record_type, &servers.addresses, deadline).await {
             Ok((_, Answer::Records(found))) => return Ok(found),
             Ok((_, Answer::NoData | Answer::NoName)) => return Ok(Vec::new()),

@@ -91,7 +91,8 @@ impl Resolver {
                 None => found,
             });
         }
-        all.expect("a name must have a form, for its own is always one").into_result(name, family)
+        all.expect("a name must have a form, for its own is always one")
+            .into_result(name, family)
     }
 
     async fn ask_for_family(&self, form: &Name, family: IpFamily, servers: &[SocketAddr], deadline: Instant) -> Lookup {
@@ -135,7 +136,9 @@ impl Resolver {
         let options = self.options();
         for server in (0..options.tries.get()).flat_map(|_| servers) {
             let now = Instant::now();
-            let complained = complaints.iter().any(|(who, what)| who == server && *what != ServerError::Silent);
+            let complained = complaints
+                .iter()
+                .any(|(who, what)| who == server && *what != ServerError::Silent);
             if complained || now >= deadline {
                 continue;
             }
@@ -173,7 +176,10 @@ fn known(name: &HostName, in_hosts: &[IpAddr], family: IpFamily) -> Vec<IpAddr> 
 fn forms(name: &HostName, servers: &NameServers) -> Result<Vec<Name>, Fault> {
     let unusable = |error| unresolved(Class::DnsError, format!("cannot resolve {}: {error}", name.as_str()));
     let mut own = Name::from_ascii(name.without_dot()).map_err(unusable)?;
-    let searched = servers.search.iter().filter_map(|domain| own.clone().append_domain(domain).ok());
+    let searched = servers
+        .search
+        .iter()
+        .filter_map(|domain| own.clone().append_domain(domain).ok());
     let mut forms: Vec<_> = if name.is_absolute() { Vec::new() } else { searched.collect() };
     own.set_fqdn(true);
     let first = name.as_str().matches('.').count() >= servers.ndots;

@@ -67,7 +67,10 @@ impl Policy {
             IpAddr::V4(v4) => v4.to_ipv6_mapped(),
             IpAddr::V6(v6) => v6,
         };
-        POLICIES.into_iter().find(|policy| policy.prefix.contains(&mapped)).unwrap_or(NATIVE)
+        POLICIES
+            .into_iter()
+            .find(|policy| policy.prefix.contains(&mapped))
+            .unwrap_or(NATIVE)
     }
 }
 

@@ -280,7 +280,14 @@ mod tests {
         let files = files(folder.path());
         let system = System::new(files.clone());
         assert!(
-            system.names().unwrap().servers.as_ref().unwrap_err().to_string().starts_with("no resolver configured: ")
+            system
+                .names()
+                .unwrap()
+                .servers
+                .as_ref()
+                .unwrap_err()
+                .to_string()
+                .starts_with("no resolver configured: ")
         );
 
         fs::write(&files.resolv_conf, "nameserver 10.0.0.1\n").unwrap();

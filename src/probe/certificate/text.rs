@@ -17,13 +17,22 @@ pub(super) fn character_string(tag: u32, bytes: &[u8]) -> Option<String> {
         28 => {
             let (units, _) = bytes.as_chunks::<4>();
             let character = |unit: &[u8; 4]| char::from_u32(u32::from_be_bytes(*unit));
-            Some(units.iter().map(|unit| character(unit).unwrap_or(char::REPLACEMENT_CHARACTER)).collect())
+            Some(
+                units
+                    .iter()
+                    .map(|unit| character(unit).unwrap_or(char::REPLACEMENT_CHARACTER))
+                    .collect(),
+            )
         }
         // BMPString: UTF-16.
         30 => {
             let (units, _) = bytes.as_chunks::<2>();
             let units = units.iter().map(|unit| u16::from_be_bytes(*unit));
-            Some(char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)).collect())
+            Some(
+                char::decode_utf16(units)
+                    .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
+                    .collect(),
+            )
         }
         _ => None,
     }

@@ -172,7 +172,10 @@ impl ScriptRunner {
         let rest_of_line = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1);
         let used = if ends_line { whole.end() } else { whole.end() + rest_of_line };
         self.captured = groups(&captures);
-        let labels = expectation.labels.iter().map(|(name, template)| (name.clone(), label(&self.fill(template))));
+        let labels = expectation
+            .labels
+            .iter()
+            .map(|(name, template)| (name.clone(), label(&self.fill(template))));
         let labels: Vec<_> = labels.collect();
         self.labels.extend(labels);
         self.received.drain(..used);
@@ -256,7 +259,10 @@ fn is_behind_last_line(start: usize, haystack: &[u8]) -> bool {
 }
 
 fn groups(captures: &Captures<'_>) -> Vec<Box<[u8]>> {
-    captures.iter().map(|group| group.map_or_else(Box::default, |group| group.as_bytes().into())).collect()
+    captures
+        .iter()
+        .map(|group| group.map_or_else(Box::default, |group| group.as_bytes().into()))
+        .collect()
 }
 
 /// The value of a label: the bytes as text.

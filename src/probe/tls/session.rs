@@ -9,7 +9,9 @@ use crate::outcome::Session;
 /// Reads the parameters of a connection.
 pub(super) fn session(connection: &ClientConnection) -> Session {
     let suite = connection.negotiated_cipher_suite().map(|suite| suite.suite());
-    let group = connection.negotiated_key_exchange_group().and_then(|group| group.name().as_str());
+    let group = connection
+        .negotiated_key_exchange_group()
+        .and_then(|group| group.name().as_str());
     let alpn = connection.alpn_protocol().and_then(|name| str::from_utf8(name).ok());
     Session {
         version: connection.protocol_version().map_or(UNKNOWN, version),

@@ -43,14 +43,17 @@ impl Server {
 
     fn config(&self) -> ServerConfig {
         let provider = Arc::new(default_provider());
-        let builder =
-            ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(self.versions).unwrap();
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(self.versions)
+            .unwrap();
         let clients: Arc<dyn ClientCertVerifier> = match &self.clients {
             None => WebPkiClientVerifier::no_client_auth(),
             Some(authority) => {
                 let mut roots = RootCertStore::empty();
                 roots.add(authority.clone()).unwrap();
-                WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build().unwrap()
+                WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
+                    .build()
+                    .unwrap()
             }
         };
         let resolver = Arc::new(Always(self.issued.certified()));
@@ -178,7 +181,12 @@ async fn a_session_has_names_of_the_registry() {
         assert_eq!(fault_classes(&shaken.facts), []);
         assert!(shaken.duration > Duration::ZERO);
         // Nobody asked for a client certificate: nothing is awaited.
-        let settled = shaken.result.as_mut().unwrap().settle(Instant::now() + Duration::from_hours(1)).await;
+        let settled = shaken
+            .result
+            .as_mut()
+            .unwrap()
+            .settle(Instant::now() + Duration::from_hours(1))
+            .await;
         assert_eq!(settled, Ok(Vec::new()));
     }
 }
@@ -210,7 +218,12 @@ async fn a_missing_client_certificate_is_an_alert() {
     let shaken = shake_with(server(ONLY_1_3).start().await, trusting(&[&root.der])).await;
     assert_eq!(fault_classes(&shaken.facts), []);
     assert!(shaken.facts.session.is_some());
-    let refused = shaken.result.unwrap().settle(Instant::now() + Duration::from_secs(20)).await.unwrap_err();
+    let refused = shaken
+        .result
+        .unwrap()
+        .settle(Instant::now() + Duration::from_secs(20))
+        .await
+        .unwrap_err();
     let expected = "the server refused by the alert certificate_required: it asks for a client certificate, and there \
                     is none; name one in tls.cert_file";
     assert_eq!(failure_of(&refused), (Class::TlsAlert, expected));
@@ -292,7 +305,12 @@ async fn a_server_that_hangs_up_has_refused() {
         });
         let identity = Some(root.leaf(&["me"], nothing).certified());
         let shaken = shake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
-        let hung_up = shaken.result.unwrap().settle(Instant::now() + Duration::from_secs(20)).await.unwrap_err();
+        let hung_up = shaken
+            .result
+            .unwrap()
+            .settle(Instant::now() + Duration::from_secs(20))
+            .await
+            .unwrap_err();
         assert_eq!(failure_of(&hung_up).0, class, "{hung_up:?}");
     }
 }
@@ -380,7 +398,9 @@ async fn a_hung_peer_reads_an_orderly_end() {
 async fn certificates_too_large_for_a_handshake_are_invalid() {
     let root = Authority::root("Root");
     let huge = root.leaf(&["host.example"], |params| {
-        params.custom_extensions.push(CustomExtension::from_oid_content(&[1, 2, 3], vec![0; 100_000]));
+        params
+            .custom_extensions
+            .push(CustomExtension::from_oid_content(&[1, 2, 3], vec![0; 100_000]));
     });
     for versions in [ONLY_1_2, ONLY_1_3] {
         let key = rcgen::KeyPair::try_from(huge.key.serialized_der()).unwrap();

@@ -145,8 +145,16 @@ pub(super) fn named_files(profile: &TlsProfile) -> impl Iterator<Item = (TlsFile
         .identity
         .iter()
         .flat_map(|Identity { cert_file, key_file }| [(TlsFile::CertFile, cert_file), (TlsFile::KeyFile, key_file)]);
-    let crls = profile.crl_files.iter().enumerate().map(|(index, path)| (TlsFile::CrlFile(index), path));
-    roots.into_iter().chain(identity).chain(crls).map(|(setting, path)| (setting, path.as_path()))
+    let crls = profile
+        .crl_files
+        .iter()
+        .enumerate()
+        .map(|(index, path)| (TlsFile::CrlFile(index), path));
+    roots
+        .into_iter()
+        .chain(identity)
+        .chain(crls)
+        .map(|(setting, path)| (setting, path.as_path()))
 }
 
 impl<T> Content<T> {

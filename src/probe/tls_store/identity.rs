@@ -31,7 +31,10 @@ pub(super) fn read(
         (Ok(chain), Ok(key)) => (chain, key),
         (chain, key) => return Err(chain.err().into_iter().chain(key.err()).collect()),
     };
-    let not_after = chain.first().and_then(|leaf| certificate::read(leaf).content).map(|content| content.not_after);
+    let not_after = chain
+        .first()
+        .and_then(|leaf| certificate::read(leaf).content)
+        .map(|content| content.not_after);
     let certified = CertifiedKey::new(chain, key);
     match certified.keys_match() {
         // If it cannot be checked, the files are not to blame.
@@ -78,7 +81,9 @@ fn key(path: &Path, contents: &FileContents, provider: &CryptoProvider) -> Resul
 /// Whether the key is encrypted, by itself (RFC 7468 section 11) or by its PEM (RFC 1421 section 4.6.1.1).
 fn is_encrypted(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
-    text.lines().map(str::trim).any(|line| line == ENCRYPTED || line.replace(' ', "") == "Proc-Type:4,ENCRYPTED")
+    text.lines()
+        .map(str::trim)
+        .any(|line| line == ENCRYPTED || line.replace(' ', "") == "Proc-Type:4,ENCRYPTED")
 }
 
 fn mismatch(files: &Identity) -> FileProblem {

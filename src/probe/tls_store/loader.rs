@@ -57,8 +57,10 @@ impl Loader {
     /// Drops the components of any other profile.
     pub(super) fn retain(&self, profiles: &HashSet<Arc<TlsProfile>>) {
         self.roots.retain(&profiles.iter().map(|profile| &profile.roots).collect());
-        self.identities.retain(&profiles.iter().filter_map(|profile| profile.identity.as_ref()).collect());
-        self.crls.retain(&profiles.iter().flat_map(|profile| &profile.crl_files).collect());
+        self.identities
+            .retain(&profiles.iter().filter_map(|profile| profile.identity.as_ref()).collect());
+        self.crls
+            .retain(&profiles.iter().flat_map(|profile| &profile.crl_files).collect());
     }
 
     /// Builds the components of a profile whose files have changed since `before`. A component that cannot be built
@@ -106,7 +108,9 @@ impl Loader {
 
     fn roots(&self, roots: &Roots, contents: &FileContents) -> Result<Arc<Anchors>, Vec<FileProblem>> {
         let read = || roots::read(roots, contents).map(Arc::new);
-        self.roots.of(roots, vec![contents.of_roots(roots)], read).map_err(|problem| vec![problem])
+        self.roots
+            .of(roots, vec![contents.of_roots(roots)], read)
+            .map_err(|problem| vec![problem])
     }
 
     fn identity(&self, files: &Identity, contents: &FileContents) -> Result<Arc<ClientIdentity>, Vec<FileProblem>> {
@@ -122,7 +126,9 @@ impl Loader {
         contents: &FileContents,
     ) -> Result<Arc<[CertRevocationList<'static>]>, Vec<FileProblem>> {
         let read = || crl::read(TlsFile::CrlFile(index), path, contents).map(Arc::from);
-        self.crls.of(&path.to_owned(), vec![contents.of_file(path)], read).map_err(|problem| vec![problem])
+        self.crls
+            .of(&path.to_owned(), vec![contents.of_file(path)], read)
+            .map_err(|problem| vec![problem])
     }
 }
 

@@ -52,8 +52,13 @@ pub(super) fn conversion(bytes: &[u8], command: &str, path: &Path) -> String {
 
 /// Whether DER looks like PKCS#12: a SEQUENCE whose first element is the version, 3 (RFC 7292 section 4).
 fn is_pkcs12(bytes: &[u8]) -> bool {
-    let long_form = bytes.get(1).filter(|length| **length >= 0x80).map_or(0, |length| usize::from(length & 0x7f));
-    bytes.get(2 + long_form..).is_some_and(|content| content.starts_with(&[0x02, 0x01, 0x03]))
+    let long_form = bytes
+        .get(1)
+        .filter(|length| **length >= 0x80)
+        .map_or(0, |length| usize::from(length & 0x7f));
+    bytes
+        .get(2 + long_form..)
+        .is_some_and(|content| content.starts_with(&[0x02, 0x01, 0x03]))
 }
 
 /// Explains why webpki does not accept DER; completes "which ..".

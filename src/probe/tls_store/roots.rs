@@ -66,7 +66,9 @@ fn of_system(files: &FileContents) -> Result<Anchors, FileProblem> {
         message: format!("the bundle of this machine {fault}"),
     };
     let certificates = files.system().map_err(|error| refuse(error))?;
-    let usable = certificates.iter().filter_map(|der| Some((anchor(der).ok()?, certificate::read(der).content)));
+    let usable = certificates
+        .iter()
+        .filter_map(|der| Some((anchor(der).ok()?, certificate::read(der).content)));
     let (roots, contents): (Vec<_>, Vec<_>) = usable.unzip();
     let store = RootCertStore { roots };
     if store.is_empty() {

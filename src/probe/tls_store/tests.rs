@@ -66,7 +66,10 @@ impl Files {
     fn problems(&self) -> Vec<(TlsFile, String)> {
         let problems = TlsStore::default().read(&Arc::new(self.profile.clone())).unwrap_err();
         let folder = format!("{}/", self.folder.path().display());
-        problems.into_iter().map(|problem| (problem.setting, problem.message.replace(&folder, ""))).collect()
+        problems
+            .into_iter()
+            .map(|problem| (problem.setting, problem.message.replace(&folder, "")))
+            .collect()
     }
 }
 
@@ -168,7 +171,13 @@ fn revocation_lists_are_pem_or_der() {
     profile.crl_files.push(files.write("crl.der", first.der()));
     let (trust, profile) = (TlsStore::default(), Arc::new(profile));
     trust.read(&profile).unwrap();
-    let lists = trust.context(&profile).unwrap().crls.iter().map(|lists| lists.len()).collect::<Vec<_>>();
+    let lists = trust
+        .context(&profile)
+        .unwrap()
+        .crls
+        .iter()
+        .map(|lists| lists.len())
+        .collect::<Vec<_>>();
     assert_eq!(lists, [2, 1]);
 }
 
@@ -305,7 +314,11 @@ fn logged(act: impl FnOnce()) -> Vec<String> {
         .with_writer(move || writer.clone());
     subscriber::with_default(subscriber.finish(), act);
     let bytes = written.0.lock().unwrap().clone();
-    String::from_utf8(bytes).unwrap().lines().map(|line| line.trim().to_owned()).collect()
+    String::from_utf8(bytes)
+        .unwrap()
+        .lines()
+        .map(|line| line.trim().to_owned())
+        .collect()
 }
 
 #[test]

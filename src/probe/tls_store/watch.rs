@@ -47,9 +47,14 @@ impl TlsStore {
             if taken_over.is_empty() { stored.context.clone() } else { self.context_of(profile, &components) };
         changes.reloaded.extend(taken_over);
         let is_known = |problem: &FileProblem| {
-            stored.rejected.as_ref().is_some_and(|rejected| rejected.has_known(problem, &found))
+            stored
+                .rejected
+                .as_ref()
+                .is_some_and(|rejected| rejected.has_known(problem, &found))
         };
-        changes.rejected.extend(messages(problems.iter().filter(|problem| !is_known(problem))));
+        changes
+            .rejected
+            .extend(messages(problems.iter().filter(|problem| !is_known(problem))));
         changes.unusable.extend(messages(&problems));
         let rejected = (!problems.is_empty()).then_some(Rejected { found, problems });
         Some(Stored { context, components, rejected })
@@ -67,8 +72,10 @@ impl Watched for TlsStore {
 
     /// Applies all changes at once.
     fn refresh(&self) -> Changes {
-        let known: Vec<_> =
-            read(&self.stored).iter().map(|(profile, stored)| (profile.clone(), stored.clone())).collect();
+        let known: Vec<_> = read(&self.stored)
+            .iter()
+            .map(|(profile, stored)| (profile.clone(), stored.clone()))
+            .collect();
         let (mut contents, mut changes) = (FileContents::default(), Changes::default());
         let changed: Vec<_> = known
             .into_iter()
@@ -103,5 +110,8 @@ fn messages<'a>(problems: impl IntoIterator<Item = &'a FileProblem>) -> impl Ite
 fn differing(profile: &TlsProfile, before: &Fingerprints, after: &Fingerprints) -> Vec<String> {
     let files = named_files(profile).map(|(setting, path)| (setting, path.display().to_string()));
     let sources = files.chain([(TlsFile::Roots, "the roots of this machine".to_owned())]);
-    sources.filter(|(setting, _)| before.get(*setting) != after.get(*setting)).map(|(_, name)| name).collect()
+    sources
+        .filter(|(setting, _)| before.get(*setting) != after.get(*setting))
+        .map(|(_, name)| name)
+        .collect()
 }

@@ -49,8 +49,14 @@ fn constancy<'a>(
     anchors: impl Iterator<Item = &'a CertificateContent>,
     now: i64,
 ) -> Range<i64> {
-    let contents = peer.intermediates.iter().chain([&peer.leaf]).filter_map(|certificate| certificate.content.as_ref());
-    let changes = contents.chain(anchors).flat_map(|content| [content.not_before, content.not_after.saturating_add(1)]);
+    let contents = peer
+        .intermediates
+        .iter()
+        .chain([&peer.leaf])
+        .filter_map(|certificate| certificate.content.as_ref());
+    let changes = contents
+        .chain(anchors)
+        .flat_map(|content| [content.not_before, content.not_after.saturating_add(1)]);
     changes.fold(i64::MIN..i64::MAX, |Range { start, end }, change| match change {
         change if change <= now => start.max(change)..end,
         change => start..end.min(change),

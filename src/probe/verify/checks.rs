@@ -25,7 +25,10 @@ pub(super) fn verify(
     let verified_not_after = check.chain();
     check.pins();
     let faults = check.faults.into_sorted();
-    let sent = intermediates.iter().chain([&leaf]).filter_map(|certificate| certificate.content.as_ref());
+    let sent = intermediates
+        .iter()
+        .chain([&leaf])
+        .filter_map(|certificate| certificate.content.as_ref());
     let chain_not_after = verified_not_after.or_else(|| sent.map(|content| content.not_after).min());
     PeerCertificates { leaf, intermediates, faults, chain_not_after }
 }
@@ -96,7 +99,8 @@ impl Check<'_> {
     /// webpki does not accept the leaf. Reports what can be checked without webpki.
     fn unusable(&mut self, error: &Error) {
         let reason = messages::unreadable(error);
-        self.faults.add(Class::CertInvalid, format!("the certificate cannot be used: {reason}"));
+        self.faults
+            .add(Class::CertInvalid, format!("the certificate cannot be used: {reason}"));
         let Some(content) = &self.leaf.content else { return };
         if content.name_count == 0 {
             self.misnamed();
@@ -114,7 +118,9 @@ impl Check<'_> {
         let certificates = path.iter().filter_map(|place| self.intermediates.get(*place)).map(Arc::as_ref);
         let contents = certificates.chain([self.leaf]).map(|certificate| certificate.content.as_ref());
         // If a content is `None` here, webpki checked the dates at the present moment.
-        let ends = contents.flatten().map(|content| content.is_valid_at(self.now).then_some(content.not_after));
+        let ends = contents
+            .flatten()
+            .map(|content| content.is_valid_at(self.now).then_some(content.not_after));
         let ends: Option<Vec<i64>> = ends.collect();
         ends.filter(|_| result.errors.is_empty() && !is_outdated)?.into_iter().min()
     }
@@ -165,7 +171,8 @@ impl Check<'_> {
                 _ => continue,
             };
             let subject = quoted(&content.subject);
-            self.faults.add(class, format!("the intermediate {subject} {when}; have the server send a valid one"));
+            self.faults
+                .add(class, format!("the intermediate {subject} {when}; have the server send a valid one"));
             any = true;
         }
         any
@@ -181,7 +188,8 @@ impl Check<'_> {
             (Class::CertNotYetValid, format!("is valid from {} UTC on only", Utc::of_seconds(content.not_before)))
         };
         let (subject, origin) = (quoted(&content.subject), &roots.origin);
-        self.faults.add(class, format!("the root {subject} in {origin} {when}; put a valid one there"));
+        self.faults
+            .add(class, format!("the root {subject} in {origin} {when}; put a valid one there"));
         true
     }
 
@@ -193,8 +201,11 @@ impl Check<'_> {
 
     /// The leaf is not for the expected name.
     fn misnamed(&mut self) {
-        let (names, count) =
-            self.leaf.content.as_ref().map_or((&[][..], 0), |content| (content.names.as_slice(), content.name_count));
+        let (names, count) = self
+            .leaf
+            .content
+            .as_ref()
+            .map_or((&[][..], 0), |content| (content.names.as_slice(), content.name_count));
         let shown: Vec<_> = names.iter().take(MAX_SHOWN).map(|name| quoted(name)).collect();
         let presented = match (shown.as_slice(), count.saturating_sub(shown.len())) {
             ([], _) => "no name at all (a common name does not count)".to_owned(),
@@ -332,7 +343,11 @@ mod tests {
         faults.add(Class::CertInvalid, "a");
         faults.add(Class::CertExpired, "b");
         faults.add(Class::CertInvalid, "c");
-        let shown: Vec<_> = faults.into_sorted().into_iter().map(|fault| (fault.class, fault.detail)).collect();
+        let shown: Vec<_> = faults
+            .into_sorted()
+            .into_iter()
+            .map(|fault| (fault.class, fault.detail))
+            .collect();
         assert_eq!(shown, [(Class::CertExpired, "b".to_owned()), (Class::CertInvalid, "a; c".to_owned())]);
     }
 }

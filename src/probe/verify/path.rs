@@ -68,7 +68,9 @@ impl<'a> Chain<'a> {
             match EndEntityCert::try_from(der) {
                 Ok(_) if chain.links.iter().any(|link| link.der == der) => {}
                 Ok(certificate) => {
-                    chain.links.push(Link { index, der, certificate, content: read.content.as_ref() });
+                    chain
+                        .links
+                        .push(Link { index, der, certificate, content: read.content.as_ref() });
                 }
                 Err(error) => chain.unreadable.push((index, error)),
             }
@@ -122,8 +124,17 @@ impl<'a> Chain<'a> {
     pub(super) fn walk(&self, now: i64) -> Walk {
         let mut steps: Vec<&Link<'_>> = Vec::new();
         loop {
-            let issuer = steps.last().map_or_else(|| self.leaf.issuer(), |link| link.certificate.issuer());
-            if self.context.roots.store.roots.iter().any(|anchor| anchor.subject.as_ref() == issuer) {
+            let issuer = steps
+                .last()
+                .map_or_else(|| self.leaf.issuer(), |link| link.certificate.issuer());
+            if self
+                .context
+                .roots
+                .store
+                .roots
+                .iter()
+                .any(|anchor| anchor.subject.as_ref() == issuer)
+            {
                 return Walk { steps: places(&steps), is_anchored: true };
             }
             let next = |link: &&Link<'_>| {
@@ -158,9 +169,15 @@ impl<'a> Chain<'a> {
     fn moments(&self, now: i64) -> Vec<i64> {
         let Some(leaf) = self.leaf_content else { return vec![now] };
         let lifetime = leaf.not_before..=leaf.not_after;
-        let beginnings = self.links.iter().filter_map(|link| link.content).map(|content| content.not_before);
-        let mut others: Vec<_> =
-            beginnings.chain([leaf.not_before]).filter(|moment| lifetime.contains(moment)).collect();
+        let beginnings = self
+            .links
+            .iter()
+            .filter_map(|link| link.content)
+            .map(|content| content.not_before);
+        let mut others: Vec<_> = beginnings
+            .chain([leaf.not_before])
+            .filter(|moment| lifetime.contains(moment))
+            .collect();
         others.sort_unstable_by(|a, b| b.cmp(a));
         others.dedup();
         // A leaf that ends before it starts is never valid. webpki reports that.
@@ -281,7 +298,10 @@ impl PathSearch<'_> {
             None,
         )?;
         let place = |der: CertificateDer<'_>| self.links.iter().find(|link| *link.der == der).map(|link| link.index);
-        let places = path.intermediate_certificates().filter_map(|certificate| place(certificate.der())).collect();
+        let places = path
+            .intermediate_certificates()
+            .filter_map(|certificate| place(certificate.der()))
+            .collect();
         Ok((places, path.anchor().to_owned()))
     }
 }

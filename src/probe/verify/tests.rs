@@ -278,7 +278,9 @@ fn what_a_ca_may_not_do_is_invalid() {
     });
     let issued = constrained.leaf(HOST, nothing).and(&constrained.der);
     assert_classes(&verify_chain(&issued.chain, &context), &[Class::CertInvalid]);
-    let issued = constrained.leaf(&["a.allowed.example", "10.1.2.3"], nothing).and(&constrained.der);
+    let issued = constrained
+        .leaf(&["a.allowed.example", "10.1.2.3"], nothing)
+        .and(&constrained.der);
     assert_classes(&verify_for(&issued.chain, "10.1.2.3", &context), &[]);
 
     let client = |params: &mut CertificateParams| {
@@ -411,7 +413,13 @@ fn garbage_is_shown() {
     let issued = middle.leaf(HOST, nothing).and(&garbage).and(&middle.der).and(&garbage);
     let peer = verify_chain(&issued.chain, &context);
     assert_classes(&peer, &[]);
-    assert_eq!(peer.intermediates.iter().filter(|certificate| certificate.content.is_none()).count(), 2);
+    assert_eq!(
+        peer.intermediates
+            .iter()
+            .filter(|certificate| certificate.content.is_none())
+            .count(),
+        2
+    );
 
     let issued = middle.leaf(HOST, nothing).and(&garbage);
     assert_classes(&verify_chain(&issued.chain, &context), &[Class::CertUntrusted, Class::CertInvalid]);
@@ -426,7 +434,9 @@ fn earlier_generations_of_a_ca_are_ignored() {
     let (root, middle, context) = hierarchy();
     for earlier in 1..=5 {
         let generations = (0..earlier).map(|_| root.below("Middle", nothing).der);
-        let issued = generations.fold(middle.leaf(HOST, nothing), |issued, der| issued.and(&der)).and(&middle.der);
+        let issued = generations
+            .fold(middle.leaf(HOST, nothing), |issued, der| issued.and(&der))
+            .and(&middle.der);
         assert_classes(&verify_chain(&issued.chain, &context), &[]);
     }
 }
@@ -446,7 +456,9 @@ fn long_or_tangled_chains_are_verified() {
     // Each could have signed each other.
     let tangled: Vec<_> = (0..30).map(|_| root.below("Root", nothing)).collect();
     let stranger = trusting(&[&Authority::root("Stranger").der]).context();
-    let issued = tangled.iter().fold(tangled[0].leaf(HOST, nothing), |issued, other| issued.and(&other.der));
+    let issued = tangled
+        .iter()
+        .fold(tangled[0].leaf(HOST, nothing), |issued, other| issued.and(&other.der));
     assert_classes(&verify_chain(&issued.chain, &stranger), &[Class::CertUntrusted]);
 
     let garbage = CertificateDer::from(vec![0]);

@@ -40,7 +40,8 @@ impl AsyncRead for SpeaksFirst<'_> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut *this.channel).poll_read(context, buffer))?;
         let more = buffer.filled().iter().skip(before);
-        this.buffered.extend(more.take(MAX_REMEMBERED.saturating_sub(this.buffered.len())));
+        this.buffered
+            .extend(more.take(MAX_REMEMBERED.saturating_sub(this.buffered.len())));
         Poll::Ready(Ok(()))
     }
 }

@@ -61,7 +61,10 @@ impl<'a> Document<'a> {
     }
 
     fn value(&self, name: &str) -> Option<Value<'a>> {
-        self.0.iter().find(|(found, _)| *found == name.as_bytes()).map(|(_, value)| *value)
+        self.0
+            .iter()
+            .find(|(found, _)| *found == name.as_bytes())
+            .map(|(_, value)| *value)
     }
 }
 
@@ -100,7 +103,9 @@ fn pass_over(kind: u8, rest: &mut &[u8]) -> Result<(), Malformed> {
         0x07 => 12,
         0x13 => 16,
         // A document, an array, code with its scope: their lengths include themselves.
-        0x03 | 0x04 | 0x0f => length(rest.try_get_i32_le()?).checked_sub(4).ok_or("a document in it has no length")?,
+        0x03 | 0x04 | 0x0f => length(rest.try_get_i32_le()?)
+            .checked_sub(4)
+            .ok_or("a document in it has no length")?,
         // Bytes, with a subtype; code and symbols, with a zero within their length; a pointer.
         0x05 => length(rest.try_get_i32_le()?).saturating_add(1),
         0x0d | 0x0e => length(rest.try_get_i32_le()?),

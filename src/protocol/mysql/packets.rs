@@ -81,7 +81,10 @@ impl Refusal {
     /// capabilities.
     fn read(mut rest: &[u8]) -> Result<Self, Malformed> {
         let code = rest.try_get_u16_le()?;
-        let message = rest.split_at_checked(6).filter(|_| rest.starts_with(b"#")).map_or(rest, |(_, message)| message);
+        let message = rest
+            .split_at_checked(6)
+            .filter(|_| rest.starts_with(b"#"))
+            .map_or(rest, |(_, message)| message);
         Ok(Self { code, text: text(message) })
     }
 }

@@ -19,7 +19,11 @@ fn no_name_is_given_twice() {
     let unique: BTreeSet<_> = alerts.iter().collect();
     assert_eq!(unique.len(), alerts.len(), "{alerts:?}");
     let rules = rules();
-    let recorded: Vec<_> = rules.iter().map(|rule| text(rule, "record")).filter(|name| !name.is_empty()).collect();
+    let recorded: Vec<_> = rules
+        .iter()
+        .map(|rule| text(rule, "record"))
+        .filter(|name| !name.is_empty())
+        .collect();
     let unique: BTreeSet<_> = recorded.iter().collect();
     assert_eq!(unique.len(), recorded.len(), "{recorded:?}");
 }
@@ -85,5 +89,8 @@ fn no_alert_has_the_failure_reason_as_label() {
 /// The labels of every alert that a file of tests expects.
 fn expected_labels(file: &Value) -> Vec<Value> {
     let tests = list(file, "tests").flat_map(|test| list(test, "alert_rule_test"));
-    tests.flat_map(|test| list(test, "exp_alerts")).map(|alert| alert["exp_labels"].clone()).collect()
+    tests
+        .flat_map(|test| list(test, "exp_alerts"))
+        .map(|alert| alert["exp_labels"].clone())
+        .collect()
 }

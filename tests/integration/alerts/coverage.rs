@@ -12,19 +12,29 @@ const FAMILIES: &str = include_str!("../../resources/metrics/families.txt");
 
 /// All tests of all files. Each has a name.
 fn tests() -> Vec<Value> {
-    test_files().iter().flat_map(|file| list(&read(file), "tests").cloned().collect::<Vec<_>>()).collect()
+    test_files()
+        .iter()
+        .flat_map(|file| list(&read(file), "tests").cloned().collect::<Vec<_>>())
+        .collect()
 }
 
 /// The names of the series that rules record.
 fn recorded() -> BTreeSet<String> {
-    let names = rules().iter().map(|rule| text(rule, "record").to_owned()).collect::<BTreeSet<_>>();
+    let names = rules()
+        .iter()
+        .map(|rule| text(rule, "record").to_owned())
+        .collect::<BTreeSet<_>>();
     names.into_iter().filter(|name| !name.is_empty()).collect()
 }
 
 #[test]
 fn every_test_has_a_name_of_its_own() {
     let tests = tests();
-    let names: BTreeSet<_> = tests.iter().map(|test| text(test, "name")).filter(|name| !name.is_empty()).collect();
+    let names: BTreeSet<_> = tests
+        .iter()
+        .map(|test| text(test, "name"))
+        .filter(|name| !name.is_empty())
+        .collect();
     assert_eq!(names.len(), tests.len());
 }
 
@@ -34,7 +44,11 @@ fn every_alert_has_firing_and_silent_tests() {
     let tests = tests();
     for alert in alerts() {
         let name = text(&alert, "alert");
-        let looked_at: Vec<_> = tests.iter().map(|test| looks(test, name)).filter(|looks| !looks.is_empty()).collect();
+        let looked_at: Vec<_> = tests
+            .iter()
+            .map(|test| looks(test, name))
+            .filter(|looks| !looks.is_empty())
+            .collect();
         let firing = looked_at.iter().filter(|looks| looks.contains(&true)).count();
         let silent = looked_at.len() - firing;
         assert!(firing >= 1 && silent >= 2, "{name} fires in {firing} tests and is silent in {silent}");
@@ -73,7 +87,10 @@ fn every_recorded_series_has_an_expected_value() {
 
 #[test]
 fn rules_and_their_templates_ask_for_what_exists() {
-    let known: BTreeSet<_> = families().chain(recorded()).chain(["up".to_owned(), "ALERTS".to_owned()]).collect();
+    let known: BTreeSet<_> = families()
+        .chain(recorded())
+        .chain(["up".to_owned(), "ALERTS".to_owned()])
+        .collect();
     for rule in rules() {
         let queries = queries(text(&rule["annotations"], "description"));
         for expression in [text(&rule, "expr").to_owned()].into_iter().chain(queries) {
@@ -116,7 +133,10 @@ fn families() -> impl Iterator<Item = String> {
 /// The query in a template, with values for the labels.
 fn queries(template: &str) -> Vec<String> {
     let pattern = Regex::new("printf `([^`]*)`").unwrap();
-    pattern.captures_iter(template).map(|query| query[1].replace("%q", "\"x\"")).collect()
+    pattern
+        .captures_iter(template)
+        .map(|query| query[1].replace("%q", "\"x\""))
+        .collect()
 }
 
 /// The names of the series that an expression reads.

@@ -47,7 +47,9 @@ fn every_dashboard_keeps_every_rule() {
     assert_eq!(dashboards.len(), 4);
     let broken = |dashboard: &Dashboard| {
         let of = dashboard.uid().to_owned();
-        let found = RULES.iter().flat_map(|rule| (rule.check)(dashboard).into_iter().map(|what| (rule.name, what)));
+        let found = RULES
+            .iter()
+            .flat_map(|rule| (rule.check)(dashboard).into_iter().map(|what| (rule.name, what)));
         found.map(|(rule, what)| format!("{of}: {rule}: {what}")).collect::<Vec<_>>()
     };
     let broken: Vec<_> = dashboards.iter().flat_map(broken).collect();

@@ -50,7 +50,10 @@ async fn prometheus_answers_every_query() {
 fn what_may_be_empty_exists() {
     let dashboards = Dashboard::all();
     for (uid, title, id, _) in EMPTY {
-        let panels = dashboards.iter().filter(|dashboard| dashboard.uid() == uid).flat_map(Dashboard::panels);
+        let panels = dashboards
+            .iter()
+            .filter(|dashboard| dashboard.uid() == uid)
+            .flat_map(Dashboard::panels);
         let mut targets = panels.filter(|panel| panel.title() == title).flat_map(Panel::targets);
         assert!(targets.any(|target| target.id() == id), "{uid}: {title}: {id}");
     }
@@ -83,7 +86,10 @@ async fn assert_answered(world: &World, program: &Path, histograms: Histograms) 
 /// Everything in a dashboard with a query.
 fn asked(dashboard: &Dashboard) -> impl Iterator<Item = Asked<'_>> {
     let panels = dashboard.panels().into_iter().map(|panel| Asked::panel(dashboard, panel));
-    let variables = dashboard.variables().into_iter().filter_map(|variable| Asked::variable(dashboard, variable));
+    let variables = dashboard
+        .variables()
+        .into_iter()
+        .filter_map(|variable| Asked::variable(dashboard, variable));
     panels.chain(variables)
 }
 

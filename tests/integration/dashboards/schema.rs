@@ -27,7 +27,9 @@ const MISTAKES: [(&str, &str, &str, &str); 8] = [
 #[test]
 fn every_dashboard_is_of_grafanas_types() {
     let Some(schema) = grafana_schema() else { return };
-    let files = Dashboard::all().into_iter().map(|dashboard| (dashboard.uid().to_owned(), dashboard.0));
+    let files = Dashboard::all()
+        .into_iter()
+        .map(|dashboard| (dashboard.uid().to_owned(), dashboard.0));
     let said = compiled(&schema, &files.collect::<Vec<_>>());
     assert!(said.is_empty(), "{said}");
 }
@@ -35,7 +37,10 @@ fn every_dashboard_is_of_grafanas_types() {
 #[test]
 fn what_grafana_does_not_know_is_refused() {
     let Some(schema) = grafana_schema() else { return };
-    let overview = Dashboard::all().into_iter().find(|dashboard| dashboard.uid() == "portprobe-overview").unwrap();
+    let overview = Dashboard::all()
+        .into_iter()
+        .find(|dashboard| dashboard.uid() == "portprobe-overview")
+        .unwrap();
     let files = MISTAKES.iter().enumerate().map(|(number, (place, key, value, _))| {
         let mut dashboard = overview.0.clone();
         dashboard.pointer_mut(place).unwrap()[key] = serde_json::from_str(value).unwrap();
@@ -65,7 +70,10 @@ fn compiled(schema: &Path, dashboards: &[(String, Value)]) -> String {
         },
     });
     fs::write(folder.path().join("tsconfig.json"), options.to_string()).unwrap();
-    let output = Command::new(schema.join("node_modules/.bin/tsc")).current_dir(folder.path()).output().unwrap();
+    let output = Command::new(schema.join("node_modules/.bin/tsc"))
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.success(), said.is_empty(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     said

@@ -33,7 +33,10 @@ fn cluster_names_are_resolved_in_the_cluster() {
         }
     }
     let objects = tools.rendered(&json!({}));
-    let options = pods(&objects).into_iter().find_map(|pod| pod["dnsConfig"]["options"].as_array()).unwrap();
+    let options = pods(&objects)
+        .into_iter()
+        .find_map(|pod| pod["dnsConfig"]["options"].as_array())
+        .unwrap();
     assert_eq!(*options, [json!({ "name": "ndots", "value": "2" })]);
     let text = objects.iter().find_map(configuration).unwrap();
     assert_eq!(text, "targets:\n- tcp://kubernetes.default:443\n");
@@ -60,7 +63,11 @@ fn assert_accepted(name: &str, text: &str, objects: &[Value]) {
     let file = folder.path().join("portprobe.yaml");
     fs::write(&file, text).unwrap();
     let mut check = portprobe();
-    check.args(["check", "--syntax-only"]).arg(&file).env_clear().stdin(Stdio::null());
+    check
+        .args(["check", "--syntax-only"])
+        .arg(&file)
+        .env_clear()
+        .stdin(Stdio::null());
     check.envs(containers(objects).into_iter().flat_map(variables));
     let output = check.output().unwrap();
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
@@ -68,13 +75,16 @@ fn assert_accepted(name: &str, text: &str, objects: &[Value]) {
 
 /// The configuration in a ConfigMap or Secret.
 fn configuration(object: &Value) -> Option<&str> {
-    ["data", "stringData"].iter().find_map(|key| object[key].get("portprobe.yaml")?.as_str())
+    ["data", "stringData"]
+        .iter()
+        .find_map(|key| object[key].get("portprobe.yaml")?.as_str())
 }
 
 /// The environment of a container, with made-up values for those from the cluster.
 fn variables(container: &Value) -> Vec<(&str, &str)> {
     let all = list(&container["env"]).map(|variable| (&variable["name"], &variable["value"]));
-    all.map(|(name, value)| (name.as_str().unwrap(), value.as_str().unwrap_or("somewhere"))).collect()
+    all.map(|(name, value)| (name.as_str().unwrap(), value.as_str().unwrap_or("somewhere")))
+        .collect()
 }
 
 #[test]
@@ -110,7 +120,12 @@ fn flags_and_variables_are_those_of_the_binary() {
             }
             let mut line: Vec<_> = arguments.iter().map(|argument| here(argument, folder.path())).collect();
             line.push("--config.check".to_owned());
-            let output = portprobe().args(line).envs(variables(container)).stdin(Stdio::null()).output().unwrap();
+            let output = portprobe()
+                .args(line)
+                .envs(variables(container))
+                .stdin(Stdio::null())
+                .output()
+                .unwrap();
             assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
         }
     }
@@ -129,7 +144,9 @@ fn refused_variables() -> BTreeSet<String> {
 
 /// An argument as passed to the pod with the index 0, with the configuration in this folder.
 fn here(argument: &str, folder: &Path) -> String {
-    argument.replace("/etc/portprobe", folder.to_str().unwrap()).replace("$(POD_INDEX)", "0")
+    argument
+        .replace("/etc/portprobe", folder.to_str().unwrap())
+        .replace("$(POD_INDEX)", "0")
 }
 
 #[tokio::test]
@@ -139,16 +156,25 @@ async fn shards_share_the_targets() {
         "kind": "StatefulSet", "replicas": 3, "config": { "targets": ["tcp://127.0.0.1:1-40"] },
     });
     let objects = tools.rendered(&values);
-    let container = containers(&objects).into_iter().find(|container| !container["env"].is_null()).unwrap();
+    let container = containers(&objects)
+        .into_iter()
+        .find(|container| !container["env"].is_null())
+        .unwrap();
     let index = json!({ "fieldRef": { "fieldPath": "metadata.labels['apps.kubernetes.io/pod-index']" } });
     assert!(list(&container["env"]).any(|variable| variable["name"] == "POD_INDEX" && variable["valueFrom"] == index));
-    let shard = arguments(container).into_iter().find(|argument| argument.contains("--shard")).unwrap();
+    let shard = arguments(container)
+        .into_iter()
+        .find(|argument| argument.contains("--shard"))
+        .unwrap();
     let config = objects.iter().find_map(configuration).unwrap();
     let mut seen = BTreeSet::new();
     for replica in 0..3 {
         let daemon = Daemon::start_with(config, &[&shard.replace("$(POD_INDEX)", &replica.to_string())]).await;
         let scrape = daemon.get("/metrics").await.body;
-        let own: Vec<_> = scrape.lines().filter(|line| line.starts_with("portprobe_target_info{")).collect();
+        let own: Vec<_> = scrape
+            .lines()
+            .filter(|line| line.starts_with("portprobe_target_info{"))
+            .collect();
         assert!(own.len() > 3 && own.len() < 30, "{replica}: {own:?}");
         assert!(own.iter().all(|line| seen.insert((*line).to_owned())), "{replica}: {own:?} {seen:?}");
         assert!(scrape.contains(&format!("portprobe_shard_info{{shard=\"{replica}\",shards=\"3\"}} 1")), "{scrape}");

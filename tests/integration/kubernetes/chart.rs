@@ -142,7 +142,9 @@ fn default_values(tools: &Tools) -> Value {
 fn manifests_and_schema_match_the_chart() {
     let Some(tools) = Tools::find() else { return };
     let mut render = Command::new("python3");
-    render.arg(root("deploy/kubernetes/render")).args(["--check", env!("CARGO_BIN_EXE_portprobe")]);
+    render
+        .arg(root("deploy/kubernetes/render"))
+        .args(["--check", env!("CARGO_BIN_EXE_portprobe")]);
     let output = render.env("PYTHONPATH", tools.0.join("python")).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
@@ -168,7 +170,9 @@ fn two_releases_share_a_namespace() {
     });
     let names = |release| {
         let objects = all_objects(&tools.try_render(release, &all).unwrap());
-        let named = objects.iter().map(|object| format!("{}/{}", object["kind"], object["metadata"]["name"]));
+        let named = objects
+            .iter()
+            .map(|object| format!("{}/{}", object["kind"], object["metadata"]["name"]));
         named.collect::<BTreeSet<_>>()
     };
     let (one, other) = (names("portprobe"), names("inner"));
@@ -197,7 +201,10 @@ fn pods_of_a_stateful_set_have_names() {
     for (name, objects) in everything(&tools) {
         for set in of_kind(objects, "StatefulSet") {
             let services = of_kind(objects, "Service");
-            let headless: Vec<_> = services.iter().filter(|service| service["spec"]["clusterIP"] == "None").collect();
+            let headless: Vec<_> = services
+                .iter()
+                .filter(|service| service["spec"]["clusterIP"] == "None")
+                .collect();
             assert_eq!(headless.len(), 1, "{name}");
             assert_eq!(set["spec"]["serviceName"], headless[0]["metadata"]["name"], "{name}");
         }

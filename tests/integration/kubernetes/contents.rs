@@ -13,8 +13,10 @@ fn rules_are_those_of_the_files() {
     let rules = of_kind(&tools.rendered(&json!({ "prometheusRule": { "enabled": true } })), "PrometheusRule");
     for file in fs::read_dir(root("alerts/rules")).unwrap().map(|entry| entry.unwrap().path()) {
         let called = format!("portprobe-{}", name(&file).trim_end_matches(".yaml"));
-        let rule =
-            rules.iter().find(|rule| rule["metadata"]["name"] == *called).unwrap_or_else(|| panic!("no {called}"));
+        let rule = rules
+            .iter()
+            .find(|rule| rule["metadata"]["name"] == *called)
+            .unwrap_or_else(|| panic!("no {called}"));
         assert_eq!(rule["spec"], objects(&fs::read_to_string(&file).unwrap())[0], "{called}");
     }
     assert_eq!(rules.len(), fs::read_dir(root("alerts/rules")).unwrap().count());
@@ -26,8 +28,10 @@ fn the_runbook_is_where_the_values_say() {
     let values = json!({ "prometheusRule": { "enabled": true, "runbookUrl": "https://docs.example.com/runbook" } });
     let rules = of_kind(&tools.rendered(&values), "PrometheusRule");
     let groups = rules.iter().flat_map(|rule| list(&rule["spec"]["groups"]));
-    let alerts: Vec<_> =
-        groups.flat_map(|group| list(&group["rules"])).filter(|rule| rule.get("alert").is_some()).collect();
+    let alerts: Vec<_> = groups
+        .flat_map(|group| list(&group["rules"]))
+        .filter(|rule| rule.get("alert").is_some())
+        .collect();
     assert!(alerts.len() > 30);
     for alert in alerts {
         let anchor = alert["alert"].as_str().unwrap().to_lowercase();
@@ -40,7 +44,11 @@ fn dashboards_are_those_of_the_files() {
     let Some(tools) = Tools::find() else { return };
     let rendered = tools.rendered(&json!({ "dashboards": { "enabled": true } }));
     let labelled = |object: &&Value| object["metadata"]["labels"]["grafana_dashboard"] == "1";
-    let maps: Vec<_> = rendered.iter().filter(labelled).map(|map| map["data"].as_object().unwrap()).collect();
+    let maps: Vec<_> = rendered
+        .iter()
+        .filter(labelled)
+        .map(|map| map["data"].as_object().unwrap())
+        .collect();
     let files = fs::read_dir(root("dashboards")).unwrap().map(|entry| entry.unwrap().path());
     let files: Vec<_> = files.map(|file| (name(&file), fs::read_to_string(&file).unwrap())).collect();
     assert_eq!(maps.len(), files.len());
@@ -65,7 +73,11 @@ fn variables_are_as_they_were_written() {
 fn maps_are_no_templates_and_texts_are() {
     let Some(tools) = Tools::find() else { return };
     let maps = of_kind(&everything(&tools)["deployment-values.yaml"], "ConfigMap");
-    assert!(maps.iter().any(|map| map["data"]["braces"] == "{{ $labels.x }} {{ .Untouched }}"), "{maps:?}");
+    assert!(
+        maps.iter()
+            .any(|map| map["data"]["braces"] == "{{ $labels.x }} {{ .Untouched }}"),
+        "{maps:?}"
+    );
     assert!(maps.iter().any(|map| map["metadata"]["name"] == "portprobe-text"), "{maps:?}");
 }
 
@@ -75,8 +87,15 @@ fn pods_may_do_as_little_as_they_need() {
     let Some(tools) = Tools::find() else { return };
     for (name, objects) in everything(&tools) {
         for container in containers(objects) {
-            let pod = pods(objects).into_iter().find(|pod| pod.to_string().contains(&container.to_string())).unwrap();
-            let of = |key| container["securityContext"].get(key).or_else(|| pod["securityContext"].get(key));
+            let pod = pods(objects)
+                .into_iter()
+                .find(|pod| pod.to_string().contains(&container.to_string()))
+                .unwrap();
+            let of = |key| {
+                container["securityContext"]
+                    .get(key)
+                    .or_else(|| pod["securityContext"].get(key))
+            };
             assert_eq!(of("runAsNonRoot"), Some(&json!(true)), "{name}");
             assert_eq!(of("runAsUser"), Some(&json!(65532)), "{name}");
             assert_eq!(of("seccompProfile"), Some(&json!({ "type": "RuntimeDefault" })), "{name}");
@@ -92,7 +111,10 @@ fn pods_may_do_as_little_as_they_need() {
 fn the_mounted_configuration_can_change() {
     let Some(tools) = Tools::find() else { return };
     for (name, objects) in everything(&tools) {
-        for container in containers(objects).into_iter().filter(|container| arguments(container)[0] != "healthcheck") {
+        for container in containers(objects)
+            .into_iter()
+            .filter(|container| arguments(container)[0] != "healthcheck")
+        {
             let mounts: Vec<_> = list(&container["volumeMounts"]).collect();
             assert!(mounts.iter().any(|mount| mount["mountPath"] == "/etc/portprobe"), "{name}");
             assert!(mounts.iter().all(|mount| mount.get("subPath").is_none()), "{name}");
@@ -108,7 +130,15 @@ fn the_mounted_configuration_can_change() {
 fn the_readme_labels_what_the_operator_selects() {
     let readme = fs::read_to_string(root("README.md")).unwrap();
     let command = "kubectl label --namespace monitoring servicemonitor,prometheusrule --selector ";
-    let (label, value) = readme.split(command).nth(1).unwrap().split_once(' ').unwrap().0.split_once('=').unwrap();
+    let (label, value) = readme
+        .split(command)
+        .nth(1)
+        .unwrap()
+        .split_once(' ')
+        .unwrap()
+        .0
+        .split_once('=')
+        .unwrap();
     for file in
         ["deployment-monitor.yaml", "statefulset-monitor.yaml", "daemonset-monitor.yaml", "prometheusrules.yaml"]
     {
@@ -125,7 +155,9 @@ fn together(tools: &Tools) -> BTreeMap<String, Vec<Value>> {
     let policy = all.remove("networkpolicy.yaml").unwrap();
     for kind in ["daemonset", "deployment", "statefulset"] {
         let monitor = all.remove(&format!("{kind}-monitor.yaml")).unwrap();
-        all.get_mut(&format!("{kind}.yaml")).unwrap().extend([monitor, policy.clone()].concat());
+        all.get_mut(&format!("{kind}.yaml"))
+            .unwrap()
+            .extend([monitor, policy.clone()].concat());
     }
     all
 }
@@ -176,7 +208,10 @@ fn names(ports: &Value) -> impl Iterator<Item = &Value> {
 fn ports_are_those_that_are_listened_at() {
     let Some(tools) = Tools::find() else { return };
     for (name, objects) in everything(&tools) {
-        for container in containers(objects).into_iter().filter(|container| arguments(container)[0] != "healthcheck") {
+        for container in containers(objects)
+            .into_iter()
+            .filter(|container| arguments(container)[0] != "healthcheck")
+        {
             let address = |argument: &&str| argument.strip_prefix("--web.listen-address=:")?.parse().ok();
             let port: u16 = arguments(container).iter().find_map(address).unwrap_or(10115);
             assert_eq!(
@@ -207,7 +242,10 @@ fn selectors_select_the_pods() {
                 "NetworkPolicy" => selects(&spec["podSelector"]["matchLabels"], pod),
                 "ServiceMonitor" => {
                     let labels = services.iter().map(|service| &service["metadata"]["labels"]);
-                    labels.filter(|labels| selects(&spec["selector"]["matchLabels"], labels)).count() == 1
+                    labels
+                        .filter(|labels| selects(&spec["selector"]["matchLabels"], labels))
+                        .count()
+                        == 1
                 }
                 _ => continue,
             };

@@ -38,8 +38,12 @@ fn kubernetes_takes_everything() {
 #[test]
 fn the_operator_takes_everything() {
     let Some(tools) = Tools::find() else { return };
-    let objects: Vec<_> =
-        everything(&tools).values().flatten().filter(|object| is_operators(object)).cloned().collect();
+    let objects: Vec<_> = everything(&tools)
+        .values()
+        .flatten()
+        .filter(|object| is_operators(object))
+        .cloned()
+        .collect();
     for kind in ["ServiceMonitor", "PodMonitor", "PrometheusRule"] {
         assert!(!of_kind(&objects, kind).is_empty(), "{kind}");
     }
@@ -126,7 +130,10 @@ fn compiled(tools: &Path, folder: &Path, objects: &[Value]) -> String {
         },
     });
     fs::write(folder.join("tsconfig.json"), options.to_string()).unwrap();
-    let output = Command::new(tools.join("node_modules/.bin/tsc")).current_dir(folder).output().unwrap();
+    let output = Command::new(tools.join("node_modules/.bin/tsc"))
+        .current_dir(folder)
+        .output()
+        .unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.success(), said.is_empty(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     said

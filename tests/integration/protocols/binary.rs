@@ -33,7 +33,11 @@ async fn probe_with(scheme: &str, address: SocketAddr, settings: &[(&str, &str)]
     let report = scheme.contains('+') || ["amqps", "mqtts", "rediss"].contains(&scheme);
     let report = report.then_some(("tls.verify", "report"));
     let report = report.filter(|(name, _)| settings.iter().all(|(other, _)| other != name));
-    let flags = settings.iter().copied().chain(report).map(|(name, value)| format!("--{name}={value}"));
+    let flags = settings
+        .iter()
+        .copied()
+        .chain(report)
+        .map(|(name, value)| format!("--{name}={value}"));
     let arguments: Vec<_> = flags.chain([url]).collect();
     Probed::by(&arguments).await.told()
 }

@@ -120,7 +120,11 @@ async fn nginx_answers_each_request_and_logs_it_once() {
         let mut logged = Vec::new();
         wait::until("every request is logged", async || {
             let log = server.service.read("asked");
-            logged = log.lines().filter(|line| line.contains(&format!(":{port}|"))).map(str::to_owned).collect();
+            logged = log
+                .lines()
+                .filter(|line| line.contains(&format!(":{port}|")))
+                .map(str::to_owned)
+                .collect();
             logged.len() >= asked.len()
         })
         .await;

@@ -35,8 +35,16 @@ async fn keys_and_versions_do_not_matter() {
             Some(kind) => new.key(kind),
         });
         let server = |versions| identity.server_for(versions, Arc::new(NoClientAuth));
-        rows.push(Row::with_server(name_12, &identity, server(Versions::Only12)).await.version("TLS 1.2"));
-        rows.push(Row::with_server(name_13, &identity, server(Versions::Only13)).await.version("TLS 1.3"));
+        rows.push(
+            Row::with_server(name_12, &identity, server(Versions::Only12))
+                .await
+                .version("TLS 1.2"),
+        );
+        rows.push(
+            Row::with_server(name_13, &identity, server(Versions::Only13))
+                .await
+                .version("TLS 1.3"),
+        );
     }
     let (_daemon, scrape) = assert_rows(&rows, &[("root.pem", root.pem())]).await;
     let session = [("target", "p256-1.3"), ("cipher", "TLS_AES_256_GCM_SHA384"), ("key_exchange", "X25519MLKEM768")];
@@ -64,19 +72,44 @@ async fn each_fault_is_told_alone() {
     let server_12 = expired.server_for(Versions::Only12, Arc::new(NoClientAuth));
     let rows = [
         Row::of("expired", &expired).await.faulty(&["cert_expired"]).version("TLS 1.3"),
-        Row::with_server("expired-1.2", &expired, server_12).await.faulty(&["cert_expired"]).version("TLS 1.2"),
+        Row::with_server("expired-1.2", &expired, server_12)
+            .await
+            .faulty(&["cert_expired"])
+            .version("TLS 1.2"),
         Row::of("not-yet-valid", &early).await.faulty(&["cert_not_yet_valid"]),
         Row::of("wrong-address", &wrong).await.faulty(&["cert_name_mismatch"]),
-        Row::of("wrong-name", &wrong).await.tls("server_name: www.example").faulty(&["cert_name_mismatch"]),
-        Row::of("self-signed", &leaf(HERE).self_signed()).await.faulty(&["cert_untrusted"]),
-        Row::of("self-signed-ca", &leaf(HERE).with(ca).self_signed()).await.faulty(&["cert_untrusted"]),
-        Row::of("unknown-root", &other.issue(leaf(HERE))).await.faulty(&["cert_untrusted"]),
-        Row::of("rotated-root", &twin.issue(leaf(HERE))).await.faulty(&["cert_untrusted"]),
-        Row::of("no-intermediate", &intermediate.issue(leaf(HERE))).await.faulty(&["cert_untrusted"]),
-        Row::of("old-intermediate", &old.issue(leaf(HERE)).behind(old.der())).await.faulty(&["cert_expired"]),
-        Row::of("for-clients", &root.issue(leaf(HERE).for_clients())).await.faulty(&["cert_invalid"]),
-        Row::of("a-ca", &root.issue(leaf(HERE).with(ca))).await.faulty(&["cert_invalid"]),
-        Row::of("pin", &good).await.tls(format!("pins: ['{}']", "00".repeat(32))).faulty(&["cert_pin_mismatch"]),
+        Row::of("wrong-name", &wrong)
+            .await
+            .tls("server_name: www.example")
+            .faulty(&["cert_name_mismatch"]),
+        Row::of("self-signed", &leaf(HERE).self_signed())
+            .await
+            .faulty(&["cert_untrusted"]),
+        Row::of("self-signed-ca", &leaf(HERE).with(ca).self_signed())
+            .await
+            .faulty(&["cert_untrusted"]),
+        Row::of("unknown-root", &other.issue(leaf(HERE)))
+            .await
+            .faulty(&["cert_untrusted"]),
+        Row::of("rotated-root", &twin.issue(leaf(HERE)))
+            .await
+            .faulty(&["cert_untrusted"]),
+        Row::of("no-intermediate", &intermediate.issue(leaf(HERE)))
+            .await
+            .faulty(&["cert_untrusted"]),
+        Row::of("old-intermediate", &old.issue(leaf(HERE)).behind(old.der()))
+            .await
+            .faulty(&["cert_expired"]),
+        Row::of("for-clients", &root.issue(leaf(HERE).for_clients()))
+            .await
+            .faulty(&["cert_invalid"]),
+        Row::of("a-ca", &root.issue(leaf(HERE).with(ca)))
+            .await
+            .faulty(&["cert_invalid"]),
+        Row::of("pin", &good)
+            .await
+            .tls(format!("pins: ['{}']", "00".repeat(32)))
+            .faulty(&["cert_pin_mismatch"]),
     ];
     assert_rows(&rows, &[("root.pem", root.pem())]).await;
 }
@@ -92,7 +125,9 @@ async fn faults_in_pairs_are_all_told() {
     let revoked_expired = root.issue(revoked(HERE).days(past.clone()));
     let crl = || "crl_files: [revoked.pem]";
     let rows = [
-        Row::of("expired-untrusted", &expired_untrusted).await.faulty(&["cert_expired", "cert_untrusted"]),
+        Row::of("expired-untrusted", &expired_untrusted)
+            .await
+            .faulty(&["cert_expired", "cert_untrusted"]),
         Row::of("expired-name", &root.issue(leaf(ELSEWHERE).days(past.clone())))
             .await
             .faulty(&["cert_expired", "cert_name_mismatch"]),
@@ -117,7 +152,10 @@ async fn faults_in_pairs_are_all_told() {
             .await
             .tls(pin())
             .faulty(&["cert_name_mismatch", "cert_pin_mismatch"]),
-        Row::of("revoked-expired", &revoked_expired).await.tls(crl()).faulty(&["cert_expired", "cert_revoked"]),
+        Row::of("revoked-expired", &revoked_expired)
+            .await
+            .tls(crl())
+            .faulty(&["cert_expired", "cert_revoked"]),
         Row::of("revoked-name", &root.issue(revoked(ELSEWHERE)))
             .await
             .tls(crl())
@@ -127,12 +165,10 @@ async fn faults_in_pairs_are_all_told() {
             .tls(crl())
             .tls(pin())
             .faulty(&["cert_revoked", "cert_pin_mismatch"]),
-        Row::of("everything", &other.issue(leaf(ELSEWHERE).days(past.clone()))).await.tls(pin()).faulty(&[
-            "cert_expired",
-            "cert_untrusted",
-            "cert_name_mismatch",
-            "cert_pin_mismatch",
-        ]),
+        Row::of("everything", &other.issue(leaf(ELSEWHERE).days(past.clone())))
+            .await
+            .tls(pin())
+            .faulty(&["cert_expired", "cert_untrusted", "cert_name_mismatch", "cert_pin_mismatch"]),
         Row::of("reported", &other.issue(leaf(ELSEWHERE).days(past))).await.reported(&[
             "cert_expired",
             "cert_untrusted",
@@ -158,7 +194,9 @@ async fn what_a_browser_takes_is_taken() {
     let escaped = constrained.issue(leaf(&["bad.example"])).behind(constrained.der());
     let crossed = intermediate.issue(leaf(HERE)).behind(intermediate.der()).behind(cross);
     let own = leaf(HERE).self_signed();
-    let own_ca = leaf(HERE).with(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)).self_signed();
+    let own_ca = leaf(HERE)
+        .with(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained))
+        .self_signed();
     let old_own = leaf(ELSEWHERE).days(-100..-3).self_signed();
     let revoked = |params: &mut CertificateParams| params.serial_number = Some(SerialNumber::from_slice(&[9]));
     let revoked_intermediate = root.intermediate_with("revoked intermediate", revoked);
@@ -169,18 +207,35 @@ async fn what_a_browser_takes_is_taken() {
         Row::of("wildcard", &named).await.tls("server_name: www.good.example"),
         Row::of("idn", &named).await.tls("server_name: münchen.example"),
         Row::of("underscore", &named).await.tls("server_name: a_b.example"),
-        Row::of("two-labels", &named).await.tls("server_name: a.www.good.example").faulty(&["cert_name_mismatch"]),
+        Row::of("two-labels", &named)
+            .await
+            .tls("server_name: a.www.good.example")
+            .faulty(&["cert_name_mismatch"]),
         Row::of("constrained", &bound).await.tls("server_name: a.good.example"),
-        Row::of("escaped", &escaped).await.tls("server_name: bad.example").faulty(&["cert_invalid"]),
+        Row::of("escaped", &escaped)
+            .await
+            .tls("server_name: bad.example")
+            .faulty(&["cert_invalid"]),
         Row::of("cross-signed", &crossed).await,
         Row::of("own", &own).await.tls("ca_file: own.pem"),
         Row::of("own-ca", &own_ca).await.tls("ca_file: own-ca.pem"),
-        Row::of("own-old", &old_own).await.tls("ca_file: own-old.pem").faulty(&["cert_expired", "cert_name_mismatch"]),
+        Row::of("own-old", &old_own)
+            .await
+            .tls("ca_file: own-old.pem")
+            .faulty(&["cert_expired", "cert_name_mismatch"]),
         Row::of("pinned", &good).await.tls(format!("pins: ['{}']", pin(good.leaf()))),
-        Row::of("pinned-key", &good).await.tls(format!("pins: ['{}', '{base64}']", "00".repeat(32))),
+        Row::of("pinned-key", &good)
+            .await
+            .tls(format!("pins: ['{}', '{base64}']", "00".repeat(32))),
         Row::of("not-revoked", &good).await.tls("crl_files: [revoked.pem]"),
-        Row::of("revoked-above", &under_revoked).await.tls("crl_files: [revoked.pem]").faulty(&["cert_revoked"]),
-        Row::of("no-root", &good).await.tls("ca_file: own.pem").faulty(&["cert_untrusted"]),
+        Row::of("revoked-above", &under_revoked)
+            .await
+            .tls("crl_files: [revoked.pem]")
+            .faulty(&["cert_revoked"]),
+        Row::of("no-root", &good)
+            .await
+            .tls("ca_file: own.pem")
+            .faulty(&["cert_untrusted"]),
     ];
     let files = [
         ("root.pem", root.pem()),
@@ -223,12 +278,21 @@ async fn a_client_certificate_request_hides_no_certificate() {
         rows.push(Row::with_server(none, &server, demanding()).await.failed("tls", "tls_alert"));
         rows.push(Row::with_server(given, &server, demanding()).await.tls(own()));
         let strangers = "cert_file: stranger.pem, key_file: stranger.key";
-        rows.push(Row::with_server(strange, &server, demanding()).await.tls(strangers).failed("tls", "tls_alert"));
+        rows.push(
+            Row::with_server(strange, &server, demanding())
+                .await
+                .tls(strangers)
+                .failed("tls", "tls_alert"),
+        );
     }
     let asks = server.server_for(Versions::Both, asking);
     rows.push(Row::with_server("asks", &server, asks).await);
     let expired_server = expired.server_for(Versions::Both, demanding());
-    rows.push(Row::with_server("expired-and-none", &expired, expired_server).await.faulty(&["cert_expired"]));
+    rows.push(
+        Row::with_server("expired-and-none", &expired, expired_server)
+            .await
+            .faulty(&["cert_expired"]),
+    );
     let files = [
         ("root.pem", root.pem()),
         ("client.pem", client.pem()),

@@ -75,13 +75,19 @@ async fn openssl_is_understood() {
     let demanding_12 = openssl(&cast.chained, Clients::Of(&pem), &["-tls1_2"]).await;
     let content = openssl(&cast.chained, Clients::Of(&pem), &[]).await;
     let rows = [
-        cast.row("good", anybody, |cast| &cast.chained).map(|row| row.version("TLS 1.3")),
+        cast.row("good", anybody, |cast| &cast.chained)
+            .map(|row| row.version("TLS 1.3")),
         cast.row("good-1.2", old, |cast| &cast.rsa).map(|row| row.version("TLS 1.2")),
-        cast.row("only-1.1", oldest, |cast| &cast.rsa).map(|row| row.failed("tls", "tls_protocol").shows_nothing()),
-        cast.row("expired", expired, |cast| &cast.expired).map(|row| row.faulty(&["cert_expired"])),
-        cast.row("unknown", unknown, |cast| &cast.unknown).map(|row| row.faulty(&["cert_untrusted"])),
-        cast.row("demanding", demanding, |cast| &cast.chained).map(|row| row.failed("tls", "tls_alert")),
-        cast.row("demanding-1.2", demanding_12, |cast| &cast.chained).map(|row| row.failed("tls", "tls_alert")),
+        cast.row("only-1.1", oldest, |cast| &cast.rsa)
+            .map(|row| row.failed("tls", "tls_protocol").shows_nothing()),
+        cast.row("expired", expired, |cast| &cast.expired)
+            .map(|row| row.faulty(&["cert_expired"])),
+        cast.row("unknown", unknown, |cast| &cast.unknown)
+            .map(|row| row.faulty(&["cert_untrusted"])),
+        cast.row("demanding", demanding, |cast| &cast.chained)
+            .map(|row| row.failed("tls", "tls_alert")),
+        cast.row("demanding-1.2", demanding_12, |cast| &cast.chained)
+            .map(|row| row.failed("tls", "tls_alert")),
         cast.row("content", content, |cast| &cast.chained).map(|row| row.tls(OWN)),
     ];
     cast.assert(rows).await;
@@ -102,14 +108,20 @@ async fn nginx_stunnel_and_haproxy_are_understood() {
     let haproxy_content = haproxy(&cast.rsa, Clients::Of(&pem), backend).await;
     let rows = [
         cast.row("nginx", nginx_good, |cast| &cast.chained),
-        cast.row("nginx-expired", nginx_expired, |cast| &cast.expired).map(|row| row.faulty(&["cert_expired"])),
+        cast.row("nginx-expired", nginx_expired, |cast| &cast.expired)
+            .map(|row| row.faulty(&["cert_expired"])),
         cast.row("stunnel", stunnel_good, |cast| &cast.chained),
-        cast.row("stunnel-expired", stunnel_expired, |cast| &cast.expired).map(|row| row.faulty(&["cert_expired"])),
-        cast.row("stunnel-demanding", stunnel_demanding, |cast| &cast.rsa).map(|row| row.failed("tls", "tls_alert")),
+        cast.row("stunnel-expired", stunnel_expired, |cast| &cast.expired)
+            .map(|row| row.faulty(&["cert_expired"])),
+        cast.row("stunnel-demanding", stunnel_demanding, |cast| &cast.rsa)
+            .map(|row| row.failed("tls", "tls_alert")),
         cast.row("haproxy", haproxy_good, |cast| &cast.rsa),
-        cast.row("haproxy-unknown", haproxy_unknown, |cast| &cast.unknown).map(|row| row.faulty(&["cert_untrusted"])),
-        cast.row("haproxy-demanding", haproxy_demanding, |cast| &cast.rsa).map(|row| row.failed("tls", "tls_alert")),
-        cast.row("haproxy-content", haproxy_content, |cast| &cast.rsa).map(|row| row.tls(OWN)),
+        cast.row("haproxy-unknown", haproxy_unknown, |cast| &cast.unknown)
+            .map(|row| row.faulty(&["cert_untrusted"])),
+        cast.row("haproxy-demanding", haproxy_demanding, |cast| &cast.rsa)
+            .map(|row| row.failed("tls", "tls_alert")),
+        cast.row("haproxy-content", haproxy_content, |cast| &cast.rsa)
+            .map(|row| row.tls(OWN)),
     ];
     cast.assert(rows).await;
 }

@@ -45,9 +45,15 @@ async fn what_is_no_tls_is_told_apart() {
         let _ = stream.read(&mut [0; 4096]).await;
     };
     let rows = [
-        answering("plain-smtp", b"220 mail.example ESMTP\r\n").await.failed("tls", "tls_protocol"),
-        answering("plain-http", b"HTTP/1.1 400 Bad Request\r\n\r\n").await.failed("tls", "tls_protocol"),
-        answering("plain-ssh", b"SSH-2.0-OpenSSH_9.2\r\n").await.failed("tls", "tls_protocol"),
+        answering("plain-smtp", b"220 mail.example ESMTP\r\n")
+            .await
+            .failed("tls", "tls_protocol"),
+        answering("plain-http", b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .await
+            .failed("tls", "tls_protocol"),
+        answering("plain-ssh", b"SSH-2.0-OpenSSH_9.2\r\n")
+            .await
+            .failed("tls", "tls_protocol"),
         answering("garbage", &[0xff; 512]).await.failed("tls", "tls_protocol"),
         answering("zeroes", &[0; 512]).await.failed("tls", "tls_protocol"),
         answering("half-record", half).await.failed("tls", "stalled"),
@@ -78,8 +84,12 @@ async fn versions_and_protocols_are_agreed_on_or_not() {
         config
     };
     let rows = [
-        Row::with_server("only-old", &identity, server(Versions::Only12)).await.tls("min_version: 1.3"),
-        Row::with_server("only-new", &identity, server(Versions::Only13)).await.tls("max_version: 1.2"),
+        Row::with_server("only-old", &identity, server(Versions::Only12))
+            .await
+            .tls("min_version: 1.3"),
+        Row::with_server("only-new", &identity, server(Versions::Only13))
+            .await
+            .tls("max_version: 1.2"),
     ]
     .map(|row| row.failed("tls", "tls_protocol").shows_nothing());
     let agreed = [
@@ -87,13 +97,17 @@ async fn versions_and_protocols_are_agreed_on_or_not() {
             .await
             .tls("max_version: '1.2'")
             .version("TLS 1.2"),
-        Row::with_server("alpn", &identity, speaking(b"h2")).await.tls("alpn: [h2, http/1.1]"),
+        Row::with_server("alpn", &identity, speaking(b"h2"))
+            .await
+            .tls("alpn: [h2, http/1.1]"),
         Row::with_server("other-alpn", &identity, speaking(b"h2"))
             .await
             .tls("alpn: [imap]")
             .failed("tls", "tls_alert")
             .shows_nothing(),
-        Row::with_server("no-alpn", &identity, identity.server()).await.tls("alpn: [h2]"),
+        Row::with_server("no-alpn", &identity, identity.server())
+            .await
+            .tls("alpn: [h2]"),
     ];
     let rows: Vec<_> = rows.into_iter().chain(agreed).collect();
     let (_daemon, scrape) = assert_rows(&rows, &[("root.pem", root.pem())]).await;
@@ -127,8 +141,9 @@ async fn no_certificate_breaks_a_scrape() {
     assert!(metrics.lines().all(|line| line.starts_with('#') || line.len() < 1500), "no value is long");
     assert!(!metrics.contains("host-7.example"), "names of a certificate are no labels");
     let subjects = metrics.lines().filter(|line| line.starts_with("portprobe_cert_info"));
-    let subject =
-        subjects.filter_map(|line| line.split_once("subject=\"")?.1.split_once("\",")).map(|(value, _)| value);
+    let subject = subjects
+        .filter_map(|line| line.split_once("subject=\"")?.1.split_once("\","))
+        .map(|(value, _)| value);
     assert!(subject.clone().count() >= 4 && subject.clone().all(|value| value.chars().count() <= 140), "{metrics}");
 }
 
@@ -174,12 +189,16 @@ async fn steps_in_the_clear_and_within_tls() {
         tls_talking(identity.server(), move |mut stream| async move {
             let _ = stream.write_all(said).await;
             let _ = stream.flush().await;
-            tokio::time::timeout(Duration::from_secs(3), listen_to_the_end(&mut stream)).await.ok();
+            tokio::time::timeout(Duration::from_secs(3), listen_to_the_end(&mut stream))
+                .await
+                .ok();
         })
     };
     let within = "dialogue: [{ expect: '^hello$' }]";
     let rows = [
-        upgraded("upgraded", peer(upgrading(&identity, "220 go\r\n")).await).shows(&identity).version("TLS 1.3"),
+        upgraded("upgraded", peer(upgrading(&identity, "220 go\r\n")).await)
+            .shows(&identity)
+            .version("TLS 1.3"),
         upgraded("upgraded-expired", peer(upgrading(&expired, "220 go\r\n")).await)
             .shows(&expired)
             .faulty(&["cert_expired"]),
@@ -190,12 +209,17 @@ async fn steps_in_the_clear_and_within_tls() {
         upgraded("mute", peer(async |mut stream| listen_to_the_end(&mut stream).await).await)
             .failed("starttls", "stalled"),
         Row::at("within", speaks(b"hello\r\n").await).setting(within).shows(&identity),
-        Row::at("within-prompt", speaks(b"hello").await).setting(within).shows(&identity),
+        Row::at("within-prompt", speaks(b"hello").await)
+            .setting(within)
+            .shows(&identity),
         Row::at("within-other", speaks(b"goodbye\r\n").await)
             .setting(within)
             .shows(&identity)
             .failed("protocol", "unexpected_response"),
-        Row::at("within-silent", silent).setting(within).shows(&identity).failed("protocol", "stalled"),
+        Row::at("within-silent", silent)
+            .setting(within)
+            .shows(&identity)
+            .failed("protocol", "stalled"),
     ];
     let (_daemon, scrape) = assert_rows(&rows, &[("root.pem", root.pem())]).await;
     let greeting = [("target", "upgraded"), ("greeting", "mail.example")];

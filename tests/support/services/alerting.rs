@@ -103,7 +103,9 @@ impl Alerting {
         wait::until_patiently(&format!("{receivers:?} know that {alert} is {status}"), async || {
             told = self.told();
             told.retain(|notification| notification.is(alert, status));
-            receivers.iter().all(|receiver| told.iter().any(|notification| notification.receiver == *receiver))
+            receivers
+                .iter()
+                .all(|receiver| told.iter().any(|notification| notification.receiver == *receiver))
         })
         .await;
         told.remove(0)
@@ -123,7 +125,10 @@ impl Alerting {
     pub(crate) async fn flushed(&self) {
         let mut amtool = Command::new(&self.amtool);
         amtool.arg(format!("--alertmanager.url=http://{}", self.alertmanager.address));
-        let added = amtool.args(["alert", "add", "alertname=Marker", "severity=critical"]).output().unwrap();
+        let added = amtool
+            .args(["alert", "add", "alertname=Marker", "severity=critical"])
+            .output()
+            .unwrap();
         assert!(added.status.success(), "{added:?}");
         self.told_until("Marker", "firing", &["webhook"]).await;
     }
@@ -135,8 +140,14 @@ pub(crate) async fn run_alertmanager(binary: &Path, configuration: &str) -> Serv
         let config = folder.path().join("alertmanager.yaml");
         fs::write(&config, configuration).unwrap();
         let mut server = Command::new(binary);
-        server.arg("--config.file").arg(&config).arg("--storage.path").arg(folder.path().join("data"));
-        server.arg(format!("--web.listen-address={address}")).arg("--cluster.listen-address=");
+        server
+            .arg("--config.file")
+            .arg(&config)
+            .arg("--storage.path")
+            .arg(folder.path().join("data"));
+        server
+            .arg(format!("--web.listen-address={address}"))
+            .arg("--cluster.listen-address=");
         Service::listening(server, address, folder).await
     });
     service.await.unwrap()
@@ -191,7 +202,9 @@ async fn take(mut client: TcpStream, told: Arc<Mutex<Vec<Notification>>>) {
     }
     let Some(body) = body else { return };
     told.lock().unwrap().extend(notifications(&body));
-    let _ = client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
+    let _ = client
+        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        .await;
 }
 
 /// The start of the body of a request; its end while the head is incomplete.

@@ -33,13 +33,18 @@ impl FailedProbe<'_> {
             return format!("openssl s_client -quiet {}", self.s_client_arguments());
         }
         // The client of a service does not stop where it would request TLS.
-        self.client().filter(|_| self.phase == Phase::Protocol).unwrap_or_else(|| self.nc())
+        self.client()
+            .filter(|_| self.phase == Phase::Protocol)
+            .unwrap_or_else(|| self.nc())
     }
 
     /// The command that queries the service with its own client, in the clear.
     fn client(&self) -> Option<String> {
         let Protocol::Service(service, _) = self.target.endpoint.protocol else { return None };
-        let command = service.client?.replace("{host}", &self.address).replace("{authority}", &self.authority());
+        let command = service
+            .client?
+            .replace("{host}", &self.address)
+            .replace("{authority}", &self.authority());
         let command = command.replace("{port}", &self.target.endpoint.port.to_string());
         Some(command.replace("{url}", &quoted(&self.target.endpoint)))
     }
@@ -107,9 +112,9 @@ impl FailedProbe<'_> {
         let starttls = match (self.upgrades(), self.target.endpoint.protocol) {
             (false, _) => String::new(),
             (true, Protocol::Tcp | Protocol::Tls) => "-starttls PROTOCOL ".to_owned(),
-            (true, Protocol::Service(service, _)) => {
-                service.openssl_starttls.map_or_else(String::new, |name| format!("-starttls {name} "))
-            }
+            (true, Protocol::Service(service, _)) => service
+                .openssl_starttls
+                .map_or_else(String::new, |name| format!("-starttls {name} ")),
         };
         let connect = self.authority();
         // An address is not sent as a name (RFC 6066 section 3), and openssl sends none by itself if it connects to one.

@@ -9,7 +9,10 @@ use crate::target::{
 };
 
 fn one(url: &str, flags: &[(&str, &str)]) -> Arc<Target> {
-    let flags: Vec<_> = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let flags: Vec<_> = flags
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
     let wanted = config::ProbeRequest { target: url, flags: &flags, config_file: None, module: None };
     config::single_target(wanted, &|_| None).unwrap().finish(&[]).unwrap().target
 }
@@ -145,7 +148,11 @@ fn openssl_gets_the_same_form_of_starttls() {
         remedy.contains("-starttls PROTOCOL -connect 192.0.2.7:25") && remedy.contains("PROTOCOL is smtp"),
         "{remedy}"
     );
-    assert!(of(&target, Phase::Starttls, Class::Stalled).remedy.starts_with("nc -v 192.0.2.7 25;"));
+    assert!(
+        of(&target, Phase::Starttls, Class::Stalled)
+            .remedy
+            .starts_with("nc -v 192.0.2.7 25;")
+    );
     let within = of(&target, Phase::Protocol, Class::UnexpectedResponse).remedy;
     assert!(within.starts_with("openssl s_client -quiet -starttls PROTOCOL -connect 192.0.2.7:25"), "{within}");
 }
@@ -174,9 +181,15 @@ fn a_service_is_asked_in_its_own_words() {
 fn the_phase_changes_what_silence_means() {
     let target = with_tls("tls://a.example:443", Dialogue::default(), TlsSettings::default());
     let in_tls = of(&target, Phase::Tls, Class::Stalled);
-    assert!(in_tls.meaning.starts_with("accepts connections but does not answer: hung, overloaded, or not TLS"));
     assert!(
-        of(&target, Phase::Protocol, Class::Stalled).meaning.contains("waiting for something else than it is sent")
+        in_tls
+            .meaning
+            .starts_with("accepts connections but does not answer: hung, overloaded, or not TLS")
+    );
+    assert!(
+        of(&target, Phase::Protocol, Class::Stalled)
+            .meaning
+            .contains("waiting for something else than it is sent")
     );
 }
 

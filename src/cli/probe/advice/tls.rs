@@ -24,7 +24,9 @@ impl FailedProbe<'_> {
     }
 
     pub(super) fn cert_name_mismatch(&self) -> Advice {
-        let name = self.server_name().map_or_else(|| self.target.endpoint.host.to_string(), |name| name.to_string());
+        let name = self
+            .server_name()
+            .map_or_else(|| self.target.endpoint.host.to_string(), |name| name.to_string());
         Advice::new(
             format!(
                 "the service shows a certificate that is not for {name}: that of another site, or a name is missing"

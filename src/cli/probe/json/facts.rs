@@ -102,7 +102,11 @@ impl Moment {
 
 impl<'a> FactsDocument<'a> {
     pub(super) fn new(target: &Target, facts: &'a Facts) -> Self {
-        let verify = target.settings.probe_kind.tls().map_or_else(Verify::default, |tls| tls.settings.verify);
+        let verify = target
+            .settings
+            .probe_kind
+            .tls()
+            .map_or_else(Verify::default, |tls| tls.settings.verify);
         let labels = facts.dialogue.as_deref();
         Self {
             tls: facts.tls.as_ref().map(|tls| TlsDocument::new(verify, tls)),
@@ -144,7 +148,9 @@ impl<'a> From<&'a PeerCertificates> for PeerDocument<'a> {
         let faults = peer.faults.iter();
         Self {
             verified: peer.faults.is_empty(),
-            faults: faults.map(|fault| FaultDocument { class: fault.class.as_str(), detail: &fault.detail }).collect(),
+            faults: faults
+                .map(|fault| FaultDocument { class: fault.class.as_str(), detail: &fault.detail })
+                .collect(),
             chain_not_after: peer.chain_not_after.map(|not_after| Moment::of(not_after).date),
             chain_not_after_timestamp_seconds: peer.chain_not_after,
             certificates: std::iter::once(&peer.leaf)

@@ -13,7 +13,10 @@ use crate::target::{Application, Dialogue, LabelName, ProbeKind, Settings, Step,
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 fn printed(url: &str, flags: &[(&str, &str)], outcome: &Outcome) -> String {
-    let flags: Vec<_> = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let flags: Vec<_> = flags
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
     let target = config::single_target(
         config::ProbeRequest { target: url, flags: &flags, config_file: None, module: None },
         &|_| None,
@@ -153,7 +156,9 @@ fn secured(verify: Verify) -> Target {
 
 /// An attempt that completed these phases in a millisecond each.
 fn went_through(last: u8, phases: &[Phase], result: Result<(), Fault>, tls: TlsFacts) -> Attempt {
-    let timings = phases.iter().fold(Timings::default(), |timings, phase| timings.with(*phase, MILLISECOND));
+    let timings = phases
+        .iter()
+        .fold(Timings::default(), |timings, phase| timings.with(*phase, MILLISECOND));
     Attempt { timings, facts: Facts { tls: Some(tls), ..Facts::default() }, ..attempt(last, result) }
 }
 
@@ -330,7 +335,9 @@ fn a_service_is_shown_with_its_facts() {
         let service = ServiceFacts { protocol: "postgres", version: version.into(), role: role.into() };
         let facts = Facts { service: Some(service.into()), ..Facts::default() };
         let timings = [Phase::Connect, Phase::Protocol];
-        let timings = timings.iter().fold(Timings::default(), |timings, phase| timings.with(*phase, MILLISECOND));
+        let timings = timings
+            .iter()
+            .fold(Timings::default(), |timings, phase| timings.with(*phase, MILLISECOND));
         let attempt = Attempt { timings, facts, ..attempt(1, Ok(())) };
         let printed = lines(&secured(Verify::Strict), &outcome(Ok(()), vec![attempt]));
         assert!(printed.lines().any(|line| line.ends_with(&format!("192.0.2.1  {expected}"))), "{printed}");

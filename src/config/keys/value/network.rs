@@ -17,7 +17,9 @@ use crate::target::StatusRange;
 impl Scalar for IpAddr {
     fn read(node: Node) -> Result<Self, String> {
         let Node::Text(text) = &node else { return Err(expected(&node, "an IP address")) };
-        let address = text.parse().map_err(|_| expected(&node, "an IP address, like 192.0.2.1 or 2001:db8::1"))?;
+        let address = text
+            .parse()
+            .map_err(|_| expected(&node, "an IP address, like 192.0.2.1 or 2001:db8::1"))?;
         match address {
             Self::V4(v4) if v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() => Err(not_local(&address)),
             Self::V6(v6) if v6.is_unspecified() || v6.is_multicast() => Err(not_local(&address)),

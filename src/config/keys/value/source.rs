@@ -126,7 +126,9 @@ impl FromStr for HttpUrl {
     type Err = HttpUrlError;
 
     fn from_str(text: &str) -> Result<Self, HttpUrlError> {
-        let (scheme, rest) = text.split_once("://").ok_or_else(|| HttpUrlError::SchemeMissing(text.to_owned()))?;
+        let (scheme, rest) = text
+            .split_once("://")
+            .ok_or_else(|| HttpUrlError::SchemeMissing(text.to_owned()))?;
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         if authority.contains('@') {
             return Err(HttpUrlError::Credentials);
@@ -167,7 +169,9 @@ fn check_path(path: &str) -> Result<(), HttpUrlError> {
         return Err(HttpUrlError::Fragment);
     }
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/?%[]|".contains(c);
-    path.chars().find(|c| !is_allowed(*c)).map_or(Ok(()), |c| Err(HttpUrlError::Character(c)))
+    path.chars()
+        .find(|c| !is_allowed(*c))
+        .map_or(Ok(()), |c| Err(HttpUrlError::Character(c)))
 }
 
 fn percent_encoded(c: char) -> String {
@@ -241,7 +245,9 @@ pub(in crate::config) struct Port(pub(in crate::config) NonZeroU16);
 impl Scalar for Port {
     fn read(node: Node) -> Result<Self, String> {
         let port = if let Node::Integer(port) = node { u16::try_from(port).ok() } else { None };
-        port.and_then(NonZeroU16::new).map(Self).ok_or_else(|| expected(&node, "a port, 1 to 65535"))
+        port.and_then(NonZeroU16::new)
+            .map(Self)
+            .ok_or_else(|| expected(&node, "a port, 1 to 65535"))
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {

@@ -76,7 +76,10 @@ fn refused(labels: &str) -> String {
     let made = made(&format!("[{{targets: ['a:1'], labels: {{{labels}}}}}, 'b:1']"));
     assert_eq!(names(&made), ["tcp://b:1"], "{labels}");
     let [reason] = &*made.invalid else { panic!("{labels}: {made:?}") };
-    reason.strip_prefix("entry 1, `a:1`: ").unwrap_or_else(|| panic!("{reason}")).to_owned()
+    reason
+        .strip_prefix("entry 1, `a:1`: ")
+        .unwrap_or_else(|| panic!("{reason}"))
+        .to_owned()
 }
 
 fn labels(target: &Target) -> Vec<(&str, &str)> {
@@ -160,7 +163,10 @@ fn labels_can_set_tls_and_dialogues() {
 
 #[test]
 fn every_setting_has_a_unique_label() {
-    let keys: Vec<_> = setting_keys().into_iter().map(|setting| setting.key.replace('.', "_")).collect();
+    let keys: Vec<_> = setting_keys()
+        .into_iter()
+        .map(|setting| setting.key.replace('.', "_"))
+        .collect();
     let distinct: std::collections::HashSet<_> = keys.iter().collect();
     assert_eq!(distinct.len(), keys.len());
 }
@@ -292,7 +298,9 @@ fn candidates_know_their_files_and_urls() {
         "[{urls: ['tls://a:1-2', 'http://b', 'tcp://c:1'], tls: {ca_file: ca.pem}, http: {headers_files: {x-a: a}}}]";
     let entries = discovered(text).unwrap();
     let candidates = config.discovery_context.candidates(&config.discovery[0], &entries);
-    let candidates: Vec<_> = candidates.map(|candidate| candidate.unwrap_or_else(|error| panic!("{error}"))).collect();
+    let candidates: Vec<_> = candidates
+        .map(|candidate| candidate.unwrap_or_else(|error| panic!("{error}")))
+        .collect();
     let required: Vec<_> = candidates.iter().map(Candidate::required).collect();
     let [tls, http, tcp] = &*required else { panic!("{required:?}") };
     assert!(matches!(&**tls, [Required::Tls(profile)] if profile.roots == Roots::File("/etc/portprobe/ca.pem".into())));

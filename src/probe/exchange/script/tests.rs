@@ -25,8 +25,9 @@ fn hear(expression: &str) -> Step {
 }
 
 fn labelled(expression: &str, labels: &[(&str, usize)]) -> Step {
-    let labels =
-        labels.iter().map(|(name, group)| (LabelName::try_new(name).unwrap(), Template([Part::Group(*group)].into())));
+    let labels = labels
+        .iter()
+        .map(|(name, group)| (LabelName::try_new(name).unwrap(), Template([Part::Group(*group)].into())));
     Step::Expect(Expectation { pattern: Pattern::try_new(expression).unwrap(), labels: labels.collect() })
 }
 
@@ -67,7 +68,10 @@ async fn speak<F: Future<Output = ()>>(steps: Vec<Step>, peer: impl FnOnce(Duple
     };
     let ((result, took), ()) = tokio::join!(speaking, peer(far));
     let labels = script.labels().unwrap_or_default();
-    let labels = labels.iter().map(|(name, value)| (name.as_str().to_owned(), value.clone())).collect();
+    let labels = labels
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), value.clone()))
+        .collect();
     Spoken { result, labels, unread: script.unread(), took }
 }
 
@@ -272,7 +276,10 @@ async fn an_endless_peer_does_not_block_others() {
 async fn an_endless_peer_ends_at_the_deadline() {
     let dialogue = Dialogue([hear("^220")].into());
     let mut script = ScriptRunner::new(Instant::now());
-    let fault = script.run(Phase::Protocol, &dialogue, &mut join(repeat(b'\n'), sink())).await.unwrap_err();
+    let fault = script
+        .run(Phase::Protocol, &dialogue, &mut join(repeat(b'\n'), sink()))
+        .await
+        .unwrap_err();
     assert_eq!(class(&fault), Class::UnexpectedResponse);
     assert!(script.unread() < MAX_UNREAD, "{}", script.unread());
 }

@@ -80,7 +80,9 @@ fn sound() -> Value {
 
 fn found(dashboard: Value) -> Vec<(&'static str, String)> {
     let dashboard = Dashboard(dashboard);
-    let found = RULES.iter().flat_map(|rule| (rule.check)(&dashboard).into_iter().map(|what| (rule.name, what)));
+    let found = RULES
+        .iter()
+        .flat_map(|rule| (rule.check)(&dashboard).into_iter().map(|what| (rule.name, what)));
     found.collect()
 }
 

@@ -40,7 +40,10 @@ fn family(line: &str) -> Vec<(String, BTreeSet<String>)> {
     let (name, kind, labels) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
     let labels: BTreeSet<_> = labels.trim_matches(['{', '}']).split(',').map(str::to_owned).collect();
     let suffixes: &[_] = if kind == "histogram" { &["", "_bucket", "_sum", "_count"] } else { &[""] };
-    suffixes.iter().map(|suffix| (format!("{name}{suffix}"), labels.clone())).collect()
+    suffixes
+        .iter()
+        .map(|suffix| (format!("{name}{suffix}"), labels.clone()))
+        .collect()
 }
 
 fn recorded() -> Vec<String> {
@@ -63,7 +66,10 @@ pub(super) fn metrics(dashboard: &Dashboard) -> Vec<String> {
     };
     let queries = dashboard.variables().into_iter().filter_map(Variable::label_values);
     let of_variables = queries.filter_map(|(selector, _)| promql::parse(selector).ok());
-    broken_parsed(dashboard, unknown).into_iter().chain(of_variables.flat_map(|selector| unknown(&selector))).collect()
+    broken_parsed(dashboard, unknown)
+        .into_iter()
+        .chain(of_variables.flat_map(|selector| unknown(&selector)))
+        .collect()
 }
 
 /// Every label in a matcher or a grouping is one that the series may have.
@@ -71,10 +77,14 @@ pub(super) fn labels(dashboard: &Dashboard) -> Vec<String> {
     let vocabulary = Vocabulary::read();
     broken_parsed(dashboard, |expression| {
         let reads = promql::reads(expression);
-        let chosen = reads.iter().flat_map(|read| read.labels().map(move |label| (label, vec![read.metric()])));
+        let chosen = reads
+            .iter()
+            .flat_map(|read| read.labels().map(move |label| (label, vec![read.metric()])));
         let all: Vec<_> = reads.iter().map(promql::Read::metric).collect();
         let sorted = promql::sorted_by(expression).into_iter().map(|label| (label, all.clone()));
-        let unknown = chosen.chain(sorted).filter(|(label, of)| !vocabulary.knows(label, of.iter().copied()));
+        let unknown = chosen
+            .chain(sorted)
+            .filter(|(label, of)| !vocabulary.knows(label, of.iter().copied()));
         unknown.map(|(label, of)| format!("no {label} on {}", of.join(", "))).collect()
     })
 }
@@ -86,5 +96,10 @@ pub(super) fn links(dashboard: &Dashboard) -> Vec<String> {
         let uid = link.strip_prefix("/d/").and_then(|rest| rest.split(['?', '/']).next());
         !delivered.iter().any(|other| Some(other.uid()) == uid)
     };
-    dashboard.links().into_iter().filter(leads_nowhere).map(|link| format!("{link} leads nowhere")).collect()
+    dashboard
+        .links()
+        .into_iter()
+        .filter(leads_nowhere)
+        .map(|link| format!("{link} leads nowhere"))
+        .collect()
 }

@@ -66,16 +66,25 @@ pub(super) fn ids(dashboard: &Dashboard) -> Vec<String> {
 pub(super) fn columns(dashboard: &Dashboard) -> Vec<String> {
     broken(dashboard, "sorts or paints a column that it has not", |panel| {
         let columns: Vec<_> = panel.transformations().flat_map(|(_, options)| shown(options)).collect();
-        let painted = items(&panel.0["fieldConfig"], "overrides").iter().map(|painted| &painted["matcher"]);
-        let painted = painted.filter(|matcher| matcher["id"] == "byName").map(|matcher| text(matcher, "options"));
-        let sorted = items(&panel.0["options"], "sortBy").iter().map(|sorted| text(sorted, "displayName"));
+        let painted = items(&panel.0["fieldConfig"], "overrides")
+            .iter()
+            .map(|painted| &painted["matcher"]);
+        let painted = painted
+            .filter(|matcher| matcher["id"] == "byName")
+            .map(|matcher| text(matcher, "options"));
+        let sorted = items(&panel.0["options"], "sortBy")
+            .iter()
+            .map(|sorted| text(sorted, "displayName"));
         painted.chain(sorted).any(|column| !columns.contains(&column))
     })
 }
 
 /// The columns of an `organize` by their final names.
 fn shown(options: &Value) -> impl Iterator<Item = &str> {
-    let columns = options["indexByName"].as_object().into_iter().flat_map(|columns| columns.keys());
+    let columns = options["indexByName"]
+        .as_object()
+        .into_iter()
+        .flat_map(|columns| columns.keys());
     columns.map(|column| options["renameByName"][column].as_str().unwrap_or(column))
 }
 
@@ -96,5 +105,8 @@ pub(super) fn grid(dashboard: &Dashboard) -> Vec<String> {
     }
     let lines: BTreeSet<_> = cells.iter().map(|(line, _)| *line).collect();
     let gaps = lines.iter().filter(|line| cells.range((**line, 0)..(**line, 24)).count() < 24);
-    wrong.into_iter().chain(gaps.map(|line| format!("line {line} is not filled"))).collect()
+    wrong
+        .into_iter()
+        .chain(gaps.map(|line| format!("line {line} is not filled")))
+        .collect()
 }

@@ -12,21 +12,34 @@ const OF_ALL_INSTANCES: [&str; 1] = ["hour:portprobe_outages:increase30d"];
 /// The queries that violate a rule, by panel.
 pub(super) fn broken(dashboard: &Dashboard, check: impl Fn(Target<'_>) -> Vec<String>) -> Vec<String> {
     let targets = dashboard.panels().into_iter().flat_map(|panel| {
-        panel.targets().into_iter().map(move |target| (format!("{:?} {}", panel.title(), target.id()), target))
+        panel
+            .targets()
+            .into_iter()
+            .map(move |target| (format!("{:?} {}", panel.title(), target.id()), target))
     });
-    targets.flat_map(|(of, target)| check(target).into_iter().map(move |what| format!("{of}: {what}"))).collect()
+    targets
+        .flat_map(|(of, target)| check(target).into_iter().map(move |what| format!("{of}: {what}")))
+        .collect()
 }
 
 /// Every valid expression that violates this check; the rule `promql` reports invalid ones.
 pub(super) fn broken_parsed(dashboard: &Dashboard, check: impl Fn(&Expr) -> Vec<String>) -> Vec<String> {
-    broken(dashboard, |target| promql::parse(target.expression()).map(|parsed| check(&parsed)).unwrap_or_default())
+    broken(dashboard, |target| {
+        promql::parse(target.expression())
+            .map(|parsed| check(&parsed))
+            .unwrap_or_default()
+    })
 }
 
 /// Every selector that violates a rule.
 fn broken_reads(dashboard: &Dashboard, what: &str, is_broken: impl Fn(&Read<'_>) -> bool) -> Vec<String> {
     broken_parsed(dashboard, |expression| {
         let reads = promql::reads(expression);
-        reads.iter().filter(|read| is_broken(read)).map(|read| format!("{} {what}", read.metric())).collect()
+        reads
+            .iter()
+            .filter(|read| is_broken(read))
+            .map(|read| format!("{} {what}", read.metric()))
+            .collect()
     })
 }
 
@@ -35,7 +48,10 @@ pub(super) fn datasource(dashboard: &Dashboard) -> Vec<String> {
     let chosen = json!({ "type": "prometheus", "uid": "${datasource}" });
     broken(dashboard, |target| {
         let elsewhere = target.0["datasource"] != chosen;
-        elsewhere.then(|| "does not ask the chosen data source".to_owned()).into_iter().collect()
+        elsewhere
+            .then(|| "does not ask the chosen data source".to_owned())
+            .into_iter()
+            .collect()
     })
 }
 

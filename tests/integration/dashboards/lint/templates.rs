@@ -49,7 +49,9 @@ fn multiple(dashboard: &Dashboard, name: &str, label: &str) -> Vec<String> {
 pub(super) fn label_promql(dashboard: &Dashboard) -> Vec<String> {
     let wrong = |variable: &Variable<'_>| match variable.label_values() {
         None => Some(format!("{}: no label_values(selector, label)", variable.name())),
-        Some((selector, _)) => promql::parse(selector).err().map(|error| format!("{}: {error}", variable.name())),
+        Some((selector, _)) => promql::parse(selector)
+            .err()
+            .map(|error| format!("{}: {error}", variable.name())),
     };
     queries(dashboard).iter().filter_map(wrong).collect()
 }
@@ -57,9 +59,15 @@ pub(super) fn label_promql(dashboard: &Dashboard) -> Vec<String> {
 /// Every query of a variable is refreshed when the time range changes.
 pub(super) fn on_time_change_reload(dashboard: &Dashboard) -> Vec<String> {
     let variables = queries(dashboard).into_iter().filter(|variable| variable.0["refresh"] != 2);
-    variables.map(|variable| format!("{}: refresh is not 2", variable.name())).collect()
+    variables
+        .map(|variable| format!("{}: refresh is not 2", variable.name()))
+        .collect()
 }
 
 fn queries(dashboard: &Dashboard) -> Vec<Variable<'_>> {
-    dashboard.variables().into_iter().filter(|variable| variable.kind() == "query").collect()
+    dashboard
+        .variables()
+        .into_iter()
+        .filter(|variable| variable.kind() == "query")
+        .collect()
 }

@@ -66,7 +66,11 @@ impl<'a> Asked<'a> {
     pub(super) async fn filled(&self, prometheus: &Prometheus, histograms: Histograms) -> Vec<String> {
         let What::Panel(panel) = self.what else { return Vec::new() };
         let mut filled = Vec::new();
-        for target in panel.targets().into_iter().filter(|target| self.may_be_empty(panel, *target, histograms)) {
+        for target in panel
+            .targets()
+            .into_iter()
+            .filter(|target| self.may_be_empty(panel, *target, histograms))
+        {
             if answer(prometheus, target, &[]).await.is_ok_and(|answer| answer.shown > 0) {
                 filled.push(target.id().to_owned());
             }
@@ -80,8 +84,10 @@ impl<'a> Asked<'a> {
         for target in panel.targets() {
             match answer(prometheus, target, &[]).await {
                 Ok(answer) if answer.shown > 0 => {
-                    let missing =
-                        target.legend().into_iter().filter(|label| !answer.labels().any(|found| found == label));
+                    let missing = target
+                        .legend()
+                        .into_iter()
+                        .filter(|label| !answer.labels().any(|found| found == label));
                     wrong.extend(missing.map(|label| format!("{}: no label {label}", target.id())));
                     labels.extend(answer.labels().cloned());
                 }
@@ -111,7 +117,9 @@ impl fmt::Debug for Asked<'_> {
 /// Columns that are named or merged by and do not exist.
 fn wrong_columns(panel: Panel<'_>, labels: &BTreeSet<String>) -> Vec<String> {
     let named = panel.transformations().flat_map(|(_, options)| {
-        let columns = ["indexByName", "renameByName"].into_iter().filter_map(|key| options[key].as_object());
+        let columns = ["indexByName", "renameByName"]
+            .into_iter()
+            .filter_map(|key| options[key].as_object());
         let sorted = items(options, "sort").iter().map(|sort| text(sort, "field"));
         columns.flat_map(|columns| columns.keys().map(String::as_str)).chain(sorted)
     });

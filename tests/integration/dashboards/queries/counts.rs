@@ -26,16 +26,23 @@ const COUNTS: [Count; 10] = [
 
 pub(super) async fn assert_right(prometheus: &Prometheus, dashboards: &[Dashboard]) {
     for Count { title, chosen, is } in COUNTS {
-        prometheus.query_until(&expression(dashboards, title, chosen), &is.to_string()).await;
+        prometheus
+            .query_until(&expression(dashboards, title, chosen), &is.to_string())
+            .await;
     }
     let [down, up, unknown] = ["Down", "Up", "Unknown"].map(|title| expression(dashboards, title, &[]));
     let all = "count(group by (target) (portprobe_target_info))";
-    prometheus.query_until(&format!("({down}) + ({up}) + ({unknown}) - {all}"), "0").await;
+    prometheus
+        .query_until(&format!("({down}) + ({up}) + ({unknown}) - {all}"), "0")
+        .await;
 }
 
 /// The query of a count in the overview.
 fn expression(dashboards: &[Dashboard], title: &str, chosen: &[(&str, &str)]) -> String {
-    let overview = dashboards.iter().find(|dashboard| dashboard.uid() == "portprobe-overview").unwrap();
+    let overview = dashboards
+        .iter()
+        .find(|dashboard| dashboard.uid() == "portprobe-overview")
+        .unwrap();
     let panels = overview.panels();
     let panel = panels.iter().find(|panel| panel.title() == title).unwrap();
     substituted(panel.targets()[0].expression(), &[chosen, &VALUES].concat())

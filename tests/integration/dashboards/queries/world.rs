@@ -51,14 +51,24 @@ impl World {
         let mut labels = Vec::new();
         for daemon in &self.daemons {
             let scrape = daemon.scrape().await;
-            let probed = scrape.of_targets().into_keys().filter(|(name, _)| *name == "portprobe_probes_total");
+            let probed = scrape
+                .of_targets()
+                .into_keys()
+                .filter(|(name, _)| *name == "portprobe_probes_total");
             let own = format!("job=\"portprobe\",instance=\"{}\"", daemon.address);
             labels.extend(probed.map(|(_, labels)| {
-                labels.iter().fold(own.clone(), |all, (name, value)| format!("{all},{name}={value:?}"))
+                labels
+                    .iter()
+                    .fold(own.clone(), |all, (name, value)| format!("{all},{name}={value:?}"))
             }));
         }
         let of_targets = RECORDED.iter().map(|(name, value)| {
-            family(name, labels.iter().flat_map(|labels| hours().map(move |hour| (labels.clone(), *value, hour))))
+            family(
+                name,
+                labels
+                    .iter()
+                    .flat_map(|labels| hours().map(move |hour| (labels.clone(), *value, hour))),
+            )
         });
         let of_hours = hours().map(|hour| (format!("job=\"portprobe\",hour=\"{}\"", before(hour)), "1", hour));
         let of_hours = family("hour:portprobe_outages:increase1h", of_hours);

@@ -7,14 +7,18 @@ async fn mosquitto_serves_and_wants_a_login() {
     let Some(open) = mosquitto(&identity, "allow_anonymous true").await else { return };
     assert_eq!(probe("mqtt", open.address).await, "good mqtt");
     wait::until("the client's end is logged", async || open.read("log").contains("disconnected.")).await;
-    let silent = mosquitto(&identity, "allow_anonymous true\nconnection_messages false").await.unwrap();
+    let silent = mosquitto(&identity, "allow_anonymous true\nconnection_messages false")
+        .await
+        .unwrap();
     wait::until("it has said that it runs", async || silent.read("log").contains(" running")).await;
     let before = silent.read("log");
     assert_eq!(probe("mqtt", silent.address).await, "good mqtt");
     assert_eq!(silent.read("log"), before);
     let closed = mosquitto(&identity, "allow_anonymous false").await.unwrap();
     assert_eq!(probe("mqtt", closed.address).await, "good mqtt");
-    let tls = mosquitto(&identity, "allow_anonymous true\ncertfile server.pem\nkeyfile server.key").await.unwrap();
+    let tls = mosquitto(&identity, "allow_anonymous true\ncertfile server.pem\nkeyfile server.key")
+        .await
+        .unwrap();
     assert_eq!(probe("mqtts", tls.address).await, "good mqtt");
 }
 

@@ -30,7 +30,12 @@ async fn postgresql_serves_is_full_and_starts_up() {
     assert!(printed.stdout.contains("00 00 00 08 04 d2 16 2f"), "{printed:?}");
     // Implicit TLS is new in version 17.
     let direct = probe("postgres+tls", address).await;
-    assert!(["good postgres", "disconnected in tls"].iter().any(|begin| direct.starts_with(begin)), "{direct}");
+    assert!(
+        ["good postgres", "disconnected in tls"]
+            .iter()
+            .any(|begin| direct.starts_with(begin)),
+        "{direct}"
+    );
 
     let mut others = Vec::new();
     for _ in 0..3 {
@@ -123,7 +128,9 @@ async fn redis_serves_wants_a_login_and_cannot_save() {
     assert_eq!(probe("redis", closed.address).await, "good redis");
     let tls =
         ["--tls-auth-clients", "no", "--port", "0", "--tls-cert-file", "server.pem", "--tls-key-file", "server.key"];
-    let tls = redis(&identity, &[&tls[..], &["--tls-ca-cert-file", "server.pem"]].concat()).await.unwrap();
+    let tls = redis(&identity, &[&tls[..], &["--tls-ca-cert-file", "server.pem"]].concat())
+        .await
+        .unwrap();
     assert_eq!(probe("rediss", tls.address).await, "good redis");
 
     let full = redis(&identity, &["--maxclients", "1"]).await.unwrap();

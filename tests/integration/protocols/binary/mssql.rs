@@ -63,7 +63,10 @@ async fn shake(mut stream: TcpStream, config: Arc<ServerConfig>) {
             }
             for piece in flight.chunks(500) {
                 let length = u16::try_from(piece.len() + 8).unwrap().to_be_bytes();
-                stream.write_all(&[&[0x12, 1, length[0], length[1], 0, 0, 0, 0], piece].concat()).await.unwrap();
+                stream
+                    .write_all(&[&[0x12, 1, length[0], length[1], 0, 0, 0, 0], piece].concat())
+                    .await
+                    .unwrap();
             }
         } else {
             let packet = read_packet(&mut stream).await;

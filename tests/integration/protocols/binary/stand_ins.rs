@@ -75,7 +75,11 @@ async fn the_driver_of_cassandra_agrees() {
 async fn quarry_serves_and_has_a_version() {
     let Some(server) = minecraft().await else { return };
     assert_begins(&probe("minecraft", server.address).await, "good minecraft 1.16.");
-    assert!(secured("minecraft", &server).await.is_none_or(|came| came.starts_with("good minecraft 1.16.")));
+    assert!(
+        secured("minecraft", &server)
+            .await
+            .is_none_or(|came| came.starts_with("good minecraft 1.16."))
+    );
 }
 
 /// The requests to MongoDB, in the notation of `MockupDB`.

@@ -71,7 +71,9 @@ async fn nats_serves_unless_its_connections_are_taken() {
 async fn zookeeper_serves_unless_it_has_no_quorum() {
     let client = Client::new();
     let Some(server) = zookeeper(Quorum::Alone).await else { return };
-    let came = client.probe_until("zookeeper", server.address.port(), "good zookeeper 3.").await;
+    let came = client
+        .probe_until("zookeeper", server.address.port(), "good zookeeper 3.")
+        .await;
     assert!(came.ends_with(" standalone"), "{came}");
     logged(&server, "INFO - Processing srvr command from").await;
     let Some(lonely) = zookeeper(Quorum::Missing).await else { return };

@@ -16,8 +16,13 @@ impl Client {
     async fn recipe(&self, service: &str, port: u16) -> String {
         let begins = format!("  - {{ url: 'http://{service}.internal:");
         let recipe = README.lines().find(|line| line.starts_with(&begins)).unwrap();
-        let rest = recipe.strip_prefix(&begins).unwrap().trim_start_matches(|c: char| c.is_ascii_digit());
-        self.probed_as(&format!("{{ name: probed, url: 'http://127.0.0.1:{port}{rest}")).await.told()
+        let rest = recipe
+            .strip_prefix(&begins)
+            .unwrap()
+            .trim_start_matches(|c: char| c.is_ascii_digit());
+        self.probed_as(&format!("{{ name: probed, url: 'http://127.0.0.1:{port}{rest}"))
+            .await
+            .told()
     }
 
     async fn assert_recipe(&self, service: &str, port: u16, expected: &str) {
@@ -40,7 +45,9 @@ async fn nats_is_healthy() {
 async fn prometheus_is_ready() {
     let nobody = "127.0.0.1:1".parse().unwrap();
     let Some(server) = prometheus(nobody).await else { return };
-    Client::new().assert_recipe("prometheus", server.address().port(), "good http").await;
+    Client::new()
+        .assert_recipe("prometheus", server.address().port(), "good http")
+        .await;
 }
 
 #[tokio::test]
@@ -50,7 +57,9 @@ async fn alertmanager_is_ready() {
     }
     let config = "route: { receiver: nobody }\nreceivers: [ { name: nobody } ]\n";
     let server = run_alertmanager(&program("prometheus-alertmanager").unwrap(), config).await;
-    Client::new().assert_recipe("alertmanager", server.address.port(), "good http").await;
+    Client::new()
+        .assert_recipe("alertmanager", server.address.port(), "good http")
+        .await;
 }
 
 #[tokio::test]

@@ -92,7 +92,10 @@ pub(crate) async fn mariadb(identity: &Identity, options: &[&str]) -> Option<Ser
 pub(crate) fn mariadb_does(service: &Service, statement: &str) {
     let socket = service.folder.path().join("socket");
     let mut client = Command::new(program("mariadb").unwrap());
-    client.arg("--no-defaults").arg(format!("--socket={}", socket.display())).args(["-u", "root", "-e", statement]);
+    client
+        .arg("--no-defaults")
+        .arg(format!("--socket={}", socket.display()))
+        .args(["-u", "root", "-e", statement]);
     let done = client.output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }

@@ -15,7 +15,11 @@ pub(crate) async fn kafka() -> Option<Service> {
     let mut command = logging(program("kcat").unwrap());
     // A consumer that uses this broker instead of the advertised one, and keeps running.
     command.args(["-C", "-b", "unused", "-t", "probed", "-X", "test.mock.num.brokers=1", "-d", "mock"]);
-    command.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let process = command.spawn().unwrap();
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
     let mut service = Service { address, command, process, folder };

@@ -26,7 +26,9 @@ pub(crate) async fn nnrpd(tls: Tls<'_>, flags: &[&str], obstacle: Obstacle) -> O
     one("sh", tls, |folder, port| {
         let run = |name: &str| {
             let mut command = Command::new(programs.join("bin").join(name));
-            command.env("LD_LIBRARY_PATH", &programs).env("INNCONF", folder.join("inn.conf"));
+            command
+                .env("LD_LIBRARY_PATH", &programs)
+                .env("INNCONF", folder.join("inn.conf"));
             command
         };
         prepare(folder, &programs, tls, obstacle);
@@ -35,7 +37,10 @@ pub(crate) async fn nnrpd(tls: Tls<'_>, flags: &[&str], obstacle: Obstacle) -> O
             assert!(run("tdx-util").arg("-F").status().unwrap().success());
         }
         let mut server = run("nnrpd");
-        server.args(["-D", "-f", "-p", &port.to_string(), "-c"]).arg(folder.join("readers.conf")).args(flags);
+        server
+            .args(["-D", "-f", "-p", &port.to_string(), "-c"])
+            .arg(folder.join("readers.conf"))
+            .args(flags);
         server
     })
     .await

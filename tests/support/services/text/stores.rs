@@ -11,7 +11,9 @@ pub(crate) async fn memcached(tls: Tls<'_>, more: &[&str]) -> Option<Service> {
     one("memcached", tls, |folder, port| {
         let at = folder.display();
         let mut server = logging("memcached");
-        server.args(["-u", "root", "-l", "127.0.0.1", "-U", "0", "-p", &port.to_string()]).args(more);
+        server
+            .args(["-u", "root", "-l", "127.0.0.1", "-U", "0", "-p", &port.to_string()])
+            .args(more);
         if let Tls::With(_) = tls {
             server.args(["-Z", "-o", &format!("ssl_chain_cert={at}/server.pem,ssl_key={at}/server.key")]);
         }
@@ -86,7 +88,14 @@ pub(crate) async fn sshd(log_level: &str) -> Option<Service> {
     one("sshd", Tls::Off, |folder, port| {
         let key = folder.join("key");
         let mut keygen = std::process::Command::new("ssh-keygen");
-        assert!(keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status().unwrap().success());
+        assert!(
+            keygen
+                .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+                .arg(&key)
+                .status()
+                .unwrap()
+                .success()
+        );
         let mut server = logging("sshd");
         server.args(["-D", "-e", "-f", "/dev/null", "-o", "PidFile=none", "-o", "ListenAddress=127.0.0.1"]);
         server
