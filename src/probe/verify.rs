@@ -22,7 +22,7 @@ use crate::target::{ServerName, Sha256Digest};
 mod cache;
 mod checks;
 mod messages;
-mod path;
+mod path_search;
 
 /// Verifies chains, and caches a result as long as the caller holds it.
 #[derive(Debug, Default)]

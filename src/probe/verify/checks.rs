@@ -8,7 +8,7 @@ use webpki::{EndEntityCert, Error};
 
 use super::VerifyRequest;
 use super::messages::{self, quoted};
-use super::path::{Chain, PathResult, Walk};
+use super::path_search::{Chain, PathResult, Walk};
 use crate::clock::Utc;
 use crate::outcome::{Certificate, CertificateContent, CertificateFault, Class, PeerCertificates};
 use crate::target::ServerName;
