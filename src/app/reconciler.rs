@@ -109,15 +109,18 @@ impl Reconciler {
         process::raise_descriptor_limit(limits.in_flight);
         self.prober.set_resolver_options(dns);
         self.connector.set_resolver_options(dns);
-        self.board.set_histogram_options(histograms);
+        // Reads the files of discovered targets, which may hang. Until that is done, users see the old configuration.
+        let configure = move |sources: &mut TargetSources, files: &LoadedFiles| {
+            sources.configure(targets, limits.targets, discovery_context, &discovery, files);
+            discovery
+        };
+        let discovery = self.with_target_sources(configure).await;
         self.discovery.set(&discovery);
         self.metrics.set_labels(labels);
         self.running_config.set(redacted);
         log_warnings(&warnings);
-        let configure = move |sources: &mut TargetSources, files: &LoadedFiles| {
-            sources.configure(targets, limits.targets, discovery_context, &discovery, files);
-        };
-        let difference = self.apply(Some(limits), configure).await?;
+        self.board.set_histogram_options(histograms);
+        let difference = self.apply(Some(limits), |_, _| {}).await?;
         blocking(process::return_free_memory).await;
         Ok(difference)
     }
@@ -235,5 +238,5 @@ const MANY: usize = 1000;
 /// Of thousands of mistakes, the first few are enough.
 const MAX_LOGGED: usize = 5;
 
-/// The period in which TLS files in use are compared, too.
+/// The same period as that of watched files.
 const RETRY_EVERY: Duration = Duration::from_secs(10);
