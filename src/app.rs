@@ -70,8 +70,8 @@ pub async fn bind(
 ) -> Result<App<impl Fn(&Report) -> Next + Send + Sync + use<>>, BindError> {
     let Parts { files, reload, listen, shard, host_name } = parts;
     let server = http::bind(listen).await?;
-    let prober = Arc::new(NetworkProber::new(config.dns, files.trust.clone(), files.secrets.clone()));
-    let connector = Connector::new(config.dns, files.trust.clone());
+    let prober = Arc::new(NetworkProber::new(config.dns, files.tls_store.clone(), files.header_values.clone()));
+    let connector = Connector::new(config.dns, files.tls_store.clone());
     let board = Arc::new(Board::new(config.histograms.clone()));
     let (scheduler, handle) =
         Scheduler::new(prober.clone(), recorder(board.clone()), config.limits, &host_name, clock::now());

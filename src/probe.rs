@@ -20,7 +20,7 @@ use self::plan::{Plan, Steps};
 use self::tls::Client;
 pub use self::tls_store::TlsStore;
 use self::verify::ChainVerifier;
-use crate::files::header_values::Secrets;
+use crate::files::header_values::HeaderValues;
 use crate::options::ResolverOptions;
 use crate::outcome::{Facts, Fault, LocalFault, LocalFaultReason, Outcome, Prober, Timings};
 use crate::target::{HeaderFile, ProbeKind, Target};
@@ -42,12 +42,12 @@ mod verify;
 
 /// Probes targets over the network.
 ///
-/// Created once and shared. It holds the name resolution of the machine, and no state of targets.
+/// Created once and shared. It holds what probes share: the resolver, the TLS files, the values of header files, and a cache of verified chains.
 #[derive(Debug)]
 pub struct NetworkProber {
     resolver: Resolver,
     tls_store: Arc<TlsStore>,
-    header_values: Arc<Secrets>,
+    header_values: Arc<HeaderValues>,
     verifier: Arc<ChainVerifier>,
     records: bool,
 }
@@ -57,7 +57,7 @@ impl NetworkProber {
     ///
     /// The profile and the header files of a target must be read into `tls_store` and `header_values` before it is probed;
     /// otherwise the probe is a local fault.
-    pub fn new(options: ResolverOptions, tls_store: Arc<TlsStore>, header_values: Arc<Secrets>) -> Self {
+    pub fn new(options: ResolverOptions, tls_store: Arc<TlsStore>, header_values: Arc<HeaderValues>) -> Self {
         Self::with_system_files(options, tls_store, header_values, SystemFiles::default())
     }
 
@@ -65,7 +65,7 @@ impl NetworkProber {
     pub fn with_system_files(
         options: ResolverOptions,
         tls_store: Arc<TlsStore>,
-        header_values: Arc<Secrets>,
+        header_values: Arc<HeaderValues>,
         files: SystemFiles,
     ) -> Self {
         let resolver = Resolver::new(options, files);

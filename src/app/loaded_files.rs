@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::config::{Draft, LoadError, Required, Unreadable};
-use crate::files::header_values::Secrets;
+use crate::files::header_values::HeaderValues;
 use crate::probe::TlsStore;
 use crate::target::TlsProfile;
 
@@ -12,9 +12,9 @@ use crate::target::TlsProfile;
 #[derive(Clone, Debug, Default)]
 pub struct LoadedFiles {
     /// Certificates, keys and revocation lists.
-    pub trust: Arc<TlsStore>,
+    pub tls_store: Arc<TlsStore>,
     /// Values of headers. A value is dropped with the last target that uses it.
-    pub secrets: Arc<Secrets>,
+    pub header_values: Arc<HeaderValues>,
 }
 
 impl LoadedFiles {
@@ -22,11 +22,11 @@ impl LoadedFiles {
     pub fn read(&self, required: &Required) -> Result<(), Unreadable> {
         match required {
             Required::Header(file) => self
-                .secrets
+                .header_values
                 .read(file)
                 .map_err(|error| Unreadable::Header(file.clone(), error.to_string())),
             Required::Tls(profile) => self
-                .trust
+                .tls_store
                 .read(profile)
                 .map_err(|problems| Unreadable::Tls(profile.clone(), problems)),
         }
@@ -40,11 +40,11 @@ impl LoadedFiles {
 
     /// Drops the files of every other TLS profile.
     pub(super) fn retain(&self, profiles: &HashSet<Arc<TlsProfile>>) {
-        self.trust.retain(profiles);
+        self.tls_store.retain(profiles);
     }
 
     /// Watches the files and applies their changes. Never ends; calls `failed` whenever a changed file cannot be used.
     pub(super) async fn watch(&self, failed: &(dyn Fn() + Sync)) {
-        tokio::join!(self.trust.watch(failed), self.secrets.watch(failed));
+        tokio::join!(self.tls_store.watch(failed), self.header_values.watch(failed));
     }
 }

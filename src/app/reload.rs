@@ -99,8 +99,8 @@ impl Detector {
 
     /// Sends a trigger for each reload that is due. Ends when the receiver of the triggers is gone.
     pub(super) async fn run(mut self, triggers: mpsc::Sender<Trigger>) {
-        let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut checks = interval_at(Instant::now() + CHECK_EVERY, CHECK_EVERY);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let mut requests = Vec::new();
             let by = tokio::select! {
@@ -109,7 +109,7 @@ impl Detector {
                     requests.push(request);
                     "HTTP"
                 }
-                _ = looks.tick(), if self.reload.auto == AutoReload::On => {
+                _ = checks.tick(), if self.reload.auto == AutoReload::On => {
                     if self.digest().await == self.reload.loaded_digest {
                         continue;
                     }
@@ -148,7 +148,7 @@ impl Detector {
 }
 
 /// The shortest period of Prometheus' own sidecars and exporters.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+const CHECK_EVERY: Duration = Duration::from_secs(10);
 
 /// A file that stays the same this long is complete.
 const SETTLING: Duration = Duration::from_millis(500);
@@ -223,7 +223,7 @@ mod tests {
         watched.write_versions(5);
         watched.changed().await;
         assert_eq!(watched.content(), "version 4");
-        assert!(start.elapsed() < LOOK_EVERY + 6 * SETTLING, "{:?}", start.elapsed());
+        assert!(start.elapsed() < CHECK_EVERY + 6 * SETTLING, "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
@@ -233,6 +233,6 @@ mod tests {
         watched.write_versions(1000);
         watched.changed().await;
         assert_ne!(watched.content(), "version 999");
-        assert!(start.elapsed() >= LOOK_EVERY + 20 * SETTLING, "{:?}", start.elapsed());
+        assert!(start.elapsed() >= CHECK_EVERY + 20 * SETTLING, "{:?}", start.elapsed());
     }
 }

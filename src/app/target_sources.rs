@@ -352,7 +352,7 @@ discovery: [{ file: one.json }, { file: two.json }]
         let merged = sources.merged();
         assert_eq!(names(&merged), ["tcp://a:1", "http://b:80"]);
         let http = merged.targets[1].settings.probe_kind.http().unwrap();
-        assert_eq!(files.secrets.value(&http.headers_files[0].1).unwrap(), "one");
+        assert_eq!(files.header_values.value(&http.headers_files[0].1).unwrap(), "one");
     }
 
     #[test]

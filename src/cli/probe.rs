@@ -98,7 +98,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let files = LoadedFiles::default();
     let SingleTarget { target, dns } = files.finish(config::single_target(request, &environment)?)?;
-    let prober = NetworkProber::new(dns, files.trust, files.secrets);
+    let prober = NetworkProber::new(dns, files.tls_store, files.header_values);
     let prober = if arguments.verbose { prober.recording() } else { prober };
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {

@@ -15,7 +15,7 @@ use crate::target::HeaderFile;
 
 /// The values of the header files of all targets, in memory.
 #[derive(Debug, Default)]
-pub struct Secrets {
+pub struct HeaderValues {
     known: Mutex<HashMap<PathBuf, Known>>,
 }
 
@@ -32,9 +32,13 @@ impl Known {
     fn is_used(&self) -> bool {
         self.uses.iter().any(|file| file.strong_count() > 0)
     }
+
+    fn shares_a_use(&self, other: &Self) -> bool {
+        self.uses.iter().any(|file| other.uses.iter().any(|used| used.ptr_eq(file)))
+    }
 }
 
-impl Secrets {
+impl HeaderValues {
     /// Reads a file, unless its value is known and used. Keeps the value as long as `file` exists.
     pub fn read(&self, file: &Arc<HeaderFile>) -> Result<(), HeaderFileError> {
         if add_use(&mut self.known(), file) {
@@ -62,12 +66,20 @@ impl Secrets {
         watch(self, PERIOD, failed).await;
     }
 
+    /// Stores a refreshed value, unless all its uses are gone and the file has been read again for others.
+    fn store(&self, path: &Path, refreshed: Known) {
+        if let Some(known) = self.known().get_mut(path).filter(|known| known.shares_a_use(&refreshed)) {
+            known.value = refreshed.value;
+            known.rejected = refreshed.rejected;
+        }
+    }
+
     fn known(&self) -> MutexGuard<'_, HashMap<PathBuf, Known>> {
         lock(&self.known)
     }
 }
 
-impl Watched for Secrets {
+impl Watched for HeaderValues {
     const KIND: &'static str = "header";
 
     fn is_empty(&self) -> bool {
@@ -83,10 +95,7 @@ impl Watched for Secrets {
         let mut changes = Changes::default();
         for (path, mut refreshed) in before {
             refreshed.refresh(&path, &mut changes);
-            if let Some(known) = self.known().get_mut(&path) {
-                known.value = refreshed.value;
-                known.rejected = refreshed.rejected;
-            }
+            self.store(&path, refreshed);
         }
         changes
     }
@@ -179,30 +188,53 @@ mod tests {
     fn a_rotated_value_replaces_a_valid_one_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        let (secrets, first, second) = (Secrets::default(), file(&path), file(&path));
-        let value = || secrets.value(&first).map(|value| value.to_str().unwrap().to_owned());
+        let (header_values, first, second) = (HeaderValues::default(), file(&path), file(&path));
+        let value = || header_values.value(&first).map(|value| value.to_str().unwrap().to_owned());
         assert_eq!(value(), None);
         let expect = |expected: &str| assert_eq!(value().as_deref(), Some(expected));
         fs::write(&path, "Bearer one\r\n").unwrap();
-        secrets.read(&first).unwrap();
+        header_values.read(&first).unwrap();
         expect("Bearer one");
         fs::write(&path, "Bearer two").unwrap();
-        secrets.read(&second).unwrap();
+        header_values.read(&second).unwrap();
         // A reload of the configuration does not read a known file again.
         expect("Bearer one");
-        assert_eq!(secrets.reload(), 0);
+        assert_eq!(header_values.reload(), 0);
         expect("Bearer two");
         for bad in ["", "two\nlines", "\n"] {
             fs::write(&path, bad).unwrap();
-            assert_eq!((secrets.reload(), secrets.reload()), (1, 1), "{bad}");
+            assert_eq!((header_values.reload(), header_values.reload()), (1, 1), "{bad}");
             expect("Bearer two");
         }
         fs::remove_file(&path).unwrap();
-        assert_eq!(secrets.reload(), 1);
+        assert_eq!(header_values.reload(), 1);
         expect("Bearer two");
         fs::write(&path, "Bearer two\n").unwrap();
-        assert_eq!(secrets.reload(), 0);
+        assert_eq!(header_values.reload(), 0);
         expect("Bearer two");
+    }
+
+    #[test]
+    fn a_late_refresh_keeps_the_value_of_new_uses() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let header_values = HeaderValues::default();
+        let value = |file: &HeaderFile| header_values.value(file).map(|value| value.to_str().unwrap().to_owned());
+        let read = |content: &str| {
+            fs::write(&path, content).unwrap();
+            let file = file(&path);
+            header_values.read(&file).unwrap();
+            file
+        };
+        let old = read("one");
+        let refreshed = header_values.known()[&path].clone();
+        drop(old);
+        let new = read("two");
+        header_values.store(&path, refreshed);
+        assert_eq!(value(&new).as_deref(), Some("two"));
+        let refreshed = Known { value: HeaderValue::from_static("three"), ..header_values.known()[&path].clone() };
+        header_values.store(&path, refreshed);
+        assert_eq!(value(&new).as_deref(), Some("three"));
     }
 
     #[test]
@@ -235,15 +267,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         fs::write(&path, "one").unwrap();
-        let (secrets, first, second) = (Secrets::default(), file(&path), file(&path));
-        secrets.read(&first).unwrap();
-        secrets.read(&second).unwrap();
+        let (header_values, first, second) = (HeaderValues::default(), file(&path), file(&path));
+        header_values.read(&first).unwrap();
+        header_values.read(&second).unwrap();
         drop(first);
-        assert_eq!((secrets.reload(), secrets.known().len()), (0, 1));
+        assert_eq!((header_values.reload(), header_values.known().len()), (0, 1));
         drop(second);
         fs::write(&path, "").unwrap();
-        assert_eq!((secrets.reload(), secrets.known().len()), (0, 0));
-        let error = secrets.read(&file(&path)).unwrap_err();
+        assert_eq!((header_values.reload(), header_values.known().len()), (0, 0));
+        let error = header_values.read(&file(&path)).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("the file {} is empty; it must hold the value of the header", path.display())

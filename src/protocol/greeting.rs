@@ -63,7 +63,7 @@ impl Session {
 
     async fn greet(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         let greeting = wire.answer("a greeting", MAX_REPLY, reply).await?;
-        judge(&greeting, self.rules)?;
+        verify(&greeting, self.rules)?;
         self.version = product(&greeting.lines.join(" "), self.rules.products);
         self.greeted = true;
         Ok(())
@@ -81,7 +81,7 @@ impl Session {
     }
 }
 
-fn judge(greeting: &Reply, rules: &GreetingRules) -> Result<(), ConversationError> {
+fn verify(greeting: &Reply, rules: &GreetingRules) -> Result<(), ConversationError> {
     match greeting.code {
         code if rules.serving.contains(&code) && is_of_mail(greeting) => {
             let text = greeting.text();

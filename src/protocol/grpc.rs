@@ -67,7 +67,7 @@ impl Conversation for Session {
             .map_err(|error| ConversationError::Unexpected(format!("the request cannot be written: {error}")))?;
         let message = message(self.service.as_deref().unwrap_or_default());
         let checked = timeout_at(wire.deadline(), check(request, message, wire.stream())).await;
-        judge(&checked.unwrap_or(Err(ConversationError::Silent(AWAITED)))?)?;
+        verify(&checked.unwrap_or(Err(ConversationError::Silent(AWAITED)))?)?;
         Ok(ServiceReply::default())
     }
 }
@@ -84,7 +84,7 @@ struct Checked {
 
 /// SERVING is 1, `NOT_SERVING` 2 of `HealthCheckResponse`; codes of gRPC: 5 `NOT_FOUND`, 7 `PERMISSION_DENIED`,
 /// 12 UNIMPLEMENTED, 14 UNAVAILABLE, 16 UNAUTHENTICATED.
-fn judge(checked: &Checked) -> Result<(), ConversationError> {
+fn verify(checked: &Checked) -> Result<(), ConversationError> {
     let unexpected = |what: String| Err(ConversationError::Unexpected(format!("expected {AWAITED}, but {what} came")));
     match (checked.http, checked.status) {
         (http, None) if UNAVAILABLE.contains(&http) => Err(ConversationError::Rejected(http.to_string())),
@@ -253,7 +253,7 @@ mod tests {
     fn each_answer_has_its_class() {
         let of = |status, message: &[u8]| {
             let checked = Checked { http: StatusCode::OK, status, text: "why".into(), message: message.to_vec() };
-            summary(judge(&checked).map(|()| ServiceReply::default()))
+            summary(verify(&checked).map(|()| ServiceReply::default()))
         };
         assert_eq!(of(Some(0), b"\0\0\0\0\x02\x08\x01"), "ok");
         assert_eq!(of(Some(0), b"\0\0\0\0\x02\x08\x02"), "rejected: NOT_SERVING");
@@ -273,7 +273,7 @@ mod tests {
         for (http, expected) in [(502, "rejected: 502 Bad Gateway"), (503, "rejected: 503 Service Unavailable")] {
             let http = StatusCode::from_u16(http).unwrap();
             let checked = Checked { http, status: None, text: String::new(), message: Vec::new() };
-            assert_eq!(summary(judge(&checked).map(|()| ServiceReply::default())), expected);
+            assert_eq!(summary(verify(&checked).map(|()| ServiceReply::default())), expected);
         }
     }
 

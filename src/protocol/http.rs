@@ -166,7 +166,7 @@ pub(super) async fn ask(
 ) -> Result<(Head, Vec<u8>), ConversationError> {
     let mut channel = SpeaksFirst::new(channel);
     let answered = exchange(request, limit, &mut channel).await;
-    answered.map_err(|error| ended(&error, channel.buffered()))
+    answered.map_err(|error| ended(&error, channel.first_bytes()))
 }
 
 async fn exchange(

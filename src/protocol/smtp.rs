@@ -92,19 +92,19 @@ impl Session {
     async fn hello(&mut self, wire: &mut Wire<'_>) -> Result<Reply, ConversationError> {
         if !self.greeted {
             let greeting = wire.answer("a greeting (220)", MAX_REPLY, reply).await?;
-            judge(&greeting, 220, "greeting")?;
+            verify(&greeting, 220, "greeting")?;
             self.version = greeting.lines.first().and_then(|line| product(line, &PRODUCTS));
             self.greeted = true;
         }
         wire.send(format!("{} {NAME}\r\n", self.hello.word).as_bytes()).await?;
         let answer = wire.answer(self.hello.answer, MAX_REPLY, reply).await?;
-        judge(&answer, 250, self.hello.word)?;
+        verify(&answer, 250, self.hello.word)?;
         Ok(answer)
     }
 }
 
 /// 421 and 554 mean that no client is served (RFC 5321 sections 3.1, 3.8); other codes are unexpected.
-fn judge(reply: &Reply, good: u16, to: &str) -> Result<(), ConversationError> {
+fn verify(reply: &Reply, good: u16, to: &str) -> Result<(), ConversationError> {
     match reply.code {
         code if code == good => Ok(()),
         421 | 554 => Err(ConversationError::Rejected(format!("{to}: {}", reply.text()))),

@@ -60,7 +60,7 @@ impl Conversation for Session {
             .map_err(|error| ConversationError::Unexpected(format!("the request cannot be written: {error}")))?;
         let answered = timeout_at(wire.deadline(), ask(request, None, wire.stream())).await;
         let (head, _) = answered.unwrap_or(Err(ConversationError::Silent(AWAITED)))?;
-        judge(head.status, &head.headers, &key)?;
+        verify(head.status, &head.headers, &key)?;
         wire.leave(CLOSE).await;
         Ok(ServiceReply { version: product(&head.headers), role: None })
     }
@@ -80,7 +80,7 @@ impl Session {
 }
 
 /// Section 4.1: the status, the upgrade and the accept key must be right; 503 means that no client is served.
-fn judge(status: StatusCode, headers: &HeaderMap, key: &str) -> Result<(), ConversationError> {
+fn verify(status: StatusCode, headers: &HeaderMap, key: &str) -> Result<(), ConversationError> {
     match status {
         StatusCode::SWITCHING_PROTOCOLS => {}
         StatusCode::SERVICE_UNAVAILABLE => return Err(ConversationError::Rejected(status.to_string())),
@@ -164,7 +164,7 @@ mod tests {
             ),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(summary(judge(status, headers, key).map(|()| ServiceReply::default())), expected);
+            assert_eq!(summary(verify(status, headers, key).map(|()| ServiceReply::default())), expected);
         }
     }
 

@@ -25,7 +25,7 @@ impl<'a> SpeaksFirst<'a> {
     }
 
     /// The first bytes that were read.
-    pub(super) fn buffered(&self) -> &[u8] {
+    pub(super) fn first_bytes(&self) -> &[u8] {
         &self.buffered
     }
 }
