@@ -182,14 +182,14 @@ mod tests {
 
     /// Thousands of these wait at a time where a firewall drops packets.
     #[test]
-    fn a_probe_under_way_takes_little_memory() {
+    fn a_running_probe_takes_little_memory() {
         let prober = NetworkProber::new(ResolverOptions::default(), Arc::default(), Arc::default());
         let target = Arc::new(example("tcp://192.0.2.1:1", Settings::default()));
         let size = size_of_val(&prober.probe(&target, Instant::now()));
         assert!(size <= 1280, "{size}");
     }
 
-    /// A peer that says nothing, and tells when the probe has said its last word: what comes then is the close.
+    /// A silent peer that signals when the probe has sent its last bytes; only the close follows.
     async fn silent_peer() -> (SocketAddr, JoinHandle<(Instant, TcpStream)>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

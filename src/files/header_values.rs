@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_refresh_keeps_the_value_of_new_uses() {
+    fn a_late_refresh_keeps_a_newer_value() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         let header_values = HeaderValues::default();

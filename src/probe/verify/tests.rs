@@ -54,7 +54,7 @@ fn hierarchy() -> (Authority, Authority, TlsContext) {
 }
 
 #[test]
-fn a_valid_chain_has_the_expiry_of_its_path() {
+fn a_chain_expires_with_its_path() {
     let root = Authority::root("Root");
     let middle = root.below("Middle", |params| valid(params, -DAY, 5 * DAY));
     let context = trusting(&[&root.der]).context();
