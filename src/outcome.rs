@@ -130,7 +130,7 @@ impl Phase {
     /// Every phase, in order.
     pub const ALL: [Self; 5] = [Self::Resolve, Self::Connect, Self::Starttls, Self::Tls, Self::Protocol];
 
-    /// The word for it in labels and logs.
+    /// The name in labels and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Resolve => "resolve",

@@ -1,10 +1,10 @@
-//! Why a probe did not succeed: a failure of the target or a fault of this machine, each with a reason from a closed list.
+//! Faults: failures of the target and faults of this machine, each with a reason from a closed list.
 
 use std::fmt;
 
 use super::Phase;
 
-/// Why a probe, or a step of it, did not succeed.
+/// The reason why a probe, or a step of it, did not succeed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Fault {
     /// The target is not as expected.
@@ -14,28 +14,28 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// A failure of the target.
+    /// Creates a failure of the target.
     pub fn failure(phase: Phase, class: Class, detail: impl Into<String>) -> Self {
         Self::Failure(Failure { phase, class, detail: detail.into() })
     }
 
-    /// A fault of this machine.
+    /// Creates a fault of this machine.
     pub fn local(reason: LocalFaultReason, detail: impl Into<String>) -> Self {
         Self::LocalFault(LocalFault { reason, detail: detail.into() })
     }
 
-    /// The peer closed the connection in an orderly way when it should have sent `expected`, such as "its greeting".
+    /// Creates the failure of a peer that closed the connection instead of sending `expected`, such as "its greeting".
     pub fn disconnected(phase: Phase, expected: &str) -> Self {
         Self::failure(phase, Class::Disconnected, format!("the peer ended the connection instead of {expected}"))
     }
 
-    /// The peer sent nothing until the deadline when it should have sent `expected`.
+    /// Creates the failure of a peer that did not send `expected` before the deadline.
     pub fn stalled(phase: Phase, expected: &str) -> Self {
         let detail = format!("the peer is connected but silent: {expected} never came");
         Self::failure(phase, Class::Stalled, detail)
     }
 
-    /// The details as a sentence for people, without phase, class and reason.
+    /// The details as a sentence, without phase, class and reason.
     pub fn detail(&self) -> &str {
         match self {
             Self::Failure(Failure { detail, .. }) | Self::LocalFault(LocalFault { detail, .. }) => detail,
@@ -62,7 +62,7 @@ pub struct Failure {
     pub phase: Phase,
     /// The class, from the closed list.
     pub class: Class,
-    /// Details for the log, the page and `portprobe probe`; never a label.
+    /// Details for the log, the page and `portprobe probe`; never a label value.
     pub detail: String,
 }
 
@@ -72,136 +72,176 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The classes of failures.
+/// The classes of failures, in the order of the phases in which they occur.
+///
+/// If a certificate has several faults, the first one in this order is the class of the failure.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Class {
+    /// The name does not exist or has no usable address.
+    DnsNotFound,
+    /// No name server answered in time.
+    DnsTimeout,
+    /// The name servers failed or refused the query, or none is configured.
+    DnsError,
     /// A resolved address is outside `expect_addresses`.
     AddressMismatch,
-    /// A certificate that the chain needs is no longer valid.
+    /// A RST or an ICMP port unreachable answered the SYN.
+    Refused,
+    /// Nothing answered the SYN.
+    Timeout,
+    /// An ICMP error answered the SYN, the neighbour did not answer, or there is no route.
+    Unreachable,
+    /// The port is open although `expect` forbids it.
+    UnexpectedOpen,
+    /// The service does not offer TLS or refused to start it.
+    StarttlsRefused,
+    /// The peer does not speak TLS, or there is no common version or parameter.
+    TlsProtocol,
+    /// The peer ended TLS with a fatal alert other than 70 and 71.
+    TlsAlert,
+    /// A certificate that the chain needs has expired.
     CertExpired,
-    /// A certificate has another fault.
-    CertInvalid,
-    /// The certificate is for other names.
-    CertNameMismatch,
     /// A certificate that the chain needs is not valid yet.
     CertNotYetValid,
-    /// Neither the certificate nor its public key is one of `tls.pins`.
-    CertPinMismatch,
     /// One of `tls.crl_files` revokes the certificate or one that the chain needs.
     CertRevoked,
     /// No chain leads from the certificate to a trusted root.
     CertUntrusted,
-    /// The peer ended the connection in an orderly way when an answer was due.
-    Disconnected,
-    /// The name servers failed or refused, or there is none.
-    DnsError,
-    /// The name does not exist, or has no usable address.
-    DnsNotFound,
-    /// No name server answered in time.
-    DnsTimeout,
-    /// A RST or an ICMP port unreachable answered the SYN.
-    Refused,
-    /// The service reported that it does not accept clients now.
-    Rejected,
-    /// A RST ended the connection after the handshake.
-    Reset,
-    /// The peer fell silent after the handshake: a hung service.
-    Stalled,
-    /// TLS was requested on an open connection, and not offered or refused.
-    StarttlsRefused,
-    /// Nothing answered the SYN.
-    Timeout,
-    /// The peer ended TLS with a fatal alert other than 70 and 71.
-    TlsAlert,
-    /// The peer does not speak TLS, or there is no common version or parameter.
-    TlsProtocol,
-    /// A port that should be closed is open.
-    UnexpectedOpen,
+    /// The certificate is not valid for the expected name.
+    CertNameMismatch,
+    /// Neither the certificate nor its public key matches `tls.pins`.
+    CertPinMismatch,
+    /// A certificate has another fault.
+    CertInvalid,
     /// The response is not the expected one.
     UnexpectedResponse,
-    /// ICMP reported it, the neighbour is missing, or there is no route.
-    Unreachable,
+    /// The service reports that it currently serves no clients.
+    Rejected,
+    /// A RST ended the open connection.
+    Reset,
+    /// The peer closed the connection although a response was due.
+    Disconnected,
+    /// The peer sent nothing until the timeout.
+    Stalled,
 }
 
 impl Class {
-    /// All classes, in the order of their labels.
+    /// All classes, in order.
     pub const ALL: [Self; 23] = [
-        Self::AddressMismatch,
-        Self::CertExpired,
-        Self::CertInvalid,
-        Self::CertNameMismatch,
-        Self::CertNotYetValid,
-        Self::CertPinMismatch,
-        Self::CertRevoked,
-        Self::CertUntrusted,
-        Self::Disconnected,
-        Self::DnsError,
         Self::DnsNotFound,
         Self::DnsTimeout,
+        Self::DnsError,
+        Self::AddressMismatch,
         Self::Refused,
+        Self::Timeout,
+        Self::Unreachable,
+        Self::UnexpectedOpen,
+        Self::StarttlsRefused,
+        Self::TlsProtocol,
+        Self::TlsAlert,
+        Self::CertExpired,
+        Self::CertNotYetValid,
+        Self::CertRevoked,
+        Self::CertUntrusted,
+        Self::CertNameMismatch,
+        Self::CertPinMismatch,
+        Self::CertInvalid,
+        Self::UnexpectedResponse,
         Self::Rejected,
         Self::Reset,
+        Self::Disconnected,
         Self::Stalled,
-        Self::StarttlsRefused,
-        Self::Timeout,
-        Self::TlsAlert,
-        Self::TlsProtocol,
-        Self::UnexpectedOpen,
-        Self::UnexpectedResponse,
-        Self::Unreachable,
     ];
 
-    /// The weight of a fault of a certificate. Of several faults the weightiest becomes the class of the probe. Zero
-    /// for other classes.
-    pub const fn weight(self) -> u8 {
+    /// The name in labels and logs.
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Self::CertExpired => 7,
-            Self::CertNotYetValid => 6,
-            Self::CertRevoked => 5,
-            Self::CertUntrusted => 4,
-            Self::CertNameMismatch => 3,
-            Self::CertPinMismatch => 2,
-            Self::CertInvalid => 1,
-            _ => 0,
+            Self::DnsNotFound => "dns_not_found",
+            Self::DnsTimeout => "dns_timeout",
+            Self::DnsError => "dns_error",
+            Self::AddressMismatch => "address_mismatch",
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+            Self::Unreachable => "unreachable",
+            Self::UnexpectedOpen => "unexpected_open",
+            Self::StarttlsRefused => "starttls_refused",
+            Self::TlsProtocol => "tls_protocol",
+            Self::TlsAlert => "tls_alert",
+            Self::CertExpired => "cert_expired",
+            Self::CertNotYetValid => "cert_not_yet_valid",
+            Self::CertRevoked => "cert_revoked",
+            Self::CertUntrusted => "cert_untrusted",
+            Self::CertNameMismatch => "cert_name_mismatch",
+            Self::CertPinMismatch => "cert_pin_mismatch",
+            Self::CertInvalid => "cert_invalid",
+            Self::UnexpectedResponse => "unexpected_response",
+            Self::Rejected => "rejected",
+            Self::Reset => "reset",
+            Self::Disconnected => "disconnected",
+            Self::Stalled => "stalled",
         }
     }
 
-    /// The word for it in labels and logs.
-    pub const fn as_str(self) -> &'static str {
+    /// The phases in which a failure of this class occurs, in order.
+    pub const fn phases(self) -> &'static [Phase] {
         match self {
-            Self::AddressMismatch => "address_mismatch",
-            Self::CertExpired => "cert_expired",
-            Self::CertInvalid => "cert_invalid",
-            Self::CertNameMismatch => "cert_name_mismatch",
-            Self::CertNotYetValid => "cert_not_yet_valid",
-            Self::CertPinMismatch => "cert_pin_mismatch",
-            Self::CertRevoked => "cert_revoked",
-            Self::CertUntrusted => "cert_untrusted",
-            Self::Disconnected => "disconnected",
-            Self::DnsError => "dns_error",
-            Self::DnsNotFound => "dns_not_found",
-            Self::DnsTimeout => "dns_timeout",
-            Self::Refused => "refused",
-            Self::Rejected => "rejected",
-            Self::Reset => "reset",
-            Self::Stalled => "stalled",
-            Self::StarttlsRefused => "starttls_refused",
-            Self::Timeout => "timeout",
-            Self::TlsAlert => "tls_alert",
-            Self::TlsProtocol => "tls_protocol",
-            Self::UnexpectedOpen => "unexpected_open",
-            Self::UnexpectedResponse => "unexpected_response",
-            Self::Unreachable => "unreachable",
+            Self::DnsNotFound | Self::DnsTimeout | Self::DnsError | Self::AddressMismatch => &[Phase::Resolve],
+            Self::Refused | Self::Timeout | Self::Unreachable | Self::UnexpectedOpen => &[Phase::Connect],
+            Self::StarttlsRefused => &[Phase::Starttls],
+            Self::TlsProtocol
+            | Self::TlsAlert
+            | Self::CertExpired
+            | Self::CertNotYetValid
+            | Self::CertRevoked
+            | Self::CertUntrusted
+            | Self::CertNameMismatch
+            | Self::CertPinMismatch
+            | Self::CertInvalid => &[Phase::Tls],
+            Self::UnexpectedResponse | Self::Rejected => &[Phase::Starttls, Phase::Protocol],
+            Self::Reset | Self::Disconnected | Self::Stalled => &[Phase::Starttls, Phase::Tls, Phase::Protocol],
+        }
+    }
+
+    /// The meaning, as an entry of a reference table in Markdown.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::DnsNotFound => "the name does not exist or has no usable address",
+            Self::DnsTimeout => "no name server answered in time",
+            Self::DnsError => "the name servers failed or refused the query, or none is configured",
+            Self::AddressMismatch => "a resolved address is outside `expect_addresses`",
+            Self::Refused => {
+                "a RST or an ICMP port unreachable answered the SYN: the host is up, but nothing listens on the port"
+            }
+            Self::Timeout => {
+                "nothing answered the SYN: a firewall drops it, the host is off, or its accept queue is full"
+            }
+            Self::Unreachable => "an ICMP error answered the SYN, the neighbour did not answer, or there is no route",
+            Self::UnexpectedOpen => "the port is open although `expect` forbids it",
+            Self::StarttlsRefused => "the service does not offer TLS or refused to start it",
+            Self::TlsProtocol => "the peer does not speak TLS, or both sides have no version or parameters in common",
+            Self::TlsAlert => "the peer ended TLS with a fatal alert, which the log and `portprobe probe` name",
+            Self::CertExpired => "a certificate that the chain needs has expired",
+            Self::CertNotYetValid => "a certificate that the chain needs is not valid yet",
+            Self::CertRevoked => "one of `tls.crl_files` revokes the certificate or one that the chain needs",
+            Self::CertUntrusted => "no chain leads from the certificate to a trusted root",
+            Self::CertNameMismatch => "the certificate is not valid for `tls.server_name`, by default the host",
+            Self::CertPinMismatch => "neither the certificate nor its public key matches `tls.pins`",
+            Self::CertInvalid => "a certificate that the chain needs has another fault",
+            Self::UnexpectedResponse => "the response is not the one that the protocol or the settings expect",
+            Self::Rejected => "the service reports that it currently serves no clients",
+            Self::Reset => "a RST ended the open connection",
+            Self::Disconnected => "the peer closed the connection although a response was due",
+            Self::Stalled => "the peer sent nothing until the timeout: the service hangs",
         }
     }
 }
 
-/// A fault of this machine; says nothing about the target.
+/// A fault of this machine. It reveals nothing about the target.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LocalFault {
     /// The reason, from the closed list.
     pub reason: LocalFaultReason,
-    /// Details for people.
+    /// Details for the log and `portprobe probe`; never a label value.
     pub detail: String,
 }
 
@@ -214,7 +254,7 @@ impl fmt::Display for LocalFault {
 /// The reasons of local faults.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum LocalFaultReason {
-    /// An argument that this kernel does not accept, such as a zone without an interface.
+    /// The kernel does not accept an argument, such as a zone without an interface.
     Invalid,
     /// No file descriptor is left, for this process or the machine.
     NoDescriptor,
@@ -222,7 +262,7 @@ pub enum LocalFaultReason {
     NoMemory,
     /// No local port is left, or the local address does not belong to this machine.
     NoPort,
-    /// A firewall or policy of this machine forbids it.
+    /// A firewall or policy of this machine forbids the probe.
     NotPermitted,
 }
 
@@ -230,7 +270,7 @@ impl LocalFaultReason {
     /// All reasons.
     pub const ALL: [Self; 5] = [Self::Invalid, Self::NoDescriptor, Self::NoMemory, Self::NoPort, Self::NotPermitted];
 
-    /// The word for it in labels and logs.
+    /// The name in labels and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Invalid => "invalid",
@@ -238,6 +278,17 @@ impl LocalFaultReason {
             Self::NoMemory => "no_memory",
             Self::NoPort => "no_port",
             Self::NotPermitted => "not_permitted",
+        }
+    }
+
+    /// The meaning, as an entry of a reference table in Markdown.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Invalid => "the kernel does not accept an argument, such as a zone without an interface",
+            Self::NoDescriptor => "no file descriptor is left, for this process or the machine",
+            Self::NoMemory => "no memory or buffer is left",
+            Self::NoPort => "no local port is left, or `source_address` does not belong to this machine",
+            Self::NotPermitted => "a firewall or policy of this machine forbids the probe",
         }
     }
 }

@@ -34,7 +34,7 @@ pub struct PeerCertificates {
     pub leaf: Arc<Certificate>,
     /// The certificates sent after it, in that order.
     pub intermediates: Vec<Arc<Certificate>>,
-    /// All faults, at most one per class, the weightiest first. Empty: verified.
+    /// All faults, at most one per class, in the order of [`Class`]. Empty if the certificate is verified.
     pub faults: Vec<CertificateFault>,
     /// The earliest expiry on the verified path without its anchor, in seconds since 1970; if none verified, in the
     /// chain as sent. `None` if no certificate could be parsed.

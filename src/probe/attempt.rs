@@ -5,7 +5,6 @@
 //! with several addresses it does not change a result that the others have decided, but makes the result unknown if it
 //! could have decided.
 
-use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -153,14 +152,12 @@ fn worst_tls(attempts: &[Attempt]) -> Option<&TlsFacts> {
         .as_ref()
 }
 
-/// The attempt with the worst certificate: the weightiest fault; without faults the earliest expiry, so that the result
-/// does not depend on the speed of the addresses; of equals the first.
+/// The attempt with the worst certificate: the one with the first fault in the order of [`Class`]; without faults the one
+/// that expires first, so that the result does not depend on the speed of the addresses; of equal ones the first.
 fn worst_of<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> Option<&'a Attempt> {
     attempts.min_by_key(|attempt| {
         let peer = attempt.facts.tls.as_ref().and_then(|facts| facts.peer.as_ref());
-        let fault = peer
-            .and_then(|peer| peer.faults.first())
-            .map(|fault| Reverse(fault.class.weight()));
+        let fault = peer.and_then(|peer| peer.faults.first()).map(|fault| fault.class);
         let expiry = peer
             .and_then(|peer| peer.leaf.content.as_ref())
             .map_or(i64::MAX, |content| content.not_after);

@@ -1,6 +1,5 @@
 //! The checks of one chain: dates, path, name and pins. Each is made whether or not the others pass.
 
-use std::cmp::Reverse;
 use std::sync::Arc;
 
 use rustls::pki_types::{DnsName, ServerName as SubjectName};
@@ -323,9 +322,9 @@ impl Faults {
         }
     }
 
-    /// All faults, the weightiest first.
+    /// All faults in the order of [`Class`].
     fn into_sorted(mut self) -> Vec<CertificateFault> {
-        self.0.sort_by_key(|fault| Reverse(fault.class.weight()));
+        self.0.sort_by_key(|fault| fault.class);
         self.0
     }
 }
@@ -338,7 +337,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_class_stands_once_and_the_weightiest_first() {
+    fn each_class_appears_once_in_order() {
         let mut faults = Faults::default();
         faults.add(Class::CertInvalid, "a");
         faults.add(Class::CertExpired, "b");
