@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use self::file_uses::FileUses;
 pub use self::file_uses::{Required, Unreadable};
-pub use self::keys::schema::{SettingKey, ValueKind, schema, setting_keys};
+pub use self::keys::schema::{SettingKey, ValueKind, schema, setting_keys, top_level_keys};
 pub use self::keys::value::{HttpScheme, HttpUrl, HttpUrlError};
 use self::problems::Problems;
 pub use self::problems::path::Position;

@@ -40,23 +40,23 @@ mapping! {
         { "required": ["discovery"], "properties": { "discovery": { "minItems": 1 } } },
     ]))]
     struct Configuration {
-        /// Labels of every series; `${NAME}` takes the environment variable NAME, which must be set.
+        /// Labels of every series. `${NAME}` expands to the environment variable NAME, which must be set.
         labels: LabelValues,
-        /// Settings of every target, unless its module or the target itself says otherwise.
+        /// Settings of every target. A module, a discovery source and the target itself take precedence.
         defaults: Settings,
-        /// Named sets of settings that targets refer to.
+        /// Named sets of settings, for targets and discovery sources to refer to with `module`.
         modules: Named<Settings>,
-        /// Targets that stand in for each other: a primary and its standby, the nodes of a cluster.
+        /// Groups of targets that can replace each other: a primary and its standby, or the nodes of a cluster.
         groups: Named<Group>,
-        /// What is probed: each a URL, or a mapping of a `url` and settings.
+        /// Targets: each is a URL, or a mapping of a `url` (or several `urls`) and settings. Required unless `discovery` is set.
         targets: Targets,
-        /// Where further targets come from: files, HTTP and DNS.
+        /// Sources of further targets: files, HTTP servers and DNS names.
         discovery: Items<Source>,
-        /// What histograms are kept of successful phases.
+        /// Histograms of the durations of successful phases.
         histograms: Histograms,
-        /// What bounds probing; 0 is no bound.
+        /// Limits on the number of targets and probes.
         limits: Limits,
-        /// How name servers are asked.
+        /// Options of DNS queries.
         dns: Dns,
     }
 }
@@ -267,59 +267,59 @@ mapping! {
 }
 
 mapping! {
-    /// Targets that stand in for each other.
+    /// A group of targets that can replace each other.
     struct Group {
-        /// The group is up while so many members are.
+        /// Minimum number of members that must be up for the group to be up.
         #[default(1)]
         min_up: NonZeroU32,
-        /// The group is up while at most so many members are not; instead of `min_up`.
+        /// Maximum number of members that may be down while the group is up; instead of `min_up`, for groups whose size changes.
         max_down: u32,
-        /// Labels of the group's series.
+        /// Labels of the group's series; they merge with the labels of every series.
         labels: LabelValues,
     }
 }
 
 mapping! {
-    /// What histograms are kept of successful phases.
+    /// Histograms of the durations of successful phases.
     struct Histograms {
-        /// Upper bounds of the classic buckets in seconds, rising.
+        /// Upper bounds of the classic buckets in seconds, ascending, at most 64; `+Inf` is implied.
         #[default([0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.2, 0.5, 1, 5])]
         buckets: Buckets,
-        /// Whether native histograms are kept beside the classic ones.
+        /// Whether native histograms are kept in addition to the classic ones.
         #[default(true)]
         native: bool,
-        /// The phases that have a histogram; [] turns histograms off.
+        /// Phases that have a histogram: `resolve`, `connect`, `starttls`, `tls`, `protocol`. `[]` disables histograms.
         #[default(["connect", "tls"])]
         phases: Vec<Phase>,
     }
 }
 
 mapping! {
-    /// What bounds probing; 0 is no bound.
+    /// Limits on the number of targets and probes.
     struct Limits {
-        /// Most targets that a configuration may have.
+        /// Maximum number of targets, including discovered ones; 0 means no limit.
         #[default(200_000)]
         targets: u32,
-        /// Most probes at one time; a due probe that meets it waits its turn.
+        /// Maximum number of concurrent probes; further due probes wait. 0 means no limit.
         #[default(4096)]
         in_flight: u32,
-        /// Most probes of one host at one time.
+        /// Maximum number of concurrent probes of one host; 0 means no limit.
         #[default(32)]
         per_host: u32,
-        /// Most probes started in a second.
+        /// Maximum number of probes started per second; 0 means no limit.
         #[default(0)]
         per_second: u32,
     }
 }
 
 mapping! {
-    /// How name servers are asked.
+    /// Options of DNS queries.
     struct Dns {
-        /// Longest wait for one answer, 1ms to 1m.
+        /// Timeout of one DNS query, 1ms to 1m.
         #[default("2s")]
         #[check(between(MILLISECOND..=MINUTE, "the wait for one answer is 1ms to 1m"))]
         timeout: Duration,
-        /// How often a query is sent before the server counts as silent, 1 to 10.
+        /// Maximum number of queries to a DNS server that does not respond, 1 to 10.
         #[default(2)]
         #[check(at_most(10, "a query is sent 1 to 10 times"))]
         tries: NonZeroU32,

@@ -327,7 +327,7 @@ fn documented_defaults_are_those_of_the_code() {
             ("http.method", "GET"),
             ("http.headers", "none"),
             ("http.headers_files", "none"),
-            ("http.status", "[\"2xx\"]"),
+            ("http.status", "[2xx]"),
             ("http.body", "none"),
             ("http.body_limit", "1048576"),
         ]
@@ -343,6 +343,38 @@ fn documented_defaults_are_those_of_the_code() {
     assert_eq!(of_kind(ValueKind::Mapping), ["labels", "dialogue", "http.headers", "http.headers_files"]);
     let lists = ["expect_addresses", "dns_servers", "tls.alpn", "tls.pins", "tls.crl_files", "http.status"];
     assert_eq!(of_kind(ValueKind::List), lists);
+}
+
+#[test]
+fn documented_top_level_defaults_are_those_of_the_code() {
+    let keys: Vec<_> = top_level_keys().into_iter().map(|key| (key.key, key.default)).collect();
+    let defaults: Vec<_> = keys
+        .iter()
+        .map(|(key, default)| (key.as_str(), default.as_deref().unwrap_or("none")))
+        .collect();
+    assert_eq!(
+        defaults,
+        [
+            ("labels", "none"),
+            ("defaults", "none"),
+            ("modules", "none"),
+            ("groups.NAME.min_up", "1"),
+            ("groups.NAME.max_down", "none"),
+            ("groups.NAME.labels", "none"),
+            ("targets", "none"),
+            ("discovery", "none"),
+            ("histograms.buckets", "[0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.2, 0.5, 1, 5]"),
+            ("histograms.native", "true"),
+            ("histograms.phases", "[connect, tls]"),
+            ("limits.targets", "200000"),
+            ("limits.in_flight", "4096"),
+            ("limits.per_host", "32"),
+            ("limits.per_second", "0"),
+            ("dns.timeout", "2s"),
+            ("dns.tries", "2"),
+        ]
+    );
+    assert!(top_level_keys().iter().all(|key| key.meaning.ends_with('.')));
 }
 
 fn tls<'a>(config: &'a Config, name: &str) -> &'a TlsExchange {
