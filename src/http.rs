@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::config::RunningConfig;
 pub use self::health::Readiness;
 pub use self::reload::{ReloadError, ReloadRequest, Reloads};
+pub use self::route::Route;
 use crate::board::Board;
 use crate::metrics::Metrics;
 

@@ -22,6 +22,7 @@ mod integration {
     mod demo;
     mod discovery;
     mod dns;
+    mod docs;
     mod formats;
     mod front_door;
     #[cfg(target_os = "linux")]
@@ -35,7 +36,7 @@ mod integration {
     mod probe_command;
     mod prometheus;
     mod protocols;
-    mod readme;
+
     #[cfg(target_os = "linux")]
     mod regions;
     mod reload;

@@ -43,19 +43,27 @@ fn is_framed_plainly(request: &Request<Incoming>) -> bool {
 
 /// The known paths.
 #[derive(Clone, Copy, Debug)]
-enum Route {
+pub enum Route {
+    /// The running configuration.
     Config,
+    /// Liveness.
     Healthy,
+    /// The metrics.
     Metrics,
+    /// The page with a summary and links.
     Page,
+    /// Readiness.
     Ready,
+    /// Reload requests.
     Reload,
 }
 
 impl Route {
-    const ALL: [Self; 6] = [Self::Page, Self::Metrics, Self::Config, Self::Healthy, Self::Ready, Self::Reload];
+    /// All routes.
+    pub const ALL: [Self; 6] = [Self::Page, Self::Metrics, Self::Config, Self::Healthy, Self::Ready, Self::Reload];
 
-    const fn path(self) -> &'static str {
+    /// The path of the request.
+    pub const fn path(self) -> &'static str {
         match self {
             Self::Config => "/config",
             Self::Healthy => "/-/healthy",
@@ -66,7 +74,22 @@ impl Route {
         }
     }
 
-    const fn methods(self) -> &'static [Method] {
+    /// The response, for the reference documentation.
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::Config => "the running configuration as YAML, without comments and with secrets hidden",
+            Self::Healthy => "200 while the process answers",
+            Self::Metrics => "the metrics, in the format that the client prefers",
+            Self::Page => "a page with the number of targets in each state, and links",
+            Self::Ready => "200 once every target is scheduled; 503 before that and while stopping",
+            Self::Reload => {
+                "200 once the configuration is in use, 500 with every problem, 403 without `--web.enable-lifecycle`"
+            }
+        }
+    }
+
+    /// The accepted methods, the usual one first.
+    pub const fn methods(self) -> &'static [Method] {
         match self {
             Self::Config | Self::Healthy | Self::Metrics | Self::Page | Self::Ready => &[Method::GET, Method::HEAD],
             // As in Prometheus.

@@ -7,6 +7,46 @@ use std::collections::BTreeMap;
 pub struct LabelName(Box<str>);
 
 impl LabelName {
+    /// Names that portprobe's series have (contract sections 6 and 9) or that Prometheus gives a meaning to. Names that
+    /// begin with `__` are reserved, too.
+    pub const RESERVED: [&str; 35] = [
+        "alpn",
+        "audit",
+        "cipher",
+        "class",
+        "code",
+        "expect",
+        "fingerprint_sha256",
+        "group",
+        "host",
+        "instance",
+        "ip",
+        "issuer",
+        "job",
+        "key",
+        "key_exchange",
+        "le",
+        "path",
+        "phase",
+        "port",
+        "protocol",
+        "quantile",
+        "reason",
+        "revision",
+        "role",
+        "rustc",
+        "serial",
+        "shard",
+        "shards",
+        "signature",
+        "source",
+        "state",
+        "subject",
+        "target",
+        "url",
+        "version",
+    ];
+
     /// Takes a name as written in a configuration.
     pub fn try_new(name: &str) -> Result<Self, LabelNameError> {
         let mut bytes = name.bytes();
@@ -14,7 +54,7 @@ impl LabelName {
         if !starts_well || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
             return Err(LabelNameError::Malformed);
         }
-        if name.starts_with("__") || RESERVED.contains(&name) {
+        if name.starts_with("__") || Self::RESERVED.contains(&name) {
             return Err(LabelNameError::Reserved);
         }
         Ok(Self(name.into()))
@@ -63,45 +103,6 @@ impl FromIterator<(LabelName, Box<str>)> for Labels {
         Self(labels.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect())
     }
 }
-
-/// Label names that stand on portprobe's own series (contract sections 6 and 9) or that Prometheus gives meaning to.
-const RESERVED: [&str; 35] = [
-    "alpn",
-    "audit",
-    "cipher",
-    "class",
-    "code",
-    "expect",
-    "fingerprint_sha256",
-    "group",
-    "host",
-    "instance",
-    "ip",
-    "issuer",
-    "job",
-    "key",
-    "key_exchange",
-    "le",
-    "path",
-    "phase",
-    "port",
-    "protocol",
-    "quantile",
-    "reason",
-    "revision",
-    "role",
-    "rustc",
-    "serial",
-    "shard",
-    "shards",
-    "signature",
-    "source",
-    "state",
-    "subject",
-    "target",
-    "url",
-    "version",
-];
 
 #[cfg(test)]
 mod tests {

@@ -43,9 +43,9 @@ fn cluster_names_are_resolved_in_the_cluster() {
 }
 
 #[test]
-fn the_values_of_the_readme_are_content() {
+fn the_documented_values_are_valid() {
     let Some(tools) = Tools::find() else { return };
-    let readme = fs::read_to_string(root("README.md")).unwrap();
+    let readme = fs::read_to_string(root("docs/deploy/kubernetes.md")).unwrap();
     let block = readme.split("\n```yaml\nimage:").nth(1).unwrap().split("\n```").next().unwrap();
     let values = tools.ask("values", &json!({ "texts": { "values": format!("image:{block}") } }))["values"].take();
     let objects = tools.rendered(&values);
@@ -54,7 +54,7 @@ fn the_values_of_the_readme_are_content() {
     }
     let text = objects.iter().find_map(configuration).unwrap();
     assert!(text.contains("orders-db"), "{text}");
-    assert_accepted("README.md", text, &objects);
+    assert_accepted("docs/deploy/kubernetes.md", text, &objects);
 }
 
 /// Checks a configuration with only the variables that the containers of these objects have.

@@ -127,8 +127,8 @@ fn the_mounted_configuration_can_change() {
 
 /// The objects of the operator have no label by which a Prometheus selects them until one is set.
 #[test]
-fn the_readme_labels_what_the_operator_selects() {
-    let readme = fs::read_to_string(root("README.md")).unwrap();
+fn the_documented_label_selects_the_operators_objects() {
+    let readme = fs::read_to_string(root("docs/deploy/kubernetes.md")).unwrap();
     let command = "kubectl label --namespace monitoring servicemonitor,prometheusrule --selector ";
     let (label, value) = readme
         .split(command)
