@@ -1,12 +1,12 @@
-//! Discovery: sources are refreshed periodically, and what has changed goes on to the reconciler.
+//! Discovery: sources are refreshed periodically, and changes are passed to the reconciler.
 //!
 //! ```text
-//! file, http, dns --refresh--> Debouncer (skips what is not new, delays an empty answer) --Update--> Sources::next
+//! file, http, dns --refresh--> Debouncer (skips repetitions, confirms empty snapshots) --Update--> Sources::next
 //! ```
 //!
-//! Each source is a separate task. Its entries are read here, not judged: `config` decides which entries are valid
-//! targets, and `app` which of several targets wins. Everything that a source can send is bounded in size and in time,
-//! and nothing here blocks the thread that probes.
+//! Each source is a separate task. Entries are read here but not validated: `config` decides which entries are valid
+//! targets, and `app` which of several targets with the same name wins. Everything that a source can send is bounded in
+//! size and time, and nothing here blocks the thread that probes.
 
 use std::collections::HashMap;
 use std::mem;
@@ -69,8 +69,8 @@ impl Sources {
         Self { connector, tasks: JoinSet::new(), running: HashMap::new(), reported: HashMap::new(), sender, updates }
     }
 
-    /// Replaces the sources. A source that stays continues undisturbed; a new one is refreshed at once. A source of
-    /// which only the settings change starts from its last entries. A removed source sends no more updates.
+    /// Replaces the sources. A source that stays is not interrupted; a new one is refreshed at once. A source whose
+    /// settings have changed starts from its last entries. A removed source sends no more updates.
     pub fn set(&mut self, sources: &[Source]) {
         self.running.retain(|source, task| {
             let stays = sources.contains(source);
@@ -146,10 +146,10 @@ async fn refresh_files(files: &mut Files, pattern: PathBuf) -> Result<Snapshot, 
     result
 }
 
-/// Updates that wait in the channel. Each may be large; when it is full, sources wait.
+/// Maximum number of updates in the channel. Each may be large; when the channel is full, sources wait.
 const MAX_WAITING: usize = 4;
 
-/// Without a pause one source would take all time.
+/// Without a pause one source would use all CPU time.
 const MIN_REFRESH: Duration = Duration::from_millis(1);
 
 #[cfg(test)]

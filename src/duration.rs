@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prometheus_durations_are_read() {
+    fn durations_of_prometheus_are_parsed() {
         for (text, milliseconds) in [
             ("0", 0),
             ("0s", 0),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_with_its_reason() {
+    fn invalid_durations_are_refused_with_a_reason() {
         for (text, error) in [
             ("", ParseDurationError::Empty),
             ("10", ParseDurationError::UnitMissing),
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn days_are_written_only_where_they_are_whole() {
+    fn only_whole_days_are_written_as_days() {
         for (text, written) in [("36h", "36h"), ("48h", "2d"), ("90s", "1m30s"), ("0", "0s"), ("14d", "2w")] {
             assert_eq!(display(parse(text).unwrap()).to_string(), written);
         }
@@ -163,13 +163,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(milliseconds in 0..=u64::MAX) {
+        fn a_displayed_duration_is_parsed_back(milliseconds in 0..=u64::MAX) {
             let duration = Duration::from_millis(milliseconds);
             prop_assert_eq!(parse(&display(duration).to_string()), Ok(duration));
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in ".*") {
+        fn no_text_causes_a_panic(text in ".*") {
             let _ = parse(&text);
         }
     }

@@ -1,7 +1,7 @@
 //! A hash that is the same on every machine and in every version.
 //!
-//! Replicas divide targets by it, also while a new version is rolled out, so it cannot be a hash of the standard library or
-//! of a crate, which may change with each release.
+//! Replicas divide targets by this hash, even while a new version is rolled out. Hashes of the standard library and of
+//! crates may change with each release.
 
 /// Hash of a text: FNV-1a, 64 bits.
 pub(crate) fn of(text: &str) -> u64 {

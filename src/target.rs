@@ -1,7 +1,7 @@
-//! What is probed: targets, their settings and groups, as types that are valid once they exist.
+//! Targets, their settings and groups, as types whose values are always valid.
 //!
-//! `config` and `discovery` make them; everything downstream only reads. A [`Target`] never changes: a changed
-//! configuration makes a new one.
+//! `config` builds them, for the file and for discovery; all other modules only read them. A [`Target`] is immutable: a
+//! changed configuration builds a new one.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -44,18 +44,18 @@ mod url;
 
 /// One endpoint to probe.
 ///
-/// Settings and labels are shared between the targets that have the same.
+/// Targets with equal settings or labels share them.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Target {
     /// Unique among all targets.
     pub name: TargetName,
-    /// Where to connect, and in which protocol.
+    /// Host, port and protocol.
     pub endpoint: Endpoint,
-    /// Global labels, overlaid with those of defaults, module and target; without `target` itself.
+    /// Global labels, overlaid with those of defaults, module and target. Does not contain `target` itself.
     pub labels: Arc<Labels>,
-    /// The targets that stand in for this one.
+    /// The group of targets that can replace each other.
     pub group: Option<Arc<Group>>,
-    /// How it is probed.
+    /// The settings of its probes.
     pub settings: Arc<Settings>,
 }
 
@@ -64,7 +64,7 @@ pub struct Target {
 pub struct TargetName(Arc<str>);
 
 impl TargetName {
-    /// Takes a name as written in a configuration.
+    /// Checks a name as written in a configuration.
     pub fn try_new(name: &str) -> Result<Self, NameError> {
         valid_name(name).map(Self)
     }
@@ -81,28 +81,28 @@ impl fmt::Display for TargetName {
     }
 }
 
-/// Why a text cannot name a target or a group.
+/// Reason why a text is not a valid name of a target or group.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NameError {
     /// It has a control character, such as a line break.
     #[error("has a control character ({0:?}); a name is one line of text")]
     ControlCharacter(char),
-    /// Nothing is there.
+    /// It has no characters.
     #[error("is empty; leave the key out for the default name")]
     Empty,
-    /// More than 512 bytes.
+    /// It has more than 512 bytes.
     #[error("has {0} bytes; at most 512, for it becomes a label value")]
     TooLong(usize),
 }
 
-/// Targets that stand in for each other: a primary and its standby, the nodes of a cluster.
+/// Targets that can replace each other: a primary and its standby, or the nodes of a cluster.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Group {
     /// Unique among all groups.
     pub name: GroupName,
-    /// How many members it takes.
+    /// Number of members that must be up.
     pub quorum: Quorum,
-    /// On the group's own series, global labels included; without `group` itself.
+    /// Labels of the group's series, including the global ones. Does not contain `group` itself.
     pub labels: Labels,
 }
 
@@ -111,7 +111,7 @@ pub struct Group {
 pub struct GroupName(Arc<str>);
 
 impl GroupName {
-    /// Takes a name as written in a configuration.
+    /// Checks a name as written in a configuration.
     pub fn try_new(name: &str) -> Result<Self, NameError> {
         valid_name(name).map(Self)
     }
@@ -128,17 +128,17 @@ impl fmt::Display for GroupName {
     }
 }
 
-/// How many of a group's members must be confirmed up for the group to be up.
+/// Number of members that must be confirmed up for the group to be up.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Quorum {
-    /// All but so many; for groups whose size changes.
+    /// All but this many; for groups whose size changes.
     MaxDown(u32),
-    /// At least so many.
+    /// At least this many.
     MinUp(u32),
 }
 
 impl Quorum {
-    /// The members needed of `members`.
+    /// Returns how many of `members` must be up.
     pub const fn needed(self, members: u32) -> u32 {
         match self {
             Self::MaxDown(down) => members.saturating_sub(down),
@@ -154,26 +154,26 @@ impl Default for Quorum {
     }
 }
 
-/// How a target is probed: every key of the configuration that stands at three levels, the nearest taken.
+/// The settings of a target: of each key, the value from the nearest level.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Settings {
-    /// How often, and for how long at most.
+    /// Interval and timeout.
     pub cadence: Cadence,
-    /// When a result becomes a state.
+    /// Results that confirm a change of state.
     pub confirm: Confirm,
-    /// Which addresses a name stands for.
+    /// Resolution of the host's name.
     pub addressing: Addressing,
     /// Local address to connect from.
     pub source_address: Option<IpAddr>,
-    /// Total time from which on a good probe counts as slow.
+    /// Duration from which a successful probe is slow.
     pub slow_after: Option<Duration>,
-    /// What is to happen once an address is known.
+    /// The steps after resolution.
     pub probe_kind: ProbeKind,
 }
 
 impl Settings {
-    /// Whether a probe by these could have been one by the others: they differ at most in when it is made and in what its
-    /// outcome means.
+    /// Returns whether a probe does the same with both settings: they differ at most in the schedule and in the meaning
+    /// of an outcome.
     pub fn probes_like(&self, other: &Self) -> bool {
         let Self { cadence, confirm: _, addressing, source_address, slow_after: _, probe_kind } = self;
         cadence.timeout() == other.cadence.timeout()
@@ -183,14 +183,15 @@ impl Settings {
     }
 }
 
-/// When results become a confirmed state.
+/// Results that confirm a change of state.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Confirm {
-    /// Consecutive failed probes that turn a target down.
+    /// Consecutive failed probes that change a target to down.
     pub failures: NonZeroU32,
-    /// How long after its end a failed probe of a target that is not yet down is repeated; zero: never.
+    /// Delay between the end of a failed probe and its retry, while the target is not yet down. Zero disables the
+    /// retry.
     pub delay: Duration,
-    /// Consecutive good probes that turn a down target up.
+    /// Consecutive successful probes that change a down target to up.
     pub successes: NonZeroU32,
 }
 
@@ -200,33 +201,33 @@ impl Default for Confirm {
     }
 }
 
-/// Which addresses a name stands for, and how they are used.
+/// Resolution of a name, and the use of its addresses.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Addressing {
-    /// Which addresses may be used.
+    /// Address families that may be used.
     pub family: IpFamily,
-    /// One of them, or each.
+    /// Whether one address is probed or all of them.
     pub mode: AddressMode,
-    /// Where addresses must lie; empty: anywhere.
+    /// Networks that must contain every address. Empty: any address is allowed.
     pub expect: Vec<IpNet>,
-    /// Name servers to ask; empty: the system's.
+    /// DNS servers to query. Empty: those of the system.
     pub dns_servers: Vec<SocketAddr>,
 }
 
-/// Which addresses may be used.
+/// Address families that may be used.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum IpFamily {
     /// IPv4 and IPv6.
     #[default]
     Any,
-    /// IPv4 alone.
+    /// Only IPv4.
     Ipv4,
-    /// IPv6 alone.
+    /// Only IPv6.
     Ipv6,
 }
 
 impl IpFamily {
-    /// Whether an address of this family may be used.
+    /// Returns whether this address may be used.
     pub const fn admits(self, address: IpAddr) -> bool {
         match self {
             Self::Any => true,
@@ -236,10 +237,10 @@ impl IpFamily {
     }
 }
 
-/// How the addresses of one name are used.
+/// Use of the addresses of a name.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum AddressMode {
-    /// Every address at once; good only if all are.
+    /// All addresses at once; the probe succeeds only if all of them do.
     All,
     /// One after the other until one connects, in the order of RFC 6724.
     #[default]
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quorum_never_needs_less_than_none() {
+    fn a_quorum_never_needs_a_negative_number() {
         assert_eq!(Quorum::MinUp(2).needed(5), 2);
         assert_eq!(Quorum::MaxDown(1).needed(5), 4);
         assert_eq!(Quorum::MaxDown(7).needed(5), 0);

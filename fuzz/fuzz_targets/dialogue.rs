@@ -1,6 +1,6 @@
-//! Whatever a peer says to the steps of a dialogue, and in whatever pieces, ends without a panic.
+//! No data from the peer of a dialogue, in any segmentation, causes a panic.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|said: &[u8]| portprobe::fuzzing::dialogue(said));
+fuzz_target!(|data: &[u8]| portprobe::fuzzing::dialogue(data));

@@ -1,4 +1,4 @@
-//! Whatever a peer says to a client of SQL Server, and in whatever pieces, ends without a panic.
+//! No data from a SQL Server instance, in any segmentation, causes a panic.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,7 +1,8 @@
 //! Every key of the configuration, with its documentation, default, range and type.
 //!
-//! A new setting is a line in [`Settings`] and a line in `levels` that puts it into the target. `portprobe schema` and
-//! the table of settings show the documentation and defaults from here; a test compares the defaults with the code's.
+//! A new setting needs a line in [`Settings`] and a line in `levels` that copies it into the target. `portprobe schema`
+//! and the reference tables show the documentation and defaults from here. A test compares the defaults with those of
+//! the code.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -257,7 +258,7 @@ mapping! {
 }
 
 mapping! {
-    /// Targets as Prometheus' `file_sd` and `http_sd` group them. No part of a configuration.
+    /// A target group of Prometheus' `file_sd` and `http_sd`. Not part of a configuration.
     struct TargetGroup {
         /// Each a `host:port` or a URL.
         targets: Items<Url>,
@@ -326,7 +327,7 @@ mapping! {
     }
 }
 
-/// The targets. Each is still a node, so that of 100,000 only one at a time is in pieces.
+/// The entries of `targets`. They are read one at a time, which saves memory with 100,000 of them.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Targets(pub(super) Vec<Node>);
 

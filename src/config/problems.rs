@@ -1,5 +1,5 @@
-//! Problems of a configuration: collected with their paths while it is read, located in the file at the end, printed one
-//! per line.
+//! Problems of a configuration: collected with their paths while it is read, located in the file at the end, printed
+//! one per line.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -16,7 +16,7 @@ pub(super) mod path;
 pub(super) mod positions;
 pub(super) mod text;
 
-/// Why a configuration cannot be used: every problem, ordered by position.
+/// Reasons why a configuration cannot be used: every problem, ordered by position.
 ///
 /// Displays one line per problem, `FILE:LINE:COLUMN: path.to.key: what is wrong; what is expected`, at most
 /// [`LoadError::MAX_LINES`] of them. It never contains the user or password of a URL.
@@ -36,7 +36,7 @@ impl LoadError {
         &self.diagnostics
     }
 
-    /// The most lines that are printed.
+    /// Maximum number of printed lines.
     pub const MAX_LINES: usize = 100;
 }
 
@@ -128,7 +128,7 @@ impl<'a> At<'a> {
         self.problems.refuse_key(self.path(), message);
     }
 
-    /// Reports that the key is wrong where it is repeated, after this many others.
+    /// Reports a repeated key, at the occurrence that follows `before` others.
     pub(super) fn refuse_repeated_key(self, before: usize, message: impl fmt::Display) {
         self.problems.add(self.path(), Part::Key(before), None, message);
     }
@@ -145,7 +145,7 @@ impl<'a> At<'a> {
     }
 }
 
-/// Everything that is wrong so far. Shared by all that read, so reporting needs no exclusive reference.
+/// All problems so far. Shared by all readers, so reporting takes `&self`.
 #[derive(Debug, Default)]
 pub(super) struct Problems(RefCell<Collected>);
 
@@ -193,7 +193,7 @@ impl Problems {
         self.add(at, Part::Key(0), None, message);
     }
 
-    /// Warns about a value that can be used and may still be a mistake; the same warning counts once.
+    /// Warns about a value that can be used but may be a mistake; the same warning counts once.
     pub(super) fn warn(&self, at: KeyPath, message: String) {
         let mut collected = self.0.borrow_mut();
         if collected.seen.insert((at.clone(), Part::Value, message.clone())) {
@@ -256,8 +256,8 @@ impl Problems {
         }
     }
 
-    /// Saves a second reading of the file for labels like `rack: 7`: if the text has no number with a prefix or sign
-    /// that YAML drops, integers are what they look like.
+    /// Avoids a second parse of the file for labels like `rack: 7`: if the text contains no integer with a prefix or
+    /// sign that YAML drops, all integers have the text as written.
     fn forget_plain_integers(&self, text: &str) {
         let readings = &mut self.0.borrow_mut().readings;
         if readings.is_empty() || text.as_bytes().array_windows().any(|bytes| is_odd_integer(*bytes)) {
@@ -292,7 +292,7 @@ impl Problem {
     }
 }
 
-/// Whether an integer may start here that YAML rewrites: 0x1f, 0o7, 0b1, +7, -0.
+/// Returns whether an integer that YAML rewrites may start here: 0x1f, 0o7, 0b1, +7, -0.
 const fn is_odd_integer([before, first, second]: [u8; 3]) -> bool {
     let is_odd = matches!((first, second), (b'0', b'x' | b'o' | b'b') | (b'+', b'0'..=b'9') | (b'-', b'0'));
     is_odd && !before.is_ascii_alphanumeric()

@@ -30,12 +30,12 @@ pub struct SingleTarget {
 pub struct ProbeRequest<'a> {
     /// The name of a target in the file, or a URL.
     pub target: &'a str,
-    /// Settings by dotted key, lists with commas between their items. They win over all others. Paths are relative to the
-    /// working directory.
+    /// Settings by dotted key, with commas between the items of a list. They take precedence over all others. Paths are
+    /// relative to the working directory.
     pub flags: &'a [(String, String)],
     /// A configuration, which must be valid as a whole.
     pub config_file: Option<&'a Path>,
-    /// A module of the configuration. It wins over the target's settings.
+    /// A module of the configuration. It takes precedence over the target's settings.
     pub module: Option<&'a str>,
 }
 

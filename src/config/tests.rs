@@ -287,7 +287,7 @@ fn the_schema_has_the_keys_that_are_read() {
 }
 
 #[test]
-fn documented_defaults_are_those_of_the_code() {
+fn documented_defaults_match_the_code() {
     let keys: Vec<_> = setting_keys().into_iter().map(|key| (key.key, key.default)).collect();
     let defaults: Vec<_> = keys
         .iter()
@@ -346,7 +346,7 @@ fn documented_defaults_are_those_of_the_code() {
 }
 
 #[test]
-fn documented_top_level_defaults_are_those_of_the_code() {
+fn documented_top_level_defaults_match_the_code() {
     let keys: Vec<_> = top_level_keys().into_iter().map(|key| (key.key, key.default)).collect();
     let defaults: Vec<_> = keys
         .iter()

@@ -46,8 +46,8 @@ impl Debouncer {
     /// - Every error passes, so that it can be counted; the entries stay.
     /// - A snapshot without entries after one with entries needs a second one as confirmation; errors in between do not
     ///   count. Until then the entries stay.
-    /// - A snapshot passes if its entries have changed, if it has problems, or if the previous update had problems, which
-    ///   are over then.
+    /// - A snapshot passes if its entries have changed, if it has problems, or if the previous update had problems,
+    ///   which are now resolved.
     pub(super) fn filter(&mut self, result: Result<Snapshot, RefreshError>) -> Option<Result<Snapshot, RefreshError>> {
         let snapshot = match result {
             Ok(snapshot) => snapshot,

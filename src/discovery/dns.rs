@@ -1,7 +1,7 @@
 //! Names as sources: SRV records, or the addresses of a name with a port.
 //!
-//! The system's name servers are asked for the name as it is written. A name that does not exist is an empty snapshot,
-//! not an error. Records come in any order, so they are sorted.
+//! The DNS servers of the system are queried for the name as written. A name that does not exist is an empty snapshot,
+//! not an error. Records arrive in any order, so they are sorted.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -51,7 +51,7 @@ fn with_port(mut addresses: Vec<IpAddr>, port: u16) -> Vec<String> {
         .collect()
 }
 
-/// Each record once, up to the limit.
+/// Returns each record once, up to the limit.
 fn bounded(mut sorted: Vec<String>) -> Snapshot {
     sorted.dedup();
     let count = sorted.len();
@@ -61,10 +61,10 @@ fn bounded(mut sorted: Vec<String>) -> Snapshot {
     Snapshot { entries: sorted.into_iter().map(Discovered::address).collect(), problems }
 }
 
-/// Timeout of all servers and tries together. That of each is a setting.
+/// Timeout of all servers and tries together. The timeout of one query is a setting.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// More records than a maintained name has.
+/// More records than any maintained name has.
 const MAX_RECORDS: usize = 1000;
 
 #[cfg(test)]
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_come_sorted_once_and_with_their_port() {
+    fn addresses_are_sorted_and_have_the_port() {
         let addresses = ["::2", "10.0.0.10", "10.0.0.9", "10.0.0.10"].map(|address| address.parse().unwrap());
         let found = bounded(with_port(addresses.to_vec(), 5432));
         let expected = ["10.0.0.9:5432", "10.0.0.10:5432", "[::2]:5432"];
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_a_thousand_records_are_a_problem() {
+    fn more_than_1000_records_are_a_problem() {
         let addresses = |count: u32| (0..count).map(|index| IpAddr::from(index.to_be_bytes())).collect();
         let found = bounded(with_port(addresses(1000), 1));
         assert_eq!((found.entries.len(), found.problems.len()), (1000, 0));

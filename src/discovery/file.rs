@@ -1,7 +1,7 @@
 //! Files as sources: every file whose name matches a pattern, read again at each refresh.
 //!
-//! Contents are compared, not modification times, so that files and folders may be swapped by symbolic links. Unchanged
-//! content is not parsed again. A file that cannot be used keeps its previous entries.
+//! Contents are compared, not modification times, so that files and folders can be replaced through symbolic links.
+//! Unchanged content is not parsed again. A file that cannot be used keeps its previous entries.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -32,7 +32,7 @@ pub(super) struct Files {
 #[derive(Clone, Debug)]
 struct Cached {
     digest: Sha256Digest,
-    /// The place of its entries among all.
+    /// The range of its entries in [`Files::entries`].
     range: Range<usize>,
 }
 
@@ -45,7 +45,7 @@ enum Part {
 }
 
 impl Files {
-    /// Reads every file that matches. If the folder cannot be listed, everything stays as it is.
+    /// Reads every file that matches. If the folder cannot be listed, nothing changes.
     pub(super) fn refresh(&mut self, pattern: &Path) -> Result<Snapshot, RefreshError> {
         let Matching { paths, mut problems } = matching(pattern)?;
         let (mut parts, mut budget) = (Vec::new(), MAX_TOTAL_BYTES);
@@ -89,7 +89,7 @@ impl Files {
     }
 }
 
-/// Reads one file. `budget` is the number of bytes that this file and those behind it may have.
+/// Reads one file. `budget` is the total size that this file and all later ones may have.
 fn part(path: &Path, cached: Option<&Cached>, budget: &mut u64) -> Result<Part, RefreshError> {
     let bytes = files::read(path, MAX_BYTES)?;
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
@@ -183,7 +183,7 @@ fn shown(path: &Path) -> String {
     escaped(&path.display().to_string())
 }
 
-/// The limit of a configuration.
+/// The limit of a configuration too.
 const MAX_BYTES: u64 = 64 << 20;
 
 /// Limit of all files together: millions of targets.

@@ -40,7 +40,7 @@ impl Default for Bounds {
     }
 }
 
-/// Requests the entries once. The server is told the interval.
+/// Requests the entries once. The request contains the interval.
 pub(super) async fn refresh(
     source: &HttpSource,
     interval: Duration,

@@ -114,7 +114,7 @@ async fn all_tasks_end_with_the_sources() {
     sources.set(&[file(&folder.path().join("*.json"))]);
     let sender = sources.sender.downgrade();
     drop(sources);
-    // Each task has a sender; once it has ended nobody can make another of it.
+    // Each task has a sender, so the channel is closed only once all tasks have ended.
     while sender.upgrade().is_some() {
         tokio::task::yield_now().await;
     }

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotated_value_replaces_a_valid_one_only() {
+    fn only_a_valid_value_replaces_the_old() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         let (header_values, first, second) = (HeaderValues::default(), file(&path), file(&path));

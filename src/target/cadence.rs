@@ -1,4 +1,4 @@
-//! How often a target is probed, and how long a probe may take.
+//! Interval and timeout of probes.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ pub struct Cadence {
 }
 
 impl Cadence {
-    /// The shortest interval.
+    /// Minimum interval.
     pub const MIN_INTERVAL: Duration = Duration::from_millis(100);
-    /// The longest interval.
+    /// Maximum interval.
     pub const MAX_INTERVAL: Duration = Duration::from_hours(24);
-    /// The interval where none is set.
+    /// Default interval.
     pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(1);
-    /// The timeout where none is set and the interval is not shorter.
+    /// Default timeout, unless the interval is shorter.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// A cadence of this interval and timeout.
+    /// Checks both ranges, and that the timeout does not exceed the interval.
     pub fn try_new(interval: Duration, timeout: Duration) -> Result<Self, CadenceError> {
         if interval < Self::MIN_INTERVAL || interval > Self::MAX_INTERVAL {
             return Err(CadenceError::IntervalOutOfRange(interval));
@@ -40,7 +40,7 @@ impl Cadence {
         self.interval
     }
 
-    /// Longest time that a probe may take as a whole.
+    /// Timeout of the whole probe.
     pub const fn timeout(self) -> Duration {
         self.timeout
     }
@@ -52,10 +52,10 @@ impl Default for Cadence {
     }
 }
 
-/// Why an interval and a timeout do not go together.
+/// Reason why an interval and a timeout cannot be used together.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum CadenceError {
-    /// Below 100 ms or above one day.
+    /// The interval is below 100 ms or above one day.
     #[error("{} is out of range; an interval is 100ms to 1d", duration::display(*.0))]
     IntervalOutOfRange(Duration),
     /// The timeout is longer than the interval.
@@ -65,12 +65,12 @@ pub enum CadenceError {
         duration::display(*interval)
     )]
     TimeoutAboveInterval {
-        /// The timeout that was asked for.
+        /// The timeout.
         timeout: Duration,
-        /// The interval that it exceeds.
+        /// The shorter interval.
         interval: Duration,
     },
-    /// No probe ends in no time.
+    /// The timeout is zero.
     #[error("0s leaves a probe no time; the shortest timeout is 1ms")]
     TimeoutZero,
 }

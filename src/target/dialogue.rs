@@ -1,4 +1,4 @@
-//! What is said on an open connection, step by step.
+//! Dialogues: the configured steps on an open connection.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -7,20 +7,20 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use super::labels::LabelName;
 
-/// Steps on an open connection, one after another, possibly none. Cheap to clone.
+/// Steps on an open connection, possibly none. Cheap to clone.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Dialogue(pub Arc<[Step]>);
 
 impl Dialogue {
-    /// The most steps that a dialogue can have.
+    /// Maximum number of steps.
     pub const MAX_STEPS: usize = 64;
 
-    /// Whether there is nothing to say or to hear.
+    /// Returns whether there are no steps.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Every label that its steps give.
+    /// The names of all labels that its steps set.
     pub fn labels(&self) -> impl Iterator<Item = &LabelName> {
         let expectations = self.0.iter().filter_map(|step| match step {
             Step::Expect(expectation) => Some(expectation),
@@ -30,33 +30,32 @@ impl Dialogue {
     }
 }
 
-/// One step.
+/// A step of a [`Dialogue`].
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Step {
-    /// What came since the last match must match.
+    /// Waits until the data received since the last match matches.
     Expect(Expectation),
-    /// The next bytes must be these. Not empty.
+    /// Waits for exactly these bytes. Not empty.
     ExpectBytes(Box<[u8]>),
-    /// To be sent byte for byte.
+    /// Sends these bytes.
     Send(Template),
 }
 
-/// What must come, and what is taken from it.
+/// Expected data, and the labels taken from it.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Expectation {
-    /// What a line, or several, must match.
+    /// Pattern for one or more lines.
     pub pattern: Pattern,
-    /// Labels of `dialogue_info`, their values from this match.
+    /// Labels of `dialogue_info`, with values from this match.
     pub labels: Vec<(LabelName, Template)>,
 }
 
-/// A regular expression on bytes: `.` is any byte but those of a line end, `^` and `$` match at the ends of lines that
-/// end in LF or CR LF.
+/// A regular expression on bytes. `.` matches any byte except line ends, `^` and `$` match at line ends, LF or CR LF.
 #[derive(Clone, Debug)]
 pub struct Pattern(Regex);
 
 impl Pattern {
-    /// Compiles an expression; the error says what is wrong with it.
+    /// Compiles an expression.
     pub fn try_new(expression: &str) -> Result<Self, regex::Error> {
         let mut builder = RegexBuilder::new(expression);
         builder
@@ -68,7 +67,7 @@ impl Pattern {
             .map(Self)
     }
 
-    /// The expression, compiled.
+    /// The compiled expression.
     pub const fn regex(&self) -> &Regex {
         &self.0
     }
@@ -88,7 +87,7 @@ impl Hash for Pattern {
     }
 }
 
-/// Bytes with places for what the last match captured.
+/// Bytes with references to groups of the last match.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Template(pub Box<[Part]>);
 
@@ -97,12 +96,12 @@ pub struct Template(pub Box<[Part]>);
 pub enum Part {
     /// These bytes.
     Bytes(Box<[u8]>),
-    /// What the group of this index captured; nothing where it took no part in the match.
+    /// The text of the group with this index; empty if the group did not participate in the match.
     Group(usize),
 }
 
-/// Room for a thousand repetitions of a character. What a try costs grows faster than this: with 64 KiB of what a hostile
-/// peer sends it takes up to a tenth of a second, and at eight times the size ten seconds.
+/// Room for a thousand repetitions of a character. The time of a match grows faster than this limit: on 64 KiB from a
+/// hostile peer it takes up to 0.1 s, and with eight times the limit 10 s.
 const MAX_PATTERN_BYTES: usize = 128 << 10;
 
 #[cfg(test)]

@@ -2,15 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-/// A file whose content is the value of a header. The value is not part of a target, because it changes while the settings
-/// stay as they are.
+/// A file whose content is the value of a header. The value is not part of the settings, because it may change while
+/// they do not.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct HeaderFile {
     path: PathBuf,
 }
 
 impl HeaderFile {
-    /// A file at this path.
+    /// The file at this path.
     pub const fn new(path: PathBuf) -> Self {
         Self { path }
     }

@@ -1,4 +1,4 @@
-//! What is asked of an HTTP server, and what its answer must be.
+//! HTTP requests and expected responses.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -11,28 +11,28 @@ use http::header::{HeaderName, HeaderValue};
 use super::dialogue::Pattern;
 use super::header_file::HeaderFile;
 
-/// A request, and what its answer must be for the probe to be good.
+/// A request, and the response that makes the probe succeed.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct HttpSettings {
-    /// The request's method.
+    /// Method of the request.
     pub method: Method,
-    /// Headers of the request, before those that portprobe sends by itself.
+    /// Headers of the request; they replace those that portprobe sends by default.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Further headers, each with the file that holds its value; none of those above.
+    /// Further headers, each with the file that holds its value. Disjoint from `headers`.
     pub headers_files: Vec<(HeaderName, Arc<HeaderFile>)>,
-    /// The statuses that are good; not empty.
+    /// Expected statuses; not empty.
     pub status: Vec<StatusRange>,
-    /// What the body must match, where it must match anything.
+    /// Pattern that the body must match, if any.
     pub body: Option<Pattern>,
-    /// How many bytes of the body are read for that.
+    /// Number of bytes of the body that are read to match it.
     pub body_limit: u32,
 }
 
 impl HttpSettings {
-    /// The most bytes that are read where nothing else is said: 1 MiB.
+    /// Default limit of the body: 1 MiB.
     pub const DEFAULT_BODY_LIMIT: u32 = 1 << 20;
 
-    /// Whether a status is good.
+    /// Returns whether this status is expected.
     pub fn takes(&self, status: u16) -> bool {
         self.status.iter().any(|range| range.0.contains(&status))
     }
@@ -56,7 +56,7 @@ impl Default for HttpSettings {
 pub struct StatusRange(RangeInclusive<u16>);
 
 impl StatusRange {
-    /// Every status that says success (RFC 9110 section 15.3).
+    /// Every successful status (RFC 9110 section 15.3).
     pub const SUCCESS: Self = Self(200..=299);
 }
 
@@ -94,7 +94,7 @@ impl FromStr for StatusRange {
     }
 }
 
-/// A text is no status and no range of statuses.
+/// The text is neither a status nor a range of statuses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("no status from 100 to 599, and no range like 200-299 or 2xx")]
 pub struct StatusRangeError;
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statuses_are_single_a_class_or_a_range() {
+    fn a_status_is_a_code_class_or_range() {
         for (text, within, beyond, shown) in [
             ("200", [200, 200], [199, 201], "200"),
             ("2xx", [200, 299], [199, 300], "2xx"),

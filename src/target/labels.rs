@@ -1,14 +1,14 @@
-//! Label names and sets of labels that may stand on a series.
+//! Label names, and sets of labels of a series.
 
 use std::collections::BTreeMap;
 
-/// A label name that users may choose: `[a-zA-Z_][a-zA-Z0-9_]*` and not one of portprobe's or Prometheus' own.
+/// A label name that users may choose: `[a-zA-Z_][a-zA-Z0-9_]*`, not reserved by portprobe or Prometheus.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct LabelName(Box<str>);
 
 impl LabelName {
-    /// Names that portprobe's series have (contract sections 6 and 9) or that Prometheus gives a meaning to. Names that
-    /// begin with `__` are reserved, too.
+    /// Label names of portprobe's series, including those of planned features, and names with a meaning in Prometheus.
+    /// Names that begin with `__` are reserved too.
     pub const RESERVED: [&str; 35] = [
         "alpn",
         "audit",
@@ -47,7 +47,7 @@ impl LabelName {
         "version",
     ];
 
-    /// Takes a name as written in a configuration.
+    /// Checks a name as written in a configuration.
     pub fn try_new(name: &str) -> Result<Self, LabelNameError> {
         let mut bytes = name.bytes();
         let starts_well = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
@@ -66,13 +66,13 @@ impl LabelName {
     }
 }
 
-/// Why a text cannot be a label name of a user's.
+/// Reason why users may not choose a label name.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum LabelNameError {
-    /// A character that label names cannot have.
+    /// It is empty or has a character that is not allowed.
     #[error("is no label name; letters, digits and underscores, no digit first")]
     Malformed,
-    /// A name that portprobe's own series or Prometheus use.
+    /// portprobe's series or Prometheus use it.
     #[error("is a reserved label name; choose another, such as one with a prefix of your own")]
     Reserved,
 }
@@ -82,8 +82,8 @@ pub enum LabelNameError {
 pub struct Labels(Box<[(LabelName, Box<str>)]>);
 
 impl Labels {
-    /// These labels overlaid with `nearer` ones: where both have a name the nearer value counts, and an empty nearer
-    /// value takes the label away.
+    /// Returns these labels overlaid with `nearer` ones: for a name in both, the nearer value wins. An empty nearer
+    /// value removes the label.
     #[must_use]
     pub fn overlaid(&self, nearer: &BTreeMap<LabelName, String>) -> Self {
         let mut merged: BTreeMap<LabelName, Box<str>> = self.0.iter().cloned().collect();
@@ -91,14 +91,14 @@ impl Labels {
         merged.into_iter().filter(|(_, value)| !value.is_empty()).collect()
     }
 
-    /// Name and value of each label, by name.
+    /// Name and value of each label, ordered by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), &**value))
     }
 }
 
 impl FromIterator<(LabelName, Box<str>)> for Labels {
-    /// Collects labels; of two with the same name the later counts.
+    /// Collects labels. If a name occurs twice, the later label wins.
     fn from_iter<I: IntoIterator<Item = (LabelName, Box<str>)>>(labels: I) -> Self {
         Self(labels.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect())
     }

@@ -16,7 +16,7 @@ impl Ports {
             .flat_map(|range| (range.start().get()..=range.end().get()).filter_map(NonZeroU16::new))
     }
 
-    /// How many ports it stands for, at least one.
+    /// The number of ports, at least one.
     pub fn count(&self) -> usize {
         self.0
             .iter()
@@ -45,22 +45,22 @@ impl FromStr for Ports {
     }
 }
 
-/// Why a text is no list of ports.
+/// Reason why a text is not a list of ports.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum PortsError {
-    /// Nothing stands where a port was due.
+    /// A port is missing.
     #[error("an empty entry in the port list; ports are written like 443 or 22,8000-8010")]
     Empty,
-    /// Letters, signs or blanks.
+    /// It has letters, signs or blanks.
     #[error("`{0}` is no port; ports are whole numbers from 1 to 65535, like 443 or 22,8000-8010")]
     NotANumber(String),
-    /// 0, or above 65535.
+    /// The port is 0 or above 65535.
     #[error("port {0} is out of range; ports are 1 to 65535")]
     OutOfRange(String),
-    /// A range from high to low.
+    /// A range begins with its larger port.
     #[error("the range {0}-{1} is reversed; write {1}-{0}")]
     Reversed(u16, u16),
-    /// A port occurs twice in one list.
+    /// A port occurs twice.
     #[error("port {0} stands twice in the list; remove one")]
     Twice(u16),
 }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_with_its_reason() {
+    fn invalid_lists_are_refused_with_a_reason() {
         for (text, error) in [
             ("", PortsError::Empty),
             ("22,", PortsError::Empty),
@@ -125,7 +125,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "[0-9,x -]{0,24}") {
+        fn no_text_causes_a_panic(text in "[0-9,x -]{0,24}") {
             if let Ok(ports) = text.parse::<Ports>() {
                 prop_assert_eq!(ports.iter().count(), ports.count());
             }

@@ -1,13 +1,13 @@
-//! What a target is probed for: the TCP handshake, TLS, and what is said on the connection.
+//! Kinds of probes: a TCP handshake, or an exchange on the connection, in the clear or over TLS.
 
 use std::sync::Arc;
 
 use super::{Dialogue, HttpSettings, Service, TlsSettings};
 
-/// The kind of probe, each with the settings that only it has.
+/// The kind of a probe, with the settings that only this kind has.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum ProbeKind {
-    /// An application in the clear.
+    /// An exchange in the clear.
     Plain(Application),
     /// Only a TCP handshake.
     Tcp {
@@ -19,7 +19,7 @@ pub enum ProbeKind {
 }
 
 impl ProbeKind {
-    /// TLS with this exchange.
+    /// Returns the kind for this TLS exchange.
     pub fn of_tls(exchange: TlsExchange) -> Self {
         Self::Tls(Arc::new(exchange))
     }
@@ -49,7 +49,7 @@ impl ProbeKind {
         }
     }
 
-    /// TLS and what is said before and within it; `None` without TLS.
+    /// TLS and the exchanges before and within it; `None` without TLS.
     pub fn tls(&self) -> Option<&TlsExchange> {
         match self {
             Self::Tls(tls) => Some(tls),
@@ -64,30 +64,30 @@ impl Default for ProbeKind {
     }
 }
 
-/// TLS on an open connection, and what is said before and within it.
+/// TLS on an open connection, and the exchanges before and within it.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct TlsExchange {
-    /// Asks for TLS in the clear; empty if TLS starts with the first byte.
+    /// Upgrade to TLS in the clear; empty if TLS starts with the first byte.
     pub upgrade: Application,
     /// Parameters and verification.
     pub settings: TlsSettings,
-    /// What is said within TLS.
+    /// The exchange within TLS.
     pub application: Application,
 }
 
-/// What is said on a connection, in the clear or within TLS. Cheap to clone.
+/// An exchange on a connection, in the clear or within TLS. Cheap to clone.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Application {
-    /// Steps as configured, possibly none.
+    /// Configured steps, possibly none.
     Dialogue(Dialogue),
     /// An HTTP request.
     Http(Arc<HttpSettings>),
-    /// The conversation of a protocol other than HTTP.
+    /// The exchange of a protocol other than HTTP.
     Service(&'static Service),
 }
 
 impl Application {
-    /// Whether nothing is said.
+    /// Returns whether nothing is exchanged.
     pub fn is_empty(&self) -> bool {
         match self {
             Self::Dialogue(dialogue) => dialogue.is_empty(),
@@ -117,7 +117,7 @@ pub enum Expect {
 }
 
 impl Expect {
-    /// The word for it in configuration and labels.
+    /// The text in configuration and labels.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "closed",

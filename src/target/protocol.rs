@@ -1,18 +1,18 @@
-//! What is spoken over a connection, as a URL's scheme says it.
+//! Protocols, as selected by the scheme of a URL.
 //!
-//! Of an application protocol only what URLs, settings and labels must know: its [`Service`]. How it is spoken is not
-//! known here, nor which there are; whoever reads URLs hands over their [`Schemes`].
+//! Contains only those facts of an application protocol that URLs, settings and labels need: its [`Service`]. The
+//! exchanges and the list of all protocols are in `protocol`; code that parses URLs passes the known [`Schemes`].
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroU16;
 
-/// What is spoken over the connection.
+/// The protocol on a connection.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Protocol {
     /// An application protocol.
     Service(&'static Service, Security),
-    /// Nothing: a TCP handshake.
+    /// None: only a TCP handshake.
     #[default]
     Tcp,
     /// TLS from the first byte.
@@ -29,7 +29,7 @@ impl Protocol {
         }
     }
 
-    /// The port where a URL names none, if there is one.
+    /// The port of a URL without one, if the protocol has a default.
     pub fn default_port(self) -> Option<NonZeroU16> {
         match self {
             Self::Service(service, Security::Tls) => NonZeroU16::new(service.tls_port),
@@ -38,7 +38,7 @@ impl Protocol {
         }
     }
 
-    /// What a path in its URLs means; none: it has no use for one.
+    /// The use of a path in its URLs; `None` if it has none.
     pub const fn path(self) -> Option<PathUse> {
         match self {
             Self::Service(service, _) => service.path,
@@ -58,41 +58,41 @@ impl fmt::Display for Protocol {
 pub enum Security {
     /// In the clear.
     Plain,
-    /// In the clear until TLS is asked for, in the protocol's own way.
+    /// In the clear, then upgraded to TLS as the protocol defines.
     Starttls,
     /// TLS from the first byte.
     Tls,
 }
 
-/// An application protocol: its names, its ports, its forms of TLS.
+/// An application protocol: its names, ports and forms of TLS.
 #[derive(Debug)]
 pub struct Service {
     /// The canonical scheme, and the label `protocol` of `service_info`.
     pub name: &'static str,
-    /// Other schemes that mean the same.
+    /// Other schemes of the same protocol.
     pub other_names: &'static [OtherName],
-    /// The port where a URL names none.
+    /// The default port.
     pub port: u16,
-    /// The canonical scheme of TLS from the first byte: a registered name such as `https`, else `NAME+tls`.
+    /// The canonical scheme of TLS from the first byte: a registered name such as `https`, otherwise `NAME+tls`.
     pub tls_name: &'static str,
-    /// The port of TLS from the first byte.
+    /// The default port of TLS from the first byte.
     pub tls_port: u16,
-    /// `NAME+starttls`, where the protocol can ask for TLS.
+    /// `NAME+starttls`, if the protocol can upgrade to TLS.
     pub starttls_name: Option<&'static str>,
-    /// The name of the protocol in `openssl s_client -starttls` (openssl-s_client(1)); `None` if openssl cannot ask for TLS
-    /// in it.
+    /// The name of the protocol in `openssl s_client -starttls` (openssl-s_client(1)); `None` if openssl cannot upgrade
+    /// it.
     pub openssl_starttls: Option<&'static str>,
-    /// The application protocol (ALPN) to offer where the settings name none.
+    /// The application protocol (ALPN) to offer by default.
     pub alpn: Option<&'static str>,
-    /// What a path in its URLs means; none: it has no use for one.
+    /// The use of a path in its URLs; `None` if it has none.
     pub path: Option<PathUse>,
-    /// The command that a person would ask it with, in the clear: `{host}`, `{port}`, `{authority}` (both) and `{url}`
-    /// stand for the target's. Where there is none, `nc` connects.
+    /// A command with which a person can query the service in the clear. `{host}`, `{port}`, `{authority}` (both) and
+    /// `{url}` are replaced by those of the target. Without one, `nc` is suggested.
     pub client: Option<&'static str>,
 }
 
 impl Service {
-    /// What most services are, but for their name and port.
+    /// Values that most services share; name and ports are still missing.
     pub const DEFAULT: Self = Self {
         name: "",
         other_names: &[],
@@ -114,7 +114,7 @@ impl Service {
         }
     }
 
-    /// The port that a name of it implies; none where it has no such name.
+    /// The port that a name of the service implies; `None` if the service does not have this name.
     fn port_of(&self, name: &str) -> Option<u16> {
         if self.name == name {
             return Some(self.port);
@@ -124,7 +124,7 @@ impl Service {
     }
 }
 
-// There is one of each name.
+// Names are unique.
 impl PartialEq for Service {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
@@ -144,7 +144,7 @@ impl Hash for Service {
 pub struct OtherName {
     /// The scheme.
     pub name: &'static str,
-    /// Its own port, where it is not the service's.
+    /// Its port, if it differs from the service's.
     pub port: Option<u16>,
 }
 
@@ -154,23 +154,23 @@ impl OtherName {
         Self { name, port: None }
     }
 
-    /// A name with a port of its own.
+    /// A name with a different port.
     pub const fn with_port(name: &'static str, port: u16) -> Self {
         Self { name, port: Some(port) }
     }
 }
 
-/// What the path of a URL is to a service.
+/// The use of a URL's path by a service.
 #[derive(Clone, Copy, Debug)]
 pub enum PathUse {
-    /// A word behind the slash: a name of something at the service.
+    /// The text after the slash names something within the service.
     Name(PathRule),
-    /// Sent as it is, its slash and a query included.
+    /// The path is sent unchanged, including its slash and query.
     Target(PathRule),
 }
 
 impl PathUse {
-    /// What a path must fulfil.
+    /// The rule for paths.
     pub(super) const fn rule(self) -> PathRule {
         match self {
             Self::Name(rule) | Self::Target(rule) => rule,
@@ -178,26 +178,26 @@ impl PathUse {
     }
 }
 
-/// What a path must fulfil.
+/// A rule for paths.
 #[derive(Clone, Copy, Debug)]
 pub struct PathRule {
-    /// Whether a path fulfils it; of a name, what stands behind the slash.
+    /// Returns whether a path is valid. A name is passed without its slash.
     pub admits: fn(&str) -> bool,
-    /// What is expected, to stand behind "expected".
+    /// Description of valid paths; follows the word "expected".
     pub expected: &'static str,
 }
 
 impl PathRule {
-    /// Every path will do.
+    /// Every path is valid.
     pub const NONE: Self = Self { admits: |_| true, expected: "any path" };
 }
 
-/// A scheme as it was written: what it means, and the port that it implies.
+/// A scheme as written: the protocol and the port that it implies.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Scheme {
-    /// What is spoken.
+    /// The protocol.
     pub protocol: Protocol,
-    /// The port where a URL names none.
+    /// The port of a URL without one.
     pub port: Option<NonZeroU16>,
 }
 
@@ -207,12 +207,12 @@ impl From<Protocol> for Scheme {
     }
 }
 
-/// Every scheme that a URL can have: `tcp`, `tls`, and those of these services.
+/// All schemes of URLs: `tcp`, `tls`, and those of these services.
 #[derive(Clone, Copy, Debug)]
 pub struct Schemes(pub &'static [&'static Service]);
 
 impl Schemes {
-    /// What a scheme means; letter case does not matter (RFC 3986 section 3.1).
+    /// Finds a scheme, ignoring case (RFC 3986 section 3.1).
     pub fn find(self, scheme: &str) -> Result<Scheme, SchemeError> {
         let lower = scheme.to_ascii_lowercase();
         let unknown = || SchemeError::Unknown(scheme.to_owned());
@@ -244,7 +244,7 @@ impl Schemes {
         Ok(secured(service, Security::Plain, port))
     }
 
-    /// Every scheme, in every form and by every name.
+    /// Every scheme, in every form and with every name.
     pub fn all(self) -> Vec<String> {
         let mut all: Vec<_> = ["tcp", "tls"].map(str::to_owned).into();
         for service in self.0 {
@@ -263,13 +263,13 @@ impl Schemes {
     }
 }
 
-/// Why a text is not a scheme.
+/// Reason why a text is not a scheme.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum SchemeError {
-    /// The protocol cannot start TLS on an open connection: its name, and its scheme for TLS from the first byte.
+    /// The protocol has no upgrade to TLS: its name, and its scheme for TLS from the first byte.
     #[error("{0} cannot ask for TLS on an open connection; write {1}:// for TLS from the first byte")]
     NoStarttls(&'static str, &'static str),
-    /// portprobe does not know the protocol.
+    /// No protocol has this name.
     #[error("`{0}` is no scheme that portprobe knows; there are tcp, tls, and names of protocols such as https")]
     Unknown(String),
 }
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_scheme_is_refused() {
+    fn unknown_schemes_are_refused() {
         for scheme in ["gopher", "", "tcp+tls", "smtps+starttls", "smtp+", "+tls"] {
             let error = SCHEMES.find(scheme).unwrap_err();
             assert_eq!(error, SchemeError::Unknown(scheme.into()));
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn every_scheme_is_listed_and_understood() {
+    fn every_listed_scheme_is_found() {
         let all = SCHEMES.all();
         assert_eq!(all.len(), 2 + 3 * 3 + 1 + 2, "{all:?}");
         assert!(all.iter().all(|scheme| SCHEMES.find(scheme).is_ok()), "{all:?}");

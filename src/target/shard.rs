@@ -1,4 +1,4 @@
-//! Replicas that share the targets: which of them owns which.
+//! Shards: the division of targets between replicas.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 use super::Target;
 use crate::stable_hash;
 
-/// One of several replicas, counted from 0. The default is the only one.
+/// One of several replicas, counted from 0. The default is a single replica.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Shard {
     index: u32,
@@ -15,26 +15,25 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// The replica `index` of `count`; none where there is no such one, or so many that none of them would have started
-    /// before it knew its share.
+    /// The replica `index` of `count`; `None` if the index is not below the count, or if the count exceeds the limit.
     pub fn try_new(index: u32, count: NonZeroU32) -> Option<Self> {
         (index < count.get() && count.get() <= MOST).then_some(Self { index, count })
     }
 
-    /// Its number, counted from 0.
+    /// The number of the replica, counted from 0.
     pub const fn index(self) -> u32 {
         self.index
     }
 
-    /// How many there are.
+    /// The number of replicas.
     pub const fn count(self) -> NonZeroU32 {
         self.count
     }
 
-    /// Whether this replica probes a target: of all replicas exactly one does.
+    /// Returns whether this replica probes a target. Exactly one of all replicas does.
     ///
-    /// By rendezvous hashing (Thaler and Ravishankar, 1998) of the group, so that its members stay together, else of the
-    /// name: with one more replica only the targets move that it takes over.
+    /// Uses rendezvous hashing (Thaler and Ravishankar, 1998) of the group, so that its members stay together, or of
+    /// the name if there is no group. If a replica is added, only its own targets move.
     pub fn owns(self, target: &Target) -> bool {
         let key = target
             .group
@@ -68,12 +67,12 @@ impl FromStr for Shard {
     }
 }
 
-/// A text names no replica.
+/// The text is not a valid shard.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("is no shard; write I/N, the replica's number counted from 0 and how many there are, like 0/3, at most {MOST}")]
 pub struct ShardError;
 
-/// Each target is weighed once for each replica.
+/// Bounds the time of a start: a weight is computed for each pair of target and replica.
 const MOST: u32 = 10_000;
 
 #[cfg(test)]
@@ -96,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_is_number_and_total() {
+    fn a_shard_has_a_number_and_a_total() {
         assert_eq!("2/3".parse(), Ok(shard(2, 3)));
         assert_eq!(shard(2, 3).to_string(), "2/3");
         for text in ["", "1", "3/3", "1/0", "-1/3", "1/3/5", "a/b", "0/10001", "0/4294967295"] {
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn with_one_more_replica_only_its_share_moves() {
+    fn an_added_replica_moves_only_its_share() {
         let targets: Vec<_> = (1..=20_000)
             .map(|port| example(&format!("h{port}.example:1"), Settings::default()))
             .collect();
@@ -122,7 +121,7 @@ mod tests {
                 .iter()
                 .filter(|target| owner(target, count) != owner(target, count + 1))
                 .collect();
-            assert!(moved.iter().all(|target| owner(target, count + 1) == count), "they move to the new one alone");
+            assert!(moved.iter().all(|target| owner(target, count + 1) == count), "they move only to the new replica");
             let share = moved.len() as f64 / targets.len() as f64 * f64::from(count + 1);
             assert!((0.9..1.1).contains(&share), "{count} replicas: {share}");
         }

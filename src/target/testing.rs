@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Scheme, Schemes, Settings, Target, TargetName, TargetUrl};
 
-/// A target with this URL and these settings.
+/// Returns a target with this URL and these settings.
 pub(crate) fn example(url: &str, settings: Settings) -> Target {
     let endpoint = TargetUrl::parse(url, Scheme::default(), Schemes(&[]))
         .unwrap()

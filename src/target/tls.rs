@@ -1,4 +1,4 @@
-//! How TLS is spoken, and by what a certificate is judged.
+//! Settings of TLS and of certificate verification.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,25 +10,25 @@ use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
 
 use super::url::{Host, HostName};
 
-/// How TLS is spoken to one target, and what its certificate must fulfil.
+/// TLS settings of one target, and the rules for its certificate.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct TlsSettings {
-    /// The name to ask for and to verify; none: the host.
+    /// The name for SNI and verification; `None`: the host.
     pub server_name: Option<ServerName>,
-    /// What a faulty certificate means.
+    /// Effect of a faulty certificate.
     pub verify: Verify,
-    /// Digests of which one must be that of the leaf or of its public key; empty: any will do.
+    /// One of these digests must be that of the leaf certificate or of its public key. Empty: no check.
     pub pins: Vec<Sha256Digest>,
-    /// What many targets have in common.
+    /// The part that many targets share.
     pub profile: Arc<TlsProfile>,
 }
 
-/// What is offered in a handshake and what is trusted: everything that files have a part in.
+/// Parameters of handshakes and trust: everything that depends on files.
 ///
-/// Targets with equal profiles share what is read from those files.
+/// Targets with equal profiles share the content of the files.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct TlsProfile {
-    /// Where trust begins.
+    /// The trusted roots.
     pub roots: Roots,
     /// The client certificate.
     pub identity: Option<Identity>,
@@ -36,42 +36,42 @@ pub struct TlsProfile {
     pub crl_files: Vec<PathBuf>,
     /// The versions offered.
     pub versions: TlsVersions,
-    /// The application protocols offered (RFC 7301), the preferred first; empty: the extension is not sent.
+    /// The application protocols offered (RFC 7301), in order of preference. Empty: the extension is not sent.
     pub alpn: Vec<AlpnProtocol>,
 }
 
-/// What a faulty certificate means.
+/// Effect of a faulty certificate.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Verify {
-    /// Its faults are reported, the probe goes on.
+    /// The faults are reported, and the probe continues.
     Report,
-    /// The probe has failed.
+    /// The probe fails.
     #[default]
     Strict,
 }
 
-/// Where trust begins.
+/// Trusted roots.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Roots {
-    /// The certificates of this PEM file, and none besides.
+    /// Only the certificates in this PEM file.
     File(PathBuf),
-    /// Mozilla's, as they were when this program was built.
+    /// Mozilla's roots at the time of the build.
     #[default]
     Mozilla,
-    /// This machine's bundle.
+    /// The bundle of the operating system.
     System,
 }
 
 /// A client certificate and its key.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Identity {
-    /// PEM: the certificate, behind it the intermediates.
+    /// PEM file: the certificate, followed by its intermediates.
     pub cert_file: PathBuf,
-    /// PEM: its private key, not encrypted.
+    /// PEM file: the private key, not encrypted.
     pub key_file: PathBuf,
 }
 
-/// A version of TLS that can be spoken.
+/// A supported version of TLS.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum TlsVersion {
     /// TLS 1.2 (RFC 5246).
@@ -84,7 +84,7 @@ impl TlsVersion {
     /// Every version, the oldest first.
     pub const ALL: [Self; 2] = [Self::V1_2, Self::V1_3];
 
-    /// The word for it in configuration.
+    /// The text in the configuration.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::V1_2 => "1.2",
@@ -93,7 +93,7 @@ impl TlsVersion {
     }
 }
 
-/// The versions that are offered: at least one.
+/// The offered versions, at least one.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct TlsVersions {
     min: TlsVersion,
@@ -101,7 +101,7 @@ pub struct TlsVersions {
 }
 
 impl TlsVersions {
-    /// The versions from `min` to `max`; none where that is no version at all.
+    /// The versions from `min` to `max`; `None` if `min` is above `max`.
     pub fn try_new(min: TlsVersion, max: TlsVersion) -> Option<Self> {
         (min <= max).then_some(Self { min, max })
     }
@@ -125,7 +125,7 @@ impl Default for TlsVersions {
 pub struct AlpnProtocol(Arc<str>);
 
 impl AlpnProtocol {
-    /// Takes a name as written in a configuration; none where it has no length that can be sent.
+    /// Checks a name as written in a configuration; `None` if its length is not valid.
     pub fn try_new(name: &str) -> Option<Self> {
         (1..=255).contains(&name.len()).then(|| Self(name.into()))
     }
@@ -136,7 +136,7 @@ impl AlpnProtocol {
     }
 }
 
-/// Whom a certificate must be for.
+/// The subject that a certificate must have.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum ServerName {
     /// An address, verified against the certificate's addresses; it is not sent as SNI (RFC 6066 section 3).
@@ -146,7 +146,7 @@ pub enum ServerName {
 }
 
 impl ServerName {
-    /// The name of a host; none where no certificate can be for it, such as `-a.example`.
+    /// The name of a host; `None` if no certificate can contain it, such as `-a.example`.
     pub fn of_host(host: &Host) -> Option<Self> {
         match host {
             Host::Ipv4(address) => Some(Self::Address((*address).into())),
@@ -172,7 +172,7 @@ impl fmt::Display for ServerName {
 impl FromStr for ServerName {
     type Err = ServerNameError;
 
-    /// Reads a DNS name, internationalised too, or an address without brackets.
+    /// Parses a DNS name, possibly internationalised, or an address without brackets.
     fn from_str(text: &str) -> Result<Self, ServerNameError> {
         let host = match text.parse::<IpAddr>() {
             Ok(address) => return Ok(Self::Address(address)),
@@ -182,7 +182,7 @@ impl FromStr for ServerName {
     }
 }
 
-/// A text is no name that a certificate could be for.
+/// No certificate can contain the text as a name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("no DNS name or IP address")]
 pub struct ServerNameError;
@@ -192,7 +192,7 @@ pub struct ServerNameError;
 pub struct Sha256Digest([u8; 32]);
 
 impl Sha256Digest {
-    /// Takes the bytes of a digest.
+    /// The digest with these bytes.
     pub const fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -218,7 +218,7 @@ impl fmt::Debug for Sha256Digest {
 impl FromStr for Sha256Digest {
     type Err = DigestError;
 
-    /// Reads hex, in either case and with or without colons as `openssl x509 -fingerprint` prints it, or base64.
+    /// Parses hex in either case, with or without colons as in `openssl x509 -fingerprint`, or base64.
     fn from_str(text: &str) -> Result<Self, DigestError> {
         let hex: String = text.chars().filter(|c| *c != ':').collect();
         let bytes = match hex.len() {
@@ -229,17 +229,17 @@ impl FromStr for Sha256Digest {
     }
 }
 
-/// A text is no SHA-256 digest.
+/// The text is not a SHA-256 digest.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("no SHA-256 digest")]
 pub struct DigestError;
 
-/// A file that TLS needs and that cannot be used, or the machine's roots.
+/// A file, or the bundle of the operating system, that TLS needs and that cannot be used.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FileProblem {
     /// The setting that names the file.
     pub setting: TlsFile,
-    /// What is wrong, and what would be right; names the file.
+    /// The problem and the fix, with the name of the file.
     pub message: String,
 }
 
@@ -254,7 +254,7 @@ pub enum TlsFile {
     CrlFile(usize),
     /// `tls.key_file`.
     KeyFile,
-    /// `tls.roots`, where it is `system`.
+    /// `tls.roots` with the value `system`.
     Roots,
 }
 
@@ -263,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_is_read_as_tools_print_it() {
+    fn digests_are_parsed_as_tools_print_them() {
         let digest = Sha256Digest::new(std::array::from_fn(|index| u8::try_from(index * 8).unwrap()));
         let hex = digest.to_string();
         let colons = hex
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_name_can_be_in_certificates() {
+    fn a_server_name_can_be_in_a_certificate() {
         for (text, expected) in [
             ("Example.COM.", Some("example.com")),
             ("münchen.example", Some("xn--mnchen-3ya.example")),

@@ -1,7 +1,7 @@
 //! Target URLs: `scheme://host[:ports][/path]`, or a bare `host:ports`.
 //!
-//! Text goes in once; what comes out is canonical: lower-case host, internationalised names as A-labels (RFC 5891),
-//! the port always there. Syntax as in RFC 3986, with port lists and with zones as in `[fe80::1%eth0]`.
+//! A parsed URL is canonical: the host is in lower case, internationalised names are A-labels (RFC 5891), and the port
+//! is always included. The syntax is that of RFC 3986, plus port lists and zones as in `[fe80::1%eth0]`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -15,7 +15,7 @@ use idna::uts46::{DnsLength, Hyphens, Uts46};
 use super::ports::{Ports, PortsError};
 use super::protocol::{PathUse, Protocol, Scheme, SchemeError, Schemes};
 
-/// One target or, with several ports, several: what a configuration's URL stands for.
+/// A URL of a configuration: one target for each of its ports.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TargetUrl {
     protocol: Protocol,
@@ -25,10 +25,10 @@ pub struct TargetUrl {
 }
 
 impl TargetUrl {
-    /// Reads a URL with one of these schemes, or a bare `host:ports` whose scheme is `scheme`.
+    /// Parses a URL with one of `schemes`, or a bare `host:ports`, which gets the scheme `scheme`.
     pub fn parse(text: &str, scheme: Scheme, schemes: Schemes) -> Result<Self, UrlError> {
         let (Scheme { protocol, port }, rest) = match text.split_once("://") {
-            // What stands for a scheme may be half a password.
+            // The text before `://` may be part of a password.
             Some((scheme, rest)) => {
                 let refused =
                     |error: SchemeError| if rest.contains('@') { UrlError::Credentials } else { error.into() };
@@ -50,7 +50,7 @@ impl TargetUrl {
         Ok(Self { protocol, host, ports, path })
     }
 
-    /// One endpoint a port, in the order written.
+    /// One endpoint for each port, in the order written.
     pub fn endpoints(&self) -> impl Iterator<Item = Endpoint> + '_ {
         self.ports.iter().map(|port| Endpoint {
             protocol: self.protocol,
@@ -60,33 +60,32 @@ impl TargetUrl {
         })
     }
 
-    /// What is spoken.
+    /// The protocol.
     pub const fn protocol(&self) -> Protocol {
         self.protocol
     }
 
-    /// The machine.
+    /// The host.
     pub const fn host(&self) -> &Host {
         &self.host
     }
 
-    /// How many endpoints it stands for, at least one.
+    /// The number of endpoints, at least one.
     pub fn count(&self) -> usize {
         self.ports.count()
     }
 }
 
-/// Where a probe connects and what it speaks. Its text is the canonical URL, a target's default name.
+/// Host, port, protocol and path of a target. Displays as the canonical URL, which is the target's default name.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Endpoint {
-    /// What is spoken.
+    /// The protocol.
     pub protocol: Protocol,
-    /// The machine.
+    /// The host.
     pub host: Host,
     /// The TCP port.
     pub port: NonZeroU16,
-    /// What stands behind, where the protocol has a use for it: with its slash where it is sent as it is, without one
-    /// where it is a name.
+    /// The path, if the protocol uses it: with its slash if it is sent unchanged, without if it is a name.
     pub path: Option<Arc<str>>,
 }
 
@@ -106,19 +105,19 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A DNS name or a literal address. Its text has no brackets.
+/// A DNS name or a literal address. Displays without brackets.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Host {
     /// An IPv4 address.
     Ipv4(Ipv4Addr),
-    /// An IPv6 address, where it is link-local with a zone.
+    /// An IPv6 address; a link-local one may have a zone.
     Ipv6(Ipv6Addr, Option<Ipv6Zone>),
     /// A DNS name.
     Name(HostName),
 }
 
 impl Host {
-    /// The address, where the host is one.
+    /// The address, unless the host is a name.
     pub fn literal(&self) -> Option<IpAddr> {
         match self {
             Self::Ipv4(address) => Some((*address).into()),
@@ -139,7 +138,7 @@ impl fmt::Display for Host {
     }
 }
 
-/// A network interface, by name or number, in which a link-local address counts (RFC 4007 section 11).
+/// Name or number of the network interface of a link-local address (RFC 4007 section 11).
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Ipv6Zone(Arc<str>);
 
@@ -150,22 +149,22 @@ impl Ipv6Zone {
     }
 }
 
-/// A DNS name in lower-case A-labels, each of 1 to 63 bytes, at most 253 in all; perhaps with a dot at its end.
+/// A DNS name of lower-case A-labels of 1 to 63 bytes, at most 253 bytes in total. It may end in a dot.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct HostName(Arc<str>);
 
 impl HostName {
-    /// The name as written, its trailing dot included.
+    /// The name, including a trailing dot.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether the name ends in a dot: it is complete, and no search domain is appended.
+    /// Returns whether the name ends in a dot, so that no search domain is appended.
     pub fn is_absolute(&self) -> bool {
         self.0.ends_with('.')
     }
 
-    /// The name as it stands in SNI and in certificates: without the trailing dot.
+    /// The name as used in SNI and certificates: without the trailing dot.
     pub fn without_dot(&self) -> &str {
         self.0.strip_suffix('.').unwrap_or(&self.0)
     }
@@ -185,7 +184,7 @@ impl FromStr for HostName {
         let name = Uts46::new()
             .to_ascii(text.as_bytes(), AsciiDenyList::URL, Hyphens::Allow, DnsLength::VerifyAllowRootDot)
             .map_err(|_| malformed())?;
-        // The underscore is no letter of host names (RFC 1123), but of service names that people do probe.
+        // An underscore is not valid in host names (RFC 1123), but occurs in service names.
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         if name.is_empty() || !name.bytes().all(plain) {
             return Err(malformed());
@@ -198,10 +197,10 @@ impl FromStr for HostName {
     }
 }
 
-/// Why a text is no target URL. A text that holds a user or password is never repeated.
+/// Reason why a text is not a target URL. Never contains a user or password.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum UrlError {
-    /// It ends in a number, as only IPv4 addresses do, but is none.
+    /// The last part is a number, as in an IPv4 address, but the host is not one.
     #[error("`{0}` is neither an IPv4 address (four numbers up to 255) nor a name (the last part has a letter)")]
     AddressMalformed(String),
     /// An IPv6 address outside brackets.
@@ -210,35 +209,35 @@ pub enum UrlError {
     /// A user or a password.
     #[error("has a user or password before `@`; probes need none, and secrets do not belong in a URL; remove it")]
     Credentials,
-    /// No DNS name.
+    /// The host is not a DNS name.
     #[error("`{0}` is no host name; letters, digits, hyphens and dots, at most 63 in a part and 253 in all")]
     HostMalformed(String),
-    /// Nothing stands before the port.
+    /// The host is missing.
     #[error("has no host; a target is written like tcp://host:port")]
     HostMissing,
-    /// What stands in brackets is no IPv6 address.
+    /// The text in brackets is not an IPv6 address.
     #[error("`[{0}]` is no IPv6 address; brackets hold one like [2001:db8::1] or [fe80::1%eth0]")]
     Ipv6Malformed(String),
-    /// A path with characters that none has.
+    /// A character that is not allowed in paths.
     #[error("has {0:?} in its path; letters and signs beyond ASCII, and blanks, are written in percent, like %20")]
     PathMalformed(char),
-    /// A path that is none for the protocol.
+    /// A path that is not valid for the protocol.
     #[error("`{path}` is no path for {protocol}; expected {expected}")]
     PathRefused {
-        /// The path, of a name what stands behind the slash.
+        /// The path; a name without its slash.
         path: String,
-        /// Whose path it was to be.
+        /// The protocol.
         protocol: Protocol,
-        /// What it must be.
+        /// Description of valid paths.
         expected: &'static str,
     },
-    /// A path or query that the protocol has no use for.
+    /// A path or query that the protocol does not use.
     #[error("has a path or query, which {0} has no use for; remove it")]
     PathWithoutUse(Protocol),
     /// The protocol has no default port.
     #[error("has no port, and {0} has no default; append one, like host:443")]
     PortMissing(Protocol),
-    /// The ports are none.
+    /// The ports are not valid.
     #[error(transparent)]
     Ports(#[from] PortsError),
     /// The scheme is not valid.
@@ -249,7 +248,7 @@ pub enum UrlError {
     ZoneWithoutUse(String),
 }
 
-/// The path as its protocol uses it; none where it is empty.
+/// The path in the form that the protocol uses; `None` if it is empty.
 fn read_path(path: &str, protocol: Protocol) -> Result<Option<Arc<str>>, UrlError> {
     if matches!(path, "" | "/") {
         return Ok(None);
@@ -272,7 +271,7 @@ fn read_path(path: &str, protocol: Protocol) -> Result<Option<Arc<str>>, UrlErro
     Ok(Some(path))
 }
 
-/// Host and, where one is written, the port list.
+/// Splits into the host and the port list, if there is one.
 fn split_authority(authority: &str) -> Result<(Host, Option<&str>), UrlError> {
     if let Some(bracketed) = authority.strip_prefix('[') {
         let malformed = || UrlError::Ipv6Malformed(bracketed.to_owned());
@@ -298,7 +297,7 @@ fn split_authority(authority: &str) -> Result<(Host, Option<&str>), UrlError> {
     Ok((host, ports))
 }
 
-/// An IPv6 address with an optional zone; `%25` before the zone, as RFC 6874 wrote it, is understood too.
+/// Parses an IPv6 address with an optional zone, which may follow `%25` (RFC 6874).
 fn ipv6(text: &str) -> Result<Host, UrlError> {
     let malformed = || UrlError::Ipv6Malformed(text.to_owned());
     let (address, zone) = match text.split_once('%') {
@@ -317,7 +316,7 @@ fn ipv6(text: &str) -> Result<Host, UrlError> {
     Ok(Host::Ipv6(address, Some(Ipv6Zone(zone.into()))))
 }
 
-/// `IFNAMSIZ` of Linux, less the closing NUL.
+/// `IFNAMSIZ` of Linux without the final NUL.
 const MAX_INTERFACE_BYTES: usize = 15;
 
 #[cfg(test)]
@@ -414,13 +413,13 @@ mod tests {
     }
 
     #[test]
-    fn one_url_with_several_ports_is_several_endpoints() {
+    fn each_port_of_a_url_is_an_endpoint() {
         assert_eq!(canonical("tcp://a:22,80-81").unwrap(), ["tcp://a:22", "tcp://a:80", "tcp://a:81"]);
         assert_eq!(canonical("[::1]:1,2").unwrap(), ["tcp://[::1]:1", "tcp://[::1]:2"]);
     }
 
     #[test]
-    fn anything_else_is_refused_with_its_reason() {
+    fn invalid_urls_are_refused_with_a_reason() {
         let tcp = Protocol::Tcp;
         for (text, error) in [
             ("", UrlError::HostMissing),
@@ -470,14 +469,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_canonical_form_is_read_back_as_itself(text in r"(tcp://)?([a-zA-Z0-9ü_.-]{1,20}|\[[0-9a-f:%]{1,20}\]):[0-9]{1,5}") {
+        fn the_canonical_form_is_stable(text in r"(tcp://)?([a-zA-Z0-9ü_.-]{1,20}|\[[0-9a-f:%]{1,20}\]):[0-9]{1,5}") {
             if let Ok(names) = canonical(&text) {
                 prop_assert_eq!(canonical(&names[0]), Ok(names.clone()));
             }
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in r"(tcp://)?[^\n]{0,40}") {
+        fn no_text_causes_a_panic(text in r"(tcp://)?[^\n]{0,40}") {
             let _ = canonical(&text);
         }
     }

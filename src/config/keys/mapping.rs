@@ -1,14 +1,14 @@
-//! How a mapping with fixed keys is declared; the declarations are in `keys`.
+//! The macro that declares mappings with fixed keys. The declarations are in `keys`.
 
-/// Declares a mapping with fixed keys: the type, how it is read, its schema and its keys, from one text.
+/// Declares a mapping with fixed keys: its type, reader, schema and list of keys.
 ///
 /// A key is a line `name: Type,` with its documentation and, in this order, any of these attributes:
-/// - `#[default(..)]`: the default that is documented
+/// - `#[default(..)]`: the documented default
 /// - `#[check(..)]`: a function that returns an error if a value is out of range
 /// - `#[secret]`: `/config` hides the value
-/// - `#[schemars(..)]`: more of its JSON Schema
+/// - `#[schemars(..)]`: additions to its JSON Schema
 ///
-/// `name as "other"` is a key that is written differently from its field. `..name: Type` adds the keys of another
+/// `name as "other"` declares a key whose name in YAML differs from its field. `..name: Type` adds the keys of another
 /// mapping. Each key becomes a [`Field`](crate::config::keys::read::Field).
 macro_rules! mapping {
     (
@@ -102,7 +102,7 @@ macro_rules! mapping {
     };
 }
 
-/// A key as it is written.
+/// The name of a key in YAML.
 macro_rules! written {
     ($key:ident) => {
         stringify!($key)

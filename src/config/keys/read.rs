@@ -1,4 +1,4 @@
-//! Reads the value of a key from its [`Node`]: what is wrong with it is reported at once.
+//! Reads the value of a key from its [`Node`] and reports problems.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -112,7 +112,7 @@ impl<T: Key> JsonSchema for Field<T> {
     }
 }
 
-/// A value that is read later by its owner, who knows more about its context.
+/// A value that is read later, when more about its context is known.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::config) struct Unread<T>(Node, PhantomData<T>);
 

@@ -46,7 +46,7 @@ impl Key for Box<str> {
     }
 }
 
-/// Label names and their values, in the order written.
+/// Label names and values, in the order written.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::config) struct LabelValues(pub(in crate::config) Vec<(LabelName, Field<Box<str>>)>);
 
@@ -99,7 +99,7 @@ impl Key for Pattern {
     }
 }
 
-/// Describes the error in one line: the library draws a picture of several and puts the reason into the last.
+/// Describes the error in one line. The library prints several, with the reason in the last one.
 fn pattern_error(error: &regex::Error) -> String {
     match error {
         regex::Error::CompiledTooBig(_) => "is too large once compiled; write fewer or smaller repetitions".to_owned(),
@@ -231,7 +231,7 @@ impl Scalar for Duration {
     }
 }
 
-/// A rule for durations: within a range, which the message describes.
+/// A rule for durations: within a range.
 pub(in crate::config) fn between(
     range: RangeInclusive<Duration>,
     expected: impl Display,
@@ -250,7 +250,7 @@ pub(in crate::config) fn positive(fix: impl Display) -> impl Fn(&Duration) -> Re
     }
 }
 
-/// A rule for numbers: a maximum, which the message describes.
+/// A rule for numbers: a maximum.
 pub(in crate::config) fn at_most(max: u32, expected: impl Display) -> impl Fn(&NonZeroU32) -> Result<(), String> {
     move |value| {
         (value.get() <= max)
@@ -259,7 +259,7 @@ pub(in crate::config) fn at_most(max: u32, expected: impl Display) -> impl Fn(&N
     }
 }
 
-/// Far longer than a name with many ports; keeps a misplaced block text out of the messages.
+/// Far longer than a name with many ports. Keeps a misplaced block scalar out of messages.
 const MAX_URL_BYTES: usize = 2048;
 
 #[cfg(test)]

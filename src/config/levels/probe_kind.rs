@@ -1,4 +1,4 @@
-//! The exchange on an open connection, by protocol and settings; settings that do not fit the protocol are reported.
+//! The kind of probe, by protocol and settings. Settings that do not fit the protocol are reported.
 
 use std::sync::Arc;
 

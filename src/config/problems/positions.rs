@@ -1,4 +1,4 @@
-//! Positions of keys in a file: a second reading, needed only if there is a problem to report.
+//! Positions of keys in a file: a second parse, needed only if there is a problem to report.
 //!
 //! `serde_yaml` drops positions. `saphyr-parser` reports the position of every event; from these a tree of positions is
 //! built with an explicit stack, so that the depth of nesting does not matter. Aliases are followed, not expanded.
@@ -138,7 +138,7 @@ impl<'a> Positions<'a> {
         }
     }
 
-    /// The same in the mappings that merge keys (`<<`) name, one level deep.
+    /// The same in the mappings that merge keys (`<<`) refer to, one level deep.
     fn merged(&self, entries: &Entries<'a>, step: &Step) -> Option<(Position, &Place<'a>)> {
         let sources = (0..)
             .map_while(|before| entries.find("<<", before))

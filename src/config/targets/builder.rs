@@ -1,4 +1,4 @@
-//! Builds targets from entries, wherever these come from.
+//! Builds targets from entries of the file or of a source.
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -42,12 +42,12 @@ impl<'a> TargetBuilder<'a> {
         }
     }
 
-    /// The same, with a level that wins over those of the targets.
+    /// Adds a level that takes precedence over those of the targets.
     pub(in crate::config) fn with_overlay(self, overlay: &'a Level) -> Self {
         Self { overlay: Some(overlay), ..self }
     }
 
-    /// The same, with a level that the targets' win over.
+    /// Adds a level over which those of the targets take precedence.
     pub(in crate::config) fn with_source(self, source: &'a Level) -> Self {
         Self { source: Some(source), ..self }
     }

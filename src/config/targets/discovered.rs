@@ -298,7 +298,7 @@ impl EntryLabel<'_> {
     }
 }
 
-/// More lines than anyone reads; further ones are dropped.
+/// More errors than anyone reads; further ones are dropped.
 const MAX_INVALID: usize = 100_000;
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::config::problems::path::Position;
 use crate::config::yaml::Node;
 use crate::config::yaml::error::{Cause, JsonError, MAX_BYTES, MAX_DEPTH, SyntaxError, syntax};
 
-/// The rest of the limits, and the first one that was exceeded.
+/// The remaining budget, and the first limit that was exceeded.
 pub(in crate::config) struct Budget {
     bytes: Cell<usize>,
     met: Cell<Option<fn() -> Cause>>,
@@ -74,8 +74,8 @@ pub(in crate::config) fn check_characters(text: &str) -> Result<(), SyntaxError>
 
 /// Refuses thousands of open brackets, for which `libyaml` takes quadratic time.
 ///
-/// Counts brackets where a value can start. This includes comments and block texts, but never that many. The exact limit
-/// is checked while nodes are read.
+/// Counts brackets where a value can start. This includes comments and block texts, but never that many. The exact
+/// limit is checked while nodes are read.
 pub(in crate::config) fn check_brackets(text: &str) -> Result<(), SyntaxError> {
     let mut open = 0_usize;
     let mut before = b' ';

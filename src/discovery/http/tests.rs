@@ -22,15 +22,15 @@ use crate::target::{Identity, Roots, ServerName, TlsProfile, TlsSettings, Verify
 const BODY: &str = r#"[{"targets": ["a:1", "b:2"]}]"#;
 const JSON: &str = "Content-Type: application/json\r\n";
 
-/// What a server does once it has been asked.
+/// Behaviour of a server after its response.
 enum Then {
-    /// Closes.
+    /// Closes the connection.
     Ends,
-    /// Says this over and over, with a pause behind each.
+    /// Sends these bytes repeatedly, with a pause after each time.
     Repeats(&'static [u8], Duration),
 }
 
-/// Reads a request, answers with this and goes on as told; gives the request back.
+/// Reads a request, sends the response, continues as `then` defines, and returns the request.
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, answer: String, then: Then) -> String {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
@@ -50,7 +50,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, answer: String,
     String::from_utf8(request).unwrap()
 }
 
-/// A server of one connection, and its address.
+/// Starts a server for one connection; returns its URL.
 async fn server(answer: impl Into<String>, then: Then) -> (String, JoinHandle<String>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}/sd?of=all", listener.local_addr().unwrap());
@@ -148,7 +148,7 @@ async fn redirects_are_not_followed() {
     let to = listener.local_addr().unwrap();
     let moved = answered(response("301 Moved Permanently", &format!("Location: http://{to}/\r\n"), "")).await;
     assert_eq!(moved, Err("answered 301 Moved Permanently to 127.0.0.1: redirects are not followed".to_owned()));
-    // A connection that was made would wait here already.
+    // A connection would be waiting here already.
     listener.into_std().unwrap().accept().unwrap_err();
 }
 
@@ -172,7 +172,7 @@ async fn an_endless_response_ends_at_the_limit() {
     let (url, server) = server(format!("HTTP/1.1 200 OK\r\n{JSON}\r\n"), Then::Repeats(&PIECE, Duration::ZERO)).await;
     let bounds = Bounds { bytes: 1 << 20, timeout: Duration::from_mins(1) };
     assert_eq!(refresh_with(&source(&url), bounds).await.unwrap_err(), "answered more than 1048576 bytes");
-    // It notices that nobody reads on.
+    // The server notices that the client has closed.
     server.await.unwrap();
 }
 
@@ -230,7 +230,7 @@ async fn an_invalid_secret_is_not_logged() {
     }
 }
 
-/// An authority, a server's certificate of it for 127.0.0.1, and a client's.
+/// A certificate authority, and a client certificate issued by it.
 struct Pki {
     folder: TempDir,
     authority: CertifiedIssuer<'static, KeyPair>,
@@ -259,7 +259,7 @@ impl Pki {
         (params.signed_by(&key, &self.authority).unwrap(), key)
     }
 
-    /// A server that shows a certificate for 127.0.0.1 and asks for one of the same authority.
+    /// Starts a server with a certificate for 127.0.0.1 that requires a client certificate of the same authority.
     async fn server(&self) -> (String, JoinHandle<Option<String>>) {
         let (certificate, key) = self.issue("127.0.0.1");
         let mut roots = RootCertStore::empty();

@@ -1,4 +1,4 @@
-//! Values that are one of a few words.
+//! Values that are one of several words.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
@@ -9,7 +9,7 @@ use crate::outcome::Phase;
 use crate::protocol::SCHEMES;
 use crate::target::{AddressMode, Expect, IpFamily, Scheme, SchemeError};
 
-/// A value that is one of a few words.
+/// A value that is one of several words.
 pub(in crate::config) trait Choice: Copy + 'static {
     /// Each word and its value.
     const WORDS: &'static [(&'static str, Self)];

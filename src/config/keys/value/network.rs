@@ -60,7 +60,7 @@ impl Scalar for IpNet {
 }
 
 impl Scalar for SocketAddr {
-    /// The address of a name server: `ip`, `ip:port` or `[ip]:port`.
+    /// Reads the address of a DNS server: `ip`, `ip:port` or `[ip]:port`.
     fn read(node: Node) -> Result<Self, String> {
         let expected = || {
             expected(
@@ -197,8 +197,8 @@ fn header_name(name: &str, at: At<'_>) -> Option<HeaderName> {
     None
 }
 
-/// Headers that say how a message is read (RFC 9110 section 7.6.1): with a body that never comes, or a connection that
-/// stays open, the server would seem to hang.
+/// Headers that control framing and connection (RFC 9110 section 7.6.1). With an announced body that is not sent, or a
+/// connection that stays open, the server would appear to hang.
 const FRAMING_HEADERS: [HeaderName; 6] = [CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 const DNS_PORT: u16 = 53;
 
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn port_53_is_the_default_of_name_servers() {
+    fn port_53_is_the_default_of_dns_servers() {
         for (yaml, address) in [
             ("192.0.2.53", "192.0.2.53:53"),
             ("192.0.2.53:5353", "192.0.2.53:5353"),
