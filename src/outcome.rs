@@ -1,7 +1,7 @@
-//! The result of a probe: an [`Outcome`], and with its target and times a [`Report`].
+//! The result of a probe: an [`Outcome`], or a [`Report`] with its target and times.
 //!
-//! A failed probe is data, and so is a local fault; neither is an error of the daemon. Everything here is plain values,
-//! except the trait [`Prober`].
+//! A failed probe and a local fault are data, not errors of the daemon. Except for the trait [`Prober`], everything here is
+//! a plain value.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,11 +23,11 @@ mod testing;
 mod tls;
 mod transcript;
 
-/// A prober: the network, or a script in tests.
+/// A prober: the network, or in tests a script.
 pub trait Prober: Send + Sync + 'static {
-    /// Probes `target` once, from resolving to closing.
+    /// Probes `target` once, from resolving its name to closing the connection.
     ///
-    /// Ends by `deadline`: a pending phase fails then. Dropping the future ends the probe without an outcome.
+    /// A phase that is pending at `deadline` fails. Dropping the future ends the probe without an outcome.
     fn probe(&self, target: &Arc<Target>, deadline: Instant) -> impl Future<Output = Outcome> + Send;
 }
 
@@ -40,11 +40,11 @@ impl<P: Prober> Prober for Arc<P> {
 /// The outcome of one probe.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// Whether the target is as expected, and why not.
+    /// Success, or the reason why the probe failed.
     pub result: Result<(), Fault>,
     /// Time from the start to the result.
     pub duration: Duration,
-    /// The completed phases; with several addresses, those of the decisive one.
+    /// The completed phases; with several addresses, those of the address that decided the result.
     pub timings: Timings,
     /// The resolution of the name; `None` if the host is an address or its name was not resolved.
     pub resolution: Option<Resolution>,
@@ -57,7 +57,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The address that was tried last, which is the decisive one if addresses are tried one after another.
+    /// The last address tried, which decided the result if the addresses were tried one after another.
     pub fn address(&self) -> Option<IpAddr> {
         self.attempts.last().map(|attempt| attempt.address)
     }
@@ -66,63 +66,63 @@ impl Outcome {
 /// The resolution of a name.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Resolution {
-    /// The usable addresses, in the order in which they are used.
+    /// The usable addresses, in the order in which they are tried.
     pub addresses: Vec<IpAddr>,
 }
 
-/// The attempt at one address.
+/// An attempt to probe one address.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attempt {
     /// The address.
     pub address: IpAddr,
     /// The result as if this were the only address.
     pub result: Result<(), Fault>,
-    /// Time from its start to its result, by the clock.
+    /// Time from its start to its result.
     pub duration: Duration,
     /// The phases completed with this address, without `resolve`.
     pub timings: Timings,
-    /// Retransmitted SYNs, if the kernel counts them and an answer came.
+    /// Number of retransmitted SYNs, if the kernel counts them and the connect was answered.
     pub syn_retransmits: u32,
     /// Facts about the peer.
     pub facts: Facts,
-    /// What was said, if the prober records it and a connection was made.
+    /// The bytes exchanged, if the prober records them and a connection was opened.
     pub transcript: Option<Transcript>,
 }
 
-/// Facts that a peer showed about itself, whether the probe succeeded or not. Steps that were not reached leave none.
+/// Facts about a peer, whether or not the probe succeeded. Steps that were not reached provide none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
-    /// From the TLS handshake.
+    /// Facts from the TLS handshake.
     pub tls: Option<TlsFacts>,
     /// Labels from a completed dialogue, if it has any.
     pub dialogue: Option<Arc<[(LabelName, String)]>>,
-    /// From the completed conversation of a service.
+    /// Facts from a completed conversation with a service.
     pub service: Option<Arc<ServiceFacts>>,
 }
 
-/// Facts from the conversation of a service.
+/// Facts from a conversation with a service.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServiceFacts {
     /// Its protocol.
     pub protocol: &'static str,
-    /// A product or version token; empty if it has none.
+    /// A product or version token; empty if there is none.
     pub version: String,
-    /// Its role, such as primary; empty if it has none.
+    /// Its role, such as primary; empty if there is none.
     pub role: String,
 }
 
-/// The phases of a probe, in order. Not every probe has all.
+/// The phases of a probe, in order. Not every probe has all of them.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Phase {
-    /// Name to addresses.
+    /// Resolution of the name to addresses.
     Resolve,
     /// The TCP handshake.
     Connect,
-    /// What is said in the clear before TLS.
+    /// The plaintext exchange before TLS.
     Starttls,
     /// The TLS handshake.
     Tls,
-    /// What is said on the connection, within TLS if there is TLS.
+    /// The exchange on the connection, within TLS if there is TLS.
     Protocol,
 }
 
@@ -164,7 +164,7 @@ impl Timings {
             .fold(self, |timings, (phase, duration)| timings.with(phase, duration))
     }
 
-    /// The duration of a phase, if it was completed.
+    /// The duration of a phase; `None` if it was not completed.
     pub fn of(&self, phase: Phase) -> Option<Duration> {
         self.0
             .get(phase as usize)
@@ -185,30 +185,30 @@ impl Default for Timings {
     }
 }
 
-/// No probe takes six hundred years.
+/// More than 500 years, which no probe takes.
 const NOT_COMPLETED: u64 = u64::MAX;
 
-/// An outcome with its target and times, from which the board derives state.
+/// An outcome with its target and times. The board derives the state of the target from reports.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// The target that was probed. The board discards the report if it has replaced the target since.
     pub target: Arc<Target>,
     /// The outcome.
     pub outcome: Outcome,
-    /// When the probe ended.
+    /// The end of the probe.
     pub ended: Instant,
     /// The same moment on the wall clock.
     pub ended_at: Timestamp,
 }
 
-/// The probe that follows a report.
+/// The probe that follows a reported one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Next {
     /// The next one on the schedule.
     OnSchedule,
-    /// Another one at once with new settings, because the one reported was made with old settings and is discarded.
+    /// Another one at once with new settings. The reported one used old settings and is discarded.
     Repeat,
-    /// Another one this long after the end of the last, to confirm a failure.
+    /// A retry this long after the end of the reported one, to confirm a failure.
     Retry(Duration),
 }
 

@@ -1,12 +1,12 @@
-//! TLS facts for the tests of other modules.
+//! TLS facts for tests of other modules.
 
 use std::sync::Arc;
 
 use super::{Certificate, CertificateContent, CertificateFault, Class, PeerCertificates, Session, TlsFacts};
 use crate::target::Sha256Digest;
 
-/// The facts of a handshake with `shop.example`: every byte of the leaf's fingerprint is `fingerprint`, and the chain has
-/// these `faults`.
+/// Returns the facts of a handshake with `shop.example`. Every byte of the leaf's fingerprint is `fingerprint`, and the
+/// chain has these `faults`.
 pub(crate) fn example_facts(fingerprint: u8, faults: &[Class]) -> TlsFacts {
     let certificate = |fingerprint, subject: &str, issuer: &str, names: &[&str]| Certificate {
         fingerprint: Sha256Digest::new([fingerprint; 32]),

@@ -1,11 +1,11 @@
-//! Facts from a TLS handshake: the session, and the certificates with all their faults.
+//! Facts from a TLS handshake: the session and the certificates with all their faults.
 
 use std::sync::Arc;
 
 use super::Class;
 use crate::target::Sha256Digest;
 
-/// Facts from a handshake, completed or not.
+/// Facts from a handshake, whether or not it was completed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TlsFacts {
     /// The session; `None` if the handshake was not completed.
@@ -14,16 +14,16 @@ pub struct TlsFacts {
     pub peer: Option<Arc<PeerCertificates>>,
 }
 
-/// Parameters of a completed handshake, in the names of the IANA registry.
+/// Parameters of a completed handshake, named as in the IANA registry.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Session {
-    /// `TLS 1.2` or `TLS 1.3`.
+    /// The version: `TLS 1.2` or `TLS 1.3`.
     pub version: &'static str,
-    /// Such as `TLS_AES_256_GCM_SHA384`.
+    /// The cipher suite, such as `TLS_AES_256_GCM_SHA384`.
     pub cipher: &'static str,
-    /// Such as `X25519MLKEM768`.
+    /// The key exchange group, such as `X25519MLKEM768`.
     pub key_exchange: &'static str,
-    /// The application protocol (ALPN), one of those offered.
+    /// The application protocol (ALPN) that the peer selected from those offered.
     pub alpn: Option<Arc<str>>,
 }
 
@@ -32,12 +32,12 @@ pub struct Session {
 pub struct PeerCertificates {
     /// The leaf.
     pub leaf: Arc<Certificate>,
-    /// The certificates sent after it, in that order.
+    /// The certificates that the peer sent after it, in that order.
     pub intermediates: Vec<Arc<Certificate>>,
     /// All faults, at most one per class, in the order of [`Class`]. Empty if the certificate is verified.
     pub faults: Vec<CertificateFault>,
-    /// The earliest expiry on the verified path without its anchor, in seconds since 1970; if none verified, in the
-    /// chain as sent. `None` if no certificate could be parsed.
+    /// The earliest expiry on the verified path, excluding its anchor, in seconds since 1970; if no path was verified, in
+    /// the chain as sent. `None` if no certificate could be parsed.
     pub chain_not_after: Option<i64>,
 }
 
@@ -46,7 +46,7 @@ pub struct PeerCertificates {
 pub struct CertificateFault {
     /// One of the `cert_` classes.
     pub class: Class,
-    /// What was found and what was expected, for people.
+    /// A sentence about the certificate that was found and what was expected.
     pub detail: String,
 }
 
@@ -60,13 +60,13 @@ pub struct Certificate {
 }
 
 impl CertificateContent {
-    /// Whether a moment, in seconds since 1970, is within the validity.
+    /// Whether a moment, in seconds since 1970, is within its validity.
     pub fn is_valid_at(&self, moment: i64) -> bool {
         (self.not_before..=self.not_after).contains(&moment)
     }
 }
 
-/// The content of a certificate. Text is as the peer sent it, cut to a kilobyte.
+/// The content of a certificate. Text is as the peer sent it, cut to 1 KiB.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CertificateContent {
     /// The subject (RFC 4514).
@@ -79,16 +79,16 @@ pub struct CertificateContent {
     pub not_before: i64,
     /// The last second in which it is valid, in seconds since 1970.
     pub not_after: i64,
-    /// The kind of public key: `RSA 2048`, `ECDSA P-256`, `Ed25519`.
+    /// The type of its public key, such as `RSA 2048`, `ECDSA P-256` or `Ed25519`.
     pub key: String,
-    /// The signature algorithm: `sha256WithRSAEncryption`.
+    /// The signature algorithm, such as `sha256WithRSAEncryption`.
     pub signature: String,
-    /// The names and addresses of the certificate, at most 8 KiB.
+    /// The names and addresses in the certificate, at most 8 KiB.
     pub names: Vec<String>,
     /// The total number of names.
     pub name_count: usize,
     /// SHA-256 of its public key (`SubjectPublicKeyInfo`).
     pub public_key: Sha256Digest,
-    /// Whether subject and issuer are the same.
+    /// Whether its subject and issuer are the same.
     pub is_self_issued: bool,
 }

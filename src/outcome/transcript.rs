@@ -1,15 +1,15 @@
-//! Transcript of a connection, for `portprobe probe`.
+//! The transcript of a connection, for `portprobe probe --verbose`.
 
 use std::time::Duration;
 
 use super::Phase;
 
-/// Everything that both ends said in the clear and within TLS, without the handshake.
+/// The application data that both sides sent, in the clear and within TLS, without the TLS handshake.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Transcript {
     /// Reads and writes, in order.
     pub messages: Vec<Message>,
-    /// The number of bytes after the first 64 KiB, which are omitted.
+    /// The number of omitted bytes, those after the first 64 KiB.
     pub omitted: usize,
 }
 
@@ -22,7 +22,7 @@ pub struct Message {
     pub direction: Direction,
     /// Time since the connection was opened.
     pub at: Duration,
-    /// The bytes. Received bytes are empty at the end of the connection.
+    /// The bytes. They are empty if the peer closed the connection.
     pub bytes: Box<[u8]>,
 }
 
@@ -36,7 +36,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// The word for it.
+    /// The name in the output.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Received => "received",
@@ -46,7 +46,7 @@ impl Direction {
 }
 
 impl Transcript {
-    /// Adds a message, as far as there is room for it.
+    /// Adds a message and cuts it to the remaining room.
     pub fn note(&mut self, phase: Phase, direction: Direction, at: Duration, bytes: &[u8]) {
         let room = MAX_BYTES.saturating_sub(self.messages.iter().map(|message| message.bytes.len()).sum());
         let noted = bytes.get(..room).unwrap_or(bytes);
@@ -57,7 +57,7 @@ impl Transcript {
     }
 }
 
-/// More would not be readable, and a peer may send without end.
+/// More is not readable, and a peer may never stop sending.
 const MAX_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_no_room_is_counted() {
+    fn omitted_bytes_are_counted() {
         let mut transcript = Transcript::default();
         let mut note = |bytes: &[u8]| transcript.note(Phase::Protocol, Direction::Received, Duration::ZERO, bytes);
         note(b"hello");
