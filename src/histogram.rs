@@ -1,18 +1,17 @@
-//! Histograms as plain values: classic bucket counts and sparse native buckets of the same observations.
+//! Histograms as plain values: classic and sparse native buckets of the same observations.
 //!
-//! This module observes and reads; `metrics` encodes. Native buckets follow the
-//! specification of Prometheus' native histograms, standard exponential schemas: bucket `i` of schema `s` holds the
-//! values in `(b^(i-1), b^i]` with `b = 2^(2^-s)`.
+//! The module `metrics` encodes them. Native buckets follow the standard exponential schemas of Prometheus' native
+//! histograms: bucket `i` of schema `s` holds the values in `(b^(i-1), b^i]` with `b = 2^(2^-s)`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The upper bounds of classic buckets, in seconds: finite, positive, strictly rising; `+Inf` is implied.
+/// The upper bounds of classic buckets in seconds. They are finite, positive and strictly increasing; `+Inf` is implied.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Buckets(Arc<[f64]>);
 
 impl Buckets {
-    /// Checks bounds in seconds.
+    /// Creates buckets with these upper bounds in seconds.
     pub fn try_new(bounds: Vec<f64>) -> Result<Self, BucketsError> {
         if bounds.is_empty() {
             return Err(BucketsError::Empty);
@@ -24,18 +23,18 @@ impl Buckets {
             return Err(BucketsError::TooMany(bounds.len()));
         }
         if let Some(pair) = bounds.array_windows().find(|[low, high]| low >= high) {
-            return Err(BucketsError::NotRising(pair[0], pair[1]));
+            return Err(BucketsError::NotIncreasing(pair[0], pair[1]));
         }
         Ok(Self(bounds.into()))
     }
 
-    /// Bounds that are constants of the program.
+    /// Creates buckets with constant bounds.
     ///
     /// # Panics
     ///
-    /// If they break a rule of [`Self::try_new`].
+    /// If [`Self::try_new`] rejects the bounds.
     pub fn of<const N: usize>(bounds: [f64; N]) -> Self {
-        Self::try_new(bounds.to_vec()).expect("bounds written in the program must rise")
+        Self::try_new(bounds.to_vec()).expect("constant bounds must be valid")
     }
 
     /// The finite upper bounds, in seconds.
@@ -43,61 +42,61 @@ impl Buckets {
         &self.0
     }
 
-    /// Maximum number of bounds. Each is a series of every target and phase.
+    /// Maximum number of bounds. Each adds a series per target and phase.
     pub const MAX: usize = 64;
 }
 
 impl Default for Buckets {
-    /// From the same rack (below a millisecond) over continents (below half a second) to lost SYNs (a second and more).
+    /// From the same rack (below 1 ms) and other continents (below 500 ms) to lost SYNs (1 s and more).
     fn default() -> Self {
         Self(Arc::new([0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0]))
     }
 }
 
-/// Reason why bounds cannot be used.
+/// A reason why bounds are invalid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum BucketsError {
     /// There is no bound.
-    #[error("has no bucket; name at least one upper bound in seconds")]
+    #[error("no buckets; list at least one upper bound in seconds")]
     Empty,
     /// A bound is zero, negative, infinite or not a number.
-    #[error("has the bound {0}; bounds are seconds above 0, and +Inf is implied")]
+    #[error("bound {0} is not a positive number of seconds; `+Inf` is implied")]
     NotPositive(f64),
-    /// A bound is not above its predecessor.
-    #[error("has {1} after {0}; bounds rise")]
-    NotRising(f64, f64),
-    /// There are more than [`Buckets::MAX`].
-    #[error("has {0} bounds; at most 64, for each is a series of every target")]
+    /// A bound is not greater than its predecessor.
+    #[error("bound {1} follows {0}; bounds must increase")]
+    NotIncreasing(f64, f64),
+    /// There are more than [`Buckets::MAX`] bounds.
+    #[error("{0} bounds; at most 64, because each adds a series per target and phase")]
     TooMany(usize),
 }
 
-/// Observations of durations.
+/// A histogram of durations.
 ///
-/// The bounds are not part of it. The owner passes the same [`Buckets`] each time, which saves memory in a hundred
-/// thousand histograms.
+/// It does not hold its bounds: the caller passes the same [`Buckets`] each time, which saves memory with 100,000
+/// histograms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
-    /// Not cumulative; the last is `+Inf`.
+    /// Counts, not cumulative; the last is that of `+Inf`.
     classic: Box<[u32]>,
     sum: f64,
     native: Option<NativeBuckets>,
 }
 
 impl Histogram {
-    /// An empty histogram with classic buckets only.
+    /// Creates an empty histogram with classic buckets only.
     pub fn classic_only(buckets: &Buckets) -> Self {
         Self { classic: vec![0; buckets.bounds().len() + 1].into(), sum: 0.0, native: None }
     }
 
-    /// An empty histogram with both kinds of buckets.
+    /// Creates an empty histogram with classic and native buckets.
     pub fn classic_and_native(buckets: &Buckets) -> Self {
         Self { native: Some(NativeBuckets::default()), ..Self::classic_only(buckets) }
     }
 
-    /// Adds one observation. `buckets` must be those of the constructor.
+    /// Adds one observation. `buckets` must be those passed to the constructor.
     ///
-    /// Before a bucket overflows, after four thousand million observations, the histogram is reset. Prometheus handles
-    /// that as a counter reset, but refuses a histogram whose buckets do not add up to its count.
+    /// After 2^32 - 1 observations the histogram is reset before a bucket can overflow. Prometheus handles that as a counter
+    /// reset, but rejects a histogram whose buckets do not add up to its count.
     pub fn observe(&mut self, buckets: &Buckets, duration: Duration) {
         if self.count() >= u32::MAX.into() {
             let empty = if self.native.is_some() { Self::classic_and_native } else { Self::classic_only };
@@ -114,7 +113,7 @@ impl Histogram {
         }
     }
 
-    /// Observations in each classic bucket, `+Inf` last; not cumulative.
+    /// Number of observations in each classic bucket, `+Inf` last; not cumulative.
     pub fn classic(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
         self.classic.iter().copied().map(u64::from)
     }
@@ -129,13 +128,13 @@ impl Histogram {
         self.sum
     }
 
-    /// The same observations in native buckets, if enabled.
+    /// The same observations in native buckets; `None` if disabled.
     pub fn native(&self) -> Option<&NativeBuckets> {
         self.native.as_ref()
     }
 }
 
-/// Sparse native buckets of positive values, and a count of zeros.
+/// Sparse native buckets of positive values and a count of zeros.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NativeBuckets {
     schema: i8,
@@ -145,12 +144,12 @@ pub struct NativeBuckets {
 }
 
 impl NativeBuckets {
-    /// The current schema. It starts at 3 (buckets 9 % wide) and decreases by one when there are too many buckets.
+    /// The current schema. It starts at 3 (9 % resolution) and decreases by one when there are too many buckets.
     pub fn schema(&self) -> i32 {
         i32::from(self.schema)
     }
 
-    /// Observations of exactly zero.
+    /// Number of observations of exactly zero.
     pub fn zeros(&self) -> u64 {
         self.zeros.into()
     }
@@ -178,7 +177,7 @@ impl NativeBuckets {
         }
     }
 
-    /// Merges neighbouring buckets, which lowers the schema by one.
+    /// Merges adjacent buckets, which decreases the schema by one.
     fn halve_resolution(&mut self) {
         self.schema -= 1;
         for bucket in &mut self.counts {
@@ -200,16 +199,16 @@ impl Default for NativeBuckets {
     }
 }
 
-/// A bucket that is not empty: six bytes, because there are a dozen in each of a hundred thousand histograms.
+/// A bucket that is not empty. It has six bytes, because 100,000 histograms have a dozen each.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct NativeBucket {
     index: i16,
-    /// In native byte order; bytes need no alignment after the index.
+    /// In native byte order. An array of bytes needs no padding after the index.
     count: [u8; 4],
 }
 
 impl NativeBucket {
-    /// The bucket of its first observation.
+    /// Creates a bucket with one observation.
     const fn new(index: i16) -> Self {
         Self { index, count: 1_u32.to_ne_bytes() }
     }
@@ -223,9 +222,9 @@ impl NativeBucket {
     }
 }
 
-/// The bucket of [`START_SCHEMA`] that holds a positive value.
+/// Returns the bucket of [`START_SCHEMA`] that holds a positive value.
 fn index_at_start_schema(value: f64) -> i16 {
-    // Split like frexp: value = fraction * 2^exponent, fraction in [0.5, 1). Durations are never subnormal.
+    // Split as frexp does: value = fraction * 2^exponent with fraction in [0.5, 1). Durations are never subnormal.
     let bits = value.to_bits();
     let exponent = i32::try_from(bits >> 52 & 0x7ff).unwrap_or(0) - 1022;
     let fraction = f64::from_bits(bits & !(0x7ff << 52) | 1022 << 52);
@@ -234,19 +233,20 @@ fn index_at_start_schema(value: f64) -> i16 {
     i16::try_from(index).unwrap_or(if index < 0 { i16::MIN } else { i16::MAX })
 }
 
-/// The bucket one schema lower that contains this one.
+/// Returns the bucket of the next lower schema that contains this one.
 fn parent(index: i16) -> i16 {
     (index >> 1) + (index & 1)
 }
 
 const START_SCHEMA: i8 = 3;
 const MIN_SCHEMA: i8 = -4;
-/// Usual number for handshakes with one server, whose slowest takes nearly three times the fastest.
+/// Usual number for handshakes with one server, the slowest of which takes nearly three times as long as the fastest.
 const USUAL_NATIVE_BUCKETS: usize = 12;
-/// The advice of Prometheus' client libraries. Durations from 1 ns to 1 d need 370 at schema 3, so it is reached.
+/// The limit that Prometheus' client libraries recommend. It is reachable: durations from 1 ns to 1 d need 370 buckets at
+/// schema 3.
 const MAX_NATIVE_BUCKETS: usize = 160;
 
-/// `2^(k/8 - 1)`: the bounds of schema 3 in the interval [0.5, 1).
+/// The bounds of schema 3 in the interval [0.5, 1): `2^(k/8 - 1)`.
 const FRACTION_BOUNDS: [f64; 8] = [
     0.5,
     0.545_253_866_332_628_8,
@@ -281,8 +281,8 @@ mod tests {
     }
 
     #[test]
-    fn native_indices_are_those_of_the_specification() {
-        // Bucket 0 ends at 1, bucket 8 at 2, bucket -8 at 0.5; upper bounds belong to their bucket.
+    fn native_indices_follow_the_specification() {
+        // Bucket 0 ends at 1, bucket 8 at 2, bucket -8 at 0.5. A bound belongs to the bucket below it.
         for (value, index) in [(1.0, 0), (1.000_001, 1), (2.0, 8), (0.5, -8), (0.499_999, -8), (0.001, -79)] {
             assert_eq!(index_at_start_schema(value), index, "{value}");
         }
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn before_a_native_bucket_overflows_all_starts_again() {
+    fn a_full_bucket_resets_the_histogram() {
         let buckets = Buckets::default();
         let mut histogram = Histogram::classic_and_native(&buckets);
         histogram.observe(&buckets, seconds(1.0));
@@ -316,11 +316,11 @@ mod tests {
     }
 
     #[test]
-    fn bounds_that_do_not_rise_are_refused() {
+    fn bounds_that_do_not_increase_are_invalid() {
         for (bounds, error) in [
             (vec![], BucketsError::Empty),
             (vec![0.0], BucketsError::NotPositive(0.0)),
-            (vec![1.0, 1.0], BucketsError::NotRising(1.0, 1.0)),
+            (vec![1.0, 1.0], BucketsError::NotIncreasing(1.0, 1.0)),
             (vec![f64::INFINITY], BucketsError::NotPositive(f64::INFINITY)),
         ] {
             assert_eq!(Buckets::try_new(bounds), Err(error));
