@@ -1,8 +1,8 @@
-//! Metrics: the exposition for Prometheus, made from the board on request.
+//! The metrics for Prometheus, read from the board on request.
 //!
-//! One list of families, [`families`], is the source of names, types, labels and help; an [`Exposition`] writes one family
-//! after the other. Only values that no other module has are stored here: the results of reloads, sources, files and HTTP
-//! requests, and the labels of portprobe's own series.
+//! [`families`] lists every metric with its type, labels and help. An [`Exposition`] writes one family after the other.
+//! This module stores only values that no other module has: the results of reloads, discovery refreshes and HTTP requests,
+//! and the global labels.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,12 +18,12 @@ use crate::target::{Labels, Shard};
 
 mod certificate;
 mod daemon;
+mod encode;
 mod exposition;
 mod family;
 mod process;
 mod sample;
 mod service;
-mod encode;
 mod target;
 
 /// All metrics.
@@ -31,7 +31,7 @@ mod target;
 pub struct Metrics(Arc<Inputs>);
 
 impl Metrics {
-    /// Metrics of these parts; `labels` are added to every series of portprobe itself.
+    /// Creates the metrics. `labels` are added to every series of portprobe itself.
     pub fn new(board: Arc<Board>, statistics: Arc<Statistics>, labels: Labels, shard: Shard) -> Self {
         Self(Arc::new(Inputs {
             board,
@@ -45,7 +45,7 @@ impl Metrics {
         }))
     }
 
-    /// An exposition in this format, to be read piece by piece.
+    /// Starts an exposition in this format, which is read piece by piece.
     pub fn exposition(&self, format: Format) -> Exposition {
         Exposition::new(self.0.clone(), format)
     }
@@ -79,11 +79,11 @@ impl Metrics {
 /// The formats of an exposition.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Format {
-    /// OpenMetrics 1.0, text.
+    /// OpenMetrics text 1.0.
     OpenMetrics,
-    /// Prometheus' delimited protobuf messages, the only format with native histograms.
+    /// Delimited protobuf messages, the only format with native histograms.
     Protobuf,
-    /// Prometheus' text format 0.0.4.
+    /// Prometheus text 0.0.4.
     Text,
 }
 
@@ -98,12 +98,12 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
         .chain(process::PROCESS.iter().map(|of_process| &of_process.family))
 }
 
-/// How many times a changed file could not be used.
+/// The number of failed reloads of changed files.
 #[derive(Debug, Default)]
 pub struct FileReloadFailures(AtomicU64);
 
 impl FileReloadFailures {
-    /// Counts one.
+    /// Counts one failure.
     pub fn count(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
@@ -113,7 +113,7 @@ impl FileReloadFailures {
     }
 }
 
-/// The result of the last configuration reload. The first load counts as one.
+/// The result of the last configuration reload. The load at the start counts as a reload.
 #[derive(Debug)]
 pub struct Reloads(Mutex<LastReload>);
 
@@ -173,9 +173,9 @@ pub struct SourceStatus {
     pub name: Arc<str>,
     /// The number of its targets.
     pub targets: usize,
-    /// The number of its invalid entries.
+    /// The number of its skipped entries.
     pub invalid: usize,
-    /// The number of refreshes that failed, at least in part.
+    /// The number of refreshes that failed or were incomplete.
     pub failures: u64,
 }
 
@@ -184,7 +184,7 @@ pub struct SourceStatus {
 pub struct HttpRequests(Mutex<BTreeMap<(&'static str, u16), u64>>);
 
 impl HttpRequests {
-    /// Counts a response. `route` is the path of a route, never the requested path.
+    /// Counts a response. `route` is the path of the route, never the requested path.
     pub fn count(&self, route: &'static str, code: u16) {
         *lock(&self.0).entry((route, code)).or_default() += 1;
     }

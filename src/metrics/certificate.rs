@@ -1,6 +1,6 @@
-//! The metrics of TLS sessions and certificates, those of peers as well as the client certificate.
+//! Metrics of TLS sessions, of the certificates of peers and of client certificates.
 //!
-//! Every text of a peer passes through [`label_value`]. The names that a certificate is for are not labels.
+//! [`label_value`] cuts and cleans every text from a peer. The names in a certificate are not label values.
 
 use super::family::{Family, TargetFamily};
 use super::sample::{OwnLabel, Value};
@@ -9,7 +9,7 @@ use crate::outcome::{Certificate, CertificateContent, Session};
 use crate::peer_text::label_value;
 
 pub(super) const TLS_INFO: TargetFamily = TargetFamily {
-    family: Family::gauge("portprobe_tls_info", "1, with what the last TLS handshake agreed on").by(&[
+    family: Family::gauge("portprobe_tls_info", "Parameters of the last TLS session").by(&[
         "version",
         "cipher",
         "key_exchange",
@@ -25,7 +25,7 @@ pub(super) const TLS_INFO: TargetFamily = TargetFamily {
 pub(super) const CERT_NOT_AFTER: TargetFamily = TargetFamily {
     family: Family::gauge(
         "portprobe_cert_not_after_timestamp_seconds",
-        "When the certificate last seen expires, whatever its faults and whatever failed since",
+        "Expiry of the last certificate, regardless of faults and later failures",
     ),
     read: |row, reader| reader.maybe(row, leaf_content(row).map(|content| seconds(content.not_after))),
 };
@@ -33,7 +33,7 @@ pub(super) const CERT_NOT_AFTER: TargetFamily = TargetFamily {
 pub(super) const CERT_NOT_BEFORE: TargetFamily = TargetFamily {
     family: Family::gauge(
         "portprobe_cert_not_before_timestamp_seconds",
-        "From when on the certificate last seen is valid",
+        "Start of the validity of the last certificate",
     ),
     read: |row, reader| reader.maybe(row, leaf_content(row).map(|content| seconds(content.not_before))),
 };
@@ -41,7 +41,7 @@ pub(super) const CERT_NOT_BEFORE: TargetFamily = TargetFamily {
 pub(super) const CERT_CHAIN_NOT_AFTER: TargetFamily = TargetFamily {
     family: Family::gauge(
         "portprobe_cert_chain_not_after_timestamp_seconds",
-        "The earliest expiry on the verified path without its root, or in the chain as sent where none verified",
+        "Earliest expiry on the verified path excluding its root, or in the chain as sent if no path was verified",
     ),
     read: |row, reader| {
         let not_after = row.peer_certificates().and_then(|peer| peer.chain_not_after);
@@ -50,14 +50,14 @@ pub(super) const CERT_CHAIN_NOT_AFTER: TargetFamily = TargetFamily {
 };
 
 pub(super) const CERT_VERIFIED: TargetFamily = TargetFamily {
-    family: Family::gauge("portprobe_cert_verified", "Whether the certificate last seen had no fault"),
+    family: Family::gauge("portprobe_cert_verified", "Whether the last certificate had no fault"),
     read: |row, reader| reader.maybe(row, row.peer_certificates().map(|peer| peer.faults.is_empty().into())),
 };
 
 pub(super) const CERT_FAULT: TargetFamily = TargetFamily {
     family: Family::gauge(
         "portprobe_cert_fault",
-        "1 for each fault of the certificate last seen, whether faults fail the probe or not",
+        "1 for each fault of the last certificate, in both modes of tls.verify",
     )
     .by(&["class"]),
     read: |row, reader| {
@@ -70,7 +70,7 @@ pub(super) const CERT_FAULT: TargetFamily = TargetFamily {
 pub(super) const CERT_INFO: TargetFamily = TargetFamily {
     family: Family::gauge(
         "portprobe_cert_info",
-        "1, with what the certificate last seen says; only its fingerprint where it cannot be read",
+        "Content of the last certificate; only the fingerprint if it cannot be parsed",
     )
     .by(&["subject", "issuer", "serial", "fingerprint_sha256", "key", "signature"]),
     read: |row, reader| {
@@ -83,16 +83,13 @@ pub(super) const CERT_INFO: TargetFamily = TargetFamily {
 pub(super) const CERT_CHANGES: TargetFamily = TargetFamily {
     family: Family::counter(
         "portprobe_cert_changes_total",
-        "Certificates that were not among the last 8 seen, the first one apart",
+        "Changes to a certificate that was not among the last 8 seen",
     ),
     read: |row, reader| reader.maybe(row, row.certificate_changes().map(Value::Count)),
 };
 
 pub(super) const CLIENT_CERT_NOT_AFTER: TargetFamily = TargetFamily {
-    family: Family::gauge(
-        "portprobe_client_cert_not_after_timestamp_seconds",
-        "When the own client certificate of tls.cert_file expires",
-    ),
+    family: Family::gauge("portprobe_client_cert_not_after_timestamp_seconds", "Expiry of the client certificate"),
     read: |row, reader| reader.maybe(row, row.client_certificate_not_after().map(seconds)),
 };
 
@@ -105,9 +102,10 @@ fn session_labels(session: &Session) -> Vec<OwnLabel> {
     ]
 }
 
-/// The labels of a certificate. Empty ones are omitted: an unreadable certificate has only its fingerprint.
+/// Returns the labels of a certificate. One that cannot be parsed has only its fingerprint, because empty labels are not
+/// written.
 fn certificate_labels(leaf: &Certificate) -> Vec<OwnLabel> {
-    let said = |name, text: fn(&CertificateContent) -> &str| {
+    let label = |name, text: fn(&CertificateContent) -> &str| {
         OwnLabel::new(
             name,
             leaf.content
@@ -117,12 +115,12 @@ fn certificate_labels(leaf: &Certificate) -> Vec<OwnLabel> {
         )
     };
     vec![
-        said("subject", |content| &content.subject),
-        said("issuer", |content| &content.issuer),
-        said("serial", |content| &content.serial),
+        label("subject", |content| &content.subject),
+        label("issuer", |content| &content.issuer),
+        label("serial", |content| &content.serial),
         OwnLabel::new("fingerprint_sha256", leaf.fingerprint.to_string()),
-        said("key", |content| &content.key),
-        said("signature", |content| &content.signature),
+        label("key", |content| &content.key),
+        label("signature", |content| &content.signature),
     ]
 }
 
@@ -130,7 +128,7 @@ fn leaf_content(row: &Row) -> Option<&CertificateContent> {
     row.peer_certificates()?.leaf.content.as_ref()
 }
 
-/// Seconds since 1970. The years of certificates are 0 to 9999, which a float represents exactly.
+/// Returns seconds since 1970 as a value. A float represents the years 0 to 9999 exactly.
 const fn seconds(seconds: i64) -> Value {
     Value::Real(seconds as f64)
 }

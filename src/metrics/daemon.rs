@@ -1,4 +1,4 @@
-//! The metrics of portprobe itself.
+//! Metrics of portprobe itself.
 
 use super::family::Family;
 use super::sample::{OwnLabel, Owner, Sample, Value};
@@ -6,16 +6,16 @@ use super::{Inputs, SourceStatus};
 use crate::board::Rows;
 use crate::locks::read;
 
-/// A family of portprobe itself.
+/// A family with series of portprobe itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DaemonFamily {
     pub(super) family: Family,
-    /// Every series of the family.
+    /// Reads every series of the family.
     pub(super) read: fn(&Inputs, &Rows) -> Vec<Sample>,
 }
 
 impl Inputs {
-    /// A series of portprobe itself.
+    /// Creates a series of portprobe itself.
     pub(super) fn sample(&self, own: Vec<OwnLabel>, value: Value) -> Sample {
         Sample { owner: Owner::Daemon(read(&self.labels).clone()), own, value }
     }
@@ -39,7 +39,7 @@ fn count(count: usize) -> Value {
 /// Every family of portprobe itself.
 pub(super) const DAEMON: &[DaemonFamily] = &[
     DaemonFamily {
-        family: Family::gauge("portprobe_build_info", "1, with what this portprobe was built from")
+        family: Family::gauge("portprobe_build_info", "Version, revision and compiler of this build")
             .by(&["version", "revision", "rustc"]),
         read: |inputs, _| {
             let own = vec![
@@ -51,8 +51,11 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
         },
     },
     DaemonFamily {
-        family: Family::gauge("portprobe_shard_info", "1, with which replica this is, counted from 0, and of how many")
-            .by(&["shard", "shards"]),
+        family: Family::gauge(
+            "portprobe_shard_info",
+            "Shard of this replica, counted from 0, and the number of shards",
+        )
+        .by(&["shard", "shards"]),
         read: |inputs, _| {
             let shard = inputs.shard;
             let own = vec![
@@ -63,16 +66,16 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
         },
     },
     DaemonFamily {
-        family: Family::gauge("portprobe_targets", "Targets that are probed"),
-        // Counts the rows of this scrape, not those of the present.
+        family: Family::gauge("portprobe_targets", "Number of targets"),
+        // The number of rows in this scrape, even if targets have changed since it started.
         read: |inputs, rows| vec![inputs.sample(Vec::new(), count(rows.len()))],
     },
     DaemonFamily {
-        family: Family::gauge("portprobe_probes_in_flight", "Probes under way"),
+        family: Family::gauge("portprobe_probes_in_flight", "Probes in flight"),
         read: |inputs, _| vec![inputs.sample(Vec::new(), Value::Count(inputs.statistics.in_flight()))],
     },
     DaemonFamily {
-        family: Family::histogram("portprobe_schedule_lag_seconds", "How much later than due probes started"),
+        family: Family::histogram("portprobe_schedule_lag_seconds", "Delay between due time and probe start"),
         read: |inputs, _| {
             let (lag, buckets) = inputs.statistics.lag();
             vec![inputs.sample(Vec::new(), Value::Histogram(lag, buckets.clone()))]
@@ -81,33 +84,43 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
     DaemonFamily {
         family: Family::counter(
             "portprobe_skipped_probes_total",
-            "Due probes left out because the one before still ran (overlap) or still waited for its turn (limit)",
+            "Skipped probes by reason: previous probe still running (overlap) or waiting (limit)",
         )
         .by(&["reason"]),
         read: |inputs, _| {
             let statistics = &inputs.statistics;
             let counts = [("overlap", statistics.skipped_by_overlap()), ("limit", statistics.skipped_by_limit())];
-            counts.into_iter().map(|(reason, count)| inputs.by_reason(reason, count)).collect()
+            counts
+                .into_iter()
+                .map(|(reason, count)| inputs.by_reason(reason, count))
+                .collect()
         },
     },
     DaemonFamily {
         family: Family::counter(
             "portprobe_local_faults_total",
-            "Probes that this machine could not make, which say nothing about their target",
+            "Local faults by reason: probes that this machine could not make; they change no state",
         )
         .by(&["reason"]),
         read: |inputs, _| {
-            inputs.board.local_faults().map(|(reason, count)| inputs.by_reason(reason.as_str(), count)).collect()
+            inputs
+                .board
+                .local_faults()
+                .map(|(reason, count)| inputs.by_reason(reason.as_str(), count))
+                .collect()
         },
     },
     DaemonFamily {
-        family: Family::gauge("portprobe_config_last_reload_successful", "Whether the last reload was a success"),
+        family: Family::gauge(
+            "portprobe_config_last_reload_successful",
+            "Whether the last configuration reload succeeded",
+        ),
         read: |inputs, _| vec![inputs.sample(Vec::new(), Value::from(inputs.reloads.last().successful))],
     },
     DaemonFamily {
         family: Family::gauge(
             "portprobe_config_last_reload_success_timestamp_seconds",
-            "When the configuration in force was read",
+            "Time of the last successful configuration reload",
         ),
         read: |inputs, _| {
             let success_at = inputs.reloads.last().success_at.as_secs_f64();
@@ -117,19 +130,19 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
     DaemonFamily {
         family: Family::counter(
             "portprobe_file_reload_failures_total",
-            "Attempts to read a changed file again, such as a certificate, that left what it held before in force",
+            "Failed reloads of changed files, such as certificates; the last good content stays in use",
         ),
         read: |inputs, _| vec![inputs.sample(Vec::new(), Value::Count(inputs.file_reload_failures.total()))],
     },
     DaemonFamily {
-        family: Family::gauge("portprobe_discovery_targets", "Targets that come from a source, before they are shared")
+        family: Family::gauge("portprobe_discovery_targets", "Targets of a discovery source, before sharding")
             .by(&["source"]),
         read: |inputs, _| inputs.by_source(|status| count(status.targets)),
     },
     DaemonFamily {
         family: Family::counter(
             "portprobe_discovery_failures_total",
-            "Looks at a source from which nothing could be learnt, or not everything; what it said before stays in force",
+            "Discovery refreshes that failed or were incomplete",
         )
         .by(&["source"]),
         read: |inputs, _| inputs.by_source(|status| Value::Count(status.failures)),
@@ -137,13 +150,13 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
     DaemonFamily {
         family: Family::gauge(
             "portprobe_discovery_invalid_targets",
-            "Entries of a source that are left out: invalid, of a name that is taken, or beyond limits.targets",
+            "Entries of a discovery source that were skipped: invalid, with a duplicate name, or beyond limits.targets",
         )
         .by(&["source"]),
         read: |inputs, _| inputs.by_source(|status| count(status.invalid)),
     },
     DaemonFamily {
-        family: Family::counter("portprobe_http_requests_total", "Answered HTTP requests by route and status code")
+        family: Family::counter("portprobe_http_requests_total", "HTTP requests by route and status code")
             .by(&["path", "code"]),
         read: |inputs, _| {
             let requests = inputs.http_requests.snapshot().into_iter();

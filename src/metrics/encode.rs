@@ -1,4 +1,4 @@
-//! Encoding of samples in the format of a scrape.
+//! Encodes samples in the format of a scrape.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use super::family::{Family, Kind};
 use super::sample::{Owner, Sample, Value};
 use crate::histogram::{Buckets, Histogram, NativeBuckets};
 
-/// Some samples of one family, ready to be encoded in one format.
+/// Samples of one family to encode in one format.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) family: &'static Family,
@@ -26,7 +26,7 @@ impl Collector for Batch {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Family { name, kind, help, .. } = *self.family;
         let (name, kind) = match (kind, self.format) {
-            // Text 0.0.4 declares a counter under its full name; the others append `_total` to the declared name.
+            // Text 0.0.4 declares a counter with `_total`. In the other formats the encoder appends it to the declared name.
             (Kind::Counter, Format::Text) => (name, MetricType::Counter),
             (Kind::Counter, Format::OpenMetrics | Format::Protobuf) => {
                 (name.strip_suffix("_total").unwrap_or(name), MetricType::Counter)
@@ -48,7 +48,7 @@ impl Batch {
             (value, Kind::Counter, Format::OpenMetrics | Format::Protobuf) => {
                 encoder.encode_counter::<NoLabelSet, _, f64>(value, None)
             }
-            // Otherwise the encoder would append `_total` again.
+            // As a counter, the encoder would append a second `_total`.
             (value, Kind::Counter | Kind::Gauge | Kind::Histogram, _) => encoder.encode_gauge(value),
         }
     }
@@ -93,7 +93,7 @@ impl EncodeCounterValue for Value {
     }
 }
 
-/// Classic buckets for the text formats; classic and native ones for protobuf, the only format with native buckets.
+/// Encodes classic buckets, and native ones if the histogram has them. Text formats omit native buckets.
 fn encode_histogram(histogram: &Histogram, buckets: &Buckets, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
     let bounds = buckets.bounds().iter().copied().chain([f64::INFINITY]);
     let classic: Vec<_> = bounds.zip(histogram.classic()).collect();
@@ -113,8 +113,8 @@ fn encode_histogram(histogram: &Histogram, buckets: &Buckets, encoder: &mut Metr
     encoder.encode_histogram_with_native::<NoLabelSet>(sum, count, &classic, None, native)
 }
 
-/// The encoding of native buckets: runs of neighbours, each as its distance from the end of the previous run (the first from
-/// bucket 0) and its length; and each count as the difference from the previous one.
+/// Encodes native buckets as spans and deltas. A span is a run of adjacent buckets: its distance from the end of the
+/// previous span (that of the first one from bucket 0) and its length. A delta is the difference from the previous count.
 fn spans_and_deltas(native: &NativeBuckets) -> (Vec<(i32, u32)>, Vec<i64>) {
     let mut spans: Vec<(i32, u32)> = Vec::new();
     let mut deltas = Vec::with_capacity(native.counts().len());
@@ -131,8 +131,8 @@ fn spans_and_deltas(native: &NativeBuckets) -> (Vec<(i32, u32)>, Vec<i64>) {
     (spans, deltas)
 }
 
-/// The width of the zero bucket, as in client libraries: 2^-128. It is above zero so that a histogram without observations
-/// is recognised as native, too.
+/// The width of the zero bucket, 2^-128 as in client libraries. It is not zero because Prometheus would otherwise not
+/// recognise a histogram without observations as native.
 const ZERO_THRESHOLD: f64 = 2.938_735_877_055_719e-39;
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! The exposition: all metrics in one format, one piece at a time.
 //!
-//! Families are written one after the other. The rows of a family are copied in blocks and encoded afterwards. So no row is
-//! locked during encoding, nothing is locked while a client reads, and the memory is that of a piece for any number of
-//! targets.
+//! Families are written one after the other. For each family, a block of rows is copied and then encoded. No row is locked
+//! while it is encoded, nothing is locked while a client reads, and memory does not grow with the number of targets.
 
 use std::fmt;
 use std::ops::Range;
@@ -23,7 +22,7 @@ use super::target::{GROUPS, TARGETS};
 use super::{Format, Inputs};
 use crate::board::{Row, Rows};
 
-/// A scrape in progress.
+/// An exposition in progress.
 #[derive(Debug)]
 pub struct Exposition {
     inputs: Arc<Inputs>,
@@ -33,37 +32,37 @@ pub struct Exposition {
     place: Place,
 }
 
-/// The position of a scrape.
+/// The position of an exposition.
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    /// In the rows of a family of targets.
+    /// At a row of a family of targets.
     Targets { family: usize, row: usize, declaration: Declaration },
-    /// After all rows; the rest is small.
+    /// At the families of groups, of portprobe itself and of the process, which are small.
     Rest,
-    /// At its end.
+    /// At the end.
     End,
 }
 
-/// Whether the type and help of a family are written.
+/// Whether type and help of a family are written.
 #[derive(Clone, Copy, Debug)]
 enum Declaration {
-    /// Not yet; they come before the first sample.
+    /// Not yet; they precede the first sample.
     Due,
-    /// Before an earlier sample.
+    /// Already, before an earlier sample.
     Written,
 }
 
 impl Exposition {
-    /// A scrape of the present targets.
+    /// Starts an exposition of the current targets.
     pub(super) fn new(inputs: Arc<Inputs>, format: Format) -> Self {
         let rows = inputs.board.rows();
         let place = Place::Targets { family: 0, row: 0, declaration: Declaration::Due };
         Self { inputs, format, rows, now: Instant::now(), place }
     }
 
-    /// The next piece, of about 64 KiB or a block of rows; `None` at the end.
+    /// Writes the next piece of at least 64 KiB, or less at the end; returns `None` after the end.
     ///
-    /// It takes about a millisecond, so it must not run on the thread that probes.
+    /// A call takes about a millisecond, so it must not run on the thread that probes.
     pub fn next_piece(&mut self) -> Result<Option<Vec<u8>>, fmt::Error> {
         let mut piece = Vec::with_capacity(PIECE_BYTES * 2);
         while piece.len() < PIECE_BYTES {
@@ -104,7 +103,7 @@ impl Exposition {
         self.rows.for_each_in(block, |row| read(row, &mut reader));
     }
 
-    /// Writes the families that are not of targets.
+    /// Writes the families that are not those of targets.
     fn rest(&self, piece: &mut Vec<u8>) -> fmt::Result {
         let groups = self.rows.groups();
         for family in GROUPS {
@@ -125,8 +124,8 @@ impl Exposition {
         Ok(())
     }
 
-    /// Encodes samples of one family. Text formats declare a family once, protobuf declares it with each block, because
-    /// Prometheus accepts a family in several messages. A family without samples is omitted.
+    /// Encodes samples of one family. Text formats declare a family once. In protobuf each block is a message with its own
+    /// declaration, which Prometheus accepts. A family without samples is omitted.
     fn write(
         &self,
         family: &'static Family,
@@ -152,7 +151,7 @@ impl Exposition {
     }
 }
 
-/// Appends text to a piece while it is encoded, without its leading comment lines if they are written already.
+/// Appends encoded text to a piece; skips its leading comment lines if they are already written.
 struct Appended<'a> {
     piece: &'a mut Vec<u8>,
     head: Head,
@@ -182,7 +181,7 @@ impl fmt::Write for Appended<'_> {
     }
 }
 
-/// Rows whose series of this family make about a piece.
+/// Returns the number of rows whose series of this family fill about one piece.
 const fn block_rows(family: &Family) -> usize {
     match family.kind {
         Kind::Counter | Kind::Gauge => 512,
@@ -190,5 +189,5 @@ const fn block_rows(family: &Family) -> usize {
     }
 }
 
-/// Enough for few system calls, little enough for many clients at once.
+/// Large enough for few system calls, small enough for many clients at the same time.
 const PIECE_BYTES: usize = 64 * 1024;

@@ -1,20 +1,20 @@
-//! Families: names and their meaning, and how to read the series of targets and groups.
+//! Metric families: their names, types and help, and how the series of targets and groups are read.
 
 use tokio::time::Instant;
 
 use super::sample::{OwnLabel, Owner, Sample, Value};
 use crate::board::{GroupStatus, Row};
 
-/// The name and the meaning of a metric.
+/// The name, type, labels and help of a metric.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Family {
-    /// The name in queries; for a histogram without `_bucket`, `_sum`, `_count`.
+    /// The name in queries; for a histogram, without `_bucket`, `_sum` and `_count`.
     pub name: &'static str,
-    /// Its type.
+    /// The type.
     pub kind: Kind,
-    /// Its labels, in addition to the global ones and, for a target, `target` and the labels of the target.
+    /// The labels of the family. Every series also has the global labels; that of a target has `target` and its labels.
     pub labels: &'static [&'static str],
-    /// One line without a full stop.
+    /// The help: one line without a full stop.
     pub help: &'static str,
 }
 
@@ -34,16 +34,16 @@ impl Family {
         Self { name, kind: Kind::Histogram, labels: &[], help }
     }
 
-    /// The same with these labels.
+    /// Adds labels.
     pub(super) const fn by(self, labels: &'static [&'static str]) -> Self {
         Self { labels, ..self }
     }
 }
 
-/// The types of metrics. An `_info` family is a gauge, because text 0.0.4 has no info type.
+/// The types of metrics. `_info` families are gauges, because text 0.0.4 has no info type.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
-    /// It only rises.
+    /// A value that only increases.
     Counter,
     /// A current value.
     Gauge,
@@ -52,7 +52,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Its name in the exposition.
+    /// The name in the exposition.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Counter => "counter",
@@ -62,24 +62,24 @@ impl Kind {
     }
 }
 
-/// A family of targets.
+/// A family with series of targets.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TargetFamily {
     pub(super) family: Family,
-    /// Adds the series of one row.
+    /// Reads the series of one row.
     pub(super) read: fn(&Row, &mut RowReader<'_>),
 }
 
-/// A family of groups.
+/// A family with one series per group.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GroupFamily {
     pub(super) family: Family,
-    /// The value of one group.
+    /// Reads the value of one group; `None` if it has no series.
     pub(super) read: fn(&GroupStatus) -> Option<Value>,
 }
 
 impl GroupFamily {
-    /// The series of one group, if it has one.
+    /// Reads the series of one group; `None` if it has none.
     pub(super) fn sample(&self, status: &GroupStatus) -> Option<Sample> {
         (self.read)(status).map(|value| Sample { owner: Owner::Group(status.group.clone()), own: Vec::new(), value })
     }
@@ -99,14 +99,14 @@ impl RowReader<'_> {
         self.labelled(row, Vec::new(), value);
     }
 
-    /// The same, if there is a value.
+    /// Adds the series of a row if there is a value.
     pub(super) fn maybe(&mut self, row: &Row, value: Option<Value>) {
         if let Some(value) = value {
             self.one(row, value);
         }
     }
 
-    /// Adds a series of a row with these labels of the family.
+    /// Adds a series of a row with labels of the family.
     pub(super) fn labelled(&mut self, row: &Row, own: Vec<OwnLabel>, value: Value) {
         self.samples
             .push(Sample { owner: Owner::Target(row.target().clone()), own, value });

@@ -5,11 +5,11 @@ use metrics_process::collector::Metrics;
 use super::family::Family;
 use super::sample::Value;
 
-/// A family of the process.
+/// A family with one series of the process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ProcessFamily {
     pub(super) family: Family,
-    /// The value, if the operating system provides it.
+    /// Reads the value; `None` if the operating system does not provide it.
     pub(super) read: fn(&Metrics) -> Option<Value>,
 }
 

@@ -1,7 +1,7 @@
-//! Samples: the series of a family, copied from the rows.
+//! Samples: series of a family, copied from the rows.
 //!
-//! A row is locked while it is read, and a probe that ends waits for its row. Encoding takes longer than copying, so it
-//! works on samples.
+//! A row is locked while it is read, and a finished probe waits for its row. Encoding takes longer than copying, so the
+//! encoder works on copies.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,15 +12,15 @@ use crate::target::{Group, LabelName, Labels, Target};
 /// One series.
 #[derive(Debug)]
 pub(super) struct Sample {
-    /// The owner, which has labels of its own.
+    /// The owner, which adds its labels.
     pub(super) owner: Owner,
-    /// The labels of the family. An empty one is omitted, because Prometheus treats both alike.
+    /// The labels of the family. Empty ones are not written, because Prometheus treats an empty label as a missing one.
     pub(super) own: Vec<OwnLabel>,
     /// The value.
     pub(super) value: Value,
 }
 
-/// A label of a family, and its value.
+/// A label of a family with its value.
 #[derive(Clone, Debug)]
 pub(super) struct OwnLabel {
     pub(super) name: Cow<'static, str>,
@@ -28,17 +28,17 @@ pub(super) struct OwnLabel {
 }
 
 impl OwnLabel {
-    /// A label with one of a few values.
+    /// Creates a label with a constant value.
     pub(super) const fn fixed(name: &'static str, value: &'static str) -> Self {
         Self { name: Cow::Borrowed(name), value: Cow::Borrowed(value) }
     }
 
-    /// A label with any value.
+    /// Creates a label with any value.
     pub(super) const fn new(name: &'static str, value: String) -> Self {
         Self { name: Cow::Borrowed(name), value: Cow::Owned(value) }
     }
 
-    /// A label whose name is from the configuration.
+    /// Creates a label whose name comes from the configuration.
     pub(super) fn chosen(name: &LabelName, value: String) -> Self {
         Self { name: Cow::Owned(name.as_str().to_owned()), value: Cow::Owned(value) }
     }
@@ -60,9 +60,9 @@ pub(super) enum Owner {
 pub(super) enum Value {
     /// A whole number.
     Count(u64),
-    /// A histogram, and the bounds of its classic buckets.
+    /// A histogram with the bounds of its classic buckets.
     Histogram(Histogram, Buckets),
-    /// Seconds, or another finite number with fractions.
+    /// A finite number of seconds.
     Real(f64),
 }
 

@@ -1,6 +1,6 @@
-//! The metrics of services and dialogues: what they report about themselves.
+//! Metrics of services and dialogues.
 //!
-//! Every text of a peer passes through [`label_value`]. Greetings are not labels.
+//! [`label_value`] cuts and cleans every text from a peer. Greetings are not label values.
 
 use super::family::{Family, TargetFamily};
 use super::sample::{OwnLabel, Value};
@@ -9,7 +9,7 @@ use crate::peer_text::label_value;
 use crate::target::LabelName;
 
 pub(super) const SERVICE_INFO: TargetFamily = TargetFamily {
-    family: Family::gauge("portprobe_service_info", "1, with what the service last said of itself")
+    family: Family::gauge("portprobe_service_info", "Protocol, version and role of the service, as last reported")
         .by(&["protocol", "version", "role"]),
     read: |row, reader| {
         if let Some(service) = row.service() {
@@ -24,7 +24,7 @@ pub(super) const SERVICE_INFO: TargetFamily = TargetFamily {
 };
 
 pub(super) const DIALOGUE_INFO: TargetFamily = TargetFamily {
-    family: Family::gauge("portprobe_dialogue_info", "1, with the labels that the steps of the dialogue last gave"),
+    family: Family::gauge("portprobe_dialogue_info", "Labels that the steps of the dialogue last captured"),
     read: |row, reader| {
         if !row.dialogue().is_empty() {
             reader.labelled(row, dialogue_labels(row), Value::Count(1));
@@ -32,16 +32,16 @@ pub(super) const DIALOGUE_INFO: TargetFamily = TargetFamily {
     },
 };
 
-/// The labels of a dialogue, without those of the target and without duplicates: a duplicate label on a series fails the
-/// whole scrape.
+/// Returns the labels of a dialogue, without those that the target has and without duplicates, because a duplicate label
+/// on a series fails the whole scrape.
 fn dialogue_labels(row: &Row) -> Vec<OwnLabel> {
-    let given = row.dialogue();
+    let captured = row.dialogue();
     let is_new = |index: usize, name: &LabelName| {
         let mut configured = row.target().labels.iter();
-        let mut before = given.iter().take(index);
+        let mut before = captured.iter().take(index);
         configured.all(|(taken, _)| taken != name.as_str()) && before.all(|(taken, _)| taken != name)
     };
-    let kept = given.iter().enumerate().filter(|(index, (name, _))| is_new(*index, name));
+    let kept = captured.iter().enumerate().filter(|(index, (name, _))| is_new(*index, name));
     kept.map(|(_, (name, text))| OwnLabel::chosen(name, label_value(text)))
         .collect()
 }

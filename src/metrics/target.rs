@@ -1,4 +1,4 @@
-//! The metrics of targets and groups.
+//! Metrics of targets and groups.
 
 use std::net::IpAddr;
 
@@ -33,10 +33,13 @@ fn target_labels(target: &Target) -> Vec<OwnLabel> {
     ]
 }
 
-/// Every family of targets. The histogram, by far the largest, is the last.
+/// Every family of targets. The histogram, by far the largest, is last.
 pub(super) const TARGETS: &[TargetFamily] = &[
     TargetFamily {
-        family: Family::gauge("portprobe_up", "Confirmed state of the target: 1 up, 0 down, absent while unknown"),
+        family: Family::gauge(
+            "portprobe_up",
+            "Confirmed state of the target: 1 if up, 0 if down; absent while unknown",
+        ),
         read: |row, reader| match row.state() {
             State::Unknown => {}
             State::Down => reader.one(row, false.into()),
@@ -44,13 +47,13 @@ pub(super) const TARGETS: &[TargetFamily] = &[
         },
     },
     TargetFamily {
-        family: Family::gauge("portprobe_probe_success", "Whether the last probe was good"),
+        family: Family::gauge("portprobe_probe_success", "Whether the last probe succeeded"),
         read: |row, reader| reader.maybe(row, row.last().map(|last| last.success.into())),
     },
     TargetFamily {
         family: Family::gauge(
             "portprobe_failure",
-            "1 for the last failure, present while the last probe failed or the target is down",
+            "1 for the last failure; present while the last probe failed or the target is down",
         )
         .by(&["phase", "class"]),
         read: |row, reader| {
@@ -64,12 +67,11 @@ pub(super) const TARGETS: &[TargetFamily] = &[
         read: |row, reader| reader.one(row, Value::Count(row.probes())),
     },
     TargetFamily {
-        family: Family::counter("portprobe_probe_failures_total", "Finished probes that failed"),
+        family: Family::counter("portprobe_probe_failures_total", "Failed probes"),
         read: |row, reader| reader.one(row, Value::Count(row.failed_probes())),
     },
     TargetFamily {
-        family: Family::counter("portprobe_failures_total", "Finished probes that failed, by reason")
-            .by(&["phase", "class"]),
+        family: Family::counter("portprobe_failures_total", "Failed probes by reason").by(&["phase", "class"]),
         read: |row, reader| {
             for (phase, class, count) in row.failures() {
                 reader.labelled(row, reason_labels(phase, class), Value::Count(count));
@@ -81,35 +83,35 @@ pub(super) const TARGETS: &[TargetFamily] = &[
         read: |row, reader| reader.one(row, Value::Count(row.outages())),
     },
     TargetFamily {
-        family: Family::counter("portprobe_down_seconds_total", "Time confirmed down"),
+        family: Family::counter("portprobe_down_seconds_total", "Total time confirmed down"),
         read: |row, reader| reader.one(row, Value::Real(row.down_time(reader.now).as_secs_f64())),
     },
     TargetFamily {
-        family: Family::gauge("portprobe_state_since_timestamp_seconds", "When the confirmed state began"),
+        family: Family::gauge("portprobe_state_since_timestamp_seconds", "Start of the confirmed state"),
         read: |row, reader| reader.maybe(row, row.state_since().map(|since| Value::Real(since.as_secs_f64()))),
     },
     TargetFamily {
-        family: Family::gauge("portprobe_last_probe_timestamp_seconds", "When the last probe ended"),
+        family: Family::gauge("portprobe_last_probe_timestamp_seconds", "End of the last probe"),
         read: |row, reader| reader.maybe(row, row.last().map(|last| Value::Real(last.ended_at.as_secs_f64()))),
     },
     TargetFamily {
-        family: Family::gauge("portprobe_interval_seconds", "The interval in force"),
+        family: Family::gauge("portprobe_interval_seconds", "Probe interval"),
         read: |row, reader| {
             reader.one(row, Value::Real(row.target().settings.cadence.interval().as_secs_f64()));
         },
     },
     TargetFamily {
-        family: Family::gauge("portprobe_slow", "Whether the last good probe took slow_after or longer"),
+        family: Family::gauge("portprobe_slow", "Whether the last successful probe took at least slow_after"),
         read: |row, reader| reader.maybe(row, row.slow().map(Value::from)),
     },
     TargetFamily {
-        family: Family::gauge("portprobe_probe_duration_seconds", "How long the last probe took as a whole"),
+        family: Family::gauge("portprobe_probe_duration_seconds", "Total duration of the last probe"),
         read: |row, reader| reader.maybe(row, row.last().map(|last| Value::Real(last.duration.as_secs_f64()))),
     },
     TargetFamily {
         family: Family::gauge(
             "portprobe_phase_duration_seconds",
-            "How long each phase took that the last probe completed",
+            "Duration of each phase that the last probe completed",
         )
         .by(&["phase"]),
         read: |row, reader| {
@@ -121,22 +123,21 @@ pub(super) const TARGETS: &[TargetFamily] = &[
     TargetFamily {
         family: Family::counter(
             "portprobe_tcp_syn_retransmits_total",
-            "SYNs sent again in connects that were answered in the end: packet loss, not a slow server",
+            "SYNs retransmitted in connects that were eventually answered: packet loss, not a slow server",
         ),
         read: |row, reader| reader.one(row, Value::Count(row.syn_retransmits())),
     },
     TargetFamily {
         family: Family::gauge(
             "portprobe_resolved_addresses",
-            "How many usable addresses the name had when last resolved",
+            "Number of usable addresses in the last resolution of the name",
         ),
         read: |row, reader| {
             reader.maybe(row, row.resolved_addresses().map(|count| Value::Count(count.into())));
         },
     },
     TargetFamily {
-        family: Family::gauge("portprobe_address_info", "1 for the address last used, where the host is a name")
-            .by(&["ip"]),
+        family: Family::gauge("portprobe_address_info", "Address last used; only if the host is a name").by(&["ip"]),
         read: |row, reader| {
             if let Some(address) = row.address() {
                 reader.labelled(row, address_label(address), Value::Count(1));
@@ -146,7 +147,7 @@ pub(super) const TARGETS: &[TargetFamily] = &[
     TargetFamily {
         family: Family::gauge(
             "portprobe_address_success",
-            "Whether each address of the last resolution was good, with addresses: all",
+            "Whether the last probe of each address succeeded; only with addresses: all",
         )
         .by(&["ip"]),
         read: |row, reader| {
@@ -167,14 +168,14 @@ pub(super) const TARGETS: &[TargetFamily] = &[
     service::SERVICE_INFO,
     service::DIALOGUE_INFO,
     TargetFamily {
-        family: Family::gauge("portprobe_target_info", "1, with what is configured for the target")
+        family: Family::gauge("portprobe_target_info", "Endpoint, group and expectation of the target")
             .by(&["url", "protocol", "host", "port", "group", "expect"]),
         read: |row, reader| reader.labelled(row, target_labels(row.target()), Value::Count(1)),
     },
     TargetFamily {
         family: Family::histogram(
             "portprobe_handshake_duration_seconds",
-            "How long successful phases took, connect as the kernel timed SYN to SYN-ACK",
+            "Duration of successful phases; connect is the time from SYN to SYN-ACK as measured by the kernel",
         )
         .by(&["phase"]),
         read: |row, reader| {
@@ -191,17 +192,17 @@ pub(super) const GROUPS: &[GroupFamily] = &[
     GroupFamily {
         family: Family::gauge(
             "portprobe_group_up",
-            "Whether enough members are confirmed up, absent while unknown members could still decide it",
+            "Whether enough members are confirmed up; absent while unknown members could still decide it",
         )
         .by(&["group"]),
         read: |status| status.is_up().map(Value::from),
     },
     GroupFamily {
-        family: Family::gauge("portprobe_group_targets", "Members of the group").by(&["group"]),
+        family: Family::gauge("portprobe_group_targets", "Number of members").by(&["group"]),
         read: |status| Some(Value::Count(status.members.into())),
     },
     GroupFamily {
-        family: Family::gauge("portprobe_group_min_up", "Members of the group that must be up").by(&["group"]),
+        family: Family::gauge("portprobe_group_min_up", "Number of members that must be up").by(&["group"]),
         read: |status| Some(Value::Count(status.needed().into())),
     },
 ];

@@ -1,4 +1,4 @@
-//! Tests of the exposition: the list of families, the cost of a target, escaping.
+//! Tests of the exposition: the list of families, the number of series per target, escaping.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,7 +18,7 @@ use crate::target::{
 
 mod peer;
 
-/// A board and its metrics; every target has these labels.
+/// A board and its metrics.
 struct Exposed {
     board: Arc<Board>,
     metrics: Metrics,
@@ -26,6 +26,7 @@ struct Exposed {
 }
 
 impl Exposed {
+    /// Creates targets that all have these labels.
     fn new(urls: &[&str], labels: &[(&str, &str)]) -> Self {
         let labels: Labels = labels
             .iter()
@@ -85,7 +86,7 @@ impl Exposed {
         String::from_utf8(whole(self.metrics.exposition(Format::Text))).unwrap()
     }
 
-    /// Every series line of this target.
+    /// Returns every series line of this target.
     fn series_of(&self, target: usize) -> Vec<String> {
         let wanted = format!("target=\"{}\"", self.targets[target].name);
         self.text()
@@ -96,7 +97,7 @@ impl Exposed {
     }
 }
 
-/// The kind of probe for the scheme of this URL.
+/// Returns the kind of probe for the scheme of this URL.
 fn probe_kind(url: &str) -> ProbeKind {
     if url.starts_with("tls:") { ProbeKind::of_tls(TlsExchange::default()) } else { ProbeKind::default() }
 }
@@ -106,7 +107,7 @@ fn whole(mut exposition: Exposition) -> Vec<u8> {
 }
 
 #[test]
-fn a_scrape_counts_the_targets_that_it_shows() {
+fn a_scrape_counts_the_targets_it_contains() {
     let exposed = Exposed::new(&["tcp://127.0.0.1:1", "tcp://127.0.0.1:2"], &[]);
     let exposition = exposed.metrics.exposition(Format::Text);
     exposed.board.replace(&exposed.targets[..1]);
@@ -116,17 +117,17 @@ fn a_scrape_counts_the_targets_that_it_shows() {
 }
 
 fn refused() -> Result<(), Fault> {
-    Err(Fault::failure(Phase::Connect, Class::Refused, "nobody listens"))
+    Err(Fault::failure(Phase::Connect, Class::Refused, "nothing listens"))
 }
 
 #[test]
-fn families_are_those_of_the_golden_list() {
+fn families_match_the_golden_list() {
     let mut listed = String::new();
     for Family { name, kind, labels, help } in families() {
         writeln!(listed, "{name} {} {{{}}} {help}", kind.as_str(), labels.join(",")).unwrap();
     }
     let golden = include_str!("../../tests/resources/metrics/families.txt");
-    assert_eq!(listed, golden, "dashboards and alerts build on these names; change them only with the contract");
+    assert_eq!(listed, golden, "dashboards and alerts use these names; change them only with the contract");
 }
 
 #[test]
@@ -137,7 +138,7 @@ fn every_family_label_is_reserved() {
 }
 
 #[test]
-fn what_is_exposed_is_what_is_listed() {
+fn exposed_and_listed_families_are_the_same() {
     let exposed = Exposed::new(&["127.0.0.1:1", "db.example:1", "tls://127.0.0.1:443"], &[]);
     exposed.report(0, Ok(()));
     exposed.report(1, refused());
@@ -160,7 +161,7 @@ fn what_is_exposed_is_what_is_listed() {
             .unwrap_or_else(|| panic!("{name} is not listed"));
         let labels = line.split_once('{').map_or("", |(_, rest)| rest);
         for label in family.labels {
-            // Empty for a target without a group, and without a repository at build time.
+            // Empty for a target without a group or a build without a repository.
             let may_be_empty = matches!(*label, "group" | "revision");
             assert!(labels.contains(&format!("{label}=\"")) || may_be_empty, "{label} is missing in {line}");
         }
@@ -220,9 +221,9 @@ fn an_unknown_target_has_only_counters() {
     }
 }
 
-/// With more targets than in one block.
+/// There are more targets than fit into one block.
 #[test]
-fn a_family_is_declared_only_once() {
+fn text_formats_declare_a_family_once() {
     let urls: Vec<_> = (0..1100).map(|number| format!("tcp://a{number}:1")).collect();
     let exposed = Exposed::new(&urls.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
     for format in [Format::Text, Format::OpenMetrics] {
@@ -265,8 +266,8 @@ fn label_values_are_escaped() {
     assert!(!series.is_empty() && series.iter().all(|line| line.contains(escaped)), "{text}");
 }
 
-/// The value of the label `note` in the text format: `\\`, `\"` and `\n` are escapes, everything else up to the closing
-/// quote is literal.
+/// Parses the value of the label `note` in the text format: `\\`, `\"` and `\n` are escapes, everything else up to the
+/// closing quote is literal.
 fn note(line: &str) -> Option<String> {
     let mut characters = line.split_once("note=\"")?.1.chars();
     let mut value = String::new();
@@ -285,7 +286,7 @@ fn note(line: &str) -> Option<String> {
 
 proptest! {
     #[test]
-    fn any_label_value_is_read_back_as_itself(value in r#"[\\"\n\rn{}=, aä\x00-\x1f]{1,12}|\PC{1,12}"#) {
+    fn any_label_value_survives_escaping(value in r#"[\\"\n\rn{}=, aä\x00-\x1f]{1,12}|\PC{1,12}"#) {
         let exposed = Exposed::new(&["127.0.0.1:1"], &[("note", &value)]);
         let text = exposed.text();
         let notes: Vec<_> = text.split('\n').filter(|line| line.starts_with("portprobe_")).map(note).collect();

@@ -1,4 +1,4 @@
-//! Metrics of TLS sessions, certificates and dialogues, including hostile ones.
+//! Tests of the metrics of TLS sessions, certificates and dialogues, including hostile ones.
 
 use super::*;
 use crate::outcome::{Certificate, PeerCertificates, TlsFacts, example_facts};
@@ -7,7 +7,7 @@ fn facts(tls: TlsFacts) -> Facts {
     Facts { tls: Some(tls), ..Facts::default() }
 }
 
-/// The facts of a handshake with a changed leaf certificate.
+/// Returns the facts of a handshake with a changed leaf certificate.
 fn with_leaf(change: impl FnOnce(&mut Certificate)) -> Facts {
     let mut shown = example_facts(1, &[]);
     let peer = PeerCertificates::clone(shown.peer.as_ref().unwrap());
@@ -17,7 +17,7 @@ fn with_leaf(change: impl FnOnce(&mut Certificate)) -> Facts {
     facts(shown)
 }
 
-/// The series of a family, by its name after `portprobe_`, without the label `target`.
+/// Returns the series of a family, given without `portprobe_`, and without the label `target`.
 fn of(exposed: &Exposed, family: &str) -> Vec<String> {
     let head = format!("portprobe_{family}{{target=\"{}\"", exposed.targets[0].name);
     exposed
@@ -28,7 +28,7 @@ fn of(exposed: &Exposed, family: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_good_handshake_is_shown_as_it_was() {
+fn a_handshake_has_session_and_certificate_series() {
     let exposed = Exposed::new(&["tls://127.0.0.1:443"], &[]);
     exposed.report_showing(0, Ok(()), facts(example_facts(0xab, &[])));
     for (family, series) in [
@@ -54,11 +54,11 @@ fn a_good_handshake_is_shown_as_it_was() {
         assert_eq!(of(&exposed, family), [series], "{family}");
     }
     assert!(of(&exposed, "cert_fault").is_empty() && of(&exposed, "dialogue_info").is_empty());
-    assert!(!exposed.text().contains("www.shop.example"), "names of certificates are no labels");
+    assert!(!exposed.text().contains("www.shop.example"), "names in certificates are not label values");
 }
 
 #[test]
-fn certificate_changes_are_counted_from_zero() {
+fn certificate_changes_start_at_zero() {
     let exposed = Exposed::new(&["tls://127.0.0.1:443"], &[]);
     assert_eq!(of(&exposed, "cert_changes_total"), ["} 0"]);
 }
@@ -82,7 +82,7 @@ fn a_refused_connection_keeps_the_last_certificate() {
 }
 
 #[test]
-fn an_unreadable_certificate_has_its_fingerprint() {
+fn an_unreadable_certificate_has_only_its_fingerprint() {
     let exposed = Exposed::new(&["tls://127.0.0.1:443"], &[]);
     exposed.report_showing(0, refused(), with_leaf(|leaf| leaf.content = None));
     let fingerprint = "01".repeat(32);
@@ -92,14 +92,14 @@ fn an_unreadable_certificate_has_its_fingerprint() {
 }
 
 #[test]
-fn a_certificate_may_be_valid_from_before_1970() {
+fn validity_before_1970_is_a_negative_timestamp() {
     let exposed = Exposed::new(&["tls://127.0.0.1:443"], &[]);
     let old = with_leaf(|leaf| leaf.content.as_mut().unwrap().not_before = -631_152_000);
     exposed.report_showing(0, Ok(()), old);
     assert_eq!(of(&exposed, "cert_not_before_timestamp_seconds"), ["} -631152000.0"]);
 }
 
-/// What a peer may put into a certificate, as text.
+/// Texts that a hostile peer may put into a certificate.
 const HOSTILE: [&str; 6] = [
     "CN=a\nportprobe_up{target=\"x\"} 1\n",
     "CN=\0\u{1b}[2J\u{9b}\r\n",
@@ -109,7 +109,7 @@ const HOSTILE: [&str; 6] = [
     "",
 ];
 
-/// The value of each label of the one series of `cert_info`, read by an independent parser.
+/// Returns the labels of the one series of `cert_info`, read by an independent parser.
 fn certificate_labels(exposed: &Exposed) -> BTreeMap<String, String> {
     let written = String::from_utf8(whole(exposed.metrics.exposition(Format::OpenMetrics))).unwrap();
     let parsed = openmetrics_parser::openmetrics::parse_openmetrics(&written);
