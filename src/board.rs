@@ -1,8 +1,8 @@
-//! The board: reports become state.
+//! The board: the state of all targets, derived from reports.
 //!
-//! [`Board::record`] applies one report at a time to the row of its target: confirmed state, counters, histograms, last
-//! facts, recent outcomes. Metrics, page and log read the rows on request. There is no second copy of any state, so a
-//! removed target leaves nothing behind.
+//! [`Board::record`] applies a report to the row of its target: confirmed state, counters, histograms, last facts, recent
+//! outcomes. Metrics and pages read the rows on request. State is stored only once, so a removed target leaves nothing
+//! behind.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -31,7 +31,7 @@ mod phases;
 mod row;
 mod tls;
 
-/// State of all targets.
+/// The state of all targets.
 #[derive(Debug)]
 pub struct Board {
     options: Mutex<Arc<HistogramOptions>>,
@@ -40,23 +40,23 @@ pub struct Board {
 }
 
 impl Board {
-    /// A board without targets.
+    /// Creates a board without targets.
     pub fn new(options: HistogramOptions) -> Self {
         Self { options: Mutex::new(Arc::new(options)), table: RwLock::default(), local_faults: Default::default() }
     }
 
-    /// Applies other options from the next [`Self::replace`] on. Rows whose options differ start with empty histograms.
+    /// Sets the options for the next [`Self::replace`], which empties the histograms of rows with other options.
     pub fn set_histogram_options(&self, options: HistogramOptions) {
         *self.options() = Arc::new(options);
     }
 
-    /// Replaces the targets; they keep this order.
+    /// Replaces all targets and keeps their order.
     ///
-    /// A row keeps its state if its name and endpoint stay; if the new target is probed in another way, reports of the
-    /// old one are discarded from now on. All other rows are added or removed. Reports are recorded meanwhile;
-    /// concurrent calls wait for each other.
+    /// A target with the same name and endpoint as before keeps its state; if settings that affect its probes have changed,
+    /// later reports with the old settings are discarded. All other rows are added or removed. Reports can be recorded
+    /// meanwhile; concurrent calls wait for each other.
     pub fn replace(&self, targets: &[Arc<Target>]) {
-        // Held to the end, because each table is built from the previous one.
+        // Locked until the end, because each table is built from the previous one.
         let options = self.options();
         let table = self.table();
         let mut index = HashMap::with_capacity(targets.len());
@@ -72,10 +72,12 @@ impl Board {
         *write(&self.table) = Arc::new(Table { rows, index });
     }
 
-    /// Applies one report and returns the next probe.
+    /// Applies a report and returns the next probe.
     ///
-    /// A report of a removed target is discarded. So is one whose settings have changed so that the probe would be
-    /// another; it is repeated. Other labels or another group do not matter. A local fault is only counted.
+    /// - A report of a removed target, or of another endpoint, is discarded.
+    /// - If settings that affect the probe have changed, the report is discarded and the probe is repeated. Labels and group
+    ///   do not affect the probe.
+    /// - A local fault is only counted.
     pub fn record(&self, report: &Report) -> Recorded {
         let table = self.table();
         let Some(mut row) = table.row(&report.target.name).map(|cell| lock(cell)) else {
@@ -98,7 +100,7 @@ impl Board {
         row.record(report)
     }
 
-    /// The present rows. Later replacements do not change the list, but later reports change the rows.
+    /// The current rows. Later replacements do not change the list, but later reports change the rows.
     pub fn rows(&self) -> Rows {
         Rows(self.table())
     }
@@ -134,12 +136,12 @@ impl Rows {
         self.0.rows.is_empty()
     }
 
-    /// Visits each row, one locked at a time. A report for the row waits meanwhile.
+    /// Visits each row and locks only one at a time. Reports for that row wait meanwhile.
     pub fn for_each(&self, visit: impl FnMut(&Row)) {
         self.for_each_in(0..self.len(), visit);
     }
 
-    /// Visits the rows of a range, one locked at a time. Indices beyond the end are ignored.
+    /// Visits the rows of a range and locks only one at a time. Indices beyond the end are ignored.
     pub fn for_each_in(&self, range: Range<usize>, mut visit: impl FnMut(&Row)) {
         self.0
             .rows
@@ -154,7 +156,7 @@ impl Rows {
         self.0.row(name).map(|cell| read(&lock(cell)))
     }
 
-    /// All groups with members, by name.
+    /// All groups that have members, sorted by name.
     pub fn groups(&self) -> Vec<GroupStatus> {
         let mut groups: HashMap<GroupName, GroupStatus> = HashMap::new();
         self.for_each(|row| {
@@ -171,10 +173,10 @@ impl Rows {
     }
 }
 
-/// Result of recording a report.
+/// The result of recording a report.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recorded {
-    /// When to probe next.
+    /// The next probe.
     pub next: Next,
     /// The change of the confirmed state, if there was one.
     pub transition: Option<Transition>,
@@ -193,9 +195,9 @@ pub struct Transition {
     pub from: State,
     /// The new state.
     pub to: State,
-    /// The end of the probe that decided it.
+    /// The end of the probe that changed the state.
     pub at: Timestamp,
-    /// Duration of the previous state. The first one begins when the target is added.
+    /// Duration of the previous state. The unknown state begins when the target is added.
     pub lasted: Duration,
     /// The failure, if the target is now down.
     pub failure: Option<Failure>,
@@ -213,7 +215,7 @@ impl Table {
     }
 }
 
-/// Time from one moment to a later one; zero if the order is reversed.
+/// Returns the time from one instant to a later one; zero if the order is reversed.
 fn between(earlier: Instant, later: Instant) -> Duration {
     later.saturating_duration_since(earlier)
 }

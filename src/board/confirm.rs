@@ -1,4 +1,4 @@
-//! The rules by which results become a confirmed state, as pure arithmetic.
+//! The rules that turn results into a confirmed state.
 
 use crate::outcome::Fault;
 use crate::target::Confirm;
@@ -16,7 +16,7 @@ pub enum State {
 }
 
 impl State {
-    /// Its text in logs and on pages.
+    /// The name in logs and on pages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Down => "down",
@@ -26,21 +26,21 @@ impl State {
     }
 }
 
-/// A state, and the number of results in a row that contradict it.
+/// A state with the number of consecutive results that contradict it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Confirmation {
     state: State,
-    /// Failed probes in a row while up or unknown, successful ones while down.
+    /// Consecutive failed probes while up or unknown, consecutive successful ones while down.
     against: u32,
 }
 
 impl Confirmation {
     /// Applies the result of a probe. Returns the previous state if the state has changed.
     ///
-    /// - One success makes an unknown target up.
-    /// - `failures` failed probes in a row make an unknown or up target down.
-    /// - `successes` successful probes in a row make a down target up.
-    /// - Any other result resets the count.
+    /// - One successful probe changes unknown to up.
+    /// - `failures` consecutive failed probes change unknown or up to down.
+    /// - `successes` consecutive successful probes change down to up.
+    /// - A result that agrees with the state resets the count.
     pub(super) fn observe(&mut self, result: &Result<(), Fault>, rule: &Confirm) -> Option<State> {
         let (needed, to) = match (self.state, result) {
             (State::Unknown, Ok(())) => (1, State::Up),
@@ -116,7 +116,7 @@ mod tests {
     }
 
     proptest! {
-        /// The model examines all past results instead of counting.
+        /// The model looks at all past results instead of counting.
         #[test]
         fn states_equal_a_plain_model(
             failures in 1_u32..5,

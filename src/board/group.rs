@@ -1,4 +1,4 @@
-//! Groups: counted on request from the states of their members.
+//! Groups, counted on request from the states of their members.
 
 use std::sync::Arc;
 
@@ -10,16 +10,16 @@ use crate::target::Group;
 pub struct GroupStatus {
     /// The group.
     pub group: Arc<Group>,
-    /// All members.
+    /// Number of members.
     pub members: u32,
-    /// Members confirmed up.
+    /// Number of members confirmed up.
     pub up: u32,
-    /// Members without a confirmed state.
+    /// Number of members whose state is unknown.
     pub unknown: u32,
 }
 
 impl GroupStatus {
-    /// A group before its members are counted.
+    /// Creates the status of a group without members.
     pub fn new(group: Arc<Group>) -> Self {
         Self { group, members: 0, up: 0, unknown: 0 }
     }

@@ -1,27 +1,27 @@
-//! The last outcomes of a target in two bytes each, for its page.
+//! The last outcomes of a target, two bytes each, for its page.
 
 use std::time::Duration;
 
 use crate::outcome::Class;
 
-/// A bounded ring of recent outcomes.
+/// A ring buffer of recent outcomes.
 ///
-/// Its memory is allocated at the start. Small growth with each probe would fragment the heap between the short-lived
-/// allocations of probes (measured: 2 KB for each of 100,000 targets).
+/// Its memory is allocated at the start. If it grew with each probe, it would fragment the heap between the short-lived
+/// allocations of probes (measured: 2 KB per target with 100,000 targets).
 #[derive(Clone, Debug, PartialEq)]
 pub struct History {
     entries: [Packed; Self::CAPACITY],
-    /// Number of entries that are outcomes.
+    /// Number of entries in use.
     len: u8,
-    /// The place of the next outcome. In a full ring it replaces the oldest.
+    /// The index of the next outcome, which replaces the oldest one if the ring is full.
     next: u8,
 }
 
 impl History {
-    /// Number of outcomes that are kept.
+    /// Maximum number of outcomes.
     pub const CAPACITY: usize = 60;
 
-    /// Adds the latest outcome.
+    /// Adds an outcome.
     pub fn push(&mut self, recent: Recent) {
         if let Some(entry) = self.entries.get_mut(usize::from(self.next)) {
             *entry = Packed::from(recent);
@@ -30,7 +30,7 @@ impl History {
         self.len = (self.len + 1).min(CAPACITY_U8);
     }
 
-    /// The outcomes, the oldest first.
+    /// The outcomes, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = Recent> + '_ {
         let (newer, older) = self.entries.split_at(usize::from(self.next));
         let unused = Self::CAPACITY - usize::from(self.len);
@@ -39,22 +39,23 @@ impl History {
 }
 
 impl Default for History {
-    /// No outcome yet.
+    /// Creates an empty history.
     fn default() -> Self {
         Self { entries: [Packed::default(); Self::CAPACITY], len: 0, next: 0 }
     }
 }
 
-/// One outcome, reduced to the strip on the page.
+/// The part of an outcome that the page shows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recent {
-    /// Why it failed; `None` after a success.
+    /// The class of the failure; `None` for a success.
     pub failure: Option<Class>,
     /// Its duration, accurate to 1 %.
     pub duration: Duration,
 }
 
-/// The class in the high five bits (0: success), the logarithm of the duration in the others.
+/// An outcome in two bytes: the class plus one, or 0 for success, in the high five bits, and the logarithm of the duration
+/// in the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Packed(u16);
 
@@ -75,7 +76,7 @@ impl Packed {
     }
 }
 
-/// A duration in steps of a 56th of an octave from a microsecond on; shorter ones are 0.
+/// Returns a duration in steps of 1/56 octave from 1 µs; 0 for shorter ones.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the range")]
 fn step(duration: Duration) -> u16 {
     let octaves = (duration.as_secs_f64() / SHORTEST).log2();
@@ -87,7 +88,7 @@ fn duration(step: u16) -> Duration {
     Duration::from_secs_f64(SHORTEST * (f64::from(steps) / STEPS_AN_OCTAVE).exp2())
 }
 
-// A packed outcome has five bits for the class plus one, and unpacking finds the class by its discriminant.
+// A packed outcome has five bits for the class plus one. Unpacking finds the class by its discriminant.
 #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
 const _: () = {
     assert!(Class::ALL.len() < 32, "five bits hold 31 classes and 0 for success");
@@ -105,7 +106,7 @@ const MAX_STEP: u16 = (1 << STEP_BITS) - 1;
 /// In seconds.
 const SHORTEST: f64 = 1e-6;
 
-/// The highest step is beyond a day, the longest timeout.
+/// The highest step is longer than a day, the longest timeout.
 const STEPS_AN_OCTAVE: f64 = 56.0;
 
 #[expect(clippy::cast_possible_truncation, reason = "60 fits; a constant cannot use try_from")]
@@ -116,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ring_keeps_the_latest_in_order() {
+    fn the_ring_keeps_the_latest_outcomes_in_order() {
         let mut history = History::default();
         for seconds in 0..100 {
             history.push(Recent { failure: None, duration: Duration::from_secs(seconds) });
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn two_bytes_keep_class_and_duration() {
+    fn two_bytes_hold_class_and_duration() {
         let mut history = History::default();
         for class in Class::ALL {
             let duration = Duration::from_micros(123_456);
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn every_duration_is_kept_within_a_percent() {
+    fn every_duration_is_accurate_to_a_percent() {
         let mut duration = Duration::from_micros(1);
         while duration <= Duration::from_hours(24) {
             let kept = Packed::from(Recent { failure: None, duration }).unpack();

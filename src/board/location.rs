@@ -1,11 +1,11 @@
-//! The addresses of a target's name, and the result of each.
+//! The addresses of a name and the result of each.
 
 use std::net::IpAddr;
 
 use crate::outcome::{Attempt, Fault, Outcome};
 use crate::target::AddressMode;
 
-/// Result of one address in the last probe that tried all addresses.
+/// The last result of one address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct AddressResult {
     /// The address.
@@ -14,7 +14,7 @@ pub struct AddressResult {
     pub success: bool,
 }
 
-/// The addresses of a target's name.
+/// The addresses of a target.
 #[derive(Debug, Default)]
 pub(super) struct Location {
     pub(super) resolved_addresses: Option<u32>,
@@ -42,7 +42,7 @@ impl Location {
         }
     }
 
-    /// The result of an address; after a local fault its previous result.
+    /// Returns the result of an address; after a local fault, its previous result.
     fn address_result(&self, attempt: &Attempt) -> Option<AddressResult> {
         match attempt.result {
             Err(Fault::LocalFault(_)) => {

@@ -5,7 +5,8 @@ use crate::options::HistogramOptions;
 use crate::outcome::Phase;
 use crate::target::{Expect, Host, ProbeKind, Target};
 
-/// A histogram for each configured phase that probes of this target can complete: that of `kept`, or an empty one.
+/// Returns a histogram for each configured phase that probes of this target can complete: the one in `kept` or an empty
+/// one.
 pub(super) fn histograms(
     target: &Target,
     options: &HistogramOptions,

@@ -1,4 +1,4 @@
-//! The state of one target, from all its reports.
+//! The state of one target, derived from all its reports.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -32,11 +32,11 @@ pub struct Row {
     slow: Option<bool>,
     /// `Some` after a failed probe.
     failures: Option<Box<FailureStats>>,
-    /// `Some` if a name was resolved or each address is probed.
+    /// `Some` if a name was resolved or all addresses are probed.
     location: Option<Box<Location>>,
     /// `Some` if the target has TLS.
     tls: Option<Box<TlsRecord>>,
-    /// `Some` after facts of a service or a dialogue.
+    /// `Some` once facts of a service or a dialogue are known.
     facts: Option<Box<LastFacts>>,
     histograms: Box<[(Phase, Histogram)]>,
     options: Arc<HistogramOptions>,
@@ -46,17 +46,17 @@ pub struct Row {
 /// The last probe without a local fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LastProbe {
-    /// When it ended.
+    /// Its end.
     pub ended_at: Timestamp,
     /// Whether it succeeded.
     pub success: bool,
     /// Time from the start to the result.
     pub duration: Duration,
-    /// The phases that it completed.
+    /// The completed phases.
     pub timings: Timings,
 }
 
-/// Statistics of failed probes. Most targets have none, so they are not part of each row.
+/// Statistics of failed probes. They are boxed, because most targets have none.
 #[derive(Debug, Default)]
 struct FailureStats {
     /// Time confirmed down in past outages.
@@ -74,7 +74,7 @@ struct LastFacts {
     service: Option<Arc<ServiceFacts>>,
 }
 
-/// When a state began, on both clocks.
+/// The start of a state on both clocks.
 #[derive(Clone, Copy, Debug)]
 struct Since {
     instant: Instant,
@@ -82,7 +82,7 @@ struct Since {
 }
 
 impl Row {
-    /// The row of a target that was never probed.
+    /// Creates the row of a target that has not been probed yet.
     pub(super) fn new(target: Arc<Target>, options: Arc<HistogramOptions>) -> Self {
         Self {
             histograms: histograms(&target, &options, Box::default()),
@@ -104,7 +104,7 @@ impl Row {
 
     /// Replaces the target if the endpoint is the same; otherwise returns false.
     ///
-    /// State that the new settings do not have is dropped: TLS, the labels of another dialogue, histograms of phases.
+    /// State that does not apply to the new settings is dropped: TLS, labels of another dialogue, histograms of phases.
     pub(super) fn keep_for(&mut self, target: &Arc<Target>, options: &Arc<HistogramOptions>) -> bool {
         if self.target.endpoint != target.endpoint {
             return false;
@@ -121,7 +121,7 @@ impl Row {
             }
         }
         if before != probe_kind || self.options != *options {
-            // Counts of other buckets cannot be kept.
+            // Counts cannot be converted to other buckets.
             let kept = std::mem::take(&mut self.histograms);
             let kept = if self.options == *options { kept } else { Box::default() };
             self.histograms = histograms(target, options, kept);
@@ -173,33 +173,33 @@ impl Row {
         self.confirmation.state()
     }
 
-    /// The time at which the confirmed state began; `None` while it is unknown.
+    /// The start of the confirmed state; `None` while it is unknown.
     pub fn state_since(&self) -> Option<Timestamp> {
         (self.state() != State::Unknown).then_some(self.since.at)
     }
 
-    /// Finished probes.
+    /// Number of finished probes.
     pub fn probes(&self) -> u64 {
         self.probes
     }
 
-    /// Finished probes that failed.
+    /// Number of failed probes.
     pub fn failed_probes(&self) -> u64 {
         self.failures.as_ref().map_or(0, |failures| failures.failed_probes)
     }
 
-    /// Changes from up to down.
+    /// Number of confirmed changes from up to down.
     pub fn outages(&self) -> u64 {
         self.failures.as_ref().map_or(0, |failures| failures.outages)
     }
 
-    /// Time confirmed down, including the present outage up to `now`.
+    /// Total time confirmed down, including the current outage until `now`.
     pub fn down_time(&self, now: Instant) -> Duration {
         let present = if self.state() == State::Down { between(self.since.instant, now) } else { Duration::ZERO };
         self.failures.as_ref().map_or(Duration::ZERO, |failures| failures.down_before) + present
     }
 
-    /// SYNs that were sent again in connects that were answered.
+    /// Number of SYNs retransmitted in connects that were eventually answered.
     pub fn syn_retransmits(&self) -> u64 {
         self.syn_retransmits
     }
@@ -210,7 +210,7 @@ impl Row {
         by_reason.map(|&((phase, class), count)| (phase, class, count))
     }
 
-    /// The last failure, while the last probe failed or the target is down.
+    /// The last failure; `None` if the last probe succeeded and the target is not down.
     pub fn failure(&self) -> Option<&Failure> {
         self.failures.as_ref()?.last.as_ref()
     }
@@ -225,7 +225,7 @@ impl Row {
         self.slow
     }
 
-    /// Number of addresses of the name when it was last resolved.
+    /// Number of usable addresses in the last resolution of the name.
     pub fn resolved_addresses(&self) -> Option<u32> {
         self.location.as_ref()?.resolved_addresses
     }
@@ -238,7 +238,7 @@ impl Row {
             .filter(|_| matches!(self.target.endpoint.host, Host::Name(_)))
     }
 
-    /// Each address of the last resolution, with `addresses: all`.
+    /// The result of each address, with `addresses: all`.
     pub fn addresses(&self) -> &[AddressResult] {
         let location = self
             .location
@@ -252,12 +252,12 @@ impl Row {
         self.tls.as_ref()?.session()
     }
 
-    /// The peer's last certificates with the result of their verification.
+    /// The last certificates of the peer, with the result of their verification.
     pub fn peer_certificates(&self) -> Option<&Arc<PeerCertificates>> {
         self.tls.as_ref()?.peer()
     }
 
-    /// Number of leaves that were not among the last eight; `None` without TLS.
+    /// Number of changes to a leaf that was not among the last eight; `None` without TLS.
     pub fn certificate_changes(&self) -> Option<u64> {
         self.tls.as_ref().map(|tls| tls.changes())
     }
@@ -272,7 +272,7 @@ impl Row {
         self.facts.as_ref()?.service.as_deref()
     }
 
-    /// The last labels of the dialogue.
+    /// The labels that the dialogue last captured.
     pub fn dialogue(&self) -> &[(LabelName, String)] {
         self.facts
             .as_ref()
@@ -285,7 +285,7 @@ impl Row {
         &self.options.buckets
     }
 
-    /// The histograms of this target's phases.
+    /// The histograms of the phases of this target.
     pub fn histograms(&self) -> impl Iterator<Item = (Phase, &Histogram)> + '_ {
         self.histograms.iter().map(|(phase, histogram)| (*phase, histogram))
     }
@@ -357,7 +357,7 @@ impl Row {
         Transition { target: self.target.clone(), from, to: self.state(), at: report.ended_at, lasted, failure }
     }
 
-    /// An unconfirmed failure is retried soon; everything else waits for its next due time.
+    /// Returns a retry after an unconfirmed failure, otherwise the next due time.
     fn next(&self, result: &Result<(), Fault>) -> Next {
         let delay = self.target.settings.confirm.delay;
         if result.is_ok() || self.state() == State::Down || delay.is_zero() {
@@ -378,7 +378,7 @@ impl LastFacts {
     }
 }
 
-/// The dialogues of a kind of probe, before and within TLS.
+/// Returns the dialogues of a kind of probe, before and within TLS.
 fn dialogues(probe_kind: &ProbeKind) -> impl Iterator<Item = &Dialogue> {
     let (first, second) = match probe_kind {
         ProbeKind::Plain(application) => (Some(application), None),

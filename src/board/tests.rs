@@ -1,4 +1,4 @@
-//! Tests of the board as a whole; the rules of confirmation have their own beside them.
+//! Tests of the board as a whole.
 
 use std::num::NonZeroU32;
 
@@ -52,7 +52,7 @@ fn success() -> Outcome {
 }
 
 fn failed(class: Class) -> Outcome {
-    let failure = Failure { phase: Phase::Connect, class, detail: "so it was".into() };
+    let failure = Failure { phase: Phase::Connect, class, detail: "nothing listens".into() };
     Outcome {
         result: Err(Fault::Failure(failure)),
         duration: SECOND,
@@ -84,12 +84,12 @@ impl Reporter {
     }
 }
 
-fn read<T>(board: &Board, target: &Target, look: impl FnOnce(&Row) -> T) -> T {
-    board.rows().find(&target.name, look).unwrap()
+fn read<T>(board: &Board, target: &Target, read: impl FnOnce(&Row) -> T) -> T {
+    board.rows().find(&target.name, read).unwrap()
 }
 
 #[test]
-fn an_outage_is_counted_timed_and_ended() {
+fn an_outage_is_counted_and_timed() {
     let target = target("tcp://127.0.0.1:22", Settings::default());
     let board = board(std::slice::from_ref(&target));
     let mut reporter = Reporter::new(&target);
@@ -99,7 +99,7 @@ fn an_outage_is_counted_timed_and_ended() {
     assert_eq!(first, Recorded { next: Next::Retry(SECOND), transition: None });
     assert!(read(&board, &target, |row| row.failure().is_some() && row.state() == State::Up));
     let second = board.record(&reporter.report(failed(Class::Timeout)));
-    assert_eq!(second.next, Next::OnSchedule, "a confirmed failure is not repeated");
+    assert_eq!(second.next, Next::OnSchedule, "a confirmed failure is not retried");
     let down = second.transition.unwrap();
     assert_eq!((down.from, down.to, down.lasted), (State::Up, State::Down, 2 * SECOND));
     assert_eq!(down.failure.unwrap().class, Class::Timeout);
@@ -123,7 +123,7 @@ fn an_outage_is_counted_timed_and_ended() {
 }
 
 #[test]
-fn the_first_known_state_is_no_outage() {
+fn the_first_known_state_is_not_an_outage() {
     let target = target("tcp://127.0.0.1:22", Settings::default());
     let board = board(std::slice::from_ref(&target));
     let mut reporter = Reporter::new(&target);
@@ -170,24 +170,24 @@ fn a_report_of_a_replaced_target_is_discarded() {
     let new =
         target("tcp://127.0.0.1:22", Settings { source_address: Some([127, 0, 0, 9].into()), ..Settings::default() });
     board.replace(std::slice::from_ref(&new));
-    let anew = Recorded { next: Next::Repeat, transition: None };
-    assert_eq!(board.record(&reporter.report(failed(Class::Refused))), anew);
+    let repeated = Recorded { next: Next::Repeat, transition: None };
+    assert_eq!(board.record(&reporter.report(failed(Class::Refused))), repeated);
     read(&board, &new, |row| {
-        assert_eq!((row.probes(), row.failed_probes(), row.state()), (1, 0, State::Up), "what was seen stays");
+        assert_eq!((row.probes(), row.failed_probes(), row.state()), (1, 0, State::Up), "earlier results stay");
     });
     board.replace(&[Arc::new(Target {
         endpoint: example("tcp://127.0.0.1:23", Settings::default()).endpoint,
         ..Target::clone(&old)
     })]);
-    assert_eq!(board.record(&reporter.report(success())), Recorded::NOTHING, "of another endpoint");
+    assert_eq!(board.record(&reporter.report(success())), Recorded::NOTHING, "the endpoint is another");
     board.replace(&[]);
     assert_eq!(board.record(&reporter.report(success())), Recorded::NOTHING);
     assert!(board.rows().is_empty());
 }
 
-/// A source whose labels change at each look would else keep from being known what takes long: a timeout.
+/// Otherwise a discovery source whose labels change with each refresh would hide slow results such as timeouts.
 #[test]
-fn a_report_of_an_equally_probed_target_counts() {
+fn changed_labels_do_not_discard_a_report() {
     let old = target("tcp://127.0.0.1:22", Settings::default());
     let board = board(std::slice::from_ref(&old));
     let labels = [(LabelName::try_new("team").unwrap(), "orders".into())].into_iter().collect();
@@ -224,12 +224,12 @@ fn histograms_count_addresses_and_facts_keep_last_values() {
         assert_eq!(row.resolved_addresses(), Some(2));
         assert_eq!(row.address(), Some("::1".parse().unwrap()));
         assert_eq!(row.addresses().len(), 2);
-        assert_eq!(row.last().unwrap().timings, Timings::default(), "phases are those of the last probe");
+        assert_eq!(row.last().unwrap().timings, Timings::default(), "timings are those of the last probe");
     });
 }
 
 #[test]
-fn an_address_with_local_fault_keeps_its_result() {
+fn an_address_keeps_its_result_after_local_faults() {
     let addressing = Addressing { mode: AddressMode::All, ..Addressing::default() };
     let target = target("tcp://db.example:22", Settings { addressing, ..Settings::default() });
     let board = board(std::slice::from_ref(&target));
@@ -243,11 +243,11 @@ fn an_address_with_local_fault_keeps_its_result() {
     board.record(&reporter.report(Outcome { attempts, ..failed(Class::Refused) }));
     let results = read(&board, &target, |row| row.addresses().to_vec());
     let result = |address: &str, success| AddressResult { address: address.parse().unwrap(), success };
-    assert_eq!(results, [result("127.0.0.1", false), result("127.0.0.2", true)], "of the third nothing is known");
+    assert_eq!(results, [result("127.0.0.1", false), result("127.0.0.2", true)], "the third has no result yet");
 }
 
 #[test]
-fn a_retry_waits_for_delay_or_interval() {
+fn a_retry_waits_at_most_an_interval() {
     for (delay, next) in [
         (Duration::ZERO, Next::OnSchedule),
         (SECOND, Next::Retry(SECOND)),
@@ -262,7 +262,7 @@ fn a_retry_waits_for_delay_or_interval() {
 }
 
 #[test]
-fn new_settings_drop_state_of_old_ones() {
+fn new_settings_drop_state_that_does_not_apply() {
     let addressing = Addressing { mode: AddressMode::All, ..Addressing::default() };
     let settings = Settings { addressing, slow_after: Some(SECOND * 2), ..Settings::default() };
     let before = target("tcp://db.example:22", settings);
@@ -271,14 +271,16 @@ fn new_settings_drop_state_of_old_ones() {
     read(&board, &before, |row| assert_eq!((row.addresses().len(), row.slow()), (1, Some(false))));
     let after = target("tcp://db.example:22", Settings { slow_after: Some(SECOND / 2), ..Settings::default() });
     board.replace(std::slice::from_ref(&after));
-    read(&board, &after, |row| assert_eq!((row.addresses().len(), row.slow()), (0, Some(true)), "the same probe"));
+    read(&board, &after, |row| {
+        assert_eq!((row.addresses().len(), row.slow()), (0, Some(true)), "the new limit applies to the last probe")
+    });
     let without = target("tcp://db.example:22", Settings::default());
     board.replace(std::slice::from_ref(&without));
     read(&board, &without, |row| assert_eq!(row.slow(), None));
 }
 
 #[test]
-fn slow_needs_slow_after() {
+fn only_a_target_with_slow_after_is_slow() {
     for (limit, slow) in [(None, None), (Some(SECOND), Some(true)), (Some(2 * SECOND), Some(false))] {
         let target = target("tcp://127.0.0.1:22", Settings { slow_after: limit, ..Settings::default() });
         let board = board(std::slice::from_ref(&target));
@@ -338,7 +340,11 @@ fn a_faulty_certificate_replaces_only_the_certificate() {
     });
     let facts = showing(TlsFacts { peer: None, ..before });
     board.record(&reporter.report(Outcome { facts, ..failed(Class::TlsAlert) }));
-    assert_eq!(read(&board, &target, |row| row.peer_certificates().cloned()), faulty.peer, "none came since");
+    assert_eq!(
+        read(&board, &target, |row| row.peer_certificates().cloned()),
+        faulty.peer,
+        "a handshake without certificates keeps the last ones"
+    );
 }
 
 #[test]
@@ -353,21 +359,21 @@ fn a_known_certificate_takes_no_memory() {
     let first = read(&board, &target, held);
     board.record(&reporter.report(shown()));
     assert!(Arc::ptr_eq(&first, &read(&board, &target, held)));
-    // An equal result that was made anew is held instead, or whoever remembers it would forget it.
-    let anew = example_facts(1, &[]);
-    board.record(&reporter.report(Outcome { facts: showing(anew.clone()), ..success() }));
-    assert!(Arc::ptr_eq(&anew.peer.unwrap(), &read(&board, &target, held)));
+    // An equal result in another `Arc` replaces it, because the cache of the verifier holds the newer one.
+    let equal = example_facts(1, &[]);
+    board.record(&reporter.report(Outcome { facts: showing(equal.clone()), ..success() }));
+    assert!(Arc::ptr_eq(&equal.peer.unwrap(), &read(&board, &target, held)));
 }
 
 #[test]
-fn certificates_are_counted_only_with_tls() {
+fn only_tls_targets_count_certificate_changes() {
     for (settings, changes) in [(Settings::default(), None), (tls(), Some(0))] {
         let target = target("tcp://127.0.0.1:443", settings);
         let board = board(std::slice::from_ref(&target));
         assert_eq!(read(&board, &target, Row::certificate_changes), changes);
         let facts = showing(example_facts(1, &[]));
         board.record(&Reporter::new(&target).report(Outcome { facts, ..success() }));
-        assert_eq!(read(&board, &target, Row::certificate_changes), changes, "the first is no change");
+        assert_eq!(read(&board, &target, Row::certificate_changes), changes, "the first certificate is not a change");
     }
 }
 
@@ -385,7 +391,7 @@ fn a_new_leaf_of_many_addresses_counts_once() {
 }
 
 #[test]
-fn labels_stay_until_the_dialogue_changes_them() {
+fn a_new_dialogue_drops_its_labels() {
     let steps =
         |bytes: &[u8]| ProbeKind::Plain(Application::Dialogue(Dialogue([Step::ExpectBytes(bytes.into())].into())));
     let with = |probe_kind| target("tcp://127.0.0.1:22", Settings { probe_kind, ..Settings::default() });
@@ -405,7 +411,7 @@ fn labels_stay_until_the_dialogue_changes_them() {
 }
 
 #[test]
-fn new_settings_keep_state_they_share() {
+fn new_settings_keep_state_that_still_applies() {
     let identity = Identity { cert_file: "a.pem".into(), key_file: "a.key".into() };
     let profile = Arc::new(TlsProfile { identity: Some(identity), ..TlsProfile::default() });
     let settings = TlsSettings { profile, ..TlsSettings::default() };
@@ -426,22 +432,22 @@ fn new_settings_keep_state_they_share() {
         read(&board, &target, |row| {
             assert_eq!((row.session().is_some(), row.client_certificate_not_after()), (session, client));
             let counts: Vec<_> = row.histograms().map(|(phase, histogram)| (phase, histogram.count())).collect();
-            assert_eq!(counts, [(Phase::Connect, 1)], "what was timed stays");
+            assert_eq!(counts, [(Phase::Connect, 1)], "histograms stay");
         });
     }
 }
 
 #[test]
-fn completable_phases_have_histograms() {
-    let said = || Application::Dialogue(Dialogue([Step::ExpectBytes(b"x"[..].into())].into()));
+fn only_completable_phases_have_histograms() {
+    let dialogue = || Application::Dialogue(Dialogue([Step::ExpectBytes(b"x"[..].into())].into()));
     let of_tls =
         |upgrade, application| ProbeKind::of_tls(TlsExchange { upgrade, application, ..TlsExchange::default() });
     for (probe_kind, phases) in [
         (ProbeKind::default(), vec!["connect"]),
-        (ProbeKind::Plain(said()), vec!["connect", "protocol"]),
+        (ProbeKind::Plain(dialogue()), vec!["connect", "protocol"]),
         (of_tls(Application::default(), Application::default()), vec!["connect", "tls"]),
-        (of_tls(said(), Application::default()), vec!["connect", "starttls", "tls"]),
-        (of_tls(Application::default(), said()), vec!["connect", "tls", "protocol"]),
+        (of_tls(dialogue(), Application::default()), vec!["connect", "starttls", "tls"]),
+        (of_tls(Application::default(), dialogue()), vec!["connect", "tls", "protocol"]),
     ] {
         let target = target("tcp://127.0.0.1:443", Settings { probe_kind, ..Settings::default() });
         let options = HistogramOptions { buckets: Buckets::default(), native: true, phases: Phase::ALL.to_vec() };

@@ -1,4 +1,4 @@
-//! TLS facts of one target: the last session, the last certificates, and the number of certificate changes.
+//! TLS facts of one target: the last session, the last certificates and the number of certificate changes.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use crate::target::{Sha256Digest, TlsExchange};
 
 /// The last known facts of a target that is probed with TLS.
 ///
-/// Its memory is allocated at the start, like that of a [`History`](super::History). Most probes see the certificates
-/// of the previous probe, which take no new memory.
+/// Its memory is allocated at the start, like that of a [`History`](super::History). Most probes see the same certificates
+/// as the previous probe, which need no new memory.
 #[derive(Debug, Default)]
 pub(super) struct TlsRecord {
     session: Option<Session>,
@@ -19,7 +19,7 @@ pub(super) struct TlsRecord {
 }
 
 impl TlsRecord {
-    /// Applies the facts of a probe. Facts that it does not have stay as they are.
+    /// Applies the facts of a probe. Facts that are missing in it keep their last value.
     pub(super) fn note(&mut self, outcome: &Outcome) {
         self.client_not_after = outcome.client_certificate_not_after.or(self.client_not_after);
         let Some(tls) = &outcome.facts.tls else { return };
@@ -30,11 +30,11 @@ impl TlsRecord {
         if self.leaves.see(&peer.leaf.fingerprint) == Sighting::New {
             self.changes += 1;
         }
-        // The same Arc: the verifier caches a result as long as it is held here, and an equal one is another.
+        // Replaced even by an equal value: the verifier caches a result only as long as its `Arc` is held here.
         self.peer = Some(peer.clone());
     }
 
-    /// Forgets the expiry of a client certificate that is no longer configured.
+    /// Drops the expiry of a client certificate that is no longer configured.
     pub(super) fn keep_for(&mut self, tls: &TlsExchange) {
         self.client_not_after = self.client_not_after.filter(|_| tls.settings.profile.identity.is_some());
     }
@@ -49,12 +49,12 @@ impl TlsRecord {
         self.peer.as_ref()
     }
 
-    /// Number of leaves that were not among the last ones.
+    /// Number of changes to a leaf that was not among the last ones.
     pub(super) const fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// The last second in which the client certificate is valid, if there is one.
+    /// The last second in which the client certificate is valid, since 1970.
     pub(super) const fn client_not_after(&self) -> Option<i64> {
         self.client_not_after
     }
@@ -62,8 +62,8 @@ impl TlsRecord {
 
 /// The last distinct leaves, the latest first.
 ///
-/// Only 64 bits of each SHA-256 are kept. Two certificates share them by chance once in 2^64; forging that takes 2^61
-/// certificates and gains one change that is not counted.
+/// Only 64 bits of each SHA-256 are kept. A new certificate collides with one of the eight by chance once in 2^61; its
+/// change is then not counted.
 #[derive(Debug, Default)]
 struct RecentLeaves {
     entries: [u64; Self::CAPACITY],
@@ -71,22 +71,22 @@ struct RecentLeaves {
     len: usize,
 }
 
-/// Whether a leaf was known.
+/// Whether a leaf is new.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Sighting {
-    /// The first leaf of all, which replaces none.
+    /// The first leaf, which is not a change.
     First,
-    /// One of the last leaves.
+    /// One of the recent leaves.
     Known,
     /// Any other.
     New,
 }
 
 impl RecentLeaves {
-    /// Enough for a name whose machines have separate certificates.
+    /// Enough for a name whose hosts have separate certificates.
     const CAPACITY: usize = 8;
 
-    /// Makes a leaf the latest; the least recently seen one is dropped if there are too many.
+    /// Makes a leaf the latest. Drops the least recently seen one if there are too many.
     fn see(&mut self, fingerprint: &Sha256Digest) -> Sighting {
         let key = fingerprint.as_bytes().first_chunk().copied().map_or(0, u64::from_be_bytes);
         let known = self.entries.iter().take(self.len).position(|entry| *entry == key);
@@ -113,7 +113,7 @@ impl RecentLeaves {
 mod tests {
     use super::*;
 
-    /// The sightings of leaves, one letter each: `+` new, `.` known, `1` the first.
+    /// Returns the sightings of leaves, one letter each, as `1` (first), `+` (new) or `.` (known).
     fn sightings(leaves: &str) -> String {
         let mut recent = RecentLeaves::default();
         let see = |leaf: u8| match recent.see(&Sha256Digest::new([leaf; 32])) {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leaf_of_zeros_is_a_leaf() {
+    fn a_fingerprint_of_zeros_is_not_an_empty_entry() {
         let mut recent = RecentLeaves::default();
         let zeros = Sha256Digest::new([0; 32]);
         assert_eq!([recent.see(&zeros), recent.see(&zeros)], [Sighting::First, Sighting::Known]);
