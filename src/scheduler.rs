@@ -1,8 +1,8 @@
-//! The scheduler: due targets become probes.
+//! The scheduler: starts the probes of targets when they are due.
 //!
 //! [`Handle::change`] sets the targets, a [`Prober`] makes the probes, and a closure receives their reports and returns
-//! what follows. One task has one queue of due times: an idle target costs only its place in the queue, and a probe is
-//! a task only while it runs. The meaning of a result is not known here.
+//! the next probe. One task has one queue of due times: an idle target costs only its entry in the queue, and only a
+//! running probe has a task. This module does not interpret results.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ mod schedule;
 mod scheduled_target;
 mod statistics;
 
-/// Probes targets when they are due.
+/// A scheduler, which probes targets when they are due.
 #[derive(Debug)]
 pub struct Scheduler<P, R> {
     prober: Arc<P>,
@@ -47,7 +47,7 @@ pub struct Scheduler<P, R> {
     index: Index,
     due_queue: DueQueue,
     wait_queue: WaitQueue,
-    /// When the next probe may start, if the rate delays one.
+    /// When the next probe may start, if the rate limit delays one.
     rate_opens: Option<Instant>,
     running: HashMap<Id, Probe>,
     tasks: JoinSet<Done>,
@@ -62,7 +62,7 @@ struct Probe {
     task: AbortHandle,
 }
 
-/// A finished probe, and what follows it.
+/// A finished probe and the next one.
 #[derive(Debug)]
 struct Done {
     id: Id,
@@ -75,11 +75,10 @@ where
     P: Prober,
     R: Fn(&Report) -> Next + Send + Sync + 'static,
 {
-    /// A scheduler without targets, and its handle.
+    /// Creates a scheduler without targets, and its handle.
     ///
-    /// `record` is called with every report, on the task of its probe. `machine` is the name of this machine. It shifts
-    /// the grid of due times, so that replicas on several machines do not probe at the same moments. `started_at` is the
-    /// wall time of this call.
+    /// `record` is called with every report, on the task of its probe. `machine` is the name of this machine, which shifts
+    /// the grid of due times so that replicas do not probe at the same time. `started_at` is the current wall time.
     pub fn new(prober: P, record: R, limits: Limits, machine: &str, started_at: Timestamp) -> (Self, Handle) {
         let statistics = Arc::new(Statistics::default());
         let (handle, commands) = Handle::new(statistics.clone());
@@ -103,7 +102,7 @@ where
         (scheduler, handle)
     }
 
-    /// Probes until `stop` is cancelled. Probes in flight are then dropped without a report.
+    /// Probes until `stop` is cancelled. Probes in flight are then aborted without a report.
     pub async fn run(mut self, stop: CancellationToken) {
         let sleep = sleep_until(self.origin);
         tokio::pin!(sleep);
@@ -118,7 +117,7 @@ where
                 Some(done) = self.tasks.join_next() => self.finish(done),
                 () = &mut sleep, if wake_up.is_some() => {}
             }
-            // Ended probes first: the next due time must not find a probe running that has ended by now.
+            // Finished probes first, so that none of them still counts as running at the next due time.
             while let Some(done) = self.tasks.try_join_next() {
                 self.finish(done);
             }
@@ -129,7 +128,7 @@ where
         self.statistics.set_in_flight(0);
     }
 
-    /// When the next probe starts, because it is due or because the rate allows it.
+    /// Returns when the next probe is due or allowed by the rate limit.
     fn next_wake_up(&self) -> Option<Instant> {
         self.due_queue.first_start().into_iter().chain(self.rate_opens).min()
     }
@@ -147,7 +146,7 @@ where
         }
     }
 
-    /// Handles an item of the due queue. It is stale if it is not a next moment of its target any more.
+    /// Handles an item of the due queue. It is stale unless it is the next tick or the planned probe of its target.
     fn on_due(&mut self, id: Id, due: Instant, now: Instant) {
         let Some(entry) = self.index.get_mut(id) else { return };
         if entry.tick() == due {
@@ -162,7 +161,7 @@ where
         }
     }
 
-    /// Adds a due probe to the wait queue. Every probe passes through it, so that none overtakes an earlier one.
+    /// Adds a due probe to the wait queue. Every probe passes through it, so probes start in order of their due times.
     fn enqueue(&mut self, id: Id, due: Instant) {
         if let Some(entry) = self.index.get_mut(id) {
             entry.wait(due);
@@ -170,7 +169,7 @@ where
         }
     }
 
-    /// Starts a waiting probe unless a limit delays it. Returns false if that limit delays every other probe, too.
+    /// Starts a waiting probe unless a limit delays it. Returns false if that limit delays every probe.
     fn try_start(&mut self, id: Id, due: Instant, now: Instant) -> bool {
         let Some(entry) = self.index.get_mut(id).filter(|entry| entry.waiting_since() == Some(due)) else {
             return true;
@@ -211,7 +210,7 @@ where
         self.running.insert(id, Probe { target, task });
     }
 
-    /// Handles the end of a probe's task. A panic is logged; the probe is then not counted.
+    /// Handles the end of a probe's task. A probe that panicked is logged but not counted.
     fn finish(&mut self, joined: Result<Done, JoinError>) {
         let Some(Done { id, ended, next }) = joined.map_or_else(|failed| self.panicked(&failed), Some) else { return };
         let Some(target) = self.release(id) else { return };
@@ -225,15 +224,15 @@ where
         }
     }
 
-    /// The end of a probe that panicked; `None` for a task that was aborted because its target was removed.
+    /// Returns the end of a probe that panicked; `None` if its task was aborted because the target was removed.
     fn panicked(&self, failed: &JoinError) -> Option<Done> {
         let (id, probe) = self.running.iter().find(|(_, probe)| probe.task.id() == failed.id())?;
         let name = &probe.target.name;
-        error!(target = %name, %failed, "A probe panicked, which is a bug of portprobe; please report it");
+        error!(target = %name, %failed, "A probe panicked; please report this bug");
         Some(Done { id: *id, ended: Instant::now(), next: Next::OnSchedule })
     }
 
-    /// Frees the place of a probe for others, and returns its target.
+    /// Frees the slot of a probe for others and returns its target.
     fn release(&mut self, id: Id) -> Option<Arc<Target>> {
         let Probe { target, .. } = self.running.remove(&id)?;
         self.gate.release(&target.endpoint.host);
@@ -241,7 +240,7 @@ where
         Some(target)
     }
 
-    /// Plans another probe of a target whose last one was discarded because its settings had changed.
+    /// Plans another probe of a target whose last one was discarded because its settings changed.
     fn reprobe(&mut self, id: Id, now: Instant) {
         if let Some(due) = self.index.get_mut(id).and_then(|entry| entry.reprobe(now)) {
             self.due_queue.push(due, id);
@@ -272,17 +271,17 @@ where
             }
             self.insert(target, now);
         }
-        // A stale item would stay until it is due, which with a long interval may be tomorrow.
+        // A stale item otherwise stays until it is due, which can take a day.
         if self.due_queue.len() > MAX_ITEMS_PER_TARGET * self.index.len() + MAX_ITEMS_IN_ADDITION {
             let index = &self.index;
             self.due_queue
                 .retain(|due, id| index.get(id).is_some_and(|entry| entry.is_next(due)));
         }
-        // The caller may have stopped waiting; the targets have changed all the same.
+        // The caller may have stopped waiting; the change is applied anyway.
         let _ = done.send(());
     }
 
-    /// Updates a target in place if its endpoint is the same; returns false if not.
+    /// Updates a target in place if its endpoint is the same; otherwise returns false.
     fn keep(&mut self, id: Id, target: &Arc<Target>, now: Instant) -> bool {
         let Some(entry) = self
             .index
@@ -317,7 +316,7 @@ where
         self.due_queue.push_all(tick, planned, id);
     }
 
-    /// Removes a target and aborts its probe, which must not become one of the next target with this name.
+    /// Removes a target and aborts its probe, which must not count for a later target of the same name.
     fn remove(&mut self, id: Id) {
         let Some(entry) = self.index.remove(id) else { return };
         if let Some(probe) = self.running.get(&id) {
@@ -331,8 +330,8 @@ where
         }
     }
 
-    /// When a target is first due. The grid is pinned to the wall clock at the start: setting the clock later does not
-    /// move it.
+    /// Returns when a target is first due. The grid is pinned to the wall clock at the start; later changes of the clock do
+    /// not move it.
     fn first_due(&self, target: &Target, now: Instant) -> FirstDue {
         let elapsed = now.saturating_duration_since(self.origin);
         let wall = Timestamp::since_epoch(self.started_at.as_duration() + elapsed);
@@ -340,11 +339,11 @@ where
     }
 }
 
-/// A target has at most two items in the due queue that are not stale, so with more than four per target at least half
-/// of them are stale.
+/// A target has at most two items in the due queue that are not stale. With more than four per target, at least half are
+/// stale.
 const MAX_ITEMS_PER_TARGET: usize = 4;
 
-/// With fewer items, searching for stale ones is not worth it.
+/// With fewer items, a search for stale ones is not worthwhile.
 const MAX_ITEMS_IN_ADDITION: usize = 16;
 
 #[cfg(test)]

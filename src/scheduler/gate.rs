@@ -1,4 +1,4 @@
-//! Limits on concurrent probes, in total and per host, and on the rate of their starts.
+//! Limits on concurrent probes, in total and per host, and on the rate of starts.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -12,22 +12,22 @@ use crate::target::Host;
 /// The limit that delays a probe.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Blocked {
-    /// The limit of its host is reached.
+    /// The limit per host.
     Host,
-    /// The limit of concurrent probes is reached.
+    /// The limit on concurrent probes.
     InFlight,
-    /// The rate allows the next start then.
+    /// The rate limit, which allows the next start at this instant.
     Until(Instant),
 }
 
-/// Counts the running probes against the limits.
+/// The counts of running probes and their limits.
 #[derive(Debug)]
 pub(super) struct Gate {
     limits: Limits,
     in_flight: u32,
-    /// The running probes of each host that has any.
+    /// Number of running probes of each host that has any.
     per_host: HashMap<Host, u32>,
-    /// When `per_second` allows the next start; may be in the past.
+    /// When `per_second` allows the next start; can be in the past.
     next_start: Instant,
 }
 
@@ -36,14 +36,14 @@ impl Gate {
         Self { limits, in_flight: 0, per_host: HashMap::new(), next_start: now }
     }
 
-    /// Applies new limits. Running probes count against them.
+    /// Replaces the limits. Running probes count against the new ones.
     pub(super) fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }
 
     /// Counts a probe of `host` that starts now, or returns the limit that delays it.
     ///
-    /// The limit of the host is checked first, because it delays only that host; the others delay every probe.
+    /// The limit per host is checked first, because it delays only that host; the others delay every probe.
     pub(super) fn admit(&mut self, host: &Host, now: Instant) -> Result<(), Blocked> {
         let reached = |limit: Option<NonZeroU32>, count: u32| limit.is_some_and(|limit| count >= limit.get());
         if reached(self.limits.per_host, self.per_host.get(host).copied().unwrap_or(0)) {
@@ -59,12 +59,12 @@ impl Gate {
             self.next_start = self.next_start.max(now) + Duration::from_secs(1) / rate.get();
         }
         self.in_flight += 1;
-        // Counted without a limit, too: there may be one before the probe ends.
+        // Counted even without a limit, because one may be set before the probe ends.
         *self.per_host.entry(host.clone()).or_default() += 1;
         Ok(())
     }
 
-    /// Removes an ended probe from the counts of [`Self::admit`].
+    /// Removes a finished probe from the counts.
     pub(super) fn release(&mut self, host: &Host) {
         self.in_flight = self.in_flight.saturating_sub(1);
         if let Some(count) = self.per_host.get_mut(host) {
@@ -81,8 +81,7 @@ impl Gate {
     }
 }
 
-/// Probes of one batch may start together although the rate spreads them. Apart from these, the rate holds over any
-/// second.
+/// Allows the probes of one batch to start together. Otherwise the rate holds over any second.
 const RATE_TOLERANCE: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
@@ -103,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn each_limit_holds_and_is_given_back() {
+    fn each_limit_holds_until_a_release() {
         let now = Instant::now();
         let mut gate = Gate::new(limits(3, 2, 0), now);
         assert_eq!(gate.admit(&host(1), now), Ok(()));
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn no_limit_means_none() {
+    fn a_limit_of_zero_is_no_limit() {
         let now = Instant::now();
         let mut gate = Gate::new(limits(0, 0, 0), now);
         assert!((0..10_000).all(|_| gate.admit(&host(1), now).is_ok()));

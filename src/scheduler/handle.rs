@@ -1,4 +1,4 @@
-//! The way into a running scheduler: changes of its targets, applied some at a time.
+//! The handle of a running scheduler, which changes its targets in parts.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::statistics::Statistics;
 use crate::options::Limits;
 use crate::target::{Target, TargetName};
 
-/// Changes the targets of a running [`Scheduler`](super::Scheduler).
+/// A handle that changes the targets of a running [`Scheduler`](super::Scheduler).
 #[derive(Clone, Debug)]
 pub struct Handle {
     sender: mpsc::Sender<Command>,
@@ -18,11 +18,11 @@ pub struct Handle {
 /// A change of the targets or the limits.
 #[derive(Clone, Debug, Default)]
 pub struct Change {
-    /// Targets that are new or have changed; each name once.
+    /// New and changed targets. Each name occurs once.
     pub upserted: Vec<Arc<Target>>,
     /// Names of removed targets. An unknown name has no effect.
     pub removed: Vec<TargetName>,
-    /// New limits, if they change. Probes that run beyond them are not interrupted.
+    /// New limits, if they change. Running probes above a new limit are not aborted.
     pub limits: Option<Limits>,
 }
 
@@ -30,7 +30,7 @@ pub struct Change {
 #[derive(Debug)]
 pub(super) struct Command {
     pub(super) change: Change,
-    /// Receives a value once the change is applied.
+    /// Signals that the change is applied.
     pub(super) done: oneshot::Sender<()>,
 }
 
@@ -40,15 +40,15 @@ pub(super) struct Command {
 pub struct Stopped;
 
 impl Handle {
-    /// A handle, and the receiver of its commands.
+    /// Creates a handle and the receiver of its commands.
     pub(super) fn new(statistics: Arc<Statistics>) -> (Self, mpsc::Receiver<Command>) {
         let (sender, commands) = mpsc::channel(1);
         (Self { sender, statistics }, commands)
     }
 
-    /// Applies a change, and returns once that is done.
+    /// Applies a change and returns once it is complete.
     ///
-    /// A large change is applied in parts, so that probes start and end in between.
+    /// A large change is applied in parts, so that it does not delay probes.
     pub async fn change(&self, change: Change) -> Result<(), Stopped> {
         let Change { upserted, removed, mut limits } = change;
         let (mut upserted, mut removed) = (upserted.into_iter(), removed.into_iter());
@@ -73,5 +73,5 @@ impl Handle {
     }
 }
 
-/// The size of a part, which takes about a millisecond to apply.
+/// Maximum size of a part, which takes about a millisecond to apply.
 pub(super) const MAX_CHANGES: usize = 1000;

@@ -1,4 +1,4 @@
-//! The index of all scheduled targets, by number and by name.
+//! The index of all scheduled targets by ID and by name.
 
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -9,11 +9,11 @@ use super::scheduled_target::ScheduledTarget;
 use crate::target::TargetName;
 
 new_key_type! {
-    /// The number of a target in the scheduler. It is never reused.
+    /// The ID of a target in the scheduler. It is never reused.
     pub(super) struct Id;
 }
 
-/// All scheduled targets. Their names are not stored here again: with a million targets that saves 30 MB.
+/// All scheduled targets. Names are not stored a second time, which saves 30 MB with a million targets.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     slots: SlotMap<Id, ScheduledTarget>,
@@ -27,29 +27,29 @@ impl Index {
         self.slots.len()
     }
 
-    /// The target with this number, unless it was removed.
+    /// The target with this ID; `None` if it was removed.
     pub(super) fn get(&self, id: Id) -> Option<&ScheduledTarget> {
         self.slots.get(id)
     }
 
-    /// The same, mutable.
+    /// The target with this ID, mutable.
     pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut ScheduledTarget> {
         self.slots.get_mut(id)
     }
 
-    /// The number of the target with this name.
+    /// The ID of the target with this name.
     pub(super) fn find(&self, name: &TargetName) -> Option<Id> {
         self.names
             .find(self.hasher.hash_one(name), |id| is_named(&self.slots, *id, name))
             .copied()
     }
 
-    /// Adds a target. No other one may have its name.
+    /// Adds a target. Its name must be new.
     pub(super) fn insert(&mut self, entry: ScheduledTarget) -> Id {
         let hash = self.hasher.hash_one(&entry.target().name);
         let id = self.slots.insert(entry);
         let (slots, hasher) = (&self.slots, &self.hasher);
-        // A growing table asks for all hashes. Every number in it has a slot, so the 0 is never used.
+        // A growing table needs all hashes again. Every ID in it has a slot, so the 0 is never used.
         self.names
             .insert_unique(hash, id, |id| slots.get(*id).map_or(0, |entry| hasher.hash_one(&entry.target().name)));
         id
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_never_reused() {
+    fn an_id_is_never_reused() {
         let mut index = Index::default();
         let removed = index.insert(entry(7));
         index.remove(removed);
@@ -108,7 +108,7 @@ mod tests {
         assert!(added != removed && index.get_mut(removed).is_none() && index.get_mut(added).is_some());
     }
 
-    /// An index with the targets 1 to 999.
+    /// Returns an index with the targets 1 to 999.
     fn filled() -> (Index, Vec<Id>) {
         let mut index = Index::default();
         let ids = (1..1000).map(|number| index.insert(entry(number))).collect();

@@ -1,7 +1,7 @@
-//! The queues: the due times of all targets, and the probes that wait for a limit.
+//! The queues: the due times of all targets, and the due probes that wait for a limit.
 //!
-//! The due queue is not searched for items. The scheduler drops an item that has become stale (because its target was
-//! removed or moved to another grid) when it is due, or all stale items together once they are the majority.
+//! An item of the due queue becomes stale if its target is removed or moves to another grid. The scheduler does not search
+//! for it: it drops a stale item when it is due, or all of them once they are the majority.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -12,10 +12,10 @@ use super::index::Id;
 use super::schedule;
 use crate::target::Host;
 
-/// Due times in batches: probes that are due close together start together.
+/// Due times in batches: probes with due times close to each other start together.
 ///
-/// A batch is a list, so adding an item and taking a batch cost the same for any number of targets. With a heap of a
-/// hundred thousand items, the heap would be most of the cost of a probe.
+/// A batch is a list, so the cost of an item does not depend on the number of targets. With 100,000 items, a heap would be
+/// most of the cost of a probe.
 #[derive(Debug)]
 pub(super) struct DueQueue {
     origin: Instant,
@@ -23,16 +23,16 @@ pub(super) struct DueQueue {
     len: usize,
 }
 
-/// Twelve bytes, because every target has one.
+/// A due time in twelve bytes, because every target has one.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Item {
-    /// Nanoseconds from its due time to the start of its batch.
+    /// Nanoseconds from the due time to the start of the batch.
     ahead: u32,
     id: Id,
 }
 
 impl DueQueue {
-    /// An empty queue whose batches are counted from `origin`; nothing is due before that.
+    /// Creates an empty queue whose batches are counted from `origin`. Nothing is due before that.
     pub(super) fn new(origin: Instant) -> Self {
         Self { origin, batches: BTreeMap::new(), len: 0 }
     }
@@ -47,7 +47,7 @@ impl DueQueue {
         self.len += 1;
     }
 
-    /// Adds a target's next due time and, if it has one, an earlier planned probe.
+    /// Adds the next due time of a target and its planned probe, if it has one.
     pub(super) fn push_all(&mut self, due: Instant, planned: Option<Instant>, id: Id) {
         self.push(due, id);
         if let Some(planned) = planned {
@@ -60,8 +60,8 @@ impl DueQueue {
         self.len
     }
 
-    /// Keeps the items whose due time and target satisfy `keep`, and drops duplicates: a target may have returned to an
-    /// earlier due time.
+    /// Keeps the items that satisfy `keep` and drops duplicates, which exist if a target has returned to an earlier due
+    /// time.
     pub(super) fn retain(&mut self, keep: impl Fn(Instant, Id) -> bool) {
         let origin = self.origin;
         self.batches.retain(|number, batch| {
@@ -74,14 +74,14 @@ impl DueQueue {
         self.len = self.batches.values().map(Vec::len).sum();
     }
 
-    /// When the first batch starts.
+    /// Returns when the first batch starts.
     pub(super) fn first_start(&self) -> Option<Instant> {
         self.batches
             .first_key_value()
             .map(|(number, _)| schedule::batch_start(*number, self.origin))
     }
 
-    /// Takes the first batch if it starts by `now`: the due times and their targets.
+    /// Removes the first batch if it starts by `now`, and returns its due times and targets.
     pub(super) fn pop_started(&mut self, now: Instant) -> Option<impl Iterator<Item = (Instant, Id)> + use<>> {
         let start = self.first_start().filter(|start| *start <= now)?;
         let (_, batch) = self.batches.pop_first()?;
@@ -91,13 +91,13 @@ impl DueQueue {
 }
 
 impl Item {
-    /// Its due time, given the start of its batch.
+    /// Returns the due time, given the start of the batch.
     fn due(self, start: Instant) -> Instant {
         start - Duration::from_nanos(self.ahead.into())
     }
 }
 
-/// Due probes that wait to start, in the order of their due times.
+/// Due probes that wait to start, in order of their due times.
 ///
 /// Probes that wait for the limit of their host are parked separately, so that a host with thousands of ports does not
 /// slow down the search for the next probe.
@@ -108,7 +108,7 @@ pub(super) struct WaitQueue {
 }
 
 impl WaitQueue {
-    /// Adds a probe that may start as soon as the global limits allow it.
+    /// Adds a probe that can start as soon as the global limits allow it.
     pub(super) fn push(&mut self, due: Instant, id: Id) {
         self.ready.insert((due, id));
     }
@@ -118,7 +118,7 @@ impl WaitQueue {
         self.parked.entry(host.clone()).or_default().insert((due, id));
     }
 
-    /// Lets the first probe that is parked for `host` try again.
+    /// Makes the first parked probe of `host` ready again.
     pub(super) fn unpark(&mut self, host: &Host) {
         let Some(parked) = self.parked.get_mut(host) else { return };
         self.ready.extend(parked.pop_first());
@@ -127,7 +127,7 @@ impl WaitQueue {
         }
     }
 
-    /// Lets every parked probe try again.
+    /// Makes all parked probes ready again.
     pub(super) fn unpark_all(&mut self) {
         self.ready.extend(self.parked.drain().flat_map(|(_, parked)| parked));
     }
@@ -143,7 +143,7 @@ impl WaitQueue {
         }
     }
 
-    /// Takes the first probe that may try to start.
+    /// Removes and returns the first ready probe.
     pub(super) fn pop(&mut self) -> Option<(Instant, Id)> {
         self.ready.pop_first()
     }
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(ids(queue), [id(2)]);
     }
 
-    /// The probes in the order in which they may try to start.
+    /// Returns the ready probes in order.
     fn ids(mut queue: WaitQueue) -> Vec<Id> {
         iter::from_fn(|| queue.pop().map(|(_, id)| id)).collect()
     }

@@ -1,8 +1,8 @@
-//! The arithmetic of due times: pure functions of their arguments, without reading a clock.
+//! The arithmetic of due times, as pure functions that read no clock.
 //!
-//! The due times of a target are on a grid that is pinned to the wall clock, so that a restart does not change them. The
-//! offset is a hash of the names of the target and this machine, so that targets spread evenly and replicas do not probe
-//! at the same moments.
+//! The ticks of a target lie on a grid that is pinned to the wall clock, so that a restart does not change them. The offset
+//! is a hash of the names of the target and of this machine, so that targets spread evenly and replicas do not probe at
+//! the same time.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use crate::clock::Timestamp;
 use crate::stable_hash;
 use crate::target::TargetName;
 
-/// When a new target is first due.
+/// The first due times of a new target.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct FirstDue {
-    /// Time until the first due time on the grid.
+    /// Time until the first tick.
     pub(super) tick: Duration,
-    /// Time until an earlier probe, if the first due time is more than a minute away.
+    /// Time until an earlier probe, if the first tick is more than a minute away.
     pub(super) early: Option<Duration>,
 }
 
 impl FirstDue {
-    /// The first due time from `now` on of a target with this interval; `seed` is its offset on the grid.
+    /// Returns the first due times from `now` of a target with this interval. `seed` determines the offset of its grid.
     pub(super) fn at(now: Timestamp, interval: Duration, seed: u64) -> Self {
         let tick = until_next(now, interval, seed);
         let early = (interval > LONGEST_FIRST_WAIT)
@@ -32,12 +32,12 @@ impl FirstDue {
     }
 }
 
-/// The offset of a target on the grid: the same on one machine for every version, different on each replica.
+/// Returns the seed of a target's grid, which depends on the machine but not on the version of portprobe.
 pub(super) fn seed(target: &TargetName, machine: &str) -> u64 {
     stable_hash::mix(stable_hash::of(target.as_str()) ^ stable_hash::mix(stable_hash::of(machine)))
 }
 
-/// The first due time after `now`, given the last one, `due`, and how many in between were missed.
+/// Returns the first tick after `now` and the number of ticks missed between `due`, the last one, and `now`.
 pub(super) fn advance(due: Instant, interval: Duration, now: Instant) -> (Instant, u64) {
     let late = now.saturating_duration_since(due);
     let missed = late.as_nanos() / interval.as_nanos().max(1);
@@ -45,45 +45,44 @@ pub(super) fn advance(due: Instant, interval: Duration, now: Instant) -> (Instan
     (due + interval * (missed + 1), u64::from(missed))
 }
 
-/// The deadline of a probe that starts at `start`.
+/// Returns the deadline of a probe that starts at `start`.
 ///
-/// It is start plus timeout. If that is just past the next due time (a timeout as long as the interval, and a start
-/// slightly late), it is shortened to that due time, so that a silent target does not lose every other probe. It is
-/// never shortened by more than a tenth of the timeout: a probe that had to wait longer gets its full time and costs a
-/// due time.
+/// The deadline is `start` plus `timeout`. If that is just after the next tick (because the timeout equals the interval and
+/// the start was slightly late), the deadline is the tick, so that a silent target does not skip every other tick. The
+/// timeout is shortened by at most a tenth: a probe that started later gets its full time and skips a tick.
 pub(super) fn deadline(start: Instant, timeout: Duration, next_tick: Instant) -> Instant {
     let full = start + timeout;
     let excess = full.saturating_duration_since(next_tick);
     if excess <= timeout / 10 { full.min(next_tick) } else { full }
 }
 
-/// Whether a probe with this deadline that still runs at a due time is about to end.
+/// Returns whether a probe with this deadline is about to end if it still runs at the tick `due`.
 pub(super) fn is_about_to_end(deadline: Instant, due: Instant) -> bool {
     deadline <= due && due.saturating_duration_since(deadline) <= BATCH
 }
 
-/// When a failed probe that ended at `ended` is retried; `None` if the next due time comes first.
+/// Returns when a failed probe that ended at `ended` is retried; `None` if the next tick comes first.
 pub(super) fn retry(ended: Instant, delay: Duration, next_tick: Instant) -> Option<Instant> {
     Some(ended + delay).filter(|due| *due < next_tick)
 }
 
-/// The batch of a due time, counted from `origin`. Probes with due times close to each other start together, at the end
-/// of their batch.
+/// Returns the batch of a due time, counted from `origin`. Probes with due times close to each other start together, at
+/// the end of their batch.
 ///
-/// The cost of a scheduler is in wake-ups, not in probes. The kernel measures handshakes, so a start that is late by less
-/// than [`BATCH`] does not affect a result.
+/// Most of the cost of a scheduler is wake-ups. Since the kernel measures handshakes, a start that is late by less than
+/// [`BATCH`] does not affect results.
 pub(super) fn batch(due: Instant, origin: Instant) -> u64 {
     let since_origin = due.saturating_duration_since(origin).as_nanos();
     u64::try_from(since_origin.div_ceil(BATCH.as_nanos())).unwrap_or(u64::MAX)
 }
 
-/// When the probes of a batch start.
+/// Returns when the probes of a batch start.
 pub(super) fn batch_start(number: u64, origin: Instant) -> Instant {
     let nanos = u128::from(number) * BATCH.as_nanos();
     origin + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
-/// Time from `now` to the next point of the grid; zero if `now` is one.
+/// Returns the time from `now` to the next tick; zero if `now` is a tick.
 fn until_next(now: Timestamp, interval: Duration, seed: u64) -> Duration {
     let interval = interval.as_nanos().max(1);
     let offset = u128::from(seed) % interval;
@@ -92,11 +91,11 @@ fn until_next(now: Timestamp, interval: Duration, seed: u64) -> Duration {
     Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))
 }
 
-/// A first probe starts within this time, or within the interval if that is shorter.
+/// The first probe of a target starts within this time, or within the interval if that is shorter.
 const LONGEST_FIRST_WAIT: Duration = Duration::from_mins(1);
 
-/// Measured: batches of this length cost less than half the CPU of exact wake-ups. With the millisecond of the timer, a
-/// start is at most 10 ms late.
+/// The length of a batch. Measured: it takes less than half the CPU time of exact wake-ups. With the resolution of the
+/// timer, 1 ms, a start is at most 10 ms late.
 const BATCH: Duration = Duration::from_millis(8);
 
 #[cfg(test)]

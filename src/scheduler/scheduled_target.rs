@@ -1,6 +1,6 @@
-//! One scheduled target: its activity, and how a due time, the end of a probe or a limit changes it.
+//! One scheduled target: its activity, which changes with a tick, a limit or the end of a probe.
 //!
-//! Pure state: instants are arguments, decisions are return values, and the scheduler carries them out.
+//! This is pure state: instants are arguments, and decisions are return values that the scheduler carries out.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use super::schedule;
 use crate::outcome::Next;
 use crate::target::Target;
 
-/// A target and its activity. There is one activity, so a target never has two probes at a time.
+/// A target and its activity. It has only one activity, so its probes never overlap.
 #[derive(Debug)]
 pub(super) struct ScheduledTarget {
     target: Arc<Target>,
-    /// The next due time on the grid.
+    /// The next tick, a due time on the grid.
     tick: Instant,
     activity: Activity,
 }
@@ -22,53 +22,53 @@ pub(super) struct ScheduledTarget {
 /// The activity of a target.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Activity {
-    /// Nothing until its next due time.
+    /// The target waits for its next tick.
     Idle,
-    /// Its last probe was discarded because its settings had changed. The next one starts once they have arrived here.
+    /// The last probe was discarded because the settings changed. The next one starts once the scheduler has them.
     AwaitingSettings,
-    /// A probe that is not on the grid starts then.
+    /// An extra probe starts at this instant.
     Planned(Instant),
-    /// A probe that was due then waits for a limit.
+    /// A due probe waits for a limit.
     Waiting { due: Instant, kind: Kind },
-    /// A probe runs. `then` is a due time that came at its very end; that probe starts once this one has ended.
+    /// A probe runs. If a tick occurs just before its end, `then` is that tick, and its probe starts right after the end.
     Running { kind: Kind, deadline: Instant, then: Option<Instant> },
 }
 
 /// The reason for a probe.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Kind {
-    /// An addition to the grid: the first probe, or a retry. It does not affect the grid.
+    /// An early first probe, a retry or a repeated probe, which does not affect the grid.
     Extra,
-    /// A due time of the grid.
+    /// A tick.
     Regular,
 }
 
-/// The effect of a due time.
+/// The effect of a tick.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Tick {
-    /// A probe that is due then must start.
+    /// A probe must start, which was due at this instant.
     Due(Instant),
-    /// The last probe still runs.
+    /// The last probe is still running.
     Overlap,
-    /// The last probe still waits for a limit.
+    /// The last probe is still waiting for a limit.
     StillWaiting,
-    /// An extra probe takes its place, or it starts as soon as the present probe has ended.
+    /// An extra probe covers the tick, or its probe starts as soon as the current one has ended.
     Taken,
 }
 
 /// The effect of the end of a probe.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum End {
-    /// A probe that was due then must start at once.
+    /// A probe must start at once, which was due at this instant.
     Due(Instant),
-    /// Nothing before the next due time on the grid, or before new settings arrive.
+    /// Nothing happens before the next tick or the arrival of new settings.
     Idle,
-    /// An extra probe starts then.
+    /// An extra probe starts at this instant.
     Planned(Instant),
 }
 
 impl ScheduledTarget {
-    /// A target with its first due time on the grid and, if there is one, an earlier first probe.
+    /// Creates a target with its first tick and, if there is one, an earlier first probe.
     pub(super) fn new(target: Arc<Target>, tick: Instant, early: Option<Instant>) -> Self {
         Self { target, tick, activity: early.map_or(Activity::Idle, Activity::Planned) }
     }
@@ -77,12 +77,12 @@ impl ScheduledTarget {
         &self.target
     }
 
-    /// The next due time on the grid.
+    /// The next tick.
     pub(super) fn tick(&self) -> Instant {
         self.tick
     }
 
-    /// When an extra probe starts.
+    /// The start of the planned extra probe.
     pub(super) fn planned(&self) -> Option<Instant> {
         match self.activity {
             Activity::Planned(due) => Some(due),
@@ -90,17 +90,17 @@ impl ScheduledTarget {
         }
     }
 
-    /// Whether a due time is the next one on the grid or that of an extra probe. Any other one is stale.
+    /// Whether a due time is the next tick or that of the planned probe. Any other due time is stale.
     pub(super) fn is_next(&self, due: Instant) -> bool {
         self.tick == due || self.planned() == Some(due)
     }
 
-    /// Replaces the target by a new version. The grid and the activity stay.
+    /// Replaces the target with a new version and keeps the grid and the activity.
     pub(super) fn replace_target(&mut self, target: Arc<Target>) {
         self.target = target;
     }
 
-    /// Moves the target to another grid. A running or waiting probe is kept, and an extra one that is planned earlier.
+    /// Moves the target to another grid. A running or waiting probe is kept, as is a planned one before the first tick.
     pub(super) fn reschedule(&mut self, tick: Instant, early: Option<Instant>) {
         self.tick = tick;
         if matches!(self.activity, Activity::Idle | Activity::Planned(_)) {
@@ -109,7 +109,7 @@ impl ScheduledTarget {
         }
     }
 
-    /// Plans a probe for `now` if the target waits for its settings.
+    /// Plans a probe for `now` if the target was waiting for its settings.
     pub(super) fn reprobe(&mut self, now: Instant) -> Option<Instant> {
         (self.activity == Activity::AwaitingSettings).then(|| {
             self.activity = Activity::Planned(now);
@@ -117,14 +117,13 @@ impl ScheduledTarget {
         })
     }
 
-    /// Advances to the next due time. Returns the effect of the present one, and how many after it were missed before
-    /// `now`.
+    /// Advances to the next tick. Returns the effect of the current one and the number of later ones missed before `now`.
     ///
-    /// - No probe runs or waits: a probe starts, and replaces a planned extra one.
-    /// - An extra probe runs: it takes the place of the due time.
-    /// - An extra probe waits for a limit: its place in the queue becomes that of the due time.
-    /// - A regular probe runs whose deadline is the due time: it is about to end, and the next one starts then.
-    /// - A regular probe runs or waits otherwise: the due time is skipped.
+    /// - If no probe runs or waits, a probe starts and replaces a planned extra one.
+    /// - If an extra probe runs, it covers the tick.
+    /// - If an extra probe waits for a limit, it becomes the regular probe of the tick.
+    /// - If a regular probe runs until its deadline at the tick, the next one starts right after its end.
+    /// - If a regular probe runs longer, or waits, the tick is skipped.
     pub(super) fn advance(&mut self, now: Instant) -> (Tick, u64) {
         let due = self.tick;
         let (next, missed) = schedule::advance(due, self.target.settings.cadence.interval(), now);
@@ -150,12 +149,12 @@ impl ScheduledTarget {
         (tick, missed)
     }
 
-    /// Records that a probe that was due then waits for a limit.
+    /// Records that a probe due at this instant waits for a limit.
     pub(super) fn wait(&mut self, due: Instant) {
         self.activity = Activity::Waiting { due, kind: self.kind_about_to_start() };
     }
 
-    /// The due time of a probe that waits for a limit.
+    /// The due time of the probe that waits for a limit.
     pub(super) fn waiting_since(&self) -> Option<Instant> {
         match self.activity {
             Activity::Waiting { due, .. } => Some(due),
@@ -163,7 +162,7 @@ impl ScheduledTarget {
         }
     }
 
-    /// Records the start of a probe, and returns its deadline.
+    /// Records the start of a probe and returns its deadline.
     pub(super) fn start(&mut self, now: Instant) -> Instant {
         let kind = self.kind_about_to_start();
         let timeout = self.target.settings.cadence.timeout();
@@ -175,7 +174,7 @@ impl ScheduledTarget {
         deadline
     }
 
-    /// Records the end of the probe.
+    /// Records the end of the probe and returns its effect.
     pub(super) fn end(&mut self, ended: Instant, next: Next) -> End {
         let activity = std::mem::replace(&mut self.activity, Activity::Idle);
         if let Activity::Running { then: Some(due), .. } = activity {

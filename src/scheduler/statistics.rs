@@ -8,7 +8,7 @@ use super::scheduled_target::Tick;
 use crate::histogram::{Buckets, Histogram};
 use crate::locks::lock;
 
-/// The delay of starts, the probes in flight, and the skipped due times.
+/// The start delays, the probes in flight and the skipped ticks.
 #[derive(Debug)]
 pub struct Statistics {
     in_flight: AtomicU64,
@@ -19,22 +19,22 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Probes in flight.
+    /// Number of probes in flight.
     pub fn in_flight(&self) -> u64 {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Due times skipped because the previous probe still waited for a limit, or this process for CPU time.
+    /// Number of ticks skipped because the previous probe was waiting for a limit, or this process for CPU time.
     pub fn skipped_by_limit(&self) -> u64 {
         self.skipped_by_limit.load(Ordering::Relaxed)
     }
 
-    /// Due times skipped because the previous probe still ran.
+    /// Number of ticks skipped because the previous probe was still running.
     pub fn skipped_by_overlap(&self) -> u64 {
         self.skipped_by_overlap.load(Ordering::Relaxed)
     }
 
-    /// The delay between due time and start, and the bounds of its classic buckets.
+    /// The delays between due time and start, with the bounds of the classic buckets.
     pub fn lag(&self) -> (Histogram, &Buckets) {
         (lock(&self.lag).clone(), &self.lag_buckets)
     }
@@ -71,5 +71,5 @@ impl Default for Statistics {
     }
 }
 
-/// Do probes start within a batch and a wake-up (12 ms), is CPU time short, or do probes wait for a limit?
+/// These bounds show whether probes start within a batch and a wake-up (12 ms), lack CPU time, or wait for a limit.
 const LAG_BUCKETS: [f64; 10] = [0.001, 0.005, 0.01, 0.012, 0.02, 0.05, 0.1, 0.5, 1.0, 10.0];

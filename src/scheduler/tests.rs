@@ -1,4 +1,4 @@
-//! Tests of the scheduler with a paused clock and a prober that follows a script.
+//! Tests of the scheduler with a paused clock and a scripted prober.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -19,14 +19,14 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 /// The next probe of a target.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// It ends after this long.
+    /// It ends after this duration.
     Take(Duration),
     /// It ends at its deadline.
     TimeOut,
     Panic,
 }
 
-/// The starts of probes by target, by the clock of the scheduler.
+/// The starts of probes by target, as time since the start of the scheduler.
 #[derive(Clone, Debug, Default)]
 struct Journal(Arc<Mutex<Vec<(String, Duration)>>>);
 
@@ -45,7 +45,7 @@ impl Journal {
     }
 }
 
-/// Follows the script of each target; the last step is repeated.
+/// A prober that follows a script for each target. The last step is repeated.
 #[derive(Debug)]
 struct ScriptedProber {
     origin: Instant,
@@ -65,7 +65,7 @@ impl Prober for ScriptedProber {
         match step {
             Step::Take(duration) => tokio::time::sleep(duration).await,
             Step::TimeOut => sleep_until(deadline).await,
-            Step::Panic => panic!("as the script says"),
+            Step::Panic => panic!("scripted panic"),
         }
         Outcome {
             facts: Facts::default(),
@@ -89,7 +89,7 @@ struct Running {
 }
 
 impl Running {
-    /// Every report is followed by `next`.
+    /// Starts a scheduler in which `next` follows every report.
     async fn start(script: &[(&Arc<Target>, &[Step])], limits: Limits, next: Next) -> Self {
         let journal = Journal::default();
         let reports = Arc::new(AtomicU64::default());
@@ -127,19 +127,19 @@ fn target(url: &str, interval: Duration, timeout: Duration) -> Arc<Target> {
     Arc::new(example(url, Settings { cadence, ..Settings::default() }))
 }
 
-/// `count` targets on different hosts.
+/// Returns `count` targets on different hosts.
 fn targets(count: u8, interval: Duration) -> Vec<Arc<Target>> {
     (0..count)
         .map(|n| target(&format!("127.0.1.{n}:1"), interval, interval))
         .collect()
 }
 
-/// The same script for each.
+/// Returns the same script for each target.
 fn same<'a>(targets: &'a [Arc<Target>], steps: &'a [Step]) -> Vec<(&'a Arc<Target>, &'a [Step])> {
     targets.iter().map(|target| (target, steps)).collect()
 }
 
-/// Time from the start to the first due time on the grid.
+/// Returns the time from the start to the first tick.
 fn first_tick(target: &Target) -> Duration {
     let interval = target.settings.cadence.interval();
     FirstDue::at(Timestamp::default(), interval, schedule::seed(&target.name, "machine")).tick
@@ -154,7 +154,7 @@ fn limits(in_flight: u32, per_host: u32, per_second: u32) -> Limits {
     }
 }
 
-/// Runs everything that is due until this long after the start.
+/// Runs everything that is due within `elapsed` of the start.
 async fn until(origin: Instant, elapsed: Duration) {
     sleep_until(origin + elapsed).await;
     for _ in 0..16 {
@@ -162,7 +162,7 @@ async fn until(origin: Instant, elapsed: Duration) {
     }
 }
 
-/// Asserts start times on the grid of the first one, each late by a batch at most.
+/// Asserts that starts lie on the grid of the first tick, each late by at most a batch.
 fn assert_on_grid(starts: &[Duration], first: Duration, interval: Duration) {
     for (n, start) in starts.iter().enumerate() {
         let due = first + interval * u32::try_from(n).unwrap();
@@ -201,7 +201,7 @@ async fn a_long_interval_starts_within_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_probe_skips_its_next_due_times() {
+async fn a_long_probe_skips_ticks() {
     let target = target("127.0.0.1:1", 10 * SECOND, SECOND);
     let (origin, first) = (Instant::now(), first_tick(&target));
     let steps = [Step::Take(25 * SECOND), Step::Take(SECOND)];
@@ -214,7 +214,7 @@ async fn a_late_probe_skips_its_next_due_times() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_target_loses_no_due_time() {
+async fn a_silent_target_skips_no_tick() {
     let target = target("127.0.0.1:1", SECOND, SECOND);
     let (origin, first) = (Instant::now(), first_tick(&target));
     let running = Running::start(&[(&target, &[Step::TimeOut])], Limits::default(), Next::Retry(SECOND)).await;
@@ -231,21 +231,21 @@ async fn a_retry_does_not_move_the_grid() {
     let (origin, first) = (Instant::now(), first_tick(&target));
     let running = Running::start(&[(&target, &[Step::Take(SECOND)])], Limits::default(), Next::Retry(2 * SECOND)).await;
     until(origin, first + 10 * SECOND + 500 * MILLISECOND).await;
-    // Each takes 1 s and is retried 2 s after its end: at 0, 3, 6, 9. The one at 9 takes the place of that on the grid at 10.
+    // Each takes 1 s and is retried 2 s after its end: at 0, 3, 6, 9. The one at 9 covers the tick at 10.
     let starts = running.journal.starts(&target);
     assert_eq!(starts.len(), 4, "{starts:?}");
     for (start, after) in starts.iter().zip([0, 3, 6, 9]) {
         let late = start.saturating_sub(first + after * SECOND);
         assert!(*start >= first + after * SECOND && late < 50 * MILLISECOND, "{starts:?}");
     }
-    assert_eq!(running.skipped(), (0, 0), "a due time that falls into a repetition is taken by it");
+    assert_eq!(running.skipped(), (0, 0), "a retry covers a tick that occurs during it");
     until(origin, first + 20 * SECOND + 20 * MILLISECOND).await;
     let last = running.journal.starts(&target).last().copied().unwrap();
     assert_on_grid(&[last], first + 20 * SECOND, SECOND);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_after_the_due_time_is_skipped() {
+async fn a_retry_after_the_next_tick_is_skipped() {
     let target = target("127.0.0.1:1", 10 * SECOND, SECOND);
     let (origin, first) = (Instant::now(), first_tick(&target));
     let running = Running::start(&[(&target, &[Step::Take(SECOND)])], Limits::default(), Next::Retry(9 * SECOND)).await;
@@ -260,7 +260,7 @@ async fn a_limit_starves_no_target() {
     let steps = [Step::Take(5 * SECOND)];
     let script = same(&targets, &steps);
     let origin = Instant::now();
-    // Two at a time, five seconds each: four probes in ten seconds for twenty targets.
+    // Two at a time, 5 s each: four probes in 10 s for twenty targets.
     let running = Running::start(&script, limits(2, 0, 0), Next::OnSchedule).await;
     until(origin, 1000 * SECOND).await;
     let counts: Vec<_> = targets.iter().map(|target| running.journal.starts(target).len()).collect();
@@ -268,11 +268,11 @@ async fn a_limit_starves_no_target() {
     let (overlap, limit) = running.skipped();
     let made: usize = counts.iter().sum();
     assert!(limit > 1000, "{limit}");
-    assert!((2000 - overlap - limit).abs_diff(made as u64) <= 20, "every due time is made or counted as skipped");
+    assert!((2000 - overlap - limit).abs_diff(made as u64) <= 20, "every tick is probed or counted as skipped");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_delays_probes_without_skipping_any() {
+async fn a_limit_delays_probes_but_skips_none() {
     let targets = targets(20, 10 * SECOND);
     let steps = [Step::Take(SECOND)];
     let script = same(&targets, &steps);
@@ -355,7 +355,7 @@ async fn a_removed_waiting_target_unblocks_its_host() {
         .position(|target| !running.journal.starts(target).is_empty())
         .unwrap();
     let waiting = |place: usize| &ports[(probed + place) % 3];
-    // Either of the two waiting ones may be the first.
+    // Either of the two waiting ones can be the first.
     let (goes, stays) = (waiting(1), waiting(2));
     running
         .handle
@@ -364,7 +364,7 @@ async fn a_removed_waiting_target_unblocks_its_host() {
         .unwrap();
     until(origin, 2 * SECOND).await;
     assert_eq!(running.journal.starts(stays).len(), 1);
-    // The running one is removed, too, which frees its place at once.
+    // Removing the running one frees its slot at once.
     let removed = vec![ports[probed].name.clone()];
     running.handle.change(Change { removed, ..Change::default() }).await.unwrap();
     until(origin, 10 * SECOND).await;
@@ -373,7 +373,7 @@ async fn a_removed_waiting_target_unblocks_its_host() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_affects_only_its_own_probe() {
+async fn a_panic_affects_only_its_probe() {
     let (bad, well) = (target("127.0.0.1:1", SECOND, SECOND), target("127.0.0.1:2", SECOND, SECOND));
     let script: [(_, &[Step]); 2] = [(&bad, &[Step::Panic]), (&well, &[Step::Take(MILLISECOND)])];
     let origin = Instant::now();
@@ -384,7 +384,7 @@ async fn a_panic_affects_only_its_own_probe() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stalled_process_counts_missed_due_times() {
+async fn a_stalled_process_counts_missed_ticks() {
     let target = target("127.0.0.1:1", SECOND, SECOND);
     let origin = Instant::now();
     let running = Running::start(&[(&target, &[Step::Take(MILLISECOND)])], Limits::default(), Next::OnSchedule).await;
@@ -437,7 +437,7 @@ async fn a_discarded_probe_is_repeated_with_new_settings() {
     let after = target("127.0.0.1:1", 10 * SECOND, 6 * SECOND);
     let origin = Instant::now();
     let take = |duration| [Step::Take(duration)];
-    // The recorder has the new settings from the start.
+    // `record` has the new settings from the start.
     let running = Running::start(&[(&before, &take(SECOND))], Limits::default(), Next::Repeat).await;
     let first = first_tick(&before);
     until(origin, first + 24 * SECOND).await;
@@ -450,15 +450,15 @@ async fn a_discarded_probe_is_repeated_with_new_settings() {
     until(origin, first + 29 * SECOND).await;
     assert_eq!(running.journal.len(), 4);
     until(origin, first + 30 * SECOND + 500 * MILLISECOND).await;
-    assert_eq!(running.journal.len(), 5, "and the grid goes on");
-    // During a probe: the next one starts as soon as it has ended.
+    assert_eq!(running.journal.len(), 5, "the grid continues");
+    // Settings that arrive during a probe: the next one starts as soon as it has ended.
     let upserted = vec![before.clone()];
     running.handle.change(Change { upserted, ..Change::default() }).await.unwrap();
     until(origin, first + 32 * SECOND).await;
     assert_eq!(running.journal.len(), 6);
 }
 
-/// A scheduler that does not run; each command is applied at once.
+/// Returns a scheduler that does not run; the test applies each command.
 fn at_rest() -> Scheduler<ScriptedProber, impl Fn(&Report) -> Next + Send + Sync> {
     let (origin, journal, scripts) = (Instant::now(), Journal::default(), Mutex::default());
     let prober = ScriptedProber { origin, journal, scripts };
@@ -487,7 +487,7 @@ async fn frequent_changes_leave_no_stale_items() {
     }
     kept.sort_unstable();
     kept.dedup();
-    assert_eq!(kept.len(), 10, "of each its next due time is left");
+    assert_eq!(kept.len(), 10, "each target keeps its next tick");
 }
 
 #[tokio::test(start_paused = true)]
