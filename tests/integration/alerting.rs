@@ -38,10 +38,9 @@ async fn assert_is_told(alerting: &Alerting, daemon: &Daemon) {
     let told = alerting.told_until("PortprobeTargetDown", "firing", &receivers).await;
     let label = |name: &str| told.labels[name].as_str().unwrap().to_owned();
     assert_eq!([label("target"), label("team"), label("owner")], ["orders-db", "orders", "dba@example.com"]);
-    assert_eq!(
-        told.annotations["description"],
-        format!("orders-db is down, as {} sees it: refused in connect.", daemon.address)
-    );
+    assert_eq!(told.annotations["summary"], "orders-db is down (refused in connect)");
+    let description = told.annotations["description"].as_str().unwrap();
+    assert!(description.contains(&format!("UTC, as seen by {}", daemon.address)), "{description}");
     assert_eq!((told.labels.get("class"), told.labels.get("phase")), (None, None));
     let others = alerting.told();
     let unexpected = others
@@ -94,7 +93,7 @@ async fn is_cut_off(generation: &Generation, (cut, mend): Cut) {
     cut(&far);
     let told = alerting.told_until("PortprobeBlind", "firing", &["pagerduty", "webhook"]).await;
     let description = told.annotations["description"].as_str().unwrap();
-    assert!(description.contains("cannot tell its targets from its own network"), "{description}");
+    assert!(description.contains("the fault is probably its own machine or network"), "{description}");
     wait::until_patiently("fifty alerts are held back", async || alerting.inhibited("PortprobeTargetDown").await == 50)
         .await;
     alerting.flushed().await;
@@ -176,7 +175,9 @@ fn rendered(generation: &Generation, status: &str) -> String {
         "labels": {
             "alertname": "PortprobeTargetDown", "target": "orders-db", "team": "orders", "owner": "dba@example.com"
         },
-        "annotations": { "description": "orders-db is down.", "runbook_url": "https://runbooks.example.com/down" },
+        "annotations": {
+            "summary": "orders-db is down", "description": "It refuses.", "runbook_url": "https://runbooks.example.com/down"
+        },
         "startsAt": "2026-11-25T03:00:00Z",
     });
     let data = json!({
@@ -205,11 +206,11 @@ fn a_notification_names_target_owner_and_runbook() {
     for generation in generations() {
         assert_eq!(
             rendered(&generation, "firing"),
-            format!("CRITICAL PortprobeTargetDown orders-db\norders-db is down.{rest}")
+            format!("CRITICAL PortprobeTargetDown orders-db\norders-db is down\nIt refuses.{rest}")
         );
         assert_eq!(
             rendered(&generation, "resolved"),
-            format!("RESOLVED PortprobeTargetDown orders-db\nPortprobeTargetDown of orders-db has ended.{rest}")
+            format!("RESOLVED PortprobeTargetDown orders-db\nResolved: PortprobeTargetDown orders-db{rest}")
         );
     }
 }

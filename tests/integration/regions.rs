@@ -140,12 +140,20 @@ async fn evaluations(prometheus: &Prometheus) -> f64 {
     metrics.sum("prometheus_rule_group_iterations_total")
 }
 
-/// The notification of the only alert with this name.
-async fn description(prometheus: &Prometheus, name: &str) -> String {
+async fn summary(prometheus: &Prometheus, alert: &str) -> String {
+    annotation(prometheus, alert, "summary").await
+}
+
+async fn description(prometheus: &Prometheus, alert: &str) -> String {
+    annotation(prometheus, alert, "description").await
+}
+
+/// This annotation of the only alert with this name.
+async fn annotation(prometheus: &Prometheus, name: &str, annotation: &str) -> String {
     let answer: Value = serde_json::from_str(&prometheus.get("/api/v1/alerts").await.body).unwrap();
     let alerts = answer["data"]["alerts"].as_array().unwrap();
     let alert = alerts.iter().find(|alert| alert["labels"]["alertname"] == name).unwrap();
-    alert["annotations"]["description"].as_str().unwrap().to_owned()
+    alert["annotations"][annotation].as_str().unwrap().to_owned()
 }
 
 #[test]
@@ -154,11 +162,11 @@ fn a_regional_failure_differs_from_an_outage() {
         return;
     }
     for program in prometheus_programs() {
-        netns::inside(async move || tells_path_from_service(&program).await);
+        netns::inside(async move || distinguishes_path_and_service(&program).await);
     }
 }
 
-async fn tells_path_from_service(program: &Path) {
+async fn distinguishes_path_and_service(program: &Path) {
     let far = Far::linked();
     let shop = service(&far, 443);
     let _mail = service(&far, 587);
@@ -172,14 +180,15 @@ async fn tells_path_from_service(program: &Path) {
     cut(&far, &[2]);
     fires(&prometheus, Some(("PortprobeTargetDownInOneRegion", "shop", "ap-south-1"))).await;
     assert_eq!(
-        description(&prometheus, "PortprobeTargetDownInOneRegion").await,
-        "shop is down from ap-south-1 alone: timeout in connect. Other regions reach it."
+        summary(&prometheus, "PortprobeTargetDownInOneRegion").await,
+        "shop is down only in ap-south-1 (timeout in connect)"
     );
     cut(&far, &[1, 2]);
     fires(&prometheus, Some(("PortprobeTargetDownInSeveralRegions", "shop", ""))).await;
+    assert_eq!(summary(&prometheus, "PortprobeTargetDownInSeveralRegions").await, "shop is down in 2 of 3 regions");
     assert_eq!(
         description(&prometheus, "PortprobeTargetDownInSeveralRegions").await,
-        "shop is down in ap-south-1 (timeout in connect) us-east-1 (timeout in connect) and up elsewhere."
+        "shop is down in ap-south-1 (timeout in connect), us-east-1 (timeout in connect) and up in other regions."
     );
     cut(&far, &[]);
     fires(&prometheus, None).await;
@@ -188,8 +197,8 @@ async fn tells_path_from_service(program: &Path) {
     fires(&prometheus, Some(("PortprobeTargetDownEverywhere", "shop", ""))).await;
     assert_eq!(
         description(&prometheus, "PortprobeTargetDownEverywhere").await,
-        "shop is down in all regions: refused in connect from ap-south-1; refused in connect from eu-west-1; \
-         refused in connect from us-east-1; it is the target itself, not the way to it."
+        "shop is down in all regions, so the fault is the target and not the path to it: ap-south-1 (refused in connect), \
+         eu-west-1 (refused in connect), us-east-1 (refused in connect)."
     );
     let _shop = service(&far, 443);
     fires(&prometheus, None).await;

@@ -1,4 +1,4 @@
-//! Every rule has tests, and uses only existing metrics.
+//! Every rule is tested and uses only existing metrics.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::support::promql;
 
 const FAMILIES: &str = include_str!("../../resources/metrics/families.txt");
 
-/// All tests of all files. Each has a name.
+/// The tests of all files.
 fn tests() -> Vec<Value> {
     test_files()
         .iter()
@@ -28,7 +28,7 @@ fn recorded() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_test_has_a_name_of_its_own() {
+fn test_names_are_unique() {
     let tests = tests();
     let names: BTreeSet<_> = tests
         .iter()
@@ -86,13 +86,14 @@ fn every_recorded_series_has_an_expected_value() {
 }
 
 #[test]
-fn rules_and_their_templates_ask_for_what_exists() {
+fn rules_and_templates_use_existing_metrics() {
     let known: BTreeSet<_> = families()
         .chain(recorded())
         .chain(["up".to_owned(), "ALERTS".to_owned()])
         .collect();
     for rule in rules() {
-        let queries = queries(text(&rule["annotations"], "description"));
+        let templates = ["summary", "description"].map(|key| text(&rule["annotations"], key));
+        let queries = templates.into_iter().flat_map(queries);
         for expression in [text(&rule, "expr").to_owned()].into_iter().chain(queries) {
             let names = names_in(&expression);
             assert!(names.iter().all(|name| known.contains(name)), "{names:?} of {expression}");
@@ -101,7 +102,7 @@ fn rules_and_their_templates_ask_for_what_exists() {
 }
 
 #[test]
-fn tests_feed_what_exists() {
+fn tests_feed_existing_metrics() {
     let tests = tests();
     let known: BTreeSet<_> = families().chain(["up".to_owned(), "ALERTS".to_owned()]).collect();
     for series in tests.iter().flat_map(|test| list(test, "input_series")) {
