@@ -1,12 +1,12 @@
-//! Rules for every dashboard: those of Grafana's dashboard-linter by their names, and additional ones.
+//! Rules for every dashboard: those of Grafana's dashboard-linter, with its names, and additional ones.
 
 use crate::support::dashboards::Dashboard;
 
-mod broken;
 mod names;
 mod panels;
 mod queries;
 mod templates;
+mod violations;
 
 /// A rule for every dashboard.
 struct Rule {
@@ -42,16 +42,18 @@ const RULES: [Rule; 23] = [
 ];
 
 #[test]
-fn every_dashboard_keeps_every_rule() {
+fn every_dashboard_follows_every_rule() {
     let dashboards = Dashboard::all();
     assert_eq!(dashboards.len(), 4);
-    let broken = |dashboard: &Dashboard| {
-        let of = dashboard.uid().to_owned();
+    let violations = |dashboard: &Dashboard| {
+        let uid = dashboard.uid().to_owned();
         let found = RULES
             .iter()
-            .flat_map(|rule| (rule.check)(dashboard).into_iter().map(|what| (rule.name, what)));
-        found.map(|(rule, what)| format!("{of}: {rule}: {what}")).collect::<Vec<_>>()
+            .flat_map(|rule| (rule.check)(dashboard).into_iter().map(|violation| (rule.name, violation)));
+        found
+            .map(|(rule, violation)| format!("{uid}: {rule}: {violation}"))
+            .collect::<Vec<_>>()
     };
-    let broken: Vec<_> = dashboards.iter().flat_map(broken).collect();
-    assert!(broken.is_empty(), "{broken:#?}");
+    let violations: Vec<_> = dashboards.iter().flat_map(violations).collect();
+    assert!(violations.is_empty(), "{violations:#?}");
 }

@@ -1,4 +1,4 @@
-//! Every query of every dashboard, as from Grafana, against real Prometheus servers that scrape daemons in every state.
+//! All queries of the dashboards, as Grafana sends them, against real Prometheus servers that scrape daemons in all states.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -7,12 +7,12 @@ use crate::support::dashboards::{Dashboard, Panel};
 use crate::support::services::{self, Prometheus};
 use crate::support::{requires_program, wait};
 
-mod answers;
-mod choices;
 mod counts;
+mod responses;
+mod selections;
 mod world;
 
-use answers::Asked;
+use responses::Queried;
 use world::World;
 
 /// The kind of histograms that a server stores.
@@ -22,19 +22,19 @@ enum Histograms {
     Native,
 }
 
-/// Queries without a result: dashboard, panel, query, and the kind of histograms.
+/// Queries without data: dashboard, panel, query, and the kind of histograms.
 const EMPTY: [(&str, &str, &str, Histograms); 5] = [
     // Only classic histograms: each has a native counterpart, in the last row or after an `or`.
-    ("portprobe-target", "Time to connect, distribution", "A", Histograms::Native),
+    ("portprobe-target", "Connect time, distribution", "A", Histograms::Native),
     ("portprobe-target", "TLS handshake, distribution", "A", Histograms::Native),
     ("portprobe-exporter", "Schedule lag, distribution", "A", Histograms::Native),
     // Only native histograms: the row states that it needs a server that stores them.
-    ("portprobe-target", "Time to connect, fine", "A", Histograms::Classic),
-    ("portprobe-target", "TLS handshake, fine", "A", Histograms::Classic),
+    ("portprobe-target", "Connect time (native)", "A", Histograms::Classic),
+    ("portprobe-target", "TLS handshake (native)", "A", Histograms::Classic),
 ];
 
 #[tokio::test]
-async fn prometheus_answers_every_query() {
+async fn prometheus_has_data_for_every_query() {
     if !requires_program("promtool") {
         return;
     }
@@ -42,12 +42,12 @@ async fn prometheus_answers_every_query() {
     let world = World::start().await;
     for program in programs {
         let [classic, native] = [Histograms::Classic, Histograms::Native];
-        tokio::join!(assert_answered(&world, &program, classic), assert_answered(&world, &program, native));
+        tokio::join!(assert_complete(&world, &program, classic), assert_complete(&world, &program, native));
     }
 }
 
 #[test]
-fn what_may_be_empty_exists() {
+fn listed_empty_queries_exist() {
     let dashboards = Dashboard::all();
     for (uid, title, id, _) in EMPTY {
         let panels = dashboards
@@ -60,11 +60,17 @@ fn what_may_be_empty_exists() {
 }
 
 /// Waits until all results of this server are as required.
-async fn assert_answered(world: &World, program: &Path, histograms: Histograms) {
+async fn assert_complete(world: &World, program: &Path, histograms: Histograms) {
     let prometheus = world.prometheus(program, histograms).await;
     let dashboards = Dashboard::all();
-    let missing = RefCell::new(dashboards.iter().flat_map(asked).map(|asked| (asked, Vec::new())).collect());
-    wait::until_patiently(&format!("{} answers, {histograms:?}", program.display()), async || {
+    let missing = RefCell::new(
+        dashboards
+            .iter()
+            .flat_map(queried)
+            .map(|element| (element, Vec::new()))
+            .collect(),
+    );
+    wait::until_patiently(&format!("{} has all data, {histograms:?}", program.display()), async || {
         let before: Vec<_> = missing.take();
         let count = before.len();
         let still = still_missing(before, &prometheus, histograms).await;
@@ -75,35 +81,35 @@ async fn assert_answered(world: &World, program: &Path, histograms: Histograms) 
         missing.borrow().is_empty()
     })
     .await;
-    choices::assert_narrow(&prometheus, &dashboards, world.supplement()).await;
+    selections::assert_narrow(&prometheus, &dashboards, world.supplement()).await;
     counts::assert_right(&prometheus, &dashboards).await;
-    // Queries that may be empty also were at first, without samples; by now the others have theirs.
-    for asked in dashboards.iter().flat_map(asked) {
-        assert_eq!(asked.filled(&prometheus, histograms).await, Vec::<String>::new(), "{asked:?}");
+    // Listed queries are empty now, when all others have data, and not only before the first samples.
+    for element in dashboards.iter().flat_map(queried) {
+        assert_eq!(element.filled(&prometheus, histograms).await, Vec::<String>::new(), "{element:?}");
     }
 }
 
-/// Everything in a dashboard with a query.
-fn asked(dashboard: &Dashboard) -> impl Iterator<Item = Asked<'_>> {
-    let panels = dashboard.panels().into_iter().map(|panel| Asked::panel(dashboard, panel));
+/// Everything with a query in a dashboard.
+fn queried(dashboard: &Dashboard) -> impl Iterator<Item = Queried<'_>> {
+    let panels = dashboard.panels().into_iter().map(|panel| Queried::panel(dashboard, panel));
     let variables = dashboard
         .variables()
         .into_iter()
-        .filter_map(|variable| Asked::variable(dashboard, variable));
+        .filter_map(|variable| Queried::variable(dashboard, variable));
     panels.chain(variables)
 }
 
-/// The ones with a wrong result, each with the error.
+/// The elements with wrong results, each with the errors.
 async fn still_missing<'a>(
-    asked: Vec<(Asked<'a>, Vec<String>)>,
+    elements: Vec<(Queried<'a>, Vec<String>)>,
     prometheus: &Prometheus,
     histograms: Histograms,
-) -> Vec<(Asked<'a>, Vec<String>)> {
+) -> Vec<(Queried<'a>, Vec<String>)> {
     let mut missing = Vec::new();
-    for (asked, _) in asked {
-        let wrong = asked.wrong(prometheus, histograms).await;
+    for (element, _) in elements {
+        let wrong = element.wrong(prometheus, histograms).await;
         if !wrong.is_empty() {
-            missing.push((asked, wrong));
+            missing.push((element, wrong));
         }
     }
     missing

@@ -1,4 +1,4 @@
-//! Dashboards checked against the published types of Grafana by the TypeScript compiler.
+//! The TypeScript compiler checks the dashboards against the published types of Grafana.
 
 use std::fs;
 use std::path::Path;
@@ -25,17 +25,17 @@ const MISTAKES: [(&str, &str, &str, &str); 8] = [
 ];
 
 #[test]
-fn every_dashboard_is_of_grafanas_types() {
+fn every_dashboard_has_grafanas_types() {
     let Some(schema) = grafana_schema() else { return };
     let files = Dashboard::all()
         .into_iter()
         .map(|dashboard| (dashboard.uid().to_owned(), dashboard.0));
-    let said = compiled(&schema, &files.collect::<Vec<_>>());
-    assert!(said.is_empty(), "{said}");
+    let errors = compiled(&schema, &files.collect::<Vec<_>>());
+    assert!(errors.is_empty(), "{errors}");
 }
 
 #[test]
-fn what_grafana_does_not_know_is_refused() {
+fn grafanas_types_reject_mistakes() {
     let Some(schema) = grafana_schema() else { return };
     let overview = Dashboard::all()
         .into_iter()
@@ -46,11 +46,11 @@ fn what_grafana_does_not_know_is_refused() {
         dashboard.pointer_mut(place).unwrap()[key] = serde_json::from_str(value).unwrap();
         (format!("mistake-{number}"), dashboard)
     });
-    let said = compiled(&schema, &files.collect::<Vec<_>>());
-    for (number, (place, key, _, says)) in MISTAKES.iter().enumerate() {
+    let errors = compiled(&schema, &files.collect::<Vec<_>>());
+    for (number, (place, key, _, error)) in MISTAKES.iter().enumerate() {
         let file = format!("mistake-{number}.ts(");
-        let found = said.lines().any(|line| line.contains(&file) && line.contains(says));
-        assert!(found, "{place}/{key}: {says}: {said}");
+        let found = errors.lines().any(|line| line.contains(&file) && line.contains(error));
+        assert!(found, "{place}/{key}: {error}: {errors}");
     }
 }
 
@@ -74,7 +74,7 @@ fn compiled(schema: &Path, dashboards: &[(String, Value)]) -> String {
         .current_dir(folder.path())
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.success(), said.is_empty(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    said
+    let errors = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.success(), errors.is_empty(), "{errors}{}", String::from_utf8_lossy(&output.stderr));
+    errors
 }

@@ -6,17 +6,17 @@ use std::path::Path;
 
 use promql_parser::parser::Expr;
 
-use super::queries::broken_parsed;
+use super::queries::parsed_violations;
 use crate::support::dashboards::{Dashboard, Variable, items, text};
 use crate::support::promql;
 
-/// Labels that a series may have in addition to those of its family: from Prometheus, and from users.
+/// Labels that any series may have, from Prometheus or from the configuration.
 const COMMON: [&str; 7] = ["job", "instance", "target", "region", "team", "owner", "le"];
 
 /// The metrics that Prometheus stores for each scrape.
 const OF_PROMETHEUS: [&str; 3] = ["up", "scrape_duration_seconds", "scrape_samples_scraped"];
 
-/// Every known name, each with its labels.
+/// The known metrics with their labels.
 struct Vocabulary(BTreeMap<String, BTreeSet<String>>);
 
 impl Vocabulary {
@@ -62,11 +62,11 @@ pub(super) fn metrics(dashboard: &Dashboard) -> Vec<String> {
     let unknown = |expression: &Expr| {
         let reads = promql::reads(expression).into_iter();
         let unknown = reads.filter(|read| !vocabulary.0.contains_key(read.metric()));
-        unknown.map(|read| format!("there is no {}", read.metric())).collect()
+        unknown.map(|read| format!("unknown metric {}", read.metric())).collect()
     };
     let queries = dashboard.variables().into_iter().filter_map(Variable::label_values);
     let of_variables = queries.filter_map(|(selector, _)| promql::parse(selector).ok());
-    broken_parsed(dashboard, unknown)
+    parsed_violations(dashboard, unknown)
         .into_iter()
         .chain(of_variables.flat_map(|selector| unknown(&selector)))
         .collect()
@@ -75,7 +75,7 @@ pub(super) fn metrics(dashboard: &Dashboard) -> Vec<String> {
 /// Every label in a matcher or a grouping is one that the series may have.
 pub(super) fn labels(dashboard: &Dashboard) -> Vec<String> {
     let vocabulary = Vocabulary::read();
-    broken_parsed(dashboard, |expression| {
+    parsed_violations(dashboard, |expression| {
         let reads = promql::reads(expression);
         let chosen = reads
             .iter()
@@ -85,7 +85,9 @@ pub(super) fn labels(dashboard: &Dashboard) -> Vec<String> {
         let unknown = chosen
             .chain(sorted)
             .filter(|(label, of)| !vocabulary.knows(label, of.iter().copied()));
-        unknown.map(|(label, of)| format!("no {label} on {}", of.join(", "))).collect()
+        unknown
+            .map(|(label, of)| format!("unknown label {label} on {}", of.join(", ")))
+            .collect()
     })
 }
 

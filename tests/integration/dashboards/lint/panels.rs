@@ -7,35 +7,35 @@ use serde_json::{Value, json};
 use crate::support::dashboards::{Dashboard, Panel, items, text};
 
 /// The titles of the panels that violate a rule.
-fn broken(dashboard: &Dashboard, what: &str, is_broken: impl Fn(&Panel<'_>) -> bool) -> Vec<String> {
-    let panels = dashboard.panels().into_iter().filter(is_broken);
-    panels.map(|panel| format!("{:?}: {what}", panel.title())).collect()
+fn violations(dashboard: &Dashboard, violation: &str, is_violation: impl Fn(&Panel<'_>) -> bool) -> Vec<String> {
+    let panels = dashboard.panels().into_iter().filter(is_violation);
+    panels.map(|panel| format!("{:?}: {violation}", panel.title())).collect()
 }
 
 /// Every panel uses the selected data source.
 pub(super) fn datasource(dashboard: &Dashboard) -> Vec<String> {
-    let chosen = json!({ "type": "prometheus", "uid": "${datasource}" });
-    broken(dashboard, "does not ask the chosen data source", |panel| panel.0["datasource"] != chosen)
+    let selected = json!({ "type": "prometheus", "uid": "${datasource}" });
+    violations(dashboard, "does not use the selected data source", |panel| panel.0["datasource"] != selected)
 }
 
 pub(super) fn title_description(dashboard: &Dashboard) -> Vec<String> {
-    broken(dashboard, "has no title or no description", |panel| {
+    violations(dashboard, "has no title or no description", |panel| {
         panel.title().is_empty() || text(panel.0, "description").is_empty()
     })
 }
 
 pub(super) fn units(dashboard: &Dashboard) -> Vec<String> {
-    broken(dashboard, "has no unit", |panel| text(&panel.0["fieldConfig"]["defaults"], "unit").is_empty())
+    violations(dashboard, "has no unit", |panel| text(&panel.0["fieldConfig"]["defaults"], "unit").is_empty())
 }
 
 pub(super) fn no_targets(dashboard: &Dashboard) -> Vec<String> {
-    broken(dashboard, "asks for nothing", |panel| panel.targets().is_empty())
+    violations(dashboard, "has no query", |panel| panel.targets().is_empty())
 }
 
-/// It is not editable, because the next provisioning would overwrite changes.
+/// It is not editable, because the next provisioning overwrites changes.
 pub(super) fn uneditable(dashboard: &Dashboard) -> Vec<String> {
     let editable = dashboard.0["editable"] != false;
-    editable.then(|| "can be edited".to_owned()).into_iter().collect()
+    editable.then(|| "is editable".to_owned()).into_iter().collect()
 }
 
 /// It can be provisioned or imported by hand, and its UID is valid.
@@ -50,8 +50,8 @@ pub(super) fn provisionable(dashboard: &Dashboard) -> Vec<String> {
     ];
     let wrong = expected.into_iter().filter(|(key, value)| dashboard.0[key] != *value);
     let wrong = wrong.map(|(key, value)| format!("{key} is not {value}"));
-    let uid =
-        (dashboard.uid().is_empty() || dashboard.uid().len() > 40).then(|| "uid of no or over 40 characters".into());
+    let uid = (dashboard.uid().is_empty() || dashboard.uid().len() > 40)
+        .then(|| "its uid is empty or longer than 40 characters".into());
     wrong.chain(uid).collect()
 }
 
@@ -59,23 +59,23 @@ pub(super) fn ids(dashboard: &Dashboard) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let elements = dashboard.elements().into_iter();
     let twice = elements.filter(|element| !seen.insert(element.0["id"].as_u64()));
-    twice.map(|element| format!("{:?}: its id is taken", element.title())).collect()
+    twice.map(|element| format!("{:?}: duplicate id", element.title())).collect()
 }
 
 /// A table sorts and formats only columns that it names.
 pub(super) fn columns(dashboard: &Dashboard) -> Vec<String> {
-    broken(dashboard, "sorts or paints a column that it has not", |panel| {
+    violations(dashboard, "sorts or formats an unknown column", |panel| {
         let columns: Vec<_> = panel.transformations().flat_map(|(_, options)| shown(options)).collect();
-        let painted = items(&panel.0["fieldConfig"], "overrides")
+        let formatted = items(&panel.0["fieldConfig"], "overrides")
             .iter()
-            .map(|painted| &painted["matcher"]);
-        let painted = painted
+            .map(|formatted| &formatted["matcher"]);
+        let formatted = formatted
             .filter(|matcher| matcher["id"] == "byName")
             .map(|matcher| text(matcher, "options"));
         let sorted = items(&panel.0["options"], "sortBy")
             .iter()
             .map(|sorted| text(sorted, "displayName"));
-        painted.chain(sorted).any(|column| !columns.contains(&column))
+        formatted.chain(sorted).any(|column| !columns.contains(&column))
     })
 }
 
@@ -88,7 +88,7 @@ fn shown(options: &Value) -> impl Iterator<Item = &str> {
     columns.map(|column| options["renameByName"][column].as_str().unwrap_or(column))
 }
 
-/// No panel overlaps another one or exceeds column 24, and every line is filled.
+/// No panel overlaps another one or exceeds column 24, and each line is filled.
 pub(super) fn grid(dashboard: &Dashboard) -> Vec<String> {
     let mut cells = BTreeSet::new();
     let mut wrong = Vec::new();
@@ -96,7 +96,7 @@ pub(super) fn grid(dashboard: &Dashboard) -> Vec<String> {
         let [x, y, width, height] = element.grid();
         let its = (y..y + height).flat_map(|line| (x..x + width).map(move |column| (line, column)));
         if width == 0 || height == 0 || x + width > 24 {
-            wrong.push(format!("{:?}: beyond the grid", element.title()));
+            wrong.push(format!("{:?}: exceeds the grid", element.title()));
         }
         let taken = its.filter(|cell| !cells.insert(*cell)).count();
         if taken > 0 {

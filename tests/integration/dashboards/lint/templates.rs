@@ -15,7 +15,7 @@ pub(super) fn datasource(dashboard: &Dashboard) -> Vec<String> {
             let wrong = expected.into_iter().filter(|(key, value)| text(one.0, key) != *value);
             wrong.map(|(key, value)| format!("its {key} is not {value}")).collect()
         }
-        _ => vec![format!("{} choices of a data source", sources.len())],
+        _ => vec![format!("{} data source variables", sources.len())],
     }
 }
 
@@ -24,14 +24,14 @@ pub(super) fn job(dashboard: &Dashboard) -> Vec<String> {
 }
 
 pub(super) fn instance(dashboard: &Dashboard) -> Vec<String> {
-    multiple(dashboard, "instance", "Instance")
+    multiple(dashboard, "instance", "Prober")
 }
 
 /// There is such a variable, with multiple values or all.
 fn multiple(dashboard: &Dashboard, name: &str, label: &str) -> Vec<String> {
     let variables = dashboard.variables();
     let Some(Variable(variable)) = variables.iter().find(|variable| variable.name() == name) else {
-        return vec![format!("there is no {name}")];
+        return vec![format!("no variable {name}")];
     };
     let expected = [
         ("type", json!("query")),

@@ -36,7 +36,7 @@ impl World {
         };
         services::prometheus_prepared(binary, &configuration(addresses), flags, |folder| {
             fs::write(folder.join("recording.yaml"), rules()).unwrap();
-            remember(&history, folder);
+            import(&history, folder);
         })
         .await
     }
@@ -90,8 +90,8 @@ async fn demo() -> Daemon {
     Daemon::run(command, tempfile::tempdir().unwrap()).await
 }
 
-/// Labels of users, a shard, discovery, a client certificate, ALPN, changing certificates, a chain that expires first; and a
-/// target that is up and refused in `demo`.
+/// A daemon with what `demo` lacks: labels of users, a shard, discovery, a client certificate, ALPN, changing certificates, a
+/// chain that expires first, and a target that is up here and refused in `demo`.
 async fn supplement() -> Daemon {
     let folder = tempfile::tempdir().unwrap();
     let root = Arc::new(Authority::root("root"));
@@ -156,8 +156,8 @@ fn rules() -> String {
     rules.replace("interval: 1m\n", "interval: 1s\n")
 }
 
-/// Imports samples into a Prometheus that has not started yet.
-fn remember(history: &str, folder: &Path) {
+/// Imports samples into a Prometheus before it starts.
+fn import(history: &str, folder: &Path) {
     let samples = folder.join("history");
     fs::write(&samples, history).unwrap();
     let mut promtool = Command::new(program("promtool").unwrap());

@@ -24,37 +24,37 @@ pub(super) const VALUES: [(&str, &str); 9] = [
     ("job", ".+"),
 ];
 
-/// A part of a dashboard with queries.
-pub(super) struct Asked<'a> {
+/// A panel or variable with queries.
+pub(super) struct Queried<'a> {
     dashboard: &'a str,
-    what: What<'a>,
+    kind: Kind<'a>,
 }
 
-enum What<'a> {
+enum Kind<'a> {
     Panel(Panel<'a>),
     Values { selector: &'a str, label: &'a str },
 }
 
-impl<'a> Asked<'a> {
+impl<'a> Queried<'a> {
     pub(super) fn panel(dashboard: &'a Dashboard, panel: Panel<'a>) -> Self {
-        Self { dashboard: dashboard.uid(), what: What::Panel(panel) }
+        Self { dashboard: dashboard.uid(), kind: Kind::Panel(panel) }
     }
 
-    /// `None` if its values are no query's.
+    /// `None` if its values come from no query.
     pub(super) fn variable(dashboard: &'a Dashboard, variable: Variable<'a>) -> Option<Self> {
         let (selector, label) = variable.label_values()?;
-        Some(Self { dashboard: dashboard.uid(), what: What::Values { selector, label } })
+        Some(Self { dashboard: dashboard.uid(), kind: Kind::Values { selector, label } })
     }
 
     /// The wrong results; empty if all are as required.
     pub(super) async fn wrong(&self, prometheus: &Prometheus, histograms: Histograms) -> Vec<String> {
-        match self.what {
-            What::Panel(panel) => self.wrong_panel(panel, prometheus, histograms).await,
-            What::Values { selector, label } => {
+        match self.kind {
+            Kind::Panel(panel) => self.wrong_panel(panel, prometheus, histograms).await,
+            Kind::Values { selector, label } => {
                 let selector = encoded(&substituted(selector, &VALUES));
-                let answer = data(prometheus, &format!("/api/v1/label/{label}/values?match[]={selector}")).await;
-                let none = "there are no values".to_owned();
-                answer.map_or_else(
+                let response = data(prometheus, &format!("/api/v1/label/{label}/values?match[]={selector}")).await;
+                let none = "no values".to_owned();
+                response.map_or_else(
                     |wrong| vec![wrong],
                     |values| if values == Value::Array(vec![]) { vec![none] } else { vec![] },
                 )
@@ -64,14 +64,14 @@ impl<'a> Asked<'a> {
 
     /// Queries that are listed as empty and are not.
     pub(super) async fn filled(&self, prometheus: &Prometheus, histograms: Histograms) -> Vec<String> {
-        let What::Panel(panel) = self.what else { return Vec::new() };
+        let Kind::Panel(panel) = self.kind else { return Vec::new() };
         let mut filled = Vec::new();
         for target in panel
             .targets()
             .into_iter()
             .filter(|target| self.may_be_empty(panel, *target, histograms))
         {
-            if answer(prometheus, target, &[]).await.is_ok_and(|answer| answer.shown > 0) {
+            if response(prometheus, target, &[]).await.is_ok_and(|response| response.shown > 0) {
                 filled.push(target.id().to_owned());
             }
         }
@@ -82,17 +82,17 @@ impl<'a> Asked<'a> {
         let mut labels = BTreeSet::new();
         let mut wrong = Vec::new();
         for target in panel.targets() {
-            match answer(prometheus, target, &[]).await {
-                Ok(answer) if answer.shown > 0 => {
+            match response(prometheus, target, &[]).await {
+                Ok(response) if response.shown > 0 => {
                     let missing = target
                         .legend()
                         .into_iter()
-                        .filter(|label| !answer.labels().any(|found| found == label));
+                        .filter(|label| !response.labels().any(|found| found == label));
                     wrong.extend(missing.map(|label| format!("{}: no label {label}", target.id())));
-                    labels.extend(answer.labels().cloned());
+                    labels.extend(response.labels().cloned());
                 }
                 Ok(_) if self.may_be_empty(panel, target, histograms) => {}
-                Ok(_) => wrong.push(format!("{}: nothing came back", target.id())),
+                Ok(_) => wrong.push(format!("{}: no data", target.id())),
                 Err(why) => wrong.push(format!("{}: {why}", target.id())),
             }
         }
@@ -105,16 +105,16 @@ impl<'a> Asked<'a> {
     }
 }
 
-impl fmt::Debug for Asked<'_> {
+impl fmt::Debug for Queried<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.what {
-            What::Panel(panel) => write!(f, "{}: {}", self.dashboard, panel.title()),
-            What::Values { selector, label } => write!(f, "{}: {label} of {selector}", self.dashboard),
+        match self.kind {
+            Kind::Panel(panel) => write!(f, "{}: {}", self.dashboard, panel.title()),
+            Kind::Values { selector, label } => write!(f, "{}: {label} of {selector}", self.dashboard),
         }
     }
 }
 
-/// Columns that are named or merged by and do not exist.
+/// Columns that transformations name and that do not exist.
 fn wrong_columns(panel: Panel<'_>, labels: &BTreeSet<String>) -> Vec<String> {
     let named = panel.transformations().flat_map(|(_, options)| {
         let columns = ["indexByName", "renameByName"]
@@ -132,26 +132,26 @@ fn wrong_columns(panel: Panel<'_>, labels: &BTreeSet<String>) -> Vec<String> {
 }
 
 /// The returned series.
-pub(super) struct Answer {
+pub(super) struct Response {
     /// The labels of each.
     pub(super) series: Vec<Map<String, Value>>,
-    /// The number with visible values.
+    /// The number of series with visible values.
     pub(super) shown: usize,
 }
 
-impl Answer {
+impl Response {
     fn labels(&self) -> impl Iterator<Item = &String> {
         self.series.iter().flat_map(Map::keys)
     }
 }
 
 /// Runs the queries of a panel with this selection, and all of the other variables.
-pub(super) async fn answer(
+pub(super) async fn response(
     prometheus: &Prometheus,
     target: Target<'_>,
-    chosen: &[(&str, &str)],
-) -> Result<Answer, String> {
-    let query = encoded(&substituted(target.expression(), &[chosen, &VALUES].concat()));
+    selection: &[(&str, &str)],
+) -> Result<Response, String> {
+    let query = encoded(&substituted(target.expression(), &[selection, &VALUES].concat()));
     let now = OffsetDateTime::now_utc().unix_timestamp();
     let path = if target.is_instant() {
         format!("/api/v1/query?query={query}")
@@ -162,7 +162,7 @@ pub(super) async fn answer(
     let series = items(&data, "result");
     let shown = series.iter().filter(|series| is_shown(series)).count();
     let series = series.iter().filter_map(|series| series["metric"].as_object().cloned());
-    Ok(Answer { series: series.collect(), shown })
+    Ok(Response { series: series.collect(), shown })
 }
 
 /// Whether a series has a point that a graph can show.
@@ -174,8 +174,9 @@ fn is_shown(series: &Value) -> bool {
 
 /// The data of a successful response without warnings.
 async fn data(prometheus: &Prometheus, path: &str) -> Result<Value, String> {
-    let answer = prometheus.get(path).await;
-    let mut body: Value = serde_json::from_str(&answer.body).map_err(|error| format!("{error}: {}", answer.body))?;
+    let response = prometheus.get(path).await;
+    let mut body: Value =
+        serde_json::from_str(&response.body).map_err(|error| format!("{error}: {}", response.body))?;
     let remarks = [&body["warnings"], &body["infos"]];
     if body["status"] != "success" || remarks.iter().any(|remarks| !remarks.is_null()) {
         return Err(body.to_string());

@@ -2,26 +2,26 @@
 
 use std::net::SocketAddr;
 
-use super::answers::answer;
+use super::responses::response;
 use crate::support::dashboards::Dashboard;
 use crate::support::services::Prometheus;
 use crate::support::wait;
 
-/// It has labels of the user, so that joins need the labels of all targets.
+/// A panel with labels of the user, whose joins need the labels of all targets.
 const NOT_BY_GROUP: (&str, &str) = ("portprobe-target", "Dialogue");
 
 pub(super) async fn assert_narrow(prometheus: &Prometheus, dashboards: &[Dashboard], supplement: SocketAddr) {
     let supplement = supplement.to_string();
-    for (choice, label, left) in [
+    for (selection, label, left) in [
         (("group", "database"), "target", &["db-primary", "db-standby"][..]),
         (("group", "database"), "group", &["database"]),
         (("target", "tls"), "target", &["tls"]),
         (("region", "eu-west-1"), "instance", &[supplement.as_str()]),
     ] {
-        wait::until(&format!("{choice:?} leaves something of each {label}"), async || {
+        wait::until(&format!("{selection:?} leaves some {label}"), async || {
             let mut seen = 0;
             for dashboard in dashboards {
-                seen += narrowed(prometheus, dashboard, choice, label, left).await;
+                seen += narrowed(prometheus, dashboard, selection, label, left).await;
             }
             seen > 5
         })
@@ -29,23 +29,23 @@ pub(super) async fn assert_narrow(prometheus: &Prometheus, dashboards: &[Dashboa
     }
 }
 
-/// The number of series with the label; each value is one of those that the selection leaves.
+/// Counts the series with the label, and asserts that each value is among those that the selection leaves.
 async fn narrowed(
     prometheus: &Prometheus,
     dashboard: &Dashboard,
-    choice: (&str, &str),
+    selection: (&str, &str),
     label: &str,
     left: &[&str],
 ) -> usize {
     let mut seen = 0;
     for panel in dashboard.panels() {
-        if choice.0 == "group" && (dashboard.uid(), panel.title()) == NOT_BY_GROUP {
+        if selection.0 == "group" && (dashboard.uid(), panel.title()) == NOT_BY_GROUP {
             continue;
         }
         for target in panel.targets() {
-            let answer = answer(prometheus, target, &[choice]).await.unwrap();
-            for value in answer.series.iter().filter_map(|series| series.get(label)?.as_str()) {
-                assert!(left.contains(&value), "{} of {:?}: {choice:?} leaves {value}", target.id(), panel.title());
+            let response = response(prometheus, target, &[selection]).await.unwrap();
+            for value in response.series.iter().filter_map(|series| series.get(label)?.as_str()) {
+                assert!(left.contains(&value), "{} of {:?}: {selection:?} leaves {value}", target.id(), panel.title());
                 seen += 1;
             }
         }
