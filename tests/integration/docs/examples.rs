@@ -102,18 +102,39 @@ fn prometheus_accepts_its_snippets() {
     if !requires_program("promtool") {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    for (marker, kind) in [("scrape_configs:", "config"), ("rule_files:", "config"), ("groups:\n  - name:", "rules")] {
-        let snippets: Vec<_> = blocks("yaml").into_iter().filter(|(_, block)| block.contains(marker)).collect();
-        assert!(!snippets.is_empty(), "{marker}");
-        for (page, text) in snippets {
-            let file = folder.path().join(kind);
-            fs::write(&file, &text).unwrap();
-            let arguments = ["check", kind, file.to_str().unwrap()];
-            let (valid, printed) = services::fed(&program("promtool").unwrap(), &arguments, "");
-            assert!(valid, "{page}: {printed}\n{text}");
-        }
+    let markers = [("scrape_configs:", "config"), ("rule_files:", "config"), ("groups:\n  - name:", "rules")];
+    let snippets = blocks("yaml").into_iter().filter_map(|(page, text)| {
+        let (_, kind) = markers.iter().find(|(marker, _)| text.contains(marker))?;
+        Some((page, text, *kind))
+    });
+    let snippets: Vec<_> = snippets.collect();
+    assert!(snippets.len() >= 2, "{snippets:?}");
+    for (page, text, kind) in snippets {
+        assert_promtool_accepts(kind, &text, &page);
     }
+}
+
+#[test]
+fn prometheus_accepts_its_queries() {
+    if !requires_program("promtool") {
+        return;
+    }
+    let queries = blocks("promql");
+    assert!(!queries.is_empty());
+    for (page, query) in queries {
+        let rule = serde_json::json!({ "record": "query", "expr": query.trim() });
+        assert_promtool_accepts("rules", &format!("groups: [{{ name: queries, rules: [{rule}] }}]"), &page);
+    }
+}
+
+#[track_caller]
+fn assert_promtool_accepts(kind: &str, text: &str, page: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(kind);
+    fs::write(&file, text).unwrap();
+    let arguments = ["check", kind, file.to_str().unwrap()];
+    let (valid, printed) = services::fed(&program("promtool").unwrap(), &arguments, "");
+    assert!(valid, "{page}: {printed}\n{text}");
 }
 
 #[test]
