@@ -27,6 +27,7 @@ struct Table {
 
 const TABLES: &[Table] = &[
     Table { name: "settings", columns: &["key", "default", "meaning"], by_hand: &[], rows: settings },
+    Table { name: "top-level keys", columns: &["key", "default", "meaning"], by_hand: &[], rows: top_level_keys },
     Table { name: "discovery keys", columns: &["key", "default", "meaning"], by_hand: &[], rows: discovery_keys },
     Table { name: "reserved labels", columns: &["reserved label names"], by_hand: &[], rows: reserved_labels },
     Table {
@@ -107,8 +108,16 @@ fn cells(row: &str) -> Vec<String> {
 }
 
 fn settings() -> Vec<Vec<String>> {
-    let row = |setting: config::SettingKey| vec![code(&setting.key), default(setting.default), setting.meaning];
-    config::setting_keys().into_iter().map(row).collect()
+    documented(config::setting_keys())
+}
+
+fn top_level_keys() -> Vec<Vec<String>> {
+    documented(config::top_level_keys())
+}
+
+fn documented(keys: Vec<config::SettingKey>) -> Vec<Vec<String>> {
+    let row = |key: config::SettingKey| vec![code(&key.key), default(key.default), key.meaning];
+    keys.into_iter().map(row).collect()
 }
 
 fn default(value: Option<String>) -> String {
