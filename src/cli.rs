@@ -56,7 +56,7 @@ enum Command {
     },
 }
 
-/// Runs the command. The caller prints an error and exits with status 1.
+/// Runs the command. The caller prints an error and exits with its [`status`].
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let Cli { command, serve } = cli;
     let Some(command) = command else { return serve_or_check(&serve) };
@@ -98,6 +98,18 @@ pub fn explain(error: &anyhow::Error) -> String {
         .downcast_ref::<LoadError>()
         .map_or_else(|| format!("portprobe: {error:#}"), ToString::to_string)
 }
+
+/// The exit status of an error: 2 if it is about the command line.
+pub fn status(error: &anyhow::Error) -> ExitCode {
+    let is_usage = error.downcast_ref::<UsageError>().is_some()
+        || error.downcast_ref::<LoadError>().is_some_and(LoadError::is_of_command_line);
+    if is_usage { ExitCode::from(2) } else { ExitCode::FAILURE }
+}
+
+/// An argument that parses and still cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UsageError(String);
 
 /// Prints a line. A closed pipe, as with `head`, is not an error.
 fn printed(text: &str) -> anyhow::Result<ExitCode> {

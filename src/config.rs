@@ -23,7 +23,7 @@ use self::problems::Problems;
 pub use self::problems::path::Position;
 use self::problems::positions::Positions;
 pub use self::problems::{Diagnostic, LoadError};
-pub use self::single::{ProbeRequest, SingleTarget, single_target};
+pub use self::single::{ProbeRequest, SingleTarget, TargetLookup};
 pub use self::sources::{
     Discovered, EntriesError, HttpSource, Records, Source, SourceKind, discovered, discovered_json,
 };

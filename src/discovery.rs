@@ -116,6 +116,11 @@ impl Sources {
     }
 }
 
+/// Reads a source once.
+pub async fn read_once(source: &Source, connector: &Connector) -> Result<Snapshot, RefreshError> {
+    refresh(source, &mut Files::default(), connector).await
+}
+
 /// Refreshes a source at once and then at its interval, until the receiver of its updates is gone.
 async fn watch(source: Source, mut debouncer: Debouncer, connector: Connector, updates: mpsc::Sender<Update>) {
     let mut ticks = interval(source.refresh.max(MIN_REFRESH));
@@ -123,15 +128,19 @@ async fn watch(source: Source, mut debouncer: Debouncer, connector: Connector, u
     let mut files = Files::default();
     loop {
         ticks.tick().await;
-        let result = match &source.kind {
-            SourceKind::Dns { name, records } => dns::refresh(name, *records, &connector).await,
-            SourceKind::File { pattern } => refresh_files(&mut files, pattern.clone()).await,
-            SourceKind::Http(http) => http::refresh(http, source.refresh, http::Bounds::default(), &connector).await,
-        };
+        let result = refresh(&source, &mut files, &connector).await;
         let Some(result) = debouncer.filter(result) else { continue };
         if updates.send(Update { source: source.clone(), result }).await.is_err() {
             return;
         }
+    }
+}
+
+async fn refresh(source: &Source, files: &mut Files, connector: &Connector) -> Result<Snapshot, RefreshError> {
+    match &source.kind {
+        SourceKind::Dns { name, records } => dns::refresh(name, *records, connector).await,
+        SourceKind::File { pattern } => refresh_files(files, pattern.clone()).await,
+        SourceKind::Http(http) => http::refresh(http, source.refresh, http::Bounds::default(), connector).await,
     }
 }
 

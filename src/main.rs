@@ -1,4 +1,4 @@
-//! The `portprobe` binary: arguments, exit status.
+//! The `portprobe` binary: arguments and exit status.
 
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ fn main() -> ExitCode {
         Ok(status) => status,
         Err(error) => {
             eprintln!("{}", cli::explain(&error));
-            ExitCode::FAILURE
+            cli::status(&error)
         }
     }
 }

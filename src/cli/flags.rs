@@ -17,7 +17,7 @@ use crate::target::Shard;
 #[derive(Args, Debug)]
 pub(super) struct ServeArguments {
     /// The configuration
-    #[arg(long = "config.file", value_name = "FILE", env = "PORTPROBE_CONFIG_FILE", default_value = CONFIG_FILE)]
+    #[arg(long = "config.file", value_name = "FILE", env = CONFIG_FILE_VARIABLE, default_value = CONFIG_FILE)]
     pub(super) config_file: PathBuf,
     /// Validate the configuration and exit, as `portprobe check` does
     #[arg(long = "config.check", env = "PORTPROBE_CONFIG_CHECK")]
@@ -88,14 +88,15 @@ pub(super) struct DaemonArguments {
 #[derive(Args, Debug)]
 pub(super) struct CheckArguments {
     /// The configuration
-    #[arg(value_name = "FILE", env = "PORTPROBE_CONFIG_FILE", default_value = CONFIG_FILE)]
+    #[arg(value_name = "FILE", env = CONFIG_FILE_VARIABLE, default_value = CONFIG_FILE)]
     pub(super) file: PathBuf,
     /// Read no other file than the configuration, such as certificates
     #[arg(long = "syntax-only")]
     pub(super) syntax_only: bool,
 }
 
-const CONFIG_FILE: &str = "portprobe.yaml";
+pub(super) const CONFIG_FILE_VARIABLE: &str = "PORTPROBE_CONFIG_FILE";
+pub(super) const CONFIG_FILE: &str = "portprobe.yaml";
 
 /// Port 10115 is not used by another exporter in Prometheus' list.
 const LISTEN_ADDRESS: &str = ":10115";

@@ -1,27 +1,31 @@
-//! `portprobe probe`: makes one probe with the code of the daemon, and prints it as text or JSON.
+//! `portprobe probe`: probes one target with the code of the daemon, and prints the outcome as text or JSON.
 
 use std::io::{IsTerminal, Write, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 use tokio::runtime;
 use tokio::time::Instant;
 
 use self::json::Document;
 use self::styles::Styles;
 use self::timeline::Timeline;
+use super::UsageError;
+use super::flags::{CONFIG_FILE, CONFIG_FILE_VARIABLE};
 use crate::app::LoadedFiles;
 use crate::app::process::environment;
 use crate::clock;
-use crate::config::{self, ProbeRequest, SettingKey, SingleTarget, ValueKind};
+use crate::config::{self, ProbeRequest, SettingKey, SingleTarget, TargetLookup, ValueKind};
 use crate::outcome::{Outcome, Prober};
+use crate::peer_text::escaped;
 use crate::probe::NetworkProber;
 use crate::target::Target;
 
 mod advice;
 mod certificates;
 mod json;
+mod lookup;
 mod styles;
 mod timeline;
 mod transcript;
@@ -29,37 +33,62 @@ mod validity;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
-    /// What to probe: a URL such as `tcp://db.example:5432`, or the name of a target in the configuration
-    url: String,
-    /// A configuration to take the module or the target from
-    #[arg(long = "config.file", value_name = "FILE")]
+    /// URL such as `tcp://db.example.com:5432`, or name of a target
+    #[arg(value_name = "URL|NAME")]
+    target: String,
+    /// Configuration file
+    #[arg(long = "config.file", value_name = "FILE", env = CONFIG_FILE_VARIABLE)]
     config_file: Option<PathBuf>,
-    /// A module of the configuration
-    #[arg(long, value_name = "NAME", requires = "config_file")]
+    /// Module of the configuration
+    ///
+    /// Its settings override those of the target; flags override both.
+    #[arg(long, value_name = "NAME")]
     module: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Print every byte that both ends say, within TLS too; secrets that are sent are among them
+    /// Print every byte that was sent and received
+    ///
+    /// With TLS, the decrypted bytes. They may contain secrets.
     #[arg(long, short)]
     verbose: bool,
     #[command(flatten)]
     settings: Settings,
 }
 
-/// One flag for each setting of a target: `--confirm.delay` for the key `delay` of `confirm`.
+impl Arguments {
+    /// The configuration file. A name or a module needs one, `portprobe.yaml` by default; a URL has no default.
+    fn config_file(&self) -> Result<Option<PathBuf>, UsageError> {
+        let request = self.request(None);
+        if self.config_file.is_some() || !(request.is_name() || self.module.is_some()) {
+            return Ok(self.config_file.clone());
+        }
+        let default = PathBuf::from(CONFIG_FILE);
+        if default.try_exists().unwrap_or(true) {
+            return Ok(Some(default));
+        }
+        let missing = match &self.module {
+            Some(module) => format!("--module: cannot look up `{module}`"),
+            None => format!("NAME: cannot look up `{}`", escaped(&self.target)),
+        };
+        Err(UsageError(format!(
+            "{missing}: there is no {CONFIG_FILE} in this directory; set --config.file, or probe a URL like \
+             tcp://host:443"
+        )))
+    }
+
+    fn request<'a>(&'a self, config_file: Option<&'a Path>) -> ProbeRequest<'a> {
+        ProbeRequest { target: &self.target, flags: &self.settings.0, config_file, module: self.module.as_deref() }
+    }
+}
+
+/// One flag for each setting of a target: `--tls.ca-file` for the key `ca_file` of `tls`.
 #[derive(Debug, Default)]
 struct Settings(Vec<(String, String)>);
 
 impl Args for Settings {
     fn augment_args(command: Command) -> Command {
-        flags().fold(command, |command, setting| {
-            let flag = Arg::new(setting.key.clone())
-                .long(setting.key)
-                .value_name("VALUE")
-                .help(setting.meaning);
-            command.arg(flag.help_heading("Settings of the target, as in the configuration"))
-        })
+        flags().fold(command, |command, setting| command.arg(flag(&setting)))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -82,6 +111,23 @@ impl FromArgMatches for Settings {
     }
 }
 
+/// The flag for a setting. The key itself, with its underscores, is a hidden alias.
+fn flag(setting: &SettingKey) -> Arg {
+    let meaning = setting.meaning.trim_end_matches('.');
+    let default = setting.default.as_ref();
+    // The default of a list is written in YAML.
+    let default = default.map(|default| format!(" [default: {}]", default.replace(['[', ']', '"'], "")));
+    let default = default.unwrap_or_default();
+    Arg::new(setting.key.clone())
+        .long(setting.flag())
+        .alias(setting.key.clone())
+        .value_name(if setting.kind == ValueKind::List { "LIST" } else { "VALUE" })
+        .value_hint(if setting.key.ends_with("_file") { ValueHint::FilePath } else { ValueHint::Unknown })
+        .help(format!("{meaning}{default}"))
+        .help_heading("Settings of the target (lists are separated by commas)")
+        .hide(WITHOUT_EFFECT.contains(&&*setting.key))
+}
+
 /// The settings that can be written as one value. `module` has its own flag, and a group needs other members.
 fn flags() -> impl Iterator<Item = SettingKey> {
     let keys = config::setting_keys().into_iter();
@@ -90,17 +136,13 @@ fn flags() -> impl Iterator<Item = SettingKey> {
 
 /// Exit status 0 if the probe succeeded.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let request = ProbeRequest {
-        target: &arguments.url,
-        flags: &arguments.settings.0,
-        config_file: arguments.config_file.as_deref(),
-        module: arguments.module.as_deref(),
-    };
+    let config_file = arguments.config_file()?;
+    let lookup = TargetLookup::new(arguments.request(config_file.as_deref()), &environment)?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let files = LoadedFiles::default();
-    let SingleTarget { target, dns } = files.finish(config::single_target(request, &environment)?)?;
+    let SingleTarget { target, dns } = runtime.block_on(lookup::find(lookup, &files))?;
     let prober = NetworkProber::new(dns, files.tls_store, files.header_values);
     let prober = if arguments.verbose { prober.recording() } else { prober };
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         let deadline = Instant::now() + target.settings.cadence.timeout();
         prober.probe(&target, deadline).await
@@ -118,3 +160,6 @@ fn print(arguments: &Arguments, target: &Target, outcome: &Outcome) -> anyhow::R
     let styles = if coloured { Styles::COLOURED } else { Styles::PLAIN };
     Ok(write!(out, "{}", Timeline { target, outcome, now: clock::now(), styles })?)
 }
+
+/// Settings for repeated probes: they are accepted, but `--help` does not list them.
+const WITHOUT_EFFECT: [&str; 4] = ["interval", "confirm.failures", "confirm.delay", "confirm.successes"];

@@ -36,6 +36,11 @@ impl LoadError {
         &self.diagnostics
     }
 
+    /// Whether a problem is about the command line and not about a file.
+    pub fn is_of_command_line(&self) -> bool {
+        self.diagnostics.iter().any(|diagnostic| diagnostic.file.is_none())
+    }
+
     /// Maximum number of printed lines.
     pub const MAX_LINES: usize = 100;
 }
@@ -336,6 +341,7 @@ mod tests {
             (target.key("a b"), "targets[2].`a b`"),
             (target.key("user:secret@host"), "targets[2].`...` (not shown, for it may hold a password)"),
             (confirm.key("failures"), "--confirm.failures"),
+            (flags.key("slow_after"), "--slow-after"),
             (problems.argument("URL"), "URL"),
             (root, ""),
         ] {

@@ -32,7 +32,7 @@ impl fmt::Display for Welcome<'_> {
         }
         let tries = [
             ("refused", String::new()),
-            ("slow-dns", format!(" --dns_servers {name_server}")),
+            ("slow-dns", format!(" --dns-servers {name_server}")),
             ("tls-expired", String::new()),
         ];
         for (name, flags) in tries {
@@ -78,7 +78,7 @@ mod tests {
             "  refused            down refused             r",
             "  curl -s http://localhost:10115/metrics | grep ^portprobe_failure",
             "  ./portprobe probe 127.0.0.1:1",
-            "  ./portprobe probe slow.test:2 --dns_servers 127.0.0.1:53",
+            "  ./portprobe probe slow.test:2 --dns-servers 127.0.0.1:53",
         ] {
             assert!(text.lines().any(|printed| printed == line), "{line}: {text}");
         }

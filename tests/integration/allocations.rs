@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use portprobe::board::Board;
 use portprobe::clock;
-use portprobe::config::{ProbeRequest, SingleTarget, single_target};
+use portprobe::config::{ProbeRequest, SingleTarget, TargetLookup};
 use portprobe::options::{HistogramOptions, ResolverOptions};
 use portprobe::outcome::{Prober as _, Report};
 use portprobe::probe::{NetworkProber, TlsStore};
@@ -21,7 +21,8 @@ fn a_port_probe_allocates_two_short_lists() {
     let url = format!("tcp://{}", listener.local_addr().unwrap());
     let request = ProbeRequest { target: &url, flags: &[], config_file: None, module: None };
     let trust = Arc::new(TlsStore::default());
-    let SingleTarget { target, dns: _ } = single_target(request, &|_| None).unwrap().finish(&[]).unwrap();
+    let lookup = TargetLookup::new(request, &|_| None).unwrap();
+    let SingleTarget { target, dns: _ } = lookup.by_url().finish(&[]).unwrap();
     // Native buckets are created on demand, which on a busy machine may happen at any time.
     let board = Board::new(HistogramOptions { native: false, ..HistogramOptions::default() });
     board.replace(slice::from_ref(&target));

@@ -329,9 +329,9 @@ targets:
 #[test]
 fn paths_in_flags_start_in_the_working_directory() {
     let folder = tempfile::tempdir().unwrap();
-    let probed = finished(&["probe", "tls://127.0.0.1:1", "--tls.ca_file=ca.pem"], folder.path());
-    let expected = "--tls.ca_file: the file ca.pem cannot be read: No such file or directory (os error 2)\n";
-    assert_eq!((probed.status, probed.stderr.as_str()), (1, expected));
+    let probed = finished(&["probe", "tls://127.0.0.1:1", "--tls.ca-file=ca.pem"], folder.path());
+    let expected = "--tls.ca-file: the file ca.pem cannot be read: No such file or directory (os error 2)\n";
+    assert_eq!((probed.status, probed.stderr.as_str()), (2, expected));
 }
 
 #[tokio::test]

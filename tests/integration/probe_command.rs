@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::thread;
 
 use serde_json::Value;
 
-use crate::support::daemon::finished;
+use crate::support::daemon::{finished, portprobe};
 
 #[test]
 fn a_successful_probe_exits_with_0() {
@@ -59,7 +59,7 @@ fn json_is_for_scripts() {
     drop(listener);
     let failed: Value = serde_json::from_str(&finished(&["probe", "--json", &url], folder.path()).stdout).unwrap();
     assert_eq!((&failed["result"], &failed["class"]), (&"failed".into(), &"refused".into()));
-    let fault = finished(&["probe", "--json", &url, "--source_address=192.0.2.1"], folder.path());
+    let fault = finished(&["probe", "--json", &url, "--source-address=192.0.2.1"], folder.path());
     let fault: Value = serde_json::from_str(&fault.stdout).unwrap();
     assert_eq!((&fault["result"], &fault["reason"]), (&"local_fault".into(), &"no_port".into()));
 }
@@ -85,11 +85,121 @@ fn target_and_module_come_from_the_configuration() {
 }
 
 #[test]
-fn a_wrong_flag_is_told_by_its_name() {
+fn a_name_is_looked_up_in_the_default_file() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let printed = finished(&["probe", "127.0.0.1:1", "--addresses=most"], folder.path());
-    assert_eq!(printed.status, 1);
-    assert!(printed.stderr.contains("--addresses: "), "{printed:?}");
+    let file = format!("targets: [ {{ url: 'tcp://{}', name: it }} ]\n", listener.local_addr().unwrap());
+    fs::write(folder.path().join("portprobe.yaml"), &file).unwrap();
+    let printed = finished(&["probe", "it"], folder.path());
+    assert_eq!(printed.status, 0, "{printed:?}");
+    fs::rename(folder.path().join("portprobe.yaml"), folder.path().join("other.yaml")).unwrap();
+    let mut command = portprobe();
+    command
+        .args(["probe", "it"])
+        .current_dir(folder.path())
+        .env("PORTPROBE_CONFIG_FILE", "other.yaml");
+    assert!(command.output().unwrap().status.success());
+    let missing = finished(&["probe", "it"], folder.path());
+    let expected = "portprobe: NAME: cannot look up `it`: there is no portprobe.yaml in this directory; set \
+                    --config.file, or probe a URL like tcp://host:443\n";
+    assert_eq!((missing.status, &*missing.stderr), (2, expected));
+}
+
+#[test]
+fn a_url_ignores_the_default_file() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("portprobe.yaml"), "not a configuration").unwrap();
+    let printed = finished(&["probe", &listener.local_addr().unwrap().to_string()], folder.path());
+    assert_eq!(printed.status, 0, "{printed:?}");
+}
+
+/// Answers one request like a source of `http_sd`.
+fn http_source(targets: &str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let response = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{targets}",
+        targets.len()
+    );
+    thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let mut request = [0; 4096];
+        let _ = stream.read(&mut request).unwrap();
+        stream.write_all(response.as_bytes()).unwrap();
+    });
+    address
+}
+
+#[test]
+fn a_name_is_looked_up_in_discovery_sources() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let entry = |name: &str| format!(r#"[{{"targets": ["{address}"], "labels": {{"__portprobe_name": "{name}"}}}}]"#);
+    fs::create_dir(folder.path().join("sd")).unwrap();
+    fs::write(folder.path().join("sd/a.json"), entry("from-file")).unwrap();
+    let source = http_source(&entry("from-http"));
+    let file = format!(
+        "modules: {{ closed: {{ expect: closed }} }}
+discovery:
+  - {{ file: missing/*.json }}
+  - {{ file: sd/*.json, module: closed }}
+  - {{ http: 'http://{source}/sd' }}
+  - {{ dns: localhost, type: A, port: {} }}
+",
+        address.port()
+    );
+    fs::write(folder.path().join("portprobe.yaml"), file).unwrap();
+    let from_file = finished(&["probe", "from-file"], folder.path());
+    assert!(from_file.stdout.contains("unexpected_open in connect"), "the module applies: {from_file:?}");
+    let unreadable =
+        "portprobe: cannot read the discovery source file:missing/*.json: the folder missing cannot be listed";
+    assert!(from_file.stderr.starts_with(unreadable), "{from_file:?}");
+    let from_http = finished(&["probe", "from-http"], folder.path());
+    assert_eq!(from_http.status, 0, "{from_http:?}");
+    let url = format!("tcp://{address}");
+    let from_dns = finished(&["probe", "--config.file=portprobe.yaml", &url], folder.path());
+    assert_eq!(from_dns.status, 0, "{from_dns:?}");
+    let unknown = finished(&["probe", "from-fil"], folder.path());
+    assert_eq!(unknown.status, 2, "{unknown:?}");
+    let expected = "NAME: unknown target `from-fil`; did you mean `from-file`?\n";
+    assert!(unknown.stderr.ends_with(expected), "{unknown:?}");
+}
+
+#[test]
+fn an_unusable_argument_exits_with_2() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("bad.yaml"), "targets: [ 'a:0' ]\n").unwrap();
+    for (arguments, status, message) in [
+        (&["127.0.0.1:1", "--addresses=most"][..], 2, "--addresses: is `most`"),
+        (&["127.0.0.1:1", "--expect-addresses=x"], 2, "--expect-addresses[0]: is `x`"),
+        (&["127.0.0.1:1", "--module=m"], 2, "portprobe: --module: cannot look up `m`"),
+        (&["127.0.0.1"], 2, "portprobe: NAME: cannot look up `127.0.0.1`"),
+        (&["127.0.0.1:1-2"], 2, "URL: names 2 targets"),
+        (&["ssj://127.0.0.1"], 2, "URL: "),
+        (&["it", "--config.file=bad.yaml"], 1, "bad.yaml:1:12: targets[0]: "),
+        (&["it", "--config.file=missing.yaml"], 1, "missing.yaml: does not exist"),
+    ] {
+        let printed = finished(&[&["probe"], arguments].concat(), folder.path());
+        assert_eq!(printed.status, status, "{printed:?}");
+        assert!(printed.stderr.starts_with(message), "{printed:?}");
+    }
+}
+
+#[test]
+fn earlier_spellings_of_flags_still_work() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--expect_addresses=127.0.0.0/8", "--interval=5s", "--confirm.failures=3", "--confirm.delay=0s"];
+    let printed = finished(&[&["probe", &*address][..], &flags].concat(), folder.path());
+    assert_eq!(printed.status, 0, "{printed:?}");
+    let help = finished(&["probe", "--help"], folder.path()).stdout;
+    for flag in flags.map(|flag| flag.split('=').next().unwrap()) {
+        assert!(!help.contains(flag), "{flag} has no effect on one probe, or is an old spelling: {help}");
+    }
+    assert!(help.contains("--expect-addresses <LIST>") && help.contains("--slow-after <VALUE>"), "{help}");
 }
 
 /// A memcached that reports its version once, and the request that it received.

@@ -120,12 +120,12 @@ impl FailedProbe<'_> {
         if self.target.settings.addressing.dns_servers.is_empty() {
             return Advice::new(
                 "the name servers are at fault, or none is configured on this machine; not the name",
-                format!("{dig}; look at /etc/resolv.conf; another server: --dns_servers ADDRESS"),
+                format!("{dig}; look at /etc/resolv.conf; another server: --dns-servers=ADDRESS"),
             );
         }
         Advice::new(
             "the name servers in dns_servers are at fault, not the name",
-            format!("ask them yourself: {dig}; another server: --dns_servers ADDRESS"),
+            format!("ask them yourself: {dig}; another server: --dns-servers=ADDRESS"),
         )
     }
 

@@ -6,6 +6,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use crate::config::keys::{Configuration, Settings};
+use crate::config::problems::path::flag_name;
 use crate::config::yaml::Node;
 
 /// The JSON Schema of a configuration file.
@@ -38,6 +39,13 @@ pub struct SettingKey {
     pub meaning: String,
     /// The form of the value.
     pub kind: ValueKind,
+}
+
+impl SettingKey {
+    /// The name of its flag: `tls.ca-file` for the key `tls.ca_file`.
+    pub fn flag(&self) -> String {
+        flag_name(&self.key)
+    }
 }
 
 /// The form of a key's value.

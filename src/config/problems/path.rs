@@ -104,16 +104,21 @@ impl fmt::Display for KeyPath {
             PathRoot::File => {}
         }
         for (index, step) in self.steps.iter().enumerate() {
+            let dot = if index == 0 && !matches!(self.root, PathRoot::Argument(_)) { "" } else { "." };
             match step {
                 Step::Item(item) => write!(f, "[{item}]")?,
-                Step::Key(key) if is_plain(key) && index == 0 => f.write_str(key)?,
-                Step::Key(key) if is_plain(key) => write!(f, ".{key}")?,
-                Step::Key(key) if index == 0 => write!(f, "{}", quoted(key))?,
-                Step::Key(key) => write!(f, ".{}", quoted(key))?,
+                Step::Key(key) if !is_plain(key) => write!(f, "{dot}{}", quoted(key))?,
+                Step::Key(key) if self.root == PathRoot::Flags => write!(f, "{dot}{}", flag_name(key))?,
+                Step::Key(key) => write!(f, "{dot}{key}")?,
             }
         }
         Ok(())
     }
+}
+
+/// The name of the flag for a setting: `tls.ca-file` for `tls.ca_file`.
+pub(in crate::config) fn flag_name(key: &str) -> String {
+    key.replace('_', "-")
 }
 
 fn is_plain(key: &str) -> bool {

@@ -2,20 +2,20 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::iter::Enumerate;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::Path;
 use std::rc::Rc;
 use std::slice;
 use std::sync::Arc;
 
-use crate::config::file_uses::Required;
+use crate::config::file_uses::{FileUses, Required};
 use crate::config::groups::Groups;
 use crate::config::keys::schema::{SettingKey, setting_keys};
 use crate::config::levels::Level;
 use crate::config::modules::Modules;
-use crate::config::problems::Problems;
 use crate::config::problems::path::{KeyPath, Step};
 use crate::config::problems::text::{OneLine, quoted};
+use crate::config::problems::{At, Problems};
 use crate::config::sources::{Discovered, Source, SourceKind};
 use crate::config::targets::builder::{EntryParts, TargetBuilder};
 use crate::config::targets::entry::TargetEntry;
@@ -46,13 +46,67 @@ impl DiscoveryContext {
             let unknown = format!("{} is no source of the configuration in force", quoted(&source.name));
             return Candidates { reader: None, entries: [].iter().enumerate(), pending: [Err(unknown)].into() };
         };
+        let reader = Some(self.reader(source, level));
+        Candidates { reader, entries: entries.iter().enumerate(), pending: VecDeque::new() }
+    }
+
+    /// The place of the first target with this name among the entries of a source. Adds all names before it to `names`.
+    pub(in crate::config) fn find<'a>(
+        &self,
+        source: &Source,
+        entries: &'a [Discovered],
+        name: &str,
+        names: &mut Vec<String>,
+    ) -> Option<Place<'a>> {
+        for candidate in self.candidates(source, entries).flatten() {
+            let (index, url) = candidate.parts.urls.get(candidate.url)?;
+            for endpoint in url.endpoints() {
+                let Ok(found) = candidate.parts.name_of(&endpoint) else { continue };
+                if found.as_str() == name {
+                    let entry = entries.get(candidate.label.index)?;
+                    return Some(Place { entry, url: *index, port: endpoint.port });
+                }
+                names.push(found.to_string());
+            }
+        }
+        None
+    }
+
+    /// The target at a place of a source, with a level that wins over its settings, and its files. `None` if the source
+    /// is unknown; no target if there is a problem.
+    pub(in crate::config) fn target(
+        &self,
+        source: &Source,
+        place: Place<'_>,
+        overlay: &Level,
+        problems: &Problems,
+    ) -> Option<(Option<Arc<Target>>, FileUses)> {
+        let mut reader = self.reader(source, self.sources.get(&source.name)?);
+        reader.builder = reader.builder.with_overlay(overlay);
+        let Place { entry: Discovered(node), url: place, port } = place;
+        let found = Problems::default();
+        let at = found.argument("NAME");
+        let target = reader.entry(node.clone(), at).0.and_then(|entry| {
+            let parts = reader.builder.parts(&entry, at);
+            let (_, url) = parts.urls.iter().find(|(index, _)| *index == place)?;
+            let endpoint = url.endpoints().find(|endpoint| endpoint.port == port)?;
+            parts.target(parts.name_of(&endpoint).ok()?, endpoint)
+        });
+        for (path, message) in found.into_found() {
+            if path.url_index().is_none_or(|index| Some(index) == place) {
+                problems.refuse(path, message);
+            }
+        }
+        Some((target, reader.builder.files))
+    }
+
+    fn reader<'a>(&'a self, source: &Source, level: &'a Level) -> EntryReader<'a> {
         let builder = TargetBuilder::new(&self.labels, &self.modules, self.groups.clone(), self.folder.clone());
-        let reader = EntryReader {
+        EntryReader {
             builder: builder.with_source(level),
             keys: setting_keys(),
             is_remote: matches!(source.kind, SourceKind::Http(_)),
-        };
-        Candidates { reader: Some(reader), entries: entries.iter().enumerate(), pending: VecDeque::new() }
+        }
     }
 
     /// Collects targets of one source; none yet.
@@ -63,6 +117,14 @@ impl DiscoveryContext {
             .unwrap_or(usize::MAX);
         DiscoveredTargets { collector: Collector::default(), limit, invalid: Vec::new() }
     }
+}
+
+/// The place of a target: an entry, its URL if it has a list of them, and the port.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) struct Place<'a> {
+    entry: &'a Discovered,
+    url: Option<usize>,
+    port: NonZeroU16,
 }
 
 /// Iterates over the targets of entries. Each step may read one entry.
@@ -199,21 +261,25 @@ struct EntryReader<'a> {
 }
 
 impl EntryReader<'_> {
-    fn read(&mut self, mut node: Node) -> (Option<EntryParts>, EntryProblems) {
+    fn read(&mut self, node: Node) -> (Option<EntryParts>, EntryProblems) {
         let problems = Problems::default();
         let at = problems.document();
-        node.refuse_duplicate_keys(at);
-        let (entry, origins) = if prometheus::is_group(&node) {
-            let (entry, origins) = prometheus::read(node, &self.keys, at);
-            (Some(entry), origins)
-        } else {
-            (TargetEntry::read(node, at), LabelOrigins::default())
-        };
+        let (entry, origins) = self.entry(node, at);
         if let Some(entry) = entry.as_ref().filter(|_| self.is_remote) {
             entry.level.refuse_header_files(at);
         }
         let parts = entry.map(|entry| self.builder.parts(&entry, at));
         (parts, EntryProblems::new(problems, &origins))
+    }
+
+    /// The entry, and the labels that set its settings.
+    fn entry(&self, mut node: Node, at: At<'_>) -> (Option<TargetEntry>, LabelOrigins) {
+        node.refuse_duplicate_keys(at);
+        if prometheus::is_group(&node) {
+            let (entry, origins) = prometheus::read(node, &self.keys, at);
+            return (Some(entry), origins);
+        }
+        (TargetEntry::read(node, at), LabelOrigins::default())
     }
 }
 
@@ -229,14 +295,24 @@ impl EntryProblems {
     fn new(problems: Problems, origins: &LabelOrigins) -> Self {
         let (mut of_entry, mut of_urls) = (Vec::new(), BTreeMap::new());
         for (path, message) in problems.into_found() {
-            match &*path.steps {
-                [Step::Key(key), Step::Item(index)] if &**key == "urls" => {
-                    of_urls.entry(*index).or_insert(message);
+            match path.url_index() {
+                Some(index) => {
+                    of_urls.entry(index).or_insert(message);
                 }
-                _ => of_entry.push((path, message)),
+                None => of_entry.push((path, message)),
             }
         }
         Self { of_entry: first_of(&of_entry, origins), of_urls }
+    }
+}
+
+impl KeyPath {
+    /// The index of the URL that the problem at this path of an entry is about.
+    fn url_index(&self) -> Option<usize> {
+        match &*self.steps {
+            [Step::Key(key), Step::Item(index)] if &**key == "urls" => Some(*index),
+            _ => None,
+        }
     }
 }
 

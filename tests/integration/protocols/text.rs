@@ -63,7 +63,7 @@ impl Client {
             scheme.contains("tls") || matches!(scheme, "ftps" | "imaps" | "ldaps" | "nntps" | "pop3s" | "smtps");
         let mut arguments = vec![url];
         if secured {
-            arguments.push(format!("--tls.ca_file={root}"));
+            arguments.push(format!("--tls.ca-file={root}"));
         }
         Probed::by(&arguments).await.told()
     }

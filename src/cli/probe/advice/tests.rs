@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::config;
+use crate::config::{ProbeRequest, TargetLookup};
 use crate::target::{
     Application, Dialogue, Identity, ProbeKind, Roots, Settings, Step, TlsExchange, TlsProfile, TlsSettings, example,
 };
@@ -13,8 +13,9 @@ fn one(url: &str, flags: &[(&str, &str)]) -> Arc<Target> {
         .iter()
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect();
-    let wanted = config::ProbeRequest { target: url, flags: &flags, config_file: None, module: None };
-    config::single_target(wanted, &|_| None).unwrap().finish(&[]).unwrap().target
+    let wanted = ProbeRequest { target: url, flags: &flags, config_file: None, module: None };
+    let lookup = TargetLookup::new(wanted, &|_| None).unwrap();
+    lookup.by_url().finish(&[]).unwrap().target
 }
 
 fn on(url: &str, flags: &[(&str, &str)], class: Class) -> Advice {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::config;
+use crate::config::{ProbeRequest, TargetLookup};
 use crate::outcome::{
     Certificate, Class, Facts, Fault, LocalFault, LocalFaultReason, PeerCertificates, Resolution, ServiceFacts,
     Timings, TlsFacts, example_facts,
@@ -17,14 +17,9 @@ fn printed(url: &str, flags: &[(&str, &str)], outcome: &Outcome) -> String {
         .iter()
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect();
-    let target = config::single_target(
-        config::ProbeRequest { target: url, flags: &flags, config_file: None, module: None },
-        &|_| None,
-    )
-    .unwrap()
-    .finish(&[])
-    .unwrap()
-    .target;
+    let request = ProbeRequest { target: url, flags: &flags, config_file: None, module: None };
+    let lookup = TargetLookup::new(request, &|_| None).unwrap();
+    let target = lookup.by_url().finish(&[]).unwrap().target;
     lines(&target, outcome)
 }
 
