@@ -1,11 +1,11 @@
-//! Build script: tells `build_info` which revision and compiler made the binary.
+//! Build script: sets the revision, target and compiler that `--version` and `build_info` report.
 
 use std::path::Path;
 use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=src/build.rs");
-    // A path that is not there would make every build run this again, and compile everything again.
+    // With a path that does not exist, cargo would run this script and compile everything in every build.
     if Path::new(".git/HEAD").exists() {
         println!("cargo::rerun-if-changed=.git/HEAD");
     }
@@ -20,9 +20,10 @@ fn main() {
         .unwrap_or_default();
     println!("cargo::rustc-env=PORTPROBE_REVISION={revision}");
     println!("cargo::rustc-env=PORTPROBE_RUSTC={compiler}");
+    println!("cargo::rustc-env=PORTPROBE_TARGET={}", std::env::var("TARGET").unwrap_or_default());
 }
 
-/// The trimmed standard output of a command that succeeded.
+/// Returns the trimmed standard output of a command; `None` if it fails.
 fn output_of(command: &mut Command) -> Option<String> {
     let output = command.output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())

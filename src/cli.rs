@@ -1,13 +1,14 @@
 //! The command line: the commands, with flags in Prometheus' spelling.
 //!
-//! Exit status: 0 success, 1 failure, 2 wrong usage.
+//! Exit status: 0 success, 1 failure, 2 wrong usage. The texts of `--help` that are longer than a line are in `texts`.
 
 use std::io::{ErrorKind, Write, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::builder::PossibleValuesParser;
+use clap::{CommandFactory as _, Parser, Subcommand};
 use hyper::Uri;
 
 use self::flags::{CheckArguments, DaemonArguments, ServeArguments};
@@ -17,17 +18,21 @@ use crate::config::LoadError;
 use crate::http::ListenAddress;
 
 pub mod check;
+mod completions;
 mod demo;
 mod flags;
 mod healthcheck;
+mod man;
 mod probe;
 pub mod schema;
 mod serve;
+mod texts;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
-#[command(name = "portprobe", version, about = "Probes whatever listens on a TCP port, and tells Prometheus")]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(name = "portprobe", version, long_version = texts::long_version())]
+#[command(about = texts::ABOUT, long_about = texts::LONG_ABOUT, after_long_help = texts::EXIT_STATUS_AND_SIGNALS)]
+#[command(args_conflicts_with_subcommands = true, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -37,22 +42,41 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Probe and answer HTTP until stopped (the default command)
+    /// Probe the targets and serve metrics until stopped (default)
+    #[command(after_long_help = texts::SIGNALS)]
     Serve(ServeArguments),
-    /// Validate a configuration and print every problem with its line
+    /// Validate a configuration
+    #[command(long_about = texts::CHECK, after_long_help = texts::CHECK_EXAMPLES)]
     Check(CheckArguments),
-    /// Probe small servers of its own, in every state there is: no file, no network, no root
-    // Fewer log lines than the daemon, so that the welcome stays visible.
-    #[command(mut_arg("log_level", |level| level.default_value("warn")))]
-    Demo(DaemonArguments),
-    /// Make one probe now and print what happened
+    /// Probe a target once and print each step
+    #[command(long_about = texts::PROBE, after_long_help = texts::PROBE_EXAMPLES)]
     Probe(probe::Arguments),
-    /// Print the JSON Schema of the configuration, for editors
+    /// Run a self-contained demo
+    // Fewer log lines than the daemon, so that the welcome stays visible.
+    #[command(long_about = texts::DEMO, mut_arg("log_level", |level| level.default_value("warn")))]
+    Demo(DaemonArguments),
+    /// Print the JSON Schema of the configuration
+    #[command(long_about = texts::SCHEMA)]
     Schema,
-    /// Ask a running daemon whether it is healthy
+    /// Check that a running daemon is healthy
+    #[command(long_about = texts::HEALTHCHECK, after_long_help = texts::HEALTHCHECK_EXAMPLES)]
     Healthcheck {
-        /// Its health endpoint; by default /-/healthy where the environment lets the daemon listen
+        /// URL of its health endpoint; default: /-/healthy at the first address in PORTPROBE_WEB_LISTEN_ADDRESS, or at
+        /// port 10115 of this machine
         url: Option<Uri>,
+    },
+    /// Print shell completions
+    #[command(after_long_help = texts::COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// Shell
+        shell: completions::Shell,
+    },
+    /// Print the manual page
+    #[command(long_about = texts::MAN)]
+    Man {
+        /// Command whose page is printed; default: the page of portprobe itself
+        #[arg(value_parser = PossibleValuesParser::new(man::COMMANDS))]
+        command: Option<String>,
     },
 }
 
@@ -64,10 +88,12 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(arguments) => serve_or_check(&arguments),
         Command::Check(CheckArguments { file, syntax_only: true }) => check(&file, None),
         Command::Check(CheckArguments { file, syntax_only: false }) => check(&file, Some(&LoadedFiles::default())),
+        Command::Completions { shell } => printed(&completions::run(shell, Cli::command())),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Man { command } => printed(&man::run(command.as_deref(), Cli::command(), man::date(&environment))?),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Schema => printed(&schema::run()),
-        // Next to a subcommand, the flags of the daemon come from the environment only.
+        // A subcommand conflicts with the flags of the daemon, so these come from the environment only.
         Command::Healthcheck { url } => healthcheck::run(&url.map_or_else(|| health_endpoint(&serve.daemon), Ok)?),
     }
 }
@@ -85,7 +111,7 @@ fn health_endpoint(daemon: &DaemonArguments) -> anyhow::Result<Uri> {
     let address = daemon.listen.first().map(ListenAddress::from_here).unwrap_or_default();
     format!("http://{address}/-/healthy")
         .parse()
-        .with_context(|| format!("'{address}' makes no URL"))
+        .with_context(|| format!("`{address}` is not a valid host and port of a URL"))
 }
 
 fn check(file: &Path, files: Option<&LoadedFiles>) -> anyhow::Result<ExitCode> {
@@ -111,7 +137,7 @@ pub fn status(error: &anyhow::Error) -> ExitCode {
 #[error("{0}")]
 struct UsageError(String);
 
-/// Prints a line. A closed pipe, as with `head`, is not an error.
+/// Prints a text and a line end. A closed pipe, as with `head`, is not an error.
 fn printed(text: &str) -> anyhow::Result<ExitCode> {
     match writeln!(stdout(), "{text}") {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
@@ -121,10 +147,10 @@ fn printed(text: &str) -> anyhow::Result<ExitCode> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
     use tracing::Level;
 
     use super::*;
+    use crate::clock::Utc;
     use crate::log::Format;
 
     fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
@@ -157,10 +183,38 @@ mod tests {
     }
 
     #[test]
+    fn help_and_error_list_the_same_levels() {
+        let error = parse(&["--log.level=loud"]).unwrap_err().to_string();
+        let help = parse(&["--help"]).unwrap_err().to_string();
+        for text in [error, help] {
+            assert!(text.contains("[possible values: debug, info, warn, error]"), "{text}");
+        }
+        for (level, expected) in [("INFO", Level::INFO), ("trace", Level::TRACE)] {
+            let cli = parse(&["--log.level", level]).unwrap();
+            assert_eq!(cli.serve.daemon.log_level, expected, "earlier spellings still work");
+        }
+    }
+
+    #[test]
+    fn every_command_has_a_manual_page() {
+        let date = Utc::of_seconds(0);
+        let cli = Cli::command();
+        let commands: Vec<_> = cli.get_subcommands().map(clap::Command::get_name).collect();
+        assert_eq!(commands, man::COMMANDS);
+        for command in commands {
+            let page = man::run(Some(command), Cli::command(), date).unwrap();
+            assert!(page.contains(&format!("\nportprobe\\-{command} \\- ")), "{page}");
+        }
+        assert!(man::run(None, Cli::command(), date).unwrap().contains(".SH NAME\nportprobe"));
+    }
+
+    #[test]
     fn wrong_usage_exits_with_2() {
         for arguments in [&["--no-such-flag"] as &[_], &["frobnicate"], &["probe"], &["--log.format=xml"]] {
             assert_eq!(parse(arguments).unwrap_err().exit_code(), 2, "{arguments:?}");
         }
-        assert_eq!(parse(&["--help"]).unwrap_err().exit_code(), 0);
+        for arguments in [&["--help"], &["-h"], &["--version"], &["-V"]] {
+            assert_eq!(parse(arguments).unwrap_err().exit_code(), 0, "{arguments:?}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args};
 use tracing::Level;
 
@@ -16,13 +17,16 @@ use crate::target::Shard;
 /// The flags of the daemon.
 #[derive(Args, Debug)]
 pub(super) struct ServeArguments {
-    /// The configuration
+    /// Configuration file
     #[arg(long = "config.file", value_name = "FILE", env = CONFIG_FILE_VARIABLE, default_value = CONFIG_FILE)]
     pub(super) config_file: PathBuf,
-    /// Validate the configuration and exit, as `portprobe check` does
+    /// Validate the configuration and exit, like `portprobe check`
     #[arg(long = "config.check", env = "PORTPROBE_CONFIG_CHECK")]
     pub(super) config_check: bool,
-    /// Probe this share of the targets alone: I/N, the replica's number counted from 0 and how many there are
+    /// Probe only this shard
+    ///
+    /// I/N: I is the number of this replica, counted from 0, N the number of replicas. Each target is in one shard, and
+    /// all members of a group are in the same one.
     #[arg(long, value_name = "I/N", env = "PORTPROBE_SHARD", default_value_t)]
     pub(super) shard: Shard,
     #[command(flatten)]
@@ -34,7 +38,9 @@ pub(super) struct ServeArguments {
 /// When the configuration is reloaded.
 #[derive(Args, Debug)]
 pub(super) struct ReloadArguments {
-    /// Read the configuration anew when its content has changed (the default)
+    /// Reload the configuration when it changes
+    ///
+    /// The content of the file is compared every 10 seconds.
     #[arg(
         long = "config.auto-reload",
         env = "PORTPROBE_CONFIG_AUTO_RELOAD",
@@ -46,10 +52,12 @@ pub(super) struct ReloadArguments {
         value_name = "BOOL"
     )]
     pub(super) config_auto_reload: bool,
-    /// Read the configuration anew only when asked to, by SIGHUP or by HTTP
+    /// Reload the configuration only on SIGHUP or POST /-/reload
     #[arg(long = "no-config.auto-reload")]
     pub(super) no_config_auto_reload: bool,
-    /// Let whoever reaches the port ask for a reload: POST /-/reload
+    /// Enable POST /-/reload
+    ///
+    /// Any client that reaches the port can then request a reload.
     #[arg(long = "web.enable-lifecycle", env = "PORTPROBE_WEB_ENABLE_LIFECYCLE")]
     pub(super) web_enable_lifecycle: bool,
 }
@@ -67,7 +75,10 @@ impl ReloadArguments {
 /// The flags of every command that runs a daemon.
 #[derive(Args, Debug)]
 pub(super) struct DaemonArguments {
-    /// Where to answer HTTP: :PORT for every address of this machine, or HOST:PORT; repeatable
+    /// Listen address
+    ///
+    /// `:PORT` for all addresses of this machine, or `HOST:PORT`. Repeatable; the environment variable takes several
+    /// with commas between them.
     #[arg(
         long = "web.listen-address",
         value_name = "ADDRESS",
@@ -76,27 +87,49 @@ pub(super) struct DaemonArguments {
         default_value = LISTEN_ADDRESS
     )]
     pub(super) listen: Vec<ListenAddress>,
-    /// The least severe lines that are logged: debug, info, warn or error
-    #[arg(long = "log.level", value_name = "LEVEL", env = "PORTPROBE_LOG_LEVEL", default_value = "info")]
+    /// Minimum log level
+    #[arg(
+        long = "log.level",
+        value_name = "LEVEL",
+        env = "PORTPROBE_LOG_LEVEL",
+        default_value = "info",
+        ignore_case = true,
+        value_parser = levels()
+    )]
     pub(super) log_level: Level,
-    /// How lines are logged: logfmt or json
-    #[arg(long = "log.format", value_name = "FORMAT", env = "PORTPROBE_LOG_FORMAT", default_value = "logfmt")]
+    /// Log format
+    #[arg(
+        long = "log.format",
+        value_name = "FORMAT",
+        env = "PORTPROBE_LOG_FORMAT",
+        default_value = "logfmt",
+        value_parser = PossibleValuesParser::new(["logfmt", "json"]).try_map(|format| format.parse::<Format>())
+    )]
     pub(super) log_format: Format,
+}
+
+/// The log levels. Nothing is logged below `debug`, so `trace` is the same.
+fn levels() -> impl TypedValueParser<Value = Level> {
+    let levels = [PossibleValue::new("debug").alias("trace"), "info".into(), "warn".into(), "error".into()];
+    PossibleValuesParser::new(levels).try_map(|level| level.parse::<Level>())
 }
 
 /// The flags of `check`.
 #[derive(Args, Debug)]
 pub(super) struct CheckArguments {
-    /// The configuration
+    /// Configuration file
     #[arg(value_name = "FILE", env = CONFIG_FILE_VARIABLE, default_value = CONFIG_FILE)]
     pub(super) file: PathBuf,
-    /// Read no other file than the configuration, such as certificates
+    /// Do not read certificate or header files
+    ///
+    /// For CI, where these files are usually missing.
     #[arg(long = "syntax-only")]
     pub(super) syntax_only: bool,
 }
 
 pub(super) const CONFIG_FILE_VARIABLE: &str = "PORTPROBE_CONFIG_FILE";
+
 pub(super) const CONFIG_FILE: &str = "portprobe.yaml";
 
-/// Port 10115 is not used by another exporter in Prometheus' list.
+/// No other exporter in Prometheus' list of default ports uses 10115.
 const LISTEN_ADDRESS: &str = ":10115";

@@ -33,8 +33,7 @@ mod validity;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
-    /// URL such as `tcp://db.example.com:5432`, or name of a target
-    #[arg(value_name = "URL|NAME")]
+    /// URL such as `tcp://db.example.com:5432`, or name of a target in the configuration
     target: String,
     /// Configuration file
     #[arg(long = "config.file", value_name = "FILE", env = CONFIG_FILE_VARIABLE)]

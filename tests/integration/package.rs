@@ -1,11 +1,14 @@
 //! The Debian package, built by `cargo deb` and installed, removed and purged by dpkg in an empty root. Stubs record the calls
 //! of its scripts to systemd, so that nothing is started on this machine.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use clap::CommandFactory as _;
+use portprobe::cli::Cli;
 use serde_yaml::Value as Yaml;
 use tempfile::TempDir;
 
@@ -71,6 +74,9 @@ impl Root {
 /// A package with the binary under test.
 fn package(folder: &Path) -> Option<PathBuf> {
     let file = folder.join("portprobe.deb");
+    let generate = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/debian/generate");
+    let generated = Command::new(generate).arg(env!("CARGO_BIN_EXE_portprobe")).status();
+    assert!(generated.unwrap().success());
     let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
     let mut command = Command::new(cargo_deb()?);
     command.args(["--no-build", "--no-strip", "--fast", "--locked", "--offline", "--profile", profile, "--output"]);
@@ -102,10 +108,13 @@ fn later(package: &str, folder: &Path) -> String {
 }
 
 /// The location of a project folder in the package.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 11] = [
     ("deploy/systemd/portprobe.service", "usr/lib/systemd/system/portprobe.service"),
     ("deploy/debian/portprobe.yaml", "etc/portprobe/portprobe.yaml"),
     ("deploy/debian/portprobe.default", "etc/default/portprobe"),
+    ("target/debian-files/bash", "usr/share/bash-completion/completions/portprobe"),
+    ("target/debian-files/fish", "usr/share/fish/vendor_completions.d/portprobe.fish"),
+    ("target/debian-files/zsh", "usr/share/zsh/vendor-completions/_portprobe"),
     ("README.md", "usr/share/doc/portprobe/README.md"),
     ("config.example.yaml", "usr/share/doc/portprobe/config.example.yaml"),
     ("alerts", "usr/share/portprobe/alerts"),
@@ -129,6 +138,13 @@ fn removing_the_package_keeps_the_configuration() {
     for (ours, installed) in FILES {
         assert_same(&Path::new(env!("CARGO_MANIFEST_DIR")).join(ours), &root.path(installed));
     }
+    let pages = fs::read_dir(root.path("usr/share/man/man1")).unwrap();
+    let pages: BTreeSet<_> = pages.map(|page| page.unwrap().file_name().into_string().unwrap()).collect();
+    let cli = Cli::command();
+    let commands = cli
+        .get_subcommands()
+        .map(|command| format!("portprobe-{}.1.gz", command.get_name()));
+    assert_eq!(pages, commands.chain(["portprobe.1.gz".to_owned()]).collect());
     assert!(root.path("usr/share/doc/portprobe/copyright").is_file());
     assert_eq!(fs::metadata(root.path("usr/bin/portprobe")).unwrap().permissions().mode() & 0o777, 0o755);
     let configuration = root.path("etc/portprobe/portprobe.yaml");
