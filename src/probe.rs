@@ -1,10 +1,10 @@
-//! Probing over the network: from a target to an outcome.
+//! Probes over the network: from a target to an outcome.
 //!
-//! A probe resolves the target's name, connects, and has the exchange that the target asks for, all within one deadline.
+//! A probe resolves the name of the target, connects and runs the configured exchange, all within one deadline.
 //! `addresses` resolves the host and sorts its addresses; `attempt` tries them, one after another or all at once. `tcp`
 //! connects, `tls` makes the handshake with the files that `tls_store` holds in memory, and `verify` checks the
-//! certificates that `certificate` parses. `exchange` runs what is said on the connection. `connector` opens
-//! connections for discovery.
+//! certificates that `certificate` parses. `exchange` runs the exchange on the connection. `connector` opens connections
+//! for discovery.
 
 use std::sync::Arc;
 
@@ -40,9 +40,8 @@ mod tls;
 mod tls_store;
 mod verify;
 
-/// Probes targets over the network.
-///
-/// Created once and shared. It holds what probes share: the resolver, the TLS files, the values of header files, and a cache of verified chains.
+/// The prober for the network. It holds what probes share: the resolver, the TLS files, the values of header files and a
+/// cache of verified chains.
 #[derive(Debug)]
 pub struct NetworkProber {
     resolver: Resolver,
@@ -53,15 +52,15 @@ pub struct NetworkProber {
 }
 
 impl NetworkProber {
-    /// A prober that resolves names as this machine does. Reads no file before the first look-up.
+    /// Creates a prober that resolves names as this machine does. It reads no file before the first look-up.
     ///
-    /// The profile and the header files of a target must be read into `tls_store` and `header_values` before it is probed;
-    /// otherwise the probe is a local fault.
+    /// The TLS profile and the header files of a target must be loaded into `tls_store` and `header_values` before it is
+    /// probed; otherwise the probe ends with a local fault.
     pub fn new(options: ResolverOptions, tls_store: Arc<TlsStore>, header_values: Arc<HeaderValues>) -> Self {
         Self::with_system_files(options, tls_store, header_values, SystemFiles::default())
     }
 
-    /// A prober that takes name servers, search domains and hosts from these files.
+    /// Creates a prober that reads name servers, search domains and hosts from these files.
     pub fn with_system_files(
         options: ResolverOptions,
         tls_store: Arc<TlsStore>,
@@ -72,18 +71,18 @@ impl NetworkProber {
         Self { resolver, tls_store, header_values, verifier: Arc::default(), records: false }
     }
 
-    /// Records what is said on connections.
+    /// Records the bytes exchanged on connections.
     #[must_use]
     pub fn recording(self) -> Self {
         Self { records: true, ..self }
     }
 
-    /// Applies other resolver options from the next query on.
+    /// Sets the resolver options for the next queries.
     pub fn set_resolver_options(&self, options: ResolverOptions) {
         self.resolver.set_options(options);
     }
 
-    /// Looks up what a probe of the target needs.
+    /// Collects everything that a probe of the target needs.
     fn plan(&self, target: &Arc<Target>) -> Result<Plan, LocalFault> {
         let steps = match &target.settings.probe_kind {
             ProbeKind::Plain(application) => Some(Steps::Plain(application.clone())),
@@ -91,7 +90,7 @@ impl NetworkProber {
             ProbeKind::Tls(tls) => {
                 let context = self.tls_store.context(&tls.settings.profile).ok_or_else(|| LocalFault {
                     reason: LocalFaultReason::Invalid,
-                    detail: "the files of tls were not read for this target".to_owned(),
+                    detail: "the TLS files of this target were not loaded".to_owned(),
                 })?;
                 Some(Steps::Tls(tls.clone(), Client { context, verifier: self.verifier.clone() }))
             }
@@ -99,7 +98,7 @@ impl NetworkProber {
         Ok(Plan { target: target.clone(), steps, file_headers: self.file_headers(target)?, record: self.records })
     }
 
-    /// The headers of an HTTP request whose values come from files.
+    /// Returns the headers of an HTTP request whose values come from files.
     fn file_headers(&self, target: &Target) -> Result<Arc<[(HeaderName, HeaderValue)]>, LocalFault> {
         let files = target.settings.probe_kind.http().map_or(&[][..], |http| &http.headers_files);
         if files.is_empty() {
@@ -108,7 +107,7 @@ impl NetworkProber {
         let header = |(name, file): &(HeaderName, Arc<HeaderFile>)| {
             let value = self.header_values.value(file).ok_or_else(|| LocalFault {
                 reason: LocalFaultReason::Invalid,
-                detail: format!("the file of the header {name} was not read"),
+                detail: format!("the file of the header `{name}` was not loaded"),
             })?;
             Ok((name.clone(), value))
         };
@@ -153,7 +152,7 @@ impl Prober for NetworkProber {
     }
 }
 
-/// The outcome of a probe that tried no address.
+/// Returns the outcome of a probe that tried no address.
 fn unattempted(fault: Fault, started: Instant) -> Outcome {
     Outcome {
         result: Err(fault),
@@ -180,7 +179,7 @@ mod tests {
         AddressMode, Addressing, Application, Dialogue, Part, ProbeKind, Settings, Step, Template, example,
     };
 
-    /// Thousands of these wait at a time where a firewall drops packets.
+    /// If a firewall drops packets, thousands of probes wait at the same time.
     #[test]
     fn a_running_probe_takes_little_memory() {
         let prober = NetworkProber::new(ResolverOptions::default(), Arc::default(), Arc::default());
@@ -189,15 +188,15 @@ mod tests {
         assert!(size <= 1280, "{size}");
     }
 
-    /// A silent peer that signals when the probe has sent its last bytes; only the close follows.
+    /// Starts a silent peer that reports when the probe has sent its last bytes and starts to close.
     async fn silent_peer() -> (SocketAddr, JoinHandle<(Instant, TcpStream)>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let peer = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let mut said = Vec::new();
-            stream.read_to_end(&mut said).await.unwrap();
-            // Kept open: a probe has patience with a peer that does not close.
+            let mut received = Vec::new();
+            stream.read_to_end(&mut received).await.unwrap();
+            // The stream stays open, so that the probe waits for the close of the peer.
             (Instant::now(), stream)
         });
         (address, peer)

@@ -24,14 +24,14 @@ impl Fault {
         Self::LocalFault(LocalFault { reason, detail: detail.into() })
     }
 
-    /// Creates the failure of a peer that closed the connection instead of sending `expected`, such as "its greeting".
+    /// Creates the failure of a peer that closed the connection when `expected`, such as "its greeting", was due.
     pub fn disconnected(phase: Phase, expected: &str) -> Self {
-        Self::failure(phase, Class::Disconnected, format!("the peer ended the connection instead of {expected}"))
+        Self::failure(phase, Class::Disconnected, format!("the peer closed the connection; expected {expected}"))
     }
 
     /// Creates the failure of a peer that did not send `expected` before the deadline.
     pub fn stalled(phase: Phase, expected: &str) -> Self {
-        let detail = format!("the peer is connected but silent: {expected} never came");
+        let detail = format!("the peer is connected but silent; expected {expected}");
         Self::failure(phase, Class::Stalled, detail)
     }
 

@@ -1,6 +1,4 @@
-//! Resolves a host to the addresses to connect to, in order.
-//!
-//! A literal address needs no file, socket or name server.
+//! Resolves a host to the addresses to connect to, in order. A literal address needs no file, socket or name server.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
@@ -27,15 +25,15 @@ pub(super) mod system;
 /// A resolved host.
 #[derive(Debug)]
 pub(super) struct Resolved {
-    /// At least one, in the order of the attempts.
+    /// At least one address with its port, in the order of the attempts.
     pub(super) destinations: Vec<SocketAddr>,
-    /// Duration of the look-up, if there was one.
+    /// The duration of the look-up, if there was one.
     pub(super) timings: Timings,
 }
 
 /// Resolves a host to the addresses to connect to. Ends by `deadline`.
 ///
-/// Returns the resolution of a name also if the addresses are not as expected.
+/// The resolution of a name is returned even if its addresses are not the expected ones.
 pub(super) async fn resolve_host(
     resolver: &Resolver,
     host: &Host,
@@ -52,7 +50,7 @@ pub(super) async fn resolve_host(
         Host::Name(name) => {
             let started = Instant::now();
             let servers = &settings.addressing.dns_servers;
-            // Boxed because it takes much memory while it lasts, which a literal address does not need.
+            // Boxed because a look-up takes much memory, which a literal address does not need.
             let addresses = match Box::pin(resolver.resolve(name, family, servers, deadline)).await {
                 Ok(addresses) => addresses,
                 Err(fault) => return (Err(fault), None),
@@ -75,7 +73,7 @@ pub(super) async fn resolve_host(
 fn resolve_literal(destination: SocketAddr, family: IpFamily, settings: &Settings) -> Result<Resolved, Fault> {
     let address = destination.ip();
     if !family.admits(address) {
-        let detail = format!("{address} may not be used: only {} addresses may", describe(family));
+        let detail = format!("{address} cannot be used: only {} addresses are allowed", describe(family));
         return Err(unresolved(Class::DnsNotFound, detail));
     }
     as_expected(None, &[address], &settings.addressing.expect)?;
@@ -103,13 +101,13 @@ fn resolve_name(
     (resolved, Some(Resolution { addresses: all }))
 }
 
-/// The usable family. A source address restricts it to its family.
+/// Returns the usable family. A source address restricts it to its own.
 fn usable_family(settings: &Settings) -> Result<IpFamily, LocalFault> {
     let family = settings.addressing.family;
     match settings.source_address {
         None => Ok(family),
         Some(source) if !family.admits(source) => {
-            let detail = format!("source address {source} cannot reach the {} addresses asked for", describe(family));
+            let detail = format!("source address {source} cannot reach {} addresses", describe(family));
             Err(LocalFault { reason: LocalFaultReason::Invalid, detail })
         }
         Some(IpAddr::V4(_)) => Ok(IpFamily::Ipv4),
@@ -117,38 +115,38 @@ fn usable_family(settings: &Settings) -> Result<IpFamily, LocalFault> {
     }
 }
 
-/// The number of the interface of a link-local address.
+/// Returns the number of the interface of a link-local address.
 fn scope_id(zone: &Ipv6Zone) -> Result<u32, LocalFault> {
     interface(zone.as_str()).ok_or_else(|| {
-        let detail = format!("this machine has no interface {}, the zone of the address", zone.as_str());
+        let detail = format!("this machine has no interface `{}`, which is the zone of the address", zone.as_str());
         LocalFault { reason: LocalFaultReason::Invalid, detail }
     })
 }
 
-/// Fails if an address is outside the expected networks. Without expected networks, any address passes.
+/// Fails if an address is outside the expected networks. Without them, every address is expected.
 fn as_expected(name: Option<&HostName>, addresses: &[IpAddr], networks: &[IpNet]) -> Result<(), Fault> {
     let outside = |address: &&IpAddr| !networks.iter().any(|network| network.contains(*address));
     let Some(address) = addresses.iter().find(outside).filter(|_| !networks.is_empty()) else { return Ok(()) };
     let networks = networks.iter().map(IpNet::to_string).collect::<Vec<_>>().join(", ");
     let of = name.map_or_else(String::new, |name| format!(", an address of {},", name.as_str()));
-    let detail = format!("{address}{of} lies outside the expected {networks}");
+    let detail = format!("{address}{of} is outside expect_addresses ({networks})");
     Err(unresolved(Class::AddressMismatch, detail))
 }
 
-/// All addresses of a name, and those to try.
+/// All addresses of a name, and the ones to try.
 struct Sorted {
     all: Vec<IpAddr>,
     to_try: Vec<IpAddr>,
 }
 
-/// Sorts by value, because name servers rotate them and the first failure should be the same in every probe.
+/// Sorts addresses by value. Name servers rotate them, but the first failure should be the same in every probe.
 fn sorted_by_value(mut all: Vec<IpAddr>) -> Sorted {
     all.sort_unstable();
     all.dedup();
     Sorted { to_try: all.clone(), all }
 }
 
-/// Sorts by RFC 6724. Addresses without a route are not tried if others have one, because their error would hide the
+/// Sorts addresses by RFC 6724. Those without a route are not tried if others have one, because their error would hide the
 /// results of the others.
 fn sorted_by_preference(mut all: Vec<IpAddr>, source: Option<IpAddr>) -> Result<Sorted, LocalFault> {
     let mut seen = HashSet::new();

@@ -1,9 +1,8 @@
-//! Tries the addresses of a target, one after another or all at once, and derives one result from theirs.
+//! Tries the addresses of a target, one after another or all at once, and combines their results.
 //!
-//! The result of one address is a failure if its connect did not end as the settings expect, otherwise the result of the
-//! exchange on its connection. An attempt that this machine could not make is unknown, neither a success nor a failure:
-//! with several addresses it does not change a result that the others have decided, but makes the result unknown if it
-//! could have decided.
+//! The result of an address is a failure if its connect did not end as the settings expect, otherwise the result of the
+//! exchange on its connection. An attempt that this machine could not make is neither a success nor a failure: it does not
+//! change a result that other addresses decide, but makes a result unknown that it could have decided.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,19 +24,19 @@ use crate::tasks::resume_panic;
 pub(super) struct Attempted {
     /// Each address that was tried, in order.
     pub(super) attempts: Vec<Attempt>,
-    /// The result for the target.
+    /// The combined result.
     pub(super) result: Result<(), Fault>,
-    /// The phases completed with the decisive address.
+    /// The phases completed with the address that decided the result.
     pub(super) timings: Timings,
-    /// Facts that the peers showed.
+    /// Facts about the peers.
     pub(super) facts: Facts,
-    /// When the result was known.
+    /// When the result was known, without the close.
     pub(super) ended: Instant,
-    /// Still open, because the close is not part of the measured time.
+    /// The open connection, which the caller closes after the measured time.
     pub(super) open: Option<Connection>,
 }
 
-/// Tries the destinations as the settings ask. Ends by `deadline`.
+/// Tries the destinations, one after another or all at once. Ends by `deadline`.
 pub(super) async fn attempt(destinations: Vec<SocketAddr>, plan: &Plan, deadline: Instant) -> Attempted {
     match plan.target.settings.addressing.mode {
         AddressMode::All => Box::pin(all(destinations, plan, deadline)).await,
@@ -45,7 +44,7 @@ pub(super) async fn attempt(destinations: Vec<SocketAddr>, plan: &Plan, deadline
     }
 }
 
-/// One after another until one connects. All but the last get an equal share of the remaining time.
+/// Tries one after another until one connects. Each except the last gets an equal share of the remaining time.
 async fn any(destinations: &[SocketAddr], plan: &Plan, deadline: Instant) -> Attempted {
     let mut attempts = Vec::with_capacity(destinations.len());
     let (mut open, mut ended) = (None, Instant::now());
@@ -63,8 +62,8 @@ async fn any(destinations: &[SocketAddr], plan: &Plan, deadline: Instant) -> Att
     Attempted { attempts, result, timings, facts, ended, open }
 }
 
-/// All addresses at once, each with the whole time. Beyond [`AT_ONCE`] they start as others end, because the name server
-/// decides how many there are.
+/// Tries all at once, each with the whole time. Since a name server can return any number of addresses, at most
+/// [`AT_ONCE`] are tried at the same time.
 async fn all(destinations: Vec<SocketAddr>, plan: &Plan, deadline: Instant) -> Attempted {
     let mut running = JoinSet::new();
     let turns = Arc::new(Semaphore::new(AT_ONCE));
@@ -87,7 +86,7 @@ async fn all(destinations: Vec<SocketAddr>, plan: &Plan, deadline: Instant) -> A
                 attempts.push((index, attempt));
                 ended = ended.max(known);
             }
-            // Only a dropped set cancels its tasks, and this set is alive.
+            // The set is alive, so none of its tasks was cancelled.
             Err(failed) => resume_panic(failed),
         }
     }
@@ -101,7 +100,7 @@ async fn all(destinations: Vec<SocketAddr>, plan: &Plan, deadline: Instant) -> A
     Attempted { attempts, result, timings, facts, ended, open: None }
 }
 
-/// The attempt that decides if none connected: the first that this machine could not make, because it might have
+/// Returns the attempt that decides if none connected: the first that this machine could not make, because it might have
 /// connected; otherwise the last.
 fn decisive_of_unconnected(attempts: &[Attempt]) -> Option<&Attempt> {
     attempts
@@ -110,10 +109,10 @@ fn decisive_of_unconnected(attempts: &[Attempt]) -> Option<&Attempt> {
         .or_else(|| attempts.last())
 }
 
-/// The attempt that decides if all must succeed, which is the worst:
+/// Returns the attempt that decides if all must succeed, which is the worst:
 ///
-/// - the failure in the earliest phase; of several the [`worst_of`] them, so that the failure concerns the certificate
-///   that is displayed;
+/// - the one that failed in the earliest phase; among several the [`worst_of`] them, so that the failure concerns the
+///   certificate that is displayed;
 /// - otherwise the first that this machine could not make;
 /// - otherwise the slowest.
 fn decisive_of_all(attempts: &[Attempt]) -> Option<&Attempt> {
@@ -121,8 +120,8 @@ fn decisive_of_all(attempts: &[Attempt]) -> Option<&Attempt> {
         Err(Fault::Failure(failure)) => Some(failure.phase),
         Ok(()) | Err(Fault::LocalFault(_)) => None,
     };
-    let least_far = attempts.iter().filter_map(failed).min();
-    least_far
+    let earliest = attempts.iter().filter_map(failed).min();
+    earliest
         .and_then(|phase| worst_of(attempts.iter().filter(|attempt| failed(attempt) == Some(phase))))
         .or_else(|| {
             attempts
@@ -137,14 +136,14 @@ fn conclusion(decisive: Option<&Attempt>) -> (Result<(), Fault>, Timings) {
     (attempt.result.clone(), attempt.timings)
 }
 
-/// The end of an equal share of the remaining time.
+/// Returns the end of an equal share of the time until `deadline`, if `left` addresses are left.
 pub(super) fn share(deadline: Instant, left: usize) -> Instant {
     let now = Instant::now();
     let left = u32::try_from(left).unwrap_or(u32::MAX).max(1);
     now + deadline.saturating_duration_since(now) / left
 }
 
-/// The TLS facts to display if all addresses must succeed: those of the [`worst_of`] them.
+/// Returns the TLS facts to display if all must succeed: those of the [`worst_of`] the attempts that have any.
 fn worst_tls(attempts: &[Attempt]) -> Option<&TlsFacts> {
     worst_of(attempts.iter().filter(|attempt| attempt.facts.tls.is_some()))?
         .facts
@@ -152,8 +151,8 @@ fn worst_tls(attempts: &[Attempt]) -> Option<&TlsFacts> {
         .as_ref()
 }
 
-/// The attempt with the worst certificate: the one with the first fault in the order of [`Class`]; without faults the one
-/// that expires first, so that the result does not depend on the speed of the addresses; of equal ones the first.
+/// Returns the attempt with the worst certificate: the one with the first fault in the order of [`Class`]; without faults,
+/// the one that expires first. Among equal ones it is the first, so the result does not depend on the speed of addresses.
 fn worst_of<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> Option<&'a Attempt> {
     attempts.min_by_key(|attempt| {
         let peer = attempt.facts.tls.as_ref().and_then(|facts| facts.peer.as_ref());
@@ -172,7 +171,7 @@ struct Tried {
     open: Option<Connection>,
 }
 
-/// Connects by `connect_by` and, if the settings expect a connection, runs the exchange by `deadline`.
+/// Connects by `connect_by` and, if the port is expected to be open, runs the exchange by `deadline`.
 async fn try_address(remote: SocketAddr, plan: &Plan, connect_by: Instant, deadline: Instant) -> Tried {
     let started = Instant::now();
     let settings = &plan.target.settings;
@@ -220,7 +219,7 @@ fn connect_result(failed: &ConnectFailed, expect: Expect) -> Result<(), Fault> {
     Err(Fault::failure(Phase::Connect, class, detail))
 }
 
-/// Whether the answer to a SYN, or its absence, is as expected.
+/// Returns whether the answer to a SYN, or silence, is as expected.
 fn satisfies(class: Class, expect: Expect) -> bool {
     match expect {
         Expect::Open => false,
@@ -230,7 +229,7 @@ fn satisfies(class: Class, expect: Expect) -> bool {
     }
 }
 
-/// Maximum number of addresses that are tried at the same time; no legitimate name has more.
+/// Maximum number of addresses that are tried at the same time. No legitimate name has more.
 const AT_ONCE: usize = 64;
 
 #[cfg(test)]
@@ -249,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn each_error_satisfies_only_what_expects_it() {
+    fn an_error_satisfies_only_its_expectation() {
         use Expect::{Closed, Filtered, Refused};
         for (error, satisfied) in [
             (ConnectError::Answered(Class::Refused), &[Refused, Closed][..]),
@@ -267,20 +266,20 @@ mod tests {
     }
 
     #[test]
-    fn a_local_fault_is_one_whatever_is_expected() {
+    fn a_local_fault_satisfies_no_expectation() {
         for expect in ALL {
             let result = connect_result(&failed(ConnectError::Local(LocalFaultReason::NoPort)), expect);
             assert!(matches!(result, Err(Fault::LocalFault(_))), "{expect:?}");
         }
     }
 
-    /// Attempts by letter: (g)ood, (f)ailed, (l)ocal fault; their place is in the address and in the timing.
+    /// Returns attempts by letter: (s)uccess, (f)ailure, (l)ocal fault. Address and timing contain the index.
     fn attempts(letters: &str) -> Vec<Attempt> {
         let attempt = |(index, letter)| {
             let index = u8::try_from(index).unwrap();
-            let good = Timings::default().with(Phase::Connect, Duration::from_millis(u64::from(index)));
+            let completed = Timings::default().with(Phase::Connect, Duration::from_millis(u64::from(index)));
             let (result, timings) = match letter {
-                'g' => (Ok(()), good),
+                's' => (Ok(()), completed),
                 'f' => {
                     (connect_result(&failed(ConnectError::Unsent(Class::Timeout)), Expect::Open), Timings::default())
                 }
@@ -312,13 +311,13 @@ mod tests {
     }
 
     #[test]
-    fn of_all_the_worst_decides() {
-        for (letters, expected) in [("ggg", 2), ("gff", 1), ("lgf", 2), ("glg", 1), ("fl", 0), ("l", 0)] {
+    fn the_worst_of_all_attempts_decides() {
+        for (letters, expected) in [("sss", 2), ("sff", 1), ("lsf", 2), ("sls", 1), ("fl", 0), ("l", 0)] {
             assert_eq!(place(decisive_of_all(&attempts(letters))), expected, "{letters}");
         }
     }
 
-    /// An attempt whose certificate has these faults, the first of which failed it unless they are only reported.
+    /// Returns an attempt whose certificate has these faults. With [`Verify::Strict`] the first one is its failure.
     fn showing(index: u8, verify: Verify, faults: &[Class]) -> Attempt {
         let facts = Facts { tls: Some(example_facts(index, faults)), dialogue: None, service: None };
         let fault = faults.first().filter(|_| verify == Verify::Strict);
@@ -342,7 +341,7 @@ mod tests {
             let worst = place(decisive_of_all(&attempts));
             assert_eq!(shown(&attempts).as_bytes(), &[worst; 32], "{faults:?}");
         }
-        // Whoever does not even connect shows nothing, and is worse.
+        // An attempt that does not connect is worse, but has no certificate.
         let mut attempts = vec![showing(0, Verify::Strict, &[Class::CertExpired]), attempts("lf").remove(1)];
         assert_eq!(place(decisive_of_all(&attempts)), 1);
         assert_eq!(shown(&attempts).as_bytes(), &[0; 32]);

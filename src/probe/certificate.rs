@@ -1,7 +1,7 @@
-//! Parser of certificates, the only file that uses `x509-parser`.
+//! The parser of certificates, the only file that uses `x509-parser`.
 //!
-//! It takes any bytes that a peer sends as a certificate, and returns text and numbers. It verifies nothing, and no
-//! input is an error: a certificate that cannot be parsed has no content.
+//! It turns any bytes that a peer sends as a certificate into text and numbers, and verifies nothing. No input is an error:
+//! a certificate that cannot be parsed has no content.
 
 use std::net::IpAddr;
 
@@ -25,18 +25,19 @@ pub(super) fn read(der: &[u8]) -> Certificate {
     Certificate { fingerprint: sha256(der), content: content(der) }
 }
 
-/// Time of the next update of a revocation list, in seconds since 1970; `None` if it has none or cannot be parsed.
+/// Returns the time of the next update of a revocation list, in seconds since 1970; `None` if it has none or cannot be
+/// parsed.
 pub(super) fn next_update(der: &[u8]) -> Option<i64> {
     let (_, list) = CertificateRevocationList::from_der(der).ok()?;
     list.next_update().map(|time| time.timestamp())
 }
 
-/// The public key of a certificate (`SubjectPublicKeyInfo`, DER); `None` if it cannot be parsed.
+/// Returns the public key of a certificate (`SubjectPublicKeyInfo`, DER); `None` if it cannot be parsed.
 pub(super) fn public_key(der: &[u8]) -> Option<Vec<u8>> {
     parse(der).map(|certificate| certificate.public_key().raw.to_vec())
 }
 
-/// Extensions are not parsed, so that a broken one does not make the rest unreadable.
+/// Parses a certificate without its extensions, so that an invalid extension does not make the rest unreadable.
 fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
     let (_, certificate) = X509CertificateParser::new().with_deep_parse_extensions(false).parse(der).ok()?;
     Some(certificate)
@@ -61,7 +62,7 @@ fn content(der: &[u8]) -> Option<CertificateContent> {
     })
 }
 
-/// The names of the certificate as text, at most [`MAX_NAMES`] and within [`MAX_NAMES_BYTES`], and their total number.
+/// Returns the names in the certificate as text, at most [`MAX_NAMES`] and [`MAX_NAMES_BYTES`], and their total number.
 fn names(signed: &TbsCertificate<'_>) -> (Vec<String>, usize) {
     let extension = signed
         .extensions()
@@ -100,7 +101,7 @@ fn address(bytes: &[u8]) -> String {
     address.map_or_else(|_| bounded(HEXLOWER.encode(bytes)), |address| address.to_string())
 }
 
-/// A name in the form of RFC 4514: the last part first.
+/// Formats a name as in RFC 4514, last part first.
 fn distinguished_name(name: &X509Name<'_>) -> String {
     let parts: Vec<String> = name
         .iter_rdn()
@@ -131,7 +132,7 @@ fn serial(bytes: &[u8]) -> String {
     }
 }
 
-/// The kind of a key with its size or curve.
+/// Returns the type of a key with its size or curve.
 fn key(key: &SubjectPublicKeyInfo<'_>) -> String {
     let algorithm = key.algorithm.algorithm.to_id_string();
     match algorithm.as_str() {
@@ -155,16 +156,16 @@ fn key(key: &SubjectPublicKeyInfo<'_>) -> String {
     }
 }
 
-/// The length of an RSA modulus.
+/// Returns the length of an RSA modulus.
 fn rsa_bits(key: &SubjectPublicKeyInfo<'_>) -> Option<usize> {
-    // The structure is the same for both names of the algorithm; the parser knows only the first.
+    // The structure is the same for both OIDs of the algorithm, but the parser knows only the first.
     let PublicKey::RSA(rsa) = key.parsed().ok()? else { return None };
     let zeros = rsa.modulus.iter().take_while(|byte| **byte == 0).count();
     let first = rsa.modulus.get(zeros)?;
     Some((rsa.modulus.len() - zeros) * 8 - usize::try_from(first.leading_zeros()).ok()?)
 }
 
-/// The usual name of a signature algorithm, otherwise its number.
+/// Returns the usual name of a signature algorithm; its OID if there is none.
 fn signature(oid: &str) -> String {
     let known = match oid {
         "1.2.840.113549.1.1.2" => "md2WithRSAEncryption",
@@ -212,7 +213,7 @@ fn curve_name(oid: &str) -> Option<&'static str> {
     }
 }
 
-/// The short names of RFC 4514 section 3, and others that OpenSSL prints.
+/// Returns the short name of an attribute (RFC 4514 section 3, and others that OpenSSL prints).
 fn short_name(oid: &str) -> Option<&'static str> {
     match oid {
         "2.5.4.3" => Some("CN"),
@@ -237,13 +238,13 @@ fn short_name(oid: &str) -> Option<&'static str> {
     }
 }
 
-/// Maximum text of names that is kept: a few hundred names.
+/// Maximum total length of names, enough for a few hundred.
 const MAX_NAMES_BYTES: usize = 8 * 1024;
 
-/// Maximum number of names. A certificate has room for thirty thousand without text.
+/// Maximum number of names. A certificate can contain 30,000 empty ones.
 const MAX_NAMES: usize = 512;
 
-/// The extension that holds the names (RFC 5280 section 4.2.1.6).
+/// The extension with the names (RFC 5280 section 4.2.1.6).
 const SUBJECT_ALT_NAME: &str = "2.5.29.17";
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Look-ups and connections for discovery.
 //!
-//! They use the same resolver, address order and certificate verification as probes, so that discovery sources are
-//! found and trusted by the same rules as targets.
+//! They use the same resolver, address order and certificate verification as probes, so that the same rules apply to
+//! discovery sources and targets.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -28,7 +28,7 @@ use crate::outcome::{CertificateFault, Fault};
 use crate::protocol::Wrapping;
 use crate::target::{FileProblem, Host, HostName, IpFamily, Settings, TlsProfile, TlsSettings, Verify};
 
-/// Resolves names and opens connections as probes do. Clones share resolver, TLS files and verifier.
+/// A connector, which resolves names and opens connections as probes do. Clones share resolver, TLS files and verifier.
 #[derive(Clone, Debug)]
 pub struct Connector {
     resolver: Arc<Resolver>,
@@ -36,7 +36,7 @@ pub struct Connector {
     verifier: Arc<ChainVerifier>,
 }
 
-/// A TLS connection whose peer was verified as its settings ask for.
+/// A TLS connection whose peer was verified according to its settings.
 #[derive(Debug)]
 pub(crate) struct TlsConnection {
     pub(crate) stream: Box<TlsStream<TlsTransport>>,
@@ -45,27 +45,27 @@ pub(crate) struct TlsConnection {
 }
 
 impl Connector {
-    /// A connector that resolves names as this machine does and uses the TLS files in `tls_store`.
+    /// Creates a connector that resolves names as this machine does and uses the TLS files in `tls_store`.
     pub fn new(options: ResolverOptions, tls_store: Arc<TlsStore>) -> Self {
         Self::with_system_files(options, tls_store, SystemFiles::default())
     }
 
-    /// A connector that takes name servers, search domains and hosts from these files.
+    /// Creates a connector that reads name servers, search domains and hosts from these files.
     pub fn with_system_files(options: ResolverOptions, tls_store: Arc<TlsStore>, files: SystemFiles) -> Self {
         Self { resolver: Arc::new(Resolver::new(options, files)), tls_store, verifier: Arc::default() }
     }
 
-    /// Applies other resolver options from the next query on.
+    /// Sets the resolver options for the next queries.
     pub fn set_resolver_options(&self, options: ResolverOptions) {
         self.resolver.set_options(options);
     }
 
-    /// The SRV records of a name, from the system's name servers; empty if there are none.
+    /// Queries the system's name servers for the SRV records of a name; empty if there are none.
     pub(crate) async fn services(&self, name: &HostName, deadline: Instant) -> Result<Vec<Service>, ConnectorError> {
         Ok(self.resolver.services(name, deadline).await?)
     }
 
-    /// The addresses of a complete name, from the system's name servers; empty if there are none.
+    /// Queries the system's name servers for the addresses of a complete name; empty if there are none.
     pub(crate) async fn addresses(
         &self,
         name: &HostName,
@@ -97,7 +97,7 @@ impl Connector {
         Err(failure.expect("a resolved host must have an address"))
     }
 
-    /// Makes the TLS handshake on an open connection. Ends by `deadline`, unless files have to be read first.
+    /// Makes the TLS handshake on an open connection. Ends by `deadline`, unless files must be read first.
     pub(crate) async fn secure(
         &self,
         stream: TcpStream,
@@ -109,7 +109,7 @@ impl Connector {
         let transport = TlsTransport::new(stream, Wrapping::None);
         let Handshake { result, facts, .. } = handshake(transport, settings, host, &client, deadline).await;
         let Some(peer) = facts.peer else {
-            // A handshake without a certificate fails. This guards against one that succeeds nevertheless.
+            // A handshake without a certificate fails; the `Ok` case should not occur.
             return Err(result.map_or_else(|(fault, _)| fault.into(), |_| ConnectorError::NoCertificate));
         };
         let fault = |fault: &CertificateFault| format!("{}: {}", fault.class.as_str(), fault.detail);
@@ -121,7 +121,7 @@ impl Connector {
         Ok(TlsConnection { stream: secured.stream, faults })
     }
 
-    /// The context of a profile, whose files are read if they have not been read yet.
+    /// Returns the context of a profile. Reads its files if they are not loaded yet.
     async fn context(&self, profile: &Arc<TlsProfile>) -> Result<Arc<TlsContext>, ConnectorError> {
         if let Some(context) = self.tls_store.context(profile) {
             return Ok(context);
@@ -133,13 +133,13 @@ impl Connector {
     }
 }
 
-/// Why a look-up or a connection failed.
+/// A reason why a look-up or a connection failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectorError {
-    /// The certificates of the peer have these faults.
+    /// The certificates of the peer have faults.
     #[error("{}", .0.join("; "))]
     Certificates(Vec<String>),
-    /// No address of the host accepted; this is the last one.
+    /// No address of the host accepted; the last one is given.
     #[error("cannot connect to {remote}: {detail}")]
     Connect {
         /// The address.
@@ -153,14 +153,14 @@ pub enum ConnectorError {
     /// The TLS files cannot be used.
     #[error("{}", joined(.0))]
     Files(Vec<FileProblem>),
-    /// The TLS files were not read, because the thread panicked.
+    /// The thread that reads the TLS files panicked.
     #[error(transparent)]
     Join(#[from] JoinError),
     /// The peer presented no certificate.
-    #[error("showed no certificate")]
+    #[error("presented no certificate")]
     NoCertificate,
     /// The socket cannot be registered with epoll.
-    #[error("cannot wait for an answer of {remote}: {error}")]
+    #[error("cannot wait for data from {remote}: {error}")]
     Register {
         /// The address.
         remote: SocketAddr,
@@ -168,7 +168,7 @@ pub enum ConnectorError {
         error: io::Error,
     },
     /// The TLS files were dropped while they were read.
-    #[error("the files of tls are no longer in use")]
+    #[error("the TLS files are no longer in use")]
     UnusedFiles,
 }
 

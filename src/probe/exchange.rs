@@ -1,4 +1,4 @@
-//! The exchange on one connection after the TCP handshake: steps in the clear, TLS, steps within TLS, as the plan asks.
+//! The exchange on one connection after the TCP handshake: plaintext steps, TLS, steps within TLS, as planned.
 
 use std::io;
 use std::sync::Arc;
@@ -31,38 +31,38 @@ pub(super) struct Exchanged {
     /// The phases completed after the connect.
     pub(super) timings: Timings,
     pub(super) facts: Facts,
-    /// Still open, because the close is not part of the measured time.
+    /// The open connection, which the caller closes after the measured time.
     pub(super) connection: Connection,
-    /// What was said, if the plan records it.
+    /// The bytes exchanged, if the plan records them.
     pub(super) transcript: Option<Transcript>,
 }
 
 impl Exchanged {
-    /// Only a TCP handshake, without a word.
+    /// Returns the result of a TCP handshake on which no data was exchanged.
     pub(super) fn silent(result: Result<(), Fault>, socket: OpenSocket) -> Self {
         Self::nothing_said(result, Connection::Silent(socket))
     }
 
-    /// The socket could not be registered with epoll.
+    /// Returns the local fault of a socket that cannot be registered with epoll.
     fn unregistered(error: &io::Error) -> Self {
         let reason = match at_once(error) {
             ConnectError::Local(reason) => reason,
             ConnectError::Answered(_) | ConnectError::Unsent(_) => LocalFaultReason::Invalid,
         };
-        let detail = format!("cannot wait for an answer: {error}");
+        let detail = format!("cannot wait for data: {error}");
         Self::nothing_said(Err(Fault::local(reason, detail)), Connection::Closed)
     }
 
-    /// A result that was reached without a word.
+    /// Returns a result that was reached without data.
     pub(super) fn nothing_said(result: Result<(), Fault>, connection: Connection) -> Self {
         let (timings, facts, transcript) = Default::default();
         Self { result, timings, facts, connection, transcript }
     }
 }
 
-/// Runs the exchange that the plan asks for. Ends by `deadline`.
+/// Runs the planned exchange. Ends by `deadline`.
 ///
-/// Most plans ask for none. An exchange takes much more memory while it lasts, so it is boxed.
+/// Most plans have none. An exchange is boxed, because it takes much more memory.
 pub(super) async fn exchange(socket: OpenSocket, plan: &Plan, deadline: Instant) -> Exchanged {
     let Some(steps) = &plan.steps else {
         return Exchanged { transcript: plan.record.then(Transcript::default), ..Exchanged::silent(Ok(()), socket) };
@@ -83,12 +83,12 @@ async fn converse(stream: TcpStream, steps: &Steps, plan: &Plan, deadline: Insta
         deadline,
     };
     match steps {
-        Steps::Plain(application) => exchange.in_the_clear(stream, application).await,
+        Steps::Plain(application) => exchange.plaintext(stream, application).await,
         Steps::Tls(tls, client) => exchange.secured(stream, tls, client, &plan.target.endpoint.host).await,
     }
 }
 
-/// The conversation of an application that is a protocol.
+/// Returns the conversation of an application; `None` for a dialogue.
 fn conversation(application: &Application, plan: &Plan) -> Option<Box<dyn Conversation>> {
     let request = Request { endpoint: &plan.target.endpoint };
     match application {
@@ -109,8 +109,8 @@ struct Exchange {
 }
 
 impl Exchange {
-    async fn in_the_clear(mut self, mut stream: TcpStream, application: &Application) -> Exchanged {
-        let result = self.speak(Phase::Protocol, &mut stream, application).await;
+    async fn plaintext(mut self, mut stream: TcpStream, application: &Application) -> Exchanged {
+        let result = self.run_application(Phase::Protocol, &mut stream, application).await;
         self.conclude(result, Connection::Plain(stream))
     }
 
@@ -128,13 +128,13 @@ impl Exchange {
         let failure = certificate_failure(&facts, tls.settings.verify);
         self.facts.tls = Some(facts);
         let mut secured = match (result, failure) {
-            // The certificate came before the error that ended the handshake.
+            // The peer presented the certificate before the error that ended the handshake.
             (Err((_, transport)), Some(failure)) => {
                 return self.end(Err(failure.into()), Connection::Plain(transport.into_stream()));
             }
             (Err((fault, transport)), None) => return self.end(Err(fault), Connection::Plain(transport.into_stream())),
             (Ok(mut secured), Some(failure)) => {
-                self.say_goodbye(&mut *secured.stream, &tls.application).await;
+                self.finish_conversation(&mut *secured.stream, &tls.application).await;
                 return self.end(Err(failure.into()), Connection::Tls(secured.stream));
             }
             (Ok(secured), None) => secured,
@@ -144,11 +144,13 @@ impl Exchange {
             Err(fault) => return self.end(Err(fault), Connection::Tls(secured.stream)),
         }
         self.timings = self.timings.with(Phase::Tls, duration);
-        let result = self.speak(Phase::Protocol, &mut *secured.stream, &tls.application).await;
+        let result = self
+            .run_application(Phase::Protocol, &mut *secured.stream, &tls.application)
+            .await;
         self.conclude(result, Connection::Tls(secured.stream))
     }
 
-    /// Takes bytes that were read within TLS before the application began.
+    /// Adds bytes that were read within TLS before the application started.
     fn take_received(&mut self, bytes: &[u8]) {
         if let Some(recorder) = self.recorder.as_mut().filter(|_| !bytes.is_empty()) {
             recorder.note(Phase::Protocol, Direction::Received, bytes);
@@ -156,20 +158,20 @@ impl Exchange {
         self.script.take_received(bytes);
     }
 
-    /// Asks for TLS. Bytes in the clear after the reply must not be taken for words within TLS (CVE-2011-0411).
+    /// Requests TLS. Plaintext after the response must not count as data within TLS (CVE-2011-0411).
     async fn upgrade(&mut self, stream: &mut TcpStream, upgrade: &Application) -> Result<(), Fault> {
-        self.speak(Phase::Starttls, stream, upgrade).await?;
+        self.run_application(Phase::Starttls, stream, upgrade).await?;
         match self.script.unread() {
             0 => Ok(()),
             unread => {
-                let detail = format!("{unread} bytes came in the clear behind the answer that starts TLS");
+                let detail = format!("received {unread} bytes of plaintext after the response that starts TLS");
                 Err(Fault::failure(Phase::Starttls, Class::UnexpectedResponse, detail))
             }
         }
     }
 
-    /// Runs an application in a phase; an empty one has no phase.
-    async fn speak<S: ByteStream>(
+    /// Runs an application in a phase. An empty application completes no phase.
+    async fn run_application<S: ByteStream>(
         &mut self,
         phase: Phase,
         stream: &mut S,
@@ -194,7 +196,7 @@ impl Exchange {
     /// Runs the part of a protocol's conversation that belongs to a phase.
     async fn converse<S: ByteStream>(&mut self, phase: Phase, stream: &mut S, service: &Service) -> Result<(), Fault> {
         let Some(conversation) = &mut self.conversation else {
-            let detail = format!("{} is not registered", service.name);
+            let detail = format!("the protocol `{}` is not registered", service.name);
             return Err(Fault::local(LocalFaultReason::Invalid, detail));
         };
         let mut stream = RecordingStream { stream, phase, recorder: self.recorder.as_mut() };
@@ -215,16 +217,16 @@ impl Exchange {
         Ok(())
     }
 
-    /// Ends a conversation whose probe has failed already. It sends no secret, and servers such as MySQL's block clients
-    /// that hang up on them too often.
-    async fn say_goodbye<S: ByteStream>(&mut self, stream: &mut S, application: &Application) {
+    /// Completes the conversation of a probe that has already failed. It sends no secret, and servers such as MySQL block
+    /// clients that disconnect too early too often.
+    async fn finish_conversation<S: ByteStream>(&mut self, stream: &mut S, application: &Application) {
         let service = match application {
             Application::Dialogue(_) => return,
             Application::Http(_) => protocol::HTTP,
             Application::Service(service) => service,
         };
-        let patience = self.deadline.min(Instant::now() + COURTESY);
-        let _ = timeout_at(patience, self.converse(Phase::Protocol, stream, service)).await;
+        let timeout = self.deadline.min(Instant::now() + GOODBYE_TIMEOUT);
+        let _ = timeout_at(timeout, self.converse(Phase::Protocol, stream, service)).await;
         self.facts.service = None;
     }
 
@@ -241,7 +243,7 @@ impl Exchange {
     }
 }
 
-/// Fault for a conversation that a protocol ended early.
+/// Returns the fault of a conversation that failed.
 fn ended_early(ended: ConversationError, phase: Phase) -> Fault {
     match ended {
         ConversationError::Broken(error, expected) => conversation_fault(&error, phase, expected),
@@ -253,7 +255,7 @@ fn ended_early(ended: ConversationError, phase: Phase) -> Fault {
     }
 }
 
-/// The failure by the first fault of the peer's certificates, unless faults are only reported.
+/// Returns the failure for the first fault of the peer's certificates; `None` if faults are only reported.
 fn certificate_failure(facts: &TlsFacts, verify: Verify) -> Option<Failure> {
     let fault = match verify {
         Verify::Report => None,
@@ -262,5 +264,5 @@ fn certificate_failure(facts: &TlsFacts, verify: Verify) -> Option<Failure> {
     Some(Failure { phase: Phase::Tls, class: fault.class, detail: fault.detail.clone() })
 }
 
-/// Time for a goodbye that does not change the result.
-const COURTESY: Duration = Duration::from_secs(1);
+/// Maximum duration of a goodbye that does not change the result.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);

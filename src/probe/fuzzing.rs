@@ -1,4 +1,4 @@
-//! Entry points for fuzz targets. They return nothing; a panic or hang is the finding.
+//! Entry points for fuzz targets, which fail by a panic or a hang.
 
 use tokio::io::{AsyncReadExt as _, join, sink};
 use tokio::runtime;
@@ -14,23 +14,23 @@ pub fn certificate(der: &[u8]) {
     let _ = read(der);
 }
 
-/// Runs a dialogue with a peer that sends these bytes in two pieces; the first byte is the length of the first piece.
-pub fn dialogue(said: &[u8]) {
-    let Some((cut, said)) = said.split_first() else { return };
-    let (first, second) = said.split_at(usize::from(*cut).min(said.len()));
+/// Runs a dialogue with a peer that sends these bytes in two pieces. The first byte is the length of the first piece.
+pub fn dialogue(input: &[u8]) {
+    let Some((cut, sent)) = input.split_first() else { return };
+    let (first, second) = sent.split_at(usize::from(*cut).min(sent.len()));
     let mut stream = join(first.chain(second), sink());
     let runtime = runtime::Builder::new_current_thread().enable_time().build();
     let Ok(runtime) = runtime else { return };
-    let speak = async {
+    let talk = async {
         let deadline = Instant::now() + Cadence::DEFAULT_TIMEOUT;
         let mut script = ScriptRunner::new(deadline);
         let _ = script.run(Phase::Protocol, &steps(), &mut stream).await;
         let _ = script.labels();
     };
-    runtime.block_on(speak);
+    runtime.block_on(talk);
 }
 
-/// A dialogue with a step of each kind.
+/// Returns a dialogue with a step of each kind.
 fn steps() -> Dialogue {
     let expect = |expression| {
         Pattern::try_new(expression)

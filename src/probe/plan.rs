@@ -1,4 +1,4 @@
-//! Everything that one probe needs, looked up before it connects.
+//! The plan of a probe: everything that it needs, collected before it connects.
 
 use std::sync::Arc;
 
@@ -7,29 +7,29 @@ use http::header::{HeaderName, HeaderValue};
 use super::tls::Client;
 use crate::target::{Application, Target, TlsExchange};
 
-/// A target with everything that its probe needs. Cheap to clone.
+/// A target with everything that its probe needs. It is cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) target: Arc<Target>,
-    /// What follows the TCP handshake; `None` if nothing does.
+    /// The steps after the TCP handshake; `None` if there are none.
     pub(super) steps: Option<Steps>,
     /// Headers of an HTTP request whose values come from files.
     pub(super) file_headers: Arc<[(HeaderName, HeaderValue)]>,
-    /// Whether to record what is said.
+    /// Whether to record the bytes exchanged.
     pub(super) record: bool,
 }
 
-/// What follows the TCP handshake.
+/// The steps after the TCP handshake.
 #[derive(Clone, Debug)]
 pub(super) enum Steps {
-    /// An application in the clear.
+    /// A plaintext application.
     Plain(Application),
-    /// TLS, with what is said before and within it.
+    /// TLS, with the applications before and within it.
     Tls(Arc<TlsExchange>, Client),
 }
 
 impl Plan {
-    /// The last second in which the client certificate is valid, if the probe has one.
+    /// The last second in which the client certificate is valid, since 1970; `None` if there is none.
     pub(super) fn client_certificate_not_after(&self) -> Option<i64> {
         match self.steps.as_ref()? {
             Steps::Plain(_) => None,
@@ -39,7 +39,7 @@ impl Plan {
 }
 
 impl Steps {
-    /// The application, in the clear or within TLS.
+    /// The plaintext application or the one within TLS.
     pub(super) fn application(&self) -> &Application {
         match self {
             Self::Plain(application) => application,

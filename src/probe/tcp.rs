@@ -1,7 +1,7 @@
-//! Makes one TCP handshake, and reports its duration and the number of lost SYNs.
+//! Makes a TCP handshake and returns its duration and the number of retransmitted SYNs.
 //!
-//! The connect is started here and not by tokio, so that the descriptor survives a failure: the kernel's figures are read
-//! from it. `errno` classifies errors; `probe::attempt` decides what they mean for the target.
+//! This module starts the connect, not tokio, because the kernel's statistics are read from the socket even if the connect
+//! fails. `errno` classifies errors; `probe::attempt` decides what they mean for the target.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -21,15 +21,14 @@ use crate::outcome::{Class, LocalFault, LocalFaultReason};
 
 pub(super) mod errno;
 mod info;
-
 pub(super) mod socket;
 
 /// A completed handshake.
 #[derive(Debug)]
 pub(super) struct Connected {
-    /// Time from SYN to SYN-ACK: the kernel's figure, or by the clock if a SYN was lost or the kernel has no figure.
+    /// Time from SYN to SYN-ACK as measured by the kernel, or by the clock if a SYN was lost or the kernel has no value.
     pub(super) handshake: Duration,
-    /// Retransmitted SYNs.
+    /// Number of retransmitted SYNs.
     pub(super) syn_retransmits: u32,
     pub(super) socket: OpenSocket,
 }
@@ -37,15 +36,15 @@ pub(super) struct Connected {
 /// A failed connect.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct ConnectFailed {
-    /// Its class.
+    /// The classified error.
     pub(super) error: ConnectError,
-    /// A sentence for people.
+    /// The failure as a sentence.
     pub(super) detail: String,
-    /// Retransmitted SYNs before an answer came; zero without an answer.
+    /// Number of retransmitted SYNs before an answer; zero without an answer.
     pub(super) syn_retransmits: u32,
 }
 
-/// Connects to `remote`, from `source` if there is one. Ends by `deadline`.
+/// Connects to `remote`, from `source` if it is given. Ends by `deadline`.
 pub(super) async fn connect(
     remote: SocketAddr,
     source: Option<IpAddr>,
@@ -60,7 +59,7 @@ pub(super) async fn connect(
         && let Some(figures) = info::read(&socket)
         && let Some(handshake) = figures.round_trip
     {
-        // On loopback the handshake completes within the connect, so there is nothing to wait for.
+        // On loopback the handshake completes during the connect, so there is nothing to wait for.
         let socket = OpenSocket::Unregistered(socket);
         return not_to_itself(Connected { handshake, syn_retransmits: figures.retransmits, socket }, remote);
     }
@@ -74,8 +73,8 @@ pub(super) async fn connect(
         syn_retransmits,
         socket: OpenSocket::Registered(stream),
     };
-    // The kernel's figure takes precedence over the clock and over a later error: this process may have been held up
-    // beyond the deadline, and a peer that accepts may reset at once. The port is open in both cases.
+    // The kernel's measurement takes precedence over the deadline and over a later error: this process may have run too
+    // late, and a peer may reset right after it has accepted. The port is open in both cases.
     if figures.is_some_and(|figures| figures.round_trip.is_some()) {
         return not_to_itself(connected(stream), remote);
     }
@@ -92,20 +91,20 @@ pub(super) async fn connect(
 
 /// Fails if the socket is connected to itself.
 ///
-/// If the target is a port of this machine and the kernel chooses this port as the local port, the SYN meets the socket
-/// that sent it, and both open at once (RFC 9293 section 3.5). This happens only if nothing listens on the port.
+/// If the target is a port of this machine and the kernel chooses the same port as the local port, the SYN reaches the
+/// socket that sent it, and the connection opens (RFC 9293 section 3.5). This happens only if nothing listens on the port.
 fn not_to_itself(connected: Connected, remote: SocketAddr) -> Result<Connected, ConnectFailed> {
     if connected.socket.local_port() != Some(remote.port()) || !connected.socket.is_connected_to_itself() {
         return Ok(connected);
     }
-    // A reset frees the port at once, so that its service can bind it.
+    // A reset frees the port at once, so that its service can bind to it.
     let _ = SockRef::from(&connected.socket).set_linger(Some(Duration::ZERO));
-    let detail = format!("nothing listens on port {}: the probe met its own socket", remote.port());
+    let detail = format!("nothing listens on port {}: the probe connected to itself", remote.port());
     let syn_retransmits = connected.syn_retransmits;
     Err(ConnectFailed { error: ConnectError::Answered(Class::Refused), detail, syn_retransmits })
 }
 
-/// The local address from which this machine would send to `remote`; `None` without a route. Sends nothing.
+/// Returns the local address from which this machine would send to `remote`; `None` without a route. Sends nothing.
 pub(super) fn source_for(remote: IpAddr) -> Result<Option<IpAddr>, LocalFault> {
     let remote = SocketAddr::new(remote, DISCARD_PORT);
     let source = socket::open(remote, Type::DGRAM).and_then(|socket| {
@@ -118,7 +117,7 @@ pub(super) fn source_for(remote: IpAddr) -> Result<Option<IpAddr>, LocalFault> {
             ConnectError::Local(reason @ (LocalFaultReason::NoDescriptor | LocalFaultReason::NoMemory)) => {
                 Err(LocalFault { reason, detail: explain(remote, ConnectError::Local(reason), errno(&error)) })
             }
-            // For an unusable address, such as a link-local one without its zone, the connect reports the error.
+            // An unusable address, such as a link-local one without a zone, is reported by the connect.
             ConnectError::Local(_) | ConnectError::Unsent(_) | ConnectError::Answered(_) => Ok(None),
         },
     }
@@ -139,8 +138,8 @@ fn start(remote: SocketAddr, source: Option<IpAddr>) -> Result<Socket, ConnectFa
     }
 }
 
-/// Lets the kernel choose the local port when it knows the remote address. Otherwise all targets share the ports of a
-/// bound source address and exhaust them.
+/// Lets the kernel choose the local port once it knows the remote address. Otherwise all targets share the ports of a
+/// source address and can exhaust them.
 #[cfg(target_os = "linux")]
 fn share_ports(socket: &Socket) -> io::Result<()> {
     Ok(setsockopt(socket, sockopt::IpBindAddressNoPort, &true)?)
@@ -151,8 +150,8 @@ fn share_ports(_socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
-/// The kernel's figure, because a clock in user space also measures this process. A retransmitted SYN leaves the kernel
-/// without one.
+/// Returns the duration that the kernel measured, because a clock in user space also measures delays of this process. The
+/// kernel has no value if a SYN was retransmitted.
 fn handshake(figures: Option<TcpFigures>, elapsed: Duration) -> Duration {
     match figures {
         Some(TcpFigures { round_trip: Some(round_trip), retransmits: 0 }) => round_trip,
@@ -177,7 +176,7 @@ fn silence(remote: SocketAddr, waited: Duration, figures: Option<TcpFigures>) ->
 
 fn unusable_source(remote: SocketAddr, source: IpAddr, error: &io::Error) -> ConnectFailed {
     let reason = match at_once(error) {
-        // The address cannot be bound, which says nothing about routes.
+        // These errors of a bind do not concern a route.
         ConnectError::Unsent(_) | ConnectError::Answered(_) => ConnectError::Local(LocalFaultReason::Invalid),
         local @ ConnectError::Local(_) => local,
     };
@@ -196,28 +195,28 @@ fn explain(remote: SocketAddr, error: ConnectError, errno: Errno) -> String {
             format!("nothing listens on port {port}: {address} answered with a RST or ICMP port unreachable")
         }
         (ConnectError::Answered(Class::Timeout), _) => {
-            format!("no answer from {remote} to any SYN until the kernel gave up ({errno:?})")
+            format!("no answer from {remote} to any SYN before the kernel gave up ({errno:?})")
         }
         (ConnectError::Answered(_), Errno::EHOSTUNREACH) => {
-            format!("{address} is unreachable: ICMP said so, or the neighbour does not answer (EHOSTUNREACH)")
+            format!("{address} is unreachable: an ICMP error, or the neighbour does not answer (EHOSTUNREACH)")
         }
         (ConnectError::Answered(_), Errno::EACCES | Errno::EPERM) => {
-            format!("{address} is unreachable: ICMP says that a firewall prohibits it ({errno:?})")
+            format!("{address} is unreachable: a firewall prohibits it, according to ICMP ({errno:?})")
         }
-        (ConnectError::Answered(_), _) => format!("{address} is unreachable: ICMP said so ({errno:?})"),
+        (ConnectError::Answered(_), _) => format!("{address} is unreachable, according to ICMP ({errno:?})"),
         (ConnectError::Unsent(_), Errno::EAFNOSUPPORT) => {
-            format!("no route to {address}: this machine does not speak its IP version (EAFNOSUPPORT)")
+            format!("no route to {address}: this machine does not support its IP version (EAFNOSUPPORT)")
         }
         (ConnectError::Unsent(_), _) => format!("this machine has no route to {address} ({errno:?})"),
         (ConnectError::Local(_), _) => format!("cannot connect to {remote}: {} ({errno:?})", cause(errno)),
     }
 }
 
-/// Rounded to milliseconds, for messages.
+/// Formats a duration in milliseconds, for messages.
 pub(super) fn rounded(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_micros().saturating_add(500) / 1000).unwrap_or(u64::MAX);
     format!("{:?}", Duration::from_millis(millis))
 }
 
-/// RFC 863. Nothing is sent: a UDP socket needs a remote port before it has a source address.
+/// The port of RFC 863. Nothing is sent to it: a UDP socket needs a remote port before it has a source address.
 const DISCARD_PORT: u16 = 9;

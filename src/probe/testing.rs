@@ -1,4 +1,4 @@
-//! Certificates for tests: authorities, certificates issued by them, and contexts that trust them.
+//! Certificates for tests: authorities, the certificates that they issue, and contexts that trust them.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -17,14 +17,14 @@ use crate::clock;
 use crate::probe::certificate::read;
 use crate::probe::tls_store::{Anchors, ClientIdentity, TlsContext};
 
-/// A moment in seconds since 1970 in the type of rcgen, which belongs to a crate that is not a dependency.
+/// Converts seconds since 1970 to the type that rcgen uses, which is from a crate that is not a dependency.
 macro_rules! moment {
     ($seconds:expr) => {
         rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(u64::try_from($seconds).unwrap())
     };
 }
 
-/// The moment around which all certificates are made, in seconds since 1970: the start of the tests.
+/// Returns the start of the tests in seconds since 1970. The validity of all certificates is relative to it.
 pub(in crate::probe) fn now() -> i64 {
     static NOW: LazyLock<i64> = LazyLock::new(|| clock::now().seconds());
     *NOW
@@ -40,21 +40,21 @@ pub(in crate::probe) struct Authority {
     pub(in crate::probe) der: CertificateDer<'static>,
 }
 
-/// A certificate with its key, and the certificates to send after it.
+/// A certificate with its key and the certificates to send after it.
 pub(in crate::probe) struct Issued {
     pub(in crate::probe) chain: Vec<CertificateDer<'static>>,
     pub(in crate::probe) key: KeyPair,
 }
 
 impl Authority {
-    /// A root with this name.
+    /// Creates a root with this name.
     pub(in crate::probe) fn root(name: &str) -> Self {
         let (params, key) = (authority_params(name), KeyPair::generate().unwrap());
         let der = params.self_signed(&key).unwrap().der().clone();
         Self { issuer: Issuer::new(params.clone(), key), params, der }
     }
 
-    /// An authority below this one.
+    /// Creates an authority below this one.
     pub(in crate::probe) fn below(&self, name: &str, edit: impl FnOnce(&mut CertificateParams)) -> Self {
         let (mut params, key) = (authority_params(name), KeyPair::generate().unwrap());
         edit(&mut params);
@@ -62,7 +62,7 @@ impl Authority {
         Self { issuer: Issuer::new(params.clone(), key), params, der }
     }
 
-    /// Another certificate for the same name and key, signed by another authority.
+    /// Returns another certificate for the same name and key, signed by `other`.
     pub(in crate::probe) fn cross_signed_by(
         &self,
         other: &Self,
@@ -73,12 +73,12 @@ impl Authority {
         params.signed_by(self.issuer.key(), &other.issuer).unwrap().der().clone()
     }
 
-    /// A leaf for these names, without this authority's certificate.
+    /// Issues a leaf for these names, without the certificate of this authority.
     pub(in crate::probe) fn leaf(&self, names: &[&str], edit: impl FnOnce(&mut CertificateParams)) -> Issued {
         self.leaf_with_key(KeyPair::generate().unwrap(), names, edit)
     }
 
-    /// A leaf for a key.
+    /// Issues a leaf for a key.
     pub(in crate::probe) fn leaf_with_key(
         &self,
         key: KeyPair,
@@ -91,7 +91,7 @@ impl Authority {
         Issued { chain: vec![leaf], key }
     }
 
-    /// A list of this authority that revokes these serial numbers.
+    /// Returns a list of this authority that revokes these serial numbers.
     pub(in crate::probe) fn revoking(&self, serials: &[u8]) -> CertRevocationList<'static> {
         let revoked = |serial: &u8| RevokedCertParams {
             serial_number: SerialNumber::from_slice(&[*serial]),
@@ -101,7 +101,7 @@ impl Authority {
         };
         let list = CertificateRevocationListParams {
             this_update: moment!(now() - DAY),
-            // Out of date for long, which is not a fault of the chain.
+            // Out of date, which is not a fault of the chain.
             next_update: moment!(now() - DAY / 2),
             crl_number: SerialNumber::from_slice(&[1]),
             issuing_distribution_point: None,
@@ -118,7 +118,7 @@ impl Authority {
 }
 
 impl Issued {
-    /// A self-signed leaf.
+    /// Creates a self-signed leaf.
     pub(in crate::probe) fn self_signed(names: &[&str], edit: impl FnOnce(&mut CertificateParams)) -> Self {
         let (mut params, key) = (leaf_params(names), KeyPair::generate().unwrap());
         edit(&mut params);
@@ -133,16 +133,16 @@ impl Issued {
         self
     }
 
-    /// Chain and key in the form that servers and clients use.
+    /// Returns chain and key in the form that servers and clients use.
     pub(in crate::probe) fn certified(&self) -> Arc<CertifiedKey> {
         let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
         let key = default_provider().key_provider.load_private_key(key).unwrap();
-        // Unchecked, because they need not match.
+        // Not checked, because they need not match.
         Arc::new(CertifiedKey::new(self.chain.clone(), key))
     }
 }
 
-/// Changes to the default context.
+/// A context under construction.
 pub(in crate::probe) struct Trusting {
     pub(in crate::probe) anchors: Vec<CertificateDer<'static>>,
     pub(in crate::probe) crls: Vec<CertRevocationList<'static>>,
@@ -152,7 +152,7 @@ pub(in crate::probe) struct Trusting {
     pub(in crate::probe) generation: u64,
 }
 
-/// Trusts these certificates, as from a `ca_file`.
+/// Starts a context that trusts these certificates, as if from `ca_file`.
 pub(in crate::probe) fn trusting(anchors: &[&CertificateDer<'static>]) -> Trusting {
     Trusting {
         anchors: anchors.iter().copied().cloned().collect(),
@@ -165,7 +165,7 @@ pub(in crate::probe) fn trusting(anchors: &[&CertificateDer<'static>]) -> Trusti
 }
 
 impl Trusting {
-    /// The context.
+    /// Returns the context.
     pub(in crate::probe) fn context(self) -> TlsContext {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(self.anchors.iter().cloned());
@@ -188,13 +188,13 @@ impl Trusting {
     }
 }
 
-/// Sets the validity, in seconds from the start of the tests.
+/// Sets the validity, in seconds relative to the start of the tests.
 pub(in crate::probe) fn valid(params: &mut CertificateParams, from: i64, to: i64) {
     params.not_before = moment!(now() + from);
     params.not_after = moment!(now() + to);
 }
 
-/// A subject with one common name.
+/// Returns a subject with one common name.
 pub(in crate::probe) fn common_name(name: &str) -> DistinguishedName {
     let mut distinguished = DistinguishedName::new();
     distinguished.push(DnType::CommonName, name);

@@ -1,8 +1,8 @@
-//! One TLS handshake as a client: the session and the facts about the peer.
+//! A TLS handshake as a client: the session and the facts about the peer.
 //!
-//! The handshake accepts every certificate. The chain is verified afterwards, also if the handshake fails, so that the
-//! time of the verification is not measured. That the peer holds the key of its certificate is still verified. Sessions
-//! are never resumed, because a resumed handshake shows no certificate.
+//! The handshake accepts every certificate, but verifies that the peer has its key. The chain is verified afterwards, even
+//! if the handshake fails, so that this time is not measured. Sessions are never resumed, because a resumed handshake has
+//! no certificate.
 
 use std::future::poll_fn;
 use std::io;
@@ -36,7 +36,7 @@ mod recording_verifier;
 mod session;
 pub(super) mod transport;
 
-/// Everything that handshakes with one target need in addition to its settings.
+/// Everything that a handshake needs in addition to the settings of its target.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     pub(super) context: Arc<TlsContext>,
@@ -44,12 +44,12 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// The last second in which the client certificate is valid, if there is one.
+    /// The last second in which the client certificate is valid, since 1970; `None` if there is none.
     pub(super) fn certificate_not_after(&self) -> Option<i64> {
         self.context.identity.as_ref().and_then(|identity| identity.not_after)
     }
 
-    /// The configuration of one handshake, with `recording` as verifier.
+    /// Returns the configuration of one handshake, with `recording` as verifier.
     fn config(&self, recording: &Arc<RecordingVerifier>) -> ClientConfig {
         let mut config = self.context.config.clone();
         config.resumption = Resumption::disabled();
@@ -62,7 +62,7 @@ impl Client {
 /// The result of a handshake.
 #[derive(Debug)]
 pub(super) struct Handshake {
-    /// The session, or the fault and the connection.
+    /// The session; or the fault with the connection.
     pub(super) result: Result<Secured, (Fault, TlsTransport)>,
     pub(super) facts: TlsFacts,
     /// Time from the first byte to the end of the handshake, without the verification of certificates.
@@ -77,47 +77,47 @@ pub(super) struct Secured {
 }
 
 impl Secured {
-    /// Waits until a TLS 1.3 server that asked for a client certificate accepts or refuses it. Returns data that
-    /// arrived meanwhile.
+    /// Waits until a TLS 1.3 server that requested a client certificate accepts or rejects it. Returns the data received
+    /// meanwhile.
     ///
-    /// The handshake ends before such a server has seen the certificate. The server has accepted it if a ticket or data
-    /// arrive, or if nothing arrives within [`PATIENCE`], because not every server speaks first or sends tickets. Half
+    /// The handshake ends before such a server has seen the certificate. A ticket, data, or silence for
+    /// [`ACCEPTED_AFTER`] means that it is accepted, because not every server speaks first or sends tickets. At least half
     /// of the remaining time is left for the application.
     pub(super) async fn settle(&mut self, deadline: Instant) -> Result<Vec<u8>, Fault> {
         let version = self.stream.get_ref().1.protocol_version();
-        if version != Some(ProtocolVersion::TLSv1_3) || !self.recording.was_asked() {
+        if version != Some(ProtocolVersion::TLSv1_3) || !self.recording.was_requested() {
             return Ok(Vec::new());
         }
-        let awaited = "its word on the client certificate";
+        let expected = "its decision on the client certificate";
         let now = Instant::now();
-        let patience = now + PATIENCE.min(deadline.saturating_duration_since(now) / 2);
-        match timeout_at(patience, sign(&mut self.stream)).await {
-            Err(_) | Ok(Ok(Sign::Ticket)) => Ok(Vec::new()),
-            Ok(Ok(Sign::Data(data))) => Ok(data),
-            Ok(Ok(Sign::End)) => Err(Fault::disconnected(Phase::Tls, awaited)),
-            Ok(Err(error)) => Err(handshake_fault(&error, awaited, &self.recording)),
+        let accepted_at = now + ACCEPTED_AFTER.min(deadline.saturating_duration_since(now) / 2);
+        match timeout_at(accepted_at, reaction(&mut self.stream)).await {
+            Err(_) | Ok(Ok(Reaction::Ticket)) => Ok(Vec::new()),
+            Ok(Ok(Reaction::Data(data))) => Ok(data),
+            Ok(Ok(Reaction::End)) => Err(Fault::disconnected(Phase::Tls, expected)),
+            Ok(Err(error)) => Err(handshake_fault(&error, expected, &self.recording)),
         }
     }
 }
 
 /// The first reaction of a server after the handshake.
-enum Sign {
+enum Reaction {
     Data(Vec<u8>),
     End,
     Ticket,
 }
 
-/// Waits for the first reaction of a server. A ticket makes nothing readable, so it is checked after each read.
-async fn sign(stream: &mut TlsStream<TlsTransport>) -> io::Result<Sign> {
+/// Waits for the first reaction of a server. A ticket produces no data, so it is checked after each read.
+async fn reaction(stream: &mut TlsStream<TlsTransport>) -> io::Result<Reaction> {
     let mut space = [0; FIRST_READ];
     poll_fn(|context| {
         let mut buffer = ReadBuf::new(&mut space);
         let read = Pin::new(&mut *stream).poll_read(context, &mut buffer);
         match read {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(())) if buffer.filled().is_empty() => Poll::Ready(Ok(Sign::End)),
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(Sign::Data(buffer.filled().to_vec()))),
-            Poll::Pending if stream.get_ref().1.tls13_tickets_received() > 0 => Poll::Ready(Ok(Sign::Ticket)),
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => Poll::Ready(Ok(Reaction::End)),
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(Reaction::Data(buffer.filled().to_vec()))),
+            Poll::Pending if stream.get_ref().1.tls13_tickets_received() > 0 => Poll::Ready(Ok(Reaction::Ticket)),
             Poll::Pending => Poll::Pending,
         }
     })
@@ -139,14 +139,14 @@ pub(super) async fn handshake(
     let recording = Arc::new(RecordingVerifier::new(&client.context));
     let config = client.config(&recording);
     let started = Instant::now();
-    let shaken = shake(transport, config, subject, &recording, deadline).await;
+    let connected = connect(transport, config, subject, &recording, deadline).await;
     let duration = started.elapsed();
     let peer = recording.presented().map(|presented| {
         let request =
             VerifyRequest { presented: &presented, name: &name, pins: &settings.pins, context: &client.context };
         client.verifier.verify(&request, now())
     });
-    match shaken {
+    match connected {
         Ok(stream) => {
             let facts = TlsFacts { session: Some(session(stream.get_ref().1)), peer };
             Handshake { result: Ok(Secured { stream: Box::new(stream), recording }), facts, duration }
@@ -161,16 +161,16 @@ pub(super) async fn handshake(
     }
 }
 
-/// There is no name to verify.
+/// Returns the local fault of a host for which no certificate can be verified.
 fn nameless(transport: TlsTransport, host: &Host) -> Handshake {
-    let detail = format!("no certificate can be for {host}; set tls.server_name");
+    let detail = format!("no certificate can be valid for `{host}`; set tls.server_name");
     let fault = Fault::local(LocalFaultReason::Invalid, detail);
     let facts = TlsFacts { session: None, peer: None };
     Handshake { result: Err((fault, transport)), facts, duration: Duration::ZERO }
 }
 
-/// Makes the handshake. Returns the connection also if it fails.
-async fn shake(
+/// Makes the handshake. Returns the connection even if it fails.
+async fn connect(
     transport: TlsTransport,
     config: ClientConfig,
     subject: SubjectName<'static>,
@@ -179,8 +179,8 @@ async fn shake(
 ) -> Result<TlsStream<TlsTransport>, (Fault, TlsTransport)> {
     let expected = "the end of the TLS handshake";
     let descriptor = transport.as_raw_fd();
-    let mut shaking = TlsConnector::from(Arc::new(config)).connect(subject, transport).into_fallible();
-    match timeout_at(deadline, &mut shaking).await {
+    let mut connecting = TlsConnector::from(Arc::new(config)).connect(subject, transport).into_fallible();
+    match timeout_at(deadline, &mut connecting).await {
         Ok(Ok(mut stream)) => {
             stream.get_mut().0.unwrap_records();
             return Ok(stream);
@@ -188,23 +188,23 @@ async fn shake(
         Ok(Err((error, transport))) => return Err((handshake_fault(&error, expected, recording), transport)),
         Err(_) => {}
     }
-    // A pending handshake does not return its connection before it ends, which it does at once when the connection is
-    // shut down. It still owns the descriptor.
+    // A pending handshake returns its connection only when it ends. A shutdown of the connection ends it at once; the
+    // descriptor is still owned by the handshake.
     let _ = shutdown(descriptor, Shutdown::Both);
-    let transport = match shaking.await {
+    let transport = match connecting.await {
         Ok(stream) => stream.into_inner().0,
         Err((_, transport)) => transport,
     };
     Err((Fault::stalled(Phase::Tls, expected), transport))
 }
 
-/// The present in seconds since 1970, for the verification of certificates.
+/// Returns the current time in seconds since 1970.
 fn now() -> i64 {
     clock::now().seconds()
 }
 
-/// A server that is silent for this time has accepted the client certificate.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// Silence after which a client certificate counts as accepted.
+const ACCEPTED_AFTER: Duration = Duration::from_millis(500);
 
 /// Maximum number of bytes in the first read after the handshake.
 const FIRST_READ: usize = 4096;

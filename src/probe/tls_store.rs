@@ -1,8 +1,7 @@
-//! TLS files in memory: roots, client certificates, revocation lists. They are read at load and reloaded when they
-//! change.
+//! TLS files in memory: roots, client certificates and revocation lists, which are reloaded when they change.
 //!
-//! `contents` reads bytes; `roots`, `identity` and `crl` parse them, and `pem` their encoding; `loader` builds what has
-//! changed, and `watch` detects changes.
+//! `contents` reads files; `roots`, `identity` and `crl` parse them, and `pem` their encoding; `loader` builds changed
+//! components, and `watch` detects changes.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -34,7 +33,7 @@ mod pem;
 mod roots;
 mod watch;
 
-/// Everything that was read for the TLS profiles of the targets.
+/// The loaded TLS profiles of targets and discovery sources.
 #[derive(Debug)]
 pub struct TlsStore {
     stored: RwLock<HashMap<Arc<TlsProfile>, Stored>>,
@@ -43,17 +42,17 @@ pub struct TlsStore {
     period: Duration,
 }
 
-/// A profile that was read.
+/// A loaded profile.
 #[derive(Clone, Debug)]
 struct Stored {
     context: Arc<TlsContext>,
     /// The components of the context.
     components: Components,
-    /// Files that have changed and cannot be used, if there are any.
+    /// The changed files that cannot be used, if there are any.
     rejected: Option<Rejected>,
 }
 
-/// Files that have changed and cannot be used.
+/// Changed files that cannot be used.
 #[derive(Clone, Debug)]
 struct Rejected {
     found: Fingerprints,
@@ -61,13 +60,13 @@ struct Rejected {
 }
 
 impl TlsStore {
-    /// An empty store. [`Self::watch`] checks the files once in every `period`.
+    /// Creates an empty store. [`Self::watch`] checks the files every `period`.
     pub fn watching_every(period: Duration) -> Self {
         let provider = Arc::new(aws_lc_rs::default_provider());
         Self { stored: RwLock::default(), loader: Loader::new(provider.clone()), provider, period }
     }
 
-    /// Reads the files of a profile, unless they were read before. The error has every file that cannot be used.
+    /// Reads the files of a profile, unless it is already loaded. The error lists every file that cannot be used.
     pub fn read(&self, profile: &Arc<TlsProfile>) -> Result<(), Vec<FileProblem>> {
         if self.context(profile).is_some() {
             return Ok(());
@@ -81,22 +80,21 @@ impl TlsStore {
         Ok(())
     }
 
-    /// Drops what was read for any other profile.
+    /// Drops all other profiles.
     pub fn retain(&self, profiles: &HashSet<Arc<TlsProfile>>) {
         write(&self.stored).retain(|profile, _| profiles.contains(profile));
         self.loader.retain(profiles);
     }
 
-    /// The context of a profile; `None` if it was not read.
+    /// Returns the context of a profile; `None` if it is not loaded.
     pub(super) fn context(&self, profile: &TlsProfile) -> Option<Arc<TlsContext>> {
         let stored = read(&self.stored);
         stored.get(profile).map(|stored| stored.context.clone())
     }
 
-    /// A context of these components.
+    /// Creates a context of these components.
     fn context_of(&self, profile: &TlsProfile, components: &Components) -> Arc<TlsContext> {
-        // The first random number takes 20 ms, because there is no entropy yet. It is taken here, where no time is
-        // measured.
+        // The first random number takes 20 ms, because the generator must collect entropy. Here, no time is measured.
         let _ = self.provider.secure_random.fill(&mut [0; 1]);
         Arc::new(TlsContext {
             config: self.config(profile),
@@ -107,7 +105,7 @@ impl TlsStore {
         })
     }
 
-    /// The client configuration. It trusts nobody: a handshake without a separate verifier fails.
+    /// Creates the client configuration. It has no roots, so a handshake without a separate verifier fails.
     fn config(&self, profile: &TlsProfile) -> ClientConfig {
         let versions: Vec<_> = profile.versions.iter().map(supported).collect();
         let builder = ClientConfig::builder_with_provider(self.provider.clone())
@@ -123,7 +121,7 @@ impl TlsStore {
 }
 
 impl Default for TlsStore {
-    /// An empty store that checks its files every ten seconds.
+    /// Creates an empty store that checks its files every ten seconds.
     fn default() -> Self {
         Self::watching_every(PERIOD)
     }
@@ -136,7 +134,7 @@ const fn supported(version: TlsVersion) -> &'static SupportedProtocolVersion {
     }
 }
 
-/// Everything that handshakes of one profile and the verification of their certificates need.
+/// The data that handshakes with a profile and the verification of certificates need.
 #[derive(Debug)]
 pub(super) struct TlsContext {
     /// Versions, key exchange groups and application protocols. Each handshake sets its verifier, client certificate
@@ -148,20 +146,20 @@ pub(super) struct TlsContext {
     pub(super) crls: Vec<Arc<[CertRevocationList<'static>]>>,
     /// The client certificate.
     pub(super) identity: Option<Arc<ClientIdentity>>,
-    /// A number that no other context of this process has.
+    /// A unique number of this context.
     pub(super) generation: u64,
 }
 
-/// Trusted anchors, where chains may end.
+/// The trusted anchors, at which chains may end.
 #[derive(Debug)]
 pub(super) struct Anchors {
-    /// Names and keys.
+    /// The names and keys.
     pub(super) store: RootCertStore,
-    /// The contents of their certificates, in the same order; `None` if only name and key are known.
+    /// The contents of the certificates, in the same order; `None` if only name and key are known.
     pub(super) contents: Vec<Option<CertificateContent>>,
-    /// Their certificates, if they come from `ca_file`: a leaf that is one of them is trusted.
+    /// The certificates, if they come from `ca_file`. A leaf that is one of them is trusted.
     pub(super) certificates: Vec<CertificateDer<'static>>,
-    /// Their origin, for messages: "the file /etc/ca.pem", "Mozilla's roots".
+    /// The origin for messages, such as "the file /etc/ca.pem" or "Mozilla's roots".
     pub(super) origin: String,
 }
 
@@ -169,16 +167,16 @@ pub(super) struct Anchors {
 #[derive(Debug)]
 pub(super) struct ClientIdentity {
     pub(super) key: Arc<CertifiedKey>,
-    /// The last second in which it is valid, since 1970; `None` if it cannot be parsed.
+    /// The last second in which the certificate is valid, since 1970; `None` if it cannot be parsed.
     pub(super) not_after: Option<i64>,
 }
 
-/// A problem of the file that `setting` names.
+/// Returns a problem of the file that `setting` names.
 fn problem(setting: TlsFile, path: &Path, fault: &dyn fmt::Display) -> FileProblem {
     FileProblem { setting, message: format!("the file {} {fault}", path.display()) }
 }
 
-/// The last number given to a context.
+/// The number of the next context.
 static GENERATIONS: AtomicU64 = AtomicU64::new(0);
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Verification of the certificates that a peer presented.
+//! Verifies the certificates that a peer presented.
 //!
-//! It takes the chain, the expected name and the trusted roots, and reports all faults, not only the first. The result
-//! for a chain changes only when one of its certificates starts or ends to be valid, or when files are reloaded. It is
-//! therefore cached: an unchanged chain costs one digest per probe.
+//! The input is the chain, the expected name and the trusted roots; the output is all faults, not only the first. The
+//! result for a chain changes only if the validity of a certificate starts or ends, or if files are reloaded. Therefore it
+//! is cached: an unchanged chain costs one digest per probe.
 
 use std::sync::{Arc, Mutex};
 
@@ -24,13 +24,13 @@ mod checks;
 mod messages;
 mod path_search;
 
-/// Verifies chains, and caches a result as long as the caller holds it.
+/// A verifier of chains, which caches a result as long as the caller holds it.
 #[derive(Debug, Default)]
 pub(super) struct ChainVerifier {
     cache: Mutex<VerificationCache>,
 }
 
-/// The chain that a peer presented: the leaf, and the certificates sent after it.
+/// The chain that a peer presented: the leaf and the certificates sent after it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct PresentedChain {
     pub(super) leaf: CertificateDer<'static>,
@@ -42,7 +42,7 @@ pub(super) struct PresentedChain {
 pub(super) struct VerifyRequest<'a> {
     pub(super) presented: &'a PresentedChain,
     pub(super) name: &'a ServerName,
-    /// Digests, one of which must be that of the leaf or of its public key. Empty: no pinning.
+    /// Digests, one of which must be that of the leaf or of its public key; empty without pinning.
     pub(super) pins: &'a [Sha256Digest],
     pub(super) context: &'a TlsContext,
 }
@@ -62,7 +62,8 @@ impl ChainVerifier {
         peer
     }
 
-    /// Parses a certificate only once, because peers present the same ones in every probe, and share intermediates.
+    /// Returns a parsed certificate. It is cached, because peers present the same ones in every probe and share
+    /// intermediates.
     fn certificate(&self, der: &CertificateDer<'_>) -> Arc<Certificate> {
         let fingerprint = sha256(der);
         let known = self.with_cache(|cache| cache.certificate(&fingerprint));
@@ -79,14 +80,14 @@ impl ChainVerifier {
 }
 
 impl PresentedChain {
-    /// The certificates after the leaf that are considered.
+    /// The certificates after the leaf that are considered, at most [`MAX_INTERMEDIATES`].
     fn shown(&self) -> &[CertificateDer<'static>] {
         self.intermediates.get(..MAX_INTERMEDIATES).unwrap_or(&self.intermediates)
     }
 }
 
 impl VerifyRequest<'_> {
-    /// A digest of the request, which is everything that the result depends on except the time.
+    /// Returns a digest of the request, which is everything that the result depends on except the time.
     fn key(&self) -> Sha256Digest {
         let mut key = Sha256::new(&SHA256);
         let mut add = |bytes: &[u8]| {
@@ -108,19 +109,19 @@ impl VerifyRequest<'_> {
     }
 }
 
-/// The same certificates with a fault that only the handshake can find.
+/// Adds a fault that only the handshake can detect.
 pub(super) fn with_invalid(peer: &Arc<PeerCertificates>, detail: &str) -> Arc<PeerCertificates> {
     if peer.faults.iter().any(|fault| fault.class == Class::CertInvalid) {
         return peer.clone();
     }
     let mut peer = PeerCertificates::clone(peer);
-    // The lightest class comes last.
+    // This class is the last in the order of faults.
     peer.faults
         .push(CertificateFault { class: Class::CertInvalid, detail: detail.to_owned() });
     Arc::new(peer)
 }
 
-/// Maximum number of certificates after the leaf that are considered. Real chains have a few, a hostile peer could send
+/// Maximum number of certificates after the leaf that are considered. Real chains have a few; a hostile peer can send
 /// thousands.
 const MAX_INTERMEDIATES: usize = 100;
 

@@ -307,7 +307,7 @@ targets:
 
     let checked = finished(&["check", "../portprobe.yaml"], &elsewhere);
     let expected = "\
-../portprobe.yaml:3:50: modules.client.tls.key_file: the file ../other.key has a key that does not fit the certificate in ../one.pem
+../portprobe.yaml:3:50: modules.client.tls.key_file: the file ../other.key has a key that does not match the certificate in ../one.pem
 ../portprobe.yaml:7:49: targets[2].tls.ca_file: the file ../empty.pem has no certificate: expected PEM that begins with -----BEGIN CERTIFICATE-----; it is empty
 ../portprobe.yaml:7:72: targets[2].tls.crl_files[0]: the file ../missing.pem cannot be read: No such file or directory (os error 2)
 ";

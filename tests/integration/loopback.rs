@@ -160,7 +160,7 @@ async fn an_unexpected_literal_is_a_mismatch() {
     };
     let outcome = expect(&["10.0.0.0/8", "fd00::/8"]).probe().await;
     let detail = assert_failed(&outcome, Phase::Resolve, Class::AddressMismatch);
-    assert_eq!(detail, "127.0.0.1 lies outside the expected 10.0.0.0/8, fd00::/8");
+    assert_eq!(detail, "127.0.0.1 is outside expect_addresses (10.0.0.0/8, fd00::/8)");
     assert!(listener.accept().is_err(), "a mismatch is not connected to");
     assert_good(&expect(&["10.0.0.0/8", "127.0.0.0/8"]).probe().await);
 }

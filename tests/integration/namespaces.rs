@@ -118,7 +118,7 @@ fn the_kernel_giving_up_is_a_timeout_too() {
         sysctl("ipv4/tcp_syn_retries", "1");
         let outcome = target("tcp://10.99.0.2:9").timeout(Duration::from_secs(20)).probe().await;
         let detail = assert_failed(&outcome, Phase::Connect, Class::Timeout);
-        assert!(detail.contains("until the kernel gave up"), "{detail}");
+        assert!(detail.contains("before the kernel gave up"), "{detail}");
         assert_eq!(outcome.attempts[0].syn_retransmits, 0, "no answer came in the end");
     });
 }
@@ -286,7 +286,7 @@ fn a_self_connect_is_refused() {
             let probing = target(format!("tcp://{address}:40000"));
             let outcome = probing.clone().probe().await;
             let detail = assert_failed(&outcome, Phase::Connect, Class::Refused);
-            assert_eq!(detail, "nothing listens on port 40000: the probe met its own socket");
+            assert_eq!(detail, "nothing listens on port 40000: the probe connected to itself");
             assert_good(&probing.expect(Expect::Refused).probe().await);
         }
     });

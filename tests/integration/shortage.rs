@@ -34,18 +34,13 @@ fn descriptors_used_up_are_a_local_fault() {
 #[test]
 fn missing_socket_memory_is_a_local_fault() {
     let test = "integration::shortage::missing_socket_memory_is_a_local_fault";
-    injected(test, "socket:error=ENOMEM", LocalFaultReason::NoMemory, "the kernel has no memory left for it (ENOMEM)");
+    injected(test, "socket:error=ENOMEM", LocalFaultReason::NoMemory, "the kernel has no memory left (ENOMEM)");
 }
 
 #[test]
 fn missing_connect_buffers_are_a_local_fault() {
     let test = "integration::shortage::missing_connect_buffers_are_a_local_fault";
-    injected(
-        test,
-        "connect:error=ENOBUFS",
-        LocalFaultReason::NoMemory,
-        "the kernel has no memory left for it (ENOBUFS)",
-    );
+    injected(test, "connect:error=ENOBUFS", LocalFaultReason::NoMemory, "the kernel has no memory left (ENOBUFS)");
 }
 
 /// Injected, because the limit on open files applies to the whole machine, and root may exceed it.

@@ -117,6 +117,6 @@ fn a_machine_without_name_servers_says_so() {
         let files = SystemFiles { resolv_conf: folder.path().join("resolv.conf"), hosts: folder.path().join("hosts") };
         let connector = Connector::with_system_files(ResolverOptions::default(), Arc::default(), files);
         let why = refresh(&connector, "one.test", Records::A(1)).await.unwrap_err();
-        assert!(why.contains("no resolver configured"), "{why}");
+        assert!(why.contains("no name server is configured"), "{why}");
     });
 }

@@ -1,4 +1,4 @@
-//! Results of look-ups, and how several of them combine. Pure, with messages for people.
+//! Results of look-ups, how they combine, and their messages.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -14,54 +14,53 @@ use crate::target::{HostName, IpFamily};
 pub(super) enum Lookup {
     /// At least one address.
     Addresses(Vec<IpAddr>),
-    /// No server had a usable answer, and at least one reported why.
+    /// No server sent a usable response, and at least one reported an error.
     Error(String),
-    /// This machine could not ask.
+    /// This machine could not send a query.
     Local(LocalFault),
-    /// The server knows the name, but has no address of the type.
+    /// The server knows the name, but it has no address of this type.
     NoData(SocketAddr),
     /// The server reports that the name does not exist.
     NoName(SocketAddr),
-    /// No server answered.
+    /// No server responded.
     Silence(String),
 }
 
 impl Lookup {
-    /// Combines the errors of servers, none of which had a usable answer. A local fault takes precedence, then a
-    /// reported error, then silence. A server whose address this machine cannot use, for example because of its zone,
-    /// only counts if there is no other.
-    pub(super) fn of_complaints(record_type: &str, complaints: &[(SocketAddr, ServerError)]) -> Self {
-        let local = |(server, complaint): &(SocketAddr, _)| match complaint {
+    /// Combines the errors of all servers. Precedence: a local fault, a reported error, silence. A server whose address this
+    /// machine cannot use, for example because of its zone, counts only if there is no other.
+    pub(super) fn of_errors(record_type: &str, errors: &[(SocketAddr, ServerError)]) -> Self {
+        let local = |(server, error): &(SocketAddr, _)| match error {
             ServerError::Local(LocalFault { reason, detail }) => {
-                Some(LocalFault { reason: *reason, detail: format!("cannot ask {server}: {detail}") })
+                Some(LocalFault { reason: *reason, detail: format!("cannot query {server}: {detail}") })
             }
             ServerError::Code(_) | ServerError::Silent | ServerError::Malformed(_) => None,
         };
-        let mut faults = complaints.iter().filter_map(local);
-        let all_are = faults.clone().count() == complaints.len();
+        let mut faults = errors.iter().filter_map(local);
+        let all_are = faults.clone().count() == errors.len();
         if let Some(fault) = faults.find(|fault| all_are || fault.reason != LocalFaultReason::Invalid) {
             return Self::Local(fault);
         }
-        let text = list(record_type, complaints);
-        let unheard = |complaint: &ServerError| matches!(complaint, ServerError::Silent | ServerError::Local(_));
-        if complaints.iter().all(|(_, complaint)| unheard(complaint)) { Self::Silence(text) } else { Self::Error(text) }
+        let text = list(record_type, errors);
+        let silent = |error: &ServerError| matches!(error, ServerError::Silent | ServerError::Local(_));
+        if errors.iter().all(|(_, error)| silent(error)) { Self::Silence(text) } else { Self::Error(text) }
     }
 
-    /// Combines the results for two types of one name. Precedence: addresses; a local fault; NXDOMAIN, which concerns
-    /// the name and not the type; an error; silence, because an unheard answer does not mean absence.
+    /// Combines the results of two types of one name. Precedence: addresses; a local fault; NXDOMAIN, which concerns the
+    /// name and not the type; an error; silence; no address of the type.
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Addresses(mut addresses), Self::Addresses(more)) => {
                 addresses.extend(more);
                 Self::Addresses(addresses)
             }
-            (a, b) if a.weight() >= b.weight() => a,
+            (a, b) if a.precedence() >= b.precedence() => a,
             (_, b) => b,
         }
     }
 
-    /// Combines the results for two forms of one name, neither of which has an address. Precedence: an error, because
-    /// that form may have had one; that a form exists.
+    /// Combines the results of two forms of one name, neither of which has an address. Precedence: an error, because that
+    /// form may have an address; a form that exists.
     pub(super) fn or(self, other: Self) -> Self {
         match (&self, &other) {
             (Self::Error(_), _) | (Self::NoData(_), Self::NoName(_) | Self::NoData(_)) => self,
@@ -69,7 +68,7 @@ impl Lookup {
         }
     }
 
-    /// The addresses, or the fault that explains why there are none.
+    /// Returns the addresses, or the fault that explains why there are none.
     pub(super) fn into_result(self, name: &HostName, family: IpFamily) -> Result<Vec<IpAddr>, Fault> {
         let name = name.as_str();
         let (class, detail) = match self {
@@ -80,13 +79,13 @@ impl Lookup {
             Self::NoName(server) => (Class::DnsNotFound, format!("{name} does not exist: {server} answered NXDOMAIN")),
             Self::NoData(server) => {
                 let family = describe(family);
-                (Class::DnsNotFound, format!("{name} has no {family} address: {server} knows the name, but none"))
+                (Class::DnsNotFound, format!("{name} has no {family} address, according to {server}"))
             }
         };
         Err(unresolved(class, detail))
     }
 
-    fn weight(&self) -> u8 {
+    fn precedence(&self) -> u8 {
         match self {
             Self::Addresses(_) => 5,
             Self::Local(_) => 4,
@@ -98,12 +97,12 @@ impl Lookup {
     }
 }
 
-/// Failure in the phase `resolve`.
+/// Returns a failure in the phase `resolve`.
 pub(super) fn unresolved(class: Class, detail: impl Into<String>) -> Fault {
     Fault::failure(Phase::Resolve, class, detail)
 }
 
-/// A family in words.
+/// Returns the text for a family in messages.
 pub(in crate::probe) fn describe(family: IpFamily) -> &'static str {
     match family {
         IpFamily::Any => "IPv4 or IPv6",
@@ -112,32 +111,28 @@ pub(in crate::probe) fn describe(family: IpFamily) -> &'static str {
     }
 }
 
-/// Every server with its error, without repetitions.
-fn list(record_type: &str, complaints: &[(SocketAddr, ServerError)]) -> String {
+/// Lists every server with its error, without duplicates.
+fn list(record_type: &str, errors: &[(SocketAddr, ServerError)]) -> String {
     let mut text = String::new();
-    for (index, (server, complaint)) in complaints.iter().enumerate() {
-        if complaints
-            .iter()
-            .take(index)
-            .any(|earlier| *earlier == (*server, complaint.clone()))
-        {
+    for (index, (server, error)) in errors.iter().enumerate() {
+        if errors.iter().take(index).any(|earlier| *earlier == (*server, error.clone())) {
             continue;
         }
         if !text.is_empty() {
             text.push_str(", ");
         }
         // Writing to a string does not fail.
-        let _ = match complaint {
-            ServerError::Code(code) => write!(text, "{server} answered {} for {record_type}", label(*code)),
+        let _ = match error {
+            ServerError::Code(code) => write!(text, "{server} answered {} to the {record_type} query", label(*code)),
             ServerError::Local(fault) => write!(text, "{server}: {}", fault.detail),
-            ServerError::Silent => write!(text, "{server} did not answer for {record_type}"),
+            ServerError::Silent => write!(text, "{server} did not answer the {record_type} query"),
             ServerError::Malformed(why) => write!(text, "{server} {why}"),
         };
     }
-    if text.is_empty() { format!("no time was left to ask for {record_type}") } else { text }
+    if text.is_empty() { format!("no time was left for the {record_type} query") } else { text }
 }
 
-/// A response code as the RFCs and `dig` write it.
+/// Returns a response code as written in the RFCs and by `dig`.
 fn label(code: ResponseCode) -> String {
     match code {
         ResponseCode::Unknown(number) => format!("RCODE {number}"),
@@ -162,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answers_for_two_types_are_weighed() {
+    fn results_of_two_types_have_a_precedence() {
         let descending = [
             Lookup::Addresses(vec![IpAddr::from([192, 0, 2, 1])]),
             Lookup::Local(fault()),
@@ -183,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answers_for_two_forms_are_weighed() {
+    fn results_of_two_forms_have_a_precedence() {
         let descending = [Lookup::Error("e".into()), Lookup::NoData(server()), Lookup::NoName(server())];
         for (index, better) in descending.iter().enumerate() {
             for worse in descending.iter().skip(index) {
@@ -194,50 +189,53 @@ mod tests {
     }
 
     #[test]
-    fn complaints_are_told_server_by_server() {
+    fn errors_are_listed_by_server() {
         let other: SocketAddr = "[2001:db8::53]:53".parse().unwrap();
-        for (complaints, expected) in [
+        for (errors, expected) in [
             (
                 vec![(server(), ServerError::Silent), (other, ServerError::Silent), (server(), ServerError::Silent)],
                 Lookup::Silence(
-                    "192.0.2.53:53 did not answer for A, [2001:db8::53]:53 did not answer for A".to_owned(),
+                    "192.0.2.53:53 did not answer the A query, [2001:db8::53]:53 did not answer the A query".to_owned(),
                 ),
             ),
             (
                 vec![(server(), ServerError::Silent), (other, ServerError::Code(ResponseCode::ServFail))],
                 Lookup::Error(
-                    "192.0.2.53:53 did not answer for A, [2001:db8::53]:53 answered SERVFAIL for A".to_owned(),
+                    "192.0.2.53:53 did not answer the A query, [2001:db8::53]:53 answered SERVFAIL to the A query"
+                        .to_owned(),
                 ),
             ),
             (
                 vec![(other, ServerError::Code(ResponseCode::Refused)), (server(), ServerError::Local(fault()))],
-                Lookup::Local(LocalFault { detail: "cannot ask 192.0.2.53:53: x".to_owned(), ..fault() }),
+                Lookup::Local(LocalFault { detail: "cannot query 192.0.2.53:53: x".to_owned(), ..fault() }),
             ),
             (
                 vec![(other, ServerError::Local(no_zone())), (server(), ServerError::Silent)],
-                Lookup::Silence("[2001:db8::53]:53: no such zone, 192.0.2.53:53 did not answer for A".to_owned()),
+                Lookup::Silence("[2001:db8::53]:53: no such zone, 192.0.2.53:53 did not answer the A query".to_owned()),
             ),
             (
                 vec![(other, ServerError::Local(no_zone())), (server(), ServerError::Code(ResponseCode::ServFail))],
-                Lookup::Error("[2001:db8::53]:53: no such zone, 192.0.2.53:53 answered SERVFAIL for A".to_owned()),
+                Lookup::Error(
+                    "[2001:db8::53]:53: no such zone, 192.0.2.53:53 answered SERVFAIL to the A query".to_owned(),
+                ),
             ),
             (
                 vec![(other, ServerError::Local(no_zone()))],
                 Lookup::Local(LocalFault {
-                    detail: "cannot ask [2001:db8::53]:53: no such zone".to_owned(),
+                    detail: "cannot query [2001:db8::53]:53: no such zone".to_owned(),
                     ..no_zone()
                 }),
             ),
-            (vec![], Lookup::Silence("no time was left to ask for A".to_owned())),
+            (vec![], Lookup::Silence("no time was left for the A query".to_owned())),
         ] {
-            assert_eq!(Lookup::of_complaints("A", &complaints), expected);
+            assert_eq!(Lookup::of_errors("A", &errors), expected);
         }
     }
 
     #[test]
-    fn each_lookup_names_class_and_server() {
+    fn each_result_has_class_and_detail() {
         let name: HostName = "db.example".parse().unwrap();
-        for (finding, class, detail) in [
+        for (lookup, class, detail) in [
             (
                 Lookup::NoName(server()),
                 Class::DnsNotFound,
@@ -246,13 +244,13 @@ mod tests {
             (
                 Lookup::NoData(server()),
                 Class::DnsNotFound,
-                "db.example has no IPv6 address: 192.0.2.53:53 knows the name, but none",
+                "db.example has no IPv6 address, according to 192.0.2.53:53",
             ),
             (Lookup::Error("why".into()), Class::DnsError, "cannot resolve db.example: why"),
             (Lookup::Silence("why".into()), Class::DnsTimeout, "cannot resolve db.example: why"),
         ] {
             assert_eq!(
-                finding.into_result(&name, IpFamily::Ipv6),
+                lookup.into_result(&name, IpFamily::Ipv6),
                 Err(unresolved(class, detail.to_owned())),
                 "{detail}"
             );

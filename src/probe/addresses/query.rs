@@ -1,8 +1,8 @@
-//! Asks one name server one question, over UDP, and over TCP if the answer does not fit.
+//! Sends one query to one name server over UDP, and over TCP if the response is truncated.
 //!
-//! The socket is connected, so that an absent server is reported at once and other senders are ignored (RFC 5452). Each
-//! question has its own port, chosen at random by the kernel. hickory encodes and decodes messages. The caller chooses
-//! the servers and combines the answers.
+//! The socket is connected, so that an absent server is reported at once and other senders are ignored (RFC 5452). The
+//! kernel chooses a random port for each query. hickory encodes and decodes messages. The caller chooses the servers and
+//! combines the responses.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,59 +18,59 @@ use crate::outcome::LocalFault;
 use crate::probe::tcp::errno::{self, ConnectError, cause};
 use crate::probe::tcp::socket;
 
-/// The answer of a name server.
+/// The response of a name server.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Answer {
     /// The name exists, but has no record of this type.
     NoData,
     /// The name does not exist.
     NoName,
-    /// Data of its records of this type, at least one.
+    /// The data of the records of this type, at least one.
     Records(Vec<RData>),
 }
 
-/// Why a name server has no usable answer.
+/// A reason why a name server sent no usable response.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum ServerError {
-    /// It answered with this code.
+    /// The server responded with this code.
     Code(ResponseCode),
-    /// This machine could not ask it.
+    /// This machine could not send the query.
     Local(LocalFault),
-    /// It did not answer in time.
+    /// The server did not respond in time.
     Silent,
-    /// Its answer is not valid, or it cannot be reached.
+    /// The response is invalid, or the server cannot be reached.
     Malformed(String),
 }
 
-/// Asks one name server once. Ends by `deadline`.
+/// Queries a name server once. Ends by `deadline`.
 pub(super) async fn ask(
     server: SocketAddr,
     name: &Name,
     record_type: RecordType,
     deadline: Instant,
 ) -> Result<Answer, ServerError> {
-    let question = Question::new(name, record_type)?;
-    match timeout_at(deadline, question.put_to(server)).await {
+    let request = Request::new(name, record_type)?;
+    match timeout_at(deadline, request.put_to(server)).await {
         Ok(answer) => answer,
         Err(_) => Err(ServerError::Silent),
     }
 }
 
-struct Question<'a> {
+struct Request<'a> {
     name: &'a Name,
     record_type: RecordType,
     id: u16,
     bytes: Vec<u8>,
 }
 
-impl<'a> Question<'a> {
+impl<'a> Request<'a> {
     fn new(name: &'a Name, record_type: RecordType) -> Result<Self, ServerError> {
         let mut message = Message::query();
         message.metadata.recursion_desired = true;
         message.add_query(Query::query(name.clone(), record_type));
         let bytes = message
             .to_vec()
-            .map_err(|error| ServerError::Malformed(format!("cannot be asked: {error}")))?;
+            .map_err(|error| ServerError::Malformed(format!("cannot be queried: {error}")))?;
         Ok(Self { name, record_type, id: message.metadata.id, bytes })
     }
 
@@ -82,7 +82,7 @@ impl<'a> Question<'a> {
         self.read(&message)
     }
 
-    /// `None` if the answer did not fit; the datagram may end anywhere.
+    /// Sends the query over UDP. Returns `None` if the response is truncated.
     async fn over_udp(&self, server: SocketAddr) -> Result<Option<Message>, ServerError> {
         let socket = connected_udp(server).map_err(|error| server_error(&error, errno::at_once(&error)))?;
         socket
@@ -95,7 +95,7 @@ impl<'a> Question<'a> {
                 .recv(&mut datagram)
                 .await
                 .map_err(|error| server_error(&error, errno::late(&error)))?;
-            // Another id belongs to a late answer to another question, or a forged one.
+            // Another ID belongs to a late response to another query or to a forged one.
             let Some(bytes) = datagram.get(..length).filter(|bytes| bytes.starts_with(&self.id.to_be_bytes())) else {
                 continue;
             };
@@ -107,7 +107,8 @@ impl<'a> Question<'a> {
     async fn over_tcp(&self, server: SocketAddr) -> Result<Message, ServerError> {
         let failed = |error: io::Error| server_error(&error, errno::late(&error));
         let mut stream = TcpStream::connect(server).await.map_err(failed)?;
-        let length = u16::try_from(self.bytes.len()).map_err(|_| garbage("a question too long to ask"))?;
+        let length = u16::try_from(self.bytes.len())
+            .map_err(|_| ServerError::Malformed("cannot be queried: the name is too long".to_owned()))?;
         let framed = [&length.to_be_bytes()[..], &self.bytes].concat();
         stream.write_all(&framed).await.map_err(failed)?;
         let length = stream.read_u16().await.map_err(failed)?;
@@ -117,14 +118,14 @@ impl<'a> Question<'a> {
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Message, ServerError> {
-        let message = Message::from_vec(bytes).map_err(|error| garbage(&error.to_string()))?;
+        let message = Message::from_vec(bytes).map_err(|error| invalid(&error.to_string()))?;
         let query = message.queries.first();
-        // A server that does not understand the question need not repeat it.
+        // A server that does not understand the query need not repeat it.
         let answers = query.map_or(message.metadata.response_code != ResponseCode::NoError, |query| {
             query.name() == self.name && query.query_type() == self.record_type
         });
         if message.metadata.id != self.id || message.metadata.message_type != MessageType::Response || !answers {
-            return Err(garbage("it answers another question"));
+            return Err(invalid("it answers another query"));
         }
         Ok(message)
     }
@@ -140,15 +141,15 @@ impl<'a> Question<'a> {
     }
 }
 
-/// Data of the records of this type, for a name and its aliases; a chain of aliases is in order (RFC 1034 section
-/// 4.3.2).
+/// Returns the data of the records of this type for a name and its aliases. A chain of aliases is in order (RFC 1034
+/// section 4.3.2).
 fn data(name: &Name, record_type: RecordType, records: &[Record]) -> Vec<RData> {
     let mut owner = name;
     let mut found = Vec::new();
     for record in records {
         match &record.data {
             _ if record.name != *owner => {}
-            // An unrequested record may be of a family that must not be used.
+            // Records of other types may be of a family that must not be used.
             data if data.record_type() == record_type => found.push(data.clone()),
             RData::CNAME(alias) => owner = &alias.0,
             _ => {}
@@ -172,24 +173,24 @@ fn server_error(error: &io::Error, reason: ConnectError) -> ServerError {
         }
         ConnectError::Unsent(_) => ServerError::Malformed(format!("cannot be reached: no route ({errno:?})")),
         _ if error.kind() == io::ErrorKind::ConnectionRefused => {
-            ServerError::Malformed("is no name server: nothing listens there (ECONNREFUSED)".to_owned())
+            ServerError::Malformed("is not a name server: nothing listens there (ECONNREFUSED)".to_owned())
         }
-        _ if error.kind() == io::ErrorKind::UnexpectedEof => garbage("it closed before its answer was complete"),
+        _ if error.kind() == io::ErrorKind::UnexpectedEof => invalid("the connection closed before it was complete"),
         ConnectError::Answered(_) | ConnectError::Local(_) => {
             ServerError::Malformed(format!("cannot be reached ({errno:?})"))
         }
     }
 }
 
-fn garbage(why: &str) -> ServerError {
-    ServerError::Malformed(format!("sent no valid answer: {why}"))
+fn invalid(why: &str) -> ServerError {
+    ServerError::Malformed(format!("sent an invalid response: {why}"))
 }
 
-/// A server may send this much although 512 bytes were offered (RFC 1035 section 4.2.1). EDNS is not used, as in the C
-/// library, because some servers refuse it; longer answers come over TCP.
+/// Maximum size of a datagram that is read. Some servers exceed the 512 bytes of RFC 1035 section 4.2.1. Like the C library,
+/// this module does not use EDNS, because some servers reject it; longer responses arrive over TCP.
 const MAX_DATAGRAM: usize = 4096;
 
-/// The third byte of a message has the truncation bit (RFC 1035 section 4.1.1).
+/// The index of the byte with the truncation bit (RFC 1035 section 4.1.1).
 const FLAGS: usize = 2;
 const TRUNCATION: u8 = 0x02;
 
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn aliases_are_followed_and_strangers_left_out() {
+    fn only_records_of_name_and_aliases_count() {
         let records = [
             alias("www.test.", "cdn.test."),
             address("stranger.test.", 9),
@@ -235,36 +236,34 @@ mod tests {
     }
 
     #[test]
-    fn only_an_answer_to_the_question_is_one() {
+    fn only_a_response_to_the_query_counts() {
         let owner = name("www.test.");
-        let question = Question::new(&owner, RecordType::A).unwrap();
+        let request = Request::new(&owner, RecordType::A).unwrap();
         let answer = |id, query: Option<Query>, code| {
             let mut message = Message::response(id, OpCode::Query);
             message.metadata.response_code = code;
             message.queries.extend(query);
             message.add_answer(address("www.test.", 1));
-            question
-                .decode(&message.to_vec().unwrap())
-                .map(|message| question.read(&message))
+            request.decode(&message.to_vec().unwrap()).map(|message| request.read(&message))
         };
         let asked = || Some(Query::query(name("WWW.test."), RecordType::A));
         let addresses = Answer::Records(vec![RData::A(A::new(192, 0, 2, 1))]);
-        assert_eq!(answer(question.id, asked(), ResponseCode::NoError), Ok(Ok(addresses)));
-        assert_eq!(answer(question.id, asked(), ResponseCode::NXDomain), Ok(Ok(Answer::NoName)));
-        let unasked = Question { record_type: RecordType::AAAA, ..Question::new(&owner, RecordType::A).unwrap() };
+        assert_eq!(answer(request.id, asked(), ResponseCode::NoError), Ok(Ok(addresses)));
+        assert_eq!(answer(request.id, asked(), ResponseCode::NXDomain), Ok(Ok(Answer::NoName)));
+        let unasked = Request { record_type: RecordType::AAAA, ..Request::new(&owner, RecordType::A).unwrap() };
         let mut message = Message::response(unasked.id, OpCode::Query);
         message.add_answer(address("www.test.", 1));
-        assert_eq!(unasked.read(&message), Ok(Answer::NoData), "an IPv4 address is no answer for AAAA");
+        assert_eq!(unasked.read(&message), Ok(Answer::NoData), "an IPv4 address does not answer an AAAA query");
         let failed = Ok(Err(ServerError::Code(ResponseCode::FormErr)));
-        assert_eq!(answer(question.id, None, ResponseCode::FormErr), failed);
+        assert_eq!(answer(request.id, None, ResponseCode::FormErr), failed);
 
         let other = Some(Query::query(name("www.test."), RecordType::AAAA));
         for stray in [
-            answer(question.id, None, ResponseCode::NoError),
-            answer(question.id, other, ResponseCode::NoError),
-            answer(question.id.wrapping_add(1), asked(), ResponseCode::NoError),
-            question.decode(&question.bytes).map(|message| question.read(&message)),
-            question.decode(b"").map(|message| question.read(&message)),
+            answer(request.id, None, ResponseCode::NoError),
+            answer(request.id, other, ResponseCode::NoError),
+            answer(request.id.wrapping_add(1), asked(), ResponseCode::NoError),
+            request.decode(&request.bytes).map(|message| request.read(&message)),
+            request.decode(b"").map(|message| request.read(&message)),
         ] {
             assert!(matches!(stray, Err(ServerError::Malformed(_))), "{stray:?}");
         }

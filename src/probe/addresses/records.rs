@@ -1,6 +1,4 @@
-//! Look-ups of complete names for discovery: services, and all addresses.
-//!
-//! Hosts file and search domains are not used.
+//! Look-ups of complete names for discovery: services and addresses. They do not use the hosts file or search domains.
 
 use std::net::IpAddr;
 
@@ -23,13 +21,13 @@ pub(crate) struct Service {
 }
 
 impl Resolver {
-    /// The hosts that offer a service, from the system's name servers; empty if there are none.
+    /// Queries the system's name servers for the hosts that offer a service; empty if there are none.
     pub(in crate::probe) async fn services(&self, name: &HostName, deadline: Instant) -> Result<Vec<Service>, Fault> {
         let found = self.records(name, RecordType::SRV, deadline).await?;
         Ok(found.iter().filter_map(service).collect())
     }
 
-    /// The addresses of a name in one family or both, from the system's name servers; empty if there are none.
+    /// Queries the system's name servers for the addresses of a name in one or both families; empty if there are none.
     pub(in crate::probe) async fn addresses(
         &self,
         name: &HostName,
@@ -51,7 +49,7 @@ impl Resolver {
 
     async fn records(&self, name: &HostName, record_type: RecordType, deadline: Instant) -> Result<Vec<RData>, Fault> {
         let failed =
-            |class, why: &str| unresolved(class, format!("cannot ask for {record_type} of {}: {why}", name.as_str()));
+            |class, why: &str| unresolved(class, format!("cannot look up {record_type} of {}: {why}", name.as_str()));
         let mut form =
             Name::from_ascii(name.without_dot()).map_err(|error| failed(Class::DnsError, &error.to_string()))?;
         form.set_fqdn(true);
@@ -60,16 +58,16 @@ impl Resolver {
             .servers
             .as_ref()
             .map_err(|error| failed(Class::DnsError, &error.to_string()))?;
-        let complaints = match self.ask_servers(&form, record_type, &servers.addresses, deadline).await {
+        let errors = match self.query_servers(&form, record_type, &servers.addresses, deadline).await {
             Ok((_, Answer::Records(found))) => return Ok(found),
             Ok((_, Answer::NoData | Answer::NoName)) => return Ok(Vec::new()),
-            Err(complaints) => complaints,
+            Err(errors) => errors,
         };
-        match Lookup::of_complaints(&record_type.to_string(), &complaints) {
+        match Lookup::of_errors(&record_type.to_string(), &errors) {
             Lookup::Error(why) => Err(failed(Class::DnsError, &why)),
             Lookup::Local(fault) => Err(fault.into()),
             Lookup::Silence(why) => Err(failed(Class::DnsTimeout, &why)),
-            // Errors do not combine to any of these.
+            // A combination of errors is none of these.
             Lookup::Addresses(_) | Lookup::NoData(_) | Lookup::NoName(_) => Ok(Vec::new()),
         }
     }

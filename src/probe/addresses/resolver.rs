@@ -1,10 +1,10 @@
 //! Resolves a name: hosts file, search domains, then the name servers in order.
 //!
-//! A and AAAA are asked separately and at the same time. Once one has addresses, the other gets only a short time more,
-//! so that a server that never answers AAAA does not use up the deadline. Nothing is cached: a probe sees the same as
-//! an application that starts now. If a server fails, the next one is asked, as in the C library; the failure is only
-//! reported if no server has a usable answer. The resolver of hickory would cache, and reports no result for each
-//! server.
+//! A and AAAA are queried at the same time. Once one has addresses, the other gets only a short extra time, so that a server
+//! that never answers AAAA queries does not use up the deadline. Nothing is cached: a probe sees what an application that
+//! starts now would see. If a server fails, the next one is queried, as in the C library; the error is reported only if no
+//! server sends a usable response. hickory's resolver is not used, because it caches and hides the results of individual
+//! servers.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
@@ -22,7 +22,7 @@ use crate::options::ResolverOptions;
 use crate::outcome::{Class, Fault};
 use crate::target::{HostName, IpFamily};
 
-/// Resolves names. Created once and shared by all probes.
+/// A resolver of names, shared by all probes.
 #[derive(Debug)]
 pub(in crate::probe) struct Resolver {
     options: Mutex<ResolverOptions>,
@@ -34,7 +34,7 @@ impl Resolver {
         Self { options: Mutex::new(options), system: System::new(files) }
     }
 
-    /// Applies other options from the next query on.
+    /// Sets the options for the next queries.
     pub(in crate::probe) fn set_options(&self, options: ResolverOptions) {
         *lock(&self.options) = options;
     }
@@ -43,8 +43,8 @@ impl Resolver {
         *lock(&self.options)
     }
 
-    /// The addresses of `name` in `family`, at least one, in the order of the answer. Asks `servers`, or the system's
-    /// if empty; only then the hosts file and search domains are used. Ends by `deadline`.
+    /// Returns the addresses of `name` in `family`, at least one, in the order of the response. Queries `servers`; if there
+    /// are none, uses the hosts file, search domains and name servers of the system. Ends by `deadline`.
     pub(in crate::probe) async fn resolve(
         &self,
         name: &HostName,
@@ -58,7 +58,7 @@ impl Resolver {
                 return Ok(local);
             }
             let servers = NameServers { addresses: servers.to_vec(), ..NameServers::default() };
-            return self.ask_for_forms(name, family, &servers, deadline).await;
+            return self.query_forms(name, family, &servers, deadline).await;
         }
         let system = self.system.names()?;
         let known = known(name, system.in_hosts(name), family);
@@ -66,14 +66,14 @@ impl Resolver {
             return Ok(known);
         }
         match &system.servers {
-            Ok(servers) => self.ask_for_forms(name, family, servers, deadline).await,
+            Ok(servers) => self.query_forms(name, family, servers, deadline).await,
             Err(why) => Err(unresolved(Class::DnsError, format!("cannot resolve {}: {why}", name.as_str()))),
         }
     }
 
-    /// Asks for each form of the name until one has addresses. Silence ends the search, because the form may exist, and
-    /// the next one would be another host.
-    async fn ask_for_forms(
+    /// Queries each form of the name until one has addresses. Silence ends the search, because that form may exist and the
+    /// next one may be another host.
+    async fn query_forms(
         &self,
         name: &HostName,
         family: IpFamily,
@@ -82,7 +82,7 @@ impl Resolver {
     ) -> Result<Vec<IpAddr>, Fault> {
         let mut all: Option<Lookup> = None;
         for form in forms(name, servers)? {
-            let found = self.ask_for_family(&form, family, &servers.addresses, deadline).await;
+            let found = self.query_family(&form, family, &servers.addresses, deadline).await;
             if matches!(found, Lookup::Addresses(_) | Lookup::Local(_) | Lookup::Silence(_)) {
                 return found.into_result(name, family);
             }
@@ -91,13 +91,12 @@ impl Resolver {
                 None => found,
             });
         }
-        all.expect("a name must have a form, for its own is always one")
-            .into_result(name, family)
+        all.expect("a name must have at least one form").into_result(name, family)
     }
 
-    async fn ask_for_family(&self, form: &Name, family: IpFamily, servers: &[SocketAddr], deadline: Instant) -> Lookup {
-        let mut v4 = pin!(self.ask_for_type(form, RecordType::A, servers, deadline));
-        let mut v6 = pin!(self.ask_for_type(form, RecordType::AAAA, servers, deadline));
+    async fn query_family(&self, form: &Name, family: IpFamily, servers: &[SocketAddr], deadline: Instant) -> Lookup {
+        let mut v4 = pin!(self.query_type(form, RecordType::A, servers, deadline));
+        let mut v6 = pin!(self.query_type(form, RecordType::AAAA, servers, deadline));
         match family {
             IpFamily::Ipv4 => v4.await,
             IpFamily::Ipv6 => v6.await,
@@ -108,50 +107,48 @@ impl Resolver {
         }
     }
 
-    async fn ask_for_type(
+    async fn query_type(
         &self,
         form: &Name,
         record_type: RecordType,
         servers: &[SocketAddr],
         deadline: Instant,
     ) -> Lookup {
-        match self.ask_servers(form, record_type, servers, deadline).await {
+        match self.query_servers(form, record_type, servers, deadline).await {
             Ok((_, Answer::Records(found))) => Lookup::Addresses(found.iter().filter_map(RData::ip_addr).collect()),
             Ok((server, Answer::NoData)) => Lookup::NoData(server),
             Ok((server, Answer::NoName)) => Lookup::NoName(server),
-            Err(complaints) => Lookup::of_complaints(&record_type.to_string(), &complaints),
+            Err(errors) => Lookup::of_errors(&record_type.to_string(), &errors),
         }
     }
 
-    /// Asks the servers in order until one has a usable answer, and returns that server. A silent server is asked
-    /// again, one that reports an error is not. The error has the errors of all servers in order.
-    pub(super) async fn ask_servers(
+    /// Queries the servers in order until one sends a usable response, which is returned with the server. A silent server is
+    /// queried again, one that reports an error is not. The error lists the errors of all servers in order.
+    pub(super) async fn query_servers(
         &self,
         form: &Name,
         record_type: RecordType,
         servers: &[SocketAddr],
         deadline: Instant,
     ) -> Result<(SocketAddr, Answer), Vec<(SocketAddr, ServerError)>> {
-        let mut complaints: Vec<(SocketAddr, ServerError)> = Vec::new();
+        let mut errors: Vec<(SocketAddr, ServerError)> = Vec::new();
         let options = self.options();
         for server in (0..options.tries.get()).flat_map(|_| servers) {
             let now = Instant::now();
-            let complained = complaints
-                .iter()
-                .any(|(who, what)| who == server && *what != ServerError::Silent);
-            if complained || now >= deadline {
+            let has_failed = errors.iter().any(|(who, what)| who == server && *what != ServerError::Silent);
+            if has_failed || now >= deadline {
                 continue;
             }
             match ask(*server, form, record_type, deadline.min(now + options.timeout)).await {
                 Ok(answer) => return Ok((*server, answer)),
-                Err(complaint) => complaints.push((*server, complaint)),
+                Err(error) => errors.push((*server, error)),
             }
         }
-        Err(complaints)
+        Err(errors)
     }
 }
 
-/// Combines the results of two types. If the first has addresses, the other gets only a short time more.
+/// Combines the results of two types. If the first has addresses, the other gets only a short extra time.
 async fn with_other(found: Lookup, other: impl Future<Output = Lookup>) -> Lookup {
     if !matches!(found, Lookup::Addresses(_)) {
         return found.and(other.await);
@@ -162,7 +159,8 @@ async fn with_other(found: Lookup, other: impl Future<Output = Lookup>) -> Looku
     }
 }
 
-/// Addresses known without asking: the hosts file, and the names that always mean this machine (RFC 6761 section 6.3).
+/// Returns the addresses that need no query: those in the hosts file, and those of `localhost` names (RFC 6761 section
+/// 6.3).
 fn known(name: &HostName, in_hosts: &[IpAddr], family: IpFamily) -> Vec<IpAddr> {
     let admitted = |addresses: &[IpAddr]| -> Vec<_> {
         addresses.iter().copied().filter(|address| family.admits(*address)).collect()
@@ -172,25 +170,25 @@ fn known(name: &HostName, in_hosts: &[IpAddr], family: IpFamily) -> Vec<IpAddr> 
     if listed.is_empty() && local { admitted(&LOOPBACK) } else { listed }
 }
 
-/// The complete names that a name may mean, in the order of the attempts (resolv.conf(5)).
+/// Returns the complete names that a name may stand for, in the order of the attempts (resolv.conf(5)).
 fn forms(name: &HostName, servers: &NameServers) -> Result<Vec<Name>, Fault> {
     let unusable = |error| unresolved(Class::DnsError, format!("cannot resolve {}: {error}", name.as_str()));
-    let mut own = Name::from_ascii(name.without_dot()).map_err(unusable)?;
+    let mut unchanged = Name::from_ascii(name.without_dot()).map_err(unusable)?;
     let searched = servers
         .search
         .iter()
-        .filter_map(|domain| own.clone().append_domain(domain).ok());
+        .filter_map(|domain| unchanged.clone().append_domain(domain).ok());
     let mut forms: Vec<_> = if name.is_absolute() { Vec::new() } else { searched.collect() };
-    own.set_fqdn(true);
+    unchanged.set_fqdn(true);
     let first = name.as_str().matches('.').count() >= servers.ndots;
-    forms.insert(if first { 0 } else { forms.len() }, own);
+    forms.insert(if first { 0 } else { forms.len() }, unchanged);
     for form in &mut forms {
         form.set_fqdn(true);
     }
     Ok(forms)
 }
 
-/// Additional time for the slower of A and AAAA once the other has addresses (RFC 8305 section 3).
+/// Extra time for the slower of A and AAAA once the other has addresses (RFC 8305 section 3).
 const GRACE: Duration = Duration::from_millis(50);
 
 const LOOPBACK: [IpAddr; 2] = [IpAddr::V6(Ipv6Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::LOCALHOST)];

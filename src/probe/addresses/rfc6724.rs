@@ -1,29 +1,28 @@
-//! Order in which the addresses of a name are tried (RFC 6724 section 6).
-//!
-//! A pure function of destinations and source addresses. The caller asks the kernel for the source addresses.
+//! The order in which the addresses of a name are tried (RFC 6724 section 6), as a pure function of the destinations and
+//! their source addresses, which the caller gets from the kernel.
 
 use std::cmp::Reverse;
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::Ipv6Net;
 
-/// A destination with the source address that this machine would use; `None` without a route.
+/// A destination with the source address that this machine uses for it; `None` without a route.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Candidate {
     pub(super) destination: IpAddr,
     pub(super) source: Option<IpAddr>,
 }
 
-/// Sorts the best destination first; equal ones keep the order of the name server.
+/// Sorts the best destination first. Equal ones keep the order of the name server.
 ///
-/// The rules on deprecated, home and encapsulated addresses are missing, because they need more than a source address.
-/// The longest matching prefix only counts for IPv6: for IPv4 it would undo the rotation by which name servers spread
-/// load.
+/// The rules on deprecated, home and encapsulated addresses are not implemented, because they need more than a source
+/// address. The longest matching prefix counts only for IPv6: for IPv4 it would undo the rotation of name servers, which
+/// spreads load.
 pub(super) fn sort(candidates: &mut [Candidate]) {
     candidates.sort_by_cached_key(rank);
 }
 
-/// Smaller is better. The fields are the rules in order.
+/// Returns the rank of a candidate, in which smaller is better and the fields are the rules in order.
 fn rank(candidate: &Candidate) -> impl Ord + use<> {
     let Candidate { destination, source } = *candidate;
     let policy = Policy::of(destination);
@@ -38,7 +37,7 @@ fn rank(candidate: &Candidate) -> impl Ord + use<> {
     )
 }
 
-/// The scope of an address (RFC 6724 sections 3.1 and 3.2, numbers of RFC 4291 section 2.7).
+/// Returns the scope of an address (RFC 6724 sections 3.1 and 3.2, numbers of RFC 4291 section 2.7).
 fn scope(address: IpAddr) -> u8 {
     match address {
         IpAddr::V4(v4) if v4.is_loopback() || v4.is_link_local() => LINK_LOCAL,
@@ -74,7 +73,7 @@ impl Policy {
     }
 }
 
-/// The number of common leading bits, at most 64, because later bits identify interfaces and not networks.
+/// Returns the number of common leading bits, at most 64, because later bits identify interfaces and not networks.
 fn common_prefix(a: IpAddr, b: IpAddr) -> u32 {
     match (a, b) {
         (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros().min(64),
@@ -87,7 +86,7 @@ const SITE_LOCAL: u8 = 0x5;
 const GLOBAL: u8 = 0xe;
 const SITE_LOCAL_PREFIX: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 0), 10);
 
-/// For addresses outside all rows of the table: `::/0`.
+/// The row `::/0`, for addresses outside all others.
 const NATIVE: Policy = Policy::new(Ipv6Addr::UNSPECIFIED, 0, 40, 1);
 
 /// The default table of RFC 6724 section 2.1, longest prefix first.
@@ -106,7 +105,7 @@ const POLICIES: [Policy; 8] = [
 mod tests {
     use super::*;
 
-    /// Destinations with their sources, `-` for none, become the order of destinations.
+    /// Returns the order of destinations, given with their sources or `-` for none.
     fn sorted(pairs: &[(&str, &str)]) -> Vec<String> {
         let candidate = |(destination, source): &(&str, &str)| Candidate {
             destination: destination.parse().unwrap(),
@@ -119,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_examples_of_the_rfc_hold() {
-        // RFC 6724 section 10.2; the two that need deprecated or home addresses are left out.
+        // RFC 6724 section 10.2 without the two that need deprecated or home addresses.
         for (pairs, expected) in [
             (
                 &[("2001:db8:1::1", "2001:db8:1::2"), ("198.51.100.121", "169.254.13.78")][..],

@@ -1,7 +1,7 @@
 //! Name resolution of this machine: its hosts file, and the name servers and search domains of resolv.conf.
 //!
-//! The files are read when they are first needed, and again when they have changed, which is checked at most once a
-//! second. Without a usable resolv.conf the hosts file still counts.
+//! The files are read when they are first needed, and again when they change, which is checked at most once a second. The
+//! hosts file is used even without a usable resolv.conf.
 
 use std::collections::HashMap;
 use std::fs;
@@ -22,12 +22,12 @@ use crate::probe::tcp::errno::{self, ConnectError, cause};
 use crate::probe::tcp::socket::interface;
 use crate::target::HostName;
 
-/// Paths of the files that configure name resolution.
+/// The paths of the files that configure name resolution.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SystemFiles {
     /// Name servers and search domains (resolv.conf(5)).
     pub resolv_conf: PathBuf,
-    /// Names that need no server (hosts(5)).
+    /// Names with their addresses (hosts(5)).
     pub hosts: PathBuf,
 }
 
@@ -37,7 +37,7 @@ impl Default for SystemFiles {
     }
 }
 
-/// The two files and their last content.
+/// The two files with their last content.
 #[derive(Debug)]
 pub(super) struct System {
     files: SystemFiles,
@@ -49,20 +49,20 @@ impl System {
         Self { files, last: Mutex::new(None) }
     }
 
-    /// The content of the files, at most a second old. Fails only if this machine cannot open a file.
+    /// Returns the content of the files, at most a second old. Fails only if this machine cannot open a file.
     pub(super) fn names(&self) -> Result<Arc<SystemNames>, LocalFault> {
         let now = Instant::now();
         let mut last = lock(&self.last);
         if let Some(reading) = last.as_ref().filter(|reading| now < reading.fresh_until) {
             return Ok(Arc::clone(&reading.names));
         }
-        // The stamps come first, so that the next check notices a change during the reading.
+        // The stamps are read first, so that the next check detects a change during the read.
         let stamps = [stamp(&self.files.resolv_conf), stamp(&self.files.hosts)];
         let names = match last.take() {
             Some(reading) if reading.stamps == stamps => reading.names,
             _ => Arc::new(SystemNames::read(&self.files)?),
         };
-        *last = Some(Reading { fresh_until: now + LOOK_INTERVAL, stamps, names: Arc::clone(&names) });
+        *last = Some(Reading { fresh_until: now + CHECK_INTERVAL, stamps, names: Arc::clone(&names) });
         Ok(names)
     }
 }
@@ -74,7 +74,7 @@ struct Reading {
     names: Arc<SystemNames>,
 }
 
-/// Files with equal stamps have the same content.
+/// The metadata of a file. Files with equal stamps have the same content.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Stamp {
     device: u64,
@@ -83,7 +83,7 @@ struct Stamp {
     changed: (i64, i64),
 }
 
-/// The stamp of a file; `None` if it does not exist.
+/// Returns the stamp of a file; `None` if it does not exist.
 fn stamp(path: &Path) -> Option<Stamp> {
     let metadata = fs::metadata(path).ok()?;
     Some(Stamp {
@@ -98,7 +98,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
 #[derive(Debug)]
 pub(super) struct SystemNames {
     hosts: HashMap<Box<str>, Vec<IpAddr>>,
-    /// The name servers, or why there are none.
+    /// The name servers, or the reason why there are none.
     pub(super) servers: Result<NameServers, NoNameServers>,
 }
 
@@ -112,13 +112,13 @@ impl SystemNames {
         Ok(Self { hosts: parse_hosts(&String::from_utf8_lossy(&hosts)), servers })
     }
 
-    /// The addresses of a name in the hosts file.
+    /// Returns the addresses of a name in the hosts file.
     pub(super) fn in_hosts(&self, name: &HostName) -> &[IpAddr] {
         self.hosts.get(name.without_dot()).map_or(&[], Vec::as_slice)
     }
 }
 
-/// The content of a file, or why it cannot be read. A shortage of this process is a local fault.
+/// Reads a file. A lack of descriptors or memory is a local fault; other errors are part of the result.
 fn read(path: &Path) -> Result<io::Result<Vec<u8>>, LocalFault> {
     match fs::read(path).map_err(|error| (errno::at_once(&error), error)) {
         Err((ConnectError::Local(reason @ (LocalFaultReason::NoDescriptor | LocalFaultReason::NoMemory)), error)) => {
@@ -131,14 +131,14 @@ fn read(path: &Path) -> Result<io::Result<Vec<u8>>, LocalFault> {
     }
 }
 
-/// Name servers, and how names are completed.
+/// Name servers, and the rules that complete names.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct NameServers {
-    /// In order of preference.
+    /// Addresses in order of preference.
     pub(super) addresses: Vec<SocketAddr>,
-    /// Domains to append.
+    /// Domains to append to names.
     pub(super) search: Vec<Name>,
-    /// A name with this many dots is first tried unchanged.
+    /// Minimum number of dots in a name that is first tried unchanged.
     pub(super) ndots: usize,
 }
 
@@ -152,7 +152,7 @@ impl NameServers {
         if addresses.is_empty() {
             return Err(ResolvConfError::NoServer);
         }
-        // The domain of the machine only counts without a search list (resolv.conf(5)).
+        // The domain of the machine counts only without a search list (resolv.conf(5)).
         let search = match (config.search(), config.domain()) {
             ([], domain) => domain.cloned().into_iter().collect(),
             (search, _) => search.to_vec(),
@@ -161,29 +161,29 @@ impl NameServers {
     }
 }
 
-/// The system has no name servers.
+/// The error if the system has no name servers.
 #[derive(Debug, thiserror::Error)]
-#[error("no resolver configured: {}: {error}", file.display())]
+#[error("no name server is configured: {}: {error}", file.display())]
 pub(super) struct NoNameServers {
     file: PathBuf,
     error: ResolvConfError,
 }
 
-/// Why resolv.conf cannot be used.
+/// A reason why resolv.conf cannot be used.
 #[derive(Debug, thiserror::Error)]
 enum ResolvConfError {
     /// hickory cannot parse it.
     #[error("{0}")]
     Malformed(String),
-    /// It has no usable line `nameserver`.
-    #[error("it names no server")]
+    /// It has no usable `nameserver` line.
+    #[error("no usable `nameserver` line")]
     NoServer,
     /// It cannot be read.
     #[error(transparent)]
     Read(#[from] io::Error),
 }
 
-/// A line without the domains that are not valid names, for which hickory would refuse the whole file.
+/// Removes domains that are not valid names from a line, because hickory rejects the whole file for them.
 fn without_malformed_domains(line: &str) -> String {
     let mut words = line.split_whitespace();
     let keyword = words.next().unwrap_or_default();
@@ -192,11 +192,11 @@ fn without_malformed_domains(line: &str) -> String {
     }
     let domains = words.filter(|domain| Name::from_str_relaxed(domain).is_ok());
     let kept: String = domains.flat_map(|domain| [" ", domain]).collect();
-    // An empty list is still a list: it replaces the previous one.
+    // An empty list replaces the previous one, too.
     if kept.is_empty() && keyword == "domain" { "search\n".to_owned() } else { format!("{keyword}{kept}\n") }
 }
 
-/// The address of a name server, if the line has one. hickory's parser loses the zone of a link-local address.
+/// Returns the address of a name server, if the line has one. hickory's parser loses the zone of a link-local address.
 fn name_server(line: &str) -> Option<SocketAddr> {
     let mut words = line.split_whitespace();
     let address = words.next().filter(|word| *word == "nameserver").and_then(|_| words.next())?;
@@ -209,7 +209,7 @@ fn name_server(line: &str) -> Option<SocketAddr> {
     }
 }
 
-/// One address per line, followed by its names; `#` starts a comment. Invalid lines are ignored.
+/// Parses a hosts file: one address per line, followed by its names; `#` starts a comment. Invalid lines are ignored.
 fn parse_hosts(text: &str) -> HashMap<Box<str>, Vec<IpAddr>> {
     let mut hosts: HashMap<Box<str>, Vec<IpAddr>> = HashMap::new();
     for line in text.lines() {
@@ -223,7 +223,7 @@ fn parse_hosts(text: &str) -> HashMap<Box<str>, Vec<IpAddr>> {
     hosts
 }
 
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 const DNS_PORT: u16 = 53;
 
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_file_has_several_addresses() {
+    fn a_host_can_have_several_addresses() {
         let hosts = parse_hosts(
             "# comment\n127.0.0.1 LocalHost local.example. # rest\n\n::1 localhost\nnonsense x\nfe80::1%lo0 y\n10.0.0.1\n",
         );
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn resolv_conf_gives_servers_and_search_domains() {
+    fn resolv_conf_has_servers_and_search_domains() {
         let servers =
             NameServers::parse(b"nameserver 10.0.0.1\nnameserver ::1\nsearch a.example b.example\noptions ndots:3\n");
         let servers = servers.unwrap();
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_search_domain_is_left_out() {
+    fn an_invalid_search_domain_is_skipped() {
         let long = "a".repeat(64);
         let search = |text: &str| {
             let servers = NameServers::parse(format!("nameserver 10.0.0.1\n{text}").as_bytes()).unwrap();
@@ -287,20 +287,20 @@ mod tests {
                 .as_ref()
                 .unwrap_err()
                 .to_string()
-                .starts_with("no resolver configured: ")
+                .starts_with("no name server is configured: ")
         );
 
         fs::write(&files.resolv_conf, "nameserver 10.0.0.1\n").unwrap();
-        assert!(system.names().unwrap().servers.is_err(), "not looked at twice within a second");
-        tokio::time::advance(LOOK_INTERVAL).await;
+        assert!(system.names().unwrap().servers.is_err(), "files are checked at most once a second");
+        tokio::time::advance(CHECK_INTERVAL).await;
         let first = system.names().unwrap();
         assert_eq!(first.servers.as_ref().unwrap().addresses, ["10.0.0.1:53".parse().unwrap()]);
 
-        tokio::time::advance(LOOK_INTERVAL).await;
+        tokio::time::advance(CHECK_INTERVAL).await;
         assert!(Arc::ptr_eq(&first, &system.names().unwrap()), "unchanged files are not read again");
 
         fs::write(&files.hosts, "10.0.0.9 nine\n").unwrap();
-        tokio::time::advance(LOOK_INTERVAL).await;
+        tokio::time::advance(CHECK_INTERVAL).await;
         assert_eq!(system.names().unwrap().in_hosts(&"nine".parse().unwrap()).len(), 1);
     }
 }

@@ -18,7 +18,7 @@ fn content_of(edit: impl FnOnce(&mut CertificateParams)) -> CertificateContent {
 }
 
 #[test]
-fn a_certificate_is_read_as_tools_print_it() {
+fn a_certificate_is_formatted_like_by_openssl() {
     let key = KeyPair::generate().unwrap();
     let der = self_signed(&key, |params| {
         let mut name = DistinguishedName::new();
@@ -62,7 +62,7 @@ fn keys_and_signatures_have_their_usual_names() {
 }
 
 #[test]
-fn dates_far_away_are_read() {
+fn distant_dates_are_parsed() {
     let content = content_of(|params| {
         params.not_before = date_time_ymd(1950, 1, 1);
         params.not_after = date_time_ymd(9999, 12, 31);
@@ -71,7 +71,7 @@ fn dates_far_away_are_read() {
 }
 
 #[test]
-fn names_of_every_kind_are_text() {
+fn names_of_every_type_are_text() {
     let content = content_of(|params| {
         params.subject_alt_names = vec![
             SanType::DnsName("*.example".try_into().unwrap()),
@@ -110,7 +110,7 @@ fn long_texts_and_long_lists_are_cut() {
 }
 
 #[test]
-fn strange_characters_harm_nothing() {
+fn invalid_characters_are_replaced_or_escaped() {
     let mut der = self_signed(&KeyPair::generate().unwrap(), |params| {
         params.distinguished_name.push(DnType::CommonName, "a\0b\nc");
     });
@@ -122,7 +122,7 @@ fn strange_characters_harm_nothing() {
 }
 
 #[test]
-fn a_broken_extension_makes_nothing_else_unreadable() {
+fn an_invalid_extension_does_not_affect_the_rest() {
     let content = content_of(|params| {
         let broken = |oid: &[u64]| CustomExtension::from_oid_content(oid, vec![0xff, 0xff, 0xff]);
         params.subject_alt_names.clear();
@@ -151,7 +151,7 @@ fn changed_or_cut_bytes_never_panic() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_fail(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn any_bytes_can_be_read(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         prop_assert_eq!(read(&bytes).fingerprint, sha256(&bytes));
     }
 }

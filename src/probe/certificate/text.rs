@@ -1,12 +1,12 @@
-//! Text in certificates: its encodings and escapes.
+//! Encodings and escapes of text in certificates.
 
-/// Text of a peer, cut to a kilobyte.
+/// Cuts a text from a peer to 1 KiB.
 pub(super) fn bounded(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
     text
 }
 
-/// The text of a character string with this ASN.1 tag number; `None` for other tags. Invalid characters become U+FFFD.
+/// Decodes a character string with this ASN.1 tag number; `None` for other tags. Invalid characters become U+FFFD.
 pub(super) fn character_string(tag: u32, bytes: &[u8]) -> Option<String> {
     match tag {
         // UTF8String, NumericString, PrintableString, IA5String, VisibleString.
@@ -54,7 +54,7 @@ pub(super) fn escaped(value: &str) -> String {
     text
 }
 
-/// Maximum length of a text.
+/// Maximum length of a text in bytes.
 const MAX_TEXT_BYTES: usize = 1024;
 
 #[cfg(test)]
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_escaped_as_rfc_4514_says() {
+    fn values_are_escaped_as_in_rfc_4514() {
         for (value, expected) in [
             ("plain", "plain"),
             ("Smith, John", "Smith\\, John"),
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_character_string_is_read() {
+    fn every_type_of_character_string_is_decoded() {
         for (tag, bytes, expected) in [
             (12, &b"M\xc3\xbcnchen"[..], Some("M\u{fc}nchen")),
             (12, b"\xff", Some("\u{fffd}")),

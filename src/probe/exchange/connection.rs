@@ -1,4 +1,4 @@
-//! A connection in the state in which an exchange left it, and its orderly close.
+//! A connection after an exchange, and its orderly close.
 
 use std::io::Read as _;
 use std::net::Shutdown;
@@ -19,50 +19,50 @@ use crate::probe::tls::transport::TlsTransport;
 pub(in crate::probe) enum Connection {
     /// Already closed.
     Closed,
-    /// Open, and nothing was said: no reply is due, so the close waits for none.
+    /// Open without any data sent. No response is due, so the close does not wait for one.
     Silent(OpenSocket),
-    /// Open, and something was said in the clear, or a TLS handshake failed.
+    /// Open after plaintext data or a failed TLS handshake.
     Plain(TcpStream),
     /// Open with TLS.
     Tls(Box<TlsStream<TlsTransport>>),
 }
 
 impl Connection {
-    /// Closes the connection so that the peer reads an orderly end and not a reset. Ends by `deadline`.
+    /// Closes the connection so that the peer reads an orderly close and not a reset. Ends by `deadline`.
     ///
-    /// A close with unread data in the receive buffer sends a RST (RFC 2525 section 2.17), and later data is answered
-    /// by one. So the FIN is sent first, because the peer reads it before such an error. Then the received data is
-    /// read, within bounds. If something was said, the close waits a short time for the peer's end.
+    /// A close with unread data in the receive buffer sends a RST (RFC 2525 section 2.17), and so does later data. Therefore
+    /// the FIN is sent first, because the peer reads it before the RST. Then the received data is read, within limits. If
+    /// data was exchanged, the close waits a short time for the FIN of the peer.
     pub(in crate::probe) async fn close(self, deadline: Instant) {
         match self {
             Self::Closed => {}
             Self::Silent(stream) => {
-                end_own_side(&stream);
+                send_fin(&stream);
                 drain(&stream);
             }
-            // Boxed because of its buffer, which most probes do not need.
-            Self::Plain(_) | Self::Tls(_) => Box::pin(self.part(deadline)).await,
+            // Boxed because of the buffer, which most probes do not need.
+            Self::Plain(_) | Self::Tls(_) => Box::pin(self.close_exchanged(deadline)).await,
         }
     }
 
-    async fn part(self, deadline: Instant) {
-        let patience = deadline.min(Instant::now() + PATIENCE);
+    async fn close_exchanged(self, deadline: Instant) {
+        let timeout = deadline.min(Instant::now() + CLOSE_TIMEOUT);
         // Errors are ignored: the connection is closed either way.
         match self {
             Self::Closed | Self::Silent(_) => {}
-            Self::Plain(stream) => await_end(stream, patience).await,
+            Self::Plain(stream) => await_fin(stream, timeout).await,
             Self::Tls(mut stream) => {
                 // close_notify (RFC 8446 section 6.1), then FIN.
-                let _ = timeout_at(patience, stream.shutdown()).await;
-                await_end(stream.into_inner().0.into_stream(), patience).await;
+                let _ = timeout_at(timeout, stream.shutdown()).await;
+                await_fin(stream.into_inner().0.into_stream(), timeout).await;
             }
         }
     }
 }
 
-/// Reads until the peer's end, or until `patience` and then what has arrived.
-async fn await_end(mut stream: TcpStream, patience: Instant) {
-    end_own_side(&stream);
+/// Reads until the FIN of the peer or until `timeout`, then the data that has arrived.
+async fn await_fin(mut stream: TcpStream, timeout: Instant) {
+    send_fin(&stream);
     let to_the_end = async {
         let mut unread = [0; 4096];
         for _ in 0..MAX_READS {
@@ -71,16 +71,16 @@ async fn await_end(mut stream: TcpStream, patience: Instant) {
             }
         }
     };
-    let _ = timeout_at(patience, to_the_end).await;
+    let _ = timeout_at(timeout, to_the_end).await;
     drain(&stream);
 }
 
-/// Sends the FIN. If that fails, the connection is closed already.
-fn end_own_side(stream: &impl AsFd) {
+/// Sends the FIN. If that fails, the connection is already closed.
+fn send_fin(stream: &impl AsFd) {
     let _ = SockRef::from(stream).shutdown(Shutdown::Write);
 }
 
-/// Reads what has arrived.
+/// Reads the data that has arrived.
 fn drain(stream: &impl AsFd) {
     let socket = SockRef::from(stream);
     let mut unread = [0; 4096];
@@ -92,8 +92,9 @@ fn drain(stream: &impl AsFd) {
     }
 }
 
-/// Time to wait for the peer's end.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// Maximum time to wait for the FIN of the peer.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// At most 256 KiB, twice the usual receive buffer. A peer that sends more has read the end already.
+/// Maximum number of reads, 256 KiB in total, which is twice the usual receive buffer. A peer that sends more has already
+/// read the FIN.
 const MAX_READS: usize = 64;

@@ -1,4 +1,4 @@
-//! Records what is said on a connection.
+//! Records the bytes exchanged on a connection.
 
 use std::io;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::outcome::{Direction, Phase, Transcript};
 
-/// Collects the transcript of a connection.
+/// The transcript of a connection while it is recorded.
 #[derive(Debug)]
 pub(super) struct Recorder {
     opened: Instant,
@@ -17,7 +17,7 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// For a connection that was opened just now.
+    /// Creates the recorder of a connection that was just opened.
     pub(super) fn new() -> Self {
         Self { opened: Instant::now(), transcript: Transcript::default() }
     }
@@ -31,7 +31,7 @@ impl Recorder {
     }
 }
 
-/// A stream in one phase that records what is said if there is a recorder.
+/// A stream in one phase, recorded if there is a recorder.
 #[derive(Debug)]
 pub(super) struct RecordingStream<'a, S> {
     pub(super) stream: &'a mut S,

@@ -1,7 +1,7 @@
 //! Runs the steps of a dialogue on an open connection.
 //!
-//! An expression is tried on whole lines as soon as they arrive, and on an unfinished line once the peer pauses, because
-//! a prompt has no line end. Bytes that no step has used stay for the next.
+//! A regular expression is tried on complete lines as soon as they arrive, and on an incomplete line once the peer pauses,
+//! because a prompt has no line end. Bytes that no step has consumed are left for the next step.
 
 use std::io;
 use std::mem;
@@ -18,7 +18,7 @@ use crate::peer_text::excerpt;
 use crate::probe::tls::alerts::conversation_fault;
 use crate::target::{Dialogue, Expectation, LabelName, Part, Step, Template};
 
-/// The state of a dialogue: bytes received and not yet used, groups of the last match, labels so far.
+/// The state of a dialogue: received bytes that are not consumed yet, groups of the last match, labels so far.
 #[derive(Debug)]
 pub(in crate::probe) struct ScriptRunner {
     deadline: Instant,
@@ -30,7 +30,7 @@ pub(in crate::probe) struct ScriptRunner {
 }
 
 impl ScriptRunner {
-    /// No step has run yet. All steps end by `deadline`.
+    /// Creates a runner whose steps end by `deadline`.
     pub(in crate::probe) fn new(deadline: Instant) -> Self {
         Self { deadline, phase: Phase::Protocol, received: Vec::new(), captured: Vec::new(), labels: Vec::new() }
     }
@@ -56,27 +56,27 @@ impl ScriptRunner {
         Ok(())
     }
 
-    /// Takes bytes that were read elsewhere.
+    /// Adds bytes that were read elsewhere.
     pub(in crate::probe) fn take_received(&mut self, bytes: &[u8]) {
         self.received.extend_from_slice(bytes);
     }
 
-    /// Gives away the received bytes that no step has used.
+    /// Takes the received bytes that no step has consumed.
     pub(in crate::probe) fn give_received(&mut self) -> Vec<u8> {
         mem::take(&mut self.received)
     }
 
-    /// Number of received bytes that no step has used.
+    /// Number of received bytes that no step has consumed.
     pub(in crate::probe) const fn unread(&self) -> usize {
         self.received.len()
     }
 
-    /// The labels from the steps; `None` if there are none.
+    /// Takes the labels of the steps; `None` if there are none.
     pub(in crate::probe) fn labels(&mut self) -> Option<Arc<[(LabelName, String)]>> {
         (!self.labels.is_empty()).then(|| mem::take(&mut self.labels).into())
     }
 
-    /// Waits for a match: on whole lines at once, on an unfinished line after a pause and at the end.
+    /// Waits for a match: on complete lines at once, on an incomplete line after a pause and at the end.
     async fn expect<S>(&mut self, expectation: &Expectation, stream: &mut S) -> Result<(), Fault>
     where
         S: AsyncRead + Unpin,
@@ -89,7 +89,7 @@ impl ScriptRunner {
                 return Ok(());
             }
             if lines > 0 {
-                // Matching takes time, and a peer that never stops sending must not hold up other probes.
+                // Matching takes time, and a peer that never stops sending must not block other probes.
                 yield_now().await;
             }
             let until =
@@ -138,15 +138,17 @@ impl ScriptRunner {
         });
         match sent.await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(conversation_fault(&error, self.phase, &format!("taking \"{}\"", excerpt(bytes)))),
+            Ok(Err(error)) => {
+                Err(conversation_fault(&error, self.phase, &format!("it to read \"{}\"", excerpt(bytes))))
+            }
             Err(_) => {
-                let detail = format!("the peer does not take \"{}\"", excerpt(bytes));
+                let detail = format!("the peer does not read \"{}\"", excerpt(bytes));
                 Err(Fault::failure(self.phase, Class::Stalled, detail))
             }
         }
     }
 
-    /// Reads once, at most until `until`.
+    /// Reads once, no longer than until `until`.
     async fn receive<S: AsyncRead + Unpin>(&mut self, stream: &mut S, until: Instant) -> Received {
         let mut more = [0; 4096];
         match timeout_at(until, stream.read(&mut more)).await {
@@ -160,7 +162,7 @@ impl ScriptRunner {
         }
     }
 
-    /// Searches a match in the first `length` received bytes. Removes it, all before it and the rest of its line.
+    /// Searches for a match in the first `length` received bytes. Consumes everything up to the end of its line.
     fn take_match(&mut self, expectation: &Expectation, length: usize) -> bool {
         let Some(haystack) = self.received.get(..length).filter(|haystack| !haystack.is_empty()) else { return false };
         let Some(captures) = expectation.pattern.regex().captures(haystack) else { return false };
@@ -182,7 +184,7 @@ impl ScriptRunner {
         true
     }
 
-    /// The bytes of a template, filled with the groups of the last match.
+    /// Returns the bytes of a template, filled with the groups of the last match.
     fn fill(&self, template: &Template) -> Vec<u8> {
         let parts = template.0.iter().map(|part| match part {
             Part::Bytes(bytes) => &**bytes,
@@ -191,20 +193,21 @@ impl ScriptRunner {
         parts.collect::<Vec<_>>().concat()
     }
 
-    /// Fault for `expected` that did not come.
+    /// Returns the fault if `expected` was not received.
     fn missing(&self, end: Received, expected: &str) -> Fault {
         let received = excerpt(&self.received);
-        let unexpected =
-            |but| Fault::failure(self.phase, Class::UnexpectedResponse, format!("expected {expected}, {but}"));
+        let unexpected = |received| {
+            Fault::failure(self.phase, Class::UnexpectedResponse, format!("expected {expected}, received {received}"))
+        };
         match end {
             Received::More if self.received.len() > MAX_UNREAD => {
-                unexpected(format!("but {MAX_UNREAD} bytes came without it, at first \"{received}\""))
+                unexpected(format!("{MAX_UNREAD} bytes without it, starting with \"{received}\""))
             }
-            Received::More => unexpected(format!("but \"{received}\" came")),
+            Received::More => unexpected(format!("\"{received}\"")),
             Received::Nothing if self.received.is_empty() => Fault::stalled(self.phase, expected),
-            Received::Nothing => unexpected(format!("but \"{received}\" came, and then nothing more")),
+            Received::Nothing => unexpected(format!("\"{received}\" and then nothing")),
             Received::End(_) if !self.received.is_empty() => {
-                unexpected(format!("but \"{received}\" came, and then the end"))
+                unexpected(format!("\"{received}\" and then the end of the connection"))
             }
             Received::End(None) => Fault::disconnected(self.phase, expected),
             Received::End(Some(error)) => conversation_fault(&error, self.phase, expected),
@@ -215,14 +218,14 @@ impl ScriptRunner {
 /// The result of a read.
 #[derive(Debug)]
 enum Received {
-    /// The end of the connection, orderly or by an error.
+    /// The end of the connection; with the error, unless it was orderly.
     End(Option<io::Error>),
     More,
     /// No bytes in time.
     Nothing,
 }
 
-/// How far an expression was tried, and on how many bytes in total.
+/// The number of received bytes on which an expression was tried, and the sum over all tries.
 #[derive(Debug, Default)]
 struct Tries {
     tried: usize,
@@ -230,8 +233,8 @@ struct Tries {
 }
 
 impl Tries {
-    /// The number of received bytes to try now: the whole lines, if there are new ones. Zero if there are none, or if so
-    /// much was tried already that a peer that sends line by line would cost too much time.
+    /// Returns the number of received bytes to try now: all complete lines if there is a new one, otherwise zero. Also zero
+    /// once [`MAX_SPENT`] is reached, because a peer that sends line by line would cost too much time.
     fn lines(&mut self, received: &[u8]) -> usize {
         let lines = received.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         if lines <= self.tried || self.spent + lines > MAX_SPENT {
@@ -242,7 +245,7 @@ impl Tries {
         lines
     }
 
-    /// All received bytes.
+    /// Returns the number of all received bytes, to try them.
     fn all(&mut self, received: &[u8]) -> usize {
         self.tried = received.len();
         received.len()
@@ -253,7 +256,7 @@ impl Tries {
     }
 }
 
-/// Whether a match is after the last line end, where no line has begun: `^$` matches a blank line, not the end.
+/// Returns whether a match starts after the last line end, where there is no line: `^$` matches an empty line, not the end.
 fn is_behind_last_line(start: usize, haystack: &[u8]) -> bool {
     start == haystack.len() && haystack.ends_with(b"\n")
 }
@@ -265,21 +268,21 @@ fn groups(captures: &Captures<'_>) -> Vec<Box<[u8]>> {
         .collect()
 }
 
-/// The value of a label: the bytes as text.
+/// Converts bytes to the value of a label.
 fn label(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.get(..MAX_LABEL_BYTES).unwrap_or(bytes)).into_owned()
 }
 
-/// An unfinished line counts as a prompt after this pause.
+/// Pause after which an incomplete line counts as a prompt.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Maximum number of bytes that wait for a match.
+/// Maximum number of received bytes that are not consumed.
 const MAX_UNREAD: usize = 64 * 1024;
 
-/// Maximum number of bytes that one expression is tried on as they arrive; then it is only tried after pauses.
+/// Maximum number of bytes on which an expression is tried as they arrive. Then it is tried only after pauses.
 const MAX_SPENT: usize = 1 << 20;
 
-/// Longer than any label that is displayed.
+/// Maximum length of a label; no label that is displayed is longer.
 const MAX_LABEL_BYTES: usize = 512;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! Classifies the kernel's error codes: does an error concern the target or this machine?
+//! Classifies error codes of the kernel: an error concerns either the target or this machine.
 //!
-//! Only codes count, never an error's text. The meaning of a code depends on when it arrives: if a call returns it at
-//! once, it comes from this machine; as the socket's pending error it came after a packet had left.
+//! Only codes count, never the text of an error. The meaning of a code depends on when it arrives: an error that a call
+//! returns at once comes from this machine; a pending error of the socket came after a packet was sent.
 
 use std::io::{self, ErrorKind};
 
@@ -9,14 +9,14 @@ use nix::errno::Errno;
 
 use crate::outcome::{Class, Fault, LocalFaultReason, Phase};
 
-/// Why a connect failed.
+/// A reason why a connect failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::probe) enum ConnectError {
-    /// The network answered a packet, or did not answer.
+    /// The network answered a packet, or nothing answered.
     Answered(Class),
     /// This machine could not try.
     Local(LocalFaultReason),
-    /// No packet left, because this machine has no route or had no time. Says nothing about the target.
+    /// No packet was sent, because this machine has no route or had no time. The state of the port is unknown.
     Unsent(Class),
 }
 
@@ -24,7 +24,7 @@ pub(in crate::probe) enum ConnectError {
 pub(in crate::probe) fn at_once(error: &io::Error) -> ConnectError {
     let errno = errno(error);
     match errno {
-        // Loopback on systems other than Linux answers before the call returns.
+        // On systems other than Linux, loopback answers before the call returns.
         Errno::ECONNREFUSED | Errno::ECONNRESET => ConnectError::Answered(Class::Refused),
         Errno::EACCES | Errno::EPERM => ConnectError::Local(LocalFaultReason::NotPermitted),
         Errno::EAFNOSUPPORT | Errno::EHOSTDOWN | Errno::EHOSTUNREACH | Errno::ENETDOWN | Errno::ENETUNREACH => {
@@ -34,55 +34,55 @@ pub(in crate::probe) fn at_once(error: &io::Error) -> ConnectError {
     }
 }
 
-/// Classifies an error that came later, as the socket's pending error.
+/// Classifies a pending error of the socket.
 pub(in crate::probe) fn late(error: &io::Error) -> ConnectError {
     let errno = errno(error);
     match errno {
         Errno::ECONNREFUSED | Errno::ECONNRESET => ConnectError::Answered(Class::Refused),
         Errno::ETIMEDOUT => ConnectError::Answered(Class::Timeout),
-        // Any other late error came by ICMP, or means that a neighbour did not answer: EHOSTUNREACH,
-        // ENETUNREACH, ENOPROTOOPT, EACCES and EPERM (ICMPv6 prohibited), EHOSTDOWN, ENONET, EPROTO, EOPNOTSUPP.
+        // Any other pending error came by ICMP, or a neighbour did not answer: EHOSTUNREACH, ENETUNREACH, ENOPROTOOPT,
+        // EACCES and EPERM (ICMPv6 prohibited), EHOSTDOWN, ENONET, EPROTO, EOPNOTSUPP.
         _ => local_reason(errno).map_or(ConnectError::Answered(Class::Unreachable), ConnectError::Local),
     }
 }
 
-/// Fault for an error of an open connection on which `expected` was due, such as "its greeting".
+/// Returns the fault for an error of an open connection on which `expected`, such as "its greeting", was due.
 ///
-/// - RST: `reset`;
-/// - an end, or a RST after an end, which Linux reports as EPIPE: `disconnected`;
-/// - no buffers: a local fault;
-/// - any other error means that packets get lost, which is silence: `stalled`.
+/// - A RST is `reset`.
+/// - A close, or a RST after a close, which Linux reports as EPIPE, is `disconnected`.
+/// - Missing buffers are a local fault.
+/// - Any other error means that packets are lost, which is silence: `stalled`.
 pub(in crate::probe) fn broken(error: &io::Error, phase: Phase, expected: &str) -> Fault {
     let code = errno(error);
     match error.kind() {
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => {
-            Fault::failure(phase, Class::Reset, format!("a RST came instead of {expected}"))
+            Fault::failure(phase, Class::Reset, format!("a RST ended the connection; expected {expected}"))
         }
         ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof | ErrorKind::WriteZero => Fault::disconnected(phase, expected),
         _ if matches!(code, Errno::ENOBUFS | Errno::ENOMEM) => Fault::local(LocalFaultReason::NoMemory, cause(code)),
-        _ => Fault::failure(phase, Class::Stalled, format!("the network lost {expected} ({code:?})")),
+        _ => Fault::failure(phase, Class::Stalled, format!("packets were lost ({code:?}); expected {expected}")),
     }
 }
 
-/// Explains a local fault.
+/// Returns the explanation of a local fault.
 pub(in crate::probe) fn cause(errno: Errno) -> &'static str {
     match errno {
         Errno::EMFILE => "this process has no file descriptor left",
         Errno::ENFILE => "this machine has no file descriptor left",
         Errno::ENOSPC => "this user has no epoll watch left",
-        Errno::ENOBUFS | Errno::ENOMEM => "the kernel has no memory left for it",
-        Errno::EADDRINUSE | Errno::EADDRNOTAVAIL | Errno::EAGAIN => "no local port or address is left for it",
+        Errno::ENOBUFS | Errno::ENOMEM => "the kernel has no memory left",
+        Errno::EADDRINUSE | Errno::EADDRNOTAVAIL | Errno::EAGAIN => "no local port or address is left",
         Errno::EACCES | Errno::EPERM => "a firewall, route or policy of this machine forbids it",
-        _ => "this machine's kernel does not take it",
+        _ => "the kernel does not accept the arguments",
     }
 }
 
-/// The code of an error, or `UnknownErrno` if it is not from the kernel.
+/// Returns the code of an error; `UnknownErrno` if it is not from the kernel.
 pub(in crate::probe) fn errno(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw)
 }
 
-/// The codes that are local faults at any time.
+/// Returns the reason for a code that is always a local fault.
 fn local_reason(errno: Errno) -> Option<LocalFaultReason> {
     match errno {
         // epoll returns ENOSPC if a user's watches are used up.
@@ -90,7 +90,7 @@ fn local_reason(errno: Errno) -> Option<LocalFaultReason> {
         Errno::ENOBUFS | Errno::ENOMEM => Some(LocalFaultReason::NoMemory),
         // If no port is left, UDP returns EAGAIN and TCP returns EADDRNOTAVAIL.
         Errno::EADDRINUSE | Errno::EADDRNOTAVAIL | Errno::EAGAIN => Some(LocalFaultReason::NoPort),
-        // An error without a kernel code, as from a runtime that shuts down, says nothing about the target.
+        // An error without a kernel code, as from a runtime that shuts down, does not concern the target.
         Errno::EINVAL | Errno::UnknownErrno => Some(LocalFaultReason::Invalid),
         _ => None,
     }
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_means_another_thing_later() {
+    fn a_pending_error_has_another_meaning() {
         use ConnectError::{Answered, Local, Unsent};
         use LocalFaultReason::{Invalid, NoDescriptor, NoMemory, NoPort, NotPermitted};
 
@@ -135,7 +135,7 @@ mod tests {
             assert_eq!(at_once(&error), early, "{code:?} at once");
             assert_eq!(late(&error), later, "{code:?} late");
         }
-        assert_eq!(late(&io::Error::other("not the kernel's")), Local(Invalid));
+        assert_eq!(late(&io::Error::other("not from the kernel")), Local(Invalid));
     }
 
     #[cfg(target_os = "linux")]
@@ -149,10 +149,13 @@ mod tests {
     fn errors_of_open_connections_have_classes() {
         let failure = |class, detail: &str| Fault::failure(Phase::Protocol, class, detail);
         for (error, expected) in [
-            (Errno::ECONNRESET.into(), failure(Class::Reset, "a RST came instead of its greeting")),
+            (Errno::ECONNRESET.into(), failure(Class::Reset, "a RST ended the connection; expected its greeting")),
             (Errno::EPIPE.into(), Fault::disconnected(Phase::Protocol, "its greeting")),
-            (Errno::ETIMEDOUT.into(), failure(Class::Stalled, "the network lost its greeting (ETIMEDOUT)")),
-            (Errno::EHOSTUNREACH.into(), failure(Class::Stalled, "the network lost its greeting (EHOSTUNREACH)")),
+            (Errno::ETIMEDOUT.into(), failure(Class::Stalled, "packets were lost (ETIMEDOUT); expected its greeting")),
+            (
+                Errno::EHOSTUNREACH.into(),
+                failure(Class::Stalled, "packets were lost (EHOSTUNREACH); expected its greeting"),
+            ),
             (Errno::ENOBUFS.into(), Fault::local(LocalFaultReason::NoMemory, cause(Errno::ENOBUFS))),
             (ErrorKind::UnexpectedEof.into(), Fault::disconnected(Phase::Protocol, "its greeting")),
         ] {

@@ -1,16 +1,14 @@
-//! Kernel statistics of a TCP socket: duration of the handshake and number of retransmitted SYNs.
-//!
-//! Only Linux provides them.
+//! Kernel statistics of a TCP socket: duration of the handshake and number of retransmitted SYNs. Only Linux has them.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// Statistics of one socket, available even if its connect failed.
+/// Kernel statistics of a socket, available even if its connect failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct TcpFigures {
     /// Time from SYN to SYN-ACK; `None` without a handshake or if the kernel could not measure it.
     pub(super) round_trip: Option<Duration>,
-    /// Retransmitted segments; before any data these are SYNs.
+    /// Number of retransmitted segments, which are SYNs as long as no data was sent.
     pub(super) retransmits: u32,
 }
 
@@ -39,8 +37,8 @@ mod linux {
 
     /// Reads `TCP_INFO`; `None` if the kernel does not return all of it.
     ///
-    /// `getsockopt` panics if the answer is too short. Kernels return it in full, but qemu's user-mode emulation, which
-    /// runs an image on a foreign processor, does not. It is asked only once.
+    /// `getsockopt` panics if the result is too short. Kernels return it in full, but the user-mode emulation of qemu, which
+    /// runs images for other processors, does not. After one panic it is not called again.
     pub(super) fn tcp_info(socket: &impl AsFd) -> Option<TcpInfoPrefix> {
         static SHORT: AtomicBool = AtomicBool::new(false);
         if SHORT.load(Ordering::Relaxed) {
@@ -53,8 +51,8 @@ mod linux {
         info.ok()?.ok()
     }
 
-    /// The first 104 bytes of the kernel's `struct tcp_info`, which every kernel since 2.6 returns in full. The kernel
-    /// fills as many bytes as it is asked for; the struct of the C library is longer than that of some kernels.
+    /// The first 104 bytes of the kernel's `struct tcp_info`, which every kernel since 2.6 fills. The struct of the C library
+    /// is longer than that of some kernels.
     #[derive(Clone, Copy, Debug, Default)]
     #[expect(unreachable_pub, reason = "nix's macro makes it part of a public trait's implementation")]
     #[repr(C)]
@@ -69,7 +67,7 @@ mod linux {
     const _: () = assert!(size_of::<TcpInfoPrefix>() == 104);
 
     sockopt_impl!(
-        /// `TCP_INFO`, cut to the fields needed.
+        /// `TCP_INFO`, cut to the necessary fields.
         TcpInfo,
         GetOnly,
         libc::IPPROTO_TCP,

@@ -1,4 +1,4 @@
-//! Non-blocking sockets, and the interface numbers that link-local addresses need.
+//! Non-blocking sockets, and the interface numbers of link-local addresses.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,13 +8,13 @@ use nix::net::if_::{if_indextoname, if_nametoindex};
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 
-/// A non-blocking, non-inherited socket of the family of `remote`.
+/// Opens a non-blocking socket of the family of `remote`, which child processes do not inherit.
 #[cfg(target_os = "linux")]
 pub(in crate::probe) fn open(remote: SocketAddr, kind: Type) -> io::Result<Socket> {
     Socket::new(Domain::for_address(remote), kind.nonblocking(), None)
 }
 
-/// A non-blocking, non-inherited socket of the family of `remote`.
+/// Opens a non-blocking socket of the family of `remote`, which child processes do not inherit.
 #[cfg(not(target_os = "linux"))]
 pub(in crate::probe) fn open(remote: SocketAddr, kind: Type) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(remote), kind, None)?;
@@ -22,10 +22,10 @@ pub(in crate::probe) fn open(remote: SocketAddr, kind: Type) -> io::Result<Socke
     Ok(socket)
 }
 
-/// The number of an interface, by its name or, if none has that name, as a number (RFC 4007 section 11.2); `None` if
-/// there is no such interface.
+/// Returns the number of an interface, given its name or its number (RFC 4007 section 11.2); `None` if there is no such
+/// interface.
 pub(in crate::probe) fn interface(zone: &str) -> Option<u32> {
-    // For an unknown number nix 0.31 returns an empty name.
+    // nix 0.31 returns an empty name for an unknown number.
     let exists = |number: &u32| if_indextoname(*number).is_ok_and(|name| !name.is_empty());
     if_nametoindex(zone).ok().or_else(|| zone.parse().ok().filter(exists))
 }
@@ -33,7 +33,7 @@ pub(in crate::probe) fn interface(zone: &str) -> Option<u32> {
 /// The socket of an open connection.
 #[derive(Debug)]
 pub(in crate::probe) enum OpenSocket {
-    /// Not registered with epoll. If nothing more is said, this saves a third of the system calls.
+    /// Not registered with epoll. If no exchange follows, this saves a third of the system calls.
     Unregistered(Socket),
     /// Registered with epoll by tokio.
     Registered(TcpStream),
@@ -53,7 +53,7 @@ impl OpenSocket {
         Some(SockRef::from(self).local_addr().ok()?.as_socket()?.port())
     }
 
-    /// Whether local and remote address are the same.
+    /// Whether the local and the remote address are the same.
     pub(in crate::probe) fn is_connected_to_itself(&self) -> bool {
         let socket = SockRef::from(self);
         match (socket.local_addr(), socket.peer_addr()) {

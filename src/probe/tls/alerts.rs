@@ -1,4 +1,4 @@
-//! Faults of TLS connections, from the typed errors of rustls and of the kernel.
+//! Faults of TLS connections, from the typed errors of rustls and the kernel.
 
 use std::borrow::Cow;
 use std::io;
@@ -9,10 +9,10 @@ use super::recording_verifier::RecordingVerifier;
 use crate::outcome::{Class, Fault, LocalFaultReason, Phase};
 use crate::probe::tcp::errno::broken;
 
-/// Fault for an error of a handshake, or right after it, when `expected` was due.
+/// Returns the fault for an error of a handshake, or right after it, when `expected` was due.
 pub(super) fn handshake_fault(error: &io::Error, expected: &str, recording: &RecordingVerifier) -> Fault {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-        // rustls reports this if a message outgrows its buffer.
+        // rustls reports this if a message is larger than its buffer.
         None if error.kind() == io::ErrorKind::InvalidData => too_large(),
         None => broken(error, Phase::Tls, expected),
         Some(Error::AlertReceived(AlertDescription::CloseNotify)) => Fault::disconnected(Phase::Tls, expected),
@@ -21,35 +21,35 @@ pub(super) fn handshake_fault(error: &io::Error, expected: &str, recording: &Rec
     }
 }
 
-/// Fault for an error after the handshake when `expected` was due, also on a connection without TLS.
+/// Returns the fault for an error when `expected` was due, after the handshake or without TLS.
 pub(in crate::probe) fn conversation_fault(error: &io::Error, phase: Phase, expected: &str) -> Fault {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         None => broken(error, phase, expected),
         Some(Error::AlertReceived(alert)) => {
-            let detail = format!("the peer ended TLS by an alert ({alert:?}) instead of {expected}");
+            let detail = format!("the peer ended TLS with the alert {}; expected {expected}", alert_name(*alert));
             Fault::failure(phase, Class::Disconnected, detail)
         }
         Some(error) => {
-            let detail = format!("expected {expected}, but what came is no TLS ({error})");
+            let detail = format!("expected {expected}, received data that is not TLS ({error})");
             Fault::failure(phase, Class::UnexpectedResponse, detail)
         }
     }
 }
 
-/// Fault for an alert that ended the handshake.
+/// Returns the fault for an alert that ended the handshake.
 ///
-/// - 70 and 71, no common version or parameters: `tls_protocol`;
-/// - any other: `tls_alert`.
+/// - 70 and 71, no common version or parameters, are `tls_protocol`.
+/// - Any other is `tls_alert`.
 fn alerted(alert: AlertDescription, recording: &RecordingVerifier) -> Fault {
     let class = match alert {
         AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => Class::TlsProtocol,
         _ => Class::TlsAlert,
     };
     let hint = hint(alert, recording).map(|hint| format!(": {hint}")).unwrap_or_default();
-    Fault::failure(Phase::Tls, class, format!("the server refused by the alert {}{hint}", alert_name(alert)))
+    Fault::failure(Phase::Tls, class, format!("the server sent the alert {}{hint}", alert_name(alert)))
 }
 
-/// The usual reason for an alert, and the fix.
+/// Returns the usual reason for an alert, with the fix.
 fn hint(alert: AlertDescription, recording: &RecordingVerifier) -> Option<&'static str> {
     match alert {
         AlertDescription::AccessDenied
@@ -63,28 +63,26 @@ fn hint(alert: AlertDescription, recording: &RecordingVerifier) -> Option<&'stat
         | AlertDescription::NoCertificate
         | AlertDescription::UnknownCA
         | AlertDescription::UnsupportedCertificate
-            if recording.was_asked() =>
+            if recording.was_requested() =>
         {
             Some(if recording.has_key() {
-                "it asked for a client certificate and does not take the one of tls.cert_file"
+                "it does not accept the client certificate in tls.cert_file"
             } else {
-                "it asks for a client certificate, and there is none; name one in tls.cert_file"
+                "it requires a client certificate, but none is configured; set tls.cert_file"
             })
         }
-        AlertDescription::HandshakeFailure => {
-            Some("no cipher, key exchange or signature is common, or it has no certificate for this name")
-        }
-        AlertDescription::InsufficientSecurity => Some("it demands stronger parameters than are offered"),
-        AlertDescription::NoApplicationProtocol => Some("it speaks none of the protocols in tls.alpn"),
-        AlertDescription::ProtocolVersion => {
-            Some("it speaks no version of TLS from tls.min_version to tls.max_version")
-        }
+        AlertDescription::HandshakeFailure => Some(
+            "there is no common cipher, key exchange or signature algorithm, or it has no certificate for this name",
+        ),
+        AlertDescription::InsufficientSecurity => Some("it requires stronger parameters than those offered"),
+        AlertDescription::NoApplicationProtocol => Some("it supports none of the protocols in tls.alpn"),
+        AlertDescription::ProtocolVersion => Some("it supports no TLS version from tls.min_version to tls.max_version"),
         AlertDescription::UnrecognisedName => Some("it has no certificate for this name; set tls.server_name"),
         _ => None,
     }
 }
 
-/// Fault for an error that rustls found in the handshake, on either side.
+/// Returns the fault for an error that rustls detected in the handshake, on either side.
 fn finding(error: &Error) -> Fault {
     match error {
         Error::InvalidCertificate(error) => Fault::failure(Phase::Tls, Class::CertInvalid, invalid_certificate(error)),
@@ -103,51 +101,50 @@ fn finding(error: &Error) -> Fault {
             let detail = format!("the handshake failed on this side ({error})");
             Fault::local(LocalFaultReason::Invalid, detail)
         }
-        error => Fault::failure(Phase::Tls, Class::TlsProtocol, misspoken(error)),
+        error => Fault::failure(Phase::Tls, Class::TlsProtocol, protocol_error(error)),
     }
 }
 
-/// Only certificates make a handshake message that long.
+/// Returns the fault of a handshake message that is too long, which only certificates can cause.
 fn too_large() -> Fault {
-    let detail = "a message of the handshake is longer than 64 KiB, which only the server's certificates can be; have it \
-                  send fewer or smaller ones";
+    let detail = "the server's certificates are longer than 64 KiB; configure it to send fewer or smaller ones";
     Fault::failure(Phase::Tls, Class::CertInvalid, detail)
 }
 
-/// The peer does not hold the key of its certificate, or the certificate does not allow to check it.
+/// Explains a signature that does not prove that the peer has the key of its certificate.
 fn invalid_certificate(error: &CertificateError) -> String {
     match error {
         CertificateError::BadSignature => {
-            "the server's signature does not fit its certificate: it holds another key, or one too short to be accepted"
+            "the server's signature does not match its certificate: it has another key, or one that is too short"
                 .to_owned()
         }
         CertificateError::UnsupportedSignatureAlgorithmContext { .. }
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            "the server's signature is of another kind than the key of its certificate".to_owned()
+            "the server's signature algorithm does not match the key of its certificate".to_owned()
         }
-        error => format!("the key of the server's certificate cannot be read ({error:?})"),
+        error => format!("the key of the server's certificate cannot be used ({error:?})"),
     }
 }
 
-/// The peer does not speak TLS as this client does.
-fn misspoken(error: &Error) -> String {
+/// Explains an error of the TLS protocol.
+fn protocol_error(error: &Error) -> String {
     match error {
         Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {
-            "what came is no TLS: the service speaks in the clear, or starts TLS in its own way".to_owned()
+            "the response is not TLS: the service uses no TLS on this port, or only after STARTTLS".to_owned()
         }
-        Error::NoCertificatesPresented => "the server showed no certificate".to_owned(),
+        Error::NoCertificatesPresented => "the server presented no certificate".to_owned(),
         Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13) => {
-            "the server speaks only TLS 1.1 or older".to_owned()
+            "the server supports only TLS 1.1 or older".to_owned()
         }
         Error::PeerIncompatible(PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig) => {
-            "the server chose a version of TLS outside tls.min_version and tls.max_version".to_owned()
+            "the server selected a TLS version outside tls.min_version and tls.max_version".to_owned()
         }
-        Error::PeerIncompatible(reason) => format!("the server lacks what TLS needs here ({reason:?})"),
-        error => format!("the server breaks the rules of TLS ({error:?})"),
+        Error::PeerIncompatible(reason) => format!("the server does not support a required TLS feature ({reason:?})"),
+        error => format!("the server violates the TLS protocol ({error:?})"),
     }
 }
 
-/// The name of an alert in the IANA registry.
+/// Returns the name of an alert in the IANA registry.
 fn alert_name(alert: AlertDescription) -> Cow<'static, str> {
     let name = match alert {
         AlertDescription::CloseNotify => "close_notify",

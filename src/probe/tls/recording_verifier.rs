@@ -1,4 +1,4 @@
-//! Records what a handshake shows: the certificates, and whether the peer asked for a client certificate.
+//! Records the certificates of a handshake and whether the peer requested a client certificate.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,23 +16,23 @@ use crate::probe::certificate::public_key;
 use crate::probe::tls_store::TlsContext;
 use crate::probe::verify::PresentedChain;
 
-/// Verifier and client certificate resolver of one handshake. It accepts every certificate and records the requests.
+/// The verifier and client certificate resolver of one handshake. It accepts every certificate and records the requests.
 #[derive(Debug)]
 pub(super) struct RecordingVerifier {
     algorithms: WebPkiSupportedAlgorithms,
     key: Option<Arc<CertifiedKey>>,
     presented: Mutex<Option<PresentedChain>>,
-    asked: AtomicBool,
+    requested: AtomicBool,
 }
 
 impl RecordingVerifier {
-    /// A verifier for one handshake.
+    /// Creates the verifier of one handshake.
     pub(super) fn new(context: &TlsContext) -> Self {
         Self {
             algorithms: context.config.crypto_provider().signature_verification_algorithms,
             key: context.identity.as_ref().map(|identity| identity.key.clone()),
             presented: Mutex::new(None),
-            asked: AtomicBool::new(false),
+            requested: AtomicBool::new(false),
         }
     }
 
@@ -41,18 +41,18 @@ impl RecordingVerifier {
         lock(&self.presented).take()
     }
 
-    /// Whether the peer asked for a client certificate.
-    pub(super) fn was_asked(&self) -> bool {
-        self.asked.load(Ordering::Relaxed)
+    /// Whether the peer requested a client certificate.
+    pub(super) fn was_requested(&self) -> bool {
+        self.requested.load(Ordering::Relaxed)
     }
 
-    /// Whether there is a client certificate to answer with.
+    /// Whether there is a client certificate.
     pub(super) fn has_key(&self) -> bool {
         self.key.is_some()
     }
 
-    /// Verifies by the key only, if webpki does not accept the certificate, for example of version 1. The chain is
-    /// verified later, and if faults are only reported the probe goes on.
+    /// Verifies a signature only with the public key, if webpki rejects the certificate, for example because it is of
+    /// version 1. The chain is verified later, and if faults are only reported, the probe continues.
     fn verify_by_key(
         &self,
         error: Error,
@@ -116,7 +116,7 @@ impl ServerCertVerifier for RecordingVerifier {
 
 impl ResolvesClientCert for RecordingVerifier {
     fn resolve(&self, _root_hint_subjects: &[&[u8]], _sigschemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.asked.store(true, Ordering::Relaxed);
+        self.requested.store(true, Ordering::Relaxed);
         self.key.clone()
     }
 

@@ -1,4 +1,4 @@
-//! Parameters of a completed handshake, in the names of the IANA registry.
+//! The parameters of a completed handshake, named as in the IANA registry.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ fn version(version: ProtocolVersion) -> &'static str {
     }
 }
 
-/// rustls puts the version into the names of the TLS 1.3 suites; the registry does not.
+/// Returns the name of a suite. For TLS 1.3, those of rustls contain the version and those of the registry do not.
 fn cipher(suite: CipherSuite) -> &'static str {
     match suite {
         CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
@@ -39,5 +39,5 @@ fn cipher(suite: CipherSuite) -> &'static str {
     }
 }
 
-/// For a parameter without a name here.
+/// The name of an unknown parameter.
 const UNKNOWN: &str = "unknown";

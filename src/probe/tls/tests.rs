@@ -20,17 +20,17 @@ use crate::protocol::Wrapping;
 static ONLY_1_2: &[&SupportedProtocolVersion] = &[&TLS12];
 static ONLY_1_3: &[&SupportedProtocolVersion] = &[&TLS13];
 
-/// What a server of a test is and does.
+/// A TLS server for tests.
 struct Server {
     issued: Issued,
     versions: &'static [&'static SupportedProtocolVersion],
-    /// Demands certificates of this authority.
+    /// The authority whose client certificates are required.
     clients: Option<CertificateDer<'static>>,
     alpn: Vec<Vec<u8>>,
     tickets: usize,
-    /// What it says first.
+    /// The first data that it sends.
     greeting: &'static [u8],
-    /// How its handshake is wrapped.
+    /// The wrapping of its handshake.
     wrapping: Wrapping,
 }
 
@@ -70,7 +70,7 @@ impl Server {
         let acceptor = TlsAcceptor::from(Arc::new(self.config()));
         tokio::spawn(async move {
             let (stream, _) = listener.accept().await.unwrap();
-            // Where the handshake fails the alert is on its way.
+            // If the handshake fails, the alert is already sent.
             let Ok(mut stream) = acceptor.accept(TlsTransport::new(stream, self.wrapping)).await else { return };
             stream.get_mut().0.unwrap_records();
             if !self.greeting.is_empty() {
@@ -83,7 +83,7 @@ impl Server {
     }
 }
 
-/// Shows the same certificate to everybody.
+/// A resolver that presents the same certificate to every client.
 #[derive(Debug)]
 struct Always(Arc<CertifiedKey>);
 
@@ -93,7 +93,7 @@ impl ResolvesServerCert for Always {
     }
 }
 
-/// Serves one connection by sending these bytes after the client's first, and closing unless it is to be silent.
+/// Serves one connection: waits for the first bytes of the client, sends `bytes`, then acts as in `after`.
 async fn raw(bytes: &'static [u8], after: After) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -123,15 +123,15 @@ enum After {
     Silence,
 }
 
-async fn shake_with(port: u16, trusting: Trusting) -> Handshake {
-    shake_within(port, trusting, TlsSettings::default(), Duration::from_secs(20)).await
+async fn handshake_with(port: u16, trusting: Trusting) -> Handshake {
+    handshake_within(port, trusting, TlsSettings::default(), Duration::from_secs(20)).await
 }
 
-async fn shake_within(port: u16, trusting: Trusting, settings: TlsSettings, time: Duration) -> Handshake {
-    shake_on(connect(port, Wrapping::None).await, trusting, settings, time).await
+async fn handshake_within(port: u16, trusting: Trusting, settings: TlsSettings, time: Duration) -> Handshake {
+    handshake_on(connect(port, Wrapping::None).await, trusting, settings, time).await
 }
 
-async fn shake_on(transport: TlsTransport, trusting: Trusting, settings: TlsSettings, time: Duration) -> Handshake {
+async fn handshake_on(transport: TlsTransport, trusting: Trusting, settings: TlsSettings, time: Duration) -> Handshake {
     let client = Client { context: Arc::new(trusting.context()), verifier: Arc::default() };
     let host = Host::Name("host.example".parse().unwrap());
     handshake(transport, &settings, &host, &client, Instant::now() + time).await
@@ -166,7 +166,7 @@ fn good(root: &Authority) -> Issued {
 }
 
 #[tokio::test]
-async fn a_session_has_names_of_the_registry() {
+async fn a_session_has_the_names_of_the_registry() {
     let root = Authority::root("Root");
     for (versions, expected) in [
         (ONLY_1_2, ("TLS 1.2", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "X25519")),
@@ -174,14 +174,14 @@ async fn a_session_has_names_of_the_registry() {
     ] {
         let alpn = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let server = Server { versions, alpn: vec![b"http/1.1".to_vec()], ..Server::of(good(&root)) };
-        let mut shaken = shake_with(server.start().await, Trusting { alpn, ..trusting(&[&root.der]) }).await;
+        let mut handshake = handshake_with(server.start().await, Trusting { alpn, ..trusting(&[&root.der]) }).await;
         let (version, cipher, key_exchange) = expected;
         let session = Session { version, cipher, key_exchange, alpn: Some("http/1.1".into()) };
-        assert_eq!(shaken.facts.session, Some(session));
-        assert_eq!(fault_classes(&shaken.facts), []);
-        assert!(shaken.duration > Duration::ZERO);
-        // Nobody asked for a client certificate: nothing is awaited.
-        let settled = shaken
+        assert_eq!(handshake.facts.session, Some(session));
+        assert_eq!(fault_classes(&handshake.facts), []);
+        assert!(handshake.duration > Duration::ZERO);
+        // The server requested no client certificate, so nothing is expected.
+        let settled = handshake
             .result
             .as_mut()
             .unwrap()
@@ -197,10 +197,10 @@ async fn a_faulty_certificate_keeps_its_session() {
     for versions in [ONLY_1_2, ONLY_1_3] {
         let expired = root.leaf(&["other.example"], |params| valid(params, -9 * DAY, -DAY));
         let server = Server { versions, ..Server::of(expired) };
-        let shaken = shake_with(server.start().await, trusting(&[])).await;
-        assert!(shaken.result.is_ok() && shaken.facts.session.is_some());
+        let handshake = handshake_with(server.start().await, trusting(&[])).await;
+        assert!(handshake.result.is_ok() && handshake.facts.session.is_some());
         let expected = [Class::CertExpired, Class::CertUntrusted, Class::CertNameMismatch];
-        assert_eq!(fault_classes(&shaken.facts), expected);
+        assert_eq!(fault_classes(&handshake.facts), expected);
     }
 }
 
@@ -209,28 +209,28 @@ async fn a_missing_client_certificate_is_an_alert() {
     let root = Authority::root("Root");
     let server = |versions| Server { versions, clients: Some(root.der.clone()), ..Server::of(good(&root)) };
 
-    let shaken = shake_with(server(ONLY_1_2).start().await, trusting(&[&root.der])).await;
-    let (class, detail) = failure(&shaken);
+    let handshake = handshake_with(server(ONLY_1_2).start().await, trusting(&[&root.der])).await;
+    let (class, detail) = failure(&handshake);
     assert_eq!(class, Class::TlsAlert);
-    assert!(detail.ends_with("it asks for a client certificate, and there is none; name one in tls.cert_file"));
-    assert_eq!(fault_classes(&shaken.facts), []);
+    assert!(detail.ends_with("it requires a client certificate, but none is configured; set tls.cert_file"));
+    assert_eq!(fault_classes(&handshake.facts), []);
 
-    let shaken = shake_with(server(ONLY_1_3).start().await, trusting(&[&root.der])).await;
-    assert_eq!(fault_classes(&shaken.facts), []);
-    assert!(shaken.facts.session.is_some());
-    let refused = shaken
+    let handshake = handshake_with(server(ONLY_1_3).start().await, trusting(&[&root.der])).await;
+    assert_eq!(fault_classes(&handshake.facts), []);
+    assert!(handshake.facts.session.is_some());
+    let refused = handshake
         .result
         .unwrap()
         .settle(Instant::now() + Duration::from_secs(20))
         .await
         .unwrap_err();
-    let expected = "the server refused by the alert certificate_required: it asks for a client certificate, and there \
-                    is none; name one in tls.cert_file";
+    let expected = "the server sent the alert certificate_required: it requires a client certificate, but none is \
+                    configured; set tls.cert_file";
     assert_eq!(failure_of(&refused), (Class::TlsAlert, expected));
 }
 
 #[tokio::test]
-async fn a_client_certificate_is_taken_or_refused() {
+async fn a_client_certificate_is_accepted_or_rejected() {
     let root = Authority::root("Root");
     let stranger = Authority::root("Stranger");
     for versions in [ONLY_1_2, ONLY_1_3] {
@@ -239,25 +239,25 @@ async fn a_client_certificate_is_taken_or_refused() {
             let server = Server { versions, clients, tickets, greeting, ..Server::of(good(&root)) };
             let identity = Some(root.leaf(&["me"], nothing).certified());
             let port = server.start().await;
-            let mut shaken = shake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
-            let secured = shaken.result.as_mut().unwrap();
-            let heard = secured.settle(Instant::now() + Duration::from_secs(20)).await.unwrap();
-            // What was read while waiting is not lost.
-            let mut rest = vec![0; greeting.len() - heard.len()];
+            let mut handshake = handshake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
+            let secured = handshake.result.as_mut().unwrap();
+            let received = secured.settle(Instant::now() + Duration::from_secs(20)).await.unwrap();
+            // Data that was read while waiting is not lost.
+            let mut rest = vec![0; greeting.len() - received.len()];
             secured.stream.read_exact(&mut rest).await.unwrap();
-            assert_eq!([heard, rest].concat(), greeting);
+            assert_eq!([received, rest].concat(), greeting);
         }
         let server = Server { versions, clients: Some(root.der.clone()), ..Server::of(good(&root)) };
         let identity = Some(stranger.leaf(&["me"], nothing).certified());
         let port = server.start().await;
-        let shaken = shake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
-        let refused = match shaken.result {
+        let handshake = handshake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
+        let refused = match handshake.result {
             Err((refused, _)) => refused,
             Ok(mut secured) => secured.settle(Instant::now() + Duration::from_secs(20)).await.unwrap_err(),
         };
         let (class, detail) = failure_of(&refused);
         assert_eq!(class, Class::TlsAlert);
-        assert!(detail.ends_with("does not take the one of tls.cert_file"), "{detail}");
+        assert!(detail.ends_with("it does not accept the client certificate in tls.cert_file"), "{detail}");
     }
 }
 
@@ -267,8 +267,8 @@ async fn a_silent_server_accepts_the_client_certificate() {
     let server = Server { versions: ONLY_1_3, clients: Some(root.der.clone()), tickets: 0, ..Server::of(good(&root)) };
     let identity = Some(root.leaf(&["me"], nothing).certified());
     let port = server.start().await;
-    let shaken = shake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
-    assert_eq!(shaken.result.unwrap().settle(Instant::now()).await, Ok(Vec::new()));
+    let handshake = handshake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
+    assert_eq!(handshake.result.unwrap().settle(Instant::now()).await, Ok(Vec::new()));
 }
 
 #[tokio::test]
@@ -277,15 +277,15 @@ async fn waiting_leaves_time_for_the_application() {
     let server = Server { versions: ONLY_1_3, clients: Some(root.der.clone()), tickets: 0, ..Server::of(good(&root)) };
     let identity = Some(root.leaf(&["me"], nothing).certified());
     let port = server.start().await;
-    let shaken = shake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
+    let handshake = handshake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
     tokio::time::pause();
     let deadline = Instant::now() + Duration::from_millis(400);
-    assert_eq!(shaken.result.unwrap().settle(deadline).await, Ok(Vec::new()));
+    assert_eq!(handshake.result.unwrap().settle(deadline).await, Ok(Vec::new()));
     assert!(Instant::now() < deadline);
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_up_has_refused() {
+async fn a_server_that_disconnects_rejects_the_client_certificate() {
     let root = Authority::root("Root");
     for (after, class) in [(After::End, Class::Disconnected), (After::Reset, Class::Reset)] {
         let clients = Some(root.der.clone());
@@ -304,8 +304,8 @@ async fn a_server_that_hangs_up_has_refused() {
             }
         });
         let identity = Some(root.leaf(&["me"], nothing).certified());
-        let shaken = shake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
-        let hung_up = shaken
+        let handshake = handshake_with(port, Trusting { identity, ..trusting(&[&root.der]) }).await;
+        let hung_up = handshake
             .result
             .unwrap()
             .settle(Instant::now() + Duration::from_secs(20))
@@ -316,7 +316,7 @@ async fn a_server_that_hangs_up_has_refused() {
 }
 
 #[tokio::test]
-async fn every_early_end_has_its_class() {
+async fn every_early_end_has_a_class() {
     const ALERT: [&[u8]; 6] = [
         b"\x15\x03\x03\x00\x02\x02\x28",
         b"\x15\x03\x01\x00\x02\x02\x46",
@@ -327,32 +327,32 @@ async fn every_early_end_has_its_class() {
     ];
     let old = b"\x16\x03\x02\x00\x2a\x02\x00\x00\x26\x03\x02AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\x00\xc0\x13\x00";
     for (bytes, after, class, part) in [
-        (ALERT[0], After::End, Class::TlsAlert, "alert handshake_failure: no cipher"),
-        (ALERT[1], After::End, Class::TlsProtocol, "alert protocol_version: it speaks no version"),
+        (ALERT[0], After::End, Class::TlsAlert, "alert handshake_failure: there is no common cipher"),
+        (ALERT[1], After::End, Class::TlsProtocol, "alert protocol_version: it supports no TLS version"),
         (ALERT[2], After::End, Class::TlsProtocol, "alert insufficient_security"),
         (ALERT[3], After::End, Class::TlsAlert, "alert unrecognized_name: it has no certificate"),
         (ALERT[4], After::End, Class::TlsAlert, "alert number 200"),
-        (ALERT[5], After::End, Class::Disconnected, "ended the connection"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", After::Silence, Class::TlsProtocol, "what came is no TLS"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", After::End, Class::TlsProtocol, "what came is no TLS"),
-        (b"220 mail ESMTP\r\n", After::Silence, Class::TlsProtocol, "what came is no TLS"),
-        (&old[..], After::Silence, Class::TlsProtocol, "speaks only TLS 1.1 or older"),
-        (b"", After::End, Class::Disconnected, "ended the connection"),
-        (b"", After::Reset, Class::Reset, "a RST came"),
-        (b"\x16\x03\x03\x00", After::End, Class::Disconnected, "ended the connection"),
+        (ALERT[5], After::End, Class::Disconnected, "closed the connection"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", After::Silence, Class::TlsProtocol, "the response is not TLS"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", After::End, Class::TlsProtocol, "the response is not TLS"),
+        (b"220 mail ESMTP\r\n", After::Silence, Class::TlsProtocol, "the response is not TLS"),
+        (&old[..], After::Silence, Class::TlsProtocol, "supports only TLS 1.1 or older"),
+        (b"", After::End, Class::Disconnected, "closed the connection"),
+        (b"", After::Reset, Class::Reset, "a RST ended the connection"),
+        (b"\x16\x03\x03\x00", After::End, Class::Disconnected, "closed the connection"),
         (b"\x16\x03\x03\x00\x05\x02\x01\x00\x00\x00", After::End, Class::CertInvalid, "longer than 64 KiB"),
     ] {
-        let shaken = shake_with(raw(bytes, after).await, trusting(&[])).await;
-        let (failed, detail) = failure(&shaken);
+        let handshake = handshake_with(raw(bytes, after).await, trusting(&[])).await;
+        let (failed, detail) = failure(&handshake);
         assert_eq!(failed, class, "{bytes:?}: {detail}");
         assert!(detail.contains(part), "{bytes:?}: {detail}");
-        assert_eq!(shaken.facts, TlsFacts { session: None, peer: None });
+        assert_eq!(handshake.facts, TlsFacts { session: None, peer: None });
     }
 }
 
 #[tokio::test]
-async fn nothing_goes_on_beyond_the_deadline() {
-    // Empty ChangeCipherSpecs, warnings, and a record that never ends.
+async fn a_handshake_ends_at_the_deadline() {
+    // Silence, incomplete records, and a warning.
     for (bytes, after) in [
         (&b""[..], After::Silence),
         (b"\x16\x03\x03\x40\x00\x02", After::Silence),
@@ -361,8 +361,8 @@ async fn nothing_goes_on_beyond_the_deadline() {
     ] {
         let port = raw(bytes, after).await;
         let time = Duration::from_millis(50);
-        let shaken = shake_within(port, trusting(&[]), TlsSettings::default(), time).await;
-        let (class, detail) = failure(&shaken);
+        let handshake = handshake_within(port, trusting(&[]), TlsSettings::default(), time).await;
+        let (class, detail) = failure(&handshake);
         assert_eq!(class, Class::Stalled, "{bytes:?}: {detail}");
     }
     for bytes in [
@@ -373,14 +373,14 @@ async fn nothing_goes_on_beyond_the_deadline() {
         b"\x16\x03\x03\x40\x00\x02\x00\xff\xff",
     ] {
         let port = raw(bytes, After::Repetition).await;
-        let shaken = shake_with(port, trusting(&[])).await;
-        let (class, detail) = failure(&shaken);
+        let handshake = handshake_with(port, trusting(&[])).await;
+        let (class, detail) = failure(&handshake);
         assert!([Class::TlsProtocol, Class::CertInvalid].contains(&class), "{bytes:?}: {class:?} {detail}");
     }
 }
 
 #[tokio::test]
-async fn a_hung_peer_reads_an_orderly_end() {
+async fn a_hung_peer_reads_an_orderly_close() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let peer = tokio::spawn(async move {
@@ -388,14 +388,14 @@ async fn a_hung_peer_reads_an_orderly_end() {
         stream.write_all(b"\x16\x03\x03\x40\x00\x02").await.unwrap();
         stream.read_to_end(&mut Vec::new()).await.is_ok()
     });
-    let shaken = shake_within(port, trusting(&[]), TlsSettings::default(), Duration::from_millis(50)).await;
-    let (_, stream) = shaken.result.unwrap_err();
+    let handshake = handshake_within(port, trusting(&[]), TlsSettings::default(), Duration::from_millis(50)).await;
+    let (_, stream) = handshake.result.unwrap_err();
     drop(stream);
     assert!(peer.await.unwrap());
 }
 
 #[tokio::test]
-async fn certificates_too_large_for_a_handshake_are_invalid() {
+async fn too_large_certificates_are_invalid() {
     let root = Authority::root("Root");
     let huge = root.leaf(&["host.example"], |params| {
         params
@@ -405,26 +405,27 @@ async fn certificates_too_large_for_a_handshake_are_invalid() {
     for versions in [ONLY_1_2, ONLY_1_3] {
         let key = rcgen::KeyPair::try_from(huge.key.serialized_der()).unwrap();
         let issued = Issued { chain: huge.chain.clone(), key };
-        let shaken = shake_with(Server { versions, ..Server::of(issued) }.start().await, trusting(&[&root.der])).await;
-        let (class, detail) = failure(&shaken);
+        let handshake =
+            handshake_with(Server { versions, ..Server::of(issued) }.start().await, trusting(&[&root.der])).await;
+        let (class, detail) = failure(&handshake);
         assert_eq!(class, Class::CertInvalid, "{detail}");
     }
 }
 
 #[tokio::test]
-async fn a_server_without_its_key_is_invalid() {
+async fn a_server_without_the_key_is_invalid() {
     let root = Authority::root("Root");
     for versions in [ONLY_1_2, ONLY_1_3] {
         let stolen = Issued { chain: good(&root).chain, key: rcgen::KeyPair::generate().unwrap() };
         let server = Server { versions, ..Server::of(stolen) };
-        let shaken = shake_with(server.start().await, trusting(&[&root.der])).await;
-        let (class, detail) = failure(&shaken);
+        let handshake = handshake_with(server.start().await, trusting(&[&root.der])).await;
+        let (class, detail) = failure(&handshake);
         assert_eq!(class, Class::CertInvalid, "{detail}");
         assert!(
-            detail.starts_with("the server's signature does not fit its certificate: it holds another key"),
+            detail.starts_with("the server's signature does not match its certificate: it has another key"),
             "{detail}"
         );
-        assert_eq!(fault_classes(&shaken.facts), [Class::CertInvalid]);
+        assert_eq!(fault_classes(&handshake.facts), [Class::CertInvalid]);
     }
 }
 
@@ -439,72 +440,76 @@ async fn an_unusable_certificate_does_not_end_the_handshake() {
         };
         let issued = root.leaf(&["host.example"], odd);
         let stolen = Issued { chain: issued.chain.clone(), key: rcgen::KeyPair::generate().unwrap() };
-        let shaken = shake_with(Server { versions, ..Server::of(issued) }.start().await, trusting(&[&root.der])).await;
-        assert!(shaken.facts.session.is_some());
-        assert_eq!(fault_classes(&shaken.facts), [Class::CertInvalid]);
+        let handshake =
+            handshake_with(Server { versions, ..Server::of(issued) }.start().await, trusting(&[&root.der])).await;
+        assert!(handshake.facts.session.is_some());
+        assert_eq!(fault_classes(&handshake.facts), [Class::CertInvalid]);
 
-        let shaken = shake_with(Server { versions, ..Server::of(stolen) }.start().await, trusting(&[&root.der])).await;
-        assert_eq!(failure(&shaken).0, Class::CertInvalid);
-        assert_eq!(fault_classes(&shaken.facts), [Class::CertInvalid]);
+        let handshake =
+            handshake_with(Server { versions, ..Server::of(stolen) }.start().await, trusting(&[&root.der])).await;
+        assert_eq!(failure(&handshake).0, Class::CertInvalid);
+        assert_eq!(fault_classes(&handshake.facts), [Class::CertInvalid]);
     }
 }
 
 #[tokio::test]
-async fn no_common_protocol_or_version_is_told() {
+async fn missing_common_protocols_or_versions_are_reported() {
     let root = Authority::root("Root");
     let server = Server { alpn: vec![b"h2".to_vec()], ..Server::of(good(&root)) };
     let alpn = vec![b"http/1.1".to_vec()];
-    let shaken = shake_with(server.start().await, Trusting { alpn, ..trusting(&[&root.der]) }).await;
-    let (refused, detail) = failure(&shaken);
+    let handshake = handshake_with(server.start().await, Trusting { alpn, ..trusting(&[&root.der]) }).await;
+    let (refused, detail) = failure(&handshake);
     assert_eq!(refused, Class::TlsAlert);
     assert!(detail.contains("no_application_protocol"), "{detail}");
 
     for (server, client) in [(ONLY_1_2, ONLY_1_3), (ONLY_1_3, ONLY_1_2)] {
         let server = Server { versions: server, ..Server::of(good(&root)) };
-        let shaken = shake_with(server.start().await, Trusting { versions: client, ..trusting(&[&root.der]) }).await;
-        let (class, detail) = failure(&shaken);
+        let handshake =
+            handshake_with(server.start().await, Trusting { versions: client, ..trusting(&[&root.der]) }).await;
+        let (class, detail) = failure(&handshake);
         assert_eq!(class, Class::TlsProtocol, "{detail}");
     }
 }
 
 #[tokio::test]
-async fn a_name_given_is_the_one_that_counts() {
+async fn a_configured_name_is_verified() {
     let root = Authority::root("Root");
     let port = Server::of(root.leaf(&["other.example"], nothing)).start().await;
     let settings = TlsSettings { server_name: "other.example".parse().ok(), ..TlsSettings::default() };
-    let shaken = shake_within(port, trusting(&[&root.der]), settings, Duration::from_secs(20)).await;
-    assert_eq!(fault_classes(&shaken.facts), []);
+    let handshake = handshake_within(port, trusting(&[&root.der]), settings, Duration::from_secs(20)).await;
+    assert_eq!(fault_classes(&handshake.facts), []);
 }
 
 #[tokio::test]
-async fn an_unnameable_host_is_a_local_fault() {
+async fn a_host_without_valid_name_is_a_local_fault() {
     let port = raw(b"", After::Silence).await;
     let stream = connect(port, Wrapping::None).await;
     let client = Client { context: Arc::new(trusting(&[]).context()), verifier: Arc::default() };
     let host = Host::Name("-a.example".parse().unwrap());
     let deadline = Instant::now() + Duration::from_secs(20);
-    let shaken = handshake(stream, &TlsSettings::default(), &host, &client, deadline).await;
-    let expected = Fault::local(LocalFaultReason::Invalid, "no certificate can be for -a.example; set tls.server_name");
-    assert_eq!(shaken.result.unwrap_err().0, expected);
+    let handshake = handshake(stream, &TlsSettings::default(), &host, &client, deadline).await;
+    let expected =
+        Fault::local(LocalFaultReason::Invalid, "no certificate can be valid for `-a.example`; set tls.server_name");
+    assert_eq!(handshake.result.unwrap_err().0, expected);
 }
 
 #[tokio::test]
-async fn a_handshake_may_be_wrapped_in_tds() {
+async fn a_handshake_can_be_wrapped_in_tds() {
     let root = Authority::root("Root");
     let time = Duration::from_secs(20);
     for versions in [ONLY_1_2, ONLY_1_3] {
         let server = Server { versions, wrapping: Wrapping::Tds, greeting: b"bare", ..Server::of(good(&root)) };
         let transport = connect(server.start().await, Wrapping::Tds).await;
-        let shaken = shake_on(transport, trusting(&[&root.der]), TlsSettings::default(), time).await;
-        assert_eq!(fault_classes(&shaken.facts), []);
-        let mut heard = [0; 4];
-        shaken.result.unwrap().stream.read_exact(&mut heard).await.unwrap();
-        assert_eq!(&heard, b"bare");
+        let handshake = handshake_on(transport, trusting(&[&root.der]), TlsSettings::default(), time).await;
+        assert_eq!(fault_classes(&handshake.facts), []);
+        let mut received = [0; 4];
+        handshake.result.unwrap().stream.read_exact(&mut received).await.unwrap();
+        assert_eq!(&received, b"bare");
     }
 }
 
 #[tokio::test]
-async fn a_wrapped_handshake_fails_as_any_other() {
+async fn a_wrapped_handshake_fails_like_others() {
     let root = Authority::root("Root");
     for (said, after, expected) in [
         (&b""[..], After::Silence, Class::Stalled),
@@ -516,7 +521,7 @@ async fn a_wrapped_handshake_fails_as_any_other() {
     ] {
         let transport = connect(raw(said, after).await, Wrapping::Tds).await;
         let time = Duration::from_millis(300);
-        let shaken = shake_on(transport, trusting(&[&root.der]), TlsSettings::default(), time).await;
-        assert_eq!(failure(&shaken).0, expected, "{}", said.escape_ascii());
+        let handshake = handshake_on(transport, trusting(&[&root.der]), TlsSettings::default(), time).await;
+        assert_eq!(failure(&handshake).0, expected, "{}", said.escape_ascii());
     }
 }

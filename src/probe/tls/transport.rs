@@ -1,7 +1,7 @@
-//! Transport of TLS records: a connection, or TDS packets on it during the handshake.
+//! The transport of TLS records: a connection, or TDS packets on it during the handshake.
 //!
-//! A TLS handshake within TDS has its records in the data of PRELOGIN packets, in both directions; later records are
-//! sent directly on the connection (MS-TDS section 2.2.6.5).
+//! Within TDS, the records of a TLS handshake are the data of PRELOGIN packets in both directions. Later records are sent
+//! directly on the connection (MS-TDS section 2.2.6.5).
 
 use std::io::{self, IoSlice};
 use std::mem;
@@ -27,7 +27,7 @@ pub(crate) struct TlsTransport {
 }
 
 impl TlsTransport {
-    /// A transport that wraps records in this way until [`Self::unwrap_records`].
+    /// Creates a transport that wraps records until [`Self::unwrap_records`].
     pub(in crate::probe) fn new(stream: TcpStream, wrapping: Wrapping) -> Self {
         let (reading, writing) = match wrapping {
             Wrapping::None => (Reading::Bare(Vec::new()), Writing::Bare),
@@ -36,8 +36,7 @@ impl TlsTransport {
         Self { stream, reading, empty: 0, writing }
     }
 
-    /// Ends the wrapping of written records. Records of the handshake that are still read may be wrapped; their first
-    /// byte shows it.
+    /// Stops wrapping written records. Records that are still read may be wrapped, which their first byte shows.
     pub(super) fn unwrap_records(&mut self) {
         self.writing = Writing::Bare;
     }
@@ -80,12 +79,12 @@ impl AsyncRead for TlsTransport {
                         return Poll::Ready(Ok(()));
                     }
                     header.extend(more);
-                    *reading = mem::replace(reading, Reading::Data(0)).onwards()?;
+                    *reading = mem::replace(reading, Reading::Data(0)).next()?;
                     if matches!(reading, Reading::Header(header) if header.is_empty()) {
                         *empty += 1;
                     }
                     if *empty > MAX_EMPTY {
-                        return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, NO_PACKET)));
+                        return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, INVALID_PACKET)));
                     }
                 }
             }
@@ -137,45 +136,44 @@ impl AsyncWrite for TlsTransport {
     }
 }
 
-/// The kind of the next bytes.
+/// The type of the next bytes.
 #[derive(Debug)]
 enum Reading {
     /// Records, starting with these bytes.
     Bare(Vec<u8>),
     /// This many bytes of data of a packet.
     Data(usize),
-    /// The rest of a packet's header that starts with these bytes, or records: their types differ from those of
-    /// packets.
+    /// The rest of a packet header that starts with these bytes, or records, whose types differ from those of packets.
     Header(Vec<u8>),
 }
 
 impl Reading {
-    /// The next state after a header has grown.
-    fn onwards(self) -> io::Result<Self> {
+    /// Returns the next state after more bytes of a header.
+    fn next(self) -> io::Result<Self> {
         let Self::Header(header) = self else { return Ok(self) };
         match header[..] {
-            [PRELOGIN | ANSWER, _, high, low, _, _, _, _] => {
+            [PRELOGIN | RESPONSE, _, high, low, _, _, _, _] => {
                 let length = usize::from(u16::from_be_bytes([high, low]));
                 match length.checked_sub(HEADER) {
-                    None => Err(io::Error::new(io::ErrorKind::InvalidData, NO_PACKET)),
+                    None => Err(io::Error::new(io::ErrorKind::InvalidData, INVALID_PACKET)),
                     Some(0) => Ok(Self::Header(Vec::new())),
                     Some(left) => Ok(Self::Data(left)),
                 }
             }
-            [PRELOGIN | ANSWER, ..] => Ok(Self::Header(header)),
+            [PRELOGIN | RESPONSE, ..] => Ok(Self::Header(header)),
             _ => Ok(Self::Bare(header)),
         }
     }
 }
 
-/// How records are written.
+/// The form in which records are written.
 #[derive(Debug)]
 enum Writing {
     Bare,
     Packets(Outgoing),
 }
 
-/// A flight of records becomes one TDS message when it is flushed, because servers read one message at a time.
+/// Records to send. A flush sends them as one TDS message, because servers read one message at a time.
 #[derive(Debug, Default)]
 struct Outgoing {
     records: Vec<u8>,
@@ -195,7 +193,7 @@ impl Outgoing {
     }
 }
 
-/// These bytes in packets; the last one is marked.
+/// Returns these bytes in packets, the last of which is marked.
 fn message(bytes: &[u8]) -> Vec<u8> {
     let mut message = Vec::new();
     let chunks = bytes.chunks(MAX_DATA);
@@ -209,7 +207,7 @@ fn message(bytes: &[u8]) -> Vec<u8> {
     message
 }
 
-/// At most `length` bytes; empty at the end.
+/// Reads at most `length` bytes; empty at the end of the connection.
 fn read_some(stream: &mut TcpStream, context: &mut Context<'_>, length: usize) -> Poll<io::Result<Vec<u8>>> {
     let mut space = vec![0; length.min(MAX_PACKET)];
     let mut buffer = ReadBuf::new(&mut space);
@@ -219,20 +217,20 @@ fn read_some(stream: &mut TcpStream, context: &mut Context<'_>, length: usize) -
     Poll::Ready(Ok(space))
 }
 
-/// The same error as for a peer without TLS.
-const NO_PACKET: rustls::Error = rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
+/// The error for invalid packets, the same as for a peer without TLS.
+const INVALID_PACKET: rustls::Error = rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType);
 
-/// Types of packets.
+/// The types of packets.
 const PRELOGIN: u8 = 0x12;
-const ANSWER: u8 = 0x04;
+const RESPONSE: u8 = 0x04;
 
-/// Type, status, length, process, number, window.
+/// Length of a header: type, status, length, process, number, window.
 const HEADER: usize = 8;
 
-/// More packets without data only keep this client busy.
+/// Maximum number of packets without data. More of them would only keep this client busy.
 const MAX_EMPTY: usize = 16;
 
-/// Packet size before a login agrees on another one.
+/// Size of a packet before a login negotiates another one.
 const MAX_PACKET: usize = 4096;
 
 const MAX_DATA: usize = MAX_PACKET - HEADER;
@@ -251,16 +249,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn records_after_the_handshake_are_bare() {
+    async fn records_after_the_handshake_are_not_wrapped() {
         let (mut transport, mut far) = pair(Wrapping::Tds).await;
         transport.write_all(b"two ").await.unwrap();
         transport.write_all(b"records").await.unwrap();
         transport.flush().await.unwrap();
         transport.unwrap_records();
         transport.write_all(b"bare").await.unwrap();
-        let mut heard = [0; 23];
-        far.read_exact(&mut heard).await.unwrap();
-        assert_eq!(&heard, b"\x12\x01\0\x13\0\0\0\0two recordsbare");
+        let mut received = [0; 23];
+        far.read_exact(&mut received).await.unwrap();
+        assert_eq!(&received, b"\x12\x01\0\x13\0\0\0\0two recordsbare");
     }
 
     #[test]
@@ -275,25 +273,25 @@ mod tests {
 
     #[tokio::test]
     async fn packets_are_read_in_any_pieces() {
-        let said = b"\x12\x01\0\x0b\0\0\0\0abc\x04\x01\0\x08\0\0\0\0\x12\x01\0\x0a\0\0\0\0de\x17\x03\x03\x12bare";
+        let sent = b"\x12\x01\0\x0b\0\0\0\0abc\x04\x01\0\x08\0\0\0\0\x12\x01\0\x0a\0\0\0\0de\x17\x03\x03\x12bare";
         for pieces in [1, 2, 3, 7, 100] {
             let (mut transport, mut far) = pair(Wrapping::Tds).await;
-            let saying = tokio::spawn(async move {
+            let sending = tokio::spawn(async move {
                 far.set_nodelay(true).unwrap();
-                for piece in said.chunks(pieces) {
+                for piece in sent.chunks(pieces) {
                     far.write_all(piece).await.unwrap();
                     tokio::task::yield_now().await;
                 }
             });
-            let mut heard = Vec::new();
-            transport.read_to_end(&mut heard).await.unwrap();
-            assert_eq!(heard, b"abcde\x17\x03\x03\x12bare", "pieces of {pieces}");
-            saying.await.unwrap();
+            let mut received = Vec::new();
+            transport.read_to_end(&mut received).await.unwrap();
+            assert_eq!(received, b"abcde\x17\x03\x03\x12bare", "pieces of {pieces}");
+            sending.await.unwrap();
         }
     }
 
     #[tokio::test]
-    async fn packets_without_data_come_to_an_end() {
+    async fn too_many_packets_without_data_are_an_error() {
         let (mut transport, mut far) = pair(Wrapping::Tds).await;
         far.write_all(&b"\x04\x01\0\x08\0\0\0\0".repeat(MAX_EMPTY + 1)).await.unwrap();
         let error = transport.read(&mut [0; 8]).await.unwrap_err();
@@ -301,7 +299,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_packet_shorter_than_its_header_is_refused() {
+    async fn a_packet_shorter_than_its_header_is_invalid() {
         let (mut transport, mut far) = pair(Wrapping::Tds).await;
         far.write_all(b"\x12\x01\0\x07\0\0\0\0").await.unwrap();
         let error = transport.read(&mut [0; 8]).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! The contents of TLS files at one moment. Each file is read once, even if several settings name it.
+//! The contents of TLS files at one moment. Each file is read only once, even if several settings name it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -18,24 +18,23 @@ pub(super) struct FileContents {
     system: Option<Content<Vec<CertificateDer<'static>>>>,
 }
 
-/// The content of a source, or why it cannot be read.
+/// The content of a source, or the reason why it cannot be read.
 #[derive(Debug)]
 struct Content<T> {
     read: Result<T, ReadError>,
     fingerprint: Fingerprint,
 }
 
-/// Represents the content of a source, or the reason why it cannot be read.
+/// A digest of the content of a source, or of the reason why it cannot be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Fingerprint(Option<Sha256Digest>);
 
-/// Fingerprints of the sources of a profile, by the setting that names each. Mozilla's roots have none: they do not
-/// change.
+/// The fingerprints of the sources of a profile, by setting. Mozilla's roots have none, because they never change.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Fingerprints(BTreeMap<TlsFile, Fingerprint>);
 
 impl Fingerprints {
-    /// Fingerprints of the component that the file of a setting belongs to: a client certificate and its key are one.
+    /// The fingerprints of the component of a setting. A client certificate and its key are one component.
     pub(super) fn of_part(&self, setting: TlsFile) -> Self {
         let is_of_part = |other: TlsFile| match setting {
             TlsFile::CertFile | TlsFile::KeyFile => matches!(other, TlsFile::CertFile | TlsFile::KeyFile),
@@ -45,7 +44,7 @@ impl Fingerprints {
         self.iter().filter(|(other, _)| is_of_part(*other)).collect()
     }
 
-    /// Fingerprint of the source that a setting names.
+    /// The fingerprint of the source of a setting.
     pub(super) fn get(&self, setting: TlsFile) -> Option<Fingerprint> {
         self.0.get(&setting).copied()
     }
@@ -62,20 +61,20 @@ impl FromIterator<(TlsFile, Fingerprint)> for Fingerprints {
     }
 }
 
-/// Why a source cannot be read.
+/// A reason why a source cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
     #[error("cannot be read: {0}")]
     Io(io::Error),
-    #[error("is a directory; name the file itself")]
+    #[error("is a directory, not a file")]
     IsDirectory,
-    #[error("is no regular file")]
+    #[error("is not a regular file")]
     IsSpecial,
-    #[error("has no certificate that could be read{0}; install the package ca-certificates, or set SSL_CERT_FILE")]
+    #[error("has no readable certificate{0}; install the package ca-certificates or set SSL_CERT_FILE")]
     NoSystemRoots(String),
-    #[error("was not looked at")]
+    #[error("was not read")]
     NotRead,
-    #[error("is larger than {} MiB, the most that is read", MAX_BYTES >> 20)]
+    #[error("is larger than the limit of {} MiB", MAX_BYTES >> 20)]
     TooLarge,
 }
 
@@ -91,7 +90,7 @@ impl From<files::ReadError> for ReadError {
 }
 
 impl FileContents {
-    /// Reads the sources of a profile that were not read before.
+    /// Reads the sources of a profile that are not read yet, and returns the fingerprints of all.
     pub(super) fn fingerprints(&mut self, profile: &TlsProfile) -> Fingerprints {
         for (_, path) in named_files(profile) {
             if !self.files.contains_key(path) {
@@ -104,14 +103,14 @@ impl FileContents {
         self.known_fingerprints(profile)
     }
 
-    /// Fingerprints of the sources of a profile, all of which were read.
+    /// The fingerprints of the sources of a profile, which must be read already.
     pub(super) fn known_fingerprints(&self, profile: &TlsProfile) -> Fingerprints {
         let files = named_files(profile).map(|(setting, path)| (setting, self.of_file(path)));
         let system = (profile.roots == Roots::System).then(|| (TlsFile::Roots, self.of_roots(&profile.roots)));
         files.chain(system).collect()
     }
 
-    /// Fingerprint of the roots.
+    /// The fingerprint of the roots.
     pub(super) fn of_roots(&self, roots: &Roots) -> Fingerprint {
         match roots {
             Roots::File(path) => self.of_file(path),
@@ -120,7 +119,7 @@ impl FileContents {
         }
     }
 
-    /// Fingerprint of a file.
+    /// The fingerprint of a file.
     pub(super) fn of_file(&self, path: &Path) -> Fingerprint {
         Fingerprint(self.files.get(path).and_then(|content| content.fingerprint.0))
     }
@@ -138,7 +137,7 @@ impl FileContents {
     }
 }
 
-/// Every file that a profile names, with the setting that names it.
+/// Returns every file that a profile names, with its setting.
 pub(super) fn named_files(profile: &TlsProfile) -> impl Iterator<Item = (TlsFile, &Path)> {
     let roots = if let Roots::File(path) = &profile.roots { Some((TlsFile::CaFile, path)) } else { None };
     let identity = profile
@@ -174,10 +173,10 @@ impl Content<Vec<u8>> {
 }
 
 impl Content<Vec<CertificateDer<'static>>> {
-    /// Errors are ignored if at least one certificate was loaded, because a machine's bundle may have unreadable ones.
+    /// Takes the loaded certificates. Errors count only if there are none, because a bundle may have unreadable ones.
     fn of_system(loaded: CertificateResult) -> Self {
         let CertificateResult { mut certs, errors, .. } = loaded;
-        // A directory lists its files in any order.
+        // The order of files in a directory is not stable.
         certs.sort_unstable_by(|one, other| one.as_ref().cmp(other.as_ref()));
         let read = match errors.first() {
             _ if !certs.is_empty() => Ok(certs),
@@ -191,7 +190,7 @@ impl Content<Vec<CertificateDer<'static>>> {
     }
 }
 
-/// The largest public revocation lists have 10 MiB.
+/// Maximum size of a file. The largest public revocation lists have 10 MiB.
 const MAX_BYTES: u64 = 16 << 20;
 
 #[cfg(test)]
@@ -215,8 +214,7 @@ mod tests {
     #[test]
     fn missing_system_roots_are_an_error() {
         let error = Content::of_system(loaded(&[])).read.unwrap_err();
-        let message =
-            "has no certificate that could be read; install the package ca-certificates, or set SSL_CERT_FILE";
+        let message = "has no readable certificate; install the package ca-certificates or set SSL_CERT_FILE";
         assert_eq!(error.to_string(), message);
     }
 }

@@ -19,7 +19,7 @@ use crate::clock;
 use crate::probe::certificate;
 use crate::target::{FileProblem, Identity, TlsFile};
 
-/// Parses a certificate and its key. The error has the problems of both files.
+/// Parses a certificate and its key. The error lists the problems of both files.
 pub(super) fn read(
     files: &Identity,
     contents: &FileContents,
@@ -37,7 +37,7 @@ pub(super) fn read(
         .map(|content| content.not_after);
     let certified = CertifiedKey::new(chain, key);
     match certified.keys_match() {
-        // If it cannot be checked, the files are not to blame.
+        // `Unknown` means that the match cannot be checked, which is not a fault of the files.
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
         Err(_) => return Err(vec![mismatch(files)]),
     }
@@ -66,8 +66,7 @@ fn key(path: &Path, contents: &FileContents, provider: &CryptoProvider) -> Resul
     let bytes = contents.bytes(path).map_err(|error| refuse(error))?;
     let convert = || pem::conversion(bytes, "pkey", path);
     if is_encrypted(bytes) {
-        let fault =
-            "has an encrypted private key, and nobody is there to type its password; decrypt it with openssl pkey -in";
+        let fault = "has an encrypted private key, which is not supported; decrypt it with openssl pkey -in";
         return Err(refuse(&format_args!("{fault} {0} -out {0}.plain", path.display())));
     }
     let keys = pem::all::<PrivateKeyDer<'static>>(bytes, "private key", "PRIVATE KEY", convert);
@@ -78,7 +77,7 @@ fn key(path: &Path, contents: &FileContents, provider: &CryptoProvider) -> Resul
     loaded.and_then(Result::ok).ok_or_else(|| refuse(&UNUSABLE))
 }
 
-/// Whether the key is encrypted, by itself (RFC 7468 section 11) or by its PEM (RFC 1421 section 4.6.1.1).
+/// Returns whether the key is encrypted, by PKCS#8 (RFC 7468 section 11) or by PEM (RFC 1421 section 4.6.1.1).
 fn is_encrypted(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
     text.lines()
@@ -87,9 +86,9 @@ fn is_encrypted(bytes: &[u8]) -> bool {
 }
 
 fn mismatch(files: &Identity) -> FileProblem {
-    let fault = format!("has a key that does not fit the certificate in {}", files.cert_file.display());
+    let fault = format!("has a key that does not match the certificate in {}", files.cert_file.display());
     problem(TlsFile::KeyFile, &files.key_file, &fault)
 }
 
 const ENCRYPTED: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
-const UNUSABLE: &str = "has a private key that cannot be used; keys are RSA of 2048 to 8192 bits, ECDSA on P-256, P-384 or P-521, or Ed25519";
+const UNUSABLE: &str = "has a private key that cannot be used; supported are RSA (2048 to 8192 bits), ECDSA (P-256, P-384, P-521) and Ed25519";

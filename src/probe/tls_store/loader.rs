@@ -1,4 +1,4 @@
-//! Builds the components of a context. A bad file holds back only its component, and a component is rebuilt only if its
+//! Builds the components of a context. An unusable file affects only its component, and a component is rebuilt only if its
 //! files have changed.
 
 use std::collections::{HashMap, HashSet};
@@ -24,7 +24,7 @@ pub(super) struct Components {
 }
 
 impl Components {
-    /// Fingerprints of the files they were built from.
+    /// The fingerprints of the files from which the components were built.
     pub(super) fn made_of(&self) -> Fingerprints {
         let identity = self.identity.iter().flat_map(|component| component.made_of.iter());
         let crls = self.crls.iter().flat_map(|component| component.made_of.iter());
@@ -32,14 +32,14 @@ impl Components {
     }
 }
 
-/// A component with the fingerprints of the files it was built from.
+/// A component with the fingerprints of the files from which it was built.
 #[derive(Clone, Debug)]
 pub(super) struct Component<T> {
     pub(super) content: T,
     made_of: Fingerprints,
 }
 
-/// Builds components. Profiles with the same files share them.
+/// The builder of components. Profiles with the same files share them.
 #[derive(Debug)]
 pub(super) struct Loader {
     provider: Arc<CryptoProvider>,
@@ -49,12 +49,12 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    /// Nothing built yet.
+    /// Creates a builder without components.
     pub(super) fn new(provider: Arc<CryptoProvider>) -> Self {
         Self { provider, roots: Shared::default(), identities: Shared::default(), crls: Shared::default() }
     }
 
-    /// Drops the components of any other profile.
+    /// Drops the components of all other profiles.
     pub(super) fn retain(&self, profiles: &HashSet<Arc<TlsProfile>>) {
         self.roots.retain(&profiles.iter().map(|profile| &profile.roots).collect());
         self.identities
@@ -63,8 +63,8 @@ impl Loader {
             .retain(&profiles.iter().flat_map(|profile| &profile.crl_files).collect());
     }
 
-    /// Builds the components of a profile whose files have changed since `before`. A component that cannot be built
-    /// stays as it was; without a previous one, there are no components.
+    /// Builds the components of a profile whose files have changed since `before`. A component that cannot be built keeps
+    /// its previous content; without one, there are no components.
     pub(super) fn make(
         &self,
         profile: &TlsProfile,
@@ -89,7 +89,7 @@ impl Loader {
         (components().ok(), problems)
     }
 
-    /// The lists of every file. All files are tried, so that all problems are reported.
+    /// Builds the lists of every file. All files are tried, so that all problems are reported.
     fn all_crls(
         &self,
         profile: &TlsProfile,
@@ -132,7 +132,7 @@ impl Loader {
     }
 }
 
-/// The component of the current files; the previous one if they have not changed or cannot be used.
+/// Returns the component of the current files; the previous one if they have not changed or cannot be used.
 fn renewed<T: Clone>(
     before: Option<&Component<T>>,
     found: Fingerprints,
@@ -151,11 +151,11 @@ fn renewed<T: Clone>(
     }
 }
 
-/// A component cannot be built, and there was none before.
+/// The error if a component cannot be built and there is no previous one.
 #[derive(Debug)]
 struct Missing;
 
-/// Components of sources that several profiles name, rebuilt only if their content has changed.
+/// Components by source, shared by profiles and rebuilt only if the content of the source has changed.
 #[derive(Debug)]
 struct Shared<K, T>(Mutex<HashMap<K, (Vec<Fingerprint>, T)>>);
 

@@ -4,25 +4,25 @@ use std::path::Path;
 
 use rustls::pki_types::pem::{Error, PemObject};
 
-/// Why a file does not have the expected content; each completes "the file .. ".
+/// A reason why a file does not have the expected content. The text completes "the file ..".
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum PemError {
-    #[error("has {kind} number {number} in PEM that is damaged: {fault}")]
+    #[error("has damaged PEM in {kind} number {number}: {fault}")]
     Damaged { kind: &'static str, number: usize, fault: String },
     #[error("has no {kind}: expected PEM that begins with -----BEGIN {label}-----{hint}")]
     Nothing { kind: &'static str, label: &'static str, hint: String },
 }
 
-/// All items of one kind in a PEM file, at least one.
+/// Parses all items of one kind in a PEM file, at least one.
 ///
-/// `kind` is the name for people, `label` the one in PEM; `hint` is the advice if the file is DER.
+/// `kind` is the name in messages, `label` the one in PEM, and `hint` the advice if the file is DER.
 pub(super) fn all<T: PemObject>(
     bytes: &[u8],
     kind: &'static str,
     label: &'static str,
     hint: impl FnOnce() -> String,
 ) -> Result<Vec<T>, PemError> {
-    // Editors on Windows write a byte order mark, which would hide the first BEGIN.
+    // A byte order mark, as written by editors on Windows, would hide the first BEGIN.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut all = Vec::new();
     for item in T::pem_slice_iter(bytes) {
@@ -36,12 +36,12 @@ pub(super) fn all<T: PemObject>(
     Ok(all)
 }
 
-/// Whether a file looks like DER: it starts with a SEQUENCE.
+/// Returns whether a file looks like DER, which starts with a SEQUENCE.
 pub(super) fn is_der(bytes: &[u8]) -> bool {
     bytes.first() == Some(&0x30)
 }
 
-/// Advice to convert a file to PEM; completes an error. `command` is the openssl command that reads its DER.
+/// Returns the advice to convert a file to PEM, as the end of an error. `command` is the openssl command that reads DER.
 pub(super) fn conversion(bytes: &[u8], command: &str, path: &Path) -> String {
     let path = path.display();
     if is_pkcs12(bytes) {
@@ -50,7 +50,7 @@ pub(super) fn conversion(bytes: &[u8], command: &str, path: &Path) -> String {
     format!("; it looks like DER; convert it with openssl {command} -inform der -in {path} -out {path}.pem")
 }
 
-/// Whether DER looks like PKCS#12: a SEQUENCE whose first element is the version, 3 (RFC 7292 section 4).
+/// Returns whether DER looks like PKCS#12, a SEQUENCE whose first element is the version 3 (RFC 7292 section 4).
 fn is_pkcs12(bytes: &[u8]) -> bool {
     let long_form = bytes
         .get(1)
@@ -61,19 +61,19 @@ fn is_pkcs12(bytes: &[u8]) -> bool {
         .is_some_and(|content| content.starts_with(&[0x02, 0x01, 0x03]))
 }
 
-/// Explains why webpki does not accept DER; completes "which ..".
+/// Explains why webpki rejects DER. The text completes "which ..".
 pub(super) fn der_fault(error: &webpki::Error) -> String {
     match error {
         webpki::Error::BadDer | webpki::Error::BadDerTime | webpki::Error::TrailingData(_) => "is damaged".to_owned(),
         webpki::Error::UnsupportedCertVersion => "is not of version 3".to_owned(),
-        webpki::Error::UnsupportedCrlVersion => "is of version 1; version 2 is understood".to_owned(),
-        webpki::Error::UnsupportedDeltaCrl => "is a delta list; a complete one is needed".to_owned(),
-        webpki::Error::UnsupportedIndirectCrl => "is an indirect list, which is not understood".to_owned(),
+        webpki::Error::UnsupportedCrlVersion => "is of version 1; only version 2 is supported".to_owned(),
+        webpki::Error::UnsupportedDeltaCrl => "is a delta list; only complete lists are supported".to_owned(),
+        webpki::Error::UnsupportedIndirectCrl => "is an indirect list, which is not supported".to_owned(),
         other => format!("cannot be used: {other}"),
     }
 }
 
-/// The first label of a PEM file, if it is one.
+/// Describes a file without the expected label: the first label in it, or that it is empty.
 fn found(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut labels = text.lines().filter_map(|line| {
@@ -81,7 +81,7 @@ fn found(bytes: &[u8]) -> String {
         Some((label, line.starts_with([' ', '\t'])))
     });
     match labels.next() {
-        Some((_, true)) => ", found it behind spaces; remove those at the beginning of its lines".to_owned(),
+        Some((_, true)) => ", found it after spaces; remove the spaces at the start of lines".to_owned(),
         Some((label, false)) => {
             format!(", found {}", label.chars().filter(|c| !c.is_control()).take(MAX_LABEL).collect::<String>())
         }
@@ -92,9 +92,9 @@ fn found(bytes: &[u8]) -> String {
 
 fn fault(error: Error) -> String {
     match error {
-        Error::Base64Decode(_) => "what stands between BEGIN and END is no base64".to_owned(),
-        Error::IllegalSectionStart { .. } => "its first line does not end in -----".to_owned(),
-        Error::MissingSectionEnd { .. } => "its END line is missing".to_owned(),
+        Error::Base64Decode(_) => "the text between BEGIN and END is not base64".to_owned(),
+        Error::IllegalSectionStart { .. } => "the BEGIN line does not end in -----".to_owned(),
+        Error::MissingSectionEnd { .. } => "the END line is missing".to_owned(),
         other => other.to_string(),
     }
 }

@@ -44,9 +44,9 @@ fn of_file(path: &Path, files: &FileContents) -> Result<Anchors, FileProblem> {
                 store.roots.push(anchor);
                 contents.push(content);
             }
-            // It can still be the certificate of a server, which is then trusted.
+            // A server that presents it as its certificate is still trusted.
             Err(error) if content.is_some() => {
-                warn!(file = %path.display(), number = index + 1, ?error, "A certificate in ca_file cannot be an authority");
+                warn!(file = %path.display(), number = index + 1, ?error, "Cannot use a certificate in ca_file as a CA, trusting it only as a leaf");
             }
             Err(error) => {
                 return Err(refuse(&format_args!(
@@ -63,7 +63,7 @@ fn of_file(path: &Path, files: &FileContents) -> Result<Anchors, FileProblem> {
 fn of_system(files: &FileContents) -> Result<Anchors, FileProblem> {
     let refuse = |fault: &dyn fmt::Display| FileProblem {
         setting: TlsFile::Roots,
-        message: format!("the bundle of this machine {fault}"),
+        message: format!("the certificate bundle of this machine {fault}"),
     };
     let certificates = files.system().map_err(|error| refuse(error))?;
     let usable = certificates
@@ -72,7 +72,7 @@ fn of_system(files: &FileContents) -> Result<Anchors, FileProblem> {
     let (roots, contents): (Vec<_>, Vec<_>) = usable.unzip();
     let store = RootCertStore { roots };
     if store.is_empty() {
-        return Err(refuse(&"has no certificate that can be an authority"));
+        return Err(refuse(&"has no certificate that can be used as a CA"));
     }
     Ok(Anchors { store, contents, certificates: Vec::new(), origin: "the roots of this machine".to_owned() })
 }

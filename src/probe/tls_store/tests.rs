@@ -1,4 +1,4 @@
-//! Good files and bad ones, at load and while they are watched.
+//! Tests of usable and unusable files, at load and while they are watched.
 
 use std::fs;
 use std::io::{self, Write};
@@ -55,14 +55,14 @@ impl Files {
         self
     }
 
-    /// A profile that has been read.
+    /// Returns a store that has loaded the profile.
     fn read(&self) -> (Arc<TlsStore>, Arc<TlsProfile>) {
         let (trust, profile) = (Arc::new(TlsStore::watching_every(PERIOD)), Arc::new(self.profile.clone()));
         trust.read(&profile).unwrap();
         (trust, profile)
     }
 
-    /// What reading the profile comes to: each setting with what is wrong, the folder left out.
+    /// Returns the problems of the profile by setting, without the folder.
     fn problems(&self) -> Vec<(TlsFile, String)> {
         let problems = TlsStore::default().read(&Arc::new(self.profile.clone())).unwrap_err();
         let folder = format!("{}/", self.folder.path().display());
@@ -127,7 +127,7 @@ fn mozillas_roots_are_shared() {
 }
 
 #[test]
-fn what_was_read_is_not_read_again() {
+fn a_loaded_profile_is_not_read_again() {
     let files = Files::new().with_ca(authority().certificate.pem());
     let (trust, profile) = files.read();
     let first = trust.context(&profile).unwrap();
@@ -138,7 +138,7 @@ fn what_was_read_is_not_read_again() {
 }
 
 #[test]
-fn own_roots_are_authorities_and_certificates() {
+fn custom_roots_are_cas_and_certificates() {
     let (authority, leaf) = (authority().certificate, leaf("db.example").certificate);
     let files = Files::new().with_ca(format!("\u{feff}{}\r\n# ours\n{}", authority.pem(), leaf.pem()));
     let (trust, profile) = files.read();
@@ -182,7 +182,7 @@ fn revocation_lists_are_pem_or_der() {
 }
 
 #[test]
-fn a_bad_file_is_named_with_its_fault() {
+fn an_unusable_file_is_reported_with_its_fault() {
     let (authority, one, other) = (authority().certificate, leaf("a"), leaf("b"));
     let key = one.key.serialize_pem();
     let damaged = authority.pem().replace("MII", "M!I");
@@ -207,12 +207,12 @@ fn a_bad_file_is_named_with_its_fault() {
         (
             Files::new().with_ca(authority.pem().replace("-----BEGIN", "  -----BEGIN")),
             TlsFile::CaFile,
-            format!("the file ca.pem has no certificate: {expected} CERTIFICATE-----, found it behind spaces; remove those at the beginning of its lines"),
+            format!("the file ca.pem has no certificate: {expected} CERTIFICATE-----, found it after spaces; remove the spaces at the start of lines"),
         ),
         (
             Files::new().with_ca(format!("{}{damaged}", authority.pem())),
             TlsFile::CaFile,
-            "the file ca.pem has certificate number 2 in PEM that is damaged: what stands between BEGIN and END is no base64".to_owned(),
+            "the file ca.pem has damaged PEM in certificate number 2: the text between BEGIN and END is not base64".to_owned(),
         ),
         (
             Files::new().with_ca(format!("{}{unreadable}", authority.pem())),
@@ -222,17 +222,17 @@ fn a_bad_file_is_named_with_its_fault() {
         (
             Files::new().with_identity(one.certificate.pem(), other.key.serialize_pem()),
             TlsFile::KeyFile,
-            "the file client.key has a key that does not fit the certificate in client.pem".to_owned(),
+            "the file client.key has a key that does not match the certificate in client.pem".to_owned(),
         ),
         (
             Files::new().with_identity(one.certificate.pem(), encrypted),
             TlsFile::KeyFile,
-            "the file client.key has an encrypted private key, and nobody is there to type its password; decrypt it with openssl pkey -in client.key -out client.key.plain".to_owned(),
+            "the file client.key has an encrypted private key, which is not supported; decrypt it with openssl pkey -in client.key -out client.key.plain".to_owned(),
         ),
         (
             Files::new().with_identity(one.certificate.pem(), old),
             TlsFile::KeyFile,
-            "the file client.key has an encrypted private key, and nobody is there to type its password; decrypt it with openssl pkey -in client.key -out client.key.plain".to_owned(),
+            "the file client.key has an encrypted private key, which is not supported; decrypt it with openssl pkey -in client.key -out client.key.plain".to_owned(),
         ),
         (
             Files::new().with_identity(one.certificate.pem(), one.certificate.pem()),
@@ -242,7 +242,7 @@ fn a_bad_file_is_named_with_its_fault() {
         (
             Files::new().with_identity(one.certificate.pem(), "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
             TlsFile::KeyFile,
-            "the file client.key has a private key that cannot be used; keys are RSA of 2048 to 8192 bits, ECDSA on P-256, P-384 or P-521, or Ed25519".to_owned(),
+            "the file client.key has a private key that cannot be used; supported are RSA (2048 to 8192 bits), ECDSA (P-256, P-384, P-521) and Ed25519".to_owned(),
         ),
         (
             Files::new().with_identity("nothing", &key),
@@ -270,7 +270,7 @@ fn a_bad_file_is_named_with_its_fault() {
 }
 
 #[test]
-fn an_unreadable_file_is_named() {
+fn an_unreadable_file_is_reported() {
     let mut files = Files::new().with_ca("");
     files.profile.crl_files.push(files.path("missing.pem"));
     files.profile.identity =
@@ -279,9 +279,9 @@ fn an_unreadable_file_is_named() {
     assert_eq!(
         files.problems(),
         [
-            (TlsFile::CaFile, "the file ca.pem is larger than 16 MiB, the most that is read".to_owned()),
-            (TlsFile::CertFile, "the file . is a directory; name the file itself".to_owned()),
-            (TlsFile::KeyFile, "the file /dev/null is no regular file".to_owned()),
+            (TlsFile::CaFile, "the file ca.pem is larger than the limit of 16 MiB".to_owned()),
+            (TlsFile::CertFile, "the file . is a directory, not a file".to_owned()),
+            (TlsFile::KeyFile, "the file /dev/null is not a regular file".to_owned()),
             (
                 TlsFile::CrlFile(0),
                 "the file missing.pem cannot be read: No such file or directory (os error 2)".to_owned()
@@ -290,7 +290,7 @@ fn an_unreadable_file_is_named() {
     );
 }
 
-/// What is logged while something is done, a line each.
+/// Returns the lines that are logged by an action.
 fn logged(act: impl FnOnce()) -> Vec<String> {
     #[derive(Clone, Default)]
     struct Written(Arc<Mutex<Vec<u8>>>);
@@ -322,7 +322,7 @@ fn logged(act: impl FnOnce()) -> Vec<String> {
 }
 
 #[test]
-fn expired_files_are_logged_but_used() {
+fn expired_files_are_used_but_logged() {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(["client".to_owned()]).unwrap();
     (params.not_before, params.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1));
@@ -360,7 +360,7 @@ fn only_a_changed_file_changes_the_context() {
 }
 
 #[test]
-fn a_bad_file_keeps_the_old_context() {
+fn an_unusable_file_keeps_the_old_context() {
     let good = authority().certificate.pem();
     let files = Files::new().with_ca(&good);
     let (trust, profile) = files.read();
@@ -368,7 +368,7 @@ fn a_bad_file_keeps_the_old_context() {
     let (vanished, path) = (files.path("ca.old"), files.path("ca.pem"));
     let turns: [(&str, &dyn Fn(), &str); 4] = [
         ("damage", &|| drop(files.write("ca.pem", "junk")), "has no certificate"),
-        ("damage anew", &|| drop(files.write("ca.pem", "more junk")), "has no certificate"),
+        ("other damage", &|| drop(files.write("ca.pem", "more junk")), "has no certificate"),
         ("removal", &|| fs::rename(&path, &vanished).unwrap(), "cannot be read: No such file or directory"),
         ("a directory", &|| fs::create_dir(&path).unwrap(), "is a directory"),
     ];
@@ -386,7 +386,7 @@ fn a_bad_file_keeps_the_old_context() {
 }
 
 #[test]
-fn certificate_and_key_may_change_separately() {
+fn a_certificate_waits_for_its_key() {
     let (before, after) = (leaf("client"), leaf("client"));
     let files = Files::new().with_identity(before.certificate.pem(), before.key.serialize_pem());
     let (trust, profile) = files.read();
@@ -404,9 +404,9 @@ fn certificate_and_key_may_change_separately() {
     assert_eq!(trust.context(&profile).unwrap().identity.as_ref().unwrap().key.cert, [after.certificate.der().clone()]);
 }
 
-/// A broken key must not keep a rotated authority out: its targets would fail by our own old roots.
+/// Otherwise an unusable key would keep old roots in use, and targets with a rotated CA would fail.
 #[test]
-fn a_bad_file_holds_up_no_other_file() {
+fn an_unusable_file_does_not_affect_other_files() {
     let (client, rotated, list) = (leaf("client"), authority().certificate, revocation_list(2150).pem().unwrap());
     let files = Files::new()
         .with_ca(authority().certificate.pem())
@@ -421,8 +421,8 @@ fn a_bad_file_holds_up_no_other_file() {
 
     files.write("ca.pem", rotated.pem());
     let lines = logged(|| assert_eq!((trust.reload(), trust.reload()), (2, 2)));
-    let taken_over = format!("INFO Reloaded TLS files files=\"{}\"", files.path("ca.pem").display());
-    assert_eq!(lines, [taken_over], "what was told of the others is not told again");
+    let reloaded = format!("INFO Reloaded TLS files files=\"{}\"", files.path("ca.pem").display());
+    assert_eq!(lines, [reloaded], "known problems are not logged again");
     let second = trust.context(&profile).unwrap();
     assert_eq!(second.roots.certificates, [rotated.der().clone()]);
     assert!(Arc::ptr_eq(first.identity.as_ref().unwrap(), second.identity.as_ref().unwrap()));
@@ -450,14 +450,14 @@ fn profiles_share_components() {
     let alpn = vec![AlpnProtocol::try_new("h2").unwrap()];
     let second = Arc::new(TlsProfile { alpn, ..files.profile.clone() });
     let lines = logged(|| [&first, &second].into_iter().for_each(|profile| trust.read(profile).unwrap()));
-    assert_eq!(lines.len(), 2, "one of the certificate and one of the list: {lines:?}");
+    assert_eq!(lines.len(), 2, "one line for the certificate and one for the list: {lines:?}");
     let [first, second] = [first, second].map(|profile| trust.context(&profile).unwrap());
     assert!(Arc::ptr_eq(first.identity.as_ref().unwrap(), second.identity.as_ref().unwrap()));
     assert!(Arc::ptr_eq(&first.crls[0], &second.crls[0]));
 }
 
 #[test]
-fn a_shared_bad_file_counts_once() {
+fn a_shared_unusable_file_counts_once() {
     let files = Files::new().with_ca(authority().certificate.pem());
     let (trust, _) = files.read();
     let alpn = vec![AlpnProtocol::try_new("h2").unwrap()];
@@ -466,7 +466,8 @@ fn a_shared_bad_file_counts_once() {
     assert_eq!(logged(|| assert_eq!(trust.reload(), 1)).len(), 1);
 }
 
-/// Kubernetes mounts a secret as links to `..data/NAME`, `..data` being a link to a folder that it replaces as a whole.
+/// Mounts a version of a secret as Kubernetes does: files are links to `..data/NAME`, and `..data` is a link to a folder
+/// that is replaced as a whole.
 fn mount(folder: &Path, version: &str, content: &str) {
     fs::create_dir(folder.join(version)).unwrap();
     fs::write(folder.join(version).join("ca.crt"), content).unwrap();
@@ -499,13 +500,13 @@ async fn a_kubernetes_secret_is_watched_through_links() {
     let steps = async {
         assert_eq!(roots(), [first.der().clone()]);
         mount(folder.path(), "..2", "junk");
-        until("failures are counted at every look", || failures.load(Ordering::Relaxed) > 2).await;
+        until("failures are counted at every check", || failures.load(Ordering::Relaxed) > 2).await;
         assert_eq!(roots(), [first.der().clone()]);
         mount(folder.path(), "..3", &second.pem());
-        until("the new roots are in force", || roots() == [second.der().clone()]).await;
+        until("the new roots are in use", || roots() == [second.der().clone()]).await;
     };
     tokio::select! {
-        () = trust.watch(&count) => panic!("watching never ends by itself"),
+        () = trust.watch(&count) => panic!("watch must not return"),
         () = steps => {}
     }
 }

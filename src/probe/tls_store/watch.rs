@@ -1,7 +1,7 @@
 //! Detects changes of TLS files: renewed certificates, rotated roots, new revocation lists.
 //!
-//! If a file cannot be used, its loaded content stays in use and other files are still reloaded. A client certificate
-//! and its key are one.
+//! If a file cannot be used, its last good content stays in use, and other files are still reloaded. A client certificate
+//! and its key are reloaded together.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use crate::locks::{read, write};
 use crate::target::{FileProblem, Roots, TlsFile, TlsProfile};
 
 impl TlsStore {
-    /// Reloads changed files of all profiles. Never ends by itself.
+    /// Reloads changed files of all profiles. Never returns.
     ///
-    /// Calls `failed` at each check, once for every file that has changed and cannot be used.
+    /// At each check, calls `failed` once for every changed file that cannot be used.
     pub async fn watch(self: &Arc<Self>, failed: &(dyn Fn() + Sync)) {
         watch(self, self.period, failed).await;
     }
 
-    /// The new state of a profile; `None` if nothing has changed since the last check.
+    /// Returns the new state of a profile; `None` if nothing has changed since the last check.
     fn compare(
         &self,
         profile: &TlsProfile,
@@ -42,10 +42,9 @@ impl TlsStore {
         }
         let (components, problems) = self.loader.make(profile, contents, Some(&stored.components));
         let components = components.unwrap_or_else(|| stored.components.clone());
-        let taken_over = differing(profile, &made_of, &components.made_of());
-        let context =
-            if taken_over.is_empty() { stored.context.clone() } else { self.context_of(profile, &components) };
-        changes.reloaded.extend(taken_over);
+        let reloaded = differing(profile, &made_of, &components.made_of());
+        let context = if reloaded.is_empty() { stored.context.clone() } else { self.context_of(profile, &components) };
+        changes.reloaded.extend(reloaded);
         let is_known = |problem: &FileProblem| {
             stored
                 .rejected
@@ -95,7 +94,7 @@ impl Watched for TlsStore {
 }
 
 impl Rejected {
-    /// Whether the problem is known and its files have not changed since.
+    /// Whether the problem is known and its files have not changed since then.
     fn has_known(&self, problem: &FileProblem, found: &Fingerprints) -> bool {
         let component = problem.setting;
         self.problems.contains(problem) && self.found.of_part(component) == found.of_part(component)
@@ -106,7 +105,7 @@ fn messages<'a>(problems: impl IntoIterator<Item = &'a FileProblem>) -> impl Ite
     problems.into_iter().map(|problem| problem.message.clone())
 }
 
-/// The names of the sources of a profile that have changed.
+/// Returns the names of the sources of a profile that have changed.
 fn differing(profile: &TlsProfile, before: &Fingerprints, after: &Fingerprints) -> Vec<String> {
     let files = named_files(profile).map(|(setting, path)| (setting, path.display().to_string()));
     let sources = files.chain([(TlsFile::Roots, "the roots of this machine".to_owned())]);

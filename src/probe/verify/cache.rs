@@ -1,4 +1,4 @@
-//! Cache of verification results and parsed certificates, which are kept as long as they are in use elsewhere.
+//! A cache of verification results and parsed certificates, which keeps them as long as they are used elsewhere.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use crate::outcome::{Certificate, CertificateContent, PeerCertificates};
 use crate::target::Sha256Digest;
 
-/// Results and certificates by digest.
+/// The cached results and certificates by digest.
 #[derive(Debug, Default)]
 pub(super) struct VerificationCache {
     results: WeakCache<PeerCertificates, Range<i64>>,
@@ -15,13 +15,13 @@ pub(super) struct VerificationCache {
 }
 
 impl VerificationCache {
-    /// The result of an equal request, if it is still valid at `now`.
+    /// Returns the result of an equal request, if it is still valid at `now`.
     pub(super) fn result(&self, key: &Sha256Digest, now: i64) -> Option<Arc<PeerCertificates>> {
         let (peer, validity) = self.results.find(key)?;
         validity.contains(&now).then_some(peer)
     }
 
-    /// Keeps a result of `now` until one of its certificates or of the `anchors` starts or ends to be valid.
+    /// Caches a result as of `now` until the validity of a certificate or an anchor starts or ends.
     pub(super) fn keep_result<'a>(
         &mut self,
         key: Sha256Digest,
@@ -29,22 +29,22 @@ impl VerificationCache {
         anchors: impl Iterator<Item = &'a CertificateContent>,
         now: i64,
     ) {
-        self.results.keep(key, peer, constancy(peer, anchors, now));
+        self.results.keep(key, peer, constant_period(peer, anchors, now));
     }
 
-    /// A certificate that was parsed before.
+    /// Returns a certificate that was parsed before.
     pub(super) fn certificate(&self, fingerprint: &Sha256Digest) -> Option<Arc<Certificate>> {
         self.certificates.find(fingerprint).map(|(certificate, ())| certificate)
     }
 
-    /// Keeps a parsed certificate.
+    /// Caches a parsed certificate.
     pub(super) fn keep_certificate(&mut self, certificate: &Arc<Certificate>) {
         self.certificates.keep(certificate.fingerprint, certificate, ());
     }
 }
 
-/// The period around `now` in which no certificate starts or ends to be valid.
-fn constancy<'a>(
+/// Returns the period around `now` in which no validity starts or ends.
+fn constant_period<'a>(
     peer: &'a PeerCertificates,
     anchors: impl Iterator<Item = &'a CertificateContent>,
     now: i64,
@@ -63,11 +63,11 @@ fn constancy<'a>(
     })
 }
 
-/// Values by digest, each with a note. It does not keep the values alive.
+/// Values by digest, each with a note. The cache does not keep them alive.
 #[derive(Debug)]
 struct WeakCache<T, N> {
     entries: HashMap<Sha256Digest, (Weak<T>, N)>,
-    /// Number of entries at which dead ones are removed.
+    /// Number of entries at which dropped values are removed.
     full: usize,
 }
 
@@ -92,7 +92,7 @@ impl<T, N> Default for WeakCache<T, N> {
     }
 }
 
-/// Below this number of entries, removing dead ones is not worth the time.
+/// Minimum of [`WeakCache::full`]. With fewer entries, a removal of dropped values is not worthwhile.
 const MIN_FULL: usize = 64;
 
 #[cfg(test)]

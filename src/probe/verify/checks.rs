@@ -1,4 +1,4 @@
-//! The checks of one chain: dates, path, name and pins. Each is made whether or not the others pass.
+//! The checks of one chain: dates, path, name and pins. Each is made even if others fail.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::clock::Utc;
 use crate::outcome::{Certificate, CertificateContent, CertificateFault, Class, PeerCertificates};
 use crate::target::ServerName;
 
-/// Checks a chain whose certificates were parsed, as of `now` in seconds since 1970.
+/// Checks a chain of parsed certificates as of `now`, in seconds since 1970.
 pub(super) fn verify(
     request: &VerifyRequest<'_>,
     leaf: Arc<Certificate>,
@@ -32,7 +32,7 @@ pub(super) fn verify(
     PeerCertificates { leaf, intermediates, faults, chain_not_after }
 }
 
-/// A name in the form of rustls and webpki; `None` if they do not accept it.
+/// Converts a name to the type of rustls and webpki; `None` if they do not accept it.
 pub(in crate::probe) fn subject_name(name: &ServerName) -> Option<SubjectName<'static>> {
     match name {
         ServerName::Address(address) => Some(SubjectName::from(*address)),
@@ -60,14 +60,14 @@ impl Check<'_> {
         if self.now < content.not_before {
             let from = Utc::of_seconds(content.not_before);
             let detail = format!(
-                "the certificate is valid from {from} UTC on only; it was installed too early, or this machine's clock is wrong"
+                "the certificate is not valid before {from} UTC; it was installed too early, or the clock of this machine is wrong"
             );
             self.faults.add(Class::CertNotYetValid, detail);
         }
     }
 
-    /// Checks name and path. Returns the earliest expiry on the path if it verifies. A leaf that is itself trusted is a
-    /// complete path, which only its owner can revoke.
+    /// Checks name and path. Returns the earliest expiry on a verified path. A leaf that is itself trusted is a complete
+    /// path, which revocation lists do not affect.
     fn chain(&mut self) -> Option<i64> {
         let VerifyRequest { presented, context, .. } = *self.request;
         let leaf = match EndEntityCert::try_from(&presented.leaf) {
@@ -95,7 +95,7 @@ impl Check<'_> {
         None
     }
 
-    /// webpki does not accept the leaf. Reports what can be checked without webpki.
+    /// Adds the faults of a leaf that webpki rejects, as far as they can be checked without webpki.
     fn unusable(&mut self, error: &Error) {
         let reason = messages::unreadable(error);
         self.faults
@@ -109,14 +109,14 @@ impl Check<'_> {
         }
     }
 
-    /// A path was found, at the present or another moment, with or without errors.
+    /// Adds the faults of a path that was found as of now or another moment. Returns its earliest expiry if it is verified.
     fn found(&mut self, path: &[usize], result: &PathResult) -> Option<i64> {
         self.outdated(path);
         let is_outdated = result.outdated_anchor.is_some_and(|place| self.outdated_anchor(place));
         result.errors.iter().for_each(|error| self.defect(error));
         let certificates = path.iter().filter_map(|place| self.intermediates.get(*place)).map(Arc::as_ref);
         let contents = certificates.chain([self.leaf]).map(|certificate| certificate.content.as_ref());
-        // If a content is `None` here, webpki checked the dates at the present moment.
+        // If a content is `None`, webpki has checked the dates as of now.
         let ends = contents
             .flatten()
             .map(|content| content.is_valid_at(self.now).then_some(content.not_after));
@@ -124,7 +124,7 @@ impl Check<'_> {
         ends.filter(|_| result.errors.is_empty() && !is_outdated)?.into_iter().min()
     }
 
-    /// No path leads to an anchor.
+    /// Adds the faults of a chain without a path to an anchor.
     fn not_found(&mut self, result: &PathResult, chain: &Chain<'_>) {
         let walk = chain.walk(self.now);
         let is_outdated = self.outdated(&walk.steps);
@@ -163,15 +163,14 @@ impl Check<'_> {
                 now if now > content.not_after => {
                     (Class::CertExpired, format!("expired on {} UTC", Utc::of_seconds(content.not_after)))
                 }
-                now if now < content.not_before => (
-                    Class::CertNotYetValid,
-                    format!("is valid from {} UTC on only", Utc::of_seconds(content.not_before)),
-                ),
+                now if now < content.not_before => {
+                    (Class::CertNotYetValid, format!("is not valid before {} UTC", Utc::of_seconds(content.not_before)))
+                }
                 _ => continue,
             };
             let subject = quoted(&content.subject);
             self.faults
-                .add(class, format!("the intermediate {subject} {when}; have the server send a valid one"));
+                .add(class, format!("the intermediate {subject} {when}; configure the server to send a valid one"));
             any = true;
         }
         any
@@ -184,11 +183,11 @@ impl Check<'_> {
         let (class, when) = if self.now > content.not_after {
             (Class::CertExpired, format!("expired on {} UTC", Utc::of_seconds(content.not_after)))
         } else {
-            (Class::CertNotYetValid, format!("is valid from {} UTC on only", Utc::of_seconds(content.not_before)))
+            (Class::CertNotYetValid, format!("is not valid before {} UTC", Utc::of_seconds(content.not_before)))
         };
         let (subject, origin) = (quoted(&content.subject), &roots.origin);
         self.faults
-            .add(class, format!("the root {subject} in {origin} {when}; put a valid one there"));
+            .add(class, format!("the root {subject} in {origin} {when}; replace it with a valid one"));
         true
     }
 
@@ -198,7 +197,7 @@ impl Check<'_> {
         self.faults.add(class, detail);
     }
 
-    /// The leaf is not for the expected name.
+    /// Adds the fault of a leaf that is not valid for the expected name.
     fn misnamed(&mut self) {
         let (names, count) = self
             .leaf
@@ -207,13 +206,13 @@ impl Check<'_> {
             .map_or((&[][..], 0), |content| (content.names.as_slice(), content.name_count));
         let shown: Vec<_> = names.iter().take(MAX_SHOWN).map(|name| quoted(name)).collect();
         let presented = match (shown.as_slice(), count.saturating_sub(shown.len())) {
-            ([], _) => "no name at all (a common name does not count)".to_owned(),
+            ([], _) => "no name (a common name does not count)".to_owned(),
             (shown, 0) => shown.join(", "),
             (shown, more) => format!("{} and {more} more", shown.join(", ")),
         };
         let expected = self.request.name;
         let detail = format!(
-            "the certificate is for {presented}, expected was \"{expected}\"; if another name is right, set tls.server_name"
+            "the certificate is for {presented}; expected \"{expected}\"; if another name is correct, set tls.server_name"
         );
         self.faults.add(Class::CertNameMismatch, detail);
     }
@@ -228,8 +227,8 @@ impl Check<'_> {
         let key = key.map_or_else(|| "unknown".to_owned(), |key| key.to_string());
         let certificate = self.leaf.fingerprint;
         let detail = format!(
-            "none of tls.pins is the SHA-256 of the certificate ({certificate}) or of its public key ({key}); \
-             if it was renewed on purpose, pin the new one"
+            "tls.pins contains neither the SHA-256 of the certificate ({certificate}) nor that of its public key ({key}); \
+             if the change is legitimate, pin one of them"
         );
         self.faults.add(Class::CertPinMismatch, detail);
     }
@@ -251,26 +250,25 @@ impl Check<'_> {
         let (subject, issuer) = (quoted(&content.subject), quoted(&content.issuer));
         if content.is_self_issued {
             return format!(
-                "the chain ends in {subject}, which does not stand in {origin}; name a file with it in tls.ca_file, or \
-                 set tls.verify: report"
+                "the chain ends in {subject}, which is not in {origin}; put it into a file for tls.ca_file, or set \
+                 tls.verify: report"
             );
         }
         format!(
-            "the server does not send the certificate of {issuer}, which issued {issued}, and it does not stand in \
-             {origin}; have the server send that intermediate, or, if it is a private CA, name a file with it in \
-             tls.ca_file, or set tls.verify: report"
+            "the server does not send the certificate of {issuer}, which issued {issued}, and it is not in {origin}; \
+             configure the server to send this intermediate; if it is a private CA, put it into a file for tls.ca_file, \
+             or set tls.verify: report"
         )
     }
 
     fn self_signed(&self) -> String {
         format!(
-            "the certificate is self-signed and does not stand in {}; put it into a file and name that in tls.ca_file, \
-             or set tls.verify: report",
+            "the certificate is self-signed and not in {}; put it into a file for tls.ca_file, or set tls.verify: report",
             self.request.context.roots.origin
         )
     }
 
-    /// A signature does not match the key that the names lead to.
+    /// Explains a signature that does not match the key of the issuer with that name.
     fn missigned(&self, walk: &Walk, chain: &Chain<'_>) -> String {
         if self.is_self_signed() {
             return self.untrusted(walk);
@@ -280,19 +278,18 @@ impl Check<'_> {
         let issuer = content.map(|content| quoted(&content.issuer)).unwrap_or_default();
         if fitting < walk.steps.len() {
             return format!(
-                "the certificate of {issuer} that the server sends did not sign {issued}: it has another key, or one too \
-                 short to be accepted; have the server send the intermediates that belong to its certificate"
+                "the certificate of {issuer} that the server sends did not sign {issued}: it has another key, or one that \
+                 is too short; configure the server to send the intermediates of its certificate"
             );
         }
         let origin = &self.request.context.roots.origin;
         format!(
-            "{issued} names the issuer {issuer}, but the CA of that name in {origin} did not sign it: its key was \
-             probably changed, or is too short to be accepted; name a file with the new one in tls.ca_file, or set \
-             tls.verify: report"
+            "{issued} names the issuer {issuer}, but the CA of that name in {origin} did not sign it: the key of the CA \
+             has probably changed, or is too short; put the new CA into a file for tls.ca_file, or set tls.verify: report"
         )
     }
 
-    /// The last certificate of some steps from the leaf, and its description.
+    /// Returns the last certificate after these steps from the leaf, with its description.
     fn last(&self, steps: &[usize]) -> (Option<&CertificateContent>, String) {
         let link = steps.last().and_then(|place| self.intermediates.get(*place));
         let content = link.map_or(self.leaf, Arc::as_ref).content.as_ref();
@@ -305,7 +302,7 @@ impl Check<'_> {
     }
 }
 
-/// Faults, at most one for each class.
+/// Faults, at most one per class.
 #[derive(Debug, Default)]
 struct Faults(Vec<CertificateFault>);
 
@@ -329,7 +326,7 @@ impl Faults {
     }
 }
 
-/// Maximum number of items that are displayed of a list from a peer.
+/// Maximum number of displayed items of a list from a peer.
 const MAX_SHOWN: usize = 5;
 
 #[cfg(test)]

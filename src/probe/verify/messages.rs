@@ -1,4 +1,4 @@
-//! Messages about certificates: the errors of webpki as classes and sentences, texts of peers in quotes.
+//! Messages about certificates: errors of webpki as classes and sentences, and quoted texts from peers.
 
 use webpki::Error;
 
@@ -6,23 +6,23 @@ use crate::clock::Utc;
 use crate::outcome::Class;
 use crate::peer_text::is_invisible;
 
-/// Class and message for an error of a path. Messages about signatures need the chain and are in `checks`.
+/// Returns the class and message for an error of a path. Messages about signatures need the chain and are in `checks`.
 pub(super) fn of(error: &Error) -> (Class, String) {
     match error {
         Error::CertExpired { not_after, .. } => {
             let end = Utc::of_seconds(i64::try_from(not_after.as_secs()).unwrap_or(i64::MAX));
-            (Class::CertExpired, format!("a certificate of the chain expired on {end} UTC"))
+            (Class::CertExpired, format!("a certificate in the chain expired on {end} UTC"))
         }
         Error::CertNotValidYet { not_before, .. } => {
             let from = Utc::of_seconds(i64::try_from(not_before.as_secs()).unwrap_or(i64::MAX));
-            (Class::CertNotYetValid, format!("a certificate of the chain is valid from {from} UTC on only"))
+            (Class::CertNotYetValid, format!("a certificate in the chain is not valid before {from} UTC"))
         }
         Error::CertRevoked => (
             Class::CertRevoked,
-            "a list of tls.crl_files revokes the certificate or an intermediate of its chain; get a new one".to_owned(),
+            "a list in tls.crl_files revokes the certificate or an intermediate of its chain; replace it".to_owned(),
         ),
         Error::CertDistrusted => {
-            (Class::CertUntrusted, "the chain leads over a key that nobody may trust any more".to_owned())
+            (Class::CertUntrusted, "the chain contains a key that is no longer trusted".to_owned())
         }
         error => (Class::CertInvalid, invalid(error)),
     }
@@ -31,42 +31,42 @@ pub(super) fn of(error: &Error) -> (Class, String) {
 /// Explains why a certificate cannot be used at all.
 pub(super) fn unreadable(error: &Error) -> String {
     match error {
-        Error::UnsupportedCertVersion => "it is no version 3 certificate (X.509)".to_owned(),
-        Error::UnsupportedCriticalExtension => "it has a critical extension that is not known here".to_owned(),
-        Error::SignatureAlgorithmMismatch => "it names two algorithms of signature".to_owned(),
-        Error::BadDerTime => "one of its dates cannot be read".to_owned(),
-        error => format!("its encoding is faulty ({error:?})"),
+        Error::UnsupportedCertVersion => "it is not an X.509 version 3 certificate".to_owned(),
+        Error::UnsupportedCriticalExtension => "it has an unknown critical extension".to_owned(),
+        Error::SignatureAlgorithmMismatch => "it names two signature algorithms".to_owned(),
+        Error::BadDerTime => "one of its dates is invalid".to_owned(),
+        error => format!("its encoding is invalid ({error:?})"),
     }
 }
 
 fn invalid(error: &Error) -> String {
     let known = match error {
         Error::CaUsedAsEndEntity => {
-            "the certificate is that of a CA, and may not stand for a server; get one without CA:TRUE"
+            "the certificate is a CA certificate, which cannot identify a server; get one without CA:TRUE"
         }
         Error::EmptyEkuExtension | Error::RequiredEkuNotFoundContext(_) => {
-            "the certificate or a CA above it is not meant for servers (extended key usage without serverAuth)"
+            "the certificate or a CA above it is not allowed for servers (extended key usage without serverAuth)"
         }
-        Error::EndEntityUsedAsCa => "the chain leads over a certificate that is no CA's",
-        Error::InvalidCertValidity => "a certificate of the chain ends before it begins",
+        Error::EndEntityUsedAsCa => "the chain contains an issuer that is not a CA",
+        Error::InvalidCertValidity => "the validity of a certificate in the chain ends before it starts",
         Error::NameConstraintViolation => {
-            "a CA of the chain may not issue certificates for these names (name constraints)"
+            "a CA in the chain is not allowed to issue certificates for these names (name constraints)"
         }
-        Error::PathLenConstraintViolated => "a CA of the chain may not have that many CAs below it (path length)",
+        Error::PathLenConstraintViolated => "a CA in the chain does not allow that many CAs below it (path length)",
         Error::UnsupportedSignatureAlgorithmContext(_) | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
-            "a certificate of the chain is signed in a way that is not accepted, such as with SHA-1 or a short key"
+            "a certificate in the chain has an unsupported signature, such as one with SHA-1 or a short key"
         }
         Error::MaximumNameConstraintComparisonsExceeded
         | Error::MaximumPathBuildCallsExceeded
         | Error::MaximumPathDepthExceeded
-        | Error::MaximumSignatureChecksExceeded => "the chain is too long or too tangled to be followed",
-        Error::BadDerTime => "a date in the chain cannot be read",
-        error => return format!("a certificate of the chain is faulty ({error:?})"),
+        | Error::MaximumSignatureChecksExceeded => "the chain is too long or too complex to verify",
+        Error::BadDerTime => "a date in the chain is invalid",
+        error => return format!("a certificate in the chain is invalid ({error:?})"),
     };
     known.to_owned()
 }
 
-/// A text of a peer in quotes, on one line, shortened for messages.
+/// Quotes a text from a peer on one line, shortened for messages.
 pub(super) fn quoted(text: &str) -> String {
     let mut shown = String::from("\"");
     for character in text.chars().take(MAX_QUOTED) {
@@ -79,7 +79,7 @@ pub(super) fn quoted(text: &str) -> String {
     shown
 }
 
-/// Maximum number of quoted characters of a peer's text.
+/// Maximum number of characters in a quoted text.
 const MAX_QUOTED: usize = 120;
 
 #[cfg(test)]

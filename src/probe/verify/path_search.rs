@@ -1,8 +1,8 @@
 //! Searches paths from a leaf to a trusted anchor with webpki.
 //!
 //! webpki reports only one error of a path, and errors of dates before all others. Therefore the search uses only the
-//! certificates that are valid at one moment, first the present and then other moments at which the leaf is valid, and
-//! repeats without the check that failed.
+//! certificates that are valid at one moment, first now and then other moments at which the leaf is valid, and repeats
+//! without the check that failed.
 
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ use webpki::{
 use crate::outcome::{Certificate, CertificateContent};
 use crate::probe::tls_store::{Anchors, TlsContext};
 
-/// The chain as input of path building.
+/// A chain as input of the search.
 pub(super) struct Chain<'a> {
     leaf: &'a EndEntityCert<'a>,
     leaf_content: Option<&'a CertificateContent>,
     links: Vec<Link<'a>>,
-    /// Certificates that webpki cannot parse, as indexes into the certificates sent.
+    /// The certificates that webpki cannot parse, as indexes into the certificates sent.
     unreadable: Vec<(usize, Error)>,
     context: &'a TlsContext,
 }
 
-/// A certificate that may be on the path from the leaf to an anchor.
+/// A certificate that can be part of a path.
 struct Link<'a> {
     /// Its index among the certificates sent after the leaf.
     index: usize,
@@ -39,13 +39,13 @@ struct Link<'a> {
 pub(super) struct PathResult {
     /// The certificates after the leaf on the path, as indexes into the certificates sent. `None` if there is no path.
     pub(super) path: Option<Vec<usize>>,
-    /// Errors of the path; without a path, the reasons.
+    /// The errors of the path; without a path, the reasons.
     pub(super) errors: Vec<Error>,
     /// The index of the anchor at the end of the path, if its certificate is not valid now.
     pub(super) outdated_anchor: Option<usize>,
 }
 
-/// How far the names lead from the leaf.
+/// A walk from the leaf that follows the names of issuers.
 #[derive(Debug)]
 pub(super) struct Walk {
     /// The certificates after the leaf, as indexes into the certificates sent; the subject of each is the issuer of the
@@ -56,7 +56,7 @@ pub(super) struct Walk {
 }
 
 impl<'a> Chain<'a> {
-    /// The chain, as far as webpki can parse it.
+    /// Creates a chain of the certificates that webpki can parse.
     pub(super) fn new(
         leaf: &'a EndEntityCert<'a>,
         leaf_content: Option<&'a CertificateContent>,
@@ -83,10 +83,10 @@ impl<'a> Chain<'a> {
         self.unreadable.iter().map(|(index, error)| (*index, error))
     }
 
-    /// Searches a path as of `now`, in seconds since 1970, or else as of another moment at which the leaf is valid.
+    /// Searches for a path as of `now`, in seconds since 1970, or else as of another moment at which the leaf is valid.
     ///
-    /// webpki ignores the dates of anchors, but most clients do not: an anchor that is not valid now counts only if
-    /// there is no other.
+    /// webpki ignores the dates of anchors, but most clients do not. Therefore an anchor that is not valid now is used only
+    /// if there is no other.
     pub(super) fn search(&self, now: i64) -> PathResult {
         let Anchors { store, contents, .. } = &*self.context.roots;
         let is_valid =
@@ -100,7 +100,7 @@ impl<'a> Chain<'a> {
         if search.path.is_some() { search } else { self.search_to(&store.roots, now) }
     }
 
-    /// Searches a path to one of these anchors.
+    /// Searches for a path to one of these anchors.
     fn search_to(&self, anchors: &[TrustAnchor<'_>], now: i64) -> PathResult {
         let mut tried = Vec::new();
         let mut first = None;
@@ -120,7 +120,7 @@ impl<'a> Chain<'a> {
         first.unwrap_or_else(|| PathResult { path: None, errors: vec![Error::UnknownIssuer], outdated_anchor: None })
     }
 
-    /// Follows the names from the leaf, preferring certificates that are valid `now`.
+    /// Follows the names from the leaf and prefers certificates that are valid `now`.
     pub(super) fn walk(&self, now: i64) -> Walk {
         let mut steps: Vec<&Link<'_>> = Vec::new();
         loop {
@@ -148,7 +148,7 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// The number of steps of a walk whose key signed the previous certificate, as far as the dates allow to check.
+    /// Returns the number of steps of a walk whose key signed the previous certificate, as far as the dates allow a check.
     pub(super) fn fitting(&self, walk: &Walk, now: i64) -> usize {
         let moment = self.moments(now).first().copied().unwrap_or(now);
         let step = |index: &usize| self.links.iter().find(|link| link.index == *index);
@@ -163,9 +163,9 @@ impl<'a> Chain<'a> {
         misfit.unwrap_or(steps.len())
     }
 
-    /// The moments at which a path is searched: the present, then others, the latest first.
+    /// Returns the moments of the search: now, then others, latest first.
     ///
-    /// If certificates are ever valid at the same time, they are when the last of them starts to be valid.
+    /// If certificates are ever valid at the same time, they are valid when the last validity starts.
     fn moments(&self, now: i64) -> Vec<i64> {
         let Some(leaf) = self.leaf_content else { return vec![now] };
         let lifetime = leaf.not_before..=leaf.not_after;
@@ -185,9 +185,9 @@ impl<'a> Chain<'a> {
         present.into_iter().chain(others).take(MAX_MOMENTS).collect()
     }
 
-    /// The indexes in `links` of the certificates that can be part of a path at that moment.
+    /// Returns the indexes in `links` of the certificates that can be part of a path at this moment.
     ///
-    /// A peer can send certificates that form very many paths, so the number of certificates per name is limited.
+    /// Since a peer can send certificates that form very many paths, the number of certificates per name is limited.
     fn candidates(&self, moment: i64) -> Vec<usize> {
         let mut chosen: Vec<usize> = Vec::new();
         let mut wanted = vec![self.leaf.issuer()];
@@ -210,7 +210,7 @@ impl<'a> Chain<'a> {
         chosen
     }
 
-    /// The index of an anchor that is not valid now, unless another one with the same name and key is.
+    /// Returns the index of an anchor if it is not valid now, and no other one with the same name and key is.
     fn outdated(&self, anchor: &TrustAnchor<'_>, now: i64) -> Option<usize> {
         let Anchors { store, contents, .. } = &*self.context.roots;
         let same = store.roots.iter().zip(contents).enumerate().filter(|(_, (other, _))| {
@@ -246,7 +246,7 @@ impl<'a> Chain<'a> {
                     crls = &[];
                     errors.push(error);
                 }
-                // A list that does not match the issuer is ignored, but the others may revoke.
+                // A list that does not match the issuer is ignored, but others may revoke a certificate.
                 Err(error) if is_of_list(&error) && !crls.is_empty() => {
                     let revokes = |list| search.verify(anchors, usage, &[list]) == Err(Error::CertRevoked);
                     errors.extend(crls.iter().any(|list| revokes(*list)).then_some(Error::CertRevoked));
@@ -268,7 +268,7 @@ impl Link<'_> {
     }
 }
 
-/// A search among certain certificates at a certain moment.
+/// A search among some of the certificates as of one moment.
 struct PathSearch<'a> {
     chain: &'a Chain<'a>,
     links: Vec<&'a Link<'a>>,
@@ -322,7 +322,7 @@ impl ExtendedKeyUsageValidator for Usage {
     }
 }
 
-/// Whether an error concerns a revocation list and not a certificate.
+/// Returns whether an error concerns a revocation list and not a certificate.
 fn is_of_list(error: &Error) -> bool {
     matches!(
         error,
@@ -337,15 +337,15 @@ fn places(steps: &[&Link<'_>]) -> Vec<usize> {
     steps.iter().map(|link| link.index).collect()
 }
 
-/// webpki allows at most six certificates between leaf and anchor.
+/// Maximum length of a walk. webpki allows at most six certificates between leaf and anchor.
 const MAX_STEPS: usize = 7;
 
-/// A public CA has two or three certificates signed by different ones. A private CA keeps its name over generations of
-/// keys, and its servers may send them all.
+/// Maximum number of candidates with one name. A public CA has two or three cross-signed certificates. A private CA keeps
+/// its name over generations of keys, and its servers may send all of them.
 const MAX_OF_ONE_NAME: usize = 6;
 
-/// At most 3^6 paths lead through these, more than any real chain has.
+/// Maximum number of candidates. They form at most 3^6 paths, more than any real chain has.
 const MAX_CANDIDATES: usize = 18;
 
-/// The right moment is among the first few.
+/// Maximum number of moments. The right one is among the first few.
 const MAX_MOMENTS: usize = 5;

@@ -27,7 +27,7 @@ fn classes(peer: &PeerCertificates) -> Vec<Class> {
     peer.faults.iter().map(|fault| fault.class).collect()
 }
 
-/// The classes, with all the details for a failed assertion.
+/// Asserts the classes and prints all details if they differ.
 #[track_caller]
 fn assert_classes(peer: &PeerCertificates, expected: &[Class]) {
     assert_eq!(classes(peer), expected, "{:#?}", peer.faults);
@@ -45,7 +45,7 @@ fn future(params: &mut CertificateParams) {
 
 const HOST: &[&str] = &["host.example"];
 
-/// A root, an intermediate below it, and a context that trusts the root.
+/// Returns a root, an intermediate below it, and a context that trusts the root.
 fn hierarchy() -> (Authority, Authority, TlsContext) {
     let root = Authority::root("Root");
     let middle = root.below("Middle", nothing);
@@ -54,11 +54,11 @@ fn hierarchy() -> (Authority, Authority, TlsContext) {
 }
 
 #[test]
-fn a_chain_expires_with_its_path() {
+fn only_the_path_determines_the_expiry() {
     let root = Authority::root("Root");
     let middle = root.below("Middle", |params| valid(params, -DAY, 5 * DAY));
     let context = trusting(&[&root.der]).context();
-    // The old root's certificate is sent along for no reason.
+    // An expired certificate outside the path is sent, too.
     let stray = Authority::root("Other").below("Stray", |params| valid(params, -9 * DAY, -8 * DAY));
     let issued = middle.leaf(HOST, nothing).and(&middle.der).and(&stray.der).and(&root.der);
     let peer = verify_chain(&issued.chain, &context);
@@ -105,7 +105,7 @@ fn dates_are_checked_to_the_second() {
 }
 
 #[test]
-fn an_expired_leaf_still_shows_its_other_faults() {
+fn an_expired_leaf_has_its_other_faults() {
     let (_, middle, context) = hierarchy();
     let foreign = Authority::root("Foreign");
     for (edit, class) in [(expired as fn(&mut CertificateParams), Class::CertExpired), (future, Class::CertNotYetValid)]
@@ -129,14 +129,15 @@ fn an_expired_intermediate_is_named() {
     let peer = verify_chain(&issued.chain, &context);
     assert_classes(&peer, &[Class::CertExpired]);
     let end = Utc::of_seconds(now() - 3 * DAY);
-    let expected = format!("the intermediate \"CN=Middle\\n\" expired on {end} UTC; have the server send a valid one");
+    let expected =
+        format!("the intermediate \"CN=Middle\\n\" expired on {end} UTC; configure the server to send a valid one");
     assert_eq!(peer.faults[0].detail, expected);
     assert_eq!(peer.chain_not_after, Some(now() - 3 * DAY));
 
     let stranger = trusting(&[&Authority::root("Stranger").der]).context();
     assert_classes(&verify_chain(&issued.chain, &stranger), &[Class::CertExpired, Class::CertUntrusted]);
 
-    // Never valid at once.
+    // Never valid at the same time.
     let issued = middle.leaf(HOST, |params| valid(params, -DAY, DAY)).and(&middle.der);
     assert_classes(&verify_chain(&issued.chain, &context), &[Class::CertExpired]);
 
@@ -162,7 +163,7 @@ fn an_expired_cross_signature_is_ignored() {
 }
 
 #[test]
-fn an_expired_root_counts_unless_another_will_do() {
+fn an_expired_root_counts_only_without_another() {
     let root = Authority::root("Root");
     let other = Authority::root("Other root");
     let outdated = root.cross_signed_by(&root, expired);
@@ -174,7 +175,7 @@ fn an_expired_root_counts_unless_another_will_do() {
     assert!(detail.starts_with("the root \"CN=Root\" in the file ca.pem expired on "), "{detail}");
     assert_classes(&verify_chain(&issued.chain, &trusting(&[&early]).context()), &[Class::CertNotYetValid]);
     assert_classes(&verify_chain(&issued.chain, &trusting(&[&outdated, &root.der]).context()), &[]);
-    // The same name and key, signed by a root that is valid: another path.
+    // The same name and key signed by a valid root is another path.
     let crossed = issued.and(&root.cross_signed_by(&other, nothing));
     assert_classes(&verify_chain(&crossed.chain, &trusting(&[&outdated, &other.der]).context()), &[]);
 }
@@ -195,16 +196,13 @@ fn a_result_is_cached_until_a_root_expires() {
 }
 
 #[test]
-fn an_untrusted_chain_says_what_is_missing() {
+fn an_untrusted_chain_reports_the_missing_certificate() {
     let (root, middle, context) = hierarchy();
     let foreign = Authority::root("Foreign");
     let below = foreign.below("Below", nothing);
     let rotated = Authority::root("Root");
     for (chain, expected) in [
-        (
-            Issued::self_signed(HOST, nothing).chain,
-            "the certificate is self-signed and does not stand in the file ca.pem;",
-        ),
+        (Issued::self_signed(HOST, nothing).chain, "the certificate is self-signed and not in the file ca.pem;"),
         (
             middle.leaf(HOST, nothing).chain,
             "the server does not send the certificate of \"CN=Middle\", which issued the certificate,",
@@ -215,7 +213,7 @@ fn an_untrusted_chain_says_what_is_missing() {
         ),
         (
             below.leaf(HOST, nothing).and(&below.der).and(&foreign.der).chain,
-            "the chain ends in \"CN=Foreign\", which does not stand in the file ca.pem;",
+            "the chain ends in \"CN=Foreign\", which is not in the file ca.pem;",
         ),
         (
             rotated.leaf(HOST, nothing).chain,
@@ -251,21 +249,21 @@ fn a_leaf_in_ca_file_is_trusted() {
 }
 
 #[test]
-fn a_ca_as_a_server_is_invalid() {
+fn a_server_with_a_ca_certificate_is_invalid() {
     let (root, middle, context) = hierarchy();
     let ca = |params: &mut CertificateParams| params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let issued = middle.leaf(HOST, ca).and(&middle.der);
     assert_classes(&verify_chain(&issued.chain, &context), &[Class::CertInvalid]);
     let issued = middle.leaf(HOST, ca);
     assert_classes(&verify_chain(&issued.chain, &context), &[Class::CertUntrusted, Class::CertInvalid]);
-    // One that is trusted need not be a server's.
+    // A trusted leaf may be a CA certificate.
     let issued = root.leaf(HOST, ca);
     let direct = trusting(&[&issued.chain[0]]).context();
     assert_classes(&verify_chain(&issued.chain, &direct), &[]);
 }
 
 #[test]
-fn what_a_ca_may_not_do_is_invalid() {
+fn violated_constraints_of_a_ca_are_invalid() {
     let (root, middle, context) = hierarchy();
     let constrained = root.below("Constrained", |params| {
         params.name_constraints = Some(NameConstraints {
@@ -317,7 +315,7 @@ fn names_follow_the_rules_of_webpki() {
     let (_, middle, context) = hierarchy();
     let names = ["*.wild.example", "exact.example", "xn--mnchen-3ya.example", "192.0.2.7", "2001:db8::7"];
     let issued = middle.leaf(&names, nothing).and(&middle.der);
-    for (name, is_good) in [
+    for (name, is_valid) in [
         ("exact.example", true),
         ("EXACT.example.", true),
         ("a.wild.example", true),
@@ -329,14 +327,14 @@ fn names_follow_the_rules_of_webpki() {
         ("2001:db8::7", true),
         ("leaf", false),
     ] {
-        let expected = if is_good { &[][..] } else { &[Class::CertNameMismatch] };
+        let expected = if is_valid { &[][..] } else { &[Class::CertNameMismatch] };
         let peer = verify_for(&issued.chain, name, &context);
         assert_eq!(classes(&peer), expected, "{name}: {:?}", peer.faults);
     }
 }
 
 #[test]
-fn a_wrong_name_shows_some_of_those_presented() {
+fn a_name_mismatch_lists_some_presented_names() {
     let (_, middle, context) = hierarchy();
     let names: Vec<_> = (0..150).map(|number| format!("name-{number}.example")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
@@ -344,26 +342,32 @@ fn a_wrong_name_shows_some_of_those_presented() {
     let peer = verify_chain(&issued.chain, &context);
     assert_classes(&peer, &[Class::CertNameMismatch]);
     let expected = "the certificate is for \"name-0.example\", \"name-1.example\", \"name-2.example\", \
-                    \"name-3.example\", \"name-4.example\" and 145 more, expected was \"host.example\"; \
-                    if another name is right, set tls.server_name";
+                    \"name-3.example\", \"name-4.example\" and 145 more; expected \"host.example\"; \
+                    if another name is correct, set tls.server_name";
     assert_eq!(peer.faults[0].detail, expected);
     assert_eq!(peer.leaf.content.as_ref().unwrap().name_count, 150);
 
     let issued = middle.leaf(&[], nothing).and(&middle.der);
     let peer = verify_chain(&issued.chain, &context);
-    assert!(peer.faults[0].detail.starts_with("the certificate is for no name at all"), "{:?}", peer.faults);
+    assert!(
+        peer.faults[0]
+            .detail
+            .starts_with("the certificate is for no name (a common name does not count); expected"),
+        "{:?}",
+        peer.faults
+    );
 }
 
 #[test]
-fn one_matching_pin_is_enough() {
+fn one_matching_pin_is_sufficient() {
     let (_, middle, context) = hierarchy();
     let issued = middle.leaf(HOST, nothing).and(&middle.der);
     let presented = presented(&issued.chain);
     let name = "host.example".parse().unwrap();
     let verifier = ChainVerifier::default();
-    let good =
+    let verified =
         verifier.verify(&VerifyRequest { presented: &presented, name: &name, pins: &[], context: &context }, now());
-    let (certificate, key) = (good.leaf.fingerprint, good.leaf.content.as_ref().unwrap().public_key);
+    let (certificate, key) = (verified.leaf.fingerprint, verified.leaf.content.as_ref().unwrap().public_key);
     let wrong = Sha256Digest::new([7; 32]);
     for (pins, expected) in [(&[certificate][..], &[][..]), (&[wrong, key], &[]), (&[wrong], &[Class::CertPinMismatch])]
     {
@@ -377,7 +381,7 @@ fn one_matching_pin_is_enough() {
 }
 
 #[test]
-fn a_revocation_hides_no_other_fault() {
+fn a_revocation_does_not_hide_other_faults() {
     let root = Authority::root("Root");
     let middle = root.below("Middle", |params| params.serial_number = Some(SerialNumber::from_slice(&[5])));
     let numbered = |params: &mut CertificateParams| params.serial_number = Some(SerialNumber::from_slice(&[9]));
@@ -387,7 +391,7 @@ fn a_revocation_hides_no_other_fault() {
         (vec![middle.revoking(&[9])], &[Class::CertRevoked][..]),
         (vec![root.revoking(&[5])], &[Class::CertRevoked]),
         (vec![root.revoking(&[9]), middle.revoking(&[5])], &[]),
-        // A list by another CA of the same name says nothing, and hides no other.
+        // A list of another CA with the same name has no effect and does not hide other lists.
         (vec![rotated.revoking(&[9])], &[]),
         (vec![rotated.revoking(&[8]), middle.revoking(&[9])], &[Class::CertRevoked]),
     ] {
@@ -407,7 +411,7 @@ fn a_revocation_hides_no_other_fault() {
 }
 
 #[test]
-fn garbage_is_shown() {
+fn unparsable_certificates_are_kept() {
     let (_, middle, context) = hierarchy();
     let garbage = CertificateDer::from(vec![0x30, 0x03, 1, 2, 3]);
     let issued = middle.leaf(HOST, nothing).and(&garbage).and(&middle.der).and(&garbage);
@@ -442,7 +446,7 @@ fn earlier_generations_of_a_ca_are_ignored() {
 }
 
 #[test]
-fn long_or_tangled_chains_are_verified() {
+fn long_or_complex_chains_are_verified() {
     let (root, middle, context) = hierarchy();
     let mut issued = middle.leaf(HOST, nothing);
     for number in 0..48 {
@@ -453,7 +457,7 @@ fn long_or_tangled_chains_are_verified() {
     assert_classes(&peer, &[]);
     assert_eq!(peer.intermediates.len(), 49);
 
-    // Each could have signed each other.
+    // Any of them could have signed any other.
     let tangled: Vec<_> = (0..30).map(|_| root.below("Root", nothing)).collect();
     let stranger = trusting(&[&Authority::root("Stranger").der]).context();
     let issued = tangled
@@ -481,7 +485,7 @@ fn a_result_is_cached_until_something_changes() {
     let after = verifier.verify(&request, now() + 10 * DAY + 1);
     assert_classes(&after, &[Class::CertExpired]);
     assert!(Arc::ptr_eq(&after, &verifier.verify(&request, now() + 20 * DAY)));
-    // The clock is set back.
+    // The clock was set back.
     assert_classes(&verifier.verify(&request, now()), &[]);
 
     let renewed = Trusting { generation: 2, ..trusting(&[&root.der]) }.context();
@@ -507,7 +511,7 @@ fn a_fault_of_the_handshake_is_added_once() {
 }
 
 #[test]
-fn texts_of_peers_stay_on_their_line() {
+fn texts_from_peers_stay_on_one_line() {
     let root = Authority::root("Root");
     let context = trusting(&[&root.der]).context();
     let strange = Authority::root("a\u{0}b\r\n\u{1b}[31m\u{202e}evil").below("x", nothing);
@@ -521,7 +525,7 @@ fn texts_of_peers_stay_on_their_line() {
 }
 
 #[test]
-fn no_change_of_a_byte_goes_unnoticed() {
+fn every_changed_byte_is_a_fault() {
     let (_, middle, context) = hierarchy();
     let issued = middle.leaf(HOST, nothing).and(&middle.der);
     for (which, original) in issued.chain.iter().enumerate() {

@@ -141,7 +141,7 @@ async fn a_tls_port_differs_from_a_plain_one() {
     let [plain, secured] = server.ports;
     assert_begins(
         &client.probe(&format!("https://127.0.0.1:{plain}/health")).await,
-        "tls_protocol in tls: what came is no TLS",
+        "tls_protocol in tls: the response is not TLS",
     );
     let in_the_clear = client.probe(&format!("http://127.0.0.1:{secured}/health")).await;
     assert_begins(&in_the_clear, "unexpected_response in protocol: expected the status 2xx, but 400 Bad Request came");

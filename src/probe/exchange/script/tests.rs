@@ -16,11 +16,11 @@ fn bytes(text: &str) -> Part {
     Part::Bytes(text.as_bytes().into())
 }
 
-fn say(text: &str) -> Step {
+fn send(text: &str) -> Step {
     Step::Send(Template([bytes(text)].into()))
 }
 
-fn hear(expression: &str) -> Step {
+fn expect(expression: &str) -> Step {
     labelled(expression, &[])
 }
 
@@ -31,7 +31,7 @@ fn labelled(expression: &str, labels: &[(&str, usize)]) -> Step {
     Step::Expect(Expectation { pattern: Pattern::try_new(expression).unwrap(), labels: labels.collect() })
 }
 
-fn hear_bytes(bytes: &[u8]) -> Step {
+fn expect_bytes(bytes: &[u8]) -> Step {
     Step::ExpectBytes(bytes.into())
 }
 
@@ -42,40 +42,40 @@ fn class(fault: &Fault) -> Class {
     }
 }
 
-/// What came of steps.
-struct Spoken {
+/// The result of steps.
+struct Ran {
     result: Result<(), Fault>,
     labels: Vec<(String, String)>,
     unread: usize,
     took: Duration,
 }
 
-impl Spoken {
+impl Ran {
     fn class(&self) -> Option<Class> {
         self.result.as_ref().err().map(class)
     }
 }
 
-/// Goes through the steps with a peer that is `peer`; the clock stands still but for waits.
-async fn speak<F: Future<Output = ()>>(steps: Vec<Step>, peer: impl FnOnce(DuplexStream) -> F) -> Spoken {
+/// Runs the steps with this peer. Time passes only while both sides wait.
+async fn run_steps<F: Future<Output = ()>>(steps: Vec<Step>, peer: impl FnOnce(DuplexStream) -> F) -> Ran {
     let (mut near, far) = duplex(1 << 20);
     let started = Instant::now();
     let mut script = ScriptRunner::new(started + TIMEOUT);
     let dialogue = Dialogue(steps.into());
-    let speaking = async {
+    let running = async {
         let result = script.run(Phase::Protocol, &dialogue, &mut near).await;
         (result, started.elapsed())
     };
-    let ((result, took), ()) = tokio::join!(speaking, peer(far));
+    let ((result, took), ()) = tokio::join!(running, peer(far));
     let labels = script.labels().unwrap_or_default();
     let labels = labels
         .iter()
         .map(|(name, value)| (name.as_str().to_owned(), value.clone()))
         .collect();
-    Spoken { result, labels, unread: script.unread(), took }
+    Ran { result, labels, unread: script.unread(), took }
 }
 
-/// A peer that sends pieces, each after a pause, and stays.
+/// A peer that sends pieces, each after a pause in milliseconds, and keeps the connection open.
 async fn send_pieces(mut far: DuplexStream, pieces: &[(u64, &[u8])]) {
     for (pause, piece) in pieces {
         sleep(Duration::from_millis(*pause)).await;
@@ -84,64 +84,64 @@ async fn send_pieces(mut far: DuplexStream, pieces: &[(u64, &[u8])]) {
     sleep(2 * TIMEOUT).await;
 }
 
-/// The same, but it ends then.
-async fn send_and_end(mut far: DuplexStream, said: &[u8]) {
-    far.write_all(said).await.unwrap();
+/// A peer that sends bytes and closes the connection.
+async fn send_and_end(mut far: DuplexStream, bytes: &[u8]) {
+    far.write_all(bytes).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_match_uses_up_its_whole_line() {
-    let spoken = speak(vec![hear("^220 ")], |far| send_pieces(far, &[(0, b"220-a\r\n220 mail ESMTP\r\n250")])).await;
-    assert_eq!((spoken.result, spoken.unread, spoken.took), (Ok(()), 3, Duration::ZERO));
+async fn a_match_consumes_its_whole_line() {
+    let ran = run_steps(vec![expect("^220 ")], |far| send_pieces(far, &[(0, b"220-a\r\n220 mail ESMTP\r\n250")])).await;
+    assert_eq!((ran.result, ran.unread, ran.took), (Ok(()), 3, Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_prompt_is_tried_after_a_pause() {
-    let steps = vec![hear("login: $"), say("me\n")];
-    let spoken = speak(steps, |far| send_pieces(far, &[(0, b"Welcome\nlogin: ")])).await;
-    assert_eq!((spoken.result, spoken.unread, spoken.took), (Ok(()), 0, PAUSE));
+    let steps = vec![expect("login: $"), send("me\n")];
+    let ran = run_steps(steps, |far| send_pieces(far, &[(0, b"Welcome\nlogin: ")])).await;
+    assert_eq!((ran.result, ran.unread, ran.took), (Ok(()), 0, PAUSE));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unfinished_line_waits_for_its_rest() {
-    // After 90 ms of each pause nothing is tried yet: `o$` must not match inside a word.
+async fn an_incomplete_line_waits_for_its_rest() {
+    // A pause of 90 ms is too short for a try: `o$` must not match inside a word.
     let pieces: &[(u64, &[u8])] = &[(0, b"hello"), (90, b" wo"), (90, b"rld\n"), (0, b"so\n")];
-    let spoken = speak(vec![hear("o$")], |far| send_pieces(far, pieces)).await;
-    assert_eq!((spoken.result, spoken.unread), (Ok(()), 0));
+    let ran = run_steps(vec![expect("o$")], |far| send_pieces(far, pieces)).await;
+    assert_eq!((ran.result, ran.unread), (Ok(()), 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unfinished_line_is_tried_at_the_end() {
-    let spoken = speak(vec![hear("^bye$")], |far| send_and_end(far, b"bye")).await;
-    assert_eq!((spoken.result, spoken.took), (Ok(()), Duration::ZERO));
+async fn an_incomplete_line_is_tried_at_the_end() {
+    let ran = run_steps(vec![expect("^bye$")], |far| send_and_end(far, b"bye")).await;
+    assert_eq!((ran.result, ran.took), (Ok(()), Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_blank_line_is_one_that_is_there() {
-    let steps = || vec![hear("^HTTP/1"), hear("^$")];
+async fn the_end_is_not_an_empty_line() {
+    let steps = || vec![expect("^HTTP/1"), expect("^$")];
     let head: &[(u64, &[u8])] = &[(0, b"HTTP/1.1 200 OK\r\nServer: x\r\n"), (300, b"\r\nbody")];
-    let spoken = speak(steps(), |far| send_pieces(far, head)).await;
-    assert_eq!((spoken.result, spoken.unread, spoken.took), (Ok(()), 4, Duration::from_millis(300)));
-    let spoken = speak(steps(), |far| send_pieces(far, &[(0, b"HTTP/1.1 200 OK\r\nServer: x\r\n")])).await;
-    assert_eq!(spoken.class(), Some(Class::UnexpectedResponse));
+    let ran = run_steps(steps(), |far| send_pieces(far, head)).await;
+    assert_eq!((ran.result, ran.unread, ran.took), (Ok(()), 4, Duration::from_millis(300)));
+    let ran = run_steps(steps(), |far| send_pieces(far, &[(0, b"HTTP/1.1 200 OK\r\nServer: x\r\n")])).await;
+    assert_eq!(ran.class(), Some(Class::UnexpectedResponse));
 }
 
 #[tokio::test(start_paused = true)]
-async fn exact_bytes_may_come_in_pieces() {
-    let steps = vec![hear_bytes(b"\x00\x01\x02"), hear_bytes(b"\xff")];
-    let spoken = speak(steps, |far| send_pieces(far, &[(0, b"\x00"), (150, b"\x01"), (150, b"\x02\xffrest")])).await;
-    assert_eq!((spoken.result, spoken.unread), (Ok(()), 4));
+async fn expected_bytes_may_arrive_in_pieces() {
+    let steps = vec![expect_bytes(b"\x00\x01\x02"), expect_bytes(b"\xff")];
+    let ran = run_steps(steps, |far| send_pieces(far, &[(0, b"\x00"), (150, b"\x01"), (150, b"\x02\xffrest")])).await;
+    assert_eq!((ran.result, ran.unread), (Ok(()), 4));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_sent_is_sent_byte_for_byte() {
-    let steps = vec![say("\x00a\n"), say("b"), hear_bytes(b"!")];
+async fn bytes_are_sent_unchanged() {
+    let steps = vec![send("\x00a\n"), send("b"), expect_bytes(b"!")];
     let peer = async |mut far: DuplexStream| {
-        let mut said = [0; 4];
-        far.read_exact(&mut said).await.unwrap();
-        assert_eq!(&said, b"\x00a\nb");
+        let mut received = [0; 4];
+        far.read_exact(&mut received).await.unwrap();
+        assert_eq!(&received, b"\x00a\nb");
         far.write_all(b"!").await.unwrap();
-        assert_eq!(far.read(&mut said).await.unwrap(), 0, "nothing is appended");
+        assert_eq!(far.read(&mut received).await.unwrap(), 0, "nothing is appended");
     };
     let (mut near, far) = duplex(64);
     let script = async {
@@ -161,46 +161,46 @@ async fn groups_are_sent_and_become_labels() {
     ];
     let peer = async |mut far: DuplexStream| {
         far.write_all(b"NONCE x7\n").await.unwrap();
-        let mut said = [0; 6];
-        far.read_exact(&mut said).await.unwrap();
-        assert_eq!(&said, b"re:x7.");
+        let mut received = [0; 6];
+        far.read_exact(&mut received).await.unwrap();
+        assert_eq!(&received, b"re:x7.");
         far.write_all(b"VERSION 1.\xff2\r\n").await.unwrap();
     };
-    let spoken = speak(steps, peer).await;
-    assert_eq!(spoken.result, Ok(()));
+    let ran = run_steps(steps, peer).await;
+    assert_eq!(ran.result, Ok(()));
     let expected = [("nonce", "x7"), ("option", ""), ("release", "1.\u{fffd}2")];
-    assert_eq!(spoken.labels, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(ran.labels, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_differs_from_other_bytes() {
-    let bytes = || hear_bytes(b"OK");
-    for step in [hear("^OK"), bytes()] {
-        let silent = speak(vec![step.clone()], |far| send_pieces(far, &[])).await;
+async fn silence_and_other_bytes_have_different_classes() {
+    let bytes = || expect_bytes(b"OK");
+    for step in [expect("^OK"), bytes()] {
+        let silent = run_steps(vec![step.clone()], |far| send_pieces(far, &[])).await;
         assert_eq!((silent.class(), silent.took), (Some(Class::Stalled), TIMEOUT));
-        let ended = speak(vec![step.clone()], |far| send_and_end(far, b"")).await;
+        let ended = run_steps(vec![step.clone()], |far| send_and_end(far, b"")).await;
         assert_eq!(ended.class(), Some(Class::Disconnected));
-        let other = speak(vec![step.clone()], |far| send_and_end(far, b"NO\r\n")).await;
+        let other = run_steps(vec![step.clone()], |far| send_and_end(far, b"NO\r\n")).await;
         assert_eq!(other.class(), Some(Class::UnexpectedResponse));
-        let unfinished = speak(vec![step], |far| send_pieces(far, &[(0, b"N")])).await;
-        assert_eq!(unfinished.class(), Some(Class::UnexpectedResponse));
+        let incomplete = run_steps(vec![step], |far| send_pieces(far, &[(0, b"N")])).await;
+        assert_eq!(incomplete.class(), Some(Class::UnexpectedResponse));
     }
-    let half = speak(vec![bytes()], |far| send_pieces(far, &[(0, b"O")])).await;
+    let half = run_steps(vec![bytes()], |far| send_pieces(far, &[(0, b"O")])).await;
     assert_eq!((half.class(), half.took), (Some(Class::UnexpectedResponse), TIMEOUT));
-    let other = speak(vec![bytes()], |far| send_pieces(far, &[(0, b"ON")])).await;
-    assert_eq!(other.took, Duration::ZERO, "another byte needs no waiting");
-    let detail = "expected the bytes \"OK\", but \"ON\" came";
+    let other = run_steps(vec![bytes()], |far| send_pieces(far, &[(0, b"ON")])).await;
+    assert_eq!(other.took, Duration::ZERO, "other bytes fail at once");
+    let detail = "expected the bytes \"OK\", received \"ON\"";
     assert_eq!(other.result, Err(Fault::failure(Phase::Protocol, Class::UnexpectedResponse, detail)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_heard_too_early_is_still_there() {
-    let steps = vec![hear("^one$"), hear("^two$"), say("x"), hear("^three$")];
-    let spoken = speak(steps, |far| send_and_end(far, b"one\ntwo\nthree\n")).await;
-    // The peer is gone when the third step sends.
-    assert_eq!(spoken.class(), Some(Class::Disconnected));
-    let steps = vec![hear("^one$"), hear("^two$"), hear("^three$")];
-    assert_eq!(speak(steps, |far| send_and_end(far, b"one\ntwo\nthree\n")).await.result, Ok(()));
+async fn early_bytes_are_kept_for_later_steps() {
+    let steps = vec![expect("^one$"), expect("^two$"), send("x"), expect("^three$")];
+    let ran = run_steps(steps, |far| send_and_end(far, b"one\ntwo\nthree\n")).await;
+    // The peer has closed when the third step sends.
+    assert_eq!(ran.class(), Some(Class::Disconnected));
+    let steps = vec![expect("^one$"), expect("^two$"), expect("^three$")];
+    assert_eq!(run_steps(steps, |far| send_and_end(far, b"one\ntwo\nthree\n")).await.result, Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,7 +209,7 @@ async fn an_endless_stream_ends_at_64_kib() {
         let peer = async |mut far: DuplexStream| while far.write_all(piece).await.is_ok() {};
         let (mut near, far) = duplex(1024);
         let mut script = ScriptRunner::new(Instant::now() + TIMEOUT);
-        let dialogue = Dialogue([hear("^b")].into());
+        let dialogue = Dialogue([expect("^b")].into());
         let endless = async {
             let result = script.run(Phase::Protocol, &dialogue, &mut near).await;
             drop(near);
@@ -222,14 +222,14 @@ async fn an_endless_stream_ends_at_64_kib() {
 }
 
 #[test]
-fn many_lines_cost_no_quadratic_time() {
-    let (mut tries, mut heard, mut tried) = (Tries::default(), Vec::new(), 0);
+fn many_lines_take_no_quadratic_time() {
+    let (mut tries, mut received, mut tried) = (Tries::default(), Vec::new(), 0);
     for _ in 0..MAX_UNREAD / 2 {
-        heard.extend_from_slice(b"a\n");
-        tried += tries.lines(&heard);
+        received.extend_from_slice(b"a\n");
+        tried += tries.lines(&received);
     }
     assert!(tried <= MAX_SPENT, "{tried}");
-    assert!(!tries.is_all_tried(&heard), "a pause tries the rest");
+    assert!(!tries.is_all_tried(&received), "the rest is tried after a pause");
 }
 
 #[test]
@@ -248,8 +248,8 @@ proptest! {
         expression in "(\\^)?[ab]{1,3}(\\$)?",
     ) {
         let runtime = runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let at_once = runtime.block_on(speak(vec![hear(&expression)], |far| send_and_end(far, said.as_bytes())));
-        let pieces = runtime.block_on(speak(vec![hear(&expression)], async |mut far: DuplexStream| {
+        let at_once = runtime.block_on(run_steps(vec![expect(&expression)], |far| send_and_end(far, said.as_bytes())));
+        let pieces = runtime.block_on(run_steps(vec![expect(&expression)], async |mut far: DuplexStream| {
             let mut cuts: Vec<_> = cuts.iter().map(|cut| (*cut).min(said.len())).collect();
             cuts.sort_unstable();
             let mut start = 0;
@@ -265,7 +265,7 @@ proptest! {
 
 #[tokio::test]
 async fn an_endless_peer_does_not_block_others() {
-    let dialogue = Dialogue([hear("^220")].into());
+    let dialogue = Dialogue([expect("^220")].into());
     let mut script = ScriptRunner::new(Instant::now() + TIMEOUT);
     let mut peer = join(repeat(b'\n'), sink());
     let mut running = pin!(script.run(Phase::Protocol, &dialogue, &mut peer));
@@ -274,7 +274,7 @@ async fn an_endless_peer_does_not_block_others() {
 
 #[tokio::test]
 async fn an_endless_peer_ends_at_the_deadline() {
-    let dialogue = Dialogue([hear("^220")].into());
+    let dialogue = Dialogue([expect("^220")].into());
     let mut script = ScriptRunner::new(Instant::now());
     let fault = script
         .run(Phase::Protocol, &dialogue, &mut join(repeat(b'\n'), sink()))

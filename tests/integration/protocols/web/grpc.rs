@@ -46,5 +46,5 @@ async fn another_server_is_no_grpc() {
     let came = client.probe(&format!("grpc://127.0.0.1:{plain}")).await;
     assert_begins(&came, "unexpected_response in protocol: expected its answer to the health check");
     let came = client.probe(&format!("grpc+tls://127.0.0.1:{secured}")).await;
-    assert_begins(&came, "tls_alert in tls: the server refused by the alert no_application_protocol");
+    assert_begins(&came, "tls_alert in tls: the server sent the alert no_application_protocol");
 }
