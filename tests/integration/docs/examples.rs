@@ -1,7 +1,7 @@
 //! Examples in the documentation: configurations, files of discovery, snippets for Prometheus, and commands.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
 use std::path::Path;
 use std::process::Command;
 
@@ -158,6 +158,62 @@ fn command(line: &str) -> Option<Vec<String>> {
     let line = &line[..line.find(['>', '|', '&', '#']).unwrap_or(line.len())];
     let words: Vec<_> = shlex::split(line)?.into_iter().skip_while(|word| word.contains('=')).collect();
     (Path::new(words.first()?).file_name()? == "portprobe").then_some(words)
+}
+
+/// Sessions with a configuration print what the page shows, except for durations. `cat FILE` shows a file of the session;
+/// at first there is the first configuration of the page.
+#[test]
+fn sessions_print_what_is_shown() {
+    if ("localhost", 5432)
+        .to_socket_addrs()
+        .is_ok_and(|addresses| addresses.count() > 1)
+        || is_open(5432)
+    {
+        println!(
+            "skipped: the sessions assume that localhost has one address and that nothing listens on its port 5432"
+        );
+        return;
+    }
+    let mut compared = 0;
+    for page in Page::all() {
+        let folder = tempfile::tempdir().unwrap();
+        if let Some(configuration) = page.blocks("yaml").into_iter().find(|block| has_line(block, "targets:")) {
+            fs::write(folder.path().join("portprobe.yaml"), configuration).unwrap();
+        }
+        for (command, shown) in page.blocks("console").iter().flat_map(|block| session(block)) {
+            let words: Vec<_> = command.split_whitespace().collect();
+            match words[..] {
+                ["cat", file] => fs::write(folder.path().join(file), shown).unwrap(),
+                ["portprobe", "check", ..] | ["portprobe", "probe", "--config.file", ..] => {
+                    let printed = finished(&words[1..], folder.path());
+                    let printed = printed.stdout + &printed.stderr;
+                    assert_eq!(masked(&printed), masked(&shown), "{}: {command}\n{printed}", page.path.display());
+                    compared += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(compared >= 2, "{compared}");
+}
+
+/// The commands of a session, each with what it prints.
+fn session(block: &str) -> Vec<(String, String)> {
+    let commands = block.split("$ ").skip(1);
+    commands
+        .map(|part| part.split_once('\n').unwrap())
+        .map(|(command, printed)| (command.to_owned(), printed.to_owned()))
+        .collect()
+}
+
+/// The text without durations, and without the spaces that align them.
+fn masked(text: &str) -> String {
+    let durations = regex::Regex::new(r" *[0-9.]+ (ms|s)\b").unwrap();
+    durations.replace_all(text.trim_end(), " N").into_owned()
+}
+
+fn is_open(port: u16) -> bool {
+    TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
 /// The quick start of the README, pasted into a shell in an empty folder: only the port differs.

@@ -9,13 +9,13 @@ use crate::support::services::prometheus;
 use crate::support::services::web::nats;
 use crate::support::{program, requires_program};
 
-const PROTOCOLS: &str = include_str!("../../../../docs/protocols.md");
+const RECIPES: &str = include_str!("../../../../docs/recipes.md");
 
 impl Client {
     /// The result of the recipe for this service at a port of 127.0.0.1.
     async fn recipe(&self, service: &str, port: u16) -> String {
         let begins = format!("  - {{ url: 'http://{service}.internal:");
-        let recipe = PROTOCOLS.lines().find(|line| line.starts_with(&begins)).unwrap();
+        let recipe = RECIPES.lines().find(|line| line.starts_with(&begins)).unwrap();
         let rest = recipe
             .strip_prefix(&begins)
             .unwrap()
