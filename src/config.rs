@@ -131,7 +131,7 @@ fn read(path: &Path) -> Result<String, LoadError> {
     String::from_utf8(bytes).map_err(|error| {
         let (valid, rest) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
         let byte = rest.first().copied().unwrap_or_default();
-        let message = format!("is not UTF-8: the byte 0x{byte:02x} belongs to no character; save the file as UTF-8");
+        let message = format!("has the byte 0x{byte:02x}, which is not valid UTF-8; save the file as UTF-8");
         LoadError::of_file(path, Some(Position::behind(&String::from_utf8_lossy(valid))), message)
     })
 }
@@ -140,11 +140,11 @@ fn read(path: &Path) -> Result<String, LoadError> {
 fn explain(error: &ReadError) -> String {
     match error {
         ReadError::Io(error) if error.kind() == io::ErrorKind::NotFound => {
-            "does not exist; name a file with --config.file, or create it".to_owned()
+            "does not exist; create it, or set `--config.file`".to_owned()
         }
-        ReadError::Special(SpecialFile::Directory) => "is a directory; name the file itself".to_owned(),
+        ReadError::Special(SpecialFile::Directory) => "is a directory; must be a file".to_owned(),
         ReadError::TooLarge { .. } => {
-            format!("is larger than {} MiB, the most that a configuration may have", MAX_BYTES >> 20)
+            format!("is larger than the limit of {} MiB", MAX_BYTES >> 20)
         }
         ReadError::Io(_) | ReadError::Special(_) => error.to_string(),
     }
@@ -161,12 +161,12 @@ fn document(text: &str, path: &Path) -> Result<Node, LoadError> {
     match Node::parse(text) {
         Ok(document @ Node::Mapping(_)) => Ok(document),
         Ok(Node::Null) => refuse(None, format!("is empty; {START}")),
-        Ok(other) => refuse(Positions::read(text).start(), format!("is {other}, not a mapping of keys; {START}")),
+        Ok(other) => refuse(Positions::read(text).start(), format!("is {other}; must be a mapping; {START}")),
         Err(SyntaxError { position, cause }) => refuse(position, cause.to_string()),
     }
 }
 
-const START: &str = "it needs at least `targets:` with a line like `- tcp://host:443`";
+const START: &str = "add `targets:` with a line like `- tcp://host:443`";
 /// 200,000 targets with ten settings each fit.
 const MAX_BYTES: u64 = 64 << 20;
 

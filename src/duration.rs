@@ -72,22 +72,22 @@ impl fmt::Display for Displayed {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ParseDurationError {
     /// The text is empty.
-    #[error("is empty; a duration is written like 1m30s or 500ms")]
+    #[error("is empty; must be a duration like 1m30s or 500ms")]
     Empty,
     /// A unit, a sign or a blank instead of a number.
-    #[error("is no duration; expected a whole number before each unit, like 1m30s or 500ms")]
+    #[error("is not a valid duration; must be whole numbers with units, like 1m30s or 500ms")]
     NumberExpected,
     /// It exceeds 2^64 milliseconds.
-    #[error("is too long a duration")]
+    #[error("is too long; must be below 2^64 milliseconds")]
     TooLong,
     /// A number without a unit.
-    #[error("lacks a unit after its number (ms, s, m, h, d, w or y)")]
+    #[error("has a number without a unit; must be whole numbers with units, like 1m30s or 500ms")]
     UnitMissing,
     /// A unit that is repeated or follows a smaller one.
-    #[error("has the unit `{0}` twice or after a smaller one; the largest comes first, like 1m30s")]
+    #[error("has the unit `{0}` twice or after a smaller one; must be in descending order, like 1m30s")]
     UnitOrder(&'static str),
     /// A unit that does not exist.
-    #[error("has an unknown unit; the units are ms, s, m, h, d, w and y")]
+    #[error("has an unknown unit; must be ms, s, m, h, d, w or y")]
     UnitUnknown,
 }
 

@@ -50,7 +50,7 @@ pub enum ReadError {
     #[error("is {0}, not a regular file")]
     Special(SpecialFile),
     /// It has more bytes than the limit.
-    #[error("is larger than {limit} bytes, the most that is read")]
+    #[error("is larger than {limit} bytes")]
     TooLarge {
         /// The limit.
         limit: u64,
@@ -128,7 +128,7 @@ mod tests {
         let text = |path: &Path, limit| read(path, limit).map_err(|error| error.to_string());
         assert_eq!(text(&file, 4), Ok(b"1234".to_vec()));
         for (path, limit, expected) in [
-            (&*file, 3, "is larger than 3 bytes, the most that is read"),
+            (&*file, 3, "is larger than 3 bytes"),
             (&pipe, 4, "is a pipe, not a regular file"),
             (folder.path(), 4, "is a directory, not a regular file"),
             (Path::new("/dev/null"), 4, "is a device, not a regular file"),

@@ -57,16 +57,16 @@ impl Default for Buckets {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum BucketsError {
     /// There is no bound.
-    #[error("no buckets; list at least one upper bound in seconds")]
+    #[error("is empty; must have at least one upper bound in seconds")]
     Empty,
     /// A bound is zero, negative, infinite or not a number.
-    #[error("bound {0} is not a positive number of seconds; `+Inf` is implied")]
+    #[error("bound {0} is out of range; must be seconds above 0; `+Inf` is implied")]
     NotPositive(f64),
     /// A bound is not greater than its predecessor.
-    #[error("bound {1} follows {0}; bounds must increase")]
+    #[error("bound {1} follows {0}; must be in ascending order")]
     NotIncreasing(f64, f64),
     /// There are more than [`Buckets::MAX`] bounds.
-    #[error("{0} bounds; at most 64, because each adds a series per target and phase")]
+    #[error("has {0} bounds; must have at most 64")]
     TooMany(usize),
 }
 

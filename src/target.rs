@@ -85,13 +85,13 @@ impl fmt::Display for TargetName {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NameError {
     /// It has a control character, such as a line break.
-    #[error("has a control character ({0:?}); a name is one line of text")]
+    #[error("has a control character (`{}`); remove it", .0.escape_debug())]
     ControlCharacter(char),
     /// It has no characters.
-    #[error("is empty; leave the key out for the default name")]
+    #[error("is empty; must have at least one character")]
     Empty,
     /// It has more than 512 bytes.
-    #[error("has {0} bytes; at most 512, for it becomes a label value")]
+    #[error("has {0} bytes; must have at most 512")]
     TooLong(usize),
 }
 

@@ -61,7 +61,7 @@ pub(super) fn config(
     let discovery = std::mem::take(&mut compiled.discovery);
     let at_targets = at.key("targets");
     if compiled.growth == Growth::Closed && entries.as_ref().is_some_and(Vec::is_empty) {
-        at_targets.refuse("is missing or empty, so there is nothing to probe; add a line like `- tcp://host:443`");
+        at_targets.refuse("is missing or empty; add a line like `- tcp://host:443`, or a source under `discovery`");
     }
     let mut targets = compiled.targets();
     for (index, node) in entries.into_iter().flatten().enumerate() {
@@ -153,7 +153,7 @@ fn refuse_misplaced_settings(document: &mut Node, at: At<'_>) {
             return true;
         }
         let Some(setting) = suggestion(key, settings.iter().copied()) else { return true };
-        let message = format!("unknown key here; `{setting}` belongs under `defaults`, a module or a target");
+        let message = format!("unknown top-level key; `{setting}` belongs in `defaults`, a module or a target");
         at.key(key).refuse_key(message);
         false
     });
@@ -164,7 +164,7 @@ fn histograms(keys: keys::Histograms, at: At<'_>) -> HistogramOptions {
     let phases = keys.phases.into_value().unwrap_or(default.phases);
     for (index, phase) in phases.iter().enumerate() {
         if phases.iter().take(index).any(|earlier| earlier == phase) {
-            let message = format!("names `{}` a second time; remove one of the two", phase.as_str());
+            let message = format!("duplicate phase `{}`; remove one", phase.as_str());
             at.key("phases").item(index).refuse(message);
         }
     }
@@ -210,11 +210,11 @@ fn global_labels(labels: &LabelValues, environment: &dyn Fn(&str) -> Option<Stri
 /// Why a value cannot be expanded.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 enum ExpandError {
-    #[error("has {} where a variable's name was due; write ${{NAME}} with letters, digits and underscores", quoted(.0))]
+    #[error("{} is not a valid variable name; must be letters, digits and underscores, as in `${{NAME}}`", quoted(.0))]
     NameMalformed(String),
-    #[error("has `${{` without a `}}` behind it; an environment variable is written ${{NAME}}")]
+    #[error("has `${{` without a closing `}}`; write environment variables as `${{NAME}}`")]
     Unclosed,
-    #[error("takes the environment variable `{0}`, which is not set; set it or write the value itself")]
+    #[error("environment variable `{0}` is not set; set it, or write the value")]
     Unset(String),
 }
 

@@ -17,7 +17,7 @@ pub enum Required {
     Tls(Arc<TlsProfile>),
 }
 
-/// Why a [`Required`] cannot be read.
+/// Reason why a [`Required`] cannot be read.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Unreadable {
     /// The error of a header's file; it names the file.

@@ -63,14 +63,11 @@ impl Groups {
             match count {
                 0 => {
                     let message =
-                        format!("has no members; name it as `group: {}` at its targets or remove it", group.name);
+                        format!("has no members; add `group: {}` to targets, or remove the group", group.name);
                     problems.refuse_key(at.clone(), message);
                 }
                 count if usize::try_from(needed).is_ok_and(|needed| needed > *count) => {
-                    let members = if *count == 1 { "member" } else { "members" };
-                    let message = format!(
-                        "{needed} is more than the {count} {members} that the group has; lower it or add targets"
-                    );
+                    let message = format!("{needed} exceeds the number of members ({count}); lower it or add members");
                     problems.refuse(at.join("min_up"), message);
                 }
                 _ => {}
@@ -90,9 +87,9 @@ pub(super) fn unknown_name<'a>(name: &str, kind: &str, known: impl Iterator<Item
     known.sort_unstable();
     let found = quoted(name);
     match suggestion(name, known.iter().copied()) {
-        Some(meant) => format!("{found} is no {kind}; did you mean {}?", quoted(meant)),
-        None if known.is_empty() => format!("{found} is no {kind}; none is defined, add it under `{kind}s`"),
-        None => format!("{found} is no {kind}; add it under `{kind}s` or use one of {}", some(&known)),
+        Some(meant) => format!("unknown {kind} {found}; did you mean {}?", quoted(meant)),
+        None if known.is_empty() => format!("unknown {kind} {found}; add it under `{kind}s`"),
+        None => format!("unknown {kind} {found}; add it under `{kind}s`, or use one of {}", some(&known)),
     }
 }
 
@@ -115,8 +112,7 @@ fn group(name: &str, keys: Field<Keys>, at: At<'_>, global: &Labels) -> Option<G
         (Some(up), None) => Quorum::MinUp(up.get()),
         (None, Some(down)) => Quorum::MaxDown(*down),
         (Some(_), Some(_)) => {
-            at.key("max_down")
-                .refuse("stands beside `min_up`; a group has one of the two, remove the other");
+            at.key("max_down").refuse("conflicts with `min_up`; remove one");
             return None;
         }
     };

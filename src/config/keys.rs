@@ -67,11 +67,11 @@ mapping! {
     struct Settings {
         /// How often the target is probed, 100ms to 1d.
         #[default("60s")]
-        #[check(between(Cadence::MIN_INTERVAL..=Cadence::MAX_INTERVAL, "an interval is 100ms to 1d"))]
+        #[check(between(Cadence::MIN_INTERVAL..=Cadence::MAX_INTERVAL, "must be between 100ms and 1d"))]
         interval: Duration,
         /// How long a probe may take as a whole; where none is set and the interval is shorter, that long.
         #[default("10s")]
-        #[check(positive("the shortest timeout is 1ms"))]
+        #[check(positive("must be at least 1ms"))]
         timeout: Duration,
         /// What a bare `host:port` is probed as.
         #[default("tcp")]
@@ -100,7 +100,7 @@ mapping! {
         /// Local address to connect from.
         source_address: IpAddr,
         /// Total time from which on a good probe counts as slow.
-        #[check(positive("remove the key if nothing is slow"))]
+        #[check(positive("must be at least 1ms; remove the key to disable it"))]
         slow_after: Duration,
         /// How TLS is spoken and judged.
         tls: Tls,
@@ -237,7 +237,7 @@ mapping! {
         dns: HostName,
         /// How often the source is asked, 1s to 1d.
         #[default("60s")]
-        #[check(between(SECOND..=DAY, "a source is asked every 1s to 1d"))]
+        #[check(between(SECOND..=DAY, "must be between 1s and 1d"))]
         refresh: Duration,
         /// What a bare `host:port` of the source is probed as.
         scheme: Scheme,
@@ -318,11 +318,11 @@ mapping! {
     struct Dns {
         /// Timeout of one DNS query, 1ms to 1m.
         #[default("2s")]
-        #[check(between(MILLISECOND..=MINUTE, "the wait for one answer is 1ms to 1m"))]
+        #[check(between(MILLISECOND..=MINUTE, "must be between 1ms and 1m"))]
         timeout: Duration,
         /// Maximum number of queries to a DNS server that does not respond, 1 to 10.
         #[default(2)]
-        #[check(at_most(10, "a query is sent 1 to 10 times"))]
+        #[check(at_most(10, "must be between 1 and 10"))]
         tries: NonZeroU32,
     }
 }

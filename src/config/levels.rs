@@ -163,7 +163,7 @@ impl<'a> Levels<'a> {
         let Some((nearest, _)) = self.nearest(|keys| keys.interval.get()).filter(|_| interval < least) else { return };
         let (interval, least) = (duration::display(interval), duration::display(least));
         let name = service.name;
-        let message = format!("{interval} is short for {name}: {why}; raise it to {least} or more, or {instead}");
+        let message = format!("{interval} is short for {name}: {why}; raise it to at least {least}, or {instead}");
         self.problems.warn(nearest.at("interval"), message);
     }
 
@@ -174,11 +174,11 @@ impl<'a> Levels<'a> {
             return;
         }
         if of_source.distance <= of_family.distance {
-            let message = format!("is {source}, but `ip` allows {} alone; change one of them", only(family));
+            let message = format!("{source} conflicts with `ip`, which allows only {}; change one", name(family));
             self.problems.refuse(of_source.at("source_address"), message);
         } else {
             let message =
-                format!("allows {} alone, but `source_address` is {source}; change one of them", only(family));
+                format!("allows only {}, which conflicts with `source_address` ({source}); change one", name(family));
             self.problems.refuse(of_family.at("ip"), message);
         }
     }
@@ -188,16 +188,16 @@ impl<'a> Levels<'a> {
         let family = self.value(|keys| keys.ip.get()).unwrap_or_default();
         let source = self.value(|keys| keys.source_address.get());
         if !family.admits(address) {
-            at.refuse(format!("{address} cannot be probed: `ip` allows {} alone; change one of them", only(family)));
+            at.refuse(format!("{address} conflicts with `ip`, which allows only {}; change one", name(family)));
         } else if let Some(source) = source.filter(|source| source.is_ipv4() != address.is_ipv4()) {
             at.refuse(format!(
-                "{address} cannot be probed from `source_address` {source}: one is IPv4, the other IPv6; change one of them"
+                "{address} conflicts with `source_address` ({source}): one is IPv4, the other IPv6; change one"
             ));
         }
     }
 }
 
-const fn only(family: IpFamily) -> &'static str {
+const fn name(family: IpFamily) -> &'static str {
     match family {
         IpFamily::Any => "any address",
         IpFamily::Ipv4 => "IPv4",

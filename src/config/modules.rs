@@ -26,8 +26,7 @@ impl Modules {
             let at = at.key(&name);
             let level = Level::new(keys.read(at).into_value().unwrap_or_default(), at);
             if let Some(other) = level.keys.module.get() {
-                let other = quoted(other);
-                let message = format!("names the module {other}, but a module cannot build on another; remove it");
+                let message = format!("module {} is not allowed in a module; remove it", quoted(other));
                 at.key("module").refuse(message);
             }
             groups.check(&level, problems);

@@ -305,7 +305,7 @@ const fn is_odd_integer([before, first, second]: [u8; 3]) -> bool {
 
 fn misread(written: &str, read: &str) -> String {
     let written = OneLine(written).to_string();
-    format!("is read by YAML as {read}, not as the text `{written}`; put it in quotes: \"{written}\"")
+    format!("YAML reads `{written}` as {read}; quote it: \"{written}\"")
 }
 
 #[cfg(test)]
@@ -339,7 +339,7 @@ mod tests {
         for (at, written) in [
             (target.key("timeout"), "targets[2].timeout"),
             (target.key("a b"), "targets[2].`a b`"),
-            (target.key("user:secret@host"), "targets[2].`...` (not shown, for it may hold a password)"),
+            (target.key("user:secret@host"), "targets[2].`...` (hidden, may contain a password)"),
             (confirm.key("failures"), "--confirm.failures"),
             (flags.key("slow_after"), "--slow-after"),
             (problems.argument("URL"), "URL"),

@@ -42,14 +42,14 @@ pub struct ProbeRequest<'a> {
 }
 
 impl ProbeRequest<'_> {
-    /// Whether the target can only be a name: it has no colon as in `host:port`, and no flag sets the scheme, whose
+    /// Returns whether the target can only be a name: it has no colon as in `host:port`, and no flag sets the scheme, whose
     /// default port would make a host a URL.
     pub fn is_name(&self) -> bool {
         !self.target.contains(':') && self.flags.iter().all(|(key, _)| key != "scheme")
     }
 }
 
-/// Looks a requested target up, step by step: [`in_file`](Self::in_file), then [`in_source`](Self::in_source) for each
+/// Looks up a requested target, step by step: [`in_file`](Self::in_file), then [`in_source`](Self::in_source) for each
 /// of the [`sources`](Self::sources), then [`by_url`](Self::by_url).
 ///
 /// Only the files of the target itself are required by the resulting drafts. A problem of a flag is reported as
@@ -134,7 +134,7 @@ impl<'a> TargetLookup<'a> {
             [one] => Some(one.clone()),
             [] => None,
             several => {
-                at.refuse(format_args!("names {} targets, but only one can be probed; choose one port", several.len()));
+                at.refuse(format_args!("has {} ports; must have one", several.len()));
                 None
             }
         };
@@ -147,7 +147,7 @@ impl<'a> TargetLookup<'a> {
         match suggestion(self.request.target, self.names.iter().map(String::as_str)) {
             Some(near) => format!("unknown target {wanted}; did you mean {}?", quoted(near)),
             None => format!(
-                "unknown target {wanted}; expected the name of a target in the configuration or its discovery sources, \
+                "unknown target {wanted}; must be the name of a target in the configuration or its discovery sources, \
                  or a URL like tcp://host:443"
             ),
         }
@@ -281,15 +281,15 @@ targets:
     #[test]
     fn a_wrong_flag_is_named_as_a_flag() {
         for (given, message) in [
-            (("addresses", "both"), "--addresses: is `both`; expected one of any, all"),
-            (("confirm.failures", "0"), "--confirm.failures: is the number 0; expected a whole number of at least 1"),
+            (("addresses", "both"), "--addresses: unknown value `both`; must be `any` or `all`"),
+            (("confirm.failures", "0"), "--confirm.failures: is the number 0; must be a whole number of at least 1"),
             (("timeout", "2d"), "--timeout: 2d is longer than the interval (1d); lower it or raise the interval"),
-            (("interval", "5"), "--interval: `5` lacks a unit (ms, s, m, h, d, w or y); for seconds write 5s"),
+            (("interval", "5"), "--interval: `5` has no unit; must end in ms, s, m, h, d, w or y, like 5s"),
             (
                 ("expect_addresses", "10.0.0.0/8,x"),
-                "--expect-addresses[1]: is `x`; expected an address or a CIDR, like 192.0.2.1 or 10.0.0.0/8",
+                "--expect-addresses[1]: `x` is not a valid address or CIDR; must be like 192.0.2.1 or 10.0.0.0/8",
             ),
-            (("module", "m"), "--module: `m` is no module; none is defined, add it under `modules`"),
+            (("module", "m"), "--module: unknown module `m`; add it under `modules`"),
             (("addreses", "all"), "--addreses: unknown key; did you mean `addresses`?"),
         ] {
             assert_eq!(from_url("a:1", &[given]).unwrap_err(), message);
@@ -299,16 +299,13 @@ targets:
     #[test]
     fn a_wrong_url_is_named_as_the_url() {
         for (url, message) in [
-            ("a", "URL: has no port, and tcp has no default; append one, like host:443"),
-            ("a:1-3", "URL: names 3 targets, but only one can be probed; choose one port"),
-            (
-                "u:p@a:1",
-                "URL: has a user or password before `@`; probes need none, and secrets do not belong in a URL; remove it",
-            ),
+            ("a", "URL: has no port, and tcp has no default port; add one, like host:443"),
+            ("a:1-3", "URL: has 3 ports; must have one"),
+            ("u:p@a:1", "URL: has a user or password before `@`; probes do not log in; remove it"),
         ] {
             assert_eq!(from_url(url, &[]).unwrap_err(), message);
         }
-        let message = "URL: 10.0.0.1 cannot be probed: `ip` allows IPv6 alone; change one of them";
+        let message = "URL: 10.0.0.1 conflicts with `ip`, which allows only IPv6; change one";
         assert_eq!(from_url("10.0.0.1:1", &[("ip", "ipv6")]).unwrap_err(), message);
     }
 
@@ -329,14 +326,14 @@ targets:
         let one = from_file("tcp://other.example:1", &[], Some("slow")).unwrap();
         let cadence = one.target.settings.cadence;
         assert_eq!((cadence.interval(), cadence.timeout()), (Duration::from_secs(5), Duration::from_secs(4)));
-        let message = "--module: `slwo` is no module; did you mean `slow`?";
+        let message = "--module: unknown module `slwo`; did you mean `slow`?";
         assert_eq!(from_file("tcp://other.example:1", &[], Some("slwo")).unwrap_err(), message);
     }
 
     #[test]
     fn an_unknown_name_has_a_suggestion() {
         assert_eq!(from_file("dbx", &[], None).unwrap_err(), "NAME: unknown target `dbx`; did you mean `db`?");
-        let message = "NAME: unknown target `orders`; expected the name of a target in the configuration or its \
+        let message = "NAME: unknown target `orders`; must be the name of a target in the configuration or its \
                        discovery sources, or a URL like tcp://host:443";
         assert_eq!(from_file("orders", &[], None).unwrap_err(), message);
         let url = from_file("orders", &[("scheme", "ssh")], None).unwrap().target;
@@ -380,7 +377,7 @@ targets:
         assert!(found("ssh//c").unwrap_err().contains("unknown target"));
         assert_eq!(
             found("sshc3").unwrap_err(),
-            "NAME: unknown target `sshc3`; expected the name of a target in the \
+            "NAME: unknown target `sshc3`; must be the name of a target in the \
              configuration or its discovery sources, or a URL like tcp://host:443"
         );
     }
@@ -413,7 +410,7 @@ targets:
         assert!(
             found(&[("ip", "ipv6")])
                 .unwrap_err()
-                .starts_with("NAME.url: 192.0.2.1 cannot be probed")
+                .starts_with("NAME.url: 192.0.2.1 conflicts with `ip`")
         );
     }
 
@@ -447,6 +444,9 @@ targets:
         let path = directory.path().join("a.yaml");
         fs::write(&path, "targets: ['a:1', 'b:0']").unwrap();
         let error = one("a:1", &[], Some(&path), None).unwrap_err();
-        assert!(error.ends_with("a.yaml:1:18: targets[1]: port 0 is out of range; ports are 1 to 65535"), "{error}");
+        assert!(
+            error.ends_with("a.yaml:1:18: targets[1]: port 0 is out of range; must be between 1 and 65535"),
+            "{error}"
+        );
     }
 }

@@ -92,23 +92,23 @@ pub fn discovered_json(text: &str) -> Result<Vec<Discovered>, EntriesError> {
     entries(text, |why| Err(EntriesError::Json(why)))
 }
 
-/// Why a text has no entries; the message is one line.
+/// Reason why a text has no entries. The message is one line.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub enum EntriesError {
     /// The text is empty.
-    #[error("is empty; expected a list of targets, which is [] where there are none")]
+    #[error("is empty; must be a list of targets, possibly []")]
     Empty,
     /// The text is not JSON, for this reason.
-    #[error("is no valid JSON: {}", OneLine(.0))]
+    #[error("is not valid JSON: {}", OneLine(.0))]
     Json(String),
     /// The text is something other than a list.
-    #[error("is {}; expected a list of targets", OneLine(.0))]
+    #[error("is {}; must be a list of targets", OneLine(.0))]
     NotAList(String),
     /// The text is not YAML, or exceeds a limit.
     #[error("{}", OneLine(.0))]
     Syntax(String),
     /// The text is too long.
-    #[error("has more than {} MiB", MAX_BYTES >> 20)]
+    #[error("is larger than {} MiB", MAX_BYTES >> 20)]
     TooLarge,
 }
 
@@ -215,21 +215,18 @@ mod tests {
 
     #[test]
     fn the_error_is_one_line() {
-        let deep = "lists and mappings are nested more than 32 deep; a configuration needs no more than 5";
+        let deep = "is nested more than 32 levels deep; a configuration needs at most 5";
         for (text, message) in [
-            ("", "is empty; expected a list of targets, which is [] where there are none"),
-            ("\n# none\n", "is empty; expected a list of targets, which is [] where there are none"),
-            ("{}", "is a mapping; expected a list of targets"),
-            ("targets: ['a:1']", "is a mapping; expected a list of targets"),
-            ("<!DOCTYPE html>\n<p>gone", "is `<!DOCTYPE html> <p>gone`; expected a list of targets"),
-            ("7", "is the number 7; expected a list of targets"),
-            (
-                "- a\n---\n- b",
-                "line 2, column 1: a second YAML document starts; a configuration is one document, remove the `---` between the two",
-            ),
+            ("", "is empty; must be a list of targets, possibly []"),
+            ("\n# none\n", "is empty; must be a list of targets, possibly []"),
+            ("{}", "is a mapping; must be a list of targets"),
+            ("targets: ['a:1']", "is a mapping; must be a list of targets"),
+            ("<!DOCTYPE html>\n<p>gone", "is `<!DOCTYPE html> <p>gone`; must be a list of targets"),
+            ("7", "is the number 7; must be a list of targets"),
+            ("- a\n---\n- b", "line 2, column 1: has a second YAML document; must be one document; remove the `---`"),
             (
                 "[\"a:1\", ",
-                "line 2, column 1: is no valid YAML: did not find expected node content while parsing a flow node",
+                "line 2, column 1: is not valid YAML: did not find expected node content while parsing a flow node",
             ),
             (&format!("{}{}", "[".repeat(40), "]".repeat(40)), deep),
         ] {
@@ -243,24 +240,16 @@ mod tests {
     fn only_json_is_json() {
         assert_eq!(discovered_json(r#"["a:1"]"#), discovered("- a:1"));
         let error = discovered_json("- a:1").unwrap_err().to_string();
-        assert!(error.starts_with("is no valid JSON: "), "{error}");
+        assert!(error.starts_with("is not valid JSON: "), "{error}");
     }
 
     #[test]
     fn the_size_of_a_text_is_limited() {
         let many = format!("[{}1]", "1,".repeat(12_000_000));
-        assert!(
-            count(&many)
-                .unwrap_err()
-                .ends_with("has so many values that they take more than 256 MiB")
-        );
-        assert_eq!(count(&" ".repeat(MAX_BYTES + 1)), Err("has more than 64 MiB".to_owned()));
+        assert!(count(&many).unwrap_err().ends_with("has values of more than 256 MiB in memory"));
+        assert_eq!(count(&" ".repeat(MAX_BYTES + 1)), Err("is larger than 64 MiB".to_owned()));
         let long = format!("a: &a {}\nb: [{}]", "x".repeat(1_000_000), vec!["*a"; 2000].join(", "));
-        assert!(
-            count(&long)
-                .unwrap_err()
-                .contains("with its aliases the file grows to more than 256 MiB")
-        );
+        assert!(count(&long).unwrap_err().contains("expands to more than 256 MiB"));
     }
 
     proptest! {

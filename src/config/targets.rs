@@ -32,7 +32,7 @@ struct Origin {
     url: Option<usize>,
 }
 
-/// Why a target is not collected.
+/// Reason why a target is not collected.
 #[derive(Debug)]
 enum CollectError {
     Name(NameError),
@@ -99,7 +99,7 @@ impl<'a> FileTargets<'a> {
     pub(super) fn finish(self, at: At<'_>) -> (Vec<Arc<Target>>, Vec<Arc<Group>>, FileUses) {
         if let Some(limit) = self.exceeded_limit() {
             at.refuse(format_args!(
-                "has {} targets, more than the {limit} that `limits.targets` allows; raise `limits.targets`, or set it to 0 for no limit",
+                "has {} targets; must have at most {limit}; raise `limits.targets`, or set it to 0 for no limit",
                 self.count
             ));
         }
@@ -133,7 +133,7 @@ impl<'a> FileTargets<'a> {
 /// Reports a name that another target has, at the key where the name comes from.
 fn refuse_taken(name: &TargetName, first: Origin, parts: &EntryParts, url: Option<usize>, at: At<'_>) {
     let (first, name) = (first.path(), quoted(name.as_str()));
-    let message = format!("{name} is a target already, as {first}; remove one or give one another `name`");
+    let message = format!("duplicate target name {name}, also used by {first}; remove one, or set another `name`");
     let urls = at.key("urls");
     let here = match url {
         _ if parts.name.is_some() => at.key("name"),

@@ -65,7 +65,7 @@ fn cadence(settings: &Settings) -> (String, String) {
 }
 
 #[test]
-fn a_single_url_is_a_whole_configuration() {
+fn a_single_url_is_a_valid_configuration() {
     let config = resource("minimal.yaml");
     let target = target(&config, "tcp://127.0.0.1:22");
     assert_eq!(*target.settings, Settings::default());
@@ -89,7 +89,7 @@ fn a_single_url_is_a_whole_configuration() {
 }
 
 #[test]
-fn the_documented_configuration_is_understood() {
+fn a_complete_configuration_is_read() {
     let config = resource("contract.yaml");
     let names: Vec<_> = config.targets.iter().map(|target| target.name.as_str()).collect();
     assert_eq!(names, ["tcp://10.0.0.5:22", "tcp://10.0.0.5:6379", "orders-db-1"]);
@@ -168,9 +168,7 @@ fn a_number_that_yaml_rewrites_is_refused() {
             format!("labels:\n  ? a\n  : {written}"),
         ] {
             let error = finished(&format!("{text}\ntargets: ['a:1']")).unwrap_err();
-            let message = format!(
-                "labels.a: is read by YAML as {read}, not as the text `{written}`; put it in quotes: \"{written}\""
-            );
+            let message = format!("labels.a: YAML reads `{written}` as {read}; quote it: \"{written}\"");
             assert!(error.to_string().ends_with(&message), "{text}: {error}");
         }
     }
@@ -263,7 +261,7 @@ fn a_group_that_grows_may_be_empty() {
 fn members_above_the_limit_are_still_counted() {
     let text = "{limits: {targets: 2}, groups: {g: {min_up: 3}}, targets: [{url: 'a:1-65535', group: g}, 'a:1']}";
     let error = finished(text).unwrap_err().to_string();
-    assert!(error.contains("has 65536 targets, more than the 2 that"), "{error}");
+    assert!(error.contains("has 65536 targets; must have at most 2"), "{error}");
     assert_eq!(error.lines().count(), 1);
 }
 
@@ -533,11 +531,11 @@ fn the_size_of_a_dialogue_is_limited() {
     };
     assert!(parsed(&"{send: x}, ".repeat(64)).is_ok());
     let error = parsed(&"{send: x}, ".repeat(65)).unwrap_err();
-    assert!(error.ends_with("targets[0].dialogue: has 65 steps; at most 64"), "{error}");
+    assert!(error.ends_with("targets[0].dialogue: has 65 steps; must have at most 64"), "{error}");
     for key in ["send", "expect_bytes"] {
         assert!(parsed(&format!("{{{key}: {}}}", r"\x00".repeat(65_536))).is_ok());
         let error = parsed(&format!("{{{key}: {}}}", "x".repeat(65_537))).unwrap_err();
-        assert!(error.ends_with(&format!("dialogue[0].{key}: has 65537 bytes; at most 65536")), "{error}");
+        assert!(error.ends_with(&format!("dialogue[0].{key}: has 65537 bytes; must have at most 65536")), "{error}");
     }
 }
 
@@ -641,7 +639,7 @@ fn file_errors_join_the_other_problems() {
     let problems = refused(text, |required| Some(bad(&required, [TlsFile::CaFile])));
     let expected = [
         "/etc/a.yaml:1:53: targets[0].tls.ca_file: is bad",
-        "/etc/a.yaml:1:63: targets[1]: port 0 is out of range; ports are 1 to 65535",
+        "/etc/a.yaml:1:63: targets[1]: port 0 is out of range; must be between 1 and 65535",
     ];
     assert_eq!(problems, expected);
 }

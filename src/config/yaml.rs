@@ -97,8 +97,7 @@ impl Node {
                     if *count == 0 {
                         value.refuse_duplicate_keys(at.key(key));
                     } else {
-                        at.key(key)
-                            .refuse_repeated_key(*count, "stands twice in this mapping; remove one of the two");
+                        at.key(key).refuse_repeated_key(*count, "duplicate key; remove one");
                         repeated.push((index, *first));
                     }
                     *count += 1;

@@ -55,7 +55,7 @@ fn with_port(mut addresses: Vec<IpAddr>, port: u16) -> Vec<String> {
 fn bounded(mut sorted: Vec<String>) -> Snapshot {
     sorted.dedup();
     let count = sorted.len();
-    let problem = format!("has {count} records; the first {MAX_RECORDS} in their order are taken");
+    let problem = format!("has {count} records; only the first {MAX_RECORDS} in sorted order are used");
     sorted.truncate(MAX_RECORDS);
     let problems = (count > MAX_RECORDS).then_some(problem).into_iter().collect();
     Snapshot { entries: sorted.into_iter().map(Discovered::address).collect(), problems }
@@ -87,6 +87,6 @@ mod tests {
         assert_eq!((found.entries.len(), found.problems.len()), (1000, 0));
         let found = bounded(with_port(addresses(1001), 1));
         assert_eq!(found.entries.len(), 1000);
-        assert_eq!(found.problems, ["has 1001 records; the first 1000 in their order are taken"]);
+        assert_eq!(found.problems, ["has 1001 records; only the first 1000 in sorted order are used"]);
     }
 }

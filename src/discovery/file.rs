@@ -142,7 +142,8 @@ fn matching(pattern: &Path) -> Result<Matching, RefreshError> {
             is_more = true;
         }
     }
-    let problem = || format!("more than {MAX_FILES} files match {}; the first by their names are read", shown(pattern));
+    let problem =
+        || format!("more than {MAX_FILES} files match {}; only the first {MAX_FILES} by name are read", shown(pattern));
     let paths = names
         .into_iter()
         .map(|name| if folder == Path::new(".") { name.into() } else { folder.join(name) });

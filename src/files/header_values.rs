@@ -160,10 +160,10 @@ pub struct HeaderFileError {
 #[derive(Debug, thiserror::Error)]
 pub enum HeaderValueError {
     /// It is empty.
-    #[error("is empty; it must hold the value of the header")]
+    #[error("is empty; must contain the value of the header")]
     Empty,
     /// Its content cannot be the value of a header.
-    #[error("has a byte that no header may have, such as a second line")]
+    #[error("has a byte that is not allowed in headers, such as a line break")]
     InvalidByte,
     /// It cannot be read.
     #[error(transparent)]
@@ -252,7 +252,8 @@ mod tests {
         let still = refresh();
         assert_eq!((still.unusable.len(), still.rejected.len()), (1, 0), "{still:?}");
         fs::write(&path, "hunter2\nhunter3").unwrap();
-        let message = format!("the file {} has a byte that no header may have, such as a second line", path.display());
+        let message =
+            format!("the file {} has a byte that is not allowed in headers, such as a line break", path.display());
         assert_eq!(refresh().rejected, BTreeSet::from([message]));
         fs::write(&path, "one").unwrap();
         let restored = refresh();
@@ -278,7 +279,7 @@ mod tests {
         let error = header_values.read(&file(&path)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("the file {} is empty; it must hold the value of the header", path.display())
+            format!("the file {} is empty; must contain the value of the header", path.display())
         );
     }
 

@@ -237,7 +237,7 @@ pub(super) fn product(headers: &HeaderMap) -> Option<String> {
 /// The target of a request, after its method (RFC 9112 section 3.2.1).
 pub(super) const REQUEST_TARGET: PathRule = PathRule {
     admits: |target| target.parse::<Uri>().is_ok(),
-    expected: "what a request can ask for; write other signs in percent, such as %3C for <, and at most 64 KiB",
+    expected: "a URL path of at most 64 KiB; percent-encode other characters, like %3C for <",
 };
 
 /// The user agent.

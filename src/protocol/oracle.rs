@@ -24,7 +24,7 @@ pub(super) static SERVICE: Service = Service {
     tls_port: 2484,
     path: Some(PathUse::Name(PathRule {
         admits: is_plain,
-        expected: "the name of a service: letters, digits and ._-$, at most 128",
+        expected: "a service name of at most 128 letters, digits and ._-$",
     })),
     client: Some("tnsping {authority}"),
     ..Service::DEFAULT

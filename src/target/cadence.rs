@@ -56,7 +56,7 @@ impl Default for Cadence {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum CadenceError {
     /// The interval is below 100 ms or above one day.
-    #[error("{} is out of range; an interval is 100ms to 1d", duration::display(*.0))]
+    #[error("{} is out of range; must be between 100ms and 1d", duration::display(*.0))]
     IntervalOutOfRange(Duration),
     /// The timeout is longer than the interval.
     #[error(
@@ -71,6 +71,6 @@ pub enum CadenceError {
         interval: Duration,
     },
     /// The timeout is zero.
-    #[error("0s leaves a probe no time; the shortest timeout is 1ms")]
+    #[error("0s is too short; must be at least 1ms")]
     TimeoutZero,
 }

@@ -96,7 +96,7 @@ impl FromStr for StatusRange {
 
 /// The text is neither a status nor a range of statuses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("no status from 100 to 599, and no range like 200-299 or 2xx")]
+#[error("is not a valid status; must be between 100 and 599, or a range like 200-299 or 2xx")]
 pub struct StatusRangeError;
 
 #[cfg(test)]

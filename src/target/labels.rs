@@ -70,10 +70,10 @@ impl LabelName {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum LabelNameError {
     /// It is empty or has a character that is not allowed.
-    #[error("is no label name; letters, digits and underscores, no digit first")]
+    #[error("is not a valid label name; must be letters, digits and underscores, not starting with a digit")]
     Malformed,
     /// portprobe's series or Prometheus use it.
-    #[error("is a reserved label name; choose another, such as one with a prefix of your own")]
+    #[error("reserved label name; choose another, for example with a prefix")]
     Reserved,
 }
 

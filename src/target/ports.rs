@@ -49,19 +49,19 @@ impl FromStr for Ports {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum PortsError {
     /// A port is missing.
-    #[error("an empty entry in the port list; ports are written like 443 or 22,8000-8010")]
+    #[error("has an empty port; must be ports or ranges, like 443 or 22,8000-8010")]
     Empty,
     /// It has letters, signs or blanks.
-    #[error("`{0}` is no port; ports are whole numbers from 1 to 65535, like 443 or 22,8000-8010")]
+    #[error("`{0}` is not a valid port; must be a number between 1 and 65535, or a list like 22,8000-8010")]
     NotANumber(String),
     /// The port is 0 or above 65535.
-    #[error("port {0} is out of range; ports are 1 to 65535")]
+    #[error("port {0} is out of range; must be between 1 and 65535")]
     OutOfRange(String),
     /// A range begins with its larger port.
-    #[error("the range {0}-{1} is reversed; write {1}-{0}")]
+    #[error("range {0}-{1} is reversed; write {1}-{0}")]
     Reversed(u16, u16),
     /// A port occurs twice.
-    #[error("port {0} stands twice in the list; remove one")]
+    #[error("duplicate port {0}; remove one")]
     Twice(u16),
 }
 

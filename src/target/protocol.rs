@@ -267,10 +267,10 @@ impl Schemes {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum SchemeError {
     /// The protocol has no upgrade to TLS: its name, and its scheme for TLS from the first byte.
-    #[error("{0} cannot ask for TLS on an open connection; write {1}:// for TLS from the first byte")]
+    #[error("{0} does not support STARTTLS; use {1}:// for TLS from the first byte")]
     NoStarttls(&'static str, &'static str),
     /// No protocol has this name.
-    #[error("`{0}` is no scheme that portprobe knows; there are tcp, tls, and names of protocols such as https")]
+    #[error("unknown scheme `{0}`; must be `tcp`, `tls` or a protocol such as `https`")]
     Unknown(String),
 }
 

@@ -69,7 +69,9 @@ impl FromStr for Shard {
 
 /// The text is not a valid shard.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("is no shard; write I/N, the replica's number counted from 0 and how many there are, like 0/3, at most {MOST}")]
+#[error(
+    "is not a valid shard; must be I/N, the replica's number from 0 and the number of replicas (at most {MOST}), like 0/3"
+)]
 pub struct ShardError;
 
 /// Bounds the time of a start: a weight is computed for each pair of target and replica.

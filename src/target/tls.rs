@@ -184,7 +184,7 @@ impl FromStr for ServerName {
 
 /// No certificate can contain the text as a name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("no DNS name or IP address")]
+#[error("is not a valid server name; must be a DNS name or an IP address")]
 pub struct ServerNameError;
 
 /// A SHA-256 digest. Its text is lower-case hex.
@@ -231,7 +231,7 @@ impl FromStr for Sha256Digest {
 
 /// The text is not a SHA-256 digest.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("no SHA-256 digest")]
+#[error("is not a valid SHA-256 digest; must be hex or base64")]
 pub struct DigestError;
 
 /// A file, or the bundle of the operating system, that TLS needs and that cannot be used.

@@ -201,28 +201,30 @@ impl FromStr for HostName {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum UrlError {
     /// The last part is a number, as in an IPv4 address, but the host is not one.
-    #[error("`{0}` is neither an IPv4 address (four numbers up to 255) nor a name (the last part has a letter)")]
+    #[error("`{0}` is not a valid host; must be an IPv4 address, or a name that does not end in a number")]
     AddressMalformed(String),
     /// An IPv6 address outside brackets.
-    #[error("`{0}` has more than one colon; an IPv6 address stands in brackets, like [2001:db8::1]:443")]
+    #[error("`{0}` has several colons; enclose an IPv6 address in brackets, like [2001:db8::1]:443")]
     BracketsMissing(String),
     /// A user or a password.
-    #[error("has a user or password before `@`; probes need none, and secrets do not belong in a URL; remove it")]
+    #[error("has a user or password before `@`; probes do not log in; remove it")]
     Credentials,
     /// The host is not a DNS name.
-    #[error("`{0}` is no host name; letters, digits, hyphens and dots, at most 63 in a part and 253 in all")]
+    #[error(
+        "`{0}` is not a valid host name; must be letters, digits, hyphens and dots, at most 63 per label and 253 in total"
+    )]
     HostMalformed(String),
     /// The host is missing.
-    #[error("has no host; a target is written like tcp://host:port")]
+    #[error("has no host; must be like tcp://host:443")]
     HostMissing,
     /// The text in brackets is not an IPv6 address.
-    #[error("`[{0}]` is no IPv6 address; brackets hold one like [2001:db8::1] or [fe80::1%eth0]")]
+    #[error("`[{0}]` is not a valid IPv6 address; must be like [2001:db8::1] or [fe80::1%eth0]")]
     Ipv6Malformed(String),
     /// A character that is not allowed in paths.
-    #[error("has {0:?} in its path; letters and signs beyond ASCII, and blanks, are written in percent, like %20")]
+    #[error("has the character `{}` in its path; percent-encode it, like %20 for a space", .0.escape_debug())]
     PathMalformed(char),
     /// A path that is not valid for the protocol.
-    #[error("`{path}` is no path for {protocol}; expected {expected}")]
+    #[error("`{path}` is not a valid path for {protocol}; must be {expected}")]
     PathRefused {
         /// The path; a name without its slash.
         path: String,
@@ -232,10 +234,10 @@ pub enum UrlError {
         expected: &'static str,
     },
     /// A path or query that the protocol does not use.
-    #[error("has a path or query, which {0} has no use for; remove it")]
+    #[error("has a path or query, which {0} does not use; remove it")]
     PathWithoutUse(Protocol),
     /// The protocol has no default port.
-    #[error("has no port, and {0} has no default; append one, like host:443")]
+    #[error("has no port, and {0} has no default port; add one, like host:443")]
     PortMissing(Protocol),
     /// The ports are not valid.
     #[error(transparent)]
@@ -244,7 +246,7 @@ pub enum UrlError {
     #[error(transparent)]
     Scheme(#[from] SchemeError),
     /// A zone on an address that is not link-local.
-    #[error("`[{0}]` has a zone, but only link-local addresses (fe80::/10) have zones; remove it")]
+    #[error("`[{0}]` has a zone, which is only for link-local addresses (fe80::/10); remove it")]
     ZoneWithoutUse(String),
 }
 

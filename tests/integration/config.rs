@@ -1,4 +1,4 @@
-//! Configuration files: `check`, the example, and hostile files.
+//! Configuration files: `check`, the example file, and hostile files.
 
 use std::fmt::Write;
 use std::fs::{self, File};
@@ -32,7 +32,7 @@ fn every_invalid_file_is_refused_with_its_message() {
 }
 
 #[test]
-fn every_valid_file_is_content() {
+fn every_valid_file_is_accepted() {
     for path in files("valid") {
         let summary = check::run(&path, &environment, None).unwrap_or_else(|error| panic!("{error}"));
         let expected = fs::read_to_string(path.with_extension("txt")).unwrap();
@@ -44,22 +44,22 @@ fn every_valid_file_is_content() {
 fn a_file_that_cannot_be_read_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("portprobe.yaml");
-    let missing = "portprobe.yaml: does not exist; name a file with --config.file, or create it";
+    let missing = "portprobe.yaml: does not exist; create it, or set `--config.file`";
     assert_eq!(message(&path), missing);
 
     fs::create_dir(&path).unwrap();
-    assert_eq!(message(&path), "portprobe.yaml: is a directory; name the file itself");
+    assert_eq!(message(&path), "portprobe.yaml: is a directory; must be a file");
     fs::remove_dir(&path).unwrap();
 
     File::create(&path).unwrap().set_len(100_000_000).unwrap();
-    assert_eq!(message(&path), "portprobe.yaml: is larger than 64 MiB, the most that a configuration may have");
+    assert_eq!(message(&path), "portprobe.yaml: is larger than the limit of 64 MiB");
 }
 
 #[test]
-fn what_is_no_text_is_told_where() {
-    let empty = "portprobe.yaml: is empty; it needs at least `targets:` with a line like `- tcp://host:443`";
-    let not_utf8 = "portprobe.yaml:2:15: is not UTF-8: the byte 0xfc belongs to no character; save the file as UTF-8";
-    let character = "portprobe.yaml:1:11: the character \\u{0} is not allowed in YAML; remove it, or write it as an escape in double quotes";
+fn an_unreadable_character_is_reported_with_its_position() {
+    let empty = "portprobe.yaml: is empty; add `targets:` with a line like `- tcp://host:443`";
+    let not_utf8 = "portprobe.yaml:2:15: has the byte 0xfc, which is not valid UTF-8; save the file as UTF-8";
+    let character = "portprobe.yaml:1:11: has the character `\\u{0}`, which YAML does not allow; remove it, or escape it in double quotes";
     for (bytes, expected) in [
         (b"".as_slice(), empty),
         (b" \n\n", empty),
@@ -72,7 +72,7 @@ fn what_is_no_text_is_told_where() {
 }
 
 #[test]
-fn a_byte_order_mark_does_no_harm() {
+fn a_byte_order_mark_is_ignored() {
     assert!(
         config::parse("\u{feff}targets: ['a.example:1']", Path::new("a.yaml"), &environment)
             .and_then(|draft| draft.finish(&[]))
@@ -81,42 +81,42 @@ fn a_byte_order_mark_does_no_harm() {
 }
 
 #[test]
-fn nesting_costs_nothing_however_deep() {
-    let deep = "lists and mappings are nested more than 32 deep; a configuration needs no more than 5";
+fn deep_nesting_is_refused_quickly() {
+    let deep = "is nested more than 32 levels deep; a configuration needs at most 5";
     for text in ["[", "{a: ", "- ", "[\n", "? "] {
         for count in [40, 20_000, 1_000_000] {
             let message = message_of(format!("targets: \n {}", text.repeat(count)).as_bytes());
-            assert!(message.ends_with(deep) || message.contains("is no valid YAML"), "{text} {count}: {message}");
+            assert!(message.ends_with(deep) || message.contains("is not valid YAML"), "{text} {count}: {message}");
         }
     }
 }
 
 #[test]
-fn aliases_that_stand_for_gigabytes_are_refused() {
+fn aliases_that_expand_to_gigabytes_are_refused() {
     let mut bomb = String::from("a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n");
     for level in 1..9 {
         let aliases = vec![format!("*a{}", level - 1); 9].join(", ");
         writeln!(bomb, "a{level}: &a{level} [{aliases}]").unwrap();
     }
-    let often = "portprobe.yaml: a value that is repeated by aliases is itself repeated, too often to be meant; write fewer aliases (`*name`)";
+    let often = "portprobe.yaml: has aliases that expand to too many values; use fewer aliases (`*name`)";
     assert_eq!(message_of(bomb.as_bytes()), often);
 
     let long = format!("a: &a {}\nb: [{}]", "x".repeat(1_000_000), vec!["*a"; 2000].join(", "));
-    let large = "with its aliases the file grows to more than 256 MiB; write fewer aliases (`*name`)";
+    let large = "expands to more than 256 MiB; use fewer aliases (`*name`)";
     assert!(message_of(long.as_bytes()).ends_with(large));
 
-    assert!(message_of(b"targets: &a [*a]").contains("nested more than 32 deep"));
+    assert!(message_of(b"targets: &a [*a]").contains("nested more than 32 levels deep"));
 }
 
 #[test]
-fn only_the_first_hundred_problems_are_printed() {
+fn only_the_first_100_problems_are_printed() {
     let message = message_of(format!("targets:\n{}", "- a.example:0\n".repeat(250)).as_bytes());
     assert_eq!(message.lines().count(), 101);
     assert!(message.ends_with("\nand 150 more"));
 }
 
 #[test]
-fn a_hundred_thousand_problems_are_found() {
+fn all_of_100_000_problems_are_counted() {
     let mut text = String::from("targets: ['a.example:1']\ngroups:\n");
     for group in 0..100_000 {
         writeln!(text, "  g{group}: {{}}").unwrap();
@@ -237,9 +237,9 @@ fn the_schema_accepts_the_same_steps() {
     assert_eq!(schema["$defs"]["Settings"]["properties"]["dialogue"]["maxItems"], 64);
 }
 
-/// The defaults in the schema are read as those of the code.
+/// The defaults of the schema, read as a configuration, are those of the code.
 #[test]
-fn the_schema_shows_the_defaults_of_the_code() {
+fn the_schema_has_the_defaults_of_the_code() {
     let schema = config::schema();
     let defaults = |definition: &str| -> Value {
         let properties = schema["$defs"][definition]["properties"].as_object().unwrap();
@@ -357,14 +357,14 @@ async fn a_file_that_becomes_invalid_is_reported() {
     );
 
     write_certificate(folder.path(), "ca");
-    wait::until_patiently("the new file is taken over", async || {
+    wait::until_patiently("the new file is loaded", async || {
         !daemon.logged(&["level=info", "Reloaded TLS files", "ca.pem"]).is_empty()
     })
     .await;
 }
 
 #[tokio::test]
-async fn what_may_be_a_mistake_is_logged() {
+async fn warnings_are_logged() {
     let daemon = Daemon::start("targets: [{ url: 'ssh://127.0.0.1:1', interval: 1s }]").await;
     wait::until("the warning is logged", async || {
         !daemon
@@ -383,11 +383,11 @@ async fn a_rotated_token_is_sent_without_a_reload() {
     let wanted = Arc::new(Mutex::new("first"));
     let current = wanted.clone();
     let address = peer(move |mut stream| async move {
-        let mut heard = vec![0; 4096];
-        let length = stream.read(&mut heard).await.unwrap_or(0);
+        let mut received = vec![0; 4096];
+        let length = stream.read(&mut received).await.unwrap_or(0);
         let line = format!("authorization: Bearer {}\r\n", current.lock().unwrap());
-        let is_let_in = String::from_utf8_lossy(&heard[..length]).contains(&line);
-        let status = if is_let_in { "200 OK" } else { "401 Unauthorized" };
+        let is_accepted = String::from_utf8_lossy(&received[..length]).contains(&line);
+        let status = if is_accepted { "200 OK" } else { "401 Unauthorized" };
         let _ = stream
             .write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes())
             .await;
@@ -415,7 +415,7 @@ async fn a_rotated_token_is_sent_without_a_reload() {
 
     *wanted.lock().unwrap() = "second";
     fs::write(&token, "Bearer second\n").unwrap();
-    wait::until_patiently("the new token is taken over", async || {
+    wait::until_patiently("the new token is loaded", async || {
         !daemon.logged(&["level=info", "Reloaded header files", "token"]).is_empty()
     })
     .await;
@@ -447,7 +447,7 @@ fn keys(mapping: &Value) -> Vec<String> {
     keys
 }
 
-/// Whether a line of the example is a commented key: `#`, indentation, key.
+/// Returns whether a line of the example is a commented key: `#`, indentation, key.
 fn is_commented_key(line: &str) -> bool {
     let Some((key, _)) = line.strip_prefix("#  ").and_then(|line| line.split_once(": ")) else { return false };
     key.trim_start().chars().all(|c| c.is_ascii_lowercase() || c == '_')

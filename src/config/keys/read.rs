@@ -129,7 +129,7 @@ impl<T: Key> Unread<T> {
     pub(in crate::config) fn read_item(self, at: At<'_>) -> Option<T> {
         match self.0 {
             Node::Null => {
-                at.refuse("is empty; write a value after the dash or remove it");
+                at.refuse("is empty; add a value after the dash, or remove it");
                 None
             }
             node => T::read(node, at),
@@ -246,11 +246,9 @@ pub(in crate::config) fn items(node: Node, at: At<'_>) -> Option<Vec<Node>> {
     match node {
         Node::List(items) => return Some(items),
         Node::Text(text) => {
-            let quoted = quoted(&text).to_string();
-            let item = quoted.trim_matches('`');
-            at.refuse(format_args!("is {quoted}, which is no list; one item is written as a list, too: [{item}]"));
+            at.refuse(format_args!("is {}; must be a list; enclose it in brackets", quoted(&text)));
         }
-        other => at.refuse(expected(&other, "a list")),
+        other => at.refuse(must_be(&other, "a list")),
     }
     None
 }
@@ -260,15 +258,23 @@ pub(in crate::config) fn entries(node: Node, at: At<'_>) -> Option<Vec<(Box<str>
     match node {
         Node::Mapping(entries) => Some(entries),
         other => {
-            at.refuse(expected(&other, "a mapping (`key: value`, a line each)"));
+            at.refuse(must_be(&other, "a mapping (`key: value`)"));
             None
         }
     }
 }
 
-/// The message for a value that is something other than expected.
-pub(in crate::config) fn expected(node: &Node, what: &str) -> String {
-    format!("is {node}; expected {what}")
+/// The message for a value of another type than expected.
+pub(in crate::config) fn must_be(node: &Node, expected: &str) -> String {
+    format!("is {node}; must be {expected}")
+}
+
+/// The message for a value that is not a valid `kind`, because of its type or its text.
+pub(in crate::config) fn invalid(node: &Node, kind: &str, expected: &str) -> String {
+    match node {
+        Node::Text(text) => format!("{} is not a valid {kind}; must be {expected}", quoted(text)),
+        other => must_be(other, expected),
+    }
 }
 
 /// Puts a value at the key that a dotted path names, such as `confirm.failures`.
@@ -306,7 +312,7 @@ mod tests {
         let confirm = confirm.unwrap();
         assert_eq!((confirm.failures, confirm.delay), (Field::Invalid, Field::Absent));
         assert_eq!(confirm.successes.get().map(|number| number.get()), Some(3));
-        assert_eq!(problems, ["failures: is the number 0; expected a whole number of at least 1"]);
+        assert_eq!(problems, ["failures: is the number 0; must be a whole number of at least 1"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Refuses keys that do not exist, with a suggestion.
 
 use crate::config::problems::At;
-use crate::config::problems::text::suggestion;
+use crate::config::problems::text::{any_of, suggestion};
 
 /// Reports keys that the mapping at `at` does not have; `known` are those that it has.
 pub(super) fn refuse_unknown_keys<'a>(
@@ -16,8 +16,8 @@ pub(super) fn refuse_unknown_keys<'a>(
 
 fn message(key: &str, known: &[&'static str]) -> String {
     match suggestion(key, known.iter().copied()) {
-        _ if key == "<<" => "merges mappings alone; expected an alias of one, like `<<: *name`".to_owned(),
+        _ if key == "<<" => "must be a mapping, like the alias in `<<: *name`".to_owned(),
         Some(meant) => format!("unknown key; did you mean `{meant}`?"),
-        None => format!("unknown key; the keys here are {}", known.join(", ")),
+        None => format!("unknown key; must be {}", any_of(known)),
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use crate::config::keys::read::{Field, Items, Key, Scalar, entries, expected};
+use crate::config::keys::read::{Field, Items, Key, Scalar, entries, invalid, must_be};
 use crate::config::problems::At;
 use crate::config::problems::text::quoted;
 use crate::config::yaml::Node;
@@ -23,6 +23,8 @@ pub use self::source::{HttpScheme, HttpUrl, HttpUrlError};
 pub(in crate::config) use self::source::{Port, RecordType};
 pub(in crate::config) use self::tls::RootSet;
 
+pub(in crate::config) use self::choice::scheme_error;
+
 mod choice;
 mod network;
 mod source;
@@ -32,7 +34,7 @@ mod tls;
 impl Key for Box<str> {
     fn read(node: Node, at: At<'_>) -> Option<Self> {
         let Some(text) = node.scalar_text() else {
-            at.refuse(expected(&node, "a text"));
+            at.refuse(must_be(&node, "a text"));
             return None;
         };
         if !matches!(node, Node::Text(_)) {
@@ -102,11 +104,11 @@ impl Key for Pattern {
 /// Describes the error in one line. The library prints several, with the reason in the last one.
 fn pattern_error(error: &regex::Error) -> String {
     match error {
-        regex::Error::CompiledTooBig(_) => "is too large once compiled; write fewer or smaller repetitions".to_owned(),
+        regex::Error::CompiledTooBig(_) => "is too large when compiled; use fewer or smaller repetitions".to_owned(),
         error => {
             let text = error.to_string();
             let last = text.lines().last().unwrap_or_default();
-            format!("is no regular expression: {}", last.strip_prefix("error: ").unwrap_or(last))
+            format!("is not a valid regular expression: {}", last.strip_prefix("error: ").unwrap_or(last))
         }
     }
 }
@@ -132,10 +134,10 @@ impl Scalar for Url {
     fn read(node: Node) -> Result<Self, String> {
         match node {
             Node::Text(text) if text.len() > MAX_URL_BYTES => {
-                Err(format!("has {} bytes; expected a URL like tcp://host:443, of at most {MAX_URL_BYTES}", text.len()))
+                Err(format!("has {} bytes; must be a URL of at most {MAX_URL_BYTES} bytes", text.len()))
             }
             Node::Text(text) => Ok(Self(text)),
-            other => Err(expected(&other, "a URL like tcp://host:443")),
+            other => Err(must_be(&other, "a URL like tcp://host:443")),
         }
     }
 
@@ -148,9 +150,9 @@ impl Scalar for Url {
 impl Scalar for PathBuf {
     fn read(node: Node) -> Result<Self, String> {
         match node {
-            Node::Text(text) if text.is_empty() => Err("is empty; name a file, or remove the key".to_owned()),
+            Node::Text(text) if text.is_empty() => Err("is empty; set a path, or remove the key".to_owned()),
             Node::Text(text) => Ok(String::from(text).into()),
-            other => Err(expected(&other, "the path of a file")),
+            other => Err(must_be(&other, "the path of a file")),
         }
     }
 
@@ -163,7 +165,7 @@ impl Scalar for bool {
     fn read(node: Node) -> Result<Self, String> {
         match node {
             Node::Bool(value) => Ok(value),
-            other => Err(expected(&other, "true or false")),
+            other => Err(invalid(&other, "boolean", "true or false")),
         }
     }
 
@@ -177,7 +179,7 @@ impl Scalar for f64 {
         match node {
             Node::Float(value) => Ok(value),
             Node::Integer(value) => Ok(value as Self),
-            other => Err(expected(&other, "a number of seconds, such as 0.005")),
+            other => Err(invalid(&other, "number", "a number of seconds, like 0.005")),
         }
     }
 
@@ -189,7 +191,7 @@ impl Scalar for f64 {
 impl Scalar for u32 {
     fn read(node: Node) -> Result<Self, String> {
         let number = if let Node::Integer(number) = node { Self::try_from(number).ok() } else { None };
-        number.ok_or_else(|| expected(&node, "a whole number, 0 or more"))
+        number.ok_or_else(|| invalid(&node, "number", "a whole number of at least 0"))
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
@@ -202,7 +204,7 @@ impl Scalar for NonZeroU32 {
         let number = if let Node::Integer(number) = node { u32::try_from(number).ok() } else { None };
         number
             .and_then(Self::new)
-            .ok_or_else(|| expected(&node, "a whole number of at least 1"))
+            .ok_or_else(|| invalid(&node, "number", "a whole number of at least 1"))
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
@@ -216,9 +218,9 @@ impl Scalar for Duration {
             Node::Text(text) => duration::parse(&text).map_err(|error| format!("{} {error}", quoted(&text))),
             Node::Integer(0) => Ok(Self::ZERO),
             Node::Integer(number @ 1..) => {
-                Err(format!("`{number}` lacks a unit (ms, s, m, h, d, w or y); for seconds write {number}s"))
+                Err(format!("`{number}` has no unit; must end in ms, s, m, h, d, w or y, like {number}s"))
             }
-            other => Err(expected(&other, "a duration in whole numbers with units, like 1m30s or 500ms")),
+            other => Err(must_be(&other, "a duration of whole numbers with units, like 1m30s or 500ms")),
         }
     }
 
@@ -245,7 +247,7 @@ pub(in crate::config) fn between(
 /// A rule for durations: not zero.
 pub(in crate::config) fn positive(fix: impl Display) -> impl Fn(&Duration) -> Result<(), String> {
     move |value| {
-        let error = || format!("{} leaves no time at all; {fix}", duration::display(*value));
+        let error = || format!("{} is too short; {fix}", duration::display(*value));
         (!value.is_zero()).then_some(()).ok_or_else(error)
     }
 }
@@ -275,11 +277,11 @@ mod tests {
         assert_eq!(read("1m30s"), Ok(Duration::from_secs(90)));
         assert_eq!(read("0"), Ok(Duration::ZERO));
         for (yaml, message) in [
-            ("60", "`60` lacks a unit (ms, s, m, h, d, w or y); for seconds write 60s"),
-            ("'60'", "`60` lacks a unit after its number (ms, s, m, h, d, w or y)"),
-            ("-1", "is the number -1; expected a duration in whole numbers with units, like 1m30s or 500ms"),
-            ("1.5", "is the number 1.5; expected a duration in whole numbers with units, like 1m30s or 500ms"),
-            ("[1s]", "is a list; expected a duration in whole numbers with units, like 1m30s or 500ms"),
+            ("60", "`60` has no unit; must end in ms, s, m, h, d, w or y, like 60s"),
+            ("'60'", "`60` has a number without a unit; must be whole numbers with units, like 1m30s or 500ms"),
+            ("-1", "is the number -1; must be a duration of whole numbers with units, like 1m30s or 500ms"),
+            ("1.5", "is the number 1.5; must be a duration of whole numbers with units, like 1m30s or 500ms"),
+            ("[1s]", "is a list; must be a duration of whole numbers with units, like 1m30s or 500ms"),
         ] {
             assert_eq!(read::<Duration>(yaml), Err(message.to_owned()), "{yaml}");
         }
@@ -289,9 +291,12 @@ mod tests {
     fn numbers_have_ranges() {
         assert_eq!(read("1"), Ok(NonZeroU32::MIN));
         assert_eq!(read("0"), Ok(0_u32));
-        let message = "is the number 0; expected a whole number of at least 1";
+        let message = "is the number 0; must be a whole number of at least 1";
         assert_eq!(read::<NonZeroU32>("0"), Err(message.to_owned()));
-        assert_eq!(read::<NonZeroU32>("'3'"), Err("is `3`; expected a whole number of at least 1".to_owned()));
+        assert_eq!(
+            read::<NonZeroU32>("'3'"),
+            Err("`3` is not a valid number; must be a whole number of at least 1".to_owned())
+        );
         assert!(read::<u32>("4294967296").is_err() && read::<u32>("-1").is_err() && read::<u32>("1.5").is_err());
         assert_eq!(read("1"), Ok(1.0_f64));
         assert!(read::<bool>("yes").is_err());

@@ -31,7 +31,7 @@ impl Script {
     /// Reads the steps. An invalid step is reported and skipped.
     pub(in crate::config) fn read(Items(steps): Items<StepKeys>, at: At<'_>) -> Self {
         if steps.len() > Dialogue::MAX_STEPS {
-            at.refuse(format_args!("has {} steps; at most {}", steps.len(), Dialogue::MAX_STEPS));
+            at.refuse(format_args!("has {} steps; must have at most {}", steps.len(), Dialogue::MAX_STEPS));
         }
         let is_empty = steps.is_empty();
         let mut writer = ScriptWriter::default();
@@ -59,7 +59,7 @@ impl Script {
         }
         let taken: BTreeSet<_> = taken.iter().map(|(name, _)| name).collect();
         for (name, path) in self.labels.iter().filter(|(name, _)| taken.contains(name.as_str())) {
-            let message = format!("`{}` is a label of the target already; choose another name", name.as_str());
+            let message = format!("conflicts with the label `{}` of the target; choose another name", name.as_str());
             problems.refuse_key(path.clone(), message);
         }
     }
@@ -84,18 +84,17 @@ impl ScriptWriter {
         if actions.contains(&"expect") {
             self.groups = CaptureGroups::Unknown;
         } else if !step.labels.is_absent() {
-            at.key("labels")
-                .refuse_key("stands without `expect`, of whose match labels are made; move it there");
+            at.key("labels").refuse_key("requires `expect` in the same step; move it there");
         }
         match actions[..] {
             ["send"] => self.send(&step, at.key("send")),
             ["expect"] => self.expect(step, at),
             ["expect_bytes"] => self.expect_bytes(&step, at.key("expect_bytes")),
             ["starttls"] => self.starttls(&step, at.key("starttls")),
-            [] if is_valid => at.refuse(format_args!("has nothing to do; a step is {ACTIONS}")),
+            [] if is_valid => at.refuse(format_args!("has no action; must have {ACTIONS}")),
             [] => {}
             [..] => {
-                at.refuse(format_args!("has {}, but a step is {ACTIONS}; split it", actions.join(" and ")));
+                at.refuse(format_args!("has `{}`; must have {ACTIONS}; split the step", actions.join("` and `")));
             }
         }
     }
@@ -104,7 +103,7 @@ impl ScriptWriter {
         let Some(text) = step.send.get() else { return };
         match template::template(text, &self.groups) {
             Ok(Template(parts)) if parts.is_empty() => {
-                at.refuse("is empty; write what is to be sent, or remove the step");
+                at.refuse("is empty; write the bytes to send, or remove the step");
             }
             Ok(template) if literal_bytes(&template) > MAX_BYTES => at.refuse(too_long(literal_bytes(&template))),
             Ok(template) => self.steps.push(Step::Send(template)),
@@ -115,7 +114,7 @@ impl ScriptWriter {
     fn expect_bytes(&mut self, step: &StepKeys, at: At<'_>) {
         let Some(text) = step.expect_bytes.get() else { return };
         match template::bytes(text) {
-            Ok(bytes) if bytes.is_empty() => at.refuse("is empty; write what is to come, or remove the step"),
+            Ok(bytes) if bytes.is_empty() => at.refuse("is empty; write the expected bytes, or remove the step"),
             Ok(bytes) if bytes.len() > MAX_BYTES => at.refuse(too_long(bytes.len())),
             Ok(bytes) => self.steps.push(Step::ExpectBytes(bytes)),
             Err(error) => at.refuse(error),
@@ -136,7 +135,7 @@ impl ScriptWriter {
         for (label, value) in labels {
             let at = at.key(label.as_str());
             if let Some(first) = self.labels.insert(label.clone(), at.path()) {
-                at.refuse_key(format_args!("is a label of another step already, as {first}; give it once"));
+                at.refuse_key(format_args!("duplicate label, also set by {first}; remove one"));
             }
             match template::label(&value.into_value().unwrap_or_default(), &self.groups) {
                 Ok(template) => templates.push((label.clone(), template)),
@@ -148,10 +147,10 @@ impl ScriptWriter {
 
     fn starttls(&mut self, step: &StepKeys, at: At<'_>) {
         if step.starttls.get() == Some(&false) {
-            at.refuse("is false, which is no step; remove it");
+            at.refuse("is false; must be true; remove the step to continue without TLS");
         }
         if let Some(first) = &self.starttls {
-            at.refuse(format_args!("asks for TLS a second time, after {first}; remove one of the two"));
+            at.refuse(format_args!("duplicate step, also at {first}; remove one"));
             return;
         }
         self.starttls = Some(at.path());
@@ -184,8 +183,8 @@ fn literal_bytes(Template(parts): &Template) -> usize {
 }
 
 fn too_long(bytes: usize) -> String {
-    format!("has {bytes} bytes; at most {MAX_BYTES}")
+    format!("has {bytes} bytes; must have at most {MAX_BYTES}")
 }
 
-const ACTIONS: &str = "one of send, expect, expect_bytes and starttls";
+const ACTIONS: &str = "one of `send`, `expect`, `expect_bytes`, `starttls`";
 const MAX_BYTES: usize = 64 << 10;

@@ -19,7 +19,7 @@ pub(in crate::config) fn check(http: &Http, at: At<'_>) {
         if plain.iter().any(|(plain, _)| plain == header) {
             at.key("headers_files")
                 .key(key)
-                .refuse_key("stands in `headers`, too; remove one of the two");
+                .refuse_key("conflicts with the same header in `headers`; remove one");
         }
     }
 }
@@ -28,7 +28,7 @@ impl Level {
     /// Reports files of headers, which an entry from another machine must not name.
     pub(in crate::config) fn refuse_header_files(&self, at: At<'_>) {
         if self.keys.http.get().is_some_and(|http| http.headers_files.get().is_some()) {
-            let message = "names a file of this machine, which a source that is asked by HTTP may not; set it in a module and let the source name that";
+            let message = "not allowed in an entry of an HTTP source, because it names a local file; set it in a module, and refer to that";
             at.key("http").key("headers_files").refuse_key(message);
         }
     }
@@ -41,7 +41,7 @@ impl<'a> Levels<'a> {
         let method = self.value(|keys| keys.http.get()?.method.get()).unwrap_or(default.method);
         let body = self.nearest_http(|http| http.body.get());
         if let Some((of_body, _)) = body.filter(|_| method == Method::HEAD) {
-            let message = "matches nothing, for a HEAD is answered without a body; ask by GET, or remove it";
+            let message = "conflicts with the method HEAD, whose responses have no body; use GET, or remove it";
             self.problems.refuse_key(of_body.at("http").join("body"), message);
         }
         HttpSettings {
@@ -89,7 +89,7 @@ impl<'a> Levels<'a> {
     pub(in crate::config) fn refuse_http(self, own: usize) {
         for level in self.all.iter().take(own) {
             if let Some(key) = level.keys.http.get().and_then(Mapping::first_set) {
-                let message = "does nothing, for this target speaks no HTTP; write http:// or https://, or remove it";
+                let message = "only for http and https; change the scheme, or remove it";
                 self.problems.refuse_key(level.at.join("http").join(key), message);
             }
         }

@@ -22,8 +22,7 @@ impl<'a> Levels<'a> {
             Protocol::Tls => {
                 self.refuse_expect(protocol, own);
                 if let Some(at) = self.script().and_then(|(_, script)| script.starttls.as_ref()) {
-                    let message =
-                        "asks for TLS a second time: a tls:// target begins with it; write tcp:// or remove the step";
+                    let message = "conflicts with tls://, which starts with TLS; use tcp://, or remove the step";
                     self.problems.refuse(at.clone(), message);
                 }
                 let dialogue = self.script().map(|(_, script)| script.dialogue.clone()).unwrap_or_default();
@@ -81,18 +80,18 @@ impl<'a> Levels<'a> {
         let expect = expect.as_str();
         if of_expect.distance <= of_script.distance {
             let message = format!(
-                "is `{expect}`, but `dialogue` needs an open port; remove it, or write `dialogue: []` beside it"
+                "`{expect}` conflicts with `dialogue`, which requires an open port; remove it, or add `dialogue: []`"
             );
             self.problems.refuse(of_expect.at("expect"), message);
         } else {
-            let message = format!("needs an open port, but `expect` is `{expect}`; write `expect: open` beside it");
+            let message = format!("requires an open port, which conflicts with `expect: {expect}`; add `expect: open`");
             self.problems.refuse(script.at.clone(), message);
         }
     }
 
     fn refuse_expect(self, protocol: Protocol, own: usize) {
         for level in self.all.iter().take(own).filter(|level| level.keys.expect.get().is_some()) {
-            let message = format!("is only for tcp; a {protocol} target needs an open port, remove it");
+            let message = format!("only for tcp; a {protocol} target requires an open port; remove it");
             self.problems.refuse_key(level.at.join("expect"), message);
         }
     }
@@ -105,7 +104,7 @@ impl<'a> Levels<'a> {
             .filter(|level| level.script.as_ref().is_some_and(|it| !it.is_empty))
         {
             let message =
-                format!("is only for tcp and tls; a {protocol} target has the exchange of its protocol, remove it");
+                format!("only for tcp and tls; a {protocol} target has the exchange of its protocol; remove it");
             self.problems.refuse_key(level.at.join("dialogue"), message);
         }
     }

@@ -47,12 +47,12 @@ enum Refusal {
 /// The existing groups, as they would be written.
 fn some(names: &[Option<Box<str>>]) -> String {
     let written = names.iter().enumerate().skip(1).map(|(index, name)| match name {
-        Some(name) => format!("${{{name}}}"),
-        None => format!("${index}"),
+        Some(name) => format!("`${{{name}}}`"),
+        None => format!("`${index}`"),
     });
     let written: Vec<_> = written.take(MAX_SHOWN).collect();
     if written.is_empty() {
-        return "has no groups; put what is to be taken in parentheses".to_owned();
+        return "has no groups; add parentheses".to_owned();
     }
     format!("has the groups {}", written.join(", "))
 }
@@ -60,15 +60,17 @@ fn some(names: &[Option<Box<str>>]) -> String {
 /// Why a text cannot be sent, awaited or used as a label value. Positions are characters, counted from 1.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(in crate::config) enum TemplateError {
-    #[error("has a lone `$` at character {0}; write $$ for a dollar, $1 or ${{name}} for a group of the last match")]
+    #[error(
+        "has a single `$` at character {0}; write `$$` for a dollar, `$1` or `${{name}}` for a group of the last match"
+    )]
     Dollar(usize),
-    #[error("has {} at character {position}, which is no escape; there are {ESCAPES}", quoted(escape))]
+    #[error("unknown escape {} at character {position}; must be one of {ESCAPES}", quoted(escape))]
     Escape { escape: String, position: usize },
-    #[error("takes {} at character {position}, but the expression {groups}", quoted(reference))]
+    #[error("unknown group {} at character {position}; the expression {groups}", quoted(reference))]
     NoGroup { reference: String, position: usize, groups: String },
-    #[error("takes {} at character {position}, but no step before it is an `expect`", quoted(reference))]
+    #[error("group {} at character {position} requires an earlier `expect` step", quoted(reference))]
     NoMatch { reference: String, position: usize },
-    #[error("has `${{` without a `}}` behind it at character {0}; a group is written ${{name}}")]
+    #[error("has `${{` without a closing `}}` at character {0}; write groups as `${{name}}`")]
     Unclosed(usize),
 }
 
@@ -208,7 +210,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-const ESCAPES: &str = r"\r, \n, \t, \0, \\ and \xNN (two hex digits)";
+const ESCAPES: &str = r"`\r`, `\n`, `\t`, `\0`, `\\`, `\xNN` (two hex digits)";
 const MAX_SHOWN: usize = 10;
 
 #[cfg(test)]
@@ -252,7 +254,7 @@ mod tests {
             assert_eq!(template(text, &CaptureGroups::None), Err(error), "{text}");
         }
         let message =
-            r"has `\q` at character 2, which is no escape; there are \r, \n, \t, \0, \\ and \xNN (two hex digits)";
+            r"unknown escape `\q` at character 2; must be one of `\r`, `\n`, `\t`, `\0`, `\\`, `\xNN` (two hex digits)";
         assert_eq!(bytes(r"a\q").unwrap_err().to_string(), message);
     }
 
@@ -275,33 +277,25 @@ mod tests {
     #[test]
     fn an_unknown_group_is_reported_with_the_others() {
         for (text, groups, message) in [
-            ("a $2", groups("(a)"), "takes `$2` at character 3, but the expression has the groups $1"),
+            ("a $2", groups("(a)"), "unknown group `$2` at character 3; the expression has the groups `$1`"),
             (
                 "${ID}",
                 groups("(a)(?<id>b)"),
-                "takes `${ID}` at character 1, but the expression has the groups $1, ${id}",
+                "unknown group `${ID}` at character 1; the expression has the groups `$1`, `${id}`",
             ),
-            (
-                "$1",
-                groups("a"),
-                "takes `$1` at character 1, but the expression has no groups; put what is to be taken in parentheses",
-            ),
+            ("$1", groups("a"), "unknown group `$1` at character 1; the expression has no groups; add parentheses"),
             (
                 "$99999999999999999999",
                 groups("(a)"),
-                "takes `$99999999999999999999` at character 1, but the expression has the groups $1",
+                "unknown group `$99999999999999999999` at character 1; the expression has the groups `$1`",
             ),
-            ("$1", CaptureGroups::None, "takes `$1` at character 1, but no step before it is an `expect`"),
+            ("$1", CaptureGroups::None, "group `$1` at character 1 requires an earlier `expect` step"),
             (
                 "5 $",
                 CaptureGroups::Unknown,
-                "has a lone `$` at character 3; write $$ for a dollar, $1 or ${name} for a group of the last match",
+                "has a single `$` at character 3; write `$$` for a dollar, `$1` or `${name}` for a group of the last match",
             ),
-            (
-                "${a",
-                CaptureGroups::Unknown,
-                "has `${` without a `}` behind it at character 1; a group is written ${name}",
-            ),
+            ("${a", CaptureGroups::Unknown, "has `${` without a closing `}` at character 1; write groups as `${name}`"),
         ] {
             assert_eq!(template(text, &groups).unwrap_err().to_string(), message, "{text}");
         }

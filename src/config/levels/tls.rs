@@ -16,8 +16,7 @@ use crate::target::{
 /// Reports contradictions within one level.
 pub(in crate::config) fn check(tls: &Tls, at: At<'_>) {
     if tls.roots.get().is_some() && tls.ca_file.get().is_some() {
-        at.key("roots")
-            .refuse_key("stands beside `ca_file`, whose roots come in its place; remove one of the two");
+        at.key("roots").refuse_key("conflicts with `ca_file`; remove one");
     }
     if let (Some(&min), Some(&max)) = (tls.min_version.get(), tls.max_version.get())
         && min > max
@@ -30,7 +29,7 @@ pub(in crate::config) fn check(tls: &Tls, at: At<'_>) {
 pub(in crate::config) fn uncertifiable(host: &Host, tls: &TlsSettings) -> Option<String> {
     (tls.server_name.is_none() && ServerName::of_host(host).is_none()).then(|| {
         format!(
-            "no certificate can be for `{host}`, for a part of it begins or ends with a hyphen; set `tls.server_name`"
+            "no certificate can match `{host}`, because a label starts or ends with a hyphen; set `tls.server_name`"
         )
     })
 }
@@ -88,11 +87,11 @@ impl<'a> Levels<'a> {
                 return Some(Identity { cert_file, key_file: of_key.resolved(key_file, folder) });
             }
             (Some((nearest, _)), None) => {
-                let message = "has no `key_file` beside it; add one with the certificate's private key, which may be the same file";
+                let message = "requires `key_file`; add the file with the private key, which may be the same";
                 self.problems.refuse(nearest.tls("cert_file"), message);
             }
             (None, Some((nearest, _))) => {
-                let message = "has no `cert_file` beside it; add one with the certificate of this key, which may be the same file";
+                let message = "requires `cert_file`; add the file with the certificate, which may be the same";
                 self.problems.refuse(nearest.tls("key_file"), message);
             }
             (None, None) => {}
@@ -118,7 +117,7 @@ impl<'a> Levels<'a> {
                 self.problems.refuse(of_min.tls("min_version"), above(from, to));
             } else {
                 let (from, to) = (from.as_str(), to.as_str());
-                let message = format!("{to} is below `min_version` ({from}); change one of the two");
+                let message = format!("{to} is below `min_version` ({from}); change one");
                 self.problems.refuse(of_max.tls("max_version"), message);
             }
         }
@@ -129,7 +128,7 @@ impl<'a> Levels<'a> {
     pub(in crate::config) fn refuse_tls(self, own: usize) {
         for level in self.all.iter().take(own) {
             if let Some(key) = level.keys.tls.get().and_then(Mapping::first_set) {
-                let message = "does nothing, for this target speaks no TLS; write tls:// or a `dialogue` with `starttls: true`, or remove it";
+                let message = "only for targets with TLS; change the scheme, add a `dialogue` with `starttls: true`, or remove it";
                 self.problems.refuse_key(level.at.join("tls").join(key), message);
             }
         }
@@ -153,5 +152,5 @@ impl Nearest<'_> {
 }
 
 fn above(min: TlsVersion, max: TlsVersion) -> String {
-    format!("{} is above `max_version` ({}); change one of the two", min.as_str(), max.as_str())
+    format!("{} is above `max_version` ({}); change one", min.as_str(), max.as_str())
 }

@@ -15,7 +15,7 @@ impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Text before an `@` may be a password, whatever the key.
         if self.0.contains('@') {
-            return f.write_str("`...` (not shown, for it may hold a password)");
+            return f.write_str("`...` (hidden, may contain a password)");
         }
         let mut rest = self.0.char_indices();
         match rest.nth(MAX_QUOTED).and_then(|(end, _)| self.0.get(..end)) {
@@ -45,6 +45,15 @@ pub(in crate::config) fn suggestion<'a>(found: &str, known: impl IntoIterator<It
     (distance(&found, best) <= (best.len() / 3).max(1)).then_some(best)
 }
 
+/// Lists words in a message, for after "must be".
+pub(in crate::config) fn any_of(words: &[&str]) -> String {
+    match words {
+        [one] => format!("`{one}`"),
+        [one, other] => format!("`{one}` or `{other}`"),
+        words => format!("one of `{}`", words.join("`, `")),
+    }
+}
+
 /// The number of letters to insert, remove, replace or swap with a neighbour.
 fn distance(from: &str, to: &str) -> usize {
     strsim::osa_distance(from, to)
@@ -67,7 +76,7 @@ mod tests {
             ("a\u{202e}b", "`a\\u{202e}b`".to_owned()),
             (&"ü".repeat(61), format!("`{}...`", "ü".repeat(60))),
             (&"ü".repeat(60), format!("`{}`", "ü".repeat(60))),
-            ("tcp://user:secret@host", "`...` (not shown, for it may hold a password)".to_owned()),
+            ("tcp://user:secret@host", "`...` (hidden, may contain a password)".to_owned()),
         ] {
             assert_eq!(quoted(text).to_string(), shown);
         }

@@ -51,7 +51,7 @@ impl Sources {
 
     fn add(&mut self, source: Source, level: Level, at: At<'_>, key: &str) {
         if let Some(first) = self.paths.get(&source.name) {
-            let message = format!("is a source already, as {first}; remove one of the two");
+            let message = format!("duplicate of {first}; remove one");
             return at.key(key).refuse_with(first.clone(), message);
         }
         self.paths.insert(source.name.clone(), at.path());
@@ -104,14 +104,13 @@ impl SourceReader<'_, '_> {
         match (places.next(), places.next()) {
             (Some(key), None) => Some(key),
             (Some(first), Some(second)) => {
-                let message = format!("stands beside `{first}`; a source looks at one place, make two of it");
+                let message = format!("conflicts with `{first}`; split the source");
                 self.at.key(second).refuse_key(message);
                 None
             }
             (None, _) => {
-                self.at.refuse(
-                    "has none of `file`, `http` and `dns`; add where its targets come from, like `file: 'sd/*.json'`",
-                );
+                self.at
+                    .refuse("requires one of `file`, `http`, `dns`; add one, like `file: 'sd/*.json'`");
                 None
             }
         }
@@ -120,7 +119,9 @@ impl SourceReader<'_, '_> {
     /// Reports a key that belongs to another kind of source.
     fn refuse_foreign<T>(&self, key: &str, field: &Field<T>, kind: &str) {
         if !field.is_absent() {
-            self.at.key(key).refuse_key(format_args!("is only for `{kind}`; remove it"));
+            self.at
+                .key(key)
+                .refuse_key(format_args!("only for `{kind}` sources; remove it"));
         }
     }
 
@@ -130,11 +131,11 @@ impl SourceReader<'_, '_> {
         let name = format!("file:{}", pattern.display());
         let has_wildcard = |part: &OsStr| part.as_encoded_bytes().iter().any(|b| matches!(b, b'*' | b'?'));
         if pattern.parent().is_some_and(|folder| has_wildcard(folder.as_os_str())) {
-            at.refuse("has a wildcard in the name of a folder; only the last part may have some, like sd/*.json");
+            at.refuse("has a wildcard in a directory; only the last part can have wildcards, like sd/*.json");
             return None;
         }
         if pattern.file_name().is_none() || pattern.as_os_str().as_encoded_bytes().ends_with(b"/") {
-            at.refuse("names a folder; name files in it, like sd/*.json");
+            at.refuse("is a directory; must be files, like sd/*.json");
             return None;
         }
         Some((name, SourceKind::File { pattern: self.files.folder().join(pattern) }))
@@ -147,7 +148,7 @@ impl SourceReader<'_, '_> {
         let url = keys.http.into_value()?;
         match (url.scheme(), level.keys.tls.get().and_then(Mapping::first_set)) {
             (HttpScheme::Http, Some(key)) => {
-                let message = "does nothing, for this source is asked in plain http; write https:// or remove it";
+                let message = "only for https; use https://, or remove it";
                 self.at.key("tls").key(key).refuse_key(message);
             }
             (HttpScheme::Https, _) => {
@@ -165,7 +166,7 @@ impl SourceReader<'_, '_> {
         let HeaderFiles(files) = field.into_value().unwrap_or_default();
         for HeaderFileUse { header, key, .. } in &files {
             if SOURCE_HEADERS.contains(header) {
-                at.key(key).refuse_key("is a header that portprobe sets itself; remove it");
+                at.key(key).refuse_key("reserved header, set by portprobe; remove it");
             }
         }
         let folder = self.files.folder();
@@ -198,12 +199,12 @@ impl SourceReader<'_, '_> {
             (RecordType::A, Some(port)) => return Some(Records::A(port)),
             (RecordType::Aaaa, Some(port)) => return Some(Records::Aaaa(port)),
             (RecordType::Srv, Some(_)) => {
-                let message =
-                    "stands beside the type SRV, whose records have ports of their own; remove it, or write `type: A`";
+                let message = "conflicts with the type `SRV`, whose records contain ports; remove it, or set `type: A`";
                 self.at.key("port").refuse_key(message);
             }
             (RecordType::A | RecordType::Aaaa, None) => {
-                let message = format!("has no `port` beside it, and {} records tell none; add one", records.as_str());
+                let message =
+                    format!("`{}` requires `port`, because these records contain none; add it", records.as_str());
                 self.at.key("type").refuse_key(message);
             }
         }

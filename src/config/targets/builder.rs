@@ -165,7 +165,9 @@ fn check_server_names(
 fn only_name(name: &str, endpoints: usize, at: At<'_>) -> Option<TargetName> {
     if endpoints > 1 {
         let name = quoted(name);
-        at.refuse(format_args!("{name} cannot name {endpoints} endpoints; split the entry or remove the name"));
+        at.refuse(format_args!(
+            "{name} would name {endpoints} targets; must name one; split the entry, or remove the name"
+        ));
         return None;
     }
     TargetName::try_new(name).map_err(|error| at.refuse(error)).ok()

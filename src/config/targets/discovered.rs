@@ -43,7 +43,7 @@ impl DiscoveryContext {
     /// An invalid entry yields an error, or each of its invalid URLs; the error is a line for the log.
     pub fn candidates<'a>(&'a self, source: &Source, entries: &'a [Discovered]) -> Candidates<'a> {
         let Some(level) = self.sources.get(&source.name) else {
-            let unknown = format!("{} is no source of the configuration in force", quoted(&source.name));
+            let unknown = format!("{} is not a source of the current configuration", quoted(&source.name));
             return Candidates { reader: None, entries: [].iter().enumerate(), pending: [Err(unknown)].into() };
         };
         let reader = Some(self.reader(source, level));
@@ -225,7 +225,7 @@ impl DiscoveredTargets {
         for endpoint in url.endpoints() {
             if self.collector.targets.len() >= self.limit {
                 let message = format!(
-                    "is left out with all that follows, for `limits.targets` allows {} targets; raise it, or set it to 0 for no limit",
+                    "skipped, like all later entries: `limits.targets` is {}; raise it, or set it to 0 for no limit",
                     self.limit
                 );
                 self.skip(candidate.error(&message));
@@ -333,7 +333,7 @@ fn describe(error: &CollectError) -> String {
     match error {
         CollectError::Name(error) => error.to_string(),
         CollectError::Taken { name, first } => format!(
-            "{} is a target of this source already, by entry {}; remove one or give one another name",
+            "duplicate target name {}, also used by entry {}; remove one, or set another name",
             quoted(name.as_str()),
             first.entry + 1
         ),

@@ -1,14 +1,14 @@
 //! One entry of `targets`: a URL, or a mapping of URLs and settings.
 
 use crate::config::keys::read::{Field, Items, Key, Mapping};
-use crate::config::keys::value::Url;
+use crate::config::keys::value::{Url, scheme_error};
 use crate::config::keys::{Settings, Target as Keys};
 use crate::config::levels::{Level, Levels};
 use crate::config::problems::At;
 use crate::config::problems::text::suggestion;
 use crate::config::yaml::Node;
 use crate::protocol::SCHEMES;
-use crate::target::{SchemeError, TargetUrl, UrlError};
+use crate::target::{TargetUrl, UrlError};
 
 /// An entry whose URLs are not parsed yet: the scheme of a bare `host:port` depends on other levels.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl TargetEntry {
                 Some(Self { level: Level::new(Settings::default(), at), name: None, urls: Urls::Bare(url) })
             }
             Node::Mapping(entries) if is_stray_blank(&entries) => {
-                at.refuse("is read by YAML as a key and a value; a URL has no blank behind its colon, like host:443");
+                at.refuse("is a mapping for YAML; must be a URL; remove the space after the colon, as in host:443");
                 None
             }
             Node::Mapping(_) => {
@@ -48,7 +48,7 @@ impl TargetEntry {
                 Some(Self { level, name: name.into_value(), urls: urls? })
             }
             other => {
-                at.refuse(format_args!("is {other}; expected a URL like tcp://host:443, or a mapping with a `url`"));
+                at.refuse(format_args!("is {other}; must be a URL like tcp://host:443, or a mapping with `url`"));
                 None
             }
         }
@@ -92,20 +92,20 @@ impl Urls {
     fn read(one: Field<Url>, list: Field<Items<Url>>, at: At<'_>) -> Option<Self> {
         match (one, list) {
             (Field::Absent, Field::Absent) => {
-                at.refuse("has neither `url` nor `urls`; add what is to be probed, like `url: tcp://host:443`");
+                at.refuse("requires `url` or `urls`; add one, like `url: tcp://host:443`");
                 None
             }
             (one, Field::Absent) => Some(Self::One(one.into_value().map(|Url(url)| url))),
             (Field::Absent, list) => {
                 let (Items(items), at) = (list.into_value()?, at.key("urls"));
                 if items.is_empty() {
-                    at.refuse("is an empty list; write at least one URL into it");
+                    at.refuse("is empty; add a URL");
                 }
                 Some(Self::many(Items(items), at))
             }
             (_, _) => {
                 at.key("urls")
-                    .refuse("stands beside `url`; put all URLs into `urls` and remove `url`");
+                    .refuse("conflicts with `url`; move all URLs to `urls`, and remove `url`");
                 None
             }
         }
@@ -122,7 +122,7 @@ impl Urls {
 
 fn parse(text: &str, levels: Levels<'_>, at: At<'_>) -> Option<TargetUrl> {
     let url = TargetUrl::parse(text, levels.scheme(), SCHEMES)
-        .map_err(|error| at.refuse(with_suggestion(&error)))
+        .map_err(|error| at.refuse(message(&error)))
         .ok()?;
     if let Some(address) = url.host().literal() {
         levels.check_literal(address, at);
@@ -131,13 +131,11 @@ fn parse(text: &str, levels: Levels<'_>, at: At<'_>) -> Option<TargetUrl> {
 }
 
 /// The error, with a suggestion for a misspelt scheme.
-fn with_suggestion(error: &UrlError) -> String {
-    let schemes = SCHEMES.all();
-    let near = match error {
-        UrlError::Scheme(SchemeError::Unknown(scheme)) => suggestion(scheme, schemes.iter().map(String::as_str)),
-        _ => None,
-    };
-    near.map_or_else(|| error.to_string(), |near| format!("{error}; did you mean `{near}`?"))
+fn message(error: &UrlError) -> String {
+    match error {
+        UrlError::Scheme(error) => scheme_error(error),
+        error => error.to_string(),
+    }
 }
 
 /// Whether an entry looks like `host: 443`, where `host:443` was meant.

@@ -102,11 +102,11 @@ impl LabelSettings {
                     .filter(|known| *known != "labels");
                 let hint = match suggestion(wanted, known) {
                     Some(meant) => format!("; did you mean `{OWN_PREFIX}{meant}`?"),
-                    None => ", and there is no such setting".to_owned(),
+                    None => String::new(),
                 };
                 at.key("labels")
                     .key(label)
-                    .refuse_key(format_args!("is to set {}{hint}", quoted(wanted)));
+                    .refuse_key(format_args!("unknown setting {}{hint}", quoted(wanted)));
             }
         }
     }

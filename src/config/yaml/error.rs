@@ -2,7 +2,7 @@
 
 use crate::config::problems::path::Position;
 
-/// Why a JSON text cannot be used.
+/// Reason why a JSON text cannot be used.
 #[derive(Debug)]
 pub(in crate::config) enum JsonError {
     /// It exceeds a limit.
@@ -11,7 +11,7 @@ pub(in crate::config) enum JsonError {
     Syntax(String),
 }
 
-/// Why a YAML text cannot be used.
+/// Reason why a YAML text cannot be used.
 #[derive(Debug)]
 pub(in crate::config) struct SyntaxError {
     /// The position, if known.
@@ -26,24 +26,22 @@ impl SyntaxError {
     }
 }
 
-/// The reason of a [`SyntaxError`].
+/// The cause of a [`SyntaxError`].
 #[derive(Debug, thiserror::Error)]
 pub(in crate::config) enum Cause {
-    #[error(
-        "a value that is repeated by aliases is itself repeated, too often to be meant; write fewer aliases (`*name`)"
-    )]
+    #[error("has aliases that expand to too many values; use fewer aliases (`*name`)")]
     AliasesRepeat,
-    #[error("the character {0} is not allowed in YAML; remove it, or write it as an escape in double quotes")]
+    #[error("has the character `{0}`, which YAML does not allow; remove it, or escape it in double quotes")]
     Character(String),
-    #[error("lists and mappings are nested more than {MAX_DEPTH} deep; a configuration needs no more than 5")]
+    #[error("is nested more than {MAX_DEPTH} levels deep; a configuration needs at most 5")]
     Depth,
-    #[error("a second YAML document starts; a configuration is one document, remove the `---` between the two")]
+    #[error("has a second YAML document; must be one document; remove the `---`")]
     SeveralDocuments,
-    #[error("with its aliases the file grows to more than {} MiB; write fewer aliases (`*name`)", MAX_BYTES >> 20)]
+    #[error("expands to more than {} MiB; use fewer aliases (`*name`)", MAX_BYTES >> 20)]
     Size,
-    #[error("is no valid YAML: {0}")]
+    #[error("is not valid YAML: {0}")]
     Syntax(String),
-    #[error("has so many values that they take more than {} MiB", MAX_BYTES >> 20)]
+    #[error("has values of more than {} MiB in memory", MAX_BYTES >> 20)]
     Values,
 }
 
@@ -55,7 +53,7 @@ pub(in crate::config) fn syntax(message: &str, line: &str) -> Cause {
     }
     let (what, rest) = message.split_once(" at line ").unwrap_or((message, ""));
     // If a value does not fit its tag, the text contains the value, which may be a password.
-    let what = if what.contains('@') { "a value that its tag does not allow" } else { what };
+    let what = if what.contains('@') { "a value does not match its tag" } else { what };
     let context = rest
         .split_once(", ")
         .map(|(_, context)| context)
@@ -63,11 +61,11 @@ pub(in crate::config) fn syntax(message: &str, line: &str) -> Cause {
     let context = context.map(|context| format!(" {}", context.split(" at line ").next().unwrap_or_default()));
     let indent = line.len() - line.trim_start().len();
     let hint = if line.get(..indent).is_some_and(|indent| indent.contains('\t')) {
-        "; indent with blanks, YAML allows no tabs there"
+        "; YAML does not allow tabs here; indent with spaces"
     } else if line.contains('[') && line.contains("::") {
-        "; a text that starts with a bracket, such as an IPv6 address, needs quotes"
+        "; quote a text that starts with a bracket, such as an IPv6 address"
     } else if what == "unknown anchor" {
-        "; `*name` repeats what `&name` marks further up, and a text that starts with `*` needs quotes"
+        "; define `&name` before `*name`, or quote a text that starts with `*`"
     } else {
         ""
     };

@@ -111,31 +111,34 @@ async fn responses_of_http_sd_are_accepted() {
 #[tokio::test]
 async fn other_responses_are_errors() {
     for (answer, expected) in [
-        (response("500 Internal Server Error", JSON, BODY), "answered 500 Internal Server Error"),
-        (response("204 No Content", "", ""), "answered 204 No Content"),
-        (response("200 OK", "Content-Type: text/html\r\n", "<html>"), "answered text/html, not application/json"),
-        (response("200 OK", "", BODY), "answered without a Content-Type; it must be application/json"),
+        (response("500 Internal Server Error", JSON, BODY), "responded with 500 Internal Server Error"),
+        (response("204 No Content", "", ""), "responded with 204 No Content"),
+        (
+            response("200 OK", "Content-Type: text/html\r\n", "<html>"),
+            "response has the Content-Type text/html; must be application/json",
+        ),
+        (response("200 OK", "", BODY), "response has no Content-Type; must be application/json"),
         (
             response("200 OK", "Content-Type: application/json\r\nContent-Encoding: gzip\r\n", BODY),
-            "answered in the encoding gzip, which was not asked for",
+            "response has the content encoding gzip, which was not requested",
         ),
         (
             response("302 Found", "Location: http://169.254.169.254/latest/meta-data\r\n", ""),
-            "answered 302 Found to 169.254.169.254: redirects are not followed",
+            "responded with 302 Found to 169.254.169.254; redirects are not followed",
         ),
         (
             response("308 Permanent Redirect", "Location: /sd/\r\n", ""),
-            "answered 308 Permanent Redirect: redirects are not followed",
+            "responded with 308 Permanent Redirect; redirects are not followed",
         ),
     ] {
         assert_eq!(answered(answer).await, Err(expected.to_owned()));
     }
     for (answer, start) in [
-        (response("200 OK", JSON, r#"[{"targets": ["a"#), "answered what cannot be used: "),
-        ("SSH-2.0-OpenSSH_9.9\r\n".to_owned(), "cannot be asked: "),
-        (String::new(), "cannot be asked: "),
-        (format!("HTTP/1.1 200 OK\r\n{JSON}Content-Length: 100\r\n\r\n{BODY}"), "broke off its answer: "),
-        (response("200 OK", &format!("{JSON}X: {}\r\n", "x".repeat(1_000_000)), BODY), "cannot be asked: "),
+        (response("200 OK", JSON, r#"[{"targets": ["a"#), "response cannot be used: "),
+        ("SSH-2.0-OpenSSH_9.9\r\n".to_owned(), "request failed: "),
+        (String::new(), "request failed: "),
+        (format!("HTTP/1.1 200 OK\r\n{JSON}Content-Length: 100\r\n\r\n{BODY}"), "response is incomplete: "),
+        (response("200 OK", &format!("{JSON}X: {}\r\n", "x".repeat(1_000_000)), BODY), "request failed: "),
     ] {
         let answered = answered(answer).await;
         assert!(answered.as_ref().is_err_and(|why| why.starts_with(start)), "{start} {answered:?}");
@@ -147,7 +150,7 @@ async fn redirects_are_not_followed() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let to = listener.local_addr().unwrap();
     let moved = answered(response("301 Moved Permanently", &format!("Location: http://{to}/\r\n"), "")).await;
-    assert_eq!(moved, Err("answered 301 Moved Permanently to 127.0.0.1: redirects are not followed".to_owned()));
+    assert_eq!(moved, Err("responded with 301 Moved Permanently to 127.0.0.1; redirects are not followed".to_owned()));
     // A connection would be waiting here already.
     listener.into_std().unwrap().accept().unwrap_err();
 }
@@ -159,11 +162,11 @@ async fn a_slow_response_ends_at_the_timeout() {
     for start in ["HTTP/1.1 200 OK\r\nX: ", &head] {
         let (url, _server) = server(start, Then::Repeats(b" ", Duration::from_secs(1))).await;
         let why = refresh_with(&source(&url), short).await.unwrap_err();
-        assert_eq!(why, "did not answer to the end within 300ms");
+        assert_eq!(why, "no complete response within 300ms");
     }
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
-    assert_eq!(refresh_with(&source(&url), short).await.unwrap_err(), "did not answer to the end within 300ms");
+    assert_eq!(refresh_with(&source(&url), short).await.unwrap_err(), "no complete response within 300ms");
 }
 
 #[tokio::test]
@@ -171,7 +174,7 @@ async fn an_endless_response_ends_at_the_limit() {
     static PIECE: [u8; 65_536] = [b' '; 65_536];
     let (url, server) = server(format!("HTTP/1.1 200 OK\r\n{JSON}\r\n"), Then::Repeats(&PIECE, Duration::ZERO)).await;
     let bounds = Bounds { bytes: 1 << 20, timeout: Duration::from_mins(1) };
-    assert_eq!(refresh_with(&source(&url), bounds).await.unwrap_err(), "answered more than 1048576 bytes");
+    assert_eq!(refresh_with(&source(&url), bounds).await.unwrap_err(), "response is larger than 1048576 bytes");
     // The server notices that the client has closed.
     server.await.unwrap();
 }
@@ -179,7 +182,7 @@ async fn an_endless_response_ends_at_the_limit() {
 #[tokio::test]
 async fn an_announced_gigabyte_is_not_read() {
     let head = format!("HTTP/1.1 200 OK\r\n{JSON}Content-Length: 1073741824\r\n\r\n");
-    assert_eq!(answered(head).await.unwrap_err(), "answered more than 67108864 bytes");
+    assert_eq!(answered(head).await.unwrap_err(), "response is larger than 67108864 bytes");
 }
 
 #[tokio::test]
@@ -221,7 +224,7 @@ async fn an_invalid_secret_is_not_logged() {
     let folder = tempfile::tempdir().unwrap();
     let [broken, missing] = ["broken", "missing"].map(|name| folder.path().join(name));
     fs::write(&broken, "hunter2\nhunter3").unwrap();
-    for (path, expected) in [(broken, "has a byte that no header may have"), (missing, "cannot be read: ")] {
+    for (path, expected) in [(broken, "has a byte that is not allowed in headers"), (missing, "cannot be read: ")] {
         let headers_files = vec![("authorization".to_owned(), path)];
         let source = HttpSource { headers_files, ..source("http://127.0.0.1:1/") };
         let why = refresh_with(&source, Bounds::default()).await.unwrap_err();

@@ -2,8 +2,8 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use crate::config::keys::read::{Scalar, expected};
-use crate::config::problems::text::suggestion;
+use crate::config::keys::read::{Scalar, must_be};
+use crate::config::problems::text::{any_of, quoted, suggestion};
 use crate::config::yaml::Node;
 use crate::outcome::Phase;
 use crate::protocol::SCHEMES;
@@ -40,19 +40,22 @@ impl Choice for Phase {
 
 impl Scalar for Scheme {
     fn read(node: Node) -> Result<Self, String> {
-        let Node::Text(text) = &node else { return Err(expected(&node, "a scheme, such as tcp, tls or https")) };
-        SCHEMES.find(text).map_err(|error| {
-            let schemes = SCHEMES.all();
-            match (error, suggestion(text, schemes.iter().map(String::as_str))) {
-                (SchemeError::Unknown(_), Some(near)) => format!("is {node}; did you mean `{near}`?"),
-                (SchemeError::Unknown(_), None) => expected(&node, "a scheme, such as tcp, tls or https"),
-                (error, _) => format!("is {node}: {error}"),
-            }
-        })
+        let Node::Text(text) = &node else { return Err(must_be(&node, "a scheme such as `tcp`, `tls` or `https`")) };
+        SCHEMES.find(text).map_err(|error| scheme_error(&error))
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "enum": SCHEMES.all() })
+    }
+}
+
+/// The message for a scheme that cannot be used.
+pub(in crate::config) fn scheme_error(error: &SchemeError) -> String {
+    let SchemeError::Unknown(scheme) = error else { return error.to_string() };
+    let schemes = SCHEMES.all();
+    match suggestion(scheme, schemes.iter().map(String::as_str)) {
+        Some(near) => format!("unknown scheme {}; did you mean `{near}`?", quoted(scheme)),
+        None => format!("unknown scheme {}; must be `tcp`, `tls` or a protocol such as `https`", quoted(scheme)),
     }
 }
 
@@ -64,27 +67,15 @@ impl<T: Choice> Scalar for T {
             return Ok(*value);
         }
         let words: Vec<_> = Self::WORDS.iter().map(|(word, _)| *word).collect();
-        let nearest = match &node {
-            Node::Text(text) => suggestion(text, words.iter().copied()),
-            _ => None,
-        };
-        Err(match nearest {
-            Some(word) if words.len() == 1 => format!("is {node}; did you mean `{word}`?"),
-            Some(word) => format!("is {node}; did you mean `{word}`? expected {}", any_of(&words)),
-            None => expected(&node, &any_of(&words)),
-        })
+        let expected = any_of(&words);
+        let Node::Text(text) = &node else { return Err(must_be(&node, &expected)) };
+        let hint = suggestion(text, words.iter().copied()).map(|near| format!("; did you mean `{near}`?"));
+        Err(format!("unknown value {}; must be {expected}{}", quoted(text), hint.unwrap_or_default()))
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
         let words: Vec<_> = Self::WORDS.iter().map(|(word, _)| *word).collect();
         json_schema!({ "type": "string", "enum": words })
-    }
-}
-
-fn any_of(words: &[&str]) -> String {
-    match words {
-        [one] => format!("`{one}`"),
-        words => format!("one of {}", words.join(", ")),
     }
 }
 
@@ -99,11 +90,10 @@ mod tests {
     #[test]
     fn a_near_word_is_suggested() {
         assert_eq!(read("refused"), Ok(Expect::Refused));
-        let message = "is `opne`; did you mean `open`? expected one of open, refused, filtered, closed";
+        let message =
+            "unknown value `opne`; must be one of `open`, `refused`, `filtered`, `closed`; did you mean `open`?";
         assert_eq!(read::<Expect>("opne"), Err(message.to_owned()));
-        assert_eq!(
-            read::<Scheme>("7"),
-            Err("is the number 7; expected a scheme, such as tcp, tls or https".to_owned())
-        );
+        let message = "is the number 7; must be a scheme such as `tcp`, `tls` or `https`";
+        assert_eq!(read::<Scheme>("7"), Err(message.to_owned()));
     }
 }

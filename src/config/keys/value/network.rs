@@ -8,7 +8,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TE, TRAI
 use ipnet::IpNet;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use crate::config::keys::read::{Field, Key, Named, Scalar, entries, expected};
+use crate::config::keys::read::{Field, Key, Named, Scalar, entries, invalid};
 use crate::config::problems::At;
 use crate::config::problems::text::quoted;
 use crate::config::yaml::Node;
@@ -16,10 +16,9 @@ use crate::target::StatusRange;
 
 impl Scalar for IpAddr {
     fn read(node: Node) -> Result<Self, String> {
-        let Node::Text(text) = &node else { return Err(expected(&node, "an IP address")) };
-        let address = text
-            .parse()
-            .map_err(|_| expected(&node, "an IP address, like 192.0.2.1 or 2001:db8::1"))?;
+        let address = if let Node::Text(text) = &node { text.parse().ok() } else { None };
+        let address =
+            address.ok_or_else(|| invalid(&node, "IP address", "an address like 192.0.2.1 or 2001:db8::1"))?;
         match address {
             Self::V4(v4) if v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast() => Err(not_local(&address)),
             Self::V6(v6) if v6.is_unspecified() || v6.is_multicast() => Err(not_local(&address)),
@@ -33,21 +32,21 @@ impl Scalar for IpAddr {
 }
 
 fn not_local(address: &IpAddr) -> String {
-    format!("is {address}, which is no address of one machine; expected a local address of this one, or remove the key")
+    format!("{address} is not the address of a host; must be a local address")
 }
 
 impl Scalar for IpNet {
     fn read(node: Node) -> Result<Self, String> {
-        let expected = || expected(&node, "an address or a CIDR, like 192.0.2.1 or 10.0.0.0/8");
-        let Node::Text(text) = &node else { return Err(expected()) };
+        let invalid = || invalid(&node, "address or CIDR", "like 192.0.2.1 or 10.0.0.0/8");
+        let Node::Text(text) = &node else { return Err(invalid()) };
         if let Ok(address) = text.parse::<IpAddr>() {
             return Ok(Self::from(address));
         }
-        let network: Self = text.parse().map_err(|_| expected())?;
+        let network: Self = text.parse().map_err(|_| invalid())?;
         if network.addr() != network.network() {
             let (address, network) = (Self::from(network.addr()), network.trunc());
             return Err(format!(
-                "is {}, which has bits behind its prefix; write {network} for the network or {address} for the address",
+                "{} has bits after its prefix; write {network} for the network, or {address} for the address",
                 quoted(text)
             ));
         }
@@ -62,20 +61,16 @@ impl Scalar for IpNet {
 impl Scalar for SocketAddr {
     /// Reads the address of a DNS server: `ip`, `ip:port` or `[ip]:port`.
     fn read(node: Node) -> Result<Self, String> {
-        let expected = || {
-            expected(
-                &node,
-                "an IP address with or without a port, like 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53",
-            )
-        };
-        let Node::Text(text) = &node else { return Err(expected()) };
+        let expected = "an IP address with an optional port, like 192.0.2.53 or [2001:db8::53]:5353";
+        let invalid = || invalid(&node, "DNS server", expected);
+        let Node::Text(text) = &node else { return Err(invalid()) };
         let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
         let address = match bare.parse::<IpAddr>() {
             Ok(address) => Self::new(address, DNS_PORT),
-            Err(_) => text.parse().map_err(|_| expected())?,
+            Err(_) => text.parse().map_err(|_| invalid())?,
         };
         match address.port() {
-            0 => Err(expected()),
+            0 => Err(invalid()),
             _ => Ok(address),
         }
     }
@@ -88,7 +83,7 @@ impl Scalar for SocketAddr {
 impl Scalar for Method {
     fn read(node: Node) -> Result<Self, String> {
         let method = if let Node::Text(text) = &node { Self::from_bytes(text.as_bytes()).ok() } else { None };
-        method.ok_or_else(|| expected(&node, "a method, like GET, HEAD or POST"))
+        method.ok_or_else(|| invalid(&node, "method", "an HTTP method like GET, HEAD or POST"))
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
@@ -99,7 +94,7 @@ impl Scalar for Method {
 impl Scalar for StatusRange {
     fn read(node: Node) -> Result<Self, String> {
         let range = node.scalar_text().and_then(|text| text.parse().ok());
-        range.ok_or_else(|| expected(&node, "a status from 100 to 599, or a range like 200-299 or 2xx"))
+        range.ok_or_else(|| invalid(&node, "status", "between 100 and 599, or a range like 200-299 or 2xx"))
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
@@ -114,7 +109,7 @@ pub(in crate::config) struct Statuses(pub(in crate::config) Vec<StatusRange>);
 impl Key for Statuses {
     fn read(node: Node, at: At<'_>) -> Option<Self> {
         if node == Node::List(Vec::new()) {
-            at.refuse("is an empty list; write a status or a range into it, or remove the key");
+            at.refuse("is empty; add a status or a range, or remove the key");
             return None;
         }
         Vec::read(node, at).filter(|ranges| !ranges.is_empty()).map(Self)
@@ -138,7 +133,7 @@ impl Key for HeaderValues {
             let Some(text) = Field::<Box<str>>::read(node, at).into_value() else { continue };
             match HeaderValue::try_from(&*text) {
                 Ok(value) => headers.push((header, value)),
-                Err(_) => at.refuse("has a character that no header can have, such as a line break"),
+                Err(_) => at.refuse("has a character that is not allowed in headers, such as a line break; remove it"),
             }
         }
         Some(Self(headers))
@@ -169,13 +164,13 @@ impl Key for HeaderFiles {
             let at = at.key(&key);
             let header = header_name(&key, at);
             if files.iter().any(|known| Some(&known.header) == header.as_ref()) {
-                at.refuse_key("is there already, for case does not matter in a header's name; remove one of the two");
+                at.refuse_key("duplicate header (names are case-insensitive); remove one");
             }
             match Field::<PathBuf>::read(node, at) {
                 Field::Valid(path) => {
                     files.extend(header.map(|header| HeaderFileUse { header, key: key.clone(), path }));
                 }
-                Field::Absent => at.refuse("is empty; name the file that has the header's value"),
+                Field::Absent => at.refuse("is empty; set the path of the file with the value"),
                 Field::Invalid => {}
             }
         }
@@ -189,8 +184,8 @@ impl Key for HeaderFiles {
 
 fn header_name(name: &str, at: At<'_>) -> Option<HeaderName> {
     let message = match HeaderName::try_from(name) {
-        Err(_) => "is no name of a header; expected letters, digits and hyphens",
-        Ok(header) if FRAMING_HEADERS.contains(&header) => "is a header that portprobe sets itself; remove it",
+        Err(_) => "is not a valid header name; must be letters, digits and hyphens",
+        Ok(header) if FRAMING_HEADERS.contains(&header) => "reserved header, set by portprobe; remove it",
         Ok(header) => return Some(header),
     };
     at.refuse_key(message);
@@ -215,10 +210,16 @@ mod tests {
         assert_eq!(read("10.0.0.0/8"), Ok("10.0.0.0/8".parse::<IpNet>().unwrap()));
         assert_eq!(read("10.0.0.1"), Ok("10.0.0.1/32".parse::<IpNet>().unwrap()));
         assert_eq!(read("2001:db8::1"), Ok("2001:db8::1/128".parse::<IpNet>().unwrap()));
-        let message = "is `10.0.0.1/8`, which has bits behind its prefix; write 10.0.0.0/8 for the network or 10.0.0.1/32 for the address";
+        let message =
+            "`10.0.0.1/8` has bits after its prefix; write 10.0.0.0/8 for the network, or 10.0.0.1/32 for the address";
         assert_eq!(read::<IpNet>("10.0.0.1/8"), Err(message.to_owned()));
         for yaml in ["10.0.0.0/33", "host", "10", "10.0.0", "''"] {
-            assert!(read::<IpNet>(yaml).unwrap_err().contains("expected an address or a CIDR"), "{yaml}");
+            assert!(
+                read::<IpNet>(yaml)
+                    .unwrap_err()
+                    .contains("must be like 192.0.2.1 or 10.0.0.0/8"),
+                "{yaml}"
+            );
         }
     }
 
@@ -234,15 +235,15 @@ mod tests {
             assert_eq!(read(yaml), Ok(address.parse::<SocketAddr>().unwrap()), "{yaml}");
         }
         for yaml in ["dns.example", "192.0.2.53:0", "192.0.2.53:65536", "53", "''"] {
-            assert!(read::<SocketAddr>(yaml).unwrap_err().contains("expected an IP address"), "{yaml}");
+            assert!(read::<SocketAddr>(yaml).unwrap_err().contains("must be an IP address"), "{yaml}");
         }
     }
 
     #[test]
-    fn a_source_address_belongs_to_one_machine() {
+    fn a_source_address_belongs_to_one_host() {
         assert_eq!(read("192.0.2.1"), Ok("192.0.2.1".parse::<IpAddr>().unwrap()));
         for yaml in ["0.0.0.0", "'::'", "224.0.0.1", "255.255.255.255", "ff02::1"] {
-            assert!(read::<IpAddr>(yaml).unwrap_err().contains("no address of one machine"), "{yaml}");
+            assert!(read::<IpAddr>(yaml).unwrap_err().contains("not the address of a host"), "{yaml}");
         }
     }
 }

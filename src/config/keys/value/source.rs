@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use crate::config::keys::read::{Scalar, expected};
+use crate::config::keys::read::{Scalar, invalid, must_be};
 use crate::config::keys::value::choice::Choice;
 use crate::config::problems::text::quoted;
 use crate::config::yaml::Node;
@@ -88,37 +88,35 @@ impl fmt::Display for HttpUrl {
     }
 }
 
-/// Why a text is not an [`HttpUrl`].
+/// Reason why a text is not an [`HttpUrl`].
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum HttpUrlError {
     /// A character that a path or query must escape.
     #[error("has the character `{}` in its path or query; write {}", .0.escape_debug(), percent_encoded(*.0))]
     Character(char),
     /// A user or password before `@`.
-    #[error(
-        "has a user or password before `@`; a URL is no place for secrets, remove it and name files with them under `headers_files`"
-    )]
+    #[error("has a user or password before `@`; remove it, and use `headers_files` for secrets")]
     Credentials,
-    /// A host or port that no target can have either.
+    /// A host or port that is not valid in target URLs either.
     #[error(transparent)]
     Endpoint(UrlError),
     /// A fragment.
-    #[error("has a fragment (`#`), which no server gets to see; remove it")]
+    #[error("has a fragment (`#`), which is not sent to servers; remove it")]
     Fragment,
     /// No host.
-    #[error("has no host; expected a URL like https://cmdb.example.com/sd")]
+    #[error("has no host; must be a URL like https://cmdb.example.com/sd")]
     HostMissing,
     /// Another scheme than `http` and `https`.
-    #[error("has the scheme {}; expected http or https", quoted(.0))]
+    #[error("unknown scheme {}; must be `http` or `https`", quoted(.0))]
     Scheme(String),
     /// No scheme.
-    #[error("is {}; expected a URL like https://cmdb.example.com/sd", quoted(.0))]
+    #[error("{} is not a valid URL; must be like https://cmdb.example.com/sd", quoted(.0))]
     SchemeMissing(String),
     /// More than one port.
-    #[error("has {0} ports; expected one")]
+    #[error("has {0} ports; must have one")]
     SeveralPorts(usize),
     /// A zone of an IPv6 address.
-    #[error("has a zone behind its address, which HTTP has no place for; remove it or write a name")]
+    #[error("has an IPv6 zone, which HTTP does not support; remove it, or use a name")]
     Zone,
 }
 
@@ -183,10 +181,10 @@ impl Scalar for HttpUrl {
     fn read(node: Node) -> Result<Self, String> {
         match node {
             Node::Text(text) if text.len() > MAX_URL_BYTES => {
-                Err(format!("has {} bytes; expected a URL of at most {MAX_URL_BYTES}", text.len()))
+                Err(format!("has {} bytes; must be a URL of at most {MAX_URL_BYTES} bytes", text.len()))
             }
             Node::Text(text) => text.parse().map_err(|error: HttpUrlError| error.to_string()),
-            other => Err(expected(&other, "a URL like https://cmdb.example.com/sd")),
+            other => Err(must_be(&other, "a URL like https://cmdb.example.com/sd")),
         }
     }
 
@@ -201,11 +199,11 @@ impl Scalar for HostName {
             Node::Text(text) if text.len() <= MAX_URL_BYTES => match text.parse() {
                 Ok(name) => Ok(name),
                 Err(UrlError::AddressMalformed(_)) => {
-                    Err(format!("is {}, an address or half of one; expected a DNS name", quoted(text)))
+                    Err(format!("{} is not a valid DNS name; must not end in a number", quoted(text)))
                 }
-                Err(_) => Err(expected(&node, "a DNS name, like _postgres._tcp.example.com")),
+                Err(_) => Err(invalid(&node, "DNS name", "a name like _postgres._tcp.example.com")),
             },
-            other => Err(expected(other, "a DNS name, like _postgres._tcp.example.com")),
+            other => Err(invalid(other, "DNS name", "a name like _postgres._tcp.example.com")),
         }
     }
 
@@ -247,7 +245,7 @@ impl Scalar for Port {
         let port = if let Node::Integer(port) = node { u16::try_from(port).ok() } else { None };
         port.and_then(NonZeroU16::new)
             .map(Self)
-            .ok_or_else(|| expected(&node, "a port, 1 to 65535"))
+            .ok_or_else(|| invalid(&node, "port", "a number between 1 and 65535"))
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {

@@ -2,7 +2,7 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use crate::config::keys::read::{Scalar, expected};
+use crate::config::keys::read::{Scalar, invalid};
 use crate::config::keys::value::choice::Choice;
 use crate::config::yaml::Node;
 use crate::target::{AlpnProtocol, ServerName, Sha256Digest, TlsVersion, Verify};
@@ -27,7 +27,7 @@ impl Scalar for TlsVersion {
     fn read(node: Node) -> Result<Self, String> {
         let text = node.scalar_text().unwrap_or_default();
         let version = Self::ALL.into_iter().find(|version| version.as_str() == &*text);
-        version.ok_or_else(|| expected(&node, "1.2 or 1.3; no other version of TLS is spoken"))
+        version.ok_or_else(|| invalid(&node, "TLS version", "1.2 or 1.3"))
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
@@ -38,7 +38,9 @@ impl Scalar for TlsVersion {
 impl Scalar for ServerName {
     fn read(node: Node) -> Result<Self, String> {
         let name = if let Node::Text(text) = &node { text.parse().ok() } else { None };
-        name.ok_or_else(|| expected(&node, "a DNS name or an IP address, like db.example.com or 192.0.2.1"))
+        name.ok_or_else(|| {
+            invalid(&node, "server name", "a DNS name or an IP address, like db.example.com or 192.0.2.1")
+        })
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
@@ -49,7 +51,7 @@ impl Scalar for ServerName {
 impl Scalar for AlpnProtocol {
     fn read(node: Node) -> Result<Self, String> {
         let name = if let Node::Text(text) = &node { Self::try_new(text) } else { None };
-        name.ok_or_else(|| expected(&node, "the name of a protocol, 1 to 255 bytes, like h2 or http/1.1"))
+        name.ok_or_else(|| invalid(&node, "ALPN protocol", "a name of 1 to 255 bytes, like h2 or http/1.1"))
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
@@ -61,10 +63,8 @@ impl Scalar for Sha256Digest {
     fn read(node: Node) -> Result<Self, String> {
         let digest = if let Node::Text(text) = &node { text.parse().ok() } else { None };
         digest.ok_or_else(|| {
-            expected(
-                &node,
-                "a SHA-256 in hex or base64, like what `openssl x509 -in FILE -noout -fingerprint -sha256` prints behind its `=`",
-            )
+            let source = "`openssl x509 -in FILE -noout -fingerprint -sha256`";
+            invalid(&node, "SHA-256 digest", &format!("hex or base64, like the output of {source} after `=`"))
         })
     }
 

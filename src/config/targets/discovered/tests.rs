@@ -191,54 +191,54 @@ fn a_reserved_label_is_exported() {
 #[test]
 fn an_invalid_group_is_skipped_with_its_reason() {
     for (labels, reason) in [
-        ("a-b: x", "labels.a-b: is no label name; letters, digits and underscores, no digit first"),
-        ("team: [x]", "labels.team: is a list; expected a text"),
-        ("team: x, team: y", "labels.team: stands twice in this mapping; remove one of the two"),
+        (
+            "a-b: x",
+            "labels.a-b: is not a valid label name; must be letters, digits and underscores, not starting with a digit",
+        ),
+        ("team: [x]", "labels.team: is a list; must be a text"),
+        ("team: x, team: y", "labels.team: duplicate key; remove one"),
         (
             "__portprobe_intervall: 5s",
-            "labels.__portprobe_intervall: is to set `intervall`; did you mean `__portprobe_interval`?",
+            "labels.__portprobe_intervall: unknown setting `intervall`; did you mean `__portprobe_interval`?",
         ),
-        ("__portprobe_every: 5s", "labels.__portprobe_every: is to set `every`, and there is no such setting"),
-        ("__portprobe_labels: '{a: b}'", "labels.__portprobe_labels: is to set `labels`, and there is no such setting"),
+        ("__portprobe_every: 5s", "labels.__portprobe_every: unknown setting `every`"),
+        ("__portprobe_labels: '{a: b}'", "labels.__portprobe_labels: unknown setting `labels`"),
         (
             "__portprobe_interval: '5'",
-            "`__portprobe_interval`: `5` lacks a unit (ms, s, m, h, d, w or y); for seconds write 5s",
+            "`__portprobe_interval`: `5` has no unit; must end in ms, s, m, h, d, w or y, like 5s",
         ),
-        ("__scrape_interval__: 1ms", "`__scrape_interval__`: 1ms is out of range; an interval is 100ms to 1d"),
+        ("__scrape_interval__: 1ms", "`__scrape_interval__`: 1ms is out of range; must be between 100ms and 1d"),
         (
             "__scrape_interval__: 5s, __scrape_timeout__: 6s",
             "`__scrape_timeout__`: 6s is longer than the interval (5s); lower it or raise the interval",
         ),
         (
             "__portprobe_confirm_failures: x",
-            "`__portprobe_confirm_failures`: is `x`; expected a whole number of at least 1",
+            "`__portprobe_confirm_failures`: `x` is not a valid number; must be a whole number of at least 1",
         ),
         (
             "__portprobe_dns_servers: '192.0.2.1,x'",
-            "`__portprobe_dns_servers`[1]: is `x`; expected an IP address with or without a port, like 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53",
+            "`__portprobe_dns_servers`[1]: `x` is not a valid DNS server; must be an IP address with an optional port, like 192.0.2.53 or [2001:db8::53]:5353",
         ),
-        ("__portprobe_group: dbs", "`__portprobe_group`: `dbs` is no group; did you mean `db`?"),
-        ("__param_module: fats", "`__param_module`: `fats` is no module; did you mean `fast`?"),
+        ("__portprobe_group: dbs", "`__portprobe_group`: unknown group `dbs`; did you mean `db`?"),
+        ("__param_module: fats", "`__param_module`: unknown module `fats`; did you mean `fast`?"),
+        ("__portprobe_name: \"a\\nb\"", "`__portprobe_name`: has a control character (`\\n`); remove it"),
+        ("__portprobe_dialogue: '[{send: x, send: y}]'", "`__portprobe_dialogue`[0].send: duplicate key; remove one"),
         (
-            "__portprobe_name: \"a\\nb\"",
-            "`__portprobe_name`: has a control character ('\\n'); a name is one line of text",
+            "__portprobe_ip: ipv5",
+            "`__portprobe_ip`: unknown value `ipv5`; must be one of `any`, `ipv4`, `ipv6`; did you mean `ipv4`?",
         ),
-        (
-            "__portprobe_dialogue: '[{send: x, send: y}]'",
-            "`__portprobe_dialogue`[0].send: stands twice in this mapping; remove one of the two",
-        ),
-        ("__portprobe_ip: ipv5", "`__portprobe_ip`: is `ipv5`; did you mean `ipv4`? expected one of any, ipv4, ipv6"),
         (
             "__portprobe_dialogue: '['",
-            "`__portprobe_dialogue`: is no valid YAML: did not find expected node content while parsing a flow node",
+            "`__portprobe_dialogue`: is not valid YAML: did not find expected node content while parsing a flow node",
         ),
         (
             "__portprobe_ip: ipv5, a-b: x",
-            "labels.a-b: is no label name; letters, digits and underscores, no digit first (and 1 more)",
+            "labels.a-b: is not a valid label name; must be letters, digits and underscores, not starting with a digit (and 1 more)",
         ),
         (
             "__portprobe_tls_verify: report",
-            "`__portprobe_tls_verify`: does nothing, for this target speaks no TLS; write tls:// or a `dialogue` with `starttls: true`, or remove it",
+            "`__portprobe_tls_verify`: only for targets with TLS; change the scheme, add a `dialogue` with `starttls: true`, or remove it",
         ),
     ] {
         assert_eq!(refused(labels), reason, "{labels}");
@@ -254,15 +254,15 @@ fn an_invalid_url_is_skipped_without_the_others() {
     assert_eq!(
         made.invalid,
         [
-            "entry 1, `b:0`: port 0 is out of range; ports are 1 to 65535",
-            "entry 1: is the number 7; expected a URL like tcp://host:443",
-            "entry 1, `...` (not shown, for it may hold a password): has a user or password before `@`; probes need none, and secrets do not belong in a URL; remove it",
-            "entry 2, `e`: has no port, and tcp has no default; append one, like host:443",
-            "entry 3, `g`: has no port, and tcp has no default; append one, like host:443",
-            "entry 4, `h:x`: url: `x` is no port; ports are whole numbers from 1 to 65535, like 443 or 22,8000-8010",
-            "entry 5: is the number 5; expected a URL like tcp://host:443, or a mapping with a `url`",
+            "entry 1, `b:0`: port 0 is out of range; must be between 1 and 65535",
+            "entry 1: is the number 7; must be a URL like tcp://host:443",
+            "entry 1, `...` (hidden, may contain a password): has a user or password before `@`; probes do not log in; remove it",
+            "entry 2, `e`: has no port, and tcp has no default port; add one, like host:443",
+            "entry 3, `g`: has no port, and tcp has no default port; add one, like host:443",
+            "entry 4, `h:x`: url: `x` is not a valid port; must be a number between 1 and 65535, or a list like 22,8000-8010",
+            "entry 5: is the number 5; must be a URL like tcp://host:443, or a mapping with `url`",
             "entry 6, `i:1`: intervall: unknown key; did you mean `interval`?",
-            "entry 7: is empty; expected a URL like tcp://host:443, or a mapping with a `url`",
+            "entry 7: is empty; must be a URL like tcp://host:443, or a mapping with `url`",
             "entry 8: label: unknown key; did you mean `labels`?",
         ]
     );
@@ -276,7 +276,7 @@ fn the_first_target_keeps_a_repeated_name() {
     assert_eq!(names(&made), ["tcp://a:1", "tcp://b:1", "tcp://b:2", "n"]);
     let twice = |number: usize, url: &str, name: &str, first: usize| {
         format!(
-            "entry {number}, `{url}`: `{name}` is a target of this source already, by entry {first}; remove one or give one another name"
+            "entry {number}, `{url}`: duplicate target name `{name}`, also used by entry {first}; remove one, or set another name"
         )
     };
     let expected = [twice(2, "A:1", "tcp://a:1", 1), twice(2, "b:1-2", "tcp://b:1", 2), twice(4, "d:1", "n", 3)];
@@ -287,7 +287,7 @@ fn the_first_target_keeps_a_repeated_name() {
 fn the_limit_of_targets_applies_to_a_source() {
     let made = made("['a:1-8', {targets: ['b:1-65535', 'c:1']}, 'd:1']");
     assert_eq!(made.targets.len(), 9);
-    let message = "entry 2, `b:1-65535`: is left out with all that follows, for `limits.targets` allows 9 targets; raise it, or set it to 0 for no limit";
+    let message = "entry 2, `b:1-65535`: skipped, like all later entries: `limits.targets` is 9; raise it, or set it to 0 for no limit";
     assert_eq!(made.invalid, [message]);
 }
 
@@ -319,7 +319,7 @@ fn a_remote_entry_cannot_name_header_files() {
     let entries = discovered(text).unwrap();
     let made = build(&config, 0, &entries);
     assert_eq!(names(&made), ["http://b:80"]);
-    let message = "entry 1, `http://a`: http.headers_files: names a file of this machine, which a source that is asked by HTTP may not; set it in a module and let the source name that";
+    let message = "entry 1, `http://a`: http.headers_files: not allowed in an entry of an HTTP source, because it names a local file; set it in a module, and refer to that";
     assert_eq!(made.invalid, [message]);
     assert_eq!(names(&build(&config, 1, &entries)).len(), 2);
 }
@@ -329,7 +329,7 @@ fn an_unknown_source_has_no_targets() {
     let (one, other) = (config(CONFIG), config("discovery: [{file: x.json}]"));
     let made = built(&one.discovery_context, &other.discovery[0], &discovered("['a:1']").unwrap());
     assert_eq!((names(&made), made.invalid.len()), (vec![], 1));
-    assert_eq!(made.invalid, ["`file:x.json` is no source of the configuration in force"]);
+    assert_eq!(made.invalid, ["`file:x.json` is not a source of the current configuration"]);
 }
 
 #[test]
