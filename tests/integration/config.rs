@@ -349,12 +349,13 @@ async fn a_file_that_becomes_invalid_is_reported() {
         daemon.scrape().await.value(failures, &[]).is_some_and(|count| count > 0.0)
     })
     .await;
-    assert_eq!(
+    wait::until("the fault is logged", async || {
         daemon
             .logged(&["level=warn", "Cannot reload TLS files", "has no certificate"])
-            .len(),
-        1
-    );
+            .len()
+            == 1
+    })
+    .await;
 
     write_certificate(folder.path(), "ca");
     wait::until_patiently("the new file is loaded", async || {
@@ -406,12 +407,13 @@ async fn a_rotated_token_is_sent_without_a_reload() {
     wait::until_patiently("the bad file is counted", async || daemon.scrape().await.value(failures, &[]) >= Some(1.0))
         .await;
     assert_eq!(daemon.scrape().await.of("t", "portprobe_up"), Some(1.0), "the old token is still sent");
-    assert_eq!(
+    wait::until("the fault is logged", async || {
         daemon
             .logged(&["level=warn", "Cannot reload header files", "token is empty"])
-            .len(),
-        1
-    );
+            .len()
+            == 1
+    })
+    .await;
 
     *wanted.lock().unwrap() = "second";
     fs::write(&token, "Bearer second\n").unwrap();
