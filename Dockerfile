@@ -1,10 +1,10 @@
-# portprobe and next to nothing else: a static binary, no shell, no package, no user but a number.
+# Image with a static binary, without shell, packages or named users, see docs/deploy/container.md.
 #
 #   docker build --tag portprobe:0.1.0 .
-#   docker build --platform linux/arm64 --tag portprobe:0.1.0 .      (it is cross-compiled, not emulated)
+#   docker build --platform linux/arm64 --tag portprobe:0.1.0 .      (cross-compiled, not emulated)
 #   docker run --read-only --publish 10115:10115 --volume ./portprobe.yaml:/etc/portprobe/portprobe.yaml portprobe:0.1.0
 #
-# What its build stage does stands in deploy/image/build, which needs no container engine.
+# The build stage runs deploy/image/build, which also works without a container engine.
 
 FROM --platform=$BUILDPLATFORM rust:1.95.0-bookworm AS build
 ARG TARGETARCH
@@ -14,12 +14,12 @@ RUN deploy/image/build tools
 COPY Cargo.toml Cargo.lock ./
 RUN deploy/image/build dependencies
 COPY src src
-# The revision that portprobe_build_info shows.
+# The revision in portprobe_build_info.
 ARG PORTPROBE_REVISION=
 RUN deploy/image/build binary
 
-# The engine adds /dev, /proc, /etc/hosts and /etc/resolv.conf. Mozilla's roots are in the binary; `tls.roots: system`
-# needs the bundle of a machine, mounted at /etc/ssl/certs/ca-certificates.crt. Nothing is ever written.
+# The engine adds /dev, /proc, /etc/hosts and /etc/resolv.conf. The binary contains Mozilla's roots; for `tls.roots:
+# system`, mount a bundle at /etc/ssl/certs/ca-certificates.crt. portprobe writes no files.
 FROM scratch
 COPY deploy/image/nsswitch.conf /etc/nsswitch.conf
 COPY --from=build /portprobe/target/image/portprobe /portprobe

@@ -24,30 +24,30 @@ const REFUSED: [(&str, &str); 37] = [
     (r#"{ "extraArgs": ["log.level=debug"] }"#, "at '/extraArgs/0': 'log.level=debug' does not match pattern"),
     (r#"{ "podMonitor": { "interval": "30" } }"#, "at '/podMonitor/interval': '30' does not match pattern"),
     (r#"{ "extraSecretMounts": [{ "name": "a", "secretName": "a", "mountPath": "/a", "subPath": "b" }] }"#, "'subPath' not allowed"),
-    (r#"{ "configExistingSecretName": "a", "configExistingConfigMapName": "b" }"#, "only one of them can hold the configuration"),
-    (r#"{ "configExistingSecretName": "a", "secretConfig": true }"#, "secretConfig: makes a Secret of config"),
-    (r#"{ "serviceMonitor": { "enabled": true }, "podMonitor": { "enabled": true } }"#, "each series would exist twice"),
+    (r#"{ "configExistingSecretName": "a", "configExistingConfigMapName": "b" }"#, "configExistingSecretName: conflicts with configExistingConfigMapName"),
+    (r#"{ "configExistingSecretName": "a", "secretConfig": true }"#, "secretConfig: has no effect with an existing configuration"),
+    (r#"{ "serviceMonitor": { "enabled": true }, "podMonitor": { "enabled": true } }"#, "serviceMonitor: conflicts with podMonitor"),
     (r#"{ "kind": "DaemonSet", "podDisruptionBudget": { "maxUnavailable": 1 } }"#, "no effect on a DaemonSet"),
-    (r#"{ "kind": "StatefulSet", "replicas": 0 }"#, "replicas: a StatefulSet has at least 1"),
-    (r#"{ "hostNetwork": true, "hostPort": 1 }"#, "hostPort: is the containerPort with hostNetwork"),
+    (r#"{ "kind": "StatefulSet", "replicas": 0 }"#, "replicas: must be at least 1 in a StatefulSet"),
+    (r#"{ "hostNetwork": true, "hostPort": 1 }"#, "hostPort: must equal containerPort with hostNetwork"),
     (r#"{ "extraArgs": ["--config.file=/a"] }"#, "extraArgs: --config.file=/a is set by the chart"),
     (r#"{ "extraArgs": ["--web.listen-address=:1"] }"#, "extraArgs: --web.listen-address=:1 is set by the chart"),
     (r#"{ "kind": "StatefulSet", "extraArgs": ["--shard=0/2"] }"#, "extraArgs: --shard=0/2 is set by the chart"),
     (r#"{ "extraEnv": { "PORTPROBE_SHARD": { "a": 1 } } }"#, "at '/extraEnv/PORTPROBE_SHARD'"),
-    (r#"{ "commonLabels": { "app.kubernetes.io/name": "a" } }"#, "commonLabels: app.kubernetes.io/name is the chart's"),
-    (r#"{ "pod": { "labels": { "app.kubernetes.io/instance": "a" } } }"#, "pod.labels: app.kubernetes.io/instance is the chart's"),
-    (r#"{ "service": { "labels": { "app.kubernetes.io/name": "a" } } }"#, "service.labels: app.kubernetes.io/name is the chart's"),
-    (r#"{ "extraVolumes": [{ "name": "config", "emptyDir": {} }] }"#, "extraVolumes: the volume config is the chart's"),
-    (r#"{ "extraConfigmapMounts": [{ "name": "config", "configMap": "a", "mountPath": "/a" }] }"#, "extraConfigmapMounts: the volume config"),
-    (r#"{ "extraSecretMounts": [{ "name": "config", "secretName": "a", "mountPath": "/a" }] }"#, "extraSecretMounts: the volume config"),
+    (r#"{ "commonLabels": { "app.kubernetes.io/name": "a" } }"#, "commonLabels: app.kubernetes.io/name is reserved"),
+    (r#"{ "pod": { "labels": { "app.kubernetes.io/instance": "a" } } }"#, "pod.labels: app.kubernetes.io/instance is reserved"),
+    (r#"{ "service": { "labels": { "app.kubernetes.io/name": "a" } } }"#, "service.labels: app.kubernetes.io/name is reserved"),
+    (r#"{ "extraVolumes": [{ "name": "config", "emptyDir": {} }] }"#, "extraVolumes: the name `config` is reserved"),
+    (r#"{ "extraConfigmapMounts": [{ "name": "config", "configMap": "a", "mountPath": "/a" }] }"#, "extraConfigmapMounts: the name `config` is reserved"),
+    (r#"{ "extraSecretMounts": [{ "name": "config", "secretName": "a", "mountPath": "/a" }] }"#, "extraSecretMounts: the name `config` is reserved"),
     (r#"{ "extraEnv": { "NODE_NAME": "a" } }"#, "extraEnv: NODE_NAME is set by the chart"),
     (r#"{ "extraEnv": { "POD_IP": "a" } }"#, "extraEnv: POD_IP is set by the chart"),
     (r#"{ "kind": "StatefulSet", "extraEnv": { "POD_INDEX": "0" } }"#, "extraEnv: POD_INDEX is set by the chart"),
-    (r#"{ "extraEnv": { "PORTPROBE_CONFIG_FILE": "/a" } }"#, "PORTPROBE_CONFIG_FILE loses to the flag that the chart sets; set config instead"),
-    (r#"{ "extraEnv": { "PORTPROBE_WEB_LISTEN_ADDRESS": ":1" } }"#, "PORTPROBE_WEB_LISTEN_ADDRESS loses to the flag that the chart sets; set containerPort"),
-    (r#"{ "kind": "StatefulSet", "extraEnv": { "PORTPROBE_SHARD": "0/2" } }"#, "PORTPROBE_SHARD loses to the flag that the chart sets; set replicas"),
-    (r#"{ "hostNetwork": true, "networkPolicy": { "enabled": true } }"#, "networkPolicy: Kubernetes applies none to pods with hostNetwork"),
-    (r#"{ "prometheusRule": { "enabled": true, "files": ["nothing"] } }"#, "there is no nothing.yaml in alerts/rules"),
+    (r#"{ "extraEnv": { "PORTPROBE_CONFIG_FILE": "/a" } }"#, "PORTPROBE_CONFIG_FILE has no effect, because the chart sets the flag; set config instead"),
+    (r#"{ "extraEnv": { "PORTPROBE_WEB_LISTEN_ADDRESS": ":1" } }"#, "PORTPROBE_WEB_LISTEN_ADDRESS has no effect, because the chart sets the flag; set containerPort"),
+    (r#"{ "kind": "StatefulSet", "extraEnv": { "PORTPROBE_SHARD": "0/2" } }"#, "PORTPROBE_SHARD has no effect, because the chart sets the flag; set replicas"),
+    (r#"{ "hostNetwork": true, "networkPolicy": { "enabled": true } }"#, "networkPolicy: Kubernetes does not apply it to pods with hostNetwork"),
+    (r#"{ "prometheusRule": { "enabled": true, "files": ["nothing"] } }"#, "prometheusRule.files: unknown file nothing"),
 ];
 
 #[test]
@@ -74,7 +74,7 @@ fn a_configuration_too_large_for_a_configmap_fails() {
     let targets = |many: u32| (0..many).map(|number| format!("tcp://host-{number:06}.example.com:443"));
     let values = |many| json!({ "config": { "targets": targets(many).collect::<Vec<_>>() } });
     let refused = tools.try_render("portprobe", &values(30_000)).unwrap_err();
-    assert!(refused.contains("config: is larger than the 1 MiB"), "{refused}");
+    assert!(refused.contains("config: larger than 1 MiB"), "{refused}");
     assert!(tools.try_render("portprobe", &values(25_000)).is_ok());
 }
 

@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* At most 50 characters: a StatefulSet appends a hash to it in a label. */}}
+{{/* At most 50 characters, because a StatefulSet appends a hash to it in a label. */}}
 {{- define "portprobe.fullname" -}}
 {{- $name := include "portprobe.name" . -}}
 {{- if .Values.fullnameOverride -}}
@@ -33,7 +33,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end -}}
 
-{{/* Name, namespace and labels of an object. Takes root, and for what differs suffix, namespace and labels. */}}
+{{/* Name, namespace and labels of an object. Takes root and optionally suffix, namespace and labels. */}}
 {{- define "portprobe.metadata" -}}
 name: "{{ include "portprobe.fullname" .root }}{{ with .suffix }}-{{ . }}{{ end }}"
 namespace: {{ .namespace | default (include "portprobe.namespace" .root) | quote }}
@@ -51,7 +51,7 @@ labels:
 {{- end -}}
 {{- end -}}
 
-{{/* Which addresses the services have; empty where the cluster decides. */}}
+{{/* IP families of the services; empty for the default of the cluster. */}}
 {{- define "portprobe.ipFamilies" -}}
 {{- if (.Values.service.ipDualStack).enabled -}}
 ipFamilies:
@@ -78,17 +78,17 @@ ipFamilyPolicy: {{ .Values.service.ipDualStack.ipFamilyPolicy }}
 {{- end -}}
 {{- $text := toYaml $config -}}
 {{- if gt (len $text) 1000000 -}}
-{{- fail "config: is larger than the 1 MiB that a ConfigMap or Secret holds; let portprobe discover its targets by HTTP or DNS" -}}
+{{- fail "config: larger than 1 MiB, the limit of a ConfigMap or Secret; discover the targets by HTTP or DNS" -}}
 {{- end -}}
 {{- $text -}}
 {{- end -}}
 
-{{/* Whether the chart makes the object that has the configuration. */}}
+{{/* Whether the chart creates the object with the configuration. */}}
 {{- define "portprobe.ownConfig" -}}
 {{- if not (or .Values.configExistingSecretName .Values.configExistingConfigMapName) }}true{{ end -}}
 {{- end -}}
 
-{{/* What one monitor says of its endpoint. Takes root and monitor. */}}
+{{/* Endpoint of a monitor. Takes root and monitor. */}}
 {{- define "portprobe.endpoint" -}}
 port: http
 path: /metrics
@@ -115,44 +115,44 @@ metricRelabelings:
 {{- end }}
 {{- end -}}
 
-{{/* What values may not say together. */}}
+{{/* Errors for values that exclude each other. */}}
 {{- define "portprobe.refusals" -}}
 {{- $values := .Values -}}
 {{- if and $values.configExistingSecretName $values.configExistingConfigMapName -}}
-{{- fail "configExistingSecretName and configExistingConfigMapName: only one of them can hold the configuration" -}}
+{{- fail "configExistingSecretName: conflicts with configExistingConfigMapName; remove one" -}}
 {{- end -}}
 {{- if and $values.secretConfig (not (include "portprobe.ownConfig" .)) -}}
-{{- fail "secretConfig: makes a Secret of config, which counts for nothing beside a configuration that exists; leave one out" -}}
+{{- fail "secretConfig: has no effect with an existing configuration; remove one" -}}
 {{- end -}}
 {{- if and ($values.serviceMonitor).enabled ($values.podMonitor).enabled -}}
-{{- fail "serviceMonitor and podMonitor: both would scrape every pod, and each series would exist twice; enable one" -}}
+{{- fail "serviceMonitor: conflicts with podMonitor, because both would scrape every pod; enable one" -}}
 {{- end -}}
 {{- if and $values.podDisruptionBudget (eq $values.kind "DaemonSet") -}}
-{{- fail "podDisruptionBudget: has no effect on a DaemonSet, whose pods no drain evicts" -}}
+{{- fail "podDisruptionBudget: has no effect on a DaemonSet, whose pods a drain does not evict; remove it" -}}
 {{- end -}}
 {{- if and (eq $values.kind "StatefulSet") (lt (int $values.replicas) 1) -}}
-{{- fail "replicas: a StatefulSet has at least 1, for they share the targets" -}}
+{{- fail "replicas: must be at least 1 in a StatefulSet, which distributes the targets to them" -}}
 {{- end -}}
 {{- if and $values.hostNetwork $values.hostPort (ne (int $values.hostPort) (int $values.containerPort)) -}}
-{{- fail "hostPort: is the containerPort with hostNetwork; change that one" -}}
+{{- fail "hostPort: must equal containerPort with hostNetwork; set containerPort" -}}
 {{- end -}}
 {{- range $values.extraArgs -}}
 {{- if or (hasPrefix "--config.file" .) (hasPrefix "--web.listen-address" .) (and (hasPrefix "--shard" .) (eq $values.kind "StatefulSet")) -}}
-{{- fail (printf "extraArgs: %s is set by the chart; see config, containerPort and replicas" .) -}}
+{{- fail (printf "extraArgs: %s is set by the chart; set config, containerPort or replicas instead" .) -}}
 {{- end -}}
 {{- end -}}
 {{- $selecting := include "portprobe.selectorLabels" . | fromYaml -}}
 {{- range $key, $labels := dict "commonLabels" $values.commonLabels "pod.labels" ($values.pod).labels "service.labels" $values.service.labels -}}
 {{- range $label, $_ := $labels -}}
 {{- if hasKey $selecting $label -}}
-{{- fail (printf "%s: %s is the chart's, which selects by it; set nameOverride, or give the release another name" $key $label) -}}
+{{- fail (printf "%s: %s is reserved, because the chart selects pods by it; set nameOverride or rename the release" $key $label) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- range $key := list "extraVolumes" "extraConfigmapMounts" "extraSecretMounts" -}}
 {{- range index $values $key -}}
 {{- if eq (toString .name) "config" -}}
-{{- fail (printf "%s: the volume config is the chart's and has the configuration; choose another name" $key) -}}
+{{- fail (printf "%s: the name `config` is reserved for the volume with the configuration; choose another name" $key) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -164,18 +164,18 @@ metricRelabelings:
 {{- end -}}
 {{- range $name, $_ := $values.extraEnv -}}
 {{- if hasKey $flags $name -}}
-{{- fail (printf "extraEnv: %s loses to the flag that the chart sets; set %s instead" $name (get $flags $name)) -}}
+{{- fail (printf "extraEnv: %s has no effect, because the chart sets the flag; set %s instead" $name (get $flags $name)) -}}
 {{- end -}}
 {{- if has $name $given -}}
-{{- fail (printf "extraEnv: %s is set by the chart to what the pod is; choose another name" $name) -}}
+{{- fail (printf "extraEnv: %s is set by the chart; choose another name" $name) -}}
 {{- end -}}
 {{- end -}}
 {{- if and ($values.networkPolicy).enabled $values.hostNetwork -}}
-{{- fail "networkPolicy: Kubernetes applies none to pods with hostNetwork; leave one out" -}}
+{{- fail "networkPolicy: Kubernetes does not apply it to pods with hostNetwork; disable one" -}}
 {{- end -}}
 {{- range ($values.prometheusRule).files -}}
 {{- if not ($.Files.Get (printf "rules/%s.yaml" .)) -}}
-{{- fail (printf "prometheusRule.files: there is no %s.yaml in alerts/rules" .) -}}
+{{- fail (printf "prometheusRule.files: unknown file %s; expected a file in alerts/rules without .yaml" .) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -1,9 +1,9 @@
-{{/* The pod, the same in each kind. A change of the configuration is no change of the pod: portprobe reloads by itself. */}}
+{{/* The pod, the same for each kind. It does not depend on the content of the configuration, because portprobe reloads it. */}}
 {{- define "portprobe.podTemplate" -}}
 metadata:
   labels:
     {{- $labels := include "portprobe.labels" . | fromYaml }}
-    {{- /* Not the versions' labels: a new chart alone restarts nothing. */}}
+    {{- /* Without the labels of versions, so that a new chart version does not restart pods. */}}
     {{- $labels = omit $labels "helm.sh/chart" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" }}
     {{- toYaml (merge dict (default dict (.Values.pod).labels) $labels) | nindent 4 }}
   {{- with .Values.podAnnotations }}
@@ -13,7 +13,7 @@ metadata:
 spec:
   serviceAccountName: {{ include "portprobe.serviceAccountName" . | quote }}
   automountServiceAccountToken: {{ .Values.automountServiceAccountToken }}
-  # Variables of services called portprobe-.. could be taken for flags.
+  # Variables of services named portprobe-.. could be taken for flags.
   enableServiceLinks: false
   terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
   {{- with .Values.image.pullSecrets }}
@@ -93,7 +93,7 @@ spec:
       {{- end }}
       {{- end }}
       volumeMounts:
-        # The whole directory: what is mounted by subPath never changes.
+        # The whole directory, because Kubernetes does not update subPath mounts.
         - name: config
           mountPath: /etc/portprobe
           readOnly: true
