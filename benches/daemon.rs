@@ -1,9 +1,9 @@
 //! Benchmark of the daemon: `cargo bench`, `-- --quick` for a short run, `-- --tls --blackbox-ratio` for some sections.
 //!
-//! The binary probes servers on loopback in this process. It alternates with a baseline, the minimum that connecting can
-//! cost: a loop over epoll that connects and closes. Each round of both gives a ratio, and the median of the rounds counts,
-//! because no machine is idle all the time. The report is a table of figures, each with its aim. Comparisons with other
-//! programs are skipped if these are missing: see `benches/fetch`.
+//! The binary probes servers on loopback in this process, alternating with a baseline: a loop over epoll that connects and
+//! closes, which is the minimum cost of a probe. Each round yields a ratio of both; the result is the median of the rounds,
+//! because no machine is always idle. The report is a table of figures, each with its aim. Comparisons with programs that
+//! are missing are skipped, see `benches/fetch`.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot continue stops")]
 #![expect(clippy::panic, reason = "a benchmark that cannot continue stops")]
@@ -54,7 +54,7 @@ fn main() {
     if arguments.iter().any(|argument| argument == "--bench") {
         bench(&arguments);
     } else {
-        println!("not run: a benchmark takes minutes; `cargo bench` runs it");
+        println!("skipped: a benchmark takes minutes; run it with `cargo bench`");
     }
 }
 
@@ -76,5 +76,5 @@ fn bench(arguments: &[String]) {
 
 #[cfg(not(target_os = "linux"))]
 fn bench(_arguments: &[String]) {
-    println!("not run: the loop that portprobe is held against needs Linux");
+    println!("skipped: the baseline needs Linux");
 }

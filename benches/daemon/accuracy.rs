@@ -20,15 +20,16 @@ use super::tun;
 /// Measures in a network namespace, with the daemon on the first core and the responder on the second.
 pub(crate) fn accuracy(plan: &Plan, report: &mut Report) {
     if let Some(reason) = obstacle() {
-        report.section("Truth of the handshake".to_owned());
-        return report.left_out(reason);
+        report.section("Accuracy of handshake times".to_owned());
+        return report.skipped(reason);
     }
     thread::scope(|scope| {
         // A namespace belongs to a thread and ends with it.
         let measuring = scope.spawn(|| {
             let responder = Responder::start(tun::enter(), DELAY, 1);
-            let quiet = Case { rate: 3000, busy: 0, name: "3000 probes a second" };
-            let busy = Case { rate: 300, busy: 3, name: "300 probes a second, three busy processes on the same core" };
+            let quiet = Case { rate: 3000, busy: 0, name: "3000 probes per second" };
+            let busy =
+                Case { rate: 300, busy: 3, name: "300 probes per second, three busy processes on the same core" };
             for case in [quiet, busy] {
                 case.measure(plan, &responder, report);
             }
@@ -40,15 +41,15 @@ pub(crate) fn accuracy(plan: &Plan, report: &mut Report) {
 /// The reason why this cannot be measured here.
 fn obstacle() -> Option<&'static str> {
     if !Uid::effective().is_root() {
-        return Some("for it takes root");
+        return Some("needs root");
     }
     if !Path::new("/dev/net/tun").exists() {
-        return Some("for it takes /dev/net/tun");
+        return Some("needs /dev/net/tun");
     }
     if cores::count() < 2 {
-        return Some("for it takes two cores");
+        return Some("needs two cores");
     }
-    (!cores::may_come_first()).then_some("for its responder must be allowed to run before all others (CAP_SYS_NICE)")
+    (!cores::may_come_first()).then_some("needs real-time priority for its responder (CAP_SYS_NICE)")
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +86,7 @@ impl Case {
             let figure = |name: &str, of: &Samples| {
                 Figure::new(format!("{name}, p{percent}"), Unit::Microseconds, [of.percentile(percent)])
             };
-            report.add(&figure("delay that was given", &delays));
+            report.add(&figure("actual delay", &delays));
             report.add(&figure("error", &errors).aim(Aim::AtMost(aim)));
         }
     }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::cost::{Cost, thread_cpu};
 
 /// Starts a probe as soon as one ends, so that `in_flight` are always running.
-pub(crate) fn flat_out(addresses: &[SocketAddrV4], in_flight: usize, duration: Duration) -> Cost {
+pub(crate) fn maximum(addresses: &[SocketAddrV4], in_flight: usize, duration: Duration) -> Cost {
     measured(|| {
         let mut baseline = Loop::new(addresses);
         (0..in_flight).for_each(|_| baseline.start());

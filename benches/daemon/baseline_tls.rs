@@ -22,7 +22,7 @@ use super::cost::Cost;
 use super::tls_servers;
 
 /// Makes handshakes as fast as possible, always with `in_flight` servers; each session is new and verified.
-pub(crate) fn flat_out(
+pub(crate) fn maximum(
     addresses: &[SocketAddrV4],
     root: &CertificateDer<'static>,
     in_flight: usize,

@@ -35,15 +35,18 @@ pub(crate) fn tls(plan: &Plan, servers: &TlsServers, report: &mut Report) {
 
 fn compare(what: &str, plan: &Plan, load: &Load<'_>, aim: Aim, report: &mut Report) {
     let rate = load.rate();
-    let title = format!("{what}, {rate:.0} a second, scraped every {} s, beside blackbox_exporter", INTERVAL.as_secs());
+    let title = format!(
+        "{what}, {rate:.0} per second, scraped every {} s, compared with blackbox_exporter",
+        INTERVAL.as_secs()
+    );
     let Some(program) = tools::blackbox() else {
         report.section(title);
-        report.left_out(NO_BLACKBOX);
+        report.skipped(NO_BLACKBOX);
         return;
     };
     let rounds = rounds(plan.long_rounds, |round| {
         let turns = (daemon(load), exporter(&program, load));
-        eprintln!("{what}, {rate:.0} a second beside blackbox_exporter, round {round} of {}", plan.long_rounds);
+        eprintln!("{what}, {rate:.0} per second, blackbox_exporter and daemon, round {round} of {}", plan.long_rounds);
         turns
     });
     report.section(title);
@@ -92,11 +95,11 @@ fn report_turns(rounds: &[(Observation, Asked)], aim: Aim, report: &mut Report) 
     };
     add("probes", Unit::PerSecond, |daemon| daemon.cost.rate(), |exporter| exporter.cost.rate());
     add("failed probes", Unit::Count, |daemon| daemon.failed, |exporter| exporter.failed);
-    add("CPU of a probe", Unit::Microseconds, |daemon| daemon.cost.each(), |exporter| exporter.cost.each());
+    add("CPU per probe", Unit::Microseconds, |daemon| daemon.cost.each(), |exporter| exporter.cost.each());
     let ratios = rounds
         .iter()
         .map(|(daemon, exporter)| daemon.cost.each() / exporter.cost.each());
-    report.add(&Figure::new("daemon to blackbox_exporter", Unit::Ratio, ratios).aim(aim));
+    report.add(&Figure::new("ratio to blackbox_exporter", Unit::Ratio, ratios).aim(aim));
 }
 
 /// The interval of probes and scrapes, as is usual with Prometheus.

@@ -33,7 +33,7 @@ pub(crate) fn come_first() {
         .args(["--fifo", "--pid", "50", &gettid().to_string()])
         .status()
         .unwrap();
-    assert!(status.success(), "the thread must be allowed to come first");
+    assert!(status.success(), "the thread must be allowed to have priority");
 }
 
 /// Runs something on one core; processes that it starts stay there.

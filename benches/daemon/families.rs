@@ -35,7 +35,7 @@ pub(crate) fn cost(plan: &Plan, servers: &Servers, report: &mut Report) {
     probe(&config.targets, &board);
     let metrics = Metrics::new(board, Arc::default(), config.labels, Shard::default());
     let walks: Vec<_> = (0..plan.scrapes).map(|_| walk(&metrics)).collect();
-    report.section(format!("The families of a scrape of {FEW} targets, as text"));
+    report.section(format!("Metric families of a scrape of {FEW} targets, as text"));
     let mut rows = Vec::new();
     for family in metrics::families() {
         let all = || walks.iter().filter_map(|walk| walk.get(family.name));
@@ -47,7 +47,7 @@ pub(crate) fn cost(plan: &Plan, servers: &Servers, report: &mut Report) {
         let of_all = Figure::new("", Unit::Milliseconds, all().map(|family| family.cpu));
         rows.push((family.name.to_owned(), vec![of_target, of_series, of_all]));
     }
-    report.table(&["series, target", "CPU of a series", "CPU of all"], &rows);
+    report.table(&["series per target", "CPU per series", "total CPU"], &rows);
 }
 
 /// Several probes of each target, because an empty histogram is cheap.

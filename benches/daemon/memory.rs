@@ -16,7 +16,8 @@ pub(crate) fn settle(plan: &Plan, servers: &Servers, report: &mut Report) -> Dae
     let start = |targets: usize, interval: Duration| {
         Daemon::start(&Load { addresses: servers.addresses(), targets, interval, in_flight: None, root: None })
     };
-    // In a quick run, the few targets are all probed by then, because their scrapes must be complete; the many are not.
+    // In a quick run all of the few targets are probed by then, because their scrapes must be complete, but not all of the
+    // many.
     let (few, many) = (start(FEW, plan.settle), start(MANY, EVERY));
     let single = start(1, plan.settle);
     eprintln!("memory, {} s", plan.settle.as_secs());
@@ -30,9 +31,9 @@ pub(crate) fn settle(plan: &Plan, servers: &Servers, report: &mut Report) -> Dae
         let resident = daemon.resident_bytes();
         let each = (resident - base) / targets as f64;
         let whole = Figure::new(format!("{targets} targets"), Unit::Megabytes, [resident]);
-        let judged = targets == MANY && plan.settles_in_full();
-        report.add(&if judged { whole.aim(Aim::AtMost(110e6)) } else { whole });
-        report.add(&Figure::new(format!("{targets} targets, each beyond the first"), Unit::Bytes, [each]));
+        let has_aim = targets == MANY && plan.settles_in_full();
+        report.add(&if has_aim { whole.aim(Aim::AtMost(110e6)) } else { whole });
+        report.add(&Figure::new(format!("{targets} targets, per additional target"), Unit::Bytes, [each]));
     }
     for format in Format::ALL {
         many.scrape(format, Encoding::Gzip);

@@ -30,7 +30,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The plan behind the figures in the README.
+    /// The plan of the figures in `docs/performance.md`.
     pub(crate) const FULL: Self = Self {
         rounds: 5,
         long_rounds: 3,
@@ -60,7 +60,7 @@ impl Plan {
         readings: 1,
     };
 
-    /// Whether memory is measured at the time of its aim.
+    /// Whether memory is measured at the time that its aim assumes.
     pub(crate) fn settles_in_full(&self) -> bool {
         self.settle >= Self::FULL.settle
     }

@@ -11,9 +11,9 @@ use super::report::{Aim, Figure, Report, Unit};
 use super::servers::Servers;
 
 /// Maximum throughput, with the same number of probes in flight in both programs.
-pub(crate) fn flat_out(plan: &Plan, servers: &Servers, report: &mut Report) {
+pub(crate) fn maximum(plan: &Plan, servers: &Servers, report: &mut Report) {
     let rounds = rounds(plan.rounds, |round| {
-        let baseline = baseline::flat_out(servers.addresses(), IN_FLIGHT, plan.baseline);
+        let baseline = baseline::maximum(servers.addresses(), IN_FLIGHT, plan.baseline);
         let load = Load {
             addresses: servers.addresses(),
             targets: saturating(baseline),
@@ -24,10 +24,10 @@ pub(crate) fn flat_out(plan: &Plan, servers: &Servers, report: &mut Report) {
         let daemon = Daemon::start(&load);
         daemon.wait_for_age(Duration::from_secs(2));
         let observed = daemon.observe(|| sleep(plan.daemon));
-        eprintln!("flat out, round {round} of {}", plan.rounds);
+        eprintln!("maximum throughput, round {round} of {}", plan.rounds);
         (baseline, observed)
     });
-    report.section(format!("Flat out, {IN_FLIGHT} probes under way"));
+    report.section(format!("Maximum throughput, {IN_FLIGHT} probes in flight"));
     report_costs(&rounds, Aim::AtMost(1.2), report);
 }
 
@@ -41,10 +41,10 @@ pub(crate) fn paced(plan: &Plan, servers: &Servers, report: &mut Report) {
             let daemon = Daemon::start(&load);
             daemon.wait_until_all_probed(interval);
             let observed = daemon.observe(|| sleep(plan.daemon));
-            eprintln!("{rate:.0} a second, round {round} of {}", plan.rounds);
+            eprintln!("{rate:.0} per second, round {round} of {}", plan.rounds);
             (baseline, observed)
         });
-        report.section(format!("{} targets, {rate:.0} probes a second", load.targets));
+        report.section(format!("{} targets, {rate:.0} probes per second", load.targets));
         report_costs(&rounds, Aim::AtMost(0.6), report);
         let observed: Vec<_> = rounds.iter().map(|(_, observed)| observed).collect();
         report_lag(&observed, Aim::Under(0.012), report);
@@ -56,7 +56,7 @@ pub(crate) fn usual_load(servers: &Servers, interval: Duration) -> Load<'_> {
     Load { addresses: servers.addresses(), targets: 10_000, interval, in_flight: None, root: None }
 }
 
-/// The delay of starts.
+/// Reports the delay of starts.
 pub(crate) fn report_lag(observed: &[&Observation], aim: Aim, report: &mut Report) {
     let lag = |quantile: f64| observed.iter().map(move |observed| observed.lag.quantile(quantile));
     report.add(&Figure::new("start lag p50", Unit::Milliseconds, lag(0.5)));
@@ -77,12 +77,12 @@ pub(crate) fn report_costs(rounds: &[(Cost, Observation)], aim: Aim, report: &mu
     let baseline = || rounds.iter().map(|(baseline, _)| baseline);
     let daemon = || rounds.iter().map(|(_, observed)| &observed.cost);
     let ratios = rounds.iter().map(|(baseline, observed)| observed.cost.each() / baseline.each());
-    report.add(&Figure::new("bare loop, probes", Unit::PerSecond, baseline().map(Cost::rate)));
+    report.add(&Figure::new("baseline, probes", Unit::PerSecond, baseline().map(Cost::rate)));
     report.add(&Figure::new("daemon, probes", Unit::PerSecond, daemon().map(Cost::rate)));
     report.add(&Figure::new("daemon, failed probes", Unit::Count, rounds.iter().map(|(_, observed)| observed.failed)));
-    report.add(&Figure::new("bare loop, CPU of a probe", Unit::Microseconds, baseline().map(Cost::each)));
-    report.add(&Figure::new("daemon, CPU of a probe", Unit::Microseconds, daemon().map(Cost::each)));
-    report.add(&Figure::new("daemon to bare loop", Unit::Ratio, ratios).aim(aim));
+    report.add(&Figure::new("baseline, CPU per probe", Unit::Microseconds, baseline().map(Cost::each)));
+    report.add(&Figure::new("daemon, CPU per probe", Unit::Microseconds, daemon().map(Cost::each)));
+    report.add(&Figure::new("ratio to baseline", Unit::Ratio, ratios).aim(aim));
 }
 
 /// The interval of the usual load of 2,000 probes per second.

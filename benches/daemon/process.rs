@@ -112,9 +112,9 @@ impl Daemon {
     /// Reloads another configuration, and returns how long that took.
     pub(crate) fn reload(&self, configuration: &str) -> Duration {
         fs::write(self.folder.path().join(FILE), configuration).unwrap();
-        let asked = Instant::now();
-        assert!(scrape::post(self.address(), "/-/reload"), "a valid configuration must be taken");
-        asked.elapsed()
+        let requested = Instant::now();
+        assert!(scrape::post(self.address(), "/-/reload"), "a valid configuration must be accepted");
+        requested.elapsed()
     }
 
     /// Observes it while `meanwhile` runs.
@@ -135,7 +135,7 @@ impl Daemon {
 
     /// Scrapes it.
     pub(crate) fn scrape(&self, format: Format, encoding: Encoding) -> Vec<u8> {
-        scrape::get(self.address(), "/metrics", format, encoding).expect("a scrape must be answered")
+        scrape::get(self.address(), "/metrics", format, encoding).expect("a scrape must succeed")
     }
 
     /// Its metrics about itself.

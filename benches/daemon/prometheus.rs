@@ -36,9 +36,9 @@ impl Prometheus {
     /// The value of a query with a single result; 0 if it has none.
     pub(crate) fn value(&self, query: &str) -> f64 {
         let path = format!("/api/v1/query?query={query}");
-        let answer = scrape::get(self.address(), &path, Format::Text, Encoding::Plain).unwrap();
-        let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
-        let value = answer.pointer("/data/result/0/value/1").and_then(serde_json::Value::as_str);
+        let response = scrape::get(self.address(), &path, Format::Text, Encoding::Plain).unwrap();
+        let response: serde_json::Value = serde_json::from_slice(&response).unwrap();
+        let value = response.pointer("/data/result/0/value/1").and_then(serde_json::Value::as_str);
         value.map_or(0.0, |value| value.parse().unwrap())
     }
 

@@ -4,13 +4,13 @@ use std::fmt;
 use std::fs;
 use std::thread;
 
-/// Prints figures as they are measured, and counts the aims.
+/// The report, printed as figures are measured. Counts the aims.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     section: String,
     met: usize,
     missed: Vec<String>,
-    left_out: Vec<String>,
+    skipped: Vec<String>,
 }
 
 impl Report {
@@ -20,7 +20,7 @@ impl Report {
         println!("portprobe {}, {cores} cores of {}", env!("CARGO_PKG_VERSION"), processor());
         println!("Linux {}, load {} at the start", kernel(), load());
         if quick {
-            println!("A quick run: single rounds, so the figures are a first look");
+            println!("Quick run: single rounds, so the figures are rough");
         }
         Self::default()
     }
@@ -53,13 +53,13 @@ impl Report {
         }
     }
 
-    /// Prints why a table is empty.
-    pub(crate) fn left_out(&mut self, reason: &str) {
-        println!("  left out: {reason}");
-        self.left_out.push(format!("{}: {reason}", self.section));
+    /// Prints why a section is skipped.
+    pub(crate) fn skipped(&mut self, reason: &str) {
+        println!("  skipped: {reason}");
+        self.skipped.push(format!("{}: {reason}", self.section));
     }
 
-    /// Adds a table of figures without aims, several in each row.
+    /// Adds a table of figures without aims, several per row.
     pub(crate) fn table(&self, columns: &[&str], rows: &[(String, Vec<Figure>)]) {
         let cells = |cells: Vec<String>| {
             let padded: Vec<_> = cells.iter().map(|cell| format!(" {cell:>CELL$}")).collect();
@@ -77,7 +77,7 @@ impl Report {
     pub(crate) fn end(self) {
         println!("\n{} of {} aims met, load {} at the end", self.met, self.met + self.missed.len(), load());
         self.missed.iter().for_each(|missed| println!("  missed: {missed}"));
-        self.left_out.iter().for_each(|table| println!("  left out: {table}"));
+        self.skipped.iter().for_each(|table| println!("  skipped: {table}"));
     }
 }
 
@@ -208,7 +208,7 @@ fn processor() -> String {
         .lines()
         .find(|line| line.starts_with("model name"))
         .and_then(|line| line.split_once(": "));
-    name.map_or("an unnamed processor", |(_, name)| name).to_owned()
+    name.map_or("an unknown processor", |(_, name)| name).to_owned()
 }
 
 /// The load average of the last minute.

@@ -1,4 +1,4 @@
-//! A host behind every address of a device: it replies to each SYN after a delay, and records the actual delay.
+//! A host at all addresses of a device: it replies to each SYN after a delay and records the actual delay.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
@@ -21,34 +21,34 @@ use super::snapshot::now;
 /// The thread has priority over all others, because a SYN that waits for it is an unrecorded delay.
 #[derive(Debug)]
 pub(crate) struct Responder {
-    answers: Answers,
+    replies: Replies,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Responder {
     pub(crate) fn start(device: File, delay: Duration, core: usize) -> Self {
-        let (answers, stop) = (Answers::default(), Arc::new(AtomicBool::new(false)));
+        let (replies, stop) = (Replies::default(), Arc::new(AtomicBool::new(false)));
         let thread = thread::spawn({
-            let (answers, stop) = (answers.clone(), stop.clone());
+            let (replies, stop) = (replies.clone(), stop.clone());
             move || {
                 cores::keep_to(core);
                 cores::come_first();
-                respond(device, delay, &answers, &stop);
+                respond(device, delay, &replies, &stop);
             }
         });
-        Self { answers, stop, thread: Some(thread) }
+        Self { replies, stop, thread: Some(thread) }
     }
 
     /// The delay in seconds of the last reply from this address before a point in time since the epoch.
     pub(crate) fn delay_before(&self, address: SocketAddrV4, moment: f64) -> Option<f64> {
-        let answers = self.answers.lock().unwrap();
-        answers
+        let replies = self.replies.lock().unwrap();
+        replies
             .get(&address)?
             .iter()
             .rev()
-            .find(|answer| answer.sent <= moment)
-            .map(|answer| answer.delay)
+            .find(|reply| reply.sent <= moment)
+            .map(|reply| reply.delay)
     }
 }
 
@@ -60,15 +60,15 @@ impl Drop for Responder {
 }
 
 /// By address, in order of time.
-type Answers = Arc<Mutex<HashMap<SocketAddrV4, Vec<Answer>>>>;
+type Replies = Arc<Mutex<HashMap<SocketAddrV4, Vec<Reply>>>>;
 
 #[derive(Clone, Copy, Debug)]
-struct Answer {
+struct Reply {
     sent: f64,
     delay: f64,
 }
 
-fn respond(mut device: File, delay: Duration, answers: &Answers, stop: &AtomicBool) {
+fn respond(mut device: File, delay: Duration, replies: &Replies, stop: &AtomicBool) {
     let mut waiting: VecDeque<(Instant, Segment)> = VecDeque::new();
     let mut packet = [0; 1500];
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap();
@@ -81,8 +81,8 @@ fn respond(mut device: File, delay: Duration, answers: &Answers, stop: &AtomicBo
                     Some(segment) if segment.flags & RST != 0 => {}
                     Some(segment) if segment.flags & SYN != 0 => waiting.push_back((read, segment)),
                     Some(segment) if segment.flags & FIN != 0 => {
-                        let answer = segment.answer(segment.acknowledgement, FIN | ACK);
-                        device.write_all(&answer.to_bytes()).unwrap();
+                        let reply = segment.reply(segment.acknowledgement, FIN | ACK);
+                        device.write_all(&reply.to_bytes()).unwrap();
                     }
                     _ => {}
                 }
@@ -93,14 +93,14 @@ fn respond(mut device: File, delay: Duration, answers: &Answers, stop: &AtomicBo
                     .map_or(LONGEST_WAIT, |(read, _)| delay.saturating_sub(read.elapsed()));
                 epoll.wait(&mut [EpollEvent::empty()], milliseconds(left)).unwrap();
             }
-            Err(error) => panic!("the device cannot be read: {error}"),
+            Err(error) => panic!("cannot read the device: {error}"),
         }
         if let Some((read, segment)) = waiting.pop_front_if(|(read, _)| read.elapsed() >= delay) {
-            let answer = segment.answer(0, SYN | ACK).to_bytes();
+            let reply = segment.reply(0, SYN | ACK).to_bytes();
             let (sent, given) = (now(), read.elapsed());
-            device.write_all(&answer).unwrap();
-            let answer = Answer { sent, delay: given.as_secs_f64() };
-            answers.lock().unwrap().entry(segment.destination).or_default().push(answer);
+            device.write_all(&reply).unwrap();
+            let reply = Reply { sent, delay: given.as_secs_f64() };
+            replies.lock().unwrap().entry(segment.destination).or_default().push(reply);
         }
     }
 }

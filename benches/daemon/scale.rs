@@ -1,4 +1,4 @@
-//! Very many targets: time to ready, cost of a reload, and a million of them.
+//! Large numbers of targets: time to ready, cost of a reload, and a million targets.
 
 use std::fmt::Write as _;
 use std::thread::sleep;
@@ -39,7 +39,7 @@ fn reload(plan: &Plan, daemon: &Daemon, configuration: &str, report: &mut Report
             sleep(Duration::from_secs(1));
         }
     });
-    report.section(format!("Reload of {MANY} targets, one of them changed"));
+    report.section(format!("Reload of {MANY} targets, one changed"));
     report.add(&Figure::new("reload", Unit::Seconds, taken).aim(Aim::Under(2.0)));
     report.add(&Figure::new("peak memory", Unit::Megabytes, [daemon.peak_bytes()]));
     report.add(&Figure::new("probes", Unit::PerSecond, [observed.cost.rate()]));
@@ -62,18 +62,18 @@ pub(crate) fn million(plan: &Plan, report: &mut Report) {
     report.add(&Figure::new("ready after", Unit::Seconds, [daemon.ready_after().as_secs_f64()]));
     report.add(&Figure::new("peak memory", Unit::Megabytes, [daemon.peak_bytes()]));
     daemon.wait_for_age(daemon.ready_after() + plan.settle);
-    let resident = Figure::new("memory, then", Unit::Megabytes, [daemon.resident_bytes()]);
+    let resident = Figure::new("memory after settling", Unit::Megabytes, [daemon.resident_bytes()]);
     report.add(&if plan.settles_in_full() { resident.aim(Aim::AtMost(800e6)) } else { resident });
     let observed = daemon.observe(|| sleep(plan.watching));
     report.add(&Figure::new("probes", Unit::PerSecond, [observed.cost.rate()]).aim(Aim::AtLeast(16_600.0)));
-    report.add(&Figure::new("CPU of a probe", Unit::Microseconds, [observed.cost.each()]));
+    report.add(&Figure::new("CPU per probe", Unit::Microseconds, [observed.cost.each()]));
     report.add(&Figure::new("probes failed", Unit::Count, [observed.failed]).aim(Aim::AtMost(0.0)));
     report.add(&Figure::new("probes skipped", Unit::Count, [observed.skipped]).aim(Aim::AtMost(0.0)));
     report_lag(&[&observed], Aim::Under(0.02), report);
     report.add(&Figure::new("memory after two scrapes", Unit::Megabytes, [daemon.resident_bytes()]));
 }
 
-/// Seconds from the start until a daemon was ready, and the memory in bytes that this took.
+/// The time from start to ready in seconds, and the peak memory in bytes.
 fn ready_and_peak(daemon: &Daemon) -> (f64, f64) {
     (daemon.ready_after().as_secs_f64(), daemon.peak_bytes())
 }

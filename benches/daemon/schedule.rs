@@ -1,4 +1,4 @@
-//! Whether every probe is made once, when it is due: at a usual rate, and with targets that never reply.
+//! The schedule: each probe starts once, when it is due, at a usual rate and with targets that never reply.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -27,7 +27,7 @@ pub(crate) fn grid(plan: &Plan, servers: &Servers, report: &mut Report) {
     });
     let sum = |of: fn(&Counted) -> f64| counts.iter().map(of).sum::<f64>();
     report.section(format!(
-        "Schedule of {} targets, {:.0} a second for {} s",
+        "Schedule of {} targets, {:.0} probes per second for {} s",
         load.targets,
         load.rate(),
         plan.counting.as_secs()
@@ -44,10 +44,10 @@ pub(crate) fn grid(plan: &Plan, servers: &Servers, report: &mut Report) {
     let shifts: Samples = counts.iter().map(|target| target.shift).collect();
     let sizes: Samples = counts.iter().map(|target| target.shift.abs()).collect();
     report.add(&Figure::new("drift, p50", Unit::Milliseconds, [shifts.percentile(50).abs()]).aim(Aim::AtMost(0.001)));
-    report.add(&Figure::new("place on the grid, off by p99", Unit::Milliseconds, [sizes.percentile(99)]));
+    report.add(&Figure::new("deviation from the grid, p99", Unit::Milliseconds, [sizes.percentile(99)]));
 }
 
-/// The delay of starts if a fifth of many targets never replies, compared to the others by themselves.
+/// Compares the delay of starts with and without a fifth of targets that never reply.
 pub(crate) fn filtered(plan: &Plan, servers: &Servers, report: &mut Report) {
     let addresses = servers.addresses();
     let load =
@@ -58,23 +58,28 @@ pub(crate) fn filtered(plan: &Plan, servers: &Servers, report: &mut Report) {
         daemon.observe(|| sleep(plan.watching))
     };
     let mut configuration = load.configuration();
-    eprintln!("{OPEN} targets alone, {} s", plan.watching.as_secs());
-    let alone = watch(&configuration);
+    eprintln!("only {OPEN} targets, {} s", plan.watching.as_secs());
+    let without = watch(&configuration);
     let silent = Filtered::start();
     for number in 0..FILTERED {
         let (host, port) = (host(number), silent.port());
         writeln!(configuration, "  - {{ url: \"tcp://{host}:{port}\", timeout: 10s }}").unwrap();
     }
-    eprintln!("and with {FILTERED} that are filtered, {} s", plan.watching.as_secs());
-    let beside = watch(&configuration);
-    report.section(format!("{OPEN} targets every 60 s, and {FILTERED} that are filtered, 10 s each"));
-    report.add(&Figure::new("start lag p99, alone", Unit::Milliseconds, [alone.lag.quantile(0.99)]));
-    report.add(&Figure::new("start lag p99, beside the filtered", Unit::Milliseconds, [beside.lag.quantile(0.99)]));
-    let ratio = beside.lag.quantile(0.99) / alone.lag.quantile(0.99);
-    report.add(&Figure::new("beside to alone", Unit::Ratio, [ratio]).aim(Aim::AtMost(1.1)));
-    report.add(&Figure::new("probes skipped, alone", Unit::Count, [alone.skipped]));
-    report.add(&Figure::new("probes skipped, beside", Unit::Count, [beside.skipped]).aim(Aim::AtMost(0.0)));
-    report.add(&Figure::new("probes failed, beside", Unit::Count, [beside.failed]));
+    eprintln!("with {FILTERED} filtered targets, {} s", plan.watching.as_secs());
+    let with = watch(&configuration);
+    report.section(format!("{OPEN} targets every 60 s, with {FILTERED} filtered targets (timeout 10 s)"));
+    report.add(&Figure::new(
+        "start lag p99, without filtered targets",
+        Unit::Milliseconds,
+        [without.lag.quantile(0.99)],
+    ));
+    report.add(&Figure::new("start lag p99, with filtered targets", Unit::Milliseconds, [with.lag.quantile(0.99)]));
+    let ratio = with.lag.quantile(0.99) / without.lag.quantile(0.99);
+    report.add(&Figure::new("ratio", Unit::Ratio, [ratio]).aim(Aim::AtMost(1.1)));
+    report.add(&Figure::new("probes skipped, without filtered targets", Unit::Count, [without.skipped]));
+    report
+        .add(&Figure::new("probes skipped, with filtered targets", Unit::Count, [with.skipped]).aim(Aim::AtMost(0.0)));
+    report.add(&Figure::new("probes failed, with filtered targets", Unit::Count, [with.failed]));
 }
 
 /// The probes of a target between two snapshots.

@@ -63,23 +63,23 @@ impl Encoding {
 pub(crate) fn get(address: SocketAddr, path: &str, format: Format, encoding: Encoding) -> Option<Vec<u8>> {
     let (accept, accept_encoding) = (format.media_type(), encoding.content_coding());
     let headers = format!("Accept: {accept}\r\nAccept-Encoding: {accept_encoding}\r\n");
-    let mut stream = ask(address, &format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n{headers}\r\n"));
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
-    let body = answer.split_off(end + 4);
-    answer.starts_with(b"HTTP/1.0 200").then_some(body)
+    let mut stream = send(address, &format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n{headers}\r\n"));
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).unwrap();
+    let end = response.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    let body = response.split_off(end + 4);
+    response.starts_with(b"HTTP/1.0 200").then_some(body)
 }
 
 /// Sends a POST request; returns whether it succeeded.
 pub(crate) fn post(address: SocketAddr, path: &str) -> bool {
     let request = format!("POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n");
-    let mut answer = String::new();
-    ask(address, &request).read_to_string(&mut answer).unwrap();
-    answer.starts_with("HTTP/1.0 200")
+    let mut response = String::new();
+    send(address, &request).read_to_string(&mut response).unwrap();
+    response.starts_with("HTTP/1.0 200")
 }
 
-fn ask(address: SocketAddr, request: &str) -> TcpStream {
+fn send(address: SocketAddr, request: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     stream
@@ -104,7 +104,7 @@ pub(crate) struct Exposed {
 impl Exposed {
     /// Scrapes, and drops each line after it is read, because a million targets have a gigabyte of them.
     pub(crate) fn read(address: SocketAddr) -> Self {
-        let stream = ask(address, &format!("GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n"));
+        let stream = send(address, &format!("GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n"));
         let lines = BufReader::with_capacity(1 << 20, stream).lines().map(Result::unwrap);
         let mut exposed =
             Self { series: 0, lag: Lag(Vec::new()), failed: 0.0, in_flight: 0.0, skipped: 0.0, verified: 0.0 };

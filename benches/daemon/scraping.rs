@@ -17,7 +17,7 @@ use super::servers::Servers;
 pub(crate) fn cost(plan: &Plan, daemon: &Daemon, labels: Labels, report: &mut Report) {
     let series = daemon.exposed().series;
     let idle = idle_share(daemon);
-    report.section(format!("A scrape of {FEW} targets with {}, {series} series as text", labels.as_str()));
+    report.section(format!("Scrape of {FEW} targets with {}, {series} series as text", labels.as_str()));
     let mut details = Vec::new();
     for (format, encoding) in Format::ALL
         .into_iter()
@@ -35,7 +35,7 @@ pub(crate) fn cost(plan: &Plan, daemon: &Daemon, labels: Labels, report: &mut Re
         details.push((name, vec![cpu, time, size]));
     }
     report.add(&Figure::new("memory after these scrapes", Unit::Megabytes, [daemon.resident_bytes()]));
-    report.table(&["CPU of all", "time", "size"], &details);
+    report.table(&["total CPU", "time", "size"], &details);
 }
 
 /// The labels of every series of a target.
@@ -51,7 +51,7 @@ impl Labels {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Target => "only `target` as a label",
-            Self::TwoMore => "two labels more",
+            Self::TwoMore => "two more labels",
         }
     }
 
@@ -76,7 +76,7 @@ pub(crate) fn cost_with_labels(plan: &Plan, servers: &Servers, report: &mut Repo
 
 const TWO_LABELS: &str = "region: eu-central-1, team: orders";
 
-/// The delay of starts while the daemon is scraped without a pause, compared to that without scrapes.
+/// Compares the delay of starts with continuous scrapes and without scrapes.
 pub(crate) fn lag(plan: &Plan, servers: &Servers, report: &mut Report) {
     let load = usual_load(servers, BUSY_INTERVAL);
     let daemon = Daemon::start(&load);
@@ -85,20 +85,24 @@ pub(crate) fn lag(plan: &Plan, servers: &Servers, report: &mut Report) {
         let unscraped = daemon.observe(|| sleep(plan.scraping));
         let mut scrapes = 0;
         let scraped = daemon.observe(|| scrapes = scrape_for(&daemon, plan.scraping));
-        eprintln!("scraped without a pause, round {round} of {}", plan.long_rounds);
+        eprintln!("continuous scrapes, round {round} of {}", plan.long_rounds);
         LagTurn { unscraped, scraped, scrapes }
     });
-    report.section(format!("{} targets, {:.0} probes a second, scraped without a pause", load.targets, load.rate()));
+    report.section(format!("{} targets, {:.0} probes per second, scraped continuously", load.targets, load.rate()));
     let of = |value: fn(&LagTurn) -> f64| turns.iter().map(value);
     report.add(&Figure::new("scrapes", Unit::PerSecond, of(LagTurn::scrape_rate)));
     report.add(&Figure::new("probes", Unit::PerSecond, of(|turn| turn.scraped.cost.rate())));
     report.add(&Figure::new(
-        "start lag p99, unscraped",
+        "start lag p99, without scrapes",
         Unit::Milliseconds,
         of(|turn| turn.unscraped.lag.quantile(0.99)),
     ));
-    report.add(&Figure::new("start lag p99, scraped", Unit::Milliseconds, of(|turn| turn.scraped.lag.quantile(0.99))));
-    report.add(&Figure::new("scraped to unscraped", Unit::Ratio, of(LagTurn::ratio)).aim(Aim::AtMost(1.5)));
+    report.add(&Figure::new(
+        "start lag p99, with scrapes",
+        Unit::Milliseconds,
+        of(|turn| turn.scraped.lag.quantile(0.99)),
+    ));
+    report.add(&Figure::new("ratio", Unit::Ratio, of(LagTurn::ratio)).aim(Aim::AtMost(1.5)));
 }
 
 /// The same daemon without and with scrapes.

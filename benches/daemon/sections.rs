@@ -29,7 +29,7 @@ pub(crate) const SECTIONS: [(&str, Section); 12] = [
 
 fn probes(plan: &Plan, report: &mut Report) {
     let servers = Servers::start();
-    probing::flat_out(plan, &servers, report);
+    probing::maximum(plan, &servers, report);
     probing::paced(plan, &servers, report);
 }
 
@@ -46,7 +46,7 @@ fn scrapes(plan: &Plan, report: &mut Report) {
 
 fn handshakes(plan: &Plan, report: &mut Report) {
     let servers = TlsServers::start();
-    tls::flat_out(plan, &servers, report);
+    tls::maximum(plan, &servers, report);
     tls::memory(plan, &servers, report);
 }
 

@@ -31,8 +31,8 @@ impl Segment {
         })
     }
 
-    /// The reply of the other end, which acknowledges a SYN or FIN.
-    pub(crate) fn answer(&self, sequence: u32, flags: u8) -> Self {
+    /// The reply of the peer, which acknowledges a SYN or FIN.
+    pub(crate) fn reply(&self, sequence: u32, flags: u8) -> Self {
         let acknowledgement = self.sequence.wrapping_add(1);
         Self { source: self.destination, destination: self.source, sequence, acknowledgement, flags }
     }

@@ -24,11 +24,11 @@ pub(crate) fn cost(servers: &Servers, filtered: &Filtered, report: &mut Report) 
     let silent = Load { addresses: &silent, ..answering };
     let (before, _) = daemon(&answering);
     let (after, in_flight) = daemon(&silent);
-    report.section(format!("{TARGETS} targets that never answer, all probed at once"));
-    report.add(&Figure::new("daemon, probes under way", Unit::Count, [in_flight]));
+    report.section(format!("{TARGETS} targets that never reply, all in flight at once"));
+    report.add(&Figure::new("daemon, probes in flight", Unit::Count, [in_flight]));
     add("daemon", before, after, Some((15e6, 1.0)), report);
     let Some(program) = tools::blackbox() else {
-        report.left_out(NO_BLACKBOX);
+        report.skipped(NO_BLACKBOX);
         return;
     };
     let [before, after] = [answering, silent].map(|load| {
@@ -46,7 +46,7 @@ pub(crate) fn cost(servers: &Servers, filtered: &Filtered, report: &mut Report) 
 /// The resources of a daemon once every target was probed more than once, and its probes in flight.
 fn daemon(load: &Load<'_>) -> (Held, f64) {
     let daemon = Daemon::start(load);
-    eprintln!("targets that never answer, {} s", (TIMEOUT * 3).as_secs());
+    eprintln!("targets that never reply, {} s", (TIMEOUT * 3).as_secs());
     daemon.wait_for_age(TIMEOUT * 3);
     let held = Held::by(&daemon);
     sleep(Duration::from_millis(100));
@@ -67,14 +67,14 @@ impl Held {
 }
 
 fn add(name: &str, before: Held, after: Held, aims: Option<(f64, f64)>, report: &mut Report) {
-    let more = Figure::new(format!("{name}, memory more"), Unit::Megabytes, [after.bytes - before.bytes]);
+    let more = Figure::new(format!("{name}, additional memory"), Unit::Megabytes, [after.bytes - before.bytes]);
     let each = (after.descriptors - before.descriptors) / TARGETS as f64;
-    let each = Figure::new(format!("{name}, descriptors of each"), Unit::Ratio, [each]);
+    let each = Figure::new(format!("{name}, descriptors per probe"), Unit::Ratio, [each]);
     let (more, each) = match aims {
         Some((bytes, descriptors)) => (more.aim(Aim::AtMost(bytes)), each.aim(Aim::AtMost(descriptors))),
         None => (more, each),
     };
-    report.add(&Figure::new(format!("{name}, memory with as many that answer"), Unit::Megabytes, [before.bytes]));
+    report.add(&Figure::new(format!("{name}, memory with targets that reply"), Unit::Megabytes, [before.bytes]));
     report.add(&more);
     report.add(&each);
 }

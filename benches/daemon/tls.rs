@@ -12,9 +12,9 @@ use super::report::{Aim, Figure, Report, Unit};
 use super::tls_servers::TlsServers;
 
 /// Maximum throughput of handshakes, with the same number in flight in both programs.
-pub(crate) fn flat_out(plan: &Plan, servers: &TlsServers, report: &mut Report) {
+pub(crate) fn maximum(plan: &Plan, servers: &TlsServers, report: &mut Report) {
     let rounds = rounds(plan.rounds, |round| {
-        let baseline = baseline_tls::flat_out(servers.addresses(), servers.root(), IN_FLIGHT, plan.baseline);
+        let baseline = baseline_tls::maximum(servers.addresses(), servers.root(), IN_FLIGHT, plan.baseline);
         let load = Load {
             addresses: servers.addresses(),
             targets: saturating(baseline),
@@ -25,10 +25,10 @@ pub(crate) fn flat_out(plan: &Plan, servers: &TlsServers, report: &mut Report) {
         let daemon = Daemon::start(&load);
         daemon.wait_for_age(Duration::from_secs(2));
         let observed = daemon.observe(|| sleep(plan.daemon));
-        eprintln!("TLS flat out, round {round} of {}", plan.rounds);
+        eprintln!("maximum throughput of TLS, round {round} of {}", plan.rounds);
         (baseline, observed)
     });
-    report.section(format!("TLS 1.3 with P-256, verified, flat out, {IN_FLIGHT} probes under way"));
+    report.section(format!("TLS 1.3 with P-256, verified, maximum throughput, {IN_FLIGHT} probes in flight"));
     report_costs(&rounds, Aim::AtMost(0.9), report);
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn memory(plan: &Plan, servers: &TlsServers, report: &mut Report) {
         Daemon::start(&Load { addresses: servers.addresses(), targets, interval, in_flight: None, root })
     };
     let (single, few) = (start(1), start(FEW));
-    eprintln!("memory of TLS, {} s", plan.settle.as_secs());
+    eprintln!("memory with TLS, {} s", plan.settle.as_secs());
     for daemon in [&single, &few] {
         daemon.wait_until_all_probed(plan.settle);
     }
@@ -49,7 +49,7 @@ pub(crate) fn memory(plan: &Plan, servers: &TlsServers, report: &mut Report) {
     report.add(&Figure::new("one target", Unit::Megabytes, [base]));
     report.add(&Figure::new(format!("{FEW} targets"), Unit::Megabytes, [resident]).aim(Aim::AtMost(40e6)));
     let each =
-        Figure::new(format!("{FEW} targets, each beyond the first"), Unit::Bytes, [(resident - base) / FEW as f64]);
+        Figure::new(format!("{FEW} targets, per additional target"), Unit::Bytes, [(resident - base) / FEW as f64]);
     report.add(&each);
     report.add(&Figure::new("targets with a verified certificate", Unit::Count, [few.exposed().verified]));
 }

@@ -19,7 +19,7 @@ fn find(variable: &str, usual: &str) -> Option<PathBuf> {
 }
 
 /// The reason for skipping it.
-pub(crate) const NO_BLACKBOX: &str = "blackbox_exporter is not there: benches/fetch gets it";
+pub(crate) const NO_BLACKBOX: &str = "blackbox_exporter is missing; benches/fetch downloads it";
 
 /// The reason for skipping it.
-pub(crate) const NO_PROMETHEUS: &str = "Prometheus is not there: tests/run gets it";
+pub(crate) const NO_PROMETHEUS: &str = "Prometheus is missing; tests/run downloads it";

@@ -1,4 +1,4 @@
-//! A network namespace for this thread, with one device that this process answers for.
+//! A network namespace for this thread, with a device whose packets this process reads and writes.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd as _;

@@ -18,16 +18,16 @@ use super::servers::Servers;
 use super::tls_servers;
 use super::tools::{self, NO_BLACKBOX, NO_PROMETHEUS};
 
-/// The same targets by `blackbox_exporter`, and by portprobe with classic and with native histograms.
+/// Compares `blackbox_exporter` with portprobe, with classic and with native histograms, for the same targets.
 pub(crate) fn compare(plan: &Plan, servers: &Servers, report: &mut Report) {
     let load =
         Load { addresses: servers.addresses(), targets: TARGETS, interval: INTERVAL, in_flight: None, root: None };
-    let title = format!("Prometheus and prober together, {TARGETS} targets every {} s", INTERVAL.as_secs());
+    let title = format!("Prometheus and prober, {TARGETS} targets every {} s", INTERVAL.as_secs());
     let (prometheus, exporter) = match (tools::prometheus(), tools::blackbox()) {
         (Some(prometheus), Some(exporter)) => (prometheus, exporter),
         (prometheus, _) => {
             report.section(title);
-            report.left_out(if prometheus.is_none() { NO_PROMETHEUS } else { NO_BLACKBOX });
+            report.skipped(if prometheus.is_none() { NO_PROMETHEUS } else { NO_BLACKBOX });
             return;
         }
     };
@@ -37,7 +37,7 @@ pub(crate) fn compare(plan: &Plan, servers: &Servers, report: &mut Report) {
             classic: with_daemon(plan, &prometheus, &load, &[]),
             native: with_daemon(plan, &prometheus, &load, &[NATIVE]),
         };
-        eprintln!("Prometheus and prober together, round {round} of {}", plan.long_rounds);
+        eprintln!("Prometheus and prober, round {round} of {}", plan.long_rounds);
         turns
     });
     report.section(title);
@@ -55,7 +55,7 @@ struct Turns {
 /// The cost of Prometheus and a prober together: CPU seconds per second, and bytes.
 #[derive(Clone, Copy, Debug)]
 struct Both {
-    good_targets: f64,
+    targets_up: f64,
     series: f64,
     cpu: f64,
     prometheus_resident: f64,
@@ -97,7 +97,7 @@ fn relabelled(exporter: &Running, load: &Load<'_>) -> String {
 }
 
 /// Observes them for the planned time, once every target was scraped twice.
-fn observe(plan: &Plan, prometheus: &Prometheus, prober: &Running, good: &str) -> Both {
+fn observe(plan: &Plan, prometheus: &Prometheus, prober: &Running, up: &str) -> Both {
     prometheus.wait_for_age(INTERVAL * 2 + Duration::from_secs(3));
     let cpu = || prometheus.cpu() + prober.cpu();
     let (started, cpu_before) = (Instant::now(), cpu());
@@ -108,7 +108,7 @@ fn observe(plan: &Plan, prometheus: &Prometheus, prober: &Running, good: &str) -
     }
     let cpu = cpu().saturating_sub(cpu_before).as_secs_f64() / started.elapsed().as_secs_f64();
     Both {
-        good_targets: prometheus.value(good),
+        targets_up: prometheus.value(up),
         series: prometheus.series(),
         cpu,
         prometheus_resident: resident.iter().sum::<f64>() / resident.len() as f64,
@@ -125,13 +125,13 @@ fn report_turns(rounds: &[Turns], report: &mut Report) {
         way("daemon", |turns| &turns.classic);
         way("daemon, native", |turns| &turns.native);
     };
-    add("good targets", Unit::Count, |both| both.good_targets);
+    add("targets up", Unit::Count, |both| both.targets_up);
     add("series", Unit::Count, |both| both.series);
-    add("CPU of a second", Unit::Milliseconds, |both| both.cpu);
-    add("Prometheus' memory", Unit::Megabytes, |both| both.prometheus_resident);
+    add("CPU per second", Unit::Milliseconds, |both| both.cpu);
+    add("memory of Prometheus", Unit::Megabytes, |both| both.prometheus_resident);
     let ratio = |name: &str, value: fn(&Both) -> f64, both: fn(&Turns) -> &Both| {
         let ratios = rounds.iter().map(|turns| value(both(turns)) / value(&turns.exporter));
-        Figure::new(format!("{name}, daemon to blackbox_exporter"), Unit::Ratio, ratios)
+        Figure::new(format!("{name}, ratio to blackbox_exporter"), Unit::Ratio, ratios)
     };
     let cpu_aim = Aim::AtMost(0.1);
     report.add(&ratio("CPU", |both| both.cpu, |turns| &turns.classic).aim(cpu_aim));
