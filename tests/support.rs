@@ -29,56 +29,56 @@ pub(crate) fn is_root() -> bool {
 
 /// Whether this process runs as root; the test is skipped if not.
 pub(crate) fn requires_root() -> bool {
-    is_root() || left_out("not root")
+    is_root() || skip("not root")
 }
 
 /// Whether a program is available; the test is skipped if not.
 pub(crate) fn requires_program(name: &str) -> bool {
-    program(name).is_some() || left_out(format_args!("{name} is not installed"))
+    program(name).is_some() || skip(format_args!("{name} is not installed"))
 }
 
 /// The folder of Grafana's types and a compiler for them; the test is skipped without.
 pub(crate) fn grafana_schema() -> Option<PathBuf> {
     let folder = env::var_os("PORTPROBE_TESTS_GRAFANA_SCHEMA").map(PathBuf::from);
-    (folder.is_some() || left_out("Grafana's types are not there; tests/run gets them")).then_some(folder)?
+    (folder.is_some() || skip("Grafana's types are missing; tests/run installs them")).then_some(folder)?
 }
 
 /// The folder of packages for the servers written in Python; the test is skipped without.
 pub(crate) fn python_packages() -> Option<PathBuf> {
     let folder = env::var_os("PORTPROBE_TESTS_PYTHON").map(PathBuf::from);
-    (folder.is_some() || left_out("the Python packages are not there; tests/run gets them")).then_some(folder)?
+    (folder.is_some() || skip("the Python packages are missing; tests/run installs them")).then_some(folder)?
 }
 
 /// The folder of the tools for Helm and Kubernetes; the test is skipped without.
 pub(crate) fn kubernetes_tools() -> Option<PathBuf> {
     let folder = env::var_os("PORTPROBE_TESTS_KUBERNETES").map(PathBuf::from);
-    (folder.is_some() || left_out("Helm and the schemas of Kubernetes are not there; tests/run gets them"))
+    (folder.is_some() || skip("Helm and the schemas of Kubernetes are missing; tests/run installs them"))
         .then_some(folder)?
 }
 
 /// The folder of INN's programs and libraries; the test is skipped without.
 pub(crate) fn inn() -> Option<PathBuf> {
     let folder = env::var_os("PORTPROBE_TESTS_INN").map(PathBuf::from);
-    (folder.is_some() || left_out("INN is not there; tests/run gets it")).then_some(folder)?
+    (folder.is_some() || skip("INN is missing; tests/run installs it")).then_some(folder)?
 }
 
-/// The root of the image that `tests/image` has made; the test is skipped without.
+/// The root of the image that `tests/image` built; the test is skipped without.
 pub(crate) fn image() -> Option<PathBuf> {
     let root = env::var_os("PORTPROBE_TESTS_IMAGE").map(PathBuf::from);
-    (root.is_some() || left_out("the image is not there; tests/run makes it")).then_some(root)?
+    (root.is_some() || skip("the image is missing; tests/run builds it")).then_some(root)?
 }
 
 /// The folder of the schema of compose files and a validator; the test is skipped without.
 pub(crate) fn compose_schema() -> Option<PathBuf> {
     let folder = env::var_os("PORTPROBE_TESTS_COMPOSE_SCHEMA").map(PathBuf::from);
-    (folder.is_some() || left_out("the schema of compose files is not there; tests/run gets it")).then_some(folder)?
+    (folder.is_some() || skip("the schema of compose files is missing; tests/run installs it")).then_some(folder)?
 }
 
 /// The path of `cargo deb`; the test is skipped without.
 pub(crate) fn cargo_deb() -> Option<PathBuf> {
     let found = program("cargo-deb");
     if found.is_none() {
-        println!("left out: cargo-deb is not installed");
+        println!("skipped: cargo-deb is not installed");
     }
     found
 }
@@ -95,9 +95,9 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
 /// Folders of servers in Debian that are not in PATH.
 const DEBIAN: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/share/zookeeper/bin"];
 
-/// Reports that a test is skipped, or fails it if none may be.
-fn left_out(why: impl fmt::Display) -> bool {
-    assert!(env::var_os("PORTPROBE_TESTS_REQUIRE_ALL").is_none(), "may not be left out: {why}");
-    println!("left out: {why}");
+/// Reports that a test is skipped, or fails if no test may be skipped.
+fn skip(reason: impl fmt::Display) -> bool {
+    assert!(env::var_os("PORTPROBE_TESTS_REQUIRE_ALL").is_none(), "must not be skipped: {reason}");
+    println!("skipped: {reason}");
     false
 }

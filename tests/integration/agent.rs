@@ -44,11 +44,11 @@ fn central() -> String {
     text.replace(there, here)
 }
 
-/// A rule with a present result.
+/// A rule with a result of the present.
 const RULES: &str = "groups: [ { name: g, interval: 200ms, rules: [ { record: of_now, expr: vector(1) } ] } ]\n";
 
 /// Writes samples of this age in hours to a server; returns whether it accepts them.
-async fn takes(server: &Prometheus, promtool: &Path, hours: u64) -> bool {
+async fn accepts(server: &Prometheus, promtool: &Path, hours: u64) -> bool {
     let sampled = clock::now().as_duration().saturating_sub(Duration::from_hours(hours));
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("samples");
@@ -70,20 +70,21 @@ async fn delayed_samples_need_an_out_of_order_window() {
     // Older versions cannot push.
     let Some(promtool) = promtool_programs().into_iter().nth(1) else { return };
     for program in prometheus_programs() {
-        for (configuration, hours_taken) in [(central(), vec![0, 2, 3]), ("rule_files: [rules.yaml]\n".into(), vec![0])]
+        for (configuration, accepted_hours) in
+            [(central(), vec![0, 2, 3]), ("rule_files: [rules.yaml]\n".into(), vec![0])]
         {
             let server = prometheus_prepared(&program, &configuration, &[RECEIVER], |folder| {
                 fs::write(folder.join("rules.yaml"), RULES).unwrap();
             })
             .await;
             server.query_until("of_now", "1").await;
-            let mut taken = Vec::new();
+            let mut accepted = Vec::new();
             for hours in [0, 2, 3, 5] {
-                if takes(&server, &promtool, hours).await {
-                    taken.push(hours);
+                if accepts(&server, &promtool, hours).await {
+                    accepted.push(hours);
                 }
             }
-            assert_eq!(taken, hours_taken, "{configuration}");
+            assert_eq!(accepted, accepted_hours, "{configuration}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! From a probe to the receivers: the rules in a real Prometheus, the example in a real Alertmanager.
+//! Alerts from the probe to the receiver, with the rules in a real Prometheus and the example in a real Alertmanager.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -27,35 +27,35 @@ async fn an_outage_notifies_the_owner_of_the_target() {
         let alerting = Alerting::start(&generation, daemon.address, "2s").await;
         alerting.prometheus.query_until("portprobe_up", "1").await;
         database.stop();
-        assert_is_told(&alerting, &daemon).await;
-        comes_back(&alerting, &mut database).await;
+        assert_owner_is_notified(&alerting, &daemon).await;
+        assert_resolved(&alerting, &mut database).await;
     }
 }
 
 /// The owner is notified with target, reason and runbook, and no other receiver is notified.
-async fn assert_is_told(alerting: &Alerting, daemon: &Daemon) {
+async fn assert_owner_is_notified(alerting: &Alerting, daemon: &Daemon) {
     let receivers = ["owner", "orders-pagerduty", "orders-slack"];
-    let told = alerting.told_until("PortprobeTargetDown", "firing", &receivers).await;
-    let label = |name: &str| told.labels[name].as_str().unwrap().to_owned();
+    let notification = alerting.notified_until("PortprobeTargetDown", "firing", &receivers).await;
+    let label = |name: &str| notification.labels[name].as_str().unwrap().to_owned();
     assert_eq!([label("target"), label("team"), label("owner")], ["orders-db", "orders", "dba@example.com"]);
-    assert_eq!(told.annotations["summary"], "orders-db is down (refused in connect)");
-    let description = told.annotations["description"].as_str().unwrap();
+    assert_eq!(notification.annotations["summary"], "orders-db is down (refused in connect)");
+    let description = notification.annotations["description"].as_str().unwrap();
     assert!(description.contains(&format!("UTC, as seen by {}", daemon.address)), "{description}");
-    assert_eq!((told.labels.get("class"), told.labels.get("phase")), (None, None));
-    let others = alerting.told();
+    assert_eq!((notification.labels.get("class"), notification.labels.get("phase")), (None, None));
+    let others = alerting.notifications();
     let unexpected = others
         .iter()
         .find(|one| one.receiver == "orders-pagerduty-second" || one.receiver == "mail");
     assert!(unexpected.is_none(), "{unexpected:?}");
 }
 
-async fn comes_back(alerting: &Alerting, database: &mut Service) {
+async fn assert_resolved(alerting: &Alerting, database: &mut Service) {
     database.start_again().await;
     let receivers = ["owner", "orders-pagerduty", "orders-slack"];
-    alerting.told_until("PortprobeTargetDown", "resolved", &receivers).await;
+    alerting.notified_until("PortprobeTargetDown", "resolved", &receivers).await;
 }
 
-/// Fifty hosts in another namespace, and the daemon that probes them.
+/// A daemon that probes fifty hosts in another namespace.
 async fn fifty(far: &Far) -> Daemon {
     far.run(|| {
         for host in 101..=150 {
@@ -81,20 +81,22 @@ fn an_unreachable_portprobe_causes_a_single_alert() {
     let interface: Cut = (|_| ip("link set near down"), |_| ip("link set near up"));
     let cable: Cut = (|far| far.run(|| ip("link set far down")), |far| far.run(|| ip("link set far up")));
     for (generation, cut) in generations().into_iter().zip([interface, cable]) {
-        netns::inside(async move || is_cut_off(&generation, cut).await);
+        netns::inside(async move || assert_single_alert(&generation, cut).await);
     }
 }
 
-async fn is_cut_off(generation: &Generation, (cut, mend): Cut) {
+async fn assert_single_alert(generation: &Generation, (cut, mend): Cut) {
     let far = Far::linked();
     let daemon = fifty(&far).await;
     let alerting = Alerting::start(generation, daemon.address, "10s").await;
     alerting.prometheus.query_until("sum(portprobe_up)", "50").await;
     cut(&far);
-    let told = alerting.told_until("PortprobeBlind", "firing", &["pagerduty", "webhook"]).await;
-    let description = told.annotations["description"].as_str().unwrap();
+    let notification = alerting
+        .notified_until("PortprobeBlind", "firing", &["pagerduty", "webhook"])
+        .await;
+    let description = notification.annotations["description"].as_str().unwrap();
     assert!(description.contains("the fault is probably its own machine or network"), "{description}");
-    wait::until_patiently("fifty alerts are held back", async || alerting.inhibited("PortprobeTargetDown").await == 50)
+    wait::until_patiently("fifty alerts are inhibited", async || alerting.inhibited("PortprobeTargetDown").await == 50)
         .await;
     alerting.flushed().await;
     assert_nothing_else(&alerting);
@@ -112,21 +114,21 @@ async fn is_cut_off(generation: &Generation, (cut, mend): Cut) {
     daemon.signal(Signal::SIGTERM);
 }
 
-/// Asserts that every notification is about the unreachable exporter.
+/// Asserts that all notifications are about the unreachable portprobe.
 fn assert_nothing_else(alerting: &Alerting) {
-    let told = alerting.told();
-    let others: Vec<_> = told
+    let notifications = alerting.notifications();
+    let others: Vec<_> = notifications
         .iter()
         .filter(|one| !["PortprobeBlind", "Marker"].contains(&alert(one)))
         .collect();
     assert!(others.is_empty(), "{others:#?}");
 }
 
-fn alert(told: &Notification) -> &str {
-    told.labels["alertname"].as_str().unwrap()
+fn alert(notification: &Notification) -> &str {
+    notification.labels["alertname"].as_str().unwrap()
 }
 
-/// The labels of an alert, and its receivers.
+/// Labels of alerts, each with the expected receivers.
 const ROUTES: [(&str, &str); 10] = [
     (
         "alertname=PortprobeTargetDown severity=critical team=orders owner=dba@example.com",

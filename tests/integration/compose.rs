@@ -1,5 +1,5 @@
-//! `deploy/compose` without a container engine: the file is checked by the schema of compose files, its mounts by the files
-//! of the project, and its configurations by the programs that read them, of which all but Grafana run here.
+//! `deploy/compose` without a container engine: the file against the schema of compose files, its mounts against the files of
+//! the project, and its configurations with the programs that read them, except Grafana.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ fn mounts(service: &Yaml) -> Vec<(&str, &str)> {
 }
 
 /// The file of the project at a path of a service.
-fn seen(service: &Yaml, path: &str) -> Option<PathBuf> {
+fn mounted(service: &Yaml, path: &str) -> Option<PathBuf> {
     mounts(service).into_iter().find_map(|(source, destination)| {
         let rest = path.strip_prefix(destination)?;
         source
@@ -90,7 +90,7 @@ fn the_file_matches_the_compose_schema() {
     {
         let mut broken = compose.clone();
         *broken.pointer_mut(pointer).unwrap() = wrong.into();
-        assert!(!validate(&broken).0, "{pointer} may not be {wrong}");
+        assert!(!validate(&broken).0, "{pointer} must not be {wrong}");
     }
     let mut broken = compose;
     broken["services"]["grafana"]["reed_only"] = true.into();
@@ -129,7 +129,7 @@ fn nobody_can_log_in_to_grafana() {
 }
 
 #[test]
-fn whatever_is_mounted_or_named_is_there() {
+fn mounts_and_references_exist() {
     let compose = read(&folder().join("compose.yaml"));
     let mut files = 0;
     for (name, service) in services() {
@@ -144,7 +144,7 @@ fn whatever_is_mounted_or_named_is_there() {
         }
         for word in texts(&service, "command") {
             if let Some(path) = word.strip_prefix("--config.file=") {
-                assert!(seen(&service, path).unwrap().is_file(), "{name}: {path}");
+                assert!(mounted(&service, path).unwrap().is_file(), "{name}: {path}");
             }
         }
         for dependency in service.get("depends_on").and_then(Yaml::as_mapping).into_iter().flatten() {
@@ -162,9 +162,9 @@ fn whatever_is_mounted_or_named_is_there() {
 }
 
 #[test]
-fn grafana_finds_its_datasource_and_the_dashboards() {
+fn grafana_finds_datasource_and_dashboards() {
     let (_, grafana) = services().into_iter().find(|(name, _)| name == "grafana").unwrap();
-    let provisioning = seen(&grafana, "/etc/grafana/provisioning").unwrap();
+    let provisioning = mounted(&grafana, "/etc/grafana/provisioning").unwrap();
     let datasources = read(&provisioning.join("datasources/prometheus.yaml"));
     assert_eq!(datasources["apiVersion"], 1);
     let datasource = &datasources["datasources"][0];
@@ -175,16 +175,16 @@ fn grafana_finds_its_datasource_and_the_dashboards() {
     assert_eq!(datasource["jsonData"]["timeInterval"], prometheus["global"]["scrape_interval"]);
     let providers = read(&provisioning.join("dashboards/portprobe.yaml"));
     assert_eq!((&providers["apiVersion"], &providers["providers"][0]["type"]), (&1.into(), &"file".into()));
-    let dashboards = seen(&grafana, providers["providers"][0]["options"]["path"].as_str().unwrap()).unwrap();
+    let dashboards = mounted(&grafana, providers["providers"][0]["options"]["path"].as_str().unwrap()).unwrap();
     assert_eq!(fs::read_dir(dashboards).unwrap().count(), 4);
     let home = grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
         .as_str()
         .unwrap();
-    assert!(seen(&grafana, home).unwrap().is_file(), "{home}");
+    assert!(mounted(&grafana, home).unwrap().is_file(), "{home}");
 }
 
 #[test]
-fn alertmanager_holds_back_what_the_example_does() {
+fn inhibit_rules_match_the_example() {
     let configuration = folder().join("alertmanager.yaml");
     let (ours, example) = (read(&configuration), read(&alerts().join("alertmanager.yaml")));
     assert_eq!(ours["inhibit_rules"], example["inhibit_rules"]);
@@ -202,7 +202,7 @@ fn alertmanager_holds_back_what_the_example_does() {
 fn prometheus_configuration(replacements: &[(&str, &str)]) -> String {
     let mut text = fs::read_to_string(folder().join("prometheus.yaml")).unwrap();
     let (_, service) = services().into_iter().find(|(name, _)| name == "prometheus").unwrap();
-    let rules = seen(&service, "/etc/prometheus/portprobe").unwrap();
+    let rules = mounted(&service, "/etc/prometheus/portprobe").unwrap();
     let rules = ("/etc/prometheus/portprobe", rules.to_str().unwrap());
     for (there, here) in [rules].iter().chain(replacements) {
         assert!(text.contains(there), "{there}");
@@ -212,12 +212,12 @@ fn prometheus_configuration(replacements: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn promtool_is_content_with_its_configuration() {
+fn promtool_accepts_the_configuration() {
     for promtool in promtool_programs() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), prometheus_configuration(&[])).unwrap();
-        let (content, printed) = fed(&promtool, &["check", "config", file.path().to_str().unwrap()], "");
-        assert!(content && printed.contains("6 rule files found"), "{printed}");
+        let (accepted, printed) = fed(&promtool, &["check", "config", file.path().to_str().unwrap()], "");
+        assert!(accepted && printed.contains("6 rule files found"), "{printed}");
     }
 }
 
@@ -245,8 +245,8 @@ async fn the_demo_reaches_prometheus_and_alertmanager() {
         prometheus.query_until("up{job=\"portprobe\"}", "1").await;
         prometheus.query_until("portprobe_up{target=\"open\"}", "1").await;
         wait::until_patiently("alerts of the demo are shown", async || {
-            let answer = http::request(alertmanager.address, "GET", "/api/v2/alerts").await;
-            let alerts: Vec<Value> = serde_json::from_str(&answer.body).unwrap_or_default();
+            let response = http::request(alertmanager.address, "GET", "/api/v2/alerts").await;
+            let alerts: Vec<Value> = serde_json::from_str(&response.body).unwrap_or_default();
             let shown = |name: &str, target: &str| {
                 alerts
                     .iter()

@@ -1,6 +1,5 @@
-//! The image without a container engine: its root, which `tests/image` builds by the lines of the Dockerfile, and the files
-//! that every engine adds. The binary is started like by an engine, with user, environment and entry point of the
-//! Dockerfile.
+//! The image without a container engine: its root, which `tests/image` builds from the Dockerfile, and the files that every
+//! engine adds. The binary starts as in an engine, with user, environment and entry point of the Dockerfile.
 
 use std::env;
 use std::fs;
@@ -206,7 +205,7 @@ fn the_image_works_in_every_runtime() {
 }
 
 #[test]
-fn its_demo_needs_no_other_files() {
+fn the_demo_needs_no_other_files() {
     // qemu's user-mode emulation has no `TCP_INFO`, and so no count of SYNs.
     let Some(image) = image().filter(|_| emulator().is_none()) else { return };
     netns::inside(async move || {

@@ -1,5 +1,5 @@
-//! The Helm chart and the manifests of `deploy/`, without a cluster: rendered by Helm, checked against the schemas of
-//! Kubernetes and of the Prometheus operator, and their commands and configurations run with the real binary.
+//! The Helm chart and the manifests of `deploy/` without a cluster: rendered by Helm, validated against the schemas of
+//! Kubernetes and the Prometheus operator, and their commands and configurations run with the real binary.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,7 +26,7 @@ fn all_values(tools: &Tools) -> BTreeMap<String, Value> {
     let mut texts: BTreeMap<_, _> = files.map(|file| (name(&file), fs::read_to_string(&file).unwrap())).collect();
     texts.insert("none".to_owned(), String::new());
     assert!(texts.len() > 5, "{texts:?}");
-    serde_json::from_value(tools.ask("values", &json!({ "texts": texts }))).unwrap()
+    serde_json::from_value(tools.run("values", &json!({ "texts": texts }))).unwrap()
 }
 
 /// The objects of each file under `deploy/kubernetes`.
@@ -65,24 +65,24 @@ impl Tools {
     }
 
     /// The output of `tool.py`.
-    fn ask(&self, question: &str, of: &Value) -> Value {
+    fn run(&self, request: &str, of: &Value) -> Value {
         let mut python = Command::new("python3");
         python
             .arg(root("tests/resources/kubernetes/tool.py"))
-            .arg(question)
+            .arg(request)
             .env("PYTHONPATH", self.0.join("python"));
-        serde_json::from_str(&answer(python, of)).unwrap()
+        serde_json::from_str(&output(python, of)).unwrap()
     }
 
     /// For each of these values, the text of each rendered template, or the error.
     fn try_render_each(&self, name: &str, values: &[Value]) -> Vec<Result<Texts, String>> {
-        let question = json!({ "chart": root("deploy/helm/portprobe"), "name": name, "values": values });
-        let answers: Vec<Value> = serde_json::from_value(self.ask("render", &question)).unwrap();
-        let result = |mut answer: Value| match answer.get("refused") {
-            Some(refused) => Err(refused.as_str().unwrap().to_owned()),
-            None => Ok(serde_json::from_value(answer["rendered"].take()).unwrap()),
+        let request = json!({ "chart": root("deploy/helm/portprobe"), "name": name, "values": values });
+        let results: Vec<Value> = serde_json::from_value(self.run("render", &request)).unwrap();
+        let parsed = |mut result: Value| match result.get("error") {
+            Some(error) => Err(error.as_str().unwrap().to_owned()),
+            None => Ok(serde_json::from_value(result["rendered"].take()).unwrap()),
         };
-        answers.into_iter().map(result).collect()
+        results.into_iter().map(parsed).collect()
     }
 
     /// As [`Self::try_render_each`], for one set of values.
@@ -95,7 +95,7 @@ impl Tools {
         all_objects(
             &self
                 .try_render("portprobe", values)
-                .unwrap_or_else(|refused| panic!("{values}: {refused}")),
+                .unwrap_or_else(|error| panic!("{values}: {error}")),
         )
     }
 
@@ -108,19 +108,14 @@ impl Tools {
 }
 
 /// The output of a program with this input.
-fn answer(mut program: Command, question: &Value) -> String {
+fn output(mut program: Command, request: &Value) -> String {
     let mut running = program
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    running
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(question.to_string().as_bytes())
-        .unwrap();
+    running.stdin.take().unwrap().write_all(request.to_string().as_bytes()).unwrap();
     let output = running.wait_with_output().unwrap();
     assert!(output.status.success(), "{program:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -129,7 +124,7 @@ fn answer(mut program: Command, question: &Value) -> String {
 /// The rendered templates, by name.
 type Texts = BTreeMap<String, String>;
 
-/// The objects in these texts, without the notes.
+/// The objects in these texts, without those of NOTES.txt.
 fn all_objects(texts: &Texts) -> Vec<Value> {
     texts
         .iter()

@@ -6,7 +6,7 @@ use crate::support::daemon::Daemon;
 use crate::support::{program, requires_program, services};
 
 #[tokio::test]
-async fn promtool_is_content_with_the_metrics() {
+async fn promtool_accepts_the_metrics() {
     if !requires_program("promtool") {
         return;
     }
@@ -24,8 +24,8 @@ async fn promtool_is_content_with_the_metrics() {
         })
         .await;
     let metrics = daemon.get("/metrics").await.body;
-    let (content, printed) = services::fed(&program("promtool").unwrap(), &["check", "metrics"], &metrics);
-    assert!(content && printed.is_empty(), "{printed}");
+    let (accepted, printed) = services::fed(&program("promtool").unwrap(), &["check", "metrics"], &metrics);
+    assert!(accepted && printed.is_empty(), "{printed}");
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn prometheus_sees_a_stopped_server_as_down() {
 }
 
 #[tokio::test]
-async fn label_values_arrive_as_they_were() {
+async fn label_values_arrive_unchanged() {
     let daemon = Daemon::start(
         "labels: { note: \"a \\\"quote\\\", a \\\\ and\\na line\" }\n\
          targets: [ { url: '127.0.0.1:1', name: 'the \"one\" \\', labels: { folder: 'C:\\new', brace: '{x=\"1\"} ä' } } ]\n",

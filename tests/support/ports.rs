@@ -4,12 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use socket2::{Domain, Socket, Type};
 
-/// A port of 127.0.0.1 with a queue for thousands of connections, because a busy machine accepts them late.
+/// A port of 127.0.0.1 with a listener that accepts nothing.
 pub(crate) fn open() -> (TcpListener, u16) {
     listening(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap())
 }
 
-/// A port of 127.0.0.1 with room for thousands that wait, for on a busy machine whoever accepts them comes late.
+/// A port of 127.0.0.1 with a queue for thousands of connections, because a busy machine accepts them late.
 pub(crate) fn open_to_a_crowd() -> TcpListener {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();

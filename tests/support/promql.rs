@@ -1,4 +1,4 @@
-//! Analysis of PromQL: the series that an expression reads, through which function, and the labels that it groups by.
+//! Analysis of PromQL: the series of an expression, their functions, and the labels in its groupings.
 
 use std::time::Duration;
 

@@ -44,13 +44,13 @@ fn every_alert_has_firing_and_silent_tests() {
     let tests = tests();
     for alert in alerts() {
         let name = text(&alert, "alert");
-        let looked_at: Vec<_> = tests
+        let checks: Vec<_> = tests
             .iter()
-            .map(|test| looks(test, name))
-            .filter(|looks| !looks.is_empty())
+            .map(|test| checks_of(test, name))
+            .filter(|checks| !checks.is_empty())
             .collect();
-        let firing = looked_at.iter().filter(|looks| looks.contains(&true)).count();
-        let silent = looked_at.len() - firing;
+        let firing = checks.iter().filter(|checks| checks.contains(&true)).count();
+        let silent = checks.len() - firing;
         assert!(firing >= 1 && silent >= 2, "{name} fires in {firing} tests and is silent in {silent}");
     }
 }
@@ -60,15 +60,15 @@ fn every_pending_alert_is_tested_before_it_fires() {
     let tests = tests();
     for alert in alerts().iter().filter(|alert| alert.get("for").is_some()) {
         let name = text(alert, "alert");
-        let waits = |test| matches!(looks(test, name)[..], [false, true, ..] | [false, false, true, ..]);
+        let waits = |test| matches!(checks_of(test, name)[..], [false, true, ..] | [false, false, true, ..]);
         assert!(tests.iter().any(waits), "{name}");
     }
 }
 
 /// Whether an alert is expected to fire, for each check in a test.
-fn looks(test: &Value, alert: &str) -> Vec<bool> {
-    let looks = list(test, "alert_rule_test").filter(|look| text(look, "alertname") == alert);
-    looks.map(|look| list(look, "exp_alerts").next().is_some()).collect()
+fn checks_of(test: &Value, alert: &str) -> Vec<bool> {
+    let checks = list(test, "alert_rule_test").filter(|check| text(check, "alertname") == alert);
+    checks.map(|check| list(check, "exp_alerts").next().is_some()).collect()
 }
 
 #[test]
@@ -77,11 +77,11 @@ fn every_recorded_series_has_an_expected_value() {
     let expressions: Vec<_> = tests
         .iter()
         .flat_map(|test| list(test, "promql_expr_test"))
-        .filter(|look| list(look, "exp_samples").next().is_some())
-        .map(|look| text(look, "expr"))
+        .filter(|check| list(check, "exp_samples").next().is_some())
+        .map(|check| text(check, "expr"))
         .collect();
-    let looked_at: BTreeSet<_> = expressions.iter().flat_map(|expression| names_in(expression)).collect();
-    let missing: Vec<_> = recorded().difference(&looked_at).cloned().collect();
+    let queried: BTreeSet<_> = expressions.iter().flat_map(|expression| names_in(expression)).collect();
+    let missing: Vec<_> = recorded().difference(&queried).cloned().collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 

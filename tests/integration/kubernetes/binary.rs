@@ -1,4 +1,4 @@
-//! The commands and configurations in a cluster, run with the real binary.
+//! The commands and configurations of the containers, run with the real binary.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -45,9 +45,9 @@ fn cluster_names_are_resolved_in_the_cluster() {
 #[test]
 fn the_documented_values_are_valid() {
     let Some(tools) = Tools::find() else { return };
-    let readme = fs::read_to_string(root("docs/deploy/kubernetes.md")).unwrap();
-    let block = readme.split("\n```yaml\nimage:").nth(1).unwrap().split("\n```").next().unwrap();
-    let values = tools.ask("values", &json!({ "texts": { "values": format!("image:{block}") } }))["values"].take();
+    let page = fs::read_to_string(root("docs/deploy/kubernetes.md")).unwrap();
+    let block = page.split("\n```yaml\nimage:").nth(1).unwrap().split("\n```").next().unwrap();
+    let values = tools.run("values", &json!({ "texts": { "values": format!("image:{block}") } }))["values"].take();
     let objects = tools.rendered(&values);
     for kind in ["ServiceMonitor", "PrometheusRule"] {
         assert!(!of_kind(&objects, kind).is_empty(), "{kind}");
@@ -88,7 +88,7 @@ fn variables(container: &Value) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn nodes_are_told_apart() {
+fn a_daemon_set_labels_each_node() {
     let Some(tools) = Tools::find() else { return };
     let labels = |kind, labels: Value| {
         let map = tools.one("ConfigMap", &json!({ "kind": kind, "config": { "labels": labels } }));
@@ -103,7 +103,7 @@ fn nodes_are_told_apart() {
 }
 
 #[test]
-fn flags_and_variables_are_those_of_the_binary() {
+fn flags_and_variables_exist_in_the_binary() {
     let Some(tools) = Tools::find() else { return };
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("portprobe.yaml"), "targets: [tcp://localhost:1]").unwrap();
@@ -150,7 +150,7 @@ fn here(argument: &str, folder: &Path) -> String {
 }
 
 #[tokio::test]
-async fn shards_share_the_targets() {
+async fn shards_partition_the_targets() {
     let Some(tools) = Tools::find() else { return };
     let values = json!({
         "kind": "StatefulSet", "replicas": 3, "config": { "targets": ["tcp://127.0.0.1:1-40"] },
@@ -183,7 +183,7 @@ async fn shards_share_the_targets() {
 }
 
 #[tokio::test]
-async fn the_test_of_a_release_asks_a_daemon() {
+async fn the_release_test_checks_readiness() {
     let Some(tools) = Tools::find() else { return };
     let daemon = Daemon::start("targets: ['tcp://127.0.0.1:1']").await;
     for kind in ["Deployment", "StatefulSet", "DaemonSet"] {

@@ -1,4 +1,4 @@
-//! The chart: the linter of Helm, rejected values, and use by other charts.
+//! The chart: the linter of Helm, invalid values, and use by other charts.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +10,7 @@ use super::{Tools, all_objects, all_values, everything, of_kind, root};
 
 /// Values, and the expected error.
 #[rustfmt::skip]
-const REFUSED: [(&str, &str); 37] = [
+const INVALID: [(&str, &str); 37] = [
     (r#"{ "replica": 2 }"#, "additional properties 'replica' not allowed"),
     (r#"{ "image": { "tags": "1" } }"#, "at '/image': additional properties 'tags' not allowed"),
     (r#"{ "serviceMonitor": { "enable": true } }"#, "additional properties 'enable' not allowed"),
@@ -51,20 +51,20 @@ const REFUSED: [(&str, &str); 37] = [
 ];
 
 #[test]
-fn the_linter_finds_nothing() {
+fn the_linter_reports_nothing() {
     let Some(tools) = Tools::find() else { return };
     let values: Vec<_> = all_values(&tools).into_values().collect();
-    let found = tools.ask("lint", &json!({ "chart": root("deploy/helm/portprobe"), "values": values }));
+    let found = tools.run("lint", &json!({ "chart": root("deploy/helm/portprobe"), "values": values }));
     assert_eq!(found, json!([]));
 }
 
 #[test]
-fn wrong_values_are_refused_with_a_reason() {
+fn invalid_values_fail_with_a_reason() {
     let Some(tools) = Tools::find() else { return };
-    let values = REFUSED.map(|(values, _)| serde_json::from_str(values).unwrap());
-    for ((values, reason), refused) in REFUSED.iter().zip(tools.try_render_each("portprobe", &values)) {
-        let refused = refused.expect_err(values);
-        assert!(refused.contains(reason), "{values}: {reason}: {refused}");
+    let values = INVALID.map(|(values, _)| serde_json::from_str(values).unwrap());
+    for ((values, reason), result) in INVALID.iter().zip(tools.try_render_each("portprobe", &values)) {
+        let error = result.expect_err(values);
+        assert!(error.contains(reason), "{values}: {reason}: {error}");
     }
 }
 
@@ -73,13 +73,13 @@ fn a_configuration_too_large_for_a_configmap_fails() {
     let Some(tools) = Tools::find() else { return };
     let targets = |many: u32| (0..many).map(|number| format!("tcp://host-{number:06}.example.com:443"));
     let values = |many| json!({ "config": { "targets": targets(many).collect::<Vec<_>>() } });
-    let refused = tools.try_render("portprobe", &values(30_000)).unwrap_err();
-    assert!(refused.contains("config: larger than 1 MiB"), "{refused}");
+    let error = tools.try_render("portprobe", &values(30_000)).unwrap_err();
+    assert!(error.contains("config: larger than 1 MiB"), "{error}");
     assert!(tools.try_render("portprobe", &values(25_000)).is_ok());
 }
 
 #[test]
-fn the_schema_knows_every_value_and_no_other() {
+fn the_schema_lists_exactly_the_values() {
     let Some(tools) = Tools::find() else { return };
     let values = default_values(&tools);
     let text = fs::read_to_string(root("deploy/helm/portprobe/values.schema.json")).unwrap();
@@ -93,7 +93,7 @@ fn the_schema_knows_every_value_and_no_other() {
 
 /// A removed default results in an object without it, or in an error.
 #[test]
-fn a_default_can_be_taken_away() {
+fn defaults_can_be_removed() {
     let Some(tools) = Tools::find() else { return };
     let on = json!({ "enabled": true });
     let all = json!({
@@ -112,8 +112,8 @@ fn a_default_can_be_taken_away() {
     }
     assert!(without.len() > 100, "{}", without.len());
     for (values, outcome) in without.iter().zip(tools.try_render_each("portprobe", &without)) {
-        if let Err(refused) = outcome {
-            assert!(refused.contains("missing property"), "{values}: {refused}");
+        if let Err(error) = outcome {
+            assert!(error.contains("missing property"), "{values}: {error}");
         }
     }
     let empty = tools.one("Deployment", &json!({ "pod": { "labels": null } }));
@@ -135,7 +135,7 @@ fn assert_same_keys(place: &str, values: &Value, schema: &Value) {
 /// The content of values.yaml.
 fn default_values(tools: &Tools) -> Value {
     let text = fs::read_to_string(root("deploy/helm/portprobe/values.yaml")).unwrap();
-    tools.ask("values", &json!({ "texts": { "values": text } }))["values"].take()
+    tools.run("values", &json!({ "texts": { "values": text } }))["values"].take()
 }
 
 #[test]
@@ -146,12 +146,12 @@ fn manifests_and_schema_match_the_chart() {
         .arg(root("deploy/kubernetes/render"))
         .args(["--check", env!("CARGO_BIN_EXE_portprobe")]);
     let output = render.env("PYTHONPATH", tools.0.join("python")).output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+    let printed = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&printed));
 }
 
 #[test]
-fn everything_is_of_this_version() {
+fn images_have_this_version() {
     let Some(tools) = Tools::find() else { return };
     let version = env!("CARGO_PKG_VERSION");
     let deployment = tools.one("Deployment", &json!({}));

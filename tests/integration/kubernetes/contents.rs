@@ -8,22 +8,22 @@ use serde_json::{Value, json};
 use super::{Tools, arguments, containers, everything, list, manifests, name, objects, of_kind, pods, root};
 
 #[test]
-fn rules_are_those_of_the_files() {
+fn rules_match_the_files() {
     let Some(tools) = Tools::find() else { return };
     let rules = of_kind(&tools.rendered(&json!({ "prometheusRule": { "enabled": true } })), "PrometheusRule");
     for file in fs::read_dir(root("alerts/rules")).unwrap().map(|entry| entry.unwrap().path()) {
-        let called = format!("portprobe-{}", name(&file).trim_end_matches(".yaml"));
+        let name = format!("portprobe-{}", name(&file).trim_end_matches(".yaml"));
         let rule = rules
             .iter()
-            .find(|rule| rule["metadata"]["name"] == *called)
-            .unwrap_or_else(|| panic!("no {called}"));
-        assert_eq!(rule["spec"], objects(&fs::read_to_string(&file).unwrap())[0], "{called}");
+            .find(|rule| rule["metadata"]["name"] == *name)
+            .unwrap_or_else(|| panic!("no {name}"));
+        assert_eq!(rule["spec"], objects(&fs::read_to_string(&file).unwrap())[0], "{name}");
     }
     assert_eq!(rules.len(), fs::read_dir(root("alerts/rules")).unwrap().count());
 }
 
 #[test]
-fn the_runbook_is_where_the_values_say() {
+fn runbook_urls_use_the_value() {
     let Some(tools) = Tools::find() else { return };
     let values = json!({ "prometheusRule": { "enabled": true, "runbookUrl": "https://docs.example.com/runbook" } });
     let rules = of_kind(&tools.rendered(&values), "PrometheusRule");
@@ -40,7 +40,7 @@ fn the_runbook_is_where_the_values_say() {
 }
 
 #[test]
-fn dashboards_are_those_of_the_files() {
+fn dashboards_match_the_files() {
     let Some(tools) = Tools::find() else { return };
     let rendered = tools.rendered(&json!({ "dashboards": { "enabled": true } }));
     let labelled = |object: &&Value| object["metadata"]["labels"]["grafana_dashboard"] == "1";
@@ -58,7 +58,7 @@ fn dashboards_are_those_of_the_files() {
 }
 
 #[test]
-fn variables_are_as_they_were_written() {
+fn variables_keep_their_text() {
     let Some(tools) = Tools::find() else { return };
     let values = json!({ "extraEnv": { "NUMBER": 2_000_000, "SWITCH": true, "TEXT": "07", "QUOTED": "a \"b\"" } });
     let deployment = tools.one("Deployment", &values);
@@ -70,7 +70,7 @@ fn variables_are_as_they_were_written() {
 
 /// Prometheus and Alertmanager have templates with braces, too.
 #[test]
-fn maps_are_no_templates_and_texts_are() {
+fn only_texts_are_templates() {
     let Some(tools) = Tools::find() else { return };
     let maps = of_kind(&everything(&tools)["deployment-values.yaml"], "ConfigMap");
     assert!(
@@ -83,7 +83,7 @@ fn maps_are_no_templates_and_texts_are() {
 
 /// The standard `restricted` of Kubernetes for pods, and additional restrictions.
 #[test]
-fn pods_may_do_as_little_as_they_need() {
+fn pods_have_minimal_privileges() {
     let Some(tools) = Tools::find() else { return };
     for (name, objects) in everything(&tools) {
         for container in containers(objects) {
@@ -128,9 +128,9 @@ fn the_mounted_configuration_can_change() {
 /// The objects of the operator have no label by which a Prometheus selects them until one is set.
 #[test]
 fn the_documented_label_selects_the_operators_objects() {
-    let readme = fs::read_to_string(root("docs/deploy/kubernetes.md")).unwrap();
+    let page = fs::read_to_string(root("docs/deploy/kubernetes.md")).unwrap();
     let command = "kubectl label --namespace monitoring servicemonitor,prometheusrule --selector ";
-    let (label, value) = readme
+    let (label, value) = page
         .split(command)
         .nth(1)
         .unwrap()
@@ -173,7 +173,7 @@ fn every_port_reference_has_a_target() {
         let of_services: Vec<_> = services.iter().flat_map(|service| names(&service["spec"]["ports"])).collect();
         for object in &objects {
             let spec = &object["spec"];
-            let (meant, known): (Vec<_>, _) = match object["kind"].as_str().unwrap() {
+            let (referenced, known): (Vec<_>, _) = match object["kind"].as_str().unwrap() {
                 "Service" => (list(&spec["ports"]).map(|port| &port["targetPort"]).collect(), &of_pods),
                 "ServiceMonitor" => {
                     (list(&spec["endpoints"]).map(|endpoint| &endpoint["port"]).collect(), &of_services)
@@ -184,8 +184,12 @@ fn every_port_reference_has_a_target() {
                 "NetworkPolicy" => (list(&spec["ingress"][0]["ports"]).map(|port| &port["port"]).collect(), &of_pods),
                 _ => continue,
             };
-            assert!(!meant.is_empty(), "{name}: {}", object["kind"]);
-            assert!(meant.iter().all(|port| known.contains(port)), "{name}: {}: {meant:?} {known:?}", object["kind"]);
+            assert!(!referenced.is_empty(), "{name}: {}", object["kind"]);
+            assert!(
+                referenced.iter().all(|port| known.contains(port)),
+                "{name}: {}: {referenced:?} {known:?}",
+                object["kind"]
+            );
         }
         for container in containers {
             for probe in ["livenessProbe", "readinessProbe", "startupProbe"].map(|probe| &container[probe]["httpGet"]) {
@@ -205,7 +209,7 @@ fn names(ports: &Value) -> impl Iterator<Item = &Value> {
 
 /// The named port is the one that portprobe listens on.
 #[test]
-fn ports_are_those_that_are_listened_at() {
+fn ports_match_the_listen_address() {
     let Some(tools) = Tools::find() else { return };
     for (name, objects) in everything(&tools) {
         for container in containers(objects)
@@ -276,7 +280,7 @@ fn a_sidecar_has_no_probes() {
 }
 
 #[test]
-fn a_change_of_the_configuration_restarts_nothing() {
+fn a_configuration_change_restarts_no_pod() {
     let Some(tools) = Tools::find() else { return };
     let of = |target| tools.rendered(&json!({ "config": { "targets": [target] } }));
     let (before, after) = (of("tcp://a:1"), of("tcp://b:1"));
@@ -285,7 +289,7 @@ fn a_change_of_the_configuration_restarts_nothing() {
 }
 
 #[test]
-fn a_policy_lets_name_servers_be_asked() {
+fn a_policy_allows_name_servers() {
     let Some(tools) = Tools::find() else { return };
     let targets = json!({ "to": [{ "ipBlock": { "cidr": "192.0.2.0/24" } }] });
     let egress = |more: Value| {
@@ -302,9 +306,9 @@ fn a_policy_lets_name_servers_be_asked() {
     assert_eq!(egress(json!({ "egress": [] })), json!([{}]));
 }
 
-/// The operator drops a monitor with a timeout longer than its interval, so there is none unless one is set.
+/// The operator rejects a monitor whose timeout is longer than its interval, so there is no default.
 #[test]
-fn a_scrape_has_the_timeout_that_was_set() {
+fn monitors_have_the_configured_timeout() {
     let Some(tools) = Tools::find() else { return };
     for (key, kind, endpoints) in
         [("serviceMonitor", "ServiceMonitor", "endpoints"), ("podMonitor", "PodMonitor", "podMetricsEndpoints")]
@@ -317,9 +321,9 @@ fn a_scrape_has_the_timeout_that_was_set() {
     }
 }
 
-/// An instance with another name after a restart is a different one for alerts.
+/// An instance whose name changes with a restart is another one for alerts.
 #[test]
-fn instances_keep_their_name_where_pods_do() {
+fn stable_pods_have_stable_instances() {
     let Some(tools) = Tools::find() else { return };
     let relabelings = |kind| {
         let monitor = tools.one("PodMonitor", &json!({ "kind": kind, "podMonitor": { "enabled": true } }));

@@ -1,4 +1,4 @@
-//! The applied objects against schemas: strictly those of Kubernetes, and the types of the Prometheus operator.
+//! All objects against the strict schemas of Kubernetes and the types of the Prometheus operator.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{Tools, all_objects, answer, everything, of_kind, root};
+use super::{Tools, all_objects, everything, of_kind, output, root};
 
 /// The oldest supported version, and the newest with available schemas.
 const VERSIONS: [&str; 2] = ["1.28", "1.37"];
@@ -26,7 +26,7 @@ const MISTAKES: [(&str, &str, &str, &str, &str); 9] = [
 ];
 
 #[test]
-fn kubernetes_takes_everything() {
+fn kubernetes_accepts_all_objects() {
     let Some(tools) = Tools::find() else { return };
     for (name, objects) in everything(&tools) {
         for version in VERSIONS {
@@ -36,7 +36,7 @@ fn kubernetes_takes_everything() {
 }
 
 #[test]
-fn the_operator_takes_everything() {
+fn the_operator_accepts_all_objects() {
     let Some(tools) = Tools::find() else { return };
     let objects: Vec<_> = everything(&tools)
         .values()
@@ -64,27 +64,27 @@ fn a_release_name_may_be_a_number() {
 }
 
 #[test]
-fn what_the_schemas_do_not_know_is_refused() {
+fn schemas_reject_mistakes() {
     let Some(tools) = Tools::find() else { return };
     let values = json!({
         "serviceMonitor": { "enabled": true, "relabelings": [{ "action": "drop" }] },
         "prometheusRule": { "enabled": true, "files": ["targets"] },
     });
     let objects = tools.rendered(&values);
-    for (kind, place, key, value, says) in MISTAKES {
+    for (kind, place, key, value, error) in MISTAKES {
         let mut object = of_kind(&objects, kind).remove(0);
         object.pointer_mut(place).unwrap()[key] = serde_json::from_str(value).unwrap();
-        let said = if is_operators(&object) {
+        let errors = if is_operators(&object) {
             operator_faults(&tools, &[object])
         } else {
             kubernetes_faults(&tools, &[object], VERSIONS[1]).to_string()
         };
-        assert!(said.contains(says), "{kind}{place}/{key}: {says}: {said}");
+        assert!(errors.contains(error), "{kind}{place}/{key}: {error}: {errors}");
     }
 }
 
 #[test]
-fn nothing_is_too_large_to_be_kept() {
+fn all_objects_fit_into_an_annotation() {
     let Some(tools) = Tools::find() else { return };
     for (name, objects) in everything(&tools) {
         for object in objects {
@@ -102,7 +102,7 @@ fn is_operators(object: &Value) -> bool {
 /// The errors of this version of Kubernetes for objects of its kinds.
 fn kubernetes_faults(tools: &Tools, objects: &[Value], version: &str) -> Value {
     let own: Vec<_> = objects.iter().filter(|object| !is_operators(object)).collect();
-    tools.ask("validate", &json!({ "objects": own, "version": version }))
+    tools.run("validate", &json!({ "objects": own, "version": version }))
 }
 
 /// The errors of objects of the operator: from the TypeScript compiler, which knows every key, and from the schemas, which
@@ -112,7 +112,7 @@ fn operator_faults(tools: &Tools, objects: &[Value]) -> String {
     fs::copy(root("tests/resources/kubernetes/operator.mjs"), folder.path().join("operator.mjs")).unwrap();
     let mut node = Command::new("node");
     node.arg(folder.path().join("operator.mjs"));
-    compiled(&tools.0, folder.path(), objects) + &answer(node, &json!(objects))
+    compiled(&tools.0, folder.path(), objects) + &output(node, &json!(objects))
 }
 
 /// The errors of the compiler for these objects.
@@ -134,7 +134,7 @@ fn compiled(tools: &Path, folder: &Path, objects: &[Value]) -> String {
         .current_dir(folder)
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.success(), said.is_empty(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    said
+    let errors = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.success(), errors.is_empty(), "{errors}{}", String::from_utf8_lossy(&output.stderr));
+    errors
 }

@@ -1,5 +1,5 @@
-// Grafana's published types, put together for dashboards that are JSON: a text stands for the member of an enum that
-// has it, a panel has the options of its type, and a query is one for Prometheus, whose type is not published.
+// Grafana's published types, adapted to dashboards in JSON: enums are strings, panels have the options of their type, and
+// queries are for Prometheus, whose type is not published.
 
 import type * as dashboard from '../node_modules/@grafana/schema/dist/types/raw/dashboard/x/types.gen';
 import type * as barchart from '../node_modules/@grafana/schema/dist/types/raw/composable/barchart/panelcfg/x/types.gen';

@@ -1,5 +1,5 @@
-// Validates objects of the Prometheus operator by the schemas that are made of its types: names, types, values, formats.
-// One JSON array on standard input; what is wrong, a line each, on standard output.
+// Validates objects of the Prometheus operator against schemas of its types: names, types, values, formats. Reads a JSON
+// array from standard input and prints one error per line.
 import { readFileSync } from "node:fs";
 import { PodMonitor } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PodMonitor";
 import { PrometheusRule } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PrometheusRule";

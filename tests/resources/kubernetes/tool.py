@@ -1,4 +1,4 @@
-"""What the tests ask of Helm and of the schemas of Kubernetes: one question as JSON on standard input, one answer."""
+"""Helm and the schemas of Kubernetes for the tests: the request is an argument with JSON on standard input."""
 
 import json
 import sys
@@ -8,34 +8,34 @@ from helm_python import chart
 from helm_python.errors import HelmError
 
 
-def lint(question):
-    """What the linter finds beyond hints with each of these values, under its strict rules."""
-    reports = [chart.lint(question["chart"], values, strict=True) for values in question["values"]]
+def lint(request):
+    """Returns the errors and warnings of the strict linter for each of these values."""
+    reports = [chart.lint(request["chart"], values, strict=True) for values in request["values"]]
     messages = [message["error"] for report in reports for message in report["messages"] if message["severity"] > 1]
     return messages + [error for report in reports for error in report["errors"]]
 
 
-def render(question):
-    """For each of these values the text that each template becomes, or why none does."""
-    with chart.Chart.load(question["chart"]) as loaded:
-        return [render_one(loaded, question["name"], values) for values in question["values"]]
+def render(request):
+    """Returns the rendered templates, or the error, for each of these values."""
+    with chart.Chart.load(request["chart"]) as loaded:
+        return [render_one(loaded, request["name"], values) for values in request["values"]]
 
 
 def render_one(loaded, name, values):
     try:
         return {"rendered": loaded.render(values, name=name, namespace="here")}
     except HelmError as error:
-        return {"refused": str(error)}
+        return {"error": str(error)}
 
 
-def values(question):
-    """Each of these files of values as helm reads it."""
-    return {name: chart.values_from_yaml(text) for name, text in question["texts"].items()}
+def values(request):
+    """Parses files of values as Helm does."""
+    return {name: chart.values_from_yaml(text) for name, text in request["texts"].items()}
 
 
-def validate(question):
-    """What this version of Kubernetes, by its strict schema, finds in each of these objects."""
-    return [fault for one in question["objects"] for fault in faults(one, question["version"])]
+def validate(request):
+    """Returns the errors in these objects under the strict schema of this version of Kubernetes."""
+    return [fault for one in request["objects"] for fault in faults(one, request["version"])]
 
 
 def faults(one, version):
@@ -45,7 +45,7 @@ def faults(one, version):
         yield f"{one['kind']}: {'.'.join(map(str, error.path))}: {error.message}"
 
 
-QUESTIONS = {question.__name__: question for question in [lint, render, validate, values]}
+HANDLERS = {handler.__name__: handler for handler in [lint, render, validate, values]}
 
 if __name__ == "__main__":
-    json.dump(QUESTIONS[sys.argv[1]](json.load(sys.stdin)), sys.stdout)
+    json.dump(HANDLERS[sys.argv[1]](json.load(sys.stdin)), sys.stdout)

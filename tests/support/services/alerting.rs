@@ -1,4 +1,4 @@
-//! The path of an alert: Prometheus with the rules of the project, Alertmanager with its example, and the receivers.
+//! The path of an alert: Prometheus with the rules, Alertmanager with the example, and test receivers.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -50,7 +50,7 @@ pub(crate) struct Alerting {
     pub(crate) prometheus: Prometheus,
     alertmanager: Service,
     amtool: PathBuf,
-    told: Arc<Mutex<Vec<Notification>>>,
+    received: Arc<Mutex<Vec<Notification>>>,
     _sink: JoinSet<()>,
 }
 
@@ -75,9 +75,9 @@ impl Alerting {
     pub(crate) async fn start(generation: &Generation, exporter: SocketAddr, group_wait: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let sink_address = listener.local_addr().unwrap();
-        let told = Arc::default();
+        let received = Arc::default();
         let mut sink = JoinSet::new();
-        sink.spawn(listen(listener, Arc::clone(&told)));
+        sink.spawn(listen(listener, Arc::clone(&received)));
         let config = alertmanager_config(sink_address, group_wait);
         let alertmanager = run_alertmanager(&generation.alertmanager, &config).await;
         let config = format!(
@@ -89,26 +89,26 @@ impl Alerting {
             alertmanager.address
         );
         let prometheus = prometheus_on(&generation.prometheus, &config).await;
-        Self { prometheus, alertmanager, amtool: generation.amtool.clone(), told, _sink: sink }
+        Self { prometheus, alertmanager, amtool: generation.amtool.clone(), received, _sink: sink }
     }
 
     /// All notifications so far.
-    pub(crate) fn told(&self) -> Vec<Notification> {
-        self.told.lock().unwrap().clone()
+    pub(crate) fn notifications(&self) -> Vec<Notification> {
+        self.received.lock().unwrap().clone()
     }
 
     /// Waits up to a minute until exactly these receivers were notified of this alert in this status.
-    pub(crate) async fn told_until(&self, alert: &str, status: &str, receivers: &[&str]) -> Notification {
-        let mut told = Vec::new();
-        wait::until_patiently(&format!("{receivers:?} know that {alert} is {status}"), async || {
-            told = self.told();
-            told.retain(|notification| notification.is(alert, status));
+    pub(crate) async fn notified_until(&self, alert: &str, status: &str, receivers: &[&str]) -> Notification {
+        let mut received = Vec::new();
+        wait::until_patiently(&format!("{receivers:?} are notified that {alert} is {status}"), async || {
+            received = self.notifications();
+            received.retain(|notification| notification.is(alert, status));
             receivers
                 .iter()
-                .all(|receiver| told.iter().any(|notification| notification.receiver == *receiver))
+                .all(|receiver| received.iter().any(|notification| notification.receiver == *receiver))
         })
         .await;
-        told.remove(0)
+        received.remove(0)
     }
 
     /// The number of alerts with this name that Alertmanager inhibits.
@@ -130,7 +130,7 @@ impl Alerting {
             .output()
             .unwrap();
         assert!(added.status.success(), "{added:?}");
-        self.told_until("Marker", "firing", &["webhook"]).await;
+        self.notified_until("Marker", "firing", &["webhook"]).await;
     }
 }
 
@@ -168,40 +168,40 @@ fn alertmanager_config(sink: SocketAddr, group_wait: &str) -> String {
     let top = config.as_mapping_mut().unwrap();
     top.remove("global");
     top.remove("templates");
-    hurry(&mut config["route"], group_wait);
+    shorten_waits(&mut config["route"], group_wait);
     serde_yaml::to_string(&config).unwrap()
 }
 
-/// Shortens the waits of a route and its children, except intended ones: escalation and digests.
-fn hurry(route: &mut Yaml, group_wait: &str) {
+/// Shortens the waits of a route and its children, except those of escalations and digests.
+fn shorten_waits(route: &mut Yaml, group_wait: &str) {
     let waits = |key: &str| route.get(key).is_some_and(|wait| wait.as_str() == Some("30s"));
     if waits("group_wait") {
         route["group_wait"] = group_wait.into();
         route["group_interval"] = "1s".into();
     }
     for below in route.get_mut("routes").and_then(Yaml::as_sequence_mut).into_iter().flatten() {
-        hurry(below, group_wait);
+        shorten_waits(below, group_wait);
     }
 }
 
 /// Receives notifications until it is dropped.
-async fn listen(listener: TcpListener, told: Arc<Mutex<Vec<Notification>>>) {
+async fn listen(listener: TcpListener, received: Arc<Mutex<Vec<Notification>>>) {
     let mut clients = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        clients.spawn(take(client, Arc::clone(&told)));
+        clients.spawn(receive(client, Arc::clone(&received)));
         while clients.try_join_next().is_some() {}
     }
 }
 
 /// Receives the single request of a connection. A malformed one is ignored, so the waiting test fails.
-async fn take(mut client: TcpStream, told: Arc<Mutex<Vec<Notification>>>) {
+async fn receive(mut client: TcpStream, received: Arc<Mutex<Vec<Notification>>>) {
     let mut request = Vec::new();
     let mut body = None;
     while body.is_none() && client.read_buf(&mut request).await.is_ok_and(|read| read > 0) {
         body = serde_json::from_slice(request.split_at(body_start(&request)).1).ok();
     }
     let Some(body) = body else { return };
-    told.lock().unwrap().extend(notifications(&body));
+    received.lock().unwrap().extend(notifications(&body));
     let _ = client
         .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         .await;
