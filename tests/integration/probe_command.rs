@@ -154,7 +154,7 @@ discovery:
     let from_file = finished(&["probe", "from-file"], folder.path());
     assert!(from_file.stdout.contains("unexpected_open in connect"), "the module applies: {from_file:?}");
     let unreadable =
-        "portprobe: cannot read the discovery source file:missing/*.json: the folder missing cannot be listed";
+        "portprobe: cannot read the discovery source file:missing/*.json: cannot list the directory missing: ";
     assert!(from_file.stderr.starts_with(unreadable), "{from_file:?}");
     let from_http = finished(&["probe", "from-http"], folder.path());
     assert_eq!(from_http.status, 0, "{from_http:?}");
@@ -172,11 +172,11 @@ fn an_unusable_argument_exits_with_2() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("bad.yaml"), "targets: [ 'a:0' ]\n").unwrap();
     for (arguments, status, message) in [
-        (&["127.0.0.1:1", "--addresses=most"][..], 2, "--addresses: is `most`"),
-        (&["127.0.0.1:1", "--expect-addresses=x"], 2, "--expect-addresses[0]: is `x`"),
+        (&["127.0.0.1:1", "--addresses=most"][..], 2, "--addresses: unknown value `most`"),
+        (&["127.0.0.1:1", "--expect-addresses=x"], 2, "--expect-addresses[0]: `x` is not a valid address"),
         (&["127.0.0.1:1", "--module=m"], 2, "portprobe: --module: cannot look up `m`"),
         (&["127.0.0.1"], 2, "portprobe: NAME: cannot look up `127.0.0.1`"),
-        (&["127.0.0.1:1-2"], 2, "URL: names 2 targets"),
+        (&["127.0.0.1:1-2"], 2, "URL: has 2 ports"),
         (&["ssj://127.0.0.1"], 2, "URL: "),
         (&["it", "--config.file=bad.yaml"], 1, "bad.yaml:1:12: targets[0]: "),
         (&["it", "--config.file=missing.yaml"], 1, "missing.yaml: does not exist"),
