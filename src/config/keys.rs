@@ -49,7 +49,7 @@ mapping! {
         modules: Named<Settings>,
         /// Groups of targets that can replace each other: a primary and its standby, or the nodes of a cluster.
         groups: Named<Group>,
-        /// Targets: each is a URL, or a mapping of a `url` (or several `urls`) and settings. Required unless `discovery` is set.
+        /// Targets: each is a URL, or a mapping of `url` or `urls` and settings. Required unless `discovery` is set.
         targets: Targets,
         /// Sources of further targets: files, HTTP servers and DNS names.
         discovery: Items<Source>,
@@ -63,119 +63,119 @@ mapping! {
 }
 
 mapping! {
-    /// How targets are probed.
+    /// Settings of targets.
     struct Settings {
-        /// How often the target is probed, 100ms to 1d.
+        /// Interval between probes, 100ms to 1d.
         #[default("60s")]
         #[check(between(Cadence::MIN_INTERVAL..=Cadence::MAX_INTERVAL, "must be between 100ms and 1d"))]
         interval: Duration,
-        /// How long a probe may take as a whole; where none is set and the interval is shorter, that long.
+        /// Timeout of the whole probe, name resolution included; at most the interval. A shorter interval lowers the default.
         #[default("10s")]
         #[check(positive("must be at least 1ms"))]
         timeout: Duration,
-        /// What a bare `host:port` is probed as.
+        /// Scheme of a bare `host:port`: `tcp`, `tls` or any protocol.
         #[default("tcp")]
         scheme: Scheme,
-        /// The group that the target belongs to.
+        /// Group of the target, one of `groups`.
         group: Box<str>,
-        /// The module whose settings apply where the target has none of its own.
+        /// Module of the target, one of `modules`: its settings take precedence over `defaults`.
         module: Box<str>,
-        /// Labels of the target's series; they merge with those of module, defaults and the whole configuration, and an empty value takes a label away.
+        /// Labels of the target's series. They merge with those of the module, `defaults` and the top level; an empty value removes a label.
         labels: LabelValues,
-        /// When results become a state.
+        /// Results that confirm a change of state.
         confirm: Confirm,
-        /// What the handshake must come to: `open`, `refused`, `filtered` (no answer, or an unreachable that came back) or `closed` (refused or filtered); only for tcp.
+        /// Expected result of the TCP handshake: `open`, `refused`, `filtered` (no answer, or an ICMP unreachable) or `closed` (refused or filtered). Only for tcp.
         #[default("open")]
         expect: Expect,
-        /// Which addresses may be used: `any`, `ipv4` or `ipv6`.
+        /// Address family to use: `any`, `ipv4` or `ipv6`.
         #[default("any")]
         ip: IpFamily,
-        /// `any`: a name's addresses one after the other until one connects; `all`: every one at once, and all must be good.
+        /// `any`: the addresses of a name are tried in turn until one connects. `all`: every address is probed, and all must succeed.
         #[default("any")]
         addresses: AddressMode,
-        /// Addresses and CIDRs; a name that resolves to an address outside them fails the probe.
+        /// Addresses and networks (CIDR) that the name may resolve to; any other address fails the probe.
         expect_addresses: Vec<IpNet>,
-        /// Name servers to ask instead of the system's, `ip` or `ip:port`.
+        /// DNS servers to query instead of those of the system, as `ip` or `ip:port`.
         dns_servers: Vec<SocketAddr>,
-        /// Local address to connect from.
+        /// Local IP address to connect from; by default the kernel selects it.
         source_address: IpAddr,
-        /// Total time from which on a good probe counts as slow.
+        /// Duration from which a successful probe is slow.
         #[check(positive("must be at least 1ms; remove the key to disable it"))]
         slow_after: Duration,
-        /// How TLS is spoken and judged.
+        /// TLS parameters and certificate verification.
         tls: Tls,
-        /// Steps after the connection, each one of `send`, `expect`, `expect_bytes` and `starttls`; only for tcp and tls.
+        /// Steps on the open connection, at most 64, each one of `send`, `expect`, `expect_bytes` and `starttls`. Only for tcp and tls.
         #[schemars(extend("maxItems" = Dialogue::MAX_STEPS))]
         dialogue: Items<Step>,
-        /// What is asked of an HTTP server, and what its answer must be; only for http and https.
+        /// HTTP request and expected response. Only for http and https.
         http: Http,
     }
 }
 
 mapping! {
-    /// When results become a state.
+    /// Results that confirm a change of state.
     struct Confirm {
-        /// Consecutive failed probes that turn an up target down.
+        /// Number of consecutive failed probes that change a target to down.
         #[default(2)]
         failures: NonZeroU32,
-        /// How long after its end a failed probe of a target that is not yet down is repeated, at most an interval; 0s: not before the next tick.
+        /// Delay before a failed probe is retried while the target is not yet down, at most one interval; `0s` disables the retry.
         #[default("1s")]
         delay: Duration,
-        /// Consecutive good probes that turn a down target up.
+        /// Number of consecutive successful probes that change a down target to up.
         #[default(1)]
         successes: NonZeroU32,
     }
 }
 
 mapping! {
-    /// How TLS is spoken and judged.
+    /// TLS parameters and certificate verification.
     struct Tls {
-        /// The name to ask for (SNI) and to verify, without one the host; an IP address is verified against those of the certificate.
+        /// Name for SNI and certificate verification; default is the host. An IP address must be in the certificate.
         server_name: ServerName,
-        /// `strict`: a faulty certificate fails the probe; `report`: its faults are exported and the probe goes on.
+        /// `strict`: a faulty certificate fails the probe. `report`: its faults are exported, and the probe continues.
         #[default("strict")]
         verify: Verify,
-        /// Where trust begins: `mozilla` (built in) or `system` (the machine's bundle).
+        /// Trusted roots: `mozilla` (built in) or `system` (the bundle of the operating system).
         #[default("mozilla")]
         roots: RootSet,
-        /// PEM file with own roots, instead of `roots`; of the two the nearer counts.
+        /// PEM file with custom roots, used instead of `tls.roots`. If both are set, the nearest level wins.
         ca_file: PathBuf,
-        /// PEM file with a client certificate and its intermediates.
+        /// PEM file with a client certificate, followed by its intermediates; requires `tls.key_file`.
         cert_file: PathBuf,
-        /// PEM file with the client certificate's private key, not encrypted; may be the same file.
+        /// PEM file with the private key of the client certificate, not encrypted; may be the same file.
         key_file: PathBuf,
-        /// The oldest version offered: 1.2 or 1.3.
+        /// Minimum TLS version to offer: 1.2 or 1.3.
         #[default(1.2)]
         min_version: TlsVersion,
-        /// The newest version offered: 1.2 or 1.3.
+        /// Maximum TLS version to offer: 1.2 or 1.3.
         #[default(1.3)]
         max_version: TlsVersion,
-        /// Application protocols to offer (ALPN), the preferred first.
+        /// Application protocols to offer (ALPN), in order of preference; the default depends on the scheme.
         alpn: Vec<AlpnProtocol>,
-        /// SHA-256 of the leaf certificate or of its public key, hex or base64; any match is enough.
+        /// SHA-256 digests in hex or base64. One must match the leaf certificate or its public key.
         pins: Vec<Sha256Digest>,
-        /// Revocation lists, PEM or DER, to check the chain against.
+        /// Files with revocation lists, PEM or DER, to check the chain against.
         crl_files: Vec<PathBuf>,
     }
 }
 
 mapping! {
-    /// What is asked of an HTTP server, and what its answer must be.
+    /// HTTP request and expected response.
     struct Http {
-        /// The request's method.
+        /// Method of the request.
         #[default("GET")]
         method: Method,
-        /// Headers of the request, but those that say how it is to be read, such as `content-length`.
+        /// Headers of the request, except those that control the connection, such as `content-length`.
         #[secret]
         headers: HeaderValues,
-        /// Further headers, by name the file that has the value, for secrets; read again when it changes.
+        /// Further headers, each with the file that contains its value; for secrets. A changed file is read again.
         headers_files: HeaderFiles,
-        /// The statuses that are good: codes, ranges like `301-308`, classes like `2xx`.
+        /// Expected statuses: codes, ranges like `301-308`, classes like `2xx`.
         #[default(["2xx"])]
         status: Statuses,
-        /// A regular expression that the body must match, `^` and `$` at line ends.
+        /// Regular expression that the body must match; `^` and `$` match at line ends.
         body: Pattern,
-        /// How many bytes of the body are read for that.
+        /// Maximum number of bytes of the body that are read to match `http.body`.
         #[default(1_048_576)]
         body_limit: u32,
     }
@@ -190,69 +190,69 @@ mapping! {
         { "required": ["starttls"] },
     ]))]
     struct Step {
-        /// Sent byte for byte; `\r \n \t \0 \\ \xNN` are escapes, `$1` and `${name}` groups of the last match, `$$` a dollar.
+        /// Bytes to send. `\r \n \t \0 \\ \xNN` are escapes, `$1` and `${name}` groups of the last match, `$$` is a dollar.
         #[secret]
         #[schemars(extend("minLength" = 1))]
         send: Box<str>,
-        /// A regular expression on what came since the last match, `^` and `$` at line ends.
+        /// Regular expression that the data since the last match must match; `^` and `$` match at line ends.
         expect: Pattern,
-        /// Bytes that must come next, with the same escapes.
+        /// Bytes that must follow, with the escapes of `send`.
         #[schemars(extend("minLength" = 1))]
         expect_bytes: Box<str>,
-        /// TLS starts here.
+        /// Starts TLS.
         #[schemars(extend("const" = true))]
         starttls: bool,
-        /// Labels of `portprobe_dialogue_info`, with `$1` and `${name}` of the match; only beside `expect`.
+        /// Labels of `portprobe_dialogue_info`, with `$1` and `${name}` of this match; requires `expect`.
         labels: LabelValues,
     }
 }
 
 mapping! {
-    /// One URL with settings, or several with the same.
+    /// One URL, or several URLs, with settings.
     #[schemars(extend("oneOf" = [{ "required": ["url"] }, { "required": ["urls"] }]))]
     struct Target {
-        /// What is probed: scheme://host:ports; of several ports or ranges each is a target.
+        /// URL, `scheme://host:ports/path`. Each port of a list or range is a target.
         url: Url,
         /// Several URLs with the same settings.
         urls: Items<Url>,
-        /// The target's unique name; without one, its URL.
+        /// Unique name of the target, only for a single endpoint; default is the URL.
         name: Box<str>,
         ..settings: Settings,
     }
 }
 
 mapping! {
-    /// A source of targets: one of `file`, `http` and `dns`.
+    /// A discovery source: one of `file`, `http` and `dns`.
     #[schemars(extend("oneOf" = [
         { "required": ["file"] },
         { "required": ["http"] },
         { "required": ["dns"] },
     ]))]
     struct Source {
-        /// Files in the format of Prometheus' `file_sd`, or lists of targets as under `targets`; in the last part `*` stands for any characters, `?` for one.
+        /// Files with targets in the format of Prometheus' `file_sd` or of `targets`; `*` and `?` are wildcards in the last part of the path.
         file: PathBuf,
-        /// An http or https URL that answers as Prometheus' `http_sd`.
+        /// URL, http or https, that returns targets in the format of Prometheus' `http_sd`.
         http: HttpUrl,
-        /// A name whose records are hosts and ports, or addresses.
+        /// DNS name whose records are targets.
         dns: HostName,
-        /// How often the source is asked, 1s to 1d.
+        /// Interval between refreshes, 1s to 1d.
         #[default("60s")]
         #[check(between(SECOND..=DAY, "must be between 1s and 1d"))]
         refresh: Duration,
-        /// What a bare `host:port` of the source is probed as.
+        /// Scheme of a bare `host:port` from this source; default is that of the module or `defaults`.
         scheme: Scheme,
-        /// The module whose settings apply where a target has none of its own.
+        /// Module of the source's targets, unless a target sets its own.
         module: Box<str>,
-        /// Labels of its targets' series; they merge with the others, and those that the source gives a target are nearer.
+        /// Labels of the source's targets. They merge with all others; labels in the source's entries take precedence.
         labels: LabelValues,
-        /// What the name is asked for: `SRV`, `A` or `AAAA`; only for dns.
+        /// Type of the records: `SRV`, `A` or `AAAA`. Only for dns.
         #[default("SRV")]
         records as "type": RecordType,
-        /// The port of every address; only for the types A and AAAA, which tell none.
+        /// Port of every address. Only for the types `A` and `AAAA`, and required there.
         port: Port,
-        /// Headers of each request, by name the file that has the value, for secrets; only for http.
+        /// Headers of the request, each with the file that contains its value; for secrets. Only for http.
         headers_files: HeaderFiles,
-        /// How TLS is spoken and judged; only for https.
+        /// TLS parameters and certificate verification, with the keys of the setting `tls`. Only for https.
         tls: Tls,
     }
 }
