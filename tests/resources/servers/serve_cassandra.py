@@ -1,4 +1,4 @@
-"""Cassandra in the words of its Python driver: PORT, and what it answers to OPTIONS. Prints what it is asked."""
+"""A Cassandra server from its Python driver. Arguments: PORT and the response to OPTIONS. Prints the requests."""
 
 import io
 import socketserver

@@ -1,4 +1,4 @@
-"""gRPC as grpcio speaks it: PORT, whether it has `tls`, and whether it has its `health`, `nothing`, or a `login`."""
+"""A gRPC server with grpcio. Arguments: PORT, `tls` or `plain`, and the service: `health`, `nothing` or `login`."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ port, tls, kind = sys.argv[1:]
 
 
 class Login(grpc.ServerInterceptor):
-    """Lets nobody in."""
+    """Rejects all requests as unauthenticated."""
 
     def intercept_service(self, continuation, details):
         def refuse(_, context):

@@ -1,4 +1,4 @@
-"""Minecraft as quarry speaks it: PORT."""
+"""A Minecraft server with quarry. Argument: PORT."""
 
 import sys
 
@@ -11,7 +11,7 @@ VERSION = 754
 class Protocol(ServerProtocol):
     def packet_handshake(self, buff):
         super().packet_handshake(buff)
-        # quarry knows none but the versions of the game; the game takes -1 of those who only ask.
+        # quarry only knows versions of the game; the game also accepts -1 in status requests.
         if self.protocol_version == -1:
             self.protocol_version = VERSION
 

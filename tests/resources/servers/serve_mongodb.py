@@ -1,4 +1,4 @@
-"""MongoDB as MockupDB speaks it: PORT, and what it answers to hello and to isMaster, as JSON. Prints what it is asked."""
+"""A MongoDB server with MockupDB. Arguments: PORT and the responses to hello and isMaster as JSON. Prints the requests."""
 
 import json
 import sys

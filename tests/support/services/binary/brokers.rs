@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// mosquitto with these further settings of its listener; `None` if it is not installed.
+/// mosquitto with these settings of its listener; `None` if it is not installed.
 pub(crate) async fn mosquitto(identity: &Identity, settings: &str) -> Option<Service> {
     serve("mosquitto", identity, |address, folder| {
         let port = address.port();
@@ -28,7 +28,7 @@ pub(crate) async fn rabbitmq(identity: &Identity) -> Option<Rabbitmq> {
     rabbitmq_with(identity, "", "").await
 }
 
-/// RabbitMQ with this plugin and these further settings; `None` if it is not installed.
+/// RabbitMQ with this plugin and these settings; `None` if it is not installed.
 pub(crate) async fn rabbitmq_with(identity: &Identity, plugin: &str, settings: &str) -> Option<Rabbitmq> {
     requires_program("epmd").then_some(())?;
     let names = serve("epmd", identity, |address, _| {
@@ -59,7 +59,7 @@ pub(crate) async fn rabbitmq_with(identity: &Identity, plugin: &str, settings: &
         ] {
             server.env(name, folder.join(file));
         }
-        // Otherwise its script would stay as another process that does not end with the server.
+        // Otherwise the shell script would remain as a separate process and outlive the server.
         server.env("RUNNING_UNDER_SYSTEMD", "1");
         server.env("RABBITMQ_NODENAME", format!("probed{}@localhost", address.port()));
         server.env("RABBITMQ_DIST_PORT", free_port().to_string());

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 
-/// PostgreSQL with three connections at most, logins by SCRAM and TLS, and without hot standby; `None` if it is not
+/// PostgreSQL with at most three connections, logins by SCRAM and TLS, and without hot standby; `None` if it is not
 /// installed.
 pub(crate) async fn postgresql(identity: &Identity) -> Option<Service> {
     serve("postgres", identity, |address, folder| {
@@ -36,7 +36,7 @@ pub(crate) async fn postgresql(identity: &Identity) -> Option<Service> {
     .await
 }
 
-/// A program of PostgreSQL, which refuses to run as root.
+/// A command of PostgreSQL as another user, because it refuses to run as root.
 fn unprivileged(name: &str) -> Command {
     let binary = program(name).unwrap();
     if !is_root() {
@@ -56,8 +56,8 @@ fn unprivileged(name: &str) -> Command {
     command
 }
 
-/// MariaDB with TLS, ten connections at most, little patience with those who hang up and these further options; none
-/// where it is not installed.
+/// MariaDB with TLS, at most ten connections, a low limit on interrupted handshakes and these options; `None` if it is not
+/// installed.
 pub(crate) async fn mariadb(identity: &Identity, options: &[&str]) -> Option<Service> {
     requires_program("mariadb-install-db").then_some(())?;
     serve("mariadbd", identity, |address, folder| {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// `TigerVNC`'s X server, open to everybody; `None` if it is not installed.
+/// `TigerVNC`'s X server without a password; `None` if it is not installed.
 pub(crate) async fn tigervnc(identity: &Identity) -> Option<Service> {
     serve("Xtigervnc", identity, |address, _| {
         let mut server = logging(program("Xtigervnc").unwrap());
@@ -14,7 +14,7 @@ pub(crate) async fn tigervnc(identity: &Identity) -> Option<Service> {
     .await
 }
 
-/// xrdp, which leaves the choice of security to its clients; `None` if it is not installed.
+/// xrdp, whose clients choose the security; `None` if it is not installed.
 pub(crate) async fn xrdp(identity: &Identity) -> Option<Service> {
     serve("xrdp", identity, |address, folder| {
         let shown = folder.display();

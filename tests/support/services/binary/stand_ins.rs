@@ -1,4 +1,4 @@
-//! Replacements for servers that no registry has.
+//! Replacements for servers that have no package.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -23,7 +23,7 @@ pub(crate) async fn kafka() -> Option<Service> {
     let process = command.spawn().unwrap();
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
     let mut service = Service { address, command, process, folder };
-    wait::until("the broker says where it listens", async || {
+    wait::until("the broker logs its address", async || {
         let log = service.read("log");
         let listens = log.split_once("bootstrap.servers=").and_then(|(_, rest)| rest.split_once('\n'));
         let address = listens.and_then(|(address, _)| address.parse().ok());
@@ -34,7 +34,7 @@ pub(crate) async fn kafka() -> Option<Service> {
     Some(service)
 }
 
-/// `FreeTDS`'s pool of connections to an SQL Server, which speaks as one itself; `None` if it is not installed.
+/// `FreeTDS`'s connection pool, which implements the protocol of SQL Server; `None` if it is not installed.
 pub(crate) async fn mssql(identity: &Identity) -> Option<Service> {
     serve("tdspool", identity, |address, folder| {
         let config = format!(
@@ -50,17 +50,17 @@ pub(crate) async fn mssql(identity: &Identity) -> Option<Service> {
     .await
 }
 
-/// `MockupDB`, which answers to hello, and to isMaster, with these; `None` if its packages are not.
+/// `MockupDB` with these responses to hello and isMaster; `None` if its packages are missing.
 pub(crate) async fn mongodb(answers: &[&str]) -> Option<Service> {
     python("serve_mongodb.py", Tls::Off, answers).await
 }
 
-/// A server in the words of Cassandra's Python driver, which answers like this; `None` if its packages are not.
+/// A server from Cassandra's Python driver with this response; `None` if its packages are missing.
 pub(crate) async fn cassandra(answer: &str) -> Option<Service> {
     python("serve_cassandra.py", Tls::Off, &[answer]).await
 }
 
-/// A server of quarry's; `None` if its packages are not.
+/// A Minecraft server with quarry; `None` if its packages are missing.
 pub(crate) async fn minecraft() -> Option<Service> {
     python("serve_minecraft.py", Tls::Off, &[]).await
 }

@@ -20,7 +20,7 @@ pub(crate) async fn slapd(tls: Tls<'_>, more: &str) -> Option<Ports<2>> {
     .await
 }
 
-/// BIND over TCP, and over TLS: it has the zone `example.org`, has no data of `broken.example`, and refuses the rest.
+/// BIND over TCP and TLS, with the zone `example.org` and the zone `broken.example` without data; it refuses others.
 /// `None` if it is not installed.
 pub(crate) async fn bind(tls: Tls<'_>) -> Option<Ports<2>> {
     several("named", tls, |folder, [plain, secured]| {

@@ -11,7 +11,7 @@ use crate::support::services::Service;
 /// The ports of Dovecot: each protocol in the clear, then each with implicit TLS.
 pub(crate) const DOVECOT: [&str; 8] = ["imap", "pop3", "sieve", "lmtp", "imaps", "pop3s", "sieve+tls", "lmtp+tls"];
 
-/// Dovecot with all its protocols and these further settings; `None` if it is not installed or this is not root.
+/// Dovecot with all its protocols and these settings; `None` if it is not installed or this is not root.
 pub(crate) async fn dovecot(tls: Tls<'_>, more: &str) -> Option<Ports<8>> {
     requires_root().then_some(())?;
     several("dovecot", tls, |folder, ports| {

@@ -35,7 +35,7 @@ pub(crate) async fn nats(tls: Tls<'_>, more: &str) -> Option<Service> {
     .await
 }
 
-/// ZooKeeper, standalone or as one of three of which the others are missing; `None` if it is not installed.
+/// ZooKeeper, standalone or as one of three servers without the others; `None` if it is not installed.
 pub(crate) async fn zookeeper(quorum: Quorum) -> Option<Service> {
     requires_program("zkServer.sh").then_some(())?;
     one("java", Tls::Off, |folder, port| {
@@ -79,7 +79,7 @@ pub(crate) enum Quorum {
     Missing,
 }
 
-/// OpenSSH that accepts one connection without a login, and logs from this level on; `None` if it is not installed.
+/// OpenSSH that accepts one connection without a login and has this log level; `None` if it is not installed.
 pub(crate) async fn sshd(log_level: &str) -> Option<Service> {
     if is_root() {
         // Normally created by the service of the package.
