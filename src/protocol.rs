@@ -1,18 +1,18 @@
-//! The application protocols: conversations that show that a service is there, speaks and accepts clients.
+//! The application protocols: conversations that show that a service runs, speaks its protocol and accepts clients.
 //!
 //! ```text
 //! scheme of a URL --> Service --> Protocol --begin--> Conversation --upgrade, exchange--> ServiceReply
 //!                     (data)      (registry, below)   (on a Wire)                         or ConversationError
 //! ```
 //!
-//! Each protocol is one file with its [`Service`], its messages and its parsers; a new one is that file and a line in
-//! [`ALL`]. It does what the liveness tool of the protocol does, without credentials and with as few lines in the log
-//! of the service as possible. It knows nothing of sockets, TLS and time, which a [`Wire`] hides.
+//! Each protocol is one file with its [`Service`], its messages and its parsers; a new protocol is a file and a line in
+//! [`ALL`]. It does what the usual liveness tool of the protocol does, without credentials and with as few log lines of the
+//! service as possible. A [`Wire`] hides sockets, TLS and time.
 //!
-//! Every reply is hostile until parsed. A [`Wire`] limits what is read. A parser checks each number from the wire
-//! before it uses it, and refuses invalid bytes as soon as they arrive.
+//! Every response is hostile until parsed. A [`Wire`] limits the number of bytes read. A parser checks each number before it
+//! uses it, and rejects invalid bytes as soon as they arrive.
 //!
-//! Messages are parsed here, not by client libraries: those log in, keep connections and retry, and a probe needs one
+//! Messages are parsed here, not by client libraries: those log in, keep connections and retry, but a probe needs only one
 //! bounded exchange. HTTP/1 and HTTP/2 are exceptions.
 
 use std::fmt::Debug;
@@ -68,26 +68,26 @@ mod zookeeper;
 
 /// An application protocol.
 pub trait Protocol: Debug + Sync {
-    /// Its names and ports.
+    /// The names and ports.
     fn service(&self) -> &'static Service;
 
-    /// Begins a conversation with one service.
+    /// Starts a conversation with one service.
     fn begin(&self, request: Request<'_>) -> Box<dyn Conversation>;
 
-    /// A warning about frequent probes, if some servers block clients for them.
+    /// A warning about frequent probes, if some servers block clients because of them.
     fn caution(&self) -> Option<Caution> {
         None
     }
 }
 
-/// Reason not to probe a service too often.
+/// A reason not to probe a service too often. The texts are parts of a warning.
 #[derive(Clone, Copy, Debug)]
 pub struct Caution {
     /// The shortest safe interval.
     pub interval: Duration,
-    /// Effect of a shorter interval.
+    /// The effect of a shorter interval.
     pub why: &'static str,
-    /// Alternatives to a longer interval.
+    /// The alternative to a longer interval.
     pub instead: &'static str,
 }
 
@@ -109,17 +109,17 @@ impl Request<'_> {
     }
 }
 
-/// The messages of one connection. State from before an upgrade to TLS is available within TLS.
+/// The conversation on one connection. State from before an upgrade to TLS is available within TLS.
 #[async_trait]
 pub trait Conversation: Debug + Send {
-    /// Requests TLS. `Ok` if the handshake follows. Called once, first, and only for protocols with
-    /// [`Service::starttls_name`].
+    /// Requests TLS. After `Ok` the handshake follows. Called at most once, before [`Self::exchange`], and only for protocols
+    /// with [`Service::starttls_name`].
     async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         let _ = wire;
-        Err(ConversationError::Refused("this protocol cannot ask for TLS".to_owned()))
+        Err(ConversationError::Refused("this protocol has no STARTTLS".to_owned()))
     }
 
-    /// The first exchange and the goodbye. `Ok` if the service accepts clients.
+    /// Makes the exchange and ends the session. `Ok` means that the service accepts clients.
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError>;
 
     /// The wrapping of the TLS handshake after an upgrade.
@@ -128,10 +128,10 @@ pub trait Conversation: Debug + Send {
     }
 }
 
-/// The packets around the records of a TLS handshake.
+/// The packets that wrap the records of a TLS handshake.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Wrapping {
-    /// None.
+    /// No packets.
     None,
     /// PRELOGIN packets of TDS (MS-TDS section 2.2.6.5).
     Tds,
@@ -140,7 +140,7 @@ pub enum Wrapping {
 /// Facts that a service reported.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ServiceReply {
-    /// A product or version, extracted by a fixed pattern; never a whole greeting.
+    /// A product or version, extracted with a fixed pattern; never a whole greeting.
     pub version: Option<String>,
     /// Its role, such as primary or leader.
     pub role: Option<String>,
@@ -157,7 +157,7 @@ impl ServiceReply {
     }
 }
 
-/// Registers protocols, each with the service of its file.
+/// Registers protocols and the services in their files.
 macro_rules! registry {
     ($($file:ident::$protocol:ident,)*) => {
         /// Every protocol, in the order of the documentation.
@@ -204,7 +204,7 @@ registry! {
 /// The service of [`begin_http`].
 pub const HTTP: &Service = &http::SERVICE;
 
-/// Begins a conversation with an HTTP server by these settings. `file_headers` are the headers whose values come from files.
+/// Starts a conversation with an HTTP server. `file_headers` are the headers whose values come from files.
 pub fn begin_http(
     request: Request<'_>,
     settings: Arc<HttpSettings>,
@@ -213,7 +213,7 @@ pub fn begin_http(
     http::begin(request, settings, file_headers)
 }
 
-/// The protocol of a service; none where it is not registered.
+/// Returns the protocol of a service; `None` if it is not registered.
 pub fn of(service: &Service) -> Option<&'static dyn Protocol> {
     ALL.iter().find(|protocol| protocol.service() == service).copied()
 }

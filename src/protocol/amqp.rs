@@ -1,9 +1,9 @@
 //! AMQP 0-9-1 (<https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf>, sections 2.2.4 and 4.2), as spoken by
 //! RabbitMQ.
 //!
-//! The protocol header, and the broker's Connection.Start; then the socket is closed. RabbitMQ logs one warning for
-//! that (a Connection.Close here would be an error); `log.connection.level = error` makes it silent. A broker that
-//! speaks another version replies with its header; it serves as well.
+//! Sends the protocol header, reads Connection.Start and closes. RabbitMQ logs one warning for that (it would log an error
+//! for a Connection.Close); `log.connection.level = error` suppresses it. A broker of another version responds with its
+//! header, which is a success.
 
 use async_trait::async_trait;
 use bytes::Buf as _;
@@ -46,7 +46,7 @@ struct Session;
 impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(HEADER).await?;
-        match wire.answer("Connection.Start", MAX_REPLY, answer).await? {
+        match wire.receive("Connection.Start", MAX_REPLY, response).await? {
             Opening::Close(reason) => Err(ConversationError::Rejected(format!("Connection.Close: {reason}"))),
             Opening::OtherVersion => Ok(ServiceReply::default()),
             Opening::Start { version } => Ok(ServiceReply { version, role: None }),
@@ -54,7 +54,7 @@ impl Conversation for Session {
     }
 }
 
-/// Reply of a broker to the header.
+/// The response of a broker to the header.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Opening {
     Close(String),
@@ -62,7 +62,7 @@ enum Opening {
     Start { version: Option<String> },
 }
 
-fn answer(buffered: &[u8]) -> Parsed<Opening> {
+fn response(buffered: &[u8]) -> Parsed<Opening> {
     match buffered.first() {
         Some(b'A') => unframed(buffered, |rest| {
             let name = rest.get(..4).unwrap_or(rest);
@@ -77,17 +77,17 @@ fn answer(buffered: &[u8]) -> Parsed<Opening> {
     }
 }
 
-/// The size of a payload, after the type and the channel.
+/// Reads the size of a payload, after the type and the channel.
 fn size(mut head: &[u8]) -> Result<u32, Malformed> {
     head.try_get_u8()?;
     Malformed::unless(head.try_get_u16()? == 0, "it is not on channel 0")?;
     Ok(head.try_get_u32()?)
 }
 
-/// A method and the end of its frame.
+/// Parses a method and the end of its frame.
 fn opening(mut rest: &[u8]) -> Result<Opening, Malformed> {
-    Malformed::unless(rest.last() == Some(&0xce), "its frame has no end")?;
-    Malformed::unless(rest.try_get_u16()? == CONNECTION, "it is of another class than Connection")?;
+    Malformed::unless(rest.last() == Some(&0xce), "its frame is not terminated")?;
+    Malformed::unless(rest.try_get_u16()? == CONNECTION, "its class is not Connection")?;
     match rest.try_get_u16()? {
         START => {
             take(&mut rest, VERSION)?;
@@ -103,7 +103,7 @@ fn opening(mut rest: &[u8]) -> Result<Opening, Malformed> {
     }
 }
 
-/// A known product with its version; for another product only the version.
+/// Returns a known product with its version; for another product, only the version.
 fn version(properties: &Table<'_>) -> Option<String> {
     let property = |name| properties.text(name).unwrap_or_default();
     let version = dotted(property("version"));
@@ -124,7 +124,7 @@ const CONNECTION: u16 = 10;
 const START: u16 = 10;
 const CLOSE: u16 = 50;
 
-/// Length of a frame's type, channel and size, and of its end.
+/// Lengths of the type, channel and size of a frame, and of its end.
 const FRAME: usize = 7;
 const END: usize = 1;
 

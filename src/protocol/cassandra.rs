@@ -1,7 +1,7 @@
-//! Native protocol of Apache Cassandra and `ScyllaDB`
+//! The native protocol of Apache Cassandra and `ScyllaDB`
 //! (<https://github.com/apache/cassandra/blob/trunk/doc/native_protocol_v4.spec>).
 //!
-//! Sends OPTIONS of version 4, which needs no login. Leaves nothing in the log.
+//! Sends OPTIONS of version 4, which requires no login. Leaves nothing in the log.
 
 use async_trait::async_trait;
 use bytes::Buf as _;
@@ -40,16 +40,16 @@ struct Session;
 impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(OPTIONS).await?;
-        match wire.answer("the answer to OPTIONS", MAX_REPLY, message).await? {
+        match wire.receive("the response to OPTIONS", MAX_REPLY, message).await? {
             Message::Supported { cql_version } => Ok(ServiceReply { version: cql_version, role: None }),
             Message::Error { code: OVERLOADED | IS_BOOTSTRAPPING, text } => Err(ConversationError::Rejected(text)),
-            // For example an unsupported protocol version. The server accepts clients.
+            // For example, an unsupported protocol version: the server accepts clients.
             Message::Error { .. } => Ok(ServiceReply::default()),
         }
     }
 }
 
-/// Reply to OPTIONS.
+/// The response to OPTIONS.
 #[derive(Debug)]
 enum Message {
     Error { code: i32, text: String },
@@ -59,10 +59,10 @@ enum Message {
 fn message(buffered: &[u8]) -> Parsed<Message> {
     let Some(version) = buffered.first() else { return Parsed::Incomplete };
     let header = match version {
-        // The first versions have a stream number of one byte.
+        // The first two versions have a stream number of one byte.
         0x81 | 0x82 => 8,
         0x83..=0x86 => 9,
-        _ => return Parsed::Invalid("it is not a reply of a known version".to_owned()),
+        _ => return Parsed::Invalid("it is not a response of a known version".to_owned()),
     };
     let size = |head: &[u8]| {
         let mut rest = head.get(header - LENGTH..).unwrap_or_default();
@@ -82,7 +82,7 @@ fn message(buffered: &[u8]) -> Parsed<Message> {
     })
 }
 
-/// The first of the CQL versions in a string multimap.
+/// Returns the first of the CQL versions in a string multimap.
 fn cql_version(mut options: &[u8]) -> Result<Option<String>, Malformed> {
     let mut version = None;
     for _ in 0..options.try_get_u16()? {
@@ -102,7 +102,7 @@ fn string<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Malformed> {
     take(rest, length.into())
 }
 
-/// Version 4, no flags, stream 0, opcode 5, no body.
+/// A request: version 4, no flags, stream 0, opcode 5, no body.
 const OPTIONS: &[u8] = b"\x04\0\0\0\x05\0\0\0\0";
 
 const ERROR: u8 = 0;
@@ -111,7 +111,7 @@ const SUPPORTED: u8 = 6;
 const OVERLOADED: i32 = 0x1001;
 const IS_BOOTSTRAPPING: i32 = 0x1002;
 
-/// Size of the body's length, the last field of a header, after the opcode.
+/// Size of the length of the body, the last field of a header after the opcode.
 const LENGTH: usize = 4;
 
 #[cfg(test)]
@@ -138,41 +138,44 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn supported_options_have_a_version() {
-        let script = Script::hears().answers(supported());
-        let (found, said) = talk(&Cassandra, "cassandra://a", &script).await;
+        let script = Script::listens().responds(supported());
+        let (found, sent) = talk(&Cassandra, "cassandra://a", &script).await;
         let expected = ServiceReply { version: Some("3.4.6".to_owned()), role: None };
-        assert_eq!((found.unwrap(), &*said), (expected, OPTIONS));
+        assert_eq!((found.unwrap(), &*sent), (expected, OPTIONS));
         assert_survives(&Cassandra, "cassandra://a", &script).await;
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_answer_has_its_class() {
-        for (answer, expected) in [
+    async fn each_response_has_a_class() {
+        for (response, expected) in [
             (error(4, 0x1001, "Server is overloaded"), "rejected: Server is overloaded"),
             (error(4, 0x1002, "bootstrapping"), "rejected: bootstrapping"),
             (error(3, 0x000A, "Invalid or unsupported protocol version (4)"), "ok"),
             (error(1, 0x000A, "Invalid or unsupported protocol version: 4"), "ok"),
             (
                 b"\x84\0\0\0\x02\0\0\0\0".to_vec(),
-                "unexpected: expected the answer to OPTIONS, but \"\\x84\\x00\\x00\\x00\\x02\\x00\\x00\\x00\\x00\" came: it is neither SUPPORTED nor ERROR",
+                "unexpected: expected the response to OPTIONS, received \"\\x84\\x00\\x00\\x00\\x02\\x00\\x00\\x00\\x00\": it is neither SUPPORTED nor ERROR",
             ),
             (
                 b"\x84\0\0\0\x06\xff\xff\xff\xff".to_vec(),
-                "unexpected: expected the answer to OPTIONS, but \"\\x84\\x00\\x00\\x00\\x06\\xff\\xff\\xff\\xff\" came: its length is 18446744073709551615",
+                "unexpected: expected the response to OPTIONS, received \"\\x84\\x00\\x00\\x00\\x06\\xff\\xff\\xff\\xff\": its length 18446744073709551615 is invalid",
             ),
             (
                 b"\x04\0\0\0\x05\0\0\0\0".to_vec(),
-                "unexpected: expected the answer to OPTIONS, but \"\\u{4}\\0\\0\\0\\u{5}\\0\\0\\0\\0\" came: it is not a reply of a known version",
+                "unexpected: expected the response to OPTIONS, received \"\\u{4}\\0\\0\\0\\u{5}\\0\\0\\0\\0\": it is not a response of a known version",
             ),
-            (Vec::new(), "closed: the answer to OPTIONS"),
+            (Vec::new(), "closed: the response to OPTIONS"),
         ] {
-            assert_eq!(summary(talk(&Cassandra, "cassandra://a", &Script::hears().answers(answer)).await.0), expected);
+            assert_eq!(
+                summary(talk(&Cassandra, "cassandra://a", &Script::listens().responds(response)).await.0),
+                expected
+            );
         }
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_borne(version in 0x80_u8..0x88, opcode in 0_u8..8, body in any::<Vec<u8>>()) {
+        fn any_bytes_can_be_parsed(version in 0x80_u8..0x88, opcode in 0_u8..8, body in any::<Vec<u8>>()) {
             let size = u32::try_from(body.len()).unwrap().to_be_bytes();
             let _ = (message(&body), cql_version(&body));
             let _ = message(&[&[version, 0, 0, 0, opcode][..], &size, &body].concat());

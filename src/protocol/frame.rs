@@ -1,7 +1,6 @@
-//! Binary replies: messages with a length in their header, and their fields.
+//! Binary messages with a length in their header, and their fields.
 //!
-//! Fields are read by `bytes::Buf::try_get_*` and by [`take`], which return [`Malformed::Short`] at the end of the
-//! bytes.
+//! Fields are read with `bytes::Buf::try_get_*` and [`take`], which return [`Malformed::Short`] at the end of the bytes.
 
 use std::borrow::Cow;
 
@@ -9,17 +8,17 @@ use bytes::{Buf as _, TryGetError};
 
 use super::wire::{MAX_REPLY, Parsed};
 
-/// Reason why bytes are not a message of a protocol.
+/// A reason why bytes are not a message of a protocol.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Malformed {
-    /// They end too early.
+    /// The bytes end too early.
     Short,
-    /// They are invalid; the reason.
+    /// The bytes are invalid; with the reason.
     Wrong(Cow<'static, str>),
 }
 
 impl Malformed {
-    /// An error unless the condition holds.
+    /// Returns an error unless the condition holds.
     pub(super) fn unless(holds: bool, why: &'static str) -> Result<(), Self> {
         if holds { Ok(()) } else { Err(why.into()) }
     }
@@ -46,14 +45,14 @@ impl From<TryGetError> for Malformed {
 impl From<Malformed> for String {
     fn from(malformed: Malformed) -> Self {
         match malformed {
-            Malformed::Short => "it is cut short".to_owned(),
+            Malformed::Short => "it is truncated".to_owned(),
             Malformed::Wrong(why) => why.into_owned(),
         }
     }
 }
 
 impl<T> Parsed<T> {
-    /// Interprets a complete reply.
+    /// Interprets a complete message.
     pub(super) fn and_then<U>(self, read: impl FnOnce(T) -> Result<U, Malformed>) -> Parsed<U> {
         match self {
             Self::Incomplete => Parsed::Incomplete,
@@ -68,7 +67,7 @@ impl<T> Parsed<T> {
 
 /// Parses a message whose header of `header` bytes holds the total length, including the header.
 ///
-/// An invalid header is refused before the message is complete. So is a length beyond [`MAX_REPLY`] or below that of
+/// An invalid header is an error even before the message is complete, as is a length above [`MAX_REPLY`] or below that of
 /// the header.
 pub(super) fn frame(
     buffered: &[u8],
@@ -81,7 +80,7 @@ pub(super) fn frame(
         Err(malformed) => return Parsed::Invalid(malformed.into()),
     };
     if !(header..=MAX_REPLY).contains(&length) {
-        return Parsed::Invalid(format!("its length is {length}"));
+        return Parsed::Invalid(format!("its length {length} is invalid"));
     }
     match buffered.get(..length) {
         Some(message) => Parsed::Complete(message.to_vec(), length),
@@ -89,7 +88,7 @@ pub(super) fn frame(
     }
 }
 
-/// Parses a message without a length: it is complete when `read` has found all fields.
+/// Parses a message without a length, which is complete when `read` has found all fields.
 pub(super) fn unframed<T>(buffered: &[u8], read: impl FnOnce(&mut &[u8]) -> Result<T, Malformed>) -> Parsed<T> {
     let mut rest = buffered;
     match read(&mut rest) {
@@ -99,32 +98,35 @@ pub(super) fn unframed<T>(buffered: &[u8], read: impl FnOnce(&mut &[u8]) -> Resu
     }
 }
 
-/// A length from the wire; an invalid one becomes the largest length.
+/// Converts a number from the wire to a length. An invalid one becomes the largest length.
 pub(super) fn length(number: impl TryInto<usize>) -> usize {
     number.try_into().unwrap_or(usize::MAX)
 }
 
 /// Takes the next `count` bytes.
 pub(super) fn take<'a>(rest: &mut &'a [u8], count: usize) -> Result<&'a [u8], Malformed> {
-    let (taken, behind) = rest.split_at_checked(count).ok_or(Malformed::Short)?;
-    *rest = behind;
+    let (taken, after) = rest.split_at_checked(count).ok_or(Malformed::Short)?;
+    *rest = after;
     Ok(taken)
 }
 
-/// Takes the next bytes up to a zero, and the zero.
+/// Takes the next bytes up to a zero, which is consumed.
 pub(super) fn take_to_zero<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Malformed> {
-    let end = rest.iter().position(|byte| *byte == 0).ok_or("a text in it has no end")?;
+    let end = rest
+        .iter()
+        .position(|byte| *byte == 0)
+        .ok_or("a string in it is not terminated")?;
     let text = take(rest, end)?;
     rest.try_get_u8()?;
     Ok(text)
 }
 
-/// The beginning of a text of a peer, for messages.
+/// Returns the start of a text from a peer, for messages.
 pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.get(..MAX_TEXT).unwrap_or(bytes)).into_owned()
 }
 
-/// The dotted numbers at the start of a text: `10.11.6` of `10.11.6-MariaDB`.
+/// Returns the dotted numbers at the start of a text: `10.11.6` of `10.11.6-MariaDB`.
 pub(super) fn dotted(text: &str) -> Option<&str> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let numbers = text.get(..end)?.trim_end_matches('.');
@@ -132,13 +134,13 @@ pub(super) fn dotted(text: &str) -> Option<&str> {
     (fits && (2..=MAX_NUMBERS).contains(&numbers.split('.').count())).then_some(numbers)
 }
 
-/// Length of an error's text.
+/// Maximum length of a text in a message.
 const MAX_TEXT: usize = 200;
 
-/// Digits of a number in a version, such as `22000`.
+/// Maximum digits of a number in a version, such as `22000`.
 const MAX_DIGITS: usize = 5;
 
-/// Numbers of a version, such as `19.3.0.0.0`.
+/// Maximum numbers in a version, such as `19.3.0.0.0`.
 const MAX_NUMBERS: usize = 5;
 
 #[cfg(test)]
@@ -150,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_have_their_length() {
+    fn a_frame_ends_at_its_length() {
         for (received, expected) in [
             (&b""[..], Parsed::Incomplete),
             (b"\0\0\0", Parsed::Incomplete),
@@ -159,10 +161,10 @@ mod tests {
             (b"\0\0\0\x06abc", Parsed::Complete(b"\0\0\0\x06ab".to_vec(), 6)),
             (b"\0\0\0\x06a", Parsed::Incomplete),
             (b"\0\x01\0\0", Parsed::Incomplete),
-            (b"\0\0\0\0", Parsed::Invalid("its length is 0".to_owned())),
-            (b"\0\0\0\x03", Parsed::Invalid("its length is 3".to_owned())),
-            (b"\0\x01\0\x01", Parsed::Invalid("its length is 65537".to_owned())),
-            (b"\xff\xff\xff\xff", Parsed::Invalid(format!("its length is {}", usize::MAX))),
+            (b"\0\0\0\0", Parsed::Invalid("its length 0 is invalid".to_owned())),
+            (b"\0\0\0\x03", Parsed::Invalid("its length 3 is invalid".to_owned())),
+            (b"\0\x01\0\x01", Parsed::Invalid("its length 65537 is invalid".to_owned())),
+            (b"\xff\xff\xff\xff", Parsed::Invalid(format!("its length {} is invalid", usize::MAX))),
         ] {
             assert_eq!(sized(received), expected, "{}", received.escape_ascii());
         }
@@ -173,7 +175,7 @@ mod tests {
         let mut rest = &b"ab\0c"[..];
         assert_eq!(take(&mut rest, 1), Ok(&b"a"[..]));
         assert_eq!(take_to_zero(&mut rest), Ok(&b"b"[..]));
-        assert_eq!(take_to_zero(&mut rest), Err("a text in it has no end".into()));
+        assert_eq!(take_to_zero(&mut rest), Err("a string in it is not terminated".into()));
         assert_eq!(take(&mut rest, usize::MAX), Err(Malformed::Short));
         assert_eq!(rest, b"c");
     }

@@ -26,13 +26,13 @@ impl Protocol for Ftp {
     }
 
     fn begin(&self, _: Request<'_>) -> Box<dyn Conversation> {
-        Box::new(Session::new(&MANNERS))
+        Box::new(Session::new(&RULES))
     }
 }
 
-/// RFC 959 section 5.4: 120 is "ready in so many minutes", 421 "not available, closing"; a greeting with 530
-/// means that no more logins are accepted (`ProFTPD`).
-static MANNERS: GreetingRules = GreetingRules {
+/// The rules of RFC 959 section 5.4: 120 is "ready in nnn minutes", 421 "not available, closing". A greeting with 530 means
+/// that no more logins are accepted (`ProFTPD`).
+static RULES: GreetingRules = GreetingRules {
     serving: &[220],
     rejecting: &[120, 421, 530],
     closing: 421,
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_greets_serves() {
+    async fn a_greeting_means_success() {
         for (greeting, version) in [
             ("220 (vsFTPd 3.0.3)\r\n", Some("vsFTPd 3.0.3")),
             ("220 ProFTPD Server (Debian) [::ffff:127.0.0.1]\r\n", Some("ProFTPD")),
@@ -57,15 +57,15 @@ mod tests {
             ("220-FileZilla Server 1.7.3\r\n220 Please visit\r\n", Some("FileZilla")),
             ("220 Welcome, session 8817\r\n", None),
         ] {
-            let script = Script::greets(greeting).answers("221 Goodbye.\r\n");
-            let (found, said) = talk(&Ftp, "ftp://a", &script).await;
-            assert_eq!((found.unwrap().version.as_deref(), &*said), (version, &b"QUIT\r\n"[..]));
+            let script = Script::greets(greeting).responds("221 Goodbye.\r\n");
+            let (found, sent) = talk(&Ftp, "ftp://a", &script).await;
+            assert_eq!((found.unwrap().version.as_deref(), &*sent), (version, &b"QUIT\r\n"[..]));
             assert_survives(&Ftp, "ftp://a", &script).await;
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_greeting_has_its_class() {
+    async fn each_greeting_has_a_class() {
         for (greeting, expected) in [
             (
                 "421 There are too many connected users\r\n",
@@ -79,12 +79,12 @@ mod tests {
             ("220 FTP behind SMTP\r\n", "ok"),
             (
                 "220 mx.example ESMTP Postfix\r\n",
-                "unexpected: \"220 mx.example ESMTP Postfix\" came, which is the greeting of a mail server",
+                "unexpected: received \"220 mx.example ESMTP Postfix\", which is the greeting of a mail server",
             ),
-            ("500 OOPS: vsftpd\r\n", "unexpected: expected 220 as the greeting, but \"500 OOPS: vsftpd\" came"),
+            ("500 OOPS: vsftpd\r\n", "unexpected: greeting: expected 220, received \"500 OOPS: vsftpd\""),
             (
                 "SSH-2.0-a\r\n",
-                "unexpected: expected a greeting, but \"SSH-2.0-a\\r\\n\" came: it does not begin with a code of three digits",
+                "unexpected: expected a greeting, received \"SSH-2.0-a\\r\\n\": it does not start with a code of three digits",
             ),
             ("", "closed: a greeting"),
         ] {
@@ -93,15 +93,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tls_is_asked_for() {
-        for (answer, expected) in [
+    async fn a_command_requests_tls() {
+        for (response, expected) in [
             ("234 Proceed with negotiation.\r\n", "ok"),
             ("530 Please login with USER and PASS.\r\n", "refused: AUTH TLS: 530 Please login with USER and PASS."),
             ("421 Timeout.\r\n", "rejected: AUTH TLS: 421 Timeout."),
         ] {
-            let script = Script::greets("220 (vsFTPd 3.0.3)\r\n").answers(answer);
-            let (asked, said) = upgrade(&Ftp, "ftp+starttls://a", &script).await;
-            assert_eq!((summary(asked), &*said), (expected.to_owned(), &b"AUTH TLS\r\n"[..]));
+            let script = Script::greets("220 (vsFTPd 3.0.3)\r\n").responds(response);
+            let (upgraded, sent) = upgrade(&Ftp, "ftp+starttls://a", &script).await;
+            assert_eq!((summary(upgraded), &*sent), (expected.to_owned(), &b"AUTH TLS\r\n"[..]));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Entry point for fuzzers: a peer that sends any bytes. Nothing is returned; a conversation must only end.
+//! The entry point for fuzz targets, with a peer that sends any bytes. A conversation must only end.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,18 +13,18 @@ use crate::target::{Cadence, Protocol, Scheme, Security, TargetUrl};
 
 /// Runs a conversation of a scheme with a peer that sends these bytes and then closes the connection.
 ///
-/// The first byte is not sent. Its highest bit requests TLS first, if the protocol can; the others are the length of
-/// the pieces in which the rest arrives, 0 for all at once.
+/// The first byte is not sent. Its highest bit requests TLS first, if the protocol supports it; the others are the length of
+/// the pieces in which the rest arrives, or 0 for one piece.
 pub fn converse(scheme: &str, data: &[u8]) {
-    let Some((manner, said)) = data.split_first() else { return };
-    let asked = (manner & UPGRADE != 0).then(|| format!("{scheme}+starttls"));
-    let scheme = asked
+    let Some((control, sent)) = data.split_first() else { return };
+    let upgraded = (control & UPGRADE != 0).then(|| format!("{scheme}+starttls"));
+    let scheme = upgraded
         .filter(|scheme| SCHEMES.find(scheme).is_ok())
         .unwrap_or_else(|| scheme.to_owned());
-    let _ = talk(&scheme, &mut Pieces::new(said, usize::from(manner & !UPGRADE)));
+    let _ = talk(&scheme, &mut Pieces::new(sent, usize::from(control & !UPGRADE)));
 }
 
-/// Result of a conversation; `None` if the scheme has none.
+/// Runs a conversation; `None` if the scheme has none.
 fn talk(scheme: &str, pieces: &mut Pieces<'_>) -> Option<Result<ServiceFacts, ConversationError>> {
     let url = TargetUrl::parse(&format!("{scheme}://peer"), Scheme::default(), SCHEMES).ok()?;
     let endpoint = url.endpoints().next()?;
@@ -43,16 +43,17 @@ fn talk(scheme: &str, pieces: &mut Pieces<'_>) -> Option<Result<ServiceFacts, Co
 
 /// Bytes that arrive in pieces.
 struct Pieces<'a> {
-    said: &'a [u8],
-    /// 0 for all at once.
+    sent: &'a [u8],
+    /// The length of a piece; 0 for one piece.
     length: usize,
-    /// How often the client may still write first. A library considers a reply before its request invalid.
-    patience: u8,
+    /// The number of reads before the first byte arrives, so that the client can send first. Libraries consider a response
+    /// before the request invalid.
+    delays: u8,
 }
 
 impl<'a> Pieces<'a> {
-    const fn new(said: &'a [u8], length: usize) -> Self {
-        Self { said, length, patience: 8 }
+    const fn new(sent: &'a [u8], length: usize) -> Self {
+        Self { sent, length, delays: 8 }
     }
 }
 
@@ -62,15 +63,15 @@ impl AsyncRead for Pieces<'_> {
         context: &mut Context<'_>,
         to: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        if let Some(less) = self.patience.checked_sub(1) {
-            self.patience = less;
+        if let Some(less) = self.delays.checked_sub(1) {
+            self.delays = less;
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
         let length = if self.length == 0 { usize::MAX } else { self.length };
-        let (piece, rest) = self.said.split_at(length.min(to.remaining()).min(self.said.len()));
+        let (piece, rest) = self.sent.split_at(length.min(to.remaining()).min(self.sent.len()));
         to.put_slice(piece);
-        self.said = rest;
+        self.sent = rest;
         Poll::Ready(Ok(()))
     }
 }
@@ -98,20 +99,20 @@ mod tests {
         }
     }
 
-    /// The bytes of a valid peer, without the first byte.
+    /// Returns the bytes that a valid peer sends.
     fn seed(name: &str, form: &str) -> Option<Vec<u8>> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fuzz/corpus/{name}/{form}"));
         fs::read(path).ok().map(|mut seed| seed.split_off(1))
     }
 
-    /// Not for WebSocket, whose reply depends on a random key.
+    /// WebSocket is excluded, because its response depends on a random key.
     #[test]
     fn valid_seeds_succeed() {
         for name in ALL.iter().map(|protocol| protocol.service().name).filter(|name| *name != "ws") {
             for (form, scheme) in [("plain", name.to_owned()), ("starttls", format!("{name}+starttls"))] {
                 for length in [0, 1] {
-                    let Some(said) = seed(name, form) else { continue };
-                    let ended = talk(&scheme, &mut Pieces::new(&said, length));
+                    let Some(sent) = seed(name, form) else { continue };
+                    let ended = talk(&scheme, &mut Pieces::new(&sent, length));
                     assert!(matches!(ended, Some(Ok(_))), "{scheme}: {ended:?}");
                 }
             }
@@ -119,46 +120,47 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_taken_for_another() {
+    fn no_protocol_accepts_the_bytes_of_another() {
         let names = || ALL.iter().map(|protocol| protocol.service().name);
-        let pairs = names().flat_map(|asked| names().map(move |asking| (asking, asked)));
-        for (asking, asked) in pairs.filter(|(asking, asked)| asking != asked && !ALIKE.contains(&(asking, asked))) {
-            let said = seed(asked, "plain").unwrap();
-            let ended = talk(asking, &mut Pieces::new(&said, 0));
-            let told = matches!(ended, Some(Err(ConversationError::Unexpected(_) | ConversationError::Closed(_))));
-            assert!(told, "{asking} asks {asked}: {ended:?}");
+        let pairs = names().flat_map(|server| names().map(move |client| (client, server)));
+        for (client, server) in pairs.filter(|(client, server)| client != server && !ALIKE.contains(&(client, server)))
+        {
+            let sent = seed(server, "plain").unwrap();
+            let ended = talk(client, &mut Pieces::new(&sent, 0));
+            let is_error = matches!(ended, Some(Err(ConversationError::Unexpected(_) | ConversationError::Closed(_))));
+            assert!(is_error, "client of {client}, server of {server}: {ended:?}");
         }
     }
 
-    /// Replaces each number, or what could be one, in the bytes of a valid peer by 0, 1, the highest and the lowest,
-    /// and lets the peer continue.
+    /// Replaces each possible number in the bytes of a valid peer by 0, 1, the highest and the lowest value, and lets the
+    /// peer continue.
     #[test]
-    fn no_number_exceeds_the_bounds() {
+    fn no_number_exceeds_the_limits() {
         let more = vec![0; 2 * LONGEST];
         for name in ALL.iter().map(|protocol| protocol.service().name) {
             for (form, scheme) in [("plain", name.to_owned()), ("starttls", format!("{name}+starttls"))] {
-                let Some(said) = seed(name, form) else { continue };
-                for (lie, mut says) in lies(&said) {
-                    says.extend_from_slice(&more);
-                    let mut pieces = Pieces::new(&says, 0);
+                let Some(sent) = seed(name, form) else { continue };
+                for (lie, mut sends) in lies(&sent) {
+                    sends.extend_from_slice(&more);
+                    let mut pieces = Pieces::new(&sends, 0);
                     assert!(talk(&scheme, &mut pieces).is_some(), "{scheme}: {lie}");
-                    let taken = says.len() - pieces.said.len();
+                    let taken = sends.len() - pieces.sent.len();
                     assert!(taken <= LONGEST, "{scheme}: {lie}: {taken} bytes are taken");
                 }
             }
         }
     }
 
-    /// The bytes with one number replaced, and its place.
-    fn lies(said: &[u8]) -> Vec<(String, Vec<u8>)> {
+    /// Returns the bytes with one number replaced, each with a description.
+    fn lies(sent: &[u8]) -> Vec<(String, Vec<u8>)> {
         let mut lies = Vec::new();
         let mut lie = |at: usize, length: usize, number: &[u8]| {
-            let lie = [&said[..at], number, &said[at + length..]].concat();
+            let lie = [&sent[..at], number, &sent[at + length..]].concat();
             lies.push((format!("{number:02x?} at {at}"), lie));
         };
-        // In a text only numerals are numbers.
-        for width in [1, 2, 3, 4, 8].into_iter().filter(|_| !is_text(said)) {
-            for at in (0..said.len()).filter(|at| at + width <= said.len()) {
+        // In text, only numerals are numbers.
+        for width in [1, 2, 3, 4, 8].into_iter().filter(|_| !is_text(sent)) {
+            for at in (0..sent.len()).filter(|at| at + width <= sent.len()) {
                 let least = [&vec![0; width - 1][..], &[1]].concat();
                 let most = [&[0x7f][..], &vec![0xff; width - 1]].concat();
                 let turned = |number: &[u8]| number.iter().rev().copied().collect::<Vec<_>>();
@@ -168,7 +170,7 @@ mod tests {
                 }
             }
         }
-        for (at, digits) in numerals(said) {
+        for (at, digits) in numerals(sent) {
             for number in ["", "0", "1", "-1", "9223372036854775807", "18446744073709551616"] {
                 lie(at, digits, number.as_bytes());
             }
@@ -176,22 +178,22 @@ mod tests {
         lies
     }
 
-    fn is_text(said: &[u8]) -> bool {
-        said.iter().all(|byte| matches!(byte, b'\t' | b'\r' | b'\n' | b' '..=b'~'))
+    fn is_text(sent: &[u8]) -> bool {
+        sent.iter().all(|byte| matches!(byte, b'\t' | b'\r' | b'\n' | b' '..=b'~'))
     }
 
-    /// Place and length of numerals.
-    fn numerals(said: &[u8]) -> Vec<(usize, usize)> {
-        let begins = |at: &usize| said[*at].is_ascii_digit() && (*at == 0 || !said[at - 1].is_ascii_digit());
-        let digits = |at: usize| said[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        (0..said.len()).filter(begins).map(|at| (at, digits(at))).collect()
+    /// Returns the position and length of each numeral.
+    fn numerals(sent: &[u8]) -> Vec<(usize, usize)> {
+        let begins = |at: &usize| sent[*at].is_ascii_digit() && (*at == 0 || !sent[at - 1].is_ascii_digit());
+        let digits = |at: usize| sent[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        (0..sent.len()).filter(begins).map(|at| (at, digits(at))).collect()
     }
 
-    /// Longer than any reply that is accepted.
+    /// Longer than any response that is accepted.
     const LONGEST: usize = 128 << 10;
 
-    /// Mail servers that do not name their protocol greet like FTP. SMTP and LMTP differ in their reply to the first
-    /// command of the other, but this peer does not depend on commands.
+    /// Protocols with equal responses. Mail servers that do not name their protocol greet like FTP. SMTP and LMTP servers
+    /// reject the first command of the other protocol, but this peer ignores commands.
     const ALIKE: [(&str, &str); 3] = [("ftp", "lmtp"), ("lmtp", "smtp"), ("smtp", "lmtp")];
 
     proptest! {

@@ -1,8 +1,8 @@
 //! gRPC: the health checking protocol (<https://github.com/grpc/grpc/blob/master/doc/health-checking.md>) over HTTP/2
 //! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
 //!
-//! Calls `grpc.health.v1.Health/Check` once for the service in the path, or for the whole server. A server without that
-//! service replies UNIMPLEMENTED, which is a valid reply of gRPC. Leaves nothing in the log by default.
+//! Calls `grpc.health.v1.Health/Check` once for the service in the path, or for the whole server. A server without the
+//! health service returns UNIMPLEMENTED, which is a valid response. Leaves nothing in the log by default.
 
 use std::io::{self, ErrorKind};
 use std::pin::pin;
@@ -30,7 +30,7 @@ pub(super) static SERVICE: Service = Service {
     tls_name: "grpc+tls",
     tls_port: 50051,
     alpn: Some("h2"),
-    // The protocol does not restrict names of services.
+    // The protocol does not restrict the names of services.
     path: Some(PathUse::Name(PathRule::NONE)),
     client: Some("grpcurl -plaintext {authority} grpc.health.v1.Health/Check"),
     ..Service::DEFAULT
@@ -51,7 +51,7 @@ impl Protocol for Grpc {
 #[derive(Debug)]
 struct Session {
     uri: String,
-    /// The service whose health is queried; `None`: the whole server.
+    /// The service whose health is queried; `None` for the whole server.
     service: Option<Arc<str>>,
 }
 
@@ -64,7 +64,7 @@ impl Conversation for Session {
             .header(USER_AGENT, AGENT)
             .body(());
         let request = request
-            .map_err(|error| ConversationError::Unexpected(format!("the request cannot be written: {error}")))?;
+            .map_err(|error| ConversationError::Unexpected(format!("the request cannot be created: {error}")))?;
         let message = message(self.service.as_deref().unwrap_or_default());
         let checked = timeout_at(wire.deadline(), check(request, message, wire.stream())).await;
         verify(&checked.unwrap_or(Err(ConversationError::Silent(AWAITED)))?)?;
@@ -72,7 +72,7 @@ impl Conversation for Session {
     }
 }
 
-/// Result of a call.
+/// The result of a call.
 #[derive(Debug)]
 struct Checked {
     http: StatusCode,
@@ -82,17 +82,17 @@ struct Checked {
     message: Vec<u8>,
 }
 
-/// SERVING is 1, `NOT_SERVING` 2 of `HealthCheckResponse`; codes of gRPC: 5 `NOT_FOUND`, 7 `PERMISSION_DENIED`,
-/// 12 UNIMPLEMENTED, 14 UNAVAILABLE, 16 UNAUTHENTICATED.
+/// Verifies the result of a call. A `HealthCheckResponse` has 1 for SERVING and 2 for `NOT_SERVING`. The codes of gRPC are 5
+/// `NOT_FOUND`, 7 `PERMISSION_DENIED`, 12 UNIMPLEMENTED, 14 UNAVAILABLE and 16 UNAUTHENTICATED.
 fn verify(checked: &Checked) -> Result<(), ConversationError> {
-    let unexpected = |what: String| Err(ConversationError::Unexpected(format!("expected {AWAITED}, but {what} came")));
+    let unexpected = |what: String| Err(ConversationError::Unexpected(format!("expected {AWAITED}, received {what}")));
     match (checked.http, checked.status) {
         (http, None) if UNAVAILABLE.contains(&http) => Err(ConversationError::Rejected(http.to_string())),
         (http, None) => unexpected(format!("{http} without a grpc-status")),
         (_, Some(0)) => match health(&checked.message) {
             Some(1) => Ok(()),
             Some(2) => Err(ConversationError::Rejected("NOT_SERVING".to_owned())),
-            Some(other) => unexpected(format!("the health {other}")),
+            Some(other) => unexpected(format!("the health status {other}")),
             None => unexpected("no HealthCheckResponse".to_owned()),
         },
         (_, Some(7 | 12 | 16)) => Ok(()),
@@ -102,7 +102,7 @@ fn verify(checked: &Checked) -> Result<(), ConversationError> {
     }
 }
 
-/// A `HealthCheckRequest` with the service as its only field, after the message prefix: not compressed, length.
+/// Returns a `HealthCheckRequest` with the service as its only field, after the message prefix: not compressed, length.
 fn message(service: &str) -> Bytes {
     let mut fields = BytesMut::new();
     if !service.is_empty() {
@@ -117,7 +117,7 @@ fn message(service: &str) -> Bytes {
     message.freeze()
 }
 
-/// A varint: groups of seven bits, lowest first.
+/// Writes a varint: groups of seven bits, lowest first.
 fn put_varint(buffer: &mut BytesMut, mut value: usize) {
     while value >= 0x80 {
         buffer.put_u8(u8::try_from(value & 0x7f).unwrap_or_default() | 0x80);
@@ -126,7 +126,7 @@ fn put_varint(buffer: &mut BytesMut, mut value: usize) {
     buffer.put_u8(u8::try_from(value).unwrap_or_default());
 }
 
-/// The status of a `HealthCheckResponse`: field 1, a small number; an empty message is UNKNOWN.
+/// Returns the status of a `HealthCheckResponse`: field 1, a small number. An empty message is UNKNOWN.
 fn health(message: &[u8]) -> Option<u8> {
     let mut rest = message;
     let compressed = rest.try_get_u8().ok()?;
@@ -148,7 +148,7 @@ async fn check(
     let mut called = pin!(call(sender, request, message));
     tokio::select! {
         checked = &mut called => checked,
-        // The connection has ended. The rest of the reply is buffered.
+        // The connection has ended. The rest of the response is buffered.
         closed = connection => match (called.await, closed) {
             (Err(ConversationError::Closed(_)), Err(error)) => Err(ended(&error)),
             (checked, _) => checked,
@@ -188,22 +188,22 @@ impl Checked {
     }
 }
 
-/// The data of a reply, within bounds.
+/// Reads the data of a response, up to [`MAX_MESSAGE`].
 async fn read(body: &mut RecvStream) -> Result<Vec<u8>, ConversationError> {
     let mut message = Vec::new();
     while let Some(data) = body.data().await {
         let data = data.map_err(|error| ended(&error))?;
-        // Without releasing capacity the peer stops sending.
+        // Without released capacity the peer stops sending.
         let _ = body.flow_control().release_capacity(data.len());
         message.extend_from_slice(&data);
         if message.len() > MAX_MESSAGE {
-            return Err(ConversationError::unexpected(AWAITED, "it comes to no end", &message));
+            return Err(ConversationError::unexpected(AWAITED, "it is too long", &message));
         }
     }
     Ok(message)
 }
 
-/// The meaning of an HTTP/2 error. For connection errors h2 keeps the kind, but not always the code.
+/// Converts an error of h2, which keeps the kind of a connection error, but not always its code.
 fn ended(error: &h2::Error) -> ConversationError {
     match error.get_io() {
         Some(io) => match (io.raw_os_error(), io.kind()) {
@@ -213,13 +213,13 @@ fn ended(error: &h2::Error) -> ConversationError {
             }
             (None, _) => ConversationError::Closed(AWAITED),
         },
-        None => {
-            ConversationError::Unexpected(format!("expected {AWAITED}, but what came is not gRPC over HTTP/2: {error}"))
-        }
+        None => ConversationError::Unexpected(format!(
+            "expected {AWAITED}, received data that is not gRPC over HTTP/2: {error}"
+        )),
     }
 }
 
-/// Statuses of proxies that mean UNAVAILABLE
+/// The HTTP statuses of proxies that mean UNAVAILABLE
 /// (<https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>).
 const UNAVAILABLE: [StatusCode; 4] = [
     StatusCode::TOO_MANY_REQUESTS,
@@ -228,7 +228,7 @@ const UNAVAILABLE: [StatusCode; 4] = [
     StatusCode::GATEWAY_TIMEOUT,
 ];
 
-const AWAITED: &str = "its answer to the health check";
+const AWAITED: &str = "a response to the health check";
 
 /// Far more than a health status.
 const MAX_MESSAGE: usize = 4096;
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn each_answer_has_its_class() {
+    fn each_response_has_a_class() {
         let of = |status, message: &[u8]| {
             let checked = Checked { http: StatusCode::OK, status, text: "why".into(), message: message.to_vec() };
             summary(verify(&checked).map(|()| ServiceReply::default()))
@@ -258,18 +258,18 @@ mod tests {
         assert_eq!(of(Some(0), b"\0\0\0\0\x02\x08\x01"), "ok");
         assert_eq!(of(Some(0), b"\0\0\0\0\x02\x08\x02"), "rejected: NOT_SERVING");
         for (message, what) in [
-            (&b"\0\0\0\0\0"[..], "the health 0"),
+            (&b"\0\0\0\0\0"[..], "the health status 0"),
             (b"\0\0\0\0\x09\x08\x01", "no HealthCheckResponse"),
             (b"", "no HealthCheckResponse"),
         ] {
-            assert_eq!(of(Some(0), message), format!("unexpected: expected {AWAITED}, but {what} came"));
+            assert_eq!(of(Some(0), message), format!("unexpected: expected {AWAITED}, received {what}"));
         }
         for code in [7, 12, 16] {
             assert_eq!(of(Some(code), b""), "ok");
         }
         assert_eq!(of(Some(14), b""), "rejected: UNAVAILABLE why");
-        assert!(of(Some(5), b"").starts_with("unexpected") && of(Some(2), b"").ends_with("the status 2 why came"));
-        assert!(of(None, b"").ends_with("200 OK without a grpc-status came"));
+        assert!(of(Some(5), b"").starts_with("unexpected") && of(Some(2), b"").ends_with("received the status 2 why"));
+        assert!(of(None, b"").ends_with("received 200 OK without a grpc-status"));
         for (http, expected) in [(502, "rejected: 502 Bad Gateway"), (503, "rejected: 503 Service Unavailable")] {
             let http = StatusCode::from_u16(http).unwrap();
             let checked = Checked { http, status: None, text: String::new(), message: Vec::new() };
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_independent_server_of_http_2_is_understood() {
+    async fn responses_of_another_implementation_are_parsed() {
         assert_eq!(against("0", b"\0\0\0\0\x02\x08\x01").await, "ok");
         assert_eq!(against("0", b"\0\0\0\0\x02\x08\x02").await, "rejected: NOT_SERVING");
         assert_eq!(against("12", b"").await, "ok");
@@ -312,7 +312,7 @@ mod tests {
 
     /// Closing a socket with unread data sends a RST.
     #[tokio::test]
-    async fn a_reset_is_told_as_one() {
+    async fn a_reset_is_reported() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (far, _) = listener.accept().await.unwrap();
@@ -329,14 +329,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_no_http_2_is_told() {
+    async fn data_that_is_not_http_2_has_a_class() {
         for (script, expected) in [
-            (Script::greets(""), "closed: its answer to the health check"),
-            (Script::greets("").stays_silent(), "silent: its answer to the health check"),
+            (Script::greets(""), "closed: a response to the health check"),
+            (Script::greets("").stays_silent(), "silent: a response to the health check"),
         ] {
             assert_eq!(summary(talk(&Grpc, "grpc://a", &script).await.0), expected);
         }
         let other = Script::greets("HTTP/1.1 400 Bad Request\r\n\r\n");
-        assert!(summary(talk(&Grpc, "grpc://a", &other).await.0).starts_with("unexpected: expected its answer"));
+        assert!(summary(talk(&Grpc, "grpc://a", &other).await.0).starts_with("unexpected: expected a response"));
     }
 }

@@ -1,6 +1,6 @@
 //! HTTP/1.1 (RFC 9110, RFC 9112).
 //!
-//! Sends one request and follows no redirect. Leaves a line in the access log, with the user agent `portprobe/VERSION`.
+//! Sends one request and follows no redirects. Leaves a line in the access log with the user agent `portprobe/VERSION`.
 
 use std::error::Error as _;
 use std::io::{self, ErrorKind};
@@ -49,7 +49,7 @@ impl Protocol for Http {
     }
 }
 
-/// Begins a conversation by these settings.
+/// Starts a conversation with these settings.
 pub(super) fn begin(
     request: Request<'_>,
     settings: Arc<HttpSettings>,
@@ -83,7 +83,7 @@ impl Conversation for Session {
         let (head, body) = answered.unwrap_or(Err(ConversationError::Silent(AWAITED)))?;
         let status = head.status;
         if !self.settings.takes(status.as_u16()) {
-            return Err(self.objection(status));
+            return Err(self.unexpected_status(status));
         }
         if let Some(pattern) = &self.settings.body
             && !pattern.regex().is_match(&body)
@@ -91,9 +91,9 @@ impl Conversation for Session {
             let read =
                 if body.len() >= usize::try_from(limit).unwrap_or(usize::MAX) { " within body_limit" } else { "" };
             let expected = pattern.regex().as_str();
-            let came = excerpt(&body);
+            let received = excerpt(&body);
             return Err(ConversationError::Unexpected(format!(
-                "expected a body that matches `{expected}`{read}, but \"{came}\" came"
+                "expected a body that matches `{expected}`{read}, received \"{received}\""
             )));
         }
         Ok(ServiceReply { version: product(&head.headers), role: None })
@@ -124,25 +124,25 @@ impl Session {
         if unset(USER_AGENT) {
             request = request.header(USER_AGENT, AGENT);
         }
-        // If a method usually has a body, some servers require an explicit length of zero (RFC 9110 section 8.6).
+        // Some servers require a length of zero if the method usually has a body (RFC 9110 section 8.6).
         if matches!(self.settings.method, Method::PATCH | Method::POST | Method::PUT) {
             request = request.header(CONTENT_LENGTH, 0);
         }
         let request = request.header(CONNECTION, "close").body(Empty::new());
-        request.map_err(|error| ConversationError::Unexpected(format!("the request cannot be written: {error}")))
+        request.map_err(|error| ConversationError::Unexpected(format!("the request cannot be created: {error}")))
     }
 
-    /// The meaning of an unexpected status.
-    fn objection(&self, status: StatusCode) -> ConversationError {
+    /// Returns the error for an unexpected status.
+    fn unexpected_status(&self, status: StatusCode) -> ConversationError {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             return ConversationError::Rejected(status.to_string());
         }
         let expected: Vec<_> = self.settings.status.iter().map(ToString::to_string).collect();
-        ConversationError::Unexpected(format!("expected the status {}, but {status} came", expected.join(", ")))
+        ConversationError::Unexpected(format!("expected the status {}, received {status}", expected.join(", ")))
     }
 }
 
-/// The value of `Host`: the name without its trailing dot, and the port unless it is the scheme's default.
+/// Returns the value of `Host`: the name without a trailing dot, and the port unless it is the default of the scheme.
 pub(super) fn authority(endpoint: &Endpoint) -> String {
     let host = match &endpoint.host {
         Host::Ipv6(address, _) => format!("[{address}]"),
@@ -158,7 +158,7 @@ pub(super) struct Head {
     pub(super) headers: HeaderMap,
 }
 
-/// Sends a request and reads the head of the response, and its body up to a limit if requested.
+/// Sends a request and reads the head of the response; also reads its body up to `limit`, if given.
 pub(super) async fn ask(
     request: HttpRequest<Empty<Bytes>>,
     limit: Option<u32>,
@@ -175,7 +175,7 @@ async fn exchange(
     channel: &mut SpeaksFirst<'_>,
 ) -> hyper::Result<(Head, Vec<u8>)> {
     let mut builder = http1::Builder::new();
-    // As lenient as browsers: a malformed header does not keep a server from serving.
+    // As lenient as browsers: a malformed header is not a failure of the server.
     builder
         .max_buf_size(MAX_REPLY)
         .max_headers(MAX_HEADERS)
@@ -194,12 +194,12 @@ async fn exchange(
     });
     tokio::select! {
         answered = &mut answer => answered,
-        // The connection has ended. The rest of the response is buffered, and an error is reported there as well.
+        // The connection has ended. The rest of the response is buffered, and reading it reports an error as well.
         _ = connection => answer.await,
     }
 }
 
-/// The first bytes of a body.
+/// Reads a body up to a limit.
 async fn read(mut body: Incoming, limit: usize) -> hyper::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     while bytes.len() < limit
@@ -212,21 +212,21 @@ async fn read(mut body: Incoming, limit: usize) -> hyper::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The meaning of a hyper error, given the first bytes of the peer.
+/// Converts an error of hyper, given the first bytes of the peer.
 fn ended(error: &hyper::Error, buffered: &[u8]) -> ConversationError {
     let io = successors(error.source(), |error| (*error).source()).find_map(|error| error.downcast_ref::<io::Error>());
     // hyper does not report invalid chunks of a body as parse errors.
-    let is_no_chunk = io.is_some_and(|error| error.kind() == ErrorKind::InvalidInput);
+    let is_invalid_chunk = io.is_some_and(|error| error.kind() == ErrorKind::InvalidInput);
     match io.and_then(io::Error::raw_os_error) {
         Some(code) => ConversationError::Broken(io::Error::from_raw_os_error(code), AWAITED),
-        None if error.is_parse() || is_no_chunk => {
+        None if error.is_parse() || is_invalid_chunk => {
             ConversationError::unexpected(AWAITED, &format!("it is not HTTP ({error})"), buffered)
         }
         None => ConversationError::Closed(AWAITED),
     }
 }
 
-/// The product in `Server` (RFC 9110 section 10.2.4), its version included.
+/// Returns the product in `Server` with its version (RFC 9110 section 10.2.4).
 pub(super) fn product(headers: &HeaderMap) -> Option<String> {
     let server = headers.get(SERVER)?.to_str().ok()?;
     let token = server.split([' ', '(']).next()?;
@@ -234,7 +234,7 @@ pub(super) fn product(headers: &HeaderMap) -> Option<String> {
     (!token.is_empty() && token.len() <= MAX_PRODUCT && token.chars().all(plain)).then(|| token.replacen('/', " ", 1))
 }
 
-/// The target of a request, after its method (RFC 9112 section 3.2.1).
+/// The rule for the target of a request (RFC 9112 section 3.2.1).
 pub(super) const REQUEST_TARGET: PathRule = PathRule {
     admits: |target| target.parse::<Uri>().is_ok(),
     expected: "a URL path of at most 64 KiB; percent-encode other characters, like %3C for <",
@@ -243,12 +243,12 @@ pub(super) const REQUEST_TARGET: PathRule = PathRule {
 /// The user agent.
 pub(super) const AGENT: &str = concat!("portprobe/", env!("CARGO_PKG_VERSION"));
 
-pub(super) const AWAITED: &str = "its answer to the request";
+pub(super) const AWAITED: &str = "a response to the request";
 
-/// The length of all headers is bounded as well.
+/// Maximum number of headers. Their total length is limited by [`MAX_REPLY`].
 const MAX_HEADERS: usize = 1024;
 
-/// No product has a longer name.
+/// Maximum length of a product.
 const MAX_PRODUCT: usize = 64;
 
 #[cfg(test)]
@@ -261,18 +261,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_answers_with_success_serves() {
-        let script = Script::hears().answers(answer("200 OK", "Server: nginx/1.22.1 (Debian)\r\n", "hello"));
-        let (found, said) = talk(&Http, "http://a.example.:8080/x?y=1", &script).await;
+    async fn a_successful_status_means_success() {
+        let script = Script::listens().responds(answer("200 OK", "Server: nginx/1.22.1 (Debian)\r\n", "hello"));
+        let (found, sent) = talk(&Http, "http://a.example.:8080/x?y=1", &script).await;
         assert_eq!(found.unwrap().version.as_deref(), Some("nginx 1.22.1"));
-        let said = String::from_utf8(said).unwrap();
-        assert!(said.starts_with("GET /x?y=1 HTTP/1.1\r\nhost: a.example:8080\r\nuser-agent: portprobe/"), "{said}");
-        assert!(said.ends_with("\r\n\r\n") && !said.contains("transfer-encoding"), "{said}");
+        let sent = String::from_utf8(sent).unwrap();
+        assert!(sent.starts_with("GET /x?y=1 HTTP/1.1\r\nhost: a.example:8080\r\nuser-agent: portprobe/"), "{sent}");
+        assert!(sent.ends_with("\r\n\r\n") && !sent.contains("transfer-encoding"), "{sent}");
         assert_survives(&Http, "http://a", &script).await;
     }
 
     #[test]
-    fn the_host_is_written_as_in_a_browser() {
+    fn the_host_header_omits_the_default_port() {
         for (url, expected) in [
             ("http://a", "a"),
             ("https://a.", "a"),
@@ -285,33 +285,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_answer_has_its_class() {
+    async fn each_response_has_a_class() {
         for (script, expected) in [
             (answer("204 No Content", "", ""), "ok"),
             (answer("503 Service Unavailable", "", ""), "rejected: 503 Service Unavailable"),
             (
                 answer("301 Moved Permanently", "Location: http://b/\r\n", ""),
-                "unexpected: expected the status 2xx, but 301 Moved Permanently came",
+                "unexpected: expected the status 2xx, received 301 Moved Permanently",
             ),
-            (answer("404 Not Found", "", ""), "unexpected: expected the status 2xx, but 404 Not Found came"),
-            (String::new(), "closed: its answer to the request"),
-            ("HTTP/1.1 200".to_owned(), "closed: its answer to the request"),
+            (answer("404 Not Found", "", ""), "unexpected: expected the status 2xx, received 404 Not Found"),
+            (String::new(), "closed: a response to the request"),
+            ("HTTP/1.1 200".to_owned(), "closed: a response to the request"),
         ] {
-            assert_eq!(summary(talk(&Http, "http://a", &Script::hears().answers(script)).await.0), expected);
+            assert_eq!(summary(talk(&Http, "http://a", &Script::listens().responds(script)).await.0), expected);
         }
         let greeting = "SSH-2.0-OpenSSH_9.2p1\r\n";
-        for script in [Script::hears().answers(greeting), Script::greets(greeting)] {
-            let told = summary(talk(&Http, "http://a", &script).await.0);
-            let expected = "unexpected: expected its answer to the request, but \"SSH-2.0-OpenSSH_9.2p1\\r\\n\" came: it is not HTTP";
-            assert!(told.starts_with(expected), "{told}");
+        for script in [Script::listens().responds(greeting), Script::greets(greeting)] {
+            let text = summary(talk(&Http, "http://a", &script).await.0);
+            let expected = "unexpected: expected a response to the request, received \"SSH-2.0-OpenSSH_9.2p1\\r\\n\": it is not HTTP";
+            assert!(text.starts_with(expected), "{text}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_head_of_a_sloppy_server_is_one() {
+    async fn malformed_headers_are_ignored() {
         let many = "X-A: 1\r\n".repeat(500);
         for headers in ["Server : GoAhead\r\n", "X-A: 1\r\n continued\r\n", "X-A: \x1b\r\n", "no header\r\n", &many] {
-            let script = Script::hears().answers(answer("200 OK", headers, ""));
+            let script = Script::listens().responds(answer("200 OK", headers, ""));
             assert_eq!(summary(talk(&Http, "http://a", &script).await.0), "ok", "{headers:?}");
         }
     }
@@ -327,13 +327,13 @@ mod tests {
         for (status, expected) in [
             ("401 Unauthorized", "ok"),
             ("503 Service Unavailable", "ok"),
-            ("200 OK", "unexpected: expected the status 401, 503, but 200 OK came"),
+            ("200 OK", "unexpected: expected the status 401, 503, received 200 OK"),
         ] {
-            let script = Script::hears().answers(answer(status, "", ""));
-            let (ended, said) = talk_with("http://a", &settings, &script).await;
+            let script = Script::listens().responds(answer(status, "", ""));
+            let (ended, sent) = talk_with("http://a", &settings, &script).await;
             assert_eq!(summary(ended), expected);
-            let said = String::from_utf8(said).unwrap();
-            assert!(said.starts_with("HEAD / HTTP/1.1\r\nhost: b\r\nx-a: 1\r\n"), "{said}");
+            let sent = String::from_utf8(sent).unwrap();
+            assert!(sent.starts_with("HEAD / HTTP/1.1\r\nhost: b\r\nx-a: 1\r\n"), "{sent}");
         }
     }
 
@@ -341,22 +341,22 @@ mod tests {
     async fn headers_from_files_are_sent() {
         let value = HeaderValue::from_static("one");
         let file_headers = [(hyper::header::AUTHORIZATION, value.clone()), (USER_AGENT, value)].into();
-        let script = Script::hears().answers(answer("200 OK", "", ""));
-        let (ended, said) = talk_with_headers("http://a", &Arc::default(), file_headers, &script).await;
+        let script = Script::listens().responds(answer("200 OK", "", ""));
+        let (ended, sent) = talk_with_headers("http://a", &Arc::default(), file_headers, &script).await;
         assert_eq!(summary(ended), "ok");
-        let said = String::from_utf8(said).unwrap();
+        let sent = String::from_utf8(sent).unwrap();
         let expected = "GET / HTTP/1.1\r\nauthorization: one\r\nuser-agent: one\r\nhost: a\r\n";
-        assert!(said.starts_with(expected) && !said.contains("portprobe/"), "{said}");
+        assert!(sent.starts_with(expected) && !sent.contains("portprobe/"), "{sent}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_empty_post_has_a_length_of_zero() {
         for (method, length) in [(Method::POST, true), (Method::PUT, true), (Method::GET, false)] {
             let settings = Arc::new(HttpSettings { method, ..HttpSettings::default() });
-            let script = Script::hears().answers(answer("200 OK", "", ""));
-            let (_, said) = talk_with("http://a", &settings, &script).await;
-            let said = String::from_utf8(said).unwrap();
-            assert_eq!(said.contains("\r\ncontent-length: 0\r\n"), length, "{said}");
+            let script = Script::listens().responds(answer("200 OK", "", ""));
+            let (_, sent) = talk_with("http://a", &settings, &script).await;
+            let sent = String::from_utf8(sent).unwrap();
+            assert_eq!(sent.contains("\r\ncontent-length: 0\r\n"), length, "{sent}");
         }
     }
 
@@ -373,20 +373,20 @@ mod tests {
             (
                 100,
                 answer("200 OK", "", "status: red"),
-                "unexpected: expected a body that matches `^status: (green|yellow)$`, but \"status: red\" came",
+                "unexpected: expected a body that matches `^status: (green|yellow)$`, received \"status: red\"",
             ),
             (
                 100,
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".to_owned(),
-                "unexpected: expected its answer to the request, but \"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\nzz\\r\\n\" came: it is not HTTP (error reading a body from connection)",
+                "unexpected: expected a response to the request, received \"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\nzz\\r\\n\": it is not HTTP (error reading a body from connection)",
             ),
             (
                 4,
                 chunked.to_owned(),
-                "unexpected: expected a body that matches `^status: (green|yellow)$` within body_limit, but \"stat\" came",
+                "unexpected: expected a body that matches `^status: (green|yellow)$` within body_limit, received \"stat\"",
             ),
         ] {
-            let (ended, _) = talk_with("http://a", &settings(limit), &Script::hears().answers(script)).await;
+            let (ended, _) = talk_with("http://a", &settings(limit), &Script::listens().responds(script)).await;
             assert_eq!(summary(ended), expected);
         }
     }

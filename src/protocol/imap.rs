@@ -35,7 +35,7 @@ impl Protocol for Imap {
 #[derive(Debug, Default)]
 struct Session {
     version: Option<String>,
-    /// Whether the greeting was read. It comes once, before an upgrade to TLS.
+    /// Whether the greeting was read. It is sent once, before an upgrade to TLS.
     greeted: bool,
     /// Number of commands sent; each has a different tag.
     commands: u32,
@@ -47,10 +47,10 @@ impl Conversation for Session {
         let offered = self.capabilities(wire).await?;
         if !offered.iter().any(|capability| capability.eq_ignore_ascii_case("STARTTLS")) {
             self.log_out(wire).await;
-            return Err(ConversationError::Refused("the answer to CAPABILITY does not offer STARTTLS".to_owned()));
+            return Err(ConversationError::Refused("the response to CAPABILITY does not offer STARTTLS".to_owned()));
         }
-        let answer = self.ask(wire, "STARTTLS", "the answer to STARTTLS").await?;
-        match answer.last() {
+        let response = self.ask(wire, "STARTTLS", "the response to STARTTLS").await?;
+        match response.last() {
             Some(last) if is_ok(last) => Ok(()),
             last => Err(ConversationError::Refused(format!("STARTTLS: {}", last.map_or("", |last| last)))),
         }
@@ -68,36 +68,36 @@ impl Session {
     async fn capabilities(&mut self, wire: &mut Wire<'_>) -> Result<Vec<String>, ConversationError> {
         if !self.greeted {
             let greeting = wire
-                .answer("a greeting", MAX_REPLY, |buffered| text(buffered, &GREETINGS))
+                .receive("a greeting", MAX_REPLY, |buffered| text(buffered, &GREETINGS))
                 .await?;
             reject(&greeting)?;
             self.version = product(&greeting, &PRODUCTS);
             self.greeted = true;
         }
-        let answer = self.ask(wire, "CAPABILITY", "the answer to CAPABILITY").await?;
-        match answer.split_last() {
+        let response = self.ask(wire, "CAPABILITY", "the response to CAPABILITY").await?;
+        match response.split_last() {
             Some((last, others)) if is_ok(last) => Ok(words(others)),
             _ => Err(ConversationError::Unexpected(format!(
-                "expected OK to CAPABILITY, but \"{}\" came",
-                answer.join(" / ")
+                "CAPABILITY: expected OK, received \"{}\"",
+                response.join(" / ")
             ))),
         }
     }
 
-    /// Sends a command and reads the reply, whose last line has the tag of the command.
+    /// Sends a command and reads the response, whose last line has the tag of the command.
     async fn ask(
         &mut self,
         wire: &mut Wire<'_>,
         command: &str,
-        due: &'static str,
+        awaited: &'static str,
     ) -> Result<Vec<String>, ConversationError> {
         let tag = self.tag();
         wire.send(format!("{tag}{command}\r\n").as_bytes()).await?;
-        let answer = wire
-            .answer(due, MAX_REPLY, |buffered| block(buffered, &["* "], &[BYE, &tag]))
+        let response = wire
+            .receive(awaited, MAX_REPLY, |buffered| block(buffered, &["* "], &[BYE, &tag]))
             .await?;
-        answer.iter().try_for_each(|line| reject(line))?;
-        Ok(answer)
+        response.iter().try_for_each(|line| reject(line))?;
+        Ok(response)
     }
 
     async fn log_out(&mut self, wire: &mut Wire<'_>) {
@@ -111,17 +111,17 @@ impl Session {
     }
 }
 
-/// BYE means that the server ends the session (RFC 3501 section 7.1.5).
+/// Fails if a line is BYE, which means that the server ends the session (RFC 3501 section 7.1.5).
 fn reject(line: &str) -> Result<(), ConversationError> {
     if line.starts_with(BYE) { Err(ConversationError::Rejected(line.to_owned())) } else { Ok(()) }
 }
 
-/// Whether the status after a tag is OK.
+/// Returns whether the status after a tag is OK.
 fn is_ok(line: &str) -> bool {
     line.split(' ').nth(1).is_some_and(|status| status.eq_ignore_ascii_case("OK"))
 }
 
-/// The capabilities in `* CAPABILITY` lines.
+/// Returns the capabilities in `* CAPABILITY` lines.
 fn words(lines: &[String]) -> Vec<String> {
     let listed = lines.iter().filter_map(|line| line.strip_prefix("* CAPABILITY "));
     listed.flat_map(str::split_ascii_whitespace).map(str::to_owned).collect()
@@ -131,7 +131,7 @@ const GREETINGS: [&str; 3] = ["* OK", "* PREAUTH", BYE];
 
 const BYE: &str = "* BYE";
 
-/// Products that name themselves in their greeting. The rest of it may differ with each connection.
+/// The products that name themselves in their greeting. The rest of it can differ with each connection.
 const PRODUCTS: [&str; 7] = ["Dovecot", "Cyrus", "Courier-IMAP", "Zimbra", "Gimap", "Stalwart", "hMailServer"];
 
 #[cfg(test)]
@@ -145,50 +145,50 @@ mod tests {
         "* CAPABILITY IMAP4rev1 SASL-IR STARTTLS LOGINDISABLED\r\np1 OK Pre-login capabilities listed.\r\n";
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_greets_and_answers_serves() {
+    async fn a_greeting_and_a_response_mean_success() {
         for (greeting, version) in [(GREETING, Some("Dovecot")), ("* PREAUTH session 4711\r\n", None)] {
-            let script = Script::greets(greeting).answers(CAPABILITY).answers("* BYE\r\np2 OK\r\n");
-            let (found, said) = talk(&Imap, "imap://a", &script).await;
+            let script = Script::greets(greeting).responds(CAPABILITY).responds("* BYE\r\np2 OK\r\n");
+            let (found, sent) = talk(&Imap, "imap://a", &script).await;
             assert_eq!(found.unwrap().version.as_deref(), version);
-            assert_eq!(said, b"p1 CAPABILITY\r\np2 LOGOUT\r\n");
+            assert_eq!(sent, b"p1 CAPABILITY\r\np2 LOGOUT\r\n");
             assert_survives(&Imap, "imap://a", &script).await;
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_answer_has_its_class() {
+    async fn each_response_has_a_class() {
         for (script, expected) in [
             (Script::greets("* BYE Maximum connections\r\n"), "rejected: * BYE Maximum connections"),
-            (Script::greets(GREETING).answers("* BYE going down\r\n"), "rejected: * BYE going down"),
+            (Script::greets(GREETING).responds("* BYE going down\r\n"), "rejected: * BYE going down"),
             (
-                Script::greets(GREETING).answers("p1 BAD what\r\n"),
-                "unexpected: expected OK to CAPABILITY, but \"p1 BAD what\" came",
+                Script::greets(GREETING).responds("p1 BAD what\r\n"),
+                "unexpected: CAPABILITY: expected OK, received \"p1 BAD what\"",
             ),
             (
-                Script::greets(GREETING).answers("p2 OK\r\n"),
-                "unexpected: expected the answer to CAPABILITY, but \"p2 OK\\r\\n\" came: it begins otherwise",
+                Script::greets(GREETING).responds("p2 OK\r\n"),
+                "unexpected: expected the response to CAPABILITY, received \"p2 OK\\r\\n\": it does not start as expected",
             ),
             (
                 Script::greets("+OK ready\r\n"),
-                "unexpected: expected a greeting, but \"+OK ready\\r\\n\" came: it begins otherwise",
+                "unexpected: expected a greeting, received \"+OK ready\\r\\n\": it does not start as expected",
             ),
-            (Script::greets(GREETING).answers(""), "closed: the answer to CAPABILITY"),
+            (Script::greets(GREETING).responds(""), "closed: the response to CAPABILITY"),
         ] {
             assert_eq!(summary(talk(&Imap, "imap://a", &script).await.0), expected);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tls_is_asked_for_where_it_is_offered() {
+    async fn only_offered_tls_is_requested() {
         let script = Script::greets(GREETING)
-            .answers(CAPABILITY)
-            .answers("p2 OK Begin TLS negotiation now.\r\n");
-        let (asked, said) = upgrade(&Imap, "imap+starttls://a", &script).await;
-        assert!(asked.is_ok() && said.ends_with(b"p2 STARTTLS\r\n"), "{asked:?} {said:?}");
+            .responds(CAPABILITY)
+            .responds("p2 OK Begin TLS negotiation now.\r\n");
+        let (upgraded, sent) = upgrade(&Imap, "imap+starttls://a", &script).await;
+        assert!(upgraded.is_ok() && sent.ends_with(b"p2 STARTTLS\r\n"), "{upgraded:?} {sent:?}");
         let bare = "* CAPABILITY IMAP4rev1\r\np1 OK done\r\n";
         for (script, expected) in [
-            (Script::greets(GREETING).answers(bare), "refused: the answer to CAPABILITY does not offer STARTTLS"),
-            (Script::greets(GREETING).answers(CAPABILITY).answers("p2 BAD no\r\n"), "refused: STARTTLS: p2 BAD no"),
+            (Script::greets(GREETING).responds(bare), "refused: the response to CAPABILITY does not offer STARTTLS"),
+            (Script::greets(GREETING).responds(CAPABILITY).responds("p2 BAD no\r\n"), "refused: STARTTLS: p2 BAD no"),
             (Script::greets("* BYE\r\n"), "rejected: * BYE"),
         ] {
             assert_eq!(summary(upgrade(&Imap, "imap+starttls://a", &script).await.0), expected);

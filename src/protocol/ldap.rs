@@ -1,7 +1,7 @@
 //! LDAP (RFC 4511) with the necessary part of BER (X.690), and `StartTLS` (RFC 4511 section 4.14).
 //!
-//! Sends an anonymous bind of version 3 and an unbind. Servers that log operations log both (OpenLDAP's `loglevel
-//! stats`).
+//! Sends an anonymous bind of version 3 and an unbind. Servers that log operations log both (`loglevel stats` of
+//! OpenLDAP).
 
 use async_trait::async_trait;
 use bytes::Buf as _;
@@ -40,39 +40,42 @@ struct Session;
 #[async_trait]
 impl Conversation for Session {
     async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
-        let result = ask(wire, START_TLS, "the answer to StartTLS", Kind::Extended).await?;
+        let result = ask(wire, START_TLS, "the response to StartTLS", Kind::Extended).await?;
         if result.code == 0 { Ok(()) } else { Err(ConversationError::Refused(format!("StartTLS: {}", result.text()))) }
     }
 
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
-        ask(wire, BIND, "the answer to a bind", Kind::Bind).await?;
+        ask(wire, BIND, "the response to a bind", Kind::Bind).await?;
         wire.leave(UNBIND).await;
         Ok(ServiceReply::default())
     }
 }
 
-/// Sends a request and reads the result. A result that means that no client is served is an error.
+/// Sends a request and reads the result. Fails if the result means that no client is served.
 async fn ask(
     wire: &mut Wire<'_>,
     request: &[u8],
-    due: &'static str,
+    awaited: &'static str,
     kind: Kind,
 ) -> Result<LdapResult, ConversationError> {
     wire.send(request).await?;
-    let message = wire.answer(due, MAX_REPLY, message).await?;
+    let message = wire.receive(awaited, MAX_REPLY, message).await?;
     let result = message.result;
     let refuses_tls = kind == Kind::Extended && !message.is_notice && result.code == UNAVAILABLE;
-    if SERVES_NOBODY.contains(&result.code) && !refuses_tls {
+    if NOT_SERVING.contains(&result.code) && !refuses_tls {
         return Err(ConversationError::Rejected(result.text()));
     }
-    // A notice of disconnection (RFC 4511 section 4.4.1) replies to no request.
+    // A notice of disconnection (RFC 4511 section 4.4.1) is not a response to a request.
     if message.is_notice || message.kind != kind {
-        return Err(ConversationError::Unexpected(format!("expected {due}, but another with {} came", result.text())));
+        return Err(ConversationError::Unexpected(format!(
+            "expected {awaited}, received another response with {}",
+            result.text()
+        )));
     }
     Ok(result)
 }
 
-/// The operation of a reply.
+/// The operation of a response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Kind {
     Bind,
@@ -95,18 +98,18 @@ struct LdapResult {
 }
 
 impl LdapResult {
-    /// The diagnostic message.
+    /// The result code with its name and the diagnostic message.
     fn text(&self) -> String {
         match (NAMES.iter().find(|(code, _)| *code == self.code), &*self.diagnostic) {
             (Some((code, name)), "") => format!("result {code} ({name})"),
-            (Some((code, name)), said) => format!("result {code} ({name}): {said}"),
+            (Some((code, name)), text) => format!("result {code} ({name}): {text}"),
             (None, "") => format!("result {}", self.code),
-            (None, said) => format!("result {}: {said}", self.code),
+            (None, text) => format!("result {}: {text}", self.code),
         }
     }
 }
 
-/// A complete message, which is a SEQUENCE.
+/// Parses a message, which is a SEQUENCE.
 fn message(buffered: &[u8]) -> Parsed<Message> {
     match buffered.first() {
         None => return Parsed::Incomplete,
@@ -117,10 +120,10 @@ fn message(buffered: &[u8]) -> Parsed<Message> {
     match element(&mut rest) {
         Element::Complete(_, body) => match read(body) {
             Some(message) => Parsed::Complete(message, buffered.len() - rest.len()),
-            None => Parsed::Invalid("it is not a reply to a bind or an extended operation".to_owned()),
+            None => Parsed::Invalid("it is not a response to a bind or an extended operation".to_owned()),
         },
         Element::Incomplete => Parsed::Incomplete,
-        Element::Malformed => Parsed::Invalid("its length is not one that an answer has".to_owned()),
+        Element::Malformed => Parsed::Invalid("its length is invalid".to_owned()),
     }
 }
 
@@ -138,7 +141,7 @@ fn read(mut body: &[u8]) -> Option<Message> {
     Some(Message { is_notice: number == [0], kind, result: LdapResult { code: *code, diagnostic } })
 }
 
-/// The contents of an element with a given tag.
+/// Takes the contents of an element with this tag.
 fn whole<'a>(rest: &mut &'a [u8], wanted: u8) -> Option<&'a [u8]> {
     match element(rest) {
         Element::Complete(tag, contents) if tag == wanted => Some(contents),
@@ -150,11 +153,11 @@ fn whole<'a>(rest: &mut &'a [u8], wanted: u8) -> Option<&'a [u8]> {
 enum Element<'a> {
     Malformed,
     Incomplete,
-    /// Its tag and contents.
+    /// The tag and the contents.
     Complete(u8, &'a [u8]),
 }
 
-/// Takes an element with a definite length (RFC 4511 section 5.1): one byte, or a byte with the number of length bytes.
+/// Takes an element with a definite length (RFC 4511 section 5.1): one byte, or the number of length bytes and these.
 fn element<'a>(rest: &mut &'a [u8]) -> Element<'a> {
     let (Ok(tag), Ok(first)) = (rest.try_get_u8(), rest.try_get_u8()) else { return Element::Incomplete };
     let length = match first {
@@ -169,8 +172,8 @@ fn element<'a>(rest: &mut &'a [u8]) -> Element<'a> {
     if length > MAX_REPLY {
         return Element::Malformed;
     }
-    let Some((contents, behind)) = rest.split_at_checked(length) else { return Element::Incomplete };
-    *rest = behind;
+    let Some((contents, after)) = rest.split_at_checked(length) else { return Element::Incomplete };
+    *rest = after;
     Element::Complete(tag, contents)
 }
 
@@ -190,12 +193,12 @@ const SEQUENCE: u8 = 0x30;
 const BIND_RESPONSE: u8 = 0x61;
 const EXTENDED_RESPONSE: u8 = 0x78;
 
-/// busy, unavailable (RFC 4511 appendix A). But unavailable as the reply to `StartTLS` concerns only TLS: the
+/// The codes busy and unavailable (RFC 4511 appendix A). As the response to `StartTLS`, unavailable means only that the
 /// server has no certificate (RFC 4511 section 4.14.2).
-const SERVES_NOBODY: [u8; 2] = [51, UNAVAILABLE];
+const NOT_SERVING: [u8; 2] = [51, UNAVAILABLE];
 const UNAVAILABLE: u8 = 52;
 
-/// The codes that probes see.
+/// The names of the codes that probes receive.
 const NAMES: [(u8, &str); 8] = [
     (0, "success"),
     (1, "operationsError"),
@@ -221,53 +224,53 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_answers_a_bind_serves() {
+    async fn any_response_to_a_bind_means_success() {
         // Lengths in the long form, as in Active Directory.
         let long = b"\x30\x84\0\0\0\x10\x02\x01\x01\x61\x84\0\0\0\x07\x0a\x01\0\x04\0\x04\0".to_vec();
-        for answer in
+        for response in
             [result(1, 0x61, 0, ""), result(1, 0x61, 48, "anonymous bind disallowed"), result(1, 0x61, 53, ""), long]
         {
-            let script = Script::hears().answers(answer);
-            let (found, said) = talk(&Ldap, "ldap://a", &script).await;
-            assert_eq!((found.unwrap(), said), (ServiceReply::default(), [BIND, UNBIND].concat()));
+            let script = Script::listens().responds(response);
+            let (found, sent) = talk(&Ldap, "ldap://a", &script).await;
+            assert_eq!((found.unwrap(), sent), (ServiceReply::default(), [BIND, UNBIND].concat()));
             assert_survives(&Ldap, "ldap://a", &script).await;
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_answer_has_its_class() {
-        for (answer, expected) in [
+    async fn each_response_has_a_class() {
+        for (response, expected) in [
             (result(1, 0x61, 51, "too busy"), "rejected: result 51 (busy): too busy"),
             (result(0, 0x78, 52, ""), "rejected: result 52 (unavailable)"),
             (
                 result(0, 0x78, 2, "bad"),
-                "unexpected: expected the answer to a bind, but another with result 2 (protocolError): bad came",
+                "unexpected: expected the response to a bind, received another response with result 2 (protocolError): bad",
             ),
             (
                 b"\x30\x05\x02\x01\x01\x42\0".to_vec(),
-                "unexpected: expected the answer to a bind, but \"0\\u{5}\\u{2}\\u{1}\\u{1}B\\0\" came: it is not a reply to a bind or an extended operation",
+                "unexpected: expected the response to a bind, received \"0\\u{5}\\u{2}\\u{1}\\u{1}B\\0\": it is not a response to a bind or an extended operation",
             ),
             (
                 b"\x30\x84\xff\xff\xff\xff".to_vec(),
-                "unexpected: expected the answer to a bind, but \"0\\x84\\xff\\xff\\xff\\xff\" came: its length is not one that an answer has",
+                "unexpected: expected the response to a bind, received \"0\\x84\\xff\\xff\\xff\\xff\": its length is invalid",
             ),
             (
                 b"\x30\x80".to_vec(),
-                "unexpected: expected the answer to a bind, but \"0\\x80\" came: its length is not one that an answer has",
+                "unexpected: expected the response to a bind, received \"0\\x80\": its length is invalid",
             ),
             (
                 b"HTTP".to_vec(),
-                "unexpected: expected the answer to a bind, but \"HTTP\" came: it is not an LDAP message",
+                "unexpected: expected the response to a bind, received \"HTTP\": it is not an LDAP message",
             ),
-            (Vec::new(), "closed: the answer to a bind"),
+            (Vec::new(), "closed: the response to a bind"),
         ] {
-            assert_eq!(summary(talk(&Ldap, "ldap://a", &Script::hears().answers(answer)).await.0), expected);
+            assert_eq!(summary(talk(&Ldap, "ldap://a", &Script::listens().responds(response)).await.0), expected);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tls_is_asked_for_by_an_extended_operation() {
-        for (answer, expected) in [
+    async fn an_extended_operation_requests_tls() {
+        for (response, expected) in [
             (result(1, 0x78, 0, ""), "ok"),
             (
                 result(1, 0x78, 2, "unsupported extended operation"),
@@ -276,8 +279,8 @@ mod tests {
             (result(1, 0x78, 52, ""), "refused: StartTLS: result 52 (unavailable)"),
             (result(1, 0x78, 51, ""), "rejected: result 51 (busy)"),
         ] {
-            let (asked, said) = upgrade(&Ldap, "ldap+starttls://a", &Script::hears().answers(answer)).await;
-            assert_eq!((summary(asked), &*said), (expected.to_owned(), START_TLS));
+            let (upgraded, sent) = upgrade(&Ldap, "ldap+starttls://a", &Script::listens().responds(response)).await;
+            assert_eq!((summary(upgraded), &*sent), (expected.to_owned(), START_TLS));
         }
     }
 }

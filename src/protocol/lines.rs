@@ -1,22 +1,22 @@
-//! Replies of lines: one line with a fixed beginning, several up to a last one, or a reply with a code of three digits.
+//! Responses of lines: one line with a fixed start, several up to a last one, or a reply with a code of three digits.
 
 use super::wire::Parsed;
 
-/// Parses a line with one of these beginnings, without its LF or CR LF. Other bytes are invalid as soon as they arrive.
+/// Parses a line that starts with one of `begins`, without its LF or CR LF. Other bytes are invalid as soon as they arrive.
 pub(super) fn line(buffered: &[u8], begins: &[&[u8]]) -> Parsed<Vec<u8>> {
     if !begins.iter().any(|begin| agree(buffered, begin)) {
-        return Parsed::Invalid("it begins otherwise".to_owned());
+        return Parsed::Invalid("it does not start as expected".to_owned());
     }
     let Some(end) = buffered.iter().position(|byte| *byte == b'\n') else { return Parsed::Incomplete };
     let line = buffered.get(..end).unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if !begins.iter().any(|begin| line.starts_with(begin)) {
-        return Parsed::Invalid("it ends too early".to_owned());
+        return Parsed::Invalid("its line ends too early".to_owned());
     }
     Parsed::Complete(line.to_vec(), end + 1)
 }
 
-/// Like [`line()`], as text.
+/// Parses a line like [`line()`] and returns it as text.
 pub(super) fn text(buffered: &[u8], begins: &[&str]) -> Parsed<String> {
     match block(buffered, &[], begins) {
         Parsed::Complete(mut lines, length) => Parsed::Complete(lines.pop().unwrap_or_default(), length),
@@ -25,7 +25,7 @@ pub(super) fn text(buffered: &[u8], begins: &[&str]) -> Parsed<String> {
     }
 }
 
-/// Parses lines with these beginnings, up to the first with a beginning of `last`.
+/// Parses lines that start with one of `begins`, up to the first that starts with one of `last`.
 pub(super) fn block(buffered: &[u8], begins: &[&str], last: &[&str]) -> Parsed<Vec<String>> {
     let every: Vec<_> = begins.iter().chain(last).map(|begin| begin.as_bytes()).collect();
     let mut lines = Vec::new();
@@ -45,17 +45,17 @@ pub(super) fn block(buffered: &[u8], begins: &[&str], last: &[&str]) -> Parsed<V
     }
 }
 
-/// A reply of SMTP or FTP (RFC 5321 section 4.2, RFC 959 section 4.2): the code of its last line, and the text of every
-/// line. `220-` begins a line that is not the last, `220 ` the last.
+/// A reply of SMTP or FTP (RFC 5321 section 4.2, RFC 959 section 4.2): the code of its last line and the text of every line.
+/// The last line starts with `220 `, the others with `220-`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Reply {
     pub(super) code: u16,
-    /// The text after each code. Lines of FTP without a code are complete.
+    /// The text after each code. FTP also has lines without a code.
     pub(super) lines: Vec<String>,
 }
 
 impl Reply {
-    /// Its text on one line, for messages.
+    /// The text on one line, for messages.
     pub(super) fn text(&self) -> String {
         format!("{} {}", self.code, self.lines.join(" / "))
     }
@@ -70,7 +70,7 @@ pub(super) fn reply(buffered: &[u8]) -> Parsed<Reply> {
         let rest = buffered.get(used..).unwrap_or_default();
         let begun = rest.iter().take(3).all(u8::is_ascii_digit) && rest.get(3).is_none_or(|byte| is_separator(*byte));
         if first.is_none() && !begun {
-            return Parsed::Invalid("it does not begin with a code of three digits".to_owned());
+            return Parsed::Invalid("it does not start with a code of three digits".to_owned());
         }
         let Some(end) = rest.iter().position(|byte| *byte == b'\n') else { return Parsed::Incomplete };
         let line = rest.get(..end).unwrap_or_default();
@@ -79,9 +79,9 @@ pub(super) fn reply(buffered: &[u8]) -> Parsed<Reply> {
         let (code, last) = match (code(line), first) {
             (Some((code, last)), None) => (code, last),
             (Some((code, last)), Some(first)) if code == first => (code, last),
-            // Lines between the first and the last may be anything (RFC 959).
+            // Lines between the first and the last can be anything (RFC 959).
             (_, Some(first)) => (first, false),
-            (None, None) => return Parsed::Invalid("it does not begin with a code of three digits".to_owned()),
+            (None, None) => return Parsed::Invalid("it does not start with a code of three digits".to_owned()),
         };
         first = Some(code);
         let text = if self::code(line).is_some_and(|(found, _)| found == code) { line.get(4..) } else { Some(line) };
@@ -92,26 +92,26 @@ pub(super) fn reply(buffered: &[u8]) -> Parsed<Reply> {
     }
 }
 
-/// The first known product in a text, and the version after it, if there is one.
+/// Returns the first known product in a text, with the version after it if there is one.
 ///
-/// The list is fixed, because a pattern would take clocks, process numbers and tokens in greetings for names.
+/// The list is fixed, because a pattern would mistake times, process numbers and tokens in greetings for names.
 pub(super) fn product(text: &str, known: &[&str]) -> Option<String> {
     let words: Vec<_> = text
         .split(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | '[' | ']' | ',' | ';'))
         .collect();
     words.iter().enumerate().find_map(|(index, word)| {
-        let (name, behind) = word
+        let (name, after) = word
             .split_once('/')
             .map_or((*word, None), |(name, version)| (name, Some(version)));
         let known = known
             .iter()
             .find(|known| known.eq_ignore_ascii_case(name.trim_end_matches('.')))?;
-        let version = behind.or_else(|| words.get(index + 1).copied()).filter(|word| is_version(word));
+        let version = after.or_else(|| words.get(index + 1).copied()).filter(|word| is_version(word));
         Some(version.map_or_else(|| (*known).to_owned(), |version| format!("{known} {version}")))
     })
 }
 
-/// Whether a word is a version such as `8.15.2`, `v3.0.3`, `2.4.57-1`.
+/// Returns whether a word is a version such as `8.15.2`, `v3.0.3` or `2.4.57-1`.
 pub(super) fn is_version(word: &str) -> bool {
     let digits = word.strip_prefix('v').unwrap_or(word);
     digits.starts_with(|c: char| c.is_ascii_digit())
@@ -122,10 +122,10 @@ pub(super) fn is_version(word: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+' | '_' | '~'))
 }
 
-/// A longer word is not a version.
+/// Maximum length of a version.
 const MAX_VERSION: usize = 32;
 
-/// The code of a line, and whether the line is the last of its reply.
+/// Returns the code of a line, and whether the line is the last of its reply.
 fn code(line: &[u8]) -> Option<(u16, bool)> {
     let digits = line.get(..3).filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
     let last = match line.get(3) {
@@ -140,7 +140,7 @@ const fn is_separator(byte: u8) -> bool {
     matches!(byte, b' ' | b'-' | b'\r' | b'\n')
 }
 
-/// Whether one of the two is a prefix of the other.
+/// Returns whether one of the arguments is a prefix of the other.
 pub(super) fn agree(buffered: &[u8], begin: &[u8]) -> bool {
     buffered.iter().zip(begin).all(|(buffered, expected)| buffered == expected)
 }
@@ -157,9 +157,9 @@ mod tests {
             ("+OK ready\r", Parsed::Incomplete),
             ("+OK ready\r\nmore", Parsed::Complete(b"+OK ready".to_vec(), 11)),
             ("-ERR\n", Parsed::Complete(b"-ERR".to_vec(), 5)),
-            ("+\n", Parsed::Invalid("it begins otherwise".to_owned())),
-            ("SSH", Parsed::Invalid("it begins otherwise".to_owned())),
-            ("+OX", Parsed::Invalid("it begins otherwise".to_owned())),
+            ("+\n", Parsed::Invalid("it does not start as expected".to_owned())),
+            ("SSH", Parsed::Invalid("it does not start as expected".to_owned())),
+            ("+OX", Parsed::Invalid("it does not start as expected".to_owned())),
         ] {
             assert_eq!(line(received.as_bytes(), &[b"+OK", b"-ERR"]), expected, "{received:?}");
         }
@@ -177,7 +177,7 @@ mod tests {
             ("* A\r\na1 OK", Parsed::Incomplete),
             ("* A\r\n* B\na1 OK\r\nmore", lines(&["* A", "* B", "a1 OK"], 16)),
             ("a1 OK\r\n", lines(&["a1 OK"], 7)),
-            ("* A\r\nb", Parsed::Invalid("it begins otherwise".to_owned())),
+            ("* A\r\nb", Parsed::Invalid("it does not start as expected".to_owned())),
         ] {
             assert_eq!(block(received.as_bytes(), &["* "], &["a1 "]), expected, "{received:?}");
         }
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_product_is_one_that_is_known() {
+    fn only_known_products_are_found() {
         for (text, expected) in [
             ("mx.example ESMTP Postfix (Debian/GNU)", Some("Postfix")),
             ("mail ESMTP Exim 4.96 Wed, 25 Nov 2026 03:00:00 +0000", Some("Exim 4.96")),
@@ -206,7 +206,7 @@ mod tests {
         let whole = |code, lines: &[&str], length| {
             Parsed::Complete(Reply { code, lines: lines.iter().map(|line| (*line).to_owned()).collect() }, length)
         };
-        let wrong = || Parsed::Invalid("it does not begin with a code of three digits".to_owned());
+        let wrong = || Parsed::Invalid("it does not start with a code of three digits".to_owned());
         for (received, expected) in [
             ("", Parsed::Incomplete),
             ("22", Parsed::Incomplete),

@@ -30,7 +30,7 @@ impl Protocol for Lmtp {
     }
 }
 
-static LHLO: Hello = Hello { word: "LHLO", answer: "the answer to LHLO (250)" };
+static LHLO: Hello = Hello { word: "LHLO", response: "the response to LHLO (250)" };
 
 #[cfg(test)]
 mod tests {
@@ -42,36 +42,36 @@ mod tests {
     const HELLO: &str = "250-mx.example\r\n250-STARTTLS\r\n250-8BITMIME\r\n250 PIPELINING\r\n";
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_greets_and_answers_serves() {
-        let script = Script::greets(GREETING).answers(HELLO).answers("221 2.0.0 Bye\r\n");
-        let (found, said) = talk(&Lmtp, "lmtp://a", &script).await;
+    async fn a_greeting_and_a_response_mean_success() {
+        let script = Script::greets(GREETING).responds(HELLO).responds("221 2.0.0 Bye\r\n");
+        let (found, sent) = talk(&Lmtp, "lmtp://a", &script).await;
         assert_eq!(found.unwrap().version.as_deref(), Some("Dovecot"));
-        assert_eq!(said, b"LHLO portprobe.invalid\r\nQUIT\r\n");
+        assert_eq!(sent, b"LHLO portprobe.invalid\r\nQUIT\r\n");
         assert_survives(&Lmtp, "lmtp://a", &script).await;
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_answer_has_its_class() {
+    async fn each_response_has_a_class() {
         for (script, expected) in [
             (Script::greets("421 4.3.2 shutting down\r\n"), "rejected: greeting: 421 4.3.2 shutting down"),
-            (Script::greets(GREETING).answers("421 busy\r\n"), "rejected: LHLO: 421 busy"),
+            (Script::greets(GREETING).responds("421 busy\r\n"), "rejected: LHLO: 421 busy"),
             (
-                Script::greets(GREETING).answers("500 what\r\n"),
-                "unexpected: expected 250 to the LHLO, but \"500 what\" came",
+                Script::greets(GREETING).responds("500 what\r\n"),
+                "unexpected: LHLO: expected 250, received \"500 what\"",
             ),
-            (Script::greets(GREETING).answers(""), "closed: the answer to LHLO (250)"),
+            (Script::greets(GREETING).responds(""), "closed: the response to LHLO (250)"),
         ] {
             assert_eq!(summary(talk(&Lmtp, "lmtp://a", &script).await.0), expected);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tls_is_asked_for_where_it_is_offered() {
-        let script = Script::greets(GREETING).answers(HELLO).answers("220 go ahead\r\n");
-        let (asked, said) = upgrade(&Lmtp, "lmtp+starttls://a", &script).await;
-        assert!(asked.is_ok() && said.ends_with(b"STARTTLS\r\n"), "{asked:?} {said:?}");
-        let script = Script::greets(GREETING).answers("250 mx\r\n");
-        let (asked, _) = upgrade(&Lmtp, "lmtp+starttls://a", &script).await;
-        assert_eq!(summary(asked), "refused: the answer to LHLO does not offer STARTTLS");
+    async fn only_offered_tls_is_requested() {
+        let script = Script::greets(GREETING).responds(HELLO).responds("220 go ahead\r\n");
+        let (upgraded, sent) = upgrade(&Lmtp, "lmtp+starttls://a", &script).await;
+        assert!(upgraded.is_ok() && sent.ends_with(b"STARTTLS\r\n"), "{upgraded:?} {sent:?}");
+        let script = Script::greets(GREETING).responds("250 mx\r\n");
+        let (upgraded, _) = upgrade(&Lmtp, "lmtp+starttls://a", &script).await;
+        assert_eq!(summary(upgraded), "refused: the response to LHLO does not offer STARTTLS");
     }
 }

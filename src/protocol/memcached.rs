@@ -1,4 +1,4 @@
-//! Text protocol of memcached (<https://github.com/memcached/memcached/blob/master/doc/protocol.txt>).
+//! The text protocol of memcached (<https://github.com/memcached/memcached/blob/master/doc/protocol.txt>).
 //!
 //! Sends `version` and `quit`. Leaves nothing in the log.
 
@@ -32,31 +32,31 @@ struct Session;
 impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(b"version\r\n").await?;
-        let answer = wire
-            .answer("the answer to version", MAX_LINE, |buffered| text(buffered, &ANSWERS))
+        let response = wire
+            .receive("the response to version", MAX_LINE, |buffered| text(buffered, &ANSWERS))
             .await?;
-        let version = answer.strip_prefix("VERSION ");
-        if version.is_some() || answer.starts_with(WANTS_LOGIN) {
+        let version = response.strip_prefix("VERSION ");
+        if version.is_some() || response.starts_with(WANTS_LOGIN) {
             wire.leave(b"quit\r\n").await;
             let version = version.filter(|version| is_version(version)).map(str::to_owned);
             return Ok(ServiceReply { version, role: None });
         }
-        if SERVES_NOBODY.iter().any(|error| answer.starts_with(error)) {
-            return Err(ConversationError::Rejected(answer));
+        if NOT_SERVING.iter().any(|error| response.starts_with(error)) {
+            return Err(ConversationError::Rejected(response));
         }
-        Err(ConversationError::Unexpected(format!("expected VERSION, but \"{answer}\" came")))
+        Err(ConversationError::Unexpected(format!("expected VERSION, received \"{response}\"")))
     }
 }
 
 const ANSWERS: [&str; 4] = ["VERSION ", "ERROR", "CLIENT_ERROR ", "SERVER_ERROR "];
 
-/// The server wants a login (`-Y`).
+/// The error of a server that requires a login (`-Y`).
 const WANTS_LOGIN: &str = "CLIENT_ERROR unauthenticated";
 
-/// The server is out of memory or of connections (`-c`).
-const SERVES_NOBODY: [&str; 2] = ["SERVER_ERROR ", "ERROR Too many open connections"];
+/// The errors of a server without free memory or connections (`-c`).
+const NOT_SERVING: [&str; 2] = ["SERVER_ERROR ", "ERROR Too many open connections"];
 
-/// Longer than any error.
+/// Maximum length of a response, longer than any error.
 const MAX_LINE: usize = 4096;
 
 #[cfg(test)]
@@ -66,32 +66,35 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_version_or_login_means_success() {
-        for (answer, version) in [
+        for (response, version) in [
             ("VERSION 1.6.18\r\n", Some("1.6.18")),
             ("VERSION 1.6.18 12:00:31\r\n", None),
             ("CLIENT_ERROR unauthenticated\r\n", None),
         ] {
-            let script = Script::hears().answers(answer);
-            let (found, said) = talk(&Memcached, "memcached://a", &script).await;
-            assert_eq!((found.unwrap().version.as_deref(), &*said), (version, &b"version\r\nquit\r\n"[..]));
+            let script = Script::listens().responds(response);
+            let (found, sent) = talk(&Memcached, "memcached://a", &script).await;
+            assert_eq!((found.unwrap().version.as_deref(), &*sent), (version, &b"version\r\nquit\r\n"[..]));
             assert_survives(&Memcached, "memcached://a", &script).await;
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_answer_has_its_class() {
-        for (answer, expected) in [
+    async fn each_response_has_a_class() {
+        for (response, expected) in [
             ("ERROR Too many open connections\r\n", "rejected: ERROR Too many open connections"),
             ("SERVER_ERROR out of memory\r\n", "rejected: SERVER_ERROR out of memory"),
-            ("ERROR\r\n", "unexpected: expected VERSION, but \"ERROR\" came"),
-            ("CLIENT_ERROR bad\r\n", "unexpected: expected VERSION, but \"CLIENT_ERROR bad\" came"),
+            ("ERROR\r\n", "unexpected: expected VERSION, received \"ERROR\""),
+            ("CLIENT_ERROR bad\r\n", "unexpected: expected VERSION, received \"CLIENT_ERROR bad\""),
             (
                 "HTTP/1.1 400\r\n",
-                "unexpected: expected the answer to version, but \"HTTP/1.1 400\\r\\n\" came: it begins otherwise",
+                "unexpected: expected the response to version, received \"HTTP/1.1 400\\r\\n\": it does not start as expected",
             ),
-            ("", "closed: the answer to version"),
+            ("", "closed: the response to version"),
         ] {
-            assert_eq!(summary(talk(&Memcached, "memcached://a", &Script::hears().answers(answer)).await.0), expected);
+            assert_eq!(
+                summary(talk(&Memcached, "memcached://a", &Script::listens().responds(response)).await.0),
+                expected
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Server list ping of Minecraft, Java Edition (<https://minecraft.wiki/w/Java_Edition_protocol/Server_List_Ping>).
+//! The server list ping of Minecraft, Java Edition (<https://minecraft.wiki/w/Java_Edition_protocol/Server_List_Ping>).
 //!
 //! Sends a handshake that requests the status, and reads the status. Leaves nothing in the log.
 
@@ -45,12 +45,12 @@ struct Session {
 impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(&self.request).await?;
-        let version = wire.answer("a status", MAX_STATUS, status).await?;
+        let version = wire.receive("a status", MAX_STATUS, status).await?;
         Ok(ServiceReply { version, role: None })
     }
 }
 
-/// A handshake with the name of the server, by which proxies route, and a request for its status.
+/// Returns a handshake with the name of the server, by which proxies route, and a request for its status.
 fn status_request(host: &impl Display, port: u16) -> Vec<u8> {
     let host = host.to_string();
     let mut handshake = vec![0];
@@ -63,7 +63,7 @@ fn status_request(host: &impl Display, port: u16) -> Vec<u8> {
     [variable(handshake.len()), handshake, STATUS_REQUEST.to_vec()].concat()
 }
 
-/// A varint: groups of seven bits, lowest first.
+/// Encodes a varint: groups of seven bits, lowest first.
 fn variable(mut number: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
@@ -76,7 +76,7 @@ fn variable(mut number: usize) -> Vec<u8> {
     }
 }
 
-/// A varint of at most three groups, the maximum of a packet's length.
+/// Takes a varint of at most three groups, the maximum for the length of a packet.
 fn take_variable(rest: &mut &[u8]) -> Result<usize, Malformed> {
     let mut number = 0;
     for shift in [0, 7, 14] {
@@ -86,26 +86,27 @@ fn take_variable(rest: &mut &[u8]) -> Result<usize, Malformed> {
             return Ok(number);
         }
     }
-    Err("its length is beyond all bounds".into())
+    Err("its length is too large".into())
 }
 
-/// The version in a status.
+/// Parses the version in a status.
 fn status(buffered: &[u8]) -> Parsed<Option<String>> {
     unframed(buffered, |rest| {
         let length = take_variable(rest)?;
-        Malformed::unless((MIN_STATUS..=MAX_STATUS).contains(&length), "its length is not that of a status")?;
+        Malformed::unless((MIN_STATUS..=MAX_STATUS).contains(&length), "its length is invalid for a status")?;
         if let Some(kind) = rest.first() {
             Malformed::unless(*kind == 0, "it is not a status")?;
         }
         let mut packet = take(rest, length)?.get(1..).unwrap_or_default();
-        let length = take_variable(&mut packet).map_err(|_| "its text has no length")?;
+        let length = take_variable(&mut packet).map_err(|_| "its text has an invalid length")?;
         Malformed::unless(length == packet.len(), "its two lengths differ")?;
-        let status: Status = serde_json::from_slice(packet).map_err(|error| format!("its JSON is none: {error}"))?;
+        let status: Status = serde_json::from_slice(packet).map_err(|error| format!("its JSON is invalid: {error}"))?;
         Ok(status.version.name.as_deref().and_then(version))
     })
 }
 
-/// A known product and its version, such as `Paper 1.20.4`; else the dotted numbers. Operators can change this text.
+/// Returns a known product with its version, such as `Paper 1.20.4`; otherwise the dotted numbers. Operators can change this
+/// text.
 fn version(name: &str) -> Option<String> {
     product(name, PRODUCTS).or_else(|| name.split(' ').find_map(dotted).map(str::to_owned))
 }
@@ -121,7 +122,7 @@ struct Version {
     name: Option<String>,
 }
 
-/// -1: no particular version of the game, as sent for status requests.
+/// The version -1: no particular version of the game, as clients send in status requests.
 const NO_VERSION: &[u8] = b"\xff\xff\xff\xff\x0f";
 
 const FOR_STATUS: u8 = 1;
@@ -131,10 +132,10 @@ const STATUS_REQUEST: &[u8] = b"\x01\0";
 const PRODUCTS: &[&str] =
     &["Paper", "Spigot", "CraftBukkit", "Purpur", "Folia", "Velocity", "Waterfall", "BungeeCord", "Fabric", "Forge"];
 
-/// A kind, a length, `{}`.
+/// Minimum length of a status: a type, a length, `{}`.
 const MIN_STATUS: usize = 4;
 
-/// A text of 32767 characters with three bytes each, including a picture.
+/// Maximum length of a status: 32767 characters of three bytes, including an image.
 const MAX_STATUS: usize = 100 * 1024;
 
 #[cfg(test)]
@@ -144,7 +145,7 @@ mod tests {
     use super::super::testing::{Script, assert_survives, endpoint, summary, talk};
     use super::*;
 
-    fn answer(json: &str) -> Vec<u8> {
+    fn response(json: &str) -> Vec<u8> {
         let packet = [&[0][..], &variable(json.len()), json.as_bytes()].concat();
         [variable(packet.len()), packet].concat()
     }
@@ -152,13 +153,13 @@ mod tests {
     /// The example of the protocol's page, with a picture.
     fn full() -> Vec<u8> {
         let picture = "A".repeat(300);
-        answer(&format!(
+        response(&format!(
             r#"{{"version":{{"name":"1.19.4","protocol":762}},"players":{{"max":100,"online":5}},"description":{{"text":"Hello, world!"}},"favicon":"{picture}"}}"#
         ))
     }
 
     #[test]
-    fn numbers_have_as_many_groups_as_they_need() {
+    fn a_number_has_as_few_groups_as_possible() {
         for (number, bytes) in [
             (0, &b"\0"[..]),
             (127, b"\x7f"),
@@ -175,15 +176,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_status_has_a_version() {
-        let script = Script::hears().answers(full());
-        let (found, said) = talk(&Minecraft, "minecraft://mc.example", &script).await;
+        let script = Script::listens().responds(full());
+        let (found, sent) = talk(&Minecraft, "minecraft://mc.example", &script).await;
         assert_eq!(found.unwrap(), ServiceReply { version: Some("1.19.4".to_owned()), role: None });
-        assert_eq!(said, b"\x14\0\xff\xff\xff\xff\x0f\x0amc.example\x63\xdd\x01\x01\0");
+        assert_eq!(sent, b"\x14\0\xff\xff\xff\xff\x0f\x0amc.example\x63\xdd\x01\x01\0");
         assert_survives(&Minecraft, "minecraft://mc.example", &script).await;
     }
 
     #[test]
-    fn a_long_name_is_told_in_whole() {
+    fn a_long_name_is_sent_completely() {
         let name = format!("{0}.{0}.example", "a".repeat(63));
         let endpoint = endpoint(&format!("minecraft://{name}"));
         let request = status_request(&endpoint.host, 1);
@@ -206,33 +207,36 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_answer_has_its_class() {
-        for (answer, expected) in [
-            (answer(r#"{"version":{}}"#), "ok"),
-            (b"\0".to_vec(), "unexpected: expected a status, but \"\\0\" came: its length is not that of a status"),
-            (b"\x04\x01".to_vec(), "unexpected: expected a status, but \"\\u{4}\\u{1}\" came: it is not a status"),
+    async fn each_response_has_a_class() {
+        for (response, expected) in [
+            (response(r#"{"version":{}}"#), "ok"),
+            (b"\0".to_vec(), "unexpected: expected a status, received \"\\0\": its length is invalid for a status"),
+            (b"\x04\x01".to_vec(), "unexpected: expected a status, received \"\\u{4}\\u{1}\": it is not a status"),
             (
                 b"\x04\0\x01{}".to_vec(),
-                "unexpected: expected a status, but \"\\u{4}\\0\\u{1}{}\" came: its two lengths differ",
+                "unexpected: expected a status, received \"\\u{4}\\0\\u{1}{}\": its two lengths differ",
             ),
             (
-                answer("{}"),
-                "unexpected: expected a status, but \"\\u{4}\\0\\u{2}{}\" came: its JSON is none: missing field `version` at line 1 column 2",
+                response("{}"),
+                "unexpected: expected a status, received \"\\u{4}\\0\\u{2}{}\": its JSON is invalid: missing field `version` at line 1 column 2",
             ),
             (
                 b"\xff\xff\xff".to_vec(),
-                "unexpected: expected a status, but \"\\xff\\xff\\xff\" came: its length is beyond all bounds",
+                "unexpected: expected a status, received \"\\xff\\xff\\xff\": its length is too large",
             ),
             (Vec::new(), "closed: a status"),
         ] {
-            assert_eq!(summary(talk(&Minecraft, "minecraft://a", &Script::hears().answers(answer)).await.0), expected);
+            assert_eq!(
+                summary(talk(&Minecraft, "minecraft://a", &Script::listens().responds(response)).await.0),
+                expected
+            );
         }
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_borne(bytes in any::<Vec<u8>>(), text in any::<String>()) {
-            let _ = (status(&bytes), status(&answer(&text)), version(&text));
+        fn any_bytes_can_be_parsed(bytes in any::<Vec<u8>>(), text in any::<String>()) {
+            let _ = (status(&bytes), status(&response(&text)), version(&text));
         }
     }
 }

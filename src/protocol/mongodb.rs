@@ -1,7 +1,7 @@
-//! Wire protocol of MongoDB (<https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/>).
+//! The wire protocol of MongoDB (<https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/>).
 //!
-//! Sends the command `hello` as `OP_MSG`, which needs no login, or its older name `isMaster` to a server before 4.4.2.
-//! The server logs that a connection was accepted and that it ended, unless `systemLog.quiet` is set.
+//! Sends the command `hello` as `OP_MSG`, which requires no login; if the server does not know it (before 4.4.2), sends the
+//! older `isMaster`. The server logs the start and the end of a connection, unless `systemLog.quiet` is set.
 
 use async_trait::async_trait;
 use bytes::{Buf as _, BufMut as _};
@@ -50,10 +50,10 @@ impl Conversation for Session {
 
 async fn ask(wire: &mut Wire<'_>, command: &str) -> Result<Hello, ConversationError> {
     wire.send(&request(command)).await?;
-    wire.answer("the answer to hello", MAX_REPLY, hello).await
+    wire.receive("the response to hello", MAX_REPLY, hello).await
 }
 
-/// `{command: 1, $db: "admin"}`.
+/// Returns the command `{command: 1, $db: "admin"}`.
 fn request(command: &str) -> Vec<u8> {
     let mut fields = vec![0x10];
     fields.put_slice(command.as_bytes());
@@ -70,7 +70,7 @@ fn request(command: &str) -> Vec<u8> {
     message
 }
 
-/// The relevant fields of the reply to `hello`.
+/// The relevant fields of the response to `hello`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Hello {
     ok: bool,
@@ -106,13 +106,11 @@ impl Hello {
     fn found(self) -> Result<ServiceReply, ConversationError> {
         if !self.ok {
             return Err(ConversationError::Rejected(
-                self.text.unwrap_or_else(|| "its answer to hello is not ok".to_owned()),
+                self.text.unwrap_or_else(|| "its response to hello is not ok".to_owned()),
             ));
         }
         let Some(role) = self.role else {
-            return Err(ConversationError::Rejected(
-                "it is neither primary nor secondary, arbiter or mongos".to_owned(),
-            ));
+            return Err(ConversationError::Rejected("it is neither primary, secondary, arbiter nor mongos".to_owned()));
         };
         let version = self.max_wire_version.map(|version| version.to_string());
         Ok(ServiceReply { version, role: Some(role.to_owned()) })
@@ -122,19 +120,19 @@ impl Hello {
 fn hello(buffered: &[u8]) -> Parsed<Hello> {
     frame(buffered, HEADER, size).and_then(|message| {
         let mut rest = message.get(HEADER..).unwrap_or_default();
-        // Unknown flags above the sixteenth may be ignored.
-        Malformed::unless(rest.try_get_u16_le()? == 0, "it has flags that nobody asked for")?;
+        // Flags above the sixteenth can be ignored.
+        Malformed::unless(rest.try_get_u16_le()? == 0, "it has unexpected flags")?;
         rest.try_get_u16_le()?;
         Malformed::unless(rest.try_get_u8()? == 0, "it is not a single document")?;
         Ok(Hello::of(&Document::read(rest)?))
     })
 }
 
-/// The length of a message from the header of the reply to [`request`].
+/// Reads the length of a response to [`request`] from its header.
 fn size(mut head: &[u8]) -> Result<usize, Malformed> {
     let size = length(head.try_get_i32_le()?);
     head.try_get_i32_le()?;
-    Malformed::unless(head.try_get_i32_le()? == REQUEST, "it answers another request")?;
+    Malformed::unless(head.try_get_i32_le()? == REQUEST, "it responds to another request")?;
     Malformed::unless(head.try_get_i32_le()? == OP_MSG, "it is not an OP_MSG")?;
     Ok(size)
 }

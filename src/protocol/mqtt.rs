@@ -1,9 +1,9 @@
 //! MQTT 3.1.1 and 5 (OASIS; <https://docs.oasis-open.org/mqtt/mqtt/v3.1.1/mqtt-v3.1.1.html>,
 //! <https://docs.oasis-open.org/mqtt/mqtt/v5.0/mqtt-v5.0.html>).
 //!
-//! Sends CONNECT of 3.1.1 with an empty client identifier and a clean session, and DISCONNECT if accepted. A broker
-//! that speaks only version 5 reports that in a CONNACK of either version and ends the connection; it serves. Brokers
-//! log clients that come and go: mosquitto writes two lines at "notice", unless `connection_messages` is false.
+//! Sends CONNECT of 3.1.1 with an empty client identifier and a clean session, and DISCONNECT if it is accepted. A broker
+//! that supports only version 5 reports that in a CONNACK of either version and closes, which is a success. Brokers log
+//! connections: mosquitto writes two lines at "notice", unless `connection_messages` is false.
 
 use async_trait::async_trait;
 use bytes::Buf as _;
@@ -42,8 +42,8 @@ struct Session;
 impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(CONNECT).await?;
-        let code = wire.answer("CONNACK", MAX_CONNACK, connack).await?;
-        if SERVES_NOBODY.contains(&code) {
+        let code = wire.receive("CONNACK", MAX_CONNACK, connack).await?;
+        if NOT_SERVING.contains(&code) {
             return Err(ConversationError::Rejected(format!("CONNACK: code {code}")));
         }
         if code == ACCEPTED {
@@ -53,13 +53,13 @@ impl Conversation for Session {
     }
 }
 
-/// The code of a CONNACK: flags and code (3.1.1 section 3.2), in version 5 followed by properties.
+/// Parses the code of a CONNACK: flags and code (3.1.1 section 3.2), in version 5 followed by properties.
 fn connack(buffered: &[u8]) -> Parsed<u8> {
     let size = |mut head: &[u8]| {
         Malformed::unless(head.try_get_u8()? == 0x20, "it is not a CONNACK")?;
         let remaining = head.try_get_u8()?;
-        // A length of properties may have two bytes, but a CONNACK to a client of 3.1.1 is never that long.
-        Malformed::unless((2..0x80).contains(&remaining), "its length is not that of a CONNACK")?;
+        // The length of properties can have two bytes, but a CONNACK to a client of 3.1.1 is never that long.
+        Malformed::unless((2..0x80).contains(&remaining), "its length is invalid for a CONNACK")?;
         Ok(HEADER + usize::from(remaining))
     };
     frame(buffered, HEADER, size).and_then(|packet| {
@@ -71,23 +71,23 @@ fn connack(buffered: &[u8]) -> Parsed<u8> {
         } else {
             let properties = rest.try_get_u8()?;
             Malformed::unless(code >= 0x80 || code == 0, "its code is not a reason of CONNACK")?;
-            Malformed::unless(rest.len() == usize::from(properties), "its properties have another length")?;
+            Malformed::unless(rest.len() == usize::from(properties), "its properties have the wrong length")?;
         }
         Ok(code)
     })
 }
 
-/// Protocol `MQTT`, level 4, clean session, keep-alive of a minute, no client identifier.
+/// A CONNECT: protocol `MQTT`, level 4, clean session, keep-alive of a minute, no client identifier.
 const CONNECT: &[u8] = b"\x10\x0c\0\x04MQTT\x04\x02\0\x3c\0\0";
 
 const DISCONNECT: &[u8] = b"\xe0\0";
 
 const ACCEPTED: u8 = 0;
 
-/// Server unavailable, in 3.1.1 and in 5; server busy; quota exceeded; connection rate exceeded.
-const SERVES_NOBODY: [u8; 5] = [3, 0x88, 0x89, 0x97, 0x9f];
+/// The codes server unavailable (in 3.1.1 and in 5), server busy, quota exceeded, connection rate exceeded.
+const NOT_SERVING: [u8; 5] = [3, 0x88, 0x89, 0x97, 0x9f];
 
-/// Length of the type and of a length below 128.
+/// Length of a header: type and a length below 128.
 const HEADER: usize = 2;
 
 const MAX_CONNACK: usize = 1024;
@@ -110,38 +110,38 @@ mod tests {
             (b"\x20\x03\0\x84\0", b""),
             (b"\x20\x06\0\x87\x03\x1f\0\0", b""),
         ] {
-            let script = Script::hears().answers(connack);
-            let (found, said) = talk(&Mqtt, "mqtt://a", &script).await;
-            assert_eq!((found.unwrap(), said), (ServiceReply::default(), [CONNECT, goodbye].concat()));
+            let script = Script::listens().responds(connack);
+            let (found, sent) = talk(&Mqtt, "mqtt://a", &script).await;
+            assert_eq!((found.unwrap(), sent), (ServiceReply::default(), [CONNECT, goodbye].concat()));
             assert_survives(&Mqtt, "mqtt://a", &script).await;
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_answer_has_its_class() {
-        for (answer, expected) in [
+    async fn each_response_has_a_class() {
+        for (response, expected) in [
             (&b"\x20\x02\0\x03"[..], "rejected: CONNACK: code 3"),
             (b"\x20\x03\0\x88\0", "rejected: CONNACK: code 136"),
             (b"\x20\x03\0\x89\0", "rejected: CONNACK: code 137"),
             (b"\x20\x03\0\x97\0", "rejected: CONNACK: code 151"),
             (b"\x20\x03\0\x9f\0", "rejected: CONNACK: code 159"),
-            (b"\x20\x02\0\x06", "unexpected: expected CONNACK, but \" \\u{2}\\0\\u{6}\" came: its code is reserved"),
-            (b"\x30\x02", "unexpected: expected CONNACK, but \"0\\u{2}\" came: it is not a CONNACK"),
-            (b"\x20\x00", "unexpected: expected CONNACK, but \" \\0\" came: its length is not that of a CONNACK"),
-            (b"\x20\xff", "unexpected: expected CONNACK, but \" \\xff\" came: its length is not that of a CONNACK"),
+            (b"\x20\x02\0\x06", "unexpected: expected CONNACK, received \" \\u{2}\\0\\u{6}\": its code is reserved"),
+            (b"\x30\x02", "unexpected: expected CONNACK, received \"0\\u{2}\": it is not a CONNACK"),
+            (b"\x20\x00", "unexpected: expected CONNACK, received \" \\0\": its length is invalid for a CONNACK"),
+            (b"\x20\xff", "unexpected: expected CONNACK, received \" \\xff\": its length is invalid for a CONNACK"),
             (
                 b"\x20\x03\0\x84\x01",
-                "unexpected: expected CONNACK, but \" \\x03\\x00\\x84\\x01\" came: its properties have another length",
+                "unexpected: expected CONNACK, received \" \\x03\\x00\\x84\\x01\": its properties have the wrong length",
             ),
             (b"", "closed: CONNACK"),
         ] {
-            assert_eq!(summary(talk(&Mqtt, "mqtt://a", &Script::hears().answers(answer)).await.0), expected);
+            assert_eq!(summary(talk(&Mqtt, "mqtt://a", &Script::listens().responds(response)).await.0), expected);
         }
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_borne(bytes in any::<Vec<u8>>()) {
+        fn any_bytes_can_be_parsed(bytes in any::<Vec<u8>>()) {
             let _ = (connack(&bytes), connack(&[&b"\x20\x08"[..], &bytes].concat()));
         }
     }

@@ -1,8 +1,7 @@
 //! Microsoft SQL Server: TDS (MS-TDS sections 2.2.3.1, 2.2.6.5 and 3.2.5).
 //!
-//! Sends PRELOGIN, with which every client begins, reads the reply and closes. Leaves nothing in the log. `+starttls`
-//! requests encryption there, and has the handshake in PRELOGIN packets; `+tls` is TDS 8.0 with TLS from the first
-//! byte.
+//! Sends PRELOGIN, the first message of every client, reads the response and closes. Leaves nothing in the log. `+starttls`
+//! requests encryption in it and wraps the handshake in PRELOGIN packets; `+tls` is TDS 8.0 with TLS from the first byte.
 
 use async_trait::async_trait;
 use bytes::{Buf as _, BufMut as _};
@@ -40,27 +39,27 @@ impl Protocol for Mssql {
 #[derive(Debug)]
 struct Session {
     security: Security,
-    /// The reply to PRELOGIN, if TLS began after it.
+    /// The response to PRELOGIN, if TLS followed it.
     before_tls: Option<Prelogin>,
 }
 
 #[async_trait]
 impl Conversation for Session {
     async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
-        let answer = ask(wire, ENCRYPT_ON).await?;
-        let encrypts = matches!(answer.encryption, ENCRYPT_ON | ENCRYPT_REQUIRED);
-        self.before_tls = Some(answer);
+        let response = ask(wire, ENCRYPT_ON).await?;
+        let encrypts = matches!(response.encryption, ENCRYPT_ON | ENCRYPT_REQUIRED);
+        self.before_tls = Some(response);
         encrypts
             .then_some(())
-            .ok_or_else(|| ConversationError::Refused("the server does not encrypt".to_owned()))
+            .ok_or_else(|| ConversationError::Refused("the server does not support encryption".to_owned()))
     }
 
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
-        let answer = match self.before_tls.take() {
-            Some(answer) => answer,
+        let response = match self.before_tls.take() {
+            Some(response) => response,
             None => ask(wire, ENCRYPT_OFF).await?,
         };
-        Ok(ServiceReply { version: Some(answer.version), role: None })
+        Ok(ServiceReply { version: Some(response.version), role: None })
     }
 
     fn wrapping(&self) -> Wrapping {
@@ -73,17 +72,17 @@ impl Conversation for Session {
 
 async fn ask(wire: &mut Wire<'_>, encryption: u8) -> Result<Prelogin, ConversationError> {
     wire.send(&request(encryption)).await?;
-    wire.answer("the answer to PRELOGIN", MAX_REPLY, answer).await
+    wire.receive("the response to PRELOGIN", MAX_REPLY, response).await
 }
 
-/// The relevant fields of the reply to PRELOGIN.
+/// The relevant fields of the response to PRELOGIN.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Prelogin {
     version: String,
     encryption: u8,
 }
 
-/// A PRELOGIN without a client version, without an instance, for one session.
+/// Returns a PRELOGIN with one session, without client version and instance.
 fn request(encryption: u8) -> Vec<u8> {
     let options: [(u8, &[u8]); 5] =
         [(VERSION, &[0; 6]), (ENCRYPTION, &[encryption]), (INSTANCE, &[0]), (THREAD, &[0; 4]), (MARS, &[0])];
@@ -105,9 +104,9 @@ fn request(encryption: u8) -> Vec<u8> {
     packet
 }
 
-fn answer(buffered: &[u8]) -> Parsed<Prelogin> {
+fn response(buffered: &[u8]) -> Parsed<Prelogin> {
     let size = |mut head: &[u8]| {
-        Malformed::unless(head.try_get_u8()? == ANSWER, "it is not a packet of a reply")?;
+        Malformed::unless(head.try_get_u8()? == RESPONSE, "it is not a response packet")?;
         Malformed::unless(head.try_get_u8()? == LAST, "it is not in one packet")?;
         Ok(head.try_get_u16()?.into())
     };
@@ -117,11 +116,11 @@ fn answer(buffered: &[u8]) -> Parsed<Prelogin> {
 fn prelogin(data: &[u8]) -> Result<Prelogin, Malformed> {
     let mut version = value(data, VERSION)?.ok_or("it has no version")?;
     let (major, minor, build) = (version.try_get_u8()?, version.try_get_u8()?, version.try_get_u16()?);
-    let mut encryption = value(data, ENCRYPTION)?.ok_or("it does not say whether it encrypts")?;
+    let mut encryption = value(data, ENCRYPTION)?.ok_or("it has no encryption option")?;
     Ok(Prelogin { version: format!("{major}.{minor}.{build}"), encryption: encryption.try_get_u8()? })
 }
 
-/// The value of an option. A list of options with offsets from its beginning and lengths comes first.
+/// Returns the value of an option. The data starts with a list of options with their offsets and lengths.
 fn value(data: &[u8], wanted: u8) -> Result<Option<&[u8]>, Malformed> {
     let mut list = data;
     loop {
@@ -138,14 +137,14 @@ fn value(data: &[u8], wanted: u8) -> Result<Option<&[u8]>, Malformed> {
     }
 }
 
-/// Types of packets.
+/// The types of packets.
 const PRELOGIN: u8 = 0x12;
-const ANSWER: u8 = 0x04;
+const RESPONSE: u8 = 0x04;
 
-/// The status of a message's last packet.
+/// The status of the last packet of a message.
 const LAST: u8 = 1;
 
-/// Options.
+/// The options.
 const VERSION: u8 = 0;
 const ENCRYPTION: u8 = 1;
 const INSTANCE: u8 = 2;
@@ -153,7 +152,7 @@ const THREAD: u8 = 3;
 const MARS: u8 = 4;
 const END: u8 = 0xff;
 
-/// Encryption only of the login.
+/// Encryption of the login only.
 const ENCRYPT_OFF: u8 = 0;
 const ENCRYPT_ON: u8 = 1;
 const ENCRYPT_REQUIRED: u8 = 3;
@@ -192,56 +191,56 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_prelogin_reply_has_a_version() {
         for encryption in [0, 1, 2, 3] {
-            let script = Script::hears().answers(answer_with(encryption));
-            let (found, said) = talk(&Mssql, "mssql://a", &script).await;
-            assert_eq!((found.unwrap().version.as_deref(), said), (Some("16.0.4003"), request(ENCRYPT_OFF)));
+            let script = Script::listens().responds(answer_with(encryption));
+            let (found, sent) = talk(&Mssql, "mssql://a", &script).await;
+            assert_eq!((found.unwrap().version.as_deref(), sent), (Some("16.0.4003"), request(ENCRYPT_OFF)));
             assert_survives(&Mssql, "mssql://a", &script).await;
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_answer_has_its_class() {
+    async fn each_response_has_a_class() {
         let packet = |data: &[u8]| {
             let length = u16::try_from(HEADER + data.len()).unwrap().to_be_bytes();
-            [&[ANSWER, LAST][..], &length, &[0, 0, 1, 0], data].concat()
+            [&[RESPONSE, LAST][..], &length, &[0, 0, 1, 0], data].concat()
         };
-        for (answer, why) in [
-            (b"HTTP/1.1".to_vec(), "it is not a packet of a reply"),
+        for (response, why) in [
+            (b"HTTP/1.1".to_vec(), "it is not a response packet"),
             (b"\x04\0\0\x08\0\0\x01\0".to_vec(), "it is not in one packet"),
-            (b"\x04\x01\0\0\0\0\x01\0".to_vec(), "its length is 0"),
+            (b"\x04\x01\0\0\0\0\x01\0".to_vec(), "its length 0 is invalid"),
             (packet(b"\xff"), "it has no version"),
-            (packet(b"\0\0\x06\0\x04\xff\x10\0\0\0"), "it does not say whether it encrypts"),
-            (packet(b"\0\xff\xff\xff\xff\xff"), "it is cut short"),
-            (packet(b"\0\0\x06\0\x01\xff\x10"), "it is cut short"),
-            (packet(b"\0\0"), "it is cut short"),
+            (packet(b"\0\0\x06\0\x04\xff\x10\0\0\0"), "it has no encryption option"),
+            (packet(b"\0\xff\xff\xff\xff\xff"), "it is truncated"),
+            (packet(b"\0\0\x06\0\x01\xff\x10"), "it is truncated"),
+            (packet(b"\0\0"), "it is truncated"),
         ] {
-            let ended = summary(talk(&Mssql, "mssql://a", &Script::hears().answers(answer)).await.0);
+            let ended = summary(talk(&Mssql, "mssql://a", &Script::listens().responds(response)).await.0);
             assert!(ended.starts_with("unexpected: ") && ended.ends_with(why), "{ended}");
         }
         assert_eq!(
-            summary(talk(&Mssql, "mssql://a", &Script::hears().answers("")).await.0),
-            "closed: the answer to PRELOGIN"
+            summary(talk(&Mssql, "mssql://a", &Script::listens().responds("")).await.0),
+            "closed: the response to PRELOGIN"
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tls_follows_where_the_server_encrypts() {
+    async fn tls_follows_if_the_server_encrypts() {
         for (encryption, expected) in [
-            (0, "refused: the server does not encrypt"),
+            (0, "refused: the server does not support encryption"),
             (1, "ok"),
-            (2, "refused: the server does not encrypt"),
+            (2, "refused: the server does not support encryption"),
             (3, "ok"),
         ] {
-            let script = Script::hears().answers(answer_with(encryption));
-            let (asked, said) = upgrade(&Mssql, "mssql+starttls://a", &script).await;
-            assert_eq!((summary(asked), said), (expected.to_owned(), request(ENCRYPT_ON)));
+            let script = Script::listens().responds(answer_with(encryption));
+            let (upgraded, sent) = upgrade(&Mssql, "mssql+starttls://a", &script).await;
+            assert_eq!((summary(upgraded), sent), (expected.to_owned(), request(ENCRYPT_ON)));
         }
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_borne(bytes in any::<Vec<u8>>()) {
-            let _ = (answer(&bytes), prelogin(&bytes));
+        fn any_bytes_can_be_parsed(bytes in any::<Vec<u8>>()) {
+            let _ = (response(&bytes), prelogin(&bytes));
         }
     }
 }

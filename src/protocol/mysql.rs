@@ -4,8 +4,8 @@
 //!
 //! Reads the greeting and logs in as `portprobe` without a password. A client that disconnects before its login counts
 //! towards `max_connect_errors` and would be blocked. A refused login counts in `Aborted_connects` and is logged as a
-//! warning; a user `portprobe` without password and rights avoids that. A server without users for the address of the
-//! prober sends an error instead of a greeting; it serves others.
+//! warning; a user `portprobe` without password and privileges avoids that. A server without users for the address of the
+//! prober sends an error instead of a greeting, which is a success because it serves other clients.
 
 use async_trait::async_trait;
 
@@ -43,37 +43,37 @@ impl Protocol for Mysql {
 
 #[derive(Debug)]
 struct Session {
-    /// The greeting, if TLS began after it.
+    /// The greeting, if TLS followed it.
     before_tls: Option<Greeting>,
 }
 
 #[async_trait]
 impl Conversation for Session {
     async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
-        match wire.answer("a greeting", MAX_REPLY, greeting).await? {
+        match wire.receive("a greeting", MAX_REPLY, greeting).await? {
             Ok(greeting) if greeting.offers_tls() => {
                 wire.send(&ssl_request()).await?;
                 self.before_tls = Some(greeting);
                 Ok(())
             }
             Ok(greeting) => {
-                // A disconnect here would count as an error.
-                log_in(wire, &greeting, BEHIND_GREETING).await?;
+                // A disconnect would count as an error.
+                log_in(wire, &greeting, AFTER_GREETING).await?;
                 Err(ConversationError::Refused("the greeting does not offer TLS".to_owned()))
             }
             Err(refusal) => {
-                refusal.serves()?;
-                Err(ConversationError::Refused(format!("an error came instead of a greeting: {refusal}")))
+                refusal.verify()?;
+                Err(ConversationError::Refused(format!("received an error instead of a greeting: {refusal}")))
             }
         }
     }
 
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         let (greeting, number) = match self.before_tls.take() {
-            Some(greeting) => (greeting, BEHIND_GREETING + 1),
-            None => match wire.answer("a greeting", MAX_REPLY, greeting).await? {
-                Ok(greeting) => (greeting, BEHIND_GREETING),
-                Err(refusal) => return refusal.serves().map(|()| ServiceReply::default()),
+            Some(greeting) => (greeting, AFTER_GREETING + 1),
+            None => match wire.receive("a greeting", MAX_REPLY, greeting).await? {
+                Ok(greeting) => (greeting, AFTER_GREETING),
+                Err(refusal) => return refusal.verify().map(|()| ServiceReply::default()),
             },
         };
         log_in(wire, &greeting, number).await?;
@@ -81,18 +81,18 @@ impl Conversation for Session {
     }
 }
 
-/// Completes a login, successful or not. `number` is that of our next packet.
+/// Completes a login, successful or not. `number` is that of the next packet to send.
 async fn log_in(wire: &mut Wire<'_>, greeting: &Greeting, number: u8) -> Result<(), ConversationError> {
     let mut packet = login(greeting, number);
     let mut method = Method::default();
     for _ in 0..MAX_ROUNDS {
         wire.send(&packet).await?;
-        match wire.answer("the answer to a login", MAX_REPLY, reply).await? {
+        match wire.receive("the response to a login", MAX_REPLY, reply).await? {
             (_, Reply::Ok) => {
                 wire.leave(&framed(0, COM_QUIT)).await;
                 return Ok(());
             }
-            (_, Reply::Refused(refusal)) => return refusal.serves(),
+            (_, Reply::Refused(refusal)) => return refusal.verify(),
             (number, Reply::Other(other)) => {
                 method = other;
                 packet = framed(number.wrapping_add(1), method.without_password());
@@ -100,28 +100,28 @@ async fn log_in(wire: &mut Wire<'_>, greeting: &Greeting, number: u8) -> Result<
             (number, Reply::Question) => packet = framed(number.wrapping_add(1), method.without_more()),
         }
     }
-    // Too many rounds, but the server serves.
+    // Too many rounds, but the server accepts clients.
     Ok(())
 }
 
 impl Refusal {
-    /// Whether a server with this error serves.
-    fn serves(&self) -> Result<(), ConversationError> {
-        if SERVES_NOBODY.contains(&self.code) { Err(ConversationError::Rejected(self.to_string())) } else { Ok(()) }
+    /// Fails if the error means that no client is served.
+    fn verify(&self) -> Result<(), ConversationError> {
+        if NOT_SERVING.contains(&self.code) { Err(ConversationError::Rejected(self.to_string())) } else { Ok(()) }
     }
 }
 
-/// The number of the packet that answers the greeting.
-const BEHIND_GREETING: u8 = 1;
+/// The number of the packet that follows the greeting.
+const AFTER_GREETING: u8 = 1;
 
 const COM_QUIT: &[u8] = b"\x01";
 
-/// Too many connections, out of resources, shutting down, this host is blocked, the limits of a user, the server's
-/// connections in use; and client errors that MySQL Router forwards if it reaches no server: cannot connect, connection
-/// lost.
-const SERVES_NOBODY: [u16; 9] = [1040, 1041, 1053, 1129, 1135, 1203, 2003, 2013, 3032];
+/// The errors that mean that no client is served: too many connections, out of resources, shutting down, this host is
+/// blocked, limits of a user, connections in use; and client errors that MySQL Router forwards if it reaches no server:
+/// cannot connect, connection lost.
+const NOT_SERVING: [u16; 9] = [1040, 1041, 1053, 1129, 1135, 1203, 2003, 2013, 3032];
 
-/// A method, another method, and two requests of that.
+/// Maximum number of packets in a login: a method, another method, and two of its requests.
 const MAX_ROUNDS: usize = 4;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! NATS (<https://docs.nats.io/reference/reference-protocols/nats-protocol>).
 //!
-//! Reads INFO, sends CONNECT and PING. A server that requires a login or TLS logs an error for a CONNECT without it, so
-//! none is sent. Leaves nothing in the log, except that a server that requires TLS logs an error if the connection ends
-//! without a handshake; use `nats+starttls`.
+//! Reads INFO, sends CONNECT and PING. A server that requires a login or TLS logs an error for a CONNECT without it, so it
+//! is sent none. Leaves nothing in the log, except that a server that requires TLS logs an error if the connection ends
+//! without a handshake; `nats+starttls` avoids that.
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -37,7 +37,7 @@ impl Protocol for Nats {
 #[derive(Debug)]
 struct Session {
     security: Security,
-    /// INFO comes once, before an upgrade to TLS.
+    /// INFO, which is sent once, before an upgrade to TLS.
     info: Option<Info>,
 }
 
@@ -53,11 +53,11 @@ struct Info {
 
 #[async_trait]
 impl Conversation for Session {
-    /// TLS begins right after INFO.
+    /// TLS follows INFO directly.
     async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
-        let info = hear(wire).await?;
+        let info = read_info(wire).await?;
         if !info.tls_required && !info.tls_available {
-            return Err(ConversationError::Refused("INFO offers no TLS".to_owned()));
+            return Err(ConversationError::Refused("INFO does not offer TLS".to_owned()));
         }
         self.info = Some(info);
         Ok(())
@@ -66,7 +66,7 @@ impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         let info = match self.info.take() {
             Some(info) => info,
-            None => hear(wire).await?,
+            None => read_info(wire).await?,
         };
         let wants_tls = info.tls_required && self.security == Security::Plain;
         if !wants_tls && !info.auth_required {
@@ -77,35 +77,35 @@ impl Conversation for Session {
     }
 }
 
-async fn hear(wire: &mut Wire<'_>) -> Result<Info, ConversationError> {
-    let (said, info) = wire.answer("INFO", MAX_REPLY, info).await?;
+async fn read_info(wire: &mut Wire<'_>) -> Result<Info, ConversationError> {
+    let (text, info) = wire.receive("INFO", MAX_REPLY, info).await?;
     match info {
         Some(info) => Ok(info),
-        None => Err(refusal(said)),
+        None => Err(refusal(text)),
     }
 }
 
-/// INFO or an error, with its text.
+/// Parses INFO or an error, with its text.
 fn info(buffered: &[u8]) -> Parsed<(String, Option<Info>)> {
-    let (said, length) = match text(buffered, &["INFO ", ERROR]) {
-        Parsed::Complete(said, length) => (said, length),
+    let (line, length) = match text(buffered, &["INFO ", ERROR]) {
+        Parsed::Complete(line, length) => (line, length),
         Parsed::Incomplete => return Parsed::Incomplete,
         Parsed::Invalid(why) => return Parsed::Invalid(why),
     };
-    let info = said.strip_prefix("INFO ").map(serde_json::from_str).transpose();
+    let info = line.strip_prefix("INFO ").map(serde_json::from_str).transpose();
     match info {
-        Ok(info) => Parsed::Complete((said, info), length),
-        Err(error) => Parsed::Invalid(format!("it is not the JSON of INFO: {error}")),
+        Ok(info) => Parsed::Complete((line, info), length),
+        Err(error) => Parsed::Invalid(format!("its JSON is invalid: {error}")),
     }
 }
 
-/// Sends CONNECT and PING, and waits for PONG. The server may send PING and INFO meanwhile.
+/// Sends CONNECT and PING and waits for PONG. The server may send PING and INFO before it.
 async fn ping(wire: &mut Wire<'_>) -> Result<(), ConversationError> {
     wire.send(CONNECT).await?;
-    let said = wire
-        .answer("PONG", MAX_REPLY, |buffered| block(buffered, &["INFO ", "PING", "+OK"], &["PONG", ERROR]))
+    let lines = wire
+        .receive("PONG", MAX_REPLY, |buffered| block(buffered, &["INFO ", "PING", "+OK"], &["PONG", ERROR]))
         .await?;
-    match said.last() {
+    match lines.last() {
         Some(error) if error.starts_with(ERROR) && !WANTS_LOGIN.iter().any(|text| error.contains(text)) => {
             Err(refusal(error.clone()))
         }
@@ -113,23 +113,23 @@ async fn ping(wire: &mut Wire<'_>) -> Result<(), ConversationError> {
     }
 }
 
-/// The meaning of an error that a login would not prevent.
+/// Converts an error that a login would not prevent.
 fn refusal(error: String) -> ConversationError {
     let lower = error.to_ascii_lowercase();
-    if SERVES_NOBODY.iter().any(|text| lower.contains(text)) {
+    if NOT_SERVING.iter().any(|text| lower.contains(text)) {
         ConversationError::Rejected(error)
     } else {
-        ConversationError::Unexpected(format!("expected PONG, but \"{error}\" came"))
+        ConversationError::Unexpected(format!("expected PONG, received \"{error}\""))
     }
 }
 
 const ERROR: &str = "-ERR";
 
-/// The server wants a login.
+/// The errors of a server that requires a login.
 const WANTS_LOGIN: [&str; 2] = ["Authorization Violation", "Authentication Timeout"];
 
-/// The server has reached its limit of connections, or stops.
-const SERVES_NOBODY: [&str; 2] = ["connections exceeded", "server shutdown"];
+/// The errors of a server that has reached its limit of connections or stops.
+const NOT_SERVING: [&str; 2] = ["connections exceeded", "server shutdown"];
 
 const CONNECT: &[u8] = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"tls_required\":false,\"name\":\"portprobe\",\
     \"lang\":\"rust\",\"version\":\"1.0.0\",\"protocol\":0}\r\nPING\r\n";
@@ -148,10 +148,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_answers_a_ping_serves() {
-        let script = Script::greets(INFO).answers("PING\r\nPONG\r\n");
-        let (found, said) = talk(&Nats, "nats://a", &script).await;
-        assert_eq!((found.unwrap().version.as_deref(), &*said), (Some("2.9.10"), CONNECT));
+    async fn a_pong_means_success() {
+        let script = Script::greets(INFO).responds("PING\r\nPONG\r\n");
+        let (found, sent) = talk(&Nats, "nats://a", &script).await;
+        assert_eq!((found.unwrap().version.as_deref(), &*sent), (Some("2.9.10"), CONNECT));
         assert_survives(&Nats, "nats://a", &script).await;
     }
 
@@ -159,35 +159,35 @@ mod tests {
     async fn nothing_is_sent_if_login_is_required() {
         for more in ["\"auth_required\":true", "\"tls_required\":true"] {
             let script = Script::greets(info(more));
-            let (found, said) = talk(&Nats, "nats://a", &script).await;
-            assert_eq!((found.unwrap().version.as_deref(), &*said), (Some("2.9.10"), &b""[..]));
+            let (found, sent) = talk(&Nats, "nats://a", &script).await;
+            assert_eq!((found.unwrap().version.as_deref(), &*sent), (Some("2.9.10"), &b""[..]));
             assert_survives(&Nats, "nats://a", &script).await;
         }
-        let within = Script::greets(info("\"tls_required\":true")).answers("PONG\r\n");
+        let within = Script::greets(info("\"tls_required\":true")).responds("PONG\r\n");
         assert_eq!(talk(&Nats, "nats+tls://a", &within).await.1, CONNECT);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_answer_has_its_class() {
+    async fn each_response_has_a_class() {
         for (script, expected) in [
             (
-                Script::greets(INFO).answers("-ERR 'maximum connections exceeded'\r\n"),
+                Script::greets(INFO).responds("-ERR 'maximum connections exceeded'\r\n"),
                 "rejected: -ERR 'maximum connections exceeded'",
             ),
             (Script::greets("-ERR 'Server Shutdown'\r\n"), "rejected: -ERR 'Server Shutdown'"),
-            (Script::greets(INFO).answers("-ERR 'Authorization Violation'\r\n"), "ok"),
+            (Script::greets(INFO).responds("-ERR 'Authorization Violation'\r\n"), "ok"),
             (
-                Script::greets(INFO).answers("-ERR 'Parser Error'\r\n"),
-                "unexpected: expected PONG, but \"-ERR 'Parser Error'\" came",
+                Script::greets(INFO).responds("-ERR 'Parser Error'\r\n"),
+                "unexpected: expected PONG, received \"-ERR 'Parser Error'\"",
             ),
             (
-                Script::greets(INFO).answers("MSG\r\n"),
-                "unexpected: expected PONG, but \"MSG\\r\\n\" came: it begins otherwise",
+                Script::greets(INFO).responds("MSG\r\n"),
+                "unexpected: expected PONG, received \"MSG\\r\\n\": it does not start as expected",
             ),
-            (Script::greets(INFO).answers(""), "closed: PONG"),
+            (Script::greets(INFO).responds(""), "closed: PONG"),
             (
                 Script::greets("INFO {\r\n"),
-                "unexpected: expected INFO, but \"INFO {\\r\\n\" came: it is not the JSON of INFO: EOF while parsing an object at line 1 column 1",
+                "unexpected: expected INFO, received \"INFO {\\r\\n\": its JSON is invalid: EOF while parsing an object at line 1 column 1",
             ),
         ] {
             assert_eq!(summary(talk(&Nats, "nats://a", &script).await.0), expected);
@@ -195,15 +195,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tls_begins_behind_an_info_that_offers_it() {
+    async fn tls_follows_an_info_that_offers_it() {
         for (greeting, expected) in [
             (info("\"tls_required\":true"), "ok"),
             (info("\"tls_available\":true"), "ok"),
-            (INFO.to_owned(), "refused: INFO offers no TLS"),
+            (INFO.to_owned(), "refused: INFO does not offer TLS"),
             ("-ERR 'maximum connections exceeded'\r\n".to_owned(), "rejected: -ERR 'maximum connections exceeded'"),
         ] {
-            let (asked, said) = upgrade(&Nats, "nats+starttls://a", &Script::greets(greeting)).await;
-            assert_eq!((summary(asked), &*said), (expected.to_owned(), &b""[..]));
+            let (upgraded, sent) = upgrade(&Nats, "nats+starttls://a", &Script::greets(greeting)).await;
+            assert_eq!((summary(upgraded), &*sent), (expected.to_owned(), &b""[..]));
         }
     }
 }

@@ -26,12 +26,13 @@ impl Protocol for Nntp {
     }
 
     fn begin(&self, _: Request<'_>) -> Box<dyn Conversation> {
-        Box::new(Session::new(&MANNERS))
+        Box::new(Session::new(&RULES))
     }
 }
 
-/// RFC 3977 section 5.1: 200 and 201 are with and without posting, 400 "temporarily", 502 "permanently unavailable".
-static MANNERS: GreetingRules = GreetingRules {
+/// The rules of RFC 3977 section 5.1: 200 and 201 are with and without posting, 400 "temporarily", 502 "permanently
+/// unavailable".
+static RULES: GreetingRules = GreetingRules {
     serving: &[200, 201],
     rejecting: &[400, 502],
     closing: 400,
@@ -48,34 +49,34 @@ mod tests {
     const GREETING: &str = "200 news.example InterNetNews NNRP server INN 2.7.1 ready (posting ok)\r\n";
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_greets_serves() {
+    async fn a_greeting_means_success() {
         for (greeting, version) in [(GREETING, Some("INN 2.7.1")), ("201 no posting, ticket 7\r\n", None)] {
-            let script = Script::greets(greeting).answers("205 Bye!\r\n");
-            let (found, said) = talk(&Nntp, "nntp://a", &script).await;
-            assert_eq!((found.unwrap().version.as_deref(), &*said), (version, &b"QUIT\r\n"[..]));
+            let script = Script::greets(greeting).responds("205 Bye!\r\n");
+            let (found, sent) = talk(&Nntp, "nntp://a", &script).await;
+            assert_eq!((found.unwrap().version.as_deref(), &*sent), (version, &b"QUIT\r\n"[..]));
             assert_survives(&Nntp, "nntp://a", &script).await;
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_greeting_has_its_class() {
+    async fn each_greeting_has_a_class() {
         for (greeting, expected) in [
             ("400 too many users\r\n", "rejected: greeting: 400 too many users"),
             ("502 no permission\r\n", "rejected: greeting: 502 no permission"),
-            ("220 mx ESMTP\r\n", "unexpected: expected 200 or 201 as the greeting, but \"220 mx ESMTP\" came"),
+            ("220 mx ESMTP\r\n", "unexpected: greeting: expected 200 or 201, received \"220 mx ESMTP\""),
         ] {
             assert_eq!(summary(talk(&Nntp, "nntp://a", &Script::greets(greeting)).await.0), expected);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tls_is_asked_for() {
-        for (answer, expected) in [
+    async fn a_command_requests_tls() {
+        for (response, expected) in [
             ("382 Continue with TLS negotiation\r\n", "ok"),
             ("502 STARTTLS not available\r\n", "refused: STARTTLS: 502 STARTTLS not available"),
             ("400 going down\r\n", "rejected: STARTTLS: 400 going down"),
         ] {
-            let script = Script::greets(GREETING).answers(answer);
+            let script = Script::greets(GREETING).responds(response);
             assert_eq!(summary(upgrade(&Nntp, "nntp+starttls://a", &script).await.0), expected);
         }
     }

@@ -1,10 +1,10 @@
-//! TNS of Oracle Database listeners.
+//! The TNS protocol of Oracle Database listeners.
 //!
-//! Oracle publishes no description; the packets are those of its open drivers
+//! Oracle publishes no specification. The packets are those of its open-source drivers
 //! (<https://github.com/oracle/python-oracledb>, `impl/thin`) and of Wireshark's dissector (`packet-tns.c`).
 //!
-//! Sends a CONNECT with `COMMAND=ping` like `tnsping`, which the listener answers. If the URL names a service, sends a
-//! CONNECT to that service, which shows whether it has a database. The listener logs a line for each.
+//! Sends a CONNECT with `COMMAND=ping` like `tnsping`. If the URL contains a service, sends a CONNECT to that service, which
+//! shows whether a database offers it. The listener logs one line per connection.
 
 use async_trait::async_trait;
 use bytes::{Buf as _, BufMut as _};
@@ -49,7 +49,7 @@ struct Session {
     wanted: Wanted,
 }
 
-/// The peer that must reply.
+/// The peer that must respond.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Wanted {
     Listener,
@@ -61,9 +61,9 @@ enum Wanted {
 impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(&self.wanted.connect()).await?;
-        match wire.answer("the answer to CONNECT", MAX_REPLY, packet).await? {
-            Packet::Refused { error, .. } if self.wanted.is_down_by(error) => {
-                Err(ConversationError::Rejected(format!("the listener refuses by ORA-{error:05}")))
+        match wire.receive("the response to CONNECT", MAX_REPLY, packet).await? {
+            Packet::Refused { error, .. } if self.wanted.is_down_with(error) => {
+                Err(ConversationError::Rejected(format!("the listener responded with ORA-{error:05}")))
             }
             Packet::Refused { version, .. } => Ok(ServiceReply { version, role: None }),
             Packet::Welcome => Ok(ServiceReply::default()),
@@ -84,14 +84,14 @@ impl Wanted {
         packet.put_slice(CONNECT_BEGIN);
         packet.put_u16(u16::try_from(data.len()).unwrap_or(u16::MAX));
         packet.put_u16(u16::try_from(CONNECT).unwrap_or(u16::MAX));
-        // Maximum size of the reply, flags, and fields for traces.
+        // Maximum size of the response, flags, and fields for traces.
         packet.put_bytes(0, CONNECT.saturating_sub(packet.len()));
         packet.put_slice(data.as_bytes());
         packet
     }
 
-    /// Whether this error of the listener means that no client is served.
-    fn is_down_by(&self, error: u32) -> bool {
+    /// Whether an error of the listener means that no client is served.
+    fn is_down_with(&self, error: u32) -> bool {
         match self {
             Self::Listener => NO_HANDLER.contains(&error),
             Self::Service(_) => NO_HANDLER.contains(&error) || UNKNOWN.contains(&error),
@@ -99,17 +99,17 @@ impl Wanted {
     }
 }
 
-/// Whether a name contains no syntax.
+/// Returns whether a name contains no syntax.
 fn is_plain(name: &str) -> bool {
     name.len() <= MAX_NAME && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-$".contains(&byte))
 }
 
-/// Reply of a listener to CONNECT.
+/// A response of a listener to CONNECT.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Packet {
-    /// Refused, or reply to a ping, with this number.
+    /// A refusal, or the response to a ping, with its error number.
     Refused { error: u32, version: Option<String> },
-    /// Accepted, redirected, or asked to send it again.
+    /// An acceptance, a redirect, or a request to send it again.
     Welcome,
 }
 
@@ -118,7 +118,7 @@ fn packet(buffered: &[u8]) -> Parsed<Packet> {
         let size = head.try_get_u16()?;
         head.try_get_u16()?;
         let kind = head.try_get_u8()?;
-        Malformed::unless([ACCEPT, REFUSE, REDIRECT, RESEND].contains(&kind), "it is of no type that is due")?;
+        Malformed::unless([ACCEPT, REFUSE, REDIRECT, RESEND].contains(&kind), "its type is unexpected")?;
         Ok(size.into())
     };
     frame(buffered, HEADER, size).and_then(|packet| match packet.get(4) {
@@ -127,22 +127,22 @@ fn packet(buffered: &[u8]) -> Parsed<Packet> {
     })
 }
 
-/// Two reasons, and a text in the syntax of connect data.
+/// Parses two reasons and a text in the syntax of connect data.
 fn refusal(mut rest: &[u8]) -> Result<Packet, Malformed> {
     rest.try_get_u16()?;
     let size = rest.try_get_u16()?;
     let text = String::from_utf8_lossy(take(&mut rest, length(size))?);
-    let error = number(&text, "(ERR=").ok_or("its refusal has no number")?;
+    let error = number(&text, "(ERR=").ok_or("its refusal has no error number")?;
     let version = number(&text, "(VSNNUM=").filter(|number| *number > 0).map(version);
     Ok(Packet::Refused { error, version })
 }
 
 fn number(text: &str, name: &str) -> Option<u32> {
-    let (_, behind) = text.split_once(name)?;
-    behind.split_once(')')?.0.parse().ok()
+    let (_, after) = text.split_once(name)?;
+    after.split_once(')')?.0.parse().ok()
 }
 
-/// A version in one number, whose parts have other widths since release 18.
+/// Formats a version from one number, whose parts have other widths since release 18.
 fn version(number: u32) -> String {
     let part = |shift: u32, mask: u32| (number >> shift) & mask;
     let major = part(24, 0xff);
@@ -152,14 +152,14 @@ fn version(number: u32) -> String {
     format!("{major}.{}.{}.{}.{}", part(20, 0x0f), part(12, 0xff), part(8, 0x0f), part(0, 0xff))
 }
 
-/// No checksum; type 1; version 310, compatible with 300; 8 KiB a packet, 32 KiB a transfer; what the network can do;
-/// the order of bytes.
+/// The start of CONNECT: no checksum; type 1; version 310, compatible with 300; 8 KiB per packet, 32 KiB per transfer;
+/// network characteristics; byte order.
 const CONNECT_BEGIN: &[u8] = b"\0\0\x01\0\0\0\x01\x36\x01\x2c\0\0\x20\0\x7f\xff\x7f\x08\0\0\0\x01";
 
 /// Length of CONNECT without its data.
 const CONNECT: usize = 58;
 
-/// Length of a packet's header: length, checksum, type, flags, checksum.
+/// Length of a header: length, checksum, type, flags, checksum.
 const HEADER: usize = 8;
 
 const ACCEPT: u8 = 2;
@@ -167,13 +167,13 @@ const REFUSE: u8 = 4;
 const REDIRECT: u8 = 5;
 const RESEND: u8 = 11;
 
-/// No handler, or none that takes more; the listener stops or blocks new connections.
+/// The errors of a listener without a free handler, or that stops or blocks new connections.
 const NO_HANDLER: [u32; 7] = [12516, 12518, 12519, 12520, 12526, 12527, 12528];
 
-/// A SID or a service that no database offers at present.
+/// The errors for a SID or a service that no database currently offers.
 const UNKNOWN: [u32; 2] = [12505, 12514];
 
-/// Far more than the name of a service may have.
+/// Maximum length of a service name, more than Oracle allows.
 const MAX_NAME: usize = 128;
 
 #[cfg(test)]
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn connect_is_as_drivers_send_it() {
+    fn connect_is_like_that_of_drivers() {
         let connect = Wanted::Listener.connect();
         assert_eq!(connect.get(..2), Some(&b"\0\x57"[..]));
         assert_eq!(connect.get(24..28), Some(&b"\0\x1d\0\x3a"[..]));
@@ -208,8 +208,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_listener_that_answers_serves() {
-        for (answer, version) in [
+    async fn a_response_of_the_listener_means_success() {
+        for (response, version) in [
             // The reply of release 10.2 to a ping.
             (refusing("(DESCRIPTION=(TMP=)(VSNNUM=169869568)(ERR=0)(ALIAS=LISTENER))"), Some("10.2.0.1.0")),
             (refusing_by(12514), Some("11.2.0.4.0")),
@@ -217,44 +217,44 @@ mod tests {
             (packet_of(REDIRECT, b"\0\x02()"), None),
             (packet_of(RESEND, b""), None),
         ] {
-            let script = Script::hears().answers(answer);
-            let (found, said) = talk(&Oracle, "oracle://a", &script).await;
-            assert_eq!((found.unwrap().version.as_deref(), said), (version, Wanted::Listener.connect()));
+            let script = Script::listens().responds(response);
+            let (found, sent) = talk(&Oracle, "oracle://a", &script).await;
+            assert_eq!((found.unwrap().version.as_deref(), sent), (version, Wanted::Listener.connect()));
             assert_survives(&Oracle, "oracle://a", &script).await;
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_answer_has_its_class() {
-        for (url, answer, expected) in [
-            ("oracle://a", refusing_by(12516), "rejected: the listener refuses by ORA-12516"),
-            ("oracle://a", refusing_by(12528), "rejected: the listener refuses by ORA-12528"),
-            ("oracle://a/ORCL", refusing_by(12519), "rejected: the listener refuses by ORA-12519"),
-            ("oracle://a/ORCL", refusing_by(12514), "rejected: the listener refuses by ORA-12514"),
+    async fn each_response_has_a_class() {
+        for (url, response, expected) in [
+            ("oracle://a", refusing_by(12516), "rejected: the listener responded with ORA-12516"),
+            ("oracle://a", refusing_by(12528), "rejected: the listener responded with ORA-12528"),
+            ("oracle://a/ORCL", refusing_by(12519), "rejected: the listener responded with ORA-12519"),
+            ("oracle://a/ORCL", refusing_by(12514), "rejected: the listener responded with ORA-12514"),
             ("oracle://a/ORCL", refusing_by(1017), "ok"),
             (
                 "oracle://a",
                 refusing("()"),
-                "unexpected: expected the answer to CONNECT, but \"\\0\\u{e}\\0\\0\\u{4}\\0\\0\\0\\u{4}\\0\\0\\u{2}()\" came: its refusal has no number",
+                "unexpected: expected the response to CONNECT, received \"\\0\\u{e}\\0\\0\\u{4}\\0\\0\\0\\u{4}\\0\\0\\u{2}()\": its refusal has no error number",
             ),
             (
                 "oracle://a",
                 packet_of(6, b""),
-                "unexpected: expected the answer to CONNECT, but \"\\0\\u{8}\\0\\0\\u{6}\\0\\0\\0\" came: it is of no type that is due",
+                "unexpected: expected the response to CONNECT, received \"\\0\\u{8}\\0\\0\\u{6}\\0\\0\\0\": its type is unexpected",
             ),
             (
                 "oracle://a",
                 b"\0\0\0\0\x04\0\0\0".to_vec(),
-                "unexpected: expected the answer to CONNECT, but \"\\0\\0\\0\\0\\u{4}\\0\\0\\0\" came: its length is 0",
+                "unexpected: expected the response to CONNECT, received \"\\0\\0\\0\\0\\u{4}\\0\\0\\0\": its length 0 is invalid",
             ),
-            ("oracle://a", Vec::new(), "closed: the answer to CONNECT"),
+            ("oracle://a", Vec::new(), "closed: the response to CONNECT"),
         ] {
-            assert_eq!(summary(talk(&Oracle, url, &Script::hears().answers(answer)).await.0), expected);
+            assert_eq!(summary(talk(&Oracle, url, &Script::listens().responds(response)).await.0), expected);
         }
     }
 
     #[test]
-    fn a_name_is_no_syntax() {
+    fn a_name_contains_no_syntax() {
         assert!(is_plain("orders.example_1") && is_plain(&"x".repeat(MAX_NAME)));
         assert!(!is_plain("orders)(COMMAND=stop)") && !is_plain(&"x".repeat(MAX_NAME + 1)));
         let connect = Wanted::Service("orders".to_owned()).connect();
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_has_other_widths_since_18() {
+    fn version_fields_differ_since_release_18() {
         for (number, expected) in
             [(186_647_552, "11.2.0.4.0"), (318_767_104, "19.0.0.0.0"), (0x1303_0000, "19.3.0.0.0")]
         {
@@ -272,7 +272,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_borne(bytes in any::<Vec<u8>>(), text in any::<String>(), number in any::<u32>()) {
+        fn any_bytes_can_be_parsed(bytes in any::<Vec<u8>>(), text in any::<String>(), number in any::<u32>()) {
             let _ = (packet(&bytes), packet(&packet_of(REFUSE, &bytes)), packet(&refusing(&text)), version(number));
         }
     }

@@ -35,7 +35,7 @@ impl Protocol for Pop3 {
 #[derive(Debug, Default)]
 struct Session {
     version: Option<String>,
-    /// Whether the greeting was read. It comes once, before an upgrade to TLS.
+    /// Whether the greeting was read. It is sent once, before an upgrade to TLS.
     greeted: bool,
 }
 
@@ -43,16 +43,16 @@ struct Session {
 impl Conversation for Session {
     async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         let offered = self.capabilities(wire).await?;
-        // A server without CAPA may still know STLS.
+        // A server without CAPA may support STLS.
         if offered.is_some_and(|offered| !offered.iter().any(|line| line.eq_ignore_ascii_case("STLS"))) {
             wire.leave(QUIT).await;
-            return Err(ConversationError::Refused("the answer to CAPA does not offer STLS".to_owned()));
+            return Err(ConversationError::Refused("the response to CAPA does not offer STLS".to_owned()));
         }
         wire.send(b"STLS\r\n").await?;
-        let answer = wire
-            .answer("the answer to STLS", MAX_REPLY, |buffered| text(buffered, &STATUSES))
+        let response = wire
+            .receive("the response to STLS", MAX_REPLY, |buffered| text(buffered, &STATUSES))
             .await?;
-        if answer.starts_with(OK) { Ok(()) } else { Err(ConversationError::Refused(format!("STLS: {answer}"))) }
+        if response.starts_with(OK) { Ok(()) } else { Err(ConversationError::Refused(format!("STLS: {response}"))) }
     }
 
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
@@ -63,11 +63,11 @@ impl Conversation for Session {
 }
 
 impl Session {
-    /// Reads the greeting, unless it was read before, and the capabilities; `None` if the server does not know CAPA.
+    /// Reads the greeting, unless it was read before, and the capabilities; `None` if the server does not support CAPA.
     async fn capabilities(&mut self, wire: &mut Wire<'_>) -> Result<Option<Vec<String>>, ConversationError> {
         if !self.greeted {
             let greeting = wire
-                .answer("a greeting", MAX_REPLY, |buffered| text(buffered, &STATUSES))
+                .receive("a greeting", MAX_REPLY, |buffered| text(buffered, &STATUSES))
                 .await?;
             if !greeting.starts_with(OK) {
                 return Err(ConversationError::Rejected(greeting));
@@ -77,13 +77,13 @@ impl Session {
         }
         wire.send(b"CAPA\r\n").await?;
         let status = wire
-            .answer("the answer to CAPA", MAX_REPLY, |buffered| text(buffered, &STATUSES))
+            .receive("the response to CAPA", MAX_REPLY, |buffered| text(buffered, &STATUSES))
             .await?;
         if !status.starts_with(OK) {
             return Ok(None);
         }
         let lines = wire
-            .answer("the end of the answer to CAPA", MAX_REPLY, |buffered| block(buffered, &[""], &["."]))
+            .receive("the end of the response to CAPA", MAX_REPLY, |buffered| block(buffered, &[""], &["."]))
             .await?;
         let named = lines
             .iter()
@@ -99,7 +99,7 @@ const STATUSES: [&str; 2] = [OK, "-ERR"];
 
 const QUIT: &[u8] = b"QUIT\r\n";
 
-/// Products that name themselves in IMPLEMENTATION (RFC 2449 section 6.9) or in their greeting.
+/// The products that name themselves in IMPLEMENTATION (RFC 2449 section 6.9) or in their greeting.
 const PRODUCTS: [&str; 7] = ["Dovecot", "Cyrus", "Courier", "Qpopper", "Stalwart", "hMailServer", "Popa3d"];
 
 #[cfg(test)]
@@ -112,29 +112,29 @@ mod tests {
     const CAPA: &str = "+OK\r\nCAPA\r\nTOP\r\nUIDL\r\nSTLS\r\nSASL\r\n.\r\n";
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_greets_and_answers_serves() {
+    async fn a_greeting_and_a_response_mean_success() {
         for (greeting, capa, version) in [
             (GREETING, CAPA, Some("Dovecot")),
             ("+OK <1896.697170952@a>\r\n", "+OK\r\nIMPLEMENTATION Cyrus 3.6.1 x\r\n.\r\n", Some("Cyrus 3.6.1")),
             ("+OK <1896.697170952@a>\r\n", "-ERR unknown command\r\n", None),
         ] {
-            let script = Script::greets(greeting).answers(capa).answers("+OK Logging out\r\n");
-            let (found, said) = talk(&Pop3, "pop3://a", &script).await;
-            assert_eq!((found.unwrap().version.as_deref(), &*said), (version, &b"CAPA\r\nQUIT\r\n"[..]));
+            let script = Script::greets(greeting).responds(capa).responds("+OK Logging out\r\n");
+            let (found, sent) = talk(&Pop3, "pop3://a", &script).await;
+            assert_eq!((found.unwrap().version.as_deref(), &*sent), (version, &b"CAPA\r\nQUIT\r\n"[..]));
             assert_survives(&Pop3, "pop3://a", &script).await;
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_answer_has_its_class() {
+    async fn each_response_has_a_class() {
         for (script, expected) in [
             (Script::greets("-ERR [SYS/TEMP] busy\r\n"), "rejected: -ERR [SYS/TEMP] busy"),
             (
                 Script::greets("220 mx\r\n"),
-                "unexpected: expected a greeting, but \"220 mx\\r\\n\" came: it begins otherwise",
+                "unexpected: expected a greeting, received \"220 mx\\r\\n\": it does not start as expected",
             ),
-            (Script::greets(GREETING).answers(""), "closed: the answer to CAPA"),
-            (Script::greets(GREETING).answers("+OK\r\nTOP\r\n"), "closed: the end of the answer to CAPA"),
+            (Script::greets(GREETING).responds(""), "closed: the response to CAPA"),
+            (Script::greets(GREETING).responds("+OK\r\nTOP\r\n"), "closed: the end of the response to CAPA"),
         ] {
             assert_eq!(summary(talk(&Pop3, "pop3://a", &script).await.0), expected);
         }
@@ -142,14 +142,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn tls_is_requested_if_it_may_exist() {
-        let (offers, old) = (Script::greets(GREETING).answers(CAPA), Script::greets(GREETING).answers("-ERR\r\n"));
+        let (offers, old) = (Script::greets(GREETING).responds(CAPA), Script::greets(GREETING).responds("-ERR\r\n"));
         for (script, expected) in [
-            (offers.clone().answers("+OK Begin TLS negotiation now.\r\n"), "ok"),
-            (old.clone().answers("+OK\r\n"), "ok"),
-            (offers.answers("-ERR no\r\n"), "refused: STLS: -ERR no"),
+            (offers.clone().responds("+OK Begin TLS negotiation now.\r\n"), "ok"),
+            (old.clone().responds("+OK\r\n"), "ok"),
+            (offers.responds("-ERR no\r\n"), "refused: STLS: -ERR no"),
             (
-                Script::greets(GREETING).answers("+OK\r\nTOP\r\n.\r\n"),
-                "refused: the answer to CAPA does not offer STLS",
+                Script::greets(GREETING).responds("+OK\r\nTOP\r\n.\r\n"),
+                "refused: the response to CAPA does not offer STLS",
             ),
             (Script::greets("-ERR full\r\n"), "rejected: -ERR full"),
         ] {

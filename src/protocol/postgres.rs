@@ -1,9 +1,9 @@
-//! Frontend/backend protocol 3.0 of PostgreSQL and `CockroachDB`
+//! The frontend/backend protocol 3.0 of PostgreSQL and `CockroachDB`
 //! (<https://www.postgresql.org/docs/current/protocol-flow.html>).
 //!
-//! Sends a startup packet like `pg_isready`. Any authentication request means that the server accepts clients. A close
-//! at that point leaves nothing in the log; a Terminate would log a FATAL, so it is sent only to a server that needs no
-//! password. Without a matching line in `pg_hba.conf` the server logs a FATAL for each probe.
+//! Sends a startup packet like `pg_isready`. Any authentication request means that the server accepts clients. A close at
+//! that point leaves nothing in the log. A Terminate would cause a FATAL in the log, so it is sent only to a server that
+//! requires no password. Without a matching line in `pg_hba.conf` the server logs a FATAL for each probe.
 
 use async_trait::async_trait;
 use bytes::Buf as _;
@@ -47,14 +47,14 @@ impl Conversation for Session {
     async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         wire.send(SSL_REQUEST).await?;
         match wire
-            .answer("the answer to SSLRequest (S or N)", 1, |buffered| one_of(buffered, b"SNE"))
+            .receive("the response to SSLRequest (S or N)", 1, |buffered| one_of(buffered, b"SNE"))
             .await?
         {
             b'S' => Ok(()),
-            b'N' => Err(ConversationError::Refused("the server answers SSLRequest with N: ssl is off".to_owned())),
-            // An error, such as from a server at its limit of connections. Its first letter was consumed.
+            b'N' => Err(ConversationError::Refused("the server responded to SSLRequest with N: ssl is off".to_owned())),
+            // An error, for example at the limit of connections. Its first letter is already consumed.
             _ => {
-                let body = wire.answer("the rest of the error", MAX_REPLY, body).await?;
+                let body = wire.receive("the rest of the error", MAX_REPLY, body).await?;
                 Err(refusal(&Fields::read(&body)))
             }
         }
@@ -62,20 +62,20 @@ impl Conversation for Session {
 
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(STARTUP).await?;
-        let (kind, body) = wire.answer("the answer to the startup packet", MAX_REPLY, message).await?;
+        let (kind, body) = wire.receive("the response to the startup packet", MAX_REPLY, message).await?;
         if kind == b'E' {
             let fields = Fields::read(&body);
-            return if fields.serves_nobody() { Err(refusal(&fields)) } else { Ok(ServiceReply::default()) };
+            return if fields.is_not_serving() { Err(refusal(&fields)) } else { Ok(ServiceReply::default()) };
         }
         if body.get(..4) != Some(&[0, 0, 0, 0]) {
             return Ok(ServiceReply::default());
         }
-        // AuthenticationOk: no password is needed. The next messages show whether there is a free connection.
+        // AuthenticationOk: no password is required. The next messages show whether a connection is available.
         let welcome = wire
-            .answer("what follows a login without a password", MAX_REPLY, welcome)
+            .receive("the messages after a login without a password", MAX_REPLY, welcome)
             .await?;
         match welcome.error {
-            Some(fields) if fields.serves_nobody() => return Err(refusal(&fields)),
+            Some(fields) if fields.is_not_serving() => return Err(refusal(&fields)),
             Some(_) => {}
             None => wire.leave(TERMINATE).await,
         }
@@ -83,26 +83,26 @@ impl Conversation for Session {
     }
 }
 
-/// The meaning of an `ErrorResponse` for a probe.
+/// Converts an `ErrorResponse`.
 fn refusal(fields: &Fields) -> ConversationError {
     let text = format!("{} {}", fields.code, fields.text);
-    if fields.serves_nobody() {
+    if fields.is_not_serving() {
         ConversationError::Rejected(text)
     } else {
-        ConversationError::Unexpected(format!("expected an answer to SSLRequest, but the error \"{text}\" came"))
+        ConversationError::Unexpected(format!("expected a response to SSLRequest, received the error \"{text}\""))
     }
 }
 
-/// One of these bytes.
+/// Parses one of these bytes.
 fn one_of(buffered: &[u8], expected: &[u8]) -> Parsed<u8> {
     match buffered.first() {
         None => Parsed::Incomplete,
         Some(byte) if expected.contains(byte) => Parsed::Complete(*byte, 1),
-        Some(_) => Parsed::Invalid(format!("it is none of {}", expected.escape_ascii())),
+        Some(_) => Parsed::Invalid(format!("it is not one of {}", expected.escape_ascii())),
     }
 }
 
-/// The first message of a server: an authentication request, a negotiation of the version, or an error.
+/// Parses the first message of a server: an authentication request, a negotiation of the version, or an error.
 fn message(buffered: &[u8]) -> Parsed<(u8, Vec<u8>)> {
     match one_of(buffered, b"REv") {
         Parsed::Incomplete => Parsed::Incomplete,
@@ -115,9 +115,9 @@ fn message(buffered: &[u8]) -> Parsed<(u8, Vec<u8>)> {
     }
 }
 
-/// A message after its first byte: its length, which includes itself, and its body.
+/// Parses a message after its first byte: the length, which includes itself, and the body.
 fn body(buffered: &[u8]) -> Parsed<Vec<u8>> {
-    // A server that cannot start a process for the connection reports that in the protocol before version 3.
+    // A server that cannot start a process for the connection reports that with the protocol before version 3.
     if let Some(text) = buffered.strip_prefix(CANNOT_FORK) {
         let Some(end) = text.iter().position(|byte| *byte == 0) else { return Parsed::Incomplete };
         let text = buffered.get(..CANNOT_FORK.len() + end).unwrap_or_default().trim_ascii_end();
@@ -136,11 +136,11 @@ fn body(buffered: &[u8]) -> Parsed<Vec<u8>> {
 struct Welcome {
     /// `server_version`.
     version: Option<String>,
-    /// Why the server ends the connection nevertheless: the last slots are reserved, or there is no such database.
+    /// The error that ends the connection anyway: the last slots are reserved, or the database does not exist.
     error: Option<Fields>,
 }
 
-/// The messages after a login, until the server is ready, or until an error.
+/// Parses the messages after a login, until the server is ready or reports an error.
 fn welcome(buffered: &[u8]) -> Parsed<Welcome> {
     let mut used = 0;
     let mut welcome = Welcome::default();
@@ -168,7 +168,7 @@ fn welcome(buffered: &[u8]) -> Parsed<Welcome> {
     }
 }
 
-/// The value of this `ParameterStatus` up to its first blank.
+/// Returns the value of a `ParameterStatus` up to its first blank.
 fn parameter(body: &[u8], wanted: &str) -> Option<String> {
     let mut parts = body.split(|byte| *byte == 0);
     let (name, value) = (parts.next()?, parts.next()?);
@@ -198,32 +198,32 @@ impl Fields {
         fields
     }
 
-    /// Class 53, insufficient resources (`too_many_connections`); class 57, operator intervention
-    /// (`cannot_connect_now`); or the text of a connection pool, whose code is not specific.
-    fn serves_nobody(&self) -> bool {
-        let is_of_pool = || POOL_SERVES_NOBODY.iter().any(|begin| self.text.starts_with(begin));
+    /// Whether no client is served: class 53, insufficient resources (`too_many_connections`); class 57, operator
+    /// intervention (`cannot_connect_now`); or the text of a connection pool, whose code is not specific.
+    fn is_not_serving(&self) -> bool {
+        let is_of_pool = || POOL_NOT_SERVING.iter().any(|begin| self.text.starts_with(begin));
         self.code.starts_with("53") || self.code.starts_with("57") || is_of_pool()
     }
 }
 
 const SSL_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
 
-/// Version 3.0, with our user and the fields of `pg_isready`.
+/// A startup packet: version 3.0, the user `portprobe` and the fields of `pg_isready`.
 const STARTUP: &[u8] = b"\0\0\0\x45\0\x03\0\0user\0portprobe\0database\0postgres\0application_name\0portprobe\0\0";
 
 const TERMINATE: &[u8] = b"X\0\0\0\x04";
 
-/// `PgBouncer` is full or reaches no server; its code for all of that is 08P01.
-const POOL_SERVES_NOBODY: [&str; 3] =
+/// The texts of `PgBouncer` if it is full or reaches no server. Their code is always 08P01.
+const POOL_NOT_SERVING: [&str; 3] =
     ["no more connections allowed", "pgbouncer cannot connect to server", "server login has been failing"];
 
-/// Follows the letter of an error (`report_fork_failure_to_client` in the server's source).
+/// The text that follows the letter of an error (`report_fork_failure_to_client` in the source of PostgreSQL).
 const CANNOT_FORK: &[u8] = b"could not fork";
 
-/// The length of a message is its first field, and includes itself.
+/// Size of the length of a message, which includes itself.
 const LENGTH_BYTES: usize = 4;
 
-/// The class of limits that prevent a new process.
+/// The code for limits that prevent a new process.
 const INSUFFICIENT_RESOURCES: &[u8] = b"53000";
 
 #[cfg(test)]
@@ -256,31 +256,31 @@ mod tests {
     }
 
     #[test]
-    fn the_startup_packet_knows_its_length() {
+    fn the_startup_packet_contains_its_length() {
         assert_eq!(STARTUP.first_chunk().map(|length| u32::from_be_bytes(*length)), u32::try_from(STARTUP.len()).ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn nothing_is_sent_if_login_is_required() {
-        let script = Script::hears().answers(SASL);
-        let (found, said) = talk(&Postgres, "postgres://a", &script).await;
+        let script = Script::listens().responds(SASL);
+        let (found, sent) = talk(&Postgres, "postgres://a", &script).await;
         assert_eq!(found.unwrap(), ServiceReply::default());
-        assert_eq!(said, STARTUP);
+        assert_eq!(sent, STARTUP);
         assert_survives(&Postgres, "postgres://a", &script).await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_server_without_login_has_a_version() {
-        let script = Script::hears().answers(let_in());
-        let (found, said) = talk(&Postgres, "postgres://a", &script).await;
+        let script = Script::listens().responds(let_in());
+        let (found, sent) = talk(&Postgres, "postgres://a", &script).await;
         assert_eq!(found.unwrap().version.as_deref(), Some("15.14"));
-        assert!(said.ends_with(TERMINATE));
+        assert!(sent.ends_with(TERMINATE));
         assert_survives(&Postgres, "postgres://a", &script).await;
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_answer_has_its_class() {
-        for (answer, expected) in [
+    async fn each_response_has_a_class() {
+        for (response, expected) in [
             (error("53300", "sorry, too many clients already"), "rejected: 53300 sorry, too many clients already"),
             (
                 error("57P03", "the database system is starting up"),
@@ -303,15 +303,18 @@ mod tests {
             (error("3D000", "database \"postgres\" does not exist"), "ok"),
             (
                 b"R\xff\xff\xff\xff".to_vec(),
-                "unexpected: expected the answer to the startup packet, but \"R\\xff\\xff\\xff\\xff\" came: its length is 4294967295",
+                "unexpected: expected the response to the startup packet, received \"R\\xff\\xff\\xff\\xff\": its length 4294967295 is invalid",
             ),
             (
                 b"R\0\0\0\0".to_vec(),
-                "unexpected: expected the answer to the startup packet, but \"R\\0\\0\\0\\0\" came: its length is 0",
+                "unexpected: expected the response to the startup packet, received \"R\\0\\0\\0\\0\": its length 0 is invalid",
             ),
-            (Vec::new(), "closed: the answer to the startup packet"),
+            (Vec::new(), "closed: the response to the startup packet"),
         ] {
-            assert_eq!(summary(talk(&Postgres, "postgres://a", &Script::hears().answers(answer)).await.0), expected);
+            assert_eq!(
+                summary(talk(&Postgres, "postgres://a", &Script::listens().responds(response)).await.0),
+                expected
+            );
         }
     }
 
@@ -322,26 +325,26 @@ mod tests {
             ("53300", reserved, format!("rejected: 53300 {reserved}")),
             ("3D000", "database \"postgres\" does not exist", "ok".to_owned()),
         ] {
-            let script = Script::hears().answers([message("R", &[0; 4]), error(code, text)].concat());
-            let (found, said) = talk(&Postgres, "postgres://a", &script).await;
-            assert_eq!((summary(found), &*said), (expected, STARTUP));
+            let script = Script::listens().responds([message("R", &[0; 4]), error(code, text)].concat());
+            let (found, sent) = talk(&Postgres, "postgres://a", &script).await;
+            assert_eq!((summary(found), &*sent), (expected, STARTUP));
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tls_is_asked_for_by_its_request() {
-        for (answer, expected) in [
+    async fn an_sslrequest_requests_tls() {
+        for (response, expected) in [
             (b"S".to_vec(), "ok"),
-            (b"N".to_vec(), "refused: the server answers SSLRequest with N: ssl is off"),
+            (b"N".to_vec(), "refused: the server responded to SSLRequest with N: ssl is off"),
             (error("53300", "sorry, too many clients already"), "rejected: 53300 sorry, too many clients already"),
             (
                 error("0A000", "unsupported frontend protocol"),
-                "unexpected: expected an answer to SSLRequest, but the error \"0A000 unsupported frontend protocol\" came",
+                "unexpected: expected a response to SSLRequest, received the error \"0A000 unsupported frontend protocol\"",
             ),
         ] {
-            let script = Script::hears().answers(answer);
-            let (asked, said) = upgrade(&Postgres, "postgres+starttls://a", &script).await;
-            assert_eq!((summary(asked), &*said), (expected.to_owned(), SSL_REQUEST));
+            let script = Script::listens().responds(response);
+            let (upgraded, sent) = upgrade(&Postgres, "postgres+starttls://a", &script).await;
+            assert_eq!((summary(upgraded), &*sent), (expected.to_owned(), SSL_REQUEST));
         }
     }
 }

@@ -39,29 +39,30 @@ struct Session;
 impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(b"*1\r\n$4\r\nPING\r\n").await?;
-        let answer = wire
-            .answer("the answer to PING", MAX_LINE, |buffered| line(buffered, &[b"+PONG", b"-"]))
+        let response = wire
+            .receive("the response to PING", MAX_LINE, |buffered| line(buffered, &[b"+PONG", b"-"]))
             .await?;
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        if answer == "+PONG" || SERVES.iter().any(|code| answer.starts_with(code)) {
+        let response = String::from_utf8_lossy(&response).into_owned();
+        if response == "+PONG" || SERVES.iter().any(|code| response.starts_with(code)) {
             wire.leave(b"*1\r\n$4\r\nQUIT\r\n").await;
             return Ok(ServiceReply::default());
         }
-        if SERVES_NOBODY.iter().any(|code| answer.starts_with(code)) {
-            return Err(ConversationError::Rejected(answer));
+        if NOT_SERVING.iter().any(|code| response.starts_with(code)) {
+            return Err(ConversationError::Rejected(response));
         }
-        Err(ConversationError::Unexpected(format!("expected +PONG, but \"{answer}\" came")))
+        Err(ConversationError::Unexpected(format!("expected +PONG, received \"{response}\"")))
     }
 }
 
-/// The server wants a login, or has another name for PING (`rename-command`).
+/// The errors of a server that requires a login or has another name for PING (`rename-command`).
 const SERVES: [&str; 3] = ["-NOAUTH ", "-NOPERM ", "-ERR unknown command"];
 
-/// The server loads its data, has lost its master, runs a script, refuses this address, cannot save, or is full.
-const SERVES_NOBODY: [&str; 6] =
+/// The errors of a server that loads its data, has lost its master, runs a script, denies this address, cannot save, or is
+/// full.
+const NOT_SERVING: [&str; 6] =
     ["-LOADING ", "-MASTERDOWN ", "-BUSY ", "-DENIED ", "-MISCONF ", "-ERR max number of clients "];
 
-/// Far more than the longest error.
+/// Maximum length of a response, far more than the longest error.
 const MAX_LINE: usize = 4096;
 
 #[cfg(test)]
@@ -70,17 +71,17 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_answers_a_ping_serves() {
+    async fn any_response_to_a_ping_means_success() {
         for pong in [
             "+PONG\r\n",
             "-NOAUTH Authentication required.\r\n",
             "-NOPERM no permissions\r\n",
             "-ERR unknown command 'PING', with args beginning with: \r\n",
         ] {
-            let script = Script::hears().answers(pong).answers("+OK\r\n");
-            let (found, said) = talk(&Redis, "redis://a", &script).await;
+            let script = Script::listens().responds(pong).responds("+OK\r\n");
+            let (found, sent) = talk(&Redis, "redis://a", &script).await;
             assert_eq!(
-                (found.unwrap(), &*said),
+                (found.unwrap(), &*sent),
                 (ServiceReply::default(), &b"*1\r\n$4\r\nPING\r\n*1\r\n$4\r\nQUIT\r\n"[..])
             );
             assert_survives(&Redis, "redis://a", &script).await;
@@ -88,8 +89,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_answer_has_its_class() {
-        for (answer, expected) in [
+    async fn each_response_has_a_class() {
+        for (response, expected) in [
             (
                 "-LOADING Redis is loading the dataset in memory\r\n",
                 "rejected: -LOADING Redis is loading the dataset in memory",
@@ -100,11 +101,11 @@ mod tests {
                 "rejected: -ERR max number of clients + cluster connections reached",
             ),
             ("-DENIED Redis is running in protected mode\r\n", "rejected: -DENIED Redis is running in protected mode"),
-            ("-ERR syntax error\r\n", "unexpected: expected +PONG, but \"-ERR syntax error\" came"),
-            ("+PONGS\r\n", "unexpected: expected +PONG, but \"+PONGS\" came"),
-            ("", "closed: the answer to PING"),
+            ("-ERR syntax error\r\n", "unexpected: expected +PONG, received \"-ERR syntax error\""),
+            ("+PONGS\r\n", "unexpected: expected +PONG, received \"+PONGS\""),
+            ("", "closed: the response to PING"),
         ] {
-            assert_eq!(summary(talk(&Redis, "redis://a", &Script::hears().answers(answer)).await.0), expected);
+            assert_eq!(summary(talk(&Redis, "redis://a", &Script::listens().responds(response)).await.0), expected);
         }
     }
 }

@@ -44,43 +44,43 @@ impl Conversation for Session {
             return Err(ConversationError::Refused("the capabilities do not offer STARTTLS".to_owned()));
         }
         wire.send(b"STARTTLS\r\n").await?;
-        let answer = wire
-            .answer("the answer to STARTTLS", MAX_REPLY, |buffered| block(buffered, &[], &STATUSES))
+        let response = wire
+            .receive("the response to STARTTLS", MAX_REPLY, |buffered| block(buffered, &[], &STATUSES))
             .await?;
-        let answer = answer.join("");
-        match answer.get(..2) {
+        let response = response.join("");
+        match response.get(..2) {
             Some("OK") => Ok(()),
-            Some("NO") => Err(ConversationError::Refused(format!("STARTTLS: {answer}"))),
-            _ => Err(ConversationError::Rejected(answer)),
+            Some("NO") => Err(ConversationError::Refused(format!("STARTTLS: {response}"))),
+            _ => Err(ConversationError::Rejected(response)),
         }
     }
 
     /// After the upgrade the server sends its capabilities again (RFC 5804 section 2.2).
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
-        let told = capabilities(wire).await?;
+        let offered = capabilities(wire).await?;
         wire.leave(LOGOUT).await;
-        let version = value(&told, "IMPLEMENTATION").and_then(|named| product(&named.replace('"', " "), &PRODUCTS));
+        let version = value(&offered, "IMPLEMENTATION").and_then(|named| product(&named.replace('"', " "), &PRODUCTS));
         Ok(ServiceReply { version, role: None })
     }
 }
 
-/// The capabilities, one per line.
+/// Reads the capabilities, one per line.
 async fn capabilities(wire: &mut Wire<'_>) -> Result<Vec<String>, ConversationError> {
-    let told = wire
-        .answer("the capabilities", MAX_REPLY, |buffered| block(buffered, &["\""], &STATUSES))
+    let lines = wire
+        .receive("the capabilities", MAX_REPLY, |buffered| block(buffered, &["\""], &STATUSES))
         .await?;
-    match told.last() {
+    match lines.last() {
         Some(last) if last.starts_with("BYE") => Err(ConversationError::Rejected(last.clone())),
         Some(last) if last.starts_with("NO") => {
-            Err(ConversationError::Unexpected(format!("expected OK behind the capabilities, but \"{last}\" came")))
+            Err(ConversationError::Unexpected(format!("capabilities: expected OK, received \"{last}\"")))
         }
-        _ => Ok(told),
+        _ => Ok(lines),
     }
 }
 
-/// The quoted value of a capability: `"IMPLEMENTATION" "Dovecot Pigeonhole"`.
-fn value<'a>(told: &'a [String], name: &str) -> Option<&'a str> {
-    told.iter().find_map(|line| {
+/// Returns the quoted value of a capability: `"IMPLEMENTATION" "Dovecot Pigeonhole"`.
+fn value<'a>(capabilities: &'a [String], name: &str) -> Option<&'a str> {
+    capabilities.iter().find_map(|line| {
         let (named, value) = line.strip_prefix('"')?.split_once('"')?;
         named.eq_ignore_ascii_case(name).then_some(value)
     })
@@ -90,7 +90,7 @@ const STATUSES: [&str; 3] = ["OK", "NO", "BYE"];
 
 const LOGOUT: &[u8] = b"LOGOUT\r\n";
 
-/// Products that name themselves in IMPLEMENTATION (RFC 5804 section 1.7).
+/// The products that name themselves in IMPLEMENTATION (RFC 5804 section 1.7).
 const PRODUCTS: [&str; 4] = ["Dovecot", "timsieved", "Stalwart", "Pysieved"];
 
 #[cfg(test)]
@@ -103,42 +103,42 @@ mod tests {
         \"SASL\" \"\"\r\n\"STARTTLS\"\r\n\"VERSION\" \"1.0\"\r\nOK \"Dovecot (Debian) ready.\"\r\n";
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_with_capabilities_serves() {
-        for (told, version) in [
+    async fn capabilities_mean_success() {
+        for (capabilities, version) in [
             (CAPABILITIES, Some("Dovecot")),
             ("\"IMPLEMENTATION\" \"Cyrus timsieved 3.6.1\"\r\nOK\r\n", Some("timsieved 3.6.1")),
             ("OK\r\n", None),
         ] {
-            let script = Script::greets(told).answers("OK \"Logout completed.\"\r\n");
-            let (found, said) = talk(&Sieve, "sieve://a", &script).await;
-            assert_eq!((found.unwrap().version.as_deref(), &*said), (version, &b"LOGOUT\r\n"[..]));
+            let script = Script::greets(capabilities).responds("OK \"Logout completed.\"\r\n");
+            let (found, sent) = talk(&Sieve, "sieve://a", &script).await;
+            assert_eq!((found.unwrap().version.as_deref(), &*sent), (version, &b"LOGOUT\r\n"[..]));
             assert_survives(&Sieve, "sieve://a", &script).await;
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_answer_has_its_class() {
-        for (told, expected) in [
+    async fn each_response_has_a_class() {
+        for (capabilities, expected) in [
             ("BYE \"Too many connections\"\r\n", "rejected: BYE \"Too many connections\""),
-            ("NO \"what\"\r\n", "unexpected: expected OK behind the capabilities, but \"NO \"what\"\" came"),
+            ("NO \"what\"\r\n", "unexpected: capabilities: expected OK, received \"NO \"what\"\""),
             (
                 "* OK IMAP\r\n",
-                "unexpected: expected the capabilities, but \"* OK IMAP\\r\\n\" came: it begins otherwise",
+                "unexpected: expected the capabilities, received \"* OK IMAP\\r\\n\": it does not start as expected",
             ),
             ("", "closed: the capabilities"),
             ("\"SIEVE\" \"a\"\r\n", "closed: the capabilities"),
         ] {
-            assert_eq!(summary(talk(&Sieve, "sieve://a", &Script::greets(told)).await.0), expected);
+            assert_eq!(summary(talk(&Sieve, "sieve://a", &Script::greets(capabilities)).await.0), expected);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tls_is_asked_for_where_it_is_offered() {
+    async fn only_offered_tls_is_requested() {
         let offers = Script::greets(CAPABILITIES);
         for (script, expected) in [
-            (offers.clone().answers("OK \"Begin TLS negotiation now.\"\r\n"), "ok"),
-            (offers.clone().answers("NO \"later\"\r\n"), "refused: STARTTLS: NO \"later\""),
-            (offers.answers("BYE \"down\"\r\n"), "rejected: BYE \"down\""),
+            (offers.clone().responds("OK \"Begin TLS negotiation now.\"\r\n"), "ok"),
+            (offers.clone().responds("NO \"later\"\r\n"), "refused: STARTTLS: NO \"later\""),
+            (offers.responds("BYE \"down\"\r\n"), "rejected: BYE \"down\""),
             (Script::greets("\"SIEVE\" \"a\"\r\nOK\r\n"), "refused: the capabilities do not offer STARTTLS"),
         ] {
             assert_eq!(summary(upgrade(&Sieve, "sieve+starttls://a", &script).await.0), expected);

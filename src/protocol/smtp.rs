@@ -38,18 +38,18 @@ impl Protocol for Smtp {
 pub(super) struct Session {
     hello: &'static Hello,
     version: Option<String>,
-    /// Whether the greeting was read. It comes once, before an upgrade to TLS.
+    /// Whether the greeting was read. It is sent once, before an upgrade to TLS.
     greeted: bool,
 }
 
-/// The hello of a client: EHLO, or LHLO of LMTP.
+/// The hello command: EHLO, or LHLO of LMTP.
 #[derive(Debug)]
 pub(super) struct Hello {
     pub(super) word: &'static str,
-    pub(super) answer: &'static str,
+    pub(super) response: &'static str,
 }
 
-static EHLO: Hello = Hello { word: "EHLO", answer: "the answer to EHLO (250)" };
+static EHLO: Hello = Hello { word: "EHLO", response: "the response to EHLO (250)" };
 
 #[async_trait]
 impl Conversation for Session {
@@ -62,12 +62,12 @@ impl Conversation for Session {
         {
             wire.leave(b"QUIT\r\n").await;
             return Err(ConversationError::Refused(format!(
-                "the answer to {} does not offer STARTTLS",
+                "the response to {} does not offer STARTTLS",
                 self.hello.word
             )));
         }
         wire.send(b"STARTTLS\r\n").await?;
-        let granted = wire.answer("the answer to STARTTLS (220)", MAX_REPLY, reply).await?;
+        let granted = wire.receive("the response to STARTTLS (220)", MAX_REPLY, reply).await?;
         if granted.code == 220 {
             Ok(())
         } else {
@@ -83,7 +83,7 @@ impl Conversation for Session {
 }
 
 impl Session {
-    /// A session that begins with the greeting.
+    /// Creates a session.
     pub(super) const fn new(hello: &'static Hello) -> Self {
         Self { hello, version: None, greeted: false }
     }
@@ -91,32 +91,32 @@ impl Session {
     /// Reads the greeting, unless it was read before, and sends the hello.
     async fn hello(&mut self, wire: &mut Wire<'_>) -> Result<Reply, ConversationError> {
         if !self.greeted {
-            let greeting = wire.answer("a greeting (220)", MAX_REPLY, reply).await?;
+            let greeting = wire.receive("a greeting (220)", MAX_REPLY, reply).await?;
             verify(&greeting, 220, "greeting")?;
             self.version = greeting.lines.first().and_then(|line| product(line, &PRODUCTS));
             self.greeted = true;
         }
         wire.send(format!("{} {NAME}\r\n", self.hello.word).as_bytes()).await?;
-        let answer = wire.answer(self.hello.answer, MAX_REPLY, reply).await?;
-        verify(&answer, 250, self.hello.word)?;
-        Ok(answer)
+        let response = wire.receive(self.hello.response, MAX_REPLY, reply).await?;
+        verify(&response, 250, self.hello.word)?;
+        Ok(response)
     }
 }
 
-/// 421 and 554 mean that no client is served (RFC 5321 sections 3.1, 3.8); other codes are unexpected.
-fn verify(reply: &Reply, good: u16, to: &str) -> Result<(), ConversationError> {
+/// Verifies the code of a reply. 421 and 554 mean that no client is served (RFC 5321 sections 3.1, 3.8).
+fn verify(reply: &Reply, expected: u16, to: &str) -> Result<(), ConversationError> {
     match reply.code {
-        code if code == good => Ok(()),
+        code if code == expected => Ok(()),
         421 | 554 => Err(ConversationError::Rejected(format!("{to}: {}", reply.text()))),
-        _ => Err(ConversationError::Unexpected(format!("expected {good} to the {to}, but \"{}\" came", reply.text()))),
+        _ => Err(ConversationError::Unexpected(format!("{to}: expected {expected}, received \"{}\"", reply.text()))),
     }
 }
 
-/// Our name. Servers refuse a name without a domain (Postfix: `reject_non_fqdn_helo_hostname`), so it is in a reserved
-/// one (RFC 2606 section 2).
+/// The name of the client. Since servers reject a name without a domain (Postfix: `reject_non_fqdn_helo_hostname`), it has a
+/// reserved one (RFC 2606 section 2).
 const NAME: &str = "portprobe.invalid";
 
-/// Products that name themselves in their greeting. The rest of it may differ with each connection.
+/// The products that name themselves in their greeting. The rest of it can differ with each connection.
 const PRODUCTS: [&str; 7] = ["Postfix", "Exim", "Sendmail", "OpenSMTPD", "Dovecot", "Haraka", "MailEnable"];
 
 #[cfg(test)]
@@ -128,30 +128,27 @@ mod tests {
     const HELLO: &str = "250-mx.example\r\n250-PIPELINING\r\n250-STARTTLS\r\n250 CHUNKING\r\n";
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_greets_and_answers_serves() {
-        let script = Script::greets(GREETING).answers(HELLO).answers("221 2.0.0 Bye\r\n");
-        let (found, said) = talk(&Smtp, "smtp://a", &script).await;
+    async fn a_greeting_and_a_response_mean_success() {
+        let script = Script::greets(GREETING).responds(HELLO).responds("221 2.0.0 Bye\r\n");
+        let (found, sent) = talk(&Smtp, "smtp://a", &script).await;
         assert_eq!(found.unwrap().version.as_deref(), Some("Postfix"));
-        assert_eq!(said, b"EHLO portprobe.invalid\r\nQUIT\r\n");
+        assert_eq!(sent, b"EHLO portprobe.invalid\r\nQUIT\r\n");
         assert_survives(&Smtp, "smtp://a", &script).await;
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_answer_has_its_class() {
+    async fn each_response_has_a_class() {
         for (script, expected) in [
             (Script::greets("421 4.3.2 shutting down\r\n"), "rejected: greeting: 421 4.3.2 shutting down"),
             (Script::greets("554 no service for you\r\n"), "rejected: greeting: 554 no service for you"),
-            (Script::greets("220-a\r\n220 b\r\n").answers("421 busy\r\n"), "rejected: EHLO: 421 busy"),
-            (
-                Script::greets("230 logged in\r\n"),
-                "unexpected: expected 220 to the greeting, but \"230 logged in\" came",
-            ),
+            (Script::greets("220-a\r\n220 b\r\n").responds("421 busy\r\n"), "rejected: EHLO: 421 busy"),
+            (Script::greets("230 logged in\r\n"), "unexpected: greeting: expected 220, received \"230 logged in\""),
             (
                 Script::greets("* OK IMAP4rev1\r\n"),
-                "unexpected: expected a greeting (220), but \"* OK IMAP4rev1\\r\\n\" came: it does not begin with a code of three digits",
+                "unexpected: expected a greeting (220), received \"* OK IMAP4rev1\\r\\n\": it does not start with a code of three digits",
             ),
             (Script::greets(""), "closed: a greeting (220)"),
-            (Script::greets("220 a\r\n").answers(""), "closed: the answer to EHLO (250)"),
+            (Script::greets("220 a\r\n").responds(""), "closed: the response to EHLO (250)"),
             (Script::greets("22").stays_silent(), "silent: a greeting (220)"),
         ] {
             assert_eq!(summary(talk(&Smtp, "smtp://a", &script).await.0), expected);
@@ -159,13 +156,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tls_is_asked_for_where_it_is_offered() {
-        let script = Script::greets(GREETING).answers(HELLO).answers("220 go ahead\r\n");
-        let (asked, said) = upgrade(&Smtp, "smtp+starttls://a", &script).await;
-        assert!(asked.is_ok() && said.ends_with(b"STARTTLS\r\n"), "{asked:?} {said:?}");
+    async fn only_offered_tls_is_requested() {
+        let script = Script::greets(GREETING).responds(HELLO).responds("220 go ahead\r\n");
+        let (upgraded, sent) = upgrade(&Smtp, "smtp+starttls://a", &script).await;
+        assert!(upgraded.is_ok() && sent.ends_with(b"STARTTLS\r\n"), "{upgraded:?} {sent:?}");
         for (script, expected) in [
-            (Script::greets(GREETING).answers("250 mx\r\n"), "refused: the answer to EHLO does not offer STARTTLS"),
-            (Script::greets(GREETING).answers(HELLO).answers("454 not now\r\n"), "refused: STARTTLS: 454 not now"),
+            (Script::greets(GREETING).responds("250 mx\r\n"), "refused: the response to EHLO does not offer STARTTLS"),
+            (Script::greets(GREETING).responds(HELLO).responds("454 not now\r\n"), "refused: STARTTLS: 454 not now"),
             (Script::greets("421 busy\r\n"), "rejected: greeting: 421 busy"),
         ] {
             assert_eq!(summary(upgrade(&Smtp, "smtp+starttls://a", &script).await.0), expected);

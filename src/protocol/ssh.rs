@@ -1,7 +1,7 @@
 //! SSH identification exchange (RFC 4253 section 4.2).
 //!
-//! Reads the identification of the server, which other lines may precede, sends ours and closes. sshd logs that at
-//! INFO. Since OpenSSH 9.8 it blocks an address that does this about once a second (`PerSourcePenalties`).
+//! Reads the identification of the server, which other lines may precede, sends an identification and closes. sshd logs that
+//! at INFO. Since OpenSSH 9.8 it blocks an address that does this about once a second (`PerSourcePenalties`).
 
 use std::time::Duration;
 
@@ -34,13 +34,13 @@ impl Protocol for Ssh {
         Box::new(Session)
     }
 
-    /// sshd counts a second against an address for each connection without a login, and refuses it from 15 on (`noauth`
-    /// and `min` of `sshd_config(5)`). Others at the same address add to that.
+    /// sshd adds a penalty of one second to an address for each connection without a login, and refuses it from 15 s on
+    /// (`noauth` and `min` in `sshd_config(5)`). Other clients at the same address add to that.
     fn caution(&self) -> Option<Caution> {
         Some(Caution {
             interval: Duration::from_secs(5),
-            why: "sshd from OpenSSH 9.8 on counts connections without a login against this machine (PerSourcePenalties) and may refuse it, so that the target looks down",
-            instead: "name this machine in PerSourcePenaltyExemptList of the server's sshd_config",
+            why: "sshd since OpenSSH 9.8 penalises addresses that connect without a login (PerSourcePenalties) and may refuse this machine, so that the target appears down",
+            instead: "add this machine to PerSourcePenaltyExemptList in the sshd_config of the server",
         })
     }
 }
@@ -51,35 +51,35 @@ struct Session;
 #[async_trait]
 impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
-        let said = match wire.answer(AWAITED, MAX_REPLY, identification).await {
-            Ok(said) => said,
+        let identification = match wire.receive(AWAITED, MAX_REPLY, parse).await {
+            Ok(software) => software,
             Err(ended) => without_identification(ended, wire.unread())?,
         };
         wire.leave(b"SSH-2.0-portprobe\r\n").await;
-        Ok(ServiceReply { version: software(&said), role: None })
+        Ok(ServiceReply { version: software(&identification), role: None })
     }
 }
 
-/// If other lines came and then nothing more, the message shows those lines.
+/// Converts the error of a missing identification. Other lines that were received become part of the message.
 fn without_identification(ended: ConversationError, buffered: &[u8]) -> Result<String, ConversationError> {
     match ended {
         ConversationError::Closed(_) | ConversationError::Silent(_) if buffered.starts_with(FULL) => {
             Err(ConversationError::Rejected(FULL_TEXT.to_owned()))
         }
-        ConversationError::Closed(_) | ConversationError::Silent(_) if buffered.starts_with(HELD_OFF) => {
+        ConversationError::Closed(_) | ConversationError::Silent(_) if buffered.starts_with(PENALISED) => {
             Ok(String::new())
         }
         ConversationError::Closed(_) | ConversationError::Silent(_)
             if buffered.contains(&b'\n') && !buffered.starts_with(b"SSH-") =>
         {
-            Err(ConversationError::unexpected(AWAITED, "no line of it is one", buffered))
+            Err(ConversationError::unexpected(AWAITED, "none of its lines is one", buffered))
         }
         other => Err(other),
     }
 }
 
-/// The text after `SSH-2.0-` in the first such line.
-fn identification(buffered: &[u8]) -> Parsed<String> {
+/// Parses the text after `SSH-2.0-` in the first such line.
+fn parse(buffered: &[u8]) -> Parsed<String> {
     let mut used = 0;
     loop {
         let rest = buffered.get(used..).unwrap_or_default();
@@ -101,15 +101,15 @@ fn identification(buffered: &[u8]) -> Parsed<String> {
             let software = VERSIONS.iter().find_map(|version| line.strip_prefix(*version));
             return match software {
                 Some(software) => Parsed::Complete(String::from_utf8_lossy(software).into_owned(), used),
-                None => Parsed::Invalid("it speaks neither version 2.0 nor 1.99".to_owned()),
+                None => Parsed::Invalid("its version is neither 2.0 nor 1.99".to_owned()),
             };
         }
     }
 }
 
-/// The software, if it is a name and a version, without the comment after it: `OpenSSH_9.2p1`.
-fn software(said: &str) -> Option<String> {
-    let token = said.split(' ').next()?;
+/// Returns the software, such as `OpenSSH_9.2p1`, without a comment; `None` if it is not a name and a version.
+fn software(identification: &str) -> Option<String> {
+    let token = identification.split(' ').next()?;
     let (name, version) = token.split_at_checked(token.find(|c: char| c.is_ascii_digit())?)?;
     let words = name.strip_suffix(['_', '-', '/'])?;
     let is_name = words.len() <= MAX_NAME && words.chars().all(|c| c.is_ascii_alphabetic() || matches!(c, '_' | '-'));
@@ -118,21 +118,21 @@ fn software(said: &str) -> Option<String> {
 
 const AWAITED: &str = "an identification (SSH-2.0-)";
 
-/// sshd has as many connections without a login as `MaxStartups` allows.
+/// The response of sshd with as many connections without a login as `MaxStartups` allows.
 const FULL_TEXT: &str = "Exceeded MaxStartups";
 
 const FULL: &[u8] = FULL_TEXT.as_bytes();
 
-/// sshd blocks this address (`PerSourcePenalties`), but serves others.
-const HELD_OFF: &[u8] = b"Not allowed at this time";
+/// The response of sshd to an address that it blocks (`PerSourcePenalties`). It serves others.
+const PENALISED: &[u8] = b"Not allowed at this time";
 
-/// 1.99 is 2.0 of a server that speaks 1 as well (RFC 4253 section 5.1).
+/// The supported versions. 1.99 is 2.0 of a server that also supports 1 (RFC 4253 section 5.1).
 const VERSIONS: [&[u8]; 2] = [b"SSH-2.0-", b"SSH-1.99-"];
 
-/// Length of an identification with its line end (RFC 4253 section 4.2). Other lines may have any length.
+/// Maximum length of an identification with its line end (RFC 4253 section 4.2). Other lines can have any length.
 const MAX_LINE: usize = 255;
 
-/// A longer word is not a name.
+/// Maximum length of a name.
 const MAX_NAME: usize = 32;
 
 #[cfg(test)]
@@ -141,9 +141,9 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_identifies_itself_serves() {
-        for said in ["SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n", "Welcome,\r\nfriend\nSSH-1.99-OpenSSH_9.2p1\n"] {
-            let script = Script::greets(said);
+    async fn an_identification_means_success() {
+        for sent in ["SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n", "Welcome,\r\nfriend\nSSH-1.99-OpenSSH_9.2p1\n"] {
+            let script = Script::greets(sent);
             let (found, received) = talk(&Ssh, "ssh://a", &script).await;
             assert_eq!(found.unwrap().version.as_deref(), Some("OpenSSH_9.2p1"));
             assert_eq!(received, b"SSH-2.0-portprobe\r\n");
@@ -152,17 +152,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_an_identification_is_held_to_its_length() {
+    async fn only_the_identification_has_a_maximum_length() {
         let notice = "authorised users only ".repeat(50);
         let (found, _) = talk(&Ssh, "ssh://a", &Script::greets(format!("{notice}\r\nSSH-2.0-OpenSSH_9.2p1\r\n"))).await;
         assert_eq!(found.unwrap().version.as_deref(), Some("OpenSSH_9.2p1"));
-        let told = summary(talk(&Ssh, "ssh://a", &Script::greets(format!("SSH-2.0-{notice}"))).await.0);
-        assert!(told.ends_with("its line is longer than 255 bytes"), "{told}");
+        let text = summary(talk(&Ssh, "ssh://a", &Script::greets(format!("SSH-2.0-{notice}"))).await.0);
+        assert!(text.ends_with("its line is longer than 255 bytes"), "{text}");
     }
 
     #[test]
     fn software_is_a_name_and_a_version() {
-        for (said, expected) in [
+        for (sent, expected) in [
             ("OpenSSH_9.2p1 Debian-2+deb12u3", Some("OpenSSH_9.2p1")),
             ("OpenSSH_for_Windows_8.1", Some("OpenSSH_for_Windows_8.1")),
             ("dropbear_2022.83", Some("dropbear_2022.83")),
@@ -174,28 +174,28 @@ mod tests {
             ("12:30:11", None),
             ("", None),
         ] {
-            assert_eq!(software(said).as_deref(), expected, "{said}");
+            assert_eq!(software(sent).as_deref(), expected, "{sent}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_answer_has_its_class() {
+    async fn each_response_has_a_class() {
         for (script, expected) in [
             (Script::greets(""), "closed: an identification (SSH-2.0-)"),
             (Script::greets("SSH-2.0-Open"), "closed: an identification (SSH-2.0-)"),
             (
                 Script::greets("SSH-1.5-1.2.27\n"),
-                "unexpected: expected an identification (SSH-2.0-), but \"SSH-1.5-1.2.27\\n\" came: it speaks neither version 2.0 nor 1.99",
+                "unexpected: expected an identification (SSH-2.0-), received \"SSH-1.5-1.2.27\\n\": its version is neither 2.0 nor 1.99",
             ),
             (
                 Script::greets("220 mx ESMTP\r\n").stays_silent(),
-                "unexpected: expected an identification (SSH-2.0-), but \"220 mx ESMTP\\r\\n\" came: no line of it is one",
+                "unexpected: expected an identification (SSH-2.0-), received \"220 mx ESMTP\\r\\n\": none of its lines is one",
             ),
             (Script::greets("Exceeded MaxStartups\r\n"), "rejected: Exceeded MaxStartups"),
             (Script::greets("Not allowed at this time\r\n"), "ok"),
             (
                 Script::greets("\x15\x03\x01"),
-                "unexpected: expected an identification (SSH-2.0-), but \"\\u{15}\\u{3}\\u{1}\" came: it is not text",
+                "unexpected: expected an identification (SSH-2.0-), received \"\\u{15}\\u{3}\\u{1}\": it is not text",
             ),
         ] {
             assert_eq!(summary(talk(&Ssh, "ssh://a", &script).await.0), expected);

@@ -1,4 +1,4 @@
-//! Test kit of protocols: scripted peers, and checks that every parser must pass.
+//! Tools for protocol tests: scripted peers, and checks that every parser must pass.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use super::{Conversation, ConversationError, Protocol, Request, SCHEMES, ServiceReply, Wire, begin_http};
 use crate::target::{Endpoint, HttpSettings, Scheme, TargetUrl};
 
-/// The turns of a peer, and whether it closes the connection afterwards.
+/// The turns of a peer, and whether it keeps the connection open at the end.
 #[derive(Clone, Debug)]
 pub(super) struct Script {
     turns: Vec<Turn>,
@@ -19,25 +19,25 @@ pub(super) struct Script {
 
 #[derive(Clone, Debug)]
 enum Turn {
-    /// Waits until something was received since the last turn.
-    Hears,
-    Says(Vec<u8>),
+    /// Waits for data that was not received in an earlier turn.
+    Receive,
+    Send(Vec<u8>),
 }
 
 impl Script {
-    /// A peer that speaks first.
+    /// Creates a peer that sends first.
     pub(super) fn greets(greeting: impl AsRef<[u8]>) -> Self {
-        Self { turns: vec![Turn::Says(greeting.as_ref().to_vec())], stays: false }
+        Self { turns: vec![Turn::Send(greeting.as_ref().to_vec())], stays: false }
     }
 
-    /// A peer that listens first.
-    pub(super) fn hears() -> Self {
+    /// Creates a peer that receives first.
+    pub(super) fn listens() -> Self {
         Self { turns: Vec::new(), stays: false }
     }
 
-    /// Adds a reply.
-    pub(super) fn answers(mut self, answer: impl AsRef<[u8]>) -> Self {
-        self.turns.extend([Turn::Hears, Turn::Says(answer.as_ref().to_vec())]);
+    /// Adds a response.
+    pub(super) fn responds(mut self, response: impl AsRef<[u8]>) -> Self {
+        self.turns.extend([Turn::Receive, Turn::Send(response.as_ref().to_vec())]);
         self
     }
 
@@ -47,19 +47,19 @@ impl Script {
         self
     }
 
-    /// Number of bytes that it sends.
+    /// The number of bytes that the peer sends.
     fn length(&self) -> usize {
         self.turns.iter().map(Turn::length).sum()
     }
 
-    /// The same script up to `length` bytes.
+    /// Returns the script up to `length` sent bytes.
     fn cut(&self, length: usize) -> Self {
         let mut left = length;
         let mut turns = Vec::new();
         for turn in &self.turns {
             match turn {
-                Turn::Says(bytes) if bytes.len() > left => {
-                    turns.push(Turn::Says(bytes[..left].to_vec()));
+                Turn::Send(bytes) if bytes.len() > left => {
+                    turns.push(Turn::Send(bytes[..left].to_vec()));
                     break;
                 }
                 turn => {
@@ -71,23 +71,23 @@ impl Script {
         Self { turns, stays: self.stays }
     }
 
-    /// A script that sends these bytes instead of its replies.
-    fn saying(&self, bytes: &[u8]) -> Self {
-        let listens = matches!(self.turns.first(), Some(Turn::Hears));
-        let says = Turn::Says(bytes.to_vec());
-        Self { turns: if listens { vec![Turn::Hears, says] } else { vec![says] }, stays: false }
+    /// Returns a script that sends these bytes instead of its responses.
+    fn sending(&self, bytes: &[u8]) -> Self {
+        let receives_first = matches!(self.turns.first(), Some(Turn::Receive));
+        let sends = Turn::Send(bytes.to_vec());
+        Self { turns: if receives_first { vec![Turn::Receive, sends] } else { vec![sends] }, stays: false }
     }
 
     async fn play(self, mut peer: DuplexStream, pieces: usize) -> Vec<u8> {
         let mut received = Vec::new();
         for turn in self.turns {
             match turn {
-                Turn::Hears => {
+                Turn::Receive => {
                     if peer.read_buf(&mut received).await.unwrap_or(0) == 0 {
                         return received;
                     }
                 }
-                Turn::Says(bytes) => {
+                Turn::Send(bytes) => {
                     for piece in bytes.chunks(pieces) {
                         if peer.write_all(piece).await.is_err() {
                             return received;
@@ -108,13 +108,13 @@ impl Script {
 impl Turn {
     fn length(&self) -> usize {
         match self {
-            Self::Hears => 0,
-            Self::Says(bytes) => bytes.len(),
+            Self::Receive => 0,
+            Self::Send(bytes) => bytes.len(),
         }
     }
 }
 
-/// The endpoint of a URL.
+/// Returns the endpoint of a URL.
 pub(super) fn endpoint(url: &str) -> Endpoint {
     TargetUrl::parse(url, Scheme::default(), SCHEMES)
         .unwrap()
@@ -123,7 +123,7 @@ pub(super) fn endpoint(url: &str) -> Endpoint {
         .unwrap()
 }
 
-/// Result of an exchange with a peer, and the bytes that the peer received.
+/// Runs an exchange with a peer. Returns its result and the bytes that the peer received.
 pub(super) async fn talk(
     protocol: &dyn Protocol,
     url: &str,
@@ -132,7 +132,7 @@ pub(super) async fn talk(
     play(protocol, url, script, usize::MAX, Part::Exchange).await
 }
 
-/// Like [`talk`], with an HTTP server and these settings.
+/// Like [`talk`], with these HTTP settings.
 pub(super) async fn talk_with(
     url: &str,
     http: &Arc<HttpSettings>,
@@ -141,7 +141,7 @@ pub(super) async fn talk_with(
     talk_with_headers(url, http, Arc::default(), script).await
 }
 
-/// As [`talk_with`], with headers from files.
+/// Like [`talk_with`], with headers from files.
 pub(super) async fn talk_with_headers(
     url: &str,
     http: &Arc<HttpSettings>,
@@ -150,10 +150,10 @@ pub(super) async fn talk_with_headers(
 ) -> (Result<ServiceReply, ConversationError>, Vec<u8>) {
     let endpoint = endpoint(url);
     let conversation = begin_http(Request { endpoint: &endpoint }, http.clone(), file_headers);
-    played(conversation, script, usize::MAX, Part::Exchange).await
+    play_with(conversation, script, usize::MAX, Part::Exchange).await
 }
 
-/// Result of a request for TLS, and the bytes that the peer received.
+/// Requests TLS from a peer. Returns the result and the bytes that the peer received.
 pub(super) async fn upgrade(
     protocol: &dyn Protocol,
     url: &str,
@@ -162,7 +162,7 @@ pub(super) async fn upgrade(
     play(protocol, url, script, usize::MAX, Part::Upgrade).await
 }
 
-/// A result in one line.
+/// Formats a result on one line.
 pub(super) fn summary(ended: Result<ServiceReply, ConversationError>) -> String {
     match ended {
         Ok(_) => "ok".to_owned(),
@@ -189,10 +189,10 @@ async fn play(
     part: Part,
 ) -> (Result<ServiceReply, ConversationError>, Vec<u8>) {
     let endpoint = endpoint(url);
-    played(protocol.begin(Request { endpoint: &endpoint }), script, pieces, part).await
+    play_with(protocol.begin(Request { endpoint: &endpoint }), script, pieces, part).await
 }
 
-async fn played(
+async fn play_with(
     mut conversation: Box<dyn Conversation>,
     script: &Script,
     pieces: usize,
@@ -222,15 +222,15 @@ async fn converse(
         .expect("a conversation ends by its deadline")
 }
 
-/// Checks that a parser ends in time with any input, accepts no invalid reply, and accepts a valid one in pieces.
-pub(super) async fn assert_survives(protocol: &dyn Protocol, url: &str, good: &Script) {
-    let (of_good, _) = talk(protocol, url, good).await;
-    assert!(of_good.is_ok(), "{of_good:?}");
-    let (in_pieces, _) = play(protocol, url, good, 1, Part::Exchange).await;
-    assert_eq!(in_pieces.unwrap(), of_good.unwrap(), "in pieces of a byte");
-    assert_survives_cuts(protocol, url, good).await;
+/// Checks that a parser ends in time with any input, accepts no invalid response, and accepts a valid one in pieces.
+pub(super) async fn assert_survives(protocol: &dyn Protocol, url: &str, valid: &Script) {
+    let (expected, _) = talk(protocol, url, valid).await;
+    assert!(expected.is_ok(), "{expected:?}");
+    let (in_pieces, _) = play(protocol, url, valid, 1, Part::Exchange).await;
+    assert_eq!(in_pieces.unwrap(), expected.unwrap(), "in pieces of a byte");
+    assert_survives_cuts(protocol, url, valid).await;
     for noise in noises() {
-        let (ended, _) = talk(protocol, url, &good.saying(&noise)).await;
+        let (ended, _) = talk(protocol, url, &valid.sending(&noise)).await;
         let shown = crate::peer_text::excerpt(&noise).into_owned();
         assert!(
             matches!(ended, Err(ConversationError::Unexpected(_) | ConversationError::Closed(_))),
@@ -239,23 +239,23 @@ pub(super) async fn assert_survives(protocol: &dyn Protocol, url: &str, good: &S
     }
 }
 
-/// Checks replies that end or stall after any byte.
-async fn assert_survives_cuts(protocol: &dyn Protocol, url: &str, good: &Script) {
-    for length in 0..good.length() {
-        let (ended, _) = talk(protocol, url, &good.cut(length)).await;
+/// Checks responses that end or stall after any byte.
+async fn assert_survives_cuts(protocol: &dyn Protocol, url: &str, valid: &Script) {
+    for length in 0..valid.length() {
+        let (ended, _) = talk(protocol, url, &valid.cut(length)).await;
         let expected = matches!(ended, Err(ConversationError::Closed(_) | ConversationError::Unexpected(_)) | Ok(_));
         assert!(expected, "an end after {length} bytes: {ended:?}");
-        let (ended, _) = talk(protocol, url, &good.cut(length).stays_silent()).await;
+        let (ended, _) = talk(protocol, url, &valid.cut(length).stays_silent()).await;
         let expected = matches!(ended, Err(ConversationError::Silent(_) | ConversationError::Unexpected(_)) | Ok(_));
         assert!(expected, "silence after {length} bytes: {ended:?}");
     }
-    let (ended, _) = talk(protocol, url, &good.cut(0)).await;
+    let (ended, _) = talk(protocol, url, &valid.cut(0)).await;
     assert!(matches!(ended, Err(ConversationError::Closed(_))), "{ended:?}");
-    let (ended, _) = talk(protocol, url, &good.cut(0).stays_silent()).await;
+    let (ended, _) = talk(protocol, url, &valid.cut(0).stays_silent()).await;
     assert!(matches!(ended, Err(ConversationError::Silent(_))), "{ended:?}");
 }
 
-/// A megabyte of one byte, enormous lengths, and bytes of no protocol.
+/// Returns 1 MiB of the same byte, enormous lengths, and bytes of no protocol.
 fn noises() -> Vec<Vec<u8>> {
     let floods = [0, 0xff, b'A', b'\n', b' ', b'0', b'+'].map(|byte| vec![byte; 1 << 20]);
     let others: [&[u8]; 4] =

@@ -1,10 +1,10 @@
-//! Remote Framebuffer Protocol of VNC (RFC 6143 sections 7.1.1 and 7.1.2).
+//! The Remote Framebuffer Protocol of VNC (RFC 6143 sections 7.1.1 and 7.1.2).
 //!
-//! Exchanges versions, reads the security types that the server offers, and closes. `TigerVNC` logs the connection and
-//! its end.
+//! Exchanges versions, reads the security types that the server offers, and closes. `TigerVNC` logs the start and the end
+//! of the connection.
 //!
-//! A server that does not serve sends a reason instead. `RealVNC` and `TigerVNC` send "Too many security failures" to
-//! clients that connect often without a login. They serve others, so that is not a failure.
+//! A server that accepts no clients sends a reason instead. `RealVNC` and `TigerVNC` send "Too many security failures" to
+//! clients that often connect without a login. Since they serve others, that is not a failure.
 
 use std::fmt;
 
@@ -39,10 +39,10 @@ struct Session;
 #[async_trait]
 impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
-        let version = wire.answer("an RFB version", MAX_REASON, version).await?;
-        wire.send(version.ours()).await?;
+        let version = wire.receive("an RFB version", MAX_REASON, version).await?;
+        wire.send(version.common()).await?;
         let read = |buffered: &[u8]| unframed(buffered, |rest| version.security(rest));
-        match wire.answer("the kinds of security", MAX_REASON, read).await? {
+        match wire.receive("the security types", MAX_REASON, read).await? {
             Security::Failed(reason) if !reason.eq_ignore_ascii_case(TOO_MANY) => {
                 Err(ConversationError::Rejected(reason))
             }
@@ -53,10 +53,10 @@ impl Conversation for Session {
     }
 }
 
-/// Offer of security types.
+/// The security types of a server.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Security {
-    /// Nothing, for this reason.
+    /// None, with the reason.
     Failed(String),
     Offered,
 }
@@ -69,8 +69,8 @@ struct Version {
 }
 
 impl Version {
-    /// The highest version of this server and RFC 6143.
-    const fn ours(self) -> &'static [u8] {
+    /// The highest version that both this server and RFC 6143 support.
+    const fn common(self) -> &'static [u8] {
         match self {
             Self { major: 3, minor: ..=6 } => b"RFB 003.003\n",
             Self { major: 3, minor: 7 } => b"RFB 003.007\n",
@@ -78,8 +78,8 @@ impl Version {
         }
     }
 
-    /// In version 3.3 the server decides, with a number of four bytes; later versions offer a list of single bytes.
-    /// Zero or an empty list is a failure, followed by a reason.
+    /// Parses the security types. In version 3.3 the server sends its choice as a number of four bytes, in later versions a
+    /// list of bytes. Zero or an empty list is a failure and is followed by a reason.
     fn security(self, rest: &mut &[u8]) -> Result<Security, Malformed> {
         let is_offered = if matches!(self, Self { major: 3, minor: ..=6 }) {
             rest.try_get_u32()? != 0
@@ -103,7 +103,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// `RFB 003.008` and a line feed; a server of `RealVNC` begins with `RFB 005.000`, and speaks 3.8 too.
+/// Parses a version: `RFB 003.008` and a line feed. `RealVNC` sends `RFB 005.000` and also supports 3.8.
 fn version(buffered: &[u8]) -> Parsed<Version> {
     line(buffered, &[b"RFB 003.", b"RFB 004.", b"RFB 005."]).and_then(|line| {
         let digits = |range| {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_version_is_one_of_both() {
+    async fn the_version_is_common_to_both_sides() {
         for (theirs, security, ours, version) in [
             ("RFB 003.008\n", &b"\x02\x01\x02"[..], "RFB 003.008\n", "3.8"),
             ("RFB 003.007\n", b"\x01\x02", "RFB 003.007\n", "3.7"),
@@ -147,36 +147,36 @@ mod tests {
             ("RFB 003.889\n", b"\x01\x1e", "RFB 003.008\n", "3.889"),
             ("RFB 005.000\n", b"\x01\x05", "RFB 003.008\n", "5.0"),
         ] {
-            let script = Script::greets(theirs).answers(security);
-            let (found, said) = talk(&Vnc, "vnc://a", &script).await;
-            assert_eq!((found.unwrap().version.as_deref(), &*said), (Some(version), ours.as_bytes()));
+            let script = Script::greets(theirs).responds(security);
+            let (found, sent) = talk(&Vnc, "vnc://a", &script).await;
+            assert_eq!((found.unwrap().version.as_deref(), &*sent), (Some(version), ours.as_bytes()));
             assert_survives(&Vnc, "vnc://a", &script).await;
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_answer_has_its_class() {
+    async fn each_response_has_a_class() {
         let greets = || Script::greets("RFB 003.008\n");
         for (script, expected) in [
-            (greets().answers([b"\0", &*failure("Too many security failures")].concat()), "ok"),
+            (greets().responds([b"\0", &*failure("Too many security failures")].concat()), "ok"),
             // At once, like TigerVNC.
             (Script::greets([b"RFB 003.003\n\0\0\0\0", &*failure("Too many security failures")].concat()), "ok"),
-            (greets().answers([b"\0", &*failure("Server is full")].concat()), "rejected: Server is full"),
+            (greets().responds([b"\0", &*failure("Server is full")].concat()), "rejected: Server is full"),
             (
-                greets().answers(b"\0\xff\xff\xff\xff"),
-                "unexpected: expected the kinds of security, but \"\\x00\\xff\\xff\\xff\\xff\" came: its reason is too long",
+                greets().responds(b"\0\xff\xff\xff\xff"),
+                "unexpected: expected the security types, received \"\\x00\\xff\\xff\\xff\\xff\": its reason is too long",
             ),
             (
                 Script::greets("RFB 003.8\n"),
-                "unexpected: expected an RFB version, but \"RFB 003.8\\n\" came: it is not a version of RFB",
+                "unexpected: expected an RFB version, received \"RFB 003.8\\n\": it is not a version of RFB",
             ),
             (
                 Script::greets("RFB 003.+08\n"),
-                "unexpected: expected an RFB version, but \"RFB 003.+08\\n\" came: it is not a version of RFB",
+                "unexpected: expected an RFB version, received \"RFB 003.+08\\n\": it is not a version of RFB",
             ),
             (
                 Script::greets("SSH-2.0"),
-                "unexpected: expected an RFB version, but \"SSH-2.0\" came: it begins otherwise",
+                "unexpected: expected an RFB version, received \"SSH-2.0\": it does not start as expected",
             ),
             (Script::greets(""), "closed: an RFB version"),
         ] {
@@ -186,7 +186,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_borne(minor in any::<u16>(), bytes in any::<Vec<u8>>()) {
+        fn any_bytes_can_be_parsed(minor in any::<u16>(), bytes in any::<Vec<u8>>()) {
             let _ = version(&[&b"RFB 003."[..], &bytes].concat());
             let _ = Version { major: 3, minor }.security(&mut &*bytes);
         }

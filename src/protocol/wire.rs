@@ -1,4 +1,4 @@
-//! The connection of a conversation: bytes out, bounded replies in, one deadline.
+//! The connection of a conversation: sent bytes, bounded responses, one deadline.
 
 use std::fmt::Debug;
 use std::io;
@@ -9,21 +9,21 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::peer_text::excerpt;
 
-/// A connection.
+/// A stream of bytes in both directions.
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
-/// An open connection, in the clear or within TLS.
+/// An open connection, plaintext or within TLS.
 pub struct Wire<'a> {
     stream: &'a mut dyn ByteStream,
-    /// Bytes that were read and not consumed yet.
+    /// Bytes that were read but not consumed yet.
     buffered: Vec<u8>,
     deadline: Instant,
 }
 
 impl<'a> Wire<'a> {
-    /// A conversation on a connection of which these bytes were read already. Ends by `deadline`.
+    /// Creates a wire on which `buffered` was already read. All operations end by `deadline`.
     pub fn new(stream: &'a mut dyn ByteStream, buffered: Vec<u8>, deadline: Instant) -> Self {
         Self { stream, buffered, deadline }
     }
@@ -36,31 +36,31 @@ impl<'a> Wire<'a> {
         });
         match sent.await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(ConversationError::Broken(error, "taking what was sent")),
-            Err(_) => Err(ConversationError::Silent("taking what was sent")),
+            Ok(Err(error)) => Err(ConversationError::Broken(error, "it to read the request")),
+            Err(_) => Err(ConversationError::Silent("it to read the request")),
         }
     }
 
-    /// Sends a goodbye and ignores errors.
+    /// Sends the last message and ignores errors.
     pub async fn leave(&mut self, goodbye: &[u8]) {
         let _ = self.send(goodbye).await;
     }
 
-    /// The connection, for a library that implements the protocol. Use it before anything is buffered.
+    /// The stream, for a library that implements the protocol. It must be used before anything is buffered.
     pub fn stream(&mut self) -> &mut (dyn ByteStream + 'a) {
         self.stream
     }
 
-    /// The end of the conversation at the latest.
+    /// The deadline of all operations.
     pub const fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// Waits for a complete reply and consumes it.
+    /// Waits for a complete response and consumes it.
     ///
-    /// `read` parses all buffered bytes, at first perhaps none, each time that more have arrived. `awaited` names the
-    /// reply in errors, such as "its greeting". More than `limit` bytes without a complete reply are an error.
-    pub async fn answer<T>(
+    /// `read` parses all buffered bytes, which may be none, each time that more have arrived. `awaited` names the response in
+    /// errors, such as "its greeting". More than `limit` bytes without a complete response are an error.
+    pub async fn receive<T>(
         &mut self,
         awaited: &'static str,
         limit: usize,
@@ -77,33 +77,33 @@ impl<'a> Wire<'a> {
                 }
                 Parsed::Invalid(why) => return Err(ConversationError::unexpected(awaited, &why, &self.buffered)),
                 Parsed::Incomplete if self.buffered.len() > limit => {
-                    return Err(ConversationError::unexpected(awaited, "it comes to no end", &self.buffered));
+                    return Err(ConversationError::unexpected(awaited, "it is too long", &self.buffered));
                 }
-                Parsed::Incomplete => self.listen(awaited).await?,
+                Parsed::Incomplete => self.read_more(awaited).await?,
             }
         }
     }
 
     /// Waits for exactly `length` bytes.
     pub async fn exactly(&mut self, awaited: &'static str, length: usize) -> Result<Vec<u8>, ConversationError> {
-        self.answer(awaited, length, |buffered| match buffered.get(..length) {
+        self.receive(awaited, length, |buffered| match buffered.get(..length) {
             Some(bytes) => Parsed::Complete(bytes.to_vec(), length),
             None => Parsed::Incomplete,
         })
         .await
     }
 
-    /// The bytes that were not consumed.
+    /// The bytes that are not consumed.
     pub fn unread(&self) -> &[u8] {
         &self.buffered
     }
 
-    /// Returns the bytes that were not consumed.
+    /// Returns the bytes that are not consumed.
     pub fn into_unread(mut self) -> Vec<u8> {
         mem::take(&mut self.buffered)
     }
 
-    async fn listen(&mut self, awaited: &'static str) -> Result<(), ConversationError> {
+    async fn read_more(&mut self, awaited: &'static str) -> Result<(), ConversationError> {
         let mut more = [0; 4096];
         match timeout_at(self.deadline, self.stream.read(&mut more)).await {
             Err(_) => Err(ConversationError::Silent(awaited)),
@@ -126,40 +126,41 @@ impl Debug for Wire<'_> {
     }
 }
 
-/// Result of parsing the buffered bytes.
+/// The result of parsing the buffered bytes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Parsed<T> {
-    /// More bytes may complete the reply.
+    /// More bytes are necessary.
     Incomplete,
-    /// A reply and its length in bytes.
+    /// A response and its length in bytes.
     Complete(T, usize),
-    /// Not a reply of this protocol, and no more bytes can make it one; the reason.
+    /// The bytes can never become a response of this protocol; with the reason.
     Invalid(String),
 }
 
-/// Reason why a conversation failed.
+/// A reason why a conversation failed.
 #[derive(Debug)]
 pub enum ConversationError {
-    /// The connection failed while this was expected.
+    /// The connection failed when this was expected.
     Broken(io::Error, &'static str),
-    /// The peer closed the connection while this was expected.
+    /// The peer closed the connection when this was expected.
     Closed(&'static str),
-    /// TLS is not offered or not granted; the details.
+    /// TLS is not offered or not granted; with details.
     Refused(String),
-    /// The service reported that it accepts no clients now; the details.
+    /// The service reported that it currently accepts no clients; with details.
     Rejected(String),
-    /// Nothing arrived until the deadline while this was expected.
+    /// Nothing arrived before the deadline when this was expected.
     Silent(&'static str),
-    /// The bytes that arrived are not a reply of this protocol; the details.
+    /// The received bytes are not a response of this protocol; with details.
     Unexpected(String),
 }
 
 impl ConversationError {
-    /// Describes bytes that arrived instead of the expected reply.
+    /// Describes bytes that were received instead of the expected response.
     pub fn unexpected(awaited: &str, why: &str, buffered: &[u8]) -> Self {
-        Self::Unexpected(format!("expected {awaited}, but \"{}\" came: {why}", excerpt(buffered)))
+        Self::Unexpected(format!("expected {awaited}, received \"{}\": {why}", excerpt(buffered)))
     }
 }
 
-/// Limit of a reply in bytes, unless its protocol needs another one: far more than any service sends before a login.
+/// Maximum size of a response in bytes, unless its protocol needs another one. It is far more than any service sends before
+/// a login.
 pub(super) const MAX_REPLY: usize = 64 * 1024;

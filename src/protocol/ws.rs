@@ -57,7 +57,7 @@ impl Conversation for Session {
         let key = key();
         let request = self.request(&key);
         let request = request
-            .map_err(|error| ConversationError::Unexpected(format!("the request cannot be written: {error}")))?;
+            .map_err(|error| ConversationError::Unexpected(format!("the request cannot be created: {error}")))?;
         let answered = timeout_at(wire.deadline(), ask(request, None, wire.stream())).await;
         let (head, _) = answered.unwrap_or(Err(ConversationError::Silent(AWAITED)))?;
         verify(head.status, &head.headers, &key)?;
@@ -79,14 +79,14 @@ impl Session {
     }
 }
 
-/// Section 4.1: the status, the upgrade and the accept key must be right; 503 means that no client is served.
+/// Verifies status, upgrade and accept key (section 4.1). 503 means that no client is served.
 fn verify(status: StatusCode, headers: &HeaderMap, key: &str) -> Result<(), ConversationError> {
     match status {
         StatusCode::SWITCHING_PROTOCOLS => {}
         StatusCode::SERVICE_UNAVAILABLE => return Err(ConversationError::Rejected(status.to_string())),
         _ => {
             return Err(ConversationError::Unexpected(format!(
-                "expected the status 101 Switching Protocols, but {status} came"
+                "expected the status 101 Switching Protocols, received {status}"
             )));
         }
     }
@@ -97,9 +97,7 @@ fn verify(status: StatusCode, headers: &HeaderMap, key: &str) -> Result<(), Conv
             .is_some_and(|value| value.eq_ignore_ascii_case(expected))
     };
     if !is(UPGRADE, "websocket") {
-        return Err(ConversationError::Unexpected(
-            "expected an upgrade to websocket, but the answer names another".to_owned(),
-        ));
+        return Err(ConversationError::Unexpected("expected an upgrade to websocket, received another one".to_owned()));
     }
     let accepted = headers
         .get(SEC_WEBSOCKET_ACCEPT)
@@ -107,18 +105,20 @@ fn verify(status: StatusCode, headers: &HeaderMap, key: &str) -> Result<(), Conv
     if accepted {
         return Ok(());
     }
-    Err(ConversationError::Unexpected("expected the accept key of this request, but another or none came".to_owned()))
+    Err(ConversationError::Unexpected(
+        "expected the accept key of this request, received another one or none".to_owned(),
+    ))
 }
 
-/// A nonce of sixteen bytes (section 4.1).
+/// Returns a nonce of sixteen bytes (section 4.1).
 fn key() -> String {
     let mut nonce = [0; 16];
-    // A failure makes the key easier to guess, but it protects no secret.
+    // After a failure the key is predictable, but it protects no secret.
     let _ = rand::fill(&mut nonce);
     BASE64.encode(&nonce)
 }
 
-/// The accept key of the server (section 4.2.2).
+/// Returns the accept key of the server (section 4.2.2).
 fn accept(key: &str) -> String {
     let joined = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
     BASE64.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, joined.as_bytes()).as_ref())
@@ -133,13 +133,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_accept_key_is_that_of_the_standard() {
+    fn the_accept_key_follows_the_standard() {
         // Section 1.3.
         assert_eq!(accept("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
     #[test]
-    fn an_answer_must_grant_this_very_request() {
+    fn a_response_must_match_the_request() {
         let key = "dGhlIHNhbXBsZSBub25jZQ==";
         let headers = |upgrade: &'static str, accept: &'static str| {
             let mut headers = HeaderMap::new();
@@ -151,16 +151,16 @@ mod tests {
         for (status, headers, expected) in [
             (101, &right, "ok"),
             (503, &right, "rejected: 503 Service Unavailable"),
-            (200, &right, "unexpected: expected the status 101 Switching Protocols, but 200 OK came"),
+            (200, &right, "unexpected: expected the status 101 Switching Protocols, received 200 OK"),
             (
                 101,
                 &headers("h2c", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
-                "unexpected: expected an upgrade to websocket, but the answer names another",
+                "unexpected: expected an upgrade to websocket, received another one",
             ),
             (
                 101,
                 &headers("websocket", "x"),
-                "unexpected: expected the accept key of this request, but another or none came",
+                "unexpected: expected the accept key of this request, received another one or none",
             ),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
@@ -169,18 +169,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_no_answer_is_told() {
+    async fn invalid_responses_have_a_class() {
         let forbidden = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
-        for (answer, expected) in [
-            ("", "closed: its answer to the request"),
-            (forbidden, "unexpected: expected the status 101 Switching Protocols, but 403 Forbidden came"),
+        for (response, expected) in [
+            ("", "closed: a response to the request"),
+            (forbidden, "unexpected: expected the status 101 Switching Protocols, received 403 Forbidden"),
         ] {
-            let (ended, said) = talk(&Ws, "ws://a/chat", &Script::hears().answers(answer)).await;
+            let (ended, sent) = talk(&Ws, "ws://a/chat", &Script::listens().responds(response)).await;
             assert_eq!(summary(ended), expected);
-            let said = String::from_utf8(said).unwrap();
-            assert!(said.starts_with("GET /chat HTTP/1.1\r\nhost: a\r\n") && said.contains("upgrade: websocket\r\n"));
+            let sent = String::from_utf8(sent).unwrap();
+            assert!(sent.starts_with("GET /chat HTTP/1.1\r\nhost: a\r\n") && sent.contains("upgrade: websocket\r\n"));
         }
-        let silent = Script::hears().answers("HTTP/1.1 101").stays_silent();
-        assert_eq!(summary(talk(&Ws, "ws://a", &silent).await.0), "silent: its answer to the request");
+        let silent = Script::listens().responds("HTTP/1.1 101").stays_silent();
+        assert_eq!(summary(talk(&Ws, "ws://a", &silent).await.0), "silent: a response to the request");
     }
 }

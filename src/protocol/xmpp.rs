@@ -1,6 +1,6 @@
 //! XMPP between clients and servers (RFC 6120), STARTTLS (RFC 6120 section 5).
 //!
-//! Opens a stream to the domain in the URL's path, or to its host, reads the features and ends the stream. Servers log
+//! Opens a stream to the domain in the path of the URL, or to the host, reads the features and ends the stream. Servers log
 //! the connection at INFO at most.
 
 use std::net::IpAddr;
@@ -58,14 +58,14 @@ impl Conversation for Session {
         if !opened.has("starttls") {
             wire.leave(END).await;
             return Err(ConversationError::Refused(if opened.is_error() {
-                format!("the server does not know the domain {}; name one behind the URL", self.domain)
+                format!("the server does not know the domain {}; set it in the path of the URL", self.domain)
             } else {
                 "the features do not offer starttls".to_owned()
             }));
         }
         wire.send(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await?;
         let granted =
-            wire.answer("the answer to starttls", MAX_REPLY, |buffered| either(buffered, &["proceed", "failure"]));
+            wire.receive("the response to starttls", MAX_REPLY, |buffered| either(buffered, &["proceed", "failure"]));
         if granted.await?.name == "proceed" {
             Ok(())
         } else {
@@ -81,8 +81,8 @@ impl Conversation for Session {
 }
 
 impl Session {
-    /// Opens a stream and reads the features, or the error that the domain is unknown. Any other error means that no
-    /// client is served.
+    /// Opens a stream and reads the features, or the error of an unknown domain. Any other error means that no client is
+    /// served.
     async fn open(&self, wire: &mut Wire<'_>) -> Result<Element, ConversationError> {
         // Names and addresses contain no syntax.
         let domain = &self.domain;
@@ -91,7 +91,7 @@ impl Session {
              xmlns:stream='http://etherx.jabber.org/streams'>"
         );
         wire.send(open.as_bytes()).await?;
-        let opened = wire.answer("a stream and its features", MAX_REPLY, opened).await?;
+        let opened = wire.receive("a stream and its features", MAX_REPLY, opened).await?;
         if opened.is_error() && !opened.has("host-unknown") {
             return Err(ConversationError::Rejected(format!("stream error: {}", opened.condition())));
         }
@@ -103,7 +103,7 @@ impl Session {
 #[derive(Debug)]
 struct Element {
     name: &'static str,
-    /// Its content.
+    /// The content.
     inner: String,
 }
 
@@ -117,20 +117,20 @@ impl Element {
         self.names().any(|found| found == name)
     }
 
-    /// The name of its first element: the condition of an error (RFC 6120 section 4.9.3).
+    /// The name of the first element, which is the condition of an error (RFC 6120 section 4.9.3).
     fn condition(&self) -> &str {
         self.names().next().unwrap_or("without a condition")
     }
 
-    /// The names of its elements. Text contains no `<` (XML 1.0 section 2.4), and a stream has no comments or CDATA
-    /// sections (RFC 6120 section 11.1).
+    /// The names of the elements. Text contains no `<` (XML 1.0 section 2.4), and a stream has no comments or CDATA sections
+    /// (RFC 6120 section 11.1).
     fn names(&self) -> impl Iterator<Item = &str> {
         let tags = self.inner.split('<').skip(1).filter(|tag| !tag.starts_with('/'));
         tags.filter_map(|tag| tag.split(|c: char| c.is_ascii_whitespace() || matches!(c, '/' | '>')).next())
     }
 }
 
-/// The head of a stream, perhaps after an XML declaration, and its first element.
+/// Parses the head of a stream, optionally after an XML declaration, and its first element.
 fn opened(buffered: &[u8]) -> Parsed<Element> {
     let mut rest = buffered.trim_ascii_start();
     for (begin, required) in [("<?xml", false), ("<stream:stream", true)] {
@@ -140,8 +140,8 @@ fn opened(buffered: &[u8]) -> Parsed<Element> {
             }
             continue;
         }
-        let Some((_, behind)) = tag(rest, begin) else { return Parsed::Incomplete };
-        rest = behind.trim_ascii_start();
+        let Some((_, after)) = tag(rest, begin) else { return Parsed::Incomplete };
+        rest = after.trim_ascii_start();
     }
     let before = buffered.len() - rest.len();
     match either(rest, &[FEATURES, ERROR]) {
@@ -150,28 +150,25 @@ fn opened(buffered: &[u8]) -> Parsed<Element> {
     }
 }
 
-/// An element of one of these names.
+/// Parses an element with one of these names.
 fn either(buffered: &[u8], names: &[&'static str]) -> Parsed<Element> {
     let rest = buffered.trim_ascii_start();
     let Some(name) = names.iter().find(|name| agree(rest, format!("<{name}").as_bytes())) else {
         return Parsed::Invalid(format!("it is not <{}>", names.join("> or <")));
     };
-    let Some((start, behind)) = tag(rest, &format!("<{name}")) else { return Parsed::Incomplete };
+    let Some((start, after)) = tag(rest, &format!("<{name}")) else { return Parsed::Incomplete };
     let end = format!("</{name}>");
-    let (inner, behind) = if start.ends_with(b"/>") {
-        (&b""[..], behind)
+    let (inner, after) = if start.ends_with(b"/>") {
+        (&b""[..], after)
     } else {
-        let found = behind.windows(end.len()).position(|window| window == end.as_bytes());
-        let Some((inner, behind)) = found.and_then(|at| behind.split_at_checked(at)) else { return Parsed::Incomplete };
-        (inner, behind.get(end.len()..).unwrap_or_default())
+        let found = after.windows(end.len()).position(|window| window == end.as_bytes());
+        let Some((inner, after)) = found.and_then(|at| after.split_at_checked(at)) else { return Parsed::Incomplete };
+        (inner, after.get(end.len()..).unwrap_or_default())
     };
-    Parsed::Complete(
-        Element { name, inner: String::from_utf8_lossy(inner).into_owned() },
-        buffered.len() - behind.len(),
-    )
+    Parsed::Complete(Element { name, inner: String::from_utf8_lossy(inner).into_owned() }, buffered.len() - after.len())
 }
 
-/// A tag with this beginning up to its `>` outside quotes, and the text after it; `None` if it is incomplete.
+/// Splits a tag that starts with `begin`, up to its `>` outside quotes, from the text after it; `None` if it is incomplete.
 fn tag<'a>(buffered: &'a [u8], begin: &str) -> Option<(&'a [u8], &'a [u8])> {
     let mut quote = None;
     let end = buffered.get(begin.len()..)?.iter().position(|byte| match (byte, quote) {
@@ -222,34 +219,35 @@ mod tests {
             format!("{}{BARE}", HEAD.trim_start_matches("<?xml version='1.0'?>")),
             error("host-unknown"),
         ];
-        for answer in answers {
-            let script = Script::hears().answers(answer);
-            let (found, said) = talk(&Xmpp, "xmpp://a", &script).await;
+        for response in answers {
+            let script = Script::listens().responds(response);
+            let (found, sent) = talk(&Xmpp, "xmpp://a", &script).await;
             assert_eq!(found.unwrap(), ServiceReply::default());
-            let said = String::from_utf8(said).unwrap();
-            assert!(said.contains(" to='a' ") && said.ends_with("streams'></stream:stream>"), "{said}");
+            let sent = String::from_utf8(sent).unwrap();
+            assert!(sent.contains(" to='a' ") && sent.ends_with("streams'></stream:stream>"), "{sent}");
             assert_survives(&Xmpp, "xmpp://a", &script).await;
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_domain_is_the_path_or_host() {
-        let script = Script::hears().answers(format!("{HEAD}{BARE}"));
+        let script = Script::listens().responds(format!("{HEAD}{BARE}"));
         for (url, to) in [
             ("xmpp://a.example.", "to='a.example'"),
             ("xmpp://[::1]", "to='::1'"),
             ("xmpp://a/example.org", "to='example.org'"),
         ] {
-            let (_, said) = talk(&Xmpp, url, &script).await;
-            assert!(String::from_utf8(said).unwrap().contains(to), "{url}");
+            let (_, sent) = talk(&Xmpp, url, &script).await;
+            assert!(String::from_utf8(sent).unwrap().contains(to), "{url}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_answer_has_its_class() {
-        let stream =
-            |came: &str, why| format!("unexpected: expected a stream and its features, but \"{came}\" came: {why}");
-        for (answer, expected) in [
+    async fn each_response_has_a_class() {
+        let stream = |received: &str, why| {
+            format!("unexpected: expected a stream and its features, received \"{received}\": {why}")
+        };
+        for (response, expected) in [
             (error("system-shutdown"), "rejected: stream error: system-shutdown".to_owned()),
             (error("resource-constraint"), "rejected: stream error: resource-constraint".to_owned()),
             (String::new(), "closed: a stream and its features".to_owned()),
@@ -260,37 +258,37 @@ mod tests {
                 stream("<stream:stream><a/>", "it is not <stream:features> or <stream:error>"),
             ),
         ] {
-            assert_eq!(summary(talk(&Xmpp, "xmpp://a", &Script::hears().answers(answer)).await.0), expected);
+            assert_eq!(summary(talk(&Xmpp, "xmpp://a", &Script::listens().responds(response)).await.0), expected);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn tls_is_asked_for_where_it_is_offered() {
-        let offers = Script::hears().answers(format!("{HEAD}{FEATURES}"));
+    async fn only_offered_tls_is_requested() {
+        let offers = Script::listens().responds(format!("{HEAD}{FEATURES}"));
         for (script, expected) in [
-            (offers.clone().answers("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"), "ok"),
+            (offers.clone().responds("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"), "ok"),
             (
                 offers
                     .clone()
-                    .answers("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'></proceed>"),
+                    .responds("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'></proceed>"),
                 "ok",
             ),
             (
                 offers
                     .clone()
-                    .answers("<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>"),
+                    .responds("<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>"),
                 "refused: starttls: failure",
             ),
             (
-                offers.answers("<iq/>"),
-                "unexpected: expected the answer to starttls, but \"<iq/>\" came: it is not <proceed> or <failure>",
+                offers.responds("<iq/>"),
+                "unexpected: expected the response to starttls, received \"<iq/>\": it is not <proceed> or <failure>",
             ),
-            (Script::hears().answers(format!("{HEAD}{BARE}")), "refused: the features do not offer starttls"),
+            (Script::listens().responds(format!("{HEAD}{BARE}")), "refused: the features do not offer starttls"),
             (
-                Script::hears().answers(error("host-unknown")),
-                "refused: the server does not know the domain a; name one behind the URL",
+                Script::listens().responds(error("host-unknown")),
+                "refused: the server does not know the domain a; set it in the path of the URL",
             ),
-            (Script::hears().answers(error("system-shutdown")), "rejected: stream error: system-shutdown"),
+            (Script::listens().responds(error("system-shutdown")), "rejected: stream error: system-shutdown"),
         ] {
             assert_eq!(summary(upgrade(&Xmpp, "xmpp+starttls://a", &script).await.0), expected);
         }

@@ -1,7 +1,6 @@
-//! Four-letter words of ZooKeeper (<https://zookeeper.apache.org/doc/current/zookeeperAdmin.html#sc_4lw>).
+//! The four-letter words of ZooKeeper (<https://zookeeper.apache.org/doc/current/zookeeperAdmin.html#sc_4lw>).
 //!
-//! Sends `srvr`, the only word that servers allow by default. The server closes after its reply, and logs a line at
-//! INFO.
+//! Sends `srvr`, the only word that servers allow by default. The server closes after its response and logs a line at INFO.
 
 use async_trait::async_trait;
 
@@ -39,22 +38,22 @@ struct Session;
 impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(b"srvr").await?;
-        let answers = [VERSION, NOT_ALLOWED, NOT_SERVING];
-        let answer = wire
-            .answer("the answer to srvr", MAX_ANSWER, |buffered| text(buffered, &answers))
+        let starts = [VERSION, NOT_ALLOWED, NOT_SERVING];
+        let response = wire
+            .receive("the response to srvr", MAX_RESPONSE, |buffered| text(buffered, &starts))
             .await?;
-        if answer.starts_with(NOT_SERVING) {
-            return Err(ConversationError::Rejected(answer));
+        if response.starts_with(NOT_SERVING) {
+            return Err(ConversationError::Rejected(response));
         }
-        let Some(version) = answer.strip_prefix(VERSION) else { return Ok(ServiceReply::default()) };
+        let Some(version) = response.strip_prefix(VERSION) else { return Ok(ServiceReply::default()) };
         let rest = wire
-            .answer("the server's mode", MAX_ANSWER, |buffered| block(buffered, &[""], &[MODE]))
+            .receive("the server's mode", MAX_RESPONSE, |buffered| block(buffered, &[""], &[MODE]))
             .await?;
         Ok(ServiceReply { version: number(version), role: rest.last().and_then(|line| role(line)) })
     }
 }
 
-/// The number at the start of a version: `3.8.0` of `3.8.0-5a02a05, built on 2022-02-25`.
+/// Returns the number at the start of a version: `3.8.0` of `3.8.0-5a02a05, built on 2022-02-25`.
 fn number(version: &str) -> Option<String> {
     let number = version.split(['-', ',', ' ']).next()?;
     is_version(number).then(|| number.to_owned())
@@ -69,16 +68,16 @@ const VERSION: &str = "Zookeeper version: ";
 
 const NOT_ALLOWED: &str = "srvr is not executed because it is not in the whitelist";
 
-/// The server has no quorum, or starts.
+/// The response of a server without a quorum or that is starting.
 const NOT_SERVING: &str = "This ZooKeeper instance is not currently serving requests";
 
 const MODE: &str = "Mode: ";
 
-/// `ServerStats.getServerState` of each kind of server.
+/// The modes of servers (`ServerStats.getServerState`).
 const MODES: [&str; 5] = ["leader", "follower", "observer", "standalone", "read-only"];
 
-/// Far more than the dozen lines of a reply.
-const MAX_ANSWER: usize = 4096;
+/// Maximum size of a response, far more than its dozen lines.
+const MAX_RESPONSE: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -91,31 +90,37 @@ mod tests {
         Mode: standalone\nNode count: 5\n";
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_tells_its_version_and_mode() {
+    async fn a_response_has_version_and_mode() {
         for mode in MODES {
-            let script = Script::hears().answers(ANSWER.replace("standalone", mode));
-            let (found, said) = talk(&Zookeeper, "zookeeper://a", &script).await;
+            let script = Script::listens().responds(ANSWER.replace("standalone", mode));
+            let (found, sent) = talk(&Zookeeper, "zookeeper://a", &script).await;
             let expected = ServiceReply { version: Some("3.8.0".to_owned()), role: Some(mode.to_owned()) };
-            assert_eq!((found.unwrap(), &*said), (expected, &b"srvr"[..]));
+            assert_eq!((found.unwrap(), &*sent), (expected, &b"srvr"[..]));
         }
-        assert_survives(&Zookeeper, "zookeeper://a", &Script::hears().answers(ANSWER)).await;
-        let strange = Script::hears().answers("Zookeeper version: today, built\nMode: 0x17\n");
+        assert_survives(&Zookeeper, "zookeeper://a", &Script::listens().responds(ANSWER)).await;
+        let strange = Script::listens().responds("Zookeeper version: today, built\nMode: 0x17\n");
         assert_eq!(talk(&Zookeeper, "zookeeper://a", &strange).await.0.unwrap(), ServiceReply::default());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_answer_has_its_class() {
-        for (answer, expected) in [
+    async fn each_response_has_a_class() {
+        for (response, expected) in [
             ("srvr is not executed because it is not in the whitelist.\n", "ok"),
             (
                 "This ZooKeeper instance is not currently serving requests\n",
                 "rejected: This ZooKeeper instance is not currently serving requests",
             ),
-            ("", "closed: the answer to srvr"),
+            ("", "closed: the response to srvr"),
             ("Zookeeper version: 3.8.0\n", "closed: the server's mode"),
-            ("-ERR\n", "unexpected: expected the answer to srvr, but \"-ERR\\n\" came: it begins otherwise"),
+            (
+                "-ERR\n",
+                "unexpected: expected the response to srvr, received \"-ERR\\n\": it does not start as expected",
+            ),
         ] {
-            assert_eq!(summary(talk(&Zookeeper, "zookeeper://a", &Script::hears().answers(answer)).await.0), expected);
+            assert_eq!(
+                summary(talk(&Zookeeper, "zookeeper://a", &Script::listens().responds(response)).await.0),
+                expected
+            );
         }
     }
 }

@@ -5,12 +5,12 @@ use bytes::Buf as _;
 
 use super::super::frame::{Malformed, length, take};
 
-/// The texts of a table by name. Other types are skipped.
+/// The strings of a table by name. Other types are skipped.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Table<'a>(Vec<(&'a [u8], &'a [u8])>);
 
 impl<'a> Table<'a> {
-    /// Parses a table without its length.
+    /// Parses a table after its length.
     pub(super) fn read(mut rest: &'a [u8]) -> Result<Self, Malformed> {
         let mut texts = Vec::new();
         while !rest.is_empty() {
@@ -26,14 +26,14 @@ impl<'a> Table<'a> {
         Ok(Self(texts))
     }
 
-    /// The text with this name.
+    /// The string with this name.
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
         let (_, value) = self.0.iter().find(|(found, _)| *found == name.as_bytes())?;
         str::from_utf8(value).ok()
     }
 }
 
-/// Length of a value of this type. A length field before it is consumed.
+/// Returns the length of a value of this type and consumes its length field, if it has one.
 fn size_of(kind: u8, rest: &mut &[u8]) -> Result<usize, Malformed> {
     match kind {
         b'V' => Ok(0),
@@ -43,7 +43,7 @@ fn size_of(kind: u8, rest: &mut &[u8]) -> Result<usize, Malformed> {
         b'D' => Ok(5),
         b'L' | b'l' | b'd' | b'T' => Ok(8),
         b'S' | b'A' | b'F' | b'x' => Ok(length(rest.try_get_u32()?)),
-        _ => Err("a value in its table is of no known type".into()),
+        _ => Err("a value in its table has an unknown type".into()),
     }
 }
 
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_is_passed_over() {
+    fn every_type_is_skipped() {
         let fields: &[&[u8]] = &[
             b"\x01aV",
             b"\x01bt\x01",
@@ -72,12 +72,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_table_is_refused() {
+    fn an_invalid_table_is_an_error() {
         for (bytes, expected) in [
             (&b"\x05abc"[..], Malformed::Short),
             (b"\x01a", Malformed::Short),
             (b"\x01aS\xff\xff\xff\xff", Malformed::Short),
-            (b"\x01a?", "a value in its table is of no known type".into()),
+            (b"\x01a?", "a value in its table has an unknown type".into()),
         ] {
             assert_eq!(Table::read(bytes), Err(expected));
         }
@@ -85,7 +85,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_borne(bytes in any::<Vec<u8>>()) {
+        fn any_bytes_can_be_parsed(bytes in any::<Vec<u8>>()) {
             let _ = Table::read(&bytes);
         }
     }

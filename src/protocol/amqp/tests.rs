@@ -13,7 +13,7 @@ fn framed(method: &[u8]) -> Vec<u8> {
     [&b"\x01\0\0"[..], &size, method, b"\xce"].concat()
 }
 
-/// What RabbitMQ says, with some of its properties: a table of capabilities comes first.
+/// Returns a Connection.Start of RabbitMQ with some of its properties, the first of which is a table.
 fn start(product: &str, version: &str) -> Vec<u8> {
     let capabilities = b"\x0ccapabilitiesF\0\0\0\x15\x12publisher_confirmst\x01";
     let properties = [&capabilities[..], &text("product", product), &text("version", version)].concat();
@@ -29,44 +29,44 @@ async fn nothing_is_sent_after_start() {
         ("of my own, at 12:30", "1.2", Some("1.2")),
         ("of my own", "none", None),
     ] {
-        let script = Script::hears().answers(start(product, version));
-        let (found, said) = talk(&Amqp, "amqp://a", &script).await;
-        assert_eq!((found.unwrap().version.as_deref(), &*said), (expected, HEADER));
+        let script = Script::listens().responds(start(product, version));
+        let (found, sent) = talk(&Amqp, "amqp://a", &script).await;
+        assert_eq!((found.unwrap().version.as_deref(), &*sent), (expected, HEADER));
         assert_survives(&Amqp, "amqp://a", &script).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_answer_has_its_class() {
-    for (answer, expected) in [
+async fn each_response_has_a_class() {
+    for (response, expected) in [
         (b"AMQP\0\x01\0\0".to_vec(), "ok"),
         (framed(b"\0\x0a\0\x32\x01\x40\x09no memory\0\0\0\0"), "rejected: Connection.Close: 320 no memory"),
         (
             framed(b"\0\x0a\0\x1e"),
-            "unexpected: expected Connection.Start, but \"\\x01\\x00\\x00\\x00\\x00\\x00\\x04\\x00\\n\\x00\\x1e\\xce\" came: it is neither Connection.Start nor Connection.Close",
+            "unexpected: expected Connection.Start, received \"\\x01\\x00\\x00\\x00\\x00\\x00\\x04\\x00\\n\\x00\\x1e\\xce\": it is neither Connection.Start nor Connection.Close",
         ),
         (
             b"\x01\0\x01\0\0\0\x04".to_vec(),
-            "unexpected: expected Connection.Start, but \"\\u{1}\\0\\u{1}\\0\\0\\0\\u{4}\" came: it is not on channel 0",
+            "unexpected: expected Connection.Start, received \"\\u{1}\\0\\u{1}\\0\\0\\0\\u{4}\": it is not on channel 0",
         ),
         (
             b"\x01\0\0\xff\xff\xff\xff".to_vec(),
-            "unexpected: expected Connection.Start, but \"\\x01\\x00\\x00\\xff\\xff\\xff\\xff\" came: its length is 4294967303",
+            "unexpected: expected Connection.Start, received \"\\x01\\x00\\x00\\xff\\xff\\xff\\xff\": its length 4294967303 is invalid",
         ),
         (
             b"AMPQ".to_vec(),
-            "unexpected: expected Connection.Start, but \"AMPQ\" came: it is neither a frame nor a header",
+            "unexpected: expected Connection.Start, received \"AMPQ\": it is neither a frame nor a header",
         ),
         (Vec::new(), "closed: Connection.Start"),
     ] {
-        assert_eq!(summary(talk(&Amqp, "amqp://a", &Script::hears().answers(answer)).await.0), expected);
+        assert_eq!(summary(talk(&Amqp, "amqp://a", &Script::listens().responds(response)).await.0), expected);
     }
 }
 
 proptest! {
     #[test]
-    fn any_bytes_are_borne(bytes in any::<Vec<u8>>()) {
-        let _ = (answer(&bytes), answer(&framed(&bytes)), opening(&bytes));
-        let _ = answer(&framed(&[&b"\0\x0a\0\x0a\0\x09"[..], &bytes].concat()));
+    fn any_bytes_can_be_parsed(bytes in any::<Vec<u8>>()) {
+        let _ = (response(&bytes), response(&framed(&bytes)), opening(&bytes));
+        let _ = response(&framed(&[&b"\0\x0a\0\x0a\0\x09"[..], &bytes].concat()));
     }
 }

@@ -1,4 +1,4 @@
-//! A connection on which the client speaks first.
+//! A connection on which the client sends first.
 
 use std::io;
 use std::pin::Pin;
@@ -8,20 +8,20 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::protocol::ByteStream;
 
-/// Reads nothing before something was written, and keeps the first bytes that are read.
+/// A stream that reads nothing before data is written, and keeps the first bytes that it reads.
 ///
-/// An HTTP client that reads bytes before its request considers the connection broken. The greeting of a server of
-/// another protocol must be read as an invalid response instead.
+/// hyper treats a connection as broken if it reads bytes before its request. Instead, the greeting of a server of another
+/// protocol must count as an invalid response.
 pub(super) struct SpeaksFirst<'a> {
     channel: &'a mut dyn ByteStream,
-    spoken: bool,
-    listening: Option<Waker>,
+    has_sent: bool,
+    waiting: Option<Waker>,
     buffered: Vec<u8>,
 }
 
 impl<'a> SpeaksFirst<'a> {
     pub(super) fn new(channel: &'a mut dyn ByteStream) -> Self {
-        Self { channel, spoken: false, listening: None, buffered: Vec::new() }
+        Self { channel, has_sent: false, waiting: None, buffered: Vec::new() }
     }
 
     /// The first bytes that were read.
@@ -33,15 +33,14 @@ impl<'a> SpeaksFirst<'a> {
 impl AsyncRead for SpeaksFirst<'_> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.spoken {
-            this.listening = Some(context.waker().clone());
+        if !this.has_sent {
+            this.waiting = Some(context.waker().clone());
             return Poll::Pending;
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut *this.channel).poll_read(context, buffer))?;
         let more = buffer.filled().iter().skip(before);
-        this.buffered
-            .extend(more.take(MAX_REMEMBERED.saturating_sub(this.buffered.len())));
+        this.buffered.extend(more.take(MAX_KEPT.saturating_sub(this.buffered.len())));
         Poll::Ready(Ok(()))
     }
 }
@@ -50,9 +49,9 @@ impl AsyncWrite for SpeaksFirst<'_> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut *this.channel).poll_write(context, bytes));
-        this.spoken = true;
-        if let Some(listening) = this.listening.take() {
-            listening.wake();
+        this.has_sent = true;
+        if let Some(waiting) = this.waiting.take() {
+            waiting.wake();
         }
         Poll::Ready(written)
     }
@@ -66,5 +65,5 @@ impl AsyncWrite for SpeaksFirst<'_> {
     }
 }
 
-/// More than a message shows.
-const MAX_REMEMBERED: usize = 256;
+/// Maximum number of bytes kept, more than a message contains.
+const MAX_KEPT: usize = 256;

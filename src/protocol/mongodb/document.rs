@@ -1,5 +1,5 @@
-//! The part of BSON (<https://bsonspec.org/spec.html>) that the reply to one command needs: numbers, texts and booleans
-//! of the outermost document. A crate for it would bring twenty others.
+//! The necessary part of BSON (<https://bsonspec.org/spec.html>): numbers, strings and booleans of the outermost document. A
+//! crate for it would have twenty dependencies.
 
 use bytes::Buf as _;
 
@@ -20,12 +20,12 @@ impl<'a> Document<'a> {
     /// Parses a document.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut rest = bytes;
-        Malformed::unless(length(rest.try_get_i32_le()?) == bytes.len(), "its document has another length")?;
+        Malformed::unless(length(rest.try_get_i32_le()?) == bytes.len(), "its document has the wrong length")?;
         let mut fields = Vec::new();
         loop {
             let kind = rest.try_get_u8()?;
             if kind == 0 {
-                Malformed::unless(rest.is_empty(), "something stands behind its document")?;
+                Malformed::unless(rest.is_empty(), "data follows its document")?;
                 return Ok(Self(fields));
             }
             let name = take_to_zero(&mut rest)?;
@@ -43,7 +43,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The text with this name.
+    /// The string with this name.
     pub(super) fn text(&self, name: &str) -> Option<&'a [u8]> {
         match self.value(name)? {
             Value::Text(text) => Some(text),
@@ -68,45 +68,45 @@ impl<'a> Document<'a> {
     }
 }
 
-/// A value of this type; `None` if it is skipped.
+/// Takes a value of this type; `None` if it is skipped.
 fn value<'a>(kind: u8, rest: &mut &'a [u8]) -> Result<Option<Value<'a>>, Malformed> {
     let value = match kind {
         DOUBLE => Value::Number(whole(rest.try_get_f64_le()?)),
         STRING => {
             let size = length(rest.try_get_i32_le()?);
             let text = take(rest, size)?;
-            Value::Text(text.strip_suffix(b"\0").ok_or("a text in it has no end")?)
+            Value::Text(text.strip_suffix(b"\0").ok_or("a string in it is not terminated")?)
         }
         TRUTH => Value::Truth(rest.try_get_u8()? != 0),
         INT32 => Value::Number(rest.try_get_i32_le()?.into()),
         INT64 => Value::Number(rest.try_get_i64_le()?),
         _ => {
-            pass_over(kind, rest)?;
+            skip_value(kind, rest)?;
             return Ok(None);
         }
     };
     Ok(Some(value))
 }
 
-/// A number without its fraction: `ok` is 1.0 or 0.0.
+/// Converts a number whose fraction is irrelevant: `ok` is 1.0 or 0.0.
 fn whole(number: f64) -> i64 {
     i64::from(number.abs() >= 1.0)
 }
 
 /// Skips a value of a type that is not needed.
-fn pass_over(kind: u8, rest: &mut &[u8]) -> Result<(), Malformed> {
+fn skip_value(kind: u8, rest: &mut &[u8]) -> Result<(), Malformed> {
     let size = match kind {
         // Undefined, null, the lowest and the highest key.
         0x06 | 0x0a | 0x7f | 0xff => 0,
-        // A date, a timestamp; an object's number; a decimal.
+        // A date, a timestamp; an object ID; a decimal.
         0x09 | 0x11 => 8,
         0x07 => 12,
         0x13 => 16,
         // A document, an array, code with its scope: their lengths include themselves.
         0x03 | 0x04 | 0x0f => length(rest.try_get_i32_le()?)
             .checked_sub(4)
-            .ok_or("a document in it has no length")?,
-        // Bytes, with a subtype; code and symbols, with a zero within their length; a pointer.
+            .ok_or("a document in it has an invalid length")?,
+        // Bytes with a subtype; code and symbols with a zero within their length; a pointer.
         0x05 => length(rest.try_get_i32_le()?).saturating_add(1),
         0x0d | 0x0e => length(rest.try_get_i32_le()?),
         0x0c => length(rest.try_get_i32_le()?).saturating_add(12),
@@ -116,7 +116,7 @@ fn pass_over(kind: u8, rest: &mut &[u8]) -> Result<(), Malformed> {
             take_to_zero(rest)?;
             0
         }
-        _ => return Err("a value in its document is of no known type".into()),
+        _ => return Err("a value in its document has an unknown type".into()),
     };
     take(rest, size).map(|_| ())
 }
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_is_taken_or_passed_over() {
+    fn every_type_is_parsed_or_skipped() {
         let inner = document(&[b"\x10ok\0\0\0\0\0"]);
         let bytes = document(&[
             &[b"\x03inner\0", &*inner].concat(),
@@ -170,16 +170,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_document_is_refused() {
+    fn an_invalid_document_is_an_error() {
         for (bytes, expected) in [
             (&b""[..], Malformed::Short),
-            (b"\x05\0\0\0", "its document has another length".into()),
-            (b"\x06\0\0\0\0\0", "something stands behind its document".into()),
-            (b"\x06\0\0\0\x10a", "a text in it has no end".into()),
-            (b"\x0b\0\0\0\x03a\0\0\0\0\0", "a document in it has no length".into()),
-            (b"\x0b\0\0\0\x02a\0\0\0\0\0", "a text in it has no end".into()),
+            (b"\x05\0\0\0", "its document has the wrong length".into()),
+            (b"\x06\0\0\0\0\0", "data follows its document".into()),
+            (b"\x06\0\0\0\x10a", "a string in it is not terminated".into()),
+            (b"\x0b\0\0\0\x03a\0\0\0\0\0", "a document in it has an invalid length".into()),
+            (b"\x0b\0\0\0\x02a\0\0\0\0\0", "a string in it is not terminated".into()),
             (b"\x0b\0\0\0\x02a\0\xff\xff\xff\xff", Malformed::Short),
-            (b"\x08\0\0\0\x20a\0\0", "a value in its document is of no known type".into()),
+            (b"\x08\0\0\0\x20a\0\0", "a value in its document has an unknown type".into()),
         ] {
             assert_eq!(Document::read(bytes), Err(expected), "{}", bytes.escape_ascii());
         }
@@ -187,7 +187,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_borne(bytes in any::<Vec<u8>>()) {
+        fn any_bytes_can_be_parsed(bytes in any::<Vec<u8>>()) {
             let _ = (Document::read(&bytes), Document::read(&document(&[&bytes])));
         }
     }

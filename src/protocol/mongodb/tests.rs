@@ -20,8 +20,8 @@ fn ok(value: f64) -> Vec<u8> {
     [b"\x01ok\0", &value.to_le_bytes()[..]].concat()
 }
 
-/// An answer with these fields (the manual's page on `hello`).
-fn answer(fields: &[Vec<u8>]) -> Vec<u8> {
+/// Returns a response with these fields (see the page on `hello` in the manual).
+fn response(fields: &[Vec<u8>]) -> Vec<u8> {
     let fields = fields.concat();
     let document = [&i32::try_from(fields.len() + 5).unwrap().to_le_bytes()[..], &fields, b"\0"].concat();
     let length = i32::try_from(HEADER + FLAGS_AND_KIND + document.len()).unwrap().to_le_bytes();
@@ -30,11 +30,11 @@ fn answer(fields: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn unknown(command: &str) -> Vec<u8> {
-    answer(&[ok(0.0), text("errmsg", &format!("no such command: '{command}'")), number("code", 59)])
+    response(&[ok(0.0), text("errmsg", &format!("no such command: '{command}'")), number("code", 59)])
 }
 
 #[test]
-fn a_request_knows_its_lengths() {
+fn a_request_contains_its_lengths() {
     let request = request("hello");
     assert_eq!(
         request,
@@ -51,40 +51,41 @@ async fn a_serving_member_has_role_and_version() {
         (vec![truth("isWritablePrimary", false), truth("arbiterOnly", true)], "arbiter"),
         (vec![truth("isWritablePrimary", true), text("msg", "isdbgrid")], "mongos"),
     ] {
-        let script = Script::hears().answers(answer(&[fields, vec![number("maxWireVersion", 21), ok(1.0)]].concat()));
-        let (found, said) = talk(&Mongodb, "mongodb://a", &script).await;
+        let script =
+            Script::listens().responds(response(&[fields, vec![number("maxWireVersion", 21), ok(1.0)]].concat()));
+        let (found, sent) = talk(&Mongodb, "mongodb://a", &script).await;
         let expected = ServiceReply { version: Some("21".to_owned()), role: Some(role.to_owned()) };
-        assert_eq!((found.unwrap(), said), (expected, request("hello")));
+        assert_eq!((found.unwrap(), sent), (expected, request("hello")));
         assert_survives(&Mongodb, "mongodb://a", &script).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_server_gets_the_old_command() {
-    let primary = answer(&[truth("ismaster", true), number("maxWireVersion", 8), ok(1.0)]);
-    let script = Script::hears().answers(unknown("hello")).answers(primary);
-    let (found, said) = talk(&Mongodb, "mongodb://a", &script).await;
+async fn an_old_server_receives_the_old_command() {
+    let primary = response(&[truth("ismaster", true), number("maxWireVersion", 8), ok(1.0)]);
+    let script = Script::listens().responds(unknown("hello")).responds(primary);
+    let (found, sent) = talk(&Mongodb, "mongodb://a", &script).await;
     let expected = ServiceReply { version: Some("8".to_owned()), role: Some("primary".to_owned()) };
-    assert_eq!((found.unwrap(), said), (expected, [request("hello"), request("isMaster")].concat()));
+    assert_eq!((found.unwrap(), sent), (expected, [request("hello"), request("isMaster")].concat()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_answer_has_its_class() {
-    let recovering = answer(&[truth("isWritablePrimary", false), truth("secondary", false), ok(1.0)]);
-    let shutting_down = answer(&[ok(0.0), text("errmsg", "interrupted at shutdown"), number("code", 11600)]);
+async fn each_response_has_a_class() {
+    let recovering = response(&[truth("isWritablePrimary", false), truth("secondary", false), ok(1.0)]);
+    let shutting_down = response(&[ok(0.0), text("errmsg", "interrupted at shutdown"), number("code", 11600)]);
     for (script, expected) in [
-        (Script::hears().answers(recovering), "rejected: it is neither primary nor secondary, arbiter or mongos"),
-        (Script::hears().answers(shutting_down), "rejected: interrupted at shutdown"),
-        (Script::hears().answers(answer(&[])), "rejected: its answer to hello is not ok"),
+        (Script::listens().responds(recovering), "rejected: it is neither primary, secondary, arbiter nor mongos"),
+        (Script::listens().responds(shutting_down), "rejected: interrupted at shutdown"),
+        (Script::listens().responds(response(&[])), "rejected: its response to hello is not ok"),
         (
-            Script::hears().answers(unknown("hello")).answers(unknown("isMaster")),
+            Script::listens().responds(unknown("hello")).responds(unknown("isMaster")),
             "rejected: no such command: 'isMaster'",
         ),
         (
-            Script::hears().answers("HTTP/1.0 200 OK\r\n"),
-            "unexpected: expected the answer to hello, but \"HTTP/1.0 200 OK\\r\\n\" came: it answers another request",
+            Script::listens().responds("HTTP/1.0 200 OK\r\n"),
+            "unexpected: expected the response to hello, received \"HTTP/1.0 200 OK\\r\\n\": it responds to another request",
         ),
-        (Script::hears().answers(""), "closed: the answer to hello"),
+        (Script::listens().responds(""), "closed: the response to hello"),
     ] {
         assert_eq!(summary(talk(&Mongodb, "mongodb://a", &script).await.0), expected);
     }
@@ -92,7 +93,7 @@ async fn each_answer_has_its_class() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_borne(bytes in any::<Vec<u8>>()) {
-        let _ = (hello(&bytes), hello(&answer(std::slice::from_ref(&bytes))));
+    fn any_bytes_can_be_parsed(bytes in any::<Vec<u8>>()) {
+        let _ = (hello(&bytes), hello(&response(std::slice::from_ref(&bytes))));
     }
 }

@@ -1,4 +1,4 @@
-//! The packets of a login, each with a length of three bytes and a number.
+//! The packets of a login. Each has a length of three bytes and a number.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use bytes::{Buf as _, BufMut as _};
 use super::super::Parsed;
 use super::super::frame::{Malformed, dotted, frame, take, take_to_zero, text};
 
-/// The relevant fields of a server's greeting (`HandshakeV10`).
+/// The relevant fields of a greeting (`HandshakeV10`).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Greeting {
     pub(super) version: Option<String>,
@@ -17,13 +17,13 @@ pub(super) struct Greeting {
 }
 
 impl Greeting {
-    /// Whether TLS may follow it.
+    /// Whether the server offers TLS.
     pub(super) const fn offers_tls(&self) -> bool {
         self.capabilities & SSL != 0
     }
 
     fn read(mut rest: &[u8]) -> Result<Self, Malformed> {
-        Malformed::unless(rest.try_get_u8()? == 10, "it is of another version than 10")?;
+        Malformed::unless(rest.try_get_u8()? == 10, "its version is not 10")?;
         let version = version(take_to_zero(&mut rest)?);
         take(&mut rest, THREAD_AND_SALT)?;
         let low = rest.try_get_u16_le()?;
@@ -49,7 +49,7 @@ impl Method {
         Self(bytes.split(|byte| *byte == 0).next().unwrap_or_default().to_vec())
     }
 
-    /// The response without a password. A response of an unexpected length counts as a disconnect.
+    /// The response without a password. One of an unexpected length would count as a disconnect.
     pub(super) fn without_password(&self) -> &'static [u8] {
         match &*self.0 {
             b"caching_sha2_password" | b"dialog" | b"mysql_clear_password" | b"sha256_password" => b"\0",
@@ -58,7 +58,7 @@ impl Method {
         }
     }
 
-    /// The response to a request for more.
+    /// The response to a further request.
     pub(super) fn without_more(&self) -> &'static [u8] {
         match &*self.0 {
             b"dialog" => b"\0",
@@ -77,8 +77,8 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// Parses an error after its first byte. An SQLSTATE of five letters precedes the text if the server knows our
-    /// capabilities.
+    /// Parses an error after its first byte. An SQLSTATE of five letters precedes the text if the server knows the
+    /// capabilities of the client.
     fn read(mut rest: &[u8]) -> Result<Self, Malformed> {
         let code = rest.try_get_u16_le()?;
         let message = rest
@@ -95,18 +95,18 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Reply to a login.
+/// A response to a login.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Reply {
     Ok,
-    /// The server wants another method.
+    /// The server requires another method.
     Other(Method),
-    /// The method requests more.
+    /// The method has a further request.
     Question,
     Refused(Refusal),
 }
 
-/// A greeting, or an error instead.
+/// Parses a greeting, or an error instead of it.
 pub(super) fn greeting(buffered: &[u8]) -> Parsed<Result<Greeting, Refusal>> {
     packet(buffered).and_then(|(number, payload)| {
         Malformed::unless(number == 0, "it is not the first packet")?;
@@ -117,7 +117,7 @@ pub(super) fn greeting(buffered: &[u8]) -> Parsed<Result<Greeting, Refusal>> {
     })
 }
 
-/// The reply to a login, and its number.
+/// Parses the response to a login, with its number.
 pub(super) fn reply(buffered: &[u8]) -> Parsed<(u8, Reply)> {
     packet(buffered).and_then(|(number, payload)| {
         let reply = match payload.split_first() {
@@ -125,15 +125,15 @@ pub(super) fn reply(buffered: &[u8]) -> Parsed<(u8, Reply)> {
             Some((&ERR, rest)) => Reply::Refused(Refusal::read(rest)?),
             Some((0xfe, rest)) => Reply::Other(Method::named_at(rest)),
             Some((1 | 2, _)) => Reply::Question,
-            _ => return Err("it is not a reply to a login".into()),
+            _ => return Err("it is not a response to a login".into()),
         };
         Ok((number, reply))
     })
 }
 
-/// A login as `portprobe`, without a password.
+/// Returns a login as `portprobe` without a password.
 pub(super) fn login(greeting: &Greeting, number: u8) -> Vec<u8> {
-    // After an earlier packet TLS is in use.
+    // After an earlier packet, TLS is in use.
     let mut payload = client(if number > 1 { SSL } else { 0 });
     payload.put_slice(b"portprobe\0");
     payload.put_u8(0);
@@ -142,12 +142,12 @@ pub(super) fn login(greeting: &Greeting, number: u8) -> Vec<u8> {
     framed(number, &payload)
 }
 
-/// A request for TLS.
+/// Returns a request for TLS.
 pub(super) fn ssl_request() -> Vec<u8> {
     framed(1, &client(SSL))
 }
 
-/// Fields of a client: capabilities, maximum packet length, character set.
+/// Returns the fields of a client: capabilities, maximum packet length, character set.
 fn client(more: u32) -> Vec<u8> {
     let mut payload = Vec::new();
     payload.put_u32_le(LONG_PASSWORD | PROTOCOL_41 | SECURE_CONNECTION | PLUGIN_AUTH | more);
@@ -157,7 +157,7 @@ fn client(more: u32) -> Vec<u8> {
     payload
 }
 
-/// A packet after its length and its number.
+/// Returns a packet with its length and number.
 pub(super) fn framed(number: u8, payload: &[u8]) -> Vec<u8> {
     let mut packet = Vec::new();
     packet.put_uint_le(payload.len() as u64, 3);
@@ -166,7 +166,7 @@ pub(super) fn framed(number: u8, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// A packet's number and payload.
+/// Parses the number and the payload of a packet.
 fn packet(buffered: &[u8]) -> Parsed<(u8, Vec<u8>)> {
     let size = |mut head: &[u8]| {
         let size = head.try_get_uint_le(3)?;
@@ -179,7 +179,7 @@ fn packet(buffered: &[u8]) -> Parsed<(u8, Vec<u8>)> {
     })
 }
 
-/// Dotted numbers, and whether it is MariaDB, which may put an old version before its own for old clients.
+/// Returns the dotted numbers of a version, and whether it is MariaDB, which may put an old version first for old clients.
 fn version(text: &[u8]) -> Option<String> {
     let text = str::from_utf8(text).ok()?;
     let text = text.strip_prefix("5.5.5-").unwrap_or(text);
@@ -199,18 +199,18 @@ const UTF8: u8 = 33;
 
 const ERR: u8 = 0xff;
 
-/// The method of servers that do not name one.
+/// The method of a server that does not name one.
 const NATIVE: &[u8] = b"mysql_native_password";
 
-/// Size of the length and the number of a packet.
+/// Length of a header: length and number.
 const HEADER: usize = 4;
 
-/// Size of a connection's number, the first eight bytes of a salt and a zero.
+/// Size of the connection number, the first eight bytes of a salt and a zero.
 const THREAD_AND_SALT: usize = 13;
 
 const CHARSET_AND_STATUS: usize = 3;
 
-/// Place of MariaDB's additional capabilities.
+/// Size of the reserved bytes, where MariaDB has additional capabilities.
 const RESERVED: usize = 10;
 
 const FIRST_SALT: usize = 8;

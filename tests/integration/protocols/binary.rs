@@ -1,4 +1,4 @@
-//! Databases, message brokers and desktops, whose protocols are binary.
+//! Tests of databases, message brokers and desktops, whose protocols are binary.
 
 use std::net::SocketAddr;
 
@@ -16,20 +16,20 @@ mod desktops;
 mod mssql;
 mod stand_ins;
 
-/// A server certificate with a world-readable key.
+/// Returns a server certificate with a world-readable key.
 fn identity() -> Identity {
     Authority::root("binary root").issue(leaf(&["127.0.0.1"]).key(Kind::Rsa))
 }
 
-/// The result of a probe of an address: `good PROTOCOL VERSION ROLE`, or class, phase and detail of the failure.
+/// Probes an address. Returns `good PROTOCOL VERSION ROLE`, or class, phase and detail of the failure.
 async fn probe(scheme: &str, address: SocketAddr) -> String {
     probe_with(scheme, address, &[]).await
 }
 
-/// The same with these settings.
+/// Like [`probe`], with these settings.
 async fn probe_with(scheme: &str, address: SocketAddr, settings: &[(&str, &str)]) -> String {
     let url = format!("{scheme}://{address}");
-    // The trust in the certificate is not tested here.
+    // These tests do not verify the certificate.
     let report = scheme.contains('+') || ["amqps", "mqtts", "rediss"].contains(&scheme);
     let report = report.then_some(("tls.verify", "report"));
     let report = report.filter(|(name, _)| settings.iter().all(|(other, _)| other != name));
@@ -42,36 +42,36 @@ async fn probe_with(scheme: &str, address: SocketAddr, settings: &[(&str, &str)]
     Probed::by(&arguments).await.told()
 }
 
-/// A client that has sent this, got a reply, and stays connected.
-async fn occupy(service: &Service, said: &[u8]) -> TcpStream {
+/// Connects a client that has sent `sent` and received a response, and stays connected.
+async fn occupy(service: &Service, sent: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(service.address).await.unwrap();
-    stream.write_all(said).await.unwrap();
+    stream.write_all(sent).await.unwrap();
     assert_ne!(stream.read(&mut [0; 512]).await.unwrap(), 0);
     stream
 }
 
-/// As [`occupy`], once the server has noticed the end of earlier clients.
-async fn occupy_until(service: &Service, said: &[u8], is_welcome: impl Fn(&[u8]) -> bool) -> TcpStream {
+/// Like [`occupy`], once the server has noticed the end of earlier clients.
+async fn occupy_until(service: &Service, sent: &[u8], is_welcome: impl Fn(&[u8]) -> bool) -> TcpStream {
     let mut occupying = None;
-    wait::until("a client is let in", async || {
+    wait::until("a client is accepted", async || {
         let mut stream = TcpStream::connect(service.address).await.unwrap();
-        let mut heard = [0; 512];
-        let said = stream.write_all(said).await.is_ok();
-        let length = if said { stream.read(&mut heard).await.unwrap_or_default() } else { 0 };
-        occupying = is_welcome(&heard[..length]).then_some(stream);
+        let mut received = [0; 512];
+        let is_sent = stream.write_all(sent).await.is_ok();
+        let length = if is_sent { stream.read(&mut received).await.unwrap_or_default() } else { 0 };
+        occupying = is_welcome(&received[..length]).then_some(stream);
         occupying.is_some()
     })
     .await;
     occupying.unwrap()
 }
 
-/// Waits until a probe has this result.
+/// Waits until the result of a probe has this prefix.
 async fn until(scheme: &str, address: SocketAddr, expected: &str) {
     wait::until_patiently(expected, async || probe(scheme, address).await.starts_with(expected)).await;
 }
 
-/// Asserts the prefix of the result of a probe.
+/// Asserts the prefix of a result.
 #[track_caller]
-fn assert_begins(told: &str, expected: &str) {
-    assert!(told.starts_with(expected), "expected {expected}: {told}");
+fn assert_begins(result: &str, expected: &str) {
+    assert!(result.starts_with(expected), "expected {expected}: {result}");
 }

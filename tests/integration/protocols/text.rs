@@ -1,4 +1,4 @@
-//! Text protocols, such as mail and directories.
+//! Tests of text protocols, such as mail and directories.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ mod mail;
 mod news;
 mod stores;
 
-/// A client, and its trusted certificate.
+/// A client and the server certificate that it trusts.
 struct Client {
     folder: TempDir,
     server: Identity,
@@ -34,28 +34,28 @@ impl Client {
         Self { folder, server: root.issue(leaf(&["127.0.0.1", "localhost"]).key(kind)) }
     }
 
-    /// TLS with the certificate.
+    /// TLS with the trusted certificate.
     fn tls(&self) -> Tls<'_> {
         Tls::With(&self.server)
     }
 
-    /// The result of a probe of a port of 127.0.0.1: `good PROTOCOL VERSION ROLE`, or class, phase and detail of the failure.
+    /// Probes a port of 127.0.0.1. Returns `good PROTOCOL VERSION ROLE`, or class, phase and detail of the failure.
     async fn probe(&self, scheme: &str, port: u16) -> String {
         self.probe_path(scheme, port, "").await
     }
 
-    /// The same, once it has this prefix: a server may need a moment.
+    /// Probes until the result has this prefix, because a server may need a moment.
     async fn probe_until(&self, scheme: &str, port: u16, begins: &str) -> String {
-        let mut came = String::new();
+        let mut result = String::new();
         wait::until(&format!("{scheme} is {begins}"), async || {
-            came = self.probe(scheme, port).await;
-            came.starts_with(begins)
+            result = self.probe(scheme, port).await;
+            result.starts_with(begins)
         })
         .await;
-        came
+        result
     }
 
-    /// With a path.
+    /// Like [`Self::probe`], with a path.
     async fn probe_path(&self, scheme: &str, port: u16, path: &str) -> String {
         let url = format!("{scheme}://127.0.0.1:{port}{path}");
         let root = self.folder.path().join("root.pem").display().to_string();
@@ -69,20 +69,20 @@ impl Client {
     }
 }
 
-/// A client that has received this greeting and stays connected; others may have to leave first.
+/// Connects a client that has received this greeting and stays connected. Waits until the server accepts it.
 async fn occupy(service: &Service, greeting: &str) -> TcpStream {
     occupy_by(service, "", greeting).await
 }
 
-/// The same for a client that has sent this first: some servers greet clients before they reject them.
-async fn occupy_by(service: &Service, said: &str, answer: &str) -> TcpStream {
+/// Like [`occupy`], for a client that sends first, because some servers greet clients before they reject them.
+async fn occupy_by(service: &Service, sent: &str, response: &str) -> TcpStream {
     let mut welcome = None;
-    wait::until(&format!("{answer} comes"), async || {
+    wait::until(&format!("{response} is received"), async || {
         let mut stream = TcpStream::connect(service.address).await.unwrap();
-        let mut heard = Vec::new();
-        let mut open = stream.write_all(said.as_bytes()).await.is_ok();
-        while open && !String::from_utf8_lossy(&heard).contains(answer) {
-            open = stream.read_buf(&mut heard).await.is_ok_and(|length| length > 0);
+        let mut received = Vec::new();
+        let mut open = stream.write_all(sent.as_bytes()).await.is_ok();
+        while open && !String::from_utf8_lossy(&received).contains(response) {
+            open = stream.read_buf(&mut received).await.is_ok_and(|length| length > 0);
         }
         welcome = open.then_some(stream);
         open
@@ -91,7 +91,7 @@ async fn occupy_by(service: &Service, said: &str, answer: &str) -> TcpStream {
     welcome.unwrap()
 }
 
-/// Waits until the log of a server contains this, and returns all of it.
+/// Waits until the log of a server contains a text, and returns the log.
 async fn logged(service: &Service, text: &str) -> String {
     wait::until(&format!("{text} is logged"), async || service.read("log").contains(text)).await;
     service.read("log")

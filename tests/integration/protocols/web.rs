@@ -1,4 +1,4 @@
-//! HTTP and protocols on top of it.
+//! Tests of HTTP and of protocols on top of it.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ mod grpc;
 mod recipes;
 mod websocket;
 
-/// A client, and its trusted certificate.
+/// A client and the authority that it trusts.
 struct Client {
     folder: TempDir,
     root: Authority,
@@ -27,7 +27,7 @@ impl Client {
         Self { folder, root }
     }
 
-    /// The trusted certificate.
+    /// Issues a trusted certificate.
     fn identity(&self) -> Identity {
         self.issue(leaf(&["127.0.0.1"]))
     }
@@ -36,12 +36,12 @@ impl Client {
         self.root.issue(leaf)
     }
 
-    /// The result of a probe of a URL: `good PROTOCOL VERSION ROLE`, or class, phase and detail of the failure.
+    /// Probes a URL. Returns `good PROTOCOL VERSION ROLE`, or class, phase and detail of the failure.
     async fn probe(&self, url: &str) -> String {
         self.probe_with(url, "labels: {}").await
     }
 
-    /// The same with further keys of the target.
+    /// Like [`Self::probe`], with further keys of the target.
     async fn probe_with(&self, url: &str, keys: &str) -> String {
         self.probed(url, keys).await.told()
     }
@@ -50,7 +50,7 @@ impl Client {
         self.probed_as(&format!("{{ name: probed, url: '{url}', {keys} }}")).await
     }
 
-    /// The result of a probe of the target `probed`, given as in a configuration.
+    /// Probes the target `probed`, given as in a configuration.
     async fn probed_as(&self, target: &str) -> Probed {
         let file = self.folder.path().join("portprobe.yaml");
         fs::write(&file, format!("defaults: {{ tls: {{ ca_file: root.pem }} }}\ntargets:\n- {target}\n")).unwrap();
@@ -59,12 +59,12 @@ impl Client {
 }
 
 #[track_caller]
-fn assert_begins(told: &str, expected: &str) {
-    assert!(told.starts_with(expected), "expected {expected}: {told}");
+fn assert_begins(result: &str, expected: &str) {
+    assert!(result.starts_with(expected), "expected {expected}: {result}");
 }
 
 #[tokio::test]
-async fn nginx_answers_each_request_and_logs_it_once() {
+async fn nginx_logs_each_probe_once() {
     let client = Client::new();
     let identity = client.identity();
     let Some(server) = nginx(Tls::With(&identity)).await else { return };
@@ -78,15 +78,15 @@ async fn nginx_answers_each_request_and_logs_it_once() {
             (
                 "/moved",
                 "labels: {}",
-                "unexpected_response in protocol: expected the status 2xx, but 301 Moved Permanently came",
+                "unexpected_response in protocol: expected the status 2xx, received 301 Moved Permanently",
             ),
             ("/moved", "http: { status: [3xx] }", &version),
-            ("", "labels: {}", "unexpected_response in protocol: expected the status 2xx, but 404 Not Found came"),
+            ("", "labels: {}", "unexpected_response in protocol: expected the status 2xx, received 404 Not Found"),
             ("/login", "http: { status: [200, 401] }", &version),
             (
                 "/named",
                 "labels: {}",
-                "unexpected_response in protocol: expected the status 2xx, but 403 Forbidden came",
+                "unexpected_response in protocol: expected the status 2xx, received 403 Forbidden",
             ),
             (
                 "/named",
@@ -97,7 +97,7 @@ async fn nginx_answers_each_request_and_logs_it_once() {
             (
                 "/health",
                 "http: { body: '^status: red$', body_limit: 7 }",
-                "unexpected_response in protocol: expected a body that matches `^status: red$` within body_limit, but \"cluster\" came",
+                "unexpected_response in protocol: expected a body that matches `^status: red$` within body_limit, received \"cluster\"",
             ),
         ] {
             assert_eq!(client.probe_with(&at(path), keys).await, expected, "{scheme} {path} {keys}");
@@ -143,12 +143,12 @@ async fn a_tls_port_differs_from_a_plain_one() {
         &client.probe(&format!("https://127.0.0.1:{plain}/health")).await,
         "tls_protocol in tls: the response is not TLS",
     );
-    let in_the_clear = client.probe(&format!("http://127.0.0.1:{secured}/health")).await;
-    assert_begins(&in_the_clear, "unexpected_response in protocol: expected the status 2xx, but 400 Bad Request came");
+    let plaintext = client.probe(&format!("http://127.0.0.1:{secured}/health")).await;
+    assert_begins(&plaintext, "unexpected_response in protocol: expected the status 2xx, received 400 Bad Request");
 }
 
 #[tokio::test]
-async fn the_steps_of_https_are_told_apart() {
+async fn each_step_of_https_has_its_failure() {
     let client = Client::new();
     let expired = client.issue(leaf(&["127.0.0.1"]).days(-30..-1));
     let Some(faulty) = nginx(Tls::With(&expired)).await else { return };

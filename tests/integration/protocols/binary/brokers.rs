@@ -2,7 +2,7 @@ use super::*;
 use crate::support::services::binary::brokers::{mosquitto, rabbitmq};
 
 #[tokio::test]
-async fn mosquitto_serves_and_wants_a_login() {
+async fn mosquitto_serves_even_if_it_requires_a_login() {
     let identity = identity();
     let Some(open) = mosquitto(&identity, "allow_anonymous true").await else { return };
     assert_eq!(probe("mqtt", open.address).await, "good mqtt");
@@ -10,7 +10,7 @@ async fn mosquitto_serves_and_wants_a_login() {
     let silent = mosquitto(&identity, "allow_anonymous true\nconnection_messages false")
         .await
         .unwrap();
-    wait::until("it has said that it runs", async || silent.read("log").contains(" running")).await;
+    wait::until("the start is logged", async || silent.read("log").contains(" running")).await;
     let before = silent.read("log");
     assert_eq!(probe("mqtt", silent.address).await, "good mqtt");
     assert_eq!(silent.read("log"), before);

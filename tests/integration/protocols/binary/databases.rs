@@ -12,21 +12,26 @@ use crate::support::services::binary::databases::{mariadb, mariadb_does, postgre
 const STARTUP: &[u8] = b"\0\0\0\x17\0\x03\0\0user\0somebody\0\0";
 
 #[tokio::test]
-async fn postgresql_serves_is_full_and_starts_up() {
+async fn postgresql_serves_unless_full_or_recovering() {
     let Some(mut server) = postgresql(&identity()).await else { return };
     let address = server.address;
     until("postgres", address, "good postgres").await;
     let before = server.read("log");
     assert_eq!(probe("postgres", address).await, "good postgres");
     assert_eq!(probe("postgres+starttls", address).await, "good postgres");
-    assert_eq!(server.read("log"), before, "a probe is silent");
+    assert_eq!(server.read("log"), before, "a probe leaves nothing in the log");
     let printed = finished(
         &["probe", "--verbose", "--tls.verify=report", &format!("postgres+starttls://{address}")],
         Path::new("."),
     );
-    let said: Vec<_> = printed.stdout.lines().skip_while(|line| !line.starts_with("  said")).collect();
-    let said = |phase: &str| said.iter().filter(|line| line.starts_with(&format!("  {phase} "))).count();
-    assert_eq!((said("starttls"), said("protocol") >= 2), (2, true), "{printed:?}");
+    let transcript: Vec<_> = printed.stdout.lines().skip_while(|line| !line.starts_with("  said")).collect();
+    let messages = |phase: &str| {
+        transcript
+            .iter()
+            .filter(|line| line.starts_with(&format!("  {phase} ")))
+            .count()
+    };
+    assert_eq!((messages("starttls"), messages("protocol") >= 2), (2, true), "{printed:?}");
     assert!(printed.stdout.contains("00 00 00 08 04 d2 16 2f"), "{printed:?}");
     // Implicit TLS is new in version 17.
     let direct = probe("postgres+tls", address).await;
@@ -46,7 +51,7 @@ async fn postgresql_serves_is_full_and_starts_up() {
     }
     drop(others);
 
-    // A recovering standby that refuses queries.
+    // A standby in recovery rejects queries.
     server.interrupt();
     server.write("data/standby.signal", "");
     server.start_again().await;
@@ -61,11 +66,11 @@ async fn mariadb_never_blocks_the_probing_host() {
     assert_begins(&probe("mariadb", address).await, "good mysql 10.");
     assert_begins(&probe("mysql+starttls", address).await, "good mysql 10.");
 
-    // Without a user of that name, from an address whose errors are counted.
+    // There is no user with that name, and errors of this address are counted.
     mariadb_does(&server, "CREATE USER somebody@'%' IDENTIFIED BY 'secret'");
     for scheme in ["mysql", "mysql+starttls"].repeat(5) {
-        let told = probe_with(scheme, address, &abroad).await;
-        assert!(told.starts_with("good mysql 10.") && told.ends_with("-MariaDB"), "{told}");
+        let result = probe_with(scheme, address, &abroad).await;
+        assert!(result.starts_with("good mysql 10.") && result.ends_with("-MariaDB"), "{result}");
     }
     let strict = [abroad[0], ("tls.verify", "strict")];
     for _ in 0..5 {
@@ -74,21 +79,21 @@ async fn mariadb_never_blocks_the_probing_host() {
     assert_begins(&probe_with("mysql", address, &abroad).await, "good mysql 10.");
     assert!(server.read("log").contains("Access denied for user 'portprobe'@'127.0.0.2'"));
 
-    // With a user of another authentication method than that of the greeting.
+    // The user has another authentication method than the greeting.
     mariadb_does(&server, "INSTALL SONAME 'auth_ed25519'");
     mariadb_does(&server, "CREATE USER portprobe@'%' IDENTIFIED VIA ed25519 USING PASSWORD('secret')");
     for scheme in ["mysql", "mysql+starttls"].repeat(3) {
         assert_begins(&probe_with(scheme, address, &abroad).await, "good mysql 10.");
     }
 
-    // With a user without a password.
+    // The user has no password.
     mariadb_does(&server, "DROP USER portprobe@'%'");
     mariadb_does(&server, "CREATE USER portprobe@'%'");
     let before = server.read("log");
     for scheme in ["mysql", "mysql+starttls"].repeat(2) {
         assert_begins(&probe_with(scheme, address, &abroad).await, "good mysql 10.");
     }
-    assert_eq!(server.read("log"), before, "a probe that is let in is silent");
+    assert_eq!(server.read("log"), before, "an accepted login leaves nothing in the log");
 
     let mut others = Vec::new();
     for _ in 0..10 {
@@ -97,30 +102,30 @@ async fn mariadb_never_blocks_the_probing_host() {
     for scheme in ["mysql", "mysql+starttls"] {
         assert_begins(&probe(scheme, address).await, "rejected in protocol: 1040 Too many connections");
     }
-    // One more is greeted, for administrators; after that none is.
-    others.push(occupy_until(&server, b"", |heard| heard.get(4) == Some(&0x0a)).await);
+    // One more client, reserved for administrators, receives a greeting; further ones receive none.
+    others.push(occupy_until(&server, b"", |received| received.get(4) == Some(&0x0a)).await);
     assert_begins(&probe("mysql", address).await, "rejected in protocol: 1040");
     assert_begins(&probe("mysql+starttls", address).await, "rejected in starttls: 1040");
 }
 
 /// MariaDB listens before it serves, and sends nothing until then.
 #[tokio::test]
-async fn mariadb_that_starts_up_is_silent() {
+async fn a_starting_mariadb_is_stalled() {
     let folder = tempfile::tempdir().unwrap();
     let statements = folder.path().join("statements");
     mkfifo(&statements, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
     let option = format!("--init-file={}", statements.display());
     let Some(server) = mariadb(&identity(), &[&option]).await else { return };
     for (scheme, phase) in [("mysql", "protocol"), ("mysql+starttls", "starttls")] {
-        let told = probe_with(scheme, server.address, &[("timeout", "300ms")]).await;
-        assert_begins(&told, &format!("stalled in {phase}: the peer is connected but silent"));
+        let result = probe_with(scheme, server.address, &[("timeout", "300ms")]).await;
+        assert_begins(&result, &format!("stalled in {phase}: the peer is connected but silent"));
     }
     fs::write(&statements, "SELECT 1;\n").unwrap();
     until("mysql", server.address, "good mysql 10.").await;
 }
 
 #[tokio::test]
-async fn redis_serves_wants_a_login_and_cannot_save() {
+async fn redis_serves_unless_full_or_unable_to_save() {
     let identity = identity();
     let Some(open) = redis(&identity, &["--save", "3600 1"]).await else { return };
     assert_eq!(probe("redis", open.address).await, "good redis");
@@ -134,11 +139,11 @@ async fn redis_serves_wants_a_login_and_cannot_save() {
     assert_eq!(probe("rediss", tls.address).await, "good redis");
 
     let full = redis(&identity, &["--maxclients", "1"]).await.unwrap();
-    let other = occupy_until(&full, b"PING\r\n", |heard| heard.starts_with(b"+PONG")).await;
+    let other = occupy_until(&full, b"PING\r\n", |received| received.starts_with(b"+PONG")).await;
     until("redis", full.address, "rejected in protocol: -ERR max number of clients").await;
     drop(other);
 
-    // A folder at the path of its dump.
+    // A folder at the path of the dump prevents saving.
     open.write("dump.rdb/in the way", "");
     drop(occupy(&open, b"SET a 1\r\n").await);
     drop(occupy(&open, b"BGSAVE\r\n").await);
@@ -147,7 +152,7 @@ async fn redis_serves_wants_a_login_and_cannot_save() {
 }
 
 #[tokio::test]
-async fn redis_loads_its_data() {
+async fn a_loading_redis_is_rejected() {
     let slowly = ["--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024"];
     let Some(mut server) = redis(&identity(), &slowly).await else { return };
     let value = "x".repeat(2000);

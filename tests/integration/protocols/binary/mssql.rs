@@ -1,4 +1,4 @@
-//! Peers with the handshake of SQL Server, because no package provides one.
+//! Tests with peers that imitate SQL Server, because no package provides one.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use super::*;
 use crate::support::peers::{answer, listen_to_the_end, peer, tls_talking};
 use crate::support::pki::Versions;
 
-/// MS-TDS section 4.2, the version of SQL Server 2022; it encrypts.
+/// The response of MS-TDS section 4.2 with the version of SQL Server 2022. It offers encryption.
 const ANSWER: &[u8] = b"\x04\x01\0\x2b\0\0\x01\0\0\0\x1a\0\x06\x01\0\x20\0\x01\x02\0\x21\0\x01\x03\0\x22\0\0\x04\0\x22\0\x01\xff\x10\0\x0f\xa3\0\0\x01\0\0";
 
 #[tokio::test]
-async fn prelogin_is_answered_in_the_clear() {
+async fn a_plaintext_prelogin_succeeds() {
     let server = peer(async |stream| answer(stream, ANSWER).await).await;
     assert_eq!(probe("sqlserver", server).await, "good mssql 16.0.4003");
 }
@@ -22,7 +22,7 @@ async fn tls_handshakes_are_wrapped_in_tds_packets() {
     let identity = identity();
     for versions in [Versions::Only12, Versions::Only13] {
         let config = Arc::new(identity.server_for(versions, Arc::new(rustls::server::NoClientAuth)));
-        let server = peer(move |stream| shake(stream, config)).await;
+        let server = peer(move |stream| wrapped_handshake(stream, config)).await;
         assert_eq!(probe("mssql+starttls", server).await, "good mssql 16.0.4003", "{versions:?}");
         let strict = probe_with("mssql+starttls", server, &[("tls.verify", "strict")]).await;
         assert_begins(&strict, "cert_untrusted in tls");
@@ -43,15 +43,15 @@ async fn tds_8_starts_with_tls() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_encrypt_refuses() {
+async fn a_server_without_encryption_refuses_tls() {
     let mut without = ANSWER.to_vec();
     without[40] = 2;
     let server = peer(move |stream| async move { answer(stream, &without).await }).await;
     assert_begins(&probe("mssql+starttls", server).await, "starttls_refused in starttls: ");
 }
 
-/// Wraps TLS records in packets during a handshake, a small packet for each part of a flight, and then reads plain ones.
-async fn shake(mut stream: TcpStream, config: Arc<ServerConfig>) {
+/// Makes a handshake whose records are wrapped in small packets, then reads records that are not wrapped.
+async fn wrapped_handshake(mut stream: TcpStream, config: Arc<ServerConfig>) {
     read_packet(&mut stream).await;
     stream.write_all(ANSWER).await.unwrap();
     let mut tls = ServerConnection::new(config).unwrap();
@@ -81,7 +81,7 @@ async fn shake(mut stream: TcpStream, config: Arc<ServerConfig>) {
     listen_to_the_end(&mut stream).await;
 }
 
-/// The data of a PRELOGIN packet.
+/// Reads the data of a PRELOGIN packet.
 async fn read_packet(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Vec<u8> {
     let mut header = [0; 8];
     stream.read_exact(&mut header).await.unwrap();

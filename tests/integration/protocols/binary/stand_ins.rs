@@ -1,10 +1,10 @@
-//! Replacements for servers that no registry has.
+//! Tests with replacements for servers that no package registry provides.
 
 use super::*;
 use crate::support::services::binary::stand_ins::{cassandra, kafka, minecraft, mongodb, mssql};
 use crate::support::services::tls::{Clients, stunnel};
 
-/// The result of a probe with TLS, which stunnel provides; `None` if it is not installed.
+/// Probes with TLS, which stunnel provides. Returns `None` if it is not installed.
 async fn secured(scheme: &str, service: &Service) -> Option<String> {
     let server = stunnel(&identity(), Clients::Anybody, service.address).await?;
     Some(probe(&format!("{scheme}+tls"), server.address).await)
@@ -15,7 +15,7 @@ async fn the_broker_of_librdkafka_serves() {
     let Some(server) = kafka().await else { return };
     assert_eq!(probe("kafka", server.address).await, "good kafka");
     wait::until("the request is logged", async || server.read("log").contains("Received ApiVersionRequestV0")).await;
-    assert!(secured("kafka", &server).await.is_none_or(|came| came == "good kafka"));
+    assert!(secured("kafka", &server).await.is_none_or(|result| result == "good kafka"));
 }
 
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn freetds_pool_serves_without_encryption() {
     let Some(server) = mssql(&identity()).await else { return };
     assert_begins(&probe("mssql", server.address).await, "good mssql 1");
     let refused = probe("mssql+starttls", server.address).await;
-    assert_eq!(refused, "starttls_refused in starttls: the server does not encrypt");
+    assert_eq!(refused, "starttls_refused in starttls: the server does not support encryption");
 }
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn mockupdb_serves_in_each_role() {
         (r#"{"ok": 1, "isWritablePrimary": true, "msg": "isdbgrid", "maxWireVersion": 21}"#, "good mongodb 21 mongos"),
         (
             r#"{"ok": 1, "isWritablePrimary": false, "secondary": false}"#,
-            "rejected in protocol: it is neither primary nor secondary, arbiter or mongos",
+            "rejected in protocol: it is neither primary, secondary, arbiter nor mongos",
         ),
         (
             r#"{"ok": 0, "code": 91, "errmsg": "The server is in quiesce mode"}"#,
@@ -44,12 +44,12 @@ async fn mockupdb_serves_in_each_role() {
         let Some(server) = mongodb(&[answer]).await else { return };
         assert_eq!(probe("mongodb", server.address).await, expected);
         assert_eq!(server.read("log"), format!("{HELLO}\n"));
-        assert!(secured("mongodb", &server).await.is_none_or(|came| came == expected));
+        assert!(secured("mongodb", &server).await.is_none_or(|result| result == expected));
     }
 }
 
 #[tokio::test]
-async fn an_old_mongodb_gets_the_legacy_hello() {
+async fn an_old_mongodb_receives_the_legacy_hello() {
     let unknown = r#"{"ok": 0, "code": 59, "errmsg": "no such command: 'hello'"}"#;
     let Some(server) = mongodb(&[unknown, r#"{"ok": 1, "ismaster": true, "maxWireVersion": 6}"#]).await else { return };
     assert_eq!(probe("mongodb", server.address).await, "good mongodb 6 primary");
@@ -57,7 +57,7 @@ async fn an_old_mongodb_gets_the_legacy_hello() {
 }
 
 #[tokio::test]
-async fn the_driver_of_cassandra_agrees() {
+async fn the_codec_of_the_cassandra_driver_agrees() {
     for (answer, expected) in [
         ("supported", "good cassandra 3.4.7"),
         ("unknown-version", "good cassandra"),
@@ -67,20 +67,20 @@ async fn the_driver_of_cassandra_agrees() {
         let Some(server) = cassandra(answer).await else { return };
         assert_eq!(probe("cassandra", server.address).await, expected);
         assert_eq!(server.read("log"), "OPTIONS\n");
-        assert!(secured("cassandra", &server).await.is_none_or(|came| came == expected));
+        assert!(secured("cassandra", &server).await.is_none_or(|result| result == expected));
     }
 }
 
 #[tokio::test]
-async fn quarry_serves_and_has_a_version() {
+async fn quarry_has_a_version() {
     let Some(server) = minecraft().await else { return };
     assert_begins(&probe("minecraft", server.address).await, "good minecraft 1.16.");
     assert!(
         secured("minecraft", &server)
             .await
-            .is_none_or(|came| came.starts_with("good minecraft 1.16."))
+            .is_none_or(|result| result.starts_with("good minecraft 1.16."))
     );
 }
 
-/// The requests to MongoDB, in the notation of `MockupDB`.
+/// The request to MongoDB in the notation of `MockupDB`.
 const HELLO: &str = r#"OpMsg({"hello": 1, "$db": "admin"}, namespace="admin")"#;

@@ -1,4 +1,4 @@
-//! Directories and names.
+//! Tests of directories and name servers.
 
 use super::{Client, logged};
 use crate::support::services::text::Tls;
@@ -21,8 +21,8 @@ async fn openldap_without_tls_or_anonymous_binds_serves() {
     let client = Client::new();
     let Some(server) = slapd(Tls::Off, "disallow bind_anon\n").await else { return };
     assert_eq!(client.probe("ldap", server.ports[0]).await, "good ldap");
-    let came = client.probe("ldap+starttls", server.ports[0]).await;
-    assert!(came.starts_with("starttls_refused in starttls: StartTLS: result "), "{came}");
+    let result = client.probe("ldap+starttls", server.ports[0]).await;
+    assert!(result.starts_with("starttls_refused in starttls: StartTLS: result "), "{result}");
 }
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn bind_serves_unless_it_has_no_data() {
         for (path, expected) in [
             ("/example.org", "good dns"),
             ("/missing.example.org", "good dns"),
-            // It has no data of the root: REFUSED.
+            // The server has no data for the root and responds with REFUSED.
             ("", "good dns"),
             ("/broken.example", "rejected in protocol: SERVFAIL"),
         ] {

@@ -1,4 +1,4 @@
-//! Mail, files, messages.
+//! Tests of mail, file and messaging servers.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,8 +18,8 @@ async fn dovecot_serves_every_protocol_and_tls_form() {
         assert_eq!(client.probe(scheme, port).await, format!("good {protocol} Dovecot"), "{scheme}");
     }
     for (scheme, port) in DOVECOT.into_iter().zip(server.ports).take(4) {
-        let came = client.probe(&format!("{scheme}+starttls"), port).await;
-        assert_eq!(came, format!("good {scheme} Dovecot"), "{scheme}");
+        let result = client.probe(&format!("{scheme}+starttls"), port).await;
+        assert_eq!(result, format!("good {scheme} Dovecot"), "{scheme}");
     }
     let log = logged(&server.service, "lmtp").await;
     assert!(log.contains("imap-login: Info: Disconnected: Aborted login by logging out"), "{log}");
@@ -35,21 +35,21 @@ async fn a_full_dovecot_rejects_its_oldest_connection() {
     let imap = server.ports[0];
     let _other = occupy(&server.service, "* OK ").await;
     assert_eq!(client.probe("imap", imap).await, "good imap Dovecot");
-    // A waiting probe is one whose connection gets no data until others have come.
+    // A relay that forwards nothing until the server has accepted further connections keeps the probe waiting.
     let line = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = line.local_addr().unwrap().port();
-    let carry = async {
+    let relay = async {
         let (mut probe, _) = line.accept().await.unwrap();
         let mut oldest = TcpStream::connect(server.service.address).await.unwrap();
-        let mut heard = Vec::new();
-        while !String::from_utf8_lossy(&heard).contains("full\r\n") {
+        let mut received = Vec::new();
+        while !String::from_utf8_lossy(&received).contains("full\r\n") {
             let _newer = occupy(&server.service, "* OK ").await;
-            oldest.read_buf(&mut heard).await.unwrap();
+            oldest.read_buf(&mut received).await.unwrap();
         }
-        probe.write_all(&heard).await.unwrap();
+        probe.write_all(&received).await.unwrap();
     };
-    let (came, ()) = tokio::join!(client.probe("imap", port), carry);
-    assert_eq!(came, "rejected in protocol: * BYE Connection queue full");
+    let (result, ()) = tokio::join!(client.probe("imap", port), relay);
+    assert_eq!(result, "rejected in protocol: * BYE Connection queue full");
     logged(&server.service, "imap-login: Info: Disconnected: Connection queue full").await;
 }
 
@@ -58,7 +58,7 @@ async fn dovecot_without_authentication_fails() {
     let client = Client::new();
     let Some(server) = dovecot(Tls::Off, "service auth {\n executable = /bin/false\n}\n").await else { return };
     let [imap, pop3, sieve, ..] = server.ports;
-    // At once, because Dovecot waits longer before each retry.
+    // Concurrently, because Dovecot waits longer before each retry.
     tokio::join!(
         client.probe_until("imap", imap, "rejected in protocol: * BYE Auth process broken"),
         client.probe_until("pop3", pop3, "rejected in protocol: -ERR Auth process broken"),
@@ -71,18 +71,18 @@ async fn dovecot_without_tls_refuses_it() {
     let client = Client::new();
     let Some(server) = dovecot(Tls::Off, "").await else { return };
     for (scheme, port, expected) in [
-        ("imap", server.ports[0], "the answer to CAPABILITY does not offer STARTTLS"),
-        ("pop3", server.ports[1], "the answer to CAPA does not offer STLS"),
+        ("imap", server.ports[0], "the response to CAPABILITY does not offer STARTTLS"),
+        ("pop3", server.ports[1], "the response to CAPA does not offer STLS"),
         ("sieve", server.ports[2], "the capabilities do not offer STARTTLS"),
-        ("lmtp", server.ports[3], "the answer to LHLO does not offer STARTTLS"),
+        ("lmtp", server.ports[3], "the response to LHLO does not offer STARTTLS"),
     ] {
-        let came = client.probe(&format!("{scheme}+starttls"), port).await;
-        assert_eq!(came, format!("starttls_refused in starttls: {expected}"), "{scheme}");
+        let result = client.probe(&format!("{scheme}+starttls"), port).await;
+        assert_eq!(result, format!("starttls_refused in starttls: {expected}"), "{scheme}");
     }
 }
 
 #[tokio::test]
-async fn postfix_serves_and_rejects_clients_beyond_its_limit() {
+async fn postfix_rejects_clients_above_its_limit() {
     let client = Client::new();
     let Some(server) = postfix(client.tls(), "").await else { return };
     let [smtp, smtps] = server.ports;
@@ -95,15 +95,15 @@ async fn postfix_serves_and_rejects_clients_beyond_its_limit() {
     let limit = "smtpd_client_connection_count_limit = 1\n";
     let Some(limited) = postfix(Tls::Off, limit).await else { return };
     let _other = occupy(&limited.service, "220 ").await;
-    let came = client.probe("smtp", limited.ports[0]).await;
-    assert!(came.starts_with("rejected in protocol: greeting: 421 4.7.0 "), "{came}");
+    let result = client.probe("smtp", limited.ports[0]).await;
+    assert!(result.starts_with("rejected in protocol: greeting: 421 4.7.0 "), "{result}");
     let Some(bare) = postfix(Tls::Off, "").await else { return };
-    let came = client.probe("smtp+starttls", bare.ports[0]).await;
-    assert_eq!(came, "starttls_refused in starttls: the answer to EHLO does not offer STARTTLS");
+    let result = client.probe("smtp+starttls", bare.ports[0]).await;
+    assert_eq!(result, "starttls_refused in starttls: the response to EHLO does not offer STARTTLS");
 }
 
 #[tokio::test]
-async fn vsftpd_serves_and_rejects_clients_beyond_its_limit() {
+async fn vsftpd_rejects_clients_above_its_limit() {
     let client = Client::of(Kind::Rsa);
     let Some(server) = vsftpd(client.tls(), "").await else { return };
     let port = server.address.port();
@@ -113,13 +113,13 @@ async fn vsftpd_serves_and_rejects_clients_beyond_its_limit() {
     logged(&server, "CONNECT: Client \"127.0.0.1\"").await;
     let Some(limited) = vsftpd(Tls::Off, "max_clients=1\n").await else { return };
     let _other = occupy(&limited, "220 ").await;
-    let came = client.probe("ftp", limited.address.port()).await;
-    assert_eq!(came, "rejected in protocol: greeting: 421 There are too many connected users, please try later.");
+    let result = client.probe("ftp", limited.address.port()).await;
+    assert_eq!(result, "rejected in protocol: greeting: 421 There are too many connected users, please try later.");
     let Some(wrapped) = vsftpd(client.tls(), "implicit_ssl=YES\n").await else { return };
     assert_eq!(client.probe("ftps", wrapped.address.port()).await, "good ftp vsFTPd 3.0.3");
     let Some(bare) = vsftpd(Tls::Off, "").await else { return };
-    let came = client.probe("ftp+starttls", bare.address.port()).await;
-    assert!(came.starts_with("starttls_refused in starttls: AUTH TLS: "), "{came}");
+    let result = client.probe("ftp+starttls", bare.address.port()).await;
+    assert!(result.starts_with("starttls_refused in starttls: AUTH TLS: "), "{result}");
 }
 
 #[tokio::test]
@@ -131,9 +131,9 @@ async fn prosody_serves_known_and_unknown_domains() {
         assert_eq!(client.probe_path(scheme, port, "/localhost").await, "good xmpp", "{scheme}");
     }
     assert_eq!(client.probe("xmpp", plain).await, "good xmpp");
-    let came = client.probe("xmpp+starttls", plain).await;
-    assert!(came.starts_with("starttls_refused in starttls: "), "{came}");
-    // It may delay its log until it has more to write.
+    let result = client.probe("xmpp+starttls", plain).await;
+    assert!(result.starts_with("starttls_refused in starttls: "), "{result}");
+    // Prosody may delay its log until it has more to write.
     wait::until_patiently("the end of a probe is logged", async || {
         client.probe_path("xmpp", plain, "/localhost").await;
         server.service.read("log").contains("Client disconnected: closed")
@@ -142,6 +142,6 @@ async fn prosody_serves_known_and_unknown_domains() {
     let log = server.service.read("log");
     assert!([" warn\t", " error\t"].iter().all(|level| !log.contains(level)), "{log}");
     let Some(bare) = prosody(Tls::Off).await else { return };
-    let came = client.probe_path("xmpp+starttls", bare.ports[0], "/localhost").await;
-    assert_eq!(came, "starttls_refused in starttls: the features do not offer starttls");
+    let result = client.probe_path("xmpp+starttls", bare.ports[0], "/localhost").await;
+    assert_eq!(result, "starttls_refused in starttls: the features do not offer starttls");
 }

@@ -1,4 +1,4 @@
-//! News.
+//! Tests of news servers.
 
 use super::Client;
 use crate::support::pki::Kind;
@@ -11,8 +11,8 @@ async fn inn_serves_in_each_form_of_tls() {
     let Some(server) = nnrpd(client.tls(), &[], Obstacle::Nothing).await else { return };
     let secured = nnrpd(client.tls(), &["-S"], Obstacle::Nothing).await.unwrap();
     for (scheme, server) in [("nntp", &server), ("nntp+starttls", &server), ("nntps", &secured)] {
-        let came = client.probe(scheme, server.address.port()).await;
-        assert!(came.starts_with("good nntp INN 2."), "{scheme}: {came}");
+        let result = client.probe(scheme, server.address.port()).await;
+        assert!(result.starts_with("good nntp INN 2."), "{scheme}: {result}");
     }
     let without = nnrpd(Tls::Off, &[], Obstacle::Nothing).await.unwrap();
     let refused = client.probe("nntp+starttls", without.address.port()).await;
@@ -20,7 +20,7 @@ async fn inn_serves_in_each_form_of_tls() {
 }
 
 #[tokio::test]
-async fn inn_says_that_it_serves_nobody() {
+async fn inn_rejects_clients_it_cannot_serve() {
     let client = Client::of(Kind::Rsa);
     for (obstacle, expected) in [
         (Obstacle::NoOverview, "greeting: 400 NNTP server unavailable.  Try later!"),

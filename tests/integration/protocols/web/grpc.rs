@@ -1,10 +1,10 @@
-//! gRPC with the servers of grpcio.
+//! Tests of gRPC with servers of grpcio.
 
 use super::*;
 use crate::support::services::web::grpc;
 
 #[tokio::test]
-async fn the_health_of_each_service_is_told() {
+async fn the_health_of_each_service_is_reported() {
     let client = Client::new();
     let identity = client.identity();
     let Some(plain) = grpc(Tls::Off, "health").await else { return };
@@ -16,15 +16,15 @@ async fn the_health_of_each_service_is_told() {
             ("/shop.Billing", "rejected in protocol: NOT_SERVING"),
             (
                 "/shop.Unknown",
-                "unexpected_response in protocol: expected its answer to the health check, but NOT_FOUND",
+                "unexpected_response in protocol: expected a response to the health check, received NOT_FOUND",
             ),
         ] {
-            let came = client.probe(&format!("{scheme}://{}{path}", server.address)).await;
-            assert_begins(&came, expected);
+            let result = client.probe(&format!("{scheme}://{}{path}", server.address)).await;
+            assert_begins(&result, expected);
         }
     }
-    let in_the_clear = client.probe(&format!("grpc+tls://{}", plain.address)).await;
-    assert_begins(&in_the_clear, "tls_protocol in tls");
+    let plaintext = client.probe(&format!("grpc+tls://{}", plain.address)).await;
+    assert_begins(&plaintext, "tls_protocol in tls");
 }
 
 #[tokio::test]
@@ -38,13 +38,13 @@ async fn missing_health_services_and_logins_are_accepted() {
 }
 
 #[tokio::test]
-async fn another_server_is_no_grpc() {
+async fn another_server_is_not_grpc() {
     let client = Client::new();
     let identity = client.identity();
     let Some(server) = nginx(Tls::With(&identity)).await else { return };
     let [plain, secured] = server.ports;
-    let came = client.probe(&format!("grpc://127.0.0.1:{plain}")).await;
-    assert_begins(&came, "unexpected_response in protocol: expected its answer to the health check");
-    let came = client.probe(&format!("grpc+tls://127.0.0.1:{secured}")).await;
-    assert_begins(&came, "tls_alert in tls: the server sent the alert no_application_protocol");
+    let result = client.probe(&format!("grpc://127.0.0.1:{plain}")).await;
+    assert_begins(&result, "unexpected_response in protocol: expected a response to the health check");
+    let result = client.probe(&format!("grpc+tls://127.0.0.1:{secured}")).await;
+    assert_begins(&result, "tls_alert in tls: the server sent the alert no_application_protocol");
 }

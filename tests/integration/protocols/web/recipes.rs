@@ -1,4 +1,4 @@
-//! The recipes of the documentation for services with HTTP.
+//! Tests of the recipes in the documentation for services with HTTP.
 
 use super::*;
 use crate::support::pki::Kind;
@@ -12,7 +12,7 @@ use crate::support::{program, requires_program};
 const RECIPES: &str = include_str!("../../../../docs/recipes.md");
 
 impl Client {
-    /// The result of the recipe for this service at a port of 127.0.0.1.
+    /// Probes a port of 127.0.0.1 with the recipe for this service.
     async fn recipe(&self, service: &str, port: u16) -> String {
         let begins = format!("  - {{ url: 'http://{service}.internal:");
         let recipe = RECIPES.lines().find(|line| line.starts_with(&begins)).unwrap();
@@ -26,10 +26,10 @@ impl Client {
     }
 
     async fn assert_recipe(&self, service: &str, port: u16, expected: &str) {
-        let mut came = String::new();
+        let mut result = String::new();
         wait::until_patiently(&format!("{service} is {expected}"), async || {
-            came = self.recipe(service, port).await;
-            came.starts_with(expected)
+            result = self.recipe(service, port).await;
+            result.starts_with(expected)
         })
         .await;
     }
@@ -63,7 +63,7 @@ async fn alertmanager_is_ready() {
 }
 
 #[tokio::test]
-async fn rabbitmq_wants_a_login() {
+async fn rabbitmq_is_healthy_without_a_login() {
     let client = Client::new();
     let port = free_port();
     let settings = format!("management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}");

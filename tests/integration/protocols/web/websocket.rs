@@ -1,4 +1,4 @@
-//! WebSocket with NATS, and a port without it.
+//! Tests of WebSocket with NATS and with a server without WebSocket.
 
 use super::*;
 use crate::support::services::web::nats;
@@ -17,11 +17,11 @@ async fn nats_accepts_a_websocket_client() {
         let page = client.probe(&format!("ws://127.0.0.1:{monitoring}/healthz")).await;
         assert_eq!(
             page,
-            "unexpected_response in protocol: expected the status 101 Switching Protocols, but 200 OK came"
+            "unexpected_response in protocol: expected the status 101 Switching Protocols, received 200 OK"
         );
     }
-    let in_the_clear = client.probe(&format!("wss://127.0.0.1:{}/", plain.ports[2])).await;
-    assert_begins(&in_the_clear, "tls_protocol in tls");
+    let plaintext = client.probe(&format!("wss://127.0.0.1:{}/", plain.ports[2])).await;
+    assert_begins(&plaintext, "tls_protocol in tls");
     let certificate = client.issue(leaf(&["elsewhere.example"]));
     let elsewhere = nats(Tls::With(&certificate)).await.unwrap();
     let misnamed = client.probe(&format!("wss://127.0.0.1:{}/", elsewhere.ports[2])).await;
@@ -29,7 +29,7 @@ async fn nats_accepts_a_websocket_client() {
 }
 
 #[tokio::test]
-async fn nginx_has_none() {
+async fn nginx_does_not_upgrade() {
     let client = Client::new();
     let identity = client.identity();
     let Some(server) = nginx(Tls::With(&identity)).await else { return };
@@ -37,11 +37,11 @@ async fn nginx_has_none() {
         for (path, expected) in [
             (
                 "/health",
-                "unexpected_response in protocol: expected the status 101 Switching Protocols, but 200 OK came",
+                "unexpected_response in protocol: expected the status 101 Switching Protocols, received 200 OK",
             ),
             (
                 "/none",
-                "unexpected_response in protocol: expected the status 101 Switching Protocols, but 404 Not Found came",
+                "unexpected_response in protocol: expected the status 101 Switching Protocols, received 404 Not Found",
             ),
             ("/busy", "rejected in protocol: 503 Service Unavailable"),
         ] {
