@@ -1,4 +1,4 @@
-//! The allocations of a probe, once the state of its target exists.
+//! Test of the allocations of a probe whose target already has state.
 
 use std::net::TcpListener;
 use std::slice;
@@ -13,8 +13,8 @@ use portprobe::probe::{NetworkProber, TlsStore};
 use tokio::runtime;
 use tokio::time::Instant;
 
-/// The two allocations of a target with an address in its URL are the list of addresses to try and that of attempts, with one
-/// entry each. Inline they would be part of thousands of waiting probes. The task of a probe is not counted.
+/// With an address in the URL, a probe allocates a list of addresses to try and a list of attempts, with one entry each.
+/// Inline, they would take memory in thousands of waiting probes. The task of a probe is not counted.
 #[test]
 fn a_port_probe_allocates_two_short_lists() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -23,7 +23,7 @@ fn a_port_probe_allocates_two_short_lists() {
     let trust = Arc::new(TlsStore::default());
     let lookup = TargetLookup::new(request, &|_| None).unwrap();
     let SingleTarget { target, dns: _ } = lookup.by_url().finish(&[]).unwrap();
-    // Native buckets are created on demand, which on a busy machine may happen at any time.
+    // Native buckets are created on demand, which can happen at any time on a busy machine.
     let board = Board::new(HistogramOptions { native: false, ..HistogramOptions::default() });
     board.replace(slice::from_ref(&target));
     let prober = NetworkProber::new(ResolverOptions::default(), trust, Arc::default());
@@ -42,5 +42,5 @@ fn a_port_probe_allocates_two_short_lists() {
     assert_eq!(used.bytes_current, 0, "{used:?}");
 }
 
-/// Enough for the history on the board.
+/// Number of probes, enough to fill the history on the board.
 const PROBES: u64 = 200;

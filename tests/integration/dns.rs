@@ -1,4 +1,4 @@
-//! Resolving names: every reply of a real name server, and the result of the probe.
+//! Tests of name resolution: every response of a real name server, with the result of the probe.
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::num::NonZeroU32;
@@ -18,13 +18,13 @@ fn named(name: &str, port: u16, server: &NameServer) -> Probing {
     target(format!("tcp://{name}:{port}")).name_server(server.address)
 }
 
-/// One try with a short timeout, so that silence is cheap.
-fn impatient() -> ResolverOptions {
+/// Options with one try and a short timeout.
+fn one_short_try() -> ResolverOptions {
     ResolverOptions { timeout: Duration::from_millis(300), tries: NonZeroU32::MIN }
 }
 
 #[tokio::test]
-async fn names_that_exist_are_probed_at_their_address() {
+async fn an_existing_name_is_probed_at_its_address() {
     let Some(server) = NameServer::start().await else { return };
     let (_listener, port) = ports::open();
     for name in ["one.test", "one.test.", "ONE.test", "v4.test", "halffail.test", "münchen.test"] {
@@ -37,7 +37,7 @@ async fn names_that_exist_are_probed_at_their_address() {
 }
 
 #[tokio::test]
-async fn a_name_with_ipv6_alone_is_probed_there() {
+async fn a_name_with_only_ipv6_is_probed_there() {
     let Some(server) = NameServer::start().await else { return };
     let Ok(listener) = TcpListener::bind("[::1]:0") else {
         println!("left out: this machine has no IPv6");
@@ -52,7 +52,7 @@ async fn a_name_with_ipv6_alone_is_probed_there() {
 }
 
 #[tokio::test]
-async fn what_is_not_found_is_told_apart() {
+async fn missing_names_and_missing_addresses_differ() {
     let Some(server) = NameServer::start().await else { return };
     let address = server.address;
     for (name, class, detail) in [
@@ -71,7 +71,7 @@ async fn what_is_not_found_is_told_apart() {
 }
 
 #[tokio::test]
-async fn servers_that_fail_or_refuse_are_errors() {
+async fn a_failing_or_refusing_server_is_an_error() {
     let Some(server) = NameServer::start().await else { return };
     for (name, code) in [("servfail.test", "SERVFAIL"), ("refused.test", "REFUSED")] {
         let outcome = named(name, 1, &server).probe().await;
@@ -83,8 +83,8 @@ async fn servers_that_fail_or_refuse_are_errors() {
 #[tokio::test]
 async fn silent_name_servers_cause_a_timeout() {
     let Some(server) = NameServer::start().await else { return };
-    let patience_ended = named("silent.test", 1, &server).resolver_options(impatient()).probe().await;
-    let detail = assert_failed(&patience_ended, Phase::Resolve, Class::DnsTimeout);
+    let by_timeout = named("silent.test", 1, &server).resolver_options(one_short_try()).probe().await;
+    let detail = assert_failed(&by_timeout, Phase::Resolve, Class::DnsTimeout);
     assert!(detail.contains(&format!("{} did not answer", server.address)), "{detail}");
     let by_deadline = named("silent.test", 1, &server)
         .timeout(Duration::from_millis(300))
@@ -92,18 +92,18 @@ async fn silent_name_servers_cause_a_timeout() {
         .await;
     assert_failed(&by_deadline, Phase::Resolve, Class::DnsTimeout);
     let half = named("nodatasilent.test", 1, &server)
-        .resolver_options(impatient())
+        .resolver_options(one_short_try())
         .probe()
         .await;
     assert_failed(&half, Phase::Resolve, Class::DnsTimeout);
 }
 
 #[tokio::test]
-async fn a_silent_aaaa_does_not_delay_the_answer() {
+async fn a_silent_aaaa_query_does_not_delay_a() {
     let Some(server) = NameServer::start().await else { return };
     let (_listener, port) = ports::open();
-    let patient = ResolverOptions { timeout: Duration::from_mins(1), ..ResolverOptions::default() };
-    let outcome = named("half.test", port, &server).resolver_options(patient).probe().await;
+    let long = ResolverOptions { timeout: Duration::from_mins(1), ..ResolverOptions::default() };
+    let outcome = named("half.test", port, &server).resolver_options(long).probe().await;
     assert_good(&outcome);
 }
 
@@ -117,7 +117,7 @@ async fn a_failing_name_server_is_skipped() {
         let probing = target(format!("tcp://one.test:{port}"))
             .name_server(first)
             .name_server(server.address);
-        assert_good(&probing.resolver_options(impatient()).probe().await);
+        assert_good(&probing.resolver_options(one_short_try()).probe().await);
     }
 }
 
@@ -128,20 +128,20 @@ async fn an_absent_or_malformed_server_is_an_error() {
     let detail = assert_failed(&outcome, Phase::Resolve, Class::DnsError);
     assert!(detail.contains(&format!("{closed} is not a name server: nothing listens there")), "{detail}");
 
-    let nonsense = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let address = nonsense.local_addr().unwrap();
+    let malformed = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = malformed.local_addr().unwrap();
     let talk = async {
-        let mut question = [0; 512];
+        let mut query = [0; 512];
         loop {
-            let (_, peer) = nonsense.recv_from(&mut question).await.unwrap();
-            // First a reply with another ID, which must be ignored; then a malformed one with the right ID.
-            nonsense.send_to(&[!question[0], question[1], 0x80], peer).await.unwrap();
-            nonsense.send_to(&[question[0], question[1], 0x80], peer).await.unwrap();
+            let (_, peer) = malformed.recv_from(&mut query).await.unwrap();
+            // First a response with another ID, which must be ignored; then a malformed one with the right ID.
+            malformed.send_to(&[!query[0], query[1], 0x80], peer).await.unwrap();
+            malformed.send_to(&[query[0], query[1], 0x80], peer).await.unwrap();
         }
     };
     let outcome = tokio::select! {
         outcome = target("tcp://one.test:1").name_server(address).probe() => outcome,
-        () = talk => unreachable!("it talks for ever"),
+        () = talk => unreachable!("the server never stops"),
     };
     let detail = assert_failed(&outcome, Phase::Resolve, Class::DnsError);
     assert!(detail.contains(&format!("{address} sent an invalid response")), "{detail}");
@@ -167,13 +167,13 @@ async fn ten_addresses_succeed_only_if_all_do() {
     let (_one, half_open) = ports::open();
     let outcome = all(half_open).probe().await;
     let detail = assert_failed(&outcome, Phase::Connect, Class::Refused);
-    assert!(detail.contains("127.0.0.2"), "the first that failed: {detail}");
+    assert!(detail.contains("127.0.0.2"), "the first failure decides: {detail}");
     assert!(outcome.timings.of(Phase::Resolve).is_some(), "a completed phase is kept");
     assert_eq!(outcome.attempts.iter().filter(|attempt| attempt.result.is_ok()).count(), 1);
 }
 
 #[tokio::test]
-async fn one_address_suffices_unless_all_are_required() {
+async fn one_address_is_sufficient_unless_all_are_required() {
     let Some(server) = NameServer::start().await else { return };
     let (_listener, port) = ports::open();
     for _ in 0..8 {
@@ -184,7 +184,7 @@ async fn one_address_suffices_unless_all_are_required() {
 }
 
 #[tokio::test]
-async fn a_thousand_addresses_come_over_tcp() {
+async fn a_thousand_addresses_arrive_over_tcp() {
     let Some(server) = NameServer::start().await else { return };
     let (_listener, port) = ports::open_everywhere();
     let outcome = named("thousand.test", port, &server).probe().await;
@@ -206,11 +206,11 @@ async fn an_unexpected_address_is_a_mismatch() {
     let detail = assert_failed(&outcome, Phase::Resolve, Class::AddressMismatch);
     assert!(detail.contains("an address of ten.test, is outside expect_addresses (127.0.0.0/29)"), "{detail}");
     assert_eq!(outcome.resolution.unwrap().addresses.len(), 10);
-    assert!(outcome.attempts.is_empty(), "nothing is connected to");
+    assert!(outcome.attempts.is_empty(), "no address is tried");
 }
 
 #[tokio::test]
-async fn a_literal_touches_no_resolver() {
+async fn a_literal_address_uses_no_resolver() {
     let (_listener, port) = ports::open();
     let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let folder = tempfile::tempdir().unwrap();

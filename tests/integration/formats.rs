@@ -1,4 +1,4 @@
-//! Three formats with the same content, read by every available Prometheus and an independent OpenMetrics parser.
+//! Tests of the three formats, read by every available Prometheus and an independent OpenMetrics parser.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -16,7 +16,7 @@ const FORMATS: [(&str, &str); 3] = [
     ("protobuf", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"),
 ];
 
-/// A daemon with an open, a refused and a named target, and label values of every kind.
+/// Starts a daemon with an open, a refused and a named target, and with unusual label values.
 async fn daemon() -> (std::net::TcpListener, Daemon) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let open = listener.local_addr().unwrap();
@@ -41,7 +41,7 @@ async fn daemon() -> (std::net::TcpListener, Daemon) {
     (listener, daemon)
 }
 
-/// The label sets of all series of a selector by job, without the labels of the jobs.
+/// Returns the label sets of all series of a selector by job, without the labels of the job.
 async fn series_by_job(prometheus: &Prometheus, selector: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut series: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for mut one in prometheus.query(selector).await {
@@ -96,32 +96,34 @@ async fn every_format_contains_the_same_series() {
         let quantile = "histogram_quantile(0.5, portprobe_handshake_duration_seconds{target=\"open\"}) < 1";
         assert_eq!(prometheus.query(quantile).await.len(), 1, "{}", program.display());
         assert_eq!(prometheus.query("count(portprobe_schedule_lag_seconds) == 1").await.len(), 1);
-        assert!(!classic.contains_key("protobuf"), "a server with native histograms takes the native one alone");
+        assert!(!classic.contains_key("protobuf"), "a server with native histograms ingests only the native one");
     }
 }
 
 #[tokio::test]
-async fn openmetrics_is_what_an_independent_parser_takes() {
+async fn an_independent_parser_accepts_openmetrics() {
     let (_listener, daemon) = daemon().await;
-    let answer = http::request_with(daemon.address, "GET", "/metrics", &[("Accept", FORMATS[1].1)]).await;
-    assert_eq!(answer.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
-    let parsed = openmetrics_parser::openmetrics::parse_openmetrics(&answer.body);
-    let exposition = parsed.unwrap_or_else(|error| panic!("{error}\n{}", answer.body));
+    let response = http::request_with(daemon.address, "GET", "/metrics", &[("Accept", FORMATS[1].1)]).await;
+    assert_eq!(response.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    let parsed = openmetrics_parser::openmetrics::parse_openmetrics(&response.body);
+    let exposition = parsed.unwrap_or_else(|error| panic!("{error}\n{}", response.body));
     for name in ["portprobe_up", "portprobe_probes", "portprobe_handshake_duration_seconds", "process_cpu_seconds"] {
         assert!(exposition.families.contains_key(name), "{name}");
     }
 }
 
 #[tokio::test]
-async fn compressed_is_the_same_content() {
+async fn compression_does_not_change_the_content() {
     let (_listener, daemon) = daemon().await;
     for (_, accept) in FORMATS {
         let headers = [("Accept", accept), ("Accept-Encoding", "gzip")];
-        let answer = http::request_bytes(daemon.address, "GET", "/metrics", &headers).await;
-        assert_eq!(answer.header("content-encoding"), Some("gzip"));
-        assert_eq!(answer.header("vary"), Some("Accept, Accept-Encoding"));
+        let response = http::request_bytes(daemon.address, "GET", "/metrics", &headers).await;
+        assert_eq!(response.header("content-encoding"), Some("gzip"));
+        assert_eq!(response.header("vary"), Some("Accept, Accept-Encoding"));
         let mut plain = Vec::new();
-        flate2::read::GzDecoder::new(&answer.body[..]).read_to_end(&mut plain).unwrap();
+        flate2::read::GzDecoder::new(&response.body[..])
+            .read_to_end(&mut plain)
+            .unwrap();
         let uncompressed = http::request_bytes(daemon.address, "GET", "/metrics", &[("Accept", accept)]).await;
         assert!(uncompressed.header("content-encoding").is_none());
         let shared = plain.iter().zip(&uncompressed.body).take_while(|(a, b)| a == b).count();

@@ -1,4 +1,4 @@
-//! Every result of a connect that is possible on loopback, with different settings.
+//! Tests of every connect result that is possible on loopback, with different settings.
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -27,7 +27,7 @@ async fn an_open_port_has_a_handshake_time() {
 }
 
 #[tokio::test]
-async fn an_open_port_on_ipv6_loopback_is_good() {
+async fn an_open_port_on_ipv6_loopback_succeeds() {
     let Ok(listener) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) else {
         println!("left out: this machine has no IPv6");
         return;
@@ -49,7 +49,7 @@ async fn a_closed_port_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_expected_decides_what_is_good() {
+async fn the_expectation_decides_about_success() {
     let (_listener, open) = ports::open();
     let (_socket, closed) = ports::closed();
     for (expect, when_closed) in [(Expect::Refused, true), (Expect::Closed, true), (Expect::Filtered, false)] {
@@ -58,7 +58,7 @@ async fn what_is_expected_decides_what_is_good() {
         let outcome = target(ports::url(closed)).expect(expect).probe().await;
         if when_closed {
             assert_good(&outcome);
-            assert_eq!(outcome.timings.iter().count(), 0, "no handshake, no time");
+            assert_eq!(outcome.timings.iter().count(), 0, "without a handshake there is no duration");
         } else {
             assert_failed(&outcome, Phase::Connect, Class::Refused);
         }
@@ -85,13 +85,13 @@ async fn a_full_accept_queue_counts_as_filtered() {
 }
 
 #[tokio::test]
-async fn a_greeting_server_reads_an_orderly_end() {
+async fn a_greeting_server_reads_an_orderly_close() {
     let (listener, port) = ports::open();
     let server = thread::spawn(move || {
         let mut endings = Vec::new();
         for _ in 0..PROBES {
             let (mut connection, _) = listener.accept().unwrap();
-            // The probe may have ended; only the received bytes matter.
+            // The probe may have ended already; only the received bytes matter.
             let _ = connection.write_all(b"SSH-2.0-OpenSSH_9.2\r\n");
             endings.push(connection.read(&mut [0; 16]).map_err(|error| error.kind()));
         }
@@ -161,12 +161,12 @@ async fn an_unexpected_literal_is_a_mismatch() {
     let outcome = expect(&["10.0.0.0/8", "fd00::/8"]).probe().await;
     let detail = assert_failed(&outcome, Phase::Resolve, Class::AddressMismatch);
     assert_eq!(detail, "127.0.0.1 is outside expect_addresses (10.0.0.0/8, fd00::/8)");
-    assert!(listener.accept().is_err(), "a mismatch is not connected to");
+    assert!(listener.accept().is_err(), "an unexpected address is not tried");
     assert_good(&expect(&["10.0.0.0/8", "127.0.0.0/8"]).probe().await);
 }
 
 #[tokio::test]
-async fn a_timeout_without_a_syn_proves_nothing() {
+async fn a_timeout_without_a_syn_satisfies_no_expectation() {
     let (_listener, port) = ports::open();
     for expect in [Expect::Open, Expect::Filtered, Expect::Closed] {
         let outcome = target(ports::url(port)).timeout(Duration::ZERO).expect(expect).probe().await;
@@ -174,5 +174,5 @@ async fn a_timeout_without_a_syn_proves_nothing() {
     }
 }
 
-/// The number of attempts of a test with a race.
+/// Number of attempts in tests with a race.
 const PROBES: usize = 50;

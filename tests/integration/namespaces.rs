@@ -1,4 +1,4 @@
-//! Every result of a connect that needs a network: firewalls, routes, neighbours and lost packets, in separate network
+//! Tests of every connect result that needs a network: firewalls, routes, neighbours and lost packets, in separate network
 //! namespaces.
 
 use std::future::poll_fn;
@@ -19,7 +19,7 @@ use crate::support::ports;
 use crate::support::probing::{assert_failed, assert_good, assert_local_fault, target};
 
 #[test]
-fn each_reject_of_a_firewall_has_its_class() {
+fn each_firewall_rejection_has_a_class() {
     netns::inside(async || {
         let far = Far::linked();
         far.run(|| {
@@ -61,7 +61,7 @@ fn each_reject_of_a_firewall_has_its_class() {
             (6, Class::Unreachable, "EACCES"),
             (7, Class::Unreachable, "EACCES"),
         ];
-        // All at once: an ICMP error that arrives while connect holds the socket is only noticed at the next SYN.
+        // All at the same time, because an ICMP error that arrives during connect is noticed only at the next SYN.
         let mut probes = JoinSet::new();
         for (host, cases) in [("10.99.0.2", &v4[..]), ("[fd99::2]", &v6)] {
             for (port, class, code) in cases {
@@ -72,7 +72,7 @@ fn each_reject_of_a_firewall_has_its_class() {
     });
 }
 
-/// Asserts this class and code for a probe of the URL, and that it satisfies the matching expectations.
+/// Asserts the class and code of a probe, and that it satisfies only the matching expectations.
 async fn assert_rejected(url: String, class: Class, code: &str) {
     let expecting = |expect| target(&url).expect(expect).probe();
     let (open, refused, filtered, closed) = tokio::join!(
@@ -103,7 +103,7 @@ fn a_timeout_reports_the_number_of_syns() {
         );
         let detail = assert_failed(&open, Phase::Connect, Class::Timeout);
         assert_eq!(detail, "no answer from 10.99.0.2:9 to 2 SYNs within 1.5s");
-        assert_eq!(open.attempts[0].syn_retransmits, 0, "no answer came in the end");
+        assert_eq!(open.attempts[0].syn_retransmits, 0, "nothing answered");
         assert_failed(&refused, Phase::Connect, Class::Timeout);
         assert_good(&filtered);
         assert_good(&closed);
@@ -111,7 +111,7 @@ fn a_timeout_reports_the_number_of_syns() {
 }
 
 #[test]
-fn the_kernel_giving_up_is_a_timeout_too() {
+fn a_connect_that_the_kernel_aborts_is_a_timeout() {
     netns::inside(async || {
         let far = Far::linked();
         far.run(|| firewall("input", "tcp dport 9 drop"));
@@ -119,7 +119,7 @@ fn the_kernel_giving_up_is_a_timeout_too() {
         let outcome = target("tcp://10.99.0.2:9").timeout(Duration::from_secs(20)).probe().await;
         let detail = assert_failed(&outcome, Phase::Connect, Class::Timeout);
         assert!(detail.contains("before the kernel gave up"), "{detail}");
-        assert_eq!(outcome.attempts[0].syn_retransmits, 0, "no answer came in the end");
+        assert_eq!(outcome.attempts[0].syn_retransmits, 0, "nothing answered");
     });
 }
 
@@ -128,7 +128,7 @@ fn a_lost_syn_is_counted() {
     netns::inside(async || {
         let far = Far::linked();
         let _listener = far.run(|| {
-            // A SYN has 60 bytes: the first exceeds the quota, the second passes.
+            // A SYN has 60 bytes: the first one is dropped within the quota, the second one passes.
             firewall(
                 "input",
                 "
@@ -141,7 +141,7 @@ fn a_lost_syn_is_counted() {
         assert_good(&outcome);
         assert_eq!(outcome.attempts[0].syn_retransmits, 1, "{outcome:?}");
         let handshake = outcome.timings.of(Phase::Connect).unwrap();
-        assert!(handshake >= Duration::from_millis(900), "the lost SYN is part of it: {handshake:?}");
+        assert!(handshake >= Duration::from_millis(900), "the duration includes the lost SYN: {handshake:?}");
 
         let outcome = target("tcp://10.99.0.2:23").probe().await;
         assert_failed(&outcome, Phase::Connect, Class::Refused);
@@ -199,8 +199,8 @@ fn a_local_policy_is_a_local_fault() {
     });
 }
 
-/// TCP treats a SYN that the local firewall drops as lost and sends it again; connect returns no error. So this is a timeout,
-/// where UDP would return EPERM.
+/// TCP treats a SYN that the local firewall drops as lost and retransmits it, and connect returns no error. Therefore this is
+/// a timeout, while UDP would return EPERM.
 #[test]
 fn a_locally_dropped_syn_counts_as_lost() {
     netns::inside(async || {
@@ -229,20 +229,20 @@ fn a_link_local_address_needs_its_zone() {
 }
 
 #[test]
-fn a_timely_answer_counts_when_seen_late() {
+fn a_timely_answer_counts_if_read_late() {
     netns::inside(async || {
         let far = Far::linked();
         let _listener = far.run(|| TcpListener::bind("10.99.0.2:22").unwrap());
         let timeout = Duration::from_millis(20);
-        let mut good = pin!(target("tcp://10.99.0.2:22").timeout(timeout).probe());
+        let mut open = pin!(target("tcp://10.99.0.2:22").timeout(timeout).probe());
         let mut refused = pin!(target("tcp://10.99.0.2:23").timeout(timeout).probe());
         let deadline = Instant::now() + timeout;
-        assert!(poll_once(good.as_mut()).await.is_pending());
+        assert!(poll_once(open.as_mut()).await.is_pending());
         assert!(poll_once(refused.as_mut()).await.is_pending());
         while Instant::now() < deadline {
             hint::spin_loop();
         }
-        assert_good(&good.await);
+        assert_good(&open.await);
         assert_failed(&refused.await, Phase::Connect, Class::Refused);
     });
 }
@@ -252,7 +252,7 @@ async fn poll_once<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Poll<T> 
 }
 
 #[test]
-fn local_ports_used_up_are_a_local_fault() {
+fn exhausted_local_ports_are_a_local_fault() {
     netns::inside(async || {
         sysctl("ipv4/ip_local_port_range", "40000 40001");
         let (_listener, port) = listening_on(1001);

@@ -1,4 +1,4 @@
-//! Protocols against real servers: successes, rejections, and the logs of the servers.
+//! Tests of protocols with real servers: successes, rejections, and the logs of the servers.
 
 mod binary;
 mod text;

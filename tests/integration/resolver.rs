@@ -1,4 +1,4 @@
-//! Resolving names with a network: the resolver of this machine, routes to addresses, and unreachable name servers.
+//! Tests of name resolution with a network: search domains, routes to addresses, and unreachable name servers.
 
 use portprobe::outcome::{Class, LocalFaultReason, Phase};
 use portprobe::probe::SystemFiles;
@@ -27,7 +27,7 @@ fn a_trailing_dot_disables_search_domains() {
 }
 
 #[test]
-fn what_no_route_leads_to_hides_nothing() {
+fn an_address_without_route_hides_no_result() {
     netns::inside(async || {
         let Some(server) = NameServer::start().await else { return };
         ip("address del ::1/128 dev lo");
@@ -45,9 +45,9 @@ fn unreachable_name_servers_are_distinguished() {
     netns::inside(async || {
         let _far = Far::linked();
         firewall("output", "udp dport 53 ip daddr 10.99.0.2 drop");
-        let ask = |server: &str| target("tcp://one.test:1").name_server(server.parse().unwrap()).probe();
-        assert_local_fault(&ask("10.99.0.2:53").await, LocalFaultReason::NotPermitted);
-        let unrouted = ask("203.0.113.1:53").await;
+        let query = |server: &str| target("tcp://one.test:1").name_server(server.parse().unwrap()).probe();
+        assert_local_fault(&query("10.99.0.2:53").await, LocalFaultReason::NotPermitted);
+        let unrouted = query("203.0.113.1:53").await;
         let detail = assert_failed(&unrouted, Phase::Resolve, Class::DnsError);
         assert!(detail.contains("203.0.113.1:53 cannot be reached: no route (ENETUNREACH)"), "{detail}");
         let Some(server) = NameServer::start().await else { return };
@@ -57,7 +57,7 @@ fn unreachable_name_servers_are_distinguished() {
                 .name_server(server.address);
             assert_failed(&probing.probe().await, Phase::Connect, Class::Refused);
         }
-        let nobody = ask("[fd99::2]:53").await;
-        assert_failed(&nobody, Phase::Resolve, Class::DnsError);
+        let unused = query("[fd99::2]:53").await;
+        assert_failed(&unused, Phase::Resolve, Class::DnsError);
     });
 }

@@ -1,4 +1,4 @@
-//! Shortages of this machine: each is a local fault and not a failure of the target.
+//! Tests of shortages of this machine, which are local faults and not failures of the target.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -8,8 +8,8 @@ use crate::support::probing::{assert_local_fault, target};
 use crate::support::{ports, process, requires_program};
 
 #[test]
-fn descriptors_used_up_are_a_local_fault() {
-    process::alone("integration::shortage::descriptors_used_up_are_a_local_fault", || {
+fn exhausted_process_descriptors_are_a_local_fault() {
+    process::alone("integration::shortage::exhausted_process_descriptors_are_a_local_fault", || {
         let (_listener, port) = ports::open();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         process::use_up_descriptors();
@@ -28,9 +28,9 @@ fn descriptors_used_up_are_a_local_fault() {
     });
 }
 
-/// The error codes are injected where the kernel would return them. No kernel could be made to run out of memory for one
-/// socket: `tcp_mem` only drops packets of established connections, a cgroup limit ends in the OOM killer, and a full
-/// neighbour table is reported to IP and not to the caller of connect.
+/// The error codes are injected into system calls, because a kernel cannot be made to run out of memory for one socket:
+/// `tcp_mem` only drops packets of established connections, a cgroup limit invokes the OOM killer, and a full neighbour
+/// table is not reported to the caller of connect.
 #[test]
 fn missing_socket_memory_is_a_local_fault() {
     let test = "integration::shortage::missing_socket_memory_is_a_local_fault";
@@ -43,14 +43,14 @@ fn missing_connect_buffers_are_a_local_fault() {
     injected(test, "connect:error=ENOBUFS", LocalFaultReason::NoMemory, "the kernel has no memory left (ENOBUFS)");
 }
 
-/// Injected, because the limit on open files applies to the whole machine, and root may exceed it.
+/// The error is injected, because the limit on open files applies to the whole machine, and root can exceed it.
 #[test]
 fn exhausted_system_descriptors_are_a_local_fault() {
     let test = "integration::shortage::exhausted_system_descriptors_are_a_local_fault";
     injected(test, "socket:error=ENFILE", LocalFaultReason::NoDescriptor, "this machine has no file descriptor left");
 }
 
-/// Probes in a process whose system calls fail with this error.
+/// Probes in a process whose system calls fail with an injected error.
 fn injected(test: &str, fault: &str, reason: LocalFaultReason, expected: &str) {
     if !requires_program("strace") {
         return;

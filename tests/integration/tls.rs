@@ -1,4 +1,4 @@
-//! TLS in the daemon: a table of servers in every state, each with its expected metrics.
+//! Tests of TLS in the daemon: tables of servers in every state with their expected metrics.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ mod peers;
 mod renewal;
 mod rows;
 
-/// The differences from a row.
+/// Returns the differences between a row and the metrics.
 fn missing(row: &Row, scrape: &Scrape) -> Vec<String> {
     let value = |name: &str, labels: &[(&str, &str)]| {
         let labels: Vec<_> = labels.iter().copied().chain([("target", row.name)]).collect();

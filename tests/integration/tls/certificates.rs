@@ -1,4 +1,4 @@
-//! Certificates in every state, single and in pairs.
+//! Tests of certificates with every fault, single and in pairs.
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ async fn keys_and_versions_do_not_matter() {
 }
 
 #[tokio::test]
-async fn each_fault_is_told_alone() {
+async fn each_single_fault_has_its_class() {
     let root = Authority::root("faults root");
     let intermediate = root.intermediate("faults intermediate");
     let other = Authority::root("unknown root");
@@ -115,7 +115,7 @@ async fn each_fault_is_told_alone() {
 }
 
 #[tokio::test]
-async fn faults_in_pairs_are_all_told() {
+async fn both_faults_of_a_pair_are_exposed() {
     let root = Authority::root("pairs root");
     let other = Authority::root("pairs unknown root");
     let pin = || format!("pins: ['{}']", "00".repeat(32));
@@ -179,7 +179,7 @@ async fn faults_in_pairs_are_all_told() {
 }
 
 #[tokio::test]
-async fn what_a_browser_takes_is_taken() {
+async fn certificates_are_verified_like_in_a_browser() {
     let root = Authority::root("good root");
     let intermediate = root.intermediate("good intermediate");
     let constrained = root.intermediate_with("constrained intermediate", |params| {
@@ -249,7 +249,7 @@ async fn what_a_browser_takes_is_taken() {
     assert_eq!(
         chain,
         scrape.of("cross-signed", "portprobe_cert_not_after_timestamp_seconds"),
-        "the expired one is aside"
+        "the expired cross-signed certificate is not on the path"
     );
 }
 

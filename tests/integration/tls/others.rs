@@ -1,4 +1,4 @@
-//! The same with servers from packages.
+//! Tests with TLS servers from packages.
 
 use tokio::net::TcpStream;
 
@@ -11,8 +11,8 @@ use crate::support::services::tls::{Clients, haproxy, nginx, openssl, stunnel};
 
 const HERE: &[&str] = &["127.0.0.1"];
 
-/// Certificates in several states, and their servers, which end with this value.
-struct Cast {
+/// Certificates in several states and the servers that present them, which stop when this value is dropped.
+struct Servers {
     root: Authority,
     chained: Identity,
     expired: Identity,
@@ -22,14 +22,14 @@ struct Cast {
     services: Vec<Service>,
 }
 
-impl Cast {
+impl Servers {
     fn new() -> Self {
         let root = Authority::root("others root");
         let intermediate = root.intermediate("others intermediate");
         Self {
             chained: intermediate.issue(leaf(HERE)).behind(intermediate.der()),
             expired: root.issue(leaf(HERE).days(-100..-3)),
-            unknown: Authority::root("nobody's root").issue(leaf(HERE)),
+            unknown: Authority::root("unknown root").issue(leaf(HERE)),
             rsa: root.issue(leaf(HERE).key(Kind::Rsa)),
             client: root.issue(leaf(&["client"]).for_clients()),
             services: Vec::new(),
@@ -37,7 +37,7 @@ impl Cast {
         }
     }
 
-    /// A row for a server; `None` if its program is not installed.
+    /// Adds a server and returns its row; `None` if its program is not installed.
     fn row(&mut self, name: &'static str, service: Option<Service>, shows: impl Fn(&Self) -> &Identity) -> Option<Row> {
         let service = service?;
         let row = Row::at(name, service.address);
@@ -60,68 +60,84 @@ async fn backend() -> std::net::SocketAddr {
     peer(async |mut stream: TcpStream| listen_to_the_end(&mut stream).await).await
 }
 
-const OWN: &str = "cert_file: client.pem, key_file: client.key";
+const CLIENT: &str = "cert_file: client.pem, key_file: client.key";
 
 #[tokio::test]
-async fn openssl_is_understood() {
-    let mut cast = Cast::new();
-    let pem = cast.root.pem();
-    let anybody = openssl(&cast.chained, Clients::Anybody, &[]).await;
-    let old = openssl(&cast.rsa, Clients::Anybody, &["-tls1_2"]).await;
-    let oldest = openssl(&cast.rsa, Clients::Anybody, &["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"]).await;
-    let expired = openssl(&cast.expired, Clients::Anybody, &[]).await;
-    let unknown = openssl(&cast.unknown, Clients::Anybody, &[]).await;
-    let demanding = openssl(&cast.chained, Clients::Of(&pem), &[]).await;
-    let demanding_12 = openssl(&cast.chained, Clients::Of(&pem), &["-tls1_2"]).await;
-    let content = openssl(&cast.chained, Clients::Of(&pem), &[]).await;
+async fn certificates_of_openssl_servers_are_verified() {
+    let mut servers = Servers::new();
+    let pem = servers.root.pem();
+    let anybody = openssl(&servers.chained, Clients::Anybody, &[]).await;
+    let old = openssl(&servers.rsa, Clients::Anybody, &["-tls1_2"]).await;
+    let oldest = openssl(&servers.rsa, Clients::Anybody, &["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"]).await;
+    let expired = openssl(&servers.expired, Clients::Anybody, &[]).await;
+    let unknown = openssl(&servers.unknown, Clients::Anybody, &[]).await;
+    let demanding = openssl(&servers.chained, Clients::Of(&pem), &[]).await;
+    let demanding_12 = openssl(&servers.chained, Clients::Of(&pem), &["-tls1_2"]).await;
+    let content = openssl(&servers.chained, Clients::Of(&pem), &[]).await;
     let rows = [
-        cast.row("good", anybody, |cast| &cast.chained)
+        servers
+            .row("good", anybody, |servers| &servers.chained)
             .map(|row| row.version("TLS 1.3")),
-        cast.row("good-1.2", old, |cast| &cast.rsa).map(|row| row.version("TLS 1.2")),
-        cast.row("only-1.1", oldest, |cast| &cast.rsa)
+        servers
+            .row("good-1.2", old, |servers| &servers.rsa)
+            .map(|row| row.version("TLS 1.2")),
+        servers
+            .row("only-1.1", oldest, |servers| &servers.rsa)
             .map(|row| row.failed("tls", "tls_protocol").shows_nothing()),
-        cast.row("expired", expired, |cast| &cast.expired)
+        servers
+            .row("expired", expired, |servers| &servers.expired)
             .map(|row| row.faulty(&["cert_expired"])),
-        cast.row("unknown", unknown, |cast| &cast.unknown)
+        servers
+            .row("unknown", unknown, |servers| &servers.unknown)
             .map(|row| row.faulty(&["cert_untrusted"])),
-        cast.row("demanding", demanding, |cast| &cast.chained)
+        servers
+            .row("demanding", demanding, |servers| &servers.chained)
             .map(|row| row.failed("tls", "tls_alert")),
-        cast.row("demanding-1.2", demanding_12, |cast| &cast.chained)
+        servers
+            .row("demanding-1.2", demanding_12, |servers| &servers.chained)
             .map(|row| row.failed("tls", "tls_alert")),
-        cast.row("content", content, |cast| &cast.chained).map(|row| row.tls(OWN)),
+        servers
+            .row("content", content, |servers| &servers.chained)
+            .map(|row| row.tls(CLIENT)),
     ];
-    cast.assert(rows).await;
+    servers.assert(rows).await;
 }
 
 #[tokio::test]
-async fn nginx_stunnel_and_haproxy_are_understood() {
-    let mut cast = Cast::new();
-    let (pem, backend) = (cast.root.pem(), backend().await);
-    let nginx_good = nginx(&cast.chained).await;
-    let nginx_expired = nginx(&cast.expired).await;
-    let stunnel_good = stunnel(&cast.chained, Clients::Anybody, backend).await;
-    let stunnel_expired = stunnel(&cast.expired, Clients::Anybody, backend).await;
-    let stunnel_demanding = stunnel(&cast.rsa, Clients::Of(&pem), backend).await;
-    let haproxy_good = haproxy(&cast.rsa, Clients::Anybody, backend).await;
-    let haproxy_unknown = haproxy(&cast.unknown, Clients::Anybody, backend).await;
-    let haproxy_demanding = haproxy(&cast.rsa, Clients::Of(&pem), backend).await;
-    let haproxy_content = haproxy(&cast.rsa, Clients::Of(&pem), backend).await;
+async fn certificates_of_proxies_are_verified() {
+    let mut servers = Servers::new();
+    let (pem, backend) = (servers.root.pem(), backend().await);
+    let nginx_good = nginx(&servers.chained).await;
+    let nginx_expired = nginx(&servers.expired).await;
+    let stunnel_good = stunnel(&servers.chained, Clients::Anybody, backend).await;
+    let stunnel_expired = stunnel(&servers.expired, Clients::Anybody, backend).await;
+    let stunnel_demanding = stunnel(&servers.rsa, Clients::Of(&pem), backend).await;
+    let haproxy_good = haproxy(&servers.rsa, Clients::Anybody, backend).await;
+    let haproxy_unknown = haproxy(&servers.unknown, Clients::Anybody, backend).await;
+    let haproxy_demanding = haproxy(&servers.rsa, Clients::Of(&pem), backend).await;
+    let haproxy_content = haproxy(&servers.rsa, Clients::Of(&pem), backend).await;
     let rows = [
-        cast.row("nginx", nginx_good, |cast| &cast.chained),
-        cast.row("nginx-expired", nginx_expired, |cast| &cast.expired)
+        servers.row("nginx", nginx_good, |servers| &servers.chained),
+        servers
+            .row("nginx-expired", nginx_expired, |servers| &servers.expired)
             .map(|row| row.faulty(&["cert_expired"])),
-        cast.row("stunnel", stunnel_good, |cast| &cast.chained),
-        cast.row("stunnel-expired", stunnel_expired, |cast| &cast.expired)
+        servers.row("stunnel", stunnel_good, |servers| &servers.chained),
+        servers
+            .row("stunnel-expired", stunnel_expired, |servers| &servers.expired)
             .map(|row| row.faulty(&["cert_expired"])),
-        cast.row("stunnel-demanding", stunnel_demanding, |cast| &cast.rsa)
+        servers
+            .row("stunnel-demanding", stunnel_demanding, |servers| &servers.rsa)
             .map(|row| row.failed("tls", "tls_alert")),
-        cast.row("haproxy", haproxy_good, |cast| &cast.rsa),
-        cast.row("haproxy-unknown", haproxy_unknown, |cast| &cast.unknown)
+        servers.row("haproxy", haproxy_good, |servers| &servers.rsa),
+        servers
+            .row("haproxy-unknown", haproxy_unknown, |servers| &servers.unknown)
             .map(|row| row.faulty(&["cert_untrusted"])),
-        cast.row("haproxy-demanding", haproxy_demanding, |cast| &cast.rsa)
+        servers
+            .row("haproxy-demanding", haproxy_demanding, |servers| &servers.rsa)
             .map(|row| row.failed("tls", "tls_alert")),
-        cast.row("haproxy-content", haproxy_content, |cast| &cast.rsa)
-            .map(|row| row.tls(OWN)),
+        servers
+            .row("haproxy-content", haproxy_content, |servers| &servers.rsa)
+            .map(|row| row.tls(CLIENT)),
     ];
-    cast.assert(rows).await;
+    servers.assert(rows).await;
 }

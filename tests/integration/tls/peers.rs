@@ -1,4 +1,4 @@
-//! Peers that are hostile, broken, old, or speak another protocol; and messages around TLS.
+//! Tests of peers that are hostile, broken, old or speak another protocol, and of steps before and within TLS.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::support::pki::{Authority, Identity, Versions, leaf, named};
 
 const HERE: &[&str] = &["127.0.0.1"];
 
-/// An alert record of TLS 1.2, fatal.
+/// Returns the record of a fatal alert of TLS 1.2.
 fn alert(description: u8) -> [u8; 7] {
     [21, 3, 3, 0, 2, 2, description]
 }
 
-/// A peer that replies to the first message of a client with these bytes.
+/// Starts a peer that responds to the first message of a client with these bytes.
 async fn answering(name: &'static str, bytes: &'static [u8]) -> Row {
     Row::at(name, peer(move |stream| answer(stream, bytes)).await)
 }
@@ -30,7 +30,7 @@ async fn alerting(name: &'static str, description: u8) -> Row {
 }
 
 #[tokio::test]
-async fn what_is_no_tls_is_told_apart() {
+async fn each_failed_handshake_has_a_class() {
     let root = Authority::root("peers root");
     let endless = async |mut stream: TcpStream| while stream.write_all(&[22, 3, 3, 0, 1, 0]).await.is_ok() {};
     let warnings = async |mut stream: TcpStream| while stream.write_all(&[21, 3, 3, 0, 2, 1, 90]).await.is_ok() {};
@@ -74,7 +74,7 @@ async fn what_is_no_tls_is_told_apart() {
 }
 
 #[tokio::test]
-async fn versions_and_protocols_are_agreed_on_or_not() {
+async fn missing_common_versions_or_protocols_fail() {
     let root = Authority::root("versions root");
     let identity = root.issue(leaf(HERE));
     let server = |versions| identity.server_for(versions, Arc::new(NoClientAuth));
@@ -138,8 +138,8 @@ async fn no_certificate_breaks_a_scrape() {
     ];
     let (daemon, _) = assert_rows(&rows, &[("root.pem", root.pem())]).await;
     let metrics = daemon.get("/metrics").await.body;
-    assert!(metrics.lines().all(|line| line.starts_with('#') || line.len() < 1500), "no value is long");
-    assert!(!metrics.contains("host-7.example"), "names of a certificate are no labels");
+    assert!(metrics.lines().all(|line| line.starts_with('#') || line.len() < 1500), "long values are cut");
+    assert!(!metrics.contains("host-7.example"), "names in certificates are not label values");
     let subjects = metrics.lines().filter(|line| line.starts_with("portprobe_cert_info"));
     let subject = subjects
         .filter_map(|line| line.split_once("subject=\"")?.1.split_once("\","))
@@ -153,7 +153,7 @@ async fn the_peer_reads_an_orderly_close() {
     let identity = root.issue(leaf(HERE));
     let (sender, mut read) = tokio::sync::mpsc::unbounded_channel();
     let talk = move |mut stream: tokio_rustls::server::TlsStream<TcpStream>| async move {
-        // Zero is close_notify. An end without it is an error of rustls, a RST one of the kernel.
+        // Zero is close_notify. A close without it is an error of rustls, a RST one of the kernel.
         let _ = sender.send(stream.read(&mut [0; 64]).await.map_err(|error| error.kind()));
     };
     let row = Row::at("leaving", tls_talking(identity.server(), talk).await).shows(&identity);
@@ -162,7 +162,7 @@ async fn the_peer_reads_an_orderly_close() {
 }
 
 #[tokio::test]
-async fn steps_in_the_clear_and_within_tls() {
+async fn steps_run_before_and_within_tls() {
     let root = Authority::root("steps root");
     let identity = root.issue(leaf(HERE));
     let expired = root.issue(leaf(HERE).days(-100..-3));
@@ -185,9 +185,9 @@ async fn steps_in_the_clear_and_within_tls() {
     let steps = r"dialogue: [{ expect: '^220 (\S+)', labels: { greeting: $1 } }, { send: 'STARTTLS\r\n' }, { expect: '^220 ' }, { starttls: true }, { expect: '^250 within$' }]";
     let upgraded = |name, address| Row::at(name, address).setting(steps);
     let silent = tls_talking(identity.server(), async |mut stream| listen_to_the_end(&mut stream).await).await;
-    let speaks = |said: &'static [u8]| {
+    let speaks = |sent: &'static [u8]| {
         tls_talking(identity.server(), move |mut stream| async move {
-            let _ = stream.write_all(said).await;
+            let _ = stream.write_all(sent).await;
             let _ = stream.flush().await;
             tokio::time::timeout(Duration::from_secs(3), listen_to_the_end(&mut stream))
                 .await

@@ -1,4 +1,4 @@
-//! Certificates that change at run time.
+//! Tests of certificates that change at run time.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -95,8 +95,10 @@ async fn invalid_tls_files_keep_the_old_ones() {
     let failures = "portprobe_file_reload_failures_total";
     assert_eq!(daemon.scrape_until("the target is up", up(1.0)).await.value(failures, &[]), Some(0.0));
     fs::write(&roots, "no certificate").unwrap();
-    wait::until_patiently("the bad file is counted", async || daemon.scrape().await.value(failures, &[]) >= Some(1.0))
-        .await;
+    wait::until_patiently("the invalid file is counted", async || {
+        daemon.scrape().await.value(failures, &[]) >= Some(1.0)
+    })
+    .await;
     assert_eq!(daemon.scrape().await.of("t", "portprobe_up"), Some(1.0), "the old roots are kept");
     assert_eq!(daemon.logged(&["level=warn", "root.pem"]).len(), 1);
     fs::write(&roots, next.pem()).unwrap();
@@ -109,7 +111,7 @@ async fn invalid_tls_files_keep_the_old_ones() {
 }
 
 #[tokio::test]
-async fn the_worse_of_two_chains_is_shown() {
+async fn the_worse_of_two_chains_is_exposed() {
     let Some(name_server) = NameServer::start().await else { return };
     let root = Authority::root("addresses root");
     let names = &["two.test"];
@@ -139,15 +141,19 @@ async fn the_worse_of_two_chains_is_shown() {
     assert_eq!(of(&scrape, "faulty", "cert_not_after_timestamp_seconds"), Some(seconds(expired.not_after)));
     let labels = [("target", "faulty"), ("phase", "tls"), ("class", "cert_expired")];
     assert_eq!(scrape.value("portprobe_failure", &labels), Some(1.0));
-    for (ip, good) in [("127.0.0.1", 0.0), ("127.0.0.2", 1.0)] {
+    for (ip, success) in [("127.0.0.1", 0.0), ("127.0.0.2", 1.0)] {
         let labels = [("target", "faulty"), ("ip", ip)];
-        assert_eq!(scrape.value("portprobe_address_success", &labels), Some(good), "{ip}");
+        assert_eq!(scrape.value("portprobe_address_success", &labels), Some(success), "{ip}");
     }
     let changes = "portprobe_cert_changes_total";
-    assert_eq!(scrape.of("healthy", changes), Some(0.0), "the slower of the two does not take turns with the other");
+    assert_eq!(
+        scrape.of("healthy", changes),
+        Some(0.0),
+        "the exposed certificate does not depend on the speed of the addresses"
+    );
 }
 
-/// The port of two servers, the first on 127.0.0.1, the second on 127.0.0.2.
+/// Starts two servers on the same port of 127.0.0.1 and 127.0.0.2, and returns the port.
 async fn pair(first: &Identity, second: &Identity) -> u16 {
     loop {
         let address = tls(first.server()).await;

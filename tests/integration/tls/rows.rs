@@ -1,4 +1,4 @@
-//! A server, the settings of its probe, and the expected metrics.
+//! Rows of a table: a server, the settings of its probe, and the expected metrics.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ pub(super) struct Row {
     address: SocketAddr,
     settings: Vec<String>,
     tls: Vec<String>,
-    /// Phase and class; `None` if the target is up.
+    /// The phase and class of the failure; `None` if the target is up.
     pub(super) failure: Option<(&'static str, &'static str)>,
     /// All faults of the certificate.
     pub(super) faults: Vec<&'static str>,
@@ -23,12 +23,12 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// A server with this certificate, without faults by default.
+    /// Starts a server with this certificate. By default no faults are expected.
     pub(super) async fn of(name: &'static str, identity: &Identity) -> Self {
         Self::with_server(name, identity, identity.server()).await
     }
 
-    /// The same with a different server.
+    /// Like [`Self::of`], with another server configuration.
     pub(super) async fn with_server(name: &'static str, identity: &Identity, server: ServerConfig) -> Self {
         Self { not_after: Some(identity.not_after), ..Self::at(name, peers::tls(server).await) }
     }
@@ -39,12 +39,12 @@ impl Row {
         Self { name, address, settings, tls, failure: None, faults, not_after: None, version: None }
     }
 
-    /// With faults; the first is the class of the failure.
+    /// Expects faults, the first of which is the class of the failure.
     pub(super) fn faulty(self, faults: &[&'static str]) -> Self {
         Self { failure: Some(("tls", faults[0])), faults: faults.to_vec(), ..self }
     }
 
-    /// With faults that are only reported.
+    /// Expects faults that are only reported.
     pub(super) fn reported(self, faults: &[&'static str]) -> Self {
         Self { faults: faults.to_vec(), ..self }.tls("verify: report")
     }
@@ -57,7 +57,7 @@ impl Row {
         Self { not_after: Some(identity.not_after), ..self }
     }
 
-    /// The handshake fails before the certificate is visible.
+    /// Expects no certificate, because the handshake fails before.
     pub(super) fn shows_nothing(self) -> Self {
         Self { not_after: None, ..self }
     }
@@ -66,19 +66,19 @@ impl Row {
         Self { version: Some(version), ..self }
     }
 
-    /// With one more setting of `tls`, as YAML.
+    /// Adds a setting of `tls` as YAML.
     pub(super) fn tls(mut self, setting: impl Into<String>) -> Self {
         self.tls.push(setting.into());
         self
     }
 
-    /// With one more setting of the target, as YAML.
+    /// Adds a setting of the target as YAML.
     pub(super) fn setting(mut self, setting: impl Into<String>) -> Self {
         self.settings.push(setting.into());
         self
     }
 
-    /// An item of `targets`.
+    /// Returns the entry of `targets`.
     pub(super) fn yaml(&self) -> String {
         let Self { name, address, settings, tls, .. } = self;
         let scheme = if settings.iter().any(|setting| setting.contains("starttls: true")) { "tcp" } else { "tls" };
