@@ -28,7 +28,7 @@ pub(super) async fn index(state: &AppState) -> Response<Body> {
 
 /// Targets by confirmed state.
 #[derive(Clone, Copy, Debug, Default)]
-struct Counts {
+pub(super) struct Counts {
     up: u32,
     down: u32,
     unknown: u32,
@@ -44,7 +44,7 @@ fn count(board: &Board) -> Counts {
     counts
 }
 
-fn page(Counts { up, down, unknown }: Counts) -> String {
+pub(super) fn page(Counts { up, down, unknown }: Counts) -> String {
     format!(
         r#"<!DOCTYPE html>
 <html lang="en">
@@ -60,12 +60,13 @@ dd {{ margin: 0; font-variant-numeric: tabular-nums }}
 </head>
 <body>
 <h1>portprobe</h1>
-<p>Version {version}. It probes the targets of its configuration and tells Prometheus.</p>
+<p>Version {version}, a Prometheus exporter for TCP, TLS and 30 protocols. Its targets by state:</p>
 <dl><dt>Up</dt><dd>{up}</dd><dt>Down</dt><dd>{down}</dd><dt>Unknown</dt><dd>{unknown}</dd></dl>
 <ul>
-<li><a href="metrics">/metrics</a>: for Prometheus</li>
-<li><a href="-/healthy">/-/healthy</a>: whether the process answers</li>
-<li><a href="-/ready">/-/ready</a>: whether every target is scheduled</li>
+<li><a href="metrics">/metrics</a>: metrics for Prometheus</li>
+<li><a href="config">/config</a>: the running configuration, with secrets hidden</li>
+<li><a href="-/healthy">/-/healthy</a>: 200 while the process responds</li>
+<li><a href="-/ready">/-/ready</a>: 200 once every target is scheduled</li>
 </ul>
 </body>
 </html>

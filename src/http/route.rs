@@ -15,7 +15,11 @@ pub(super) async fn route(request: &Request<Incoming>, state: &AppState) -> Resp
         return counted(state, "other", response);
     }
     let Some(route) = Route::ALL.into_iter().find(|route| route.path() == request.uri().path()) else {
-        return counted(state, "other", plain(StatusCode::NOT_FOUND, "Not found. The pages here are listed at /.\n"));
+        return counted(
+            state,
+            "other",
+            plain(StatusCode::NOT_FOUND, "Not found. / lists all pages: /metrics, /config, /-/healthy, /-/ready.\n"),
+        );
     };
     if !route.methods().contains(request.method()) {
         return counted(state, route.path(), route.other_method());
@@ -114,4 +118,19 @@ impl Route {
 fn counted(state: &AppState, route: &'static str, response: Response<Body>) -> Response<Body> {
     state.metrics.http_requests().count(route, response.status().as_u16());
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::page::{Counts, page};
+
+    #[test]
+    fn the_landing_page_links_every_other_page() {
+        let page = page(Counts::default());
+        for route in Route::ALL.into_iter().filter(|route| route.methods().contains(&Method::GET)) {
+            let link = format!("href=\"{}\"", route.path().trim_start_matches('/'));
+            assert!(matches!(route, Route::Page) || page.contains(&link), "{link}: {page}");
+        }
+    }
 }
