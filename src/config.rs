@@ -27,7 +27,7 @@ pub use self::single::{ProbeRequest, SingleTarget, TargetLookup};
 pub use self::sources::{
     Discovered, EntriesError, HttpSource, Records, Source, SourceKind, discovered, discovered_json,
 };
-pub use self::targets::discovered::{Candidate, Candidates, Capacity, DiscoveredTargets, DiscoveryContext};
+pub use self::targets::discovered::{Candidate, Candidates, Capacity, DiscoveredTargets, DiscoveryContext, EntryError};
 pub use self::yaml::redacted::RedactedConfig;
 use self::yaml::{Node, SyntaxError};
 use crate::files::{self, ReadError, SpecialFile};

@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 use std::mem;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,6 +119,16 @@ impl Sources {
 /// Reads a source once.
 pub async fn read_once(source: &Source, connector: &Connector) -> Result<Snapshot, RefreshError> {
     refresh(source, &mut Files::default(), connector).await
+}
+
+/// The files of a source that match its pattern.
+pub fn files_of(pattern: &Path) -> Result<Vec<PathBuf>, RefreshError> {
+    file::paths(pattern)
+}
+
+/// The text of a source's file and its entries.
+pub fn read_file(path: &Path) -> Result<(String, Vec<Discovered>), RefreshError> {
+    file::text_and_entries(path)
 }
 
 /// Refreshes a source at once and then at its interval, until the receiver of its updates is gone.

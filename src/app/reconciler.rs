@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use super::loaded_files::LoadedFiles;
 use super::reload::{ConfigFile, Trigger};
 use super::roster::{Difference, Roster};
-use super::target_sources::{Merged, StatusChange, TargetSources};
+use super::target_sources::{Merged, StatusChange, TargetSources, Unreported};
 use super::{process, service};
 use crate::board::Board;
 use crate::clock;
@@ -90,7 +90,7 @@ impl Reconciler {
             Err(problems) => {
                 self.metrics.reloads().failed();
                 let count = problems.diagnostics().len();
-                error!(by, count, %problems, "Cannot reload the configuration; the one before stays in force");
+                error!(by, count, %problems, "Cannot reload the configuration, keeping the current one");
                 return Err(ReloadError::Invalid(Arc::new(problems)));
             }
         };
@@ -130,12 +130,16 @@ impl Reconciler {
         let Update { source, result } = update;
         let name = source.name.clone();
         let (entries, errors, message) = match result {
-            Ok(Snapshot { entries, problems }) => (Some(entries), problems, "A part of a source cannot be used"),
-            Err(error) => (None, vec![error.to_string()], "Discovery has failed; the targets before stay in force"),
+            Ok(Snapshot { entries, problems }) => {
+                (Some(entries), problems, "Cannot read a part of a discovery source, keeping its last targets")
+            }
+            Err(error) => {
+                (None, vec![error.to_string()], "Cannot refresh a discovery source, keeping its last targets")
+            }
         };
         match self.target_sources.record_status(&source, errors) {
-            StatusChange::Failed(errors) => log_first(&name, errors, message),
-            StatusChange::Recovered => info!(source = %name, "Discovery works again"),
+            StatusChange::Failed(errors) => log_first(&name, errors, errors.len(), message),
+            StatusChange::Recovered => info!(source = %name, "Discovery source recovered"),
             StatusChange::Unchanged => {}
         }
         self.metrics
@@ -165,7 +169,7 @@ impl Reconciler {
         if let Ok(Difference { added, changed, removed }) = self.apply(None, change).await
             && added + changed + removed > 0
         {
-            info!(source, targets = self.roster.len(), added, changed, removed, "Discovery has changed the targets");
+            info!(source, targets = self.roster.len(), added, changed, removed, "Discovery changed the targets");
         }
     }
 
@@ -182,13 +186,14 @@ impl Reconciler {
         let roster = self.roster.clone();
         let replace_rows = move |sources: &mut TargetSources, files: &LoadedFiles| {
             change(sources, files);
-            let Merged { targets, statuses } = sources.merged();
+            let Merged { targets, statuses } = sources.merge();
             (roster.replace_rows(targets), statuses)
         };
         let (unscheduled, statuses) = self.with_target_sources(replace_rows).await;
         self.metrics.sources().set(statuses);
-        for (source, errors) in self.target_sources.unreported() {
-            log_first(source, errors, "A source has an entry that is no target");
+        for Unreported { source, skipped, count, warnings } in self.target_sources.unreported() {
+            log_first(&source, &skipped, count, "Skipped an entry of a discovery source");
+            log_first(&source, &warnings, warnings.len(), "An entry of a discovery source may be a mistake");
         }
         let difference = self.roster.schedule(unscheduled, limits).await;
         self.with_target_sources(|sources, files| files.retain(&sources.tls_profiles()))
@@ -214,20 +219,20 @@ impl Reconciler {
 
 fn log_warnings(warnings: &[Diagnostic]) {
     for warning in warnings.iter().take(MAX_LOGGED) {
-        warn!(%warning, "The configuration can be used, but a part of it may be a mistake");
+        warn!(%warning, "A setting may be a mistake");
     }
     if warnings.len() > MAX_LOGGED {
-        warn!(count = warnings.len(), "Not all warnings are told; portprobe check does");
+        warn!(count = warnings.len(), "Some warnings omitted; portprobe check lists all");
     }
 }
 
-/// Logs the first errors of a source, and how many there are.
-fn log_first(source: &str, errors: &[String], message: &'static str) {
-    for reason in errors.iter().take(MAX_LOGGED) {
+/// Logs the first of `count` lines about a source.
+fn log_first(source: &str, lines: &[String], count: usize, message: &'static str) {
+    for reason in lines.iter().take(MAX_LOGGED) {
         warn!(source, reason, "{message}");
     }
-    if errors.len() > MAX_LOGGED {
-        warn!(source, count = errors.len(), "{message}; not all are told");
+    if count > MAX_LOGGED {
+        warn!(source, count, "{message}; some lines omitted");
     }
 }
 

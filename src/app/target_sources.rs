@@ -30,7 +30,9 @@ struct SourceState {
     entries: Arc<[Discovered]>,
     /// The targets that were built from them.
     built: BuiltTargets,
-    /// Whether the invalid entries have changed since they were last reported.
+    /// The targets that were skipped because of other sources.
+    skipped: SkippedTargets,
+    /// Whether the skipped entries and targets have changed since they were last reported.
     is_unreported: bool,
     failures: u64,
     /// The errors of the last refresh.
@@ -43,8 +45,39 @@ struct BuiltTargets {
     targets: Vec<Arc<Target>>,
     /// A line for the log for each entry or URL that was skipped.
     invalid: Vec<String>,
+    /// A line for the log for each entry that may be a mistake.
+    warnings: Vec<String>,
     /// The files that could not be read, so that targets were skipped.
     unreadable: Vec<Required>,
+}
+
+/// Targets of one source that another source or the limit excludes.
+#[derive(Debug, Default, Eq, PartialEq)]
+struct SkippedTargets {
+    count: usize,
+    /// The first ones, a line for the log each.
+    lines: Vec<String>,
+}
+
+impl SkippedTargets {
+    fn add(&mut self, line: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.lines.len() < MAX_SKIPPED_LINES {
+            self.lines.push(line());
+        }
+    }
+}
+
+/// What was skipped of one source, and why.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Unreported {
+    pub(super) source: Arc<str>,
+    /// A line for each skipped entry or target; of very many, the first.
+    pub(super) skipped: Vec<String>,
+    /// The number of skipped entries and targets.
+    pub(super) count: usize,
+    /// A line for each entry that may be a mistake.
+    pub(super) warnings: Vec<String>,
 }
 
 /// The targets of all sources.
@@ -101,14 +134,20 @@ impl TargetSources {
         state.build(&context, files);
     }
 
-    /// The errors of each source's invalid entries, if they have changed since the last call.
-    pub(super) fn unreported(&mut self) -> impl Iterator<Item = (&str, &[String])> {
-        let unreported = |state: &mut SourceState| std::mem::take(&mut state.is_unreported);
-        let states = self
-            .discovered
-            .iter_mut()
-            .filter_map(move |state| unreported(state).then_some(&*state));
-        states.map(|state| (&*state.source.name, &*state.built.invalid))
+    /// What was skipped of each source for which that has changed since the last call.
+    pub(super) fn unreported(&mut self) -> Vec<Unreported> {
+        let mut unreported = Vec::new();
+        for state in &mut self.discovered {
+            if std::mem::take(&mut state.is_unreported) {
+                unreported.push(Unreported {
+                    source: state.source.name.clone(),
+                    skipped: [&*state.built.invalid, &state.skipped.lines].concat(),
+                    count: state.built.invalid.len() + state.skipped.count,
+                    warnings: state.built.warnings.clone(),
+                });
+            }
+        }
+        unreported
     }
 
     /// Records the errors of a refresh, none if it succeeded. Returns the change, so that a source that is refreshed every
@@ -151,27 +190,38 @@ impl TargetSources {
         self.discovered.iter().any(|state| !state.built.unreadable.is_empty())
     }
 
-    /// The targets of all sources, without duplicate names and within the limit.
-    pub(super) fn merged(&self) -> Merged {
-        let mut names: HashSet<&TargetName> = self.file.iter().map(|target| &target.name).collect();
+    /// Merges the targets of all sources: the first with a name wins, and the limit applies to all together.
+    pub(super) fn merge(&mut self) -> Merged {
+        // The source of each name; `None` is the configuration file.
+        let mut names: HashMap<TargetName, Option<Arc<str>>> =
+            self.file.iter().map(|target| (target.name.clone(), None)).collect();
         let mut merged = Merged { targets: self.file.clone(), statuses: Vec::with_capacity(self.discovered.len()) };
         let limit = self
             .limit
             .and_then(|limit| usize::try_from(limit.get()).ok())
             .unwrap_or(usize::MAX);
-        for state in &self.discovered {
-            let before = merged.targets.len();
+        for state in &mut self.discovered {
+            let (before, mut skipped) = (merged.targets.len(), SkippedTargets::default());
             for target in &state.built.targets {
-                if merged.targets.len() < limit && names.insert(&target.name) {
+                let name = &target.name;
+                if let Some(owner) = names.get(name) {
+                    let owner = owner.as_deref().unwrap_or("the configuration file");
+                    skipped.add(|| format!("duplicate target name `{name}`, also used by {owner}"));
+                } else if merged.targets.len() >= limit {
+                    skipped.add(|| format!("`{name}` is skipped because `limits.targets` is {limit}"));
+                } else {
+                    names.insert(name.clone(), Some(state.source.name.clone()));
                     merged.targets.push(target.clone());
                 }
             }
-            let targets = merged.targets.len() - before;
-            let invalid = state.built.invalid.len() + (state.built.targets.len() - targets);
-            let name = state.source.name.clone();
-            merged
-                .statuses
-                .push(SourceStatus { name, targets, invalid, failures: state.failures });
+            merged.statuses.push(SourceStatus {
+                name: state.source.name.clone(),
+                targets: merged.targets.len() - before,
+                invalid: state.built.invalid.len() + skipped.count,
+                failures: state.failures,
+            });
+            state.is_unreported |= skipped != state.skipped;
+            state.skipped = skipped;
         }
         merged
     }
@@ -202,8 +252,15 @@ impl TargetSources {
 
 impl SourceState {
     fn new(source: Source) -> Self {
-        let (entries, built) = (Arc::default(), BuiltTargets::default());
-        Self { source, entries, built, is_unreported: false, failures: 0, errors: Vec::new() }
+        Self {
+            source,
+            entries: Arc::default(),
+            built: BuiltTargets::default(),
+            skipped: SkippedTargets::default(),
+            is_unreported: false,
+            failures: 0,
+            errors: Vec::new(),
+        }
     }
 
     /// Builds the targets of the last entries without those whose files cannot be read.
@@ -222,12 +279,15 @@ impl SourceState {
             }
         }
         let (targets, invalid) = targets.finish();
+        let invalid: Vec<_> = invalid.iter().map(ToString::to_string).collect();
+        let warnings = context.module_labels(&self.entries).take(MAX_SKIPPED_LINES);
+        let warnings: Vec<_> = warnings.map(|warning| warning.to_string()).collect();
         let unreadable = errors
             .into_iter()
             .filter_map(|(required, error)| error.map(|_| required))
             .collect();
-        self.is_unreported |= invalid != self.built.invalid;
-        self.built = BuiltTargets { targets, invalid, unreadable };
+        self.is_unreported |= invalid != self.built.invalid || warnings != self.built.warnings;
+        self.built = BuiltTargets { targets, invalid, warnings, unreadable };
     }
 }
 
@@ -242,6 +302,9 @@ fn first_error(
         errors.entry(required).or_insert_with_key(read).clone()
     })
 }
+
+/// More lines than are logged of one source.
+const MAX_SKIPPED_LINES: usize = 100;
 
 #[cfg(test)]
 mod tests {
@@ -281,20 +344,15 @@ discovery: [{ file: one.json }, { file: two.json }]
         let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
         let config = config(CONFIG);
         apply(&mut sources, &config, &files);
-        assert_eq!(names(&sources.merged()), ["tcp://a:1"]);
+        assert_eq!(names(&sources.merge()), ["tcp://a:1"]);
         sources.update(&config.discovery[1], entries("[b:1, c:1, 'bad:0']"), &files);
-        assert!(
-            sources
-                .unreported()
-                .next()
-                .is_some_and(|(_, invalid)| invalid[0].contains("port 0"))
-        );
+        assert!(sources.unreported()[0].skipped[0].contains("port 0"));
         sources.update(&config.discovery[1], entries("[c:1, b:1, 'bad:0']"), &files);
         sources.update(&config.discovery[1], entries("[b:1, c:1, 'bad:0']"), &files);
-        assert_eq!(sources.unreported().next(), None, "the same is told once");
+        assert_eq!(sources.unreported(), [], "an error is reported once");
         sources.update(&config.discovery[0], entries("[c:1, 'a:1']"), &files);
         sources.record_status(&config.discovery[1], vec!["gone".to_owned()]);
-        let merged = sources.merged();
+        let merged = sources.merge();
         assert_eq!(names(&merged), ["tcp://a:1", "tcp://c:1", "tcp://b:1"]);
         let counts: Vec<_> = merged
             .statuses
@@ -302,6 +360,43 @@ discovery: [{ file: one.json }, { file: two.json }]
             .map(|status| (status.targets, status.invalid, status.failures))
             .collect();
         assert_eq!(counts, [(1, 1, 0), (1, 2, 1)], "{merged:?}");
+    }
+
+    #[test]
+    fn a_skipped_target_is_reported_once() {
+        let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
+        let config = config(CONFIG);
+        apply(&mut sources, &config, &files);
+        sources.update(&config.discovery[0], entries("['b:1', 'b:2']"), &files);
+        sources.update(&config.discovery[1], entries("['a:1', 'b:1', 'c:1-3']"), &files);
+        sources.merge();
+        let [Unreported { source, skipped, count, .. }] = &*sources.unreported() else { panic!("one source") };
+        assert_eq!((&**source, *count), ("file:two.json", 3));
+        let expected = [
+            "duplicate target name `tcp://a:1`, also used by the configuration file",
+            "duplicate target name `tcp://b:1`, also used by file:one.json",
+            "`tcp://c:3` is skipped because `limits.targets` is 5",
+        ];
+        assert_eq!(*skipped, expected);
+        sources.merge();
+        assert_eq!(sources.unreported(), []);
+    }
+
+    #[test]
+    fn a_label_that_names_a_module_is_reported() {
+        let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
+        let config = config("modules: { web: {} }\ndiscovery: [{ file: one.json }]\n");
+        apply(&mut sources, &config, &files);
+        let text = "[ { targets: ['a:1'], labels: { module: web } }, { targets: ['b:1'], labels: { module: other } },
+                      { targets: ['c:1'], labels: { module: web, __param_module: web } },
+                      { url: 'd:1', labels: { module: web } }, { url: 'e:1', module: web, labels: { module: web } } ]";
+        sources.update(&config.discovery[0], entries(text), &files);
+        let expected = [
+            "entry 1, `a:1`: the label `module` does not apply the module `web`; to apply it, use the label `__param_module`",
+            "entry 4, `d:1`: the label `module` does not apply the module `web`; to apply it, set the key `module`",
+        ];
+        assert_eq!(sources.unreported()[0].warnings, expected);
+        assert_eq!(sources.merge().targets.len(), 5);
     }
 
     #[test]
@@ -329,12 +424,12 @@ discovery: [{ file: one.json }, { file: two.json }]
         let entry = format!("[{{ url: 'tls://b:1', tls: {{ ca_file: '{}' }} }}]", file.display());
         sources.update(&config.discovery[0], entries(&entry), &files);
         assert!(sources.lack_files() && !sources.retry_files(&files));
-        assert_eq!(names(&sources.merged()), ["tcp://a:1"]);
+        assert_eq!(names(&sources.merge()), ["tcp://a:1"]);
         let key = rcgen::KeyPair::generate().unwrap();
         let authority = rcgen::CertificateParams::default().self_signed(&key).unwrap();
         std::fs::write(&file, authority.pem()).unwrap();
         assert!(sources.retry_files(&files) && !sources.lack_files());
-        assert_eq!(names(&sources.merged()), ["tcp://a:1", "tls://b:1"]);
+        assert_eq!(names(&sources.merge()), ["tcp://a:1", "tls://b:1"]);
     }
 
     #[test]
@@ -349,7 +444,7 @@ discovery: [{ file: one.json }, { file: two.json }]
         assert!(sources.lack_files() && !sources.retry_files(&files));
         std::fs::write(&token, "one").unwrap();
         assert!(sources.retry_files(&files) && !sources.lack_files());
-        let merged = sources.merged();
+        let merged = sources.merge();
         assert_eq!(names(&merged), ["tcp://a:1", "http://b:80"]);
         let http = merged.targets[1].settings.probe_kind.http().unwrap();
         assert_eq!(files.header_values.value(&http.headers_files[0].1).unwrap(), "one");
@@ -362,7 +457,7 @@ discovery: [{ file: one.json }, { file: two.json }]
         apply(&mut sources, &config, &files);
         sources.update(&config.discovery[0], entries("['b:1-3']"), &files);
         sources.update(&config.discovery[1], entries("['c:1-3']"), &files);
-        let merged = sources.merged();
+        let merged = sources.merge();
         assert_eq!(merged.targets.len(), 5);
         assert_eq!((merged.statuses[1].targets, merged.statuses[1].invalid), (1, 2));
     }
@@ -376,7 +471,7 @@ discovery: [{ file: one.json }, { file: two.json }]
         sources.update(&before.discovery[1], entries("['c:1']"), &files);
         let after = config("defaults: { interval: 5s }\ndiscovery: [{ file: two.json }]\n");
         apply(&mut sources, &after, &files);
-        let merged = sources.merged();
+        let merged = sources.merge();
         assert_eq!(names(&merged), ["tcp://c:1"]);
         assert_eq!(merged.targets[0].settings.cadence.interval().as_secs(), 5);
     }
@@ -388,7 +483,7 @@ discovery: [{ file: one.json }, { file: two.json }]
         apply(&mut sources, &before, &files);
         sources.update(&before.discovery[0], entries("['b:1']"), &files);
         apply(&mut sources, &config("discovery: [{ file: one.json, refresh: 5s }]\n"), &files);
-        assert_eq!(names(&sources.merged()), ["tcp://b:1"]);
+        assert_eq!(names(&sources.merge()), ["tcp://b:1"]);
     }
 
     #[test]
@@ -399,8 +494,8 @@ discovery: [{ file: one.json }, { file: two.json }]
         let text = "[{ urls: ['tls://a:1-2', 'tls://b:1', 'tcp://c:1'], tls: { ca_file: /missing.pem } }, \
                     { urls: ['http://d:1', 'tls://e:1'], http: { headers_files: { x-a: /missing } } }]";
         sources.update(&config.discovery[0], entries(text), &files);
-        assert_eq!(names(&sources.merged()), ["tcp://c:1", "tls://e:1"]);
-        let (_, invalid) = sources.unreported().next().unwrap();
+        assert_eq!(names(&sources.merge()), ["tcp://c:1", "tls://e:1"]);
+        let invalid = &sources.unreported()[0].skipped;
         for (error, label) in
             invalid
                 .iter()

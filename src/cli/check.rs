@@ -1,12 +1,18 @@
 //! `portprobe check`: validates a configuration and estimates its load.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::app::LoadedFiles;
-use crate::config::{self, Config, Diagnostic, LoadError};
+use crate::config::{self, Config, Diagnostic, LoadError, Source, SourceKind};
+use crate::target::Target;
 
-/// Loads a configuration like the daemon; returns a line for each warning and a summary. The error has a line for each
-/// problem. The files that the configuration names are read into `files`, or not checked without.
+mod sources;
+
+/// Loads a configuration like the daemon, and reads the files of its discovery sources. Returns a line for each warning and
+/// a summary; the error has a line for each problem.
+///
+/// Certificates, keys and header files are read into `files`; without it, they are not checked.
 pub fn run(
     path: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
@@ -17,7 +23,12 @@ pub fn run(
         Some(files) => files.finish(draft),
         None => draft.finish(&[]),
     }?;
-    Ok(format!("{}{}: {}", warnings(&config.warnings), path.display(), summary(&config)))
+    let discovered = sources::check(&config, path, files);
+    if !discovered.problems.is_empty() {
+        return Err(LoadError::new(discovered.problems));
+    }
+    let all_warnings = [&*config.warnings, &discovered.warnings].concat();
+    Ok(format!("{}{}: {}", warnings(&all_warnings), path.display(), summary(&config, &discovered.targets)))
 }
 
 /// At most as many warnings as problems, and the number of further ones.
@@ -33,19 +44,24 @@ fn warnings(warnings: &[Diagnostic]) -> String {
     warnings.iter().take(LoadError::MAX_LINES).map(line).chain([more]).collect()
 }
 
-fn summary(config: &Config) -> String {
-    let per_second = config
-        .targets
-        .iter()
+/// The number of targets, groups and probes per second.
+fn summary(config: &Config, discovered: &[Arc<Target>]) -> String {
+    let targets = || config.targets.iter().chain(discovered);
+    let per_second = targets()
         .map(|target| target.settings.cadence.interval().as_secs_f64().recip())
         .sum();
-    let sources = match config.discovery.len() {
+    let found = match discovered.len() {
         0 => String::new(),
-        count => format!("; what {} will add is not counted", counted(count, "source")),
+        count => format!(" ({count} of them discovered)"),
+    };
+    let is_remote = |source: &&Source| !matches!(source.kind, SourceKind::File { .. });
+    let remote = match config.discovery.iter().filter(is_remote).count() {
+        0 => String::new(),
+        count => format!("; targets of {} are not counted", counted(count, "HTTP or DNS source")),
     };
     format!(
-        "{}, {}, {} probes a second{sources}",
-        counted(config.targets.len(), "target"),
+        "{}{found}, {}, {} probes per second{remote}",
+        counted(targets().count(), "target"),
         counted(config.groups.len(), "group"),
         rate(per_second)
     )
@@ -59,6 +75,7 @@ fn counted(count: usize, noun: &str) -> String {
 /// A rate with about two significant digits.
 fn rate(per_second: f64) -> String {
     match per_second {
+        0.0 => "0".to_owned(),
         rate if rate < 0.01 => "less than 0.01".to_owned(),
         rate if rate < 0.1 => format!("{rate:.2}"),
         rate if rate < 10.0 => format!("{rate:.1}"),
@@ -76,6 +93,7 @@ mod tests {
                 .unwrap()
                 .finish(&[])
                 .unwrap(),
+            &[],
         )
     }
 
@@ -95,16 +113,16 @@ mod tests {
 
     #[test]
     fn the_summary_counts_targets_groups_and_probes() {
-        assert_eq!(summary_of("targets: ['a:1']"), "1 target, 0 groups, 0.02 probes a second");
+        assert_eq!(summary_of("targets: ['a:1']"), "1 target, 0 groups, 0.02 probes per second");
         let several = "groups: {g: }\ntargets: [{url: 'a:1-12', group: g, interval: 30s}]";
-        assert_eq!(summary_of(several), "12 targets, 1 group, 0.4 probes a second");
+        assert_eq!(summary_of(several), "12 targets, 1 group, 0.4 probes per second");
         assert_eq!(
             summary_of("targets: [{url: 'a:1-100', interval: 1s}]"),
-            "100 targets, 0 groups, 100 probes a second"
+            "100 targets, 0 groups, 100 probes per second"
         );
         let found = "{targets: ['a:1'], discovery: [{file: a.json}, {dns: a.example}]}";
-        let expected = "1 target, 0 groups, 0.02 probes a second; what 2 sources will add is not counted";
+        let expected = "1 target, 0 groups, 0.02 probes per second; targets of 1 HTTP or DNS source are not counted";
         assert_eq!(summary_of(found), expected);
-        assert!(summary_of("targets: [{url: 'a:1', interval: 1d}]").ends_with("less than 0.01 probes a second"));
+        assert!(summary_of("targets: [{url: 'a:1', interval: 1d}]").ends_with("less than 0.01 probes per second"));
     }
 }

@@ -37,6 +37,11 @@ impl Modules {
         modules
     }
 
+    /// Whether a module has this name.
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.named.contains_key(name)
+    }
+
     /// The module that the nearest of these levels names. A name that does not exist is reported.
     pub(super) fn of(&self, levels: &[&Level], problems: &Problems) -> Option<&Level> {
         let (nearest, name) = Levels { all: levels, problems }.nearest(|keys| keys.module.get())?;

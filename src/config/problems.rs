@@ -26,6 +26,11 @@ pub struct LoadError {
 }
 
 impl LoadError {
+    /// The error of these problems, which must not be empty.
+    pub fn new(diagnostics: Vec<Diagnostic>) -> Self {
+        Self { diagnostics }
+    }
+
     /// A file that cannot be used as a whole.
     pub(super) fn of_file(file: &Path, position: Option<Position>, message: String) -> Self {
         Self { diagnostics: vec![Diagnostic { file: Some(file.into()), position, key: String::new(), message }] }

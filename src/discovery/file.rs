@@ -100,9 +100,24 @@ fn part(path: &Path, cached: Option<&Cached>, budget: &mut u64) -> Result<Part, 
     if let Some(cached) = cached.filter(|cached| cached.digest == digest) {
         return Ok(Part::Unchanged(cached.clone()));
     }
+    let (_, entries) = parse(bytes)?;
+    Ok(Part::Changed { digest, entries })
+}
+
+/// The files that match a pattern, in the order of their names.
+pub(super) fn paths(pattern: &Path) -> Result<Vec<PathBuf>, RefreshError> {
+    Ok(matching(pattern)?.paths)
+}
+
+/// The text of one file and its entries.
+pub(super) fn text_and_entries(path: &Path) -> Result<(String, Vec<Discovered>), RefreshError> {
+    parse(files::read(path, MAX_BYTES)?)
+}
+
+fn parse(bytes: Vec<u8>) -> Result<(String, Vec<Discovered>), RefreshError> {
     let text = String::from_utf8(bytes).map_err(|_| RefreshError::Utf8)?;
     let entries = discovered(&text).map_err(RefreshError::InvalidFile)?;
-    Ok(Part::Changed { digest, entries })
+    Ok((text, entries))
 }
 
 /// The files that match a pattern, in the order of their names.

@@ -493,3 +493,70 @@ fn message_of(bytes: &[u8]) -> String {
     fs::write(&path, bytes).unwrap();
     message(&path)
 }
+
+#[test]
+fn check_reads_the_files_of_discovery_sources() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    fs::create_dir(folder.path().join("sd")).unwrap();
+    let config = "modules: { web: {} }\ntargets: [ 'a:1' ]\ndiscovery: [ { file: 'sd/*.json' }, { dns: b.test } ]\n";
+    write("portprobe.yaml", config);
+    write("sd/good.json", "[\n  { \"targets\": [\"c:1\", \"a:1\"], \"labels\": { \"module\": \"web\" } }\n]\n");
+    let checked = finished(&["check"], folder.path());
+    assert_eq!(checked.status, 0, "{checked:?}");
+    let expected = "\
+sd/good.json:2:3: warning: entry 1, `c:1` and 1 more: the label `module` does not apply the module `web`; to apply it, use the label `__param_module`
+sd/good.json:2:24: warning: entry 1, `a:1`: duplicate target name `tcp://a:1`, also used by portprobe.yaml; this one is skipped
+portprobe.yaml: 2 targets (1 of them discovered), 0 groups, 0.03 probes per second; targets of 1 HTTP or DNS source are not counted
+";
+    let mut lines: Vec<_> = checked.stdout.lines().collect();
+    lines.sort_unstable_by_key(|line| (line.starts_with("portprobe.yaml"), *line));
+    let mut expected: Vec<_> = expected.lines().collect();
+    expected.sort_unstable_by_key(|line| (line.starts_with("portprobe.yaml"), *line));
+    assert_eq!(lines, expected);
+
+    write("sd/bad.json", "[\n  \"d:1\",\n  { \"urls\": [\"e:1\",\n    \"f:0\"] },\n  7\n]\n");
+    write("sd/broken.json", "{}");
+    write("sd/tls.json", "[{ \"url\": \"tls://g:1\", \"tls\": { \"ca_file\": \"missing.pem\" } }]");
+    let checked = finished(&["check"], folder.path());
+    assert_eq!(checked.status, 1, "{checked:?}");
+    for problem in [
+        "sd/bad.json:4:5: entry 2, `f:0`: port 0 is out of range",
+        "sd/bad.json:5:3: entry 3: is the number 7",
+        "sd/broken.json: cannot be used: is a mapping; must be a list of targets",
+        "sd/tls.json:1:2: entry 1, `tls://g:1`: the file missing.pem cannot be read",
+    ] {
+        assert!(checked.stderr.lines().any(|line| line.starts_with(problem)), "{problem}: {checked:?}");
+    }
+    let syntax = finished(&["check", "--syntax-only"], folder.path());
+    assert!(syntax.stderr.contains("sd/bad.json") && !syntax.stderr.contains("missing.pem"), "{syntax:?}");
+}
+
+#[test]
+fn check_reads_the_files_of_http_sources() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "discovery: [ { http: 'https://a.test', headers_files: { x-a: token }, tls: { ca_file: ca.pem } } ]\n";
+    fs::write(folder.path().join("portprobe.yaml"), config).unwrap();
+    let checked = finished(&["check"], folder.path());
+    assert_eq!(checked.status, 1, "{checked:?}");
+    for key in ["discovery[0].headers_files.x-a: the file token", "discovery[0].tls.ca_file: the file ca.pem"] {
+        assert!(checked.stderr.contains(key), "{key}: {checked:?}");
+    }
+    assert_eq!(finished(&["check", "--syntax-only"], folder.path()).status, 0);
+}
+
+#[test]
+fn check_warns_about_a_source_without_files() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("portprobe.yaml"), "discovery: [ { file: 'sd/*.json' } ]\n").unwrap();
+    let checked = finished(&["check"], folder.path());
+    assert!(
+        checked.status == 0
+            && checked
+                .stdout
+                .contains("discovery[0].file: warning: cannot list the directory sd"),
+        "{checked:?}"
+    );
+    let syntax = finished(&["check", "--syntax-only"], folder.path());
+    assert_eq!(syntax.stdout, "portprobe.yaml: 0 targets, 0 groups, 0 probes per second\n");
+}

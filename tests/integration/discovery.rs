@@ -61,7 +61,11 @@ async fn an_invalid_file_does_not_affect_other_files() {
     assert_eq!(scrape.of("four", "portprobe_interval_seconds"), Some(3600.0));
     assert_eq!(of_source(&scrape, "targets", source), Some(3.0), "{:?}", daemon.logged(&["source"]));
     assert!(of_source(&scrape, "invalid_targets", source) >= Some(1.0), "a name that is taken, and port 0");
-    assert!(!daemon.logged(&["no target", "127.0.0.1:0"]).is_empty());
+    assert!(
+        !daemon
+            .logged(&["Skipped an entry of a discovery source", "127.0.0.1:0"])
+            .is_empty()
+    );
     // A file that is incomplete, then missing, then back with another target.
     let before = daemon
         .scrape_until("it has a past", |s| s.of("tcp://127.0.0.1:2", "portprobe_probes_total") > Some(2.0))

@@ -161,19 +161,21 @@ impl SourceReader<'_, '_> {
         Some((format!("http:{url}"), SourceKind::Http(HttpSource { url, headers_files, tls })))
     }
 
-    fn headers_files(&self, field: Field<HeaderFiles>) -> Vec<(String, PathBuf)> {
+    /// The header files, which are read with those of the targets, so that an unusable one is a problem.
+    fn headers_files(&mut self, field: Field<HeaderFiles>) -> Vec<(String, PathBuf)> {
         let at = self.at.key("headers_files");
         let HeaderFiles(files) = field.into_value().unwrap_or_default();
-        for HeaderFileUse { header, key, .. } in &files {
-            if SOURCE_HEADERS.contains(header) {
-                at.key(key).refuse_key("reserved header, set by portprobe; remove it");
+        let mut paths = Vec::with_capacity(files.len());
+        for HeaderFileUse { header, key, path } in files {
+            let at = at.key(&key);
+            if SOURCE_HEADERS.contains(&header) {
+                at.refuse_key("reserved header, set by portprobe; remove it");
             }
+            let path = self.files.folder().join(path);
+            self.files.share_header(path.clone(), at.path());
+            paths.push((header.as_str().to_owned(), path));
         }
-        let folder = self.files.folder();
-        files
-            .into_iter()
-            .map(|file| (file.header.as_str().to_owned(), folder.join(file.path)))
-            .collect()
+        paths
     }
 
     fn dns(&self, keys: Keys) -> Option<(String, SourceKind)> {
