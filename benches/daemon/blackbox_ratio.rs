@@ -67,32 +67,33 @@ fn daemon(load: &Load<'_>) -> Observation {
 
 /// The cost of an exporter, and its failed probes.
 #[derive(Clone, Copy, Debug)]
-struct Asked {
+struct ExporterObservation {
     cost: Cost,
     failed: f64,
 }
 
 /// Probes every target once, after the connections are open.
-fn exporter(program: &Path, load: &Load<'_>) -> Asked {
+fn exporter(program: &Path, load: &Load<'_>) -> ExporterObservation {
     let exporter = Blackbox::start(program, load.root);
     let client = ScrapeClient::start(exporter.address(), blackbox::paths(load), load.interval);
     exporter.wait_for_age(Duration::from_secs(3));
     let (started, cpu_before) = (Instant::now(), exporter.cpu());
-    let (good_before, failed_before) = client.results();
+    let (succeeded_before, failed_before) = client.results();
     sleep(INTERVAL);
-    let (good, failed) = client.results();
+    let (succeeded, failed) = client.results();
     let (cpu, wall) = (exporter.cpu().saturating_sub(cpu_before), started.elapsed());
     let failed = failed - failed_before;
-    Asked { cost: Cost { probes: good - good_before + failed, cpu, wall }, failed }
+    ExporterObservation { cost: Cost { probes: succeeded - succeeded_before + failed, cpu, wall }, failed }
 }
 
-fn report_turns(rounds: &[(Observation, Asked)], aim: Aim, report: &mut Report) {
+fn report_turns(rounds: &[(Observation, ExporterObservation)], aim: Aim, report: &mut Report) {
     let daemon = || rounds.iter().map(|(daemon, _)| daemon);
     let exporter = || rounds.iter().map(|(_, exporter)| exporter);
-    let mut add = |name: &str, unit: Unit, of_daemon: fn(&Observation) -> f64, of_exporter: fn(&Asked) -> f64| {
-        report.add(&Figure::new(format!("blackbox_exporter, {name}"), unit, exporter().map(of_exporter)));
-        report.add(&Figure::new(format!("daemon, {name}"), unit, daemon().map(of_daemon)));
-    };
+    let mut add =
+        |name: &str, unit: Unit, of_daemon: fn(&Observation) -> f64, of_exporter: fn(&ExporterObservation) -> f64| {
+            report.add(&Figure::new(format!("blackbox_exporter, {name}"), unit, exporter().map(of_exporter)));
+            report.add(&Figure::new(format!("daemon, {name}"), unit, daemon().map(of_daemon)));
+        };
     add("probes", Unit::PerSecond, |daemon| daemon.cost.rate(), |exporter| exporter.cost.rate());
     add("failed probes", Unit::Count, |daemon| daemon.failed, |exporter| exporter.failed);
     add("CPU per probe", Unit::Microseconds, |daemon| daemon.cost.each(), |exporter| exporter.cost.each());

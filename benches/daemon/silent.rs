@@ -19,10 +19,10 @@ pub(crate) fn cost(servers: &Servers, filtered: &Filtered, report: &mut Report) 
     let silent: Vec<_> = (1..=HOSTS)
         .map(|number| SocketAddrV4::new(host(number), filtered.port()))
         .collect();
-    let answering =
+    let replying =
         Load { addresses: servers.addresses(), targets: TARGETS, interval: TIMEOUT, in_flight: None, root: None };
-    let silent = Load { addresses: &silent, ..answering };
-    let (before, _) = daemon(&answering);
+    let silent = Load { addresses: &silent, ..replying };
+    let (before, _) = daemon(&replying);
     let (after, in_flight) = daemon(&silent);
     report.section(format!("{TARGETS} targets that never reply, all in flight at once"));
     report.add(&Figure::new("daemon, probes in flight", Unit::Count, [in_flight]));
@@ -31,7 +31,7 @@ pub(crate) fn cost(servers: &Servers, filtered: &Filtered, report: &mut Report) 
         report.skipped(NO_BLACKBOX);
         return;
     };
-    let [before, after] = [answering, silent].map(|load| {
+    let [before, after] = [replying, silent].map(|load| {
         let exporter = Blackbox::start(&program, None);
         // After half a timeout, every target was requested and none has timed out.
         let client = ScrapeClient::start(exporter.address(), blackbox::paths(&load), TIMEOUT / 2);

@@ -47,7 +47,7 @@ impl Reloadable {
         fs::write(&self.file, config).unwrap();
     }
 
-    async fn post(&self) -> http::Answer {
+    async fn post(&self) -> http::Response {
         http::request(self.daemon.address, "POST", "/-/reload").await
     }
 

@@ -9,7 +9,7 @@ use crate::support::{ports, process, requires_program};
 
 #[test]
 fn exhausted_process_descriptors_are_a_local_fault() {
-    process::alone("integration::shortage::exhausted_process_descriptors_are_a_local_fault", || {
+    process::isolated("integration::shortage::exhausted_process_descriptors_are_a_local_fault", || {
         let (_listener, port) = ports::open();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         process::use_up_descriptors();
@@ -56,7 +56,7 @@ fn injected(test: &str, fault: &str, reason: LocalFaultReason, expected: &str) {
         return;
     }
     let inject = format!("inject={fault}");
-    process::under(test, &["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject], || {
+    process::isolated_by(test, &["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject], || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let outcome = runtime.block_on(target("tcp://127.0.0.1:22").probe());
         let detail = assert_local_fault(&outcome, reason);

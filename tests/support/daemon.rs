@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use super::http::{self, Answer};
+use super::http::{self, Response};
 use super::scrape::Scrape;
 use super::wait;
 
@@ -78,14 +78,14 @@ impl Daemon {
         daemon
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         http::request(self.address, "GET", path).await
     }
 
     pub(crate) async fn scrape(&self) -> Scrape {
-        let answer = self.get("/metrics").await;
-        assert_eq!(answer.status, 200);
-        Scrape::parse(&answer.body)
+        let response = self.get("/metrics").await;
+        assert_eq!(response.status, 200);
+        Scrape::parse(&response.body)
     }
 
     /// Waits until a scrape satisfies the condition, and returns that scrape.

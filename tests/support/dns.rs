@@ -56,8 +56,8 @@ impl NameServer {
             .spawn()
             .unwrap();
         let mut server = Self { address, process, _folder: folder };
-        wait::until("the name server answers or ends", async || {
-            server.process.try_wait().unwrap().is_some() || answers(address).await
+        wait::until("the name server replies or exits", async || {
+            server.process.try_wait().unwrap().is_some() || replies(address).await
         })
         .await;
         Some(server.process.try_wait().unwrap().is_none().then_some(server))
@@ -71,11 +71,11 @@ impl Drop for NameServer {
     }
 }
 
-async fn answers(server: SocketAddr) -> bool {
+async fn replies(server: SocketAddr) -> bool {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let sent = socket.send_to(QUERY, server).await.is_ok();
-    let mut answer = [0; 512];
-    sent && timeout(Duration::from_millis(200), socket.recv_from(&mut answer)).await.is_ok()
+    let mut reply = [0; 512];
+    sent && timeout(Duration::from_millis(200), socket.recv_from(&mut reply)).await.is_ok()
 }
 
 /// `refused.test. IN A`.

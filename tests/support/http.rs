@@ -8,13 +8,13 @@ use tokio::net::TcpStream;
 
 /// A response, with header names in lower case.
 #[derive(Debug)]
-pub(crate) struct Answer<B = String> {
+pub(crate) struct Response<B = String> {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: B,
 }
 
-impl<B> Answer<B> {
+impl<B> Response<B> {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -24,14 +24,14 @@ impl<B> Answer<B> {
 }
 
 /// Sends a request without a body and reads to the end of the connection. HTTP/1.0, so that nothing is chunked.
-pub(crate) async fn request(address: SocketAddr, method: &str, path: &str) -> Answer {
+pub(crate) async fn request(address: SocketAddr, method: &str, path: &str) -> Response {
     request_with(address, method, path, &[]).await
 }
 
 /// As [`request`], with more headers.
-pub(crate) async fn request_with(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
-    let Answer { status, headers, body } = request_bytes(address, method, path, headers).await;
-    Answer { status, headers, body: String::from_utf8(body).unwrap() }
+pub(crate) async fn request_with(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
+    let Response { status, headers, body } = request_bytes(address, method, path, headers).await;
+    Response { status, headers, body: String::from_utf8(body).unwrap() }
 }
 
 /// As [`request_with`], with a body of bytes.
@@ -40,7 +40,7 @@ pub(crate) async fn request_bytes(
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
-) -> Answer<Vec<u8>> {
+) -> Response<Vec<u8>> {
     let headers: String = headers.iter().flat_map(|(name, value)| [*name, ": ", *value, "\r\n"]).collect();
     let head = format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\n{headers}\r\n");
     parse(&exchange(address, head.as_bytes()).await)
@@ -51,9 +51,9 @@ pub(crate) async fn exchange(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     // The server may have closed the connection before it has read everything. Its response counts all the same.
     let _ = stream.write_all(bytes).await;
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
-    answer
+    let mut response = Vec::new();
+    let _ = stream.read_to_end(&mut response).await;
+    response
 }
 
 /// A text encoded as a part of a URL.
@@ -64,14 +64,14 @@ pub(crate) fn encoded(text: &str) -> String {
     })
 }
 
-fn parse(answer: &[u8]) -> Answer<Vec<u8>> {
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
-    let head = std::str::from_utf8(&answer[..end]).unwrap();
+fn parse(response: &[u8]) -> Response<Vec<u8>> {
+    let end = response.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    let head = std::str::from_utf8(&response[..end]).unwrap();
     let mut lines = head.lines();
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     let header = |line: &str| {
         line.split_once(": ")
             .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
     };
-    Answer { status, headers: lines.filter_map(header).collect(), body: answer[end + 4..].to_vec() }
+    Response { status, headers: lines.filter_map(header).collect(), body: response[end + 4..].to_vec() }
 }

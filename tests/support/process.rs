@@ -8,12 +8,12 @@ use std::process::Command;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Runs `body` in a separate process, which runs only the test named `test` (its full path).
-pub(crate) fn alone(test: &str, body: impl FnOnce()) {
-    under(test, &[], body);
+pub(crate) fn isolated(test: &str, body: impl FnOnce()) {
+    isolated_by(test, &[], body);
 }
 
-/// As [`alone`], with the process started by `wrapper`, a program with its arguments.
-pub(crate) fn under(test: &str, wrapper: &[&str], body: impl FnOnce()) {
+/// As [`isolated`], with the process started by `wrapper`, a program with its arguments.
+pub(crate) fn isolated_by(test: &str, wrapper: &[&str], body: impl FnOnce()) {
     if env::var_os(CHILD).is_some_and(|child| child == test) {
         return body();
     }
@@ -38,4 +38,4 @@ pub(crate) fn use_up_descriptors() {
 }
 
 /// The environment variable with the test of this process.
-const CHILD: &str = "PORTPROBE_TEST_ALONE";
+const CHILD: &str = "PORTPROBE_TEST_ISOLATED";

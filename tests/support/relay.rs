@@ -20,7 +20,7 @@ impl Relay {
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 // A client that disconnects, like a stopping Prometheus, ends only its own request.
-                let _ = answer(client, exporter, accept).await;
+                let _ = relay(client, exporter, accept).await;
             }
         });
         Self { address, task }
@@ -33,7 +33,7 @@ impl Drop for Relay {
     }
 }
 
-async fn answer(client: TcpStream, exporter: SocketAddr, accept: &str) -> std::io::Result<()> {
+async fn relay(client: TcpStream, exporter: SocketAddr, accept: &str) -> std::io::Result<()> {
     let mut client = BufReader::new(client);
     let mut line = String::new();
     while client.read_line(&mut line).await? > 2 {

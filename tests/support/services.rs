@@ -252,14 +252,14 @@ impl Prometheus {
     }
 
     /// The response of a path of its API.
-    pub(crate) async fn get(&self, path: &str) -> http::Answer {
+    pub(crate) async fn get(&self, path: &str) -> http::Response {
         http::request(self.0.address, "GET", path).await
     }
 
     /// The result vector of an instant query.
     pub(crate) async fn query(&self, expression: &str) -> Vec<Value> {
-        let answer = self.get(&format!("/api/v1/query?query={}", http::encoded(expression))).await;
-        let Ok(mut body) = serde_json::from_str::<Value>(&answer.body) else { return Vec::new() };
+        let response = self.get(&format!("/api/v1/query?query={}", http::encoded(expression))).await;
+        let Ok(mut body) = serde_json::from_str::<Value>(&response.body) else { return Vec::new() };
         match body["data"]["result"].take() {
             Value::Array(result) => result,
             _ => Vec::new(),
