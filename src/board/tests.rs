@@ -272,7 +272,7 @@ fn new_settings_drop_state_that_does_not_apply() {
     let after = target("tcp://db.example:22", Settings { slow_after: Some(SECOND / 2), ..Settings::default() });
     board.replace(std::slice::from_ref(&after));
     read(&board, &after, |row| {
-        assert_eq!((row.addresses().len(), row.slow()), (0, Some(true)), "the new limit applies to the last probe")
+        assert_eq!((row.addresses().len(), row.slow()), (0, Some(true)), "the new limit applies to the last probe");
     });
     let without = target("tcp://db.example:22", Settings::default());
     board.replace(std::slice::from_ref(&without));

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_of_zeros_is_not_an_empty_entry() {
+    fn a_fingerprint_of_zeros_counts_as_seen() {
         let mut recent = RecentLeaves::default();
         let zeros = Sha256Digest::new([0; 32]);
         assert_eq!([recent.see(&zeros), recent.see(&zeros)], [Sighting::First, Sighting::Known]);

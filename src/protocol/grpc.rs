@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn data_that_is_not_http_2_has_a_class() {
+    async fn invalid_http_2_has_a_class() {
         for (script, expected) in [
             (Script::greets(""), "closed: a response to the health check"),
             (Script::greets("").stays_silent(), "silent: a response to the health check"),

@@ -72,7 +72,7 @@ fn without_identification(ended: ConversationError, buffered: &[u8]) -> Result<S
         ConversationError::Closed(_) | ConversationError::Silent(_)
             if buffered.contains(&b'\n') && !buffered.starts_with(b"SSH-") =>
         {
-            Err(ConversationError::unexpected(AWAITED, "none of its lines is one", buffered))
+            Err(ConversationError::unexpected(AWAITED, "none of its lines is an identification", buffered))
         }
         other => Err(other),
     }
@@ -189,7 +189,7 @@ mod tests {
             ),
             (
                 Script::greets("220 mx ESMTP\r\n").stays_silent(),
-                "unexpected: expected an identification (SSH-2.0-), received \"220 mx ESMTP\\r\\n\": none of its lines is one",
+                "unexpected: expected an identification (SSH-2.0-), received \"220 mx ESMTP\\r\\n\": none of its lines is an identification",
             ),
             (Script::greets("Exceeded MaxStartups\r\n"), "rejected: Exceeded MaxStartups"),
             (Script::greets("Not allowed at this time\r\n"), "ok"),

@@ -111,7 +111,7 @@ fn a_timeout_reports_the_number_of_syns() {
 }
 
 #[test]
-fn a_connect_that_the_kernel_aborts_is_a_timeout() {
+fn a_connect_the_kernel_aborts_is_a_timeout() {
     netns::inside(async || {
         let far = Far::linked();
         far.run(|| firewall("input", "tcp dport 9 drop"));

@@ -481,7 +481,7 @@ async fn a_configured_name_is_verified() {
 }
 
 #[tokio::test]
-async fn a_host_without_valid_name_is_a_local_fault() {
+async fn an_invalid_host_name_is_a_local_fault() {
     let port = raw(b"", After::Silence).await;
     let stream = connect(port, Wrapping::None).await;
     let client = Client { context: Arc::new(trusting(&[]).context()), verifier: Arc::default() };
