@@ -110,7 +110,7 @@ async fn each_response_has_a_class() {
         (login_refused(3159, "#HY000Connections using insecure transport are prohibited"), "ok"),
         (
             Script::greets(framed(0, b"\x09old\0")),
-            "unexpected: expected a greeting, received \"\\u{5}\\0\\0\\0\\text\\0\": its version is not 10",
+            "unexpected: expected a greeting, received \"\\u{5}\\0\\0\\0\\told\\0\": its version is not 10",
         ),
         (Script::greets(b"\0\0\0\0"), "unexpected: expected a greeting, received \"\\0\\0\\0\\0\": it is empty"),
         (
