@@ -1,8 +1,8 @@
 //! The board: the state of all targets, derived from reports.
 //!
-//! [`Board::record`] applies a report to the row of its target: confirmed state, counters, histograms, last facts, recent
-//! outcomes. Metrics and pages read the rows on request. State is stored only once, so a removed target leaves nothing
-//! behind.
+//! [`Board::record`] applies a report to the row of its target: confirmed state, counters, histograms, last facts,
+//! recent outcomes. Metrics and pages read the rows on request. State is stored only once, so a removed target leaves
+//! nothing behind.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -52,9 +52,9 @@ impl Board {
 
     /// Replaces all targets and keeps their order.
     ///
-    /// A target with the same name and endpoint as before keeps its state; if settings that affect its probes have changed,
-    /// later reports with the old settings are discarded. All other rows are added or removed. Reports can be recorded
-    /// meanwhile; concurrent calls wait for each other.
+    /// A target with the same name and endpoint as before keeps its state; if settings that affect its probes have
+    /// changed, later reports with the old settings are discarded. All other rows are added or removed. Reports can be
+    /// recorded meanwhile; concurrent calls wait for each other.
     pub fn replace(&self, targets: &[Arc<Target>]) {
         // Locked until the end, because each table is built from the previous one.
         let options = self.options();
@@ -75,8 +75,8 @@ impl Board {
     /// Applies a report and returns the next probe.
     ///
     /// - A report of a removed target, or of another endpoint, is discarded.
-    /// - If settings that affect the probe have changed, the report is discarded and the probe is repeated. Labels and group
-    ///   do not affect the probe.
+    /// - If settings that affect the probe have changed, the report is discarded and the probe is repeated. Labels and
+    ///   group do not affect the probe.
     /// - A local fault is only counted.
     pub fn record(&self, report: &Report) -> Recorded {
         let table = self.table();
@@ -100,7 +100,7 @@ impl Board {
         row.record(report)
     }
 
-    /// The current rows. Later replacements do not change the list, but later reports change the rows.
+    /// Returns the current rows. Later replacements do not change the list, but later reports change the rows.
     pub fn rows(&self) -> Rows {
         Rows(self.table())
     }
@@ -126,12 +126,12 @@ impl Board {
 pub struct Rows(Arc<Table>);
 
 impl Rows {
-    /// The number of rows.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.0.rows.len()
     }
 
-    /// Whether there are no rows.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.0.rows.is_empty()
     }
@@ -156,7 +156,7 @@ impl Rows {
         self.0.row(name).map(|cell| read(&lock(cell)))
     }
 
-    /// All groups that have members, sorted by name.
+    /// Returns all groups that have members, sorted by name.
     pub fn groups(&self) -> Vec<GroupStatus> {
         let mut groups: HashMap<GroupName, GroupStatus> = HashMap::new();
         self.for_each(|row| {

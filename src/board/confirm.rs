@@ -16,7 +16,7 @@ pub enum State {
 }
 
 impl State {
-    /// The name in logs and on pages.
+    /// Returns the name in logs and on pages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Down => "down",
@@ -59,7 +59,7 @@ impl Confirmation {
         Some(std::mem::replace(&mut self.state, to))
     }
 
-    /// The confirmed state.
+    /// Returns the confirmed state.
     pub(super) const fn state(self) -> State {
         self.state
     }

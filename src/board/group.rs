@@ -34,12 +34,12 @@ impl GroupStatus {
         }
     }
 
-    /// Number of members that must be up.
+    /// Returns the number of members that must be up.
     pub fn needed(&self) -> u32 {
         self.group.quorum.needed(self.members)
     }
 
-    /// Whether enough members are confirmed up; `None` while unknown members could still decide it.
+    /// Returns whether enough members are confirmed up; `None` while unknown members could still decide it.
     pub fn is_up(&self) -> Option<bool> {
         let needed = self.needed();
         if self.up >= needed {

@@ -30,7 +30,7 @@ impl History {
         self.len = (self.len + 1).min(CAPACITY_U8);
     }
 
-    /// The outcomes, oldest first.
+    /// Returns the outcomes, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = Recent> + '_ {
         let (newer, older) = self.entries.split_at(usize::from(self.next));
         let unused = Self::CAPACITY - usize::from(self.len);
@@ -54,8 +54,8 @@ pub struct Recent {
     pub duration: Duration,
 }
 
-/// An outcome in two bytes: the class plus one, or 0 for success, in the high five bits, and the logarithm of the duration
-/// in the others.
+/// An outcome in two bytes: the class plus one, or 0 for success, in the high five bits, and the logarithm of the
+/// duration in the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Packed(u16);
 

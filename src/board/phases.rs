@@ -35,7 +35,7 @@ pub(super) fn histograms(
         .collect()
 }
 
-/// Whether probes of this target can complete a phase.
+/// Returns whether probes of this target can complete a phase.
 fn completes(target: &Target, phase: Phase) -> bool {
     let probe_kind = &target.settings.probe_kind;
     match phase {

@@ -163,74 +163,74 @@ impl Row {
         Recorded { next: self.next(&outcome.result), transition }
     }
 
-    /// The target.
+    /// Returns the target.
     pub fn target(&self) -> &Arc<Target> {
         &self.target
     }
 
-    /// The confirmed state.
+    /// Returns the confirmed state.
     pub fn state(&self) -> State {
         self.confirmation.state()
     }
 
-    /// The start of the confirmed state; `None` while it is unknown.
+    /// Returns the start of the confirmed state; `None` while it is unknown.
     pub fn state_since(&self) -> Option<Timestamp> {
         (self.state() != State::Unknown).then_some(self.since.at)
     }
 
-    /// Number of finished probes.
+    /// Returns the number of finished probes.
     pub fn probes(&self) -> u64 {
         self.probes
     }
 
-    /// Number of failed probes.
+    /// Returns the number of failed probes.
     pub fn failed_probes(&self) -> u64 {
         self.failures.as_ref().map_or(0, |failures| failures.failed_probes)
     }
 
-    /// Number of confirmed changes from up to down.
+    /// Returns the number of confirmed changes from up to down.
     pub fn outages(&self) -> u64 {
         self.failures.as_ref().map_or(0, |failures| failures.outages)
     }
 
-    /// Total time confirmed down, including the current outage until `now`.
+    /// Returns the total time confirmed down, including the current outage until `now`.
     pub fn down_time(&self, now: Instant) -> Duration {
         let present = if self.state() == State::Down { between(self.since.instant, now) } else { Duration::ZERO };
         self.failures.as_ref().map_or(Duration::ZERO, |failures| failures.down_before) + present
     }
 
-    /// Number of SYNs retransmitted in connects that were eventually answered.
+    /// Returns the number of SYNs retransmitted in connects that were eventually answered.
     pub fn syn_retransmits(&self) -> u64 {
         self.syn_retransmits
     }
 
-    /// Failed probes by reason, in the order of their first occurrence.
+    /// Returns failed probes by reason, in the order of their first occurrence.
     pub fn failures(&self) -> impl Iterator<Item = (Phase, Class, u64)> + '_ {
         let by_reason = self.failures.iter().flat_map(|failures| &failures.by_reason);
         by_reason.map(|&((phase, class), count)| (phase, class, count))
     }
 
-    /// The last failure; `None` if the last probe succeeded and the target is not down.
+    /// Returns the last failure; `None` if the last probe succeeded and the target is not down.
     pub fn failure(&self) -> Option<&Failure> {
         self.failures.as_ref()?.last.as_ref()
     }
 
-    /// The last probe.
+    /// Returns the last probe.
     pub fn last(&self) -> Option<&LastProbe> {
         self.last.as_ref()
     }
 
-    /// Whether the last successful probe was slow; `None` without `slow_after` or a success.
+    /// Returns whether the last successful probe was slow; `None` without `slow_after` or a success.
     pub fn slow(&self) -> Option<bool> {
         self.slow
     }
 
-    /// Number of usable addresses in the last resolution of the name.
+    /// Returns the number of usable addresses in the last resolution of the name.
     pub fn resolved_addresses(&self) -> Option<u32> {
         self.location.as_ref()?.resolved_addresses
     }
 
-    /// The address last used, if the host is a name.
+    /// Returns the address last used, if the host is a name.
     pub fn address(&self) -> Option<IpAddr> {
         self.location
             .as_ref()?
@@ -238,7 +238,7 @@ impl Row {
             .filter(|_| matches!(self.target.endpoint.host, Host::Name(_)))
     }
 
-    /// The result of each address, with `addresses: all`.
+    /// Returns the result of each address, with `addresses: all`.
     pub fn addresses(&self) -> &[AddressResult] {
         let location = self
             .location
@@ -247,32 +247,32 @@ impl Row {
         location.map(|location| &*location.addresses).unwrap_or_default()
     }
 
-    /// The last TLS session.
+    /// Returns the last TLS session.
     pub fn session(&self) -> Option<&Session> {
         self.tls.as_ref()?.session()
     }
 
-    /// The last certificates of the peer, with the result of their verification.
+    /// Returns the last certificates of the peer, with the result of their verification.
     pub fn peer_certificates(&self) -> Option<&Arc<PeerCertificates>> {
         self.tls.as_ref()?.peer()
     }
 
-    /// Number of changes to a leaf that was not among the last eight; `None` without TLS.
+    /// Returns the number of changes to a leaf that was not among the last eight; `None` without TLS.
     pub fn certificate_changes(&self) -> Option<u64> {
         self.tls.as_ref().map(|tls| tls.changes())
     }
 
-    /// The last second in which the client certificate is valid, since 1970.
+    /// Returns the last second in which the client certificate is valid, since 1970.
     pub fn client_certificate_not_after(&self) -> Option<i64> {
         self.tls.as_ref()?.client_not_after()
     }
 
-    /// The last facts of the service.
+    /// Returns the last facts of the service.
     pub fn service(&self) -> Option<&ServiceFacts> {
         self.facts.as_ref()?.service.as_deref()
     }
 
-    /// The labels that the dialogue last captured.
+    /// Returns the labels that the dialogue last captured.
     pub fn dialogue(&self) -> &[(LabelName, String)] {
         self.facts
             .as_ref()
@@ -280,17 +280,17 @@ impl Row {
             .unwrap_or_default()
     }
 
-    /// The bounds of the histograms' classic buckets.
+    /// Returns the bounds of the histograms' classic buckets.
     pub fn buckets(&self) -> &Buckets {
         &self.options.buckets
     }
 
-    /// The histograms of the phases of this target.
+    /// Returns the histograms of the phases of this target.
     pub fn histograms(&self) -> impl Iterator<Item = (Phase, &Histogram)> + '_ {
         self.histograms.iter().map(|(phase, histogram)| (*phase, histogram))
     }
 
-    /// The last outcomes.
+    /// Returns the last outcomes.
     pub fn history(&self) -> &History {
         &self.history
     }

@@ -7,8 +7,8 @@ use crate::target::{Sha256Digest, TlsExchange};
 
 /// The last known facts of a target that is probed with TLS.
 ///
-/// Its memory is allocated at the start, like that of a [`History`](super::History). Most probes see the same certificates
-/// as the previous probe, which need no new memory.
+/// Its memory is allocated at the start, like that of a [`History`](super::History). Most probes see the same
+/// certificates as the previous probe, which need no new memory.
 #[derive(Debug, Default)]
 pub(super) struct TlsRecord {
     session: Option<Session>,
@@ -39,22 +39,22 @@ impl TlsRecord {
         self.client_not_after = self.client_not_after.filter(|_| tls.settings.profile.identity.is_some());
     }
 
-    /// The last session.
+    /// Returns the last session.
     pub(super) const fn session(&self) -> Option<&Session> {
         self.session.as_ref()
     }
 
-    /// The last certificates with the result of their verification.
+    /// Returns the last certificates with the result of their verification.
     pub(super) const fn peer(&self) -> Option<&Arc<PeerCertificates>> {
         self.peer.as_ref()
     }
 
-    /// Number of changes to a leaf that was not among the last ones.
+    /// Returns the number of changes to a leaf that was not among the last ones.
     pub(super) const fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// The last second in which the client certificate is valid, since 1970.
+    /// Returns the last second in which the client certificate is valid, since 1970.
     pub(super) const fn client_not_after(&self) -> Option<i64> {
         self.client_not_after
     }
