@@ -1,8 +1,8 @@
 //! The metrics for Prometheus, read from the board on request.
 //!
 //! [`families`] lists every metric with its type, labels and help. An [`Exposition`] writes one family after the other.
-//! This module stores only values that no other module has: the results of reloads, discovery refreshes and HTTP requests,
-//! and the global labels.
+//! This module stores only values that no other module has: the results of reloads, discovery refreshes and HTTP
+//! requests, and the global labels.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,7 +50,7 @@ impl Metrics {
         Exposition::new(self.0.clone(), format)
     }
 
-    /// The counter of failed file reloads.
+    /// Returns the counter of failed file reloads.
     pub fn file_reload_failures(&self) -> &FileReloadFailures {
         &self.0.file_reload_failures
     }
@@ -60,17 +60,17 @@ impl Metrics {
         *write(&self.0.labels) = Arc::new(labels);
     }
 
-    /// The results of configuration reloads.
+    /// Returns the results of configuration reloads.
     pub fn reloads(&self) -> &Reloads {
         &self.0.reloads
     }
 
-    /// The status of each discovery source.
+    /// Returns the status of each discovery source.
     pub fn sources(&self) -> &SourceStatuses {
         &self.0.source_statuses
     }
 
-    /// The counters of HTTP requests.
+    /// Returns the counters of HTTP requests.
     pub fn http_requests(&self) -> &HttpRequests {
         &self.0.http_requests
     }
@@ -87,7 +87,7 @@ pub enum Format {
     Text,
 }
 
-/// Every family, in the order of the exposition.
+/// Returns every family, in the order of the exposition.
 pub fn families() -> impl Iterator<Item = &'static Family> {
     let targets = target::TARGETS.iter().map(|of_target| &of_target.family);
     let groups = target::GROUPS.iter().map(|of_group| &of_group.family);

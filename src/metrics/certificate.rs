@@ -102,8 +102,8 @@ fn session_labels(session: &Session) -> Vec<OwnLabel> {
     ]
 }
 
-/// Returns the labels of a certificate. One that cannot be parsed has only its fingerprint, because empty labels are not
-/// written.
+/// Returns the labels of a certificate. One that cannot be parsed has only its fingerprint, because empty labels are
+/// not written.
 fn certificate_labels(leaf: &Certificate) -> Vec<OwnLabel> {
     let label = |name, text: fn(&CertificateContent) -> &str| {
         OwnLabel::new(

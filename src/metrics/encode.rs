@@ -26,7 +26,8 @@ impl Collector for Batch {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Family { name, kind, help, .. } = *self.family;
         let (name, kind) = match (kind, self.format) {
-            // Text 0.0.4 declares a counter with `_total`. In the other formats the encoder appends it to the declared name.
+            // Text 0.0.4 declares a counter with `_total`. In the other formats the encoder appends it to the declared
+            // name.
             (Kind::Counter, Format::Text) => (name, MetricType::Counter),
             (Kind::Counter, Format::OpenMetrics | Format::Protobuf) => {
                 (name.strip_suffix("_total").unwrap_or(name), MetricType::Counter)
@@ -114,7 +115,8 @@ fn encode_histogram(histogram: &Histogram, buckets: &Buckets, encoder: &mut Metr
 }
 
 /// Encodes native buckets as spans and deltas. A span is a run of adjacent buckets: its distance from the end of the
-/// previous span (that of the first one from bucket 0) and its length. A delta is the difference from the previous count.
+/// previous span (that of the first one from bucket 0) and its length. A delta is the difference from the previous
+/// count.
 fn spans_and_deltas(native: &NativeBuckets) -> (Vec<(i32, u32)>, Vec<i64>) {
     let mut spans: Vec<(i32, u32)> = Vec::new();
     let mut deltas = Vec::with_capacity(native.counts().len());

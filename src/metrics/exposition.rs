@@ -1,7 +1,8 @@
 //! The exposition: all metrics in one format, one piece at a time.
 //!
-//! Families are written one after the other. For each family, a block of rows is copied and then encoded. No row is locked
-//! while it is encoded, nothing is locked while a client reads, and memory does not grow with the number of targets.
+//! Families are written one after the other. For each family, a block of rows is copied and then encoded. No row is
+//! locked while it is encoded, nothing is locked while a client reads, and memory does not grow with the number of
+//! targets.
 
 use std::fmt;
 use std::ops::Range;
@@ -124,8 +125,8 @@ impl Exposition {
         Ok(())
     }
 
-    /// Encodes samples of one family. Text formats declare a family once. In protobuf each block is a message with its own
-    /// declaration, which Prometheus accepts. A family without samples is omitted.
+    /// Encodes samples of one family. Text formats declare a family once. In protobuf each block is a message with its
+    /// own declaration, which Prometheus accepts. A family without samples is omitted.
     fn write(
         &self,
         family: &'static Family,

@@ -19,17 +19,17 @@ pub struct Family {
 }
 
 impl Family {
-    /// A counter without labels.
+    /// Creates a counter without labels.
     pub(super) const fn counter(name: &'static str, help: &'static str) -> Self {
         Self { name, kind: Kind::Counter, labels: &[], help }
     }
 
-    /// A gauge without labels.
+    /// Creates a gauge without labels.
     pub(super) const fn gauge(name: &'static str, help: &'static str) -> Self {
         Self { name, kind: Kind::Gauge, labels: &[], help }
     }
 
-    /// A histogram without labels.
+    /// Creates a histogram without labels.
     pub(super) const fn histogram(name: &'static str, help: &'static str) -> Self {
         Self { name, kind: Kind::Histogram, labels: &[], help }
     }
@@ -52,7 +52,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The name in the exposition.
+    /// Returns the name in the exposition.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Counter => "counter",

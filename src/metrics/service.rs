@@ -32,8 +32,8 @@ pub(super) const DIALOGUE_INFO: TargetFamily = TargetFamily {
     },
 };
 
-/// Returns the labels of a dialogue, without those that the target has and without duplicates, because a duplicate label
-/// on a series fails the whole scrape.
+/// Returns the labels of a dialogue, without those that the target has and without duplicates, because a duplicate
+/// label on a series fails the whole scrape.
 fn dialogue_labels(row: &Row) -> Vec<OwnLabel> {
     let captured = row.dialogue();
     let is_new = |index: usize, name: &LabelName| {
