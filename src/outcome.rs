@@ -1,7 +1,7 @@
 //! The result of a probe: an [`Outcome`], or a [`Report`] with its target and times.
 //!
-//! A failed probe and a local fault are data, not errors of the daemon. Except for the trait [`Prober`], everything here is
-//! a plain value.
+//! A failed probe and a local fault are data, not errors of the daemon. Except for the trait [`Prober`], everything
+//! here is a plain value.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The last address tried, which decided the result if the addresses were tried one after another.
+    /// Returns the last address tried, which decided the result if the addresses were tried one after another.
     pub fn address(&self) -> Option<IpAddr> {
         self.attempts.last().map(|attempt| attempt.address)
     }
@@ -130,7 +130,7 @@ impl Phase {
     /// Every phase, in order.
     pub const ALL: [Self; 5] = [Self::Resolve, Self::Connect, Self::Starttls, Self::Tls, Self::Protocol];
 
-    /// The name in labels and logs.
+    /// Returns the name in labels and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Resolve => "resolve",
@@ -164,7 +164,7 @@ impl Timings {
             .fold(self, |timings, (phase, duration)| timings.with(phase, duration))
     }
 
-    /// The duration of a phase; `None` if it was not completed.
+    /// Returns the duration of a phase; `None` if it was not completed.
     pub fn of(&self, phase: Phase) -> Option<Duration> {
         self.0
             .get(phase as usize)
@@ -173,7 +173,7 @@ impl Timings {
             .map(Duration::from_nanos)
     }
 
-    /// Every completed phase, in order.
+    /// Returns every completed phase, in order.
     pub fn iter(&self) -> impl Iterator<Item = (Phase, Duration)> + '_ {
         Phase::ALL.into_iter().filter_map(|phase| Some((phase, self.of(phase)?)))
     }

@@ -35,7 +35,7 @@ impl Fault {
         Self::failure(phase, Class::Stalled, detail)
     }
 
-    /// The details as a sentence, without phase, class and reason.
+    /// Returns the details as a sentence, without phase, class and reason.
     pub fn detail(&self) -> &str {
         match self {
             Self::Failure(Failure { detail, .. }) | Self::LocalFault(LocalFault { detail, .. }) => detail,
@@ -153,7 +153,7 @@ impl Class {
         Self::Stalled,
     ];
 
-    /// The name in labels and logs.
+    /// Returns the name in labels and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::DnsNotFound => "dns_not_found",
@@ -182,7 +182,7 @@ impl Class {
         }
     }
 
-    /// The phases in which a failure of this class occurs, in order.
+    /// Returns the phases in which a failure of this class occurs, in order.
     pub const fn phases(self) -> &'static [Phase] {
         match self {
             Self::DnsNotFound | Self::DnsTimeout | Self::DnsError | Self::AddressMismatch => &[Phase::Resolve],
@@ -202,7 +202,7 @@ impl Class {
         }
     }
 
-    /// The meaning, as an entry of a reference table in Markdown.
+    /// Returns the meaning, as an entry of a reference table in Markdown.
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::DnsNotFound => "the name does not exist or has no usable address",
@@ -270,7 +270,7 @@ impl LocalFaultReason {
     /// All reasons.
     pub const ALL: [Self; 5] = [Self::Invalid, Self::NoDescriptor, Self::NoMemory, Self::NoPort, Self::NotPermitted];
 
-    /// The name in labels and logs.
+    /// Returns the name in labels and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Invalid => "invalid",
@@ -281,7 +281,7 @@ impl LocalFaultReason {
         }
     }
 
-    /// The meaning, as an entry of a reference table in Markdown.
+    /// Returns the meaning, as an entry of a reference table in Markdown.
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::Invalid => "the kernel does not accept an argument, such as a zone without an interface",

@@ -36,8 +36,8 @@ pub struct PeerCertificates {
     pub intermediates: Vec<Arc<Certificate>>,
     /// All faults, at most one per class, in the order of [`Class`]. Empty if the certificate is verified.
     pub faults: Vec<CertificateFault>,
-    /// The earliest expiry on the verified path, excluding its anchor, in seconds since 1970; if no path was verified, in
-    /// the chain as sent. `None` if no certificate could be parsed.
+    /// The earliest expiry on the verified path, excluding its anchor, in seconds since 1970; if no path was verified,
+    /// in the chain as sent. `None` if no certificate could be parsed.
     pub chain_not_after: Option<i64>,
 }
 
@@ -60,7 +60,7 @@ pub struct Certificate {
 }
 
 impl CertificateContent {
-    /// Whether a moment, in seconds since 1970, is within its validity.
+    /// Returns whether a moment, in seconds since 1970, is within its validity.
     pub fn is_valid_at(&self, moment: i64) -> bool {
         (self.not_before..=self.not_after).contains(&moment)
     }

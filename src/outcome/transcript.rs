@@ -36,7 +36,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// The name in the output.
+    /// Returns the name in the output.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Received => "received",
