@@ -3,8 +3,8 @@
 //! A probe resolves the name of the target, connects and runs the configured exchange, all within one deadline.
 //! `addresses` resolves the host and sorts its addresses; `attempt` tries them, one after another or all at once. `tcp`
 //! connects, `tls` makes the handshake with the files that `tls_store` holds in memory, and `verify` checks the
-//! certificates that `certificate` parses. `exchange` runs the exchange on the connection. `connector` opens connections
-//! for discovery.
+//! certificates that `certificate` parses. `exchange` runs the exchange on the connection. `connector` opens
+//! connections for discovery.
 
 use std::sync::Arc;
 
@@ -40,8 +40,8 @@ mod tls;
 mod tls_store;
 mod verify;
 
-/// The prober for the network. It holds what probes share: the resolver, the TLS files, the values of header files and a
-/// cache of verified chains.
+/// The prober for the network. It holds what probes share: the resolver, the TLS files, the values of header files and
+/// a cache of verified chains.
 #[derive(Debug)]
 pub struct NetworkProber {
     resolver: Resolver,
@@ -54,8 +54,8 @@ pub struct NetworkProber {
 impl NetworkProber {
     /// Creates a prober that resolves names as this machine does. It reads no file before the first look-up.
     ///
-    /// The TLS profile and the header files of a target must be loaded into `tls_store` and `header_values` before it is
-    /// probed; otherwise the probe ends with a local fault.
+    /// The TLS profile and the header files of a target must be loaded into `tls_store` and `header_values` before it
+    /// is probed; otherwise the probe ends with a local fault.
     pub fn new(options: ResolverOptions, tls_store: Arc<TlsStore>, header_values: Arc<HeaderValues>) -> Self {
         Self::with_system_files(options, tls_store, header_values, SystemFiles::default())
     }

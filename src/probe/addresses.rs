@@ -146,8 +146,8 @@ fn sorted_by_value(mut all: Vec<IpAddr>) -> Sorted {
     Sorted { to_try: all.clone(), all }
 }
 
-/// Sorts addresses by RFC 6724. Those without a route are not tried if others have one, because their error would hide the
-/// results of the others.
+/// Sorts addresses by RFC 6724. Those without a route are not tried if others have one, because their error would hide
+/// the results of the others.
 fn sorted_by_preference(mut all: Vec<IpAddr>, source: Option<IpAddr>) -> Result<Sorted, LocalFault> {
     let mut seen = HashSet::new();
     all.retain(|address| seen.insert(*address));

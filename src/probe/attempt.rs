@@ -1,8 +1,8 @@
 //! Tries the addresses of a target, one after another or all at once, and combines their results.
 //!
 //! The result of an address is a failure if its connect did not end as the settings expect, otherwise the result of the
-//! exchange on its connection. An attempt that this machine could not make is neither a success nor a failure: it does not
-//! change a result that other addresses decide, but makes a result unknown that it could have decided.
+//! exchange on its connection. An attempt that this machine could not make is neither a success nor a failure: it does
+//! not change a result that other addresses decide, but makes a result unknown that it could have decided.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -100,8 +100,8 @@ async fn all(destinations: Vec<SocketAddr>, plan: &Plan, deadline: Instant) -> A
     Attempted { attempts, result, timings, facts, ended, open: None }
 }
 
-/// Returns the attempt that decides if none connected: the first that this machine could not make, because it might have
-/// connected; otherwise the last.
+/// Returns the attempt that decides if none connected: the first that this machine could not make, because it might
+/// have connected; otherwise the last.
 fn decisive_of_unconnected(attempts: &[Attempt]) -> Option<&Attempt> {
     attempts
         .iter()
@@ -151,8 +151,9 @@ fn worst_tls(attempts: &[Attempt]) -> Option<&TlsFacts> {
         .as_ref()
 }
 
-/// Returns the attempt with the worst certificate: the one with the first fault in the order of [`Class`]; without faults,
-/// the one that expires first. Among equal ones it is the first, so the result does not depend on the speed of addresses.
+/// Returns the attempt with the worst certificate: the one with the first fault in the order of [`Class`]; without
+/// faults, the one that expires first. Among equal ones it is the first, so the result does not depend on the speed of
+/// addresses.
 fn worst_of<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> Option<&'a Attempt> {
     attempts.min_by_key(|attempt| {
         let peer = attempt.facts.tls.as_ref().and_then(|facts| facts.peer.as_ref());

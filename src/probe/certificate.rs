@@ -1,7 +1,7 @@
 //! The parser of certificates, the only file that uses `x509-parser`.
 //!
-//! It turns any bytes that a peer sends as a certificate into text and numbers, and verifies nothing. No input is an error:
-//! a certificate that cannot be parsed has no content.
+//! It turns any bytes that a peer sends as a certificate into text and numbers, and verifies nothing. No input is an
+//! error: a certificate that cannot be parsed has no content.
 
 use std::net::IpAddr;
 
@@ -123,7 +123,7 @@ fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     }
 }
 
-/// Lower-case hex without leading zeros, as `openssl x509 -serial` prints it except for the case.
+/// Returns lower-case hex without leading zeros, as `openssl x509 -serial` prints it except for the case.
 fn serial(bytes: &[u8]) -> String {
     let text = HEXLOWER.encode(bytes);
     match text.trim_start_matches('0') {

@@ -217,8 +217,8 @@ impl Exchange {
         Ok(())
     }
 
-    /// Completes the conversation of a probe that has already failed. It sends no secret, and servers such as MySQL block
-    /// clients that disconnect too early too often.
+    /// Completes the conversation of a probe that has already failed. It sends no secret, and servers such as MySQL
+    /// block clients that disconnect too early too often.
     async fn finish_conversation<S: ByteStream>(&mut self, stream: &mut S, application: &Application) {
         let service = match application {
             Application::Dialogue(_) => return,

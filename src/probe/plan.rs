@@ -29,7 +29,7 @@ pub(super) enum Steps {
 }
 
 impl Plan {
-    /// The last second in which the client certificate is valid, since 1970; `None` if there is none.
+    /// Returns the last second in which the client certificate is valid, since 1970; `None` if there is none.
     pub(super) fn client_certificate_not_after(&self) -> Option<i64> {
         match self.steps.as_ref()? {
             Steps::Plain(_) => None,
@@ -39,7 +39,7 @@ impl Plan {
 }
 
 impl Steps {
-    /// The plaintext application or the one within TLS.
+    /// Returns the plaintext application or the one within TLS.
     pub(super) fn application(&self) -> &Application {
         match self {
             Self::Plain(application) => application,

@@ -1,7 +1,7 @@
 //! Makes a TCP handshake and returns its duration and the number of retransmitted SYNs.
 //!
-//! This module starts the connect, not tokio, because the kernel's statistics are read from the socket even if the connect
-//! fails. `errno` classifies errors; `probe::attempt` decides what they mean for the target.
+//! This module starts the connect, not tokio, because the kernel's statistics are read from the socket even if the
+//! connect fails. `errno` classifies errors; `probe::attempt` decides what they mean for the target.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -26,7 +26,8 @@ pub(super) mod socket;
 /// A completed handshake.
 #[derive(Debug)]
 pub(super) struct Connected {
-    /// Time from SYN to SYN-ACK as measured by the kernel, or by the clock if a SYN was lost or the kernel has no value.
+    /// Time from SYN to SYN-ACK as measured by the kernel, or by the clock if a SYN was lost or the kernel has no
+    /// value.
     pub(super) handshake: Duration,
     /// Number of retransmitted SYNs.
     pub(super) syn_retransmits: u32,
@@ -92,7 +93,8 @@ pub(super) async fn connect(
 /// Fails if the socket is connected to itself.
 ///
 /// If the target is a port of this machine and the kernel chooses the same port as the local port, the SYN reaches the
-/// socket that sent it, and the connection opens (RFC 9293 section 3.5). This happens only if nothing listens on the port.
+/// socket that sent it, and the connection opens (RFC 9293 section 3.5). This happens only if nothing listens on the
+/// port.
 fn not_to_itself(connected: Connected, remote: SocketAddr) -> Result<Connected, ConnectFailed> {
     if connected.socket.local_port() != Some(remote.port()) || !connected.socket.is_connected_to_itself() {
         return Ok(connected);
@@ -150,8 +152,8 @@ fn share_ports(_socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the duration that the kernel measured, because a clock in user space also measures delays of this process. The
-/// kernel has no value if a SYN was retransmitted.
+/// Returns the duration that the kernel measured, because a clock in user space also measures delays of this process.
+/// The kernel has no value if a SYN was retransmitted.
 fn handshake(figures: Option<TcpFigures>, elapsed: Duration) -> Duration {
     match figures {
         Some(TcpFigures { round_trip: Some(round_trip), retransmits: 0 }) => round_trip,

@@ -1,8 +1,8 @@
 //! A TLS handshake as a client: the session and the facts about the peer.
 //!
-//! The handshake accepts every certificate, but verifies that the peer has its key. The chain is verified afterwards, even
-//! if the handshake fails, so that this time is not measured. Sessions are never resumed, because a resumed handshake has
-//! no certificate.
+//! The handshake accepts every certificate, but verifies that the peer has its key. The chain is verified afterwards,
+//! even if the handshake fails, so that this time is not measured. Sessions are never resumed, because a resumed
+//! handshake has no certificate.
 
 use std::future::poll_fn;
 use std::io;
@@ -44,7 +44,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// The last second in which the client certificate is valid, since 1970; `None` if there is none.
+    /// Returns the last second in which the client certificate is valid, since 1970; `None` if there is none.
     pub(super) fn certificate_not_after(&self) -> Option<i64> {
         self.context.identity.as_ref().and_then(|identity| identity.not_after)
     }
@@ -77,12 +77,12 @@ pub(super) struct Secured {
 }
 
 impl Secured {
-    /// Waits until a TLS 1.3 server that requested a client certificate accepts or rejects it. Returns the data received
-    /// meanwhile.
+    /// Waits until a TLS 1.3 server that requested a client certificate accepts or rejects it. Returns the data
+    /// received meanwhile.
     ///
     /// The handshake ends before such a server has seen the certificate. A ticket, data, or silence for
-    /// [`ACCEPTED_AFTER`] means that it is accepted, because not every server speaks first or sends tickets. At least half
-    /// of the remaining time is left for the application.
+    /// [`ACCEPTED_AFTER`] means that it is accepted, because not every server speaks first or sends tickets. At least
+    /// half of the remaining time is left for the application.
     pub(super) async fn settle(&mut self, deadline: Instant) -> Result<Vec<u8>, Fault> {
         let version = self.stream.get_ref().1.protocol_version();
         if version != Some(ProtocolVersion::TLSv1_3) || !self.recording.was_requested() {

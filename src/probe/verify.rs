@@ -1,8 +1,8 @@
 //! Verifies the certificates that a peer presented.
 //!
 //! The input is the chain, the expected name and the trusted roots; the output is all faults, not only the first. The
-//! result for a chain changes only if the validity of a certificate starts or ends, or if files are reloaded. Therefore it
-//! is cached: an unchanged chain costs one digest per probe.
+//! result for a chain changes only if the validity of a certificate starts or ends, or if files are reloaded. Therefore
+//! it is cached: an unchanged chain costs one digest per probe.
 
 use std::sync::{Arc, Mutex};
 
@@ -80,7 +80,7 @@ impl ChainVerifier {
 }
 
 impl PresentedChain {
-    /// The certificates after the leaf that are considered, at most [`MAX_INTERMEDIATES`].
+    /// Returns the certificates after the leaf that are considered, at most [`MAX_INTERMEDIATES`].
     fn shown(&self) -> &[CertificateDer<'static>] {
         self.intermediates.get(..MAX_INTERMEDIATES).unwrap_or(&self.intermediates)
     }

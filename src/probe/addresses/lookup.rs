@@ -27,8 +27,8 @@ pub(super) enum Lookup {
 }
 
 impl Lookup {
-    /// Combines the errors of all servers. Precedence: a local fault, a reported error, silence. A server whose address this
-    /// machine cannot use, for example because of its zone, counts only if there is no other.
+    /// Combines the errors of all servers. Precedence: a local fault, a reported error, silence. A server whose address
+    /// this machine cannot use, for example because of its zone, counts only if there is no other.
     pub(super) fn of_errors(record_type: &str, errors: &[(SocketAddr, ServerError)]) -> Self {
         let local = |(server, error): &(SocketAddr, _)| match error {
             ServerError::Local(LocalFault { reason, detail }) => {
@@ -46,8 +46,8 @@ impl Lookup {
         if errors.iter().all(|(_, error)| silent(error)) { Self::Silence(text) } else { Self::Error(text) }
     }
 
-    /// Combines the results of two types of one name. Precedence: addresses; a local fault; NXDOMAIN, which concerns the
-    /// name and not the type; an error; silence; no address of the type.
+    /// Combines the results of two types of one name. Precedence: addresses; a local fault; NXDOMAIN, which concerns
+    /// the name and not the type; an error; silence; no address of the type.
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Addresses(mut addresses), Self::Addresses(more)) => {
@@ -59,8 +59,8 @@ impl Lookup {
         }
     }
 
-    /// Combines the results of two forms of one name, neither of which has an address. Precedence: an error, because that
-    /// form may have an address; a form that exists.
+    /// Combines the results of two forms of one name, neither of which has an address. Precedence: an error, because
+    /// that form may have an address; a form that exists.
     pub(super) fn or(self, other: Self) -> Self {
         match (&self, &other) {
             (Self::Error(_), _) | (Self::NoData(_), Self::NoName(_) | Self::NoData(_)) => self,

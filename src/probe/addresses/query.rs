@@ -1,8 +1,8 @@
 //! Sends one query to one name server over UDP, and over TCP if the response is truncated.
 //!
 //! The socket is connected, so that an absent server is reported at once and other senders are ignored (RFC 5452). The
-//! kernel chooses a random port for each query. hickory encodes and decodes messages. The caller chooses the servers and
-//! combines the responses.
+//! kernel chooses a random port for each query. hickory encodes and decodes messages. The caller chooses the servers
+//! and combines the responses.
 
 use std::io;
 use std::net::SocketAddr;
@@ -186,8 +186,8 @@ fn invalid(why: &str) -> ServerError {
     ServerError::Malformed(format!("sent an invalid response: {why}"))
 }
 
-/// Maximum size of a datagram that is read. Some servers exceed the 512 bytes of RFC 1035 section 4.2.1. Like the C library,
-/// this module does not use EDNS, because some servers reject it; longer responses arrive over TCP.
+/// Maximum size of a datagram that is read. Some servers exceed the 512 bytes of RFC 1035 section 4.2.1. Like the C
+/// library, this module does not use EDNS, because some servers reject it; longer responses arrive over TCP.
 const MAX_DATAGRAM: usize = 4096;
 
 /// The index of the byte with the truncation bit (RFC 1035 section 4.1.1).

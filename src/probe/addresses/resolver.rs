@@ -1,10 +1,10 @@
 //! Resolves a name: hosts file, search domains, then the name servers in order.
 //!
-//! A and AAAA are queried at the same time. Once one has addresses, the other gets only a short extra time, so that a server
-//! that never answers AAAA queries does not use up the deadline. Nothing is cached: a probe sees what an application that
-//! starts now would see. If a server fails, the next one is queried, as in the C library; the error is reported only if no
-//! server sends a usable response. hickory's resolver is not used, because it caches and hides the results of individual
-//! servers.
+//! A and AAAA are queried at the same time. Once one has addresses, the other gets only a short extra time, so that a
+//! server that never answers AAAA queries does not use up the deadline. Nothing is cached: a probe sees what an
+//! application that starts now would see. If a server fails, the next one is queried, as in the C library; the error is
+//! reported only if no server sends a usable response. hickory's resolver is not used, because it caches and hides the
+//! results of individual servers.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
@@ -43,8 +43,8 @@ impl Resolver {
         *lock(&self.options)
     }
 
-    /// Returns the addresses of `name` in `family`, at least one, in the order of the response. Queries `servers`; if there
-    /// are none, uses the hosts file, search domains and name servers of the system. Ends by `deadline`.
+    /// Returns the addresses of `name` in `family`, at least one, in the order of the response. Queries `servers`; if
+    /// there are none, uses the hosts file, search domains and name servers of the system. Ends by `deadline`.
     pub(in crate::probe) async fn resolve(
         &self,
         name: &HostName,
@@ -71,8 +71,8 @@ impl Resolver {
         }
     }
 
-    /// Queries each form of the name until one has addresses. Silence ends the search, because that form may exist and the
-    /// next one may be another host.
+    /// Queries each form of the name until one has addresses. Silence ends the search, because that form may exist and
+    /// the next one may be another host.
     async fn query_forms(
         &self,
         name: &HostName,
@@ -122,8 +122,8 @@ impl Resolver {
         }
     }
 
-    /// Queries the servers in order until one sends a usable response, which is returned with the server. A silent server is
-    /// queried again, one that reports an error is not. The error lists the errors of all servers in order.
+    /// Queries the servers in order until one sends a usable response, which is returned with the server. A silent
+    /// server is queried again, one that reports an error is not. The error lists the errors of all servers in order.
     pub(super) async fn query_servers(
         &self,
         form: &Name,

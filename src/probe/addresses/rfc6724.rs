@@ -1,5 +1,5 @@
-//! The order in which the addresses of a name are tried (RFC 6724 section 6), as a pure function of the destinations and
-//! their source addresses, which the caller gets from the kernel.
+//! The order in which the addresses of a name are tried (RFC 6724 section 6), as a pure function of the destinations
+//! and their source addresses, which the caller gets from the kernel.
 
 use std::cmp::Reverse;
 use std::net::{IpAddr, Ipv6Addr};
@@ -16,8 +16,8 @@ pub(super) struct Candidate {
 /// Sorts the best destination first. Equal ones keep the order of the name server.
 ///
 /// The rules on deprecated, home and encapsulated addresses are not implemented, because they need more than a source
-/// address. The longest matching prefix counts only for IPv6: for IPv4 it would undo the rotation of name servers, which
-/// spreads load.
+/// address. The longest matching prefix counts only for IPv6: for IPv4 it would undo the rotation of name servers,
+/// which spreads load.
 pub(super) fn sort(candidates: &mut [Candidate]) {
     candidates.sort_by_cached_key(rank);
 }

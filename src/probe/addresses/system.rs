@@ -1,7 +1,7 @@
 //! Name resolution of this machine: its hosts file, and the name servers and search domains of resolv.conf.
 //!
-//! The files are read when they are first needed, and again when they change, which is checked at most once a second. The
-//! hosts file is used even without a usable resolv.conf.
+//! The files are read when they are first needed, and again when they change, which is checked at most once a second.
+//! The hosts file is used even without a usable resolv.conf.
 
 use std::collections::HashMap;
 use std::fs;

@@ -30,9 +30,9 @@ pub(in crate::probe) enum Connection {
 impl Connection {
     /// Closes the connection so that the peer reads an orderly close and not a reset. Ends by `deadline`.
     ///
-    /// A close with unread data in the receive buffer sends a RST (RFC 2525 section 2.17), and so does later data. Therefore
-    /// the FIN is sent first, because the peer reads it before the RST. Then the received data is read, within limits. If
-    /// data was exchanged, the close waits a short time for the FIN of the peer.
+    /// A close with unread data in the receive buffer sends a RST (RFC 2525 section 2.17), and so does later data.
+    /// Therefore the FIN is sent first, because the peer reads it before the RST. Then the received data is read,
+    /// within limits. If data was exchanged, the close waits a short time for the FIN of the peer.
     pub(in crate::probe) async fn close(self, deadline: Instant) {
         match self {
             Self::Closed => {}
@@ -95,6 +95,6 @@ fn drain(stream: &impl AsFd) {
 /// Maximum time to wait for the FIN of the peer.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Maximum number of reads, 256 KiB in total, which is twice the usual receive buffer. A peer that sends more has already
-/// read the FIN.
+/// Maximum number of reads, 256 KiB in total, which is twice the usual receive buffer. A peer that sends more has
+/// already read the FIN.
 const MAX_READS: usize = 64;

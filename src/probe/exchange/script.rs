@@ -1,7 +1,7 @@
 //! Runs the steps of a dialogue on an open connection.
 //!
-//! A regular expression is tried on complete lines as soon as they arrive, and on an incomplete line once the peer pauses,
-//! because a prompt has no line end. Bytes that no step has consumed are left for the next step.
+//! A regular expression is tried on complete lines as soon as they arrive, and on an incomplete line once the peer
+//! pauses, because a prompt has no line end. Bytes that no step has consumed are left for the next step.
 
 use std::io;
 use std::mem;
@@ -66,7 +66,7 @@ impl ScriptRunner {
         mem::take(&mut self.received)
     }
 
-    /// Number of received bytes that no step has consumed.
+    /// Returns the number of received bytes that no step has consumed.
     pub(in crate::probe) const fn unread(&self) -> usize {
         self.received.len()
     }
@@ -233,8 +233,8 @@ struct Tries {
 }
 
 impl Tries {
-    /// Returns the number of received bytes to try now: all complete lines if there is a new one, otherwise zero. Also zero
-    /// once [`MAX_SPENT`] is reached, because a peer that sends line by line would cost too much time.
+    /// Returns the number of received bytes to try now: all complete lines if there is a new one, otherwise zero. Also
+    /// zero once [`MAX_SPENT`] is reached, because a peer that sends line by line would cost too much time.
     fn lines(&mut self, received: &[u8]) -> usize {
         let lines = received.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         if lines <= self.tried || self.spent + lines > MAX_SPENT {
@@ -256,7 +256,8 @@ impl Tries {
     }
 }
 
-/// Returns whether a match starts after the last line end, where there is no line: `^$` matches an empty line, not the end.
+/// Returns whether a match starts after the last line end, where there is no line: `^$` matches an empty line, not the
+/// end.
 fn is_behind_last_line(start: usize, haystack: &[u8]) -> bool {
     start == haystack.len() && haystack.ends_with(b"\n")
 }

@@ -37,8 +37,8 @@ mod linux {
 
     /// Reads `TCP_INFO`; `None` if the kernel does not return all of it.
     ///
-    /// `getsockopt` panics if the result is too short. Kernels return it in full, but the user-mode emulation of qemu, which
-    /// runs images for other processors, does not. After one panic it is not called again.
+    /// `getsockopt` panics if the result is too short. Kernels return it in full, but the user-mode emulation of qemu,
+    /// which runs images for other processors, does not. After one panic it is not called again.
     pub(super) fn tcp_info(socket: &impl AsFd) -> Option<TcpInfoPrefix> {
         static SHORT: AtomicBool = AtomicBool::new(false);
         if SHORT.load(Ordering::Relaxed) {
@@ -51,8 +51,8 @@ mod linux {
         info.ok()?.ok()
     }
 
-    /// The first 104 bytes of the kernel's `struct tcp_info`, which every kernel since 2.6 fills. The struct of the C library
-    /// is longer than that of some kernels.
+    /// The first 104 bytes of the kernel's `struct tcp_info`, which every kernel since 2.6 fills. The struct of the C
+    /// library is longer than that of some kernels.
     #[derive(Clone, Copy, Debug, Default)]
     #[expect(unreachable_pub, reason = "nix's macro makes it part of a public trait's implementation")]
     #[repr(C)]

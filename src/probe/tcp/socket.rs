@@ -48,12 +48,12 @@ impl OpenSocket {
         }
     }
 
-    /// The local port.
+    /// Returns the local port.
     pub(in crate::probe) fn local_port(&self) -> Option<u16> {
         Some(SockRef::from(self).local_addr().ok()?.as_socket()?.port())
     }
 
-    /// Whether the local and the remote address are the same.
+    /// Returns whether the local and the remote address are the same.
     pub(in crate::probe) fn is_connected_to_itself(&self) -> bool {
         let socket = SockRef::from(self);
         match (socket.local_addr(), socket.peer_addr()) {

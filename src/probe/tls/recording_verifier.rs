@@ -16,7 +16,8 @@ use crate::probe::certificate::public_key;
 use crate::probe::tls_store::TlsContext;
 use crate::probe::verify::PresentedChain;
 
-/// The verifier and client certificate resolver of one handshake. It accepts every certificate and records the requests.
+/// The verifier and client certificate resolver of one handshake. It accepts every certificate and records the
+/// requests.
 #[derive(Debug)]
 pub(super) struct RecordingVerifier {
     algorithms: WebPkiSupportedAlgorithms,
@@ -41,12 +42,12 @@ impl RecordingVerifier {
         lock(&self.presented).take()
     }
 
-    /// Whether the peer requested a client certificate.
+    /// Returns whether the peer requested a client certificate.
     pub(super) fn was_requested(&self) -> bool {
         self.requested.load(Ordering::Relaxed)
     }
 
-    /// Whether there is a client certificate.
+    /// Returns whether there is a client certificate.
     pub(super) fn has_key(&self) -> bool {
         self.key.is_some()
     }

@@ -1,7 +1,7 @@
 //! The transport of TLS records: a connection, or TDS packets on it during the handshake.
 //!
-//! Within TDS, the records of a TLS handshake are the data of PRELOGIN packets in both directions. Later records are sent
-//! directly on the connection (MS-TDS section 2.2.6.5).
+//! Within TDS, the records of a TLS handshake are the data of PRELOGIN packets in both directions. Later records are
+//! sent directly on the connection (MS-TDS section 2.2.6.5).
 
 use std::io::{self, IoSlice};
 use std::mem;

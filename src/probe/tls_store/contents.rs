@@ -34,7 +34,7 @@ pub(super) struct Fingerprint(Option<Sha256Digest>);
 pub(super) struct Fingerprints(BTreeMap<TlsFile, Fingerprint>);
 
 impl Fingerprints {
-    /// The fingerprints of the component of a setting. A client certificate and its key are one component.
+    /// Returns the fingerprints of the component of a setting. A client certificate and its key are one component.
     pub(super) fn of_part(&self, setting: TlsFile) -> Self {
         let is_of_part = |other: TlsFile| match setting {
             TlsFile::CertFile | TlsFile::KeyFile => matches!(other, TlsFile::CertFile | TlsFile::KeyFile),
@@ -44,12 +44,12 @@ impl Fingerprints {
         self.iter().filter(|(other, _)| is_of_part(*other)).collect()
     }
 
-    /// The fingerprint of the source of a setting.
+    /// Returns the fingerprint of the source of a setting.
     pub(super) fn get(&self, setting: TlsFile) -> Option<Fingerprint> {
         self.0.get(&setting).copied()
     }
 
-    /// All fingerprints.
+    /// Returns all fingerprints.
     pub(super) fn iter(&self) -> impl Iterator<Item = (TlsFile, Fingerprint)> {
         self.0.iter().map(|(setting, fingerprint)| (*setting, *fingerprint))
     }
@@ -103,14 +103,14 @@ impl FileContents {
         self.known_fingerprints(profile)
     }
 
-    /// The fingerprints of the sources of a profile, which must be read already.
+    /// Returns the fingerprints of the sources of a profile, which must be read already.
     pub(super) fn known_fingerprints(&self, profile: &TlsProfile) -> Fingerprints {
         let files = named_files(profile).map(|(setting, path)| (setting, self.of_file(path)));
         let system = (profile.roots == Roots::System).then(|| (TlsFile::Roots, self.of_roots(&profile.roots)));
         files.chain(system).collect()
     }
 
-    /// The fingerprint of the roots.
+    /// Returns the fingerprint of the roots.
     pub(super) fn of_roots(&self, roots: &Roots) -> Fingerprint {
         match roots {
             Roots::File(path) => self.of_file(path),
@@ -119,18 +119,18 @@ impl FileContents {
         }
     }
 
-    /// The fingerprint of a file.
+    /// Returns the fingerprint of a file.
     pub(super) fn of_file(&self, path: &Path) -> Fingerprint {
         Fingerprint(self.files.get(path).and_then(|content| content.fingerprint.0))
     }
 
-    /// The bytes of a file.
+    /// Returns the bytes of a file.
     pub(super) fn bytes(&self, path: &Path) -> Result<&[u8], &ReadError> {
         let content = self.files.get(path).ok_or(&ReadError::NotRead)?;
         content.read.as_deref()
     }
 
-    /// The roots of this machine.
+    /// Returns the roots of this machine.
     pub(super) fn system(&self) -> Result<&[CertificateDer<'static>], &ReadError> {
         let content = self.system.as_ref().ok_or(&ReadError::NotRead)?;
         content.read.as_deref()

@@ -1,5 +1,5 @@
-//! Builds the components of a context. An unusable file affects only its component, and a component is rebuilt only if its
-//! files have changed.
+//! Builds the components of a context. An unusable file affects only its component, and a component is rebuilt only if
+//! its files have changed.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -24,7 +24,7 @@ pub(super) struct Components {
 }
 
 impl Components {
-    /// The fingerprints of the files from which the components were built.
+    /// Returns the fingerprints of the files from which the components were built.
     pub(super) fn made_of(&self) -> Fingerprints {
         let identity = self.identity.iter().flat_map(|component| component.made_of.iter());
         let crls = self.crls.iter().flat_map(|component| component.made_of.iter());
@@ -63,8 +63,8 @@ impl Loader {
             .retain(&profiles.iter().flat_map(|profile| &profile.crl_files).collect());
     }
 
-    /// Builds the components of a profile whose files have changed since `before`. A component that cannot be built keeps
-    /// its previous content; without one, there are no components.
+    /// Builds the components of a profile whose files have changed since `before`. A component that cannot be built
+    /// keeps its previous content; without one, there are no components.
     pub(super) fn make(
         &self,
         profile: &TlsProfile,

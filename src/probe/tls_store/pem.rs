@@ -41,7 +41,8 @@ pub(super) fn is_der(bytes: &[u8]) -> bool {
     bytes.first() == Some(&0x30)
 }
 
-/// Returns the advice to convert a file to PEM, as the end of an error. `command` is the openssl command that reads DER.
+/// Returns the advice to convert a file to PEM, as the end of an error. `command` is the openssl command that reads
+/// DER.
 pub(super) fn conversion(bytes: &[u8], command: &str, path: &Path) -> String {
     let path = path.display();
     if is_pkcs12(bytes) {

@@ -466,8 +466,8 @@ fn a_shared_unusable_file_counts_once() {
     assert_eq!(logged(|| assert_eq!(trust.reload(), 1)).len(), 1);
 }
 
-/// Mounts a version of a secret as Kubernetes does: files are links to `..data/NAME`, and `..data` is a link to a folder
-/// that is replaced as a whole.
+/// Mounts a version of a secret as Kubernetes does: files are links to `..data/NAME`, and `..data` is a link to a
+/// folder that is replaced as a whole.
 fn mount(folder: &Path, version: &str, content: &str) {
     fs::create_dir(folder.join(version)).unwrap();
     fs::write(folder.join(version).join("ca.crt"), content).unwrap();

@@ -1,7 +1,7 @@
 //! Detects changes of TLS files: renewed certificates, rotated roots, new revocation lists.
 //!
-//! If a file cannot be used, its last good content stays in use, and other files are still reloaded. A client certificate
-//! and its key are reloaded together.
+//! If a file cannot be used, its last good content stays in use, and other files are still reloaded. A client
+//! certificate and its key are reloaded together.
 
 use std::sync::Arc;
 
@@ -94,7 +94,7 @@ impl Watched for TlsStore {
 }
 
 impl Rejected {
-    /// Whether the problem is known and its files have not changed since then.
+    /// Returns whether the problem is known and its files have not changed since then.
     fn has_known(&self, problem: &FileProblem, found: &Fingerprints) -> bool {
         let component = problem.setting;
         self.problems.contains(problem) && self.found.of_part(component) == found.of_part(component)

@@ -66,8 +66,8 @@ impl Check<'_> {
         }
     }
 
-    /// Checks name and path. Returns the earliest expiry on a verified path. A leaf that is itself trusted is a complete
-    /// path, which revocation lists do not affect.
+    /// Checks name and path. Returns the earliest expiry on a verified path. A leaf that is itself trusted is a
+    /// complete path, which revocation lists do not affect.
     fn chain(&mut self) -> Option<i64> {
         let VerifyRequest { presented, context, .. } = *self.request;
         let leaf = match EndEntityCert::try_from(&presented.leaf) {
@@ -109,7 +109,8 @@ impl Check<'_> {
         }
     }
 
-    /// Adds the faults of a path that was found as of now or another moment. Returns its earliest expiry if it is verified.
+    /// Adds the faults of a path that was found as of now or another moment. Returns its earliest expiry if it is
+    /// verified.
     fn found(&mut self, path: &[usize], result: &PathResult) -> Option<i64> {
         self.outdated(path);
         let is_outdated = result.outdated_anchor.is_some_and(|place| self.outdated_anchor(place));
@@ -319,7 +320,7 @@ impl Faults {
         }
     }
 
-    /// All faults in the order of [`Class`].
+    /// Returns all faults in the order of [`Class`].
     fn into_sorted(mut self) -> Vec<CertificateFault> {
         self.0.sort_by_key(|fault| fault.class);
         self.0

@@ -78,15 +78,15 @@ impl<'a> Chain<'a> {
         chain
     }
 
-    /// The certificates after the leaf that webpki cannot parse, as indexes into the certificates sent.
+    /// Returns the certificates after the leaf that webpki cannot parse, as indexes into the certificates sent.
     pub(super) fn unreadable(&self) -> impl Iterator<Item = (usize, &Error)> {
         self.unreadable.iter().map(|(index, error)| (*index, error))
     }
 
     /// Searches for a path as of `now`, in seconds since 1970, or else as of another moment at which the leaf is valid.
     ///
-    /// webpki ignores the dates of anchors, but most clients do not. Therefore an anchor that is not valid now is used only
-    /// if there is no other.
+    /// webpki ignores the dates of anchors, but most clients do not. Therefore an anchor that is not valid now is used
+    /// only if there is no other.
     pub(super) fn search(&self, now: i64) -> PathResult {
         let Anchors { store, contents, .. } = &*self.context.roots;
         let is_valid =
@@ -148,7 +148,8 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// Returns the number of steps of a walk whose key signed the previous certificate, as far as the dates allow a check.
+    /// Returns the number of steps of a walk whose key signed the previous certificate, as far as the dates allow a
+    /// check.
     pub(super) fn fitting(&self, walk: &Walk, now: i64) -> usize {
         let moment = self.moments(now).first().copied().unwrap_or(now);
         let step = |index: &usize| self.links.iter().find(|link| link.index == *index);
@@ -340,8 +341,8 @@ fn places(steps: &[&Link<'_>]) -> Vec<usize> {
 /// Maximum length of a walk. webpki allows at most six certificates between leaf and anchor.
 const MAX_STEPS: usize = 7;
 
-/// Maximum number of candidates with one name. A public CA has two or three cross-signed certificates. A private CA keeps
-/// its name over generations of keys, and its servers may send all of them.
+/// Maximum number of candidates with one name. A public CA has two or three cross-signed certificates. A private CA
+/// keeps its name over generations of keys, and its servers may send all of them.
 const MAX_OF_ONE_NAME: usize = 6;
 
 /// Maximum number of candidates. They form at most 3^6 paths, more than any real chain has.

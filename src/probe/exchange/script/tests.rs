@@ -75,7 +75,7 @@ async fn run_steps<F: Future<Output = ()>>(steps: Vec<Step>, peer: impl FnOnce(D
     Ran { result, labels, unread: script.unread(), took }
 }
 
-/// A peer that sends pieces, each after a pause in milliseconds, and keeps the connection open.
+/// Sends pieces, each after a pause in milliseconds, and keeps the connection open.
 async fn send_pieces(mut far: DuplexStream, pieces: &[(u64, &[u8])]) {
     for (pause, piece) in pieces {
         sleep(Duration::from_millis(*pause)).await;
@@ -84,7 +84,7 @@ async fn send_pieces(mut far: DuplexStream, pieces: &[(u64, &[u8])]) {
     sleep(2 * TIMEOUT).await;
 }
 
-/// A peer that sends bytes and closes the connection.
+/// Sends bytes and closes the connection.
 async fn send_and_end(mut far: DuplexStream, bytes: &[u8]) {
     far.write_all(bytes).await.unwrap();
 }
