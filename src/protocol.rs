@@ -6,14 +6,14 @@
 //! ```
 //!
 //! Each protocol is one file with its [`Service`], its messages and its parsers; a new protocol is a file and a line in
-//! [`ALL`]. It does what the usual liveness tool of the protocol does, without credentials and with as few log lines of the
-//! service as possible. A [`Wire`] hides sockets, TLS and time.
+//! [`ALL`]. It does what the usual liveness tool of the protocol does, without credentials and with as few log lines of
+//! the service as possible. A [`Wire`] hides sockets, TLS and time.
 //!
-//! Every response is hostile until parsed. A [`Wire`] limits the number of bytes read. A parser checks each number before it
-//! uses it, and rejects invalid bytes as soon as they arrive.
+//! Every response is hostile until parsed. A [`Wire`] limits the number of bytes read. A parser checks each number
+//! before it uses it, and rejects invalid bytes as soon as they arrive.
 //!
-//! Messages are parsed here, not by client libraries: those log in, keep connections and retry, but a probe needs only one
-//! bounded exchange. HTTP/1 and HTTP/2 are exceptions.
+//! Messages are parsed here, not by client libraries: those log in, keep connections and retry, but a probe needs only
+//! one bounded exchange. HTTP/1 and HTTP/2 are exceptions.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -68,13 +68,13 @@ mod zookeeper;
 
 /// An application protocol.
 pub trait Protocol: Debug + Sync {
-    /// The names and ports.
+    /// Returns the names and ports.
     fn service(&self) -> &'static Service;
 
     /// Starts a conversation with one service.
     fn begin(&self, request: Request<'_>) -> Box<dyn Conversation>;
 
-    /// A warning about frequent probes, if some servers block clients because of them.
+    /// Returns a warning about frequent probes, if some servers block clients because of them.
     fn caution(&self) -> Option<Caution> {
         None
     }
@@ -99,7 +99,7 @@ pub struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// The security of the service.
+    /// Returns the security of the service.
     pub const fn security(&self) -> Security {
         match self.endpoint.protocol {
             crate::target::Protocol::Service(_, security) => security,
@@ -112,8 +112,8 @@ impl Request<'_> {
 /// The conversation on one connection. State from before an upgrade to TLS is available within TLS.
 #[async_trait]
 pub trait Conversation: Debug + Send {
-    /// Requests TLS. After `Ok` the handshake follows. Called at most once, before [`Self::exchange`], and only for protocols
-    /// with [`Service::starttls_name`].
+    /// Requests TLS. After `Ok` the handshake follows. Called at most once, before [`Self::exchange`], and only for
+    /// protocols with [`Service::starttls_name`].
     async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         let _ = wire;
         Err(ConversationError::Refused("this protocol has no STARTTLS".to_owned()))
@@ -122,7 +122,7 @@ pub trait Conversation: Debug + Send {
     /// Makes the exchange and ends the session. `Ok` means that the service accepts clients.
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError>;
 
-    /// The wrapping of the TLS handshake after an upgrade.
+    /// Returns the wrapping of the TLS handshake after an upgrade.
     fn wrapping(&self) -> Wrapping {
         Wrapping::None
     }

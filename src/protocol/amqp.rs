@@ -1,9 +1,9 @@
 //! AMQP 0-9-1 (<https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf>, sections 2.2.4 and 4.2), as spoken by
 //! RabbitMQ.
 //!
-//! Sends the protocol header, reads Connection.Start and closes. RabbitMQ logs one warning for that (it would log an error
-//! for a Connection.Close); `log.connection.level = error` suppresses it. A broker of another version responds with its
-//! header, which is a success.
+//! Sends the protocol header, reads Connection.Start and closes. RabbitMQ logs one warning for that (it would log an
+//! error for a Connection.Close); `log.connection.level = error` suppresses it. A broker of another version responds
+//! with its header, which is a success.
 
 use async_trait::async_trait;
 use bytes::Buf as _;

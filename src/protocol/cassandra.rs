@@ -121,7 +121,7 @@ mod tests {
     use super::super::testing::{Script, assert_survives, summary, talk};
     use super::*;
 
-    /// Reply of Cassandra 4.1, as in section 4.2.4 of the specification.
+    /// Returns a response of Cassandra 4.1, as in section 4.2.4 of the specification.
     fn supported() -> Vec<u8> {
         let options: &[u8] = b"\0\x03\0\x11PROTOCOL_VERSIONS\0\x03\0\x043/v3\0\x044/v4\0\x045/v5\
             \0\x0bCOMPRESSION\0\x02\0\x06snappy\0\x03lz4\0\x0bCQL_VERSION\0\x01\0\x053.4.6";

@@ -1,7 +1,7 @@
 //! DNS over TCP (RFC 1035, RFC 7766), and over TLS (RFC 7858).
 //!
-//! Queries the SOA of the root, or of the name in the path of the URL. Servers log it if they log queries; some also log a
-//! refused name.
+//! Queries the SOA of the root, or of the name in the path of the URL. Servers log it if they log queries; some also
+//! log a refused name.
 
 use async_trait::async_trait;
 use bytes::Buf as _;

@@ -1,6 +1,7 @@
 //! Binary messages with a length in their header, and their fields.
 //!
-//! Fields are read with `bytes::Buf::try_get_*` and [`take`], which return [`Malformed::Short`] at the end of the bytes.
+//! Fields are read with `bytes::Buf::try_get_*` and [`take`], which return [`Malformed::Short`] at the end of the
+//! bytes.
 
 use std::borrow::Cow;
 
@@ -67,8 +68,8 @@ impl<T> Parsed<T> {
 
 /// Parses a message whose header of `header` bytes holds the total length, including the header.
 ///
-/// An invalid header is an error even before the message is complete, as is a length above [`MAX_REPLY`] or below that of
-/// the header.
+/// An invalid header is an error even before the message is complete, as is a length above [`MAX_REPLY`] or below that
+/// of the header.
 pub(super) fn frame(
     buffered: &[u8],
     header: usize,

@@ -30,8 +30,8 @@ impl Protocol for Ftp {
     }
 }
 
-/// The rules of RFC 959 section 5.4: 120 is "ready in nnn minutes", 421 "not available, closing". A greeting with 530 means
-/// that no more logins are accepted (`ProFTPD`).
+/// The rules of RFC 959 section 5.4: 120 is "ready in nnn minutes", 421 "not available, closing". A greeting with 530
+/// means that no more logins are accepted (`ProFTPD`).
 static RULES: GreetingRules = GreetingRules {
     serving: &[220],
     rejecting: &[120, 421, 530],

@@ -13,8 +13,8 @@ use crate::target::{Cadence, Protocol, Scheme, Security, TargetUrl};
 
 /// Runs a conversation of a scheme with a peer that sends these bytes and then closes the connection.
 ///
-/// The first byte is not sent. Its highest bit requests TLS first, if the protocol supports it; the others are the length of
-/// the pieces in which the rest arrives, or 0 for one piece.
+/// The first byte is not sent. Its highest bit requests TLS first, if the protocol supports it; the others are the
+/// length of the pieces in which the rest arrives, or 0 for one piece.
 pub fn converse(scheme: &str, data: &[u8]) {
     let Some((control, sent)) = data.split_first() else { return };
     let upgraded = (control & UPGRADE != 0).then(|| format!("{scheme}+starttls"));
@@ -46,8 +46,8 @@ struct Pieces<'a> {
     sent: &'a [u8],
     /// The length of a piece; 0 for one piece.
     length: usize,
-    /// The number of reads before the first byte arrives, so that the client can send first. Libraries consider a response
-    /// before the request invalid.
+    /// The number of reads before the first byte arrives, so that the client can send first. Libraries consider a
+    /// response before the request invalid.
     delays: u8,
 }
 
@@ -132,8 +132,8 @@ mod tests {
         }
     }
 
-    /// Replaces each possible number in the bytes of a valid peer by 0, 1, the highest and the lowest value, and lets the
-    /// peer continue.
+    /// Replaces each possible number in the bytes of a valid peer by 0, 1, the highest and the lowest value, and lets
+    /// the peer continue.
     #[test]
     fn no_number_exceeds_the_limits() {
         let more = vec![0; 2 * LONGEST];
@@ -192,8 +192,8 @@ mod tests {
     /// Longer than any response that is accepted.
     const LONGEST: usize = 128 << 10;
 
-    /// Protocols with equal responses. Mail servers that do not name their protocol greet like FTP. SMTP and LMTP servers
-    /// reject the first command of the other protocol, but this peer ignores commands.
+    /// Protocols with equal responses. Mail servers that do not name their protocol greet like FTP. SMTP and LMTP
+    /// servers reject the first command of the other protocol, but this peer ignores commands.
     const ALIKE: [(&str, &str); 3] = [("ftp", "lmtp"), ("lmtp", "smtp"), ("smtp", "lmtp")];
 
     proptest! {

@@ -82,8 +82,8 @@ struct Checked {
     message: Vec<u8>,
 }
 
-/// Verifies the result of a call. A `HealthCheckResponse` has 1 for SERVING and 2 for `NOT_SERVING`. The codes of gRPC are 5
-/// `NOT_FOUND`, 7 `PERMISSION_DENIED`, 12 UNIMPLEMENTED, 14 UNAVAILABLE and 16 UNAUTHENTICATED.
+/// Verifies the result of a call. A `HealthCheckResponse` has 1 for SERVING and 2 for `NOT_SERVING`. The codes of gRPC
+/// are 5 `NOT_FOUND`, 7 `PERMISSION_DENIED`, 12 UNIMPLEMENTED, 14 UNAVAILABLE and 16 UNAUTHENTICATED.
 fn verify(checked: &Checked) -> Result<(), ConversationError> {
     let unexpected = |what: String| Err(ConversationError::Unexpected(format!("expected {AWAITED}, received {what}")));
     match (checked.http, checked.status) {
@@ -277,7 +277,7 @@ mod tests {
         }
     }
 
-    /// An HTTP/2 server that replies to one call with these trailers and this message.
+    /// Probes an HTTP/2 server that responds to one call with these trailers and this message.
     async fn against(status: &'static str, message: &'static [u8]) -> String {
         let (mut near, far) = duplex(1 << 16);
         let server = tokio::spawn(async move {

@@ -1,7 +1,7 @@
 //! The protocol of Apache Kafka (<https://kafka.apache.org/protocol>) and of compatible brokers.
 //!
-//! Sends an `ApiVersions` request of version 0, which every broker since 0.10 accepts without a login. Leaves nothing in the
-//! log.
+//! Sends an `ApiVersions` request of version 0, which every broker since 0.10 accepts without a login. Leaves nothing
+//! in the log.
 
 use async_trait::async_trait;
 use bytes::Buf as _;

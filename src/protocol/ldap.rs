@@ -98,7 +98,7 @@ struct LdapResult {
 }
 
 impl LdapResult {
-    /// The result code with its name and the diagnostic message.
+    /// Returns the result code with its name and the diagnostic message.
     fn text(&self) -> String {
         match (NAMES.iter().find(|(code, _)| *code == self.code), &*self.diagnostic) {
             (Some((code, name)), "") => format!("result {code} ({name})"),

@@ -2,7 +2,8 @@
 
 use super::wire::Parsed;
 
-/// Parses a line that starts with one of `begins`, without its LF or CR LF. Other bytes are invalid as soon as they arrive.
+/// Parses a line that starts with one of `begins`, without its LF or CR LF. Other bytes are invalid as soon as they
+/// arrive.
 pub(super) fn line(buffered: &[u8], begins: &[&[u8]]) -> Parsed<Vec<u8>> {
     if !begins.iter().any(|begin| agree(buffered, begin)) {
         return Parsed::Invalid("it does not start as expected".to_owned());
@@ -45,8 +46,8 @@ pub(super) fn block(buffered: &[u8], begins: &[&str], last: &[&str]) -> Parsed<V
     }
 }
 
-/// A reply of SMTP or FTP (RFC 5321 section 4.2, RFC 959 section 4.2): the code of its last line and the text of every line.
-/// The last line starts with `220 `, the others with `220-`.
+/// A reply of SMTP or FTP (RFC 5321 section 4.2, RFC 959 section 4.2): the code of its last line and the text of every
+/// line. The last line starts with `220 `, the others with `220-`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Reply {
     pub(super) code: u16,
@@ -55,7 +56,7 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// The text on one line, for messages.
+    /// Returns the text on one line, for messages.
     pub(super) fn text(&self) -> String {
         format!("{} {}", self.code, self.lines.join(" / "))
     }

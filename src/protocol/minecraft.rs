@@ -105,8 +105,8 @@ fn status(buffered: &[u8]) -> Parsed<Option<String>> {
     })
 }
 
-/// Returns a known product with its version, such as `Paper 1.20.4`; otherwise the dotted numbers. Operators can change this
-/// text.
+/// Returns a known product with its version, such as `Paper 1.20.4`; otherwise the dotted numbers. Operators can change
+/// this text.
 fn version(name: &str) -> Option<String> {
     product(name, PRODUCTS).or_else(|| name.split(' ').find_map(dotted).map(str::to_owned))
 }
@@ -150,7 +150,7 @@ mod tests {
         [variable(packet.len()), packet].concat()
     }
 
-    /// The example of the protocol's page, with a picture.
+    /// Returns the example of the protocol's page, with a picture.
     fn full() -> Vec<u8> {
         let picture = "A".repeat(300);
         response(&format!(

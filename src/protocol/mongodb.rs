@@ -1,7 +1,7 @@
 //! The wire protocol of MongoDB (<https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/>).
 //!
-//! Sends the command `hello` as `OP_MSG`, which requires no login; if the server does not know it (before 4.4.2), sends the
-//! older `isMaster`. The server logs the start and the end of a connection, unless `systemLog.quiet` is set.
+//! Sends the command `hello` as `OP_MSG`, which requires no login; if the server does not know it (before 4.4.2), sends
+//! the older `isMaster`. The server logs the start and the end of a connection, unless `systemLog.quiet` is set.
 
 use async_trait::async_trait;
 use bytes::{Buf as _, BufMut as _};
@@ -98,7 +98,7 @@ impl Hello {
         }
     }
 
-    /// Whether the server does not know the command.
+    /// Returns whether the server does not know the command.
     fn is_unknown(&self) -> bool {
         !self.ok && self.error == Some(COMMAND_NOT_FOUND)
     }

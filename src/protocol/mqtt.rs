@@ -1,9 +1,9 @@
 //! MQTT 3.1.1 and 5 (OASIS; <https://docs.oasis-open.org/mqtt/mqtt/v3.1.1/mqtt-v3.1.1.html>,
 //! <https://docs.oasis-open.org/mqtt/mqtt/v5.0/mqtt-v5.0.html>).
 //!
-//! Sends CONNECT of 3.1.1 with an empty client identifier and a clean session, and DISCONNECT if it is accepted. A broker
-//! that supports only version 5 reports that in a CONNACK of either version and closes, which is a success. Brokers log
-//! connections: mosquitto writes two lines at "notice", unless `connection_messages` is false.
+//! Sends CONNECT of 3.1.1 with an empty client identifier and a clean session, and DISCONNECT if it is accepted. A
+//! broker that supports only version 5 reports that in a CONNACK of either version and closes, which is a success.
+//! Brokers log connections: mosquitto writes two lines at "notice", unless `connection_messages` is false.
 
 use async_trait::async_trait;
 use bytes::Buf as _;

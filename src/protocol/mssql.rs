@@ -1,7 +1,8 @@
 //! Microsoft SQL Server: TDS (MS-TDS sections 2.2.3.1, 2.2.6.5 and 3.2.5).
 //!
-//! Sends PRELOGIN, the first message of every client, reads the response and closes. Leaves nothing in the log. `+starttls`
-//! requests encryption in it and wraps the handshake in PRELOGIN packets; `+tls` is TDS 8.0 with TLS from the first byte.
+//! Sends PRELOGIN, the first message of every client, reads the response and closes. Leaves nothing in the log.
+//! `+starttls` requests encryption in it and wraps the handshake in PRELOGIN packets; `+tls` is TDS 8.0 with TLS from
+//! the first byte.
 
 use async_trait::async_trait;
 use bytes::{Buf as _, BufMut as _};
@@ -170,7 +171,7 @@ mod tests {
     use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
-    /// The example of MS-TDS section 4.2 with the version of SQL Server 2022.
+    /// Returns the example of MS-TDS section 4.2 with the version of SQL Server 2022.
     fn answer_with(encryption: u8) -> Vec<u8> {
         [
             &b"\x04\x01\0\x2b\0\0\x01\0"[..],

@@ -4,8 +4,8 @@
 //!
 //! Reads the greeting and logs in as `portprobe` without a password. A client that disconnects before its login counts
 //! towards `max_connect_errors` and would be blocked. A refused login counts in `Aborted_connects` and is logged as a
-//! warning; a user `portprobe` without password and privileges avoids that. A server without users for the address of the
-//! prober sends an error instead of a greeting, which is a success because it serves other clients.
+//! warning; a user `portprobe` without password and privileges avoids that. A server without users for the address of
+//! the prober sends an error instead of a greeting, which is a success because it serves other clients.
 
 use async_trait::async_trait;
 

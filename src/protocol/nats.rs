@@ -1,8 +1,8 @@
 //! NATS (<https://docs.nats.io/reference/reference-protocols/nats-protocol>).
 //!
-//! Reads INFO, sends CONNECT and PING. A server that requires a login or TLS logs an error for a CONNECT without it, so it
-//! is sent none. Leaves nothing in the log, except that a server that requires TLS logs an error if the connection ends
-//! without a handshake; `nats+starttls` avoids that.
+//! Reads INFO, sends CONNECT and PING. A server that requires a login or TLS logs an error for a CONNECT without it, so
+//! it is sent none. Leaves nothing in the log, except that a server that requires TLS logs an error if the connection
+//! ends without a handshake; `nats+starttls` avoids that.
 
 use async_trait::async_trait;
 use serde::Deserialize;

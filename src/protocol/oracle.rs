@@ -3,8 +3,8 @@
 //! Oracle publishes no specification. The packets are those of its open-source drivers
 //! (<https://github.com/oracle/python-oracledb>, `impl/thin`) and of Wireshark's dissector (`packet-tns.c`).
 //!
-//! Sends a CONNECT with `COMMAND=ping` like `tnsping`. If the URL contains a service, sends a CONNECT to that service, which
-//! shows whether a database offers it. The listener logs one line per connection.
+//! Sends a CONNECT with `COMMAND=ping` like `tnsping`. If the URL contains a service, sends a CONNECT to that service,
+//! which shows whether a database offers it. The listener logs one line per connection.
 
 use async_trait::async_trait;
 use bytes::{Buf as _, BufMut as _};
@@ -90,7 +90,7 @@ impl Wanted {
         packet
     }
 
-    /// Whether an error of the listener means that no client is served.
+    /// Returns whether an error of the listener means that no client is served.
     fn is_down_with(&self, error: u32) -> bool {
         match self {
             Self::Listener => NO_HANDLER.contains(&error),

@@ -1,9 +1,9 @@
 //! The frontend/backend protocol 3.0 of PostgreSQL and `CockroachDB`
 //! (<https://www.postgresql.org/docs/current/protocol-flow.html>).
 //!
-//! Sends a startup packet like `pg_isready`. Any authentication request means that the server accepts clients. A close at
-//! that point leaves nothing in the log. A Terminate would cause a FATAL in the log, so it is sent only to a server that
-//! requires no password. Without a matching line in `pg_hba.conf` the server logs a FATAL for each probe.
+//! Sends a startup packet like `pg_isready`. Any authentication request means that the server accepts clients. A close
+//! at that point leaves nothing in the log. A Terminate would cause a FATAL in the log, so it is sent only to a server
+//! that requires no password. Without a matching line in `pg_hba.conf` the server logs a FATAL for each probe.
 
 use async_trait::async_trait;
 use bytes::Buf as _;
@@ -198,8 +198,8 @@ impl Fields {
         fields
     }
 
-    /// Whether no client is served: class 53, insufficient resources (`too_many_connections`); class 57, operator
-    /// intervention (`cannot_connect_now`); or the text of a connection pool, whose code is not specific.
+    /// Returns whether no client is served: class 53, insufficient resources (`too_many_connections`); class 57,
+    /// operator intervention (`cannot_connect_now`); or the text of a connection pool, whose code is not specific.
     fn is_not_serving(&self) -> bool {
         let is_of_pool = || POOL_NOT_SERVING.iter().any(|begin| self.text.starts_with(begin));
         self.code.starts_with("53") || self.code.starts_with("57") || is_of_pool()
@@ -239,7 +239,7 @@ mod tests {
         [kind.as_bytes(), &length, body].concat()
     }
 
-    /// The messages after a login by `trust`, shortened.
+    /// Returns the messages after a login by `trust`, shortened.
     fn let_in() -> Vec<u8> {
         [
             message("R", &[0; 4]),

@@ -1,8 +1,8 @@
 //! The X.224 connection sequence of the Remote Desktop Protocol (MS-RDPBCGR sections 2.2.1.1 and 2.2.1.2).
 //!
-//! Sends a connection request that offers TLS and `CredSSP`, and reads the confirmation; TLS follows directly. A server that
-//! requires another type of security is a success, too. Windows logs nothing by default; xrdp logs a connection without a
-//! session as an error of about ten lines.
+//! Sends a connection request that offers TLS and `CredSSP`, and reads the confirmation; TLS follows directly. A server
+//! that requires another type of security is a success, too. Windows logs nothing by default; xrdp logs a connection
+//! without a session as an error of about ten lines.
 
 use async_trait::async_trait;
 use bytes::Buf as _;
@@ -81,7 +81,7 @@ enum Negotiation {
 }
 
 impl Negotiation {
-    /// The security that the server requires, if it reports it.
+    /// Returns the security that the server requires, if it reports it.
     const fn security(self) -> Option<&'static str> {
         match self {
             Self::Selected(STANDARD) | Self::Failed(2) => Some("rdp"),
@@ -141,7 +141,7 @@ mod tests {
     use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
     use super::*;
 
-    /// The examples of MS-RDPBCGR section 4.1.2, with the choice or the error.
+    /// Returns the examples of MS-RDPBCGR section 4.1.2, with the choice or the error.
     fn response(kind: u8, number: u8) -> Vec<u8> {
         [&b"\x03\0\0\x13\x0e\xd0\0\0\x12\x34\0"[..], &[kind, 0, 8, 0, number, 0, 0, 0]].concat()
     }

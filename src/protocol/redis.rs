@@ -57,8 +57,8 @@ impl Conversation for Session {
 /// The errors of a server that requires a login or has another name for PING (`rename-command`).
 const SERVES: [&str; 3] = ["-NOAUTH ", "-NOPERM ", "-ERR unknown command"];
 
-/// The errors of a server that loads its data, has lost its master, runs a script, denies this address, cannot save, or is
-/// full.
+/// The errors of a server that loads its data, has lost its master, runs a script, denies this address, cannot save, or
+/// is full.
 const NOT_SERVING: [&str; 6] =
     ["-LOADING ", "-MASTERDOWN ", "-BUSY ", "-DENIED ", "-MISCONF ", "-ERR max number of clients "];
 

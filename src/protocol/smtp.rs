@@ -112,8 +112,8 @@ fn verify(reply: &Reply, expected: u16, to: &str) -> Result<(), ConversationErro
     }
 }
 
-/// The name of the client. Since servers reject a name without a domain (Postfix: `reject_non_fqdn_helo_hostname`), it has a
-/// reserved one (RFC 2606 section 2).
+/// The name of the client. Since servers reject a name without a domain (Postfix: `reject_non_fqdn_helo_hostname`), it
+/// has a reserved one (RFC 2606 section 2).
 const NAME: &str = "portprobe.invalid";
 
 /// The products that name themselves in their greeting. The rest of it can differ with each connection.

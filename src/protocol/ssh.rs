@@ -1,7 +1,7 @@
 //! SSH identification exchange (RFC 4253 section 4.2).
 //!
-//! Reads the identification of the server, which other lines may precede, sends an identification and closes. sshd logs that
-//! at INFO. Since OpenSSH 9.8 it blocks an address that does this about once a second (`PerSourcePenalties`).
+//! Reads the identification of the server, which other lines may precede, sends an identification and closes. sshd logs
+//! that at INFO. Since OpenSSH 9.8 it blocks an address that does this about once a second (`PerSourcePenalties`).
 
 use std::time::Duration;
 

@@ -47,7 +47,7 @@ impl Script {
         self
     }
 
-    /// The number of bytes that the peer sends.
+    /// Returns the number of bytes that the peer sends.
     fn length(&self) -> usize {
         self.turns.iter().map(Turn::length).sum()
     }

@@ -1,10 +1,10 @@
 //! The Remote Framebuffer Protocol of VNC (RFC 6143 sections 7.1.1 and 7.1.2).
 //!
-//! Exchanges versions, reads the security types that the server offers, and closes. `TigerVNC` logs the start and the end
-//! of the connection.
+//! Exchanges versions, reads the security types that the server offers, and closes. `TigerVNC` logs the start and the
+//! end of the connection.
 //!
-//! A server that accepts no clients sends a reason instead. `RealVNC` and `TigerVNC` send "Too many security failures" to
-//! clients that often connect without a login. Since they serve others, that is not a failure.
+//! A server that accepts no clients sends a reason instead. `RealVNC` and `TigerVNC` send "Too many security failures"
+//! to clients that often connect without a login. Since they serve others, that is not a failure.
 
 use std::fmt;
 
@@ -69,7 +69,7 @@ struct Version {
 }
 
 impl Version {
-    /// The highest version that both this server and RFC 6143 support.
+    /// Returns the highest version that both this server and RFC 6143 support.
     const fn common(self) -> &'static [u8] {
         match self {
             Self { major: 3, minor: ..=6 } => b"RFB 003.003\n",
@@ -78,8 +78,8 @@ impl Version {
         }
     }
 
-    /// Parses the security types. In version 3.3 the server sends its choice as a number of four bytes, in later versions a
-    /// list of bytes. Zero or an empty list is a failure and is followed by a reason.
+    /// Parses the security types. In version 3.3 the server sends its choice as a number of four bytes, in later
+    /// versions a list of bytes. Zero or an empty list is a failure and is followed by a reason.
     fn security(self, rest: &mut &[u8]) -> Result<Security, Malformed> {
         let is_offered = if matches!(self, Self { major: 3, minor: ..=6 }) {
             rest.try_get_u32()? != 0

@@ -46,20 +46,20 @@ impl<'a> Wire<'a> {
         let _ = self.send(goodbye).await;
     }
 
-    /// The stream, for a library that implements the protocol. It must be used before anything is buffered.
+    /// Returns the stream, for a library that implements the protocol. It must be used before anything is buffered.
     pub fn stream(&mut self) -> &mut (dyn ByteStream + 'a) {
         self.stream
     }
 
-    /// The deadline of all operations.
+    /// Returns the deadline of all operations.
     pub const fn deadline(&self) -> Instant {
         self.deadline
     }
 
     /// Waits for a complete response and consumes it.
     ///
-    /// `read` parses all buffered bytes, which may be none, each time that more have arrived. `awaited` names the response in
-    /// errors, such as "its greeting". More than `limit` bytes without a complete response are an error.
+    /// `read` parses all buffered bytes, which may be none, each time that more have arrived. `awaited` names the
+    /// response in errors, such as "its greeting". More than `limit` bytes without a complete response are an error.
     pub async fn receive<T>(
         &mut self,
         awaited: &'static str,
@@ -93,7 +93,7 @@ impl<'a> Wire<'a> {
         .await
     }
 
-    /// The bytes that are not consumed.
+    /// Returns the bytes that are not consumed.
     pub fn unread(&self) -> &[u8] {
         &self.buffered
     }
@@ -161,6 +161,6 @@ impl ConversationError {
     }
 }
 
-/// Maximum size of a response in bytes, unless its protocol needs another one. It is far more than any service sends before
-/// a login.
+/// Maximum size of a response in bytes, unless its protocol needs another one. It is far more than any service sends
+/// before a login.
 pub(super) const MAX_REPLY: usize = 64 * 1024;

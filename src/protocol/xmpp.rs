@@ -1,7 +1,7 @@
 //! XMPP between clients and servers (RFC 6120), STARTTLS (RFC 6120 section 5).
 //!
-//! Opens a stream to the domain in the path of the URL, or to the host, reads the features and ends the stream. Servers log
-//! the connection at INFO at most.
+//! Opens a stream to the domain in the path of the URL, or to the host, reads the features and ends the stream. Servers
+//! log the connection at INFO at most.
 
 use std::net::IpAddr;
 
@@ -81,8 +81,8 @@ impl Conversation for Session {
 }
 
 impl Session {
-    /// Opens a stream and reads the features, or the error of an unknown domain. Any other error means that no client is
-    /// served.
+    /// Opens a stream and reads the features, or the error of an unknown domain. Any other error means that no client
+    /// is served.
     async fn open(&self, wire: &mut Wire<'_>) -> Result<Element, ConversationError> {
         // Names and addresses contain no syntax.
         let domain = &self.domain;
@@ -112,18 +112,18 @@ impl Element {
         self.name == ERROR
     }
 
-    /// Whether it contains an element of this name.
+    /// Returns whether it contains an element of this name.
     fn has(&self, name: &str) -> bool {
         self.names().any(|found| found == name)
     }
 
-    /// The name of the first element, which is the condition of an error (RFC 6120 section 4.9.3).
+    /// Returns the name of the first element, which is the condition of an error (RFC 6120 section 4.9.3).
     fn condition(&self) -> &str {
         self.names().next().unwrap_or("without a condition")
     }
 
-    /// The names of the elements. Text contains no `<` (XML 1.0 section 2.4), and a stream has no comments or CDATA sections
-    /// (RFC 6120 section 11.1).
+    /// Returns the names of the elements. Text contains no `<` (XML 1.0 section 2.4), and a stream has no comments or
+    /// CDATA sections (RFC 6120 section 11.1).
     fn names(&self) -> impl Iterator<Item = &str> {
         let tags = self.inner.split('<').skip(1).filter(|tag| !tag.starts_with('/'));
         tags.filter_map(|tag| tag.split(|c: char| c.is_ascii_whitespace() || matches!(c, '/' | '>')).next())
@@ -168,7 +168,8 @@ fn either(buffered: &[u8], names: &[&'static str]) -> Parsed<Element> {
     Parsed::Complete(Element { name, inner: String::from_utf8_lossy(inner).into_owned() }, buffered.len() - after.len())
 }
 
-/// Splits a tag that starts with `begin`, up to its `>` outside quotes, from the text after it; `None` if it is incomplete.
+/// Splits a tag that starts with `begin`, up to its `>` outside quotes, from the text after it; `None` if it is
+/// incomplete.
 fn tag<'a>(buffered: &'a [u8], begin: &str) -> Option<(&'a [u8], &'a [u8])> {
     let mut quote = None;
     let end = buffered.get(begin.len()..)?.iter().position(|byte| match (byte, quote) {

@@ -1,6 +1,7 @@
 //! The four-letter words of ZooKeeper (<https://zookeeper.apache.org/doc/current/zookeeperAdmin.html#sc_4lw>).
 //!
-//! Sends `srvr`, the only word that servers allow by default. The server closes after its response and logs a line at INFO.
+//! Sends `srvr`, the only word that servers allow by default. The server closes after its response and logs a line at
+//! INFO.
 
 use async_trait::async_trait;
 

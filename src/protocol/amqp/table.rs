@@ -26,7 +26,7 @@ impl<'a> Table<'a> {
         Ok(Self(texts))
     }
 
-    /// The string with this name.
+    /// Returns the string with this name.
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
         let (_, value) = self.0.iter().find(|(found, _)| *found == name.as_bytes())?;
         str::from_utf8(value).ok()

@@ -10,8 +10,8 @@ use crate::protocol::ByteStream;
 
 /// A stream that reads nothing before data is written, and keeps the first bytes that it reads.
 ///
-/// hyper treats a connection as broken if it reads bytes before its request. Instead, the greeting of a server of another
-/// protocol must count as an invalid response.
+/// hyper treats a connection as broken if it reads bytes before its request. Instead, the greeting of a server of
+/// another protocol must count as an invalid response.
 pub(super) struct SpeaksFirst<'a> {
     channel: &'a mut dyn ByteStream,
     has_sent: bool,
@@ -24,7 +24,7 @@ impl<'a> SpeaksFirst<'a> {
         Self { channel, has_sent: false, waiting: None, buffered: Vec::new() }
     }
 
-    /// The first bytes that were read.
+    /// Returns the first bytes that were read.
     pub(super) fn first_bytes(&self) -> &[u8] {
         &self.buffered
     }

@@ -1,5 +1,5 @@
-//! The necessary part of BSON (<https://bsonspec.org/spec.html>): numbers, strings and booleans of the outermost document. A
-//! crate for it would have twenty dependencies.
+//! The necessary part of BSON (<https://bsonspec.org/spec.html>): numbers, strings and booleans of the outermost
+//! document. A crate for it would have twenty dependencies.
 
 use bytes::Buf as _;
 
@@ -35,7 +35,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The integer with this name.
+    /// Returns the integer with this name.
     pub(super) fn number(&self, name: &str) -> Option<i32> {
         match self.value(name)? {
             Value::Number(number) => i32::try_from(number).ok(),
@@ -43,7 +43,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The string with this name.
+    /// Returns the string with this name.
     pub(super) fn text(&self, name: &str) -> Option<&'a [u8]> {
         match self.value(name)? {
             Value::Text(text) => Some(text),
@@ -51,7 +51,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// Whether the field with this name is true or a number other than zero.
+    /// Returns whether the field with this name is true or a number other than zero.
     pub(super) fn is_true(&self, name: &str) -> bool {
         match self.value(name) {
             Some(Value::Number(number)) => number != 0,

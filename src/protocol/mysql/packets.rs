@@ -17,7 +17,7 @@ pub(super) struct Greeting {
 }
 
 impl Greeting {
-    /// Whether the server offers TLS.
+    /// Returns whether the server offers TLS.
     pub(super) const fn offers_tls(&self) -> bool {
         self.capabilities & SSL != 0
     }
@@ -49,7 +49,7 @@ impl Method {
         Self(bytes.split(|byte| *byte == 0).next().unwrap_or_default().to_vec())
     }
 
-    /// The response without a password. One of an unexpected length would count as a disconnect.
+    /// Returns the response without a password. One of an unexpected length would count as a disconnect.
     pub(super) fn without_password(&self) -> &'static [u8] {
         match &*self.0 {
             b"caching_sha2_password" | b"dialog" | b"mysql_clear_password" | b"sha256_password" => b"\0",
@@ -58,7 +58,7 @@ impl Method {
         }
     }
 
-    /// The response to a further request.
+    /// Returns the response to a further request.
     pub(super) fn without_more(&self) -> &'static [u8] {
         match &*self.0 {
             b"dialog" => b"\0",
@@ -179,7 +179,8 @@ fn packet(buffered: &[u8]) -> Parsed<(u8, Vec<u8>)> {
     })
 }
 
-/// Returns the dotted numbers of a version, and whether it is MariaDB, which may put an old version first for old clients.
+/// Returns the dotted numbers of a version, and whether it is MariaDB, which may put an old version first for old
+/// clients.
 fn version(text: &[u8]) -> Option<String> {
     let text = str::from_utf8(text).ok()?;
     let text = text.strip_prefix("5.5.5-").unwrap_or(text);
