@@ -77,8 +77,9 @@ where
 {
     /// Creates a scheduler without targets, and its handle.
     ///
-    /// `record` is called with every report, on the task of its probe. `machine` is the name of this machine, which shifts
-    /// the grid of due times so that replicas do not probe at the same time. `started_at` is the current wall time.
+    /// `record` is called with every report, on the task of its probe. `machine` is the name of this machine, which
+    /// shifts the grid of due times so that replicas do not probe at the same time. `started_at` is the current wall
+    /// time.
     pub fn new(prober: P, record: R, limits: Limits, machine: &str, started_at: Timestamp) -> (Self, Handle) {
         let statistics = Arc::new(Statistics::default());
         let (handle, commands) = Handle::new(statistics.clone());
@@ -330,8 +331,8 @@ where
         }
     }
 
-    /// Returns when a target is first due. The grid is pinned to the wall clock at the start; later changes of the clock do
-    /// not move it.
+    /// Returns when a target is first due. The grid is pinned to the wall clock at the start; later changes of the
+    /// clock do not move it.
     fn first_due(&self, target: &Target, now: Instant) -> FirstDue {
         let elapsed = now.saturating_duration_since(self.origin);
         let wall = Timestamp::since_epoch(self.started_at.as_duration() + elapsed);
@@ -339,8 +340,8 @@ where
     }
 }
 
-/// A target has at most two items in the due queue that are not stale. With more than four per target, at least half are
-/// stale.
+/// A target has at most two items in the due queue that are not stale. With more than four per target, at least half
+/// are stale.
 const MAX_ITEMS_PER_TARGET: usize = 4;
 
 /// With fewer items, a search for stale ones is not worthwhile.

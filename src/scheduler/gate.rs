@@ -75,7 +75,7 @@ impl Gate {
         }
     }
 
-    /// The number of running probes.
+    /// Returns the number of running probes.
     pub(super) fn in_flight(&self) -> u32 {
         self.in_flight
     }

@@ -67,7 +67,7 @@ impl Handle {
         }
     }
 
-    /// The counters of the scheduler.
+    /// Returns the counters of the scheduler.
     pub fn statistics(&self) -> &Arc<Statistics> {
         &self.statistics
     }

@@ -22,22 +22,22 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// The number of targets.
+    /// Returns the number of targets.
     pub(super) fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// The target with this ID; `None` if it was removed.
+    /// Returns the target with this ID; `None` if it was removed.
     pub(super) fn get(&self, id: Id) -> Option<&ScheduledTarget> {
         self.slots.get(id)
     }
 
-    /// The target with this ID, mutable.
+    /// Returns the target with this ID, mutable.
     pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut ScheduledTarget> {
         self.slots.get_mut(id)
     }
 
-    /// The ID of the target with this name.
+    /// Returns the ID of the target with this name.
     pub(super) fn find(&self, name: &TargetName) -> Option<Id> {
         self.names
             .find(self.hasher.hash_one(name), |id| is_named(&self.slots, *id, name))

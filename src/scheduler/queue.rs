@@ -1,7 +1,7 @@
 //! The queues: the due times of all targets, and the due probes that wait for a limit.
 //!
-//! An item of the due queue becomes stale if its target is removed or moves to another grid. The scheduler does not search
-//! for it: it drops a stale item when it is due, or all of them once they are the majority.
+//! An item of the due queue becomes stale if its target is removed or moves to another grid. The scheduler does not
+//! search for it: it drops a stale item when it is due, or all of them once they are the majority.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::target::Host;
 
 /// Due times in batches: probes with due times close to each other start together.
 ///
-/// A batch is a list, so the cost of an item does not depend on the number of targets. With 100,000 items, a heap would be
-/// most of the cost of a probe.
+/// A batch is a list, so the cost of an item does not depend on the number of targets. With 100,000 items, a heap would
+/// be most of the cost of a probe.
 #[derive(Debug)]
 pub(super) struct DueQueue {
     origin: Instant,
@@ -55,7 +55,7 @@ impl DueQueue {
         }
     }
 
-    /// The number of items, including stale ones.
+    /// Returns the number of items, including stale ones.
     pub(super) fn len(&self) -> usize {
         self.len
     }

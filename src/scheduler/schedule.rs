@@ -1,8 +1,8 @@
 //! The arithmetic of due times, as pure functions that read no clock.
 //!
-//! The ticks of a target lie on a grid that is pinned to the wall clock, so that a restart does not change them. The offset
-//! is a hash of the names of the target and of this machine, so that targets spread evenly and replicas do not probe at
-//! the same time.
+//! The ticks of a target lie on a grid that is pinned to the wall clock, so that a restart does not change them. The
+//! offset is a hash of the names of the target and of this machine, so that targets spread evenly and replicas do not
+//! probe at the same time.
 
 use std::time::Duration;
 
@@ -47,9 +47,9 @@ pub(super) fn advance(due: Instant, interval: Duration, now: Instant) -> (Instan
 
 /// Returns the deadline of a probe that starts at `start`.
 ///
-/// The deadline is `start` plus `timeout`. If that is just after the next tick (because the timeout equals the interval and
-/// the start was slightly late), the deadline is the tick, so that a silent target does not skip every other tick. The
-/// timeout is shortened by at most a tenth: a probe that started later gets its full time and skips a tick.
+/// The deadline is `start` plus `timeout`. If that is just after the next tick (because the timeout equals the interval
+/// and the start was slightly late), the deadline is the tick, so that a silent target does not skip every other tick.
+/// The timeout is shortened by at most a tenth: a probe that started later gets its full time and skips a tick.
 pub(super) fn deadline(start: Instant, timeout: Duration, next_tick: Instant) -> Instant {
     let full = start + timeout;
     let excess = full.saturating_duration_since(next_tick);

@@ -30,7 +30,8 @@ enum Activity {
     Planned(Instant),
     /// A due probe waits for a limit.
     Waiting { due: Instant, kind: Kind },
-    /// A probe runs. If a tick occurs just before its end, `then` is that tick, and its probe starts right after the end.
+    /// A probe runs. If a tick occurs just before its end, `then` is that tick, and its probe starts right after the
+    /// end.
     Running { kind: Kind, deadline: Instant, then: Option<Instant> },
 }
 
@@ -77,12 +78,12 @@ impl ScheduledTarget {
         &self.target
     }
 
-    /// The next tick.
+    /// Returns the next tick.
     pub(super) fn tick(&self) -> Instant {
         self.tick
     }
 
-    /// The start of the planned extra probe.
+    /// Returns the start of the planned extra probe.
     pub(super) fn planned(&self) -> Option<Instant> {
         match self.activity {
             Activity::Planned(due) => Some(due),
@@ -90,7 +91,7 @@ impl ScheduledTarget {
         }
     }
 
-    /// Whether a due time is the next tick or that of the planned probe. Any other due time is stale.
+    /// Returns whether a due time is the next tick or that of the planned probe. Any other due time is stale.
     pub(super) fn is_next(&self, due: Instant) -> bool {
         self.tick == due || self.planned() == Some(due)
     }
@@ -117,7 +118,8 @@ impl ScheduledTarget {
         })
     }
 
-    /// Advances to the next tick. Returns the effect of the current one and the number of later ones missed before `now`.
+    /// Advances to the next tick. Returns the effect of the current one and the number of later ones missed before
+    /// `now`.
     ///
     /// - If no probe runs or waits, a probe starts and replaces a planned extra one.
     /// - If an extra probe runs, it covers the tick.
@@ -154,7 +156,7 @@ impl ScheduledTarget {
         self.activity = Activity::Waiting { due, kind: self.kind_about_to_start() };
     }
 
-    /// The due time of the probe that waits for a limit.
+    /// Returns the due time of the probe that waits for a limit.
     pub(super) fn waiting_since(&self) -> Option<Instant> {
         match self.activity {
             Activity::Waiting { due, .. } => Some(due),

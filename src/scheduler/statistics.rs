@@ -19,22 +19,23 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Number of probes in flight.
+    /// Returns the number of probes in flight.
     pub fn in_flight(&self) -> u64 {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Number of ticks skipped because the previous probe was waiting for a limit, or this process for CPU time.
+    /// Returns the number of ticks skipped because the previous probe was waiting for a limit, or this process for CPU
+    /// time.
     pub fn skipped_by_limit(&self) -> u64 {
         self.skipped_by_limit.load(Ordering::Relaxed)
     }
 
-    /// Number of ticks skipped because the previous probe was still running.
+    /// Returns the number of ticks skipped because the previous probe was still running.
     pub fn skipped_by_overlap(&self) -> u64 {
         self.skipped_by_overlap.load(Ordering::Relaxed)
     }
 
-    /// The delays between due time and start, with the bounds of the classic buckets.
+    /// Returns the delays between due time and start, with the bounds of the classic buckets.
     pub fn lag(&self) -> (Histogram, &Buckets) {
         (lock(&self.lag).clone(), &self.lag_buckets)
     }
