@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The upper bounds of classic buckets in seconds. They are finite, positive and strictly increasing; `+Inf` is implied.
+/// The upper bounds of classic buckets in seconds. They are finite, positive and strictly increasing; `+Inf` is
+/// implied.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Buckets(Arc<[f64]>);
 
@@ -37,7 +38,7 @@ impl Buckets {
         Self::try_new(bounds.to_vec()).expect("constant bounds must be valid")
     }
 
-    /// The finite upper bounds, in seconds.
+    /// Returns the finite upper bounds, in seconds.
     pub fn bounds(&self) -> &[f64] {
         &self.0
     }
@@ -95,8 +96,8 @@ impl Histogram {
 
     /// Adds one observation. `buckets` must be those passed to the constructor.
     ///
-    /// After 2^32 - 1 observations the histogram is reset before a bucket can overflow. Prometheus handles that as a counter
-    /// reset, but rejects a histogram whose buckets do not add up to its count.
+    /// After 2^32 - 1 observations the histogram is reset before a bucket can overflow. Prometheus handles that as a
+    /// counter reset, but rejects a histogram whose buckets do not add up to its count.
     pub fn observe(&mut self, buckets: &Buckets, duration: Duration) {
         if self.count() >= u32::MAX.into() {
             let empty = if self.native.is_some() { Self::classic_and_native } else { Self::classic_only };
@@ -113,22 +114,22 @@ impl Histogram {
         }
     }
 
-    /// Number of observations in each classic bucket, `+Inf` last; not cumulative.
+    /// Returns the number of observations in each classic bucket, `+Inf` last; not cumulative.
     pub fn classic(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
         self.classic.iter().copied().map(u64::from)
     }
 
-    /// Number of observations.
+    /// Returns the number of observations.
     pub fn count(&self) -> u64 {
         self.classic().sum()
     }
 
-    /// Sum of all observations in seconds.
+    /// Returns the sum of all observations in seconds.
     pub fn sum(&self) -> f64 {
         self.sum
     }
 
-    /// The same observations in native buckets; `None` if disabled.
+    /// Returns the same observations in native buckets; `None` if disabled.
     pub fn native(&self) -> Option<&NativeBuckets> {
         self.native.as_ref()
     }
@@ -144,17 +145,18 @@ pub struct NativeBuckets {
 }
 
 impl NativeBuckets {
-    /// The current schema. It starts at 3 (9 % resolution) and decreases by one when there are too many buckets.
+    /// Returns the current schema. It starts at 3 (9 % resolution) and decreases by one when there are too many
+    /// buckets.
     pub fn schema(&self) -> i32 {
         i32::from(self.schema)
     }
 
-    /// Number of observations of exactly zero.
+    /// Returns the number of observations of exactly zero.
     pub fn zeros(&self) -> u64 {
         self.zeros.into()
     }
 
-    /// Index and count of each bucket that is not empty, sorted by index.
+    /// Returns index and count of each bucket that is not empty, sorted by index.
     pub fn counts(&self) -> impl ExactSizeIterator<Item = (i32, u64)> + '_ {
         self.counts.iter().map(|bucket| (bucket.index.into(), bucket.count().into()))
     }
@@ -242,8 +244,8 @@ const START_SCHEMA: i8 = 3;
 const MIN_SCHEMA: i8 = -4;
 /// Usual number for handshakes with one server, the slowest of which takes nearly three times as long as the fastest.
 const USUAL_NATIVE_BUCKETS: usize = 12;
-/// The limit that Prometheus' client libraries recommend. It is reachable: durations from 1 ns to 1 d need 370 buckets at
-/// schema 3.
+/// The limit that Prometheus' client libraries recommend. It is reachable: durations from 1 ns to 1 d need 370 buckets
+/// at schema 3.
 const MAX_NATIVE_BUCKETS: usize = 160;
 
 /// The bounds of schema 3 in the interval [0.5, 1): `2^(k/8 - 1)`.

@@ -13,8 +13,8 @@ use portprobe::probe::{NetworkProber, TlsStore};
 use tokio::runtime;
 use tokio::time::Instant;
 
-/// With an address in the URL, a probe allocates a list of addresses to try and a list of attempts, with one entry each.
-/// Inline, they would take memory in thousands of waiting probes. The task of a probe is not counted.
+/// With an address in the URL, a probe allocates a list of addresses to try and a list of attempts, with one entry
+/// each. Inline, they would take memory in thousands of waiting probes. The task of a probe is not counted.
 #[test]
 fn a_port_probe_allocates_two_short_lists() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -18,7 +18,7 @@ fn named(name: &str, port: u16, server: &NameServer) -> Probing {
     target(format!("tcp://{name}:{port}")).name_server(server.address)
 }
 
-/// Options with one try and a short timeout.
+/// Returns options with one try and a short timeout.
 fn one_short_try() -> ResolverOptions {
     ResolverOptions { timeout: Duration::from_millis(300), tries: NonZeroU32::MIN }
 }

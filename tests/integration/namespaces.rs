@@ -1,5 +1,5 @@
-//! Tests of every connect result that needs a network: firewalls, routes, neighbours and lost packets, in separate network
-//! namespaces.
+//! Tests of every connect result that needs a network: firewalls, routes, neighbours and lost packets, in separate
+//! network namespaces.
 
 use std::future::poll_fn;
 use std::hint;
@@ -199,8 +199,8 @@ fn a_local_policy_is_a_local_fault() {
     });
 }
 
-/// TCP treats a SYN that the local firewall drops as lost and retransmits it, and connect returns no error. Therefore this is
-/// a timeout, while UDP would return EPERM.
+/// TCP treats a SYN that the local firewall drops as lost and retransmits it, and connect returns no error. Therefore
+/// this is a timeout, while UDP would return EPERM.
 #[test]
 fn a_locally_dropped_syn_counts_as_lost() {
     netns::inside(async || {

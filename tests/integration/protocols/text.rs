@@ -34,7 +34,7 @@ impl Client {
         Self { folder, server: root.issue(leaf(&["127.0.0.1", "localhost"]).key(kind)) }
     }
 
-    /// TLS with the trusted certificate.
+    /// Returns TLS with the trusted certificate.
     fn tls(&self) -> Tls<'_> {
         Tls::With(&self.server)
     }

@@ -33,7 +33,7 @@ impl Row {
         Self { not_after: Some(identity.not_after), ..Self::at(name, peers::tls(server).await) }
     }
 
-    /// A peer without a visible certificate.
+    /// Creates a peer without a visible certificate.
     pub(super) fn at(name: &'static str, address: SocketAddr) -> Self {
         let (settings, tls, faults) = Default::default();
         Self { name, address, settings, tls, failure: None, faults, not_after: None, version: None }
