@@ -73,7 +73,7 @@ pub struct Config {
     pub histograms: HistogramOptions,
     /// The limits of probing.
     pub limits: Limits,
-    /// How names are resolved.
+    /// Resolver options.
     pub dns: ResolverOptions,
     /// The discovery sources, in the order of the file.
     pub discovery: Vec<Source>,
@@ -81,7 +81,7 @@ pub struct Config {
     pub discovery_context: Arc<DiscoveryContext>,
     /// The configuration without its secrets.
     pub redacted: RedactedConfig,
-    /// Settings that work but may be a mistake, in the order of the file.
+    /// Settings that are valid but may be a mistake, in the order of the file.
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -136,7 +136,7 @@ fn read(path: &Path) -> Result<String, LoadError> {
     })
 }
 
-/// Adds what to do about an error.
+/// Describes an error, with its fix.
 fn explain(error: &ReadError) -> String {
     match error {
         ReadError::Io(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -50,12 +50,12 @@ impl Default for Limits {
     }
 }
 
-/// How long name servers may take.
+/// Timeout and retries of DNS queries.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ResolverOptions {
-    /// Maximum time that a server may take to answer one query.
+    /// Timeout of one query.
     pub timeout: Duration,
-    /// How often a query is sent to a server before the server counts as silent.
+    /// Maximum number of queries to a server that does not respond.
     pub tries: NonZeroU32,
 }
 

@@ -1,12 +1,12 @@
 //! Texts of peers, made safe for labels, terminals and logs.
 //!
-//! A peer chooses the text of its certificates and greetings. It may contain line breaks, terminal escapes, characters that
-//! reverse the rest of a line, or megabytes.
+//! A peer chooses the text of its certificates and greetings. It may contain line breaks, terminal escapes, characters
+//! that reverse the rest of a line, or megabytes.
 
 use std::borrow::Cow;
 
-/// Whether a character has an effect instead of a glyph: control characters, and format characters that break a line,
-/// change the direction of text or are invisible.
+/// Returns whether a character has an effect instead of a glyph: control characters, and format characters that break a
+/// line, change the direction of text or are invisible.
 pub const fn is_invisible(character: char) -> bool {
     matches!(
         character,

@@ -207,7 +207,7 @@ fn global_labels(labels: &LabelValues, environment: &dyn Fn(&str) -> Option<Stri
     Labels::default().overlaid(&labels)
 }
 
-/// Why a value cannot be expanded.
+/// Reason why a value cannot be expanded.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 enum ExpandError {
     #[error("{} is not a valid variable name; must be letters, digits and underscores, as in `${{NAME}}`", quoted(.0))]

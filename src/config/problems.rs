@@ -41,7 +41,7 @@ impl LoadError {
         &self.diagnostics
     }
 
-    /// Whether a problem is about the command line and not about a file.
+    /// Returns whether a problem is about the command line and not about a file.
     pub fn is_of_command_line(&self) -> bool {
         self.diagnostics.iter().any(|diagnostic| diagnostic.file.is_none())
     }

@@ -23,7 +23,7 @@ use crate::target::{Cadence, Target};
 pub struct SingleTarget {
     /// The target.
     pub target: Arc<Target>,
-    /// How its name is resolved.
+    /// Resolver options for its name.
     pub dns: ResolverOptions,
 }
 
@@ -42,8 +42,8 @@ pub struct ProbeRequest<'a> {
 }
 
 impl ProbeRequest<'_> {
-    /// Returns whether the target can only be a name: it has no colon as in `host:port`, and no flag sets the scheme, whose
-    /// default port would make a host a URL.
+    /// Returns whether the target can only be a name: it has no colon as in `host:port`, and no flag sets the scheme,
+    /// whose default port would make a host a URL.
     pub fn is_name(&self) -> bool {
         !self.target.contains(':') && self.flags.iter().all(|(key, _)| key != "scheme")
     }
@@ -102,7 +102,7 @@ impl<'a> TargetLookup<'a> {
         self.config.as_ref().map(|config| config.discovery.clone()).unwrap_or_default()
     }
 
-    /// How names of sources are resolved.
+    /// Resolver options for the names of sources.
     pub fn resolver_options(&self) -> ResolverOptions {
         self.compiled.dns
     }
@@ -279,7 +279,7 @@ targets:
     }
 
     #[test]
-    fn a_wrong_flag_is_named_as_a_flag() {
+    fn flag_errors_name_the_flag() {
         for (given, message) in [
             (("addresses", "both"), "--addresses: unknown value `both`; must be `any` or `all`"),
             (("confirm.failures", "0"), "--confirm.failures: is the number 0; must be a whole number of at least 1"),
@@ -297,7 +297,7 @@ targets:
     }
 
     #[test]
-    fn a_wrong_url_is_named_as_the_url() {
+    fn url_errors_name_the_argument() {
         for (url, message) in [
             ("a", "URL: has no port, and tcp has no default port; add one, like host:443"),
             ("a:1-3", "URL: has 3 ports; must have one"),

@@ -36,12 +36,12 @@ pub enum SourceKind {
         /// The records to query.
         records: Records,
     },
-    /// Files whose path matches; in the last part `*` stands for any characters, `?` for one.
+    /// Files whose path matches; in the last part `*` matches any characters and `?` matches one.
     File {
         /// The pattern, absolute or relative to the working directory.
         pattern: PathBuf,
     },
-    /// A URL that answers like Prometheus' `http_sd`.
+    /// A URL that returns targets like Prometheus' `http_sd`.
     Http(HttpSource),
 }
 
@@ -52,7 +52,7 @@ pub struct HttpSource {
     pub url: HttpUrl,
     /// Headers whose values are in files; the names are valid and in lower case.
     pub headers_files: Vec<(String, PathBuf)>,
-    /// How TLS is used with `https`.
+    /// TLS settings for `https`.
     pub tls: TlsSettings,
 }
 
@@ -78,8 +78,8 @@ impl Discovered {
     }
 }
 
-/// Parses the text of a source: a list, in JSON or YAML, of targets in the format of the configuration or of groups in that
-/// of Prometheus' `file_sd` and `http_sd`.
+/// Parses the text of a source: a list, in JSON or YAML, of targets in the format of the configuration or of groups in
+/// that of Prometheus' `file_sd` and `http_sd`.
 ///
 /// Entries are not checked yet, so that an invalid one does not affect the others.
 pub fn discovered(text: &str) -> Result<Vec<Discovered>, EntriesError> {
@@ -87,7 +87,7 @@ pub fn discovered(text: &str) -> Result<Vec<Discovered>, EntriesError> {
 }
 
 /// Like [`discovered`], but only JSON: parsing invalid YAML takes dozens of times its size in memory, and a text from
-/// another machine may be large on purpose.
+/// another host may be malicious.
 pub fn discovered_json(text: &str) -> Result<Vec<Discovered>, EntriesError> {
     entries(text, |why| Err(EntriesError::Json(why)))
 }
@@ -144,8 +144,8 @@ fn entries(
     }
 }
 
-/// Restores numbers as they were written if a text is expected, such as the label `version: 1.10`: Prometheus takes them
-/// literally, and later the text is gone.
+/// Restores numbers as they were written if a text is expected, such as the label `version: 1.10`: Prometheus takes
+/// them literally, and later the text is gone.
 fn restore_texts(items: &mut [Node], text: &str) {
     let positions = OnceCell::new();
     let restore = |node: &mut Node, path: &dyn Fn() -> KeyPath| {

@@ -469,7 +469,7 @@ fn the_files_of_a_source_are_read() {
     assert_eq!(problems, ["/etc/a.yaml:1:56: discovery[0].tls.ca_file: is bad"]);
 }
 
-/// The members are known only after the sources have been asked.
+/// Members are known only after the first refresh of the sources.
 #[test]
 fn members_are_not_counted_with_discovery() {
     let groups = "groups: {g: {min_up: 3}, empty: {}}, targets: [{url: 'a:1', group: g}]";

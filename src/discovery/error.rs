@@ -11,7 +11,8 @@ use crate::files::ReadError;
 use crate::files::header_values::HeaderValueError;
 use crate::probe::ConnectorError;
 
-/// Reason why a source, or one of its files, was not refreshed. If it is about a file, its text follows the file's name.
+/// Reason why a source, or one of its files, was not refreshed. If it is about a file, its text follows the file's
+/// name.
 #[derive(Debug, thiserror::Error)]
 pub enum RefreshError {
     /// The body of the response has more bytes than allowed.
@@ -42,7 +43,7 @@ pub enum RefreshError {
         header: String,
         /// The path of the file.
         file: String,
-        /// Why it cannot be used, without its content.
+        /// The reason, without the content of the file.
         reason: HeaderValueError,
     },
     /// A setting cannot be part of a request.

@@ -60,7 +60,7 @@ async fn a_source_sends_its_entries_and_then_changes() {
 }
 
 #[tokio::test]
-async fn a_kept_source_is_undisturbed_a_removed_silent() {
+async fn only_kept_and_new_sources_send_updates() {
     let folder = tempfile::tempdir().unwrap();
     let [stays, goes, comes] = ["stays", "goes", "comes"].map(|name| {
         let path = folder.path().join(name);

@@ -24,7 +24,7 @@ pub struct HeaderValues {
 struct Known {
     value: HeaderValue,
     uses: Vec<Weak<HeaderFile>>,
-    /// Why the current content cannot be used.
+    /// Reason why the current content cannot be used.
     rejected: Option<String>,
 }
 

@@ -14,7 +14,7 @@ pub(crate) trait Watched: Send + Sync + 'static {
     /// The kind of the files in log messages.
     const KIND: &'static str;
 
-    /// Whether there is no file to watch.
+    /// Returns whether there is no file to watch.
     fn is_empty(&self) -> bool;
 
     /// Reads the files and applies what has changed.

@@ -53,7 +53,7 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// How a service is secured.
+/// Use of TLS by a service.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Security {
     /// In the clear.

@@ -25,7 +25,7 @@ pub(in crate::config) fn check(http: &Http, at: At<'_>) {
 }
 
 impl Level {
-    /// Reports files of headers, which an entry from another machine must not name.
+    /// Reports header files, which an entry from another host must not name.
     pub(in crate::config) fn refuse_header_files(&self, at: At<'_>) {
         if self.keys.http.get().is_some_and(|http| http.headers_files.get().is_some()) {
             let message = "not allowed in an entry of an HTTP source, because it names a local file; set it in a module, and refer to that";

@@ -57,7 +57,7 @@ fn some(names: &[Option<Box<str>>]) -> String {
     format!("has the groups {}", written.join(", "))
 }
 
-/// Why a text cannot be sent, awaited or used as a label value. Positions are characters, counted from 1.
+/// Reason why a text cannot be sent, expected or used as a label value. Positions are characters, counted from 1.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(in crate::config) enum TemplateError {
     #[error(

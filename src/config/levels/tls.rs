@@ -35,7 +35,7 @@ pub(in crate::config) fn uncertifiable(host: &Host, tls: &TlsSettings) -> Option
 }
 
 impl<'a> Levels<'a> {
-    /// How TLS is used. Without `tls.alpn` the protocol's `alpn` is offered.
+    /// The TLS settings. Without `tls.alpn`, the protocol's `alpn` is offered.
     pub(in crate::config) fn tls(self, alpn: Option<&str>, files: &mut FileUses) -> TlsSettings {
         let (folder, mut uses) = (files.folder(), Vec::new());
         let profile = TlsProfile {

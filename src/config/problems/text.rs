@@ -13,7 +13,7 @@ struct Quoted<'a>(&'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Text before an `@` may be a password, whatever the key.
+        // In any value, text before an `@` may be a password.
         if self.0.contains('@') {
             return f.write_str("`...` (hidden, may contain a password)");
         }

@@ -1,4 +1,4 @@
-//! Reads the discovery sources: where each looks, and the settings of its targets.
+//! Reads the discovery sources of a configuration, and the settings of their targets.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;

@@ -138,7 +138,7 @@ fn message(error: &UrlError) -> String {
     }
 }
 
-/// Whether an entry looks like `host: 443`, where `host:443` was meant.
+/// Returns whether an entry looks like `host: 443`, a typo for `host:443`.
 fn is_stray_blank(entries: &[(Box<str>, Node)]) -> bool {
     let [(key, Node::Integer(_))] = entries else { return false };
     suggestion(key, Keys::keys()).is_none()

@@ -13,7 +13,7 @@ use crate::config::targets::entry::TargetEntry;
 use crate::config::yaml::Node;
 use crate::target::{LabelName, LabelNameError};
 
-/// Whether an entry is such a group and not a target in portprobe's format.
+/// Returns whether an entry is such a group and not a target in portprobe's format.
 pub(in crate::config) fn is_group(node: &Node) -> bool {
     matches!(node, Node::Mapping(entries) if entries.iter().any(|(key, _)| &**key == "targets"))
 }

@@ -28,7 +28,7 @@ impl Budget {
         Seed { budget: self, depth: 0 }.deserialize(deserializer)
     }
 
-    /// Why a JSON text cannot be used.
+    /// Returns why a JSON text cannot be used.
     pub(in crate::config) fn explain_json(&self, error: &serde_json::Error) -> JsonError {
         let Some(cause) = self.met.get() else { return JsonError::Syntax(error.to_string()) };
         // JSON has no aliases.
@@ -39,7 +39,7 @@ impl Budget {
         JsonError::Bounds(SyntaxError::at(Some(Position::new(error.line(), error.column())), cause))
     }
 
-    /// Why a YAML text cannot be used.
+    /// Returns why a YAML text cannot be used.
     pub(in crate::config) fn explain(&self, error: &serde_yaml::Error, text: &str) -> SyntaxError {
         let position = error.location().map(|at| Position::new(at.line(), at.column()));
         let line = position
@@ -74,8 +74,8 @@ pub(in crate::config) fn check_characters(text: &str) -> Result<(), SyntaxError>
 
 /// Refuses thousands of open brackets, for which `libyaml` takes quadratic time.
 ///
-/// Counts brackets where a value can start. This includes comments and block texts, but never that many. The exact
-/// limit is checked while nodes are read.
+/// Counts brackets where a value can start. This includes brackets in comments and block scalars, but these never have
+/// that many. The exact limit is checked while nodes are read.
 pub(in crate::config) fn check_brackets(text: &str) -> Result<(), SyntaxError> {
     let mut open = 0_usize;
     let mut before = b' ';

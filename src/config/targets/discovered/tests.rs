@@ -71,7 +71,7 @@ fn labelled(labels: &str) -> Arc<Target> {
     target.clone()
 }
 
-/// Why a group with these labels is skipped.
+/// Returns the reason why a group with these labels is skipped.
 fn refused(labels: &str) -> String {
     let made = made(&format!("[{{targets: ['a:1'], labels: {{{labels}}}}}, 'b:1']"));
     assert_eq!(names(&made), ["tcp://b:1"], "{labels}");
@@ -309,7 +309,7 @@ fn candidates_know_their_files_and_urls() {
     assert_eq!(candidates[0].error("is bad").to_string(), "entry 1, `tls://a:1-2`: is bad");
 }
 
-/// Otherwise the other machine could have any one-line file sent anywhere.
+/// Otherwise the source could send any one-line file to any host.
 #[test]
 fn a_remote_entry_cannot_name_header_files() {
     let config = config(
