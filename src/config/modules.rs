@@ -37,7 +37,7 @@ impl Modules {
         modules
     }
 
-    /// Whether a module has this name.
+    /// Returns whether a module has this name.
     pub(super) fn contains(&self, name: &str) -> bool {
         self.named.contains_key(name)
     }

@@ -50,7 +50,7 @@ impl fmt::Display for EntryError {
     }
 }
 
-/// How messages name an entry.
+/// The name of an entry in messages.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EntryLabel<'a> {
     pub(super) index: usize,

@@ -41,8 +41,8 @@ impl DiscoveryContext {
         None
     }
 
-    /// The target at a place of a source, with a level that wins over its settings, and its files. `None` if the source
-    /// is unknown; no target if there is a problem.
+    /// The target at a place of a source, with a level that takes precedence over its settings, and its files. `None`
+    /// if the source is unknown; no target if there is a problem.
     pub(in crate::config) fn target(
         &self,
         source: &Source,

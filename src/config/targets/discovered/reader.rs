@@ -14,7 +14,7 @@ use crate::config::yaml::Node;
 pub(super) struct EntryReader<'a> {
     pub(super) builder: TargetBuilder<'a>,
     pub(super) keys: Vec<SettingKey>,
-    /// Whether the entries come from another machine.
+    /// Whether the entries come from another host.
     pub(super) is_remote: bool,
 }
 
@@ -43,9 +43,9 @@ impl EntryReader<'_> {
 
 /// The problems of one entry.
 pub(super) struct EntryProblems {
-    /// Why the whole entry is invalid.
+    /// Reason why the whole entry is invalid.
     pub(super) of_entry: Option<String>,
-    /// Why URLs are invalid, by their index.
+    /// Reasons why URLs are invalid, by their index.
     pub(super) of_urls: BTreeMap<usize, String>,
 }
 
