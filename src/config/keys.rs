@@ -275,7 +275,7 @@ mapping! {
         min_up: NonZeroU32,
         /// Maximum number of members that may be down while the group is up; instead of `min_up`, for groups whose size changes.
         max_down: u32,
-        /// Labels of the group's series; they merge with the labels of every series.
+        /// Labels of the group's series; they merge with those of the top level.
         labels: LabelValues,
     }
 }

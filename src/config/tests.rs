@@ -181,7 +181,7 @@ fn a_number_that_yaml_rewrites_is_refused() {
 
 #[test]
 fn labels_keep_every_character_of_their_values() {
-    let config = resource("labels_with_odd_values.yaml");
+    let config = resource("unusual_label_values.yaml");
     let expected = [("backslash", "a\\b"), ("dollar", "$$ ${NOT_HERE}"), ("lines", "a\nb")];
     assert_eq!(labels(&config.targets[0]), expected);
 }

@@ -20,7 +20,7 @@ pub(super) static SERVICE: Service = Service {
     tls_port: 853,
     path: Some(PathUse::Name(PathRule {
         admits: |name| question(name).is_some(),
-        expected: "a domain name like example.org, with 1 to 63 bytes per label and at most 253 in total",
+        expected: "a domain name like example.org, with 1 to 63 bytes per part and at most 253 in total",
     })),
     client: Some("dig +tcp @{host} -p {port} . SOA"),
     ..Service::DEFAULT

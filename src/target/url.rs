@@ -211,7 +211,7 @@ pub enum UrlError {
     Credentials,
     /// The host is not a DNS name.
     #[error(
-        "`{0}` is not a valid host name; must be letters, digits, hyphens and dots, at most 63 per label and 253 in total"
+        "`{0}` is not a valid host name; must be letters, digits, hyphens and dots, at most 63 per part and 253 in total"
     )]
     HostMalformed(String),
     /// The host is missing.

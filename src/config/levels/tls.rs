@@ -29,7 +29,7 @@ pub(in crate::config) fn check(tls: &Tls, at: At<'_>) {
 pub(in crate::config) fn uncertifiable(host: &Host, tls: &TlsSettings) -> Option<String> {
     (tls.server_name.is_none() && ServerName::of_host(host).is_none()).then(|| {
         format!(
-            "no certificate can match `{host}`, because a label starts or ends with a hyphen; set `tls.server_name`"
+            "no certificate can match `{host}`, because a part of it starts or ends with a hyphen; set `tls.server_name`"
         )
     })
 }
