@@ -106,7 +106,7 @@ fn serve_or_check(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The health endpoint of a daemon with this listen address.
+/// Returns the health endpoint of a daemon with this listen address.
 fn health_endpoint(daemon: &DaemonArguments) -> anyhow::Result<Uri> {
     let address = daemon.listen.first().map(ListenAddress::from_here).unwrap_or_default();
     format!("http://{address}/-/healthy")
@@ -118,14 +118,14 @@ fn check(file: &Path, files: Option<&LoadedFiles>) -> anyhow::Result<ExitCode> {
     printed(&check::run(file, &environment, files)?)
 }
 
-/// The text of an error: its whole chain, or a line for each problem of a configuration.
+/// Returns the text of an error: its whole chain, or a line for each problem of a configuration.
 pub fn explain(error: &anyhow::Error) -> String {
     error
         .downcast_ref::<LoadError>()
         .map_or_else(|| format!("portprobe: {error:#}"), ToString::to_string)
 }
 
-/// The exit status of an error: 2 if it is about the command line.
+/// Returns the exit status of an error: 2 if it is about the command line.
 pub fn status(error: &anyhow::Error) -> ExitCode {
     let is_usage = error.downcast_ref::<UsageError>().is_some()
         || error.downcast_ref::<LoadError>().is_some_and(LoadError::is_of_command_line);

@@ -1,4 +1,4 @@
-//! `portprobe check`: validates a configuration and estimates its load.
+//! `portprobe check`: validates a configuration and estimates the load.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use crate::target::Target;
 
 mod sources;
 
-/// Loads a configuration like the daemon, and reads the files of its discovery sources. Returns a line for each warning and
-/// a summary; the error has a line for each problem.
+/// Loads a configuration like the daemon, and reads the files of its discovery sources. Returns a line for each warning
+/// and a summary; the error has a line for each problem.
 ///
 /// Certificates, keys and header files are read into `files`; without it, they are not checked.
 pub fn run(
@@ -31,7 +31,7 @@ pub fn run(
     Ok(format!("{}{}: {}", warnings(&all_warnings), path.display(), summary(&config, &discovered.targets)))
 }
 
-/// At most as many warnings as problems, and the number of further ones.
+/// Returns a line for each warning, at most as many as for problems, and the number of further ones.
 fn warnings(warnings: &[Diagnostic]) -> String {
     let line = |warning: &Diagnostic| {
         let message = format!("warning: {}", warning.message);
@@ -44,7 +44,7 @@ fn warnings(warnings: &[Diagnostic]) -> String {
     warnings.iter().take(LoadError::MAX_LINES).map(line).chain([more]).collect()
 }
 
-/// The number of targets, groups and probes per second.
+/// Summarises the numbers of targets, groups and probes per second.
 fn summary(config: &Config, discovered: &[Arc<Target>]) -> String {
     let targets = || config.targets.iter().chain(discovered);
     let per_second = targets()
@@ -72,7 +72,7 @@ fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{plural}")
 }
 
-/// A rate with about two significant digits.
+/// Formats a rate with about two significant digits.
 fn rate(per_second: f64) -> String {
     match per_second {
         0.0 => "0".to_owned(),
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_warnings_are_printed_than_problems() {
+    fn warnings_have_the_limit_of_problems() {
         let target = |port| format!("- {{ url: 'ssh://a:{port}', interval: 1s }}");
         let targets = (1..=102).map(target).collect::<Vec<_>>().join("\n");
         let text = format!("targets:\n{targets}");

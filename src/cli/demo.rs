@@ -14,7 +14,7 @@ use crate::demo::Demo;
 use crate::target::Shard;
 use crate::{config, log};
 
-/// Runs until a signal stops it, and stops the servers after the daemon.
+/// Runs until a signal stops it. The servers stop after the daemon.
 pub(super) fn run(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     let _flush = log::install(arguments.log_level, arguments.log_format);
     serve::to_end(demonstrate(arguments))
@@ -36,11 +36,11 @@ async fn demonstrate(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     ended
 }
 
-/// The name by which this program was called, for command lines.
+/// Returns the name by which this program was called, as shown in the commands to try.
 fn program() -> String {
     let called = env::args().next().unwrap_or_default();
     if called.is_empty() || called.len() > LONGEST_PROGRAM { env!("CARGO_PKG_NAME").to_owned() } else { called }
 }
 
-/// `target/release/portprobe` fits. A longer path would break lines on a terminal of 80 columns.
+/// `target/release/portprobe` fits; a longer path would break lines on a terminal of 80 columns.
 const LONGEST_PROGRAM: usize = 24;

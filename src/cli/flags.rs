@@ -1,7 +1,7 @@
 //! The flags of the commands, each with its environment variable: `PORTPROBE_WEB_LISTEN_ADDRESS` for
 //! `--web.listen-address`.
 //!
-//! Those of `portprobe probe` are in `probe.rs`, because they include every setting of a target.
+//! The flags of `portprobe probe` are in `probe.rs`, because they include the settings of a target.
 
 use std::path::PathBuf;
 
@@ -108,7 +108,7 @@ pub(super) struct DaemonArguments {
     pub(super) log_format: Format,
 }
 
-/// The log levels. Nothing is logged below `debug`, so `trace` is the same.
+/// Returns the log levels. Nothing is logged below `debug`, so `trace` is the same.
 fn levels() -> impl TypedValueParser<Value = Level> {
     let levels = [PossibleValue::new("debug").alias("trace"), "info".into(), "warn".into(), "error".into()];
     PossibleValuesParser::new(levels).try_map(|level| level.parse::<Level>())

@@ -14,22 +14,22 @@ use tokio::net::TcpStream;
 use tokio::runtime;
 use tokio::time::timeout;
 
-/// Exit status 0 if the response is 200 within five seconds.
+/// Requests the URL; the exit status is 0 if the response is 200 within five seconds.
 pub(super) fn run(url: &Uri) -> anyhow::Result<ExitCode> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let status = runtime
-        .block_on(async { timeout(PATIENCE, ask(url)).await })
-        .with_context(|| format!("{url} did not answer within {} s", PATIENCE.as_secs()))?
-        .with_context(|| format!("cannot ask {url}"))?;
+        .block_on(async { timeout(PATIENCE, request(url)).await })
+        .with_context(|| format!("{url} did not respond within {} s", PATIENCE.as_secs()))?
+        .with_context(|| format!("cannot request {url}"))?;
     if status != StatusCode::OK {
-        bail!("{url} answered {status}");
+        bail!("{url} responded with {status}");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn ask(url: &Uri) -> anyhow::Result<StatusCode> {
+async fn request(url: &Uri) -> anyhow::Result<StatusCode> {
     if url.scheme_str() != Some("http") {
-        bail!("only http:// is understood here");
+        bail!("unsupported scheme; must be http://");
     }
     let authority = url.authority().context("the URL has no host")?;
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
@@ -43,7 +43,7 @@ async fn ask(url: &Uri) -> anyhow::Result<StatusCode> {
         response = sender.send_request(request) => Ok(response?.status()),
         ended = connection => {
             ended?;
-            bail!("the connection ended without an answer")
+            bail!("the connection was closed without a response")
         }
     }
 }

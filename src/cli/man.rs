@@ -49,7 +49,7 @@ fn render(command: &Command, date: Utc) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// The text below the flags as sections: `Examples:` is the heading of the indented lines that follow.
+/// Returns the text below the flags as sections: `Examples:` is the heading of the indented lines that follow.
 fn sections(text: &str) -> Roff {
     let mut roff = Roff::new();
     for section in text.split("\n\n") {

@@ -56,7 +56,7 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    /// The configuration file. A name or a module needs one, `portprobe.yaml` by default; a URL has no default.
+    /// Returns the configuration file. A name or a module needs one, `portprobe.yaml` by default; a URL has no default.
     fn config_file(&self) -> Result<Option<PathBuf>, UsageError> {
         let request = self.request(None);
         if self.config_file.is_some() || !(request.is_name() || self.module.is_some()) {
@@ -110,7 +110,7 @@ impl FromArgMatches for Settings {
     }
 }
 
-/// The flag for a setting. The key itself, with its underscores, is a hidden alias.
+/// Returns the flag for a setting. The key itself, with its underscores, is a hidden alias.
 fn flag(setting: &SettingKey) -> Arg {
     let meaning = setting.meaning.trim_end_matches('.');
     let default = setting.default.as_ref();
@@ -127,7 +127,7 @@ fn flag(setting: &SettingKey) -> Arg {
         .hide(WITHOUT_EFFECT.contains(&&*setting.key))
 }
 
-/// The settings that can be written as one value. `module` has its own flag, and a group needs other members.
+/// Returns the settings that can be written as one value. `module` has its own flag, and a group needs other members.
 fn flags() -> impl Iterator<Item = SettingKey> {
     let keys = config::setting_keys().into_iter();
     keys.filter(|setting| setting.kind != ValueKind::Mapping && !matches!(&*setting.key, "group" | "module"))

@@ -2,7 +2,7 @@
 
 use crate::config;
 
-/// The schema as indented JSON.
+/// Returns the schema as indented JSON.
 pub fn run() -> String {
     format!("{:#}", config::schema())
 }

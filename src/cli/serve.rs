@@ -1,4 +1,4 @@
-//! `portprobe serve`: load, bind, run; and the parts of it that `portprobe demo` shares.
+//! `portprobe serve`: load, bind, run. `portprobe demo` uses the same parts.
 
 use std::process::ExitCode;
 
@@ -21,7 +21,7 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     let ServeArguments { config_file, shard, reload, daemon, .. } = arguments;
     let _flush = log::install(daemon.log_level, daemon.log_format);
     to_end(async {
-        // Before the file is read: a SIGHUP must not kill a daemon that is still loading.
+        // Before the file is read, because a SIGHUP must not kill a daemon that is still loading.
         let hangups = Hangups::install().context("cannot handle signals")?;
         let mut signals = signals()?;
         let files = LoadedFiles::default();
@@ -36,7 +36,8 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Loads the configuration off the thread that waits for signals. The digest is that of the content just before.
+/// Loads the configuration off the thread that waits for signals. The digest is that of the content just before
+/// loading.
 async fn load(file: ConfigFile) -> anyhow::Result<(Option<Sha256Digest>, Config)> {
     spawn_blocking(move || {
         let digest = file.digest();
@@ -45,23 +46,23 @@ async fn load(file: ConfigFile) -> anyhow::Result<(Option<Sha256Digest>, Config)
     .await?
 }
 
-/// Runs a daemon to its end on one thread, because a probe that changes threads costs a wake-up of each.
+/// Runs a daemon to its end on one thread, because moving a probe between threads costs a wake-up of each.
 ///
-/// Does not wait for files that are still being read: on a file system that hangs, they never end.
+/// Does not wait for files that are still being read, because on a hanging file system reads never end.
 pub(super) fn to_end(daemon: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("cannot start the thread that probes")?;
+    let runtime = runtime.context("cannot start the runtime")?;
     let ended = runtime.block_on(daemon);
     runtime.shutdown_background();
     ended
 }
 
-/// The signals that stop a daemon.
+/// Returns the signals that stop a daemon.
 pub(super) fn signals() -> anyhow::Result<Signals> {
     Signals::install().context("cannot handle signals")
 }
 
-/// Runs a daemon until the first signal has stopped it, or the second has killed it.
+/// Runs a daemon until the first signal stops it, or a second one kills it.
 pub(super) async fn until_stopped<R>(app: App<R>, signals: Signals) -> anyhow::Result<ExitCode>
 where
     R: Fn(&Report) -> Next + Send + Sync + 'static,

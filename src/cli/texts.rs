@@ -106,7 +106,7 @@ Print the manual page
 
 In the format of man: `portprobe man | man -l -` shows the page, `portprobe man probe | man -l -` that of a command.";
 
-/// The output of `--version`, after the name.
+/// Returns the output of `--version`, after the name.
 pub(super) fn long_version() -> String {
     let revision = match env!("PORTPROBE_REVISION") {
         "" => "unknown",

@@ -19,7 +19,7 @@ fn a_successful_probe_exits_with_0() {
     let lines: Vec<_> = printed.stdout.lines().collect();
     assert_eq!(lines[0], url);
     assert!(lines[1].starts_with("  connect") && lines[1].ends_with(" ms  127.0.0.1  open"), "{lines:?}");
-    assert!(lines[3].starts_with("good in "), "{lines:?}");
+    assert!(lines[3].starts_with("succeeded in "), "{lines:?}");
     assert!(!printed.stdout.contains('\x1b'), "colours are for terminals");
 }
 
@@ -34,12 +34,12 @@ fn a_failed_probe_prints_advice() {
     for part in [
         "refused in connect after ",
         &format!("nothing listens on port {}", address.port()),
-        "  meaning  the machine answers",
+        "  meaning  the host responds",
         "  try      on 127.0.0.1: is the service running",
     ] {
         assert!(printed.stdout.contains(part), "{part}: {}", printed.stdout);
     }
-    assert_eq!(printed.stdout.matches("answered with a RST").count(), 1, "the details stand once: {printed:?}");
+    assert_eq!(printed.stdout.matches("answered with a RST").count(), 1, "the detail is shown once: {printed:?}");
     let step = printed.stdout.lines().nth(1).unwrap();
     assert!(step.starts_with("  connect") && step.ends_with(" ms  127.0.0.1  refused"), "{printed:?}");
     let closed = finished(&["probe", &address.to_string(), "--expect=closed"], folder.path());
@@ -48,7 +48,7 @@ fn a_failed_probe_prints_advice() {
 }
 
 #[test]
-fn json_is_for_scripts() {
+fn json_has_result_class_and_durations() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("tcp://{}", listener.local_addr().unwrap());
     let folder = tempfile::tempdir().unwrap();
@@ -114,7 +114,7 @@ fn a_url_ignores_the_default_file() {
     assert_eq!(printed.status, 0, "{printed:?}");
 }
 
-/// Answers one request like a source of `http_sd`.
+/// Responds to one request like a source of `http_sd`.
 fn http_source(targets: &str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -202,14 +202,14 @@ fn earlier_spellings_of_flags_still_work() {
     assert!(help.contains("--expect-addresses <LIST>") && help.contains("--slow-after <VALUE>"), "{help}");
 }
 
-/// A memcached that reports its version once, and the request that it received.
-fn heard_by_memcached(arguments: &[&str]) -> String {
+/// Probes a memcached that reports its version, and returns the output.
+fn printed_with_memcached(arguments: &[&str]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("memcached://{}", listener.local_addr().unwrap());
     let serving = thread::spawn(move || {
         let mut stream = listener.accept().unwrap().0;
-        let mut heard = [0; 9];
-        stream.read_exact(&mut heard).unwrap();
+        let mut request = [0; 9];
+        stream.read_exact(&mut request).unwrap();
         stream.write_all(b"VERSION 1.6.18\r\n").unwrap();
         stream.read_to_end(&mut Vec::new()).unwrap();
     });
@@ -222,18 +222,21 @@ fn heard_by_memcached(arguments: &[&str]) -> String {
 
 #[test]
 fn verbose_shows_every_byte() {
-    let printed = heard_by_memcached(&["--verbose"]);
-    let said: Vec<_> = printed.lines().skip_while(|line| !line.starts_with("  said")).collect();
-    assert!(said[1].starts_with("  protocol ") && said[1].ends_with(" ms  sent 9 bytes"), "{printed}");
-    assert_eq!(said[2].trim_start(), "version\\r\\n");
-    assert!(said[3].ends_with(" ms  received 16 bytes"), "{printed}");
-    assert_eq!(said[4].trim_start(), "VERSION 1.6.18\\r\\n");
-    let printed: Value = serde_json::from_str(&heard_by_memcached(&["-v", "--json"])).unwrap();
+    let printed = printed_with_memcached(&["--verbose"]);
+    let transcript_lines: Vec<_> = printed.lines().skip_while(|line| !line.starts_with("  transcript")).collect();
+    assert!(
+        transcript_lines[1].starts_with("  protocol ") && transcript_lines[1].ends_with(" ms  sent 9 bytes"),
+        "{printed}"
+    );
+    assert_eq!(transcript_lines[2].trim_start(), "version\\r\\n");
+    assert!(transcript_lines[3].ends_with(" ms  received 16 bytes"), "{printed}");
+    assert_eq!(transcript_lines[4].trim_start(), "VERSION 1.6.18\\r\\n");
+    let printed: Value = serde_json::from_str(&printed_with_memcached(&["-v", "--json"])).unwrap();
     let transcript = &printed["attempts"][0]["transcript"];
     assert_eq!(transcript["omitted_bytes"], 0);
     let messages: Vec<_> = transcript["messages"].as_array().unwrap().iter().take(2).collect();
-    let told = |message: &Value| [message["direction"].clone(), message["phase"].clone(), message["hex"].clone()];
-    assert_eq!(told(messages[0]), ["sent", "protocol", "76657273696f6e0d0a"]);
-    assert_eq!(told(messages[1]), ["received", "protocol", "56455253494f4e20312e362e31380d0a"]);
-    assert!(!heard_by_memcached(&[]).contains("said"), "only where it is asked for");
+    let fields = |message: &Value| [message["direction"].clone(), message["phase"].clone(), message["hex"].clone()];
+    assert_eq!(fields(messages[0]), ["sent", "protocol", "76657273696f6e0d0a"]);
+    assert_eq!(fields(messages[1]), ["received", "protocol", "56455253494f4e20312e362e31380d0a"]);
+    assert!(!printed_with_memcached(&[]).contains("transcript"), "only with --verbose");
 }

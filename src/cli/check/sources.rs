@@ -16,7 +16,7 @@ pub(super) struct DiscoveredTargets {
     pub(super) targets: Vec<Arc<Target>>,
     /// Files and entries that the daemon skips.
     pub(super) problems: Vec<Diagnostic>,
-    /// What works but may be a mistake.
+    /// Entries that work but may be a mistake, and sources without files.
     pub(super) warnings: Vec<Diagnostic>,
 }
 
@@ -72,7 +72,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The errors and warnings of entries.
+    /// Checks entries; returns their errors and warnings.
     fn check_entries(
         &mut self,
         source: &Source,
@@ -100,7 +100,7 @@ impl Checker<'_> {
         (errors, warnings)
     }
 
-    /// The first error of the files that a candidate names.
+    /// Returns the first error of the files that a candidate names.
     fn unreadable(&self, candidate: &Candidate<'_>) -> Option<String> {
         let files = self.files?;
         let mut required = candidate.required().into_iter();

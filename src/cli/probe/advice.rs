@@ -1,4 +1,4 @@
-//! Advice: the usual meaning of a failure and the next step, for somebody who was just woken up.
+//! Advice: the usual meaning of a failure and the next step.
 
 use std::net::IpAddr;
 
@@ -12,9 +12,9 @@ mod tls;
 /// Advice on one outcome.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Advice {
-    /// Its usual meaning.
+    /// The usual meaning of the outcome.
     pub(super) meaning: String,
-    /// What to try next.
+    /// The next step.
     pub(super) remedy: String,
 }
 
@@ -63,21 +63,23 @@ pub(super) fn on_local_fault(reason: LocalFaultReason, target: &Target) -> Advic
     let source = target.settings.source_address;
     let remedy = match (reason, source) {
         (LocalFaultReason::Invalid, Some(source)) => {
-            format!("is {source} right as source_address, and of the same kind as the target's address?")
+            format!("is {source} a valid source_address, of the same IP version as the target's address?")
         }
-        (LocalFaultReason::Invalid, None) => "look at the address and its zone; this machine's: ip address".to_owned(),
+        (LocalFaultReason::Invalid, None) => {
+            "check the address and its zone; this machine's addresses: ip address".to_owned()
+        }
         (LocalFaultReason::NoDescriptor, _) => {
             "raise the limit on open files: ulimit -n, LimitNOFILE, fs.file-max".to_owned()
         }
-        (LocalFaultReason::NoMemory, _) => "look at free memory and at net.ipv4.tcp_mem".to_owned(),
+        (LocalFaultReason::NoMemory, _) => "check free memory and net.ipv4.tcp_mem".to_owned(),
         (LocalFaultReason::NoPort, Some(source)) => {
             format!("does this machine have the address {source}? ip address; are its ports used up? ss -s")
         }
         (LocalFaultReason::NoPort, None) => {
-            "look at net.ipv4.ip_local_port_range, and at how many connections are open: ss -s".to_owned()
+            "check net.ipv4.ip_local_port_range and the number of open connections: ss -s".to_owned()
         }
         (LocalFaultReason::NotPermitted, _) => {
-            "look at this machine's firewall: nft list ruleset; and at its policies".to_owned()
+            "check this machine's firewall (nft list ruleset) and its security policies".to_owned()
         }
     };
     Advice::new("this machine could not probe; nothing is known about the target", remedy)
@@ -87,8 +89,8 @@ pub(super) fn on_local_fault(reason: LocalFaultReason, target: &Target) -> Advic
 pub(super) fn on_lost_syns(target: &Target) -> Advice {
     let (host, port) = (&target.endpoint.host, target.endpoint.port);
     Advice::new(
-        "packets are lost on the way, or the service accepts too slowly: the waiting is for SYNs sent again",
-        format!("probe again; on {host}: is the queue full? ss -ltn 'sport = :{port}' (Recv-Q above Send-Q)"),
+        "packets are lost on the way, or the service accepts too slowly; the delay is due to retransmitted SYNs",
+        format!("probe again; on {host}: is the accept queue full? ss -ltn 'sport = :{port}' (Recv-Q above Send-Q)"),
     )
 }
 
@@ -105,13 +107,13 @@ impl FailedProbe<'_> {
     fn address_mismatch(&self) -> Advice {
         if !matches!(self.target.endpoint.host, Host::Name(_)) {
             return Advice::new(
-                "the address in the URL is none of those expected",
-                "correct the URL, or expect_addresses",
+                "the address in the URL is not in expect_addresses",
+                "correct the URL or expect_addresses",
             );
         }
         Advice::new(
-            "the name leads somewhere else than it should",
-            format!("{}; either the record or expect_addresses is out of date, or somebody changed DNS", self.dig()),
+            "the name resolves to an unexpected address",
+            format!("{}; the DNS record or expect_addresses is out of date, or DNS was tampered with", self.dig()),
         )
     }
 
@@ -119,23 +121,23 @@ impl FailedProbe<'_> {
         let dig = self.dig();
         if self.target.settings.addressing.dns_servers.is_empty() {
             return Advice::new(
-                "the name servers are at fault, or none is configured on this machine; not the name",
-                format!("{dig}; look at /etc/resolv.conf; another server: --dns-servers=ADDRESS"),
+                "the DNS servers fail, or none is configured on this machine; the name itself may be correct",
+                format!("{dig}; check /etc/resolv.conf; try another server: --dns-servers=ADDRESS"),
             );
         }
         Advice::new(
-            "the name servers in dns_servers are at fault, not the name",
-            format!("ask them yourself: {dig}; another server: --dns-servers=ADDRESS"),
+            "the servers in dns_servers fail; the name itself may be correct",
+            format!("query them directly: {dig}; try another server: --dns-servers=ADDRESS"),
         )
     }
 
     fn dns_not_found(&self) -> Advice {
         let (host, dig) = (&self.target.endpoint.host, self.dig());
-        // Search domains apply only with the name servers of the system.
+        // Search domains apply only with the DNS servers of the system.
         let searched = self.target.settings.addressing.dns_servers.is_empty();
-        let dot = if searched { "; a trailing dot rules search domains out" } else { "" };
+        let dot = if searched { "; a trailing dot disables search domains" } else { "" };
         Advice::new(
-            format!("{host} is misspelt, was removed, or has no address of the kind asked for"),
+            format!("{host} is misspelt, was removed, or has no address of the requested IP version"),
             format!("{dig} A; {dig} AAAA{dot}"),
         )
     }
@@ -144,13 +146,13 @@ impl FailedProbe<'_> {
         let dig = self.dig();
         if self.target.settings.addressing.dns_servers.is_empty() {
             return Advice::new(
-                "the name servers cannot be reached from here",
-                format!("{dig}; look at /etc/resolv.conf, and at firewalls on port 53"),
+                "the DNS servers cannot be reached from here",
+                format!("{dig}; check /etc/resolv.conf, and firewalls for port 53"),
             );
         }
         Advice::new(
-            "the name servers in dns_servers cannot be reached from here, or hang",
-            format!("{dig}; are they the right ones, and does a firewall let them through?"),
+            "the servers in dns_servers cannot be reached from here, or hang",
+            format!("{dig}; check dns_servers, and firewalls for their ports"),
         )
     }
 
@@ -158,12 +160,14 @@ impl FailedProbe<'_> {
         let (address, port) = (&self.address, self.target.endpoint.port);
         match self.expect() {
             Expect::Filtered => Advice::new(
-                format!("nothing listens on port {port}, but packets that a firewall should drop reach the machine"),
-                format!("look at the firewall in front of {address}; if a refusal is good enough: expect: closed"),
+                format!("nothing listens on port {port}, but packets that a firewall should drop reach the host"),
+                format!("check the firewall in front of {address}; to accept a refusal: expect: closed"),
             ),
             Expect::Closed | Expect::Open | Expect::Refused => Advice::new(
-                format!("the machine answers, but nothing listens on port {port}, or a firewall rejects with a reset"),
-                format!("on {address}: is the service running, and on this address? ss -ltn 'sport = :{port}'"),
+                format!("the host responds, but nothing listens on port {port}, or a firewall rejects with a reset"),
+                format!(
+                    "on {address}: is the service running and listening on this address? ss -ltn 'sport = :{port}'"
+                ),
             ),
         }
     }
@@ -172,17 +176,19 @@ impl FailedProbe<'_> {
         let (address, port) = (&self.address, self.target.endpoint.port);
         match self.expect() {
             Expect::Open => Advice::new(
-                "a firewall drops the packets, the machine is off, or its service is too busy to accept",
-                format!("ping {address}; on it: is the queue full? ss -ltn 'sport = :{port}' (Recv-Q above Send-Q)"),
+                "a firewall drops the packets, the host is off, or the service is too busy to accept connections",
+                format!(
+                    "ping {address}; on it: is the accept queue full? ss -ltn 'sport = :{port}' (Recv-Q above Send-Q)"
+                ),
             ),
             Expect::Refused => Advice::new(
-                "nothing came back where a refusal should: a firewall drops the packets, or the machine is off",
-                format!("ping {address}; if a firewall is right to drop them: expect: filtered, or closed"),
+                "no response instead of a refusal: a firewall drops the packets, or the host is off",
+                format!("ping {address}; if the firewall should drop them: expect: filtered or closed"),
             ),
-            // Silence is the expectation here; the probe fails only if it had no time to send anything.
+            // Silence is expected here, so the probe fails only if there was no time to send anything.
             Expect::Closed | Expect::Filtered => Advice::new(
-                "the time was up before a packet was sent: nothing is known about the port",
-                "raise the timeout; resolving the name took too much of it",
+                "the timeout expired before a packet was sent; nothing is known about the port",
+                "raise the timeout; most of it was spent on resolving the name",
             ),
         }
     }
@@ -190,8 +196,8 @@ impl FailedProbe<'_> {
     fn unexpected_open(&self) -> Advice {
         let (address, port) = (&self.address, self.target.endpoint.port);
         Advice::new(
-            format!("something listens on port {port} that should not, or a firewall rule is gone"),
-            format!("on {address}: ss -ltnp 'sport = :{port}' names the program"),
+            format!("something listens on port {port} that should not, or a firewall rule is missing"),
+            format!("on {address}: ss -ltnp 'sport = :{port}' shows the program"),
         )
     }
 
@@ -199,17 +205,19 @@ impl FailedProbe<'_> {
         let address = &self.address;
         match self.expect() {
             Expect::Open => Advice::new(
-                "a router, a firewall or this machine's own routing table says that there is no way",
-                format!("ip route get {address}; is the machine up, and in the network that you think it is in?"),
+                "a router, a firewall or this machine's routing table reports no route to the host",
+                format!("ip route get {address}; is the host up, and in the expected network?"),
             ),
             Expect::Refused => Advice::new(
-                "the refusal never came: a router, a firewall or this machine's routing table says that there is no way",
-                format!("ip route get {address}; if a firewall is right to reject: expect: filtered, or closed"),
+                "no refusal: a router, a firewall or this machine's routing table reports no route to the host",
+                format!(
+                    "ip route get {address}; if the firewall should reject the packets: expect: filtered or closed"
+                ),
             ),
-            // An ICMP error is the expectation here; the probe fails only if this machine has no route.
+            // An ICMP error is expected here, so the probe fails only if this machine has no route.
             Expect::Closed | Expect::Filtered => Advice::new(
-                "this machine has no route and sent no packet: nothing is known about the port",
-                format!("ip route get {address}; is this machine in the network that you think it is in?"),
+                "this machine has no route and sent no packet; nothing is known about the port",
+                format!("ip route get {address}; is this machine in the expected network?"),
             ),
         }
     }
@@ -218,7 +226,7 @@ impl FailedProbe<'_> {
         self.target.settings.probe_kind.expect()
     }
 
-    /// The command that queries the same name server for the same name.
+    /// Returns the command that queries the same DNS server for the same name.
     fn dig(&self) -> String {
         let host = &self.target.endpoint.host;
         match self.target.settings.addressing.dns_servers.first() {

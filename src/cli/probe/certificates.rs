@@ -1,6 +1,6 @@
 //! Certificates of a peer as text: each certificate of its chain, every fault, labels.
 //!
-//! All text is from the peer, so all of it passes through [`escaped`].
+//! All text comes from the peer, so all of it is [`escaped`].
 
 use std::fmt::{self, Display};
 use std::net::IpAddr;
@@ -32,7 +32,7 @@ impl Display for Chain<'_> {
         self.certificate(f, &self.peer.leaf)?;
         line(f, "sha256", self.peer.leaf.fingerprint)?;
         for (position, certificate) in self.peer.intermediates.iter().enumerate() {
-            writeln!(f, "{}", styles.heading(format_args!("sent behind it, {}", position + 1)))?;
+            writeln!(f, "{}", styles.heading(format_args!("intermediate {}", position + 1)))?;
             self.certificate(f, certificate)?;
         }
         self.faults(f)
@@ -67,7 +67,7 @@ impl Chain<'_> {
     fn faults(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let faults = &self.peer.faults;
         if faults.is_empty() {
-            return writeln!(f, "{}", self.styles.success("no fault"));
+            return writeln!(f, "{}", self.styles.success("no faults"));
         }
         writeln!(f, "{}", self.styles.heading(if faults.len() == 1 { "fault" } else { "faults" }))?;
         faults.iter().try_for_each(|fault| {
@@ -80,16 +80,16 @@ impl Chain<'_> {
     }
 }
 
-/// The client certificate, which the service may have requested.
-pub(super) fn own(f: &mut fmt::Formatter<'_>, not_after: i64, now: Timestamp, styles: Styles) -> fmt::Result {
+/// Writes the client certificate, which the service may have requested.
+pub(super) fn client(f: &mut fmt::Formatter<'_>, not_after: i64, now: Timestamp, styles: Styles) -> fmt::Result {
     let validity = Validity::at(now, i64::MIN, not_after);
-    writeln!(f, "\n{}", styles.heading("own certificate"))?;
+    writeln!(f, "\n{}", styles.heading("client certificate"))?;
     let words = validity.in_words();
     let words = if matches!(validity, Validity::Expired(_)) { styles.failure(words) } else { styles.success(words) };
     line(f, "valid", format_args!("to {} UTC, {words}", Utc::of_seconds(not_after)))
 }
 
-/// The labels from a dialogue.
+/// Writes the labels from a dialogue.
 pub(super) fn labels(f: &mut fmt::Formatter<'_>, labels: &[(LabelName, String)], styles: Styles) -> fmt::Result {
     writeln!(f, "\n{}", styles.heading("labels"))?;
     labels
@@ -101,7 +101,7 @@ fn line(f: &mut fmt::Formatter<'_>, word: &str, text: impl Display) -> fmt::Resu
     writeln!(f, "  {word:<8} {text}")
 }
 
-/// The first names, and the number of further ones.
+/// Returns the first names, and the number of further ones.
 fn names(content: &CertificateContent) -> String {
     let shown: Vec<_> = content.names.iter().take(SHOWN_NAMES).map(|name| escaped(name)).collect();
     match content.name_count.saturating_sub(shown.len()) {

@@ -77,7 +77,7 @@ enum ResultDocument<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// The document of an outcome.
+    /// Creates the document of an outcome.
     pub(super) fn new(target: &'a Target, outcome: &'a Outcome) -> Self {
         Self {
             target: target.name.as_str(),
@@ -99,7 +99,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The document as text. Characters that could control a terminal are escaped.
+    /// Returns the document as text. Characters that could control a terminal are escaped.
     pub(super) fn to_text(&self) -> serde_json::Result<String> {
         let json = serde_json::to_string_pretty(self)?;
         let mut text = String::with_capacity(json.len() + 1);

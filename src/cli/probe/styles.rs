@@ -15,7 +15,7 @@ pub(super) struct Styles {
 }
 
 impl Styles {
-    /// ANSI colours, for a terminal.
+    /// ANSI colours for terminals.
     pub(super) const COLOURED: Self = Self {
         heading: Style::new().bold(),
         success: AnsiColor::Green.on_default(),
@@ -23,32 +23,32 @@ impl Styles {
         warning: AnsiColor::Yellow.on_default(),
     };
 
-    /// No colours, for a pipe.
+    /// No colours.
     pub(super) const PLAIN: Self =
         Self { heading: Style::new(), success: Style::new(), failure: Style::new(), warning: Style::new() };
 
-    /// A heading.
+    /// Formats a heading.
     pub(super) fn heading(self, text: impl Display) -> String {
         styled(self.heading, text)
     }
 
-    /// Something that is as expected.
+    /// Formats something that is as expected.
     pub(super) fn success(self, text: impl Display) -> String {
         styled(self.success, text)
     }
 
-    /// Something that fails the probe.
+    /// Formats something that fails the probe.
     pub(super) fn failure(self, text: impl Display) -> String {
         styled(self.failure, text)
     }
 
-    /// Something that deserves attention and does not fail the probe.
+    /// Formats something that deserves attention but does not fail the probe.
     pub(super) fn warning(self, text: impl Display) -> String {
         styled(self.warning, text)
     }
 }
 
-/// Milliseconds with three decimals, because a handshake within a rack takes fractions of a millisecond.
+/// Formats milliseconds with three decimals, because a handshake within a rack takes fractions of a millisecond.
 pub(super) fn milliseconds(duration: Duration) -> String {
     format!("{:.3} ms", duration.as_secs_f64() * 1000.0)
 }

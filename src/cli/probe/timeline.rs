@@ -1,4 +1,4 @@
-//! An outcome as text: each phase with its time, the facts about the peer, the result and advice.
+//! An outcome as text: each phase with its duration, the facts about the peer, the result and advice.
 
 use std::fmt::{self, Display};
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use crate::target::{AddressMode, Target, Verify};
 pub(super) struct Timeline<'a> {
     pub(super) target: &'a Target,
     pub(super) outcome: &'a Outcome,
-    /// The present time, for the remaining validity of certificates.
+    /// The current time, from which the remaining validity of certificates is calculated.
     pub(super) now: Timestamp,
     pub(super) styles: Styles,
 }
@@ -45,7 +45,7 @@ impl Timeline<'_> {
         let addresses = self.outcome.resolution.iter().flat_map(|resolution| &resolution.addresses);
         let addresses = addresses.map(ToString::to_string).collect::<Vec<_>>().join(", ");
         match (&self.outcome.result, self.outcome.timings.of(Phase::Resolve)) {
-            // No other phase was reached, so it took the whole time.
+            // No other phase was reached, so this one took the whole time.
             (Err(Fault::Failure(failure)), _) if failure.phase == Phase::Resolve => {
                 let class = self.styles.failure(failure.class.as_str());
                 let seen = if addresses.is_empty() { class } else { format!("{addresses}  {class}") };
@@ -68,7 +68,7 @@ impl Timeline<'_> {
             for phase in [Phase::Connect, Phase::Starttls, Phase::Tls, Phase::Protocol] {
                 let took = match attempt.timings.of(phase) {
                     Some(took) => took,
-                    // The time until it failed, or was closed as expected.
+                    // The time until the phase failed, or the port was closed as expected.
                     None if ended_in == Some(phase) || phase == Phase::Connect => remainder(attempt),
                     None => continue,
                 };
@@ -85,7 +85,7 @@ impl Timeline<'_> {
         Ok(())
     }
 
-    /// The phase in which an address failed; for a local fault, the phase that had begun.
+    /// Returns the phase in which an address failed. After a local fault it is the phase that had begun.
     fn ended_in(&self, attempt: &Attempt) -> Option<Phase> {
         match &attempt.result {
             Ok(()) => None,
@@ -98,7 +98,7 @@ impl Timeline<'_> {
         }
     }
 
-    /// The phases of this kind of probe, from connect on.
+    /// Returns the phases of this kind of probe, from connect on.
     fn phases(&self) -> Vec<Phase> {
         let probe_kind = &self.target.settings.probe_kind;
         let upgrade = probe_kind.tls().filter(|tls| !tls.upgrade.is_empty()).map(|_| Phase::Starttls);
@@ -106,23 +106,23 @@ impl Timeline<'_> {
         phases.into_iter().flatten().collect()
     }
 
-    /// The result of the last phase of an address. The details are shown once: those of the decisive address with the
-    /// result of the probe.
+    /// Returns the result of the last phase of an address. The details are shown once: those of the decisive address
+    /// with the result of the probe.
     fn ending(&self, attempt: &Attempt, phase: Phase) -> String {
         let (word, detail) = match &attempt.result {
-            Ok(()) => (self.styles.success("good"), ""),
+            Ok(()) => (self.styles.success("succeeded"), ""),
             Err(Fault::Failure(failure)) => (self.styles.failure(failure.class.as_str()), &*failure.detail),
             Err(Fault::LocalFault(fault)) => (self.styles.warning(fault.reason.as_str()), &*fault.detail),
         };
-        let told = attempt.result == self.outcome.result;
-        let and = if told { String::new() } else { format!(": {}", escaped(detail)) };
+        let is_decisive = attempt.result == self.outcome.result;
+        let detail = if is_decisive { String::new() } else { format!(": {}", escaped(detail)) };
         let session = session(attempt)
             .filter(|_| phase == Phase::Tls)
             .map(|session| format!("{}; ", agreed(session)));
-        format!("{}{word}{and}", session.unwrap_or_default())
+        format!("{}{word}{detail}", session.unwrap_or_default())
     }
 
-    /// The result of a completed phase of an address.
+    /// Returns the result of a completed phase of an address.
     fn completed(&self, attempt: &Attempt, phase: Phase) -> String {
         match phase {
             Phase::Connect if attempt.timings.of(Phase::Connect).is_none() => {
@@ -133,12 +133,12 @@ impl Timeline<'_> {
             Phase::Starttls => self.styles.success("ready for TLS"),
             Phase::Tls => format!("{}{}", session(attempt).map(agreed).unwrap_or_default(), self.reported(attempt)),
             Phase::Protocol | Phase::Resolve => {
-                format!("{}{}", self.styles.success("as expected"), said_of_itself(attempt))
+                format!("{}{}", self.styles.success("as expected"), service_facts(attempt))
             }
         }
     }
 
-    /// The certificate faults that did not fail the probe.
+    /// Returns the certificate faults that did not fail the probe.
     fn reported(&self, attempt: &Attempt) -> String {
         let peer = attempt.facts.tls.as_ref().and_then(|tls| tls.peer.as_ref());
         let classes: Vec<_> = peer
@@ -152,7 +152,7 @@ impl Timeline<'_> {
         format!("; {}, reported only", self.styles.warning(classes.join(", ")))
     }
 
-    /// The facts about the peer; with several addresses, the worst.
+    /// Writes the facts about the peer; with several addresses, the worst.
     fn facts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (outcome, styles, now) = (self.outcome, self.styles, self.now);
         if let Some(peer) = outcome.facts.tls.as_ref().and_then(|tls| tls.peer.as_deref()) {
@@ -168,7 +168,7 @@ impl Timeline<'_> {
             write!(f, "{}", Chain { peer, verify, address, now, styles })?;
         }
         if let Some(not_after) = outcome.client_certificate_not_after {
-            certificates::own(f, not_after, now, styles)?;
+            certificates::client(f, not_after, now, styles)?;
         }
         if let Some(labels) = outcome.facts.dialogue.as_deref().filter(|labels| !labels.is_empty()) {
             certificates::labels(f, labels, styles)?;
@@ -176,7 +176,7 @@ impl Timeline<'_> {
         Ok(())
     }
 
-    /// The transcript of each address, if there is one.
+    /// Writes the transcript of each address, if there is one.
     fn transcripts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let several = self.outcome.attempts.len() > 1;
         for attempt in &self.outcome.attempts {
@@ -191,7 +191,7 @@ impl Timeline<'_> {
     fn result(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let took = milliseconds(self.outcome.duration);
         match &self.outcome.result {
-            Ok(()) => self.good(f, &took),
+            Ok(()) => self.success(f, &took),
             Err(Fault::Failure(failure)) => {
                 let (class, phase) = (self.styles.failure(failure.class.as_str()), failure.phase.as_str());
                 writeln!(f, "{class} in {phase} after {took}{}", self.detail(failure))?;
@@ -207,38 +207,38 @@ impl Timeline<'_> {
         }
     }
 
-    /// The detail of a failure; empty if it is shown as a fault of the certificate already.
+    /// Returns the detail of a failure; empty if it is already shown as a fault of the certificate.
     fn detail(&self, failure: &Failure) -> String {
         let peer = self.outcome.facts.tls.as_ref().and_then(|tls| tls.peer.as_ref());
         let mut faults = peer.into_iter().flat_map(|peer| &peer.faults);
-        let is_told = faults.any(|fault| fault.detail == failure.detail);
-        if is_told { String::new() } else { format!(": {}", escaped(&failure.detail)) }
+        let is_shown = faults.any(|fault| fault.detail == failure.detail);
+        if is_shown { String::new() } else { format!(": {}", escaped(&failure.detail)) }
     }
 
-    fn good(&self, f: &mut fmt::Formatter<'_>, took: &str) -> fmt::Result {
-        let good = self.styles.success("good");
+    fn success(&self, f: &mut fmt::Formatter<'_>, took: &str) -> fmt::Result {
+        let succeeded = self.styles.success("succeeded");
         match self.target.settings.slow_after.filter(|limit| self.outcome.duration >= *limit) {
-            None => writeln!(f, "{good} in {took}")?,
+            None => writeln!(f, "{succeeded} in {took}")?,
             Some(limit) => {
                 let slow = self.styles.warning("slow");
-                writeln!(f, "{good} in {took}, but {slow}: slow_after is {}", duration::display(limit))?;
+                writeln!(f, "{succeeded} in {took}, but {slow}: slow_after is {}", duration::display(limit))?;
             }
         }
         let lost = self.outcome.attempts.iter().any(|attempt| attempt.syn_retransmits > 0);
         if lost { advise(f, &advice::on_lost_syns(self.target)) } else { Ok(()) }
     }
 
-    /// The number of successful addresses, if all of them must succeed.
+    /// Writes the number of successful addresses, if all of them must succeed.
     fn of_all(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let attempts = &self.outcome.attempts;
         if self.target.settings.addressing.mode == AddressMode::Any || attempts.len() < 2 {
             return Ok(());
         }
-        let good = attempts.iter().filter(|attempt| attempt.result.is_ok()).count();
-        writeln!(f, "  all      {good} of {} addresses good, and every one must be", attempts.len())
+        let succeeded = attempts.iter().filter(|attempt| attempt.result.is_ok()).count();
+        writeln!(f, "  all      {succeeded} of {} addresses succeeded; all must", attempts.len())
     }
 
-    /// The address that decided.
+    /// Returns the address with the result of the probe.
     fn decisive(&self) -> Option<IpAddr> {
         let attempt = self
             .outcome
@@ -253,7 +253,7 @@ fn session(attempt: &Attempt) -> Option<&Session> {
     attempt.facts.tls.as_ref()?.session.as_ref()
 }
 
-/// The parameters of a TLS session.
+/// Returns the parameters of a TLS session.
 fn agreed(session: &Session) -> String {
     let Session { version, cipher, key_exchange, alpn } = session;
     let alpn = alpn
@@ -263,8 +263,8 @@ fn agreed(session: &Session) -> String {
     format!("{version}, {cipher}, {key_exchange}{alpn}")
 }
 
-/// The known facts about a service: protocol, version and role.
-fn said_of_itself(attempt: &Attempt) -> String {
+/// Returns the known facts about a service: protocol, version and role.
+fn service_facts(attempt: &Attempt) -> String {
     let Some(service) = &attempt.facts.service else { return String::new() };
     let parts = [service.protocol, &service.version, &service.role]
         .into_iter()
@@ -272,7 +272,7 @@ fn said_of_itself(attempt: &Attempt) -> String {
     format!(", {}", parts.map(escaped).collect::<Vec<_>>().join(", "))
 }
 
-/// The time of an address that no completed phase took.
+/// Returns the time of an address that was not spent in a completed phase.
 fn remainder(attempt: &Attempt) -> Duration {
     attempt
         .timings
@@ -282,15 +282,15 @@ fn remainder(attempt: &Attempt) -> Duration {
 
 fn lost_syns(attempt: &Attempt, phase: Phase) -> String {
     match (phase, attempt.syn_retransmits) {
-        (Phase::Connect, 1) => "; 1 SYN was lost and sent again".to_owned(),
-        (Phase::Connect, count @ 2..) => format!("; {count} SYNs were lost and sent again"),
+        (Phase::Connect, 1) => "; 1 SYN was retransmitted".to_owned(),
+        (Phase::Connect, count @ 2..) => format!("; {count} SYNs were retransmitted"),
         _ => String::new(),
     }
 }
 
-/// A line of the timeline: the phase, its duration or the time until it failed, and the result.
-fn step(f: &mut fmt::Formatter<'_>, phase: Phase, took: Duration, seen: impl Display) -> fmt::Result {
-    writeln!(f, "  {:<9}{:>12}  {seen}", phase.as_str(), milliseconds(took))
+/// Writes a line of the timeline: the phase, its duration or the time until it failed, and the result.
+fn step(f: &mut fmt::Formatter<'_>, phase: Phase, took: Duration, result: impl Display) -> fmt::Result {
+    writeln!(f, "  {:<9}{:>12}  {result}", phase.as_str(), milliseconds(took))
 }
 
 fn advise(f: &mut fmt::Formatter<'_>, advice: &Advice) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! A transcript as text: printable messages as text, other ones as a hex dump.
+//! A transcript as text: printable messages as text, others as a hex dump.
 
 use std::fmt::{self, Display};
 use std::net::IpAddr;
@@ -18,18 +18,18 @@ pub(super) struct TranscriptView<'a> {
 
 impl Display for TranscriptView<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let of = self.address.map(|address| format!(" with {address}")).unwrap_or_default();
+        let of = self.address.map(|address| format!(" of {address}")).unwrap_or_default();
         writeln!(f)?;
         if self.transcript.messages.is_empty() {
-            return writeln!(f, "  nothing was said{of}");
+            return writeln!(f, "  nothing was sent or received{of}");
         }
-        writeln!(f, "  said{of}, by the time since the connection was open")?;
+        writeln!(f, "  transcript{of}, with the time since the connection was opened")?;
         for message in &self.transcript.messages {
             self.message(f, message)?;
         }
         match self.transcript.omitted {
             0 => Ok(()),
-            omitted => writeln!(f, "  and {omitted} bytes more"),
+            omitted => writeln!(f, "  and {omitted} more bytes"),
         }
     }
 }
@@ -40,7 +40,7 @@ impl TranscriptView<'_> {
         let direction = self.styles.heading(message.direction.as_str());
         write!(f, "  {phase:<9}{at:>12}  {direction} ")?;
         match message.bytes.len() {
-            0 => writeln!(f, "the end of the connection")?,
+            0 => writeln!(f, "end of connection")?,
             1 => writeln!(f, "1 byte")?,
             length => writeln!(f, "{length} bytes")?,
         }
@@ -51,14 +51,14 @@ impl TranscriptView<'_> {
     }
 }
 
-/// The bytes as text, if they are lines of text.
+/// Returns the bytes as text if they are printable lines.
 fn text(bytes: &[u8]) -> Option<&str> {
     let text = str::from_utf8(bytes).ok()?;
     let is_shown = |character| matches!(character, '\t' | '\r' | '\n') || !is_invisible(character);
     text.chars().all(is_shown).then_some(text)
 }
 
-/// Each line, with its line end as an escape.
+/// Writes each line, with its line end as an escape.
 fn lines(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     for line in text.split_inclusive('\n') {
         writeln!(f, "{INDENT}{}", line.replace('\t', "\\t").replace('\r', "\\r").replace('\n', "\\n"))?;
@@ -66,7 +66,7 @@ fn lines(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     Ok(())
 }
 
-/// Sixteen bytes per line: offset, hex digits, and characters.
+/// Writes sixteen bytes per line: offset, hex digits, and characters.
 fn dump(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     for (row, bytes) in bytes.chunks(ROW).enumerate() {
         let digits: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -79,7 +79,7 @@ fn dump(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
 
 const ROW: usize = 16;
 
-/// Aligns with the results of the timeline.
+/// Aligns the text with the results of the timeline.
 const INDENT: &str = "                         ";
 
 #[cfg(test)]
@@ -111,7 +111,7 @@ mod tests {
         ];
         assert_eq!(
             shown(&said, 7),
-            "\n  said, by the time since the connection was open\n\
+            "\n  transcript, with the time since the connection was opened\n\
              \x20 protocol     1.500 ms  received 19 bytes\n\
              \x20                        220 mx\\tM\u{fc}ller\\r\\n\n\
              \x20                        250\n\
@@ -120,13 +120,13 @@ mod tests {
              \x20                        0010  73 74                                            st\n\
              \x20 protocol     1.500 ms  received 4 bytes\n\
              \x20                        0000  1b 5b 32 4a                                      .[2J\n\
-             \x20 protocol     1.500 ms  received the end of the connection\n\
-             \x20 and 7 bytes more\n"
+             \x20 protocol     1.500 ms  received end of connection\n\
+             \x20 and 7 more bytes\n"
         );
     }
 
     #[test]
-    fn silence_is_told() {
-        assert_eq!(shown(&[], 0), "\n  nothing was said\n");
+    fn a_silent_connection_is_reported() {
+        assert_eq!(shown(&[], 0), "\n  nothing was sent or received\n");
     }
 }

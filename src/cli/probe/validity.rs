@@ -14,7 +14,8 @@ pub(super) enum Validity {
 }
 
 impl Validity {
-    /// The validity of a certificate from `not_before` to `not_after`, both included (RFC 5280 section 4.1.2.5).
+    /// Returns the validity of a certificate from `not_before` to `not_after`, both included (RFC 5280 section
+    /// 4.1.2.5).
     pub(super) fn at(now: Timestamp, not_before: i64, not_after: i64) -> Self {
         let now = now.seconds();
         if now > not_after {
@@ -26,7 +27,7 @@ impl Validity {
         }
     }
 
-    /// As text, to follow the certificate.
+    /// Describes it in words.
     pub(super) fn in_words(self) -> String {
         match self {
             Self::Expired(seconds) => format!("expired {} ago", span(seconds)),
@@ -36,7 +37,7 @@ impl Validity {
     }
 }
 
-/// A duration in whole units of the largest unit that fits: `63 days`, `1 hour`.
+/// Formats a duration in whole units of the largest unit that fits: `63 days`, `1 hour`.
 fn span(seconds: i64) -> String {
     let units = [(24 * 60 * 60, "day"), (60 * 60, "hour"), (60, "minute"), (1, "second")];
     let (length, unit) = units
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn validity_is_told_in_the_largest_unit() {
+    fn validity_is_shown_in_the_largest_unit() {
         const DAY: i64 = 24 * 60 * 60;
         let now = Timestamp::since_epoch(Duration::from_secs(1_000_000_000));
         for (from, to, words) in [

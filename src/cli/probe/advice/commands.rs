@@ -1,4 +1,4 @@
-//! Shell commands that inspect the same place as the probe.
+//! Shell commands that connect to the same service as the probe.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -8,7 +8,7 @@ use crate::outcome::Phase;
 use crate::target::{AlpnProtocol, Identity, Protocol, ServerName, TlsExchange, TlsProfile, TlsVersion};
 
 impl FailedProbe<'_> {
-    /// The command for the same handshake, with further options.
+    /// Returns the command for the same handshake, with further options.
     pub(super) fn s_client(&self, options: &str) -> String {
         if self.is_beyond_openssl() {
             return self.again();
@@ -16,7 +16,7 @@ impl FailedProbe<'_> {
         format!("openssl s_client {}{options} </dev/null", self.s_client_arguments())
     }
 
-    /// The command that shows this part of the leaf certificate.
+    /// Returns the command that shows this part of the leaf certificate.
     pub(super) fn x509(&self, fields: &str) -> String {
         if self.is_beyond_openssl() {
             return self.again();
@@ -24,7 +24,7 @@ impl FailedProbe<'_> {
         format!("{} 2>/dev/null | openssl x509 -noout {fields}", self.s_client(""))
     }
 
-    /// The command for an interactive connection, within TLS if the failed phase was.
+    /// Returns the command for an interactive connection, with TLS if the failed phase had it.
     pub(super) fn talk(&self) -> String {
         if self.was_within_tls() && self.is_beyond_openssl() {
             return self.again();
@@ -32,13 +32,13 @@ impl FailedProbe<'_> {
         if self.was_within_tls() {
             return format!("openssl s_client -quiet {}", self.s_client_arguments());
         }
-        // The client of a service does not stop where it would request TLS.
+        // The service's client does not stop before it requests TLS.
         self.client()
             .filter(|_| self.phase == Phase::Protocol)
             .unwrap_or_else(|| self.nc())
     }
 
-    /// The command that queries the service with its own client, in the clear.
+    /// Returns the command that queries the service with its usual client, without TLS.
     fn client(&self) -> Option<String> {
         let Protocol::Service(service, _) = self.target.endpoint.protocol else { return None };
         let command = service
@@ -49,41 +49,41 @@ impl FailedProbe<'_> {
         Some(command.replace("{url}", &quoted(&self.target.endpoint)))
     }
 
-    /// A note on that command.
+    /// Returns a note on that command.
     pub(super) fn talk_hint(&self) -> &'static str {
         if self.was_within_tls() { self.starttls_hint() } else { "" }
     }
 
-    /// The command for a plain connection.
+    /// Returns the command for a plain connection.
     pub(super) fn nc(&self) -> String {
         format!("nc -v {} {}", self.address, self.target.endpoint.port)
     }
 
-    /// A note on a command if TLS is requested in a way specific to the protocol.
+    /// Returns a note on a command if the protocol has its own way to request TLS.
     pub(super) fn starttls_hint(&self) -> &'static str {
         match (self.upgrades(), self.target.endpoint.protocol) {
             (true, Protocol::Tcp | Protocol::Tls) => {
-                "; PROTOCOL is smtp, imap, pop3, ftp, ldap, postgres, mysql or another that openssl knows"
+                "; PROTOCOL is smtp, imap, pop3, ftp, ldap, postgres, mysql or another that openssl supports"
             }
             (true, Protocol::Service(..)) if self.is_beyond_openssl() => {
-                "; openssl cannot ask for TLS in this protocol's way"
+                "; openssl cannot request TLS in this protocol"
             }
             (false, _) | (true, Protocol::Service(..)) => "",
         }
     }
 
-    /// Whether `openssl s_client` does not support the way in which TLS is requested.
+    /// Returns whether `openssl s_client` does not support the way in which TLS is requested.
     fn is_beyond_openssl(&self) -> bool {
         let Protocol::Service(service, _) = self.target.endpoint.protocol else { return false };
         self.upgrades() && service.openssl_starttls.is_none()
     }
 
-    /// The command that shows the details of this probe.
+    /// Returns the command that shows the details of this probe.
     fn again(&self) -> String {
         format!("portprobe probe --verbose {}", quoted(&self.target.endpoint))
     }
 
-    /// The name that the certificate must be valid for.
+    /// Returns the name that the certificate must be valid for.
     pub(super) fn server_name(&self) -> Option<ServerName> {
         let configured = self.tls().and_then(|tls| tls.settings.server_name.clone());
         configured.or_else(|| ServerName::of_host(&self.target.endpoint.host))
@@ -93,12 +93,12 @@ impl FailedProbe<'_> {
         self.target.settings.probe_kind.tls()
     }
 
-    /// Whether TLS is requested in the clear.
+    /// Returns whether the connection is upgraded to TLS.
     pub(super) fn upgrades(&self) -> bool {
         self.tls().is_some_and(|tls| !tls.upgrade.is_empty())
     }
 
-    /// The address and the port, quoted for a shell because of brackets.
+    /// Returns the address and the port, quoted for a shell because of brackets.
     fn authority(&self) -> String {
         let (address, port) = (&self.address, self.target.endpoint.port);
         if address.contains(':') { format!("'[{address}]:{port}'") } else { format!("{address}:{port}") }
@@ -117,7 +117,7 @@ impl FailedProbe<'_> {
                 .map_or_else(String::new, |name| format!("-starttls {name} ")),
         };
         let connect = self.authority();
-        // An address is not sent as a name (RFC 6066 section 3), and openssl sends none by itself if it connects to one.
+        // SNI never contains an address (RFC 6066 section 3), and openssl sends no SNI when it connects to one.
         let server_name = match self.server_name() {
             Some(ServerName::Name(name)) => format!(" -servername {}", name.as_str()),
             Some(ServerName::Address(_)) | None => String::new(),
@@ -126,7 +126,8 @@ impl FailedProbe<'_> {
     }
 }
 
-/// The other options of the handshake. Without them, a service may treat openssl differently from the probe.
+/// Returns the options for the rest of the handshake. Without them, a service may treat openssl differently from the
+/// probe.
 fn offered(tls: &TlsExchange) -> String {
     let TlsProfile { identity, versions, alpn, .. } = &*tls.settings.profile;
     let certificate = identity.as_ref().map_or_else(String::new, |Identity { cert_file, key_file }| {
@@ -142,9 +143,9 @@ fn offered(tls: &TlsExchange) -> String {
     format!("{certificate}{version}{alpn}")
 }
 
-/// A text quoted as one word of a shell.
+/// Quotes a text as one word of a shell.
 pub(super) fn quoted(text: impl Display) -> String {
     let text = text.to_string();
-    // Only a zero byte cannot be quoted; none of these texts has one.
+    // Only a zero byte cannot be quoted, and these texts have none.
     shlex::try_quote(&text).map_or_else(|_| text.escape_debug().to_string(), Cow::into_owned)
 }

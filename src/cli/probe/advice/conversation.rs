@@ -1,4 +1,4 @@
-//! Advice on conversations that ended early: in a TLS handshake, or in a dialogue.
+//! Advice on exchanges that ended early: a TLS handshake or a protocol.
 
 use super::{Advice, FailedProbe};
 use crate::outcome::Phase;
@@ -8,12 +8,15 @@ impl FailedProbe<'_> {
     pub(super) fn disconnected(&self) -> Advice {
         match self.phase {
             Phase::Tls => Advice::new(
-                format!("the peer hangs up on the handshake: {}, or it serves other clients only", self.not_tls()),
-                format!("{}; look at the service's log{}", self.s_client(""), self.starttls_hint()),
+                format!(
+                    "the peer closes the connection during the handshake: {}, or it accepts only certain clients",
+                    self.not_tls()
+                ),
+                format!("{}; check the service's log{}", self.s_client(""), self.starttls_hint()),
             ),
             Phase::Connect | Phase::Protocol | Phase::Resolve | Phase::Starttls => Advice::new(
-                "the peer hangs up where an answer was due: it is shutting down, full, or did not like what was sent",
-                format!("{}; look at the service's log{}", self.talk(), self.talk_hint()),
+                "the peer closes the connection instead of responding: it is stopping, full, or rejects the request",
+                format!("{}; check the service's log{}", self.talk(), self.talk_hint()),
             ),
         }
     }
@@ -21,12 +24,12 @@ impl FailedProbe<'_> {
     pub(super) fn reset(&self) -> Advice {
         match self.phase {
             Phase::Tls => Advice::new(
-                format!("the peer, or a firewall on the way, breaks the handshake off: {}", self.not_tls()),
-                format!("{}; look at the service's log{}", self.s_client(""), self.starttls_hint()),
+                format!("the peer or a firewall resets the connection during the handshake: {}", self.not_tls()),
+                format!("{}; check the service's log{}", self.s_client(""), self.starttls_hint()),
             ),
             Phase::Connect | Phase::Protocol | Phase::Resolve | Phase::Starttls => Advice::new(
-                "the peer, or a firewall on the way, breaks the connection off: it crashed, or serves other clients only",
-                format!("{}; look at the service's log{}", self.talk(), self.talk_hint()),
+                "the peer or a firewall resets the connection: the service crashed, or accepts only certain clients",
+                format!("{}; check the service's log{}", self.talk(), self.talk_hint()),
             ),
         }
     }
@@ -34,56 +37,53 @@ impl FailedProbe<'_> {
     pub(super) fn stalled(&self) -> Advice {
         match self.phase {
             Phase::Tls => Advice::new(
-                format!("accepts connections but does not answer: hung, overloaded, or {}", self.not_tls()),
+                format!("accepts connections but does not respond: hung, overloaded, or {}", self.not_tls()),
                 format!(
-                    "{}; on {}: does the service work at all?{}",
+                    "{}; on {}: does the service work there?{}",
                     self.s_client(""),
                     self.address,
                     self.starttls_hint()
                 ),
             ),
             Phase::Connect | Phase::Protocol | Phase::Resolve | Phase::Starttls => Advice::new(
-                "accepts connections but does not answer: hung, overloaded, or waiting for something else than it is sent",
-                format!("{}; on {}: does the service work at all?{}", self.talk(), self.address, self.talk_hint()),
+                "accepts connections but does not respond: hung, overloaded, or waiting for a different request",
+                format!("{}; on {}: does the service work there?{}", self.talk(), self.address, self.talk_hint()),
             ),
         }
     }
 
     pub(super) fn rejected(&self) -> Advice {
         Advice::new(
-            "the service is there and says that it serves nobody now: starting, stopping, full, or without its quorum",
-            format!("read its answer above, and the service's log on {}", self.address),
+            "the service responds but serves no clients now: starting, stopping, full, or without a quorum",
+            format!("read its response above, and the service's log on {}", self.address),
         )
     }
 
     pub(super) fn starttls_refused(&self) -> Advice {
         Advice::new(
-            "the service speaks its protocol but does not offer TLS on this connection, or refuses it now",
-            format!(
-                "on {}: is TLS switched on in the service's settings, and can it read its certificate?",
-                self.address
-            ),
+            "the service does not offer TLS on this connection, or refuses it at the moment",
+            format!("on {}: is TLS enabled in the service's settings, and can it read its certificate?", self.address),
         )
     }
 
     pub(super) fn unexpected_response(&self) -> Advice {
         let meaning = match self.phase {
-            Phase::Starttls => "the service speaks another protocol than expected, or does not offer to start TLS",
+            Phase::Starttls => "the service speaks another protocol, or does not offer STARTTLS",
             Phase::Connect | Phase::Protocol | Phase::Resolve | Phase::Tls => {
-                "the service speaks another protocol or version than expected, or answers with an error"
+                "the service speaks another protocol or version, or responds with an error"
             }
         };
         let (talk, hint) = (self.talk(), self.talk_hint());
         let compare = if matches!(self.target.endpoint.protocol, Protocol::Service(..)) {
-            "what service listens there, and what does it log? --verbose shows all that it said"
+            "which service listens there, and what does it log? --verbose shows every byte"
         } else {
-            "type what dialogue sends and compare what comes with its steps"
+            "send what the dialogue sends, and compare the responses with its steps"
         };
         Advice::new(meaning, format!("{talk}; {compare}{hint}"))
     }
 
-    /// The reason why a peer may not take part in a handshake.
+    /// Returns the reason why a peer may not respond to a handshake.
     fn not_tls(&self) -> &'static str {
-        if self.upgrades() { "not ready for TLS" } else { "not TLS, or only after a STARTTLS" }
+        if self.upgrades() { "not ready for TLS" } else { "not TLS, or TLS only after STARTTLS" }
     }
 }

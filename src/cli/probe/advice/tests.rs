@@ -1,4 +1,4 @@
-//! Tests of the advice: its statements about the target, and its commands.
+//! Tests of the advice: its statements and its commands.
 
 use std::sync::Arc;
 
@@ -25,16 +25,16 @@ fn on(url: &str, flags: &[(&str, &str)], class: Class) -> Advice {
 }
 
 #[test]
-fn what_is_expected_changes_what_a_failure_means() {
+fn the_expectation_changes_the_meaning_of_a_failure() {
     for (class, expect, meaning, remedy) in [
-        (Class::Refused, "open", "the machine answers", "on 192.0.2.7: is the service running"),
+        (Class::Refused, "open", "the host responds", "on 192.0.2.7: is the service running"),
         (Class::Refused, "filtered", "a firewall should drop", "expect: closed"),
         (Class::Timeout, "open", "a firewall drops the packets", "ping 192.0.2.7"),
-        (Class::Timeout, "refused", "nothing came back where a refusal should", "expect: filtered"),
+        (Class::Timeout, "refused", "no response instead of a refusal", "expect: filtered"),
         (Class::Timeout, "filtered", "before a packet was sent", "raise the timeout"),
         (Class::Timeout, "closed", "before a packet was sent", "raise the timeout"),
-        (Class::Unreachable, "open", "there is no way", "ip route get 192.0.2.7"),
-        (Class::Unreachable, "refused", "the refusal never came", "expect: filtered"),
+        (Class::Unreachable, "open", "reports no route", "ip route get 192.0.2.7"),
+        (Class::Unreachable, "refused", "no refusal: ", "expect: filtered"),
         (Class::Unreachable, "filtered", "this machine has no route", "ip route get 192.0.2.7"),
         (Class::Unreachable, "closed", "this machine has no route", "ip route get 192.0.2.7"),
         (Class::UnexpectedOpen, "closed", "something listens on port 22", "on 192.0.2.7: ss -ltnp"),
@@ -46,7 +46,7 @@ fn what_is_expected_changes_what_a_failure_means() {
 }
 
 #[test]
-fn the_advice_names_the_queried_name_server() {
+fn the_advice_names_the_queried_dns_server() {
     for class in [Class::AddressMismatch, Class::DnsError, Class::DnsNotFound, Class::DnsTimeout] {
         assert!(on("db.example:22", &[], class).remedy.contains("dig db.example"), "{class:?}");
         let asked = on("db.example:22", &[("dns_servers", "192.0.2.53:5353")], class);
@@ -56,7 +56,7 @@ fn the_advice_names_the_queried_name_server() {
 }
 
 #[test]
-fn a_missing_name_server_leads_to_resolv_conf() {
+fn a_missing_dns_server_leads_to_resolv_conf() {
     let advice = on("db.example:22", &[], Class::DnsError);
     assert!(advice.meaning.contains("none is configured"), "{advice:?}");
     assert!(advice.remedy.contains("/etc/resolv.conf"), "{advice:?}");
@@ -69,7 +69,7 @@ fn a_literal_address_has_no_dns_advice() {
     assert!(!advice.remedy.contains("dig"), "{advice:?}");
 }
 
-/// A target with TLS that `upgrade` requests in the clear.
+/// Returns a target that `upgrade` upgrades to TLS.
 fn with_tls(url: &str, upgrade: Dialogue, settings: TlsSettings) -> Target {
     let upgrade = Application::Dialogue(upgrade);
     let probe_kind = ProbeKind::of_tls(TlsExchange { upgrade, settings, ..TlsExchange::default() });
@@ -129,7 +129,7 @@ fn openssl_gets_the_same_address_and_name() {
 }
 
 #[test]
-fn openssl_is_told_what_else_is_offered() {
+fn openssl_gets_certificate_version_and_alpn() {
     let flags = [
         ("tls.cert_file", "/etc/it's own.pem"),
         ("tls.key_file", "/etc/own.key"),
@@ -159,7 +159,7 @@ fn openssl_gets_the_same_form_of_starttls() {
 }
 
 #[test]
-fn a_service_is_asked_in_its_own_words() {
+fn a_service_is_queried_with_its_client() {
     let remedy = |url: &str, phase| {
         let target = one(url, &[]);
         of(&target, phase, Class::Stalled).remedy
@@ -173,29 +173,29 @@ fn a_service_is_asked_in_its_own_words() {
     assert!(!within.contains("PROTOCOL") && !within.contains("openssl cannot"), "{within}");
     let beyond = remedy("nats+starttls://n.example", Phase::Tls);
     assert!(beyond.starts_with("portprobe probe --verbose nats+starttls://n.example"), "{beyond}");
-    assert!(beyond.ends_with("openssl cannot ask for TLS in this protocol's way"), "{beyond}");
+    assert!(beyond.ends_with("openssl cannot request TLS in this protocol"), "{beyond}");
     assert!(!beyond.contains("s_client"), "{beyond}");
     assert!(remedy("nats+starttls://n.example", Phase::Starttls).starts_with("nc -v 192.0.2.7 4222; "));
 }
 
 #[test]
-fn the_phase_changes_what_silence_means() {
+fn the_phase_changes_the_meaning_of_silence() {
     let target = with_tls("tls://a.example:443", Dialogue::default(), TlsSettings::default());
     let in_tls = of(&target, Phase::Tls, Class::Stalled);
     assert!(
         in_tls
             .meaning
-            .starts_with("accepts connections but does not answer: hung, overloaded, or not TLS")
+            .starts_with("accepts connections but does not respond: hung, overloaded, or not TLS")
     );
     assert!(
         of(&target, Phase::Protocol, Class::Stalled)
             .meaning
-            .contains("waiting for something else than it is sent")
+            .contains("waiting for a different request")
     );
 }
 
 #[test]
-fn settings_that_would_help_are_named() {
+fn the_advice_names_helpful_settings() {
     let of_mozilla = with_tls("tls://a.example:443", Dialogue::default(), TlsSettings::default());
     let identity = Identity { cert_file: "/etc/own.pem".into(), key_file: "/etc/own.key".into() };
     let profile =
@@ -204,7 +204,7 @@ fn settings_that_would_help_are_named() {
     let of_file = with_tls("tls://a.example:443", Dialogue::default(), of_file);
     for (target, class, parts) in [
         (&of_mozilla, Class::CertUntrusted, ["tls.ca_file", "tls.verify: report", "-showcerts"]),
-        (&of_file, Class::CertUntrusted, ["does /etc/ca.pem hold the issuer", "tls.verify: report", "-showcerts"]),
+        (&of_file, Class::CertUntrusted, ["does /etc/ca.pem contain the issuer", "tls.verify: report", "-showcerts"]),
         (&of_mozilla, Class::TlsAlert, ["tls.cert_file and tls.key_file", "tls.server_name", "tls.alpn"]),
         (
             &of_file,

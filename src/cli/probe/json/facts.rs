@@ -118,8 +118,8 @@ impl<'a> FactsDocument<'a> {
 
 impl<'a> From<&'a ServiceFacts> for ServiceDocument<'a> {
     fn from(facts: &'a ServiceFacts) -> Self {
-        let told = |text: &'a str| (!text.is_empty()).then_some(text);
-        Self { protocol: facts.protocol, version: told(&facts.version), role: told(&facts.role) }
+        let known = |text: &'a str| (!text.is_empty()).then_some(text);
+        Self { protocol: facts.protocol, version: known(&facts.version), role: known(&facts.role) }
     }
 }
 

@@ -37,7 +37,7 @@ fn printed(facts: Facts) -> String {
 }
 
 #[test]
-fn everything_that_was_shown_is_in_it() {
+fn the_document_has_every_fact() {
     let labels = [(LabelName::try_new("software").unwrap(), "OpenSSH".to_owned())];
     let tls = example_facts(1, &[Class::CertExpired, Class::CertNameMismatch]);
     let document: Value =
@@ -91,7 +91,7 @@ fn everything_that_was_shown_is_in_it() {
 }
 
 #[test]
-fn what_was_not_shown_is_not_in_it() {
+fn the_document_omits_unknown_facts() {
     let document: Value = serde_json::from_str(&printed(Facts::default())).unwrap();
     assert!(document.get("tls").is_none() && document.get("dialogue").is_none(), "{document}");
 }
@@ -115,12 +115,12 @@ fn unknown_facts_of_a_service_are_null() {
     let service = ServiceFacts { protocol: "postgres", version: "15.14".into(), role: String::new() };
     let text = printed(Facts { service: Some(service.into()), ..Facts::default() });
     let document: Value = serde_json::from_str(&text).unwrap();
-    let told: Vec<_> = find(&document, "service");
+    let services: Vec<_> = find(&document, "service");
     let expected = json!({ "protocol": "postgres", "version": "15.14", "role": null });
-    assert!(!told.is_empty() && told.iter().all(|service| **service == expected), "{told:?}");
+    assert!(!services.is_empty() && services.iter().all(|service| **service == expected), "{services:?}");
 }
 
-/// Every value of this key, at any depth.
+/// Returns every value of this key, at any depth.
 fn find<'a>(value: &'a Value, key: &str) -> Vec<&'a Value> {
     match value {
         Value::Array(items) => items.iter().flat_map(|item| find(item, key)).collect(),

@@ -82,13 +82,13 @@ fn a_failed_step_shows_its_details_once() {
 }
 
 #[test]
-fn addresses_tried_in_turn_tell_what_kept_each() {
+fn each_address_shows_why_it_failed() {
     let first = attempt(1, failed(Class::Timeout, "silence"));
     let good = outcome(Ok(()), vec![first.clone(), attempt(20, Ok(()))]);
     let expected = [
         "  connect      8.000 ms  192.0.2.1   timeout: silence",
         "  connect      1.000 ms  192.0.2.20  open",
-        "good in 10.000 ms",
+        "succeeded in 10.000 ms",
     ];
     assert_lines(&printed("a.test:1", &[], &good), &expected);
     let last = failed(Class::Refused, "no");
@@ -108,7 +108,7 @@ fn mode_all_counts_the_successful_addresses() {
     let expected = [
         "  connect      1.000 ms  192.0.2.1  open",
         "  connect      8.000 ms  192.0.2.2  refused",
-        "  all      1 of 2 addresses good, and every one must be",
+        "  all      1 of 2 addresses succeeded; all must",
     ];
     assert_lines(&printed("a.test:1", &[("addresses", "all")], &outcome), &expected);
 }
@@ -118,8 +118,8 @@ fn a_successful_probe_reports_lost_syns_and_slowness() {
     let attempt = Attempt { syn_retransmits: 2, ..attempt(1, Ok(())) };
     let outcome = outcome(Ok(()), vec![attempt]);
     let expected = [
-        "  connect      1.000 ms  192.0.2.1  open; 2 SYNs were lost and sent again",
-        "good in 10.000 ms, but slow: slow_after is 10ms",
+        "  connect      1.000 ms  192.0.2.1  open; 2 SYNs were retransmitted",
+        "succeeded in 10.000 ms, but slow: slow_after is 10ms",
     ];
     let printed = printed("a.test:1", &[("slow_after", "10ms")], &outcome);
     assert_lines(&printed, &expected);
@@ -141,7 +141,7 @@ fn a_closed_port_can_be_as_expected() {
     assert_lines(&printed("a.test:1", &[("expect", "refused")], &outcome), &expected);
 }
 
-/// A target with STARTTLS, TLS and a dialogue.
+/// Returns a target with STARTTLS, TLS and a dialogue.
 fn secured(verify: Verify) -> Target {
     let said = || Application::Dialogue(Dialogue([Step::ExpectBytes(b"220"[..].into())].into()));
     let settings = TlsSettings { verify, ..TlsSettings::default() };
@@ -149,7 +149,7 @@ fn secured(verify: Verify) -> Target {
     example("tcp://a.test:25", Settings { probe_kind, ..Settings::default() })
 }
 
-/// An attempt that completed these phases in a millisecond each.
+/// Returns an attempt that completed these phases in a millisecond each.
 fn went_through(last: u8, phases: &[Phase], result: Result<(), Fault>, tls: TlsFacts) -> Attempt {
     let timings = phases
         .iter()
@@ -157,7 +157,7 @@ fn went_through(last: u8, phases: &[Phase], result: Result<(), Fault>, tls: TlsF
     Attempt { timings, facts: Facts { tls: Some(tls), ..Facts::default() }, ..attempt(last, result) }
 }
 
-/// The facts of a handshake with a changed leaf.
+/// Returns the facts of a handshake with a changed leaf.
 fn with_content(change: impl FnOnce(&mut Certificate)) -> TlsFacts {
     let mut tls = example_facts(1, &[]);
     let peer = PeerCertificates::clone(tls.peer.as_ref().unwrap());
@@ -172,7 +172,7 @@ fn expired(detail: &str) -> Result<(), Fault> {
 }
 
 #[test]
-fn every_phase_and_everything_shown_has_its_lines() {
+fn every_phase_and_fact_has_its_lines() {
     let phases = [Phase::Connect, Phase::Starttls, Phase::Tls, Phase::Protocol];
     let attempt = went_through(1, &phases, Ok(()), example_facts(1, &[]));
     let labels = [(LabelName::try_new("software").unwrap(), "Post\u{1b}[2Jfix".to_owned())];
@@ -196,21 +196,21 @@ certificate
   key      ECDSA P-256, signed with ecdsa-with-SHA256
   serial   a1b2
   sha256   {}
-sent behind it, 1
+intermediate 1
   subject  CN=Test CA
   issuer   CN=Test Root
   valid    2023-11-14 22:13:20 to 2027-01-15 08:00:00 UTC, expires in 57 days
   key      ECDSA P-256, signed with ecdsa-with-SHA256
   serial   a1b2
-no fault
+no faults
 
-own certificate
+client certificate
   valid    to 2026-11-18 10:50:00 UTC, expired 16 minutes ago
 
 labels
   software Post\\u{{1b}}[2Jfix
 
-good in 10.000 ms
+succeeded in 10.000 ms
 ",
         "01".repeat(32)
     );
@@ -237,7 +237,7 @@ fn verify_decides_how_faults_are_shown() {
          cert_expired, cert_name_mismatch, reported only",
         "  cert_expired, reported only: so cert_expired it is",
         "  cert_name_mismatch, reported only: so cert_name_mismatch it is",
-        "good in 10.000 ms",
+        "succeeded in 10.000 ms",
     ];
     assert_lines(&lines(&secured(Verify::Report), &report), &expected);
 }
@@ -266,7 +266,7 @@ fn the_worst_address_shows_its_certificate() {
     assert_lines(&lines(&secured(Verify::Strict), &outcome), &expected);
 }
 
-/// The lines of a verified connection whose peer showed this certificate.
+/// Returns the lines of a verified connection whose peer showed this certificate.
 fn certificate_lines(tls: TlsFacts) -> String {
     let attempt = went_through(1, &[Phase::Connect], Ok(()), tls);
     let outcome = Outcome { facts: attempt.facts.clone(), ..outcome(Ok(()), vec![attempt]) };
@@ -292,7 +292,7 @@ fn an_unreadable_certificate_has_its_fingerprint() {
 }
 
 #[test]
-fn nothing_that_a_peer_says_controls_the_terminal() {
+fn no_text_of_a_peer_controls_the_terminal() {
     let hostile = "\u{1b}[2J\r\n\u{9b}0m\u{202e}\0";
     let tls = with_content(|leaf| {
         let content = leaf.content.as_mut().unwrap();
