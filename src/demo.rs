@@ -1,12 +1,12 @@
-//! The servers of `portprobe demo`: small servers on loopback, one in each state that a target can have.
+//! The servers of `portprobe demo`: small servers on loopback, one for each state of a target.
 //!
 //! ```text
 //! scenes (states and their settings) --> configuration, as text --> the daemon
 //!    '--> stage (ports and their servers: server, name_server; pki)    '--> probes them
 //! ```
 //!
-//! The daemon that probes them is the one that users run; nothing in it is specific to the demo. A new state is one more
-//! scene, and a server for it if none behaves like that yet.
+//! The daemon itself has nothing specific to the demo. A new state is a scene, and a server if none behaves that way
+//! yet.
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,7 +31,7 @@ mod welcome;
 pub struct Demo {
     stage: Stage,
     scenes: Vec<Scene>,
-    /// Its file is read while the demo runs.
+    /// Keeps its file, which is read while the demo runs.
     _authority: Authority,
 }
 
@@ -44,12 +44,12 @@ impl Demo {
         Ok(Self { stage, scenes, _authority: authority })
     }
 
-    /// The configuration that probes every server, as YAML.
+    /// Returns the configuration that probes every server, as YAML.
     pub fn configuration(&self) -> String {
         scene::configuration(&self.scenes, self.stage.name_server())
     }
 
-    /// The welcome text: addresses, targets, and commands to try.
+    /// Returns the welcome text: addresses, targets, and commands to try.
     ///
     /// `addresses` are the HTTP addresses of the daemon, `program` is the name of the command.
     pub fn welcome(&self, addresses: &[SocketAddr], program: &str) -> String {

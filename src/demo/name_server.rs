@@ -1,4 +1,4 @@
-//! A name server with a few names under `test`, each with a specific behaviour. UDP only.
+//! A DNS server with a few names under `test`, each with a specific behaviour. UDP only.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -43,12 +43,12 @@ pub(super) async fn serve(socket: UdpSocket) {
                     }
                 }
                 Err(error) => {
-                    debug!(%error, "The name server of the demo cannot receive");
+                    debug!(%error, "The DNS server of the demo cannot receive");
                     sleep(PAUSE).await;
                 }
             },
             Some(sent) = replying.join_next() => if let Ok(Err(error)) = sent {
-                debug!(%error, "The name server of the demo cannot answer");
+                debug!(%error, "The DNS server of the demo cannot respond");
             }
         }
     }
@@ -66,7 +66,7 @@ async fn send(reply: Reply, socket: Arc<UdpSocket>, peer: SocketAddr) -> io::Res
     socket.send_to(&reply.bytes, peer).await
 }
 
-/// The reply to a datagram; `None` for other datagrams, and for the name without a reply.
+/// Returns the reply to a query; `None` if the datagram is not a query or the name gets no reply.
 fn reply(datagram: &[u8]) -> Option<Reply> {
     let message = Message::from_vec(datagram).ok()?;
     let query = message.queries.first()?;
@@ -86,7 +86,7 @@ fn reply(datagram: &[u8]) -> Option<Reply> {
     Some(Reply { after, bytes: bytes? })
 }
 
-/// A reply with these addresses; empty for queries of other types than A.
+/// Returns a reply with these addresses; empty for queries of other types than A.
 fn encode(
     question: &Message,
     query: &Query,
@@ -107,10 +107,10 @@ fn encode(
 const FIRST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const SECOND: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-/// Long for a name server, and short compared to the timeout of a probe.
+/// Long for a DNS server, and short compared to the timeout of a probe.
 const SLOWNESS: Duration = Duration::from_millis(300);
 
-/// A query without extensions has at most 512 bytes (RFC 1035 section 4.2.1); longer ones are cut and ignored.
+/// Maximum size of a query without extensions (RFC 1035 section 4.2.1); longer ones are truncated and ignored.
 const MAX_DATAGRAM: usize = 512;
 
 /// The maximum number of concurrent replies.
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn each_name_has_its_habit() {
+    fn each_name_has_its_behaviour() {
         let now = Duration::ZERO;
         assert_eq!(answer("two.test.", RecordType::A), Some((now, ResponseCode::NoError, 2)));
         assert_eq!(answer("two.test.", RecordType::AAAA), Some((now, ResponseCode::NoError, 0)));
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_question_has_no_answer() {
+    fn other_datagrams_get_no_reply() {
         let bytes = question("two.test.", RecordType::A).to_vec().unwrap();
         for length in 0..bytes.len() {
             assert!(reply(&bytes[..length]).is_none(), "{length} bytes");
@@ -161,6 +161,6 @@ mod tests {
         assert!(reply(&[0xff; MAX_DATAGRAM]).is_none());
         let mut answer = question("two.test.", RecordType::A);
         answer.metadata.message_type = MessageType::Response;
-        assert!(reply(&answer.to_vec().unwrap()).is_none(), "an answer to an answer would never end");
+        assert!(reply(&answer.to_vec().unwrap()).is_none(), "replies to replies would never end");
     }
 }

@@ -1,6 +1,6 @@
 //! The certificate authority of the demo, and TLS servers with valid and invalid certificates.
 //!
-//! Everything is created at each start, so that a certificate that expires in three days always does.
+//! All certificates are created at each start, so that their remaining validity is always the same.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -33,7 +33,7 @@ pub(super) struct Authority {
 }
 
 impl Authority {
-    /// A new authority.
+    /// Creates an authority with a new key.
     pub(super) fn new() -> io::Result<Self> {
         let now = OffsetDateTime::UNIX_EPOCH + clock::now().as_duration();
         let mut params = CertificateParams::default();
@@ -47,19 +47,19 @@ impl Authority {
         Ok(Self { issuer, file, now })
     }
 
-    /// The file with its certificate, for `tls.ca_file`; it exists as long as the authority.
+    /// Returns the file with its certificate, for `tls.ca_file`; it exists as long as the authority.
     pub(super) fn file(&self) -> &Path {
         &self.file.path
     }
 
-    /// A server with a certificate for `name` that is valid from and to this many days from now.
+    /// Creates a server with a certificate for `name` that is valid from and to this many days from now.
     pub(super) fn server(&self, name: &str, days: Range<i64>) -> io::Result<Arc<ServerConfig>> {
         let (params, key) = self.leaf(name, days)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(io::Error::other)?;
         server(certificate.der().clone(), &key, Arc::new(NoClientAuth))
     }
 
-    /// A server with a valid certificate that requires a client certificate of this authority.
+    /// Creates a server with a valid certificate that requires a client certificate of this authority.
     pub(super) fn exclusive_server(&self, name: &str) -> io::Result<Arc<ServerConfig>> {
         let (params, key) = self.leaf(name, LONG)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(io::Error::other)?;
@@ -70,7 +70,7 @@ impl Authority {
         server(certificate.der().clone(), &key, clients.map_err(io::Error::other)?)
     }
 
-    /// A server with a self-signed certificate.
+    /// Creates a server with a self-signed certificate.
     pub(super) fn self_signed_server(&self, name: &str) -> io::Result<Arc<ServerConfig>> {
         let (params, key) = self.leaf(name, LONG)?;
         let certificate = params.self_signed(&key).map_err(io::Error::other)?;
@@ -118,7 +118,7 @@ struct PemFile {
 }
 
 impl PemFile {
-    /// A file in memory, because a container may have no writable folder.
+    /// Creates a file in memory, because a container may have no writable folder.
     #[cfg(target_os = "linux")]
     fn new(pem: &str) -> io::Result<Self> {
         let mut file = File::from(memfd_create(c"portprobe-demo", MFdFlags::MFD_CLOEXEC)?);

@@ -1,4 +1,4 @@
-//! A state to demonstrate: a target with its settings, and a description. Pure values and their YAML.
+//! A state to demonstrate: a target with its settings and a description. Only values and their YAML.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display, Write as _};
@@ -19,7 +19,7 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    /// A target with the settings that all have.
+    /// Creates a target without settings of its own.
     pub(super) fn new(name: &'static str, endpoint: impl Display, state: &'static str, shows: &'static str) -> Self {
         Self { name, endpoint: endpoint.to_string(), state, shows, settings: Vec::new() }
     }
@@ -33,7 +33,7 @@ impl Scene {
 }
 
 impl Display for Scene {
-    /// An item of `targets`.
+    /// Writes an item of `targets`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "- url: {}", self.endpoint)?;
         writeln!(f, "  name: {}", self.name)?;
@@ -44,7 +44,7 @@ impl Display for Scene {
     }
 }
 
-/// The configuration of all scenes; `name_server` resolves every name.
+/// Returns the configuration of all scenes; `name_server` resolves every name.
 pub(super) fn configuration(scenes: &[Scene], name_server: SocketAddr) -> String {
     let mut yaml = format!(
         "defaults: {{ interval: 1s, timeout: 800ms, confirm: {{ delay: 100ms }}, dns_servers: ['{name_server}'] }}\n\
@@ -63,7 +63,7 @@ pub(super) fn configuration(scenes: &[Scene], name_server: SocketAddr) -> String
     yaml
 }
 
-/// Every group of the scenes, once.
+/// Returns every group of the scenes, once.
 fn groups(scenes: &[Scene]) -> BTreeSet<&str> {
     let settings = scenes.iter().flat_map(|scene| &scene.settings);
     settings
@@ -72,7 +72,7 @@ fn groups(scenes: &[Scene]) -> BTreeSet<&str> {
         .collect()
 }
 
-/// A scalar in single quotes, in which only quotes must be escaped.
+/// Quotes a scalar with single quotes, in which only quotes must be escaped.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

@@ -1,4 +1,4 @@
-//! Every state that the demo shows, in the order of its list.
+//! Every state that the demo shows, in the order of the list.
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,15 +26,15 @@ async fn handshakes(stage: &mut Stage) -> io::Result<Vec<Scene>> {
         Scene::new("open", stage.open_port().await?, "up", "an open port"),
         Scene::new("refused", stage.closed_port()?, "down refused", "nothing listens there"),
         Scene::new("full-queue", stage.full_port().await?, "down timeout", "too busy to accept, as if filtered"),
-        Scene::new("busy", stage.busy_port()?, "up", "drops SYNs: slow, SYNs sent again")
-            // Not in step with the server, and with time for a second SYN.
+        Scene::new("busy", stage.busy_port()?, "up", "drops SYNs: slow, retransmissions")
+            // Not synchronous with the server, and with time for a second SYN.
             .with("interval", "1500ms")
             .with("timeout", "1500ms")
             .with("slow_after", "500ms"),
         Scene::new("comes-and-goes", stage.restless_port().await?, "up and down", "outages_total rises"),
         // A broadcast address has no TCP: the kernel reports that before a packet is sent.
-        Scene::new("unreachable", "127.255.255.255:9", "down unreachable", "no route leads there"),
-        Scene::new("local-fault", stage.open_port().await?, "unknown", "our own source_address is wrong")
+        Scene::new("unreachable", "127.255.255.255:9", "down unreachable", "no route to this address"),
+        Scene::new("local-fault", stage.open_port().await?, "unknown", "source_address is not this host's")
             // Reserved for documentation (RFC 5737): no machine has it.
             .with("source_address", "192.0.2.1"),
     ])
@@ -45,10 +45,10 @@ async fn names(stage: &mut Stage) -> io::Result<Vec<Scene>> {
     let open = stage.open_port().await?.port();
     let at = |host: &str| format!("{host}:{open}");
     Ok(vec![
-        Scene::new("slow-dns", at(SLOW), "up", "300 ms to resolve: slow is 1").with("slow_after", "200ms"),
+        Scene::new("slow-dns", at(SLOW), "up", "300 ms to resolve, so slow is 1").with("slow_after", "200ms"),
         Scene::new("unknown-name", at(UNKNOWN), "down dns_not_found", "NXDOMAIN"),
         Scene::new("failing-dns", at(SERVFAIL), "down dns_error", "SERVFAIL"),
-        Scene::new("silent-dns", at(SILENT), "down dns_timeout", "a name server that never answers"),
+        Scene::new("silent-dns", at(SILENT), "down dns_timeout", "a DNS server that never responds"),
         Scene::new("moved", at(MOVED), "down address_mismatch", "not within expect_addresses")
             .with("expect_addresses", "[10.0.0.0/8]"),
         Scene::new("half-dead", at(PAIR), "down refused", "addresses: all, one of two is dead")
@@ -59,12 +59,17 @@ async fn names(stage: &mut Stage) -> io::Result<Vec<Scene>> {
 /// States of a certificate.
 async fn certificates(stage: &mut Stage, authority: &Authority) -> io::Result<Vec<Scene>> {
     let servers = [
-        ("tls", authority.server(HERE, LONG)?, "up", "a certificate without fault"),
-        ("tls-expiring", authority.server(HERE, -87..3)?, "up", "it expires in 3 days"),
-        ("tls-expired", authority.server(HERE, -93..-3)?, "down cert_expired", "it expired 3 days ago"),
-        ("tls-wrong-name", authority.server("other.test", LONG)?, "down cert_name_mismatch", "it is for other.test"),
-        ("tls-self-signed", authority.self_signed_server(HERE)?, "down cert_untrusted", "no CA vouches for it"),
-        ("tls-client-cert", authority.exclusive_server(HERE)?, "down tls_alert", "it wants a client certificate"),
+        ("tls", authority.server(HERE, LONG)?, "up", "a valid certificate"),
+        ("tls-expiring", authority.server(HERE, -87..3)?, "up", "certificate expires in 3 days"),
+        ("tls-expired", authority.server(HERE, -93..-3)?, "down cert_expired", "certificate expired 3 days ago"),
+        (
+            "tls-wrong-name",
+            authority.server("other.test", LONG)?,
+            "down cert_name_mismatch",
+            "certificate is for other.test",
+        ),
+        ("tls-self-signed", authority.self_signed_server(HERE)?, "down cert_untrusted", "not signed by a CA"),
+        ("tls-client-cert", authority.exclusive_server(HERE)?, "down tls_alert", "requires a client certificate"),
     ];
     let mut scenes = Vec::with_capacity(servers.len());
     for (name, server, state, shows) in servers {
@@ -78,11 +83,11 @@ async fn certificates(stage: &mut Stage, authority: &Authority) -> io::Result<Ve
 async fn conversations(stage: &mut Stage, authority: &Authority) -> io::Result<Vec<Scene>> {
     let greeting = stage.greeting_port().await?;
     let plain = stage.greeting_port().await?;
-    let plain = secured("tls-to-plain", plain, "down tls_protocol", "it does not speak TLS", authority);
+    let plain = secured("tls-to-plain", plain, "down tls_protocol", "the server does not speak TLS", authority);
     let silent = stage.silent_port().await?;
-    let silent = secured("tls-silent", silent, "down stalled", "it accepts and says nothing", authority);
+    let silent = secured("tls-silent", silent, "down stalled", "accepts, then sends nothing", authority);
     let resetting = stage.resetting_port().await?;
-    let resetting = secured("tls-reset", resetting, "down reset", "it resets the connection", authority);
+    let resetting = secured("tls-reset", resetting, "down reset", "resets the connection", authority);
     let greeting = Scene::new("dialogue", greeting, "up", "dialogue_info has its greeting")
         .with("dialogue", r"[{ expect: '^220 (\S+) (.*)$', labels: { server: $1, speaks: $2 } }]");
     Ok(vec![plain, silent, resetting, greeting])
@@ -92,8 +97,8 @@ async fn conversations(stage: &mut Stage, authority: &Authority) -> io::Result<V
 async fn databases(stage: &mut Stage) -> io::Result<Vec<Scene>> {
     let databases = [
         ("postgres", stage.database_port().await?, "up", "service_info has its version"),
-        ("postgres-hung", stage.silent_port().await?, "down stalled", "it accepts and never says a word"),
-        ("postgres-full", stage.full_database_port().await?, "down rejected", "it has too many clients: 53300"),
+        ("postgres-hung", stage.silent_port().await?, "down stalled", "accepts, then sends nothing"),
+        ("postgres-full", stage.full_database_port().await?, "down rejected", "too many clients (53300)"),
     ];
     let scene = |(name, port, state, shows)| Scene::new(name, format_args!("postgres://{port}"), state, shows);
     Ok(databases.map(scene).into())
@@ -109,7 +114,7 @@ const HERE: &str = "127.0.0.1";
 
 /// Ports that should not be open.
 async fn expectations(stage: &mut Stage) -> io::Result<Vec<Scene>> {
-    let closed = Scene::new("closed-on-purpose", stage.closed_port()?, "up", "expect: closed, and it is");
+    let closed = Scene::new("closed-on-purpose", stage.closed_port()?, "up", "expect: closed, and it is closed");
     let open = stage.open_port().await?;
     let open = Scene::new("open-by-mistake", open, "down unexpected_open", "expect: closed, but it is open");
     Ok([closed, open].map(|scene| scene.with("expect", "closed")).into())
@@ -118,7 +123,7 @@ async fn expectations(stage: &mut Stage) -> io::Result<Vec<Scene>> {
 /// Targets of a failover group.
 async fn groups(stage: &mut Stage) -> io::Result<Vec<Scene>> {
     let database = [
-        Scene::new("db-primary", stage.closed_port()?, "down refused", "its half is dead, but ..."),
+        Scene::new("db-primary", stage.closed_port()?, "down refused", "one member is down, but ..."),
         Scene::new("db-standby", stage.open_port().await?, "up", "group_up of database stays 1"),
     ];
     let mail = [

@@ -20,26 +20,26 @@ pub(super) async fn accept(listener: &TcpListener) {
     }
 }
 
-/// Makes a TLS handshake with every client, and sends nothing else.
+/// Completes a TLS handshake with every client, and sends nothing else.
 pub(super) async fn speak_tls(listener: TcpListener, config: Arc<ServerConfig>) {
     let acceptor = TlsAcceptor::from(config);
     each(&listener, |stream| {
         let handshake = acceptor.accept(stream);
         async {
             match handshake.await {
-                Ok(stream) => listen_to_the_end(stream).await,
-                Err(error) => debug!(%error, "A client of the demo broke TLS off"),
+                Ok(stream) => read_to_end(stream).await,
+                Err(error) => debug!(%error, "A client of the demo ended the TLS handshake"),
             }
         }
     })
     .await;
 }
 
-/// Greets every client in the clear, like a mail server.
+/// Greets every client without TLS, like a mail server.
 pub(super) async fn greet(listener: TcpListener) {
     each(&listener, |mut stream| async move {
         if stream.write_all(GREETING).await.is_ok() {
-            listen_to_the_end(stream).await;
+            read_to_end(stream).await;
         }
     })
     .await;
@@ -59,7 +59,7 @@ pub(super) async fn refuse_database(listener: TcpListener) {
 async fn answer(listener: TcpListener, bytes: &'static [u8]) {
     each(&listener, |mut stream| async move {
         if matches!(stream.read(&mut [0; 1024]).await, Ok(1..)) && stream.write_all(bytes).await.is_ok() {
-            listen_to_the_end(stream).await;
+            read_to_end(stream).await;
         }
     })
     .await;
@@ -67,7 +67,7 @@ async fn answer(listener: TcpListener, bytes: &'static [u8]) {
 
 /// Accepts every connection, reads and never sends anything.
 pub(super) async fn keep_silent(listener: TcpListener) {
-    each(&listener, listen_to_the_end).await;
+    each(&listener, read_to_end).await;
 }
 
 /// Resets every connection after the first message.
@@ -96,7 +96,7 @@ where
     }
 }
 
-/// The next connection; waits if there are no descriptors.
+/// Accepts the next connection; waits if there are no descriptors.
 async fn next(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
@@ -107,9 +107,9 @@ async fn next(listener: &TcpListener) -> TcpStream {
     }
 }
 
-async fn listen_to_the_end(mut stream: impl AsyncRead + Unpin) {
-    let mut heard = [0; 1024];
-    while matches!(stream.read(&mut heard).await, Ok(1..)) {}
+async fn read_to_end(mut stream: impl AsyncRead + Unpin) {
+    let mut received = [0; 1024];
+    while matches!(stream.read(&mut received).await, Ok(1..)) {}
 }
 
 /// Alternates between accepting connections and not listening, on the same address.
@@ -126,13 +126,13 @@ async fn come_back(address: SocketAddr) -> TcpListener {
         sleep(AWAY).await;
         match TcpListener::bind(address).await {
             Ok(listener) => return listener,
-            Err(error) => debug!(%error, %address, "A server of the demo cannot come back"),
+            Err(error) => debug!(%error, %address, "A server of the demo cannot listen again"),
         }
     }
 }
 
-/// Alternates between a full and an empty accept queue. A SYN without a reply is sent again after a second (RFC 6298), in
-/// the other state.
+/// Alternates between a full and an empty accept queue. A SYN without a reply is retransmitted after a second (RFC
+/// 6298), in the other state.
 pub(super) async fn accept_at_times(listener: TcpListener, address: SocketAddr) {
     loop {
         fill(address).await;
@@ -141,21 +141,21 @@ pub(super) async fn accept_at_times(listener: TcpListener, address: SocketAddr) 
     }
 }
 
-/// Fills the accept queue of a listener. Loopback otherwise replies at once. Each connection stays in the queue until it is
-/// accepted, although it is closed immediately.
+/// Fills the accept queue of a listener. Loopback otherwise replies at once. Each connection stays in the queue until
+/// it is accepted, although it is closed immediately.
 pub(super) async fn fill(address: SocketAddr) {
     for _ in 0..LONGEST_QUEUE {
         let Ok(Ok(_connection)) = timeout(PATIENCE, TcpStream::connect(address)).await else { return };
     }
 }
 
-/// How long the restless server listens, and does not.
+/// How long the restless server listens, and how long it does not.
 const THERE: Duration = Duration::from_secs(4);
 const AWAY: Duration = Duration::from_secs(4);
 
-/// How long the busy server drops SYNs, in addition to the time to fill its queue, and how long it replies. Together they
-/// are twice the time after which a SYN is sent again, and the queue is full for less than half of it. So a SYN without a
-/// reply gets one when it is sent again.
+/// How long the busy server drops SYNs, in addition to the time to fill its queue, and how long it replies. Together
+/// they are twice the retransmission time of a SYN, and the queue is full for less than half of it, so the
+/// retransmitted SYN gets a reply.
 const FULL: Duration = Duration::from_millis(700);
 const NOT_FULL: Duration = Duration::from_millis(1200);
 
@@ -168,7 +168,7 @@ const LONGEST_QUEUE: usize = 64;
 /// Longer than any probe of the demo.
 const PATIENCE_WITH_CLIENTS: Duration = Duration::from_secs(5);
 
-/// As in RFC 5321.
+/// The format of RFC 5321.
 const GREETING: &[u8] = b"220 demo.test ESMTP\r\n";
 
 /// `AuthenticationOk`, `ParameterStatus`, `ReadyForQuery`

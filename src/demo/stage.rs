@@ -1,4 +1,4 @@
-//! The ports of the demo and the tasks behind them: all on 127.0.0.1, on ports that the kernel chooses.
+//! The ports of the demo and the tasks behind them, all on 127.0.0.1 with ports chosen by the kernel.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -24,7 +24,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// A stage with only the name server.
+    /// Creates a stage with only the DNS server.
     pub(super) async fn open() -> io::Result<Self> {
         let socket = UdpSocket::bind(ANY_PORT).await?;
         let mut stage = Self {
@@ -37,50 +37,50 @@ impl Stage {
         Ok(stage)
     }
 
-    /// The name server with the names of the demo.
+    /// Returns the DNS server with the names of the demo.
     pub(super) fn name_server(&self) -> SocketAddr {
         self.name_server
     }
 
-    /// A port with TLS.
+    /// Opens a port with TLS.
     pub(super) async fn tls_port(&mut self, config: Arc<ServerConfig>) -> io::Result<SocketAddr> {
         self.port(|listener| server::speak_tls(listener, config)).await
     }
 
-    /// A port that sends a greeting in the clear.
+    /// Opens a port that sends a greeting without TLS.
     pub(super) async fn greeting_port(&mut self) -> io::Result<SocketAddr> {
         self.port(server::greet).await
     }
 
-    /// A port with a database that accepts every client.
+    /// Opens a port with a database that accepts every client.
     pub(super) async fn database_port(&mut self) -> io::Result<SocketAddr> {
         self.port(server::serve_database).await
     }
 
-    /// A port with a database at its connection limit.
+    /// Opens a port with a database at its connection limit.
     pub(super) async fn full_database_port(&mut self) -> io::Result<SocketAddr> {
         self.port(server::refuse_database).await
     }
 
-    /// A port that accepts every connection and never sends anything.
+    /// Opens a port that accepts every connection and never sends anything.
     pub(super) async fn silent_port(&mut self) -> io::Result<SocketAddr> {
         self.port(server::keep_silent).await
     }
 
-    /// A port that resets every connection after the first message.
+    /// Opens a port that resets every connection after the first message.
     pub(super) async fn resetting_port(&mut self) -> io::Result<SocketAddr> {
         self.port(server::reset).await
     }
 
-    /// A port that accepts every connection.
+    /// Opens a port that accepts every connection.
     pub(super) async fn open_port(&mut self) -> io::Result<SocketAddr> {
         self.port(|listener| async move { server::accept(&listener).await }).await
     }
 
-    /// A port without a listener, reserved so that none can appear by accident.
+    /// Opens a port without a listener, reserved so that none can appear by accident.
     pub(super) fn closed_port(&mut self) -> io::Result<SocketAddr> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        // The demo's own connections may use it otherwise, also as remembered by the kernel after they end.
+        // The demo's connections may use the port otherwise, and the kernel remembers them after they end.
         socket.set_reuse_address(true)?;
         socket.bind(&ANY_PORT.into())?;
         let address = local_address(&socket)?;
@@ -88,7 +88,7 @@ impl Stage {
         Ok(address)
     }
 
-    /// A port that does not reply to SYNs, because its accept queue is full.
+    /// Opens a port that does not reply to SYNs, because its accept queue is full.
     pub(super) async fn full_port(&mut self) -> io::Result<SocketAddr> {
         let listener = shortest_queue()?;
         let address = local_address(&listener)?;
@@ -97,7 +97,7 @@ impl Stage {
         Ok(address)
     }
 
-    /// A port that does not reply to SYNs half of the time, so that some are sent again.
+    /// Opens a port that does not reply to SYNs half of the time, so that some are retransmitted.
     pub(super) fn busy_port(&mut self) -> io::Result<SocketAddr> {
         let listener = shortest_queue()?;
         let address = local_address(&listener)?;
@@ -105,7 +105,7 @@ impl Stage {
         Ok(address)
     }
 
-    /// A port that is open for some seconds and closed for some, starting with open.
+    /// Opens a port that alternates between open and closed every few seconds, starting open.
     pub(super) async fn restless_port(&mut self) -> io::Result<SocketAddr> {
         let address = self.closed_port()?;
         let listener = TcpListener::bind(address).await?;
@@ -123,7 +123,7 @@ impl Stage {
         }
     }
 
-    /// A port with this server.
+    /// Opens a port with this server.
     async fn port<F>(&mut self, serve: impl FnOnce(TcpListener) -> F) -> io::Result<SocketAddr>
     where
         F: Future<Output = ()> + Send + 'static,
@@ -143,7 +143,7 @@ impl Stage {
     }
 }
 
-/// A listener whose queue is full with one connection, or the minimum of the kernel.
+/// Opens a listener with the shortest accept queue that the kernel allows.
 fn shortest_queue() -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;

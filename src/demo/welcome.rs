@@ -1,11 +1,11 @@
-//! The welcome text of the demo, for a terminal of 80 columns.
+//! The welcome text of the demo; it fits a terminal of 80 columns.
 
 use std::fmt;
 use std::net::SocketAddr;
 
 use super::scene::Scene;
 
-/// A text that displays itself.
+/// The welcome text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Welcome<'a> {
     pub(super) addresses: &'a [SocketAddr],
@@ -17,7 +17,7 @@ pub(super) struct Welcome<'a> {
 impl fmt::Display for Welcome<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { scenes, program, name_server, .. } = self;
-        writeln!(f, "portprobe probes {} small servers of its own, each in another state.\n", scenes.len())?;
+        writeln!(f, "portprobe probes {} small servers on loopback, each in a different state.\n", scenes.len())?;
         for address in self.addresses {
             let site = site(*address);
             writeln!(f, "  page     http://{site}/\n  metrics  http://{site}/metrics\n")?;
@@ -26,7 +26,7 @@ impl fmt::Display for Welcome<'_> {
         scenes
             .iter()
             .try_for_each(|scene| row(f, scene.name, scene.state, scene.shows))?;
-        writeln!(f, "\nTry in another terminal:\n")?;
+        writeln!(f, "\nTry these in another terminal:\n")?;
         if let Some(address) = self.addresses.first() {
             writeln!(f, "  curl -s http://{}/metrics | grep ^portprobe_failure", site(*address))?;
         }
@@ -40,7 +40,7 @@ impl fmt::Display for Welcome<'_> {
                 writeln!(f, "  {program} probe {}{flags}", scene.endpoint)?;
             }
         }
-        writeln!(f, "\nCtrl-C ends it. --log.level=info logs every change of state here.")
+        writeln!(f, "\nCtrl-C stops the demo. --log.level=info logs every change of state here.")
     }
 }
 
@@ -48,7 +48,7 @@ fn row(f: &mut fmt::Formatter<'_>, name: &str, state: &str, shows: &str) -> fmt:
     writeln!(f, "  {name:17}  {state:23}  {shows}")
 }
 
-/// The URL of a listen address for a browser on this machine.
+/// Returns the host and port of a listen address for a browser on this machine.
 fn site(address: SocketAddr) -> String {
     if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() }
 }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_names_addresses_that_work() {
+    fn the_text_has_reachable_addresses() {
         let scenes = [
             Scene::new("refused", "127.0.0.1:1", "down refused", "r"),
             Scene::new("slow-dns", "slow.test:2", "up", "s"),
@@ -71,7 +71,7 @@ mod tests {
         }
         .to_string();
         for line in [
-            "portprobe probes 2 small servers of its own, each in another state.",
+            "portprobe probes 2 small servers on loopback, each in a different state.",
             "  page     http://localhost:10115/",
             "  metrics  http://[::1]:80/metrics",
             "  TARGET             STATE                    WHAT IT SHOWS",

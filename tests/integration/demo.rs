@@ -1,4 +1,4 @@
-//! `portprobe demo`: the welcome text, every promised state within ten seconds, and a clean exit.
+//! `portprobe demo`: the welcome text, every state within ten seconds, and a clean exit.
 
 use std::cell::RefCell;
 use std::net::TcpListener;
@@ -43,22 +43,22 @@ async fn demo() -> Daemon {
     Daemon::run(command, tempfile::tempdir().unwrap()).await
 }
 
-/// The missing states on `/metrics`; empty once every state is as promised.
+/// Returns the states that are missing on `/metrics`.
 pub(super) fn missing(scrape: &Scrape) -> Vec<String> {
     let value = |name: &str, labels: &[(&str, &str)]| scrape.value(&format!("portprobe_{name}"), labels);
     let mut missing = Vec::new();
-    let mut promise = |what: String, holds: bool| {
+    let mut expect = |what: String, holds: bool| {
         if !holds {
             missing.push(what);
         }
     };
     for name in UP {
-        promise(format!("{name} is up"), value("up", &[("target", name)]) == Some(1.0));
+        expect(format!("{name} is up"), value("up", &[("target", name)]) == Some(1.0));
     }
     for (name, phase, class) in DOWN {
         let failure = value("failure", &[("target", name), ("phase", phase), ("class", class)]);
         let down = value("up", &[("target", name)]) == Some(0.0) && failure == Some(1.0);
-        promise(format!("{name} is down by {class} in {phase}"), down);
+        expect(format!("{name} is down by {class} in {phase}"), down);
     }
     for (name, labels, expected) in [
         ("group_up", &[("group", "database")], 1.0),
@@ -67,31 +67,31 @@ pub(super) fn missing(scrape: &Scrape) -> Vec<String> {
         ("group_up", &[("group", "mail")], 0.0),
         ("slow", &[("target", "slow-dns")], 1.0),
     ] {
-        promise(format!("{name} {labels:?} is {expected}"), value(name, labels) == Some(expected));
+        expect(format!("{name} {labels:?} is {expected}"), value(name, labels) == Some(expected));
     }
     for (ip, expected) in [("127.0.0.1", 1.0), ("127.0.0.2", 0.0)] {
         let success = value("address_success", &[("target", "half-dead"), ("ip", ip)]);
-        promise(format!("{ip} of half-dead is {expected}"), success == Some(expected));
+        expect(format!("{ip} of half-dead is {expected}"), success == Some(expected));
     }
     for (name, verified, days) in [("tls", 1.0, 90), ("tls-expiring", 1.0, 3), ("tls-expired", 0.0, -3)] {
         let not_after = value("cert_not_after_timestamp_seconds", &[("target", name)]);
         let probed = value("last_probe_timestamp_seconds", &[("target", name)]);
         let left = not_after.zip(probed).map(|(not_after, probed)| (not_after - probed) / 86_400.0);
         let right = left.is_some_and(|left| (f64::from(days) - 0.1..f64::from(days) + 0.1).contains(&left));
-        promise(format!("{name} expires in {days} days"), right);
+        expect(format!("{name} expires in {days} days"), right);
         let shown = value("cert_verified", &[("target", name)]);
-        promise(format!("{name} is {verified} verified"), shown == Some(verified));
+        expect(format!("{name} is {verified} verified"), shown == Some(verified));
     }
     let greeting = [("target", "dialogue"), ("server", "demo.test"), ("speaks", "ESMTP")];
-    promise("the greeting is a label".into(), value("dialogue_info", &greeting) == Some(1.0));
+    expect("the greeting is a label".into(), value("dialogue_info", &greeting) == Some(1.0));
     let service = [("target", "postgres"), ("protocol", "postgres"), ("version", "16.4")];
-    promise("the database's version is a label".into(), value("service_info", &service) == Some(1.0));
+    expect("the database's version is a label".into(), value("service_info", &service) == Some(1.0));
     for (name, label) in [
         ("outages_total", ("target", "comes-and-goes")),
         ("tcp_syn_retransmits_total", ("target", "busy")),
         ("local_faults_total", ("reason", "no_port")),
     ] {
-        promise(format!("{name} of {} rises", label.1), value(name, &[label]) >= Some(1.0));
+        expect(format!("{name} of {} rises", label.1), value(name, &[label]) >= Some(1.0));
     }
     missing
 }
@@ -100,7 +100,7 @@ pub(super) fn missing(scrape: &Scrape) -> Vec<String> {
 async fn every_state_appears_within_ten_seconds() {
     let mut daemon = demo().await;
     let waited_for = RefCell::new(Vec::new());
-    let promised = |scrape: &Scrape| {
+    let complete = |scrape: &Scrape| {
         let before = waited_for.replace(missing(scrape));
         let left = waited_for.borrow();
         if *left != before {
@@ -108,9 +108,9 @@ async fn every_state_appears_within_ten_seconds() {
         }
         left.is_empty()
     };
-    let scrape = daemon.scrape_until("every state is as promised", promised).await;
-    assert_eq!(scrape.of("local-fault", "portprobe_up"), None, "nothing is known of it");
-    assert_eq!(scrape.value("portprobe_targets", &[]), Some(32.0), "every target has a promise here");
+    let scrape = daemon.scrape_until("every state is as expected", complete).await;
+    assert_eq!(scrape.of("local-fault", "portprobe_up"), None, "its state is unknown");
+    assert_eq!(scrape.value("portprobe_targets", &[]), Some(32.0), "every target is checked here");
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.ended().await.code(), Some(0));
     wait::until("the log is complete", async || daemon.logged(&["Stopped"]).len() == 1).await;
@@ -134,7 +134,7 @@ async fn the_welcome_lists_addresses_and_commands() {
     }
     let folder = tempfile::tempdir().unwrap();
     let tried: Vec<_> = printed.iter().filter_map(|line| line.split_once("portprobe probe ")).collect();
-    for ((_, arguments), part) in tried.iter().zip(["refused in connect", "good in ", "cert_expired in tls"]) {
+    for ((_, arguments), part) in tried.iter().zip(["refused in connect", "succeeded in ", "cert_expired in tls"]) {
         let arguments: Vec<_> = ["probe"].into_iter().chain(arguments.split(' ')).collect();
         let finished = finished(&arguments, folder.path());
         assert!(finished.stdout.contains(part), "{arguments:?}: {finished:?}");
