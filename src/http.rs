@@ -1,7 +1,7 @@
 //! The HTTP server: listeners, limits on connections, and the routes.
 //!
-//! [`bind`] binds the addresses, so that a port in use is reported before anything starts. [`Server::serve`] answers
-//! requests until it is stopped. Each module below has one route, or a part of the protocol.
+//! [`bind`] binds the addresses, so that a port in use is reported before anything starts. [`Server::serve`] responds
+//! to requests until it is stopped. Each module has one route or a part of the protocol.
 
 use std::fmt;
 use std::io;
@@ -62,7 +62,7 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// The state of a daemon that is not ready yet. Without `reloads`, reload requests are refused.
+    /// Creates the state of a daemon that is not ready yet. Without `reloads`, reload requests are refused.
     pub fn new(board: Arc<Board>, metrics: Metrics, reloads: Option<Reloads>) -> Self {
         let [scrape_permits, compressors] = [SCRAPE_PERMITS, COMPRESSORS].map(|count| Arc::new(Semaphore::new(count)));
         Self {
@@ -84,7 +84,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// The addresses of the listeners, with the real port if port 0 was requested.
+    /// Returns the addresses of the listeners, with the real port if port 0 was requested.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners
             .iter()
@@ -92,7 +92,7 @@ impl Server {
             .collect()
     }
 
-    /// Answers requests until `stop` is cancelled; open responses then have five seconds to finish.
+    /// Responds to requests until `stop` is cancelled; open responses then have five seconds to finish.
     pub async fn serve(self, state: Arc<AppState>, stop: CancellationToken) {
         let mut accepting = JoinSet::new();
         for listener in self.listeners {
@@ -107,7 +107,8 @@ impl Server {
 pub struct ListenAddress(String);
 
 impl ListenAddress {
-    /// The address at which a program on this machine reaches this listener: IPv4 loopback if it listens on every address.
+    /// Returns the address at which a program on this machine reaches this listener: IPv4 loopback if it listens on
+    /// every address.
     pub fn from_here(&self) -> String {
         let (host, port) = self.0.rsplit_once(':').unwrap_or_default();
         let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
@@ -125,7 +126,7 @@ impl ListenAddress {
                 bound => bound,
             };
         }
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
         for address in lookup_host(&self.0).await? {
             match listen(address) {
                 Ok(listener) => return Ok(listener),
@@ -157,7 +158,7 @@ impl FromStr for ListenAddress {
 
 /// A text is not a listen address.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("is no address to listen on; write :PORT for all of this machine's, or HOST:PORT, like 127.0.0.1:10115")]
+#[error("must be :PORT for all addresses of this machine, or HOST:PORT, like 127.0.0.1:10115")]
 pub struct ListenAddressError;
 
 /// An address cannot be bound.
@@ -168,7 +169,7 @@ pub struct BindError {
     source: io::Error,
 }
 
-/// Whether an IPv6 socket failed because this machine has no IPv6, and not because its port is in use.
+/// Returns whether an IPv6 socket failed because this machine has no IPv6, and not because its port is in use.
 fn lacks_ipv6(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL | Errno::EPROTONOSUPPORT))
@@ -186,14 +187,14 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Connections that the kernel queues until they are accepted; a shorter queue would drop SYNs under load.
+/// Maximum number of connections that the kernel queues; a shorter queue would drop SYNs under load.
 const BACKLOG: i32 = 1024;
 
-/// Pieces of metrics that are encoded concurrently, for all clients together, so that scrapes use at most one CPU.
+/// Number of concurrently encoded pieces for all clients together; with one, scrapes use at most one CPU.
 const SCRAPE_PERMITS: usize = 1;
 
-/// Scrapes that are compressed concurrently. Each takes a third of a megabyte until its client has read it. Further ones
-/// are sent uncompressed.
+/// Number of concurrently compressed scrapes, each of which takes a third of a megabyte until its client has read it.
+/// Further scrapes are sent uncompressed.
 const COMPRESSORS: usize = 64;
 
 #[cfg(test)]
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_taken_port_is_named() {
+    async fn the_error_names_the_taken_port() {
         let taken = bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
         let address = taken.addresses()[0].to_string();
         let error = bind(&[address.parse().unwrap()]).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! Responses and their bodies: complete ones, and metrics, which are encoded while the client reads them.
+//! Responses and their bodies. Metrics are encoded while the client reads them, all other bodies are complete.
 
 use std::fmt;
 use std::io::Write as _;
@@ -18,12 +18,12 @@ use tracing::error;
 
 use crate::metrics::Exposition;
 
-/// A response with one line of text.
+/// Returns a response with one line of text.
 pub(super) fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     typed(status, "text/plain; charset=utf-8", text)
 }
 
-/// A response with this media type.
+/// Returns a response with this media type.
 pub(super) fn typed(status: StatusCode, media_type: &'static str, body: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
@@ -80,15 +80,15 @@ impl HttpBody for Body {
     }
 }
 
-/// A body could not be completed. The connection is closed, so that no client takes it for complete.
+/// A body could not be completed. The connection is closed, so that no client considers it complete.
 #[derive(Debug, thiserror::Error)]
-#[error("the metrics could not be written, which is a bug of portprobe; please report it")]
+#[error("cannot encode the metrics, which is a bug; please report it")]
 pub(super) struct Unfinished;
 
 /// Metrics, encoded one piece at a time as the client reads them.
 ///
-/// A slow client occupies one piece and no thread. Pieces are encoded off the thread that probes; `permits` limits how many
-/// at once, for all clients together.
+/// A slow client occupies one piece and no thread. Pieces are encoded off the thread that probes; `permits` limits
+/// their number for all clients together.
 pub(super) struct Streamed(State);
 
 enum State {
@@ -104,7 +104,8 @@ struct Piece {
 }
 
 impl Streamed {
-    /// The metrics, compressed if there is a permit for it. The permit is released with the memory of the compressor.
+    /// Streams the metrics, compressed if there is a permit for it. The permit is released with the memory of the
+    /// compressor.
     pub(super) fn new(
         exposition: Exposition,
         compressor: Option<OwnedSemaphorePermit>,
@@ -155,7 +156,7 @@ impl BodySource {
             Ok(self.next()?.map(|bytes| Piece { bytes, source: self }))
         });
         made.await.unwrap_or(Err(fmt::Error)).map_err(|fmt::Error| {
-            error!("The metrics could not be written, which is a bug of portprobe; please report it");
+            error!("Cannot encode the metrics, which is a bug; please report it");
             Unfinished
         })
     }
@@ -180,7 +181,7 @@ impl BodySource {
     }
 }
 
-/// The size of a compressed frame: about five pieces, because compression reduces metrics to a tenth.
+/// Size of a compressed frame: about five pieces, because compression reduces metrics to a tenth.
 const COMPRESSED_BYTES: usize = 32 * 1024;
 
 #[cfg(test)]

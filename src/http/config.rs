@@ -26,7 +26,7 @@ impl RunningConfig {
     }
 }
 
-/// The configuration as YAML, rendered off the thread that probes, and in turn with scrapes.
+/// Responds with the configuration as YAML, rendered off the thread that probes, and one request or scrape at a time.
 pub(super) async fn config(state: &AppState) -> Response<Body> {
     let (shown, permits) = (state.running_config.shown(), state.scrape_permits.clone());
     let permit = permits.acquire_owned().await;
@@ -37,8 +37,8 @@ pub(super) async fn config(state: &AppState) -> Response<Body> {
     match unpacked.await {
         Ok(yaml) => typed(StatusCode::OK, "text/plain; charset=utf-8", yaml),
         Err(failed) => {
-            error!(%failed, "The configuration could not be shown, which is a bug of portprobe; please report it");
-            plain(StatusCode::INTERNAL_SERVER_ERROR, "The configuration could not be shown; the log says why.\n")
+            error!(%failed, "Cannot render the configuration, which is a bug; please report it");
+            plain(StatusCode::INTERNAL_SERVER_ERROR, "Cannot render the configuration; the log has the reason.\n")
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Connections: their number, and the limits on each.
 //!
-//! A client that sends nothing times out, and so does one that reads nothing. If there are still too many connections,
-//! the oldest is closed: a scrape takes milliseconds, so the oldest one is idle or not a scrape.
+//! A client that sends or reads nothing times out. If there are still too many connections, the oldest is closed: a
+//! scrape takes milliseconds, so the oldest connection is idle or not a scrape.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -39,9 +39,9 @@ pub(super) async fn accept(listener: TcpListener, state: Arc<AppState>, stop: Ca
                     debug!(%error, "An HTTP connection ended before it was accepted");
                 }
                 Err(error) => {
-                    // If descriptors stay short, a connection is accepted from time to time.
+                    // While descriptors are short, a connection is accepted from time to time.
                     if last_logged.is_none_or(|last_logged| last_logged.elapsed() >= LOG_EVERY) {
-                        warn!(%error, "Cannot accept HTTP connections for now");
+                        warn!(%error, "Cannot accept HTTP connections, retrying");
                         last_logged = Some(Instant::now());
                     }
                     if lacks_descriptors(&error) {
@@ -56,11 +56,12 @@ pub(super) async fn accept(listener: TcpListener, state: Arc<AppState>, stop: Ca
     drop(listener);
     let unfinished = async { while connections.tasks.join_next().await.is_some() {} };
     if timeout(STOP_GRACE, unfinished).await.is_err() {
-        warn!(seconds = STOP_GRACE.as_secs(), "Some HTTP answers were not finished in time and are cut off");
+        warn!(seconds = STOP_GRACE.as_secs(), "Closing HTTP responses that are not finished in time");
     }
 }
 
-/// Whether the error is of one connection, which the client, the network or a firewall has already ended (accept(2)).
+/// Returns whether the error concerns a single connection that the client, the network or a firewall has already ended
+/// (accept(2)).
 fn is_of_one_connection(error: &io::Error) -> bool {
     use Errno::{
         ECONNABORTED, EHOSTDOWN, EHOSTUNREACH, EINTR, ENETDOWN, ENETUNREACH, ENOPROTOOPT, EOPNOTSUPP, EPERM, EPROTO,
@@ -83,7 +84,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Whether no connection can be accepted until other resources are released.
+/// Returns whether no connection can be accepted until other resources are released.
 fn lacks_descriptors(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM))
@@ -104,7 +105,7 @@ impl Connections {
         while self.tasks.try_join_next().is_some() {}
         if self.tasks.len() >= MAX_CONNECTIONS {
             self.close_oldest();
-            // Otherwise closed connections would keep their descriptors as long as new ones keep this task busy.
+            // Otherwise closed connections would keep their descriptors while new ones keep this task busy.
             self.tasks.join_next().await;
         }
         // The memory of an ended task is released with its last handle.
@@ -152,28 +153,28 @@ async fn answer(stream: TcpStream, peer: SocketAddr, state: Arc<AppState>, stop:
     }
 }
 
-/// The maximum number of open connections of one listener.
+/// Maximum number of open connections of one listener.
 const MAX_CONNECTIONS: usize = 1024;
 
-/// With fewer ended connections, searching for them is not worth it.
+/// Number of ended connections from which searching for them is worth it.
 const MAX_ENDED: usize = 16;
 
-/// The maximum time until a client has sent its headers; also the maximum idle time.
+/// Maximum time until a client has sent its headers; also the maximum idle time.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The maximum time in which a client reads nothing of its response.
+/// Maximum time in which a client reads nothing of its response.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The maximum size of headers in bytes.
+/// Maximum size of headers in bytes.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 
-/// The time that open responses have once the daemon stops.
+/// Time for open responses once the daemon stops.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
-/// The minimum time between two log lines about connections that cannot be accepted.
+/// Minimum time between two log lines about connections that cannot be accepted.
 const LOG_EVERY: Duration = Duration::from_mins(1);
 
-/// The pause after a failed accept, to avoid a busy loop: there is no event when a probe or another process releases a
+/// Pause after a failed accept, to avoid a busy loop: there is no event when a probe or another process releases a
 /// descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

@@ -22,21 +22,21 @@ enum ReadyState {
 }
 
 impl Readiness {
-    /// All targets are scheduled.
+    /// Records that all targets are scheduled.
     pub fn set_ready(&self) {
         self.proceed(ReadyState::Ready);
     }
 
-    /// The daemon stops. This is final.
+    /// Records that the daemon stops. This is final.
     pub fn set_stopping(&self) {
         self.proceed(ReadyState::Stopping);
     }
 
-    /// Waits until all targets are scheduled, up to a limit: after a restart, a scrape would otherwise report missing targets as
-    /// gone.
+    /// Waits until all targets are scheduled, up to a limit. Otherwise a scrape right after a restart would lack
+    /// targets.
     pub(super) async fn begun(&self) {
         let mut state = self.0.subscribe();
-        // `self` holds the sender, so the channel is not closed; a timeout is fine.
+        // `self` holds the sender, so the channel is open. After the timeout, the scrape continues.
         let _ = timeout(PATIENCE, state.wait_for(|state| *state > ReadyState::Starting)).await;
     }
 
@@ -49,17 +49,19 @@ impl Readiness {
     }
 }
 
-/// 200 as long as the process responds.
+/// Responds with 200 while the process works.
 pub(super) fn healthy() -> Response<Body> {
     plain(StatusCode::OK, "Healthy\n")
 }
 
-/// 200 once all targets are scheduled, 503 before that and while stopping.
+/// Responds with 200 once all targets are scheduled, with 503 before that and while stopping.
 pub(super) fn ready(readiness: &Readiness) -> Response<Body> {
     match *readiness.0.borrow() {
         ReadyState::Ready => plain(StatusCode::OK, "Ready\n"),
         ReadyState::Stopping => plain(StatusCode::SERVICE_UNAVAILABLE, "Stopping\n"),
-        ReadyState::Starting => plain(StatusCode::SERVICE_UNAVAILABLE, "Starting: not every target is scheduled yet\n"),
+        ReadyState::Starting => {
+            plain(StatusCode::SERVICE_UNAVAILABLE, "Starting: some targets are not scheduled yet\n")
+        }
     }
 }
 
@@ -71,7 +73,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_start_is_awaited_but_not_for_long() {
+    async fn a_scrape_waits_for_the_start_up_to_a_limit() {
         let readiness = Readiness::default();
         let before = tokio::time::Instant::now();
         readiness.begun().await;
@@ -82,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn readiness_never_comes_back_from_stopping() {
+    fn a_stopping_daemon_never_becomes_ready() {
         let readiness = Readiness::default();
         let status = || ready(&readiness).status();
         assert_eq!(status(), StatusCode::SERVICE_UNAVAILABLE);

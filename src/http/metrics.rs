@@ -8,8 +8,8 @@ use super::AppState;
 use super::body::{Body, Streamed};
 use super::negotiation::{Negotiated, negotiate};
 
-/// The whole exposition. After a start, it waits until the targets are there. It is compressed if the client accepts that
-/// and not too many other clients get compressed ones.
+/// Responds with the exposition, after a start once all targets are scheduled. It is compressed if the client accepts
+/// that and few enough other responses are being compressed.
 pub(super) async fn scrape(request: &Request<Incoming>, state: &AppState) -> Response<Body> {
     state.readiness.begun().await;
     let Negotiated { format, content_type, gzip } = negotiate(request.headers());

@@ -1,10 +1,10 @@
 //! Content negotiation: the format of a scrape.
 //!
-//! The rules are those of the client libraries of Prometheus (`expfmt.Negotiate`): clauses are ordered by weight, and of
-//! equal ones those with a wildcard come last. The first supported clause wins. Without any, the format is text; the
-//! status is never 406. RFC 9110 section 12.5.
+//! The rules are those of Prometheus' client libraries (`expfmt.Negotiate`): clauses are ordered by weight, and among
+//! equal weights those with a wildcard come last. The first supported clause wins. If none is supported, the format is
+//! text; the status is never 406 (RFC 9110 section 12.5).
 //!
-//! The header is parsed here, because crates for it would save little and do not know the parameters of Prometheus.
+//! The header is parsed here because crates for it would save little and do not support Prometheus' parameters.
 
 use hyper::HeaderMap;
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, AsHeaderName, HeaderValue};
@@ -28,7 +28,7 @@ pub(super) fn negotiate(headers: &HeaderMap<HeaderValue>) -> Negotiated {
     Negotiated { format, content_type, gzip: accepts_gzip(headers) }
 }
 
-/// The exact coding takes precedence over the wildcard (RFC 9110 section 12.5.3).
+/// Whether gzip is accepted. The exact coding takes precedence over the wildcard (RFC 9110 section 12.5.3).
 fn accepts_gzip(headers: &HeaderMap<HeaderValue>) -> bool {
     let clauses: Vec<_> = clauses(headers, ACCEPT_ENCODING).collect();
     let named = |name: &str| clauses.iter().find(|clause| clause.value.eq_ignore_ascii_case(name));
@@ -61,7 +61,7 @@ impl<'a> Clause<'a> {
         Some(Self { value, parameters, weight })
     }
 
-    /// The format that this clause requests, if it is supported, and its content type.
+    /// Returns the format that this clause requests, if it is supported, and its content type.
     fn served(&self) -> Option<(Format, &'static str)> {
         let is = |value: &str| self.value.eq_ignore_ascii_case(value);
         if is("application/openmetrics-text") {
@@ -95,7 +95,7 @@ impl<'a> Clause<'a> {
     }
 }
 
-/// The clauses of a header, which may be repeated.
+/// Returns the clauses of a header, which may be repeated.
 fn clauses(headers: &HeaderMap<HeaderValue>, name: impl AsHeaderName) -> impl Iterator<Item = Clause<'_>> {
     let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
     lines.flat_map(|line| line.split(',')).filter_map(Clause::parse)

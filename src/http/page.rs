@@ -8,8 +8,8 @@ use super::AppState;
 use super::body::{Body, plain, typed};
 use crate::board::{Board, State};
 
-/// A plain page without scripts or external resources. Its targets are counted off the thread that probes, in turn with
-/// scrapes.
+/// Responds with a page without scripts or external resources. Targets are counted off the thread that probes, and one
+/// request or scrape at a time.
 pub(super) async fn index(state: &AppState) -> Response<Body> {
     let (board, permits) = (state.board.clone(), state.scrape_permits.clone());
     let permit = permits.acquire_owned().await;
@@ -20,8 +20,8 @@ pub(super) async fn index(state: &AppState) -> Response<Body> {
     match counted.await {
         Ok(counts) => typed(StatusCode::OK, "text/html; charset=utf-8", page(counts)),
         Err(failed) => {
-            error!(%failed, "The targets could not be counted, which is a bug of portprobe; please report it");
-            plain(StatusCode::INTERNAL_SERVER_ERROR, "The targets could not be counted; the log says why.\n")
+            error!(%failed, "Cannot count the targets, which is a bug; please report it");
+            plain(StatusCode::INTERNAL_SERVER_ERROR, "Cannot count the targets; the log has the reason.\n")
         }
     }
 }
@@ -84,7 +84,7 @@ mod tests {
     use crate::http::testing::HeldRow;
 
     #[tokio::test]
-    async fn counting_targets_keeps_nothing_else_waiting() {
+    async fn counting_targets_blocks_no_other_task() {
         let (state, held) = HeldRow::of_app_state();
         let mut index = pin!(index(&state));
         assert!(index.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "the row is locked");

@@ -28,7 +28,7 @@ pub enum ReloadError {
 }
 
 impl Reloads {
-    /// A sender of requests, and their receiver, which calls [`ReloadRequest::finish`] for each.
+    /// Returns a sender of requests, and their receiver, which calls [`ReloadRequest::finish`] for each.
     pub fn channel() -> (Self, mpsc::Receiver<ReloadRequest>) {
         let (sender, receiver) = mpsc::channel(MAX_REQUESTS);
         (Self(sender), receiver)
@@ -42,16 +42,19 @@ impl Reloads {
 }
 
 impl ReloadRequest {
-    /// Reports the result of the reload to the client, which may have gone.
+    /// Reports the result of the reload to the client, which may have disconnected.
     pub fn finish(self, result: Result<(), ReloadError>) {
         let _ = self.0.send(result);
     }
 }
 
-/// 200 once the new configuration is in use, 500 with every problem in it, 403 if such requests are disabled.
+/// Responds with 200 once the new configuration is in use, 500 with its problems, 403 if such requests are disabled.
 pub(super) async fn reload(reloads: Option<&Reloads>) -> Response<Body> {
     let Some(reloads) = reloads else {
-        return plain(StatusCode::FORBIDDEN, "Reloading by HTTP is off; --web.enable-lifecycle turns it on.\n");
+        return plain(
+            StatusCode::FORBIDDEN,
+            "Reload requests are disabled; enable them with --web.enable-lifecycle.\n",
+        );
     };
     match reloads.reload().await {
         Ok(()) => plain(StatusCode::OK, "Reloaded\n"),
@@ -62,5 +65,5 @@ pub(super) async fn reload(reloads: Option<&Reloads>) -> Response<Body> {
     }
 }
 
-/// Requests that wait for a reload; further ones wait to be accepted.
+/// Maximum number of requests that wait for a reload; further ones wait to be queued.
 const MAX_REQUESTS: usize = 64;

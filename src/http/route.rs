@@ -10,7 +10,7 @@ use super::{AppState, config, health, metrics, page, reload};
 /// Finds the route, handles the request, and counts the response.
 pub(super) async fn route(request: &Request<Incoming>, state: &AppState) -> Response<Body> {
     if !is_framed_plainly(request) {
-        let mut response = plain(StatusCode::BAD_REQUEST, "The request is ambiguous, or lacks its Host.\n");
+        let mut response = plain(StatusCode::BAD_REQUEST, "The request is ambiguous or has no Host header.\n");
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         return counted(state, "other", response);
     }
@@ -35,8 +35,8 @@ pub(super) async fn route(request: &Request<Incoming>, state: &AppState) -> Resp
     counted(state, route.path(), response)
 }
 
-/// Whether no intermediary can have understood another request than this one (RFC 9112 sections 3.2 and 6.1): one Host
-/// from HTTP/1.1 on, and no transfer coding except `chunked`.
+/// Returns whether every intermediary must have read the same request (RFC 9112 sections 3.2 and 6.1): one Host since
+/// HTTP/1.1, and no transfer coding except `chunked`.
 fn is_framed_plainly(request: &Request<Incoming>) -> bool {
     let count = |name| request.headers().get_all(name).iter().count();
     let codings = request.headers().get_all(TRANSFER_ENCODING);
@@ -66,7 +66,7 @@ impl Route {
     /// All routes.
     pub const ALL: [Self; 6] = [Self::Page, Self::Metrics, Self::Config, Self::Healthy, Self::Ready, Self::Reload];
 
-    /// The path of the request.
+    /// Returns the path of the request.
     pub const fn path(self) -> &'static str {
         match self {
             Self::Config => "/config",
@@ -78,7 +78,7 @@ impl Route {
         }
     }
 
-    /// The response, for the reference documentation.
+    /// Returns the response, for the reference documentation.
     pub const fn description(self) -> &'static str {
         match self {
             Self::Config => "the running configuration as YAML, without comments and with secrets hidden",
@@ -92,7 +92,7 @@ impl Route {
         }
     }
 
-    /// The accepted methods, the usual one first.
+    /// Returns the accepted methods, the usual one first.
     pub const fn methods(self) -> &'static [Method] {
         match self {
             Self::Config | Self::Healthy | Self::Metrics | Self::Page | Self::Ready => &[Method::GET, Method::HEAD],
@@ -101,12 +101,12 @@ impl Route {
         }
     }
 
-    /// The response to any other method.
+    /// Returns the response to any other method.
     fn other_method(self) -> Response<Body> {
         let (text, allowed) = match self {
-            Self::Reload => ("Only POST and PUT are answered here.\n", "POST, PUT"),
+            Self::Reload => ("Only POST and PUT are allowed.\n", "POST, PUT"),
             Self::Config | Self::Healthy | Self::Metrics | Self::Page | Self::Ready => {
-                ("Only GET and HEAD are answered here.\n", "GET, HEAD")
+                ("Only GET and HEAD are allowed.\n", "GET, HEAD")
             }
         };
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, text);

@@ -17,7 +17,7 @@ pub(super) struct HeldRow {
 }
 
 impl HeldRow {
-    /// The state of a daemon with one target whose row is locked.
+    /// Returns the state of a daemon with one target whose row is locked.
     pub(super) fn of_app_state() -> (AppState, Self) {
         let options = HistogramOptions { buckets: Buckets::default(), native: false, phases: Vec::new() };
         let board = Arc::new(Board::new(options));

@@ -19,7 +19,7 @@ enum Expected {
 }
 
 #[tokio::test]
-async fn malformed_requests_are_refused_and_nothing_lasts() {
+async fn malformed_requests_are_refused_without_leaks() {
     use Expected::{Closed, Status};
     let daemon = Daemon::start(CONFIG).await;
     let long_header = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "a".repeat(64 * 1024));
@@ -117,7 +117,7 @@ async fn a_huge_body_is_not_read() {
     while sent < 256 && stream.write_all(&junk).await.is_ok() {
         sent += 1;
     }
-    assert!(sent < 256, "the connection is cut before a quarter of a gigabyte");
+    assert!(sent < 256, "the connection is closed before a quarter of a gigabyte");
     assert_eq!(daemon.get("/-/healthy").await.status, 200);
 }
 
@@ -131,7 +131,7 @@ async fn an_unfinished_request_is_closed() {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(half).await.unwrap();
             let mut answer = Vec::new();
-            // Ends only because the daemon closes it: this side keeps its half open.
+            // Ends only when the daemon closes it, because this side stays open.
             let _ = stream.read_to_end(&mut answer).await;
             answer
         })
@@ -140,7 +140,7 @@ async fn an_unfinished_request_is_closed() {
     idle.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();
     let _ = idle.read_to_end(&mut answer).await;
-    assert!(answer.starts_with(b"HTTP/1.1 200"), "a connection that is idle after its answer is closed too");
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "a connection that is idle after its response is closed, too");
     for answer in cut_off {
         let answer = answer.await.unwrap();
         assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer));
@@ -148,7 +148,7 @@ async fn an_unfinished_request_is_closed() {
 }
 
 #[tokio::test]
-async fn ten_thousand_idle_connections_keep_nobody_out() {
+async fn ten_thousand_idle_connections_block_no_client() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     if hard < 11_000 {
         println!("left out: this process may open no more than {hard} files");
@@ -194,10 +194,10 @@ async fn a_stalled_reader_is_disconnected() {
         assert_eq!(daemon.get("/-/healthy").await.status, 200);
         assert!(daemon.scrape().await.value("portprobe_targets", &[]) == Some(4000.0));
     }
-    wait::until_patiently("the slow client is cut off", async || descriptors().await <= before).await;
+    wait::until_patiently("the slow client is disconnected", async || descriptors().await <= before).await;
     let mut rest = Vec::new();
     let read = slow.read_to_end(&mut rest).await;
-    assert!(read.is_err() || !rest.ends_with(b"0\r\n\r\n"), "what was cut off does not look whole");
+    assert!(read.is_err() || !rest.ends_with(b"0\r\n\r\n"), "a truncated response does not look complete");
 }
 
 #[tokio::test]
@@ -225,7 +225,7 @@ async fn compression_is_limited_for_many_slow_readers() {
     }
     assert_eq!(compressed, 64, "each compressor takes memory until its client has read everything");
     drop(crowd);
-    wait::until("there are compressors again", async || {
+    wait::until("compressors are available again", async || {
         let answer = http::request_bytes(daemon.address, "HEAD", "/metrics", &[("Accept-Encoding", "gzip")]).await;
         answer.header("content-encoding") == Some("gzip")
     })
