@@ -1,7 +1,7 @@
 //! The wall clock, and the only place that reads it.
 //!
-//! Measurements use [`tokio::time::Instant`]. Wall time is for people and for Prometheus: when a state began, when a probe
-//! ended, where the grid of due times lies. [`Utc`] is a date and time of day.
+//! Measurements use [`tokio::time::Instant`]. Wall time is for people and for Prometheus: the start of a state, the end
+//! of a probe, the grid of due times. [`Utc`] is a date and time of day.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,7 +13,7 @@ use time::UtcDateTime;
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The moment this long after the epoch.
+    /// Returns the moment this long after the epoch.
     pub fn since_epoch(duration: Duration) -> Self {
         Self(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
     }
@@ -34,8 +34,8 @@ impl Timestamp {
     }
 }
 
-/// The current wall time; a clock set before 1970 reads as 1970.
-#[expect(clippy::disallowed_methods, reason = "this is the one reader of the wall clock")]
+/// Returns the current wall time; a clock set before 1970 reads as 1970.
+#[expect(clippy::disallowed_methods, reason = "this is the only reader of the wall clock")]
 pub fn now() -> Timestamp {
     Timestamp::since_epoch(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
@@ -45,7 +45,8 @@ pub fn now() -> Timestamp {
 pub struct Utc(UtcDateTime);
 
 impl Utc {
-    /// The second at this offset from 1970-01-01T00:00:00Z, at the latest in the year 9999, at the earliest in -9999.
+    /// Returns the second at this offset from 1970-01-01T00:00:00Z, at the latest in the year 9999, at the earliest in
+    /// -9999.
     pub fn of_seconds(seconds: i64) -> Self {
         let farthest = if seconds < 0 { UtcDateTime::MIN } else { UtcDateTime::MAX };
         Self(UtcDateTime::from_unix_timestamp(seconds).unwrap_or(farthest))
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn distant_seconds_end_at_the_calendars_ends() {
+    fn distant_seconds_are_the_ends_of_the_calendar() {
         assert_eq!(Utc::of_seconds(i64::MIN).to_string(), "-9999-01-01 00:00:00");
         assert_eq!(Utc::of_seconds(i64::MAX).to_string(), "9999-12-31 23:59:59");
     }

@@ -1,6 +1,6 @@
-//! What fuzz targets call: the readers of what hostile peers send, which are otherwise private.
+//! Entry points for fuzz targets: parsers of data from peers, which are otherwise private.
 //!
-//! There only where a fuzzer builds this crate.
+//! Only compiled by fuzzers.
 
 pub use crate::probe::fuzzing::{certificate, dialogue};
 pub use crate::protocol::fuzzing::converse;

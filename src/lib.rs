@@ -4,7 +4,7 @@
 //! portprobe.yaml --config--.
 //!                           >-- targets --scheduler--> probe --> report --> board
 //! sources --discovery------'               ^                                 |
-//!                                          '------------- next --------------+--> metrics, page, log: on request
+//!                                          '------------- next --------------+--> metrics, page, log
 //! ```
 //!
 //! The modules in the order of the flow; each may use those above it:
@@ -16,21 +16,21 @@
 //! - `peer_text`: escaping of text that peers send
 //! - `shutdown`: signals that stop the daemon or request a reload
 //! - `stable_hash`: a hash that is the same on all machines
-//! - `tasks`: jobs off the thread that probes, and panics of tasks
+//! - `tasks`: blocking work, and panics of tasks
 //! - `target`: targets, their settings and groups
 //! - `outcome`: the result of a probe, and the trait of a prober
 //! - `options`: limits, histogram and resolver options
 //! - `protocol`: application protocols
 //! - `files`: bounded reads, digests and watching of files
 //! - `config`: the configuration file, from YAML to targets
-//! - `scheduler`: due targets become probes
+//! - `scheduler`: starts probes of due targets
 //! - `probe`: probes over the network
-//! - `discovery`: sources of further targets
-//! - `board`: the state of all targets, made from reports
+//! - `discovery`: sources of more targets
+//! - `board`: the state of all targets, derived from reports
 //! - `metrics`: the exposition for Prometheus
 //! - `http`: the HTTP server and its routes
 //! - `log`: log lines in logfmt or JSON
-//! - `app`: all of these together as a daemon
+//! - `app`: the daemon, composed of all these
 //! - `demo`: the servers of `portprobe demo`
 //! - `cli`: flags and subcommands
 //! - `fuzzing`: entry points for fuzz targets

@@ -51,13 +51,13 @@ impl fmt::Display for Format {
 
 /// A text is not a log format.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("is no log format; the formats are logfmt and json")]
+#[error("must be logfmt or json")]
 pub struct FormatError;
 
-/// Logs everything at `level` or above to standard error, for the life of the process. When the returned value is
-/// dropped, the lines so far are written.
+/// Logs everything at `level` or above to standard error for the rest of the process. Dropping the returned value waits
+/// until the lines so far are written.
 ///
-/// Libraries log only warnings, even at `debug`: their lines about single probes would hide all others.
+/// Libraries log only warnings, even at `debug`, because their lines about single probes would hide all others.
 pub fn install(level: Level, format: Format) -> Flush {
     let shown = filter_fn(move |metadata: &Metadata<'_>| {
         let ours = metadata.target().starts_with(env!("CARGO_CRATE_NAME"));
@@ -71,12 +71,12 @@ pub fn install(level: Level, format: Format) -> Flush {
             Format::Logfmt => |lost| format!(r#"level=warn message="{LOST}" lines={lost}"#),
         },
     );
-    // Fails only if a test has installed another subscriber before.
+    // Fails only if a test has already installed a subscriber.
     let _ = Registry::default().with(layer(format, lines).with_filter(shown)).try_init();
     flush
 }
 
-/// Formats events as lines. Text of a peer cannot end a line in either format.
+/// Formats events as lines. Text from a peer cannot break a line in either format.
 fn layer<W>(format: Format, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -111,12 +111,12 @@ pub fn report(report: &Report) {
     match &report.outcome.result {
         Ok(()) => {}
         Err(Fault::Failure(failure)) => debug!(target, %failure, "Probe failed"),
-        Err(Fault::LocalFault(fault)) => debug!(target, %fault, "This machine could not probe"),
+        Err(Fault::LocalFault(fault)) => debug!(target, %fault, "Cannot probe because of a local fault"),
     }
 }
 
-/// The line that replaces lost ones.
-const LOST: &str = "Log lines were lost, for nobody read them";
+/// The message of the line that replaces dropped ones.
+const LOST: &str = "Log lines dropped because nothing read them";
 
 #[cfg(test)]
 mod tests {
@@ -131,7 +131,7 @@ mod tests {
     use crate::outcome::{Class, Facts, Outcome, Phase, Timings};
     use crate::target::{Settings, example};
 
-    /// Keeps the written lines.
+    /// A writer that keeps the written lines.
     #[derive(Clone, Debug, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);
 
@@ -145,7 +145,7 @@ mod tests {
         }
     }
 
-    /// The log of a failed probe and the change of state that it caused.
+    /// Returns the log of a failed probe and the change of state that it caused.
     fn logged(format: Format, detail: &str) -> String {
         let failure = Failure { phase: Phase::Tls, class: Class::CertNameMismatch, detail: detail.into() };
         let target = Arc::new(example("127.0.0.1:443", Settings::default()));

@@ -1,4 +1,4 @@
-//! Signals become a token that every long-lived task takes.
+//! Signals that stop the daemon or request a reload.
 
 use std::io;
 
@@ -19,7 +19,7 @@ impl Signals {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for a future; `None` if a signal comes first.
+    /// Waits for a future; returns `None` if a signal comes first.
     pub async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             done = work => Some(done),
@@ -64,5 +64,5 @@ impl Hangups {
 
 /// A second signal came before the daemon stopped.
 #[derive(Debug, thiserror::Error)]
-#[error("killed by a second signal ({0}) before everything had stopped")]
+#[error("killed by a second signal ({0}) before the daemon had stopped")]
 pub struct Aborted(&'static str);

@@ -8,7 +8,7 @@ use tokio::task::{JoinError, spawn_blocking};
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match spawn_blocking(work).await {
         Ok(done) => done,
-        // It is never cancelled, because nobody has a handle.
+        // The task has no other handle, so nothing can cancel it.
         Err(failed) => resume_unwind(failed.into_panic()),
     }
 }

@@ -1,7 +1,7 @@
 //! Writing log lines on a separate thread, so that logging never blocks.
 //!
-//! Standard error may be a pipe that is not read for a while. Lines that find no room are then dropped and counted, and
-//! probing continues. Crates with such a thread do not report dropped lines in their place.
+//! Standard error may be a pipe that is not read for a while. When the queue is full, lines are dropped and counted,
+//! and probing continues. Existing crates for this do not report dropped lines where they are missing.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Starts a thread that writes lines to `out`, with a `notice` of how many were dropped.
+/// Starts a thread that writes lines to `out`, and a `notice` with the number of dropped lines.
 pub(super) fn start(out: impl Write + Send + 'static, notice: fn(u64) -> String) -> (Lines, Flush) {
     let (sender, messages) = sync_channel(MAX_WAITING);
     let (done, ended) = sync_channel(1);
@@ -20,13 +20,13 @@ pub(super) fn start(out: impl Write + Send + 'static, notice: fn(u64) -> String)
     let counted = lost.clone();
     thread::spawn(move || {
         write_all(out, &messages, &counted, notice);
-        // The waiting side may have timed out.
+        // The receiver may have timed out.
         let _ = done.try_send(());
     });
     (Lines { sender: sender.clone(), lost }, Flush { sender, ended })
 }
 
-/// The input of the writer. Each line is written as a whole.
+/// The input of the writer thread.
 #[derive(Clone, Debug)]
 pub(super) struct Lines {
     sender: SyncSender<Message>,
@@ -68,7 +68,7 @@ impl Drop for Line {
     }
 }
 
-/// Waits when it is dropped until every line so far is written, at most a second.
+/// Guard that on drop waits until every line so far is written, for at most a second.
 #[derive(Debug)]
 pub struct Flush {
     sender: SyncSender<Message>,
@@ -89,7 +89,7 @@ enum Message {
     Line(Vec<u8>),
 }
 
-/// Writes lines until the end, and how many were dropped before each.
+/// Writes lines until the end, and a notice before a line if lines were dropped.
 fn write_all(mut out: impl Write, messages: &Receiver<Message>, lost: &AtomicU64, notice: fn(u64) -> String) {
     while let Ok(Message::Line(text)) = messages.recv() {
         let missing = lost.swap(0, Ordering::Relaxed);
@@ -101,10 +101,10 @@ fn write_all(mut out: impl Write, messages: &Receiver<Message>, lost: &AtomicU64
     }
 }
 
-/// The maximum number of waiting lines: a change of state of every target of a large site.
+/// Maximum number of queued lines: a change of state of every target of a large site.
 const MAX_WAITING: usize = 16 * 1024;
 
-/// The maximum time to write the last lines.
+/// Maximum time to write the last lines.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -146,9 +146,9 @@ mod tests {
             writeln!(lines.make_writer(), "line {number}").unwrap();
         }
         let lost = lines.lost.load(Ordering::Relaxed);
-        assert_eq!(lost, 499, "one is being written, the others fill the room");
+        assert_eq!(lost, 499, "one is being written, the others fill the queue");
         drop(open);
-        // Makes room for the last line, and shows that writing continues.
+        // Succeeds once there is room, which shows that writing continues.
         while lines.sender.try_send(Message::Line(b"last\n".to_vec())).is_err() {
             thread::yield_now();
         }
