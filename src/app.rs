@@ -1,7 +1,7 @@
-//! The composition root: a configuration becomes a running daemon.
+//! The composition root: turns a configuration into a running daemon.
 //!
-//! [`bind`] does what can fail, [`App::run`] what takes time. A closure connects the scheduler to the board, so that
-//! neither knows the other.
+//! [`bind`] has every step that can fail, [`App::run`] runs until the end. A closure connects the scheduler to the
+//! board, so that neither knows the other.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ mod roster;
 mod service;
 mod target_sources;
 
-/// What a daemon needs in addition to its configuration.
+/// Everything that a daemon needs in addition to its configuration.
 #[derive(Debug)]
 pub struct Parts<'a> {
     /// The files that were read with the configuration.
@@ -51,7 +51,7 @@ pub struct Parts<'a> {
     pub host_name: String,
 }
 
-/// A daemon that has bound its ports and does not probe yet.
+/// A daemon that has bound its ports but does not probe yet.
 #[derive(Debug)]
 pub struct App<R> {
     server: Server,
@@ -103,12 +103,13 @@ impl<R> App<R>
 where
     R: Fn(&Report) -> Next + Send + Sync + 'static,
 {
-    /// The addresses that the HTTP server listens on.
+    /// Returns the addresses that the HTTP server listens on.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.server.addresses()
     }
 
-    /// Probes and serves HTTP until `stop` is cancelled. Then probing ends at once, and open responses within five seconds.
+    /// Probes and serves HTTP until `stop` is cancelled. Then probing ends at once, and open responses have five
+    /// seconds to finish.
     pub async fn run(self, stop: CancellationToken) {
         let Self { server, state, scheduler, config, reconciler, detector, shard } = self;
         info!(targets = config.targets.len(), sources = config.discovery.len(), %shard, "Probing");
@@ -128,7 +129,7 @@ where
     }
 }
 
-/// The closure that records a report on the board and logs it, and any change of state.
+/// Returns the closure that records a report on the board and logs it, and any change of state.
 fn recorder(board: Arc<Board>) -> impl Fn(&Report) -> Next + Send + Sync + 'static {
     move |report| {
         log::report(report);

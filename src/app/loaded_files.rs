@@ -1,4 +1,4 @@
-//! The files that targets and sources name: read with the configuration, kept up to date.
+//! The files that targets and sources refer to: read with the configuration, then watched.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub struct LoadedFiles {
 }
 
 impl LoadedFiles {
-    /// Reads a file, or the files of a TLS profile, unless that was done before.
+    /// Reads a file, or the files of a TLS profile, unless they are already loaded.
     pub fn read(&self, required: &Required) -> Result<(), Unreadable> {
         match required {
             Required::Header(file) => self
@@ -43,7 +43,7 @@ impl LoadedFiles {
         self.tls_store.retain(profiles);
     }
 
-    /// Watches the files and applies their changes. Never ends; calls `failed` whenever a changed file cannot be used.
+    /// Watches the files and applies their changes. Never ends. Calls `failed` whenever a changed file cannot be used.
     pub(super) async fn watch(&self, failed: &(dyn Fn() + Sync)) {
         tokio::join!(self.tls_store.watch(failed), self.header_values.watch(failed));
     }

@@ -6,14 +6,14 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::gethostname;
 use tracing::warn;
 
-/// The host name; empty if the kernel does not return it.
+/// Returns the host name; empty if the kernel does not return it.
 pub fn host_name() -> String {
     gethostname()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default()
 }
 
-/// The value of an environment variable; `None` if it is unset or not UTF-8.
+/// Returns the value of an environment variable; `None` if it is unset or not UTF-8.
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
@@ -29,7 +29,7 @@ pub fn raise_descriptor_limit(in_flight: Option<NonZeroU32>) {
             open_files = limit,
             needed,
             limits.in_flight = in_flight,
-            "Probes may run out of file descriptors and would count as local faults; raise the limit on open files \
+            "Probes may run out of file descriptors, which causes local faults; raise the limit on open files \
              (LimitNOFILE, ulimit -n) or lower limits.in_flight"
         );
     }
@@ -37,11 +37,12 @@ pub fn raise_descriptor_limit(in_flight: Option<NonZeroU32>) {
 
 /// Returns freed memory to the operating system.
 ///
-/// Loading a large configuration takes several times the memory of its targets. glibc would keep the difference for ever.
+/// Loading a large configuration takes several times the memory of its targets, and glibc would keep the difference.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "malloc_trim has no safe wrapper")]
 pub fn return_free_memory() {
-    // SAFETY: malloc_trim takes no pointer and locks the arenas that it trims; it may be called at any time (malloc_trim(3)).
+    // SAFETY: malloc_trim takes no pointer and locks the arenas that it trims, so it may be called at any time
+    // (malloc_trim(3)).
     unsafe { nix::libc::malloc_trim(0) };
 }
 
@@ -49,23 +50,23 @@ pub fn return_free_memory() {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub fn return_free_memory() {}
 
-/// The file descriptors that this many concurrent probes need; `None` if their number is unlimited.
+/// Returns the file descriptors that this many concurrent probes need; `None` if their number is unlimited.
 fn descriptors_needed(in_flight: Option<NonZeroU32>) -> Option<u64> {
-    in_flight.map(|probes| u64::from(probes.get()) * DESCRIPTORS_PER_PROBE + DESCRIPTORS_BESIDES)
+    in_flight.map(|probes| u64::from(probes.get()) * DESCRIPTORS_PER_PROBE + OTHER_DESCRIPTORS)
 }
 
-/// The socket, and two more to resolve a name.
+/// One for the connection, and two to resolve a name.
 const DESCRIPTORS_PER_PROBE: u64 = 3;
 
 /// Listeners, HTTP clients, log, runtime.
-const DESCRIPTORS_BESIDES: u64 = 128;
+const OTHER_DESCRIPTORS: u64 = 128;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn three_descriptors_are_counted_for_a_probe() {
+    fn a_probe_needs_three_descriptors() {
         assert_eq!(descriptors_needed(NonZeroU32::new(4096)), Some(12_416));
         assert_eq!(descriptors_needed(None), None);
     }

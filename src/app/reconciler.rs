@@ -1,4 +1,4 @@
-//! The reconciler: the one task that changes targets and configuration, for a reload as for discovery.
+//! The reconciler: the only task that changes targets and configuration, in a reload or by discovery.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,8 +40,8 @@ pub(super) struct Reconciler {
 }
 
 impl Reconciler {
-    /// Schedules the targets of the first configuration, then applies every change until `stop` is cancelled. Does not
-    /// wait for a file that is being read then.
+    /// Schedules the targets of the first configuration, then applies every change until `stop` is cancelled. A file
+    /// that is being read then is not waited for.
     pub(super) async fn run(
         mut self,
         config: Config,
@@ -109,7 +109,7 @@ impl Reconciler {
         process::raise_descriptor_limit(limits.in_flight);
         self.prober.set_resolver_options(dns);
         self.connector.set_resolver_options(dns);
-        // Reads the files of discovered targets, which may hang. Until that is done, users see the old configuration.
+        // Reads the files of discovered targets, which may hang. Until then, the old configuration is shown.
         let configure = move |sources: &mut TargetSources, files: &LoadedFiles| {
             sources.configure(targets, limits.targets, discovery_context, &discovery, files);
             discovery
@@ -157,7 +157,7 @@ impl Reconciler {
     /// Adds targets that were skipped because a file was missing, once it can be read.
     async fn retry_files(&mut self) {
         if self.with_target_sources(TargetSources::retry_files).await {
-            self.apply_discovery("files that were missing", |_, _| {}).await;
+            self.apply_discovery("files that were unreadable", |_, _| {}).await;
         }
     }
 
@@ -232,16 +232,15 @@ fn log_first(source: &str, lines: &[String], count: usize, message: &'static str
         warn!(source, reason, "{message}");
     }
     if count > MAX_LOGGED {
-        warn!(source, count, "{message}; some lines omitted");
+        warn!(source, count, "Some lines about this source omitted");
     }
 }
 
-/// From this many entries on, their memory is worth returning. The allocator may delay the thread that probes while it
-/// does so.
+/// Number of entries from which returning their memory is worth delaying the thread that probes.
 const MANY: usize = 1000;
 
-/// Of thousands of mistakes, the first few are enough.
+/// Maximum number of lines that are logged at once about the same source.
 const MAX_LOGGED: usize = 5;
 
-/// The same period as that of watched files.
+/// The same period as for watched files.
 const RETRY_EVERY: Duration = Duration::from_secs(10);

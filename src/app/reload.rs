@@ -59,7 +59,7 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// The configuration at `path`; the files that it names are read into `files`.
+    /// Creates a handle of the file at `path`; the files that it names are read into `files`.
     pub fn new(path: PathBuf, files: LoadedFiles) -> Self {
         Self { path, files }
     }
@@ -69,7 +69,8 @@ impl ConfigFile {
         self.files.finish(config::load(&self.path, &environment)?)
     }
 
-    /// A digest of the present content; `None` if the file cannot be read, or only once because it is a pipe.
+    /// Returns a digest of the current content; `None` if the file cannot be read, or is a pipe and can be read only
+    /// once.
     pub fn digest(&self) -> Option<Sha256Digest> {
         digest::of_file(&self.path)
     }
@@ -78,7 +79,7 @@ impl ConfigFile {
 /// A reload is due.
 #[derive(Debug)]
 pub(super) struct Trigger {
-    /// Its cause, for the log.
+    /// The cause as logged.
     pub(super) by: &'static str,
     /// The requests that wait for its result.
     pub(super) requests: Vec<ReloadRequest>,
@@ -114,21 +115,21 @@ impl Detector {
                         continue;
                     }
                     self.settle().await;
-                    "its content"
+                    "content"
                 }
             };
-            // Waits until the reload before has begun: this one serves every request that comes until then.
+            // Waits until the previous reload has begun: this one serves every request that comes until then.
             let Ok(permit) = triggers.reserve().await else { return };
             while let Ok(request) = self.requests.try_recv() {
                 requests.push(request);
             }
-            // Before the file is read, so that the next look sees any later change.
+            // Before the file is read, so that the next check detects any later change.
             self.reload.loaded_digest = self.digest().await;
             permit.send(Trigger { by, requests });
         }
     }
 
-    /// Waits until the file has stopped changing, because half a file may be a valid one.
+    /// Waits until the file has stopped changing, because a partly written file may be valid.
     async fn settle(&self) {
         let mut before = self.digest().await;
         for _ in 0..MAX_SETTLING {
@@ -147,13 +148,13 @@ impl Detector {
     }
 }
 
-/// The shortest period of Prometheus' own sidecars and exporters.
+/// The same period as for the files of TLS and headers.
 const CHECK_EVERY: Duration = Duration::from_secs(10);
 
-/// A file that stays the same this long is complete.
+/// A file that has not changed for this long is complete.
 const SETTLING: Duration = Duration::from_millis(500);
 
-/// A file that changes all the time is read as it is after this many waits.
+/// Number of waits after which a file that keeps changing is read as it is.
 const MAX_SETTLING: usize = 20;
 
 #[cfg(test)]
@@ -187,7 +188,7 @@ mod tests {
             Self { path, triggers, _folder: folder }
         }
 
-        /// Writes this many versions of the file in the background, one every 400 ms, the first just before a look.
+        /// Writes this many versions of the file in the background, one every 400 ms, the first just before a check.
         fn write_versions(&self, versions: usize) {
             let path = self.path.clone();
             tokio::spawn(async move {
@@ -201,7 +202,7 @@ mod tests {
 
         /// Waits until a change of the content is detected.
         async fn changed(&mut self) {
-            assert_eq!(self.triggers.recv().await.unwrap().by, "its content");
+            assert_eq!(self.triggers.recv().await.unwrap().by, "content");
         }
 
         fn content(&self) -> String {

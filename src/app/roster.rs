@@ -1,6 +1,6 @@
-//! The roster: every change of the targets, from the configuration or from discovery, passes through here.
+//! The roster: applies every change of the targets, from the configuration or from discovery.
 //!
-//! It compares the new targets with those of the board, and gives board and scheduler the difference. An unchanged
+//! It compares the new targets with those of the board, and applies the difference to board and scheduler. An unchanged
 //! target keeps its `Arc`.
 
 use std::collections::HashSet;
@@ -37,13 +37,13 @@ pub(super) struct Unscheduled {
 }
 
 impl Roster {
-    /// A roster without targets.
+    /// Creates a roster without targets.
     pub(super) fn new(board: Arc<Board>, handle: Handle, shard: Shard) -> Self {
         Self { board, handle, shard }
     }
 
-    /// Replaces the rows of the board by those of `targets` that this replica probes, in this order. Each name must be
-    /// there only once. Takes long with many targets.
+    /// Replaces the rows of the board with those of `targets` that this replica probes, in this order. Names must be
+    /// unique. Takes long with many targets.
     pub(super) fn replace_rows(&self, targets: Vec<Arc<Target>>) -> Unscheduled {
         let targets = targets.into_iter().filter(|target| self.shard.owns(target));
         let Plan { order, upserted, removed, difference } = Plan::new(&self.board.rows(), targets);
@@ -62,13 +62,13 @@ impl Roster {
         Ok(difference)
     }
 
-    /// The number of targets.
+    /// Returns the number of targets.
     pub(super) fn len(&self) -> usize {
         self.board.rows().len()
     }
 }
 
-/// How to replace targets by others.
+/// The steps to replace targets with others.
 #[derive(Debug, Default)]
 struct Plan {
     /// The new targets in their order, unchanged ones with their old `Arc`.

@@ -1,14 +1,14 @@
-//! Notifications of the service manager: ready, reloading, stopping (`sd_notify(3)`). Without one, they do nothing.
+//! Notifications to the service manager: ready, reloading, stopping (`sd_notify(3)`). Without one, they do nothing.
 
 use sd_notify::NotifyState;
 use tracing::debug;
 
-/// All targets are scheduled, or a reload has ended, successfully or not.
+/// Reports that all targets are scheduled, or that a reload has ended, successfully or not.
 pub(super) fn ready() {
     notify(&[NotifyState::Ready]);
 }
 
-/// A reload has begun.
+/// Reports that a reload has begun.
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
@@ -16,13 +16,13 @@ pub(super) fn reloading() {
     }
 }
 
-/// The daemon is stopping because of a signal.
+/// Reports that the daemon is stopping.
 pub(super) fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        debug!(%error, "The service manager cannot be told");
+        debug!(%error, "Cannot notify the service manager");
     }
 }

@@ -1,7 +1,7 @@
 //! The sources of targets: the configuration file and its discovery sources.
 //!
-//! Pure bookkeeping: entries of sources come in, merged targets and errors go out. Building targets reads files and may
-//! take seconds, so all of it runs off the thread that probes.
+//! The input is the entries of sources, the output merged targets and errors. Building targets reads files and may take
+//! seconds, so everything here runs off the thread that probes.
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
@@ -68,7 +68,7 @@ impl SkippedTargets {
     }
 }
 
-/// What was skipped of one source, and why.
+/// Skipped entries and targets of one source, with reasons.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Unreported {
     pub(super) source: Arc<str>,
@@ -114,7 +114,7 @@ impl TargetSources {
         self.limit = limit;
         let mut before = std::mem::take(&mut self.discovered);
         for source in sources {
-            // By name: a source with another period or other credentials keeps its entries.
+            // By name, so that a source keeps its entries if only its period or its credentials change.
             let known = before.iter().position(|state| state.source.name == source.name);
             let mut state = match known.map(|place| before.swap_remove(place)) {
                 Some(known) => SourceState { source: source.clone(), ..known },
@@ -134,7 +134,7 @@ impl TargetSources {
         state.build(&context, files);
     }
 
-    /// What was skipped of each source for which that has changed since the last call.
+    /// Returns the skipped entries and targets of each source for which they have changed since the last call.
     pub(super) fn unreported(&mut self) -> Vec<Unreported> {
         let mut unreported = Vec::new();
         for state in &mut self.discovered {
@@ -150,8 +150,8 @@ impl TargetSources {
         unreported
     }
 
-    /// Records the errors of a refresh, none if it succeeded. Returns the change, so that a source that is refreshed every
-    /// second does not log the same every second.
+    /// Records the errors of a refresh, none if it succeeded. Returns the change, so that the same error is logged once
+    /// and not at each refresh.
     pub(super) fn record_status(&mut self, source: &Source, errors: Vec<String>) -> StatusChange<'_> {
         let Some(state) = self.state(source) else { return StatusChange::Unchanged };
         state.failures += u64::from(!errors.is_empty());
@@ -163,7 +163,7 @@ impl TargetSources {
         }
     }
 
-    /// How many refreshes of a source have failed, at least in part.
+    /// Returns the number of refreshes of a source that failed, at least in part.
     pub(super) fn failures(&self, source: &Source) -> u64 {
         self.discovered
             .iter()
@@ -185,7 +185,7 @@ impl TargetSources {
         is_changed
     }
 
-    /// Whether targets were skipped because a file was missing.
+    /// Returns whether targets were skipped because a file was missing.
     pub(super) fn lack_files(&self) -> bool {
         self.discovered.iter().any(|state| !state.built.unreadable.is_empty())
     }
@@ -226,7 +226,7 @@ impl TargetSources {
         merged
     }
 
-    /// The TLS profiles that targets and sources use.
+    /// Returns the TLS profiles that targets and sources use.
     pub(super) fn tls_profiles(&self) -> HashSet<Arc<TlsProfile>> {
         let discovered = self.discovered.iter().flat_map(|state| &state.built.targets);
         let of_targets = self

@@ -43,7 +43,7 @@ impl Prober for GoesDown {
     }
 }
 
-/// The time from the start of the failure to the confirmed state.
+/// Returns the time from the start of the failure to the confirmed state.
 async fn detection(settings: Settings, lasts: Duration, silent: bool) -> Duration {
     let goes = Instant::now() + lasts;
     let target = Arc::new(example("127.0.0.1:1", settings));
@@ -77,7 +77,7 @@ proptest! {
 
     /// The documented bounds, plus for each probe the batch in which it may start late.
     #[test]
-    fn detection_takes_no_longer_than_promised(
+    fn detection_takes_no_longer_than_documented(
         interval in 100_u64..5_000,
         timeout_share in 1_u64..=100,
         failures in 1_u32..5,
@@ -101,6 +101,6 @@ proptest! {
             (false, true) => interval + failures * timeout + (failures - 1) * delay,
             (false, false) => interval + (failures - 1) * delay,
         };
-        prop_assert!(took <= bound + batches, "took {took:?}, promised {bound:?}");
+        prop_assert!(took <= bound + batches, "took {took:?}, documented {bound:?}");
     }
 }

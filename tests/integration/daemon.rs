@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use crate::support::daemon::{Daemon, finished, portprobe};
 use crate::support::{http, wait};
 
-/// An address without a listener, reserved by a bound socket for the length of a test.
+/// Returns an address without a listener, which a bound socket reserves during a test.
 fn refusing() -> (socket2::Socket, SocketAddr) {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -79,7 +79,7 @@ async fn an_outage_is_logged_twice() {
 }
 
 #[tokio::test]
-async fn routes_answer_as_prometheus_users_expect() {
+async fn routes_respond_as_prometheus_users_expect() {
     let daemon = Daemon::start("targets: [ '127.0.0.1:1' ]\n").await;
     for (path, status, media_type, part) in [
         ("/", 200, "text/html; charset=utf-8", "href=\"metrics\""),
@@ -108,7 +108,7 @@ async fn routes_answer_as_prometheus_users_expect() {
 }
 
 #[tokio::test]
-async fn sigterm_and_sigint_stop_it_in_order() {
+async fn sigterm_and_sigint_stop_the_daemon() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let mut daemon = Daemon::start("targets: [ '127.0.0.1:1' ]\n").await;
         daemon.signal(signal);
@@ -118,7 +118,7 @@ async fn sigterm_and_sigint_stop_it_in_order() {
     }
 }
 
-/// A daemon that received its first signal when half a request had arrived, and the connection of that request.
+/// Starts a daemon and sends the first signal after half a request; also returns the connection of that request.
 async fn stopping_amid_a_request() -> (Daemon, TcpStream) {
     let daemon = Daemon::start("targets: [ '127.0.0.1:1' ]\n").await;
     let mut half = TcpStream::connect(daemon.address).await.unwrap();
@@ -130,7 +130,7 @@ async fn stopping_amid_a_request() -> (Daemon, TcpStream) {
 }
 
 #[tokio::test]
-async fn an_answer_under_way_survives_the_first_signal() {
+async fn a_response_in_flight_survives_the_first_signal() {
     let (mut daemon, mut half) = stopping_amid_a_request().await;
     half.write_all(b"\r\n").await.unwrap();
     let mut answer = String::new();
@@ -140,14 +140,14 @@ async fn an_answer_under_way_survives_the_first_signal() {
 }
 
 #[tokio::test]
-async fn a_second_signal_waits_for_nobody() {
+async fn a_second_signal_kills_the_daemon() {
     let (mut daemon, _half) = stopping_amid_a_request().await;
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.ended().await.code(), Some(1));
 }
 
 #[tokio::test]
-async fn every_listen_address_answers() {
+async fn every_listen_address_responds() {
     let daemon = Daemon::start_with("targets: [ '127.0.0.1:1' ]\n", &["--web.listen-address=[::1]:0"]).await;
     wait::until("both are logged", async || daemon.logged(&["Listening"]).len() == 2).await;
     let second = daemon.logged(&["Listening", "[::1]"]);
@@ -173,7 +173,7 @@ fn a_port_in_use_prevents_the_start() {
 }
 
 #[test]
-fn an_invalid_configuration_starts_nothing() {
+fn an_invalid_configuration_prevents_the_start() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("portprobe.yaml"), "targets: [ '127.0.0.1:0' ]\nintervall: 5s\n").unwrap();
     for arguments in [&[] as &[_], &["serve"], &["--config.check"], &["check"]] {
@@ -186,7 +186,7 @@ fn an_invalid_configuration_starts_nothing() {
 }
 
 #[test]
-fn wrong_usage_is_status_2() {
+fn wrong_usage_exits_with_2() {
     let folder = tempfile::tempdir().unwrap();
     for arguments in [&["--no-such-flag"] as &[_], &["probe"], &["--log.level=loud"], &["--web.listen-address=10115"]] {
         assert_eq!(finished(arguments, folder.path()).status, 2, "{arguments:?}");
@@ -208,7 +208,7 @@ async fn flags_come_from_the_environment() {
 }
 
 #[tokio::test]
-async fn healthcheck_tells_a_running_daemon_from_none() {
+async fn healthcheck_detects_a_running_daemon() {
     let daemon = Daemon::start("targets: [ '127.0.0.1:1' ]\n").await;
     let (_refused, refused) = refusing();
     let folder = tempfile::tempdir().unwrap();
@@ -247,7 +247,7 @@ async fn healthcheck_uses_the_listen_address_from_the_environment() {
 }
 
 #[tokio::test]
-async fn more_probes_than_descriptors_are_warned_of() {
+async fn too_few_descriptors_cause_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("portprobe.yaml");
     fs::write(&file, "limits: { in_flight: 1000 }\ntargets: [ '127.0.0.1:1' ]\n").unwrap();
@@ -263,7 +263,7 @@ async fn more_probes_than_descriptors_are_warned_of() {
 }
 
 #[tokio::test]
-async fn a_log_that_nobody_reads_stops_no_probe() {
+async fn an_unread_log_stops_no_probe() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("portprobe.yaml");
     // The log lines of all changes exceed a pipe many times.

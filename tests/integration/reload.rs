@@ -1,4 +1,4 @@
-//! Reload: targets are added, removed and changed, and nothing else is affected.
+//! Reload: adds, removes and changes targets, and affects nothing else.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -77,7 +77,7 @@ async fn a_hangup_applies_the_changed_targets() {
     for name in [PROBES, "portprobe_up", "portprobe_target_info", "portprobe_interval_seconds"] {
         assert_eq!(after.of("tcp://127.0.0.1:1", name), None, "a target that is gone leaves no series: {name}");
     }
-    assert!(after.of(kept, PROBES) >= before.of(kept, PROBES), "counters go on");
+    assert!(after.of(kept, PROBES) >= before.of(kept, PROBES), "counters continue");
     assert_eq!(after.of(kept, "portprobe_state_since_timestamp_seconds"), down_since, "so do states");
     assert_eq!(after.of("tcp://127.0.0.1:10", "portprobe_interval_seconds"), Some(0.3));
     assert!(after.of("tcp://127.0.0.1:10", PROBES) >= before.of("tcp://127.0.0.1:10", PROBES));
@@ -97,7 +97,7 @@ async fn an_invalid_configuration_changes_nothing() {
     let answer = reloadable.post().await;
     assert_eq!(answer.status, 500);
     assert!(answer.body.contains(":1:26: targets[1]: port 0 is out of range"), "{}", answer.body);
-    assert!(answer.body.contains("did you mean `interval`?"), "every problem is told: {}", answer.body);
+    assert!(answer.body.contains("did you mean `interval`?"), "every problem is reported: {}", answer.body);
     let after = reloadable.daemon.scrape().await;
     assert_eq!(after.value(SUCCESSFUL, &[]), Some(0.0));
     assert_eq!(after.value(SUCCESS_AT, &[]), before.value(SUCCESS_AT, &[]));
@@ -129,7 +129,7 @@ impl Endless {
     }
 
     async fn is_read(&mut self) {
-        wait::until("somebody reads it", async || {
+        wait::until("the pipe is read", async || {
             let options = fs::OpenOptions::new()
                 .write(true)
                 .custom_flags(OFlag::O_NONBLOCK.bits())
@@ -174,19 +174,19 @@ async fn a_loading_daemon_stops_on_a_signal() {
 }
 
 #[tokio::test]
-async fn the_configuration_in_force_is_shown_without_secrets() {
+async fn the_running_configuration_hides_secrets() {
     let config = "targets: [{ url: 127.0.0.1:1, dialogue: [{ send: 'AUTH hunter2' }, { expect: OK }] }]\n";
     let reloadable = Reloadable::start(config, &["--web.enable-lifecycle", "--no-config.auto-reload"]).await;
     let shown = reloadable.daemon.get("/config").await.body;
     assert!(shown.contains("url: 127.0.0.1:1") && shown.contains("<hidden>") && !shown.contains("hunter2"), "{shown}");
     reloadable.write("targets: [127.0.0.1:2]\n");
-    assert!(!reloadable.daemon.get("/config").await.body.contains("127.0.0.1:2"), "not what is in the file");
+    assert!(!reloadable.daemon.get("/config").await.body.contains("127.0.0.1:2"), "the file is not loaded yet");
     assert_eq!(reloadable.post().await.status, 200);
     assert_eq!(reloadable.daemon.get("/config").await.body, "targets:\n- 127.0.0.1:2\n");
 }
 
 #[tokio::test]
-async fn http_may_ask_only_where_that_is_allowed() {
+async fn reload_requests_need_the_lifecycle_flag() {
     let closed = Reloadable::start(TEN, &[]).await;
     assert_eq!(closed.post().await.status, 403);
     let open = Reloadable::start(TEN, &["--web.enable-lifecycle"]).await;
@@ -213,13 +213,13 @@ async fn any_change_of_content_is_reloaded() {
     let reloadable = Reloadable::start_in(folder, &[]).await;
     version("second", "targets: ['127.0.0.1:1-2']\n");
     let targets = async || reloadable.daemon.scrape().await.value("portprobe_targets", &[]);
-    wait::until_patiently("the second version is in force", async || targets().await == Some(2.0)).await;
+    wait::until_patiently("the second version is loaded", async || targets().await == Some(2.0)).await;
     fs::remove_file(root.join("..data")).unwrap();
     let successful = async || reloadable.daemon.scrape().await.value(SUCCESSFUL, &[]);
-    wait::until_patiently("a file that is gone is told", async || successful().await == Some(0.0)).await;
-    assert_eq!(targets().await, Some(2.0), "the version before stays in force");
+    wait::until_patiently("the missing file is reported", async || successful().await == Some(0.0)).await;
+    assert_eq!(targets().await, Some(2.0), "the current version stays in use");
     version("third", "targets: ['127.0.0.1:1-3']\n");
-    wait::until_patiently("the third version is in force", async || targets().await == Some(3.0)).await;
+    wait::until_patiently("the third version is loaded", async || targets().await == Some(3.0)).await;
     assert_eq!(successful().await, Some(1.0));
     assert_eq!(reloadable.daemon.logged(&["Cannot reload the configuration"]).len(), 1, "one cause, one line");
 }
@@ -250,7 +250,7 @@ async fn many_reload_requests_do_no_harm() {
 
 #[tokio::test]
 async fn a_hundred_reloads_under_load_lose_no_count() {
-    // On separate threads: this one reads the log of the daemon.
+    // On separate threads, because this one reads the log of the daemon.
     let listeners: Vec<_> = (0..20).map(|_| ports::open_to_a_crowd()).collect();
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
     for listener in listeners {
@@ -292,11 +292,11 @@ async fn a_hundred_reloads_under_load_lose_no_count() {
         assert!(sum(&now) >= sum(&last));
         last = now;
     }
-    // A busy machine may delay a probe past its due time; a reload never does.
+    // A busy machine may delay a probe past its due time, a reload never does.
     let lag = |bound| last.value("portprobe_schedule_lag_seconds_bucket", &[("le", bound)]).unwrap();
     let overlaps = last.value("portprobe_skipped_probes_total", &[("reason", "overlap")]);
     assert!(overlaps == Some(0.0) || lag("0.1") < lag("+Inf"), "{overlaps:?}");
-    assert!(last.value(descriptors, &[]) < Some(200.0), "nothing is left open");
+    assert!(last.value(descriptors, &[]) < Some(200.0), "no descriptor leaks");
     assert_eq!(last.of("extra1", PROBES), None);
 }
 
@@ -322,7 +322,7 @@ async fn a_reload_changes_only_the_changed_targets() {
         .scrape_until_patiently("all states are known", |scrape| known(scrape) == 10_000)
         .await;
     reloadable.write(&ten_thousand(1001, "20s"));
-    // Scrapes run continuously, so one coincides with the reload, and its duration counts, too.
+    // Scrapes run continuously, so that one coincides with the reload and its duration counts, too.
     let answered = Cell::new(false);
     let reload = async {
         let answer = reloadable.post().await;
@@ -343,19 +343,19 @@ async fn a_reload_changes_only_the_changed_targets() {
         .scrape_until_patiently("the new target's state is known", |scrape| scrape.of(new, "portprobe_up").is_some())
         .await;
     let (before, after) = (before.of_targets(), after.of_targets());
-    let tells_of = |key: &(&str, &BTreeMap<String, String>), target: &str| key.1["target"] == target;
+    let is_of_target = |key: &(&str, &BTreeMap<String, String>), target: &str| key.1["target"] == target;
     for lost in before.keys().filter(|key| !after.contains_key(*key)) {
-        assert!(tells_of(lost, gone), "{lost:?} is gone");
+        assert!(is_of_target(lost, gone), "{lost:?} is gone");
     }
     for found in after.keys().filter(|key| !before.contains_key(*key)) {
-        assert!(tells_of(found, new), "{found:?} is new");
+        assert!(is_of_target(found, new), "{found:?} is new");
     }
-    assert!(!after.keys().any(|key| tells_of(key, gone)), "a target that is gone leaves no series");
+    assert!(!after.keys().any(|key| is_of_target(key, gone)), "a removed target leaves no series");
     for (key, value) in after.iter().filter(|(key, _)| before.contains_key(*key)) {
         let was = before[key];
         match key.0 {
-            "portprobe_interval_seconds" if tells_of(key, changed) => assert_eq!((was, *value), (10.0, 20.0)),
-            // Values that the next probe sets again.
+            "portprobe_interval_seconds" if is_of_target(key, changed) => assert_eq!((was, *value), (10.0, 20.0)),
+            // The next probe sets these values again.
             "portprobe_probe_duration_seconds" | "portprobe_phase_duration_seconds" => {}
             name if RISING.iter().any(|end| name.ends_with(end)) => {
                 assert!(was <= *value, "{key:?} from {was} to {value}");
@@ -366,7 +366,7 @@ async fn a_reload_changes_only_the_changed_targets() {
     for scrape in &meanwhile {
         let seen = scrape.of_targets();
         let kept = before.keys().filter(|key| after.contains_key(*key));
-        assert_eq!(kept.filter(|key| !seen.contains_key(*key)).count(), 0, "a scrape lacks a target that was kept");
+        assert_eq!(kept.filter(|key| !seen.contains_key(*key)).count(), 0, "a scrape lacks a kept target");
         let unknown = seen
             .keys()
             .filter(|key| !before.contains_key(*key) && !after.contains_key(*key));
