@@ -14,7 +14,7 @@ use crate::support::scrape::Scrape;
 use crate::support::services::prometheus_with;
 use crate::support::{http, wait};
 
-/// A folder with a configuration and its discovery files.
+/// Creates a folder with a configuration and its discovery files.
 fn folder(config: &str, files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in files {
@@ -60,20 +60,20 @@ async fn an_invalid_file_does_not_affect_other_files() {
     assert_eq!(scrape.value("portprobe_target_info", &labels), Some(1.0));
     assert_eq!(scrape.of("four", "portprobe_interval_seconds"), Some(3600.0));
     assert_eq!(of_source(&scrape, "targets", source), Some(3.0), "{:?}", daemon.logged(&["source"]));
-    assert!(of_source(&scrape, "invalid_targets", source) >= Some(1.0), "a name that is taken, and port 0");
+    assert!(of_source(&scrape, "invalid_targets", source) >= Some(1.0), "a duplicate name, and port 0");
     assert!(
         !daemon
             .logged(&["Skipped an entry of a discovery source", "127.0.0.1:0"])
             .is_empty()
     );
-    // A file that is incomplete, then missing, then back with another target.
+    // A file is incomplete, then missing, then exists again with another target.
     let before = daemon
         .scrape_until("it has a past", |s| s.of("tcp://127.0.0.1:2", "portprobe_probes_total") > Some(2.0))
         .await;
     write(&root, "sd/a.json", &first[..40]);
     let failed = |scrape: &Scrape| of_source(scrape, "failures_total", source) >= Some(1.0);
     let after = daemon.scrape_until("the failure is counted", failed).await;
-    assert_eq!(after.value("portprobe_targets", &[]), Some(4.0), "the targets before stay");
+    assert_eq!(after.value("portprobe_targets", &[]), Some(4.0), "the last targets stay");
     assert!(
         after.of("tcp://127.0.0.1:2", "portprobe_probes_total")
             >= before.of("tcp://127.0.0.1:2", "portprobe_probes_total")
@@ -84,7 +84,7 @@ async fn an_invalid_file_does_not_affect_other_files() {
     assert_eq!(scrape.of("tcp://127.0.0.1:2", "portprobe_probes_total"), None);
     assert_eq!(scrape.value("portprobe_targets", &[]), Some(3.0));
     write(&root, "sd/a.json", "[]");
-    wait::until_patiently("nothing is believed the second time", async || {
+    wait::until_patiently("the second empty response removes the targets", async || {
         daemon.scrape().await.value("portprobe_targets", &[]) == Some(1.0)
     })
     .await;
@@ -125,7 +125,7 @@ async fn a_failed_http_source_keeps_its_targets() {
 }
 
 #[tokio::test]
-async fn a_reload_keeps_what_sources_have_said() {
+async fn a_reload_keeps_discovered_targets() {
     let folder = folder(CONFIG, &[("sd/a.json", r#"[{ "targets": ["127.0.0.1:2"] }]"#)]);
     let root = folder.path().to_owned();
     let daemon = Daemon::start_in(folder, &["--web.enable-lifecycle"]).await;

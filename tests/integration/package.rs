@@ -1,5 +1,5 @@
-//! The Debian package, built by `cargo deb` and installed, removed and purged by dpkg in an empty root. Stubs record the calls
-//! of its scripts to systemd, so that nothing is started on this machine.
+//! The Debian package, built by `cargo deb` and installed, removed and purged by dpkg in an empty root. Stubs record its
+//! calls to systemd, so that no service is started on this machine.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,16 +21,16 @@ struct Root(TempDir);
 impl Root {
     fn empty() -> Self {
         let root = Self(tempfile::tempdir().unwrap());
-        for folder in ["var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers", "stand-ins"] {
+        for folder in ["var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers", "stubs"] {
             fs::create_dir_all(root.path(folder)).unwrap();
         }
         fs::write(root.path("var/lib/dpkg/status"), "").unwrap();
         for name in ["deb-systemd-helper", "deb-systemd-invoke", "systemctl"] {
-            let stand_in = root.path("stand-ins").join(name);
-            let asked = root.path("asked");
-            // Nothing is masked, everything was enabled.
-            fs::write(&stand_in, format!("#!/bin/sh\necho {name} \"$@\" >>{}\n", asked.display())).unwrap();
-            fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o755)).unwrap();
+            let stub = root.path("stubs").join(name);
+            let calls = root.path("calls");
+            // Success means that nothing is masked and everything is enabled.
+            fs::write(&stub, format!("#!/bin/sh\necho {name} \"$@\" >>{}\n", calls.display())).unwrap();
+            fs::set_permissions(&stub, fs::Permissions::from_mode(0o755)).unwrap();
         }
         root
     }
@@ -39,7 +39,7 @@ impl Root {
         self.0.path().join(path)
     }
 
-    /// Runs dpkg on this root, with scripts outside of it.
+    /// Runs dpkg on this root; the scripts of the package run outside of it.
     fn dpkg(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new("dpkg");
         command
@@ -48,30 +48,30 @@ impl Root {
             .args(["--force-depends", "--force-script-chrootless"])
             .args(arguments);
         let path = std::env::var("PATH").unwrap();
-        command.env("PATH", format!("{}:{path}:/usr/sbin:/sbin", self.path("stand-ins").display()));
+        command.env("PATH", format!("{}:{path}:/usr/sbin:/sbin", self.path("stubs").display()));
         command.env("DEBIAN_FRONTEND", "noninteractive");
         let output = command.output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         output
     }
 
-    /// The state of the package in dpkg.
+    /// Returns the state of the package in dpkg.
     fn state(&self) -> String {
         let status = fs::read_to_string(self.path("var/lib/dpkg/status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("Status: "));
         line.unwrap_or("unknown").to_owned()
     }
 
-    /// The calls to systemd since the last time.
-    fn asked(&self) -> String {
-        let file = self.path("asked");
-        let asked = fs::read_to_string(&file).unwrap_or_default();
+    /// Returns the calls to systemd since the last call of this method.
+    fn calls(&self) -> String {
+        let file = self.path("calls");
+        let calls = fs::read_to_string(&file).unwrap_or_default();
         let _ = fs::remove_file(file);
-        asked
+        calls
     }
 }
 
-/// A package with the binary under test.
+/// Builds a package with the binary under test.
 fn package(folder: &Path) -> Option<PathBuf> {
     let file = folder.join("portprobe.deb");
     let generate = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/debian/generate");
@@ -85,7 +85,7 @@ fn package(folder: &Path) -> Option<PathBuf> {
     Some(file)
 }
 
-/// A later version of a package, with another configuration.
+/// Builds a later version of a package, with another configuration.
 fn later(package: &str, folder: &Path) -> String {
     let content = folder.join("content");
     let run = |command: &mut Command| assert!(command.status().unwrap().success(), "{command:?}");
@@ -133,8 +133,8 @@ fn removing_the_package_keeps_the_configuration() {
     let root = Root::empty();
     root.dpkg(&["--install", package]);
     assert_eq!(root.state(), "install ok installed");
-    let asked = root.asked();
-    assert!(asked.contains("deb-systemd-helper enable portprobe.service"), "{asked}");
+    let calls = root.calls();
+    assert!(calls.contains("deb-systemd-helper enable portprobe.service"), "{calls}");
     for (ours, installed) in FILES {
         assert_same(&Path::new(env!("CARGO_MANIFEST_DIR")).join(ours), &root.path(installed));
     }
@@ -151,7 +151,7 @@ fn removing_the_package_keeps_the_configuration() {
     let checked = finished(&["check", configuration.to_str().unwrap()], folder.path());
     assert_eq!(checked.status, 0, "{checked:?}");
 
-    // Changes of the user survive an upgrade and a removal, but not a purge.
+    // Changes by the user survive an upgrade and a removal, but not a purge.
     fs::write(&configuration, "targets: [ 'tcp://db.internal:5432' ]\n").unwrap();
     root.dpkg(&["--install", "--force-confold", &later(package, folder.path())]);
     let offered = fs::read_to_string(root.path("etc/portprobe/portprobe.yaml.dpkg-dist")).unwrap();
@@ -163,11 +163,11 @@ fn removing_the_package_keeps_the_configuration() {
     assert!(fs::read_to_string(&configuration).unwrap().contains("db.internal"));
     root.dpkg(&["--purge", "portprobe"]);
     assert!(!configuration.exists() && !root.path("etc/default/portprobe").exists());
-    let asked = root.asked();
-    assert!(asked.contains("deb-systemd-helper purge portprobe.service"), "{asked}");
+    let calls = root.calls();
+    assert!(calls.contains("deb-systemd-helper purge portprobe.service"), "{calls}");
 }
 
-/// Asserts that a file equals that of the project, or a folder all of its files.
+/// Asserts that an installed file equals that of the project, or every file of a folder.
 fn assert_same(ours: &Path, installed: &Path) {
     if ours.is_dir() {
         for entry in fs::read_dir(ours)
@@ -180,7 +180,7 @@ fn assert_same(ours: &Path, installed: &Path) {
         return;
     }
     let read = |path: &Path| fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    assert!(read(ours) == read(installed), "{} is not {}", installed.display(), ours.display());
+    assert!(read(ours) == read(installed), "{} differs from {}", installed.display(), ours.display());
 }
 
 #[test]

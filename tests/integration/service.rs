@@ -11,12 +11,12 @@ use crate::support::daemon::{Daemon, portprobe};
 use crate::support::requires_program;
 
 #[tokio::test]
-async fn it_is_told_of_start_reload_and_stop() {
+async fn start_reload_and_stop_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let (file, socket) = (folder.path().join("portprobe.yaml"), folder.path().join("notify"));
     fs::write(&file, "targets: ['127.0.0.1:1']\n").unwrap();
     let manager = UnixDatagram::bind(&socket).unwrap();
-    let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut notifications) = tokio::sync::mpsc::unbounded_channel();
     thread::spawn(move || {
         let mut message = [0; 256];
         while let Ok(length) = manager.recv(&mut message) {
@@ -33,7 +33,7 @@ async fn it_is_told_of_start_reload_and_stop() {
         .arg("--web.listen-address=127.0.0.1:0")
         .env("NOTIFY_SOCKET", &socket);
     let mut daemon = Daemon::run(command, folder).await;
-    let mut next = async || told.recv().await.unwrap();
+    let mut next = async || notifications.recv().await.unwrap();
     assert_eq!(next().await.trim(), "READY=1");
     daemon.signal(Signal::SIGHUP);
     let reloading = next().await;
@@ -42,14 +42,14 @@ async fn it_is_told_of_start_reload_and_stop() {
     fs::write(&file, "targets: 1").unwrap();
     daemon.signal(Signal::SIGHUP);
     assert!(next().await.contains("RELOADING=1"));
-    assert_eq!(next().await.trim(), "READY=1", "a reload that failed has ended, too");
+    assert_eq!(next().await.trim(), "READY=1", "a failed reload ends, too");
     daemon.signal(Signal::SIGTERM);
     assert_eq!(next().await.trim(), "STOPPING=1");
     assert_eq!(daemon.ended().await.code(), Some(0));
 }
 
 #[test]
-fn its_unit_is_what_systemd_takes() {
+fn systemd_accepts_the_unit() {
     if !requires_program("systemd-analyze") {
         return;
     }

@@ -1,4 +1,4 @@
-//! DNS discovery with a real name server.
+//! DNS discovery with a real DNS server.
 
 use std::fs;
 use std::num::NonZeroU32;
@@ -13,7 +13,7 @@ use portprobe::probe::{Connector, SystemFiles};
 use crate::support::dns::NameServer;
 use crate::support::netns;
 
-/// The result of one refresh of a name.
+/// Refreshes a name once.
 async fn refresh(connector: &Connector, name: &str, records: Records) -> Result<Snapshot, String> {
     let kind = SourceKind::Dns { name: name.parse().unwrap(), records };
     let mut sources = Sources::new(connector.clone());
@@ -32,7 +32,7 @@ fn assert_addresses(snapshot: &Result<Snapshot, String>, addresses: &[&str]) {
     assert_eq!(snapshot.problems, [""; 0]);
 }
 
-/// Runs a test with a name server that the resolver of this machine uses, with one short try, so that silence is cheap.
+/// Runs a test with a DNS server as that of the system, with one short try, so that silence costs little time.
 fn with_name_server(test: impl AsyncFnOnce(Connector) + Send + 'static) {
     netns::inside(async || {
         let Some(server) = NameServer::start_on(53).await else { return };
@@ -47,7 +47,7 @@ fn with_name_server(test: impl AsyncFnOnce(Connector) + Send + 'static) {
 }
 
 #[test]
-fn services_are_found_sorted_and_once() {
+fn services_are_sorted_and_unique() {
     with_name_server(async |connector| {
         let postgres = ["db-a.test:5432", "db-b.test:5432", "db-b.test:5433"];
         for name in ["_postgres._tcp.test", "_POSTGRES._tcp.test."] {
@@ -58,7 +58,7 @@ fn services_are_found_sorted_and_once() {
 }
 
 #[test]
-fn a_thousand_services_come_over_tcp() {
+fn a_thousand_services_are_queried_over_tcp() {
     with_name_server(async |connector| {
         let crowd: Vec<_> = (1..=1000).map(|index| format!("h{index:04}.test:5432")).collect();
         let crowd: Vec<_> = crowd.iter().map(String::as_str).collect();
@@ -79,7 +79,7 @@ fn addresses_are_discovered_by_family() {
 }
 
 #[test]
-fn what_does_not_exist_is_nothing_found() {
+fn a_missing_name_has_no_targets() {
     with_name_server(async |connector| {
         for (name, records) in [
             ("none.test", Records::Srv),
@@ -97,7 +97,7 @@ fn what_does_not_exist_is_nothing_found() {
 }
 
 #[test]
-fn servers_that_fail_are_failures_of_the_source() {
+fn failing_servers_fail_the_source() {
     with_name_server(async |connector| {
         for (name, words) in
             [("servfail.test", "SERVFAIL"), ("refused.test", "REFUSED"), ("silent.test", "did not answer")]
@@ -111,7 +111,7 @@ fn servers_that_fail_are_failures_of_the_source() {
 }
 
 #[test]
-fn a_machine_without_name_servers_says_so() {
+fn missing_name_servers_are_an_error() {
     netns::inside(async || {
         let folder = tempfile::tempdir().unwrap();
         let files = SystemFiles { resolv_conf: folder.path().join("resolv.conf"), hosts: folder.path().join("hosts") };
