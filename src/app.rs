@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::info;
 
 pub use self::loaded_files::LoadedFiles;
@@ -114,6 +115,8 @@ where
         let Self { server, state, scheduler, config, reconciler, detector, shard } = self;
         info!(targets = config.targets.len(), sources = config.discovery.len(), %shard, "Probing");
         let readiness = state.readiness.clone();
+        let prober = reconciler.prober.clone();
+        let _lag = AbortOnDropHandle::new(tokio::spawn(async move { prober.measure_lag().await }));
         let (metrics, files) = (reconciler.metrics.clone(), reconciler.files.clone());
         let (sender, triggers) = mpsc::channel::<Trigger>(1);
         let detect = stop.run_until_cancelled(async {

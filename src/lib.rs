@@ -13,6 +13,7 @@
 //! - `duration`: durations in the format of Prometheus
 //! - `histogram`: classic and native histograms as plain values
 //! - `locks`: locks without poisoning
+//! - `loop_lag`: how long this process did not run although it should have
 //! - `peer_text`: escaping of text that peers send
 //! - `shutdown`: signals that stop the daemon or request a reload
 //! - `stable_hash`: a hash that is the same on all machines
@@ -42,6 +43,7 @@ pub mod clock;
 pub mod duration;
 pub mod histogram;
 mod locks;
+pub mod loop_lag;
 pub mod peer_text;
 pub mod shutdown;
 mod stable_hash;

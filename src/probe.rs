@@ -20,7 +20,9 @@ use self::plan::{Plan, Steps};
 use self::tls::Client;
 pub use self::tls_store::TlsStore;
 use self::verify::ChainVerifier;
+use self::watch::Watch;
 use crate::files::header_values::HeaderValues;
+use crate::loop_lag::LoopLag;
 use crate::options::ResolverOptions;
 use crate::outcome::{Facts, Fault, LocalFault, LocalFaultReason, Outcome, Prober, Timings};
 use crate::target::{HeaderFile, ProbeKind, Target};
@@ -39,6 +41,7 @@ mod testing;
 mod tls;
 mod tls_store;
 mod verify;
+mod watch;
 
 /// The prober for the network. It holds what probes share: the resolver, the TLS files, the values of header files and
 /// a cache of verified chains.
@@ -49,6 +52,7 @@ pub struct NetworkProber {
     header_values: Arc<HeaderValues>,
     verifier: Arc<ChainVerifier>,
     records: bool,
+    lag: Arc<LoopLag>,
 }
 
 impl NetworkProber {
@@ -68,13 +72,18 @@ impl NetworkProber {
         files: SystemFiles,
     ) -> Self {
         let resolver = Resolver::new(options, files);
-        Self { resolver, tls_store, header_values, verifier: Arc::default(), records: false }
+        Self { resolver, tls_store, header_values, verifier: Arc::default(), records: false, lag: Arc::default() }
     }
 
     /// Records the bytes exchanged on connections.
     #[must_use]
     pub fn recording(self) -> Self {
         Self { records: true, ..self }
+    }
+
+    /// Measures whether this process runs on time, which decides whether a deadline counts. Never ends.
+    pub async fn measure_lag(&self) {
+        self.lag.measure().await;
     }
 
     /// Sets the resolver options for the next queries.
@@ -95,7 +104,13 @@ impl NetworkProber {
                 Some(Steps::Tls(tls.clone(), Client { context, verifier: self.verifier.clone() }))
             }
         };
-        Ok(Plan { target: target.clone(), steps, file_headers: self.file_headers(target)?, record: self.records })
+        Ok(Plan {
+            target: target.clone(),
+            steps,
+            file_headers: self.file_headers(target)?,
+            record: self.records,
+            lag: self.lag.clone(),
+        })
     }
 
     /// Returns the headers of an HTTP request whose values come from files.
@@ -123,6 +138,7 @@ impl Prober for NetworkProber {
             Err(fault) => return unattempted(fault.into(), started),
         };
         let endpoint = &target.endpoint;
+        let watch = Watch::start(&self.lag);
         let (resolved, resolution) =
             resolve_host(&self.resolver, &endpoint.host, endpoint.port, &target.settings, deadline).await;
         let Resolved { destinations, timings: resolving } = match resolved {
@@ -131,7 +147,7 @@ impl Prober for NetworkProber {
                 return Outcome {
                     resolution,
                     client_certificate_not_after: plan.client_certificate_not_after(),
-                    ..unattempted(fault, started)
+                    ..unattempted(watch.judge(fault), started)
                 };
             }
         };

@@ -264,11 +264,14 @@ pub enum LocalFaultReason {
     NoPort,
     /// A firewall or policy of this machine forbids the probe.
     NotPermitted,
+    /// This process did not run on time: it had no CPU or was stopped.
+    Overloaded,
 }
 
 impl LocalFaultReason {
     /// All reasons.
-    pub const ALL: [Self; 5] = [Self::Invalid, Self::NoDescriptor, Self::NoMemory, Self::NoPort, Self::NotPermitted];
+    pub const ALL: [Self; 6] =
+        [Self::Invalid, Self::NoDescriptor, Self::NoMemory, Self::NoPort, Self::NotPermitted, Self::Overloaded];
 
     /// Returns the name in labels and logs.
     pub const fn as_str(self) -> &'static str {
@@ -278,6 +281,7 @@ impl LocalFaultReason {
             Self::NoMemory => "no_memory",
             Self::NoPort => "no_port",
             Self::NotPermitted => "not_permitted",
+            Self::Overloaded => "overloaded",
         }
     }
 
@@ -289,6 +293,7 @@ impl LocalFaultReason {
             Self::NoMemory => "no memory or buffer is left",
             Self::NoPort => "no local port is left, or `source_address` does not belong to this machine",
             Self::NotPermitted => "a firewall or policy of this machine forbids the probe",
+            Self::Overloaded => "portprobe itself did not run on time: it had no CPU or was stopped",
         }
     }
 }

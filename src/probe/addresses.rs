@@ -55,6 +55,10 @@ pub(super) async fn resolve_host(
                 Ok(addresses) => addresses,
                 Err(fault) => return (Err(fault), None),
             };
+            if Instant::now() >= deadline {
+                let detail = format!("the resolution of {} took the whole timeout", name.as_str());
+                return (Err(unresolved(Class::DnsTimeout, detail)), None);
+            }
             let timings = Timings::default().with(Phase::Resolve, started.elapsed());
             return resolve_name(name, addresses, port, settings, timings);
         }

@@ -16,6 +16,7 @@ use super::exchange::{Exchanged, exchange};
 use super::plan::Plan;
 use super::tcp::errno::ConnectError;
 use super::tcp::{ConnectFailed, Connected, connect};
+use super::watch::Watch;
 use crate::outcome::{Attempt, Class, Facts, Fault, Phase, Timings, TlsFacts};
 use crate::target::{AddressMode, Expect};
 use crate::tasks::resume_panic;
@@ -175,6 +176,7 @@ struct Tried {
 /// Connects by `connect_by` and, if the port is expected to be open, runs the exchange by `deadline`.
 async fn try_address(remote: SocketAddr, plan: &Plan, connect_by: Instant, deadline: Instant) -> Tried {
     let started = Instant::now();
+    let watch = Watch::start(&plan.lag);
     let settings = &plan.target.settings;
     let expect = settings.probe_kind.expect();
     let connected = connect(remote, settings.source_address, connect_by).await;
@@ -189,12 +191,15 @@ async fn try_address(remote: SocketAddr, plan: &Plan, connect_by: Instant, deadl
             (Exchanged::silent(Err(unexpectedly_open(remote, expect)), socket), syn_retransmits)
         }
         Err(failed) => {
-            (Exchanged::nothing_said(connect_result(&failed, expect), Connection::Closed), failed.syn_retransmits)
+            let result =
+                if watch.is_late() { connect_result(&failed, Expect::Open) } else { connect_result(&failed, expect) };
+            (Exchanged::nothing_said(result, Connection::Closed), failed.syn_retransmits)
         }
     };
     let ended = Instant::now();
     let duration = ended.saturating_duration_since(started);
     let Exchanged { result, timings, facts, connection, transcript } = exchanged;
+    let result = result.map_err(|fault| watch.judge(fault));
     let attempt = Attempt { address: remote.ip(), result, duration, timings, syn_retransmits, facts, transcript };
     Tried { attempt, ended, open: is_open.then_some(connection) }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::header::{HeaderName, HeaderValue};
 
 use super::tls::Client;
+use crate::loop_lag::LoopLag;
 use crate::target::{Application, Target, TlsExchange};
 
 /// A target with everything that its probe needs. It is cheap to clone.
@@ -17,6 +18,8 @@ pub(super) struct Plan {
     pub(super) file_headers: Arc<[(HeaderName, HeaderValue)]>,
     /// Whether to record the bytes exchanged.
     pub(super) record: bool,
+    /// Shows whether this process runs on time.
+    pub(super) lag: Arc<LoopLag>,
 }
 
 /// The steps after the TCP handshake.

@@ -162,8 +162,8 @@ fn handshake(figures: Option<TcpFigures>, elapsed: Duration) -> Duration {
 }
 
 fn out_of_time(remote: SocketAddr) -> ConnectFailed {
-    let detail = format!("no time was left to connect to {remote}");
-    ConnectFailed { error: ConnectError::Unsent(Class::Timeout), detail, syn_retransmits: 0 }
+    let detail = format!("portprobe had no time left to send a SYN to {remote}");
+    ConnectFailed { error: ConnectError::Local(LocalFaultReason::Overloaded), detail, syn_retransmits: 0 }
 }
 
 fn silence(remote: SocketAddr, waited: Duration, figures: Option<TcpFigures>) -> ConnectFailed {

@@ -81,6 +81,9 @@ pub(super) fn on_local_fault(reason: LocalFaultReason, target: &Target) -> Advic
         (LocalFaultReason::NotPermitted, _) => {
             "check this machine's firewall (nft list ruleset) and its security policies".to_owned()
         }
+        (LocalFaultReason::Overloaded, _) => {
+            "give portprobe more CPU: uptime; systemd-cgtop; kubectl top pod; remove its CPU limit".to_owned()
+        }
     };
     Advice::new("this machine could not probe; nothing is known about the target", remedy)
 }

@@ -1,0 +1,107 @@
+//! The lag of the event loop: how long this process did not run although it should have.
+//!
+//! A timer that fires late shows that the process was stopped, had no CPU or was busy. A deadline that passes meanwhile
+//! reveals nothing about a peer: its answer may have been late only because this process asked or listened late.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// The total lag of the event loop, measured by a timer on it.
+///
+/// Without [`LoopLag::measure`] the lag is zero.
+#[derive(Debug)]
+pub struct LoopLag {
+    origin: Instant,
+    /// The next beat in nanoseconds since the origin; 0 while nothing is measured.
+    next_beat: AtomicU64,
+    /// Completed lag in nanoseconds.
+    total: AtomicU64,
+}
+
+impl Default for LoopLag {
+    fn default() -> Self {
+        Self { origin: Instant::now(), next_beat: AtomicU64::new(0), total: AtomicU64::new(0) }
+    }
+}
+
+impl LoopLag {
+    /// Measures the lag of the event loop that polls this future. Never ends.
+    pub async fn measure(&self) {
+        loop {
+            let beat = Instant::now() + BEAT;
+            self.next_beat.store(self.nanos(beat), Ordering::Relaxed);
+            sleep_until(beat).await;
+            self.total.fetch_add(nanos(late(beat, Instant::now())), Ordering::Relaxed);
+        }
+    }
+
+    /// The lag since the origin, including the present one. Only differences are of interest.
+    pub fn total(&self) -> Duration {
+        let completed = Duration::from_nanos(self.total.load(Ordering::Relaxed));
+        match self.next_beat.load(Ordering::Relaxed) {
+            0 => completed,
+            next => completed + late(self.origin + Duration::from_nanos(next), Instant::now()),
+        }
+    }
+
+    fn nanos(&self, at: Instant) -> u64 {
+        nanos(at.saturating_duration_since(self.origin)).max(1)
+    }
+}
+
+/// How late a timer fired, beyond what timers always are.
+fn late(due: Instant, now: Instant) -> Duration {
+    let late = now.saturating_duration_since(due);
+    if late > TOLERANCE { late } else { Duration::ZERO }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Shorter than the period in which the kernel limits the CPU time of a group (100 ms), so that no pause lies between two
+/// beats. Forty wake-ups per second cost less than a thousandth of a CPU.
+const BEAT: Duration = Duration::from_millis(25);
+
+/// Timers have a resolution of a millisecond, and probes start in batches.
+const TOLERANCE: Duration = Duration::from_millis(15);
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_punctual_loop_has_no_lag() {
+        let lag = LoopLag::default();
+        tokio::select! {
+            () = lag.measure() => {}
+            () = tokio::time::sleep(Duration::from_secs(10)) => {}
+        }
+        assert_eq!(lag.total(), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn a_blocked_loop_lags() {
+        let lag = LoopLag::default();
+        let blocked = Duration::from_millis(300);
+        tokio::select! {
+            () = lag.measure() => {}
+            () = async {
+                tokio::task::yield_now().await;
+                thread::sleep(blocked);
+                assert!(lag.total() >= blocked - BEAT, "the present lag counts: {lag:?}");
+            } => {}
+        }
+    }
+
+    #[test]
+    fn an_unmeasured_loop_has_no_lag() {
+        let lag = LoopLag::default();
+        thread::sleep(TOLERANCE * 2);
+        assert_eq!(lag.total(), Duration::ZERO);
+    }
+}
