@@ -48,6 +48,8 @@ mod integration {
     mod shortage;
     #[cfg(target_os = "linux")]
     mod sources;
+    #[cfg(target_os = "linux")]
+    mod starvation;
     mod tls;
 }
 mod support;
