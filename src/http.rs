@@ -29,6 +29,7 @@ mod connection;
 mod health;
 mod metrics;
 mod negotiation;
+mod origin;
 mod page;
 mod reload;
 mod route;
@@ -40,7 +41,7 @@ pub async fn bind(addresses: &[ListenAddress]) -> Result<Server, BindError> {
     let mut listeners = Vec::with_capacity(addresses.len());
     for address in addresses {
         let failed = |source| BindError { address: address.clone(), source };
-        listeners.push(address.bind().await.map_err(failed)?);
+        listeners.extend(address.bind().await.map_err(failed)?);
     }
     Ok(Server { listeners })
 }
@@ -118,22 +119,17 @@ impl ListenAddress {
         self.0.clone()
     }
 
-    async fn bind(&self) -> io::Result<TcpListener> {
+    /// Binds the address, or every address of a name: a client of `localhost` may try either family first.
+    async fn bind(&self) -> io::Result<Vec<TcpListener>> {
         if let Some(port) = self.0.strip_prefix(':').and_then(|port| port.parse().ok()) {
             // One socket for both families, as in Go programs; IPv4 only on a machine without IPv6.
-            return match listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) {
+            let listener = match listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) {
                 Err(error) if lacks_ipv6(&error) => listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
                 bound => bound,
             };
+            return Ok(vec![listener?]);
         }
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
-        for address in lookup_host(&self.0).await? {
-            match listen(address) {
-                Ok(listener) => return Ok(listener),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        listen_on_each(lookup_host(&self.0).await?)
     }
 }
 
@@ -175,6 +171,24 @@ fn lacks_ipv6(error: &io::Error) -> bool {
     matches!(errno, Some(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL | Errno::EPROTONOSUPPORT))
 }
 
+/// Listens on all addresses of a name, with the same port if the kernel chooses it. Addresses of a family that this machine
+/// does not have are skipped.
+fn listen_on_each(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<Vec<TcpListener>> {
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    let mut unusable = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
+    for mut address in addresses {
+        if let Some(first) = listeners.first().filter(|_| address.port() == 0) {
+            address.set_port(first.local_addr()?.port());
+        }
+        match listen(address) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if lacks_ipv6(&error) => unusable = error,
+            Err(error) => return Err(error),
+        }
+    }
+    if listeners.is_empty() { Err(unusable) } else { Ok(listeners) }
+}
+
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
@@ -209,6 +223,17 @@ mod tests {
         for text in ["", "10115", "localhost", ":65536", ":http", "[::1]", "::1:10115"] {
             assert_eq!(text.parse::<ListenAddress>(), Err(ListenAddressError), "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_name_listens_on_all_its_addresses() {
+        let addresses = ["127.0.0.1:0", "[::1]:0"].map(|text| text.parse().unwrap());
+        let has_ipv6 = std::net::TcpListener::bind("[::1]:0").is_ok();
+        let listeners = listen_on_each(addresses.into_iter()).unwrap();
+        assert_eq!(listeners.len(), if has_ipv6 { 2 } else { 1 });
+        let port = listeners[0].local_addr().unwrap().port();
+        assert!(listeners.iter().all(|listener| listener.local_addr().unwrap().port() == port), "{listeners:?}");
+        assert_eq!(listen_on_each([].into_iter()).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[tokio::test]

@@ -1,10 +1,13 @@
 //! The routes: paths and their handlers.
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONNECTION, HOST, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{
+    ALLOW, CONNECTION, CONTENT_SECURITY_POLICY, HOST, HeaderValue, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::{Method, Request, Response, StatusCode, Version};
 
 use super::body::{Body, plain};
+use super::origin::is_cross_origin;
 use super::{AppState, config, health, metrics, page, reload};
 
 /// Finds the route, handles the request, and counts the response.
@@ -23,6 +26,10 @@ pub(super) async fn route(request: &Request<Incoming>, state: &AppState) -> Resp
     };
     if !route.methods().contains(request.method()) {
         return counted(state, route.path(), route.other_method());
+    }
+    if route == Route::Reload && is_cross_origin(request) {
+        let refused = plain(StatusCode::FORBIDDEN, "Requests from pages of other sites are refused.\n");
+        return counted(state, route.path(), refused);
     }
     let response = match route {
         Route::Config => config::config(state).await,
@@ -46,7 +53,7 @@ fn is_framed_plainly(request: &Request<Incoming>) -> bool {
 }
 
 /// The known paths.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Route {
     /// The running configuration.
     Config,
@@ -115,7 +122,11 @@ impl Route {
     }
 }
 
-fn counted(state: &AppState, route: &'static str, response: Response<Body>) -> Response<Body> {
+/// Counts the response and adds the headers that every response has.
+fn counted(state: &AppState, route: &'static str, mut response: Response<Body>) -> Response<Body> {
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     state.metrics.http_requests().count(route, response.status().as_u16());
     response
 }
@@ -134,3 +145,7 @@ mod tests {
         }
     }
 }
+
+/// Pages contain styles and nothing else that a browser would load or run.
+const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";

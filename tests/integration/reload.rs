@@ -196,6 +196,34 @@ async fn reload_requests_need_the_lifecycle_flag() {
 }
 
 #[tokio::test]
+async fn pages_of_other_sites_cannot_reload() {
+    let reloadable = Reloadable::start(TEN, &["--web.enable-lifecycle"]).await;
+    let address = reloadable.daemon.address;
+    let own = format!("http://{address}");
+    for (headers, expected) in [
+        ([("Origin", "http://evil.example")], 403),
+        ([("Origin", "null")], 403),
+        ([("Sec-Fetch-Site", "cross-site")], 403),
+        ([("Sec-Fetch-Site", "same-origin")], 200),
+        ([("Origin", own.as_str())], 200),
+    ] {
+        let answer = http::request_with(address, "POST", "/-/reload", &headers).await;
+        assert_eq!(answer.status, expected, "{headers:?}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn browsers_load_nothing_else_for_a_page() {
+    let daemon = Daemon::start("targets: [ '127.0.0.1:1' ]\n").await;
+    for path in ["/", "/metrics", "/config", "/-/healthy", "/nowhere"] {
+        let answer = daemon.get(path).await;
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+        let policy = answer.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'"), "{path}: {policy}");
+    }
+}
+
+#[tokio::test]
 async fn any_change_of_content_is_reloaded() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().to_owned();
