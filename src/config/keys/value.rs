@@ -34,7 +34,7 @@ mod tls;
 impl Key for Box<str> {
     fn read(node: Node, at: At<'_>) -> Option<Self> {
         let Some(text) = node.scalar_text() else {
-            at.refuse(must_be(&node, "a text"));
+            at.refuse(must_be(&node, "a string"));
             return None;
         };
         if !matches!(node, Node::Text(_)) {

@@ -63,9 +63,9 @@ pub(in crate::config) fn syntax(message: &str, line: &str) -> Cause {
     let hint = if line.get(..indent).is_some_and(|indent| indent.contains('\t')) {
         "; YAML does not allow tabs here; indent with spaces"
     } else if line.contains('[') && line.contains("::") {
-        "; quote a text that starts with a bracket, such as an IPv6 address"
+        "; quote strings that start with a bracket, such as IPv6 addresses"
     } else if what == "unknown anchor" {
-        "; define `&name` before `*name`, or quote a text that starts with `*`"
+        "; define `&name` before `*name`, or quote strings that start with `*`"
     } else {
         ""
     };

@@ -195,7 +195,7 @@ fn an_invalid_group_is_skipped_with_its_reason() {
             "a-b: x",
             "labels.a-b: is not a valid label name; must be letters, digits and underscores, not starting with a digit",
         ),
-        ("team: [x]", "labels.team: is a list; must be a text"),
+        ("team: [x]", "labels.team: is a list; must be a string"),
         ("team: x, team: y", "labels.team: duplicate key; remove one"),
         (
             "__portprobe_intervall: 5s",
