@@ -61,14 +61,14 @@ enum Command {
     /// Check that a running daemon is healthy
     #[command(long_about = texts::HEALTHCHECK, after_long_help = texts::HEALTHCHECK_EXAMPLES)]
     Healthcheck {
-        /// URL of its health endpoint; default: /-/healthy at the first address in PORTPROBE_WEB_LISTEN_ADDRESS, or at
-        /// port 10115 of this machine
+        /// URL of its health endpoint; default: /-/healthy at the first address in `PORTPROBE_WEB_LISTEN_ADDRESS`, or
+        /// at port 10115 of this machine
         url: Option<Uri>,
     },
     /// Print shell completions
     #[command(after_long_help = texts::COMPLETIONS_EXAMPLES)]
     Completions {
-        /// Shell
+        /// Name of the shell
         shell: completions::Shell,
     },
     /// Print the manual page

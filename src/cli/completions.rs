@@ -27,22 +27,20 @@ pub(super) fn run(shell: Shell, mut command: Command) -> String {
     }
 }
 
-/// Lines that complete the arguments of commands, which the generator for fish leaves out.
+/// Returns the lines that complete the arguments of commands, which the generator for fish omits.
 fn fish_arguments(command: &Command) -> String {
-    let mut lines = String::new();
-    for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
-        let values = subcommand.get_positionals().flat_map(Arg::get_possible_values);
+    let commands = command.get_subcommands().filter(|command| command.get_name() != "help");
+    let lines = commands.filter_map(|command| {
+        let values = command.get_positionals().flat_map(Arg::get_possible_values);
         let values: Vec<_> = values.map(|value| value.get_name().to_owned()).collect();
-        if !values.is_empty() {
-            let (name, values) = (subcommand.get_name(), values.join(" "));
-            lines +=
-                &format!("\ncomplete -c portprobe -n \"__fish_portprobe_using_subcommand {name}\" -f -a \"{values}\"");
-        }
-    }
-    lines
+        let (name, words) = (command.get_name(), values.join(" "));
+        let line = format!("\ncomplete -c portprobe -n '__fish_portprobe_using_subcommand {name}' -f -a '{words}'");
+        (!values.is_empty()).then_some(line)
+    });
+    lines.collect()
 }
 
-/// How the script for fish finds the command. fish's `argparse` refuses flags with dots.
+/// The lines with which the script for fish finds the command. fish's `argparse` rejects flags with dots.
 const FISH_PARSER: &str = "    argparse -s (__fish_portprobe_global_optspecs) -- $cmd 2>/dev/null
     or return
     if set -q argv[1]

@@ -110,9 +110,13 @@ impl FromArgMatches for Settings {
     }
 }
 
-/// Returns the flag for a setting. The key itself, with its underscores, is a hidden alias.
+/// Returns the flag for a setting. The key itself, with its underscores, is a hidden alias. The meaning of `timeout` is
+/// shorter, because a single probe has no interval.
 fn flag(setting: &SettingKey) -> Arg {
-    let meaning = setting.meaning.trim_end_matches('.');
+    let meaning = match &*setting.key {
+        "timeout" => "Timeout of the probe, name resolution included",
+        _ => setting.meaning.trim_end_matches('.'),
+    };
     let default = setting.default.as_ref();
     // The default of a list is written in YAML.
     let default = default.map(|default| format!(" [default: {}]", default.replace(['[', ']', '"'], "")));

@@ -1,7 +1,7 @@
 //! Finds the target of `portprobe probe`: in the configuration file, in its discovery sources, or by its URL.
 
 use crate::app::LoadedFiles;
-use crate::config::{LoadError, Required, SingleTarget, Source, SourceKind, TargetLookup};
+use crate::config::{LoadError, Required, SingleTarget, Source, SourceKind, TargetLookup, Unreadable};
 use crate::discovery::{self, Snapshot};
 use crate::probe::Connector;
 
@@ -34,7 +34,7 @@ pub(super) async fn find(mut lookup: TargetLookup<'_>, files: &LoadedFiles) -> R
 async fn read(source: &Source, files: &LoadedFiles, connector: &Connector) -> Result<Snapshot, String> {
     if let SourceKind::Http(http) = &source.kind {
         let profile = Required::Tls(http.tls.profile.clone());
-        files.read(&profile).map_err(|unreadable| unreadable.into_message())?;
+        files.read(&profile).map_err(Unreadable::into_message)?;
     }
     discovery::read_once(source, connector).await.map_err(|error| error.to_string())
 }
