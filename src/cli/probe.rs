@@ -56,24 +56,32 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    /// Returns the configuration file. A name or a module needs one, `portprobe.yaml` by default; a URL has no default.
+    /// Returns the configuration file. A name or a module needs one, `portprobe.yaml` by default; a URL does not.
     fn config_file(&self) -> Result<Option<PathBuf>, UsageError> {
-        let request = self.request(None);
-        if self.config_file.is_some() || !(request.is_name() || self.module.is_some()) {
-            return Ok(self.config_file.clone());
+        let is_needed = self.request(None).is_name() || self.module.is_some();
+        if let Some(file) = &self.config_file {
+            // The container image sets the variable, also if no file is mounted.
+            let is_from_environment = environment(CONFIG_FILE_VARIABLE).is_some_and(|path| Path::new(&path) == file);
+            let is_ignored = !is_needed && is_from_environment && !exists(file);
+            return Ok((!is_ignored).then(|| file.clone()));
+        }
+        if !is_needed {
+            return Ok(None);
         }
         let default = PathBuf::from(CONFIG_FILE);
-        if default.try_exists().unwrap_or(true) {
+        if exists(&default) {
             return Ok(Some(default));
         }
-        let missing = match &self.module {
-            Some(module) => format!("--module: cannot look up `{module}`"),
-            None => format!("NAME: cannot look up `{}`", escaped(&self.target)),
-        };
-        Err(UsageError(format!(
-            "{missing}: there is no {CONFIG_FILE} in this directory; set --config.file, or probe a URL like \
-             tcp://host:443"
-        )))
+        Err(UsageError(match &self.module {
+            Some(module) => {
+                format!("--module: cannot look up `{module}`, because {CONFIG_FILE} does not exist; set --config.file")
+            }
+            None => format!(
+                "NAME: cannot look up `{}`, because {CONFIG_FILE} does not exist; set --config.file, or probe a URL \
+                 like tcp://host:443",
+                escaped(&self.target)
+            ),
+        }))
     }
 
     fn request<'a>(&'a self, config_file: Option<&'a Path>) -> ProbeRequest<'a> {
@@ -152,6 +160,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     });
     print(arguments, &target, &outcome)?;
     Ok(if outcome.result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether a file exists, or may exist because its folder cannot be read.
+fn exists(file: &Path) -> bool {
+    file.try_exists().unwrap_or(true)
 }
 
 fn print(arguments: &Arguments, target: &Target, outcome: &Outcome) -> anyhow::Result<()> {

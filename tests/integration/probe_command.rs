@@ -100,8 +100,8 @@ fn a_name_is_looked_up_in_the_default_file() {
         .env("PORTPROBE_CONFIG_FILE", "other.yaml");
     assert!(command.output().unwrap().status.success());
     let missing = finished(&["probe", "it"], folder.path());
-    let expected = "portprobe: NAME: cannot look up `it`: there is no portprobe.yaml in this directory; set \
-                    --config.file, or probe a URL like tcp://host:443\n";
+    let expected = "portprobe: NAME: cannot look up `it`, because portprobe.yaml does not exist; set --config.file, or \
+                    probe a URL like tcp://host:443\n";
     assert_eq!((missing.status, &*missing.stderr), (2, expected));
 }
 
@@ -112,6 +112,26 @@ fn a_url_ignores_the_default_file() {
     fs::write(folder.path().join("portprobe.yaml"), "not a configuration").unwrap();
     let printed = finished(&["probe", &listener.local_addr().unwrap().to_string()], folder.path());
     assert_eq!(printed.status, 0, "{printed:?}");
+}
+
+#[test]
+fn a_url_needs_no_file_of_the_environment() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let exits_with = |arguments: &[&str]| {
+        let mut command = portprobe();
+        command.arg("probe").args(arguments).current_dir(folder.path());
+        command
+            .env("PORTPROBE_CONFIG_FILE", "missing.yaml")
+            .output()
+            .unwrap()
+            .status
+            .code()
+    };
+    let url = listener.local_addr().unwrap().to_string();
+    assert_eq!(exits_with(&[&url]), Some(0));
+    assert_eq!(exits_with(&["--config.file=other.yaml", &url]), Some(1), "the flag names a missing file");
+    assert_eq!(exits_with(&["it"]), Some(1), "a name needs the file");
 }
 
 /// Responds to one request like a source of `http_sd`.
