@@ -44,10 +44,9 @@ impl Page {
             let fence = line.trim_start();
             let Some(found) = fence.strip_prefix("```") else { continue };
             let indent = line.len() - fence.len();
-            let block: String = lines
-                .by_ref()
-                .take_while(|line| line.trim_start() != "```")
-                .map(|line| format!("{}\n", line.get(indent..).unwrap_or_default()))
+            let content = lines.by_ref().take_while(|line| line.trim_start() != "```");
+            let block: String = content
+                .flat_map(|line| [line.get(indent..).unwrap_or_default(), "\n"])
                 .collect();
             if found == language {
                 blocks.push(block);

@@ -4,6 +4,7 @@
 //! hand: they stay with the row of the same first cell.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -78,7 +79,7 @@ fn regenerated(page: &Page, found: &mut BTreeSet<String>) -> String {
         let table = TABLES.iter().find(|table| table.name == name);
         let table = table.unwrap_or_else(|| panic!("{}: unknown table {name}", page.path.display()));
         assert!(found.insert(name.to_owned()), "{}: {name} is in two places", page.path.display());
-        text.push_str(&format!("<!-- table: {name} -->\n{}<!-- end -->{rest}", written(table, old)));
+        write!(text, "<!-- table: {name} -->\n{}<!-- end -->{rest}", written(table, old)).unwrap();
     }
     text
 }
@@ -96,10 +97,9 @@ fn written(table: &Table, old: &str) -> String {
         assert_eq!(row.len(), head.len(), "{}: write the row of {} by hand", table.name, row[0]);
         row
     });
-    [head.clone(), rule]
-        .into_iter()
-        .chain(rows)
-        .map(|row| format!("| {} |\n", row.join(" | ")))
+    let lines = [head.clone(), rule].into_iter().chain(rows);
+    lines
+        .flat_map(|row| ["| ".to_owned(), row.join(" | "), " |\n".to_owned()])
         .collect()
 }
 
@@ -262,7 +262,8 @@ fn commands() -> Vec<Vec<String>> {
         let mut usage = format!("portprobe {}", command.get_name());
         for argument in command.get_positionals() {
             let name = argument.get_value_names().unwrap()[0].as_str();
-            usage.push_str(&if argument.is_required_set() { format!(" {name}") } else { format!(" [{name}]") });
+            let shown = if argument.is_required_set() { write!(usage, " {name}") } else { write!(usage, " [{name}]") };
+            shown.unwrap();
         }
         vec![code(&usage), command.get_about().unwrap().to_string()]
     };
