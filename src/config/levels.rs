@@ -112,10 +112,7 @@ impl<'a> Levels<'a> {
                 failures: self
                     .value(|keys| keys.confirm.get()?.failures.get())
                     .unwrap_or(default.failures),
-                delay: self
-                    .value(|keys| keys.confirm.get()?.delay.get())
-                    .unwrap_or(default.delay)
-                    .min(cadence.interval()),
+                delay: self.delay(cadence.interval()),
                 successes: self
                     .value(|keys| keys.confirm.get()?.successes.get())
                     .unwrap_or(default.successes),
@@ -151,6 +148,22 @@ impl<'a> Levels<'a> {
         };
         // Both are in their ranges, and the timeout is not longer than the interval: this cannot fail.
         Cadence::try_new(interval, timeout.min(interval)).unwrap_or_default()
+    }
+
+    /// The delay of a retry, at most the interval. Warns if it is not shorter, because then no retry is made.
+    fn delay(self, interval: Duration) -> Duration {
+        let Some((nearest, &delay)) = self.nearest(|keys| keys.confirm.get()?.delay.get()) else {
+            return Confirm::default().delay.min(interval);
+        };
+        if delay >= interval {
+            let message = format!(
+                "{} is not shorter than the interval ({}), so failed probes are not retried; lower it, or set 0s",
+                duration::display(delay),
+                duration::display(interval)
+            );
+            self.problems.warn(nearest.at("confirm").join("delay"), message);
+        }
+        delay.min(interval)
     }
 
     /// Warns if a service should not be probed at so short an interval.

@@ -52,12 +52,18 @@ impl Scalar for Scheme {
 /// The message for a scheme that cannot be used.
 pub(in crate::config) fn scheme_error(error: &SchemeError) -> String {
     let SchemeError::Unknown(scheme) = error else { return error.to_string() };
+    if NOT_OVER_TCP.contains(&&**scheme) {
+        return format!("unknown scheme {}; only protocols over TCP can be probed", quoted(scheme));
+    }
     let schemes = SCHEMES.all();
     match suggestion(scheme, schemes.iter().map(String::as_str)) {
         Some(near) => format!("unknown scheme {}; did you mean `{near}`?", quoted(scheme)),
         None => format!("unknown scheme {}; must be `tcp`, `tls` or a protocol such as `https`", quoted(scheme)),
     }
 }
+
+/// Schemes that people try, for which a similar name would mislead.
+const NOT_OVER_TCP: [&str; 6] = ["icmp", "ping", "quic", "sctp", "udp", "unix"];
 
 impl<T: Choice> Scalar for T {
     fn read(node: Node) -> Result<Self, String> {
