@@ -93,15 +93,15 @@ fn encode(
     code: ResponseCode,
     addresses: &[Ipv4Addr],
 ) -> Result<Vec<u8>, ProtoError> {
-    let mut answer = Message::response(question.metadata.id, OpCode::Query);
-    answer.metadata.response_code = code;
-    answer.metadata.recursion_desired = question.metadata.recursion_desired;
-    answer.add_query(query.clone());
+    let mut response = Message::response(question.metadata.id, OpCode::Query);
+    response.metadata.response_code = code;
+    response.metadata.recursion_desired = question.metadata.recursion_desired;
+    response.add_query(query.clone());
     if query.query_type() == RecordType::A {
         let record = |address: &Ipv4Addr| Record::from_rdata(query.name().clone(), 0, RData::A(A(*address)));
-        answer.add_answers(addresses.iter().map(record));
+        response.add_answers(addresses.iter().map(record));
     }
-    answer.to_vec()
+    response.to_vec()
 }
 
 const FIRST: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -131,7 +131,7 @@ mod tests {
         message
     }
 
-    fn answer(name: &str, record_type: RecordType) -> Option<(Duration, ResponseCode, usize)> {
+    fn replied(name: &str, record_type: RecordType) -> Option<(Duration, ResponseCode, usize)> {
         let question = question(name, record_type);
         let Reply { after, bytes } = reply(&question.to_vec().unwrap())?;
         let message = Message::from_vec(&bytes).unwrap();
@@ -142,14 +142,14 @@ mod tests {
     #[test]
     fn each_name_has_its_behaviour() {
         let now = Duration::ZERO;
-        assert_eq!(answer("two.test.", RecordType::A), Some((now, ResponseCode::NoError, 2)));
-        assert_eq!(answer("two.test.", RecordType::AAAA), Some((now, ResponseCode::NoError, 0)));
-        assert_eq!(answer("MOVED.test.", RecordType::A), Some((now, ResponseCode::NoError, 1)));
-        assert_eq!(answer("slow.test.", RecordType::A), Some((SLOWNESS, ResponseCode::NoError, 1)));
-        assert_eq!(answer("servfail.test.", RecordType::A), Some((now, ResponseCode::ServFail, 0)));
-        assert_eq!(answer("silent.test.", RecordType::A), None);
-        assert_eq!(answer("nowhere.test.", RecordType::A), Some((now, ResponseCode::NXDomain, 0)));
-        assert_eq!(answer(".", RecordType::TXT), Some((now, ResponseCode::NXDomain, 0)));
+        assert_eq!(replied("two.test.", RecordType::A), Some((now, ResponseCode::NoError, 2)));
+        assert_eq!(replied("two.test.", RecordType::AAAA), Some((now, ResponseCode::NoError, 0)));
+        assert_eq!(replied("MOVED.test.", RecordType::A), Some((now, ResponseCode::NoError, 1)));
+        assert_eq!(replied("slow.test.", RecordType::A), Some((SLOWNESS, ResponseCode::NoError, 1)));
+        assert_eq!(replied("servfail.test.", RecordType::A), Some((now, ResponseCode::ServFail, 0)));
+        assert_eq!(replied("silent.test.", RecordType::A), None);
+        assert_eq!(replied("nowhere.test.", RecordType::A), Some((now, ResponseCode::NXDomain, 0)));
+        assert_eq!(replied(".", RecordType::TXT), Some((now, ResponseCode::NXDomain, 0)));
     }
 
     #[test]
@@ -159,8 +159,8 @@ mod tests {
             assert!(reply(&bytes[..length]).is_none(), "{length} bytes");
         }
         assert!(reply(&[0xff; MAX_DATAGRAM]).is_none());
-        let mut answer = question("two.test.", RecordType::A);
-        answer.metadata.message_type = MessageType::Response;
-        assert!(reply(&answer.to_vec().unwrap()).is_none(), "replies to replies would never end");
+        let mut other = question("two.test.", RecordType::A);
+        other.metadata.message_type = MessageType::Response;
+        assert!(reply(&other.to_vec().unwrap()).is_none(), "replies to replies would never end");
     }
 }

@@ -47,16 +47,16 @@ pub(super) async fn greet(listener: TcpListener) {
 
 /// Accepts every client that sends something, like PostgreSQL without a password.
 pub(super) async fn serve_database(listener: TcpListener) {
-    answer(listener, DATABASE_READY).await;
+    respond(listener, DATABASE_READY).await;
 }
 
 /// Rejects every client that sends something, like PostgreSQL at its connection limit.
 pub(super) async fn refuse_database(listener: TcpListener) {
-    answer(listener, DATABASE_FULL).await;
+    respond(listener, DATABASE_FULL).await;
 }
 
 /// Replies to the first message of every client with the same bytes.
-async fn answer(listener: TcpListener, bytes: &'static [u8]) {
+async fn respond(listener: TcpListener, bytes: &'static [u8]) {
     each(&listener, |mut stream| async move {
         if matches!(stream.read(&mut [0; 1024]).await, Ok(1..)) && stream.write_all(bytes).await.is_ok() {
             read_to_end(stream).await;

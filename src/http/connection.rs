@@ -34,7 +34,7 @@ pub(super) async fn accept(listener: TcpListener, state: Arc<AppState>, stop: Ca
         tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => connections.add(answer(stream, peer, state.clone(), stop.clone())).await,
+                Ok((stream, peer)) => connections.add(serve(stream, peer, state.clone(), stop.clone())).await,
                 Err(error) if is_of_one_connection(&error) => {
                     debug!(%error, "An HTTP connection ended before it was accepted");
                 }
@@ -127,7 +127,7 @@ impl Connections {
 }
 
 /// Serves the requests of one connection. Once `stop` is cancelled, the request in progress is the last.
-async fn answer(stream: TcpStream, peer: SocketAddr, state: Arc<AppState>, stop: CancellationToken) {
+async fn serve(stream: TcpStream, peer: SocketAddr, state: Arc<AppState>, stop: CancellationToken) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let service = service_fn(move |request| {
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn ended_connections_behind_a_lasting_one_are_forgotten() {
+    async fn ended_connections_behind_an_open_one_are_dropped() {
         let mut connections = Connections::default();
         connections.add(pending()).await;
         for _ in 0..MAX_CONNECTIONS {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ended_connections_cut_nobody_off() {
+    async fn ended_connections_close_no_other() {
         let mut connections = Connections::default();
         connections.add(pending()).await;
         for _ in 1..MAX_CONNECTIONS {
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_too_many_connections_the_oldest_makes_way() {
+    async fn the_oldest_of_too_many_connections_is_closed() {
         let mut connections = Connections::default();
         for _ in 0..MAX_CONNECTIONS {
             connections.add(pending()).await;

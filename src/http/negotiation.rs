@@ -190,7 +190,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_makes_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn no_header_causes_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             if let Ok(value) = HeaderValue::from_bytes(&bytes) {
                 let headers = HeaderMap::from_iter([(ACCEPT, value.clone()), (ACCEPT_ENCODING, value)]);
                 negotiate(&headers);

@@ -89,7 +89,7 @@ impl Route {
     pub const fn description(self) -> &'static str {
         match self {
             Self::Config => "the running configuration as YAML, without comments and with secrets hidden",
-            Self::Healthy => "200 while the process answers",
+            Self::Healthy => "200 while the process responds",
             Self::Metrics => "the metrics, in the format that the client prefers",
             Self::Page => "a page with the number of targets in each state, and links",
             Self::Ready => "200 once every target is scheduled; 503 before that and while stopping",

@@ -134,7 +134,7 @@ fn a_name_that_fails_takes_the_whole_time() {
 }
 
 #[test]
-fn a_closed_port_can_be_as_expected() {
+fn a_closed_port_can_be_expected() {
     let closed = Attempt { timings: Timings::default(), ..attempt(1, Ok(())) };
     let outcome = outcome(Ok(()), vec![closed]);
     let expected = ["  connect      8.000 ms  192.0.2.1  refused, as expected"];
