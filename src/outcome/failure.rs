@@ -254,7 +254,8 @@ impl fmt::Display for LocalFault {
 /// The reasons of local faults.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum LocalFaultReason {
-    /// The kernel does not accept an argument, such as a zone without an interface.
+    /// The kernel does not accept an argument, such as a zone without an interface, or a file of this machine cannot be
+    /// used any more, such as an emptied resolv.conf.
     Invalid,
     /// No file descriptor is left, for this process or the machine.
     NoDescriptor,
@@ -288,7 +289,10 @@ impl LocalFaultReason {
     /// Returns the meaning, as an entry of a reference table in Markdown.
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::Invalid => "the kernel does not accept an argument, such as a zone without an interface",
+            Self::Invalid => {
+                "the kernel does not accept an argument, such as a zone without an interface, or `/etc/resolv.conf` has \
+                 lost its name servers"
+            }
             Self::NoDescriptor => "no file descriptor is left, for this process or the machine",
             Self::NoMemory => "no memory or buffer is left",
             Self::NoPort => "no local port is left, or `source_address` does not belong to this machine",

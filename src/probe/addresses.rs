@@ -15,6 +15,7 @@ use super::tcp::source_for;
 use crate::outcome::{Class, Fault, LocalFault, LocalFaultReason, Phase, Resolution, Timings};
 use crate::target::{AddressMode, Host, HostName, IpFamily, Ipv6Zone, Settings};
 
+mod followed_file;
 mod lookup;
 mod query;
 pub(super) mod records;

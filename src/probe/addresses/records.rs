@@ -48,16 +48,13 @@ impl Resolver {
     }
 
     async fn records(&self, name: &HostName, record_type: RecordType, deadline: Instant) -> Result<Vec<RData>, Fault> {
-        let failed =
-            |class, why: &str| unresolved(class, format!("cannot look up {record_type} of {}: {why}", name.as_str()));
+        let lookup = format!("cannot look up {record_type} of {}", name.as_str());
+        let failed = |class, why: &str| unresolved(class, format!("{lookup}: {why}"));
         let mut form =
             Name::from_ascii(name.without_dot()).map_err(|error| failed(Class::DnsError, &error.to_string()))?;
         form.set_fqdn(true);
-        let system = self.system.names()?;
-        let servers = system
-            .servers
-            .as_ref()
-            .map_err(|error| failed(Class::DnsError, &error.to_string()))?;
+        let system = self.system.names(deadline).await?;
+        let servers = system.servers(&lookup)?;
         let errors = match self.query_servers(&form, record_type, &servers.addresses, deadline).await {
             Ok((_, Answer::Records(found))) => return Ok(found),
             Ok((_, Answer::NoData | Answer::NoName)) => return Ok(Vec::new()),

@@ -60,15 +60,13 @@ impl Resolver {
             let servers = NameServers { addresses: servers.to_vec(), ..NameServers::default() };
             return self.query_forms(name, family, &servers, deadline).await;
         }
-        let system = self.system.names()?;
+        let system = self.system.names(deadline).await?;
         let known = known(name, system.in_hosts(name), family);
         if !known.is_empty() {
             return Ok(known);
         }
-        match &system.servers {
-            Ok(servers) => self.query_forms(name, family, servers, deadline).await,
-            Err(why) => Err(unresolved(Class::DnsError, format!("cannot resolve {}: {why}", name.as_str()))),
-        }
+        let servers = system.servers(&format!("cannot resolve {}", name.as_str()))?;
+        self.query_forms(name, family, servers, deadline).await
     }
 
     /// Queries each form of the name until one has addresses. Silence ends the search, because that form may exist and
