@@ -108,7 +108,7 @@ fn later(package: &str, folder: &Path) -> String {
 }
 
 /// The location of a project folder in the package.
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 14] = [
     ("deploy/systemd/portprobe.service", "usr/lib/systemd/system/portprobe.service"),
     ("deploy/debian/portprobe.yaml", "etc/portprobe/portprobe.yaml"),
     ("deploy/debian/portprobe.default", "etc/default/portprobe"),
@@ -116,6 +116,9 @@ const FILES: [(&str, &str); 11] = [
     ("target/debian-files/fish", "usr/share/fish/vendor_completions.d/portprobe.fish"),
     ("target/debian-files/zsh", "usr/share/zsh/vendor-completions/_portprobe"),
     ("README.md", "usr/share/doc/portprobe/README.md"),
+    ("docs", "usr/share/doc/portprobe/docs"),
+    ("docs/deploy", "usr/share/doc/portprobe/docs/deploy"),
+    ("docs/images", "usr/share/doc/portprobe/docs/images"),
     ("config.example.yaml", "usr/share/doc/portprobe/config.example.yaml"),
     ("alerts", "usr/share/portprobe/alerts"),
     ("alerts/rules", "usr/share/portprobe/alerts/rules"),
