@@ -28,7 +28,8 @@ pub(super) fn stopping() {
 
 fn notify(states: &[NotifyState<'_>]) {
     let Some(manager) = env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty()) else { return };
-    let message: String = states.iter().map(|state| format!("{state}\n")).collect();
+    let message: Vec<_> = states.iter().map(NotifyState::to_string).collect();
+    let message = message.join("\n");
     if let Err(error) = send(&manager, message.as_bytes()) {
         debug!(%error, "Cannot notify the service manager");
     }

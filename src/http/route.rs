@@ -131,6 +131,10 @@ fn counted(state: &AppState, route: &'static str, mut response: Response<Body>) 
     response
 }
 
+/// Pages contain styles and nothing else that a browser would load or run.
+const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,7 +149,3 @@ mod tests {
         }
     }
 }
-
-/// Pages contain styles and nothing else that a browser would load or run.
-const POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";

@@ -26,7 +26,7 @@ impl<'a> Watch<'a> {
     pub(super) fn judge(&self, fault: Fault) -> Fault {
         match fault {
             Fault::Failure(failure) if depends_on_time(failure.class) => {
-                self.overload(&failure).unwrap_or(failure.into())
+                self.overload(&failure).unwrap_or(Fault::Failure(failure))
             }
             certain => certain,
         }

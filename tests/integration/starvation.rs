@@ -1,5 +1,7 @@
 //! A daemon that gets too little CPU, or is stopped, blames itself and not its targets.
 
+#![expect(clippy::float_cmp, reason = "counts are whole numbers")]
+
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,12 +75,13 @@ fn overloaded(scrape: &Scrape) -> f64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_starved_daemon_blames_itself() {
     let server = slow_redis().await;
-    let targets: String = (0..40)
+    let targets: Vec<_> = (0..40)
         .map(|index| format!("  - {{ url: 'redis://{server}', name: target-{index} }}\n"))
         .collect();
     let daemon = Daemon::start(&format!(
         "defaults: {{ interval: 200ms, timeout: 150ms, confirm: {{ failures: 1 }} }}\n\
-         limits: {{ per_host: 0 }}\ntargets:\n{targets}"
+         limits: {{ per_host: 0 }}\ntargets:\n{}",
+        targets.concat()
     ))
     .await;
     daemon
@@ -106,11 +109,12 @@ fn many_silent_targets_are_down() {
         let listener = TcpListener::bind("0.0.0.0:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         thread::spawn(move || listener.incoming().for_each(drop));
-        let targets: String = (0..1000)
+        let targets: Vec<_> = (0..1000)
             .map(|index| format!("  - tcp://127.1.{}.{}:{port}\n", index / 250, 1 + index % 250))
             .collect();
         let daemon = Daemon::start(&format!(
-            "defaults: {{ interval: 2s, timeout: 1s, confirm: {{ failures: 1 }} }}\ntargets:\n{targets}"
+            "defaults: {{ interval: 2s, timeout: 1s, confirm: {{ failures: 1 }} }}\ntargets:\n{}",
+            targets.concat()
         ))
         .await;
         daemon
