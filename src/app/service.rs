@@ -8,12 +8,12 @@ use std::os::unix::net::UnixDatagram;
 use sd_notify::NotifyState;
 use tracing::debug;
 
-/// All targets are scheduled, or a reload has ended, successfully or not.
+/// Reports that all targets are scheduled, or that a reload has ended, successfully or not.
 pub(super) fn ready() {
     notify(&[NotifyState::Ready]);
 }
 
-/// A reload has begun.
+/// Reports that a reload has begun.
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
@@ -21,7 +21,7 @@ pub(super) fn reloading() {
     }
 }
 
-/// The daemon is stopping because of a signal.
+/// Reports that the daemon is stopping.
 pub(super) fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
