@@ -2,7 +2,7 @@
 //!
 //! Exit status: 0 success, 1 failure, 2 wrong usage. The texts of `--help` that are longer than a line are in `texts`.
 
-use std::io::{ErrorKind, Write, stdout};
+use std::io::{self, ErrorKind, Write, stderr, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -137,11 +137,23 @@ pub fn status(error: &anyhow::Error) -> ExitCode {
 #[error("{0}")]
 struct UsageError(String);
 
-/// Prints a text and a line end. A closed pipe, as with `head`, is not an error.
+/// Prints a line to standard error. If nobody can read it, the exit status must be enough.
+pub fn print_error(text: &str) {
+    let _ = writeln!(stderr(), "{text}");
+}
+
+/// Prints a text and a line end.
 fn printed(text: &str) -> anyhow::Result<ExitCode> {
-    match writeln!(stdout(), "{text}") {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        Ok(()) | Err(_) => Ok(ExitCode::SUCCESS),
+    print(&format!("{text}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a text. A closed pipe, as with `head`, is not an error.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     match cli::run(Cli::parse()) {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("{}", cli::explain(&error));
+            cli::print_error(&cli::explain(&error));
             cli::status(&error)
         }
     }

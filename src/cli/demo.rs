@@ -1,15 +1,15 @@
 //! `portprobe demo`: the daemon with built-in servers as targets, and a welcome text.
 
 use std::env;
-use std::io::{Write, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
 
 use super::flags::DaemonArguments;
-use super::serve;
+use super::{print, serve};
 use crate::app::{self, LoadedFiles, Parts, process};
+
 use crate::demo::Demo;
 use crate::target::Shard;
 use crate::{config, log};
@@ -30,7 +30,7 @@ async fn demonstrate(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     let config = files.finish(config::parse(&configuration, Path::new("demo"), &|_| None)?)?;
     let (listen, host_name) = (&*arguments.listen, process::host_name());
     let app = app::bind(config, Parts { files, reload: None, listen, shard: Shard::default(), host_name }).await?;
-    write!(stdout(), "{}", demo.welcome(&app.addresses(), &program()))?;
+    print(&demo.welcome(&app.addresses(), &program()))?;
     let ended = serve::until_stopped(app, signals).await;
     demo.stop().await;
     ended

@@ -1,6 +1,6 @@
 //! `portprobe probe`: probes one target with the code of the daemon, and prints the outcome as text or JSON.
 
-use std::io::{IsTerminal, Write, stdout};
+use std::io::{IsTerminal, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -168,13 +168,12 @@ fn exists(file: &Path) -> bool {
 }
 
 fn print(arguments: &Arguments, target: &Target, outcome: &Outcome) -> anyhow::Result<()> {
-    let mut out = stdout().lock();
     if arguments.json {
-        return Ok(out.write_all(Document::new(target, outcome).to_text()?.as_bytes())?);
+        return Ok(super::print(&Document::new(target, outcome).to_text()?)?);
     }
-    let coloured = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let coloured = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let styles = if coloured { Styles::COLOURED } else { Styles::PLAIN };
-    Ok(write!(out, "{}", Timeline { target, outcome, now: clock::now(), styles })?)
+    Ok(super::print(&Timeline { target, outcome, now: clock::now(), styles }.to_string())?)
 }
 
 /// Settings for repeated probes: they are accepted, but `--help` does not list them.

@@ -1,6 +1,7 @@
 //! The command line: completions in real shells, manual pages, exit status.
 
 use std::fs;
+use std::io::{PipeWriter, pipe};
 use std::process::Command;
 
 use crate::support::daemon::{finished, portprobe};
@@ -97,4 +98,40 @@ fn the_long_version_names_the_build() {
     let names: Vec<_> = long.lines().skip(1).filter_map(|line| line.split_once(": ")).collect();
     assert_eq!(names.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["revision", "target", "rustc"], "{long}");
     assert!(names.iter().all(|(_, value)| !value.is_empty()), "{long}");
+}
+
+/// Stands for a terminal or a log collector that has gone.
+fn closed_pipe() -> PipeWriter {
+    pipe().unwrap().1
+}
+
+#[test]
+fn a_closed_standard_error_keeps_the_exit_status() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("empty.yaml"), "discovery: [{ file: none/*.yaml }]\n").unwrap();
+    for (arguments, expected) in [
+        (&["--config.file=none.yaml"] as &[_], 1),
+        (&["check", "none.yaml"], 1),
+        (&["probe", "--config.file=empty.yaml", "nothing"], 2),
+        (&["healthcheck", "http://127.0.0.1:1"], 1),
+        (&["--no-such-flag"], 2),
+    ] {
+        let mut command = portprobe();
+        command.args(arguments).current_dir(folder.path()).stderr(closed_pipe());
+        assert_eq!(command.status().unwrap().code(), Some(expected), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_closed_standard_output_keeps_the_exit_status() {
+    for (arguments, expected) in [
+        (&["--help"] as &[_], 0),
+        (&["schema"], 0),
+        (&["man"], 0),
+        (&["probe", "tcp://127.0.0.1:1", "--expect=closed"], 0),
+        (&["probe", "tcp://127.0.0.1:1", "--expect=closed", "--json"], 0),
+    ] {
+        let status = portprobe().args(arguments).stdout(closed_pipe()).status().unwrap();
+        assert_eq!(status.code(), Some(expected), "{arguments:?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Finds the target of `portprobe probe`: in the configuration file, in its discovery sources, or by its URL.
 
 use crate::app::LoadedFiles;
+use crate::cli::print_error;
 use crate::config::{LoadError, Required, SingleTarget, Source, SourceKind, TargetLookup, Unreadable};
 use crate::discovery::{self, Snapshot};
 use crate::probe::Connector;
@@ -19,13 +20,13 @@ pub(super) async fn find(mut lookup: TargetLookup<'_>, files: &LoadedFiles) -> R
         match read(&source, files, &connector).await {
             Ok(Snapshot { entries, problems }) => {
                 for problem in problems {
-                    eprintln!("portprobe: cannot read a part of the discovery source {name}: {problem}");
+                    print_error(&format!("portprobe: cannot read a part of the discovery source {name}: {problem}"));
                 }
                 if let Some(draft) = lookup.in_source(&source, &entries) {
                     return files.finish(draft);
                 }
             }
-            Err(error) => eprintln!("portprobe: cannot read the discovery source {name}: {error}"),
+            Err(error) => print_error(&format!("portprobe: cannot read the discovery source {name}: {error}")),
         }
     }
     files.finish(lookup.by_url())
