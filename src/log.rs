@@ -1,7 +1,7 @@
 //! The log: logfmt or JSON lines for operators, on standard error.
 
 use std::fmt;
-use std::io::stderr;
+use std::io::{self, stderr};
 use std::str::FromStr;
 
 use tracing::{Level, Metadata, debug, info};
@@ -55,10 +55,10 @@ impl fmt::Display for Format {
 pub struct FormatError;
 
 /// Logs everything at `level` or above to standard error for the rest of the process. Dropping the returned value waits
-/// until the lines so far are written.
+/// until the lines so far are written. Fails if the thread that writes them cannot be started.
 ///
 /// Libraries log only warnings, even at `debug`, because their lines about single probes would hide all others.
-pub fn install(level: Level, format: Format) -> Flush {
+pub fn install(level: Level, format: Format) -> io::Result<Flush> {
     let shown = filter_fn(move |metadata: &Metadata<'_>| {
         let ours = metadata.target().starts_with(env!("CARGO_CRATE_NAME"));
         *metadata.level() <= if ours { level } else { level.min(Level::WARN) }
@@ -70,10 +70,10 @@ pub fn install(level: Level, format: Format) -> Flush {
             Format::Json => |lost| format!(r#"{{"level":"WARN","message":"{LOST}","lines":{lost}}}"#),
             Format::Logfmt => |lost| format!(r#"level=warn message="{LOST}" lines={lost}"#),
         },
-    );
+    )?;
     // Fails only if a test has already installed a subscriber.
     let _ = Registry::default().with(layer(format, lines).with_filter(shown)).try_init();
-    flush
+    Ok(flush)
 }
 
 /// Formats events as lines. Text from a peer cannot break a line in either format.
@@ -120,7 +120,7 @@ const LOST: &str = "Log lines dropped because nothing read them";
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write};
+    use std::io::Write;
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 

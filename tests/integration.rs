@@ -50,6 +50,8 @@ mod integration {
     mod sources;
     #[cfg(target_os = "linux")]
     mod starvation;
+    #[cfg(target_os = "linux")]
+    mod threads;
     mod tls;
 }
 mod support;

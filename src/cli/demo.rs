@@ -9,14 +9,13 @@ use anyhow::Context;
 use super::flags::DaemonArguments;
 use super::{print, serve};
 use crate::app::{self, LoadedFiles, Parts, process};
-
+use crate::config;
 use crate::demo::Demo;
 use crate::target::Shard;
-use crate::{config, log};
 
 /// Runs until a signal stops it. The servers stop after the daemon.
 pub(super) fn run(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
-    let _flush = log::install(arguments.log_level, arguments.log_format);
+    let _flush = serve::log(arguments)?;
     serve::to_end(demonstrate(arguments))
 }
 

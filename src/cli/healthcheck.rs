@@ -11,12 +11,13 @@ use hyper::header::HOST;
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::runtime;
 use tokio::time::timeout;
+
+use crate::tasks;
 
 /// Requests the URL; the exit status is 0 if the response is 200 within five seconds.
 pub(super) fn run(url: &Uri) -> anyhow::Result<ExitCode> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tasks::runtime()?;
     let status = runtime
         .block_on(async { timeout(PATIENCE, request(url)).await })
         .with_context(|| format!("{url} did not respond within {} s", PATIENCE.as_secs()))?

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueHint};
-use tokio::runtime;
 use tokio::time::Instant;
 
 use self::json::Document;
@@ -21,6 +20,7 @@ use crate::outcome::{Outcome, Prober};
 use crate::peer_text::escaped;
 use crate::probe::NetworkProber;
 use crate::target::Target;
+use crate::tasks;
 
 mod advice;
 mod certificates;
@@ -149,7 +149,7 @@ fn flags() -> impl Iterator<Item = SettingKey> {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let config_file = arguments.config_file()?;
     let lookup = TargetLookup::new(arguments.request(config_file.as_deref()), &environment)?;
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tasks::runtime()?;
     let files = LoadedFiles::default();
     let SingleTarget { target, dns } = runtime.block_on(lookup::find(lookup, &files))?;
     let prober = NetworkProber::new(dns, files.tls_store, files.header_values);

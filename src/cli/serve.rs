@@ -3,23 +3,23 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use tokio::runtime;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::flags::ServeArguments;
+use super::flags::{DaemonArguments, ServeArguments};
 use crate::app::{self, App, ConfigFile, LoadedFiles, Parts, Reload, process};
 use crate::config::Config;
-use crate::log;
+use crate::log::{self, Flush};
 use crate::outcome::{Next, Report};
 use crate::shutdown::{Hangups, Signals};
 use crate::target::Sha256Digest;
+use crate::tasks;
 
 /// Runs the daemon until a signal stops it.
 pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     let ServeArguments { config_file, shard, reload, daemon, .. } = arguments;
-    let _flush = log::install(daemon.log_level, daemon.log_format);
+    let _flush = log(daemon)?;
     to_end(async {
         // Before the file is read, because a SIGHUP must not kill a daemon that is still loading.
         let hangups = Hangups::install().context("cannot handle signals")?;
@@ -36,6 +36,11 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// Starts the log of a daemon.
+pub(super) fn log(arguments: &DaemonArguments) -> anyhow::Result<Flush> {
+    log::install(arguments.log_level, arguments.log_format).context("cannot start the thread that writes the log")
+}
+
 /// Loads the configuration off the thread that waits for signals. The digest is that of the content just before
 /// loading.
 async fn load(file: ConfigFile) -> anyhow::Result<(Option<Sha256Digest>, Config)> {
@@ -50,8 +55,7 @@ async fn load(file: ConfigFile) -> anyhow::Result<(Option<Sha256Digest>, Config)
 ///
 /// Does not wait for files that are still being read, because on a hanging file system reads never end.
 pub(super) fn to_end(daemon: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("cannot start the runtime")?;
+    let runtime = tasks::runtime().context("cannot start the runtime")?;
     let ended = runtime.block_on(daemon);
     runtime.shutdown_background();
     ended

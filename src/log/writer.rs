@@ -13,17 +13,17 @@ use std::time::Duration;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Starts a thread that writes lines to `out`, and a `notice` with the number of dropped lines.
-pub(super) fn start(out: impl Write + Send + 'static, notice: fn(u64) -> String) -> (Lines, Flush) {
+pub(super) fn start(out: impl Write + Send + 'static, notice: fn(u64) -> String) -> io::Result<(Lines, Flush)> {
     let (sender, messages) = sync_channel(MAX_WAITING);
     let (done, ended) = sync_channel(1);
     let lost = Arc::new(AtomicU64::default());
     let counted = lost.clone();
-    thread::spawn(move || {
+    thread::Builder::new().spawn(move || {
         write_all(out, &messages, &counted, notice);
         // The receiver may have timed out.
         let _ = done.try_send(());
-    });
-    (Lines { sender: sender.clone(), lost }, Flush { sender, ended })
+    })?;
+    Ok((Lines { sender: sender.clone(), lost }, Flush { sender, ended }))
 }
 
 /// The input of the writer thread.
@@ -139,7 +139,8 @@ mod tests {
         let (reached, waits) = sync_channel(1);
         let (open, opened) = sync_channel(0);
         let written = Arc::new(Mutex::new(Vec::new()));
-        let (lines, flush) = start(Gate { reached, opened, written: written.clone() }, |lost| format!("lines={lost}"));
+        let (lines, flush) =
+            start(Gate { reached, opened, written: written.clone() }, |lost| format!("lines={lost}")).unwrap();
         writeln!(lines.make_writer(), "line 0").unwrap();
         waits.recv().unwrap();
         for number in 1..MAX_WAITING + 500 {
