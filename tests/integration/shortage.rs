@@ -1,8 +1,13 @@
 //! Tests of shortages of this machine, which are local faults and not failures of the target.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::fs::File;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::thread;
 
-use portprobe::outcome::LocalFaultReason;
+use portprobe::outcome::{LocalFaultReason, Outcome};
+use portprobe::target::{Application, Dialogue, IpFamily, Part, ProbeKind, Step, Template};
 
 use crate::support::probing::{assert_local_fault, target};
 use crate::support::{ports, process, requires_program};
@@ -50,16 +55,81 @@ fn exhausted_system_descriptors_are_a_local_fault() {
     injected(test, "socket:error=ENFILE", LocalFaultReason::NoDescriptor, "this machine has no file descriptor left");
 }
 
-/// Probes in a process whose system calls fail with an injected error.
+/// A BPF program or a security module can deny a send after it has allowed the connect.
+#[test]
+fn a_forbidden_send_is_a_local_fault() {
+    let test = "integration::shortage::a_forbidden_send_is_a_local_fault";
+    injected_into(test, "sendto,sendmsg,writev:error=EPERM", async || {
+        let (_listener, port) = ports::open();
+        let hello = Step::Send(Template([Part::Bytes(b"hello"[..].into())].into()));
+        let dialogue = Application::Dialogue(Dialogue([hello].into()));
+        let probing = target(ports::url(port)).with(|settings| settings.probe_kind = ProbeKind::Plain(dialogue));
+        let outcome = probing.probe().await;
+        assert_forbidden(&outcome);
+        assert_eq!(outcome.attempts.len(), 1);
+        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, 53));
+        assert_forbidden(&target("tcp://name.test:1").name_server(server).probe().await);
+    });
+}
+
+/// The first call of each kind belongs to the query over UDP, whose response is truncated.
+#[test]
+fn a_forbidden_query_over_tcp_is_a_local_fault() {
+    let test = "integration::shortage::a_forbidden_query_over_tcp_is_a_local_fault";
+    injected_into(test, "sendto,sendmsg,writev:error=EPERM:when=2+", query_over_tcp);
+}
+
+#[test]
+fn a_forbidden_connect_of_a_query_over_tcp_is_a_local_fault() {
+    let test = "integration::shortage::a_forbidden_connect_of_a_query_over_tcp_is_a_local_fault";
+    injected_into(test, "connect:error=EPERM:when=3+", query_over_tcp);
+}
+
+/// Queries a name server that truncates its response over UDP.
+async fn query_over_tcp() {
+    let (_listener, port) = ports::open();
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let socket = UdpSocket::bind(server).unwrap();
+    let truncating = thread::spawn(move || {
+        let mut query = [0; 512];
+        let (length, client) = socket.recv_from(&mut query).unwrap();
+        query[2] |= 0b1000_0010;
+        socket.connect(client).unwrap();
+        // A write is not one of the injected calls.
+        File::from(OwnedFd::from(socket)).write_all(&query[..length]).unwrap();
+    });
+    let probing = target("tcp://name.test:1").name_server(server);
+    let outcome = probing
+        .with(|settings| settings.addressing.family = IpFamily::Ipv4)
+        .probe()
+        .await;
+    assert_forbidden(&outcome);
+    truncating.join().unwrap();
+}
+
+#[track_caller]
+fn assert_forbidden(outcome: &Outcome) {
+    let detail = assert_local_fault(outcome, LocalFaultReason::NotPermitted);
+    assert!(detail.contains("a firewall, route or policy of this machine forbids it (EPERM)"), "{detail}");
+}
+
+/// Probes an address in a process whose system calls fail with an injected error.
 fn injected(test: &str, fault: &str, reason: LocalFaultReason, expected: &str) {
+    injected_into(test, fault, async || {
+        let outcome = target("tcp://127.0.0.1:22").probe().await;
+        let detail = assert_local_fault(&outcome, reason);
+        assert!(detail.contains(expected), "{detail}");
+    });
+}
+
+/// Runs `body` in a process whose system calls fail with an injected error.
+fn injected_into(test: &str, fault: &str, body: impl AsyncFnOnce()) {
     if !requires_program("strace") {
         return;
     }
     let inject = format!("inject={fault}");
     process::isolated_by(test, &["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject], || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let outcome = runtime.block_on(target("tcp://127.0.0.1:22").probe());
-        let detail = assert_local_fault(&outcome, reason);
-        assert!(detail.contains(expected), "{detail}");
+        runtime.block_on(body());
     });
 }

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 
 use hickory_resolver::proto::op::{Message, MessageType, Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use nix::errno::Errno;
 use socket2::Type;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
@@ -105,8 +106,8 @@ impl<'a> Request<'a> {
     }
 
     async fn over_tcp(&self, server: SocketAddr) -> Result<Message, ServerError> {
-        let failed = |error: io::Error| server_error(&error, errno::late(&error));
-        let mut stream = TcpStream::connect(server).await.map_err(failed)?;
+        let failed = |error: io::Error| server_error(&error, errno::in_use(&error));
+        let mut stream = connected_tcp(server).await?;
         let length = u16::try_from(self.bytes.len())
             .map_err(|_| ServerError::Malformed("cannot be queried: the name is too long".to_owned()))?;
         let framed = [&length.to_be_bytes()[..], &self.bytes].concat();
@@ -162,6 +163,23 @@ fn connected_udp(server: SocketAddr) -> io::Result<UdpSocket> {
     let socket = socket::open(server, Type::DGRAM)?;
     socket.connect(&server.into())?;
     UdpSocket::from_std(socket.into())
+}
+
+/// Connects as the probe of a target does, because tokio hides whether the kernel refused the call at once.
+async fn connected_tcp(server: SocketAddr) -> Result<TcpStream, ServerError> {
+    let at_once = |error: io::Error| server_error(&error, errno::at_once(&error));
+    let late = |error: io::Error| server_error(&error, errno::late(&error));
+    let socket = socket::open(server, Type::STREAM).map_err(at_once)?;
+    match socket.connect(&server.into()) {
+        Err(error) if errno::errno(&error) != Errno::EINPROGRESS => return Err(at_once(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let stream = TcpStream::from_std(socket.into()).map_err(at_once)?;
+    stream.writable().await.map_err(late)?;
+    match stream.take_error() {
+        Ok(None) => Ok(stream),
+        Ok(Some(error)) | Err(error) => Err(late(error)),
+    }
 }
 
 fn server_error(error: &io::Error, reason: ConnectError) -> ServerError {

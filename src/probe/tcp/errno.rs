@@ -46,11 +46,22 @@ pub(in crate::probe) fn late(error: &io::Error) -> ConnectError {
     }
 }
 
+/// Classifies an error of a read or write on an open connection.
+///
+/// A policy of this machine, such as a BPF program or a security module, denies a call with EPERM or EACCES. The kernel
+/// reports an ICMP error there only after it has given up retransmitting, long after the deadline of a probe.
+pub(in crate::probe) fn in_use(error: &io::Error) -> ConnectError {
+    match errno(error) {
+        Errno::EACCES | Errno::EPERM => ConnectError::Local(LocalFaultReason::NotPermitted),
+        _ => late(error),
+    }
+}
+
 /// Returns the fault for an error of an open connection on which `expected`, such as "its greeting", was due.
 ///
 /// - A RST is `reset`.
 /// - A close, or a RST after a close, which Linux reports as EPIPE, is `disconnected`.
-/// - Missing buffers are a local fault.
+/// - Missing buffers and a missing permission are local faults.
 /// - Any other error means that packets are lost, which is silence: `stalled`.
 pub(in crate::probe) fn broken(error: &io::Error, phase: Phase, expected: &str) -> Fault {
     let code = errno(error);
@@ -59,7 +70,11 @@ pub(in crate::probe) fn broken(error: &io::Error, phase: Phase, expected: &str) 
             Fault::failure(phase, Class::Reset, format!("a RST ended the connection; expected {expected}"))
         }
         ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof | ErrorKind::WriteZero => Fault::disconnected(phase, expected),
-        _ if matches!(code, Errno::ENOBUFS | Errno::ENOMEM) => Fault::local(LocalFaultReason::NoMemory, cause(code)),
+        _ if let ConnectError::Local(reason @ (LocalFaultReason::NoMemory | LocalFaultReason::NotPermitted)) =
+            in_use(error) =>
+        {
+            Fault::local(reason, format!("cannot use the connection: {} ({code:?})", cause(code)))
+        }
         _ => Fault::failure(phase, Class::Stalled, format!("packets were lost ({code:?}); expected {expected}")),
     }
 }
@@ -148,6 +163,9 @@ mod tests {
     #[test]
     fn errors_of_open_connections_have_classes() {
         let failure = |class, detail: &str| Fault::failure(Phase::Protocol, class, detail);
+        let forbidden = |code| {
+            format!("cannot use the connection: a firewall, route or policy of this machine forbids it ({code})")
+        };
         for (error, expected) in [
             (Errno::ECONNRESET.into(), failure(Class::Reset, "a RST ended the connection; expected its greeting")),
             (Errno::EPIPE.into(), Fault::disconnected(Phase::Protocol, "its greeting")),
@@ -156,7 +174,15 @@ mod tests {
                 Errno::EHOSTUNREACH.into(),
                 failure(Class::Stalled, "packets were lost (EHOSTUNREACH); expected its greeting"),
             ),
-            (Errno::ENOBUFS.into(), Fault::local(LocalFaultReason::NoMemory, cause(Errno::ENOBUFS))),
+            (
+                Errno::ENOBUFS.into(),
+                Fault::local(
+                    LocalFaultReason::NoMemory,
+                    "cannot use the connection: the kernel has no memory left (ENOBUFS)",
+                ),
+            ),
+            (Errno::EPERM.into(), Fault::local(LocalFaultReason::NotPermitted, forbidden("EPERM"))),
+            (Errno::EACCES.into(), Fault::local(LocalFaultReason::NotPermitted, forbidden("EACCES"))),
             (ErrorKind::UnexpectedEof.into(), Fault::disconnected(Phase::Protocol, "its greeting")),
         ] {
             let error: io::Error = error;
