@@ -113,7 +113,8 @@ where
     /// seconds to finish.
     pub async fn run(self, stop: CancellationToken) {
         let Self { server, state, scheduler, config, reconciler, detector, shard } = self;
-        info!(targets = config.targets.len(), sources = config.discovery.len(), %shard, "Probing");
+        let targets = config.targets.iter().filter(|target| shard.owns(target)).count();
+        info!(targets, sources = config.discovery.len(), %shard, "Probing");
         let readiness = state.readiness.clone();
         let prober = reconciler.prober.clone();
         let _lag = AbortOnDropHandle::new(tokio::spawn(async move { prober.measure_lag().await }));

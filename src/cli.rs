@@ -86,8 +86,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let Some(command) = command else { return serve_or_check(&serve) };
     match command {
         Command::Serve(arguments) => serve_or_check(&arguments),
-        Command::Check(CheckArguments { file, syntax_only: true }) => check(&file, None),
-        Command::Check(CheckArguments { file, syntax_only: false }) => check(&file, Some(&LoadedFiles::default())),
+        Command::Check(arguments) if arguments.syntax_only => check(arguments.file(), None),
+        Command::Check(arguments) => check(arguments.file(), Some(&LoadedFiles::default())),
         Command::Completions { shell } => printed(&completions::run(shell, Cli::command())),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Man { command } => printed(&man::run(command.as_deref(), Cli::command(), man::date(&environment))?),

@@ -159,7 +159,7 @@ pub struct ListenAddressError;
 
 /// An address cannot be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}")]
+#[error("cannot listen on {address}; `--web.listen-address` sets another address")]
 pub struct BindError {
     address: ListenAddress,
     source: io::Error,
@@ -241,7 +241,10 @@ mod tests {
         let taken = bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
         let address = taken.addresses()[0].to_string();
         let error = bind(&[address.parse().unwrap()]).await.unwrap_err();
-        assert_eq!(error.to_string(), format!("cannot listen on {address}"));
+        assert_eq!(
+            error.to_string(),
+            format!("cannot listen on {address}; `--web.listen-address` sets another address")
+        );
         assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
     }
 }

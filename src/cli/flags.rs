@@ -3,7 +3,7 @@
 //!
 //! The flags of `portprobe probe` are in `probe.rs`, because they include the settings of a target.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args};
@@ -117,14 +117,24 @@ fn levels() -> impl TypedValueParser<Value = Level> {
 /// The flags of `check`.
 #[derive(Args, Debug)]
 pub(super) struct CheckArguments {
+    /// Configuration file; takes precedence over `--config.file`
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
     /// Configuration file
-    #[arg(value_name = "FILE", env = CONFIG_FILE_VARIABLE, default_value = CONFIG_FILE)]
-    pub(super) file: PathBuf,
+    #[arg(long = "config.file", value_name = "FILE", env = CONFIG_FILE_VARIABLE, default_value = CONFIG_FILE)]
+    config_file: PathBuf,
     /// Do not read certificate or header files
     ///
     /// For CI, where these files are usually missing.
     #[arg(long = "syntax-only")]
     pub(super) syntax_only: bool,
+}
+
+impl CheckArguments {
+    /// The file to validate.
+    pub(super) fn file(&self) -> &Path {
+        self.file.as_deref().unwrap_or(&self.config_file)
+    }
 }
 
 pub(super) const CONFIG_FILE_VARIABLE: &str = "PORTPROBE_CONFIG_FILE";

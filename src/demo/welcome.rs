@@ -17,7 +17,7 @@ pub(super) struct Welcome<'a> {
 impl fmt::Display for Welcome<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { scenes, program, name_server, .. } = self;
-        writeln!(f, "portprobe probes {} small servers on loopback, each in a different state.\n", scenes.len())?;
+        writeln!(f, "portprobe probes {} targets on this machine, which show every state.\n", scenes.len())?;
         for address in self.addresses {
             let site = site(*address);
             writeln!(f, "  page     http://{site}/\n  metrics  http://{site}/metrics\n")?;
@@ -28,7 +28,7 @@ impl fmt::Display for Welcome<'_> {
             .try_for_each(|scene| row(f, scene.name, scene.state, scene.shows))?;
         writeln!(f, "\nTry these in another terminal:\n")?;
         if let Some(address) = self.addresses.first() {
-            writeln!(f, "  curl -s http://{}/metrics | grep ^portprobe_failure", site(*address))?;
+            writeln!(f, "  curl -s http://{}/metrics | grep '^portprobe_failure{{'", site(*address))?;
         }
         let tries = [
             ("refused", String::new()),
@@ -71,12 +71,12 @@ mod tests {
         }
         .to_string();
         for line in [
-            "portprobe probes 2 small servers on loopback, each in a different state.",
+            "portprobe probes 2 targets on this machine, which show every state.",
             "  page     http://localhost:10115/",
             "  metrics  http://[::1]:80/metrics",
             "  TARGET             STATE                    WHAT IT SHOWS",
             "  refused            down refused             r",
-            "  curl -s http://localhost:10115/metrics | grep ^portprobe_failure",
+            "  curl -s http://localhost:10115/metrics | grep '^portprobe_failure{'",
             "  ./portprobe probe 127.0.0.1:1",
             "  ./portprobe probe slow.test:2 --dns-servers 127.0.0.1:53",
         ] {

@@ -169,7 +169,7 @@ fn a_port_in_use_prevents_the_start() {
     let listen = format!("--web.listen-address={address}");
     let finished = finished(&[&listen], folder.path());
     assert_eq!(finished.status, 1);
-    assert!(finished.stderr.contains(&format!("cannot listen on {address}: ")), "{}", finished.stderr);
+    assert!(finished.stderr.contains(&format!("cannot listen on {address}; ")), "{}", finished.stderr);
 }
 
 #[test]

@@ -150,5 +150,5 @@ fn the_demo_names_a_port_in_use() {
     let finished = finished(&["demo", &format!("--web.listen-address={address}")], folder.path());
     assert_eq!(finished.status, 1);
     assert!(finished.stdout.is_empty(), "{finished:?}");
-    assert!(finished.stderr.contains(&format!("cannot listen on {address}: ")), "{finished:?}");
+    assert!(finished.stderr.contains(&format!("cannot listen on {address}; ")), "{finished:?}");
 }

@@ -207,12 +207,17 @@ impl Timeline<'_> {
         }
     }
 
-    /// Returns the detail of a failure; empty if it is already shown as a fault of the certificate.
+    /// Returns the detail of a failure, or the number of other faults if it is already shown as a fault of the certificate.
     fn detail(&self, failure: &Failure) -> String {
         let peer = self.outcome.facts.tls.as_ref().and_then(|tls| tls.peer.as_ref());
-        let mut faults = peer.into_iter().flat_map(|peer| &peer.faults);
-        let is_shown = faults.any(|fault| fault.detail == failure.detail);
-        if is_shown { String::new() } else { format!(": {}", escaped(&failure.detail)) }
+        let faults = peer.map_or(&[][..], |peer| &peer.faults);
+        let is_shown = faults.iter().any(|fault| fault.detail == failure.detail);
+        match faults.len() {
+            _ if !is_shown => format!(": {}", escaped(&failure.detail)),
+            0 | 1 => String::new(),
+            2 => ", with 1 more fault".to_owned(),
+            count => format!(", with {} more faults", count - 1),
+        }
     }
 
     fn success(&self, f: &mut fmt::Formatter<'_>, took: &str) -> fmt::Result {

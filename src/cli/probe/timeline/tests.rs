@@ -218,6 +218,19 @@ succeeded in 10.000 ms
 }
 
 #[test]
+fn the_result_counts_further_faults() {
+    let result = || expired("so cert_expired it is");
+    for (faults, expected) in [
+        (&[Class::CertExpired][..], "cert_expired in tls after 10.000 ms"),
+        (&[Class::CertExpired, Class::CertNameMismatch], "cert_expired in tls after 10.000 ms, with 1 more fault"),
+    ] {
+        let attempt = went_through(1, &[Phase::Connect], result(), example_facts(1, faults));
+        let outcome = Outcome { facts: attempt.facts.clone(), ..outcome(result(), vec![attempt]) };
+        assert_lines(&lines(&secured(Verify::Strict), &outcome), &[expected]);
+    }
+}
+
+#[test]
 fn verify_decides_how_faults_are_shown() {
     let shown = example_facts(1, &[Class::CertExpired, Class::CertNameMismatch]);
     let strict = went_through(1, &[Phase::Connect, Phase::Starttls], expired("so it is"), shown.clone());
