@@ -17,9 +17,9 @@ use self::gate::{Blocked, Gate};
 use self::handle::Command;
 pub use self::handle::{Change, Handle, Stopped};
 use self::index::{Id, Index};
-use self::queue::{DueQueue, WaitQueue};
+use self::queue::{DueQueue, WaitQueue, Waiting};
 use self::schedule::FirstDue;
-use self::scheduled_target::{End, ScheduledTarget, Tick};
+use self::scheduled_target::{End, LastProbe, ScheduledTarget, Tick};
 pub use self::statistics::Statistics;
 use crate::clock::{self, Timestamp};
 use crate::options::Limits;
@@ -59,6 +59,8 @@ pub struct Scheduler<P, R> {
 #[derive(Debug)]
 struct Probe {
     target: Arc<Target>,
+    /// The last probe of the target when this one started.
+    last_probe: LastProbe,
     task: AbortHandle,
 }
 
@@ -140,8 +142,8 @@ where
         while let Some(batch) = self.due_queue.pop_started(now) {
             batch.for_each(|(due, id)| self.on_due(id, due, now));
         }
-        while let Some((due, id)) = self.wait_queue.pop() {
-            if !self.try_start(id, due, now) {
+        while let Some(waiting) = self.wait_queue.pop(|last_probe| self.gate.has_place(last_probe)) {
+            if !self.try_start(waiting, now) {
                 break;
             }
         }
@@ -162,53 +164,51 @@ where
         }
     }
 
-    /// Adds a due probe to the wait queue. Every probe passes through it, so probes start in order of their due times.
+    /// Adds a due probe to the wait queue. Every probe passes through it, so probes start in order of their due times,
+    /// except that a place may be kept from targets that time out.
     fn enqueue(&mut self, id: Id, due: Instant) {
         if let Some(entry) = self.index.get_mut(id) {
             entry.wait(due);
-            self.wait_queue.push(due, id);
+            let last_probe = entry.last_probe();
+            self.wait_queue.push(Waiting { due, id, last_probe });
         }
     }
 
     /// Starts a waiting probe unless a limit delays it. Returns false if that limit delays every probe.
-    fn try_start(&mut self, id: Id, due: Instant, now: Instant) -> bool {
+    fn try_start(&mut self, waiting: Waiting, now: Instant) -> bool {
+        let Waiting { due, id, last_probe } = waiting;
         let Some(entry) = self.index.get_mut(id).filter(|entry| entry.waiting_since() == Some(due)) else {
             return true;
         };
         let target = entry.target().clone();
-        match self.gate.admit(&target.endpoint.host, now) {
+        match self.gate.admit(&target.endpoint.host, last_probe, now) {
             Ok(()) => {
                 let deadline = entry.start(now);
                 self.statistics.observe_lag(now.saturating_duration_since(due));
-                self.spawn(id, target, deadline);
+                let task = self.spawn(id, target.clone(), deadline);
+                self.running.insert(id, Probe { target, last_probe, task });
                 true
             }
             Err(Blocked::Host) => {
-                self.wait_queue.park(&target.endpoint.host, due, id);
+                self.wait_queue.park(&target.endpoint.host, waiting);
                 true
-            }
-            Err(Blocked::InFlight) => {
-                self.wait_queue.push(due, id);
-                false
             }
             Err(Blocked::Until(opens)) => {
                 self.rate_opens = Some(opens);
-                self.wait_queue.push(due, id);
+                self.wait_queue.push(waiting);
                 false
             }
         }
     }
 
-    fn spawn(&mut self, id: Id, target: Arc<Target>, deadline: Instant) {
+    fn spawn(&mut self, id: Id, target: Arc<Target>, deadline: Instant) -> AbortHandle {
         let (prober, record) = (self.prober.clone(), self.record.clone());
-        let probed = target.clone();
-        let task = self.tasks.spawn(async move {
-            let outcome = prober.probe(&probed, deadline).await;
+        self.tasks.spawn(async move {
+            let outcome = prober.probe(&target, deadline).await;
             let ended = Instant::now();
-            let next = record(&Report { target: probed, outcome, ended, ended_at: clock::now() });
+            let next = record(&Report { target, outcome, ended, ended_at: clock::now() });
             Done { id, ended, next }
-        });
-        self.running.insert(id, Probe { target, task });
+        })
     }
 
     /// Handles the end of a probe's task. A probe that panicked is logged but not counted.
@@ -235,8 +235,8 @@ where
 
     /// Frees the slot of a probe for others and returns its target.
     fn release(&mut self, id: Id) -> Option<Arc<Target>> {
-        let Probe { target, .. } = self.running.remove(&id)?;
-        self.gate.release(&target.endpoint.host);
+        let Probe { target, last_probe, .. } = self.running.remove(&id)?;
+        self.gate.release(&target.endpoint.host, last_probe);
         self.wait_queue.unpark(&target.endpoint.host);
         Some(target)
     }
@@ -326,7 +326,8 @@ where
         self.release(id);
         if let Some(due) = entry.waiting_since() {
             let host = &entry.target().endpoint.host;
-            self.wait_queue.remove(host, due, id);
+            self.wait_queue
+                .remove(host, Waiting { due, id, last_probe: entry.last_probe() });
             self.wait_queue.unpark(host);
         }
     }

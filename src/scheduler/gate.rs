@@ -1,4 +1,7 @@
 //! Limits on concurrent probes, in total and per host, and on the rate of starts.
+//!
+//! Probes that run into their timeout take their places longest. A quarter of the places of each limit is kept from
+//! targets whose last probe did so, because thousands of them would otherwise delay the probes of all others.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -6,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::scheduled_target::LastProbe;
 use crate::options::Limits;
 use crate::target::Host;
 
@@ -14,8 +18,6 @@ use crate::target::Host;
 pub(super) enum Blocked {
     /// The limit per host.
     Host,
-    /// The limit on concurrent probes.
-    InFlight,
     /// The rate limit, which allows the next start at this instant.
     Until(Instant),
 }
@@ -24,16 +26,16 @@ pub(super) enum Blocked {
 #[derive(Debug)]
 pub(super) struct Gate {
     limits: Limits,
-    in_flight: u32,
-    /// Number of running probes of each host that has any.
-    per_host: HashMap<Host, u32>,
+    in_flight: Count,
+    /// The running probes of each host that has any.
+    per_host: HashMap<Host, Count>,
     /// When `per_second` allows the next start; can be in the past.
     next_start: Instant,
 }
 
 impl Gate {
     pub(super) fn new(limits: Limits, now: Instant) -> Self {
-        Self { limits, in_flight: 0, per_host: HashMap::new(), next_start: now }
+        Self { limits, in_flight: Count::default(), per_host: HashMap::new(), next_start: now }
     }
 
     /// Replaces the limits. Running probes count against the new ones.
@@ -41,16 +43,18 @@ impl Gate {
         self.limits = limits;
     }
 
-    /// Counts a probe of `host` that starts now, or returns the limit that delays it.
+    /// Returns whether the limit on concurrent probes has a place for a target with this last probe.
+    pub(super) fn has_place(&self, last_probe: LastProbe) -> bool {
+        self.in_flight.is_below(self.limits.in_flight, last_probe)
+    }
+
+    /// Counts a probe of `host` that starts now, or returns the limit that delays it. There must be a place for it.
     ///
-    /// The limit per host is checked first, because it delays only that host; the others delay every probe.
-    pub(super) fn admit(&mut self, host: &Host, now: Instant) -> Result<(), Blocked> {
-        let reached = |limit: Option<NonZeroU32>, count: u32| limit.is_some_and(|limit| count >= limit.get());
-        if reached(self.limits.per_host, self.per_host.get(host).copied().unwrap_or(0)) {
+    /// The limit per host is checked first, because it delays only that host; the rate limit delays every probe.
+    pub(super) fn admit(&mut self, host: &Host, last_probe: LastProbe, now: Instant) -> Result<(), Blocked> {
+        let of_host = self.per_host.get(host).copied().unwrap_or_default();
+        if !of_host.is_below(self.limits.per_host, last_probe) {
             return Err(Blocked::Host);
-        }
-        if reached(self.limits.in_flight, self.in_flight) {
-            return Err(Blocked::InFlight);
         }
         if let Some(rate) = self.limits.per_second {
             if self.next_start > now + RATE_TOLERANCE {
@@ -58,18 +62,18 @@ impl Gate {
             }
             self.next_start = self.next_start.max(now) + Duration::from_secs(1) / rate.get();
         }
-        self.in_flight += 1;
+        self.in_flight.add(last_probe);
         // Counted even without a limit, because one may be set before the probe ends.
-        *self.per_host.entry(host.clone()).or_default() += 1;
+        self.per_host.entry(host.clone()).or_default().add(last_probe);
         Ok(())
     }
 
-    /// Removes a finished probe from the counts.
-    pub(super) fn release(&mut self, host: &Host) {
-        self.in_flight = self.in_flight.saturating_sub(1);
+    /// Removes a finished probe from the counts, with the last probe of its target when it was admitted.
+    pub(super) fn release(&mut self, host: &Host, last_probe: LastProbe) {
+        self.in_flight.remove(last_probe);
         if let Some(count) = self.per_host.get_mut(host) {
-            *count -= 1;
-            if *count == 0 {
+            count.remove(last_probe);
+            if count.all == 0 {
                 self.per_host.remove(host);
             }
         }
@@ -77,15 +81,49 @@ impl Gate {
 
     /// Returns the number of running probes.
     pub(super) fn in_flight(&self) -> u32 {
-        self.in_flight
+        self.in_flight.all
     }
 }
+
+/// A number of running probes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    all: u32,
+    /// Those of targets whose last probe ran into its timeout.
+    timed_out: u32,
+}
+
+impl Count {
+    fn add(&mut self, last_probe: LastProbe) {
+        self.all += 1;
+        self.timed_out += u32::from(last_probe == LastProbe::TimedOut);
+    }
+
+    fn remove(&mut self, last_probe: LastProbe) {
+        self.all = self.all.saturating_sub(1);
+        self.timed_out = self.timed_out.saturating_sub(u32::from(last_probe == LastProbe::TimedOut));
+    }
+
+    /// Returns whether a limit allows another probe.
+    fn is_below(self, limit: Option<NonZeroU32>, last_probe: LastProbe) -> bool {
+        let Some(limit) = limit.map(NonZeroU32::get) else { return true };
+        let has_share = match last_probe {
+            LastProbe::InTime => true,
+            LastProbe::TimedOut => self.timed_out < limit - limit / KEPT_SHARE,
+        };
+        has_share && self.all < limit
+    }
+}
+
+/// One of this many places is kept from targets whose last probe ran into its timeout. A limit below this keeps none.
+const KEPT_SHARE: u32 = 4;
 
 /// Allows the probes of one batch to start together. Otherwise the rate holds over any second.
 const RATE_TOLERANCE: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {
+    use super::LastProbe::{InTime, TimedOut};
     use super::*;
 
     fn host(n: u8) -> Host {
@@ -105,24 +143,44 @@ mod tests {
     fn each_limit_holds_until_a_release() {
         let now = Instant::now();
         let mut gate = Gate::new(limits(3, 2, 0), now);
-        assert_eq!(gate.admit(&host(1), now), Ok(()));
-        assert_eq!(gate.admit(&host(1), now), Ok(()));
-        assert_eq!(gate.admit(&host(1), now), Err(Blocked::Host));
-        assert_eq!(gate.admit(&host(2), now), Ok(()));
-        assert_eq!(gate.admit(&host(2), now), Err(Blocked::InFlight));
-        gate.release(&host(1));
-        assert_eq!(gate.admit(&host(1), now), Ok(()));
-        for n in [1, 1, 2] {
-            gate.release(&host(n));
+        assert_eq!(gate.admit(&host(1), InTime, now), Ok(()));
+        assert_eq!(gate.admit(&host(1), InTime, now), Ok(()));
+        assert_eq!(gate.admit(&host(1), InTime, now), Err(Blocked::Host));
+        assert!(gate.has_place(InTime));
+        assert_eq!(gate.admit(&host(2), TimedOut, now), Ok(()));
+        assert!(!gate.has_place(InTime) && !gate.has_place(TimedOut));
+        gate.release(&host(1), InTime);
+        assert!(gate.has_place(InTime));
+        assert_eq!(gate.admit(&host(1), InTime, now), Ok(()));
+        for (n, last_probe) in [(1, InTime), (1, InTime), (2, TimedOut)] {
+            gate.release(&host(n), last_probe);
         }
         assert_eq!((gate.in_flight(), gate.per_host.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_quarter_is_kept_from_silent_targets() {
+        let now = Instant::now();
+        for (limit, silent) in [(1, 1), (3, 3), (4, 3), (8, 6), (4096, 3072)] {
+            let mut total = Gate::new(limits(limit, 0, 0), now);
+            let mut of_host = Gate::new(limits(0, limit, 0), now);
+            for started in 0..silent {
+                assert!(total.has_place(TimedOut), "{started} of {limit}");
+                assert_eq!(total.admit(&host(1), TimedOut, now), Ok(()));
+                assert_eq!(of_host.admit(&host(1), TimedOut, now), Ok(()), "{started} of {limit}");
+            }
+            assert!(!total.has_place(TimedOut));
+            assert_eq!(of_host.admit(&host(1), TimedOut, now), Err(Blocked::Host));
+            assert_eq!(total.has_place(InTime), silent < limit);
+            assert_eq!(of_host.admit(&host(1), InTime, now).is_ok(), silent < limit);
+        }
     }
 
     #[test]
     fn a_limit_of_zero_is_no_limit() {
         let now = Instant::now();
         let mut gate = Gate::new(limits(0, 0, 0), now);
-        assert!((0..10_000).all(|_| gate.admit(&host(1), now).is_ok()));
+        assert!((0..10_000).all(|_| gate.admit(&host(1), InTime, now).is_ok()));
     }
 
     #[test]
@@ -132,12 +190,12 @@ mod tests {
         let mut started = 0;
         for millisecond in 0..1000 {
             let now = start + Duration::from_millis(millisecond);
-            while gate.admit(&host(1), now).is_ok() {
+            while gate.admit(&host(1), InTime, now).is_ok() {
                 started += 1;
             }
         }
         assert!((50..=51).contains(&started), "{started}");
-        assert!(matches!(gate.admit(&host(1), start), Err(Blocked::Until(_))));
+        assert!(matches!(gate.admit(&host(1), InTime, start), Err(Blocked::Until(_))));
     }
 
     #[test]
@@ -145,7 +203,7 @@ mod tests {
         let start = Instant::now();
         let mut gate = Gate::new(limits(0, 0, 10), start);
         let later = start + Duration::from_mins(1);
-        assert!(gate.admit(&host(1), later).is_ok());
-        assert!(gate.admit(&host(1), later).is_err());
+        assert!(gate.admit(&host(1), InTime, later).is_ok());
+        assert!(gate.admit(&host(1), InTime, later).is_err());
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::index::Id;
 use super::schedule;
+use super::scheduled_target::LastProbe;
 use crate::target::Host;
 
 /// Due times in batches: probes with due times close to each other start together.
@@ -97,31 +98,42 @@ impl Item {
     }
 }
 
+/// A due probe that waits to start. The earliest is the first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Waiting {
+    pub(super) due: Instant,
+    pub(super) id: Id,
+    /// The last probe of its target.
+    pub(super) last_probe: LastProbe,
+}
+
 /// Due probes that wait to start, in order of their due times.
 ///
 /// Probes that wait for the limit of their host are parked separately, so that a host with thousands of ports does not
 /// slow down the search for the next probe.
 #[derive(Debug, Default)]
 pub(super) struct WaitQueue {
-    ready: BTreeSet<(Instant, Id)>,
-    parked: HashMap<Host, BTreeSet<(Instant, Id)>>,
+    ready: Lines,
+    parked: HashMap<Host, Lines>,
 }
 
 impl WaitQueue {
     /// Adds a probe that can start as soon as the global limits allow it.
-    pub(super) fn push(&mut self, due: Instant, id: Id) {
-        self.ready.insert((due, id));
+    pub(super) fn push(&mut self, waiting: Waiting) {
+        self.ready.insert(waiting);
     }
 
     /// Adds a probe that waits for another probe of its host to end.
-    pub(super) fn park(&mut self, host: &Host, due: Instant, id: Id) {
-        self.parked.entry(host.clone()).or_default().insert((due, id));
+    pub(super) fn park(&mut self, host: &Host, waiting: Waiting) {
+        self.parked.entry(host.clone()).or_default().insert(waiting);
     }
 
-    /// Makes the first parked probe of `host` ready again.
+    /// Makes the first parked probes of `host` ready again, one of each line, because the limit may allow only one.
     pub(super) fn unpark(&mut self, host: &Host) {
         let Some(parked) = self.parked.get_mut(host) else { return };
-        self.ready.extend(parked.pop_first());
+        for waiting in [parked.in_time.pop_first(), parked.timed_out.pop_first()].into_iter().flatten() {
+            self.ready.insert(waiting);
+        }
         if parked.is_empty() {
             self.parked.remove(host);
         }
@@ -129,23 +141,57 @@ impl WaitQueue {
 
     /// Makes all parked probes ready again.
     pub(super) fn unpark_all(&mut self) {
-        self.ready.extend(self.parked.drain().flat_map(|(_, parked)| parked));
+        for (_, mut parked) in self.parked.drain() {
+            self.ready.in_time.append(&mut parked.in_time);
+            self.ready.timed_out.append(&mut parked.timed_out);
+        }
     }
 
     /// Removes a probe whose target was removed.
-    pub(super) fn remove(&mut self, host: &Host, due: Instant, id: Id) {
-        self.ready.remove(&(due, id));
+    pub(super) fn remove(&mut self, host: &Host, waiting: Waiting) {
+        self.ready.remove(waiting);
         if let Some(parked) = self.parked.get_mut(host) {
-            parked.remove(&(due, id));
+            parked.remove(waiting);
             if parked.is_empty() {
                 self.parked.remove(host);
             }
         }
     }
 
-    /// Removes and returns the first ready probe.
-    pub(super) fn pop(&mut self) -> Option<(Instant, Id)> {
-        self.ready.pop_first()
+    /// Removes and returns the first ready probe for whose last probe there is a place.
+    pub(super) fn pop(&mut self, has_place: impl Fn(LastProbe) -> bool) -> Option<Waiting> {
+        let firsts = [self.ready.in_time.first(), self.ready.timed_out.first()];
+        let waiting = *firsts.into_iter().flatten().filter(|first| has_place(first.last_probe)).min()?;
+        self.ready.remove(waiting);
+        Some(waiting)
+    }
+}
+
+/// Waiting probes in two lines, because one line can stand still while the other moves.
+#[derive(Debug, Default)]
+struct Lines {
+    in_time: BTreeSet<Waiting>,
+    timed_out: BTreeSet<Waiting>,
+}
+
+impl Lines {
+    fn insert(&mut self, waiting: Waiting) {
+        self.line(waiting.last_probe).insert(waiting);
+    }
+
+    fn remove(&mut self, waiting: Waiting) {
+        self.line(waiting.last_probe).remove(&waiting);
+    }
+
+    fn line(&mut self, last_probe: LastProbe) -> &mut BTreeSet<Waiting> {
+        match last_probe {
+            LastProbe::InTime => &mut self.in_time,
+            LastProbe::TimedOut => &mut self.timed_out,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.in_time.is_empty() && self.timed_out.is_empty()
     }
 }
 
@@ -155,6 +201,7 @@ mod tests {
 
     use slotmap::KeyData;
 
+    use super::LastProbe::{InTime, TimedOut};
     use super::*;
 
     fn id(number: u64) -> Id {
@@ -179,13 +226,30 @@ mod tests {
         assert_eq!((queue.first_start(), queue.len()), (None, 0));
     }
 
+    fn waiting(due: Instant, number: u64, last_probe: LastProbe) -> Waiting {
+        Waiting { due, id: id(number), last_probe }
+    }
+
     #[test]
     fn the_earliest_due_probe_starts_first() {
         let now = Instant::now();
         let mut queue = WaitQueue::default();
-        queue.push(now + Duration::from_secs(2), id(1));
-        queue.push(now + Duration::from_secs(1), id(2));
-        assert_eq!(ids(queue), [id(2), id(1)]);
+        queue.push(waiting(now + Duration::from_secs(3), 1, TimedOut));
+        queue.push(waiting(now + Duration::from_secs(2), 2, InTime));
+        queue.push(waiting(now + Duration::from_secs(1), 3, TimedOut));
+        assert_eq!(ids(queue), [id(3), id(2), id(1)]);
+    }
+
+    #[test]
+    fn a_line_without_a_place_does_not_delay_the_other() {
+        let now = Instant::now();
+        let mut queue = WaitQueue::default();
+        queue.push(waiting(now, 1, TimedOut));
+        queue.push(waiting(now + Duration::from_secs(1), 2, InTime));
+        let in_time = |last_probe| last_probe == InTime;
+        assert_eq!(queue.pop(in_time).map(|waiting| waiting.id), Some(id(2)));
+        assert_eq!(queue.pop(in_time), None);
+        assert_eq!(ids(queue), [id(1)]);
     }
 
     #[test]
@@ -193,12 +257,14 @@ mod tests {
         let now = Instant::now();
         let busy = Host::Ipv4([127, 0, 0, 1].into());
         let mut queue = WaitQueue::default();
-        queue.park(&busy, now, id(1));
-        queue.park(&busy, now + Duration::from_secs(1), id(2));
-        queue.push(now + Duration::from_secs(2), id(3));
-        assert_eq!(queue.pop().map(|(_, id)| id), Some(id(3)));
+        queue.park(&busy, waiting(now, 1, InTime));
+        queue.park(&busy, waiting(now + Duration::from_secs(1), 2, InTime));
+        queue.park(&busy, waiting(now + Duration::from_secs(1), 4, TimedOut));
+        queue.push(waiting(now + Duration::from_secs(2), 3, InTime));
+        assert_eq!(queue.pop(|_| true).map(|waiting| waiting.id), Some(id(3)));
         queue.unpark(&busy);
-        assert_eq!(queue.pop().map(|(_, id)| id), Some(id(1)));
+        assert_eq!(queue.pop(|_| true).map(|waiting| waiting.id), Some(id(1)));
+        assert_eq!(queue.pop(|_| true).map(|waiting| waiting.id), Some(id(4)));
         queue.unpark(&busy);
         queue.unpark(&busy);
         assert!(queue.parked.is_empty());
@@ -207,6 +273,6 @@ mod tests {
 
     /// Returns the ready probes in order.
     fn ids(mut queue: WaitQueue) -> Vec<Id> {
-        iter::from_fn(|| queue.pop().map(|(_, id)| id)).collect()
+        iter::from_fn(|| queue.pop(|_| true).map(|waiting| waiting.id)).collect()
     }
 }

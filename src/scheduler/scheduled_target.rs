@@ -17,6 +17,17 @@ pub(super) struct ScheduledTarget {
     /// The next tick, a due time on the grid.
     tick: Instant,
     activity: Activity,
+    last_probe: LastProbe,
+}
+
+/// The end of the last probe of a target. A target that was never probed counts as in time.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum LastProbe {
+    /// It succeeded or failed before its deadline.
+    #[default]
+    InTime,
+    /// It ran into its timeout, and so, most likely, will the next.
+    TimedOut,
 }
 
 /// The activity of a target.
@@ -71,7 +82,12 @@ pub(super) enum End {
 impl ScheduledTarget {
     /// Creates a target with its first tick and, if there is one, an earlier first probe.
     pub(super) fn new(target: Arc<Target>, tick: Instant, early: Option<Instant>) -> Self {
-        Self { target, tick, activity: early.map_or(Activity::Idle, Activity::Planned) }
+        Self {
+            target,
+            tick,
+            activity: early.map_or(Activity::Idle, Activity::Planned),
+            last_probe: LastProbe::default(),
+        }
     }
 
     pub(super) fn target(&self) -> &Arc<Target> {
@@ -81,6 +97,11 @@ impl ScheduledTarget {
     /// Returns the next tick.
     pub(super) fn tick(&self) -> Instant {
         self.tick
+    }
+
+    /// Returns the end of the last probe.
+    pub(super) fn last_probe(&self) -> LastProbe {
+        self.last_probe
     }
 
     /// Returns the start of the planned extra probe.
@@ -178,9 +199,11 @@ impl ScheduledTarget {
 
     /// Records the end of the probe and returns its effect.
     pub(super) fn end(&mut self, ended: Instant, next: Next) -> End {
-        let activity = std::mem::replace(&mut self.activity, Activity::Idle);
-        if let Activity::Running { then: Some(due), .. } = activity {
-            return End::Due(due);
+        if let Activity::Running { deadline, then, .. } = std::mem::replace(&mut self.activity, Activity::Idle) {
+            self.last_probe = if ended < deadline { LastProbe::InTime } else { LastProbe::TimedOut };
+            if let Some(due) = then {
+                return End::Due(due);
+            }
         }
         match next {
             Next::Retry(delay) => {

@@ -303,6 +303,36 @@ async fn a_busy_host_does_not_delay_others() {
     assert!(counts.iter().all(|count| (4..=6).contains(count)), "first due, first served: {counts:?}");
 }
 
+/// Silent targets want four times the places, in total or of their host, and never lose theirs to each other.
+#[tokio::test(start_paused = true)]
+async fn silent_targets_cost_answering_ones_no_probe() {
+    let silent: Vec<_> = (1..=32)
+        .map(|port| target(&format!("127.0.0.1:{port}"), 10 * SECOND, 10 * SECOND))
+        .collect();
+    let answering: Vec<_> = (101..=102)
+        .map(|port| target(&format!("127.0.0.1:{port}"), SECOND, SECOND))
+        .collect();
+    let steps = [Step::Take(100 * MILLISECOND)];
+    for limits in [limits(8, 0, 0), limits(0, 8, 0), limits(8, 8, 0)] {
+        let script = [same(&silent, &[Step::TimeOut]), same(&answering, &steps)].concat();
+        let origin = Instant::now();
+        let running = Running::start(&script, limits, Next::OnSchedule).await;
+        // Until each silent target has been probed once, it counts as answering.
+        let warm = 60 * SECOND;
+        until(origin, warm + 1000 * SECOND).await;
+        for target in &answering {
+            let starts = running.journal.starts(target).into_iter().filter(|start| *start > warm);
+            let starts: Vec<_> = starts.collect();
+            assert_eq!(starts.len(), 1000, "{limits:?}");
+            assert_on_grid(&starts, warm + first_tick(target), SECOND);
+        }
+        let of_silent: usize = silent.iter().map(|target| running.journal.starts(target).len()).sum();
+        assert!(of_silent >= 6 * 100, "three quarters of the places are theirs: {of_silent} with {limits:?}");
+        running.stop.cancel();
+        running.task.await.unwrap();
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_rate_spreads_starts() {
     let targets = targets(100, 10 * SECOND);
