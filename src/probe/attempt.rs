@@ -175,7 +175,6 @@ struct Tried {
 
 /// Connects by `connect_by` and, if the port is expected to be open, runs the exchange by `deadline`.
 async fn try_address(remote: SocketAddr, plan: &Plan, connect_by: Instant, deadline: Instant) -> Tried {
-    let started = Instant::now();
     let watch = Watch::start(&plan.lag);
     let settings = &plan.target.settings;
     let expect = settings.probe_kind.expect();
@@ -191,15 +190,18 @@ async fn try_address(remote: SocketAddr, plan: &Plan, connect_by: Instant, deadl
             (Exchanged::silent(Err(unexpectedly_open(remote, expect)), socket), syn_retransmits)
         }
         Err(failed) => {
-            let result =
-                if watch.is_late() { connect_result(&failed, Expect::Open) } else { connect_result(&failed, expect) };
+            let result = if watch.is_late(&plan.lag) {
+                connect_result(&failed, Expect::Open)
+            } else {
+                connect_result(&failed, expect)
+            };
             (Exchanged::nothing_said(result, Connection::Closed), failed.syn_retransmits)
         }
     };
     let ended = Instant::now();
-    let duration = ended.saturating_duration_since(started);
+    let duration = ended.saturating_duration_since(watch.started());
     let Exchanged { result, timings, facts, connection, transcript } = exchanged;
-    let result = result.map_err(|fault| watch.judge(fault));
+    let result = result.map_err(|fault| watch.judge(&plan.lag, fault));
     let attempt = Attempt { address: remote.ip(), result, duration, timings, syn_retransmits, facts, transcript };
     Tried { attempt, ended, open: is_open.then_some(connection) }
 }

@@ -7,43 +7,47 @@ use tokio::time::Instant;
 use crate::loop_lag::LoopLag;
 use crate::outcome::{Class, Failure, Fault, LocalFaultReason};
 
-/// Watches whether this process runs on time during a step of a probe.
+/// Watches whether this process runs on time during a step of a probe. Small, because thousands of probes may wait.
 #[derive(Debug)]
-pub(super) struct Watch<'a> {
-    lag: &'a LoopLag,
+pub(super) struct Watch {
     started: Instant,
     lag_before: Duration,
 }
 
-impl<'a> Watch<'a> {
+impl Watch {
     /// Starts to watch.
-    pub(super) fn start(lag: &'a LoopLag) -> Self {
-        Self { lag, started: Instant::now(), lag_before: lag.total() }
+    pub(super) fn start(lag: &LoopLag) -> Self {
+        Self { started: Instant::now(), lag_before: lag.total() }
+    }
+
+    /// When the step started.
+    pub(super) const fn started(&self) -> Instant {
+        self.started
     }
 
     /// Returns the local fault `overloaded` instead of a failure that depends on time, if this process did not run on
     /// time. Other failures are certain no matter how late they were seen.
-    pub(super) fn judge(&self, fault: Fault) -> Fault {
+    pub(super) fn judge(&self, lag: &LoopLag, fault: Fault) -> Fault {
         match fault {
             Fault::Failure(failure) if depends_on_time(failure.class) => {
-                self.overload(&failure).unwrap_or(Fault::Failure(failure))
+                self.overload(lag, &failure).unwrap_or(Fault::Failure(failure))
             }
             certain => certain,
         }
     }
 
     /// Whether this process did not run for a considerable part of the time.
-    pub(super) fn is_late(&self) -> bool {
-        let (lag, elapsed) = self.measured();
+    pub(super) fn is_late(&self, lag: &LoopLag) -> bool {
+        let (lag, elapsed) = self.measured(lag);
         !lag.is_zero() && lag * LEAST_SHARE >= elapsed
     }
 
-    fn overload(&self, failure: &Failure) -> Option<Fault> {
-        let (lag, elapsed) = self.measured();
-        self.is_late().then(|| {
+    fn overload(&self, lag: &LoopLag, failure: &Failure) -> Option<Fault> {
+        self.is_late(lag).then(|| {
+            let (missed, elapsed) = self.measured(lag);
             let detail = format!(
                 "portprobe did not run for {} ms of {} ms, so this may not be the target's fault: {}",
-                lag.as_millis(),
+                missed.as_millis(),
                 elapsed.as_millis(),
                 failure.detail
             );
@@ -51,9 +55,9 @@ impl<'a> Watch<'a> {
         })
     }
 
-    fn measured(&self) -> (Duration, Duration) {
+    fn measured(&self, lag: &LoopLag) -> (Duration, Duration) {
         let elapsed = Instant::now().saturating_duration_since(self.started);
-        (self.lag.total().saturating_sub(self.lag_before), elapsed)
+        (lag.total().saturating_sub(self.lag_before), elapsed)
     }
 }
 
@@ -75,8 +79,8 @@ mod tests {
     use super::*;
     use crate::outcome::Phase;
 
-    fn judged(watch: &Watch<'_>, class: Class) -> Fault {
-        watch.judge(Fault::failure(Phase::Connect, class, "no answer"))
+    fn judged(watch: &Watch, lag: &LoopLag, class: Class) -> Fault {
+        watch.judge(lag, Fault::failure(Phase::Connect, class, "no answer"))
     }
 
     /// Runs a step on a loop whose lag is measured.
@@ -97,7 +101,7 @@ mod tests {
             thread::sleep(Duration::from_millis(200));
             for class in Class::ALL {
                 let blames_itself = matches!(
-                    judged(&watch, class),
+                    judged(&watch, lag, class),
                     Fault::LocalFault(fault) if fault.reason == LocalFaultReason::Overloaded
                 );
                 assert_eq!(blames_itself, depends_on_time(class), "{class:?}");
@@ -111,7 +115,7 @@ mod tests {
         measured(async |lag| {
             let watch = Watch::start(lag);
             tokio::time::sleep(Duration::from_secs(10)).await;
-            assert!(matches!(judged(&watch, Class::Timeout), Fault::Failure(_)));
+            assert!(matches!(judged(&watch, lag, Class::Timeout), Fault::Failure(_)));
         })
         .await;
     }
@@ -123,7 +127,7 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(10)).await;
             tokio::time::advance(Duration::from_secs(1)).await;
             assert!(lag.total() >= Duration::from_millis(900), "{lag:?}");
-            assert!(matches!(judged(&watch, Class::Stalled), Fault::Failure(_)));
+            assert!(matches!(judged(&watch, lag, Class::Stalled), Fault::Failure(_)));
         })
         .await;
     }
