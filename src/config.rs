@@ -48,16 +48,21 @@ mod yaml;
 
 /// Reads a configuration file. `environment` returns the variables that global labels can contain.
 pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Draft<'static, Config>, LoadError> {
-    draft(Cow::Owned(read(path)?), path, environment)
+    draft(Cow::Owned(read(path, files::read_any)?), path, environment)
+}
+
+/// Reads the text of a configuration that must be a regular file.
+pub fn read_regular(path: &Path) -> Result<String, LoadError> {
+    read(path, files::read)
 }
 
 /// Reads a configuration from text. Messages name it `path`, and its paths are relative to the folder of `path`.
 pub fn parse<'a>(
-    text: &'a str,
+    text: impl Into<Cow<'a, str>>,
     path: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Draft<'a, Config>, LoadError> {
-    draft(Cow::Borrowed(text), path, environment)
+    draft(text.into(), path, environment)
 }
 
 /// A valid configuration.
@@ -125,9 +130,9 @@ fn draft<'a>(
     Ok(Draft { value, files, problems, text, path: Some(path.to_owned()) })
 }
 
-/// Reads the text of a file: UTF-8, at most 64 MiB. It may be a pipe. Every error names the file.
-fn read(path: &Path) -> Result<String, LoadError> {
-    let bytes = files::read_any(path, MAX_BYTES).map_err(|error| LoadError::of_file(path, None, explain(&error)))?;
+/// Reads the text of a file: UTF-8, at most 64 MiB. Every error names the file.
+fn read(path: &Path, read: fn(&Path, u64) -> Result<Vec<u8>, ReadError>) -> Result<String, LoadError> {
+    let bytes = read(path, MAX_BYTES).map_err(|error| LoadError::of_file(path, None, explain(&error)))?;
     String::from_utf8(bytes).map_err(|error| {
         let (valid, rest) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
         let byte = rest.first().copied().unwrap_or_default();

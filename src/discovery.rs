@@ -9,7 +9,6 @@
 //! size and time, and nothing here blocks the thread that probes.
 
 use std::collections::HashMap;
-use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +21,9 @@ use self::debouncer::Debouncer;
 pub use self::error::RefreshError;
 use self::file::Files;
 use crate::config::{Discovered, Source, SourceKind};
+use crate::files::reads::Reads;
 use crate::probe::Connector;
-use crate::tasks::{blocking, resume_panic};
+use crate::tasks::resume_panic;
 
 mod debouncer;
 mod dns;
@@ -118,7 +118,7 @@ impl Sources {
 
 /// Reads a source once.
 pub async fn read_once(source: &Source, connector: &Connector) -> Result<Snapshot, RefreshError> {
-    refresh(source, &mut Files::default(), connector).await
+    refresh(source, &mut Reader::default(), connector).await
 }
 
 /// The files of a source that match its pattern.
@@ -135,10 +135,10 @@ pub fn read_file(path: &Path) -> Result<(String, Vec<Discovered>), RefreshError>
 async fn watch(source: Source, mut debouncer: Debouncer, connector: Connector, updates: mpsc::Sender<Update>) {
     let mut ticks = interval(source.refresh.max(MIN_REFRESH));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut files = Files::default();
+    let mut reader = Reader::default();
     loop {
         ticks.tick().await;
-        let result = refresh(&source, &mut files, &connector).await;
+        let result = refresh(&source, &mut reader, &connector).await;
         let Some(result) = debouncer.filter(result) else { continue };
         if updates.send(Update { source: source.clone(), result }).await.is_err() {
             return;
@@ -146,23 +146,39 @@ async fn watch(source: Source, mut debouncer: Debouncer, connector: Connector, u
     }
 }
 
-async fn refresh(source: &Source, files: &mut Files, connector: &Connector) -> Result<Snapshot, RefreshError> {
+/// Reads the files of one source: its entries, or the values of its headers.
+#[derive(Debug, Default)]
+struct Reader {
+    files: Arc<Files>,
+    reads: Reads,
+}
+
+async fn refresh(source: &Source, reader: &mut Reader, connector: &Connector) -> Result<Snapshot, RefreshError> {
     match &source.kind {
         SourceKind::Dns { name, records } => dns::refresh(name, *records, connector).await,
-        SourceKind::File { pattern } => refresh_files(files, pattern.clone()).await,
-        SourceKind::Http(http) => http::refresh(http, source.refresh, http::Bounds::default(), connector).await,
+        SourceKind::File { pattern } => reader.refresh(pattern.clone()).await,
+        SourceKind::Http(http) => {
+            let bounds = http::Bounds::default();
+            http::refresh(http, source.refresh, bounds, &reader.reads, connector).await
+        }
     }
 }
 
-async fn refresh_files(files: &mut Files, pattern: PathBuf) -> Result<Snapshot, RefreshError> {
-    let mut taken = mem::take(files);
-    let (taken, result) = blocking(move || {
-        let result = taken.refresh(&pattern);
-        (taken, result)
-    })
-    .await;
-    *files = taken;
-    result
+impl Reader {
+    /// Reads the files that match. After a read that hangs, the files are as before.
+    async fn refresh(&mut self, pattern: PathBuf) -> Result<Snapshot, RefreshError> {
+        let before = self.files.clone();
+        let (after, result) = self
+            .reads
+            .run(move || {
+                let mut files = Files::clone(&before);
+                let result = files.refresh(&pattern);
+                (files, result)
+            })
+            .await?;
+        self.files = Arc::new(after);
+        result
+    }
 }
 
 /// Maximum number of updates in the channel. Each may be large; when the channel is full, sources wait.

@@ -16,10 +16,16 @@ use nix::fcntl::OFlag;
 
 pub(crate) mod digest;
 pub mod header_values;
+pub mod reads;
 pub(crate) mod watch;
 
 /// Reads a regular file of at most `limit` bytes.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
+    bounded(open(path)?, limit)
+}
+
+/// Opens a regular file, without waiting for the writer of a pipe.
+fn open(path: &Path) -> Result<File, ReadError> {
     refuse_special(&fs::metadata(path)?)?;
     // By now the path may name another file, such as a pipe.
     let file = OpenOptions::new()
@@ -27,7 +33,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
         .custom_flags(OFlag::O_NONBLOCK.bits())
         .open(path)?;
     refuse_special(&file.metadata()?)?;
-    bounded(file, limit)
+    Ok(file)
 }
 
 /// Reads at most `limit` bytes of a file that may also be a pipe or a device. Blocks until the writer of a pipe closes

@@ -34,8 +34,13 @@ impl LoadedFiles {
 
     /// Reads the files of a draft and finishes it.
     pub fn finish<T>(&self, draft: Draft<'_, T>) -> Result<T, LoadError> {
-        let unreadable: Vec<_> = draft.required().filter_map(|required| self.read(&required).err()).collect();
+        let unreadable = self.read_all(draft.required());
         draft.finish(&unreadable)
+    }
+
+    /// Reads files, and returns the errors.
+    pub(super) fn read_all(&self, required: impl IntoIterator<Item = Required>) -> Vec<Unreadable> {
+        required.into_iter().filter_map(|required| self.read(&required).err()).collect()
     }
 
     /// Drops the files of every other TLS profile.

@@ -85,7 +85,7 @@ impl Reconciler {
     /// Loads the configuration file and applies it as a whole, or changes nothing.
     async fn reload(&mut self, by: &'static str) -> Result<(), ReloadError> {
         let Some(file) = self.config_file.clone() else { return Ok(()) };
-        let config = match blocking(move || file.load()).await {
+        let config = match file.reload().await {
             Ok(config) => config,
             Err(problems) => {
                 self.metrics.reloads().failed();

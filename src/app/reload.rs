@@ -11,8 +11,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
 use super::loaded_files::LoadedFiles;
 use super::process::environment;
-use crate::config::{self, Config, LoadError};
+use crate::config::{self, Config, Diagnostic, LoadError};
 use crate::files::digest;
+use crate::files::reads::Reads;
 use crate::http::ReloadRequest;
 use crate::shutdown::Hangups;
 use crate::target::Sha256Digest;
@@ -51,28 +52,59 @@ pub enum HttpReload {
     Enabled,
 }
 
-/// The configuration file. Its methods block.
+/// The configuration file.
 #[derive(Clone, Debug)]
 pub struct ConfigFile {
     path: PathBuf,
     files: LoadedFiles,
+    reads: Reads,
 }
 
 impl ConfigFile {
     /// Creates a handle of the file at `path`; the files that it names are read into `files`.
     pub fn new(path: PathBuf, files: LoadedFiles) -> Self {
-        Self { path, files }
+        Self { path, files, reads: Reads::default() }
     }
 
-    /// Reads the configuration and every file that it names.
+    /// Reads the configuration, which may be a pipe, and every file that it names. Blocks.
     pub fn load(&self) -> Result<Config, LoadError> {
         self.files.finish(config::load(&self.path, &environment)?)
     }
 
     /// Returns a digest of the current content; `None` if the file cannot be read, or is a pipe and can be read only
-    /// once.
+    /// once. Blocks.
     pub fn digest(&self) -> Option<Sha256Digest> {
         digest::of_file(&self.path)
+    }
+
+    /// Reads the configuration again, which must be a regular file, and every file that it names. Fails if one of them
+    /// is not read in time.
+    pub(super) async fn reload(&self) -> Result<Config, LoadError> {
+        let path = self.path.clone();
+        let text = self.reads.run(move || config::read_regular(&path)).await;
+        let text = text.map_err(|hanging| self.refuse(hanging.to_string()))??;
+        let path = self.path.clone();
+        let (draft, required) = blocking(move || {
+            let draft = config::parse(text, &path, &environment)?;
+            let required: Vec<_> = draft.required().collect();
+            Ok((draft, required))
+        })
+        .await?;
+        let files = self.files.clone();
+        let unreadable = self.reads.run(move || files.read_all(required)).await;
+        let unreadable = unreadable.map_err(|hanging| self.refuse(format!("a file that it names {hanging}")))?;
+        blocking(move || draft.finish(&unreadable)).await
+    }
+
+    /// As [`Self::digest`], without blocking; `None` if the file is not read in time, too.
+    async fn current_digest(&self) -> Option<Sha256Digest> {
+        let file = self.clone();
+        self.reads.run(move || file.digest()).await.ok().flatten()
+    }
+
+    fn refuse(&self, message: String) -> LoadError {
+        let file = Some(self.path.as_path().into());
+        LoadError::new(vec![Diagnostic { file, position: None, key: String::new(), message }])
     }
 }
 
@@ -143,8 +175,7 @@ impl Detector {
     }
 
     async fn digest(&self) -> Option<Sha256Digest> {
-        let file = self.reload.file.clone();
-        blocking(move || file.digest()).await
+        self.reload.file.current_digest().await
     }
 }
 

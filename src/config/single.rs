@@ -15,6 +15,7 @@ use crate::config::sources::{Discovered, Source};
 use crate::config::targets::FileTargets;
 use crate::config::yaml::Node;
 use crate::config::{Config, Draft, document, folder, read};
+use crate::files;
 use crate::options::ResolverOptions;
 use crate::target::{Cadence, Target};
 
@@ -71,7 +72,7 @@ impl<'a> TargetLookup<'a> {
         let (folder, mut text, mut config) = (folder(path), String::new(), None);
         let mut root = Node::Mapping(Vec::new());
         if request.config_file.is_some() {
-            text = read(path)?;
+            text = read(path, files::read_any)?;
             root = document(&text, path)?;
             let problems = Problems::default();
             let (whole, _) = compile::config(root.clone(), folder, environment, problems.document());

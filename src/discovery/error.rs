@@ -9,6 +9,7 @@ use super::http::MEDIA_TYPE;
 use crate::config::EntriesError;
 use crate::files::ReadError;
 use crate::files::header_values::HeaderValueError;
+use crate::files::reads::Hanging;
 use crate::probe::ConnectorError;
 
 /// Reason why a source, or one of its files, was not refreshed. If it is about a file, its text follows the file's
@@ -36,6 +37,9 @@ pub enum RefreshError {
     /// A folder cannot be listed.
     #[error("cannot list the directory {0}: {1}")]
     Folder(String, io::Error),
+    /// Files were not read in time.
+    #[error("a file {0}")]
+    Hanging(#[from] Hanging),
     /// The file that holds the value of a header cannot be used.
     #[error("the file {file} of the header {header} {reason}")]
     HeaderFile {

@@ -21,7 +21,7 @@ use crate::peer_text::escaped;
 use crate::target::Sha256Digest;
 
 /// The files of one source as of the last refresh.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Files {
     cached: HashMap<PathBuf, Cached>,
     /// The entries of all files, one file after the other.

@@ -19,11 +19,13 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
-use super::{RefreshError, Snapshot, blocking};
+use super::{RefreshError, Snapshot};
 use crate::config::{HttpScheme, HttpSource, HttpUrl, discovered_json};
 use crate::files::header_values;
+use crate::files::reads::Reads;
 use crate::peer_text::label_value;
 use crate::probe::Connector;
+use crate::tasks::blocking;
 
 /// Limits of a response.
 #[derive(Clone, Copy, Debug)]
@@ -45,11 +47,12 @@ pub(super) async fn refresh(
     source: &HttpSource,
     interval: Duration,
     bounds: Bounds,
+    reads: &Reads,
     connector: &Connector,
 ) -> Result<Snapshot, RefreshError> {
     let files = source.headers_files.clone();
-    let secrets = blocking(move || files.iter().map(|(name, path)| secret(name, path)).collect::<Result<_, _>>()).await;
-    let request = request(&source.url, interval, secrets?)?;
+    let secrets = move || files.iter().map(|(name, path)| secret(name, path)).collect::<Result<_, _>>();
+    let request = request(&source.url, interval, reads.run(secrets).await??)?;
     let response = timeout(bounds.timeout, request_body(request, source, bounds, connector)).await;
     let SourceResponse { body, problems } = response.map_err(|_| RefreshError::Timeout(bounds.timeout))??;
     let entries = blocking(move || {

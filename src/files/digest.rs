@@ -1,11 +1,11 @@
 //! SHA-256 of bytes and of files.
 
-use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::Path;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
+use crate::files::open;
 use crate::target::Sha256Digest;
 
 /// The SHA-256 of these bytes.
@@ -18,10 +18,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> Sha256Digest {
 /// The SHA-256 of a regular file of any size. `None` if it cannot be read, or if it is a pipe, which can be read only
 /// once.
 pub(crate) fn of_file(path: &Path) -> Option<Sha256Digest> {
-    let mut file = fs::metadata(path)
-        .ok()
-        .filter(fs::Metadata::is_file)
-        .and_then(|_| File::open(path).ok())?;
+    let mut file = open(path).ok()?;
     let (mut context, mut piece) = (Context::new(&SHA256), vec![0; PIECE_BYTES]);
     loop {
         match file.read(&mut piece).ok()? {
@@ -41,6 +38,8 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

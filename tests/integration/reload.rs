@@ -142,13 +142,19 @@ impl Endless {
 }
 
 #[tokio::test]
-async fn a_hanging_reload_does_not_prevent_stopping() {
-    let mut reloadable = Reloadable::start(TEN, &["--no-config.auto-reload"]).await;
-    let mut endless = Endless::at(&reloadable.file);
-    reloadable.daemon.signal(Signal::SIGHUP);
-    endless.is_read().await;
-    reloadable.daemon.signal(Signal::SIGTERM);
-    assert_eq!(reloadable.daemon.ended().await.code(), Some(0));
+async fn a_pipe_fails_a_reload_without_being_read() {
+    let reloadable = Reloadable::start(TEN, &["--web.enable-lifecycle", "--no-config.auto-reload"]).await;
+    Endless::at(&reloadable.file);
+    let response = reloadable.post().await;
+    assert_eq!(response.status, 500);
+    assert!(response.body.contains("is a pipe, not a regular file"), "{}", response.body);
+    reloadable
+        .until("it is a failed reload", |scrape| scrape.value(SUCCESSFUL, &[]) == Some(0.0))
+        .await;
+    fs::remove_file(&reloadable.file).unwrap();
+    reloadable.write("defaults: { interval: 200ms }\ntargets: ['127.0.0.1:1-5']\n");
+    assert_eq!(reloadable.post().await.status, 200);
+    assert_eq!(reloadable.daemon.scrape().await.value("portprobe_targets", &[]), Some(5.0));
 }
 
 #[tokio::test]

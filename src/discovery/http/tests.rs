@@ -72,7 +72,7 @@ fn source(url: &str) -> HttpSource {
 
 async fn refresh_with(source: &HttpSource, bounds: Bounds) -> Result<Snapshot, String> {
     let connector = Connector::new(ResolverOptions::default(), Arc::default());
-    refresh(source, Duration::from_secs(90), bounds, &connector)
+    refresh(source, Duration::from_secs(90), bounds, &Reads::default(), &connector)
         .await
         .map_err(|error| error.to_string())
 }
