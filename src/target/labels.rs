@@ -82,6 +82,12 @@ pub enum LabelNameError {
 pub struct Labels(Box<[(LabelName, Box<str>)]>);
 
 impl Labels {
+    /// Maximum number of labels of a target: each is in every series.
+    pub const MAX: usize = 64;
+
+    /// Maximum length of a label's name, and of its value.
+    pub const MAX_BYTES: usize = 512;
+
     /// Returns these labels overlaid with `nearer` ones: for a name in both, the nearer value wins. An empty nearer
     /// value removes the label.
     #[must_use]

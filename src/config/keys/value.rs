@@ -16,7 +16,7 @@ use crate::config::problems::text::quoted;
 use crate::config::yaml::Node;
 use crate::duration;
 use crate::histogram::Buckets;
-use crate::target::{LabelName, Pattern};
+use crate::target::{LabelName, Labels, Pattern};
 
 pub(in crate::config) use self::network::{HeaderFileUse, HeaderFiles, HeaderValues, Statuses};
 pub use self::source::{HttpScheme, HttpUrl, HttpUrlError};
@@ -69,9 +69,14 @@ impl Key for LabelValues {
         let entries = entries(node, at)?;
         let mut labels = Vec::with_capacity(entries.len());
         for (name, node) in entries {
+            if name.len() > Labels::MAX_BYTES {
+                let bytes = name.len();
+                at.refuse(format_args!("has a label name of {bytes} bytes; must have at most {}", Labels::MAX_BYTES));
+                continue;
+            }
             let at = at.key(&name);
             match LabelName::try_new(&name) {
-                Ok(label) => labels.push((label, Field::read(node, at))),
+                Ok(label) => labels.push((label, label_value(node, at))),
                 Err(error) => at.refuse_key(error),
             }
         }
@@ -85,6 +90,15 @@ impl Key for LabelValues {
             "additionalProperties": Box::<str>::schema(generator),
         })
     }
+}
+
+/// A label value of bounded length, because every series has it.
+fn label_value(node: Node, at: At<'_>) -> Field<Box<str>> {
+    let value = Field::<Box<str>>::read(node, at);
+    if let Some(bytes) = value.get().map(|value| value.len()).filter(|bytes| *bytes > Labels::MAX_BYTES) {
+        at.refuse(format_args!("has {bytes} bytes; must have at most {}", Labels::MAX_BYTES));
+    }
+    value
 }
 
 /// A regular expression.

@@ -63,6 +63,13 @@ impl<'a> TargetBuilder<'a> {
         let count = urls.iter().map(|(_, url)| url.count()).sum();
         let group = levels.nearest(|keys| keys.group.get());
         let labels = self.labels.overlaid(&levels.labels());
+        let count_of_labels = labels.iter().len();
+        if count_of_labels > Labels::MAX {
+            at.key("labels").refuse(format_args!(
+                "results in {count_of_labels} labels; must be at most {}, including inherited ones",
+                Labels::MAX
+            ));
+        }
         if let Some((_, script)) = levels.script() {
             script.check_labels(&labels, problems);
         }

@@ -1,9 +1,11 @@
 //! Targets of discovered entries.
 
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 use crate::config::{Config, discovered, parse};
@@ -246,6 +248,34 @@ fn an_invalid_group_is_skipped_with_its_reason() {
 }
 
 #[test]
+fn an_entry_with_unbounded_labels_is_skipped() {
+    let long = "x".repeat(1 << 20);
+    // The configuration has five more.
+    let labels =
+        |count: usize| -> BTreeMap<String, &str> { (0..count).map(|index| (format!("l{index}"), "x")).collect() };
+    let entries = json!([
+        { "targets": ["a:1"], "labels": { "note": long } },
+        { "targets": ["b:1"], "labels": labels(60) },
+        { "targets": ["c:1"], "labels": labels(59) },
+        { "targets": ["d:1"], "labels": { "__meta_note": long } },
+        { "url": "e:1", "labels": { "note": long } },
+        { "targets": ["f:1"], "labels": { long.as_str(): "x" } },
+    ]);
+    let text = entries.to_string();
+    let Built { targets, invalid } = made(&text);
+    assert_eq!(targets.iter().map(|target| target.name.as_str()).collect::<Vec<_>>(), ["tcp://c:1", "tcp://d:1"]);
+    assert_eq!(
+        invalid,
+        [
+            "entry 1, `a:1`: labels.note: has 1048576 bytes; must have at most 512",
+            "entry 2, `b:1`: labels: results in 65 labels; must be at most 64, including inherited ones",
+            "entry 5, `e:1`: labels.note: has 1048576 bytes; must have at most 512",
+            "entry 6, `f:1`: labels: has a label name of 1048576 bytes; must have at most 512",
+        ]
+    );
+}
+
+#[test]
 fn an_invalid_url_is_skipped_without_the_others() {
     let made = made(
         "[{targets: ['a:1', 'b:0', 7, 'u:hunter2@c:1', 'd:1']}, {urls: ['e', 'f:1']}, 'g', {url: 'h:x'}, 5, {url: 'i:1', intervall: 5s}, null, {targets: [], label: {}}]",
@@ -344,7 +374,7 @@ fn targets_can_be_built_on_any_thread() {
 fn a_large_group_takes_linear_time() {
     let config = config(&CONFIG.replace("targets: 9", "targets: 0"));
     let targets: Vec<_> = (0..100_000).map(|index| format!("\"a{index}:1\"")).collect();
-    let labels: Vec<_> = (0..10_000).map(|index| format!("\"l{index}\": \"v\"")).collect();
+    let labels: Vec<_> = (0..10_000).map(|index| format!("\"__meta_l{index}\": \"v\"")).collect();
     let text = format!("[{{\"targets\": [{}], \"labels\": {{{}}}}}]", targets.join(","), labels.join(","));
     let started = tokio::time::Instant::now();
     let made = build(&config, 0, &discovered(&text).unwrap());
