@@ -59,8 +59,8 @@ pub struct Scheduler<P, R> {
 #[derive(Debug)]
 struct Probe {
     target: Arc<Target>,
-    /// The last probe of the target when this one started.
-    last_probe: LastProbe,
+    /// The last probe of the target when this one was admitted.
+    admitted_after: LastProbe,
     task: AbortHandle,
 }
 
@@ -165,7 +165,7 @@ where
     }
 
     /// Adds a due probe to the wait queue. Every probe passes through it, so probes start in order of their due times,
-    /// except that a place may be kept from targets that time out.
+    /// except that some places are kept for targets whose last probe was in time.
     fn enqueue(&mut self, id: Id, due: Instant) {
         if let Some(entry) = self.index.get_mut(id) {
             entry.wait(due);
@@ -186,7 +186,7 @@ where
                 let deadline = entry.start(now);
                 self.statistics.observe_lag(now.saturating_duration_since(due));
                 let task = self.spawn(id, target.clone(), deadline);
-                self.running.insert(id, Probe { target, last_probe, task });
+                self.running.insert(id, Probe { target, admitted_after: last_probe, task });
                 true
             }
             Err(Blocked::Host) => {
@@ -235,8 +235,8 @@ where
 
     /// Frees the slot of a probe for others and returns its target.
     fn release(&mut self, id: Id) -> Option<Arc<Target>> {
-        let Probe { target, last_probe, .. } = self.running.remove(&id)?;
-        self.gate.release(&target.endpoint.host, last_probe);
+        let Probe { target, admitted_after, .. } = self.running.remove(&id)?;
+        self.gate.release(&target.endpoint.host, admitted_after);
         self.wait_queue.unpark(&target.endpoint.host);
         Some(target)
     }

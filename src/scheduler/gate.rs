@@ -1,7 +1,8 @@
 //! Limits on concurrent probes, in total and per host, and on the rate of starts.
 //!
-//! Probes that run into their timeout take their places longest. A quarter of the places of each limit is kept from
-//! targets whose last probe did so, because thousands of them would otherwise delay the probes of all others.
+//! Probes that run into their timeout take their places longest. A quarter of the places of each limit is kept for targets
+//! whose last probe did not, because thousands of silent targets would otherwise delay the probes of all others. A target
+//! that was never probed counts as silent: most targets of a start can be.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -89,19 +90,19 @@ impl Gate {
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
     all: u32,
-    /// Those of targets whose last probe ran into its timeout.
-    timed_out: u32,
+    /// Those of targets whose last probe was not in time.
+    not_in_time: u32,
 }
 
 impl Count {
     fn add(&mut self, last_probe: LastProbe) {
         self.all += 1;
-        self.timed_out += u32::from(last_probe == LastProbe::TimedOut);
+        self.not_in_time += u32::from(last_probe == LastProbe::NotInTime);
     }
 
     fn remove(&mut self, last_probe: LastProbe) {
         self.all = self.all.saturating_sub(1);
-        self.timed_out = self.timed_out.saturating_sub(u32::from(last_probe == LastProbe::TimedOut));
+        self.not_in_time = self.not_in_time.saturating_sub(u32::from(last_probe == LastProbe::NotInTime));
     }
 
     /// Returns whether a limit allows another probe.
@@ -109,13 +110,13 @@ impl Count {
         let Some(limit) = limit.map(NonZeroU32::get) else { return true };
         let has_share = match last_probe {
             LastProbe::InTime => true,
-            LastProbe::TimedOut => self.timed_out < limit - limit / KEPT_SHARE,
+            LastProbe::NotInTime => self.not_in_time < limit - limit / KEPT_SHARE,
         };
         has_share && self.all < limit
     }
 }
 
-/// One of this many places is kept from targets whose last probe ran into its timeout. A limit below this keeps none.
+/// One of this many places is kept for targets whose last probe was in time. A limit below this keeps none.
 const KEPT_SHARE: u32 = 4;
 
 /// Allows the probes of one batch to start together. Otherwise the rate holds over any second.
@@ -123,7 +124,7 @@ const RATE_TOLERANCE: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {
-    use super::LastProbe::{InTime, TimedOut};
+    use super::LastProbe::{InTime, NotInTime};
     use super::*;
 
     fn host(n: u8) -> Host {
@@ -147,12 +148,12 @@ mod tests {
         assert_eq!(gate.admit(&host(1), InTime, now), Ok(()));
         assert_eq!(gate.admit(&host(1), InTime, now), Err(Blocked::Host));
         assert!(gate.has_place(InTime));
-        assert_eq!(gate.admit(&host(2), TimedOut, now), Ok(()));
-        assert!(!gate.has_place(InTime) && !gate.has_place(TimedOut));
+        assert_eq!(gate.admit(&host(2), NotInTime, now), Ok(()));
+        assert!(!gate.has_place(InTime) && !gate.has_place(NotInTime));
         gate.release(&host(1), InTime);
         assert!(gate.has_place(InTime));
         assert_eq!(gate.admit(&host(1), InTime, now), Ok(()));
-        for (n, last_probe) in [(1, InTime), (1, InTime), (2, TimedOut)] {
+        for (n, last_probe) in [(1, InTime), (1, InTime), (2, NotInTime)] {
             gate.release(&host(n), last_probe);
         }
         assert_eq!((gate.in_flight(), gate.per_host.len()), (0, 0));
@@ -165,12 +166,12 @@ mod tests {
             let mut total = Gate::new(limits(limit, 0, 0), now);
             let mut of_host = Gate::new(limits(0, limit, 0), now);
             for started in 0..silent {
-                assert!(total.has_place(TimedOut), "{started} of {limit}");
-                assert_eq!(total.admit(&host(1), TimedOut, now), Ok(()));
-                assert_eq!(of_host.admit(&host(1), TimedOut, now), Ok(()), "{started} of {limit}");
+                assert!(total.has_place(NotInTime), "{started} of {limit}");
+                assert_eq!(total.admit(&host(1), NotInTime, now), Ok(()));
+                assert_eq!(of_host.admit(&host(1), NotInTime, now), Ok(()), "{started} of {limit}");
             }
-            assert!(!total.has_place(TimedOut));
-            assert_eq!(of_host.admit(&host(1), TimedOut, now), Err(Blocked::Host));
+            assert!(!total.has_place(NotInTime));
+            assert_eq!(of_host.admit(&host(1), NotInTime, now), Err(Blocked::Host));
             assert_eq!(total.has_place(InTime), silent < limit);
             assert_eq!(of_host.admit(&host(1), InTime, now).is_ok(), silent < limit);
         }

@@ -131,7 +131,10 @@ impl WaitQueue {
     /// Makes the first parked probes of `host` ready again, one of each line, because the limit may allow only one.
     pub(super) fn unpark(&mut self, host: &Host) {
         let Some(parked) = self.parked.get_mut(host) else { return };
-        for waiting in [parked.in_time.pop_first(), parked.timed_out.pop_first()].into_iter().flatten() {
+        for waiting in [parked.in_time.pop_first(), parked.not_in_time.pop_first()]
+            .into_iter()
+            .flatten()
+        {
             self.ready.insert(waiting);
         }
         if parked.is_empty() {
@@ -143,7 +146,7 @@ impl WaitQueue {
     pub(super) fn unpark_all(&mut self) {
         for (_, mut parked) in self.parked.drain() {
             self.ready.in_time.append(&mut parked.in_time);
-            self.ready.timed_out.append(&mut parked.timed_out);
+            self.ready.not_in_time.append(&mut parked.not_in_time);
         }
     }
 
@@ -160,7 +163,7 @@ impl WaitQueue {
 
     /// Removes and returns the first ready probe for whose last probe there is a place.
     pub(super) fn pop(&mut self, has_place: impl Fn(LastProbe) -> bool) -> Option<Waiting> {
-        let firsts = [self.ready.in_time.first(), self.ready.timed_out.first()];
+        let firsts = [self.ready.in_time.first(), self.ready.not_in_time.first()];
         let waiting = *firsts.into_iter().flatten().filter(|first| has_place(first.last_probe)).min()?;
         self.ready.remove(waiting);
         Some(waiting)
@@ -171,7 +174,7 @@ impl WaitQueue {
 #[derive(Debug, Default)]
 struct Lines {
     in_time: BTreeSet<Waiting>,
-    timed_out: BTreeSet<Waiting>,
+    not_in_time: BTreeSet<Waiting>,
 }
 
 impl Lines {
@@ -186,12 +189,12 @@ impl Lines {
     fn line(&mut self, last_probe: LastProbe) -> &mut BTreeSet<Waiting> {
         match last_probe {
             LastProbe::InTime => &mut self.in_time,
-            LastProbe::TimedOut => &mut self.timed_out,
+            LastProbe::NotInTime => &mut self.not_in_time,
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.in_time.is_empty() && self.timed_out.is_empty()
+        self.in_time.is_empty() && self.not_in_time.is_empty()
     }
 }
 
@@ -201,7 +204,7 @@ mod tests {
 
     use slotmap::KeyData;
 
-    use super::LastProbe::{InTime, TimedOut};
+    use super::LastProbe::{InTime, NotInTime};
     use super::*;
 
     fn id(number: u64) -> Id {
@@ -234,9 +237,9 @@ mod tests {
     fn the_earliest_due_probe_starts_first() {
         let now = Instant::now();
         let mut queue = WaitQueue::default();
-        queue.push(waiting(now + Duration::from_secs(3), 1, TimedOut));
+        queue.push(waiting(now + Duration::from_secs(3), 1, NotInTime));
         queue.push(waiting(now + Duration::from_secs(2), 2, InTime));
-        queue.push(waiting(now + Duration::from_secs(1), 3, TimedOut));
+        queue.push(waiting(now + Duration::from_secs(1), 3, NotInTime));
         assert_eq!(ids(queue), [id(3), id(2), id(1)]);
     }
 
@@ -244,7 +247,7 @@ mod tests {
     fn a_line_without_a_place_does_not_delay_the_other() {
         let now = Instant::now();
         let mut queue = WaitQueue::default();
-        queue.push(waiting(now, 1, TimedOut));
+        queue.push(waiting(now, 1, NotInTime));
         queue.push(waiting(now + Duration::from_secs(1), 2, InTime));
         let in_time = |last_probe| last_probe == InTime;
         assert_eq!(queue.pop(in_time).map(|waiting| waiting.id), Some(id(2)));
@@ -259,7 +262,7 @@ mod tests {
         let mut queue = WaitQueue::default();
         queue.park(&busy, waiting(now, 1, InTime));
         queue.park(&busy, waiting(now + Duration::from_secs(1), 2, InTime));
-        queue.park(&busy, waiting(now + Duration::from_secs(1), 4, TimedOut));
+        queue.park(&busy, waiting(now + Duration::from_secs(1), 4, NotInTime));
         queue.push(waiting(now + Duration::from_secs(2), 3, InTime));
         assert_eq!(queue.pop(|_| true).map(|waiting| waiting.id), Some(id(3)));
         queue.unpark(&busy);

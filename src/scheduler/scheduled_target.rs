@@ -20,14 +20,14 @@ pub(super) struct ScheduledTarget {
     last_probe: LastProbe,
 }
 
-/// The end of the last probe of a target. A target that was never probed counts as in time.
+/// The last probe of a target, which predicts how long the next one takes.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum LastProbe {
     /// It succeeded or failed before its deadline.
-    #[default]
     InTime,
-    /// It ran into its timeout, and so, most likely, will the next.
-    TimedOut,
+    /// It ran into its timeout, or there was none yet.
+    #[default]
+    NotInTime,
 }
 
 /// The activity of a target.
@@ -99,7 +99,7 @@ impl ScheduledTarget {
         self.tick
     }
 
-    /// Returns the end of the last probe.
+    /// Returns the last probe.
     pub(super) fn last_probe(&self) -> LastProbe {
         self.last_probe
     }
@@ -200,7 +200,7 @@ impl ScheduledTarget {
     /// Records the end of the probe and returns its effect.
     pub(super) fn end(&mut self, ended: Instant, next: Next) -> End {
         if let Activity::Running { deadline, then, .. } = std::mem::replace(&mut self.activity, Activity::Idle) {
-            self.last_probe = if ended < deadline { LastProbe::InTime } else { LastProbe::TimedOut };
+            self.last_probe = if ended < deadline { LastProbe::InTime } else { LastProbe::NotInTime };
             if let Some(due) = then {
                 return End::Due(due);
             }
