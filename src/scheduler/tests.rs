@@ -303,7 +303,7 @@ async fn a_busy_host_does_not_delay_others() {
     assert!(counts.iter().all(|count| (4..=6).contains(count)), "first due, first served: {counts:?}");
 }
 
-/// Silent targets want four times the places, in total or of their host, and never lose theirs to each other.
+/// The silent targets want four times the places that there are, in total or for their host.
 #[tokio::test(start_paused = true)]
 async fn silent_targets_cost_answering_ones_no_probe() {
     let silent: Vec<_> = (1..=32)
