@@ -47,6 +47,12 @@ impl From<&'static str> for Body {
     }
 }
 
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::Whole(Full::from(bytes))
+    }
+}
+
 impl From<String> for Body {
     fn from(text: String) -> Self {
         Self::Whole(Full::from(text))
