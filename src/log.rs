@@ -1,5 +1,6 @@
 //! The log: logfmt or JSON lines for operators, on standard error.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, stderr};
 use std::str::FromStr;
@@ -15,6 +16,7 @@ pub use self::writer::Flush;
 use crate::board::{State, Transition};
 use crate::duration;
 use crate::outcome::{Failure, Fault, Report};
+use crate::target::{TargetName, hide_query_values};
 
 mod writer;
 
@@ -94,7 +96,7 @@ where
 
 /// Logs a confirmed change of state.
 pub fn transition(transition: &Transition) {
-    let target = transition.target.name.as_str();
+    let target = &*shown(&transition.target.name);
     let (before, state) = (transition.from.as_str(), transition.to.as_str());
     let lasted = duration::display(transition.lasted);
     if let (Some(Failure { phase, class, detail }), State::Down) = (&transition.failure, transition.to) {
@@ -107,12 +109,17 @@ pub fn transition(transition: &Transition) {
 
 /// Logs a failed probe, or a local fault, for debugging.
 pub fn report(report: &Report) {
-    let target = report.target.name.as_str();
+    let target = &*shown(&report.target.name);
     match &report.outcome.result {
         Ok(()) => {}
         Err(Fault::Failure(failure)) => debug!(target, %failure, "Probe failed"),
         Err(Fault::LocalFault(fault)) => debug!(target, %fault, "Cannot probe because of a local fault"),
     }
+}
+
+/// A name without the values of a query, if it is a URL.
+fn shown(name: &TargetName) -> Cow<'_, str> {
+    if name.as_str().contains("://") { hide_query_values(name.as_str()) } else { name.as_str().into() }
 }
 
 /// The message of the line that replaces dropped ones.
@@ -185,5 +192,15 @@ mod tests {
         let json = logged(Format::Json, hostile);
         let transition: serde_json::Value = serde_json::from_str(json.lines().nth(1).unwrap()).unwrap();
         assert_eq!((&transition["class"], &transition["detail"]), (&"cert_name_mismatch".into(), &hostile.into()));
+    }
+
+    #[test]
+    fn values_of_queries_are_not_logged() {
+        for (name, expected) in [
+            ("https://a.example:443/?token=x", "https://a.example:443/?token=<hidden>"),
+            ("is it up? yes", "is it up? yes"),
+        ] {
+            assert_eq!(shown(&TargetName::try_new(name).unwrap()), expected);
+        }
     }
 }

@@ -19,6 +19,7 @@ pub use self::labels::{LabelName, LabelNameError, Labels};
 pub use self::ports::{Ports, PortsError};
 pub use self::probe_kind::{Application, Expect, ProbeKind, TlsExchange};
 pub use self::protocol::{OtherName, PathRule, PathUse, Protocol, Scheme, SchemeError, Schemes, Security, Service};
+pub use self::query::{hide_query_values, secret_query_key};
 pub use self::shard::{Shard, ShardError};
 #[cfg(test)]
 pub(crate) use self::testing::example;
@@ -36,6 +37,7 @@ mod labels;
 mod ports;
 mod probe_kind;
 mod protocol;
+mod query;
 mod shard;
 #[cfg(test)]
 mod testing;

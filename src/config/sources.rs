@@ -18,7 +18,7 @@ pub(super) mod read;
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Source {
     /// Its unique name in metrics and logs: `file:sd/*.json`, `http:https://cmdb.internal/sd`,
-    /// `dns:SRV:_postgres._tcp.internal`, `dns:A:web.internal:443`.
+    /// `dns:SRV:_postgres._tcp.internal`, `dns:A:web.internal:443`. Values of a query are hidden.
     pub name: Arc<str>,
     /// Its kind and place.
     pub kind: SourceKind,

@@ -11,7 +11,7 @@ use crate::config::problems::text::quoted;
 use crate::config::targets::builder::{EntryParts, TargetBuilder};
 use crate::config::targets::entry::TargetEntry;
 use crate::config::yaml::Node;
-use crate::target::{Endpoint, Group, NameError, Target, TargetName};
+use crate::target::{Endpoint, Group, NameError, Target, TargetName, hide_query_values};
 
 pub(super) mod builder;
 pub(super) mod discovered;
@@ -132,7 +132,8 @@ impl<'a> FileTargets<'a> {
 
 /// Reports a name that another target has, at the key where the name comes from.
 fn refuse_taken(name: &TargetName, first: Origin, parts: &EntryParts, url: Option<usize>, at: At<'_>) {
-    let (first, name) = (first.path(), quoted(name.as_str()));
+    let (first, name) = (first.path(), hide_query_values(name.as_str()));
+    let name = quoted(&name);
     let message = format!("duplicate target name {name}, also used by {first}; remove one, or set another `name`");
     let urls = at.key("urls");
     let here = match url {

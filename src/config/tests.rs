@@ -426,7 +426,7 @@ fn paths_of_sources_are_relative_to_the_file() {
     let expected = [
         "file:sd/*.json",
         "file:/etc/portprobe/sd/?-targets.yaml",
-        "http:https://cmdb.internal/sd?site=a",
+        "http:https://cmdb.internal/sd?site=<hidden>",
         "http:http://[2001:db8::1]:8080/",
         "dns:SRV:_postgres._tcp.internal",
         "dns:A:web.internal:443",
@@ -478,6 +478,17 @@ fn members_are_not_counted_with_discovery() {
         let result = finished(&format!("{{{groups}{none}}}"));
         assert_eq!(result.unwrap_err().diagnostics().len(), 2, "{none}");
     }
+}
+
+#[test]
+fn sources_with_hidden_values_have_distinct_names() {
+    let config = compiled(
+        "{targets: ['a:1'], discovery: [{http: 'http://a.example/?t=x', labels: {s: x}}, \
+         {http: 'http://a.example/?t=y', labels: {s: y}}, {http: 'http://a.example/?u=z'}]}",
+    );
+    let names: Vec<_> = config.discovery.iter().map(|source| &*source.name).collect();
+    let first = "http:http://a.example/?t=<hidden>";
+    assert_eq!(names, [first, &format!("{first}#2"), "http:http://a.example/?u=<hidden>"]);
 }
 
 #[test]

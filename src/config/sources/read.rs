@@ -18,7 +18,9 @@ use crate::config::levels::{Level, Levels};
 use crate::config::modules::Modules;
 use crate::config::problems::At;
 use crate::config::problems::path::KeyPath;
+use crate::config::problems::text::quoted;
 use crate::config::sources::{HttpSource, Records, Source, SourceKind};
+use crate::target::{hide_query_values, secret_query_key};
 
 /// Every source, and by its name the level of settings that it adds to its targets.
 #[derive(Debug, Default)]
@@ -55,8 +57,23 @@ impl Sources {
             return at.key(key).refuse_with(first.clone(), message);
         }
         self.paths.insert(source.name.clone(), at.path());
-        self.levels.insert(source.name.clone(), level);
-        self.all.push(source);
+        let name = self.shown_name(&source);
+        self.levels.insert(name.clone(), level);
+        self.all.push(Source { name, ..source });
+    }
+
+    /// The name without the values of a query; with a number if another source has the same.
+    fn shown_name(&self, source: &Source) -> Arc<str> {
+        if !matches!(source.kind, SourceKind::Http(_)) {
+            return source.name.clone();
+        }
+        let first = hide_query_values(&source.name).into_owned();
+        let (mut name, mut number) = (first.clone(), 1);
+        while self.levels.contains_key(name.as_str()) {
+            number += 1;
+            name = format!("{first}#{number}");
+        }
+        name.into()
     }
 }
 
@@ -146,6 +163,10 @@ impl SourceReader<'_, '_> {
         let level = Level::new(Settings { tls: keys.tls, ..Settings::default() }, self.at);
         let tls = Levels { all: &[&level], problems: self.at.problems() }.tls(None, self.files);
         let url = keys.http.into_value()?;
+        if let Some(key) = secret_query_key(url.path()) {
+            let message = format!("the value of {} may be a secret; move it to `headers_files`", quoted(key));
+            self.at.problems().warn(self.at.key("http").path(), message);
+        }
         match (url.scheme(), level.keys.tls.get().and_then(Mapping::first_set)) {
             (HttpScheme::Http, Some(key)) => {
                 let message = "only for https; use https://, or remove it";

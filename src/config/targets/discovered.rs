@@ -20,7 +20,7 @@ use crate::config::problems::text::quoted;
 use crate::config::sources::{Discovered, Source, SourceKind};
 use crate::config::targets::builder::{EntryParts, TargetBuilder};
 use crate::config::targets::{CollectError, Collector, Origin};
-use crate::target::{Labels, Target};
+use crate::target::{Labels, Target, hide_query_values};
 
 mod error;
 mod module_label;
@@ -210,7 +210,7 @@ fn describe(error: &CollectError) -> String {
         CollectError::Name(error) => error.to_string(),
         CollectError::Taken { name, first } => format!(
             "duplicate target name {}, also used by entry {}; remove one, or set another name",
-            quoted(name.as_str()),
+            quoted(&hide_query_values(name.as_str())),
             first.entry + 1
         ),
     }

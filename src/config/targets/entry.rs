@@ -5,10 +5,10 @@ use crate::config::keys::value::{Url, scheme_error};
 use crate::config::keys::{Settings, Target as Keys};
 use crate::config::levels::{Level, Levels};
 use crate::config::problems::At;
-use crate::config::problems::text::suggestion;
+use crate::config::problems::text::{quoted, suggestion};
 use crate::config::yaml::Node;
 use crate::protocol::SCHEMES;
-use crate::target::{TargetUrl, UrlError};
+use crate::target::{TargetUrl, UrlError, secret_query_key};
 
 /// An entry whose URLs are not parsed yet: the scheme of a bare `host:port` depends on other levels.
 #[derive(Debug)]
@@ -124,6 +124,13 @@ fn parse(text: &str, levels: Levels<'_>, at: At<'_>) -> Option<TargetUrl> {
     let url = TargetUrl::parse(text, levels.scheme(), SCHEMES)
         .map_err(|error| at.refuse(message(&error)))
         .ok()?;
+    if let Some(key) = secret_query_key(text) {
+        let message = format!(
+            "the value of {} may be a secret, and URLs are label values; move it to `http.headers_files`",
+            quoted(key)
+        );
+        at.problems().warn(at.path(), message);
+    }
     if let Some(address) = url.host().literal() {
         levels.check_literal(address, at);
     }

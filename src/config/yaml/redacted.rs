@@ -9,6 +9,7 @@ use flate2::write::ZlibEncoder;
 use serde::ser::{Serialize, Serializer};
 
 use crate::config::yaml::Node;
+use crate::target::hide_query_values;
 
 /// A configuration without its secrets. It is compressed, because a configuration of 100,000 targets has 10 MB of text
 /// that is rarely requested.
@@ -38,24 +39,26 @@ pub(in crate::config) struct Written<'a> {
     hidden: &'a [&'a str],
     /// Whether the values of all keys are secret.
     hides_all: bool,
+    /// Whether the node is a URL or a list of URLs.
+    is_url: bool,
 }
 
 impl<'a> Written<'a> {
     pub(in crate::config) const fn new(node: &'a Node, hidden: &'a [&'a str]) -> Self {
-        Self { node, hidden, hides_all: false }
+        Self { node, hidden, hides_all: false, is_url: false }
     }
 }
 
 impl Written<'_> {
     fn inner<'a>(&'a self, node: &'a Node) -> Written<'a> {
-        Written { node, hidden: self.hidden, hides_all: false }
+        Written { node, hidden: self.hidden, hides_all: false, is_url: false }
     }
 
     fn value<'a>(&'a self, key: &str, value: &'a Node) -> Written<'a> {
         match value {
             Node::Mapping(_) if self.hides(key) => Written { hides_all: true, ..self.inner(value) },
             Node::Bool(_) | Node::Float(_) | Node::Integer(_) | Node::Text(_) if self.hides(key) => self.inner(&HIDDEN),
-            _ => self.inner(value),
+            _ => Written { is_url: URLS.contains(&key), ..self.inner(value) },
         }
     }
 
@@ -70,12 +73,15 @@ impl Serialize for Written<'_> {
             Node::Bool(value) => serializer.serialize_bool(*value),
             Node::Float(value) => serializer.serialize_f64(*value),
             Node::Integer(value) => serializer.serialize_i64(*value),
-            Node::List(items) => serializer.collect_seq(items.iter().map(|item| self.inner(item))),
+            Node::List(items) => {
+                serializer.collect_seq(items.iter().map(|item| Written { is_url: self.is_url, ..self.inner(item) }))
+            }
             Node::Mapping(entries) => {
                 serializer.collect_map(entries.iter().map(|(key, value)| (key, self.value(key, value))))
             }
             // The value of a tag is not kept, and no key accepts one.
             Node::Null | Node::Tagged(_) => serializer.serialize_unit(),
+            Node::Text(text) if self.is_url => serializer.serialize_str(&hide_query_values(text)),
             Node::Text(text) => serializer.serialize_str(text),
         }
     }
@@ -83,6 +89,9 @@ impl Serialize for Written<'_> {
 
 /// Replaces a hidden value.
 static HIDDEN: LazyLock<Node> = LazyLock::new(|| Node::Text("<hidden>".into()));
+
+/// Keys of URLs, whose queries may contain secrets.
+const URLS: [&str; 4] = ["http", "targets", "url", "urls"];
 
 #[cfg(test)]
 mod tests {
@@ -96,6 +105,20 @@ mod tests {
         assert!(!shown.contains("secret") && !shown.contains("5550"), "{shown}");
         let expected = text.replace("secret", "<hidden>").replace("5550", "<hidden>");
         assert_eq!(Node::parse(&shown).unwrap(), Node::parse(&expected).unwrap(), "{shown}");
+    }
+
+    #[test]
+    fn values_of_queries_are_hidden() {
+        let text = "\
+discovery: [{ http: 'https://cmdb.example/sd?token=secret' }]
+targets:
+- https://a.example/?key=secret
+- { url: 'https://b.example/?secret' }
+- { urls: ['https://c.example/?a=secret&b=secret', 'https://d.example/'], dialogue: [{ expect: 'a?b=c' }] }
+";
+        let shown = RedactedConfig::new(&Node::parse(text).unwrap(), &[]).to_yaml();
+        let expected = Node::parse(&text.replace("secret", "<hidden>")).unwrap();
+        assert_eq!(Node::parse(&shown).unwrap(), expected, "{shown}");
     }
 
     #[test]

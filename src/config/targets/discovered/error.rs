@@ -9,6 +9,7 @@ use crate::config::problems::positions::Positions;
 use crate::config::problems::text::{OneLine, quoted};
 use crate::config::targets::prometheus;
 use crate::config::yaml::Node;
+use crate::target::hide_query_values;
 
 /// A problem of an entry or of one of its URLs. Displays as one line.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -68,7 +69,7 @@ impl EntryLabel<'_> {
     /// The entry's first URL, or the one of this index, if it has one.
     fn url(self, url: Option<usize>) -> String {
         let shown = |node: &Node| match node {
-            Node::Text(text) => format!(", {}", quoted(text)),
+            Node::Text(text) => format!(", {}", quoted(&hide_query_values(text))),
             _ => String::new(),
         };
         let Node::Mapping(entries) = self.node else { return shown(self.node) };
