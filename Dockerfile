@@ -2,7 +2,7 @@
 #
 #   docker build --tag portprobe:0.1.0 .
 #   docker build --platform linux/arm64 --tag portprobe:0.1.0 .      (cross-compiled, not emulated)
-#   docker run --read-only --publish 10115:10115 --volume ./portprobe.yaml:/etc/portprobe/portprobe.yaml portprobe:0.1.0
+#   docker run --name portprobe --read-only --publish 10115:10115 --volume "$PWD/portprobe.yaml":/etc/portprobe/portprobe.yaml portprobe:0.1.0
 #
 # The build stage runs deploy/image/build, which also works without a container engine.
 

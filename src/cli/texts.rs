@@ -55,7 +55,7 @@ meaning and what to do.
 
 A URL is probed with the settings given as flags. A name is looked up in the configuration and in its discovery \
 sources, and its target is probed with the same settings as by the daemon; flags override them. The configuration is \
---config.file or, for a name, portprobe.yaml in the working directory.";
+--config.file or, for a name or with --module, portprobe.yaml in the working directory.";
 
 pub(super) const PROBE_EXAMPLES: &str = "\
 Examples:

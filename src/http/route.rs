@@ -88,13 +88,14 @@ impl Route {
     /// Returns the response, for the reference documentation.
     pub const fn description(self) -> &'static str {
         match self {
-            Self::Config => "the running configuration as YAML, without comments and with secrets hidden",
+            Self::Config => "the running configuration as YAML, without comments, header values and `send` steps",
             Self::Healthy => "200 while the process responds",
             Self::Metrics => "the metrics, in the format that the client prefers",
             Self::Page => "a page with the number of targets in each state, and links",
             Self::Ready => "200 once every target is scheduled; 503 before that and while stopping",
             Self::Reload => {
-                "200 once the configuration is in use, 500 with every problem, 403 without `--web.enable-lifecycle`"
+                "200 once the configuration is in use, 500 with every problem, 403 without `--web.enable-lifecycle` or for a page \
+                 of another site, 503 while stopping"
             }
         }
     }
