@@ -51,7 +51,7 @@ impl LoopLag {
     }
 }
 
-/// How late a timer fired, beyond what timers always are.
+/// Delay of a timer, beyond the usual one.
 fn late(due: Instant, now: Instant) -> Duration {
     let late = now.saturating_duration_since(due);
     if late > TOLERANCE { late } else { Duration::ZERO }

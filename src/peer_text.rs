@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_show_what_would_control_a_terminal() {
+    fn control_characters_are_escaped() {
         assert_eq!(escaped("a\u{1b}[2Jb\nc\td\u{202e}e"), r"a\u{1b}[2Jb\nc\td\u{202e}e");
         assert_eq!(escaped("M\u{fc}ller \"\\\""), "M\u{fc}ller \"\\\"");
     }

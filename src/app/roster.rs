@@ -19,7 +19,7 @@ pub(super) struct Roster {
     shard: Shard,
 }
 
-/// How many targets have changed.
+/// Number of changed targets.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Difference {
     pub(super) added: usize,

@@ -238,7 +238,7 @@ fn an_interval_limits_the_delay_of_a_retry() {
 }
 
 #[test]
-fn zero_is_no_limit() {
+fn zero_disables_a_limit() {
     let config = compiled("{limits: {targets: 0, in_flight: 0, per_host: 0, per_second: 5}, targets: ['a:1']}");
     let unlimited = Limits { targets: None, in_flight: None, per_host: None, per_second: NonZeroU32::new(5) };
     assert_eq!(config.limits, unlimited);

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_scrape_waits_for_the_start_up_to_a_limit() {
+    async fn a_scrape_waits_briefly_for_the_start() {
         let readiness = Readiness::default();
         let before = tokio::time::Instant::now();
         readiness.begun().await;

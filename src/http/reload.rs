@@ -16,7 +16,7 @@ pub struct Reloads(mpsc::Sender<ReloadRequest>);
 #[derive(Debug)]
 pub struct ReloadRequest(oneshot::Sender<Result<(), ReloadError>>);
 
-/// Why the configuration was not reloaded.
+/// Reason for a failed reload.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReloadError {
     /// The new configuration cannot be used.

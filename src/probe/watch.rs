@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_short_pause_in_a_long_wait_is_no_excuse() {
+    async fn a_short_pause_does_not_excuse_a_failure() {
         measured(async |lag| {
             let watch = Watch::start(lag);
             tokio::time::sleep(Duration::from_secs(10)).await;

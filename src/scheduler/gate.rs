@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_of_zero_is_no_limit() {
+    fn a_limit_of_zero_disables_it() {
         let now = Instant::now();
         let mut gate = Gate::new(limits(0, 0, 0), now);
         assert!((0..10_000).all(|_| gate.admit(&host(1), InTime, now).is_ok()));

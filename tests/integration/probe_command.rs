@@ -85,7 +85,7 @@ fn target_and_module_come_from_the_configuration() {
 }
 
 #[test]
-fn a_name_is_looked_up_in_the_default_file() {
+fn the_default_file_resolves_names() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = format!("targets: [ {{ url: 'tcp://{}', name: it }} ]\n", listener.local_addr().unwrap());

@@ -74,14 +74,14 @@ fn a_forbidden_send_is_a_local_fault() {
 
 /// The first call of this thread belongs to the query over UDP, whose response is truncated. strace counts per thread.
 #[test]
-fn a_forbidden_query_over_tcp_is_a_local_fault() {
-    let test = "integration::shortage::a_forbidden_query_over_tcp_is_a_local_fault";
+fn a_forbidden_tcp_query_is_a_local_fault() {
+    let test = "integration::shortage::a_forbidden_tcp_query_is_a_local_fault";
     injected_into(test, "sendto,sendmsg,writev:error=EPERM:when=2+", query_over_tcp);
 }
 
 #[test]
-fn a_forbidden_connect_of_a_query_over_tcp_is_a_local_fault() {
-    let test = "integration::shortage::a_forbidden_connect_of_a_query_over_tcp_is_a_local_fault";
+fn a_forbidden_dns_connect_is_a_local_fault() {
+    let test = "integration::shortage::a_forbidden_dns_connect_is_a_local_fault";
     injected_into(test, "connect:error=EPERM:when=2+", query_over_tcp);
 }
 

@@ -16,7 +16,7 @@ use crate::target::{LabelName, Verify};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chain<'a> {
     pub(super) peer: &'a PeerCertificates,
-    /// How its faults affect the probe.
+    /// Effect of its faults on the probe.
     pub(super) verify: Verify,
     /// The address that sent it, if there are several.
     pub(super) address: Option<IpAddr>,

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_route_leads_to_comes_last() {
+    fn an_unroutable_address_comes_last() {
         let order = sorted(&[("2001:db8::1", "-"), ("fe80::1", "-"), ("192.0.2.1", "192.0.2.9")]);
         assert_eq!(order, ["192.0.2.1", "fe80::1", "2001:db8::1"]);
     }

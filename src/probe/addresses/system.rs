@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn files_that_are_empty_for_a_moment_stay_in_use() {
+    async fn briefly_empty_files_stay_in_use() {
         let machine = Machine::filled().await;
         for content in ["", "# rewritten\n", "nameserver 10.0.0.1\n", ""] {
             fs::write(&machine.files.resolv_conf, content).unwrap();
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pipe_as_hosts_file_only_hides_its_names() {
+    async fn a_hosts_pipe_hides_only_its_names() {
         let machine = Machine::filled().await;
         replace_by(&machine.files.hosts, |path| mkfifo(path, Mode::S_IRWXU).unwrap());
         machine.next_names().await;
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_first_read_that_hangs_is_a_local_fault() {
+    async fn a_hanging_first_read_is_a_local_fault() {
         let machine = Machine::new();
         let _hanging = machine.system.shared.turn.clone().lock_owned().await;
         let deadline = Instant::now() + CHECK_INTERVAL;

@@ -283,7 +283,7 @@ const MAX_UNREAD: usize = 64 * 1024;
 /// Maximum number of bytes on which an expression is tried as they arrive. Then it is tried only after pauses.
 const MAX_SPENT: usize = 1 << 20;
 
-/// Maximum length of a label; no label that is displayed is longer.
+/// Maximum number of bytes kept of a captured label. The exposition cuts it further (`peer_text::MAX_LABEL_BYTES`).
 const MAX_LABEL_BYTES: usize = 512;
 
 #[cfg(test)]

@@ -163,7 +163,7 @@ fn command(line: &str) -> Option<Vec<String>> {
 /// Sessions with a configuration print what the page shows, except for durations. `cat FILE` shows a file of the session;
 /// at first there is the first configuration of the page.
 #[test]
-fn sessions_print_what_is_shown() {
+fn sessions_print_the_documented_output() {
     if ("localhost", 5432)
         .to_socket_addrs()
         .is_ok_and(|addresses| addresses.count() > 1)
