@@ -88,7 +88,9 @@ impl Route {
     /// Returns the response, for the reference documentation.
     pub const fn description(self) -> &'static str {
         match self {
-            Self::Config => "the running configuration as YAML, without comments, header values, `send` steps and values of queries",
+            Self::Config => {
+                "the running configuration as YAML, without comments, header values, `send` steps and values of queries"
+            }
             Self::Healthy => "200 while the process responds",
             Self::Metrics => "the metrics, in the format that the client prefers",
             Self::Page => "a page with the number of targets in each state, and links",

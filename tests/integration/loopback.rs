@@ -166,11 +166,11 @@ async fn an_unexpected_literal_is_a_mismatch() {
 }
 
 #[tokio::test]
-async fn a_timeout_without_a_syn_satisfies_no_expectation() {
+async fn a_timeout_without_a_syn_is_a_local_fault() {
     let (_listener, port) = ports::open();
     for expect in [Expect::Open, Expect::Filtered, Expect::Closed] {
         let outcome = target(ports::url(port)).timeout(Duration::ZERO).expect(expect).probe().await;
-        assert_failed(&outcome, Phase::Connect, Class::Timeout);
+        assert_local_fault(&outcome, LocalFaultReason::Overloaded);
     }
 }
 

@@ -24,7 +24,11 @@ async fn postgresql_serves_unless_full_or_recovering() {
         &["probe", "--verbose", "--tls.verify=report", &format!("postgres+starttls://{address}")],
         Path::new("."),
     );
-    let transcript: Vec<_> = printed.stdout.lines().skip_while(|line| !line.starts_with("  said")).collect();
+    let transcript: Vec<_> = printed
+        .stdout
+        .lines()
+        .skip_while(|line| !line.starts_with("  transcript"))
+        .collect();
     let messages = |phase: &str| {
         transcript
             .iter()
