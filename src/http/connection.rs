@@ -1,12 +1,12 @@
 //! Connections: their number, and the limits on each.
 //!
-//! A client that sends or reads nothing times out. If there are still too many connections, the oldest is closed: a
-//! scrape takes milliseconds, so the oldest connection is idle or not a scrape.
+//! A client that sends or reads nothing times out. If there are still too many connections, idle ones are closed first,
+//! then those of the client that has most, so that a flood of connections interrupts no scrape of another client.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::AppState;
+use super::body::OpenResponses;
 use super::route::route;
 
 /// Accepts connections and serves each on a separate task, until `stop` is cancelled. Open responses then have five
@@ -34,7 +35,11 @@ pub(super) async fn accept(listener: TcpListener, state: Arc<AppState>, stop: Ca
         tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => connections.add(serve(stream, peer, state.clone(), stop.clone())).await,
+                Ok((stream, peer)) => {
+                    let responses = OpenResponses::default();
+                    let connection = serve(stream, peer, responses.clone(), state.clone(), stop.clone());
+                    connections.add(peer.ip(), responses, connection).await;
+                },
                 Err(error) if is_of_one_connection(&error) => {
                     debug!(%error, "An HTTP connection ended before it was accepted");
                 }
@@ -45,7 +50,7 @@ pub(super) async fn accept(listener: TcpListener, state: Arc<AppState>, stop: Ca
                         last_logged = Some(Instant::now());
                     }
                     if lacks_descriptors(&error) {
-                        connections.close_oldest();
+                        connections.close_one();
                     }
                     sleep(ACCEPT_PAUSE).await;
                 }
@@ -95,44 +100,78 @@ fn lacks_descriptors(error: &io::Error) -> bool {
 struct Connections {
     tasks: JoinSet<()>,
     /// The oldest first. Ended ones are dropped before they outnumber the others.
-    by_age: VecDeque<AbortHandle>,
+    by_age: VecDeque<Connection>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    task: AbortHandle,
+    client: IpAddr,
+    responses: OpenResponses,
 }
 
 impl Connections {
-    /// Starts a connection. If there are too many, waits until the oldest is closed.
-    async fn add(&mut self, connection: impl Future<Output = ()> + Send + 'static) {
+    /// Starts a connection. If there are too many, waits until one is closed.
+    async fn add(
+        &mut self,
+        client: IpAddr,
+        responses: OpenResponses,
+        connection: impl Future<Output = ()> + Send + 'static,
+    ) {
         // Ended connections do not count.
         while self.tasks.try_join_next().is_some() {}
         if self.tasks.len() >= MAX_CONNECTIONS {
-            self.close_oldest();
-            // Otherwise closed connections would keep their descriptors while new ones keep this task busy.
+            self.close_one();
+            // Otherwise closed connections would keep their descriptors as long as new ones keep this task busy.
             self.tasks.join_next().await;
         }
         // The memory of an ended task is released with its last handle.
         if self.by_age.len() >= 2 * self.tasks.len() + MAX_ENDED {
-            self.by_age.retain(|connection| !connection.is_finished());
+            self.by_age.retain(|connection| !connection.task.is_finished());
         }
-        self.by_age.push_back(self.tasks.spawn(connection));
+        let task = self.tasks.spawn(connection);
+        self.by_age
+            .push_back(Connection { task, client: client.to_canonical(), responses });
     }
 
-    /// Closes the oldest connection.
-    fn close_oldest(&mut self) {
-        while let Some(oldest) = self.by_age.pop_front() {
-            if !oldest.is_finished() {
-                oldest.abort();
-                return;
-            }
+    /// Closes a connection, in this order of preference: one without an open response, one of the client that has most,
+    /// the oldest.
+    fn close_one(&mut self) {
+        self.by_age.retain(|connection| !connection.task.is_finished());
+        let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+        for connection in &self.by_age {
+            *counts.entry(connection.client).or_default() += 1;
+        }
+        let preference = |connection: &Connection| {
+            let count = counts.get(&connection.client).copied().unwrap_or_default();
+            (connection.responses.is_empty(), count)
+        };
+        // Of equal ones, `max_by_key` returns the last.
+        let numbered = self.by_age.iter().enumerate().rev();
+        let closed = numbered
+            .max_by_key(|(_, connection)| preference(connection))
+            .map(|(index, _)| index);
+        if let Some(index) = closed
+            && let Some(Connection { task, .. }) = self.by_age.remove(index)
+        {
+            task.abort();
         }
     }
 }
 
 /// Serves the requests of one connection. Once `stop` is cancelled, the request in progress is the last.
-async fn serve(stream: TcpStream, peer: SocketAddr, state: Arc<AppState>, stop: CancellationToken) {
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    responses: OpenResponses,
+    state: Arc<AppState>,
+    stop: CancellationToken,
+) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let service = service_fn(move |request| {
-        let state = state.clone();
-        async move { Ok::<_, Infallible>(route(&request, &state).await) }
+        let (state, open) = (state.clone(), responses.open());
+        async move { Ok::<_, Infallible>(route(&request, &state).await.map(|body| open.with(body))) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -181,37 +220,84 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
+    use std::net::Ipv4Addr;
 
     use tokio::task::yield_now;
 
     use super::*;
 
+    /// Adds a connection of a client.
+    async fn add(
+        connections: &mut Connections,
+        client: u8,
+        connection: impl Future<Output = ()> + Send + 'static,
+    ) -> OpenResponses {
+        let responses = OpenResponses::default();
+        let client = Ipv4Addr::new(127, 0, 0, client);
+        connections.add(client.into(), responses.clone(), connection).await;
+        responses
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_connections_interrupts_no_response() {
+        let mut connections = Connections::default();
+        let scrape = add(&mut connections, 1, pending()).await;
+        let _open = scrape.open();
+        for _ in 0..2 * MAX_CONNECTIONS {
+            add(&mut connections, 2, pending()).await;
+        }
+        assert!(!connections.by_age[0].task.is_finished());
+    }
+
+    #[tokio::test]
+    async fn the_client_with_most_connections_makes_way() {
+        let mut connections = Connections::default();
+        add(&mut connections, 1, pending()).await;
+        let mut open = Vec::new();
+        for _ in 1..MAX_CONNECTIONS {
+            open.push(add(&mut connections, 2, pending()).await.open());
+        }
+        let [first, second] = [0, 1].map(|index| connections.by_age[index].task.clone());
+        let response = connections.by_age[0].responses.open();
+        add(&mut connections, 3, pending()).await;
+        assert!(second.is_finished() && !first.is_finished());
+        drop(response);
+        connections.close_one();
+        connections.tasks.join_next().await;
+        assert!(first.is_finished(), "idle connections make way first, the oldest of several");
+    }
+
     #[tokio::test]
     async fn ended_connections_behind_an_open_one_are_dropped() {
         let mut connections = Connections::default();
-        connections.add(pending()).await;
+        add(&mut connections, 1, pending()).await;
         for _ in 0..MAX_CONNECTIONS {
-            connections.add(ready(())).await;
+            add(&mut connections, 1, ready(())).await;
             yield_now().await;
             let (remembered, open) = (connections.by_age.len(), connections.tasks.len());
             assert!(remembered <= 2 * open + MAX_ENDED, "{remembered} of {open}");
         }
-        assert!(!connections.by_age[0].is_finished(), "the one that lasts is not cut off");
+        assert!(!connections.by_age[0].task.is_finished(), "the one that lasts is not cut off");
     }
 
     #[tokio::test]
     async fn ended_connections_close_no_other() {
         let mut connections = Connections::default();
-        connections.add(pending()).await;
+        add(&mut connections, 1, pending()).await;
         for _ in 1..MAX_CONNECTIONS {
-            connections.add(ready(())).await;
+            add(&mut connections, 1, ready(())).await;
         }
-        while !connections.by_age.iter().skip(1).all(AbortHandle::is_finished) {
+        while !connections
+            .by_age
+            .iter()
+            .skip(1)
+            .all(|connection| connection.task.is_finished())
+        {
             yield_now().await;
         }
-        connections.add(pending()).await;
+        add(&mut connections, 1, pending()).await;
         yield_now().await;
-        assert!(!connections.by_age[0].is_finished());
+        assert!(!connections.by_age[0].task.is_finished());
         assert_eq!(connections.tasks.len(), 2);
     }
 
@@ -219,10 +305,10 @@ mod tests {
     async fn the_oldest_of_too_many_connections_is_closed() {
         let mut connections = Connections::default();
         for _ in 0..MAX_CONNECTIONS {
-            connections.add(pending()).await;
+            add(&mut connections, 1, pending()).await;
         }
-        let oldest = connections.by_age[0].clone();
-        connections.add(pending()).await;
+        let oldest = connections.by_age[0].task.clone();
+        add(&mut connections, 1, pending()).await;
         assert!(oldest.is_finished());
         assert_eq!((connections.tasks.len(), connections.by_age.len()), (MAX_CONNECTIONS, MAX_CONNECTIONS));
     }
