@@ -74,7 +74,7 @@ mod tests {
     #[tokio::test]
     async fn stopping_closes_the_port_of_every_scene() {
         let demo = Demo::start().await.unwrap();
-        let config = config::parse(&demo.configuration(), Path::new("demo"), &|_| None)
+        let config = config::parse(demo.configuration(), Path::new("demo"), &|_| None)
             .unwrap()
             .finish(&[])
             .unwrap();

@@ -126,7 +126,7 @@ fn all_of_100_000_problems_are_counted() {
 
 #[test]
 fn the_example_shows_the_defaults_of_the_code() {
-    let config = config::parse(&example(), Path::new("config.example.yaml"), &environment)
+    let config = config::parse(example(), Path::new("config.example.yaml"), &environment)
         .unwrap()
         .finish(&[])
         .unwrap();
@@ -261,7 +261,7 @@ fn the_schema_has_the_defaults_of_the_code() {
         "dns": defaults("Dns"),
         "discovery": [source],
     });
-    let config = config::parse(&text.to_string(), Path::new("defaults"), &environment)
+    let config = config::parse(text.to_string(), Path::new("defaults"), &environment)
         .unwrap()
         .finish(&[])
         .unwrap();
