@@ -70,7 +70,10 @@ const TOLERANCE: Duration = Duration::from_millis(15);
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use tokio::time::advance;
 
     use super::*;
 
@@ -84,24 +87,22 @@ mod tests {
         assert_eq!(lag.total(), Duration::ZERO);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_blocked_loop_lags() {
         let lag = LoopLag::default();
-        let blocked = Duration::from_millis(300);
-        tokio::select! {
-            () = lag.measure() => {}
-            () = async {
-                tokio::task::yield_now().await;
-                thread::sleep(blocked);
-                assert!(lag.total() + BEAT >= blocked, "the present lag counts: {lag:?}");
-            } => {}
-        }
+        let mut measurement = pin!(lag.measure());
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(measurement.as_mut().poll(&mut context).is_pending());
+        advance(BEAT + Duration::from_millis(300)).await;
+        assert_eq!(lag.total(), Duration::from_millis(300), "the present lag counts");
+        assert!(measurement.as_mut().poll(&mut context).is_pending());
+        assert_eq!(lag.total(), Duration::from_millis(300), "it counts once");
     }
 
-    #[test]
-    fn an_unmeasured_loop_has_no_lag() {
+    #[tokio::test(start_paused = true)]
+    async fn an_unmeasured_loop_has_no_lag() {
         let lag = LoopLag::default();
-        thread::sleep(TOLERANCE * 2);
+        advance(TOLERANCE * 2).await;
         assert_eq!(lag.total(), Duration::ZERO);
     }
 }

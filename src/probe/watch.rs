@@ -72,10 +72,6 @@ const LEAST_SHARE: u32 = 4;
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
-    use tokio::task::yield_now;
-
     use super::*;
     use crate::outcome::Phase;
 
@@ -93,12 +89,11 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_stopped_process_blames_itself() {
         measured(async |lag| {
-            yield_now().await;
             let watch = Watch::start(lag);
-            thread::sleep(Duration::from_millis(200));
+            tokio::time::advance(Duration::from_millis(200)).await;
             for class in Class::ALL {
                 let blames_itself = matches!(
                     judged(&watch, lag, class),
