@@ -284,15 +284,18 @@ fn the_schema_has_the_keys_that_are_read() {
     }
 }
 
+/// Keys with their documented defaults.
+fn defaults(keys: &[SettingKey]) -> Vec<(&str, &str)> {
+    keys.iter()
+        .map(|key| (key.key.as_str(), key.default.as_deref().unwrap_or("none")))
+        .collect()
+}
+
 #[test]
 fn documented_defaults_match_the_code() {
-    let keys: Vec<_> = setting_keys().into_iter().map(|key| (key.key, key.default)).collect();
-    let defaults: Vec<_> = keys
-        .iter()
-        .map(|(key, default)| (key.as_str(), default.as_deref().unwrap_or("none")))
-        .collect();
+    let keys = setting_keys();
     assert_eq!(
-        defaults,
+        defaults(&keys),
         [
             ("interval", "60s"),
             ("timeout", "10s"),
@@ -345,13 +348,9 @@ fn documented_defaults_match_the_code() {
 
 #[test]
 fn documented_top_level_defaults_match_the_code() {
-    let keys: Vec<_> = top_level_keys().into_iter().map(|key| (key.key, key.default)).collect();
-    let defaults: Vec<_> = keys
-        .iter()
-        .map(|(key, default)| (key.as_str(), default.as_deref().unwrap_or("none")))
-        .collect();
+    let keys = top_level_keys();
     assert_eq!(
-        defaults,
+        defaults(&keys),
         [
             ("labels", "none"),
             ("defaults", "none"),
