@@ -77,7 +77,7 @@ impl fmt::Display for Failure {
 /// If a certificate has several faults, the first one in this order is the class of the failure.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Class {
-    /// The name does not exist or has no usable address.
+    /// The name does not exist, is blocked by the resolver, or has no usable address.
     DnsNotFound,
     /// No name server answered in time.
     DnsTimeout,
@@ -205,7 +205,7 @@ impl Class {
     /// Returns the meaning, as an entry of a reference table in Markdown.
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::DnsNotFound => "the name does not exist or has no usable address",
+            Self::DnsNotFound => "the name does not exist, is blocked by the resolver, or has no usable address",
             Self::DnsTimeout => "no name server answered in time",
             Self::DnsError => "the name servers failed or refused the query, or none is configured",
             Self::AddressMismatch => "a resolved address is outside `expect_addresses`",

@@ -245,6 +245,9 @@ pub enum UrlError {
     /// The scheme is not valid.
     #[error(transparent)]
     Scheme(#[from] SchemeError),
+    /// An unspecified address, which is not the address of a host.
+    #[error("`{0}` is not the address of a host; must be the address to connect to, like 127.0.0.1 for this machine")]
+    Unspecified(IpAddr),
     /// A zone on an address that is not link-local.
     #[error("`[{0}]` has a zone, which is only for link-local addresses (fe80::/10); remove it")]
     ZoneWithoutUse(String),
@@ -293,7 +296,7 @@ fn split_authority(authority: &str) -> Result<(Host, Option<&str>), UrlError> {
         return Err(UrlError::HostMissing);
     }
     let host = match host.parse() {
-        Ok(address) => Host::Ipv4(address),
+        Ok(address) => Host::Ipv4(specified(address)?),
         Err(_) => Host::Name(host.parse()?),
     };
     Ok((host, ports))
@@ -306,7 +309,7 @@ fn ipv6(text: &str) -> Result<Host, UrlError> {
         Some((address, zone)) => (address, Some(zone.strip_prefix("25").filter(|z| !z.is_empty()).unwrap_or(zone))),
         None => (text, None),
     };
-    let address: Ipv6Addr = address.parse().map_err(|_| malformed())?;
+    let address = specified(address.parse::<Ipv6Addr>().map_err(|_| malformed())?)?;
     let Some(zone) = zone else { return Ok(Host::Ipv6(address, None)) };
     let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'/' | b'%' | b'[' | b']');
     if zone.is_empty() || zone.len() > MAX_INTERFACE_BYTES || !zone.bytes().all(plain) {
@@ -316,6 +319,12 @@ fn ipv6(text: &str) -> Result<Host, UrlError> {
         return Err(UrlError::ZoneWithoutUse(text.to_owned()));
     }
     Ok(Host::Ipv6(address, Some(Ipv6Zone(zone.into()))))
+}
+
+/// Fails for an unspecified address, because a connection to it reaches this machine.
+fn specified<A: Copy + Into<IpAddr>>(address: A) -> Result<A, UrlError> {
+    let ip: IpAddr = address.into();
+    if ip.to_canonical().is_unspecified() { Err(UrlError::Unspecified(ip)) } else { Ok(address) }
 }
 
 /// `IFNAMSIZ` of Linux without the final NUL.
@@ -446,6 +455,10 @@ mod tests {
             ("tcp://[host]:22", UrlError::Ipv6Malformed("host".into())),
             ("tcp://[fe80::1%]:22", UrlError::Ipv6Malformed("fe80::1%".into())),
             ("tcp://[2001:db8::1%eth0]:22", UrlError::ZoneWithoutUse("2001:db8::1%eth0".into())),
+            ("tcp://0.0.0.0:22", UrlError::Unspecified("0.0.0.0".parse().unwrap())),
+            ("0.0.0.0:22", UrlError::Unspecified("0.0.0.0".parse().unwrap())),
+            ("tcp://[::]:22", UrlError::Unspecified("::".parse().unwrap())),
+            ("tcp://[::ffff:0.0.0.0]:22", UrlError::Unspecified("::ffff:0.0.0.0".parse().unwrap())),
             ("tcp://10.0.0.256:22", UrlError::AddressMalformed("10.0.0.256".into())),
             ("tcp://1.2.3:22", UrlError::AddressMalformed("1.2.3".into())),
             ("tcp://0x7f.1:22", UrlError::AddressMalformed("0x7f.1".into())),

@@ -71,6 +71,26 @@ async fn missing_names_and_missing_addresses_differ() {
 }
 
 #[tokio::test]
+async fn a_blocked_name_does_not_exist() {
+    let Some(server) = NameServer::start().await else { return };
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for name in ["blocked.test", "blockedv4.test"] {
+        let outcome = named(name, port, &server).probe().await;
+        let detail = assert_failed(&outcome, Phase::Resolve, Class::DnsNotFound);
+        let expected = format!(
+            "{name} resolves only to an unspecified address (0.0.0.0 or ::), according to {}; this is how a resolver or a \
+             hosts file blocks a name; allow it there, or set dns_servers",
+            server.address
+        );
+        assert_eq!(detail, expected);
+    }
+    let outcome = named("partlyblocked.test", port, &server).probe().await;
+    assert_good(&outcome);
+    assert_eq!(outcome.resolution.unwrap().addresses, [IpAddr::V4(Ipv4Addr::LOCALHOST)]);
+}
+
+#[tokio::test]
 async fn a_failing_or_refusing_server_is_an_error() {
     let Some(server) = NameServer::start().await else { return };
     for (name, code) in [("servfail.test", "SERVFAIL"), ("refused.test", "REFUSED")] {

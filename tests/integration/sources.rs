@@ -111,6 +111,17 @@ fn failing_servers_fail_the_source() {
 }
 
 #[test]
+fn a_blocked_name_fails_its_source() {
+    with_name_server(async |connector| {
+        for records in [Records::A(1), Records::Aaaa(1)] {
+            let why = refresh(&connector, "blocked.test", records).await.unwrap_err();
+            assert!(why.contains("blocked.test resolves only to an unspecified address"), "{why}");
+        }
+        assert_addresses(&refresh(&connector, "partlyblocked.test", Records::A(1)).await, &["127.0.0.1:1"]);
+    });
+}
+
+#[test]
 fn missing_name_servers_are_an_error() {
     netns::inside(async || {
         let folder = tempfile::tempdir().unwrap();

@@ -140,7 +140,7 @@ impl FailedProbe<'_> {
         let searched = self.target.settings.addressing.dns_servers.is_empty();
         let dot = if searched { "; a trailing dot disables search domains" } else { "" };
         Advice::new(
-            format!("{host} is misspelt, was removed, or has no address of the requested IP version"),
+            format!("{host} is misspelt, removed or blocked, or has no address of the requested IP version"),
             format!("{dig} A; {dig} AAAA{dot}"),
         )
     }

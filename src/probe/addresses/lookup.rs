@@ -14,6 +14,8 @@ use crate::target::{HostName, IpFamily};
 pub(super) enum Lookup {
     /// At least one address.
     Addresses(Vec<IpAddr>),
+    /// The server knows the name, but maps it only to unspecified addresses, as resolvers do for names that they block.
+    Blocked(SocketAddr),
     /// No server sent a usable response, and at least one reported an error.
     Error(String),
     /// This machine could not send a query.
@@ -27,6 +29,14 @@ pub(super) enum Lookup {
 }
 
 impl Lookup {
+    /// Returns the result of a response with these addresses of one type.
+    pub(super) fn of_addresses(server: SocketAddr, addresses: impl Iterator<Item = IpAddr>) -> Self {
+        match usable(addresses) {
+            Some(addresses) => Self::Addresses(addresses),
+            None => Self::Blocked(server),
+        }
+    }
+
     /// Combines the errors of all servers. Precedence: a local fault, a reported error, silence. A server whose address
     /// this machine cannot use, for example because of its zone, counts only if there is no other.
     pub(super) fn of_errors(record_type: &str, errors: &[(SocketAddr, ServerError)]) -> Self {
@@ -46,8 +56,8 @@ impl Lookup {
         if errors.iter().all(|(_, error)| silent(error)) { Self::Silence(text) } else { Self::Error(text) }
     }
 
-    /// Combines the results of two types of one name. Precedence: addresses; a local fault; NXDOMAIN, which concerns
-    /// the name and not the type; an error; silence; no address of the type.
+    /// Combines the results of two types of one name. Precedence: addresses; a local fault; a block and NXDOMAIN, which
+    /// concern the name and not the type; an error; silence; no address of the type.
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Addresses(mut addresses), Self::Addresses(more)) => {
@@ -73,6 +83,7 @@ impl Lookup {
         let name = name.as_str();
         let (class, detail) = match self {
             Self::Addresses(addresses) => return Ok(addresses),
+            Self::Blocked(server) => return Err(blocked(name, &format!("according to {server}"))),
             Self::Local(fault) => return Err(fault.into()),
             Self::Error(why) => (Class::DnsError, format!("cannot resolve {name}: {why}")),
             Self::Silence(why) => (Class::DnsTimeout, format!("cannot resolve {name}: {why}")),
@@ -87,8 +98,9 @@ impl Lookup {
 
     fn precedence(&self) -> u8 {
         match self {
-            Self::Addresses(_) => 5,
-            Self::Local(_) => 4,
+            Self::Addresses(_) => 6,
+            Self::Local(_) => 5,
+            Self::Blocked(_) => 4,
             Self::NoName(_) => 3,
             Self::Error(_) => 2,
             Self::Silence(_) => 1,
@@ -100,6 +112,24 @@ impl Lookup {
 /// Returns a failure in the phase `resolve`.
 pub(super) fn unresolved(class: Class, detail: impl Into<String>) -> Fault {
     Fault::failure(Phase::Resolve, class, detail)
+}
+
+/// Returns the failure of a name that has only unspecified addresses.
+pub(super) fn blocked(name: &str, origin: &str) -> Fault {
+    let detail = format!(
+        "{name} resolves only to an unspecified address (0.0.0.0 or ::), {origin}; this is how a resolver or a hosts file \
+         blocks a name; allow it there, or set dns_servers"
+    );
+    unresolved(Class::DnsNotFound, detail)
+}
+
+/// Returns the addresses that can be connected to; `None` if there are addresses, but all are unspecified.
+///
+/// The system would connect to itself instead of an unspecified address.
+pub(super) fn usable(addresses: impl Iterator<Item = IpAddr>) -> Option<Vec<IpAddr>> {
+    let (unspecified, usable): (Vec<_>, Vec<_>) =
+        addresses.partition(|address| address.to_canonical().is_unspecified());
+    (unspecified.is_empty() || !usable.is_empty()).then_some(usable)
 }
 
 /// Returns the text for a family in messages.
@@ -161,6 +191,7 @@ mod tests {
         let descending = [
             Lookup::Addresses(vec![IpAddr::from([192, 0, 2, 1])]),
             Lookup::Local(fault()),
+            Lookup::Blocked(server()),
             Lookup::NoName(server()),
             Lookup::Error("e".into()),
             Lookup::Silence("s".into()),
@@ -175,6 +206,17 @@ mod tests {
         let addresses = |last| Lookup::Addresses(vec![IpAddr::from([192, 0, 2, last])]);
         let both = Lookup::Addresses(vec![IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2])]);
         assert_eq!(addresses(1).and(addresses(2)), both);
+    }
+
+    #[test]
+    fn unspecified_addresses_are_never_used() {
+        let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
+        let found = |texts: &[&str]| Lookup::of_addresses(server(), addresses(texts).into_iter());
+        for blocked in [&["0.0.0.0"][..], &["::"], &["::ffff:0.0.0.0"], &["0.0.0.0", "0.0.0.0"]] {
+            assert_eq!(found(blocked), Lookup::Blocked(server()), "{blocked:?}");
+        }
+        let mixed = found(&["0.0.0.0", "192.0.2.1", "::", "::1"]);
+        assert_eq!(mixed, Lookup::Addresses(addresses(&["192.0.2.1", "::1"])));
     }
 
     #[test]
@@ -245,6 +287,12 @@ mod tests {
                 Lookup::NoData(server()),
                 Class::DnsNotFound,
                 "db.example has no IPv6 address, according to 192.0.2.53:53",
+            ),
+            (
+                Lookup::Blocked(server()),
+                Class::DnsNotFound,
+                "db.example resolves only to an unspecified address (0.0.0.0 or ::), according to 192.0.2.53:53; this is \
+                 how a resolver or a hosts file blocks a name; allow it there, or set dns_servers",
             ),
             (Lookup::Error("why".into()), Class::DnsError, "cannot resolve db.example: why"),
             (Lookup::Silence("why".into()), Class::DnsTimeout, "cannot resolve db.example: why"),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::time::Instant;
 
-use super::lookup::{Lookup, unresolved};
+use super::lookup::{Lookup, blocked, unresolved, usable};
 use super::query::Answer;
 use super::resolver::Resolver;
 use crate::outcome::{Class, Fault};
@@ -28,6 +28,7 @@ impl Resolver {
     }
 
     /// Queries the system's name servers for the addresses of a name in one or both families; empty if there are none.
+    /// Fails if all of them are unspecified.
     pub(in crate::probe) async fn addresses(
         &self,
         name: &HostName,
@@ -44,7 +45,7 @@ impl Resolver {
             let found = self.records(name, *record_type, deadline).await?;
             addresses.extend(found.iter().filter_map(RData::ip_addr));
         }
-        Ok(addresses)
+        usable(addresses.into_iter()).ok_or_else(|| blocked(name.as_str(), "according to the name servers"))
     }
 
     async fn records(&self, name: &HostName, record_type: RecordType, deadline: Instant) -> Result<Vec<RData>, Fault> {
@@ -65,7 +66,7 @@ impl Resolver {
             Lookup::Local(fault) => Err(fault.into()),
             Lookup::Silence(why) => Err(failed(Class::DnsTimeout, &why)),
             // A combination of errors is none of these.
-            Lookup::Addresses(_) | Lookup::NoData(_) | Lookup::NoName(_) => Ok(Vec::new()),
+            Lookup::Addresses(_) | Lookup::Blocked(_) | Lookup::NoData(_) | Lookup::NoName(_) => Ok(Vec::new()),
         }
     }
 }

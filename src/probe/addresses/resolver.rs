@@ -14,7 +14,7 @@ use std::time::Duration;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::time::{Instant, timeout};
 
-use super::lookup::{Lookup, unresolved};
+use super::lookup::{Lookup, blocked, unresolved, usable};
 use super::query::{Answer, ServerError, ask};
 use super::system::{NameServers, System, SystemFiles};
 use crate::locks::lock;
@@ -53,7 +53,7 @@ impl Resolver {
         deadline: Instant,
     ) -> Result<Vec<IpAddr>, Fault> {
         if !servers.is_empty() {
-            let local = known(name, &[], family);
+            let local = known(name, &[], family)?;
             if !local.is_empty() {
                 return Ok(local);
             }
@@ -61,7 +61,7 @@ impl Resolver {
             return self.query_forms(name, family, &servers, deadline).await;
         }
         let system = self.system.names(deadline).await?;
-        let known = known(name, system.in_hosts(name), family);
+        let known = known(name, system.in_hosts(name), family)?;
         if !known.is_empty() {
             return Ok(known);
         }
@@ -69,7 +69,7 @@ impl Resolver {
         self.query_forms(name, family, servers, deadline).await
     }
 
-    /// Queries each form of the name until one has addresses. Silence ends the search, because that form may exist and
+    /// Queries each form of the name until one has addresses or is blocked. Silence ends the search, because that form may exist and
     /// the next one may be another host.
     async fn query_forms(
         &self,
@@ -81,7 +81,7 @@ impl Resolver {
         let mut all: Option<Lookup> = None;
         for form in forms(name, servers)? {
             let found = self.query_family(&form, family, &servers.addresses, deadline).await;
-            if matches!(found, Lookup::Addresses(_) | Lookup::Local(_) | Lookup::Silence(_)) {
+            if matches!(found, Lookup::Addresses(_) | Lookup::Blocked(_) | Lookup::Local(_) | Lookup::Silence(_)) {
                 return found.into_result(name, family);
             }
             all = Some(match all {
@@ -113,7 +113,9 @@ impl Resolver {
         deadline: Instant,
     ) -> Lookup {
         match self.query_servers(form, record_type, servers, deadline).await {
-            Ok((_, Answer::Records(found))) => Lookup::Addresses(found.iter().filter_map(RData::ip_addr).collect()),
+            Ok((server, Answer::Records(found))) => {
+                Lookup::of_addresses(server, found.iter().filter_map(RData::ip_addr))
+            }
             Ok((server, Answer::NoData)) => Lookup::NoData(server),
             Ok((server, Answer::NoName)) => Lookup::NoName(server),
             Err(errors) => Lookup::of_errors(&record_type.to_string(), &errors),
@@ -158,14 +160,15 @@ async fn with_other(found: Lookup, other: impl Future<Output = Lookup>) -> Looku
 }
 
 /// Returns the addresses that need no query: those in the hosts file, and those of `localhost` names (RFC 6761 section
-/// 6.3).
-fn known(name: &HostName, in_hosts: &[IpAddr], family: IpFamily) -> Vec<IpAddr> {
+/// 6.3). Fails if the hosts file blocks the name.
+fn known(name: &HostName, in_hosts: &[IpAddr], family: IpFamily) -> Result<Vec<IpAddr>, Fault> {
     let admitted = |addresses: &[IpAddr]| -> Vec<_> {
         addresses.iter().copied().filter(|address| family.admits(*address)).collect()
     };
     let listed = admitted(in_hosts);
+    let listed = usable(listed.into_iter()).ok_or_else(|| blocked(name.as_str(), "according to the hosts file"))?;
     let local = name.without_dot().rsplit('.').next() == Some("localhost");
-    if listed.is_empty() && local { admitted(&LOOPBACK) } else { listed }
+    Ok(if listed.is_empty() && local { admitted(&LOOPBACK) } else { listed })
 }
 
 /// Returns the complete names that a name may stand for, in the order of the attempts (resolv.conf(5)).
@@ -217,10 +220,25 @@ mod tests {
     fn localhost_needs_no_hosts_file() {
         let localhost = "localhost".parse().unwrap();
         let v4 = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        assert_eq!(known(&localhost, &[], IpFamily::Any), LOOPBACK);
-        assert_eq!(known(&localhost, &[], IpFamily::Ipv4), [v4]);
-        assert_eq!(known(&localhost, &[v4], IpFamily::Any), [v4]);
-        assert_eq!(known(&"db.localhost.".parse().unwrap(), &[], IpFamily::Ipv4), [v4]);
-        assert!(known(&"localhost.example".parse().unwrap(), &[], IpFamily::Any).is_empty());
+        assert_eq!(known(&localhost, &[], IpFamily::Any).unwrap(), LOOPBACK);
+        assert_eq!(known(&localhost, &[], IpFamily::Ipv4).unwrap(), [v4]);
+        assert_eq!(known(&localhost, &[v4], IpFamily::Any).unwrap(), [v4]);
+        assert_eq!(known(&"db.localhost.".parse().unwrap(), &[], IpFamily::Ipv4).unwrap(), [v4]);
+        assert!(
+            known(&"localhost.example".parse().unwrap(), &[], IpFamily::Any)
+                .unwrap()
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn the_hosts_file_can_block_a_name() {
+        let name = "ads.example".parse().unwrap();
+        let zero = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let other = IpAddr::V6(Ipv6Addr::LOCALHOST);
+        assert!(known(&name, &[zero], IpFamily::Any).is_err());
+        assert!(known(&name, &[zero, other], IpFamily::Ipv4).is_err());
+        assert_eq!(known(&name, &[zero, other], IpFamily::Any).unwrap(), [other]);
+        assert!(known(&name, &[zero], IpFamily::Ipv6).unwrap().is_empty());
     }
 }
