@@ -19,6 +19,7 @@ pub use self::handle::{Change, Handle, Stopped};
 use self::index::{Id, Index};
 use self::queue::{DueQueue, WaitQueue, Waiting};
 use self::schedule::FirstDue;
+pub use self::schedule::Spread;
 use self::scheduled_target::{End, LastProbe, ScheduledTarget, Tick};
 pub use self::statistics::Statistics;
 use crate::clock::{self, Timestamp};
@@ -270,7 +271,7 @@ where
             if let Some(id) = known {
                 self.remove(id);
             }
-            self.insert(target, now);
+            self.insert(target, change.spread, now);
         }
         // A stale item otherwise stays until it is due, which can take a day.
         if self.due_queue.len() > MAX_ITEMS_PER_TARGET * self.index.len() + MAX_ITEMS_IN_ADDITION {
@@ -302,15 +303,15 @@ where
     }
 
     fn reschedule(&mut self, id: Id, target: &Target, now: Instant) {
-        let first = self.first_due(target, now);
+        let first = self.first_due(target, Spread::default(), now);
         if let Some(entry) = self.index.get_mut(id) {
             entry.reschedule(now + first.tick, first.early.map(|early| now + early));
             self.due_queue.push_all(entry.tick(), entry.planned(), id);
         }
     }
 
-    fn insert(&mut self, target: Arc<Target>, now: Instant) {
-        let first = self.first_due(&target, now);
+    fn insert(&mut self, target: Arc<Target>, spread: Spread, now: Instant) {
+        let first = self.first_due(&target, spread, now);
         let entry = ScheduledTarget::new(target, now + first.tick, first.early.map(|early| now + early));
         let (tick, planned) = (entry.tick(), entry.planned());
         let id = self.index.insert(entry);
@@ -334,10 +335,10 @@ where
 
     /// Returns when a target is first due. The grid is pinned to the wall clock at the start; later changes of the
     /// clock do not move it.
-    fn first_due(&self, target: &Target, now: Instant) -> FirstDue {
+    fn first_due(&self, target: &Target, spread: Spread, now: Instant) -> FirstDue {
         let elapsed = now.saturating_duration_since(self.origin);
         let wall = Timestamp::since_epoch(self.started_at.as_duration() + elapsed);
-        FirstDue::at(wall, target.settings.cadence.interval(), schedule::seed(&target.name, &self.machine))
+        FirstDue::at(wall, target.settings.cadence.interval(), schedule::seed(&target.name, &self.machine), spread)
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::board::{Board, Rows};
 use crate::options::Limits;
-use crate::scheduler::{Change, Handle, Stopped};
+use crate::scheduler::{Change, Handle, Spread, Stopped};
 use crate::target::{Shard, Target, TargetName};
 
 /// The targets of board and scheduler.
@@ -33,6 +33,7 @@ pub(super) struct Difference {
 pub(super) struct Unscheduled {
     upserted: Vec<Arc<Target>>,
     removed: Vec<TargetName>,
+    spread: Spread,
     difference: Difference,
 }
 
@@ -46,9 +47,9 @@ impl Roster {
     /// unique. Takes long with many targets.
     pub(super) fn replace_rows(&self, targets: Vec<Arc<Target>>) -> Unscheduled {
         let targets = targets.into_iter().filter(|target| self.shard.owns(target));
-        let Plan { order, upserted, removed, difference } = Plan::new(&self.board.rows(), targets);
+        let Plan { order, upserted, removed, without_state, difference } = Plan::new(&self.board.rows(), targets);
         self.board.replace(&order);
-        Unscheduled { upserted, removed, difference }
+        Unscheduled { upserted, removed, spread: Spread::of(without_state), difference }
     }
 
     /// Applies a change to the scheduler, with new limits if there are any.
@@ -57,8 +58,8 @@ impl Roster {
         unscheduled: Unscheduled,
         limits: Option<Limits>,
     ) -> Result<Difference, Stopped> {
-        let Unscheduled { upserted, removed, difference } = unscheduled;
-        self.handle.change(Change { upserted, removed, limits }).await?;
+        let Unscheduled { upserted, removed, spread, difference } = unscheduled;
+        self.handle.change(Change { upserted, removed, limits, spread }).await?;
         Ok(difference)
     }
 
@@ -75,6 +76,8 @@ struct Plan {
     order: Vec<Arc<Target>>,
     upserted: Vec<Arc<Target>>,
     removed: Vec<TargetName>,
+    /// Number of targets that are new or have a new endpoint.
+    without_state: usize,
     difference: Difference,
 }
 
@@ -87,12 +90,14 @@ impl Plan {
             kept += usize::from(known.is_some());
             match known {
                 Some(known) if known == target => plan.order.push(known),
-                Some(_) => {
+                Some(known) => {
                     plan.difference.changed += 1;
+                    plan.without_state += usize::from(known.endpoint != target.endpoint);
                     plan.upsert(target);
                 }
                 None => {
                     plan.difference.added += 1;
+                    plan.without_state += 1;
                     plan.upsert(target);
                 }
             }

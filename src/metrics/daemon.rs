@@ -84,12 +84,16 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
     DaemonFamily {
         family: Family::counter(
             "portprobe_skipped_probes_total",
-            "Skipped probes by reason: previous probe still running (overlap) or waiting (limit)",
+            "Skipped probes by reason: previous probe still running (overlap) or waiting (limit), or process stopped (paused)",
         )
         .by(&["reason"]),
         read: |inputs, _| {
             let statistics = &inputs.statistics;
-            let counts = [("overlap", statistics.skipped_by_overlap()), ("limit", statistics.skipped_by_limit())];
+            let counts = [
+                ("overlap", statistics.skipped_by_overlap()),
+                ("limit", statistics.skipped_by_limit()),
+                ("paused", statistics.skipped_by_pause()),
+            ];
             counts
                 .into_iter()
                 .map(|(reason, count)| inputs.by_reason(reason, count))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::schedule::Spread;
 use super::statistics::Statistics;
 use crate::options::Limits;
 use crate::target::{Target, TargetName};
@@ -24,6 +25,8 @@ pub struct Change {
     pub removed: Vec<TargetName>,
     /// New limits, if they change. Running probes above a new limit are not aborted.
     pub limits: Option<Limits>,
+    /// The spread of the first probes of new targets.
+    pub spread: Spread,
 }
 
 /// A part of a change, as the scheduler receives it.
@@ -50,13 +53,14 @@ impl Handle {
     ///
     /// A large change is applied in parts, so that it does not delay probes.
     pub async fn change(&self, change: Change) -> Result<(), Stopped> {
-        let Change { upserted, removed, mut limits } = change;
+        let Change { upserted, removed, mut limits, spread } = change;
         let (mut upserted, mut removed) = (upserted.into_iter(), removed.into_iter());
         loop {
             let part = Change {
                 upserted: upserted.by_ref().take(MAX_CHANGES).collect(),
                 removed: removed.by_ref().take(MAX_CHANGES).collect(),
                 limits: limits.take(),
+                spread,
             };
             let (done, applied) = oneshot::channel();
             self.sender.send(Command { change: part, done }).await.map_err(|_| Stopped)?;

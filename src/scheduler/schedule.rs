@@ -17,18 +17,37 @@ use crate::target::TargetName;
 pub(super) struct FirstDue {
     /// Time until the first tick.
     pub(super) tick: Duration,
-    /// Time until an earlier probe, if the first tick is more than a minute away.
+    /// Time until an earlier probe, if the first tick may be later than the spread allows.
     pub(super) early: Option<Duration>,
 }
 
 impl FirstDue {
     /// Returns the first due times from `now` of a target with this interval. `seed` determines the offset of its grid.
-    pub(super) fn at(now: Timestamp, interval: Duration, seed: u64) -> Self {
+    pub(super) fn at(now: Timestamp, interval: Duration, seed: u64, Spread(within): Spread) -> Self {
         let tick = until_next(now, interval, seed);
-        let early = (interval > LONGEST_FIRST_WAIT)
-            .then(|| until_next(now, LONGEST_FIRST_WAIT, seed))
+        let early = (interval > within)
+            .then(|| until_next(now, within, seed))
             .filter(|early| *early < tick);
         Self { tick, early }
+    }
+}
+
+/// The time within which the first probes of targets start.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Spread(Duration);
+
+impl Spread {
+    /// Returns the spread of so many new targets: a few are known at once, and many are no burst.
+    pub fn of(new_targets: usize) -> Self {
+        let new_targets = u32::try_from(new_targets).unwrap_or(u32::MAX);
+        Self((Duration::from_secs(1) * new_targets / FIRST_PROBES_PER_SECOND).min(LONGEST_FIRST_WAIT))
+    }
+}
+
+/// The spread of any number of targets.
+impl Default for Spread {
+    fn default() -> Self {
+        Self(LONGEST_FIRST_WAIT)
     }
 }
 
@@ -56,9 +75,12 @@ pub(super) fn deadline(start: Instant, timeout: Duration, next_tick: Instant) ->
     if excess <= timeout / 10 { full.min(next_tick) } else { full }
 }
 
-/// Returns whether a probe with this deadline is about to end if it still runs at the tick `due`.
-pub(super) fn is_about_to_end(deadline: Instant, due: Instant) -> bool {
-    deadline <= due && due.saturating_duration_since(deadline) <= BATCH
+/// Returns whether a probe with this deadline is about to end if it still runs at the tick `due`, handled at `now`.
+///
+/// That is the case if the deadline is just before the tick, or if this process was stopped and has not noticed it yet.
+pub(super) fn is_about_to_end(deadline: Instant, due: Instant, now: Instant) -> bool {
+    let is_punctual = now.saturating_duration_since(due) <= 4 * BATCH;
+    deadline <= due && (due.saturating_duration_since(deadline) <= BATCH || !is_punctual)
 }
 
 /// Returns when a failed probe that ended at `ended` is retried; `None` if the next tick comes first.
@@ -94,6 +116,9 @@ fn until_next(now: Timestamp, interval: Duration, seed: u64) -> Duration {
 /// The first probe of a target starts within this time, or within the interval if that is shorter.
 const LONGEST_FIRST_WAIT: Duration = Duration::from_mins(1);
 
+/// Maximum rate of first probes, as long as they fit into [`LONGEST_FIRST_WAIT`].
+const FIRST_PROBES_PER_SECOND: u32 = 500;
+
 /// The length of a batch. Measured: it takes less than half the CPU time of exact wake-ups. With the resolution of the
 /// timer, 1 ms, a start is at most 10 ms late.
 const BATCH: Duration = Duration::from_millis(8);
@@ -116,12 +141,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_first_probe_starts_within_a_minute(
-            now in any_moment(), interval in any_interval(), seed: u64,
+        fn the_first_probe_starts_within_its_spread(
+            now in any_moment(), interval in any_interval(), seed: u64, new_targets in 1..200_000_usize,
         ) {
-            let first_due = FirstDue::at(now, interval, seed);
+            let first_due = FirstDue::at(now, interval, seed, Spread::of(new_targets));
             let first = first_due.early.unwrap_or(first_due.tick);
-            prop_assert!(first < interval.min(Duration::from_mins(1)));
+            let spread = Duration::from_millis(2) * u32::try_from(new_targets).unwrap();
+            prop_assert!(first < interval.min(Duration::from_mins(1)).min(spread));
             prop_assert!(first_due.tick < interval && first <= first_due.tick);
             prop_assert_eq!(first_due.early.is_some(), first_due.early.is_some_and(|early| early < first_due.tick));
         }
@@ -130,7 +156,7 @@ mod tests {
         fn the_grid_does_not_depend_on_the_time(
             now in any_moment(), interval in any_interval(), seed: u64, later in 0_u64..100_000_000_000,
         ) {
-            let on_grid = |now: Timestamp| (now.as_duration() + FirstDue::at(now, interval, seed).tick).as_nanos();
+            let on_grid = |now: Timestamp| (now.as_duration() + FirstDue::at(now, interval, seed, Spread::default()).tick).as_nanos();
             let again = Timestamp::since_epoch(now.as_duration() + Duration::from_nanos(later));
             prop_assert_eq!((on_grid(again) - on_grid(now)) % interval.as_nanos(), 0);
         }
@@ -160,7 +186,8 @@ mod tests {
         assert_ne!(seed(&name(1), "a"), seed(&name(1), "b"));
         let mut seconds = [0_u32; 60];
         for n in 0..6000 {
-            let first_due = FirstDue::at(Timestamp::default(), Duration::from_mins(1), seed(&name(n), "a"));
+            let seed = seed(&name(n), "a");
+            let first_due = FirstDue::at(Timestamp::default(), Duration::from_mins(1), seed, Spread::default());
             seconds[usize::try_from(first_due.tick.as_secs()).unwrap()] += 1;
         }
         assert!(seconds.iter().all(|count| (50..200).contains(count)), "{seconds:?}");

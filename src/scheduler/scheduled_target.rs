@@ -140,12 +140,13 @@ impl ScheduledTarget {
     }
 
     /// Advances to the next tick. Returns the effect of the current one and the number of later ones missed before
-    /// `now`.
+    /// `now`, because this process was stopped.
     ///
     /// - If no probe runs or waits, a probe starts and replaces a planned extra one.
     /// - If an extra probe runs, it covers the tick.
     /// - If an extra probe waits for a limit, it becomes the regular probe of the tick.
-    /// - If a regular probe runs until its deadline at the tick, the next one starts right after its end.
+    /// - If a regular probe runs until its deadline at the tick, or its deadline passed while this process was stopped,
+    ///   the next one starts right after its end.
     /// - If a regular probe runs longer, or waits, the tick is skipped.
     pub(super) fn advance(&mut self, now: Instant) -> (Tick, u64) {
         let due = self.tick;
@@ -163,7 +164,7 @@ impl ScheduledTarget {
                 Tick::Taken
             }
             Activity::Running { kind: Kind::Extra, .. } => Tick::Taken,
-            Activity::Running { kind: Kind::Regular, deadline, then } if schedule::is_about_to_end(*deadline, due) => {
+            Activity::Running { kind: Kind::Regular, deadline, then } if schedule::is_about_to_end(*deadline, due, now) => {
                 *then = Some(due);
                 Tick::Taken
             }

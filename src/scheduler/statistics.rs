@@ -14,6 +14,7 @@ pub struct Statistics {
     in_flight: AtomicU64,
     skipped_by_limit: AtomicU64,
     skipped_by_overlap: AtomicU64,
+    skipped_by_pause: AtomicU64,
     lag: Mutex<Histogram>,
     lag_buckets: Buckets,
 }
@@ -24,8 +25,7 @@ impl Statistics {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of ticks skipped because the previous probe was waiting for a limit, or this process for CPU
-    /// time.
+    /// Returns the number of ticks skipped because the previous probe was waiting for a limit.
     pub fn skipped_by_limit(&self) -> u64 {
         self.skipped_by_limit.load(Ordering::Relaxed)
     }
@@ -33,6 +33,11 @@ impl Statistics {
     /// Returns the number of ticks skipped because the previous probe was still running.
     pub fn skipped_by_overlap(&self) -> u64 {
         self.skipped_by_overlap.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of ticks skipped because this process did not run.
+    pub fn skipped_by_pause(&self) -> u64 {
+        self.skipped_by_pause.load(Ordering::Relaxed)
     }
 
     /// Returns the delays between due time and start, with the bounds of the classic buckets.
@@ -48,14 +53,14 @@ impl Statistics {
         lock(&self.lag).observe(&self.lag_buckets, lag);
     }
 
+    /// Counts a tick if it is skipped, and the ticks missed after it because this process did not run.
     pub(super) fn count_skipped(&self, tick: Tick, missed: u64) {
-        let (overlap, limit) = match tick {
-            Tick::Due(_) | Tick::Taken => (0, missed),
-            Tick::Overlap => (1, missed),
-            Tick::StillWaiting => (0, missed + 1),
-        };
-        self.skipped_by_overlap.fetch_add(overlap, Ordering::Relaxed);
-        self.skipped_by_limit.fetch_add(limit, Ordering::Relaxed);
+        match tick {
+            Tick::Due(_) | Tick::Taken => {}
+            Tick::Overlap => increase(&self.skipped_by_overlap, 1),
+            Tick::StillWaiting => increase(&self.skipped_by_limit, 1),
+        }
+        increase(&self.skipped_by_pause, missed);
     }
 }
 
@@ -66,10 +71,15 @@ impl Default for Statistics {
             in_flight: AtomicU64::default(),
             skipped_by_limit: AtomicU64::default(),
             skipped_by_overlap: AtomicU64::default(),
+            skipped_by_pause: AtomicU64::default(),
             lag: Mutex::new(Histogram::classic_and_native(&lag_buckets)),
             lag_buckets,
         }
     }
+}
+
+fn increase(counter: &AtomicU64, by: u64) {
+    counter.fetch_add(by, Ordering::Relaxed);
 }
 
 /// These bounds show whether probes start within a batch and a wake-up (12 ms), lack CPU time, or wait for a limit.

@@ -91,6 +91,16 @@ struct Running {
 impl Running {
     /// Starts a scheduler in which `next` follows every report.
     async fn start(script: &[(&Arc<Target>, &[Step])], limits: Limits, next: Next) -> Self {
+        Self::start_within(Spread::default(), script, limits, next).await
+    }
+
+    /// As [`Self::start`], with this spread of the first probes.
+    async fn start_within(
+        spread: Spread,
+        script: &[(&Arc<Target>, &[Step])],
+        limits: Limits,
+        next: Next,
+    ) -> Self {
         let journal = Journal::default();
         let reports = Arc::new(AtomicU64::default());
         let counted = reports.clone();
@@ -112,10 +122,11 @@ impl Running {
         let stop = CancellationToken::new();
         let task = tokio::spawn(scheduler.run(stop.clone()));
         let upserted = script.iter().map(|(target, _)| Arc::clone(target)).collect();
-        handle.change(Change { upserted, ..Change::default() }).await.unwrap();
+        handle.change(Change { upserted, spread, ..Change::default() }).await.unwrap();
         Self { handle, journal, reports, stop, task }
     }
 
+    /// Returns the number of ticks skipped by an overlap and by a limit.
     fn skipped(&self) -> (u64, u64) {
         let statistics = self.handle.statistics();
         (statistics.skipped_by_overlap(), statistics.skipped_by_limit())
@@ -142,7 +153,7 @@ fn same<'a>(targets: &'a [Arc<Target>], steps: &'a [Step]) -> Vec<(&'a Arc<Targe
 /// Returns the time from the start to the first tick.
 fn first_tick(target: &Target) -> Duration {
     let interval = target.settings.cadence.interval();
-    FirstDue::at(Timestamp::default(), interval, schedule::seed(&target.name, "machine")).tick
+    FirstDue::at(Timestamp::default(), interval, schedule::seed(&target.name, "machine"), Spread::default()).tick
 }
 
 fn limits(in_flight: u32, per_host: u32, per_second: u32) -> Limits {
@@ -358,7 +369,7 @@ async fn an_unchanged_target_keeps_its_grid() {
     let running = Running::start(&script, Limits::default(), Next::OnSchedule).await;
     until(origin, 50 * SECOND).await;
     assert_eq!(running.journal.len(), 15);
-    let change = Change { upserted: vec![faster.clone()], removed: vec![goes.name.clone()], limits: None };
+    let change = Change { upserted: vec![faster.clone()], removed: vec![goes.name.clone()], ..Change::default() };
     running.handle.change(change).await.unwrap();
     until(origin, 100 * SECOND).await;
     assert_on_grid(&running.journal.starts(&stays), first_tick(&stays), 10 * SECOND);
@@ -414,17 +425,43 @@ async fn a_panic_affects_only_its_probe() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stalled_process_counts_missed_ticks() {
+async fn ticks_during_a_pause_count_as_paused() {
     let target = target("127.0.0.1:1", SECOND, SECOND);
-    let origin = Instant::now();
-    let running = Running::start(&[(&target, &[Step::Take(MILLISECOND)])], Limits::default(), Next::OnSchedule).await;
-    until(origin, first_tick(&target) + 500 * MILLISECOND).await;
-    assert_eq!(running.journal.len(), 1);
-    tokio::time::advance(10 * SECOND).await;
-    until(origin, first_tick(&target) + 10 * SECOND + 600 * MILLISECOND).await;
-    assert_eq!((running.journal.len(), running.skipped()), (2, (0, 9)));
-    until(origin, first_tick(&target) + 11 * SECOND + 500 * MILLISECOND).await;
-    assert_eq!(running.journal.len(), 3);
+    let steps = [(Step::Take(MILLISECOND), 4), (Step::Take(800 * MILLISECOND), 3), (Step::TimeOut, 3)];
+    for (step, probes) in steps {
+        let origin = Instant::now();
+        let running = Running::start(&[(&target, &[step])], Limits::default(), Next::OnSchedule).await;
+        let first = first_tick(&target);
+        until(origin, first + 500 * MILLISECOND).await;
+        assert_eq!(running.journal.len(), 1);
+        tokio::time::advance(10 * SECOND).await;
+        until(origin, first + 10 * SECOND + 600 * MILLISECOND).await;
+        assert_eq!((running.journal.len(), running.skipped()), (2, (0, 0)), "{step:?}");
+        assert_eq!(running.handle.statistics().skipped_by_pause(), 9, "{step:?}");
+        until(origin, first + 12 * SECOND + 500 * MILLISECOND).await;
+        assert_eq!(running.journal.len(), probes, "{step:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn first_probes_start_within_their_spread() {
+    for (count, within) in [(3_u16, 6 * MILLISECOND), (1000, 2 * SECOND)] {
+        let targets: Vec<_> = (1..=count)
+            .map(|port| target(&format!("127.0.0.1:{port}"), Duration::from_mins(1), SECOND))
+            .collect();
+        let origin = Instant::now();
+        let script = same(&targets, &[Step::Take(MILLISECOND)]);
+        let spread = Spread::of(targets.len());
+        let running = Running::start_within(spread, &script, limits(0, 0, 0), Next::OnSchedule).await;
+        until(origin, within + 12 * MILLISECOND).await;
+        let firsts: Vec<_> = targets.iter().map(|target| running.journal.starts(target)[0]).collect();
+        assert!(firsts.iter().max().unwrap() > &(within / 2), "they are spread: {firsts:?}");
+        until(origin, Duration::from_mins(1) + 12 * MILLISECOND).await;
+        for target in &targets {
+            let last = running.journal.starts(target).last().copied().unwrap();
+            assert_on_grid(&[last], first_tick(target), Duration::from_mins(1));
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
