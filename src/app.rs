@@ -16,6 +16,7 @@ use self::reconciler::Reconciler;
 pub use self::reload::{AutoReload, ConfigFile, HttpReload, Reload};
 use self::reload::{Detector, Trigger};
 use self::roster::Roster;
+use self::startup::Startup;
 use self::target_sources::TargetSources;
 use crate::board::Board;
 use crate::clock;
@@ -35,6 +36,7 @@ mod reconciler;
 mod reload;
 mod roster;
 mod service;
+mod startup;
 mod target_sources;
 
 /// Everything that a daemon needs in addition to its configuration.
@@ -74,8 +76,9 @@ pub async fn bind(
     let prober = Arc::new(NetworkProber::new(config.dns, files.tls_store.clone(), files.header_values.clone()));
     let connector = Connector::new(config.dns, files.tls_store.clone());
     let board = Arc::new(Board::new(config.histograms.clone()));
-    let (scheduler, handle) =
-        Scheduler::new(prober.clone(), recorder(board.clone()), config.limits, &host_name, clock::now());
+    let startup = Arc::new(Startup::new());
+    let recorder = recorder(board.clone(), startup.clone());
+    let (scheduler, handle) = Scheduler::new(prober.clone(), recorder, config.limits, &host_name, clock::now());
     let metrics = Metrics::new(board.clone(), handle.statistics().clone(), config.labels.clone(), shard);
     let (reloads, requests) = Reloads::channel();
     let reloads = reload
@@ -96,6 +99,7 @@ pub async fn bind(
         running_config: state.running_config.clone(),
         prober,
         connector,
+        startup,
     };
     Ok(App { server, state, scheduler, config, reconciler, detector, shard })
 }
@@ -134,12 +138,12 @@ where
 }
 
 /// Returns the closure that records a report on the board and logs it, and any change of state.
-fn recorder(board: Arc<Board>) -> impl Fn(&Report) -> Next + Send + Sync + 'static {
+fn recorder(board: Arc<Board>, startup: Arc<Startup>) -> impl Fn(&Report) -> Next + Send + Sync + 'static {
     move |report| {
         log::report(report);
         let recorded = board.record(report);
         if let Some(transition) = &recorded.transition {
-            log::transition(transition);
+            startup.log(transition);
         }
         recorded.next
     }

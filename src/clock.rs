@@ -34,6 +34,14 @@ impl Timestamp {
     }
 }
 
+/// The text is that of RFC 3339 in UTC with milliseconds: `2026-11-20T20:53:12.007Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let second = format!("{:#}", Utc::of_seconds(self.seconds()));
+        write!(f, "{}.{:03}Z", second.trim_end_matches('Z'), self.as_duration().subsec_millis())
+    }
+}
+
 /// Returns the current wall time; a clock set before 1970 reads as 1970.
 #[expect(clippy::disallowed_methods, reason = "this is the only reader of the wall clock")]
 pub fn now() -> Timestamp {

@@ -8,7 +8,7 @@
 //! targets, and `app` which of several targets with the same name wins. Everything that a source can send is bounded in
 //! size and time, and nothing here blocks the thread that probes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +58,8 @@ pub struct Sources {
     running: HashMap<Source, AbortHandle>,
     /// The last entries of each source, by its name.
     reported: HashMap<Arc<str>, Arc<[Discovered]>>,
+    /// The names of the sources that have not sent an update yet.
+    awaited: HashSet<Arc<str>>,
     sender: mpsc::Sender<Update>,
     updates: mpsc::Receiver<Update>,
 }
@@ -66,7 +68,15 @@ impl Sources {
     /// No source yet.
     pub fn new(connector: Connector) -> Self {
         let (sender, updates) = mpsc::channel(MAX_WAITING);
-        Self { connector, tasks: JoinSet::new(), running: HashMap::new(), reported: HashMap::new(), sender, updates }
+        Self {
+            connector,
+            tasks: JoinSet::new(),
+            running: HashMap::new(),
+            reported: HashMap::new(),
+            awaited: HashSet::new(),
+            sender,
+            updates,
+        }
     }
 
     /// Replaces the sources. A source that stays is not interrupted; a new one is refreshed at once. A source whose
@@ -79,8 +89,9 @@ impl Sources {
             }
             stays
         });
-        self.reported
-            .retain(|name, _| sources.iter().any(|source| source.name == *name));
+        let stays = |name: &Arc<str>| sources.iter().any(|source| source.name == *name);
+        self.reported.retain(|name, _| stays(name));
+        self.awaited.retain(stays);
         for source in sources {
             if !self.running.contains_key(source) {
                 let debouncer = self
@@ -89,10 +100,18 @@ impl Sources {
                     .cloned()
                     .map(Debouncer::resume)
                     .unwrap_or_default();
+                if !self.reported.contains_key(&source.name) {
+                    self.awaited.insert(source.name.clone());
+                }
                 let task = watch(source.clone(), debouncer, self.connector.clone(), self.sender.clone());
                 self.running.insert(source.clone(), self.tasks.spawn(task));
             }
         }
+    }
+
+    /// Returns whether a source has not sent an update yet, not even an error.
+    pub fn awaits_first_update(&self) -> bool {
+        !self.awaited.is_empty()
     }
 
     /// The next update. Pends while there is none; cancel safe.
@@ -105,6 +124,7 @@ impl Sources {
                 Some(update) = self.updates.recv() => {
                     // A removed source may have sent this update before its removal.
                     if self.running.contains_key(&update.source) {
+                        self.awaited.remove(&update.source.name);
                         if let Ok(snapshot) = &update.result {
                             self.reported.insert(update.source.name.clone(), snapshot.entries.clone());
                         }

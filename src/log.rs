@@ -14,10 +14,12 @@ use tracing_subscriber::{Layer, Registry, fmt as subscriber};
 
 pub use self::writer::Flush;
 use crate::board::{State, Transition};
+use crate::clock;
 use crate::duration;
 use crate::outcome::{Failure, Fault, Report};
 use crate::target::{TargetName, hide_query_values};
 
+mod line;
 mod writer;
 
 /// The format of log lines.
@@ -66,32 +68,22 @@ pub fn install(level: Level, format: Format) -> io::Result<Flush> {
         *metadata.level() <= if ours { level } else { level.min(Level::WARN) }
     })
     .with_max_level_hint(LevelFilter::from_level(level));
-    let (lines, flush) = writer::start(
-        stderr(),
-        match format {
-            Format::Json => |lost| format!(r#"{{"level":"WARN","message":"{LOST}","lines":{lost}}}"#),
-            Format::Logfmt => |lost| format!(r#"level=warn message="{LOST}" lines={lost}"#),
-        },
-    )?;
+    let notice = move |lost: u64| {
+        let message = "Log lines dropped because nothing read them";
+        line::line(format, clock::now(), Level::WARN, message, [("lines", lost.into())])
+    };
+    let (lines, flush) = writer::start(stderr(), notice)?;
     // Fails only if a test has already installed a subscriber.
     let _ = Registry::default().with(layer(format, lines).with_filter(shown)).try_init();
     Ok(flush)
 }
 
-/// Formats events as lines. Text from a peer cannot break a line in either format.
-fn layer<W>(format: Format, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
+/// Formats events as lines.
+fn layer<W>(format: Format, writer: W) -> impl Layer<Registry> + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    match format {
-        Format::Json => subscriber::layer()
-            .json()
-            .flatten_event(true)
-            .with_writer(writer)
-            .with_target(false)
-            .boxed(),
-        Format::Logfmt => tracing_logfmt::builder().with_target(false).layer().with_writer(writer).boxed(),
-    }
+    subscriber::layer().event_format(format).with_writer(writer)
 }
 
 /// Logs a confirmed change of state.
@@ -103,8 +95,13 @@ pub fn transition(transition: &Transition) {
         let (phase, class) = (phase.as_str(), class.as_str());
         info!(target, state, class, phase, before, %lasted, detail, "Target is down");
     } else {
-        info!(target, state, before, %lasted, "Target is {state}");
+        info!(target, state, before, %lasted, "Target is up");
     }
+}
+
+/// Logs the first state of a target during a start, for debugging.
+pub fn first_state(transition: &Transition) {
+    debug!(target = &*shown(&transition.target.name), state = transition.to.as_str(), "Target has its first state");
 }
 
 /// Logs a failed probe, or a local fault, for debugging.
@@ -121,9 +118,6 @@ pub fn report(report: &Report) {
 fn shown(name: &TargetName) -> Cow<'_, str> {
     if name.as_str().contains("://") { hide_query_values(name.as_str()) } else { name.as_str().into() }
 }
-
-/// The message of the line that replaces dropped ones.
-const LOST: &str = "Log lines dropped because nothing read them";
 
 #[cfg(test)]
 mod tests {
@@ -186,7 +180,7 @@ mod tests {
             assert_eq!(lines.len(), 2, "{text}");
             for line in lines {
                 assert!(line.contains("forged") && !line.contains(['\r', '\u{1b}', '\0']), "{line:?}");
-                assert!(!line.contains(['\u{9b}', '\u{202e}']) || format == Format::Json, "{line:?}");
+                assert!(!line.contains(['\u{9b}', '\u{202e}']), "{line:?}");
             }
         }
         let json = logged(Format::Json, hostile);

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::loaded_files::LoadedFiles;
 use super::reload::{ConfigFile, Trigger};
 use super::roster::{Difference, Roster};
+use super::startup::{FirstRefreshes, Startup};
 use super::target_sources::{Merged, StatusChange, TargetSources, Unreported};
 use super::{process, service};
 use crate::board::Board;
@@ -37,6 +38,7 @@ pub(super) struct Reconciler {
     pub(super) running_config: Arc<RunningConfig>,
     pub(super) prober: Arc<NetworkProber>,
     pub(super) connector: Connector,
+    pub(super) startup: Arc<Startup>,
 }
 
 impl Reconciler {
@@ -61,6 +63,7 @@ impl Reconciler {
             readiness.set_ready();
             service::ready();
         }
+        let mut checks = interval(CHECK_START_EVERY);
         let mut retries = interval_at(Instant::now() + RETRY_EVERY, RETRY_EVERY);
         retries.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -68,8 +71,15 @@ impl Reconciler {
                 _ = retries.tick(), if self.target_sources.lack_files() => self.retry_files().await,
                 Some(trigger) = triggers.recv() => self.on_trigger(trigger).await,
                 update = self.discovery.next() => self.on_discovery(update).await,
+                _ = checks.tick(), if !self.startup.is_over() => self.check_startup(),
             }
         }
+    }
+
+    fn check_startup(&self) {
+        let awaits = self.discovery.awaits_first_update();
+        let refreshes = if awaits { FirstRefreshes::Pending } else { FirstRefreshes::Finished };
+        self.startup.check(&self.board, refreshes);
     }
 
     async fn on_trigger(&mut self, trigger: Trigger) {
@@ -241,6 +251,9 @@ const MANY: usize = 1000;
 
 /// Maximum number of lines that are logged at once about the same source.
 const MAX_LOGGED: usize = 5;
+
+/// A check costs little, and a start with few targets takes less than this.
+const CHECK_START_EVERY: Duration = Duration::from_millis(100);
 
 /// The same period as for watched files.
 const RETRY_EVERY: Duration = Duration::from_secs(10);

@@ -12,14 +12,18 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Starts a thread that writes lines to `out`, and a `notice` with the number of dropped lines.
-pub(super) fn start(out: impl Write + Send + 'static, notice: fn(u64) -> String) -> io::Result<(Lines, Flush)> {
+/// Starts a thread that writes lines to `out`, and a `notice`, with its line break, of the
+/// number of dropped lines.
+pub(super) fn start(
+    out: impl Write + Send + 'static,
+    notice: impl Fn(u64) -> String + Send + 'static,
+) -> io::Result<(Lines, Flush)> {
     let (sender, messages) = sync_channel(MAX_WAITING);
     let (done, ended) = sync_channel(1);
     let lost = Arc::new(AtomicU64::default());
     let counted = lost.clone();
     thread::Builder::new().spawn(move || {
-        write_all(out, &messages, &counted, notice);
+        write_all(out, &messages, &counted, &notice);
         // The receiver may have timed out.
         let _ = done.try_send(());
     })?;
@@ -90,11 +94,11 @@ enum Message {
 }
 
 /// Writes lines until the end, and a notice before a line if lines were dropped.
-fn write_all(mut out: impl Write, messages: &Receiver<Message>, lost: &AtomicU64, notice: fn(u64) -> String) {
+fn write_all(mut out: impl Write, messages: &Receiver<Message>, lost: &AtomicU64, notice: &impl Fn(u64) -> String) {
     while let Ok(Message::Line(text)) = messages.recv() {
         let missing = lost.swap(0, Ordering::Relaxed);
         if missing > 0 {
-            let _ = writeln!(out, "{}", notice(missing));
+            let _ = out.write_all(notice(missing).as_bytes());
         }
         // There is no place to report that the log cannot be written.
         let _ = out.write_all(&text);
@@ -140,7 +144,7 @@ mod tests {
         let (open, opened) = sync_channel(0);
         let written = Arc::new(Mutex::new(Vec::new()));
         let (lines, flush) =
-            start(Gate { reached, opened, written: written.clone() }, |lost| format!("lines={lost}")).unwrap();
+            start(Gate { reached, opened, written: written.clone() }, |lost| format!("lines={lost}\n")).unwrap();
         writeln!(lines.make_writer(), "line 0").unwrap();
         waits.recv().unwrap();
         for number in 1..MAX_WAITING + 500 {

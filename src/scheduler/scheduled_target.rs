@@ -164,7 +164,9 @@ impl ScheduledTarget {
                 Tick::Taken
             }
             Activity::Running { kind: Kind::Extra, .. } => Tick::Taken,
-            Activity::Running { kind: Kind::Regular, deadline, then } if schedule::is_about_to_end(*deadline, due, now) => {
+            Activity::Running { kind: Kind::Regular, deadline, then }
+                if schedule::is_about_to_end(*deadline, due, now) =>
+            {
                 *then = Some(due);
                 Tick::Taken
             }

@@ -95,12 +95,7 @@ impl Running {
     }
 
     /// As [`Self::start`], with this spread of the first probes.
-    async fn start_within(
-        spread: Spread,
-        script: &[(&Arc<Target>, &[Step])],
-        limits: Limits,
-        next: Next,
-    ) -> Self {
+    async fn start_within(spread: Spread, script: &[(&Arc<Target>, &[Step])], limits: Limits, next: Next) -> Self {
         let journal = Journal::default();
         let reports = Arc::new(AtomicU64::default());
         let counted = reports.clone();

@@ -68,14 +68,45 @@ async fn an_outage_is_logged_twice() {
         .await;
     assert!(scrape.of("it", "portprobe_down_seconds_total") > Some(0.0));
     assert!(scrape.value("portprobe_failure", &[("target", "it")]).is_none());
-    wait::until("the log has it", async || daemon.logged(&["Target is up", "\"target\":\"it\""]).len() == 2).await;
+    wait::until("the log has it", async || daemon.logged(&["Target is up", "\"target\":\"it\""]).len() == 1).await;
     let down = daemon.logged(&["Target is down", "\"target\":\"it\""]);
     assert_eq!(down.len(), 1);
     let line: serde_json::Value = serde_json::from_str(&down[0]).unwrap();
-    for (key, value) in [("state", "down"), ("before", "up"), ("class", "refused"), ("phase", "connect")] {
+    for (key, value) in [
+        ("level", "info"),
+        ("msg", "Target is down"),
+        ("state", "down"),
+        ("before", "up"),
+        ("class", "refused"),
+        ("phase", "connect"),
+    ] {
         assert_eq!(line[key], value, "{line}");
     }
-    assert_eq!(daemon.logged(&[]).len(), 5, "listening, probing, three changes: {:?}", daemon.logged(&[]));
+    assert_eq!(
+        daemon.logged(&[]).len(),
+        5,
+        "listening, probing, start completed, two changes: {:?}",
+        daemon.logged(&[])
+    );
+}
+
+/// One target is refused twice before it is down, so its state is the last one that is known.
+#[tokio::test]
+async fn a_start_is_logged_in_three_lines() {
+    let (_listener, open) = listening();
+    let urls: Vec<_> = (1..500)
+        .map(|n| format!("'tcp://127.1.{}.{}:{}'", n / 250, n % 250, open.port()))
+        .collect();
+    let config = format!(
+        "defaults: {{ confirm: {{ delay: 100ms }} }}\ntargets: [ {{ url: 'tcp://{open}', name: it }}, {} ]\n",
+        urls.join(", ")
+    );
+    let daemon = Daemon::start(&config).await;
+    wait::until("the start is over", async || !daemon.logged(&["Completed the start"]).is_empty()).await;
+    let lines = daemon.logged(&[]);
+    assert_eq!(lines.len(), 3, "listening, probing, start completed: {lines:?}");
+    assert!(lines[2].contains("msg=\"Completed the start\" up=1 down=499 unknown=0 took="), "{lines:?}");
+    assert!(lines[2].contains("level=info "), "{lines:?}");
 }
 
 #[tokio::test]
