@@ -64,7 +64,7 @@ impl Container {
     /// A command in it, with the user and only the environment of the Dockerfile.
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", ENTER, "sh"]).arg(self.0.path());
+        command.args(MOUNT_NAMESPACE).args(["sh", "-c", ENTER, "sh"]).arg(self.0.path());
         command
             .arg("--groups=")
             .arg(format!("--userspec={}", instruction("USER")))
@@ -99,8 +99,39 @@ impl Container {
     }
 }
 
+/// If mounts of the namespace reach that of the tests, they are removed here.
+impl Drop for Container {
+    fn drop(&mut self) {
+        let unmount = || {
+            let mut command = Command::new("umount");
+            command.arg(self.0.path().join("proc")).stderr(Stdio::null()).status()
+        };
+        while unmount().is_ok_and(|status| status.success()) {}
+    }
+}
+
+/// Without a change of propagation, which fails in a chroot whose root is not a mount point.
+const MOUNT_NAMESPACE: [&str; 3] = ["--mount", "--propagation", "unchanged"];
+
 /// Mounts the pseudo file systems of a root, and enters it.
-const ENTER: &str = "mount -t proc proc \"$1/proc\" && shift && exec chroot \"$@\"";
+const ENTER: &str = "
+    mount --make-rprivate / 2>/dev/null
+    mount -t proc proc \"$1/proc\" && shift && exec chroot \"$@\"
+";
+
+/// Makes a chroot of the folders of this root, and runs a command in it.
+const IN_CHROOT: &str = "
+    mount --make-rprivate / 2>/dev/null
+    root=$1 && shift
+    for path in /*; do
+        if [ -h \"$path\" ]; then
+            cp -P \"$path\" \"$root$path\"
+        elif [ -d \"$path\" ]; then
+            mkdir \"$root$path\" && mount --rbind \"$path\" \"$root$path\" || exit
+        fi
+    done
+    exec chroot \"$root\" \"$@\"
+";
 
 /// The last value of this instruction in the Dockerfile.
 fn instruction(name: &str) -> &'static str {
@@ -201,6 +232,28 @@ fn the_image_works_in_every_runtime() {
         daemon.signal(Signal::SIGTERM);
         assert_eq!(daemon.ended().await.code(), Some(0));
         assert!(!container.health().success(), "nothing runs any more");
+    });
+}
+
+/// Builders of packages run tests in such a chroot.
+#[test]
+fn a_container_starts_in_a_chroot() {
+    let Some(image) = image() else { return };
+    netns::inside(async move || {
+        let container = Container::with(&image, &[]);
+        let entry_point = container.entry_point(&["--version"]);
+        let root = tempfile::tempdir().unwrap();
+        let output = Command::new("unshare")
+            .args(MOUNT_NAMESPACE)
+            .args(["sh", "-c", IN_CHROOT, "sh"])
+            .arg(root.path())
+            .arg(entry_point.get_program())
+            .args(entry_point.get_args())
+            .env_clear()
+            .env("PATH", env::var_os("PATH").unwrap())
+            .output()
+            .unwrap();
+        assert!(output.status.success() && output.stdout.starts_with(b"portprobe "), "{output:?}");
     });
 }
 
