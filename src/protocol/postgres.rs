@@ -8,9 +8,12 @@
 use async_trait::async_trait;
 use bytes::Buf as _;
 
+use self::error::ErrorResponse;
 use super::frame::{frame, length};
 use super::{Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::{OtherName, Service};
+
+mod error;
 
 /// PostgreSQL.
 #[derive(Debug)]
@@ -55,7 +58,11 @@ impl Conversation for Session {
             // An error, for example at the limit of connections. Its first letter is already consumed.
             _ => {
                 let body = wire.receive("the rest of the error", MAX_REPLY, body).await?;
-                Err(refusal(&Fields::read(&body)))
+                let error = ErrorResponse::read(&body);
+                error.verify()?;
+                Err(ConversationError::Refused(format!(
+                    "received an error instead of a response to SSLRequest: {error}"
+                )))
             }
         }
     }
@@ -64,8 +71,7 @@ impl Conversation for Session {
         wire.send(STARTUP).await?;
         let (kind, body) = wire.receive("the response to the startup packet", MAX_REPLY, message).await?;
         if kind == b'E' {
-            let fields = Fields::read(&body);
-            return if fields.is_not_serving() { Err(refusal(&fields)) } else { Ok(ServiceReply::default()) };
+            return ErrorResponse::read(&body).verify().map(|()| ServiceReply::default());
         }
         if body.get(..4) != Some(&[0, 0, 0, 0]) {
             return Ok(ServiceReply::default());
@@ -75,21 +81,10 @@ impl Conversation for Session {
             .receive("the messages after a login without a password", MAX_REPLY, welcome)
             .await?;
         match welcome.error {
-            Some(fields) if fields.is_not_serving() => return Err(refusal(&fields)),
-            Some(_) => {}
+            Some(error) => error.verify()?,
             None => wire.leave(TERMINATE).await,
         }
         Ok(ServiceReply { version: welcome.version, role: None })
-    }
-}
-
-/// Converts an `ErrorResponse`.
-fn refusal(fields: &Fields) -> ConversationError {
-    let text = format!("{} {}", fields.code, fields.text);
-    if fields.is_not_serving() {
-        ConversationError::Rejected(text)
-    } else {
-        ConversationError::Unexpected(format!("expected a response to SSLRequest, received the error \"{text}\""))
     }
 }
 
@@ -104,11 +99,16 @@ fn one_of(buffered: &[u8], expected: &[u8]) -> Parsed<u8> {
 
 /// Parses the first message of a server: an authentication request, a negotiation of the version, or an error.
 fn message(buffered: &[u8]) -> Parsed<(u8, Vec<u8>)> {
-    match one_of(buffered, b"REv") {
+    let rest = buffered
+        .strip_prefix(EMPTY_ERROR)
+        .filter(|rest| rest.starts_with(b"E"))
+        .unwrap_or(buffered);
+    let before = buffered.len() - rest.len();
+    match one_of(rest, b"REv") {
         Parsed::Incomplete => Parsed::Incomplete,
         Parsed::Invalid(why) => Parsed::Invalid(why),
-        Parsed::Complete(kind, _) => match body(buffered.get(1..).unwrap_or_default()) {
-            Parsed::Complete(bytes, length) => Parsed::Complete((kind, bytes), length + 1),
+        Parsed::Complete(kind, _) => match body(rest.get(1..).unwrap_or_default()) {
+            Parsed::Complete(bytes, length) => Parsed::Complete((kind, bytes), before + length + 1),
             Parsed::Incomplete => Parsed::Incomplete,
             Parsed::Invalid(why) => Parsed::Invalid(why),
         },
@@ -137,7 +137,7 @@ struct Welcome {
     /// `server_version`.
     version: Option<String>,
     /// The error that ends the connection anyway: the last slots are reserved, or the database does not exist.
-    error: Option<Fields>,
+    error: Option<ErrorResponse>,
 }
 
 /// Parses the messages after a login, until the server is ready or reports an error.
@@ -157,7 +157,7 @@ fn welcome(buffered: &[u8]) -> Parsed<Welcome> {
         };
         match kind {
             b'E' => {
-                welcome.error = Some(Fields::read(&body));
+                welcome.error = Some(ErrorResponse::read(&body));
                 return Parsed::Complete(welcome, used);
             }
             // ReadyForQuery.
@@ -176,36 +176,6 @@ fn parameter(body: &[u8], wanted: &str) -> Option<String> {
     (name == wanted.as_bytes() && !token.is_empty()).then(|| token.to_owned())
 }
 
-/// The relevant fields of an `ErrorResponse`.
-#[derive(Debug, Default)]
-struct Fields {
-    /// SQLSTATE.
-    code: String,
-    text: String,
-}
-
-impl Fields {
-    fn read(body: &[u8]) -> Self {
-        let mut fields = Self::default();
-        for field in body.split(|byte| *byte == 0) {
-            let Some((kind, value)) = field.split_first() else { continue };
-            match kind {
-                b'C' => fields.code = String::from_utf8_lossy(value).into_owned(),
-                b'M' => fields.text = String::from_utf8_lossy(value).into_owned(),
-                _ => {}
-            }
-        }
-        fields
-    }
-
-    /// Returns whether no client is served: class 53, insufficient resources (`too_many_connections`); class 57,
-    /// operator intervention (`cannot_connect_now`); or the text of a connection pool, whose code is not specific.
-    fn is_not_serving(&self) -> bool {
-        let is_of_pool = || POOL_NOT_SERVING.iter().any(|begin| self.text.starts_with(begin));
-        self.code.starts_with("53") || self.code.starts_with("57") || is_of_pool()
-    }
-}
-
 const SSL_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
 
 /// A startup packet: version 3.0, the user `portprobe` and the fields of `pg_isready`.
@@ -213,12 +183,11 @@ const STARTUP: &[u8] = b"\0\0\0\x45\0\x03\0\0user\0portprobe\0database\0postgres
 
 const TERMINATE: &[u8] = b"X\0\0\0\x04";
 
-/// The texts of `PgBouncer` if it is full or reaches no server. Their code is always 08P01.
-const POOL_NOT_SERVING: [&str; 3] =
-    ["no more connections allowed", "pgbouncer cannot connect to server", "server login has been failing"];
-
 /// The text that follows the letter of an error (`report_fork_failure_to_client` in the source of PostgreSQL).
 const CANNOT_FORK: &[u8] = b"could not fork";
+
+/// An error of protocol 2 without a text, which Pgpool-II sends before its own error if its server responds with one.
+const EMPTY_ERROR: &[u8] = b"E\0";
 
 /// Size of the length of a message, which includes itself.
 const LENGTH_BYTES: usize = 4;
@@ -298,9 +267,13 @@ mod tests {
                 b"Ecould not fork new process for connection: Resource temporarily unavailable\n\0".to_vec(),
                 "rejected: 53000 could not fork new process for connection: Resource temporarily unavailable",
             ),
-            (error("08P01", "no such database: postgres"), "ok"),
+            (
+                b"E\0E\0\0\0\x83SERROR\0CXX000\0Mbackend authentication failed\0Dbackend response with kind 'E' when \
+                    expecting 'R'\0Hthis issue can be caused\0Fpool_auth.c\0L339\0\0"
+                    .to_vec(),
+                "rejected: XX000 backend authentication failed: backend response with kind 'E' when expecting 'R'",
+            ),
             (error("28000", "no pg_hba.conf entry"), "ok"),
-            (error("3D000", "database \"postgres\" does not exist"), "ok"),
             (
                 b"R\xff\xff\xff\xff".to_vec(),
                 "unexpected: expected the response to the startup packet, received \"R\\xff\\xff\\xff\\xff\": its length 4294967295 is invalid",
@@ -339,7 +312,7 @@ mod tests {
             (error("53300", "sorry, too many clients already"), "rejected: 53300 sorry, too many clients already"),
             (
                 error("0A000", "unsupported frontend protocol"),
-                "unexpected: expected a response to SSLRequest, received the error \"0A000 unsupported frontend protocol\"",
+                "refused: received an error instead of a response to SSLRequest: 0A000 unsupported frontend protocol",
             ),
         ] {
             let script = Script::listens().responds(response);
