@@ -107,7 +107,7 @@ async fn log_in(wire: &mut Wire<'_>, greeting: &Greeting, number: u8) -> Result<
 impl Refusal {
     /// Fails if the error means that no client is served.
     fn verify(&self) -> Result<(), ConversationError> {
-        if NOT_SERVING.contains(&self.code) { Err(ConversationError::Rejected(self.to_string())) } else { Ok(()) }
+        if LOGIN_ERRORS.contains(&self.code) { Ok(()) } else { Err(ConversationError::Rejected(self.to_string())) }
     }
 }
 
@@ -116,10 +116,21 @@ const AFTER_GREETING: u8 = 1;
 
 const COM_QUIT: &[u8] = b"\x01";
 
-/// The errors that mean that no client is served: too many connections, out of resources, shutting down, this host is
-/// blocked, limits of a user, connections in use; and client errors that MySQL Router forwards if it reaches no server:
-/// cannot connect, connection lost.
-const NOT_SERVING: [u16; 9] = [1040, 1041, 1053, 1129, 1135, 1203, 2003, 2013, 3032];
+/// The errors about a login, its database, the address of the client or TLS
+/// (<https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html>,
+/// <https://mariadb.com/kb/en/mariadb-error-code-reference/>). Any other error means that no client is served, because
+/// proxies without a server use codes of their own: 1105 (mysql-proxy), 2003 and 2013 (MySQL Router), 9001 (`ProxySQL`).
+const LOGIN_ERRORS: [u16; 17] = [
+    // Access denied: to the database, to the user, without a password; a missing privilege.
+    1044, 1045, 1698, 1227, // No database selected, unknown database.
+    1046, 1049, // The address is not allowed.
+    1130, // The method of the login: too old, insecure, not loaded.
+    1251, 1275, 1524, // The password expired.
+    1820, 1862,
+    // The account is locked: in MySQL, after failed logins, after failed logins in MariaDB, in MariaDB.
+    3118, 3955, 4150, 4151, // TLS or another secure transport is required.
+    3159,
+];
 
 /// Maximum number of packets in a login: a method, another method, and two of its requests.
 const MAX_ROUNDS: usize = 4;

@@ -73,7 +73,7 @@ impl Method {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Refusal {
     pub(super) code: u16,
-    text: String,
+    pub(super) text: String,
 }
 
 impl Refusal {

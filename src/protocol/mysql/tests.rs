@@ -109,6 +109,11 @@ async fn each_response_has_a_class() {
         (login_refused(1053, "#08S01Server shutdown in progress"), "rejected: 1053 Server shutdown in progress"),
         (login_refused(3159, "#HY000Connections using insecure transport are prohibited"), "ok"),
         (
+            Script::greets(error(0, 1105, "(proxy) all backends are down")),
+            "rejected: 1105 (proxy) all backends are down",
+        ),
+        (login_refused(9001, "#HY000Max connect timeout reached"), "rejected: 9001 Max connect timeout reached"),
+        (
             Script::greets(framed(0, b"\x09old\0")),
             "unexpected: expected a greeting, received \"\\u{5}\\0\\0\\0\\told\\0\": its version is not 10",
         ),
@@ -159,5 +164,16 @@ proptest! {
     fn any_bytes_can_be_parsed(bytes in any::<Vec<u8>>()) {
         let _ = (greeting(&bytes), reply(&bytes), greeting(&framed(0, &bytes)), reply(&framed(2, &bytes)));
         let _ = greeting(&framed(0, &[&b"\x0a5.5\0"[..], &bytes].concat()));
+    }
+}
+
+#[test]
+fn only_an_error_about_a_login_means_success() {
+    let serves = |code| Refusal { code, text: String::new() }.verify().is_ok();
+    for code in [1044, 1045, 1049, 1130, 1251, 1698, 3118, 3159, 3955, 4151] {
+        assert!(serves(code), "{code}");
+    }
+    for code in [0, 1040, 1041, 1043, 1053, 1105, 1129, 1135, 1203, 1226, 2003, 2013, 3032, 9001, 65535] {
+        assert!(!serves(code), "{code}");
     }
 }
