@@ -14,6 +14,7 @@ mod brokers;
 mod databases;
 mod desktops;
 mod mssql;
+mod poolers;
 mod stand_ins;
 
 /// Returns a server certificate with a world-readable key.

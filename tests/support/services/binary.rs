@@ -15,6 +15,7 @@ use crate::support::{is_root, program, requires_program};
 pub(crate) mod brokers;
 pub(crate) mod databases;
 pub(crate) mod desktops;
+pub(crate) mod poolers;
 pub(crate) mod stand_ins;
 
 /// Starts a server in a folder with a certificate and its key, `server.pem` and `server.key`.

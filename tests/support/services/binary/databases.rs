@@ -9,15 +9,11 @@ use super::*;
 pub(crate) async fn postgresql(identity: &Identity) -> Option<Service> {
     serve("postgres", identity, |address, folder| {
         fs::set_permissions(folder.join("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
-        if is_root() {
-            let chown = Command::new("chown").args(["-R", "postgres"]).arg(folder).status().unwrap();
-            assert!(chown.success());
-        }
-        let mut initdb = unprivileged("initdb");
+        let mut initdb = unprivileged("initdb", folder);
         initdb.args(["--no-sync", "--auth-local=trust", "--auth-host=scram-sha-256", "--username=postgres"]);
         let made = initdb.args(["-D", "data"]).current_dir(folder).output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let mut server = unprivileged("postgres");
+        let mut server = unprivileged("postgres", folder);
         server.args(["-D", "data", "-F", "-k", "", "-p", &address.port().to_string()]);
         for setting in [
             "listen_addresses=127.0.0.1",
@@ -36,12 +32,14 @@ pub(crate) async fn postgresql(identity: &Identity) -> Option<Service> {
     .await
 }
 
-/// A command of PostgreSQL as another user, because it refuses to run as root.
-fn unprivileged(name: &str) -> Command {
+/// A command of PostgreSQL as another user, because it refuses to run as root. The folder becomes that user's.
+pub(super) fn unprivileged(name: &str, folder: &Path) -> Command {
     let binary = program(name).unwrap();
     if !is_root() {
         return logging(binary);
     }
+    let chown = Command::new("chown").args(["-R", "postgres"]).arg(folder).status().unwrap();
+    assert!(chown.success());
     let mut command = Command::new("setpriv");
     command.args([
         "--reuid=postgres",
