@@ -43,24 +43,22 @@ impl Conversation for Session {
             .receive("the response to PING", MAX_LINE, |buffered| line(buffered, &[b"+PONG", b"-"]))
             .await?;
         let response = String::from_utf8_lossy(&response).into_owned();
-        if response == "+PONG" || SERVES.iter().any(|code| response.starts_with(code)) {
+        if response == "+PONG" || SERVES.iter().any(|error| response.starts_with(error)) {
             wire.leave(b"*1\r\n$4\r\nQUIT\r\n").await;
             return Ok(ServiceReply::default());
         }
-        if NOT_SERVING.iter().any(|code| response.starts_with(code)) {
+        if response.starts_with('-') {
             return Err(ConversationError::Rejected(response));
         }
         Err(ConversationError::Unexpected(format!("expected +PONG, received \"{response}\"")))
     }
 }
 
-/// The errors of a server that requires a login or has another name for PING (`rename-command`).
-const SERVES: [&str; 3] = ["-NOAUTH ", "-NOPERM ", "-ERR unknown command"];
-
-/// The errors of a server that loads its data, has lost its master, runs a script, denies this address, cannot save, or
-/// is full.
-const NOT_SERVING: [&str; 6] =
-    ["-LOADING ", "-MASTERDOWN ", "-BUSY ", "-DENIED ", "-MISCONF ", "-ERR max number of clients "];
+/// The errors of a server that requires a login (the last one before Redis 2.8) or has another name for PING
+/// (`rename-command`). Any other error means that no client is served, because proxies without a server use texts of
+/// their own. The shared errors in `src/server.c` of Redis are: loading its data, lost its master, runs a script,
+/// cannot save, cluster is down; and those of `src/networking.c`: full, denies this address.
+const SERVES: [&str; 4] = ["-NOAUTH ", "-NOPERM ", "-ERR operation not permitted", "-ERR unknown command"];
 
 /// Maximum length of a response, far more than the longest error.
 const MAX_LINE: usize = 4096;
@@ -76,6 +74,7 @@ mod tests {
             "+PONG\r\n",
             "-NOAUTH Authentication required.\r\n",
             "-NOPERM no permissions\r\n",
+            "-ERR operation not permitted\r\n",
             "-ERR unknown command 'PING', with args beginning with: \r\n",
         ] {
             let script = Script::listens().responds(pong).responds("+OK\r\n");
@@ -101,7 +100,10 @@ mod tests {
                 "rejected: -ERR max number of clients + cluster connections reached",
             ),
             ("-DENIED Redis is running in protected mode\r\n", "rejected: -DENIED Redis is running in protected mode"),
-            ("-ERR syntax error\r\n", "unexpected: expected +PONG, received \"-ERR syntax error\""),
+            ("-CLUSTERDOWN Hash slot not served\r\n", "rejected: -CLUSTERDOWN Hash slot not served"),
+            // Of twemproxy and of Envoy without a server.
+            ("-ERR Connection refused\r\n", "rejected: -ERR Connection refused"),
+            ("-no upstream host\r\n", "rejected: -no upstream host"),
             ("+PONGS\r\n", "unexpected: expected +PONG, received \"+PONGS\""),
             ("", "closed: the response to PING"),
         ] {
