@@ -41,20 +41,15 @@ impl Conversation for Session {
             let version = version.filter(|version| is_version(version)).map(str::to_owned);
             return Ok(ServiceReply { version, role: None });
         }
-        if NOT_SERVING.iter().any(|error| response.starts_with(error)) {
-            return Err(ConversationError::Rejected(response));
-        }
-        Err(ConversationError::Unexpected(format!("expected VERSION, received \"{response}\"")))
+        Err(ConversationError::Rejected(response))
     }
 }
 
 const ANSWERS: [&str; 4] = ["VERSION ", "ERROR", "CLIENT_ERROR ", "SERVER_ERROR "];
 
-/// The error of a server that requires a login (`-Y`).
+/// The error of a server that requires a login (`-Y`, `doc/protocol.txt`, "Authentication"). Any other error means that
+/// no client is served: no free memory or connections, or a proxy without a server.
 const WANTS_LOGIN: &str = "CLIENT_ERROR unauthenticated";
-
-/// The errors of a server without free memory or connections (`-c`).
-const NOT_SERVING: [&str; 2] = ["SERVER_ERROR ", "ERROR Too many open connections"];
 
 /// Maximum length of a response, longer than any error.
 const MAX_LINE: usize = 4096;
@@ -83,8 +78,8 @@ mod tests {
         for (response, expected) in [
             ("ERROR Too many open connections\r\n", "rejected: ERROR Too many open connections"),
             ("SERVER_ERROR out of memory\r\n", "rejected: SERVER_ERROR out of memory"),
-            ("ERROR\r\n", "unexpected: expected VERSION, received \"ERROR\""),
-            ("CLIENT_ERROR bad\r\n", "unexpected: expected VERSION, received \"CLIENT_ERROR bad\""),
+            ("ERROR\r\n", "rejected: ERROR"),
+            ("CLIENT_ERROR bad\r\n", "rejected: CLIENT_ERROR bad"),
             (
                 "HTTP/1.1 400\r\n",
                 "unexpected: expected the response to version, received \"HTTP/1.1 400\\r\\n\": it does not start as expected",
