@@ -42,9 +42,8 @@ impl Conversation for Session {
         wire.send(OPTIONS).await?;
         match wire.receive("the response to OPTIONS", MAX_REPLY, message).await? {
             Message::Supported { cql_version } => Ok(ServiceReply { version: cql_version, role: None }),
-            Message::Error { code: OVERLOADED | IS_BOOTSTRAPPING, text } => Err(ConversationError::Rejected(text)),
-            // For example, an unsupported protocol version: the server accepts clients.
-            Message::Error { .. } => Ok(ServiceReply::default()),
+            Message::Error { code: PROTOCOL_ERROR | BAD_CREDENTIALS, .. } => Ok(ServiceReply::default()),
+            Message::Error { code, text } => Err(ConversationError::Rejected(format!("{code:#06x} {text}"))),
         }
     }
 }
@@ -108,8 +107,10 @@ const OPTIONS: &[u8] = b"\x04\0\0\0\x05\0\0\0\0";
 const ERROR: u8 = 0;
 const SUPPORTED: u8 = 6;
 
-const OVERLOADED: i32 = 0x1001;
-const IS_BOOTSTRAPPING: i32 = 0x1002;
+/// The errors of a server that speaks another version or requires a login (section 9 of the specification). Any other
+/// error means that no client is served: server error, overloaded, is bootstrapping.
+const PROTOCOL_ERROR: i32 = 0x000a;
+const BAD_CREDENTIALS: i32 = 0x0100;
 
 /// Size of the length of the body, the last field of a header after the opcode.
 const LENGTH: usize = 4;
@@ -148,8 +149,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_response_has_a_class() {
         for (response, expected) in [
-            (error(4, 0x1001, "Server is overloaded"), "rejected: Server is overloaded"),
-            (error(4, 0x1002, "bootstrapping"), "rejected: bootstrapping"),
+            (error(4, 0x0000, "no nodes available"), "rejected: 0x0000 no nodes available"),
+            (error(4, 0x1001, "Server is overloaded"), "rejected: 0x1001 Server is overloaded"),
+            (error(4, 0x1002, "bootstrapping"), "rejected: 0x1002 bootstrapping"),
+            (error(4, 0x0100, "a login is required"), "ok"),
             (error(3, 0x000A, "Invalid or unsupported protocol version (4)"), "ok"),
             (error(1, 0x000A, "Invalid or unsupported protocol version: 4"), "ok"),
             (
