@@ -41,17 +41,26 @@ struct Session;
 impl Conversation for Session {
     async fn upgrade(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         let result = ask(wire, START_TLS, "the response to StartTLS", Kind::Extended).await?;
-        if result.code == 0 { Ok(()) } else { Err(ConversationError::Refused(format!("StartTLS: {}", result.text()))) }
+        match result.code {
+            SUCCESS => Ok(()),
+            code if LOGIN_RESULTS.contains(&code) || NO_TLS.contains(&code) => {
+                Err(ConversationError::Refused(format!("StartTLS: {}", result.text())))
+            }
+            _ => Err(ConversationError::Rejected(result.text())),
+        }
     }
 
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
-        ask(wire, BIND, "the response to a bind", Kind::Bind).await?;
+        let result = ask(wire, BIND, "the response to a bind", Kind::Bind).await?;
+        if !LOGIN_RESULTS.contains(&result.code) {
+            return Err(ConversationError::Rejected(result.text()));
+        }
         wire.leave(UNBIND).await;
         Ok(ServiceReply::default())
     }
 }
 
-/// Sends a request and reads the result. Fails if the result means that no client is served.
+/// Sends a request and reads the result. Fails if the server ends the connection instead.
 async fn ask(
     wire: &mut Wire<'_>,
     request: &[u8],
@@ -61,12 +70,10 @@ async fn ask(
     wire.send(request).await?;
     let message = wire.receive(awaited, MAX_REPLY, message).await?;
     let result = message.result;
-    let refuses_tls = kind == Kind::Extended && !message.is_notice && result.code == UNAVAILABLE;
-    if NOT_SERVING.contains(&result.code) && !refuses_tls {
-        return Err(ConversationError::Rejected(result.text()));
+    if message.is_notice {
+        return Err(ConversationError::Rejected(format!("notice of disconnection: {}", result.text())));
     }
-    // A notice of disconnection (RFC 4511 section 4.4.1) is not a response to a request.
-    if message.is_notice || message.kind != kind {
+    if message.kind != kind {
         return Err(ConversationError::Unexpected(format!(
             "expected {awaited}, received another response with {}",
             result.text()
@@ -85,6 +92,7 @@ enum Kind {
 /// The relevant fields of an `LDAPMessage`.
 #[derive(Debug)]
 struct Message {
+    /// Whether it is a notice of disconnection (RFC 4511 section 4.4.1), not a response to a request.
     is_notice: bool,
     kind: Kind,
     result: LdapResult,
@@ -193,21 +201,35 @@ const SEQUENCE: u8 = 0x30;
 const BIND_RESPONSE: u8 = 0x61;
 const EXTENDED_RESPONSE: u8 = 0x78;
 
-/// The codes busy and unavailable (RFC 4511 appendix A). As the response to `StartTLS`, unavailable means only that the
-/// server has no certificate (RFC 4511 section 4.14.2).
-const NOT_SERVING: [u8; 2] = [51, UNAVAILABLE];
-const UNAVAILABLE: u8 = 52;
+const SUCCESS: u8 = 0;
+
+/// Success and the results about the version, credentials, TLS or policy (RFC 4511 appendix A). Any other result means
+/// that no client is served: operations error, busy, unavailable, other.
+const LOGIN_RESULTS: [u8; 11] = [SUCCESS, 2, 7, 8, 13, 14, 34, 48, 49, 50, 53];
+
+/// The further results of `StartTLS` that concern only TLS: the operation is not possible now, or the server has no
+/// certificate (RFC 4511 section 4.14.2).
+const NO_TLS: [u8; 2] = [1, 52];
 
 /// The names of the codes that probes receive.
-const NAMES: [(u8, &str); 8] = [
-    (0, "success"),
+const NAMES: [(u8, &str); 17] = [
+    (SUCCESS, "success"),
     (1, "operationsError"),
     (2, "protocolError"),
+    (3, "timeLimitExceeded"),
+    (7, "authMethodNotSupported"),
     (8, "strongerAuthRequired"),
+    (10, "referral"),
+    (11, "adminLimitExceeded"),
     (13, "confidentialityRequired"),
+    (34, "invalidDNSyntax"),
+    (48, "inappropriateAuthentication"),
+    (49, "invalidCredentials"),
+    (50, "insufficientAccessRights"),
     (51, "busy"),
     (52, "unavailable"),
     (53, "unwillingToPerform"),
+    (80, "other"),
 ];
 
 #[cfg(test)]
@@ -227,9 +249,8 @@ mod tests {
     async fn any_response_to_a_bind_means_success() {
         // Lengths in the long form, as in Active Directory.
         let long = b"\x30\x84\0\0\0\x10\x02\x01\x01\x61\x84\0\0\0\x07\x0a\x01\0\x04\0\x04\0".to_vec();
-        for response in
-            [result(1, 0x61, 0, ""), result(1, 0x61, 48, "anonymous bind disallowed"), result(1, 0x61, 53, ""), long]
-        {
+        let results = [0, 2, 7, 8, 13, 48, 49, 50, 53].map(|code| result(1, 0x61, code, "anonymous bind disallowed"));
+        for response in results.into_iter().chain([long]) {
             let script = Script::listens().responds(response);
             let (found, sent) = talk(&Ldap, "ldap://a", &script).await;
             assert_eq!((found.unwrap(), sent), (ServiceReply::default(), [BIND, UNBIND].concat()));
@@ -241,9 +262,13 @@ mod tests {
     async fn each_response_has_a_class() {
         for (response, expected) in [
             (result(1, 0x61, 51, "too busy"), "rejected: result 51 (busy): too busy"),
-            (result(0, 0x78, 52, ""), "rejected: result 52 (unavailable)"),
+            (result(1, 0x61, 1, "backend down"), "rejected: result 1 (operationsError): backend down"),
+            (result(1, 0x61, 80, "internal error"), "rejected: result 80 (other): internal error"),
+            (result(1, 0x61, 118, ""), "rejected: result 118"),
+            (result(0, 0x78, 52, ""), "rejected: notice of disconnection: result 52 (unavailable)"),
+            (result(0, 0x78, 2, "bad"), "rejected: notice of disconnection: result 2 (protocolError): bad"),
             (
-                result(0, 0x78, 2, "bad"),
+                result(1, 0x78, 2, "bad"),
                 "unexpected: expected the response to a bind, received another response with result 2 (protocolError): bad",
             ),
             (
@@ -277,6 +302,8 @@ mod tests {
                 "refused: StartTLS: result 2 (protocolError): unsupported extended operation",
             ),
             (result(1, 0x78, 52, ""), "refused: StartTLS: result 52 (unavailable)"),
+            (result(1, 0x78, 1, ""), "refused: StartTLS: result 1 (operationsError)"),
+            (result(1, 0x78, 80, ""), "rejected: result 80 (other)"),
             (result(1, 0x78, 51, ""), "rejected: result 51 (busy)"),
         ] {
             let (upgraded, sent) = upgrade(&Ldap, "ldap+starttls://a", &Script::listens().responds(response)).await;
