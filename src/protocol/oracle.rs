@@ -62,10 +62,12 @@ impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(&self.wanted.connect()).await?;
         match wire.receive("the response to CONNECT", MAX_REPLY, packet).await? {
-            Packet::Refused { error, .. } if self.wanted.is_down_with(error) => {
+            Packet::Refused { error, version } if self.wanted.serves_with(error) => {
+                Ok(ServiceReply { version, role: None })
+            }
+            Packet::Refused { error, .. } => {
                 Err(ConversationError::Rejected(format!("the listener responded with ORA-{error:05}")))
             }
-            Packet::Refused { version, .. } => Ok(ServiceReply { version, role: None }),
             Packet::Welcome => Ok(ServiceReply::default()),
         }
     }
@@ -90,11 +92,11 @@ impl Wanted {
         packet
     }
 
-    /// Returns whether an error of the listener means that no client is served.
-    fn is_down_with(&self, error: u32) -> bool {
+    /// Returns whether an error of the listener means that other clients are served.
+    fn serves_with(&self, error: u32) -> bool {
         match self {
-            Self::Listener => NO_HANDLER.contains(&error),
-            Self::Service(_) => NO_HANDLER.contains(&error) || UNKNOWN.contains(&error),
+            Self::Listener => LOGIN_ERRORS.contains(&error) || LISTENER_ERRORS.contains(&error),
+            Self::Service(_) => LOGIN_ERRORS.contains(&error),
         }
     }
 }
@@ -167,11 +169,14 @@ const REFUSE: u8 = 4;
 const REDIRECT: u8 = 5;
 const RESEND: u8 = 11;
 
-/// The errors of a listener without a free handler, or that stops or blocks new connections.
-const NO_HANDLER: [u32; 7] = [12516, 12518, 12519, 12520, 12526, 12527, 12528];
+/// The errors about a login or the address of the client (<https://docs.oracle.com/error-help/db/>): the user cannot be
+/// authenticated (TNS-01189, TNS-01190, ORA-01017), the address is filtered. Any other error means that no client is
+/// served, such as those of a listener without a free handler, or that stops or blocks new connections.
+const LOGIN_ERRORS: [u32; 5] = [1017, 1189, 1190, 12506, 12529];
 
-/// The errors for a SID or a service that no database currently offers.
-const UNKNOWN: [u32; 2] = [12505, 12514];
+/// The further errors of a listener that serves clients with another request: none (the response to a ping); no
+/// connect data, region or service; an unknown SID, command, service, instance or handler.
+const LISTENER_ERRORS: [u32; 10] = [0, 12502, 12503, 12504, 12505, 12508, 12514, 12521, 12523, 12524];
 
 /// Maximum length of a service name, more than Oracle allows.
 const MAX_NAME: usize = 128;
@@ -213,6 +218,8 @@ mod tests {
             // The reply of release 10.2 to a ping.
             (refusing("(DESCRIPTION=(TMP=)(VSNNUM=169869568)(ERR=0)(ALIAS=LISTENER))"), Some("10.2.0.1.0")),
             (refusing_by(12514), Some("11.2.0.4.0")),
+            (refusing_by(12504), Some("11.2.0.4.0")),
+            (refusing_by(1189), Some("11.2.0.4.0")),
             (packet_of(ACCEPT, b"\x01\x36\0\0\x20\0\x7f\xff\x01\0\0\0\0\x20\x61\0"), None),
             (packet_of(REDIRECT, b"\0\x02()"), None),
             (packet_of(RESEND, b""), None),
@@ -231,6 +238,11 @@ mod tests {
             ("oracle://a", refusing_by(12528), "rejected: the listener responded with ORA-12528"),
             ("oracle://a/ORCL", refusing_by(12519), "rejected: the listener responded with ORA-12519"),
             ("oracle://a/ORCL", refusing_by(12514), "rejected: the listener responded with ORA-12514"),
+            ("oracle://a", refusing_by(12500), "rejected: the listener responded with ORA-12500"),
+            ("oracle://a", refusing_by(12540), "rejected: the listener responded with ORA-12540"),
+            ("oracle://a/ORCL", refusing_by(12505), "rejected: the listener responded with ORA-12505"),
+            ("oracle://a/ORCL", refusing_by(12521), "rejected: the listener responded with ORA-12521"),
+            ("oracle://a/ORCL", refusing_by(12529), "ok"),
             ("oracle://a/ORCL", refusing_by(1017), "ok"),
             (
                 "oracle://a",
