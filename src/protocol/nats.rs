@@ -81,7 +81,7 @@ async fn read_info(wire: &mut Wire<'_>) -> Result<Info, ConversationError> {
     let (text, info) = wire.receive("INFO", MAX_REPLY, info).await?;
     match info {
         Some(info) => Ok(info),
-        None => Err(refusal(text)),
+        None => Err(ConversationError::Rejected(text)),
     }
 }
 
@@ -106,30 +106,23 @@ async fn ping(wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         .receive("PONG", MAX_REPLY, |buffered| block(buffered, &["INFO ", "PING", "+OK"], &["PONG", ERROR]))
         .await?;
     match lines.last() {
-        Some(error) if error.starts_with(ERROR) && !WANTS_LOGIN.iter().any(|text| error.contains(text)) => {
-            Err(refusal(error.clone()))
+        Some(error) if error.starts_with(ERROR) && !concerns_login(error) => {
+            Err(ConversationError::Rejected(error.clone()))
         }
         _ => Ok(()),
     }
 }
 
-/// Converts an error that a login would not prevent.
-fn refusal(error: String) -> ConversationError {
-    let lower = error.to_ascii_lowercase();
-    if NOT_SERVING.iter().any(|text| lower.contains(text)) {
-        ConversationError::Rejected(error)
-    } else {
-        ConversationError::Unexpected(format!("expected PONG, received \"{error}\""))
-    }
+fn concerns_login(error: &str) -> bool {
+    let error = error.to_ascii_lowercase();
+    LOGIN_ERRORS.iter().any(|text| error.contains(text))
 }
 
 const ERROR: &str = "-ERR";
 
-/// The errors of a server that requires a login.
-const WANTS_LOGIN: [&str; 2] = ["Authorization Violation", "Authentication Timeout"];
-
-/// The errors of a server that has reached its limit of connections or stops.
-const NOT_SERVING: [&str; 2] = ["connections exceeded", "server shutdown"];
+/// The errors about a login or TLS (<https://docs.nats.io/reference/system/errors>). Any other error means that no
+/// client is served: limits of connections, shutdown.
+const LOGIN_ERRORS: [&str; 4] = ["authorization", "authentication", "revoked", "tls required"];
 
 const CONNECT: &[u8] = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"tls_required\":false,\"name\":\"portprobe\",\
     \"lang\":\"rust\",\"version\":\"1.0.0\",\"protocol\":0}\r\nPING\r\n";
@@ -176,10 +169,9 @@ mod tests {
             ),
             (Script::greets("-ERR 'Server Shutdown'\r\n"), "rejected: -ERR 'Server Shutdown'"),
             (Script::greets(INFO).responds("-ERR 'Authorization Violation'\r\n"), "ok"),
-            (
-                Script::greets(INFO).responds("-ERR 'Parser Error'\r\n"),
-                "unexpected: expected PONG, received \"-ERR 'Parser Error'\"",
-            ),
+            (Script::greets(INFO).responds("-ERR 'Account Authentication Expired'\r\n"), "ok"),
+            (Script::greets(INFO).responds("-ERR 'Secure Connection - TLS Required'\r\n"), "ok"),
+            (Script::greets(INFO).responds("-ERR 'Parser Error'\r\n"), "rejected: -ERR 'Parser Error'"),
             (
                 Script::greets(INFO).responds("MSG\r\n"),
                 "unexpected: expected PONG, received \"MSG\\r\\n\": it does not start as expected",
