@@ -43,11 +43,10 @@ impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         wire.send(CONNECT).await?;
         let code = wire.receive("CONNACK", MAX_CONNACK, connack).await?;
-        if NOT_SERVING.contains(&code) {
-            return Err(ConversationError::Rejected(format!("CONNACK: code {code}")));
-        }
         if code == ACCEPTED {
             wire.leave(DISCONNECT).await;
+        } else if !SERVES.contains(&code) {
+            return Err(ConversationError::Rejected(format!("CONNACK: code {code}")));
         }
         Ok(ServiceReply::default())
     }
@@ -66,11 +65,8 @@ fn connack(buffered: &[u8]) -> Parsed<u8> {
         let mut rest = packet.get(HEADER..).unwrap_or_default();
         Malformed::unless(rest.try_get_u8()? & 0xfe == 0, "its flags are reserved")?;
         let code = rest.try_get_u8()?;
-        if rest.is_empty() {
-            Malformed::unless(code <= 5, "its code is reserved")?;
-        } else {
+        if !rest.is_empty() {
             let properties = rest.try_get_u8()?;
-            Malformed::unless(code >= 0x80 || code == 0, "its code is not a reason of CONNACK")?;
             Malformed::unless(rest.len() == usize::from(properties), "its properties have the wrong length")?;
         }
         Ok(code)
@@ -84,8 +80,14 @@ const DISCONNECT: &[u8] = b"\xe0\0";
 
 const ACCEPTED: u8 = 0;
 
-/// The codes server unavailable (in 3.1.1 and in 5), server busy, quota exceeded, connection rate exceeded.
-const NOT_SERVING: [u8; 5] = [3, 0x88, 0x89, 0x97, 0x9f];
+/// The codes of a broker that speaks another version or requires an identifier, a login or another address. Any other
+/// code means that no client is served: server unavailable (3, 0x88), busy, quota exceeded, connection rate exceeded,
+/// use another server.
+const SERVES: [u8; 10] = [
+    // 3.1.1 section 3.2.2.3: version, identifier, user name or password, not authorized.
+    1, 2, 4, 5, // 5 section 3.2.2.2: the same, banned, authentication method.
+    0x84, 0x85, 0x86, 0x87, 0x8a, 0x8c,
+];
 
 /// Length of a header: type and a length below 128.
 const HEADER: usize = 2;
@@ -109,6 +111,8 @@ mod tests {
             (b"\x20\x02\0\x05", b""),
             (b"\x20\x03\0\x84\0", b""),
             (b"\x20\x06\0\x87\x03\x1f\0\0", b""),
+            (b"\x20\x03\0\x8a\0", b""),
+            (b"\x20\x03\0\x8c\0", b""),
         ] {
             let script = Script::listens().responds(connack);
             let (found, sent) = talk(&Mqtt, "mqtt://a", &script).await;
@@ -125,7 +129,9 @@ mod tests {
             (b"\x20\x03\0\x89\0", "rejected: CONNACK: code 137"),
             (b"\x20\x03\0\x97\0", "rejected: CONNACK: code 151"),
             (b"\x20\x03\0\x9f\0", "rejected: CONNACK: code 159"),
-            (b"\x20\x02\0\x06", "unexpected: expected CONNACK, received \" \\u{2}\\0\\u{6}\": its code is reserved"),
+            (b"\x20\x03\0\x80\0", "rejected: CONNACK: code 128"),
+            (b"\x20\x03\0\x9c\0", "rejected: CONNACK: code 156"),
+            (b"\x20\x02\0\x06", "rejected: CONNACK: code 6"),
             (b"\x30\x02", "unexpected: expected CONNACK, received \"0\\u{2}\": it is not a CONNACK"),
             (b"\x20\x00", "unexpected: expected CONNACK, received \" \\0\": its length is invalid for a CONNACK"),
             (b"\x20\xff", "unexpected: expected CONNACK, received \" \\xff\": its length is invalid for a CONNACK"),
