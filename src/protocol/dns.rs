@@ -55,11 +55,19 @@ impl Conversation for Session {
             .await?;
         match code {
             NOERROR | NXDOMAIN | REFUSED => Ok(ServiceReply::default()),
-            SERVFAIL => Err(ConversationError::Rejected("SERVFAIL".to_owned())),
-            other => Err(ConversationError::Unexpected(format!(
-                "expected NOERROR, NXDOMAIN or REFUSED, received code {other}"
-            ))),
+            other => Err(ConversationError::Rejected(name(other))),
         }
+    }
+}
+
+/// Returns the name of a response code (RFC 6895 section 2.3).
+fn name(code: u8) -> String {
+    match code {
+        1 => "FORMERR".to_owned(),
+        2 => "SERVFAIL".to_owned(),
+        4 => "NOTIMP".to_owned(),
+        9 => "NOTAUTH".to_owned(),
+        other => format!("response code {other}"),
     }
 }
 
@@ -129,7 +137,6 @@ const OPCODE: u16 = 0x7800;
 const CODE: u16 = 0x000f;
 
 const NOERROR: u8 = 0;
-const SERVFAIL: u8 = 2;
 const NXDOMAIN: u8 = 3;
 const REFUSED: u8 = 5;
 
@@ -177,7 +184,8 @@ mod tests {
     async fn each_response_has_a_class() {
         for (response, expected) in [
             (response(ID, 0x8182, OF_ROOT), "rejected: SERVFAIL"),
-            (response(ID, 0x8184, OF_ROOT), "unexpected: expected NOERROR, NXDOMAIN or REFUSED, received code 4"),
+            (response(ID, 0x8184, OF_ROOT), "rejected: NOTIMP"),
+            (response(ID, 0x818b, OF_ROOT), "rejected: response code 11"),
             // Another id, a query, another question.
             (response(1, 0x8180, OF_ROOT), "it is not a response to this query"),
             (response(ID, 0x0100, OF_ROOT), "it is not a response to this query"),
