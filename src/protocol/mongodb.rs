@@ -1,7 +1,8 @@
 //! The wire protocol of MongoDB (<https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/>).
 //!
-//! Sends the command `hello` as `OP_MSG`, which requires no login; if the server does not know it (before 4.4.2), sends
-//! the older `isMaster`. The server logs the start and the end of a connection, unless `systemLog.quiet` is set.
+//! Sends the command `hello` as `OP_MSG`, which requires no login; if the server does not accept it (before 4.4.2, and
+//! compatible servers with codes of their own), sends the older `isMaster`. The server logs the start and the end of a
+//! connection, unless `systemLog.quiet` is set.
 
 use async_trait::async_trait;
 use bytes::{Buf as _, BufMut as _};
@@ -43,7 +44,7 @@ struct Session;
 impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         let hello = ask(wire, "hello").await?;
-        let hello = if hello.is_unknown() { ask(wire, "isMaster").await? } else { hello };
+        let hello = if hello.is_final() { hello } else { ask(wire, "isMaster").await? };
         hello.found()
     }
 }
@@ -98,12 +99,19 @@ impl Hello {
         }
     }
 
-    /// Returns whether the server does not know the command.
-    fn is_unknown(&self) -> bool {
-        !self.ok && self.error == Some(COMMAND_NOT_FOUND)
+    /// Returns whether another command would not have another result.
+    fn is_final(&self) -> bool {
+        self.ok || self.has_error(&LOGIN_ERRORS) || self.has_error(&NOT_SERVING)
+    }
+
+    fn has_error(&self, codes: &[i32]) -> bool {
+        self.error.is_some_and(|code| codes.contains(&code))
     }
 
     fn found(self) -> Result<ServiceReply, ConversationError> {
+        if !self.ok && self.has_error(&LOGIN_ERRORS) {
+            return Ok(ServiceReply::default());
+        }
         if !self.ok {
             return Err(ConversationError::Rejected(
                 self.text.unwrap_or_else(|| "its response to hello is not ok".to_owned()),
@@ -141,7 +149,13 @@ const OP_MSG: i32 = 2013;
 
 const REQUEST: i32 = i32::from_be_bytes(*b"port");
 
-const COMMAND_NOT_FOUND: i32 = 59;
+/// The errors of a server that requires a login: unauthorized, authentication failed
+/// (<https://www.mongodb.com/docs/manual/reference/error-codes/>).
+const LOGIN_ERRORS: [i32; 2] = [13, 18];
+
+/// The errors of a server that stops or recovers: shutdown in progress, primary stepped down, not writable primary,
+/// interrupted at shutdown or due to a change of state, not primary or secondary.
+const NOT_SERVING: [i32; 6] = [91, 189, 10107, 11600, 11602, 13436];
 
 /// Length of a header: length, number, number of the request, operation.
 const HEADER: usize = 16;

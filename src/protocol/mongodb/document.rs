@@ -88,9 +88,10 @@ fn value<'a>(kind: u8, rest: &mut &'a [u8]) -> Result<Option<Value<'a>>, Malform
     Ok(Some(value))
 }
 
-/// Converts a number whose fraction is irrelevant: `ok` is 1.0 or 0.0.
+/// Converts a number whose fraction is irrelevant: `ok` is 1.0 or 0.0, and some servers send codes as doubles. One that
+/// is not an integer becomes zero.
 fn whole(number: f64) -> i64 {
-    i64::from(number.abs() >= 1.0)
+    number.trunc().to_string().parse().unwrap_or_default()
 }
 
 /// Skips a value of a type that is not needed.

@@ -30,7 +30,11 @@ fn response(fields: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn unknown(command: &str) -> Vec<u8> {
-    response(&[ok(0.0), text("errmsg", &format!("no such command: '{command}'")), number("code", 59)])
+    error(59, &format!("no such command: '{command}'"))
+}
+
+fn error(code: i32, message: &str) -> Vec<u8> {
+    response(&[ok(0.0), text("errmsg", message), number("code", code)])
 }
 
 #[test]
@@ -70,13 +74,54 @@ async fn an_old_server_receives_the_old_command() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn any_other_refusal_leads_to_the_old_command() {
+    let primary = response(&[truth("ismaster", true), ok(1.0)]);
+    let without_code = response(&[ok(0.0), text("errmsg", "unsupported command")]);
+    let as_double = response(&[ok(0.0), [&b"\x01code\0"[..], &115_f64.to_le_bytes()].concat()]);
+    for refusal in
+        [error(115, "not supported"), error(238, "not implemented"), error(303, "disabled"), without_code, as_double]
+    {
+        let script = Script::listens().responds(refusal).responds(&primary);
+        let (found, sent) = talk(&Mongodb, "mongodb://a", &script).await;
+        assert_eq!(found.unwrap().role.as_deref(), Some("primary"));
+        assert_eq!(sent, [request("hello"), request("isMaster")].concat());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_about_a_login_means_success() {
+    let as_double = response(&[ok(0.0), [&b"\x01code\0"[..], &13_f64.to_le_bytes()].concat()]);
+    for refusal in [error(13, "command hello requires authentication"), error(18, "failed"), as_double] {
+        for script in
+            [Script::listens().responds(&refusal), Script::listens().responds(unknown("hello")).responds(&refusal)]
+        {
+            let (found, _) = talk(&Mongodb, "mongodb://a", &script).await;
+            assert_eq!(found.unwrap(), ServiceReply::default());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_or_recovers_is_rejected() {
+    for code in NOT_SERVING {
+        // Without a second command.
+        let script = Script::listens().responds(error(code, "not now"));
+        let (found, sent) = talk(&Mongodb, "mongodb://a", &script).await;
+        assert_eq!((summary(found), sent), ("rejected: not now".to_owned(), request("hello")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_response_has_a_class() {
     let recovering = response(&[truth("isWritablePrimary", false), truth("secondary", false), ok(1.0)]);
     let shutting_down = response(&[ok(0.0), text("errmsg", "interrupted at shutdown"), number("code", 11600)]);
     for (script, expected) in [
         (Script::listens().responds(recovering), "rejected: it is neither primary, secondary, arbiter nor mongos"),
         (Script::listens().responds(shutting_down), "rejected: interrupted at shutdown"),
-        (Script::listens().responds(response(&[])), "rejected: its response to hello is not ok"),
+        (
+            Script::listens().responds(response(&[])).responds(response(&[])),
+            "rejected: its response to hello is not ok",
+        ),
         (
             Script::listens().responds(unknown("hello")).responds(unknown("isMaster")),
             "rejected: no such command: 'isMaster'",
