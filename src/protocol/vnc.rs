@@ -3,17 +3,18 @@
 //! Exchanges versions, reads the security types that the server offers, and closes. `TigerVNC` logs the start and the
 //! end of the connection.
 //!
-//! A server that accepts no clients sends a reason instead. `RealVNC` and `TigerVNC` send "Too many security failures"
-//! to clients that often connect without a login. Since they serve others, that is not a failure.
+//! A server that accepts no clients sends a reason instead. Most implementations hold off clients that often connect
+//! without a login, each with its own words. Since they serve others, that is not a failure.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Buf as _;
 
 use super::frame::{Malformed, length, take, text, unframed};
 use super::lines::line;
-use super::{Conversation, ConversationError, Parsed, Protocol, Request, ServiceReply, Wire};
+use super::{Caution, Conversation, ConversationError, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
 /// VNC.
@@ -31,6 +32,16 @@ impl Protocol for Vnc {
     fn begin(&self, _: Request<'_>) -> Box<dyn Conversation> {
         Box::new(Session)
     }
+
+    /// `TigerVNC` holds off an address after five connections without a login, for 10 s and then for twice the time
+    /// before (`BlacklistThreshold` and `BlacklistTimeout` in `Xvnc(1)`).
+    fn caution(&self) -> Option<Caution> {
+        Some(Caution {
+            interval: Duration::from_secs(5),
+            why: "VNC servers hold off addresses that often connect without a login, which affects all viewers on this machine",
+            instead: "raise the limit of the server, such as BlacklistThreshold of TigerVNC",
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -43,14 +54,22 @@ impl Conversation for Session {
         wire.send(version.common()).await?;
         let read = |buffered: &[u8]| unframed(buffered, |rest| version.security(rest));
         match wire.receive("the security types", MAX_REASON, read).await? {
-            Security::Failed(reason) if !reason.eq_ignore_ascii_case(TOO_MANY) => {
-                Err(ConversationError::Rejected(reason))
+            Security::Failed(reason) if !is_lockout(&reason) => {
+                Err(ConversationError::Rejected(reason.trim_end().to_owned()))
             }
             Security::Failed(_) | Security::Offered => {
                 Ok(ServiceReply { version: Some(version.to_string()), role: None })
             }
         }
     }
+}
+
+/// Returns whether a reason means that this client connects too often without a login: "Too many security failures"
+/// (`TigerVNC`, `RealVNC`), "Too many authentication failures" (`TightVNC`, `TurboVNC`), "Your connection has been
+/// rejected to many attempts." (`UltraVNC`).
+fn is_lockout(reason: &str) -> bool {
+    let reason = reason.to_ascii_lowercase();
+    reason.contains("many") && ["failures", "attempts"].iter().any(|counted| reason.contains(counted))
 }
 
 /// The security types of a server.
@@ -123,8 +142,6 @@ fn is_number(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-const TOO_MANY: &str = "too many security failures";
-
 const MAX_REASON: usize = 4096;
 
 #[cfg(test)]
@@ -161,7 +178,16 @@ mod tests {
             (greets().responds([b"\0", &*failure("Too many security failures")].concat()), "ok"),
             // At once, like TigerVNC.
             (Script::greets([b"RFB 003.003\n\0\0\0\0", &*failure("Too many security failures")].concat()), "ok"),
-            (greets().responds([b"\0", &*failure("Server is full")].concat()), "rejected: Server is full"),
+            (greets().responds([b"\0", &*failure("Too many authentication failures\n")].concat()), "ok"),
+            (
+                greets().responds([b"\0", &*failure("Your connection has been rejected to many attempts.")].concat()),
+                "ok",
+            ),
+            (
+                greets().responds([b"\0", &*failure("Your connection has been rejected.")].concat()),
+                "rejected: Your connection has been rejected.",
+            ),
+            (greets().responds([b"\0", &*failure("Server is full\n")].concat()), "rejected: Server is full"),
             (
                 greets().responds(b"\0\xff\xff\xff\xff"),
                 "unexpected: expected the security types, received \"\\x00\\xff\\xff\\xff\\xff\": its reason is too long",
