@@ -37,6 +37,7 @@ const TABLES: &[Table] = &[
         by_hand: &["exchange", "trace in the target's log"],
         rows: protocols,
     },
+    Table { name: "responses", columns: &["scheme"], by_hand: &["success", "`rejected`", "source"], rows: schemes },
     Table { name: "metrics", columns: &["name", "type", "labels", "meaning"], by_hand: &[], rows: metrics },
     Table { name: "failure classes", columns: &["phase", "class", "meaning"], by_hand: &[], rows: classes },
     Table { name: "local faults", columns: &["reason", "meaning"], by_hand: &[], rows: local_faults },
@@ -147,6 +148,13 @@ fn reserved_labels() -> Vec<Vec<String>> {
 
 fn protocols() -> Vec<Vec<String>> {
     protocol::ALL.iter().map(|protocol| forms(protocol.service())).collect()
+}
+
+fn schemes() -> Vec<Vec<String>> {
+    protocol::ALL
+        .iter()
+        .map(|protocol| vec![code(protocol.service().name)])
+        .collect()
 }
 
 fn forms(service: &Service) -> Vec<String> {
