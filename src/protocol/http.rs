@@ -86,11 +86,11 @@ impl Conversation for Session {
             return Err(self.unexpected_status(status));
         }
         if let Some(pattern) = &self.settings.body
-            && !pattern.regex().is_match(&body)
+            && !pattern.is_match(&body)
         {
             let read =
                 if body.len() >= usize::try_from(limit).unwrap_or(usize::MAX) { " within body_limit" } else { "" };
-            let expected = pattern.regex().as_str();
+            let expected = pattern.as_str();
             let received = excerpt(&body);
             return Err(ConversationError::Unexpected(format!(
                 "expected a body that matches `{expected}`{read}, received \"{received}\""

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use http::Method;
 use http::header::{HeaderName, HeaderValue};
 
-use super::dialogue::Pattern;
 use super::header_file::HeaderFile;
+use super::pattern::Pattern;
 
 /// A request, and the response that makes the probe succeed.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]

@@ -105,25 +105,11 @@ fn label_value(node: Node, at: At<'_>) -> Field<Box<str>> {
 impl Key for Pattern {
     fn read(node: Node, at: At<'_>) -> Option<Self> {
         let expression = Box::<str>::read(node, at)?;
-        Self::try_new(&expression)
-            .map_err(|error| at.refuse(pattern_error(&error)))
-            .ok()
+        Self::try_new(&expression).map_err(|error| at.refuse(error)).ok()
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
         Box::<str>::schema(generator)
-    }
-}
-
-/// Describes the error in one line. The library prints several, with the reason in the last one.
-fn pattern_error(error: &regex::Error) -> String {
-    match error {
-        regex::Error::CompiledTooBig(_) => "is too large when compiled; use fewer or smaller repetitions".to_owned(),
-        error => {
-            let text = error.to_string();
-            let last = text.lines().last().unwrap_or_default();
-            format!("is not a valid regular expression: {}", last.strip_prefix("error: ").unwrap_or(last))
-        }
     }
 }
 

@@ -21,7 +21,7 @@ pub(in crate::config) enum CaptureGroups {
 impl CaptureGroups {
     /// The groups of an expression.
     pub(in crate::config) fn of(pattern: &Pattern) -> Self {
-        Self::Of(pattern.regex().capture_names().map(|name| name.map(Into::into)).collect())
+        Self::Of(pattern.group_names())
     }
 
     /// The index of a group by its name or number.

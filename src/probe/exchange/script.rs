@@ -5,10 +5,10 @@
 
 use std::io;
 use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use regex::bytes::Captures;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
@@ -105,7 +105,7 @@ impl ScriptRunner {
                     if self.take_match(expectation, self.received.len()) {
                         return Ok(());
                     }
-                    let expected = format!("a match of `{}`", expectation.pattern.regex().as_str());
+                    let expected = format!("a match of `{}`", expectation.pattern.as_str());
                     return Err(self.missing(end, &expected));
                 }
             }
@@ -165,15 +165,17 @@ impl ScriptRunner {
     /// Searches for a match in the first `length` received bytes. Consumes everything up to the end of its line.
     fn take_match(&mut self, expectation: &Expectation, length: usize) -> bool {
         let Some(haystack) = self.received.get(..length).filter(|haystack| !haystack.is_empty()) else { return false };
-        let Some(captures) = expectation.pattern.regex().captures(haystack) else { return false };
-        let Some(whole) = captures.get(0).filter(|whole| !is_behind_last_line(whole.start(), haystack)) else {
+        let Some(groups) = expectation.pattern.groups(haystack) else { return false };
+        let whole = groups.first().cloned().flatten().unwrap_or_default();
+        if is_behind_last_line(whole.start, haystack) {
             return false;
-        };
-        let ends_line = !whole.is_empty() && whole.as_bytes().ends_with(b"\n");
-        let rest = self.received.get(whole.end()..).unwrap_or_default();
+        }
+        let ends_line = haystack.get(whole.clone()).is_some_and(|matched| matched.ends_with(b"\n"));
+        let rest = self.received.get(whole.end..).unwrap_or_default();
         let rest_of_line = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1);
-        let used = if ends_line { whole.end() } else { whole.end() + rest_of_line };
-        self.captured = groups(&captures);
+        let used = if ends_line { whole.end } else { whole.end + rest_of_line };
+        let of_group = |range: Option<Range<usize>>| haystack.get(range?).map(Into::into);
+        self.captured = groups.into_iter().map(|range| of_group(range).unwrap_or_default()).collect();
         let labels = expectation
             .labels
             .iter()
@@ -260,13 +262,6 @@ impl Tries {
 /// end.
 fn is_behind_last_line(start: usize, haystack: &[u8]) -> bool {
     start == haystack.len() && haystack.ends_with(b"\n")
-}
-
-fn groups(captures: &Captures<'_>) -> Vec<Box<[u8]>> {
-    captures
-        .iter()
-        .map(|group| group.map_or_else(Box::default, |group| group.as_bytes().into()))
-        .collect()
 }
 
 /// Converts bytes to the value of a label.

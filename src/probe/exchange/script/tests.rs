@@ -194,6 +194,22 @@ async fn silence_and_other_bytes_have_different_classes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn groups_are_the_received_bytes() {
+    for line in ["<gr\u{f6}\u{df}e>\n".as_bytes(), b"<gr\xf6\xdfe>\n"] {
+        let (mut near, mut far) = duplex(1024);
+        let mut script = ScriptRunner::new(Instant::now() + TIMEOUT);
+        let answer = Step::Send(Template([Part::Group(1), bytes("\n")].into()));
+        let dialogue = Dialogue([expect("^<((?i)GR.ße)>$"), answer].into());
+        far.write_all(line).await.unwrap();
+        script.run(Phase::Protocol, &dialogue, &mut near).await.unwrap();
+        drop(near);
+        let mut sent = Vec::new();
+        far.read_to_end(&mut sent).await.unwrap();
+        assert_eq!(sent, [&line[1..line.len() - 2], b"\n"].concat());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn early_bytes_are_kept_for_later_steps() {
     let steps = vec![expect("^one$"), expect("^two$"), send("x"), expect("^three$")];
     let ran = run_steps(steps, |far| send_and_end(far, b"one\ntwo\nthree\n")).await;
