@@ -170,7 +170,7 @@ mapping! {
         headers: HeaderValues,
         /// Further headers, each with the file that contains its value; for secrets. A changed file is read again.
         headers_files: HeaderFiles,
-        /// Expected statuses: codes, ranges like `301-308`, classes like `2xx`.
+        /// Expected statuses: a code, a range like `301-308`, a class like `2xx`, or a list of them.
         #[default(["2xx"])]
         status: Statuses,
         /// Regular expression that the body must match; `^` and `$` match at line ends.

@@ -82,7 +82,7 @@ impl FromStr for StatusRange {
                 .parse()
                 .ok()
                 .filter(|_| text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit()));
-            code.filter(|code| (100..=599).contains(code)).ok_or(StatusRangeError)
+            code.filter(|code| (100..=999).contains(code)).ok_or(StatusRangeError)
         };
         if let Some(class) = text.strip_suffix("xx") {
             let first = code(&format!("{class}00"))?;
@@ -96,7 +96,7 @@ impl FromStr for StatusRange {
 
 /// The text is neither a status nor a range of statuses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("is not a valid status; must be between 100 and 599, or a range like 200-299 or 2xx")]
+#[error("is not a valid status; must be between 100 and 999, or a range like 200-299 or 2xx")]
 pub struct StatusRangeError;
 
 #[cfg(test)]
@@ -110,13 +110,16 @@ mod tests {
             ("2xx", [200, 299], [199, 300], "2xx"),
             ("301-308", [301, 308], [300, 309], "301-308"),
             ("400-499", [400, 499], [399, 500], "4xx"),
+            // Used although they have no meaning (RFC 9110 section 15).
+            ("999", [999, 999], [998, 1000], "999"),
+            ("9xx", [900, 999], [899, 1000], "9xx"),
         ] {
             let settings = HttpSettings { status: vec![text.parse().unwrap()], ..HttpSettings::default() };
             assert!(within.into_iter().all(|status| settings.takes(status)), "{text}");
             assert!(!beyond.into_iter().any(|status| settings.takes(status)), "{text}");
             assert_eq!(settings.status[0].to_string(), shown);
         }
-        for text in ["", "20", "2000", "099", "600", "6xx", "xx", "+20", "300-200", "200-", "2XX", "200 "] {
+        for text in ["", "20", "2000", "099", "0xx", "xx", "+20", "300-200", "200-", "2XX", "200 "] {
             assert_eq!(text.parse::<StatusRange>(), Err(StatusRangeError), "{text}");
         }
     }

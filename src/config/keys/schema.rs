@@ -98,11 +98,11 @@ fn collect(schema: &Value, prefix: &str, keys: &mut Vec<SettingKey>) {
 }
 
 fn setting_key(key: String, property: &Value) -> SettingKey {
-    let kind = match property.get("type").and_then(Value::as_str) {
-        Some("array") if property.pointer("/items/properties").is_some() => ValueKind::Mapping,
-        Some("array") => ValueKind::List,
-        Some("object") => ValueKind::Mapping,
-        _ => ValueKind::Scalar,
+    let kind = match (property.get("items"), property.get("type").and_then(Value::as_str)) {
+        (Some(items), _) if items.get("properties").is_some() => ValueKind::Mapping,
+        (Some(_), _) => ValueKind::List,
+        (None, Some("object")) => ValueKind::Mapping,
+        (None, _) => ValueKind::Scalar,
     };
     let meaning = property
         .get("description")

@@ -94,7 +94,7 @@ impl Scalar for Method {
 impl Scalar for StatusRange {
     fn read(node: Node) -> Result<Self, String> {
         let range = node.scalar_text().and_then(|text| text.parse().ok());
-        range.ok_or_else(|| invalid(&node, "status", "between 100 and 599, or a range like 200-299 or 2xx"))
+        range.ok_or_else(|| invalid(&node, "status", "between 100 and 999, or a range like 200-299 or 2xx"))
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
@@ -102,7 +102,7 @@ impl Scalar for StatusRange {
     }
 }
 
-/// The statuses of a successful response, at least one.
+/// The statuses of a successful response, at least one: a status or a range, or a list of them.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::config) struct Statuses(pub(in crate::config) Vec<StatusRange>);
 
@@ -112,11 +112,15 @@ impl Key for Statuses {
             at.refuse("is empty; add a status or a range, or remove the key");
             return None;
         }
+        if node.scalar_text().is_some() {
+            return Key::read(node, at).map(|range| Self(vec![range]));
+        }
         Vec::read(node, at).filter(|ranges| !ranges.is_empty()).map(Self)
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
-        Vec::<StatusRange>::schema(generator)
+        let item = <StatusRange as Key>::schema(generator);
+        json_schema!({ "type": ["array", "integer", "string"], "items": item })
     }
 }
 
@@ -200,6 +204,7 @@ const DNS_PORT: u16 = 53;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::problems::Problems;
 
     fn read<T: Scalar>(yaml: &str) -> Result<T, String> {
         T::read(Node::parse(yaml).unwrap())
@@ -244,6 +249,22 @@ mod tests {
         assert_eq!(read("192.0.2.1"), Ok("192.0.2.1".parse::<IpAddr>().unwrap()));
         for yaml in ["0.0.0.0", "'::'", "224.0.0.1", "255.255.255.255", "ff02::1"] {
             assert!(read::<IpAddr>(yaml).unwrap_err().contains("not the address of a host"), "{yaml}");
+        }
+    }
+
+    #[test]
+    fn one_status_needs_no_list() {
+        let statuses = |yaml: &str| {
+            let problems = Problems::default();
+            Statuses::read(Node::parse(yaml).unwrap(), problems.document()).map(|Statuses(ranges)| ranges)
+        };
+        for yaml in ["200", "'200'", "[200]", "['200']"] {
+            assert_eq!(statuses(yaml), Some(vec!["200".parse().unwrap()]), "{yaml}");
+        }
+        assert_eq!(statuses("200-299"), Some(vec![StatusRange::SUCCESS]));
+        assert_eq!(statuses("2xx"), Some(vec![StatusRange::SUCCESS]));
+        for yaml in ["[]", "1000", "{}", "true"] {
+            assert_eq!(statuses(yaml), None, "{yaml}");
         }
     }
 }
