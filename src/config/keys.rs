@@ -173,7 +173,7 @@ mapping! {
         /// Expected statuses: a code, a range like `301-308`, a class like `2xx`, or a list of them.
         #[default(["2xx"])]
         status: Statuses,
-        /// Regular expression that the body must match; `^` and `$` match at line ends.
+        /// Regular expression that the body must match; `^` and `$` match at line ends. A match ends the probe.
         body: Pattern,
         /// Maximum number of bytes of the body that are read to match `http.body`.
         #[default(1_048_576)]

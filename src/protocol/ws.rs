@@ -2,6 +2,7 @@
 //!
 //! Sends an upgrade request and, if it is granted, a close frame with status 1000. Leaves a line in the access log.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,9 +15,8 @@ use hyper::header::{
     USER_AGENT,
 };
 use hyper::{Request as HttpRequest, StatusCode};
-use tokio::time::timeout_at;
 
-use super::http::{AGENT, AWAITED, REQUEST_TARGET, ask, authority, product};
+use super::http::{AGENT, REQUEST_TARGET, ask, authority, product};
 use super::{Conversation, ConversationError, Protocol, Request, ServiceReply, Wire};
 use crate::target::{PathUse, Service};
 
@@ -58,8 +58,8 @@ impl Conversation for Session {
         let request = self.request(&key);
         let request = request
             .map_err(|error| ConversationError::Unexpected(format!("the request cannot be created: {error}")))?;
-        let answered = timeout_at(wire.deadline(), ask(request, None, wire.stream())).await;
-        let (head, _) = answered.unwrap_or(Err(ConversationError::Silent(AWAITED)))?;
+        let deadline = wire.deadline();
+        let head = ask(request, deadline, wire.stream(), |head, _| ready(Ok(head))).await?;
         verify(head.status, &head.headers, &key)?;
         wire.leave(CLOSE).await;
         Ok(ServiceReply { version: product(&head.headers), role: None })

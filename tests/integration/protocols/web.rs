@@ -10,6 +10,7 @@ use crate::support::services::text::Tls;
 use crate::support::services::web::nginx;
 use crate::support::wait;
 
+mod bodies;
 mod grpc;
 mod recipes;
 mod websocket;
