@@ -2,6 +2,7 @@
 //!
 //! Sends one request and follows no redirects. Leaves a line in the access log with the user agent `portprobe/VERSION`.
 
+use std::borrow::Cow;
 use std::error::Error as _;
 use std::io::{self, ErrorKind};
 use std::iter::successors;
@@ -12,7 +13,9 @@ use async_trait::async_trait;
 use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, SERVER, USER_AGENT};
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, SERVER, USER_AGENT,
+};
 use hyper::{Method, Request as HttpRequest, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout_at};
@@ -20,6 +23,7 @@ use tokio::time::{Instant, timeout_at};
 use self::body::{BodySearch, Framing};
 use self::first::SpeaksFirst;
 use super::{ByteStream, Conversation, ConversationError, MAX_REPLY, Protocol, Request, ServiceReply, Wire};
+use crate::peer_text::excerpt;
 use crate::target::{Endpoint, Host, HttpSettings, PathRule, PathUse, Service};
 
 mod body;
@@ -126,14 +130,39 @@ impl Session {
     }
 }
 
-/// Returns the error for an unexpected status.
+/// Returns the error for an unexpected status, with the setting that would accept it.
 fn unexpected_status(settings: &HttpSettings, head: &Head) -> ConversationError {
-    let status = head.status;
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        return ConversationError::Rejected(status.to_string());
+    let (code, shown) = (head.status.as_u16(), shown(head.status));
+    if head.status == StatusCode::SERVICE_UNAVAILABLE {
+        return ConversationError::Rejected(shown);
     }
     let expected: Vec<_> = settings.status.iter().map(ToString::to_string).collect();
-    ConversationError::Unexpected(format!("expected the status {}, received {status}", expected.join(", ")))
+    let expected = format!("expected the status {}, received {shown}", expected.join(", "));
+    ConversationError::Unexpected(match (code, location(&head.headers)) {
+        (300..400, Some(location)) => {
+            format!("{expected}, a redirect to {location}; probe that URL, or add {code} to http.status")
+        }
+        (400..500, _) => {
+            format!(
+                "{expected}: the service responds, but refuses the request; to accept that, add {code} to http.status"
+            )
+        }
+        (500..600, _) => {
+            format!("{expected}: the service responds, but with an error; to accept that, add {code} to http.status")
+        }
+        _ => format!("{expected}; to accept it, add {code} to http.status"),
+    })
+}
+
+/// Returns a status with its usual reason, if it has one.
+pub(super) fn shown(status: StatusCode) -> String {
+    let reason = status.canonical_reason().map(|reason| format!(" {reason}"));
+    format!("{}{}", status.as_str(), reason.unwrap_or_default())
+}
+
+/// Returns the target of a redirect (RFC 9110 section 10.2.2).
+pub(super) fn location(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    Some(excerpt(headers.get(LOCATION)?.as_bytes()))
 }
 
 /// Returns the value of `Host`: the name without a trailing dot, and the port unless it is the default of the scheme.
@@ -252,7 +281,7 @@ pub(super) const REQUEST_TARGET: PathRule = PathRule {
 /// The user agent.
 pub(super) const AGENT: &str = concat!("portprobe/", env!("CARGO_PKG_VERSION"));
 
-pub(super) const AWAITED: &str = "a response to the request";
+const AWAITED: &str = "a response to the request";
 
 /// Maximum number of headers. Their total length is limited by [`MAX_REPLY`].
 const MAX_HEADERS: usize = 1024;
@@ -300,9 +329,24 @@ mod tests {
             (answer("503 Service Unavailable", "", ""), "rejected: 503 Service Unavailable"),
             (
                 answer("301 Moved Permanently", "Location: http://b/\r\n", ""),
-                "unexpected: expected the status 2xx, received 301 Moved Permanently",
+                "unexpected: expected the status 2xx, received 301 Moved Permanently, a redirect to http://b/; probe that URL, or add 301 to http.status",
             ),
-            (answer("404 Not Found", "", ""), "unexpected: expected the status 2xx, received 404 Not Found"),
+            (
+                answer("304 Not Modified", "", ""),
+                "unexpected: expected the status 2xx, received 304 Not Modified; to accept it, add 304 to http.status",
+            ),
+            (
+                answer("404 Not Found", "Location: http://b/\r\n", ""),
+                "unexpected: expected the status 2xx, received 404 Not Found: the service responds, but refuses the request; to accept that, add 404 to http.status",
+            ),
+            (
+                answer("502 Bad Gateway", "", ""),
+                "unexpected: expected the status 2xx, received 502 Bad Gateway: the service responds, but with an error; to accept that, add 502 to http.status",
+            ),
+            (
+                answer("999 Request denied", "", ""),
+                "unexpected: expected the status 2xx, received 999; to accept it, add 999 to http.status",
+            ),
             (String::new(), "closed: a response to the request"),
             ("HTTP/1.1 200".to_owned(), "closed: a response to the request"),
         ] {
@@ -330,13 +374,17 @@ mod tests {
         let settings = Arc::new(HttpSettings {
             method: Method::HEAD,
             headers: vec![(HOST, "b".try_into().unwrap()), ("x-a".try_into().unwrap(), "1".try_into().unwrap())],
-            status: vec!["401".parse().unwrap(), "503".parse().unwrap()],
+            status: vec!["401".parse().unwrap(), "503".parse().unwrap(), "9xx".parse().unwrap()],
             ..HttpSettings::default()
         });
         for (status, expected) in [
             ("401 Unauthorized", "ok"),
             ("503 Service Unavailable", "ok"),
-            ("200 OK", "unexpected: expected the status 401, 503, received 200 OK"),
+            ("999 Request denied", "ok"),
+            (
+                "200 OK",
+                "unexpected: expected the status 401, 503, 9xx, received 200 OK; to accept it, add 200 to http.status",
+            ),
         ] {
             let script = Script::listens().responds(answer(status, "", ""));
             let (ended, sent) = talk_with("http://a", &settings, &script).await;

@@ -73,21 +73,26 @@ async fn nginx_logs_each_probe_once() {
         let at = |path: &str| format!("{scheme}://127.0.0.1:{port}{path}");
         let version = client.probe(&at("/health?a=1")).await;
         assert_begins(&version, "good http nginx 1.");
+        let moved = format!(
+            "unexpected_response in protocol: expected the status 2xx, received 301 Moved Permanently, a redirect to {}; \
+             probe that URL, or add 301 to http.status",
+            at("/health")
+        );
         for (path, keys, expected) in [
             ("/busy", "labels: {}", "rejected in protocol: 503 Service Unavailable"),
             ("/busy", "http: { status: [200, 503] }", &version),
+            ("/moved", "labels: {}", &moved),
+            ("/moved", "http: { status: 3xx }", &version),
             (
-                "/moved",
+                "",
                 "labels: {}",
-                "unexpected_response in protocol: expected the status 2xx, received 301 Moved Permanently",
+                "unexpected_response in protocol: expected the status 2xx, received 404 Not Found: the service responds, but refuses the request; to accept that, add 404 to http.status",
             ),
-            ("/moved", "http: { status: [3xx] }", &version),
-            ("", "labels: {}", "unexpected_response in protocol: expected the status 2xx, received 404 Not Found"),
             ("/login", "http: { status: [200, 401] }", &version),
             (
                 "/named",
                 "labels: {}",
-                "unexpected_response in protocol: expected the status 2xx, received 403 Forbidden",
+                "unexpected_response in protocol: expected the status 2xx, received 403 Forbidden: the service responds, but refuses the request; to accept that, add 403 to http.status",
             ),
             (
                 "/named",

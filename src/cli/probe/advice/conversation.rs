@@ -67,6 +67,12 @@ impl FailedProbe<'_> {
     }
 
     pub(super) fn unexpected_response(&self) -> Advice {
+        if self.target.settings.probe_kind.http().is_some() {
+            return Advice::new(
+                "the service responds, but not with the status or body that the settings expect, or it is not HTTP",
+                format!("{}; compare the response with http.status and http.body", self.talk()),
+            );
+        }
         let meaning = match self.phase {
             Phase::Starttls => "the service speaks another protocol, or does not offer STARTTLS",
             Phase::Connect | Phase::Protocol | Phase::Resolve | Phase::Tls => {
