@@ -16,7 +16,7 @@ use hyper::header::{
 };
 use hyper::{Request as HttpRequest, StatusCode};
 
-use super::http::{AGENT, REQUEST_TARGET, ask, authority, product};
+use super::http::{AGENT, REQUEST_TARGET, ask, authority, location, product, shown};
 use super::{Conversation, ConversationError, Protocol, Request, ServiceReply, Wire};
 use crate::target::{PathUse, Service};
 
@@ -60,8 +60,9 @@ impl Conversation for Session {
             .map_err(|error| ConversationError::Unexpected(format!("the request cannot be created: {error}")))?;
         let deadline = wire.deadline();
         let head = ask(request, deadline, wire.stream(), |head, _| ready(Ok(head))).await?;
-        verify(head.status, &head.headers, &key)?;
-        wire.leave(CLOSE).await;
+        if verify(head.status, &head.headers, &key)? == Granted::Upgrade {
+            wire.leave(CLOSE).await;
+        }
         Ok(ServiceReply { version: product(&head.headers), role: None })
     }
 }
@@ -79,15 +80,31 @@ impl Session {
     }
 }
 
-/// Verifies status, upgrade and accept key (section 4.1). 503 means that no client is served.
-fn verify(status: StatusCode, headers: &HeaderMap, key: &str) -> Result<(), ConversationError> {
+/// What a server that accepts clients grants.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Granted {
+    /// Nothing without a login.
+    Login,
+    Upgrade,
+}
+
+/// Verifies status, upgrade and accept key (section 4.1):
+///
+/// - 401 and 403 require a login;
+/// - 429 and the errors of servers and of proxies without one mean that no client is served;
+/// - any other status than 101 is not a response to an upgrade.
+fn verify(status: StatusCode, headers: &HeaderMap, key: &str) -> Result<Granted, ConversationError> {
     match status {
         StatusCode::SWITCHING_PROTOCOLS => {}
-        StatusCode::SERVICE_UNAVAILABLE => return Err(ConversationError::Rejected(status.to_string())),
-        _ => {
-            return Err(ConversationError::Unexpected(format!(
-                "expected the status 101 Switching Protocols, received {status}"
-            )));
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Ok(Granted::Login),
+        StatusCode::TOO_MANY_REQUESTS => return Err(ConversationError::Rejected(shown(status))),
+        status if status.is_server_error() => return Err(ConversationError::Rejected(shown(status))),
+        status => {
+            let redirect = location(headers).filter(|_| status.is_redirection());
+            let redirect = redirect.map(|location| format!(", a redirect to {location}; probe that URL"));
+            let (shown, redirect) = (shown(status), redirect.unwrap_or_default());
+            let error = format!("expected the status 101 Switching Protocols, received {shown}{redirect}");
+            return Err(ConversationError::Unexpected(error));
         }
     }
     let is = |name: HeaderName, expected: &str| {
@@ -103,7 +120,7 @@ fn verify(status: StatusCode, headers: &HeaderMap, key: &str) -> Result<(), Conv
         .get(SEC_WEBSOCKET_ACCEPT)
         .is_some_and(|value| value.as_bytes() == accept(key).as_bytes());
     if accepted {
-        return Ok(());
+        return Ok(Granted::Upgrade);
     }
     Err(ConversationError::Unexpected(
         "expected the accept key of this request, received another one or none".to_owned(),
@@ -150,7 +167,12 @@ mod tests {
         let right = headers("WebSocket", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         for (status, headers, expected) in [
             (101, &right, "ok"),
+            (401, &right, "ok"),
+            (403, &right, "ok"),
+            (429, &right, "rejected: 429 Too Many Requests"),
+            (502, &right, "rejected: 502 Bad Gateway"),
             (503, &right, "rejected: 503 Service Unavailable"),
+            (404, &right, "unexpected: expected the status 101 Switching Protocols, received 404 Not Found"),
             (200, &right, "unexpected: expected the status 101 Switching Protocols, received 200 OK"),
             (
                 101,
@@ -164,16 +186,19 @@ mod tests {
             ),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(summary(verify(status, headers, key).map(|()| ServiceReply::default())), expected);
+            assert_eq!(summary(verify(status, headers, key).map(|_| ServiceReply::default())), expected);
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn invalid_responses_have_a_class() {
-        let forbidden = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
         for (response, expected) in [
             ("", "closed: a response to the request"),
-            (forbidden, "unexpected: expected the status 101 Switching Protocols, received 403 Forbidden"),
+            ("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", "ok"),
+            (
+                "HTTP/1.1 301 Moved\r\nLocation: wss://b/chat\r\nContent-Length: 0\r\n\r\n",
+                "unexpected: expected the status 101 Switching Protocols, received 301 Moved Permanently, a redirect to wss://b/chat; probe that URL",
+            ),
         ] {
             let (ended, sent) = talk(&Ws, "ws://a/chat", &Script::listens().responds(response)).await;
             assert_eq!(summary(ended), expected);
