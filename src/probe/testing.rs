@@ -14,7 +14,6 @@ use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use webpki::{BorrowedCertRevocationList, CertRevocationList};
 
 use crate::clock;
-use crate::probe::certificate::read;
 use crate::probe::tls_store::{Anchors, ClientIdentity, TlsContext};
 
 /// Converts seconds since 1970 to the type that rcgen uses, which is from a crate that is not a dependency.
@@ -49,7 +48,13 @@ pub(in crate::probe) struct Issued {
 impl Authority {
     /// Creates a root with this name.
     pub(in crate::probe) fn root(name: &str) -> Self {
-        let (params, key) = (authority_params(name), KeyPair::generate().unwrap());
+        Self::root_with(name, |_| {})
+    }
+
+    /// Creates a root with this name and other parameters.
+    pub(in crate::probe) fn root_with(name: &str, edit: impl FnOnce(&mut CertificateParams)) -> Self {
+        let (mut params, key) = (authority_params(name), KeyPair::generate().unwrap());
+        edit(&mut params);
         let der = params.self_signed(&key).unwrap().der().clone();
         Self { issuer: Issuer::new(params.clone(), key), params, der }
     }
@@ -167,16 +172,15 @@ pub(in crate::probe) fn trusting(anchors: &[&CertificateDer<'static>]) -> Trusti
 impl Trusting {
     /// Returns the context.
     pub(in crate::probe) fn context(self) -> TlsContext {
-        let mut store = RootCertStore::empty();
-        store.add_parsable_certificates(self.anchors.iter().cloned());
-        let contents = self.anchors.iter().map(|der| read(der).content).collect();
+        let mut roots = Anchors::empty("the file ca.pem".to_owned());
+        self.anchors.iter().for_each(|der| roots.add(der).unwrap());
         let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_protocol_versions(self.versions)
             .unwrap()
             .with_root_certificates(RootCertStore::empty())
             .with_no_client_auth();
         config.alpn_protocols = self.alpn;
-        let roots = Anchors { store, contents, certificates: self.anchors, origin: "the file ca.pem".to_owned() };
+        let roots = Anchors { certificates: self.anchors, ..roots };
         let identity = self.identity.map(|key| Arc::new(ClientIdentity { key, not_after: None }));
         TlsContext {
             config,

@@ -23,6 +23,7 @@ use self::loader::{Components, Loader};
 use crate::files::watch::PERIOD;
 use crate::locks::{read, write};
 use crate::outcome::CertificateContent;
+use crate::probe::certificate::Restrictions;
 use crate::target::{FileProblem, TlsFile, TlsProfile, TlsVersion};
 
 mod contents;
@@ -153,10 +154,12 @@ pub(super) struct TlsContext {
 /// The trusted anchors, at which chains may end.
 #[derive(Debug)]
 pub(super) struct Anchors {
-    /// The names and keys.
+    /// The names and keys. Only built-in roots have name constraints here.
     pub(super) store: RootCertStore,
     /// The contents of the certificates, in the same order; `None` if only name and key are known.
     pub(super) contents: Vec<Option<CertificateContent>>,
+    /// The restrictions of the certificates, in the same order. Those of built-in roots are empty.
+    pub(super) restrictions: Vec<Restrictions>,
     /// The certificates, if they come from `ca_file`. A leaf that is one of them is trusted.
     pub(super) certificates: Vec<CertificateDer<'static>>,
     /// The origin for messages, such as "the file /etc/ca.pem" or "Mozilla's roots".

@@ -21,8 +21,11 @@ use crate::target::{ServerName, Sha256Digest};
 
 mod cache;
 mod checks;
+mod constraints;
 mod messages;
+mod originals;
 mod path_search;
+mod permissions;
 
 /// A verifier of chains, which caches a result as long as the caller holds it.
 #[derive(Debug, Default)]

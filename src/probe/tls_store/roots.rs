@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use rustls::RootCertStore;
-use rustls::pki_types::{CertificateDer, TrustAnchor};
+use rustls::pki_types::CertificateDer;
 use tracing::warn;
 use webpki::anchor_from_trusted_cert;
 use webpki_roots::TLS_SERVER_ROOTS;
@@ -13,20 +13,47 @@ use super::Anchors;
 use super::contents::FileContents;
 use super::pem;
 use super::problem;
-use crate::probe::certificate;
+use crate::probe::certificate::{self, Restrictions};
 use crate::target::{FileProblem, Roots, TlsFile};
 
 /// Parses the roots.
 pub(super) fn read(roots: &Roots, files: &FileContents) -> Result<Anchors, FileProblem> {
     match roots {
         Roots::File(path) => of_file(path, files),
-        Roots::Mozilla => Ok(Anchors {
-            store: TLS_SERVER_ROOTS.iter().cloned().collect(),
-            contents: vec![None; TLS_SERVER_ROOTS.len()],
-            certificates: Vec::new(),
-            origin: "Mozilla's roots".to_owned(),
-        }),
+        Roots::Mozilla => Ok(built_in()),
         Roots::System => of_system(files),
+    }
+}
+
+impl Anchors {
+    /// Creates anchors without any.
+    pub(in crate::probe) fn empty(origin: String) -> Self {
+        let (contents, restrictions, certificates) = (Vec::new(), Vec::new(), Vec::new());
+        Self { store: RootCertStore::empty(), contents, restrictions, certificates, origin }
+    }
+
+    /// Adds a certificate as an anchor, if webpki can use it.
+    pub(in crate::probe) fn add(&mut self, der: &CertificateDer<'_>) -> Result<(), webpki::Error> {
+        let mut anchor = anchor_from_trusted_cert(der)?.to_owned();
+        let restrictions = Restrictions::of(der);
+        // `verify` judges all constraints, webpki only some.
+        if restrictions.constraints.is_some() {
+            anchor.name_constraints = None;
+        }
+        self.store.roots.push(anchor);
+        self.contents.push(certificate::read(der).content);
+        self.restrictions.push(restrictions);
+        Ok(())
+    }
+}
+
+fn built_in() -> Anchors {
+    Anchors {
+        store: TLS_SERVER_ROOTS.iter().cloned().collect(),
+        contents: vec![None; TLS_SERVER_ROOTS.len()],
+        restrictions: vec![Restrictions::default(); TLS_SERVER_ROOTS.len()],
+        certificates: Vec::new(),
+        origin: "Mozilla's roots".to_owned(),
     }
 }
 
@@ -36,16 +63,12 @@ fn of_file(path: &Path, files: &FileContents) -> Result<Anchors, FileProblem> {
     let convert = || pem::conversion(bytes, "x509", path);
     let certificates: Vec<CertificateDer<'static>> =
         pem::all(bytes, "certificate", "CERTIFICATE", convert).map_err(|error| refuse(&error))?;
-    let (mut store, mut contents) = (RootCertStore::empty(), Vec::new());
+    let mut anchors = Anchors::empty(format!("the file {}", path.display()));
     for (index, der) in certificates.iter().enumerate() {
-        let content = certificate::read(der).content;
-        match anchor(der) {
-            Ok(anchor) => {
-                store.roots.push(anchor);
-                contents.push(content);
-            }
+        match anchors.add(der) {
+            Ok(()) => {}
             // A server that presents it as its certificate is still trusted.
-            Err(error) if content.is_some() => {
+            Err(error) if certificate::read(der).content.is_some() => {
                 warn!(file = %path.display(), number = index + 1, ?error, "Cannot use a certificate in ca_file as a CA, trusting it only as a leaf");
             }
             Err(error) => {
@@ -57,7 +80,7 @@ fn of_file(path: &Path, files: &FileContents) -> Result<Anchors, FileProblem> {
             }
         }
     }
-    Ok(Anchors { store, contents, certificates, origin: format!("the file {}", path.display()) })
+    Ok(Anchors { certificates, ..anchors })
 }
 
 fn of_system(files: &FileContents) -> Result<Anchors, FileProblem> {
@@ -66,17 +89,10 @@ fn of_system(files: &FileContents) -> Result<Anchors, FileProblem> {
         message: format!("the certificate bundle of this machine {fault}"),
     };
     let certificates = files.system().map_err(|error| refuse(error))?;
-    let usable = certificates
-        .iter()
-        .filter_map(|der| Some((anchor(der).ok()?, certificate::read(der).content)));
-    let (roots, contents): (Vec<_>, Vec<_>) = usable.unzip();
-    let store = RootCertStore { roots };
-    if store.is_empty() {
+    let mut anchors = Anchors::empty("the roots of this machine".to_owned());
+    // A bundle may have certificates that cannot be used.
+    if certificates.iter().filter(|der| anchors.add(der).is_ok()).count() == 0 {
         return Err(refuse(&"has no certificate that can be used as a CA"));
     }
-    Ok(Anchors { store, contents, certificates: Vec::new(), origin: "the roots of this machine".to_owned() })
-}
-
-fn anchor(der: &CertificateDer<'_>) -> Result<TrustAnchor<'static>, webpki::Error> {
-    anchor_from_trusted_cert(der).map(|anchor| anchor.to_owned())
+    Ok(anchors)
 }

@@ -7,9 +7,12 @@ use webpki::{EndEntityCert, Error};
 
 use super::VerifyRequest;
 use super::messages::{self, quoted};
-use super::path_search::{Chain, PathResult, Walk};
+use super::originals::MaskedChain;
+use super::path_search::{Chain, Leaf, PathResult, Walk};
+use super::permissions;
 use crate::clock::Utc;
 use crate::outcome::{Certificate, CertificateContent, CertificateFault, Class, PeerCertificates};
+use crate::probe::certificate::Restrictions;
 use crate::target::ServerName;
 
 /// Checks a chain of parsed certificates as of `now`, in seconds since 1970.
@@ -70,23 +73,29 @@ impl Check<'_> {
     /// complete path, which revocation lists do not affect.
     fn chain(&mut self) -> Option<i64> {
         let VerifyRequest { presented, context, .. } = *self.request;
-        let leaf = match EndEntityCert::try_from(&presented.leaf) {
-            Ok(leaf) => leaf,
+        let masked = MaskedChain::new(presented);
+        let certificate = match EndEntityCert::try_from(&masked.leaf) {
+            Ok(certificate) => certificate,
             Err(error) => {
                 self.unusable(&error);
                 return None;
             }
         };
         let expected = subject_name(self.request.name);
-        if expected.is_none_or(|expected| leaf.verify_is_valid_for_subject_name(&expected).is_err()) {
+        if expected.is_none_or(|expected| certificate.verify_is_valid_for_subject_name(&expected).is_err()) {
             self.misnamed();
         }
         let content = self.leaf.content.as_ref();
-        if context.roots.certificates.contains(&presented.leaf) {
+        let leaf = Leaf { certificate, content, restrictions: Restrictions::of(&presented.leaf) };
+        let is_trusted = context.roots.certificates.contains(&presented.leaf);
+        let of_trusted = permissions::of_trusted_leaf(&leaf.restrictions).filter(|_| is_trusted);
+        for defect in permissions::of_leaf(&leaf.restrictions).into_iter().chain(of_trusted) {
+            self.faults.add(Class::CertInvalid, defect);
+        }
+        if is_trusted {
             return content.map(|content| content.not_after);
         }
-        let sent = presented.shown().iter().zip(self.intermediates.iter().map(Arc::as_ref));
-        let chain = Chain::new(&leaf, content, sent, context);
+        let chain = Chain::new(self.request, &masked, &leaf, self.intermediates);
         let result = chain.search(self.now);
         if let Some(path) = &result.path {
             return self.found(path, &result);
@@ -115,6 +124,9 @@ impl Check<'_> {
         self.outdated(path);
         let is_outdated = result.outdated_anchor.is_some_and(|place| self.outdated_anchor(place));
         result.errors.iter().for_each(|error| self.defect(error));
+        for defect in &result.defects {
+            self.faults.add(Class::CertInvalid, defect.as_str());
+        }
         let certificates = path.iter().filter_map(|place| self.intermediates.get(*place)).map(Arc::as_ref);
         let contents = certificates.chain([self.leaf]).map(|certificate| certificate.content.as_ref());
         // If a content is `None`, webpki has checked the dates as of now.
@@ -122,7 +134,8 @@ impl Check<'_> {
             .flatten()
             .map(|content| content.is_valid_at(self.now).then_some(content.not_after));
         let ends: Option<Vec<i64>> = ends.collect();
-        ends.filter(|_| result.errors.is_empty() && !is_outdated)?.into_iter().min()
+        let is_verified = result.errors.is_empty() && result.defects.is_empty() && !is_outdated;
+        ends.filter(|_| is_verified)?.into_iter().min()
     }
 
     /// Adds the faults of a chain without a path to an anchor.

@@ -4,32 +4,46 @@
 //! certificates that are valid at one moment, first now and then other moments at which the leaf is valid, and repeats
 //! without the check that failed.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
-use webpki::{
-    CertRevocationList, EndEntityCert, Error, ExtendedKeyUsageValidator, KeyPurposeIdIter, KeyUsage,
-    RevocationOptionsBuilder, UnknownStatusPolicy, anchor_from_trusted_cert,
-};
+use rustls::pki_types::{CertificateDer, TrustAnchor};
+use webpki::{CertRevocationList, EndEntityCert, Error, anchor_from_trusted_cert};
 
+use self::attempt::{Attempt, Found, Usage};
+use super::VerifyRequest;
+use super::messages::quoted;
+use super::originals::{MaskedChain, OverOriginals};
+use super::permissions::{self, Step};
 use crate::outcome::{Certificate, CertificateContent};
-use crate::probe::tls_store::{Anchors, TlsContext};
+use crate::probe::certificate::Restrictions;
+use crate::probe::tls_store::Anchors;
+
+mod attempt;
 
 /// A chain as input of the search.
 pub(super) struct Chain<'a> {
-    leaf: &'a EndEntityCert<'a>,
-    leaf_content: Option<&'a CertificateContent>,
+    request: &'a VerifyRequest<'a>,
+    leaf: &'a Leaf<'a>,
     links: Vec<Link<'a>>,
     /// The certificates that webpki cannot parse, as indexes into the certificates sent.
     unreadable: Vec<(usize, Error)>,
-    context: &'a TlsContext,
+    algorithms: Vec<OverOriginals<'a>>,
+}
+
+/// The certificate of the peer.
+pub(super) struct Leaf<'a> {
+    pub(super) certificate: EndEntityCert<'a>,
+    pub(super) content: Option<&'a CertificateContent>,
+    pub(super) restrictions: Restrictions,
 }
 
 /// A certificate that can be part of a path.
 struct Link<'a> {
     /// Its index among the certificates sent after the leaf.
     index: usize,
+    /// The masked certificate.
     der: &'a CertificateDer<'static>,
+    restrictions: Restrictions,
     certificate: EndEntityCert<'a>,
     content: Option<&'a CertificateContent>,
 }
@@ -41,6 +55,8 @@ pub(super) struct PathResult {
     pub(super) path: Option<Vec<usize>>,
     /// The errors of the path; without a path, the reasons.
     pub(super) errors: Vec<Error>,
+    /// The defects of the path that webpki does not detect. A path without them is preferred.
+    pub(super) defects: Vec<String>,
     /// The index of the anchor at the end of the path, if its certificate is not valid now.
     pub(super) outdated_anchor: Option<usize>,
 }
@@ -58,19 +74,21 @@ pub(super) struct Walk {
 impl<'a> Chain<'a> {
     /// Creates a chain of the certificates that webpki can parse.
     pub(super) fn new(
-        leaf: &'a EndEntityCert<'a>,
-        leaf_content: Option<&'a CertificateContent>,
-        sent: impl Iterator<Item = (&'a CertificateDer<'static>, &'a Certificate)>,
-        context: &'a TlsContext,
+        request: &'a VerifyRequest<'a>,
+        masked: &'a MaskedChain,
+        leaf: &'a Leaf<'a>,
+        intermediates: &'a [Arc<Certificate>],
     ) -> Self {
-        let mut chain = Self { leaf, leaf_content, links: Vec::new(), unreadable: Vec::new(), context };
-        for (index, (der, read)) in sent.enumerate() {
+        let provider = request.context.config.crypto_provider();
+        let algorithms = masked.algorithms(provider.signature_verification_algorithms.all);
+        let mut chain = Self { request, leaf, links: Vec::new(), unreadable: Vec::new(), algorithms };
+        for (index, (der, read)) in masked.intermediates.iter().zip(intermediates).enumerate() {
             match EndEntityCert::try_from(der) {
                 Ok(_) if chain.links.iter().any(|link| link.der == der) => {}
                 Ok(certificate) => {
-                    chain
-                        .links
-                        .push(Link { index, der, certificate, content: read.content.as_ref() });
+                    let restrictions = chain.original(index).map(Restrictions::of).unwrap_or_default();
+                    let content = read.content.as_ref();
+                    chain.links.push(Link { index, der, restrictions, certificate, content });
                 }
                 Err(error) => chain.unreadable.push((index, error)),
             }
@@ -88,7 +106,7 @@ impl<'a> Chain<'a> {
     /// webpki ignores the dates of anchors, but most clients do not. Therefore an anchor that is not valid now is used
     /// only if there is no other.
     pub(super) fn search(&self, now: i64) -> PathResult {
-        let Anchors { store, contents, .. } = &*self.context.roots;
+        let Anchors { store, contents, .. } = self.anchors();
         let is_valid =
             |content: &Option<CertificateContent>| content.as_ref().is_none_or(|content| content.is_valid_at(now));
         if contents.iter().all(is_valid) {
@@ -117,7 +135,7 @@ impl<'a> Chain<'a> {
             tried.push(candidates);
             first.get_or_insert(search);
         }
-        first.unwrap_or_else(|| PathResult { path: None, errors: vec![Error::UnknownIssuer], outdated_anchor: None })
+        first.unwrap_or_else(|| PathResult::none(vec![Error::UnknownIssuer]))
     }
 
     /// Follows the names from the leaf and prefers certificates that are valid `now`.
@@ -126,10 +144,9 @@ impl<'a> Chain<'a> {
         loop {
             let issuer = steps
                 .last()
-                .map_or_else(|| self.leaf.issuer(), |link| link.certificate.issuer());
+                .map_or_else(|| self.leaf.certificate.issuer(), |link| link.certificate.issuer());
             if self
-                .context
-                .roots
+                .anchors()
                 .store
                 .roots
                 .iter()
@@ -158,8 +175,8 @@ impl<'a> Chain<'a> {
             let links = steps.iter().take(length).copied().collect();
             let anchor = anchor_from_trusted_cert(step.der);
             let verified =
-                anchor.map(|anchor| PathSearch { chain: self, links, moment }.verify(&[anchor], Usage::Any, &[]));
-            verified == Ok(Err(Error::InvalidSignatureForPublicKey))
+                anchor.map(|anchor| Attempt { chain: self, links, moment }.verify(&[anchor], Usage::Any, &[]));
+            matches!(verified, Ok(Err(Error::InvalidSignatureForPublicKey)))
         });
         misfit.unwrap_or(steps.len())
     }
@@ -168,7 +185,7 @@ impl<'a> Chain<'a> {
     ///
     /// If certificates are ever valid at the same time, they are valid when the last validity starts.
     fn moments(&self, now: i64) -> Vec<i64> {
-        let Some(leaf) = self.leaf_content else { return vec![now] };
+        let Some(leaf) = self.leaf.content else { return vec![now] };
         let lifetime = leaf.not_before..=leaf.not_after;
         let beginnings = self
             .links
@@ -191,7 +208,7 @@ impl<'a> Chain<'a> {
     /// Since a peer can send certificates that form very many paths, the number of certificates per name is limited.
     fn candidates(&self, moment: i64) -> Vec<usize> {
         let mut chosen: Vec<usize> = Vec::new();
-        let mut wanted = vec![self.leaf.issuer()];
+        let mut wanted = vec![self.leaf.certificate.issuer()];
         let mut next = 0;
         while let Some(subject) = wanted.get(next).copied() {
             next += 1;
@@ -211,15 +228,31 @@ impl<'a> Chain<'a> {
         chosen
     }
 
+    fn anchors(&self) -> &'a Anchors {
+        &self.request.context.roots
+    }
+
+    /// Returns a certificate as sent.
+    fn original(&self, index: usize) -> Option<&'a [u8]> {
+        self.request.presented.intermediates.get(index).map(AsRef::as_ref)
+    }
+
+    /// Returns the indexes of all anchors with the same name and key.
+    fn same(&self, anchor: &TrustAnchor<'_>) -> impl Iterator<Item = usize> {
+        let is_same = |other: &TrustAnchor<'_>| {
+            (&other.subject, &other.subject_public_key_info) == (&anchor.subject, &anchor.subject_public_key_info)
+        };
+        let anchors = self.anchors().store.roots.iter().enumerate();
+        anchors.filter(move |(_, other)| is_same(other)).map(|(place, _)| place)
+    }
+
     /// Returns the index of an anchor if it is not valid now, and no other one with the same name and key is.
     fn outdated(&self, anchor: &TrustAnchor<'_>, now: i64) -> Option<usize> {
-        let Anchors { store, contents, .. } = &*self.context.roots;
-        let same = store.roots.iter().zip(contents).enumerate().filter(|(_, (other, _))| {
-            (&other.subject, &other.subject_public_key_info) == (&anchor.subject, &anchor.subject_public_key_info)
-        });
+        let contents = &self.anchors().contents;
         let mut outdated = None;
-        for (place, (_, content)) in same {
-            if content.as_ref().is_none_or(|content| content.is_valid_at(now)) {
+        for place in self.same(anchor) {
+            let content = contents.get(place).and_then(Option::as_ref);
+            if content.is_none_or(|content| content.is_valid_at(now)) {
                 return None;
             }
             outdated = Some(place);
@@ -227,17 +260,56 @@ impl<'a> Chain<'a> {
         outdated
     }
 
+    /// Returns the defects of a path that webpki does not detect. Of several anchors with the same name and key, the
+    /// best one counts.
+    fn defects(&self, path: &[usize], anchor: &TrustAnchor<'_>) -> Vec<String> {
+        let with_anchor = |place| permissions::of_issuers(&self.steps(path, place));
+        self.same(anchor).map(with_anchor).min_by_key(Vec::len).unwrap_or_default()
+    }
+
+    /// Describes a path that ends at the anchor with this index.
+    fn steps(&self, path: &[usize], anchor: usize) -> Vec<Step<'_>> {
+        let named = |kind: &str, content: Option<&CertificateContent>| {
+            content.map_or_else(|| format!("the {kind}"), |content| format!("the {kind} {}", quoted(&content.subject)))
+        };
+        let leaf = Step {
+            called: "the certificate".to_owned(),
+            restrictions: &self.leaf.restrictions,
+            is_self_issued: false,
+            der: Some(&self.request.presented.leaf),
+        };
+        let links = path
+            .iter()
+            .filter_map(|index| self.links.iter().find(|link| link.index == *index));
+        let links = links.map(|link| Step {
+            called: named("intermediate", link.content),
+            restrictions: &link.restrictions,
+            is_self_issued: link.content.is_some_and(|content| content.is_self_issued),
+            der: self.original(link.index),
+        });
+        let Anchors { contents, restrictions, origin, .. } = self.anchors();
+        let root = named("root", contents.get(anchor).and_then(Option::as_ref));
+        let anchor = restrictions.get(anchor).map(|restrictions| Step {
+            called: format!("{root} in {origin}"),
+            restrictions,
+            is_self_issued: true,
+            der: None,
+        });
+        [leaf].into_iter().chain(links).chain(anchor).collect()
+    }
+
     /// Searches among the candidates, and again without the check that failed, until there is no new error.
     fn search_at(&self, moment: i64, candidates: &[usize], anchors: &[TrustAnchor<'_>], now: i64) -> PathResult {
         let links: Vec<&Link<'_>> = candidates.iter().filter_map(|place| self.links.get(*place)).collect();
-        let search = PathSearch { chain: self, links, moment };
-        let all: Vec<&CertRevocationList<'_>> = self.context.crls.iter().flat_map(|lists| lists.iter()).collect();
+        let search = Attempt { chain: self, links, moment };
+        let lists = self.request.context.crls.iter().flat_map(|lists| lists.iter());
+        let all: Vec<&CertRevocationList<'_>> = lists.collect();
         let (mut usage, mut crls, mut errors) = (Usage::Server, all.as_slice(), Vec::new());
         loop {
-            match search.verify(anchors, usage, crls) {
-                Ok((path, anchor)) => {
-                    let outdated_anchor = self.outdated(&anchor, now);
-                    return PathResult { path: Some(path), errors, outdated_anchor };
+            match search.verify_best(anchors, usage, crls) {
+                Ok(Found { path, anchor }) => {
+                    let (outdated_anchor, defects) = (self.outdated(&anchor, now), self.defects(&path, &anchor));
+                    return PathResult { path: Some(path), errors, defects, outdated_anchor };
                 }
                 Err(error @ Error::RequiredEkuNotFoundContext(_)) if usage == Usage::Server => {
                     usage = Usage::Any;
@@ -255,10 +327,17 @@ impl<'a> Chain<'a> {
                 }
                 Err(error) => {
                     errors.push(error);
-                    return PathResult { path: None, errors, outdated_anchor: None };
+                    return PathResult::none(errors);
                 }
             }
         }
+    }
+}
+
+impl PathResult {
+    /// The result without a path, for these reasons.
+    fn none(errors: Vec<Error>) -> Self {
+        Self { path: None, errors, defects: Vec::new(), outdated_anchor: None }
     }
 }
 
@@ -266,60 +345,6 @@ impl Link<'_> {
     fn is_valid_at(&self, moment: i64) -> bool {
         // If the content is `None`, webpki decides.
         self.content.is_none_or(|content| content.is_valid_at(moment))
-    }
-}
-
-/// A search among some of the certificates as of one moment.
-struct PathSearch<'a> {
-    chain: &'a Chain<'a>,
-    links: Vec<&'a Link<'a>>,
-    moment: i64,
-}
-
-impl PathSearch<'_> {
-    fn verify(
-        &self,
-        anchors: &[TrustAnchor<'_>],
-        usage: Usage,
-        crls: &[&CertRevocationList<'_>],
-    ) -> Result<(Vec<usize>, TrustAnchor<'static>), Error> {
-        let context = self.chain.context;
-        let intermediates: Vec<CertificateDer<'_>> =
-            self.links.iter().map(|link| CertificateDer::from(link.der.as_ref())).collect();
-        let revocation = RevocationOptionsBuilder::new(crls)
-            .ok()
-            .map(|options| options.with_status_policy(UnknownStatusPolicy::Allow).build());
-        let path = self.chain.leaf.verify_for_usage(
-            context.config.crypto_provider().signature_verification_algorithms.all,
-            anchors,
-            &intermediates,
-            UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(self.moment).unwrap_or_default())),
-            usage,
-            revocation,
-            None,
-        )?;
-        let place = |der: CertificateDer<'_>| self.links.iter().find(|link| *link.der == der).map(|link| link.index);
-        let places = path
-            .intermediate_certificates()
-            .filter_map(|certificate| place(certificate.der()))
-            .collect();
-        Ok((places, path.anchor().to_owned()))
-    }
-}
-
-/// The required key usage of the certificates on a path.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Usage {
-    Any,
-    Server,
-}
-
-impl ExtendedKeyUsageValidator for Usage {
-    fn validate(&self, purposes: KeyPurposeIdIter<'_, '_>) -> Result<(), Error> {
-        match self {
-            Self::Any => Ok(()),
-            Self::Server => KeyUsage::server_auth().validate(purposes),
-        }
     }
 }
 

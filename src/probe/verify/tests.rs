@@ -7,6 +7,8 @@ use super::*;
 use crate::clock::Utc;
 use crate::probe::testing::{Authority, DAY, Issued, Trusting, now, trusting, valid};
 
+mod clients;
+
 /// Verifies a chain for the host `host.example`.
 fn verify_chain(chain: &[CertificateDer<'static>], context: &TlsContext) -> Arc<PeerCertificates> {
     verify_for(chain, "host.example", context)
