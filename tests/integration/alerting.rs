@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::daemon::Daemon;
 use crate::support::netns::{self, Far, ip};
-use crate::support::services::alerting::{Alerting, Generation, Notification, alerts, generations};
+use crate::support::services::alerting::{Alerting, Generation, Hold, Notification, alerts, generations};
 use crate::support::services::{self, Service};
 use crate::support::wait;
 
@@ -18,13 +18,8 @@ use crate::support::wait;
 async fn an_outage_notifies_the_owner_of_the_target() {
     for generation in generations() {
         let Some(mut database) = services::postgresql().await else { return };
-        let daemon = Daemon::start(&format!(
-            "defaults: {{ interval: 1s }}\n\
-             targets: [ {{ url: 'tcp://{}', name: orders-db, labels: {{ team: orders, owner: dba@example.com }} }} ]\n",
-            database.address
-        ))
-        .await;
-        let alerting = Alerting::start(&generation, daemon.address, "2s").await;
+        let daemon = prober_of(&database).await;
+        let alerting = Alerting::start(&generation, daemon.address, "2s", Hold::Short).await;
         alerting.prometheus.query_until("portprobe_up", "1").await;
         database.stop();
         assert_owner_is_notified(&alerting, &daemon).await;
@@ -32,10 +27,45 @@ async fn an_outage_notifies_the_owner_of_the_target() {
     }
 }
 
+/// Up for seconds between outages. Each outage would be a page if the alert ended with it.
+#[tokio::test]
+async fn a_flapping_target_is_one_page() {
+    for generation in generations() {
+        let Some(mut database) = services::postgresql().await else { return };
+        let daemon = prober_of(&database).await;
+        let alerting = Alerting::start(&generation, daemon.address, "2s", Hold::Unchanged).await;
+        alerting.prometheus.query_until("portprobe_up", "1").await;
+        for _ in 0..3 {
+            database.stop();
+            alerting.prometheus.query_until("target:portprobe_unserved:held2m", "1").await;
+            alerting.notified_until("PortprobeTargetDown", "firing", &RECEIVERS).await;
+            database.start_again().await;
+            alerting.prometheus.query_until("target:portprobe_unserved:held2m", "0").await;
+        }
+        alerting.flushed().await;
+        let mut pages: Vec<_> = alerting.notifications();
+        pages.retain(|one| alert(one) == "PortprobeTargetDown" && one.receiver == "orders-pagerduty");
+        assert_eq!(pages.len(), 1, "{pages:#?}");
+        assert_eq!(pages[0].status, "firing");
+    }
+}
+
+/// The receivers of critical alerts about targets of the team orders.
+const RECEIVERS: [&str; 3] = ["owner", "orders-pagerduty", "orders-slack"];
+
+/// A daemon that probes this database every second, as target `orders-db`.
+async fn prober_of(database: &Service) -> Daemon {
+    Daemon::start(&format!(
+        "defaults: {{ interval: 1s }}\n\
+         targets: [ {{ url: 'tcp://{}', name: orders-db, labels: {{ team: orders, owner: dba@example.com }} }} ]\n",
+        database.address
+    ))
+    .await
+}
+
 /// The owner is notified with target, reason and runbook, and no other receiver is notified.
 async fn assert_owner_is_notified(alerting: &Alerting, daemon: &Daemon) {
-    let receivers = ["owner", "orders-pagerduty", "orders-slack"];
-    let notification = alerting.notified_until("PortprobeTargetDown", "firing", &receivers).await;
+    let notification = alerting.notified_until("PortprobeTargetDown", "firing", &RECEIVERS).await;
     let label = |name: &str| notification.labels[name].as_str().unwrap().to_owned();
     assert_eq!([label("target"), label("team"), label("owner")], ["orders-db", "orders", "dba@example.com"]);
     assert_eq!(notification.annotations["summary"], "orders-db is down (refused in connect)");
@@ -51,8 +81,7 @@ async fn assert_owner_is_notified(alerting: &Alerting, daemon: &Daemon) {
 
 async fn assert_resolved(alerting: &Alerting, database: &mut Service) {
     database.start_again().await;
-    let receivers = ["owner", "orders-pagerduty", "orders-slack"];
-    alerting.notified_until("PortprobeTargetDown", "resolved", &receivers).await;
+    alerting.notified_until("PortprobeTargetDown", "resolved", &RECEIVERS).await;
 }
 
 /// A daemon that probes fifty hosts in another namespace.
@@ -88,7 +117,7 @@ fn an_unreachable_portprobe_causes_a_single_alert() {
 async fn assert_single_alert(generation: &Generation, (cut, mend): Cut) {
     let far = Far::linked();
     let daemon = fifty(&far).await;
-    let alerting = Alerting::start(generation, daemon.address, "10s").await;
+    let alerting = Alerting::start(generation, daemon.address, "10s", Hold::Short).await;
     alerting.prometheus.query_until("sum(portprobe_up)", "50").await;
     cut(&far);
     let notification = alerting

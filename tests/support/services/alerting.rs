@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use serde_yaml::Value as Yaml;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -51,7 +52,17 @@ pub(crate) struct Alerting {
     alertmanager: Service,
     amtool: PathBuf,
     received: Arc<Mutex<Vec<Notification>>>,
+    _rules: TempDir,
     _sink: JoinSet<()>,
+}
+
+/// How long alerts of outages last after the outage.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Hold {
+    /// Two or three minutes, as in the rules.
+    Unchanged,
+    /// Seconds, for tests that wait for the end of an alert.
+    Short,
 }
 
 /// An alert in a notification.
@@ -72,7 +83,7 @@ impl Notification {
 
 impl Alerting {
     /// Scrapes this exporter and evaluates the rules every second; notifications are sent within `group_wait`.
-    pub(crate) async fn start(generation: &Generation, exporter: SocketAddr, group_wait: &str) -> Self {
+    pub(crate) async fn start(generation: &Generation, exporter: SocketAddr, group_wait: &str, hold: Hold) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let sink_address = listener.local_addr().unwrap();
         let received = Arc::default();
@@ -80,16 +91,17 @@ impl Alerting {
         sink.spawn(listen(listener, Arc::clone(&received)));
         let config = alertmanager_config(sink_address, group_wait);
         let alertmanager = run_alertmanager(&generation.alertmanager, &config).await;
+        let rules = copied_rules(hold);
         let config = format!(
             "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\n\
              rule_files: ['{}']\n\
              alerting: {{ alertmanagers: [ {{ static_configs: [ {{ targets: ['{}'] }} ] }} ] }}\n\
              scrape_configs: [ {{ job_name: portprobe, static_configs: [ {{ targets: ['{exporter}'] }} ] }} ]\n",
-            alerts().join("rules/*.yaml").display(),
+            rules.path().join("*.yaml").display(),
             alertmanager.address
         );
         let prometheus = prometheus_on(&generation.prometheus, &config).await;
-        Self { prometheus, alertmanager, amtool: generation.amtool.clone(), received, _sink: sink }
+        Self { prometheus, alertmanager, amtool: generation.amtool.clone(), received, _rules: rules, _sink: sink }
     }
 
     /// All notifications so far.
@@ -132,6 +144,21 @@ impl Alerting {
         assert!(added.status.success(), "{added:?}");
         self.notified_until("Marker", "firing", &["webhook"]).await;
     }
+}
+
+/// The rules in another folder, with this hold.
+fn copied_rules(hold: Hold) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(alerts().join("rules")).unwrap() {
+        let file = entry.unwrap();
+        let rules = fs::read_to_string(file.path()).unwrap();
+        let rules = match hold {
+            Hold::Unchanged => rules,
+            Hold::Short => rules.replace("[2m]", "[5s]").replace("[3m]", "[8s]"),
+        };
+        fs::write(folder.path().join(file.file_name()), rules).unwrap();
+    }
+    folder
 }
 
 /// Alertmanager with this configuration.
