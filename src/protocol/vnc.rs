@@ -69,7 +69,7 @@ impl Conversation for Session {
 /// rejected to many attempts." (`UltraVNC`).
 fn is_lockout(reason: &str) -> bool {
     let reason = reason.to_ascii_lowercase();
-    reason.contains("many") && ["failures", "attempts"].iter().any(|counted| reason.contains(counted))
+    reason.contains("many") && ["failure", "attempt"].iter().any(|counted| reason.contains(counted))
 }
 
 /// The security types of a server.
