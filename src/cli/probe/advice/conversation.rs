@@ -54,7 +54,8 @@ impl FailedProbe<'_> {
 
     pub(super) fn rejected(&self) -> Advice {
         Advice::new(
-            "the service responds but serves no clients now: starting, stopping, full, or without a quorum",
+            "the service responds but serves no clients now: starting, stopping, full, without a quorum, or a proxy \
+             without a server",
             format!("read its response above, and the service's log on {}", self.address),
         )
     }
