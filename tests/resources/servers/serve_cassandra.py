@@ -10,6 +10,8 @@ from cassandra.protocol import ProtocolHandler
 port, answer = sys.argv[1:]
 OPTIONS = ProtocolHandler.encode_message(protocol.OptionsMessage(), 0, 4, None, False)
 ERRORS = {
+    "broken": protocol.ServerError,
+    "login": protocol.BadCredentials,
     "overloaded": protocol.OverloadedErrorMessage,
     "bootstrapping": protocol.IsBootstrappingErrorMessage,
     "unknown-version": protocol.ProtocolException,
