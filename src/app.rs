@@ -18,7 +18,7 @@ use self::reload::{Detector, Trigger};
 use self::roster::Roster;
 use self::startup::Startup;
 use self::target_sources::TargetSources;
-use crate::board::Board;
+use crate::board::{Board, LastReload};
 use crate::clock;
 use crate::config::Config;
 use crate::discovery::Sources;
@@ -79,7 +79,11 @@ pub async fn bind(
     let startup = Arc::new(Startup::new());
     let recorder = recorder(board.clone(), startup.clone());
     let (scheduler, handle) = Scheduler::new(prober.clone(), recorder, config.limits, &host_name, clock::now());
-    let metrics = Metrics::new(board.clone(), handle.statistics().clone(), config.labels.clone(), shard);
+    board.update(|environment| {
+        environment.labels = Arc::new(config.labels.clone());
+        environment.reload = LastReload::success(clock::now());
+    });
+    let metrics = Metrics::new(board.clone(), handle.statistics().clone(), shard);
     let (reloads, requests) = Reloads::channel();
     let reloads = reload
         .as_ref()
@@ -87,14 +91,13 @@ pub async fn bind(
         .map(|_| reloads);
     let config_file = reload.as_ref().map(|reload| reload.file.clone());
     let detector = reload.map(|reload| Detector::new(reload, requests));
-    let state = Arc::new(AppState::new(board.clone(), metrics.clone(), reloads));
+    let state = Arc::new(AppState::new(board.clone(), metrics, reloads));
     let reconciler = Reconciler {
         roster: Roster::new(board.clone(), handle, shard),
         target_sources: TargetSources::default(),
         discovery: Sources::new(connector.clone()),
         files,
         board,
-        metrics,
         config_file,
         running_config: state.running_config.clone(),
         prober,
@@ -122,7 +125,7 @@ where
         let readiness = state.readiness.clone();
         let prober = reconciler.prober.clone();
         let _lag = AbortOnDropHandle::new(tokio::spawn(async move { prober.measure_lag().await }));
-        let (metrics, files) = (reconciler.metrics.clone(), reconciler.files.clone());
+        let (metrics, files) = (state.metrics.clone(), reconciler.files.clone());
         let (sender, triggers) = mpsc::channel::<Trigger>(1);
         let detect = stop.run_until_cancelled(async {
             if let Some(detector) = detector {

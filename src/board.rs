@@ -3,6 +3,9 @@
 //! [`Board::record`] applies a report to the row of its target: confirmed state, counters, histograms, last facts,
 //! recent outcomes. Metrics and pages read the rows on request. State is stored only once, so a removed target leaves
 //! nothing behind.
+//!
+//! A [`View`] has the targets together with everything else that a reload changes, so that a scrape never shows a part of
+//! a reload.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -13,6 +16,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use self::confirm::State;
+pub use self::environment::{Environment, LastReload, SourceStatus};
 pub use self::group::GroupStatus;
 pub use self::history::{History, Recent};
 pub use self::location::AddressResult;
@@ -24,6 +28,7 @@ use crate::outcome::{Failure, Fault, LocalFaultReason, Next, Report};
 use crate::target::{Group, GroupName, Target, TargetName};
 
 mod confirm;
+mod environment;
 mod group;
 mod history;
 mod location;
@@ -35,14 +40,14 @@ mod tls;
 #[derive(Debug)]
 pub struct Board {
     options: Mutex<Arc<HistogramOptions>>,
-    table: RwLock<Arc<Table>>,
+    view: RwLock<View>,
     local_faults: [AtomicU64; LocalFaultReason::ALL.len()],
 }
 
 impl Board {
     /// Creates a board without targets.
     pub fn new(options: HistogramOptions) -> Self {
-        Self { options: Mutex::new(Arc::new(options)), table: RwLock::default(), local_faults: Default::default() }
+        Self { options: Mutex::new(Arc::new(options)), view: RwLock::default(), local_faults: Default::default() }
     }
 
     /// Sets the options for the next [`Self::replace`], which empties the histograms of rows with other options.
@@ -51,11 +56,16 @@ impl Board {
     }
 
     /// Replaces all targets and keeps their order.
+    pub fn replace(&self, targets: &[Arc<Target>]) {
+        self.replace_with(targets, |_| {});
+    }
+
+    /// Replaces all targets, keeps their order, and updates the environment in the same step.
     ///
     /// A target with the same name and endpoint as before keeps its state; if settings that affect its probes have
     /// changed, later reports with the old settings are discarded. All other rows are added or removed. Reports can be
     /// recorded meanwhile; concurrent calls wait for each other.
-    pub fn replace(&self, targets: &[Arc<Target>]) {
+    pub fn replace_with(&self, targets: &[Arc<Target>], update: impl FnOnce(&mut Environment)) {
         // Locked until the end, because each table is built from the previous one.
         let options = self.options();
         let table = self.table();
@@ -67,9 +77,17 @@ impl Board {
                 .cloned()
                 .unwrap_or_else(|| Arc::new(Mutex::new(Row::new(target.clone(), options.clone()))));
             index.insert(target.name.clone(), rows.len());
-            rows.push(cell);
+            rows.push((target.clone(), cell));
         }
-        *write(&self.table) = Arc::new(Table { rows, index });
+        let rows = Rows(Arc::new(Table { rows, index }));
+        let mut view = write(&self.view);
+        view.rows = rows;
+        update(Arc::make_mut(&mut view.environment));
+    }
+
+    /// Updates the environment.
+    pub fn update(&self, update: impl FnOnce(&mut Environment)) {
+        update(Arc::make_mut(&mut write(&self.view).environment));
     }
 
     /// Applies a report and returns the next probe.
@@ -100,9 +118,14 @@ impl Board {
         row.record(report)
     }
 
+    /// Returns the current view.
+    pub fn view(&self) -> View {
+        read(&self.view).clone()
+    }
+
     /// Returns the current rows. Later replacements do not change the list, but later reports change the rows.
     pub fn rows(&self) -> Rows {
-        Rows(self.table())
+        read(&self.view).rows.clone()
     }
 
     /// Probes that local faults prevented, by reason.
@@ -117,12 +140,21 @@ impl Board {
     }
 
     fn table(&self) -> Arc<Table> {
-        read(&self.table).clone()
+        self.rows().0
     }
 }
 
+/// The targets and their environment as of one moment. Later replacements and updates do not change it.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// The targets.
+    pub rows: Rows,
+    /// Everything else that changes with them.
+    pub environment: Arc<Environment>,
+}
+
 /// A list of rows in the order of the targets.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Rows(Arc<Table>);
 
 impl Rows {
@@ -136,19 +168,29 @@ impl Rows {
         self.0.rows.is_empty()
     }
 
-    /// Visits each row and locks only one at a time. Reports for that row wait meanwhile.
-    pub fn for_each(&self, visit: impl FnMut(&Row)) {
-        self.for_each_in(0..self.len(), visit);
+    /// Returns the targets.
+    pub fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
+        self.0.rows.iter().map(|(target, _)| target)
     }
 
-    /// Visits the rows of a range and locks only one at a time. Indices beyond the end are ignored.
-    pub fn for_each_in(&self, range: Range<usize>, mut visit: impl FnMut(&Row)) {
+    /// Returns a target.
+    pub fn target(&self, name: &TargetName) -> Option<&Arc<Target>> {
+        self.0.entry(name).map(|(target, _)| target)
+    }
+
+    /// Visits each row and locks only one at a time. Reports for that row wait meanwhile.
+    pub fn for_each(&self, mut visit: impl FnMut(&Row)) {
+        self.for_each_in(0..self.len(), |_, row| visit(row));
+    }
+
+    /// Visits the rows of a range with their targets and locks only one at a time. Indices beyond the end are ignored.
+    pub fn for_each_in(&self, range: Range<usize>, mut visit: impl FnMut(&Arc<Target>, &Row)) {
         self.0
             .rows
             .iter()
             .take(range.end)
             .skip(range.start)
-            .for_each(|cell| visit(&lock(cell)));
+            .for_each(|(target, cell)| visit(target, &lock(cell)));
     }
 
     /// Reads the row of a target.
@@ -159,8 +201,8 @@ impl Rows {
     /// Returns all groups that have members, sorted by name.
     pub fn groups(&self) -> Vec<GroupStatus> {
         let mut groups: HashMap<GroupName, GroupStatus> = HashMap::new();
-        self.for_each(|row| {
-            if let Some(group) = &row.target().group {
+        self.for_each_in(0..self.len(), |target, row| {
+            if let Some(group) = &target.group {
                 groups
                     .entry(group.name.clone())
                     .or_insert_with(|| GroupStatus::new(Arc::<Group>::clone(group)))
@@ -205,13 +247,18 @@ pub struct Transition {
 
 #[derive(Debug, Default)]
 struct Table {
-    rows: Vec<Arc<Mutex<Row>>>,
+    /// The target of a row may already be the next one; the one here is that of the view.
+    rows: Vec<(Arc<Target>, Arc<Mutex<Row>>)>,
     index: HashMap<TargetName, usize>,
 }
 
 impl Table {
-    fn row(&self, name: &TargetName) -> Option<&Arc<Mutex<Row>>> {
+    fn entry(&self, name: &TargetName) -> Option<&(Arc<Target>, Arc<Mutex<Row>>)> {
         self.rows.get(*self.index.get(name)?)
+    }
+
+    fn row(&self, name: &TargetName) -> Option<&Arc<Mutex<Row>>> {
+        self.entry(name).map(|(_, row)| row)
     }
 }
 

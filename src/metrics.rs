@@ -1,20 +1,18 @@
 //! The metrics for Prometheus, read from the board on request.
 //!
 //! [`families`] lists every metric with its type, labels and help. An [`Exposition`] writes one family after the other.
-//! This module stores only values that no other module has: the results of reloads, discovery refreshes and HTTP
-//! requests, and the global labels.
+//! This module stores only values that no other module has: the counters of HTTP requests and of failed file reloads.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, Mutex};
 
 pub use self::exposition::Exposition;
 pub use self::family::{Family, Kind};
 use crate::board::Board;
-use crate::clock::{self, Timestamp};
-use crate::locks::{lock, write};
+use crate::locks::lock;
 use crate::scheduler::Statistics;
-use crate::target::{Labels, Shard};
+use crate::target::Shard;
 
 mod certificate;
 mod daemon;
@@ -31,17 +29,14 @@ mod target;
 pub struct Metrics(Arc<Inputs>);
 
 impl Metrics {
-    /// Creates the metrics. `labels` are added to every series of portprobe itself.
-    pub fn new(board: Arc<Board>, statistics: Arc<Statistics>, labels: Labels, shard: Shard) -> Self {
+    /// Creates the metrics of a board, a scheduler and a shard.
+    pub fn new(board: Arc<Board>, statistics: Arc<Statistics>, shard: Shard) -> Self {
         Self(Arc::new(Inputs {
             board,
             statistics,
             http_requests: HttpRequests::default(),
             file_reload_failures: FileReloadFailures::default(),
             shard,
-            source_statuses: SourceStatuses::default(),
-            reloads: Reloads::new(clock::now()),
-            labels: RwLock::new(Arc::new(labels)),
         }))
     }
 
@@ -53,21 +48,6 @@ impl Metrics {
     /// Returns the counter of failed file reloads.
     pub fn file_reload_failures(&self) -> &FileReloadFailures {
         &self.0.file_reload_failures
-    }
-
-    /// Replaces the labels of the series of portprobe itself.
-    pub fn set_labels(&self, labels: Labels) {
-        *write(&self.0.labels) = Arc::new(labels);
-    }
-
-    /// Returns the results of configuration reloads.
-    pub fn reloads(&self) -> &Reloads {
-        &self.0.reloads
-    }
-
-    /// Returns the status of each discovery source.
-    pub fn sources(&self) -> &SourceStatuses {
-        &self.0.source_statuses
     }
 
     /// Returns the counters of HTTP requests.
@@ -113,72 +93,6 @@ impl FileReloadFailures {
     }
 }
 
-/// The result of the last configuration reload. The load at the start counts as a reload.
-#[derive(Debug)]
-pub struct Reloads(Mutex<LastReload>);
-
-#[derive(Clone, Copy, Debug)]
-struct LastReload {
-    successful: bool,
-    success_at: Timestamp,
-}
-
-impl Reloads {
-    fn new(success_at: Timestamp) -> Self {
-        Self(Mutex::new(LastReload { successful: true, success_at }))
-    }
-
-    /// Records a successful reload.
-    pub fn succeeded(&self, at: Timestamp) {
-        *self.last() = LastReload { successful: true, success_at: at };
-    }
-
-    /// Records a failed reload.
-    pub fn failed(&self) {
-        self.last().successful = false;
-    }
-
-    fn last(&self) -> MutexGuard<'_, LastReload> {
-        lock(&self.0)
-    }
-}
-
-/// The status of all discovery sources.
-#[derive(Debug, Default)]
-pub struct SourceStatuses(Mutex<Vec<SourceStatus>>);
-
-impl SourceStatuses {
-    /// Replaces all statuses.
-    pub fn set(&self, statuses: Vec<SourceStatus>) {
-        *lock(&self.0) = statuses;
-    }
-
-    /// Sets the number of failed refreshes of a source.
-    pub fn set_failures(&self, name: &str, failures: u64) {
-        let mut statuses = lock(&self.0);
-        for status in statuses.iter_mut().filter(|status| *status.name == *name) {
-            status.failures = failures;
-        }
-    }
-
-    fn snapshot(&self) -> Vec<SourceStatus> {
-        lock(&self.0).clone()
-    }
-}
-
-/// The status of a discovery source.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct SourceStatus {
-    /// Its name.
-    pub name: Arc<str>,
-    /// The number of its targets.
-    pub targets: usize,
-    /// The number of its skipped entries.
-    pub invalid: usize,
-    /// The number of refreshes that failed or were incomplete.
-    pub failures: u64,
-}
-
 /// HTTP responses by route and status code.
 #[derive(Debug, Default)]
 pub struct HttpRequests(Mutex<BTreeMap<(&'static str, u16), u64>>);
@@ -202,9 +116,6 @@ struct Inputs {
     http_requests: HttpRequests,
     file_reload_failures: FileReloadFailures,
     shard: Shard,
-    source_statuses: SourceStatuses,
-    reloads: Reloads,
-    labels: RwLock<Arc<Labels>>,
 }
 
 #[cfg(test)]

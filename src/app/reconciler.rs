@@ -10,16 +10,15 @@ use tracing::{error, info, warn};
 
 use super::loaded_files::LoadedFiles;
 use super::reload::{ConfigFile, Trigger};
-use super::roster::{Difference, Roster};
+use super::roster::{Difference, Roster, Unscheduled};
 use super::startup::{FirstRefreshes, Startup};
 use super::target_sources::{Merged, StatusChange, TargetSources, Unreported};
 use super::{process, service};
-use crate::board::Board;
+use crate::board::{Board, Environment, LastReload};
 use crate::clock;
 use crate::config::{Config, Diagnostic};
 use crate::discovery::{Snapshot, Sources, Update};
 use crate::http::{Readiness, ReloadError, RunningConfig};
-use crate::metrics::Metrics;
 use crate::options::Limits;
 use crate::probe::{Connector, NetworkProber};
 use crate::scheduler::Stopped;
@@ -33,7 +32,6 @@ pub(super) struct Reconciler {
     pub(super) discovery: Sources,
     pub(super) files: LoadedFiles,
     pub(super) board: Arc<Board>,
-    pub(super) metrics: Metrics,
     pub(super) config_file: Option<ConfigFile>,
     pub(super) running_config: Arc<RunningConfig>,
     pub(super) prober: Arc<NetworkProber>,
@@ -98,14 +96,13 @@ impl Reconciler {
         let config = match file.reload().await {
             Ok(config) => config,
             Err(problems) => {
-                self.metrics.reloads().failed();
+                self.board.update(|environment| environment.reload.successful = false);
                 let count = problems.diagnostics().len();
                 error!(by, count, %problems, "Cannot reload the configuration, keeping the current one");
                 return Err(ReloadError::Invalid(Arc::new(problems)));
             }
         };
         let difference = self.configure(config).await.map_err(|Stopped| ReloadError::Stopping)?;
-        self.metrics.reloads().succeeded(clock::now());
         let Difference { added, changed, removed } = difference;
         info!(by, targets = self.roster.len(), added, changed, removed, "Reloaded the configuration");
         Ok(())
@@ -126,11 +123,17 @@ impl Reconciler {
         };
         let discovery = self.with_target_sources(configure).await;
         self.discovery.set(&discovery);
-        self.metrics.set_labels(labels);
+        self.board.set_histogram_options(histograms);
+        let labels = Arc::new(labels);
+        let replace = |sources: &mut TargetSources, roster: &Roster| {
+            let Merged { targets, statuses } = sources.merge();
+            roster.replace_rows(targets, |environment| {
+                *environment = Environment { labels, reload: LastReload::success(clock::now()), sources: statuses };
+            })
+        };
+        let difference = self.apply(Some(limits), replace).await?;
         self.running_config.set(redacted);
         log_warnings(&warnings);
-        self.board.set_histogram_options(histograms);
-        let difference = self.apply(Some(limits), |_, _| {}).await?;
         blocking(process::return_free_memory).await;
         Ok(difference)
     }
@@ -152,9 +155,8 @@ impl Reconciler {
             StatusChange::Recovered => info!(source = %name, "Discovery source recovered"),
             StatusChange::Unchanged => {}
         }
-        self.metrics
-            .sources()
-            .set_failures(&name, self.target_sources.failures(&source));
+        let failures = self.target_sources.failures(&source);
+        self.board.update(|environment| environment.set_failures(&name, failures));
         let Some(entries) = entries else { return };
         let are_many = entries.len() >= MANY;
         self.apply_discovery(&name, move |sources, files| sources.update(&source, entries, files))
@@ -176,7 +178,12 @@ impl Reconciler {
         source: &str,
         change: impl FnOnce(&mut TargetSources, &LoadedFiles) + Send + 'static,
     ) {
-        if let Ok(Difference { added, changed, removed }) = self.apply(None, change).await
+        self.with_target_sources(change).await;
+        let replace = |sources: &mut TargetSources, roster: &Roster| {
+            let Merged { targets, statuses } = sources.merge();
+            roster.replace_rows(targets, |environment| environment.sources = statuses)
+        };
+        if let Ok(Difference { added, changed, removed }) = self.apply(None, replace).await
             && added + changed + removed > 0
         {
             info!(source, targets = self.roster.len(), added, changed, removed, "Discovery changed the targets");
@@ -185,22 +192,16 @@ impl Reconciler {
 
     /// Applies a change of the target sources to board and scheduler, in two jobs off the thread that probes.
     ///
-    /// The first changes the sources, merges and compares the targets, and replaces the rows. The second drops the TLS
-    /// files that no target needs any more. It comes after the change of the scheduler, because a probe that starts in
-    /// between may still need them.
+    /// The first merges and compares the targets, and replaces the rows with everything that a scrape shows of the
+    /// change. The second drops the TLS files that no target needs any more. It comes after the change of the scheduler,
+    /// because a probe that starts in between may still need them.
     async fn apply(
         &mut self,
         limits: Option<Limits>,
-        change: impl FnOnce(&mut TargetSources, &LoadedFiles) + Send + 'static,
+        replace: impl FnOnce(&mut TargetSources, &Roster) -> Unscheduled + Send + 'static,
     ) -> Result<Difference, Stopped> {
         let roster = self.roster.clone();
-        let replace_rows = move |sources: &mut TargetSources, files: &LoadedFiles| {
-            change(sources, files);
-            let Merged { targets, statuses } = sources.merge();
-            (roster.replace_rows(targets), statuses)
-        };
-        let (unscheduled, statuses) = self.with_target_sources(replace_rows).await;
-        self.metrics.sources().set(statuses);
+        let unscheduled = self.with_target_sources(move |sources, _| replace(sources, &roster)).await;
         for Unreported { source, skipped, count, warnings } in self.target_sources.unreported() {
             log_first(&source, &skipped, count, "Skipped an entry of a discovery source");
             log_first(&source, &warnings, warnings.len(), "An entry of a discovery source may be a mistake");
@@ -257,3 +258,6 @@ const CHECK_START_EVERY: Duration = Duration::from_millis(100);
 
 /// The same period as for watched files.
 const RETRY_EVERY: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::board::{Board, Rows};
+use crate::board::{Board, Environment, Rows};
 use crate::options::Limits;
 use crate::scheduler::{Change, Handle, Spread, Stopped};
 use crate::target::{Shard, Target, TargetName};
@@ -43,12 +43,12 @@ impl Roster {
         Self { board, handle, shard }
     }
 
-    /// Replaces the rows of the board with those of `targets` that this replica probes, in this order. Names must be
-    /// unique. Takes long with many targets.
-    pub(super) fn replace_rows(&self, targets: Vec<Arc<Target>>) -> Unscheduled {
+    /// Replaces the rows of the board with those of `targets` that this replica probes, in this order, and updates their
+    /// environment in the same step. Names must be unique. Takes long with many targets.
+    pub(super) fn replace_rows(&self, targets: Vec<Arc<Target>>, update: impl FnOnce(&mut Environment)) -> Unscheduled {
         let targets = targets.into_iter().filter(|target| self.shard.owns(target));
         let Plan { order, upserted, removed, without_state, difference } = Plan::new(&self.board.rows(), targets);
-        self.board.replace(&order);
+        self.board.replace_with(&order, update);
         Unscheduled { upserted, removed, spread: Spread::of(without_state), difference }
     }
 
@@ -86,7 +86,7 @@ impl Plan {
         let mut plan = Self::default();
         let mut kept = 0;
         for target in targets {
-            let known = before.find(&target.name, |row| row.target().clone());
+            let known = before.target(&target.name).cloned();
             kept += usize::from(known.is_some());
             match known {
                 Some(known) if known == target => plan.order.push(known),
@@ -116,12 +116,8 @@ impl Plan {
 
     fn missing_in_order(&self, before: &Rows) -> Vec<TargetName> {
         let names: HashSet<_> = self.order.iter().map(|target| &target.name).collect();
-        let mut missing = Vec::new();
-        before.for_each(|row| {
-            let name = &row.target().name;
-            missing.extend((!names.contains(name)).then(|| name.clone()));
-        });
-        missing
+        let before = before.targets().map(|target| &target.name);
+        before.filter(|name| !names.contains(name)).cloned().collect()
     }
 }
 

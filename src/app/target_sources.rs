@@ -8,8 +8,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::loaded_files::LoadedFiles;
+use crate::board::SourceStatus;
 use crate::config::{Candidate, Capacity, Discovered, DiscoveryContext, Required, Source, SourceKind, Unreadable};
-use crate::metrics::SourceStatus;
 use crate::target::{Target, TargetName, TlsProfile};
 
 /// Every target, by its source.

@@ -164,7 +164,7 @@ impl Row {
     }
 
     /// Returns the target.
-    pub fn target(&self) -> &Arc<Target> {
+    pub(super) fn target(&self) -> &Arc<Target> {
         &self.target
     }
 

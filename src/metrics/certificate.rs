@@ -17,7 +17,7 @@ pub(super) const TLS_INFO: TargetFamily = TargetFamily {
     ]),
     read: |row, reader| {
         if let Some(session) = row.session() {
-            reader.labelled(row, session_labels(session), Value::Count(1));
+            reader.labelled(session_labels(session), Value::Count(1));
         }
     },
 };
@@ -27,7 +27,7 @@ pub(super) const CERT_NOT_AFTER: TargetFamily = TargetFamily {
         "portprobe_cert_not_after_timestamp_seconds",
         "Expiry of the last certificate, regardless of faults and later failures",
     ),
-    read: |row, reader| reader.maybe(row, leaf_content(row).map(|content| seconds(content.not_after))),
+    read: |row, reader| reader.maybe(leaf_content(row).map(|content| seconds(content.not_after))),
 };
 
 pub(super) const CERT_NOT_BEFORE: TargetFamily = TargetFamily {
@@ -35,7 +35,7 @@ pub(super) const CERT_NOT_BEFORE: TargetFamily = TargetFamily {
         "portprobe_cert_not_before_timestamp_seconds",
         "Start of the validity of the last certificate",
     ),
-    read: |row, reader| reader.maybe(row, leaf_content(row).map(|content| seconds(content.not_before))),
+    read: |row, reader| reader.maybe(leaf_content(row).map(|content| seconds(content.not_before))),
 };
 
 pub(super) const CERT_CHAIN_NOT_AFTER: TargetFamily = TargetFamily {
@@ -45,13 +45,13 @@ pub(super) const CERT_CHAIN_NOT_AFTER: TargetFamily = TargetFamily {
     ),
     read: |row, reader| {
         let not_after = row.peer_certificates().and_then(|peer| peer.chain_not_after);
-        reader.maybe(row, not_after.map(seconds));
+        reader.maybe(not_after.map(seconds));
     },
 };
 
 pub(super) const CERT_VERIFIED: TargetFamily = TargetFamily {
     family: Family::gauge("portprobe_cert_verified", "Whether the last certificate had no fault"),
-    read: |row, reader| reader.maybe(row, row.peer_certificates().map(|peer| peer.faults.is_empty().into())),
+    read: |row, reader| reader.maybe(row.peer_certificates().map(|peer| peer.faults.is_empty().into())),
 };
 
 pub(super) const CERT_FAULT: TargetFamily = TargetFamily {
@@ -62,7 +62,7 @@ pub(super) const CERT_FAULT: TargetFamily = TargetFamily {
     .by(&["class"]),
     read: |row, reader| {
         for fault in row.peer_certificates().iter().flat_map(|peer| &peer.faults) {
-            reader.labelled(row, vec![OwnLabel::fixed("class", fault.class.as_str())], Value::Count(1));
+            reader.labelled(vec![OwnLabel::fixed("class", fault.class.as_str())], Value::Count(1));
         }
     },
 };
@@ -75,7 +75,7 @@ pub(super) const CERT_INFO: TargetFamily = TargetFamily {
     .by(&["subject", "issuer", "serial", "fingerprint_sha256", "key", "signature"]),
     read: |row, reader| {
         if let Some(peer) = row.peer_certificates() {
-            reader.labelled(row, certificate_labels(&peer.leaf), Value::Count(1));
+            reader.labelled(certificate_labels(&peer.leaf), Value::Count(1));
         }
     },
 };
@@ -85,12 +85,12 @@ pub(super) const CERT_CHANGES: TargetFamily = TargetFamily {
         "portprobe_cert_changes_total",
         "Changes to a certificate that was not among the last 8 seen",
     ),
-    read: |row, reader| reader.maybe(row, row.certificate_changes().map(Value::Count)),
+    read: |row, reader| reader.maybe(row.certificate_changes().map(Value::Count)),
 };
 
 pub(super) const CLIENT_CERT_NOT_AFTER: TargetFamily = TargetFamily {
     family: Family::gauge("portprobe_client_cert_not_after_timestamp_seconds", "Expiry of the client certificate"),
-    read: |row, reader| reader.maybe(row, row.client_certificate_not_after().map(seconds)),
+    read: |row, reader| reader.maybe(row.client_certificate_not_after().map(seconds)),
 };
 
 fn session_labels(session: &Session) -> Vec<OwnLabel> {

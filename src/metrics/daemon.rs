@@ -1,30 +1,35 @@
 //! Metrics of portprobe itself.
 
+use super::Inputs;
 use super::family::Family;
 use super::sample::{OwnLabel, Owner, Sample, Value};
-use super::{Inputs, SourceStatus};
-use crate::board::Rows;
-use crate::locks::read;
+use crate::board::{SourceStatus, View};
 
 /// A family with series of portprobe itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DaemonFamily {
     pub(super) family: Family,
     /// Reads every series of the family.
-    pub(super) read: fn(&Inputs, &Rows) -> Vec<Sample>,
+    pub(super) read: fn(&DaemonReader<'_>) -> Vec<Sample>,
 }
 
-impl Inputs {
+/// Reads the series of portprobe itself, in the state of one scrape.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DaemonReader<'a> {
+    pub(super) inputs: &'a Inputs,
+    pub(super) view: &'a View,
+}
+
+impl DaemonReader<'_> {
     /// Creates a series of portprobe itself.
     pub(super) fn sample(&self, own: Vec<OwnLabel>, value: Value) -> Sample {
-        Sample { owner: Owner::Daemon(read(&self.labels).clone()), own, value }
+        Sample { owner: Owner::Daemon(self.view.environment.labels.clone()), own, value }
     }
 
     fn by_source(&self, value: impl Fn(&SourceStatus) -> Value) -> Vec<Sample> {
-        let statuses = self.source_statuses.snapshot();
         let sample =
             |status: &SourceStatus| self.sample(vec![OwnLabel::new("source", status.name.to_string())], value(status));
-        statuses.iter().map(sample).collect()
+        self.view.environment.sources.iter().map(sample).collect()
     }
 
     fn by_reason(&self, reason: &'static str, count: u64) -> Sample {
@@ -41,13 +46,13 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
     DaemonFamily {
         family: Family::gauge("portprobe_build_info", "Version, revision and compiler of this build")
             .by(&["version", "revision", "rustc"]),
-        read: |inputs, _| {
+        read: |reader| {
             let own = vec![
                 OwnLabel::fixed("version", env!("CARGO_PKG_VERSION")),
                 OwnLabel::fixed("revision", env!("PORTPROBE_REVISION")),
                 OwnLabel::fixed("rustc", env!("PORTPROBE_RUSTC")),
             ];
-            vec![inputs.sample(own, Value::Count(1))]
+            vec![reader.sample(own, Value::Count(1))]
         },
     },
     DaemonFamily {
@@ -56,29 +61,29 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
             "Shard of this replica, counted from 0, and the number of shards",
         )
         .by(&["shard", "shards"]),
-        read: |inputs, _| {
-            let shard = inputs.shard;
+        read: |reader| {
+            let shard = reader.inputs.shard;
             let own = vec![
                 OwnLabel::new("shard", shard.index().to_string()),
                 OwnLabel::new("shards", shard.count().to_string()),
             ];
-            vec![inputs.sample(own, Value::Count(1))]
+            vec![reader.sample(own, Value::Count(1))]
         },
     },
     DaemonFamily {
         family: Family::gauge("portprobe_targets", "Number of targets"),
         // The number of rows in this scrape, even if targets have changed since it started.
-        read: |inputs, rows| vec![inputs.sample(Vec::new(), count(rows.len()))],
+        read: |reader| vec![reader.sample(Vec::new(), count(reader.view.rows.len()))],
     },
     DaemonFamily {
         family: Family::gauge("portprobe_probes_in_flight", "Probes in flight"),
-        read: |inputs, _| vec![inputs.sample(Vec::new(), Value::Count(inputs.statistics.in_flight()))],
+        read: |reader| vec![reader.sample(Vec::new(), Value::Count(reader.inputs.statistics.in_flight()))],
     },
     DaemonFamily {
         family: Family::histogram("portprobe_schedule_lag_seconds", "Delay between due time and probe start"),
-        read: |inputs, _| {
-            let (lag, buckets) = inputs.statistics.lag();
-            vec![inputs.sample(Vec::new(), Value::Histogram(lag, buckets.clone()))]
+        read: |reader| {
+            let (lag, buckets) = reader.inputs.statistics.lag();
+            vec![reader.sample(Vec::new(), Value::Histogram(lag, buckets.clone()))]
         },
     },
     DaemonFamily {
@@ -87,8 +92,8 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
             "Skipped probes by reason: previous probe still running (overlap) or waiting (limit), or process stopped (paused)",
         )
         .by(&["reason"]),
-        read: |inputs, _| {
-            let statistics = &inputs.statistics;
+        read: |reader| {
+            let statistics = &reader.inputs.statistics;
             let counts = [
                 ("overlap", statistics.skipped_by_overlap()),
                 ("limit", statistics.skipped_by_limit()),
@@ -96,7 +101,7 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
             ];
             counts
                 .into_iter()
-                .map(|(reason, count)| inputs.by_reason(reason, count))
+                .map(|(reason, count)| reader.by_reason(reason, count))
                 .collect()
         },
     },
@@ -106,11 +111,12 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
             "Local faults by reason: probes that this machine could not make; they change no state",
         )
         .by(&["reason"]),
-        read: |inputs, _| {
-            inputs
+        read: |reader| {
+            reader
+                .inputs
                 .board
                 .local_faults()
-                .map(|(reason, count)| inputs.by_reason(reason.as_str(), count))
+                .map(|(reason, count)| reader.by_reason(reason.as_str(), count))
                 .collect()
         },
     },
@@ -119,16 +125,16 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
             "portprobe_config_last_reload_successful",
             "Whether the last configuration reload succeeded",
         ),
-        read: |inputs, _| vec![inputs.sample(Vec::new(), Value::from(inputs.reloads.last().successful))],
+        read: |reader| vec![reader.sample(Vec::new(), Value::from(reader.view.environment.reload.successful))],
     },
     DaemonFamily {
         family: Family::gauge(
             "portprobe_config_last_reload_success_timestamp_seconds",
             "Time of the last successful configuration reload",
         ),
-        read: |inputs, _| {
-            let success_at = inputs.reloads.last().success_at.as_secs_f64();
-            vec![inputs.sample(Vec::new(), Value::Real(success_at))]
+        read: |reader| {
+            let success_at = reader.view.environment.reload.success_at.as_secs_f64();
+            vec![reader.sample(Vec::new(), Value::Real(success_at))]
         },
     },
     DaemonFamily {
@@ -136,12 +142,12 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
             "portprobe_file_reload_failures_total",
             "Failed reloads of changed files, such as certificates; the last good content stays in use",
         ),
-        read: |inputs, _| vec![inputs.sample(Vec::new(), Value::Count(inputs.file_reload_failures.total()))],
+        read: |reader| vec![reader.sample(Vec::new(), Value::Count(reader.inputs.file_reload_failures.total()))],
     },
     DaemonFamily {
         family: Family::gauge("portprobe_discovery_targets", "Targets of a discovery source, before sharding")
             .by(&["source"]),
-        read: |inputs, _| inputs.by_source(|status| count(status.targets)),
+        read: |reader| reader.by_source(|status| count(status.targets)),
     },
     DaemonFamily {
         family: Family::counter(
@@ -149,7 +155,7 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
             "Discovery refreshes that failed or were incomplete",
         )
         .by(&["source"]),
-        read: |inputs, _| inputs.by_source(|status| Value::Count(status.failures)),
+        read: |reader| reader.by_source(|status| Value::Count(status.failures)),
     },
     DaemonFamily {
         family: Family::gauge(
@@ -157,16 +163,16 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
             "Entries of a discovery source that were skipped: invalid, with a duplicate name, or beyond limits.targets",
         )
         .by(&["source"]),
-        read: |inputs, _| inputs.by_source(|status| count(status.invalid)),
+        read: |reader| reader.by_source(|status| count(status.invalid)),
     },
     DaemonFamily {
         family: Family::counter("portprobe_http_requests_total", "HTTP requests by route and status code")
             .by(&["path", "code"]),
-        read: |inputs, _| {
-            let requests = inputs.http_requests.snapshot().into_iter();
+        read: |reader| {
+            let requests = reader.inputs.http_requests.snapshot().into_iter();
             let sample = |((route, code), count): ((&'static str, u16), u64)| {
                 let own = vec![OwnLabel::fixed("path", route), OwnLabel::new("code", code.to_string())];
-                inputs.sample(own, Value::Count(count))
+                reader.sample(own, Value::Count(count))
             };
             requests.map(sample).collect()
         },

@@ -14,21 +14,21 @@ use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
-use super::daemon::DAEMON;
+use super::daemon::{DAEMON, DaemonReader};
 use super::encode::Batch;
 use super::family::{Family, Kind, RowReader, TargetFamily};
 use super::process::PROCESS;
 use super::sample::Sample;
 use super::target::{GROUPS, TARGETS};
 use super::{Format, Inputs};
-use crate::board::{Row, Rows};
+use crate::board::{Row, View};
 
 /// An exposition in progress.
 #[derive(Debug)]
 pub struct Exposition {
     inputs: Arc<Inputs>,
     format: Format,
-    rows: Rows,
+    view: View,
     now: Instant,
     place: Place,
 }
@@ -54,11 +54,11 @@ enum Declaration {
 }
 
 impl Exposition {
-    /// Starts an exposition of the current targets.
+    /// Starts an exposition of the current view.
     pub(super) fn new(inputs: Arc<Inputs>, format: Format) -> Self {
-        let rows = inputs.board.rows();
+        let view = inputs.board.view();
         let place = Place::Targets { family: 0, row: 0, declaration: Declaration::Due };
-        Self { inputs, format, rows, now: Instant::now(), place }
+        Self { inputs, format, view, now: Instant::now(), place }
     }
 
     /// Writes the next piece of at least 64 KiB, or less at the end; returns `None` after the end.
@@ -86,12 +86,12 @@ impl Exposition {
             self.place = Place::Rest;
             return Ok(());
         };
-        let end = self.rows.len().min(row + block_rows(name));
+        let end = self.view.rows.len().min(row + block_rows(name));
         let mut samples = Vec::with_capacity(end - row);
         self.copy(row..end, *read, &mut samples);
         let after = if samples.is_empty() { declaration } else { Declaration::Written };
         self.write(name, samples, declaration, piece)?;
-        self.place = if end < self.rows.len() {
+        self.place = if end < self.view.rows.len() {
             Place::Targets { family, row: end, declaration: after }
         } else {
             Place::Targets { family: family + 1, row: 0, declaration: Declaration::Due }
@@ -100,23 +100,26 @@ impl Exposition {
     }
 
     fn copy(&self, block: Range<usize>, read: fn(&Row, &mut RowReader<'_>), samples: &mut Vec<Sample>) {
-        let mut reader = RowReader { samples, now: self.now };
-        self.rows.for_each_in(block, |row| read(row, &mut reader));
+        let now = self.now;
+        self.view
+            .rows
+            .for_each_in(block, |target, row| read(row, &mut RowReader { samples: &mut *samples, now, target }));
     }
 
     /// Writes the families that are not those of targets.
     fn rest(&self, piece: &mut Vec<u8>) -> fmt::Result {
-        let groups = self.rows.groups();
+        let groups = self.view.rows.groups();
         for family in GROUPS {
             let samples = groups.iter().filter_map(|status| family.sample(status)).collect();
             self.write(&family.family, samples, Declaration::Due, piece)?;
         }
+        let reader = DaemonReader { inputs: &self.inputs, view: &self.view };
         for family in DAEMON {
-            self.write(&family.family, (family.read)(&self.inputs, &self.rows), Declaration::Due, piece)?;
+            self.write(&family.family, (family.read)(&reader), Declaration::Due, piece)?;
         }
         let process = collector::collect();
         for family in PROCESS {
-            let sample = (family.read)(&process).map(|value| self.inputs.sample(Vec::new(), value));
+            let sample = (family.read)(&process).map(|value| reader.sample(Vec::new(), value));
             self.write(&family.family, sample.into_iter().collect(), Declaration::Due, piece)?;
         }
         if self.format == Format::OpenMetrics {

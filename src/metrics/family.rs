@@ -1,9 +1,12 @@
 //! Metric families: their names, types and help, and how the series of targets and groups are read.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::sample::{OwnLabel, Owner, Sample, Value};
 use crate::board::{GroupStatus, Row};
+use crate::target::Target;
 
 /// The name, type, labels and help of a metric.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -85,30 +88,32 @@ impl GroupFamily {
     }
 }
 
-/// Copies the series of one family from rows.
+/// Copies the series of one family from a row.
 #[derive(Debug)]
 pub(super) struct RowReader<'a> {
     pub(super) samples: &'a mut Vec<Sample>,
     /// The time of the scrape.
     pub(super) now: Instant,
+    /// The target of the row in this scrape.
+    pub(super) target: &'a Arc<Target>,
 }
 
 impl RowReader<'_> {
-    /// Adds the series of a row, without labels of the family.
-    pub(super) fn one(&mut self, row: &Row, value: Value) {
-        self.labelled(row, Vec::new(), value);
+    /// Adds a series without labels of the family.
+    pub(super) fn one(&mut self, value: Value) {
+        self.labelled(Vec::new(), value);
     }
 
-    /// Adds the series of a row if there is a value.
-    pub(super) fn maybe(&mut self, row: &Row, value: Option<Value>) {
+    /// Adds a series if there is a value.
+    pub(super) fn maybe(&mut self, value: Option<Value>) {
         if let Some(value) = value {
-            self.one(row, value);
+            self.one(value);
         }
     }
 
-    /// Adds a series of a row with labels of the family.
-    pub(super) fn labelled(&mut self, row: &Row, own: Vec<OwnLabel>, value: Value) {
+    /// Adds a series with labels of the family.
+    pub(super) fn labelled(&mut self, own: Vec<OwnLabel>, value: Value) {
         self.samples
-            .push(Sample { owner: Owner::Target(row.target().clone()), own, value });
+            .push(Sample { owner: Owner::Target(self.target.clone()), own, value });
     }
 }

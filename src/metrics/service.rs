@@ -6,7 +6,7 @@ use super::family::{Family, TargetFamily};
 use super::sample::{OwnLabel, Value};
 use crate::board::Row;
 use crate::peer_text::label_value;
-use crate::target::LabelName;
+use crate::target::{LabelName, Target};
 
 pub(super) const SERVICE_INFO: TargetFamily = TargetFamily {
     family: Family::gauge("portprobe_service_info", "Protocol, version and role of the service, as last reported")
@@ -18,7 +18,7 @@ pub(super) const SERVICE_INFO: TargetFamily = TargetFamily {
                 OwnLabel::new("version", label_value(&service.version)),
                 OwnLabel::new("role", label_value(&service.role)),
             ];
-            reader.labelled(row, labels, Value::Count(1));
+            reader.labelled(labels, Value::Count(1));
         }
     },
 };
@@ -27,17 +27,17 @@ pub(super) const DIALOGUE_INFO: TargetFamily = TargetFamily {
     family: Family::gauge("portprobe_dialogue_info", "Labels that the steps of the dialogue last captured"),
     read: |row, reader| {
         if !row.dialogue().is_empty() {
-            reader.labelled(row, dialogue_labels(row), Value::Count(1));
+            reader.labelled(dialogue_labels(row, reader.target), Value::Count(1));
         }
     },
 };
 
 /// Returns the labels of a dialogue, without those that the target has and without duplicates, because a duplicate
 /// label on a series fails the whole scrape.
-fn dialogue_labels(row: &Row) -> Vec<OwnLabel> {
+fn dialogue_labels(row: &Row, target: &Target) -> Vec<OwnLabel> {
     let captured = row.dialogue();
     let is_new = |index: usize, name: &LabelName| {
-        let mut configured = row.target().labels.iter();
+        let mut configured = target.labels.iter();
         let mut before = captured.iter().take(index);
         configured.all(|(taken, _)| taken != name.as_str()) && before.all(|(taken, _)| taken != name)
     };

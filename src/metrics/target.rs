@@ -42,13 +42,13 @@ pub(super) const TARGETS: &[TargetFamily] = &[
         ),
         read: |row, reader| match row.state() {
             State::Unknown => {}
-            State::Down => reader.one(row, false.into()),
-            State::Up => reader.one(row, true.into()),
+            State::Down => reader.one(false.into()),
+            State::Up => reader.one(true.into()),
         },
     },
     TargetFamily {
         family: Family::gauge("portprobe_probe_success", "Whether the last probe succeeded"),
-        read: |row, reader| reader.maybe(row, row.last().map(|last| last.success.into())),
+        read: |row, reader| reader.maybe(row.last().map(|last| last.success.into())),
     },
     TargetFamily {
         family: Family::gauge(
@@ -58,55 +58,53 @@ pub(super) const TARGETS: &[TargetFamily] = &[
         .by(&["phase", "class"]),
         read: |row, reader| {
             if let Some(failure) = row.failure() {
-                reader.labelled(row, reason_labels(failure.phase, failure.class), Value::Count(1));
+                reader.labelled(reason_labels(failure.phase, failure.class), Value::Count(1));
             }
         },
     },
     TargetFamily {
         family: Family::counter("portprobe_probes_total", "Finished probes"),
-        read: |row, reader| reader.one(row, Value::Count(row.probes())),
+        read: |row, reader| reader.one(Value::Count(row.probes())),
     },
     TargetFamily {
         family: Family::counter("portprobe_probe_failures_total", "Failed probes"),
-        read: |row, reader| reader.one(row, Value::Count(row.failed_probes())),
+        read: |row, reader| reader.one(Value::Count(row.failed_probes())),
     },
     TargetFamily {
         family: Family::counter("portprobe_failures_total", "Failed probes by reason").by(&["phase", "class"]),
         read: |row, reader| {
             for (phase, class, count) in row.failures() {
-                reader.labelled(row, reason_labels(phase, class), Value::Count(count));
+                reader.labelled(reason_labels(phase, class), Value::Count(count));
             }
         },
     },
     TargetFamily {
         family: Family::counter("portprobe_outages_total", "Confirmed changes from up to down"),
-        read: |row, reader| reader.one(row, Value::Count(row.outages())),
+        read: |row, reader| reader.one(Value::Count(row.outages())),
     },
     TargetFamily {
         family: Family::counter("portprobe_down_seconds_total", "Total time confirmed down"),
-        read: |row, reader| reader.one(row, Value::Real(row.down_time(reader.now).as_secs_f64())),
+        read: |row, reader| reader.one(Value::Real(row.down_time(reader.now).as_secs_f64())),
     },
     TargetFamily {
         family: Family::gauge("portprobe_state_since_timestamp_seconds", "Start of the confirmed state"),
-        read: |row, reader| reader.maybe(row, row.state_since().map(|since| Value::Real(since.as_secs_f64()))),
+        read: |row, reader| reader.maybe(row.state_since().map(|since| Value::Real(since.as_secs_f64()))),
     },
     TargetFamily {
         family: Family::gauge("portprobe_last_probe_timestamp_seconds", "End of the last probe"),
-        read: |row, reader| reader.maybe(row, row.last().map(|last| Value::Real(last.ended_at.as_secs_f64()))),
+        read: |row, reader| reader.maybe(row.last().map(|last| Value::Real(last.ended_at.as_secs_f64()))),
     },
     TargetFamily {
         family: Family::gauge("portprobe_interval_seconds", "Probe interval"),
-        read: |row, reader| {
-            reader.one(row, Value::Real(row.target().settings.cadence.interval().as_secs_f64()));
-        },
+        read: |_, reader| reader.one(Value::Real(reader.target.settings.cadence.interval().as_secs_f64())),
     },
     TargetFamily {
         family: Family::gauge("portprobe_slow", "Whether the last successful probe took at least slow_after"),
-        read: |row, reader| reader.maybe(row, row.slow().map(Value::from)),
+        read: |row, reader| reader.maybe(row.slow().map(Value::from)),
     },
     TargetFamily {
         family: Family::gauge("portprobe_probe_duration_seconds", "Total duration of the last probe"),
-        read: |row, reader| reader.maybe(row, row.last().map(|last| Value::Real(last.duration.as_secs_f64()))),
+        read: |row, reader| reader.maybe(row.last().map(|last| Value::Real(last.duration.as_secs_f64()))),
     },
     TargetFamily {
         family: Family::gauge(
@@ -116,7 +114,7 @@ pub(super) const TARGETS: &[TargetFamily] = &[
         .by(&["phase"]),
         read: |row, reader| {
             for (phase, duration) in row.last().iter().flat_map(|last| last.timings.iter()) {
-                reader.labelled(row, vec![phase_label(phase)], Value::Real(duration.as_secs_f64()));
+                reader.labelled(vec![phase_label(phase)], Value::Real(duration.as_secs_f64()));
             }
         },
     },
@@ -125,7 +123,7 @@ pub(super) const TARGETS: &[TargetFamily] = &[
             "portprobe_tcp_syn_retransmits_total",
             "SYNs retransmitted in connects that were eventually answered: packet loss, not a slow server",
         ),
-        read: |row, reader| reader.one(row, Value::Count(row.syn_retransmits())),
+        read: |row, reader| reader.one(Value::Count(row.syn_retransmits())),
     },
     TargetFamily {
         family: Family::gauge(
@@ -133,14 +131,14 @@ pub(super) const TARGETS: &[TargetFamily] = &[
             "Number of usable addresses in the last resolution of the name",
         ),
         read: |row, reader| {
-            reader.maybe(row, row.resolved_addresses().map(|count| Value::Count(count.into())));
+            reader.maybe(row.resolved_addresses().map(|count| Value::Count(count.into())));
         },
     },
     TargetFamily {
         family: Family::gauge("portprobe_address_info", "Address last used; only if the host is a name").by(&["ip"]),
         read: |row, reader| {
             if let Some(address) = row.address() {
-                reader.labelled(row, address_label(address), Value::Count(1));
+                reader.labelled(address_label(address), Value::Count(1));
             }
         },
     },
@@ -152,7 +150,7 @@ pub(super) const TARGETS: &[TargetFamily] = &[
         .by(&["ip"]),
         read: |row, reader| {
             for result in row.addresses() {
-                reader.labelled(row, address_label(result.address), result.success.into());
+                reader.labelled(address_label(result.address), result.success.into());
             }
         },
     },
@@ -170,7 +168,7 @@ pub(super) const TARGETS: &[TargetFamily] = &[
     TargetFamily {
         family: Family::gauge("portprobe_target_info", "Endpoint, group and expectation of the target")
             .by(&["url", "protocol", "host", "port", "group", "expect"]),
-        read: |row, reader| reader.labelled(row, target_labels(row.target()), Value::Count(1)),
+        read: |_, reader| reader.labelled(target_labels(reader.target), Value::Count(1)),
     },
     TargetFamily {
         family: Family::histogram(
@@ -181,7 +179,7 @@ pub(super) const TARGETS: &[TargetFamily] = &[
         read: |row, reader| {
             for (phase, histogram) in row.histograms() {
                 let value = Value::Histogram(histogram.clone(), row.buckets().clone());
-                reader.labelled(row, vec![phase_label(phase)], value);
+                reader.labelled(vec![phase_label(phase)], value);
             }
         },
     },

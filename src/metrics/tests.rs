@@ -9,11 +9,13 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::*;
+use crate::board::{Environment, LastReload, SourceStatus};
 use crate::clock::Timestamp;
 use crate::options::HistogramOptions;
 use crate::outcome::{Attempt, Class, Facts, Fault, Outcome, Phase, Report, Resolution, Timings, example_facts};
 use crate::target::{
-    Group, GroupName, LabelName, LabelNameError, ProbeKind, Quorum, Settings, Shard, Target, TlsExchange, example,
+    Group, GroupName, LabelName, LabelNameError, Labels, ProbeKind, Quorum, Settings, Shard, Target, TlsExchange,
+    example,
 };
 
 mod peer;
@@ -28,10 +30,7 @@ struct Exposed {
 impl Exposed {
     /// Creates targets that all have these labels.
     fn new(urls: &[&str], labels: &[(&str, &str)]) -> Self {
-        let labels: Labels = labels
-            .iter()
-            .map(|(name, value)| (LabelName::try_new(name).unwrap(), (*value).into()))
-            .collect();
+        let labels = labels_of(labels);
         let group = Arc::new(Group {
             name: GroupName::try_new("all").unwrap(),
             quorum: Quorum::default(),
@@ -45,8 +44,8 @@ impl Exposed {
             })
             .collect();
         let board = Arc::new(Board::new(HistogramOptions::default()));
-        board.replace(&targets);
-        let metrics = Metrics::new(board.clone(), Arc::default(), labels, Shard::default());
+        board.replace_with(&targets, |environment| environment.labels = Arc::new(labels));
+        let metrics = Metrics::new(board.clone(), Arc::default(), Shard::default());
         Self { board, metrics, targets }
     }
 
@@ -97,6 +96,13 @@ impl Exposed {
     }
 }
 
+fn labels_of(labels: &[(&str, &str)]) -> Labels {
+    labels
+        .iter()
+        .map(|(name, value)| (LabelName::try_new(name).unwrap(), (*value).into()))
+        .collect()
+}
+
 /// Returns the kind of probe for the scheme of this URL.
 fn probe_kind(url: &str) -> ProbeKind {
     if url.starts_with("tls:") { ProbeKind::of_tls(TlsExchange::default()) } else { ProbeKind::default() }
@@ -114,6 +120,31 @@ fn a_scrape_counts_the_targets_it_contains() {
     let text = String::from_utf8(whole(exposition)).unwrap();
     assert_eq!(text.matches("\nportprobe_target_info{").count(), 2);
     assert!(text.contains("\nportprobe_targets 2\n"), "{text}");
+}
+
+#[test]
+fn a_scrape_shows_one_configuration() {
+    let exposed = Exposed::new(&["tcp://127.0.0.1:1"], &[("round", "old")]);
+    exposed.board.update(|environment| environment.reload.successful = false);
+    let before = exposed.metrics.exposition(Format::Text);
+    let labels = Arc::new(labels_of(&[("round", "new")]));
+    let group = Group { labels: Labels::clone(&labels), ..Group::clone(exposed.targets[0].group.as_ref().unwrap()) };
+    let target = Target { labels: labels.clone(), group: Some(Arc::new(group)), ..Target::clone(&exposed.targets[0]) };
+    exposed.board.replace_with(&[Arc::new(target)], |environment| {
+        let sources = vec![SourceStatus { name: "file:a".into(), targets: 1, invalid: 0, failures: 0 }];
+        *environment = Environment { labels, reload: LastReload::success(Timestamp::default()), sources };
+    });
+    for (exposition, round, successful, sources) in
+        [(before, "old", 0, 0), (exposed.metrics.exposition(Format::Text), "new", 1, 3)]
+    {
+        let text = String::from_utf8(whole(exposition)).unwrap();
+        let label = format!("round=\"{round}\"");
+        let series: Vec<_> = text.lines().filter(|line| line.starts_with("portprobe_")).collect();
+        assert!(series.len() > 20 && series.iter().all(|line| line.contains(&label)), "{text}");
+        let result = format!("\nportprobe_config_last_reload_successful{{{label}}} {successful}\n");
+        assert!(text.contains(&result), "{text}");
+        assert_eq!(text.matches("source=\"file:a\"").count(), sources, "{text}");
+    }
 }
 
 fn refused() -> Result<(), Fault> {

@@ -1,0 +1,119 @@
+//! Reloads of a running reconciler.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::future::pending;
+use std::path::PathBuf;
+use std::thread;
+
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::*;
+use crate::board::View;
+use crate::clock::Timestamp;
+use crate::outcome::{Next, Outcome, Prober, Report};
+use crate::scheduler::Scheduler;
+use crate::target::{Shard, Target};
+
+/// A prober whose probes never end.
+struct Silent;
+
+impl Prober for Silent {
+    async fn probe(&self, _: &Arc<Target>, _: Instant) -> Outcome {
+        pending().await
+    }
+}
+
+/// A reconciler that follows a file.
+struct Running {
+    path: PathBuf,
+    board: Arc<Board>,
+    triggers: mpsc::Sender<Trigger>,
+    _tasks: JoinSet<()>,
+    _folder: TempDir,
+}
+
+impl Running {
+    async fn start(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("portprobe.yaml");
+        fs::write(&path, text).unwrap();
+        let files = LoadedFiles::default();
+        let file = ConfigFile::new(path.clone(), files.clone());
+        let config = file.load().unwrap();
+        let (sender, triggers) = mpsc::channel(1);
+        let board = Arc::new(Board::new(config.histograms.clone()));
+        let record = |_: &Report| Next::OnSchedule;
+        let (scheduler, handle) = Scheduler::new(Silent, record, config.limits, "machine", Timestamp::default());
+        let connector = Connector::new(config.dns, files.tls_store.clone());
+        let reconciler = Reconciler {
+            roster: Roster::new(board.clone(), handle, Shard::default()),
+            target_sources: TargetSources::default(),
+            discovery: Sources::new(connector.clone()),
+            prober: Arc::new(NetworkProber::new(config.dns, files.tls_store.clone(), files.header_values.clone())),
+            files,
+            board: board.clone(),
+            config_file: Some(file),
+            running_config: Arc::default(),
+            connector,
+            startup: Arc::new(Startup::new()),
+        };
+        let (readiness, stop, mut tasks) = (Readiness::default(), CancellationToken::new(), JoinSet::new());
+        tasks.spawn(scheduler.run(stop.clone()));
+        tasks.spawn(async move { reconciler.run(config, triggers, &readiness, &stop).await });
+        let running = Self { path, board, triggers: sender, _tasks: tasks, _folder: folder };
+        running.until(|view| !view.rows.is_empty()).await;
+        running
+    }
+
+    /// Overwrites the file.
+    fn write(&self, text: &str) {
+        fs::write(&self.path, text).unwrap();
+    }
+
+    /// Requests a reload.
+    async fn request(&self) {
+        let trigger = Trigger { by: "SIGHUP", requests: Vec::new() };
+        self.triggers.send(trigger).await.unwrap();
+    }
+
+    /// Waits for a condition.
+    async fn until(&self, condition: impl Fn(&View) -> bool) {
+        let deadline = Instant::now() + Duration::from_mins(2);
+        while !condition(&self.board.view()) {
+            assert!(Instant::now() < deadline, "{:?}", self.board.view().environment);
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reload_is_one_step() {
+    let running = Running::start("labels: { round: old }\ntargets: ['a:1', 'b:1']\n").await;
+    running.write("targets: [");
+    running.request().await;
+    running.until(|view| !view.environment.reload.successful).await;
+    let board = running.board.clone();
+    let watcher = thread::spawn(move || {
+        let mut seen = BTreeSet::new();
+        loop {
+            let View { rows, environment } = board.view();
+            let of_targets: BTreeSet<_> = rows.targets().map(|target| format!("{:?}", target.labels)).collect();
+            seen.insert((rows.len(), format!("{:?}", environment.labels), of_targets, environment.reload.successful));
+            if environment.reload.successful {
+                return seen;
+            }
+        }
+    });
+    running.write("labels: { round: new }\ntargets: ['a:1', 'b:1', 'c:1']\n");
+    running.request().await;
+    running.until(|view| view.environment.reload.successful).await;
+    let seen = watcher.join().unwrap();
+    assert_eq!(seen.len(), 2, "{seen:?}");
+    for (targets, labels, of_targets, successful) in seen {
+        assert_eq!((targets, of_targets.len()), (if successful { 3 } else { 2 }, 1));
+        assert!(labels.contains(if successful { "new" } else { "old" }) && of_targets.contains(&labels), "{labels}");
+    }
+}
