@@ -103,6 +103,7 @@ pub async fn bind(
         prober,
         connector,
         startup,
+        unconfirmed: None,
     };
     Ok(App { server, state, scheduler, config, reconciler, detector, shard })
 }

@@ -1,7 +1,7 @@
 //! Discovery: sources are refreshed periodically, and changes are passed to the reconciler.
 //!
 //! ```text
-//! file, http, dns --refresh--> Debouncer (skips repetitions, confirms empty snapshots) --Update--> Sources::next
+//! file, http, dns --refresh--> Debouncer (skips repetitions, confirms mass removals) --Update--> Sources::next
 //! ```
 //!
 //! Each source is a separate task. Entries are read here but not validated: `config` decides which entries are valid
@@ -15,15 +15,18 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tracing::warn;
 
-use self::debouncer::Debouncer;
+use self::debouncer::{Debouncer, Filtered};
 pub use self::error::RefreshError;
 use self::file::Files;
 use crate::config::{Discovered, Source, SourceKind};
 use crate::files::reads::Reads;
+use crate::files::{MAX_SETTLING, SETTLE_TIME};
+use crate::mass_removal::MassRemoval;
 use crate::probe::Connector;
-use crate::tasks::resume_panic;
+use crate::tasks::{blocking, resume_panic};
 
 mod debouncer;
 mod dns;
@@ -158,8 +161,24 @@ async fn watch(source: Source, mut debouncer: Debouncer, connector: Connector, u
     let mut reader = Reader::default();
     loop {
         ticks.tick().await;
+        reader.settling = if debouncer.has_entries() { Settling::On } else { Settling::Off };
         let result = refresh(&source, &mut reader, &connector).await;
-        let Some(result) = debouncer.filter(result) else { continue };
+        let filtered;
+        (debouncer, filtered) = blocking(move || {
+            let filtered = debouncer.filter(result);
+            (debouncer, filtered)
+        })
+        .await;
+        let Filtered { update, unconfirmed } = filtered;
+        if let Some(MassRemoval { removed, before }) = unconfirmed {
+            warn!(
+                source = %source.name,
+                missing = removed,
+                targets = before,
+                "A discovery source lacks most of its targets, keeping them until its next refresh"
+            );
+        }
+        let Some(result) = update else { continue };
         if updates.send(Update { source: source.clone(), result }).await.is_err() {
             return;
         }
@@ -171,12 +190,23 @@ async fn watch(source: Source, mut debouncer: Debouncer, connector: Connector, u
 struct Reader {
     files: Arc<Files>,
     reads: Reads,
+    settling: Settling,
+}
+
+/// Whether changed files must settle before they count.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Settling {
+    /// No: no target can be lost.
+    #[default]
+    Off,
+    /// Yes: a partly written file may be valid.
+    On,
 }
 
 async fn refresh(source: &Source, reader: &mut Reader, connector: &Connector) -> Result<Snapshot, RefreshError> {
     match &source.kind {
         SourceKind::Dns { name, records } => dns::refresh(name, *records, connector).await,
-        SourceKind::File { pattern } => reader.refresh(pattern.clone()).await,
+        SourceKind::File { pattern } => reader.settled(pattern).await,
         SourceKind::Http(http) => {
             let bounds = http::Bounds::default();
             http::refresh(http, source.refresh, bounds, &reader.reads, connector).await
@@ -185,8 +215,21 @@ async fn refresh(source: &Source, reader: &mut Reader, connector: &Connector) ->
 }
 
 impl Reader {
+    /// Reads the files that match, again and again while they change.
+    async fn settled(&mut self, pattern: &Path) -> Result<Snapshot, RefreshError> {
+        for _ in 0..MAX_SETTLING {
+            let before = self.files.clone();
+            let snapshot = self.read(pattern.to_owned()).await?;
+            if self.settling == Settling::Off || self.files.are_like(&before) {
+                return Ok(snapshot);
+            }
+            sleep(SETTLE_TIME).await;
+        }
+        self.read(pattern.to_owned()).await
+    }
+
     /// Reads the files that match. After a read that hangs, the files are as before.
-    async fn refresh(&mut self, pattern: PathBuf) -> Result<Snapshot, RefreshError> {
+    async fn read(&mut self, pattern: PathBuf) -> Result<Snapshot, RefreshError> {
         let before = self.files.clone();
         let (after, result) = self
             .reads

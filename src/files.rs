@@ -11,6 +11,7 @@ use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::Duration;
 
 use nix::fcntl::OFlag;
 
@@ -117,6 +118,12 @@ fn bounded(file: File, limit: u64) -> Result<Vec<u8>, ReadError> {
         Err(ReadError::TooLarge { limit })
     }
 }
+
+/// A file that has not changed for this long is complete: a partly written one may be valid.
+pub(crate) const SETTLE_TIME: Duration = Duration::from_secs(2);
+
+/// Number of waits after which a file that keeps changing is used as it is.
+pub(crate) const MAX_SETTLING: usize = 5;
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,7 @@
 //! - `histogram`: classic and native histograms as plain values
 //! - `locks`: locks without poisoning
 //! - `loop_lag`: how long this process did not run although it should have
+//! - `mass_removal`: lists of targets that may be incomplete
 //! - `peer_text`: escaping of text that peers send
 //! - `shutdown`: signals that stop the daemon or request a reload
 //! - `stable_hash`: a hash that is the same on all machines
@@ -44,6 +45,7 @@ pub mod duration;
 pub mod histogram;
 mod locks;
 pub mod loop_lag;
+mod mass_removal;
 pub mod peer_text;
 pub mod shutdown;
 mod stable_hash;

@@ -1,15 +1,16 @@
 //! The reconciler: the only task that changes targets and configuration, in a reload or by discovery.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::loaded_files::LoadedFiles;
-use super::reload::{ConfigFile, Trigger};
+use super::reload::{Cause, ConfigFile, Trigger};
 use super::roster::{Difference, Roster, Unscheduled};
 use super::startup::{FirstRefreshes, Startup};
 use super::target_sources::{Merged, StatusChange, TargetSources, Unreported};
@@ -19,9 +20,11 @@ use crate::clock;
 use crate::config::{Config, Diagnostic};
 use crate::discovery::{Snapshot, Sources, Update};
 use crate::http::{Readiness, ReloadError, RunningConfig};
+use crate::mass_removal::MassRemoval;
 use crate::options::Limits;
 use crate::probe::{Connector, NetworkProber};
 use crate::scheduler::Stopped;
+use crate::target::Sha256Digest;
 use crate::tasks::blocking;
 
 /// Makes board, scheduler and everything else follow the configuration and the discovery sources.
@@ -37,6 +40,16 @@ pub(super) struct Reconciler {
     pub(super) prober: Arc<NetworkProber>,
     pub(super) connector: Connector,
     pub(super) startup: Arc<Startup>,
+    /// A changed configuration that is not applied yet.
+    pub(super) unconfirmed: Option<Unconfirmed>,
+}
+
+/// A configuration that lacks most targets, so that it may be a part of a file that is still being written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unconfirmed {
+    digest: Option<Sha256Digest>,
+    /// When it counts, if the file has not changed.
+    due: Instant,
 }
 
 impl Reconciler {
@@ -68,6 +81,7 @@ impl Reconciler {
             tokio::select! {
                 _ = retries.tick(), if self.target_sources.lack_files() => self.retry_files().await,
                 Some(trigger) = triggers.recv() => self.on_trigger(trigger).await,
+                unconfirmed = due(self.unconfirmed) => self.confirm(unconfirmed).await,
                 update = self.discovery.next() => self.on_discovery(update).await,
                 _ = checks.tick(), if !self.startup.is_over() => self.check_startup(),
             }
@@ -81,17 +95,17 @@ impl Reconciler {
     }
 
     async fn on_trigger(&mut self, trigger: Trigger) {
-        let Trigger { by, requests } = trigger;
         service::reloading();
-        let result = self.reload(by).await;
+        let result = self.reload(&trigger).await;
         service::ready();
-        for request in requests {
+        for request in trigger.requests {
             request.finish(result.clone());
         }
     }
 
     /// Loads the configuration file and applies it as a whole, or changes nothing.
-    async fn reload(&mut self, by: &'static str) -> Result<(), ReloadError> {
+    async fn reload(&mut self, trigger: &Trigger) -> Result<(), ReloadError> {
+        let by = trigger.by.as_str();
         let Some(file) = self.config_file.clone() else { return Ok(()) };
         let config = match file.reload().await {
             Ok(config) => config,
@@ -102,10 +116,45 @@ impl Reconciler {
                 return Err(ReloadError::Invalid(Arc::new(problems)));
             }
         };
+        let Some(config) = self.confirmed(config, trigger).await else { return Ok(()) };
         let difference = self.configure(config).await.map_err(|Stopped| ReloadError::Stopping)?;
         let Difference { added, changed, removed } = difference;
         info!(by, targets = self.roster.len(), added, changed, removed, "Reloaded the configuration");
         Ok(())
+    }
+
+    /// Returns a configuration, unless it lacks most targets, nobody has requested it, and this is the first look.
+    async fn confirmed(&mut self, config: Config, trigger: &Trigger) -> Option<Config> {
+        let Trigger { by, digest, requests } = trigger;
+        let before = self.unconfirmed.take();
+        if *by != Cause::Content || !requests.is_empty() {
+            return Some(config);
+        }
+        let compare = move |sources: &mut TargetSources, _: &LoadedFiles| {
+            let removal = sources.mass_removal(&config.targets, &config.discovery);
+            (config, removal)
+        };
+        let (config, removal) = self.with_target_sources(compare).await;
+        let is_due = before.is_some_and(|before| before.digest == *digest && before.due <= Instant::now());
+        let Some(MassRemoval { removed, before }) = removal.filter(|_| !is_due) else { return Some(config) };
+        warn!(
+            missing = removed,
+            targets = before,
+            "The changed configuration lacks most targets, reloading it if it stays the same for 30 s; SIGHUP reloads it now"
+        );
+        self.unconfirmed = Some(Unconfirmed { digest: *digest, due: Instant::now() + CONFIRMATION });
+        None
+    }
+
+    /// Reloads a configuration that lacks most targets if it is still the same. Any other is detected by its content.
+    async fn confirm(&mut self, Unconfirmed { digest, .. }: Unconfirmed) {
+        let Some(file) = &self.config_file else { return };
+        if file.current_digest().await == digest {
+            self.on_trigger(Trigger { by: Cause::Content, digest, requests: Vec::new() })
+                .await;
+        } else {
+            self.unconfirmed = None;
+        }
     }
 
     /// Applies a configuration.
@@ -228,6 +277,17 @@ impl Reconciler {
     }
 }
 
+/// Waits until a configuration counts; forever if there is none.
+async fn due(unconfirmed: Option<Unconfirmed>) -> Unconfirmed {
+    match unconfirmed {
+        Some(unconfirmed) => {
+            sleep_until(unconfirmed.due).await;
+            unconfirmed
+        }
+        None => pending().await,
+    }
+}
+
 fn log_warnings(warnings: &[Diagnostic]) {
     for warning in warnings.iter().take(MAX_LOGGED) {
         warn!(%warning, "A setting may be a mistake");
@@ -255,6 +315,9 @@ const MAX_LOGGED: usize = 5;
 
 /// A check costs little, and a start with few targets takes less than this.
 const CHECK_START_EVERY: Duration = Duration::from_millis(100);
+
+/// A configuration that lacks most targets counts if it has not changed for this long. Writers rarely pause for longer.
+const CONFIRMATION: Duration = Duration::from_secs(30);
 
 /// The same period as for watched files.
 const RETRY_EVERY: Duration = Duration::from_secs(10);

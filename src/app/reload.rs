@@ -14,6 +14,7 @@ use super::process::environment;
 use crate::config::{self, Config, Diagnostic, LoadError};
 use crate::files::digest;
 use crate::files::reads::Reads;
+use crate::files::{MAX_SETTLING, SETTLE_TIME};
 use crate::http::ReloadRequest;
 use crate::shutdown::Hangups;
 use crate::target::Sha256Digest;
@@ -97,7 +98,7 @@ impl ConfigFile {
     }
 
     /// As [`Self::digest`], without blocking; `None` if the file is not read in time, too.
-    async fn current_digest(&self) -> Option<Sha256Digest> {
+    pub(super) async fn current_digest(&self) -> Option<Sha256Digest> {
         let file = self.clone();
         self.reads.run(move || file.digest()).await.ok().flatten()
     }
@@ -111,10 +112,34 @@ impl ConfigFile {
 /// A reload is due.
 #[derive(Debug)]
 pub(super) struct Trigger {
-    /// The cause as logged.
-    pub(super) by: &'static str,
+    /// The cause.
+    pub(super) by: Cause,
+    /// The digest of the content to load.
+    pub(super) digest: Option<Sha256Digest>,
     /// The requests that wait for its result.
     pub(super) requests: Vec<ReloadRequest>,
+}
+
+/// The cause of a reload.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Cause {
+    /// The content has changed; a writer may not have finished.
+    Content,
+    /// A client has requested it.
+    Http,
+    /// A signal has requested it.
+    Sighup,
+}
+
+impl Cause {
+    /// Returns the text in the log.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Content => "content",
+            Self::Http => "HTTP",
+            Self::Sighup => "SIGHUP",
+        }
+    }
 }
 
 /// Detects when a reload is due.
@@ -137,17 +162,17 @@ impl Detector {
         loop {
             let mut requests = Vec::new();
             let by = tokio::select! {
-                () = self.reload.hangups.next() => "SIGHUP",
+                () = self.reload.hangups.next() => Cause::Sighup,
                 Some(request) = self.requests.recv() => {
                     requests.push(request);
-                    "HTTP"
+                    Cause::Http
                 }
                 _ = checks.tick(), if self.reload.auto == AutoReload::On => {
                     if self.digest().await == self.reload.loaded_digest {
                         continue;
                     }
                     self.settle().await;
-                    "content"
+                    Cause::Content
                 }
             };
             // Waits until the previous reload has begun: this one serves every request that comes until then.
@@ -157,7 +182,7 @@ impl Detector {
             }
             // Before the file is read, so that the next check detects any later change.
             self.reload.loaded_digest = self.digest().await;
-            permit.send(Trigger { by, requests });
+            permit.send(Trigger { by, digest: self.reload.loaded_digest, requests });
         }
     }
 
@@ -165,7 +190,7 @@ impl Detector {
     async fn settle(&self) {
         let mut before = self.digest().await;
         for _ in 0..MAX_SETTLING {
-            sleep(SETTLING).await;
+            sleep(SETTLE_TIME).await;
             let now = self.digest().await;
             if now == before {
                 return;
@@ -181,12 +206,6 @@ impl Detector {
 
 /// The same period as for the files of TLS and headers.
 const CHECK_EVERY: Duration = Duration::from_secs(10);
-
-/// A file that has not changed for this long is complete.
-const SETTLING: Duration = Duration::from_millis(500);
-
-/// Number of waits after which a file that keeps changing is read as it is.
-const MAX_SETTLING: usize = 20;
 
 #[cfg(test)]
 mod tests {
@@ -219,21 +238,21 @@ mod tests {
             Self { path, triggers, _folder: folder }
         }
 
-        /// Writes this many versions of the file in the background, one every 400 ms, the first just before a check.
+        /// Writes this many versions of the file in the background, one every 1.8 s, the first just before a check.
         fn write_versions(&self, versions: usize) {
             let path = self.path.clone();
             tokio::spawn(async move {
                 sleep(Duration::from_millis(9900)).await;
                 for version in 0..versions {
                     fs::write(&path, format!("version {version}")).unwrap();
-                    sleep(Duration::from_millis(400)).await;
+                    sleep(SETTLE_TIME.mul_f64(0.9)).await;
                 }
             });
         }
 
         /// Waits until a change of the content is detected.
         async fn changed(&mut self) {
-            assert_eq!(self.triggers.recv().await.unwrap().by, "content");
+            assert_eq!(self.triggers.recv().await.unwrap().by, Cause::Content);
         }
 
         fn content(&self) -> String {
@@ -252,10 +271,10 @@ mod tests {
     async fn a_file_is_reloaded_once_it_is_complete() {
         let mut watched = Watched::new("complete");
         let start = Instant::now();
-        watched.write_versions(5);
+        watched.write_versions(4);
         watched.changed().await;
-        assert_eq!(watched.content(), "version 4");
-        assert!(start.elapsed() < CHECK_EVERY + 6 * SETTLING, "{:?}", start.elapsed());
+        assert_eq!(watched.content(), "version 3");
+        assert!(start.elapsed() < CHECK_EVERY + 6 * SETTLE_TIME, "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
@@ -265,6 +284,6 @@ mod tests {
         watched.write_versions(1000);
         watched.changed().await;
         assert_ne!(watched.content(), "version 999");
-        assert!(start.elapsed() >= CHECK_EVERY + 20 * SETTLING, "{:?}", start.elapsed());
+        assert!(start.elapsed() >= CHECK_EVERY + 5 * SETTLE_TIME, "{:?}", start.elapsed());
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::loaded_files::LoadedFiles;
 use crate::board::SourceStatus;
 use crate::config::{Candidate, Capacity, Discovered, DiscoveryContext, Required, Source, SourceKind, Unreadable};
+use crate::mass_removal::MassRemoval;
 use crate::target::{Target, TargetName, TlsProfile};
 
 /// Every target, by its source.
@@ -124,6 +125,16 @@ impl TargetSources {
             self.discovered.push(state);
         }
         self.context = Some(context);
+    }
+
+    /// Returns the removal that a configuration with these targets and sources would cause, if it removes most targets.
+    /// Sources that stay keep their targets.
+    pub(super) fn mass_removal(&self, targets: &[Arc<Target>], sources: &[Source]) -> Option<MassRemoval> {
+        let stays = |state: &&SourceState| sources.iter().any(|source| source.name == state.source.name);
+        let discovered = self.discovered.iter();
+        let before = self.file.iter().chain(discovered.clone().flat_map(SourceState::targets));
+        let after = targets.iter().chain(discovered.filter(stays).flat_map(SourceState::targets));
+        MassRemoval::between(&names(before), &names(after))
     }
 
     /// Replaces the entries of a source.
@@ -263,6 +274,10 @@ impl SourceState {
         }
     }
 
+    fn targets(&self) -> &[Arc<Target>] {
+        &self.built.targets
+    }
+
     /// Builds the targets of the last entries without those whose files cannot be read.
     fn build(&mut self, context: &DiscoveryContext, files: &LoadedFiles) {
         let mut targets = context.targets();
@@ -289,6 +304,10 @@ impl SourceState {
         self.is_unreported |= invalid != self.built.invalid || warnings != self.built.warnings;
         self.built = BuiltTargets { targets, invalid, warnings, unreadable };
     }
+}
+
+fn names<'a>(targets: impl Iterator<Item = &'a Arc<Target>>) -> HashSet<&'a TargetName> {
+    targets.map(|target| &target.name).collect()
 }
 
 /// Reads the files of targets; returns the first error. `errors` holds the result of each file, which is read once.
@@ -335,7 +354,7 @@ discovery: [{ file: one.json }, { file: two.json }]
         config::discovered(text).unwrap().into()
     }
 
-    fn names(merged: &Merged) -> Vec<&str> {
+    fn merged_names(merged: &Merged) -> Vec<&str> {
         merged.targets.iter().map(|target| target.name.as_str()).collect()
     }
 
@@ -344,7 +363,7 @@ discovery: [{ file: one.json }, { file: two.json }]
         let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
         let config = config(CONFIG);
         apply(&mut sources, &config, &files);
-        assert_eq!(names(&sources.merge()), ["tcp://a:1"]);
+        assert_eq!(merged_names(&sources.merge()), ["tcp://a:1"]);
         sources.update(&config.discovery[1], entries("[b:1, c:1, 'bad:0']"), &files);
         assert!(sources.unreported()[0].skipped[0].contains("port 0"));
         sources.update(&config.discovery[1], entries("[c:1, b:1, 'bad:0']"), &files);
@@ -353,7 +372,7 @@ discovery: [{ file: one.json }, { file: two.json }]
         sources.update(&config.discovery[0], entries("[c:1, 'a:1']"), &files);
         sources.record_status(&config.discovery[1], vec!["gone".to_owned()]);
         let merged = sources.merge();
-        assert_eq!(names(&merged), ["tcp://a:1", "tcp://c:1", "tcp://b:1"]);
+        assert_eq!(merged_names(&merged), ["tcp://a:1", "tcp://c:1", "tcp://b:1"]);
         let counts: Vec<_> = merged
             .statuses
             .iter()
@@ -424,12 +443,12 @@ discovery: [{ file: one.json }, { file: two.json }]
         let entry = format!("[{{ url: 'tls://b:1', tls: {{ ca_file: '{}' }} }}]", file.display());
         sources.update(&config.discovery[0], entries(&entry), &files);
         assert!(sources.lack_files() && !sources.retry_files(&files));
-        assert_eq!(names(&sources.merge()), ["tcp://a:1"]);
+        assert_eq!(merged_names(&sources.merge()), ["tcp://a:1"]);
         let key = rcgen::KeyPair::generate().unwrap();
         let authority = rcgen::CertificateParams::default().self_signed(&key).unwrap();
         std::fs::write(&file, authority.pem()).unwrap();
         assert!(sources.retry_files(&files) && !sources.lack_files());
-        assert_eq!(names(&sources.merge()), ["tcp://a:1", "tls://b:1"]);
+        assert_eq!(merged_names(&sources.merge()), ["tcp://a:1", "tls://b:1"]);
     }
 
     #[test]
@@ -445,7 +464,7 @@ discovery: [{ file: one.json }, { file: two.json }]
         std::fs::write(&token, "one").unwrap();
         assert!(sources.retry_files(&files) && !sources.lack_files());
         let merged = sources.merge();
-        assert_eq!(names(&merged), ["tcp://a:1", "http://b:80"]);
+        assert_eq!(merged_names(&merged), ["tcp://a:1", "http://b:80"]);
         let http = merged.targets[1].settings.probe_kind.http().unwrap();
         assert_eq!(files.header_values.value(&http.headers_files[0].1).unwrap(), "one");
     }
@@ -472,8 +491,26 @@ discovery: [{ file: one.json }, { file: two.json }]
         let after = config("defaults: { interval: 5s }\ndiscovery: [{ file: two.json }]\n");
         apply(&mut sources, &after, &files);
         let merged = sources.merge();
-        assert_eq!(names(&merged), ["tcp://c:1"]);
+        assert_eq!(merged_names(&merged), ["tcp://c:1"]);
         assert_eq!(merged.targets[0].settings.cadence.interval().as_secs(), 5);
+    }
+
+    #[test]
+    fn a_removed_source_counts_as_removed_targets() {
+        let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
+        let whole = config("targets: ['a:1', 'b:1']\ndiscovery: [{ file: one.json }]\n");
+        apply(&mut sources, &whole, &files);
+        sources.update(&whole.discovery[0], entries("['b:1', 'c:1-3']"), &files);
+        let removed = |text: &str| {
+            let Config { targets, discovery, .. } = config(text);
+            sources
+                .mass_removal(&targets, &discovery)
+                .map(|removal| (removal.removed, removal.before))
+        };
+        assert_eq!(removed("targets: ['a:1', 'b:1']\n"), Some((3, 5)));
+        assert_eq!(removed("targets: ['a:1']\ndiscovery: [{ file: one.json }]\n"), None);
+        assert_eq!(removed("targets: ['a:1', 'b:1', 'c:1']\n"), None);
+        assert_eq!(removed("discovery: [{ file: two.json }]\n"), Some((5, 5)));
     }
 
     #[test]
@@ -483,7 +520,7 @@ discovery: [{ file: one.json }, { file: two.json }]
         apply(&mut sources, &before, &files);
         sources.update(&before.discovery[0], entries("['b:1']"), &files);
         apply(&mut sources, &config("discovery: [{ file: one.json, refresh: 5s }]\n"), &files);
-        assert_eq!(names(&sources.merge()), ["tcp://b:1"]);
+        assert_eq!(merged_names(&sources.merge()), ["tcp://b:1"]);
     }
 
     #[test]
@@ -494,7 +531,7 @@ discovery: [{ file: one.json }, { file: two.json }]
         let text = "[{ urls: ['tls://a:1-2', 'tls://b:1', 'tcp://c:1'], tls: { ca_file: /missing.pem } }, \
                     { urls: ['http://d:1', 'tls://e:1'], http: { headers_files: { x-a: /missing } } }]";
         sources.update(&config.discovery[0], entries(text), &files);
-        assert_eq!(names(&sources.merge()), ["tcp://c:1", "tls://e:1"]);
+        assert_eq!(merged_names(&sources.merge()), ["tcp://c:1", "tls://e:1"]);
         let invalid = &sources.unreported()[0].skipped;
         for (error, label) in
             invalid

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::path::PathBuf;
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,6 +76,30 @@ impl Discovered {
     /// A host with a port, from DNS.
     pub fn address(address: String) -> Self {
         Self(Node::Text(address.into()))
+    }
+
+    /// The URLs as written, which may be invalid.
+    pub fn urls(&self) -> impl Iterator<Item = &str> {
+        urls_of(&self.0).iter().filter_map(|url| match url {
+            Node::Text(url) => Some(&**url),
+            _ => None,
+        })
+    }
+}
+
+/// The URLs of an entry in either format.
+pub(super) fn urls_of(entry: &Node) -> &[Node] {
+    let urls = match entry {
+        Node::Mapping(keys) => keys
+            .iter()
+            .find(|(key, _)| matches!(&**key, "targets" | "url" | "urls"))
+            .map(|(_, urls)| urls),
+        url => Some(url),
+    };
+    match urls {
+        Some(Node::List(urls)) => urls,
+        Some(url) => slice::from_ref(url),
+        None => &[],
     }
 }
 

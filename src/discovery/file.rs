@@ -26,6 +26,7 @@ pub(super) struct Files {
     cached: HashMap<PathBuf, Cached>,
     /// The entries of all files, one file after the other.
     entries: Arc<[Discovered]>,
+    problems: Vec<String>,
 }
 
 /// The last usable content of a file.
@@ -66,7 +67,13 @@ impl Files {
         if !is_unchanged {
             self.replace(parts);
         }
+        self.problems.clone_from(&problems);
         Ok(Snapshot { entries: self.entries.clone(), problems })
+    }
+
+    /// Returns whether two refreshes found the same content and the same problems.
+    pub(super) fn are_like(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.entries, &other.entries) && self.problems == other.problems
     }
 
     fn replace(&mut self, parts: Vec<(PathBuf, Part)>) {

@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::Path;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::config::discovered;
@@ -9,6 +9,10 @@ use crate::options::ResolverOptions;
 
 fn connector() -> Connector {
     Connector::new(ResolverOptions::default(), Arc::default())
+}
+
+fn sources() -> Sources {
+    Sources::new(connector())
 }
 
 fn file(path: &Path) -> Source {
@@ -40,17 +44,17 @@ fn assert_update(update: &Update, source: &Source, text: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn no_sources_send_no_updates() {
-    let mut sources = Sources::new(connector());
+    let mut sources = sources();
     sources.set(&[]);
     assert!(timeout(Duration::from_hours(24), sources.next()).await.is_err());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_source_sends_its_entries_and_then_changes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.json");
     write(&path, &targets("a"));
-    let (source, mut sources) = (file(&path), Sources::new(connector()));
+    let (source, mut sources) = (file(&path), sources());
     sources.set(std::slice::from_ref(&source));
     assert_update(&sources.next().await, &source, &targets("a"));
     write(&path, &targets("b"));
@@ -59,7 +63,48 @@ async fn a_source_sends_its_entries_and_then_changes() {
     assert_update(&sources.next().await, &source, "[]");
 }
 
-#[tokio::test]
+/// Half of a valid file in YAML is valid.
+fn listed(count: usize) -> String {
+    (0..count).fold(String::new(), |text, host| text + &format!("- h{host}:1\n"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partly_written_file_is_not_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.yaml");
+    write(&path, &listed(10));
+    let (source, mut sources) = (file(&path), sources());
+    sources.set(std::slice::from_ref(&source));
+    assert_update(&sources.next().await, &source, &listed(10));
+    let writer = tokio::spawn(async move {
+        for count in [6, 7, 8, 9, 11] {
+            fs::write(&path, listed(count)).unwrap();
+            sleep(SETTLE_TIME.mul_f64(0.9)).await;
+        }
+    });
+    assert_update(&sources.next().await, &source, &listed(11));
+    writer.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mass_removal_waits_for_the_next_refresh() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.yaml");
+    write(&path, &listed(10));
+    let minute = Duration::from_mins(1);
+    let (source, mut sources) = (Source { refresh: minute, ..file(&path) }, sources());
+    sources.set(std::slice::from_ref(&source));
+    assert_update(&sources.next().await, &source, &listed(10));
+    let start = Instant::now();
+    write(&path, &listed(4));
+    assert_update(&sources.next().await, &source, &listed(4));
+    assert!(start.elapsed() > minute, "{:?}", start.elapsed());
+    write(&path, &listed(2));
+    assert_update(&sources.next().await, &source, &listed(2));
+    assert!(start.elapsed() < 4 * minute, "half of them is not most of them: {:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_kept_and_new_sources_send_updates() {
     let folder = tempfile::tempdir().unwrap();
     let [stays, goes, comes] = ["stays", "goes", "comes"].map(|name| {
@@ -67,7 +112,7 @@ async fn only_kept_and_new_sources_send_updates() {
         write(&path, &targets(name));
         (file(&path), path)
     });
-    let mut sources = Sources::new(connector());
+    let mut sources = sources();
     sources.set(&[stays.0.clone(), goes.0.clone()]);
     let (one, other) = (sources.next().await, sources.next().await);
     assert_ne!(one.source, other.source);
@@ -82,12 +127,12 @@ async fn only_kept_and_new_sources_send_updates() {
     assert_eq!((sources.running.len(), sources.tasks.len()), (2, 2), "the task that is gone has ended");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn another_interval_makes_another_source() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.json");
     write(&path, &targets("a"));
-    let (source, mut sources) = (file(&path), Sources::new(connector()));
+    let (source, mut sources) = (file(&path), sources());
     let other = Source { refresh: Duration::from_millis(7), ..source.clone() };
     sources.set(std::slice::from_ref(&source));
     assert_update(&sources.next().await, &source, &targets("a"));
@@ -95,11 +140,11 @@ async fn another_interval_makes_another_source() {
     assert_update(&sources.next().await, &other, &targets("a"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_failing_source_reports_each_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("missing").join("*.json");
-    let (source, mut sources) = (file(&path), Sources::new(connector()));
+    let (source, mut sources) = (file(&path), sources());
     sources.set(std::slice::from_ref(&source));
     for _ in 0..3 {
         let why = sources.next().await.result.unwrap_err().to_string();
@@ -107,10 +152,10 @@ async fn a_failing_source_reports_each_error() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn all_tasks_end_with_the_sources() {
     let folder = tempfile::tempdir().unwrap();
-    let mut sources = Sources::new(connector());
+    let mut sources = sources();
     sources.set(&[file(&folder.path().join("*.json"))]);
     let sender = sources.sender.downgrade();
     drop(sources);

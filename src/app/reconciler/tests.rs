@@ -1,8 +1,7 @@
-//! Reloads of a running reconciler.
+//! Reloads of a running reconciler, mostly with a paused clock.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::future::pending;
 use std::path::PathBuf;
 use std::thread;
 
@@ -11,10 +10,14 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::*;
+use crate::app::reload::Detector;
+use crate::app::{AutoReload, HttpReload, Reload};
 use crate::board::View;
 use crate::clock::Timestamp;
+use crate::http::Reloads;
 use crate::outcome::{Next, Outcome, Prober, Report};
 use crate::scheduler::Scheduler;
+use crate::shutdown::Hangups;
 use crate::target::{Shard, Target};
 
 /// A prober whose probes never end.
@@ -44,6 +47,16 @@ impl Running {
         let file = ConfigFile::new(path.clone(), files.clone());
         let config = file.load().unwrap();
         let (sender, triggers) = mpsc::channel(1);
+        let detector = Detector::new(
+            Reload {
+                loaded_digest: file.digest(),
+                file: file.clone(),
+                auto: AutoReload::On,
+                hangups: Hangups::install().unwrap(),
+                http: HttpReload::Disabled,
+            },
+            Reloads::channel().1,
+        );
         let board = Arc::new(Board::new(config.histograms.clone()));
         let record = |_: &Report| Next::OnSchedule;
         let (scheduler, handle) = Scheduler::new(Silent, record, config.limits, "machine", Timestamp::default());
@@ -59,34 +72,75 @@ impl Running {
             running_config: Arc::default(),
             connector,
             startup: Arc::new(Startup::new()),
+            unconfirmed: None,
         };
         let (readiness, stop, mut tasks) = (Readiness::default(), CancellationToken::new(), JoinSet::new());
         tasks.spawn(scheduler.run(stop.clone()));
+        tasks.spawn(detector.run(sender.clone()));
         tasks.spawn(async move { reconciler.run(config, triggers, &readiness, &stop).await });
         let running = Self { path, board, triggers: sender, _tasks: tasks, _folder: folder };
         running.until(|view| !view.rows.is_empty()).await;
         running
     }
 
-    /// Overwrites the file.
+    /// Overwrites the file in place.
     fn write(&self, text: &str) {
         fs::write(&self.path, text).unwrap();
     }
 
     /// Requests a reload.
     async fn request(&self) {
-        let trigger = Trigger { by: "SIGHUP", requests: Vec::new() };
+        let trigger = Trigger { by: Cause::Sighup, digest: None, requests: Vec::new() };
         self.triggers.send(trigger).await.unwrap();
     }
 
-    /// Waits for a condition.
-    async fn until(&self, condition: impl Fn(&View) -> bool) {
-        let deadline = Instant::now() + Duration::from_mins(2);
-        while !condition(&self.board.view()) {
-            assert!(Instant::now() < deadline, "{:?}", self.board.view().environment);
+    /// Waits for a condition; returns the smallest number of targets meanwhile.
+    async fn until(&self, condition: impl Fn(&View) -> bool) -> usize {
+        let (mut least, deadline) = (usize::MAX, Instant::now() + Duration::from_mins(2));
+        loop {
+            let view = self.board.view();
+            least = least.min(view.rows.len());
+            if condition(&view) {
+                return least;
+            }
+            assert!(Instant::now() < deadline, "{} targets", view.rows.len());
             sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+/// A configuration of which each part that ends with a line is valid.
+fn listing(targets: usize) -> String {
+    (0..targets).fold("targets:\n".to_owned(), |text, host| text + &format!("- tcp://h{host}:1\n"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slowly_written_file_loses_no_target() {
+    let running = Running::start(&listing(40)).await;
+    running.write(&listing(18));
+    let written = Instant::now() + Duration::from_secs(25);
+    let meanwhile = running.until(|_| Instant::now() > written).await;
+    running.write(&listing(41));
+    assert_eq!((meanwhile, running.until(|view| view.rows.len() == 41).await), (40, 40));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unchanged_mass_removal_is_applied() {
+    let running = Running::start(&listing(40)).await;
+    running.write(&listing(18));
+    let start = Instant::now();
+    running.until(|view| view.rows.len() == 18).await;
+    assert!(start.elapsed() >= CONFIRMATION, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_requested_mass_removal_is_applied_at_once() {
+    let running = Running::start(&listing(40)).await;
+    running.write(&listing(18));
+    let start = Instant::now();
+    running.request().await;
+    running.until(|view| view.rows.len() == 18).await;
+    assert!(start.elapsed() < CONFIRMATION, "{:?}", start.elapsed());
 }
 
 #[tokio::test]

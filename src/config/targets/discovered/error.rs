@@ -7,6 +7,7 @@ use crate::config::Diagnostic;
 use crate::config::problems::path::{KeyPath, Part};
 use crate::config::problems::positions::Positions;
 use crate::config::problems::text::{OneLine, quoted};
+use crate::config::sources::urls_of;
 use crate::config::targets::prometheus;
 use crate::config::yaml::Node;
 use crate::target::hide_query_values;
@@ -72,17 +73,12 @@ impl EntryLabel<'_> {
             Node::Text(text) => format!(", {}", quoted(&hide_query_values(text))),
             _ => String::new(),
         };
-        let Node::Mapping(entries) = self.node else { return shown(self.node) };
-        let urls = entries.iter().find(|(key, _)| matches!(&**key, "targets" | "url" | "urls"));
-        match (urls, url) {
-            (Some((_, Node::List(urls))), Some(index)) => urls.get(index).map(shown).unwrap_or_default(),
-            (Some((_, Node::List(urls))), None) => {
-                let first = urls.first().map(shown).unwrap_or_default();
-                let more = if urls.len() > 1 { format!(" and {} more", urls.len() - 1) } else { String::new() };
-                format!("{first}{more}")
-            }
-            (Some((_, one)), _) => shown(one),
-            (None, _) => String::new(),
+        let urls = urls_of(self.node);
+        if let Some(index) = url {
+            return urls.get(index).map(shown).unwrap_or_default();
         }
+        let first = urls.first().map(shown).unwrap_or_default();
+        let more = if urls.len() > 1 { format!(" and {} more", urls.len() - 1) } else { String::new() };
+        format!("{first}{more}")
     }
 }
