@@ -95,7 +95,7 @@ pub async fn bind(
     let reconciler = Reconciler {
         roster: Roster::new(board.clone(), handle, shard),
         target_sources: TargetSources::default(),
-        discovery: Sources::new(connector.clone()),
+        discovery: Sources::new(connector.clone(), prober.lag().clone()),
         files,
         board,
         config_file,
@@ -124,8 +124,8 @@ where
         let targets = config.targets.iter().filter(|target| shard.owns(target)).count();
         info!(targets, sources = config.discovery.len(), %shard, "Probing");
         let readiness = state.readiness.clone();
-        let prober = reconciler.prober.clone();
-        let _lag = AbortOnDropHandle::new(tokio::spawn(async move { prober.measure_lag().await }));
+        let lag = reconciler.prober.lag().clone();
+        let _lag = AbortOnDropHandle::new(tokio::spawn(async move { lag.measure().await }));
         let (metrics, files) = (state.metrics.clone(), reconciler.files.clone());
         let (sender, triggers) = mpsc::channel::<Trigger>(1);
         let detect = stop.run_until_cancelled(async {

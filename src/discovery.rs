@@ -24,6 +24,7 @@ use self::file::Files;
 use crate::config::{Discovered, Source, SourceKind};
 use crate::files::reads::Reads;
 use crate::files::{MAX_SETTLING, SETTLE_TIME};
+use crate::loop_lag::{LoopLag, Watch};
 use crate::mass_removal::MassRemoval;
 use crate::probe::Connector;
 use crate::tasks::{blocking, resume_panic};
@@ -56,28 +57,26 @@ pub struct Snapshot {
 /// The sources in use, each with the task that refreshes it. All tasks end with this value.
 #[derive(Debug)]
 pub struct Sources {
-    connector: Connector,
+    shared: Shared,
     tasks: JoinSet<()>,
     running: HashMap<Source, AbortHandle>,
     /// The last entries of each source, by its name.
     reported: HashMap<Arc<str>, Arc<[Discovered]>>,
     /// The names of the sources that have not sent an update yet.
     awaited: HashSet<Arc<str>>,
-    sender: mpsc::Sender<Update>,
     updates: mpsc::Receiver<Update>,
 }
 
 impl Sources {
-    /// No source yet.
-    pub fn new(connector: Connector) -> Self {
+    /// No source yet. A failure that `lag` may have caused is not the fault of a source.
+    pub fn new(connector: Connector, lag: Arc<LoopLag>) -> Self {
         let (sender, updates) = mpsc::channel(MAX_WAITING);
         Self {
-            connector,
+            shared: Shared { connector, lag, updates: sender },
             tasks: JoinSet::new(),
             running: HashMap::new(),
             reported: HashMap::new(),
             awaited: HashSet::new(),
-            sender,
             updates,
         }
     }
@@ -106,7 +105,7 @@ impl Sources {
                 if !self.reported.contains_key(&source.name) {
                     self.awaited.insert(source.name.clone());
                 }
-                let task = watch(source.clone(), debouncer, self.connector.clone(), self.sender.clone());
+                let task = watch(source.clone(), debouncer, self.shared.clone());
                 self.running.insert(source.clone(), self.tasks.spawn(task));
             }
         }
@@ -154,15 +153,36 @@ pub fn read_file(path: &Path) -> Result<(String, Vec<Discovered>), RefreshError>
     file::text_and_entries(path)
 }
 
+/// What the tasks of all sources share.
+#[derive(Clone, Debug)]
+struct Shared {
+    connector: Connector,
+    lag: Arc<LoopLag>,
+    updates: mpsc::Sender<Update>,
+}
+
 /// Refreshes a source at once and then at its interval, until the receiver of its updates is gone.
-async fn watch(source: Source, mut debouncer: Debouncer, connector: Connector, updates: mpsc::Sender<Update>) {
+async fn watch(source: Source, mut debouncer: Debouncer, shared: Shared) {
     let mut ticks = interval(source.refresh.max(MIN_REFRESH));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut reader = Reader::default();
+    // Whether the last refresh was ignored, which is logged once.
+    let mut is_ignoring = false;
     loop {
         ticks.tick().await;
         reader.settling = if debouncer.has_entries() { Settling::On } else { Settling::Off };
-        let result = refresh(&source, &mut reader, &connector).await;
+        let watch = Watch::start(&shared.lag);
+        let result = refresh(&source, &mut reader, &shared.connector).await;
+        if let Err(error) = &result
+            && error.depends_on_time()
+            && let Some(pauses) = watch.pauses(&shared.lag)
+        {
+            if !std::mem::replace(&mut is_ignoring, true) {
+                warn!(source = %source.name, %pauses, %error, "Ignored a failed refresh of a discovery source");
+            }
+            continue;
+        }
+        is_ignoring = false;
         let filtered;
         (debouncer, filtered) = blocking(move || {
             let filtered = debouncer.filter(result);
@@ -179,7 +199,7 @@ async fn watch(source: Source, mut debouncer: Debouncer, connector: Connector, u
             );
         }
         let Some(result) = update else { continue };
-        if updates.send(Update { source: source.clone(), result }).await.is_err() {
+        if shared.updates.send(Update { source: source.clone(), result }).await.is_err() {
             return;
         }
     }

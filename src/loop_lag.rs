@@ -3,6 +3,7 @@
 //! A timer that fires late shows that the process was stopped, had no CPU or was busy. A deadline that passes meanwhile
 //! reveals nothing about a peer: its answer may have been late only because this process asked or listened late.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -51,6 +52,46 @@ impl LoopLag {
     }
 }
 
+/// Measures during one step whether this process runs on time. Small, because thousands of probes may wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch {
+    started: Instant,
+    lag_before: Duration,
+}
+
+impl Watch {
+    /// Starts to measure.
+    pub fn start(lag: &LoopLag) -> Self {
+        Self { started: Instant::now(), lag_before: lag.total() }
+    }
+
+    /// When the step started.
+    pub const fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Returns the pauses of this process, if it did not run for a considerable part of the step.
+    pub fn pauses(&self, lag: &LoopLag) -> Option<Pauses> {
+        let elapsed = Instant::now().saturating_duration_since(self.started);
+        let missed = lag.total().saturating_sub(self.lag_before);
+        (!missed.is_zero() && missed * LEAST_SHARE >= elapsed).then_some(Pauses { missed, elapsed })
+    }
+}
+
+/// A considerable time in which this process did not run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Pauses {
+    missed: Duration,
+    elapsed: Duration,
+}
+
+impl fmt::Display for Pauses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (missed, elapsed) = (self.missed.as_millis(), self.elapsed.as_millis());
+        write!(f, "portprobe did not run for {missed} ms of {elapsed} ms")
+    }
+}
+
 /// Delay of a timer, beyond the usual one.
 fn late(due: Instant, now: Instant) -> Duration {
     let late = now.saturating_duration_since(due);
@@ -64,6 +105,9 @@ fn nanos(duration: Duration) -> u64 {
 /// Shorter than the period in which the kernel limits the CPU time of a group (100 ms), so that no pause lies between two
 /// beats. Forty wake-ups per second cost less than a thousandth of a CPU.
 const BEAT: Duration = Duration::from_millis(25);
+
+/// A quarter of the time: thousands of deadlines that pass together keep the loop busy for less.
+const LEAST_SHARE: u32 = 4;
 
 /// Timers have a resolution of a millisecond, and probes start in batches.
 const TOLERANCE: Duration = Duration::from_millis(15);

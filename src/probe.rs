@@ -20,9 +20,8 @@ use self::plan::{Plan, Steps};
 use self::tls::Client;
 pub use self::tls_store::TlsStore;
 use self::verify::ChainVerifier;
-use self::watch::Watch;
 use crate::files::header_values::HeaderValues;
-use crate::loop_lag::LoopLag;
+use crate::loop_lag::{LoopLag, Watch};
 use crate::options::ResolverOptions;
 use crate::outcome::{Facts, Fault, LocalFault, LocalFaultReason, Outcome, Prober, Resolution, Timings};
 use crate::target::{HeaderFile, ProbeKind, Target};
@@ -81,9 +80,9 @@ impl NetworkProber {
         Self { records: true, ..self }
     }
 
-    /// Measures whether this process runs on time, which decides whether a deadline counts. Never ends.
-    pub async fn measure_lag(&self) {
-        self.lag.measure().await;
+    /// Returns the lag of this process, which decides whether a deadline counts. The caller measures it.
+    pub fn lag(&self) -> &Arc<LoopLag> {
+        &self.lag
     }
 
     /// Sets the resolver options for the next queries.

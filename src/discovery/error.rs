@@ -91,6 +91,33 @@ pub enum RefreshError {
     Utf8Body,
 }
 
+impl RefreshError {
+    /// Returns whether the error can result from a process that asks or listens too late.
+    pub(super) fn depends_on_time(&self) -> bool {
+        match self {
+            Self::BrokenBody(_) | Self::Hanging(_) | Self::Request(_) | Self::Timeout(_) => true,
+            Self::Connection(error) => error.depends_on_time(),
+            Self::BodyTooLarge(_)
+            | Self::ContentEncoding(_)
+            | Self::ContentType(_)
+            | Self::FilesTooLarge(_)
+            | Self::Folder(..)
+            | Self::HeaderFile { .. }
+            | Self::InvalidBody(_)
+            | Self::InvalidFile(_)
+            | Self::InvalidRequest(_)
+            | Self::NoContentType
+            | Self::NoFileName(_)
+            | Self::Pattern(..)
+            | Self::Read(_)
+            | Self::Redirect(..)
+            | Self::Status(_)
+            | Self::Utf8
+            | Self::Utf8Body => false,
+        }
+    }
+}
+
 /// An error with all its causes.
 fn with_causes(error: &hyper::Error) -> String {
     let first: &dyn Error = error;

@@ -1,18 +1,22 @@
 use std::fs;
 use std::path::Path;
+use std::thread;
 
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
 
 use super::*;
-use crate::config::discovered;
+use crate::config::{HttpSource, discovered};
 use crate::options::ResolverOptions;
+use crate::target::TlsSettings;
 
 fn connector() -> Connector {
     Connector::new(ResolverOptions::default(), Arc::default())
 }
 
 fn sources() -> Sources {
-    Sources::new(connector())
+    Sources::new(connector(), Arc::default())
 }
 
 fn file(path: &Path) -> Source {
@@ -152,12 +156,41 @@ async fn a_failing_source_reports_each_error() {
     }
 }
 
+#[tokio::test]
+async fn a_paused_process_does_not_blame_a_source() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        // The process is stopped, and the server gives up.
+        thread::sleep(Duration::from_millis(200));
+        drop(stream);
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let body = targets("a");
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {}\r\nContent-Length: {}", http::MEDIA_TYPE, body.len());
+        stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await.unwrap();
+        stream
+    };
+    let lag = Arc::<LoopLag>::default();
+    let http = HttpSource { url: url.parse().unwrap(), headers_files: Vec::new(), tls: TlsSettings::default() };
+    let source = Source { kind: SourceKind::Http(http), ..file(Path::new("")) };
+    let mut sources = Sources::new(connector(), lag.clone());
+    sources.set(std::slice::from_ref(&source));
+    tokio::select! {
+        biased;
+        () = lag.measure() => unreachable!("the measurement never ends"),
+        (update, _) = async { tokio::join!(sources.next(), server) } => {
+            assert_update(&update, &source, &targets("a"));
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn all_tasks_end_with_the_sources() {
     let folder = tempfile::tempdir().unwrap();
     let mut sources = sources();
     sources.set(&[file(&folder.path().join("*.json"))]);
-    let sender = sources.sender.downgrade();
+    let sender = sources.shared.updates.downgrade();
     drop(sources);
     // Each task has a sender, so the channel is closed only once all tasks have ended.
     while sender.upgrade().is_some() {

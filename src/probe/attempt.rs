@@ -16,8 +16,8 @@ use super::exchange::{Exchanged, exchange};
 use super::plan::Plan;
 use super::tcp::errno::ConnectError;
 use super::tcp::{ConnectFailed, Connected, connect};
-use super::watch::Watch;
-use crate::outcome::{Attempt, Class, Facts, Fault, Phase, Timings, TlsFacts};
+use crate::loop_lag::Watch;
+use crate::outcome::{Attempt, Class, Facts, Failure, Fault, Phase, Timings, TlsFacts};
 use crate::target::{AddressMode, Expect};
 use crate::tasks::resume_panic;
 
@@ -190,7 +190,7 @@ async fn try_address(remote: SocketAddr, plan: &Plan, connect_by: Instant, deadl
             (Exchanged::silent(Err(unexpectedly_open(remote, expect)), socket), syn_retransmits)
         }
         Err(failed) => {
-            let result = if watch.is_late(&plan.lag) {
+            let result = if watch.pauses(&plan.lag).is_some() {
                 connect_result(&failed, Expect::Open)
             } else {
                 connect_result(&failed, expect)
@@ -212,19 +212,14 @@ fn unexpectedly_open(remote: SocketAddr, expect: Expect) -> Fault {
 }
 
 fn connect_result(failed: &ConnectFailed, expect: Expect) -> Result<(), Fault> {
-    let detail = || failed.detail.clone();
-    let class = match failed.error {
-        ConnectError::Local(reason) => return Err(Fault::local(reason, detail())),
-        ConnectError::Answered(class) if satisfies(class, expect) => return Ok(()),
-        ConnectError::Answered(class) | ConnectError::Unsent(class) => class,
-    };
-    let detail = match expect {
-        Expect::Open => detail(),
-        Expect::Closed | Expect::Filtered | Expect::Refused => {
-            format!("{}; expected: {}", failed.detail, expect.as_str())
+    match (&failed.error, failed.fault()) {
+        (ConnectError::Answered(class), _) if satisfies(*class, expect) => Ok(()),
+        (_, Fault::Failure(failure)) if expect != Expect::Open => {
+            let detail = format!("{}; expected: {}", failure.detail, expect.as_str());
+            Err(Fault::Failure(Failure { detail, ..failure }))
         }
-    };
-    Err(Fault::failure(Phase::Connect, class, detail))
+        (_, fault) => Err(fault),
+    }
 }
 
 /// Returns whether the answer to a SYN, or silence, is as expected.

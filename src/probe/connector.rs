@@ -23,8 +23,9 @@ use super::tls::transport::TlsTransport;
 use super::tls::{Client, Handshake, handshake};
 use super::tls_store::{TlsContext, TlsStore};
 use super::verify::ChainVerifier;
+use super::watch::depends_on_time;
 use crate::options::ResolverOptions;
-use crate::outcome::{CertificateFault, Fault};
+use crate::outcome::{CertificateFault, Fault, LocalFaultReason};
 use crate::protocol::Wrapping;
 use crate::target::{FileProblem, Host, HostName, IpFamily, Settings, TlsProfile, TlsSettings, Verify};
 
@@ -91,7 +92,7 @@ impl Connector {
                     Ok(stream) => return Ok(stream),
                     Err(error) => failure = Some(ConnectorError::Register { remote: *remote, error }),
                 },
-                Err(failed) => failure = Some(ConnectorError::Connect { remote: *remote, detail: failed.detail }),
+                Err(failed) => failure = Some(ConnectorError::Connect { remote: *remote, fault: failed.fault() }),
             }
         }
         Err(failure.expect("a resolved host must have an address"))
@@ -140,12 +141,12 @@ pub enum ConnectorError {
     #[error("{}", .0.join("; "))]
     Certificates(Vec<String>),
     /// No address of the host accepted; the last one is given.
-    #[error("cannot connect to {remote}: {detail}")]
+    #[error("cannot connect to {remote}: {}", .fault.detail())]
     Connect {
         /// The address.
         remote: SocketAddr,
         /// The reason.
-        detail: String,
+        fault: Fault,
     },
     /// The name was not resolved, or the TLS handshake failed.
     #[error("{}", .0.detail())]
@@ -170,6 +171,24 @@ pub enum ConnectorError {
     /// The TLS files were dropped while they were read.
     #[error("the TLS files are no longer in use")]
     UnusedFiles,
+}
+
+impl ConnectorError {
+    /// Returns whether the failure can result from a process that asks or listens too late.
+    pub(crate) fn depends_on_time(&self) -> bool {
+        match self {
+            Self::Connect { fault, .. } | Self::Fault(fault) => match fault {
+                Fault::Failure(failure) => depends_on_time(failure.class),
+                Fault::LocalFault(fault) => fault.reason == LocalFaultReason::Overloaded,
+            },
+            Self::Certificates(_)
+            | Self::Files(_)
+            | Self::Join(_)
+            | Self::NoCertificate
+            | Self::Register { .. }
+            | Self::UnusedFiles => false,
+        }
+    }
 }
 
 impl From<Fault> for ConnectorError {

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use self::errno::{ConnectError, at_once, cause, errno, late};
 use self::info::TcpFigures;
 use self::socket::OpenSocket;
-use crate::outcome::{Class, LocalFault, LocalFaultReason};
+use crate::outcome::{Class, Fault, LocalFault, LocalFaultReason, Phase};
 
 pub(super) mod errno;
 mod info;
@@ -43,6 +43,18 @@ pub(super) struct ConnectFailed {
     pub(super) detail: String,
     /// Number of retransmitted SYNs before an answer; zero without an answer.
     pub(super) syn_retransmits: u32,
+}
+
+impl ConnectFailed {
+    /// Returns the fault, if the port should be open.
+    pub(super) fn fault(&self) -> Fault {
+        match self.error {
+            ConnectError::Local(reason) => Fault::local(reason, self.detail.clone()),
+            ConnectError::Answered(class) | ConnectError::Unsent(class) => {
+                Fault::failure(Phase::Connect, class, self.detail.clone())
+            }
+        }
+    }
 }
 
 /// Connects to `remote`, from `source` if it is given. Ends by `deadline`.

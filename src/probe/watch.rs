@@ -1,77 +1,32 @@
 //! Distinguishes failures of a target from those that this process may have caused by not running.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
-
-use crate::loop_lag::LoopLag;
-use crate::outcome::{Class, Failure, Fault, LocalFaultReason};
-
-/// Watches whether this process runs on time during a step of a probe. Small, because thousands of probes may wait.
-#[derive(Debug)]
-pub(super) struct Watch {
-    started: Instant,
-    lag_before: Duration,
-}
+use crate::loop_lag::{LoopLag, Watch};
+use crate::outcome::{Class, Fault, LocalFaultReason};
 
 impl Watch {
-    /// Starts to watch.
-    pub(super) fn start(lag: &LoopLag) -> Self {
-        Self { started: Instant::now(), lag_before: lag.total() }
-    }
-
-    /// When the step started.
-    pub(super) const fn started(&self) -> Instant {
-        self.started
-    }
-
     /// Returns the local fault `overloaded` instead of a failure that depends on time, if this process did not run on
     /// time. Other failures are certain no matter how late they were seen.
     pub(super) fn judge(&self, lag: &LoopLag, fault: Fault) -> Fault {
-        match fault {
-            Fault::Failure(failure) if depends_on_time(failure.class) => {
-                self.overload(lag, &failure).unwrap_or(Fault::Failure(failure))
+        match (fault, self.pauses(lag)) {
+            (Fault::Failure(failure), Some(pauses)) if depends_on_time(failure.class) => {
+                let detail = format!("{pauses}, so this may not be the target's fault: {}", failure.detail);
+                Fault::local(LocalFaultReason::Overloaded, detail)
             }
-            certain => certain,
+            (certain, _) => certain,
         }
-    }
-
-    /// Whether this process did not run for a considerable part of the time.
-    pub(super) fn is_late(&self, lag: &LoopLag) -> bool {
-        let (lag, elapsed) = self.measured(lag);
-        !lag.is_zero() && lag * LEAST_SHARE >= elapsed
-    }
-
-    fn overload(&self, lag: &LoopLag, failure: &Failure) -> Option<Fault> {
-        self.is_late(lag).then(|| {
-            let (missed, elapsed) = self.measured(lag);
-            let detail = format!(
-                "portprobe did not run for {} ms of {} ms, so this may not be the target's fault: {}",
-                missed.as_millis(),
-                elapsed.as_millis(),
-                failure.detail
-            );
-            Fault::local(LocalFaultReason::Overloaded, detail)
-        })
-    }
-
-    fn measured(&self, lag: &LoopLag) -> (Duration, Duration) {
-        let elapsed = Instant::now().saturating_duration_since(self.started);
-        (lag.total().saturating_sub(self.lag_before), elapsed)
     }
 }
 
 /// Whether a failure of this class can result from a process that asks or listens too late: the deadline passes, or the
 /// peer gives up first.
-const fn depends_on_time(class: Class) -> bool {
+pub(super) const fn depends_on_time(class: Class) -> bool {
     matches!(class, Class::DnsTimeout | Class::Timeout | Class::Stalled | Class::Disconnected | Class::Reset)
 }
 
-/// A quarter of the time: thousands of deadlines that pass together keep the loop busy for less.
-const LEAST_SHARE: u32 = 4;
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::outcome::Phase;
 

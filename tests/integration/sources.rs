@@ -16,7 +16,7 @@ use crate::support::netns;
 /// Refreshes a name once.
 async fn refresh(connector: &Connector, name: &str, records: Records) -> Result<Snapshot, String> {
     let kind = SourceKind::Dns { name: name.parse().unwrap(), records };
-    let mut sources = Sources::new(connector.clone());
+    let mut sources = Sources::new(connector.clone(), Arc::default());
     sources.set(&[Source { name: name.into(), kind, refresh: Duration::from_hours(1) }]);
     sources.next().await.result.map_err(|error| error.to_string())
 }

@@ -64,7 +64,7 @@ impl Running {
         let reconciler = Reconciler {
             roster: Roster::new(board.clone(), handle, Shard::default()),
             target_sources: TargetSources::default(),
-            discovery: Sources::new(connector.clone()),
+            discovery: Sources::new(connector.clone(), Arc::default()),
             prober: Arc::new(NetworkProber::new(config.dns, files.tls_store.clone(), files.header_values.clone())),
             files,
             board: board.clone(),
