@@ -99,6 +99,15 @@ async fn mariadb_never_blocks_the_probing_host() {
     }
     assert_eq!(server.read("log"), before, "an accepted login leaves nothing in the log");
 
+    // The login is refused with other errors.
+    mariadb_does(&server, "SET GLOBAL disconnect_on_expired_password = 1");
+    for state in ["ACCOUNT LOCK", "ACCOUNT UNLOCK PASSWORD EXPIRE"] {
+        mariadb_does(&server, &format!("ALTER USER portprobe@'%' {state}"));
+        assert_begins(&probe_with("mysql", address, &abroad).await, "good mysql 10.");
+    }
+    mariadb_does(&server, "DROP USER portprobe@'%'");
+    mariadb_does(&server, "CREATE USER portprobe@'%'");
+
     let mut others = Vec::new();
     for _ in 0..10 {
         others.push(occupy(&server, b"").await);

@@ -13,17 +13,23 @@ async fn pgbouncer_serves_if_it_reaches_a_server() {
     let Some(mut server) = postgresql().await else { return };
     let identity = identity();
     let at = server.address;
-    let Some(open) = pgbouncer(&identity, at, "auth_type = any").await else { return };
-    let password = pgbouncer(&identity, at, "auth_type = md5").await.unwrap();
-    let trusting = pgbouncer(&identity, at, "auth_type = trust").await.unwrap();
+    let Some(open) = pgbouncer(&identity, "postgres", at, "auth_type = any").await else { return };
+    let password = pgbouncer(&identity, "postgres", at, "auth_type = md5").await.unwrap();
+    let trusting = pgbouncer(&identity, "postgres", at, "auth_type = trust").await.unwrap();
     for scheme in ["postgres", "postgres+starttls"] {
         until(scheme, open.address, "good postgres").await;
         assert_eq!(probe(scheme, password.address).await, "good postgres");
         // The user does not exist: "trust" authentication failed.
         assert_eq!(probe(scheme, trusting.address).await, "good postgres");
     }
+    let without = pgbouncer(&identity, "orders", at, "auth_type = trust\nauth_file = probers")
+        .await
+        .unwrap();
+    assert_eq!(probe("postgres", without.address).await, "good postgres");
+    let log = || without.read("log");
+    wait::until("the database is unknown", async || log().contains("no such database: postgres")).await;
     server.stop();
-    let lonely = pgbouncer(&identity, at, "auth_type = any").await.unwrap();
+    let lonely = pgbouncer(&identity, "postgres", at, "auth_type = any").await.unwrap();
     for scheme in ["postgres", "postgres+starttls"] {
         let expected = "rejected in protocol: 08P01 query_wait_timeout";
         assert_eq!(probe(scheme, lonely.address).await, expected);
@@ -36,7 +42,7 @@ async fn pgbouncer_serves_if_it_reaches_a_server() {
 async fn a_full_pgbouncer_is_rejected() {
     let Some(server) = postgresql().await else { return };
     let settings = "auth_type = any\nmax_client_conn = 1";
-    let Some(pooler) = pgbouncer(&identity(), server.address, settings).await else { return };
+    let Some(pooler) = pgbouncer(&identity(), "postgres", server.address, settings).await else { return };
     let other = occupy_until(&pooler, STARTUP, |received| received.starts_with(b"R")).await;
     let expected = "rejected in protocol: 08P01 no more connections allowed (max_client_conn)";
     assert_eq!(probe("postgres", pooler.address).await, expected);

@@ -4,19 +4,26 @@ use super::databases::unprivileged;
 use super::*;
 use crate::support::requires_root;
 
-/// `PgBouncer` for the database `postgres` at `server`, with the user `somebody` without a password, timeouts of one second and
-/// these settings; `None` if it is not installed.
-pub(crate) async fn pgbouncer(identity: &Identity, server: SocketAddr, settings: &str) -> Option<Service> {
+/// `PgBouncer` for one database at `server`, with timeouts of one second and these settings. Its users have no password:
+/// `somebody` in the file `users`, and `portprobe` in the file `probers`, which is not used by default. `None` if it is
+/// not installed.
+pub(crate) async fn pgbouncer(
+    identity: &Identity,
+    database: &str,
+    server: SocketAddr,
+    settings: &str,
+) -> Option<Service> {
     serve("pgbouncer", identity, |address, folder| {
         let (port, server_port) = (address.port(), server.port());
         let config = format!(
-            "[databases]\npostgres = host=127.0.0.1 port={server_port} user=postgres\n\
+            "[databases]\n{database} = host=127.0.0.1 port={server_port} user=postgres\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_file = users\n\
              query_wait_timeout = 1\nserver_login_retry = 1\nclient_tls_sslmode = allow\n\
              client_tls_key_file = server.key\nclient_tls_cert_file = server.pem\n{settings}\n"
         );
         fs::write(folder.join("pgbouncer.ini"), config).unwrap();
         fs::write(folder.join("users"), "\"somebody\" \"\"\n").unwrap();
+        fs::write(folder.join("probers"), "\"portprobe\" \"\"\n").unwrap();
         let mut server = unprivileged("pgbouncer", folder);
         server.arg("pgbouncer.ini");
         server
