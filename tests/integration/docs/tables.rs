@@ -105,7 +105,11 @@ fn written(table: &Table, old: &str) -> String {
 }
 
 fn cells(row: &str) -> Vec<String> {
-    row.trim_matches(['|', ' ']).split(" | ").map(str::to_owned).collect()
+    // An empty cell has one blank.
+    row.trim_matches(['|', ' '])
+        .split(" |")
+        .map(|cell| cell.trim().to_owned())
+        .collect()
 }
 
 fn settings() -> Vec<Vec<String>> {
