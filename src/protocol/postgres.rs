@@ -97,21 +97,24 @@ fn one_of(buffered: &[u8], expected: &[u8]) -> Parsed<u8> {
     }
 }
 
-/// Parses the first message of a server: an authentication request, a negotiation of the version, or an error.
+/// Parses the first message of a server that is not a notice: an authentication request, a negotiation of the version,
+/// or an error.
 fn message(buffered: &[u8]) -> Parsed<(u8, Vec<u8>)> {
-    let rest = buffered
-        .strip_prefix(EMPTY_ERROR)
-        .filter(|rest| rest.starts_with(b"E"))
-        .unwrap_or(buffered);
-    let before = buffered.len() - rest.len();
-    match one_of(rest, b"REv") {
-        Parsed::Incomplete => Parsed::Incomplete,
-        Parsed::Invalid(why) => Parsed::Invalid(why),
-        Parsed::Complete(kind, _) => match body(rest.get(1..).unwrap_or_default()) {
-            Parsed::Complete(bytes, length) => Parsed::Complete((kind, bytes), before + length + 1),
-            Parsed::Incomplete => Parsed::Incomplete,
-            Parsed::Invalid(why) => Parsed::Invalid(why),
-        },
+    let rest = buffered.strip_prefix(EMPTY_ERROR).filter(|rest| rest.starts_with(b"E"));
+    let mut used = buffered.len() - rest.unwrap_or(buffered).len();
+    loop {
+        let rest = buffered.get(used..).unwrap_or_default();
+        let kind = match one_of(rest, b"RENv") {
+            Parsed::Complete(kind, _) => kind,
+            Parsed::Incomplete => return Parsed::Incomplete,
+            Parsed::Invalid(why) => return Parsed::Invalid(why),
+        };
+        match body(rest.get(1..).unwrap_or_default()) {
+            Parsed::Complete(_, length) if kind == NOTICE => used += length + 1,
+            Parsed::Complete(bytes, length) => return Parsed::Complete((kind, bytes), used + length + 1),
+            Parsed::Incomplete => return Parsed::Incomplete,
+            Parsed::Invalid(why) => return Parsed::Invalid(why),
+        }
     }
 }
 
@@ -189,6 +192,9 @@ const CANNOT_FORK: &[u8] = b"could not fork";
 /// An error of protocol 2 without a text, which Pgpool-II sends before its own error if its server responds with one.
 const EMPTY_ERROR: &[u8] = b"E\0";
 
+/// A message that can precede any other.
+const NOTICE: u8 = b'N';
+
 /// Size of the length of a message, which includes itself.
 const LENGTH_BYTES: usize = 4;
 
@@ -236,6 +242,19 @@ mod tests {
         assert_eq!(found.unwrap(), ServiceReply::default());
         assert_eq!(sent, STARTUP);
         assert_survives(&Postgres, "postgres://a", &script).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn notices_may_precede_any_response() {
+        let notice = message("N", b"SNOTICE\0C00000\0Mwelcome\0\0");
+        for (response, expected) in [
+            (SASL.to_vec(), "ok"),
+            (error("57P03", "starting up"), "rejected: 57P03 starting up"),
+            (Vec::new(), "closed: the response to the startup packet"),
+        ] {
+            let script = Script::listens().responds([&*notice, &*notice, &*response].concat());
+            assert_eq!(summary(talk(&Postgres, "postgres://a", &script).await.0), expected);
+        }
     }
 
     #[tokio::test(start_paused = true)]
