@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::lines::is_version;
+use super::lines::{agree, is_version};
 use super::{Caution, Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::{OtherName, Service};
 
@@ -69,9 +69,7 @@ fn without_identification(ended: ConversationError, buffered: &[u8]) -> Result<S
         ConversationError::Closed(_) | ConversationError::Silent(_) if buffered.starts_with(PENALISED) => {
             Ok(String::new())
         }
-        ConversationError::Closed(_) | ConversationError::Silent(_)
-            if buffered.contains(&b'\n') && !buffered.starts_with(b"SSH-") =>
-        {
+        ConversationError::Closed(_) | ConversationError::Silent(_) if !agree(buffered, b"SSH-") => {
             Err(ConversationError::unexpected(AWAITED, "none of its lines is an identification", buffered))
         }
         other => Err(other),
@@ -89,10 +87,8 @@ fn parse(buffered: &[u8]) -> Parsed<String> {
             return Parsed::Invalid(format!("its line is longer than {MAX_LINE} bytes"));
         }
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line
-            .iter()
-            .any(|byte| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r' | 0x1b))
-        {
+        // Lines before the identification may contain any other control character, such as a terminal's.
+        if line.contains(&0) {
             return Parsed::Invalid("it is not text".to_owned());
         }
         let Some(end) = end else { return Parsed::Incomplete };
@@ -195,8 +191,13 @@ mod tests {
             (Script::greets("Not allowed at this time\r\n"), "ok"),
             (
                 Script::greets("\x15\x03\x01"),
-                "unexpected: expected an identification (SSH-2.0-), received \"\\u{15}\\u{3}\\u{1}\": it is not text",
+                "unexpected: expected an identification (SSH-2.0-), received \"\\u{15}\\u{3}\\u{1}\": none of its lines is an identification",
             ),
+            (
+                Script::greets("\x15\x03\x01\0").stays_silent(),
+                "unexpected: expected an identification (SSH-2.0-), received \"\\u{15}\\u{3}\\u{1}\\0\": it is not text",
+            ),
+            (Script::greets("\x07\x0c\x1b[1mKeep out\x1b[0m\x08\r\nSSH-2.0-OpenSSH_9.2p1\r\n").stays_silent(), "ok"),
         ] {
             assert_eq!(summary(talk(&Ssh, "ssh://a", &script).await.0), expected);
         }
