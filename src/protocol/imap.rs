@@ -70,17 +70,17 @@ impl Session {
             let greeting = wire
                 .receive("a greeting", MAX_REPLY, |buffered| text(buffered, &GREETINGS))
                 .await?;
-            reject(&greeting)?;
+            if !SERVING.iter().any(|begin| greeting.starts_with(begin)) {
+                return Err(ConversationError::Rejected(greeting));
+            }
             self.version = product(&greeting, &PRODUCTS);
             self.greeted = true;
         }
         let response = self.ask(wire, "CAPABILITY", "the response to CAPABILITY").await?;
         match response.split_last() {
             Some((last, others)) if is_ok(last) => Ok(words(others)),
-            _ => Err(ConversationError::Unexpected(format!(
-                "CAPABILITY: expected OK, received \"{}\"",
-                response.join(" / ")
-            ))),
+            // NO or BAD, such as that of a proxy without a server: `NO [UNAVAILABLE]` (RFC 5530 section 3).
+            _ => Err(ConversationError::Rejected(format!("CAPABILITY: {}", response.join(" / ")))),
         }
     }
 
@@ -127,7 +127,11 @@ fn words(lines: &[String]) -> Vec<String> {
     listed.flat_map(str::split_ascii_whitespace).map(str::to_owned).collect()
 }
 
-const GREETINGS: [&str; 3] = ["* OK", "* PREAUTH", BYE];
+/// The statuses of a greeting. NO and BAD are not allowed as such, but are well-formed.
+const GREETINGS: [&str; 5] = ["* OK", "* PREAUTH", BYE, "* NO", "* BAD"];
+
+/// The greetings of a server that accepts clients.
+const SERVING: [&str; 2] = ["* OK", "* PREAUTH"];
 
 const BYE: &str = "* BYE";
 
@@ -160,10 +164,12 @@ mod tests {
         for (script, expected) in [
             (Script::greets("* BYE Maximum connections\r\n"), "rejected: * BYE Maximum connections"),
             (Script::greets(GREETING).responds("* BYE going down\r\n"), "rejected: * BYE going down"),
+            (Script::greets("* NO [UNAVAILABLE] later\r\n"), "rejected: * NO [UNAVAILABLE] later"),
             (
-                Script::greets(GREETING).responds("p1 BAD what\r\n"),
-                "unexpected: CAPABILITY: expected OK, received \"p1 BAD what\"",
+                Script::greets(GREETING).responds("p1 NO [UNAVAILABLE] no server\r\n"),
+                "rejected: CAPABILITY: p1 NO [UNAVAILABLE] no server",
             ),
+            (Script::greets(GREETING).responds("p1 BAD what\r\n"), "rejected: CAPABILITY: p1 BAD what"),
             (
                 Script::greets(GREETING).responds("p2 OK\r\n"),
                 "unexpected: expected the response to CAPABILITY, received \"p2 OK\\r\\n\": it does not start as expected",
