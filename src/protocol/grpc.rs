@@ -4,6 +4,7 @@
 //! Calls `grpc.health.v1.Health/Check` once for the service in the path, or for the whole server. A server without the
 //! health service returns UNIMPLEMENTED, which is a valid response. Leaves nothing in the log by default.
 
+use std::borrow::Cow;
 use std::io::{self, ErrorKind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -82,24 +83,45 @@ struct Checked {
     message: Vec<u8>,
 }
 
-/// Verifies the result of a call. A `HealthCheckResponse` has 1 for SERVING and 2 for `NOT_SERVING`. The codes of gRPC
-/// are 5 `NOT_FOUND`, 7 `PERMISSION_DENIED`, 12 UNIMPLEMENTED, 14 UNAVAILABLE and 16 UNAUTHENTICATED.
+/// Verifies the result of a call:
+///
+/// - a login that is required, by gRPC or by a proxy, and a server without the health service mean success;
+/// - an unknown service is not the expected one;
+/// - any other health and any other error, also those of a proxy without a server, mean that no client is served.
 fn verify(checked: &Checked) -> Result<(), ConversationError> {
     let unexpected = |what: String| Err(ConversationError::Unexpected(format!("expected {AWAITED}, received {what}")));
+    let rejected = |how: String| Err(ConversationError::Rejected(how));
     match (checked.http, checked.status) {
-        (http, None) if UNAVAILABLE.contains(&http) => Err(ConversationError::Rejected(http.to_string())),
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, None)
+        | (_, Some(PERMISSION_DENIED | UNIMPLEMENTED | UNAUTHENTICATED)) => Ok(()),
+        (http, None) if http == StatusCode::TOO_MANY_REQUESTS || http.is_server_error() => rejected(http.to_string()),
         (http, None) => unexpected(format!("{http} without a grpc-status")),
-        (_, Some(0)) => match health(&checked.message) {
-            Some(1) => Ok(()),
-            Some(2) => Err(ConversationError::Rejected("NOT_SERVING".to_owned())),
-            Some(other) => unexpected(format!("the health status {other}")),
+        (_, Some(OK)) => match health(&checked.message) {
+            Some(SERVING) => Ok(()),
+            Some(NOT_SERVING) => rejected("NOT_SERVING".to_owned()),
+            Some(SERVICE_UNKNOWN) => unexpected("SERVICE_UNKNOWN: it does not know this service".to_owned()),
+            Some(other) => rejected(format!("the health status {other}")),
             None => unexpected("no HealthCheckResponse".to_owned()),
         },
-        (_, Some(7 | 12 | 16)) => Ok(()),
-        (_, Some(14)) => Err(ConversationError::Rejected(format!("UNAVAILABLE {}", checked.text))),
-        (_, Some(5)) => unexpected(format!("NOT_FOUND {}: it does not know this service", checked.text)),
-        (_, Some(code)) => unexpected(format!("the status {code} {}", checked.text)),
+        (_, Some(NOT_FOUND)) => unexpected(format!("NOT_FOUND {}: it does not know this service", checked.text)),
+        (_, Some(code)) => rejected(format!("{} {}", name(code), checked.text)),
     }
+}
+
+/// Returns the name of an error code (<https://grpc.io/docs/guides/status-codes/>).
+fn name(code: u16) -> Cow<'static, str> {
+    let name = match code {
+        1 => "CANCELLED",
+        2 => "UNKNOWN",
+        4 => "DEADLINE_EXCEEDED",
+        8 => "RESOURCE_EXHAUSTED",
+        9 => "FAILED_PRECONDITION",
+        10 => "ABORTED",
+        13 => "INTERNAL",
+        14 => "UNAVAILABLE",
+        code => return format!("status {code}").into(),
+    };
+    name.into()
 }
 
 /// Returns a `HealthCheckRequest` with the service as its only field, after the message prefix: not compressed, length.
@@ -171,7 +193,8 @@ async fn answer(response: ResponseFuture) -> Result<Checked, ConversationError> 
     let (head, mut body) = response.await.map_err(|error| ended(&error))?.into_parts();
     let mut checked = Checked { http: head.status, status: None, text: String::new(), message: Vec::new() };
     checked.take_status(&head.headers);
-    if checked.status.is_none() {
+    // The body of another status is a page, whose length is not limited.
+    if checked.status.is_none() && checked.http == StatusCode::OK {
         checked.message = read(&mut body).await?;
         if let Some(trailers) = body.trailers().await.map_err(|error| ended(&error))? {
             checked.take_status(&trailers);
@@ -219,14 +242,17 @@ fn ended(error: &h2::Error) -> ConversationError {
     }
 }
 
-/// The HTTP statuses of proxies that mean UNAVAILABLE
-/// (<https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>).
-const UNAVAILABLE: [StatusCode; 4] = [
-    StatusCode::TOO_MANY_REQUESTS,
-    StatusCode::BAD_GATEWAY,
-    StatusCode::SERVICE_UNAVAILABLE,
-    StatusCode::GATEWAY_TIMEOUT,
-];
+/// Codes of gRPC.
+const OK: u16 = 0;
+const NOT_FOUND: u16 = 5;
+const PERMISSION_DENIED: u16 = 7;
+const UNIMPLEMENTED: u16 = 12;
+const UNAUTHENTICATED: u16 = 16;
+
+/// The status in a `HealthCheckResponse`.
+const SERVING: u8 = 1;
+const NOT_SERVING: u8 = 2;
+const SERVICE_UNKNOWN: u8 = 3;
 
 const AWAITED: &str = "a response to the health check";
 
@@ -257,8 +283,9 @@ mod tests {
         };
         assert_eq!(of(Some(0), b"\0\0\0\0\x02\x08\x01"), "ok");
         assert_eq!(of(Some(0), b"\0\0\0\0\x02\x08\x02"), "rejected: NOT_SERVING");
+        assert_eq!(of(Some(0), b"\0\0\0\0\0"), "rejected: the health status 0");
         for (message, what) in [
-            (&b"\0\0\0\0\0"[..], "the health status 0"),
+            (&b"\0\0\0\0\x02\x08\x03"[..], "SERVICE_UNKNOWN: it does not know this service"),
             (b"\0\0\0\0\x09\x08\x01", "no HealthCheckResponse"),
             (b"", "no HealthCheckResponse"),
         ] {
@@ -267,10 +294,19 @@ mod tests {
         for code in [7, 12, 16] {
             assert_eq!(of(Some(code), b""), "ok");
         }
-        assert_eq!(of(Some(14), b""), "rejected: UNAVAILABLE why");
-        assert!(of(Some(5), b"").starts_with("unexpected") && of(Some(2), b"").ends_with("received the status 2 why"));
+        for (code, name) in [(2, "UNKNOWN"), (8, "RESOURCE_EXHAUSTED"), (14, "UNAVAILABLE"), (99, "status 99")] {
+            assert_eq!(of(Some(code), b""), format!("rejected: {name} why"));
+        }
+        assert!(of(Some(5), b"").starts_with("unexpected"));
         assert!(of(None, b"").ends_with("received 200 OK without a grpc-status"));
-        for (http, expected) in [(502, "rejected: 502 Bad Gateway"), (503, "rejected: 503 Service Unavailable")] {
+        for (http, expected) in [
+            (401, "ok"),
+            (403, "ok"),
+            (404, "unexpected: expected a response to the health check, received 404 Not Found without a grpc-status"),
+            (429, "rejected: 429 Too Many Requests"),
+            (500, "rejected: 500 Internal Server Error"),
+            (502, "rejected: 502 Bad Gateway"),
+        ] {
             let http = StatusCode::from_u16(http).unwrap();
             let checked = Checked { http, status: None, text: String::new(), message: Vec::new() };
             assert_eq!(summary(verify(&checked).map(|()| ServiceReply::default())), expected);
@@ -308,6 +344,25 @@ mod tests {
         assert_eq!(against("0", b"\0\0\0\0\x02\x08\x01").await, "ok");
         assert_eq!(against("0", b"\0\0\0\0\x02\x08\x02").await, "rejected: NOT_SERVING");
         assert_eq!(against("12", b"").await, "ok");
+    }
+
+    #[tokio::test]
+    async fn a_login_page_can_have_any_length() {
+        let (mut near, far) = duplex(1 << 16);
+        let server = tokio::spawn(async move {
+            let mut connection = h2::server::handshake(far).await.unwrap();
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                let head = hyper::Response::builder().status(403).body(()).unwrap();
+                let mut page = respond.send_response(head, false).unwrap();
+                page.send_data(Bytes::from(vec![b'a'; 2 * MAX_MESSAGE]), false).unwrap();
+            }
+        });
+        let endpoint = endpoint("grpc://a");
+        let mut conversation = Grpc.begin(Request { endpoint: &endpoint });
+        let mut wire = Wire::new(&mut near, Vec::new(), Instant::now() + Duration::from_secs(5));
+        assert_eq!(summary(conversation.exchange(&mut wire).await), "ok");
+        drop(near);
+        server.await.unwrap();
     }
 
     /// Closing a socket with unread data sends a RST.
