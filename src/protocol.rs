@@ -16,6 +16,7 @@
 //! one bounded exchange. HTTP/1 and HTTP/2 are exceptions.
 
 use std::fmt::Debug;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,6 +97,8 @@ pub struct Caution {
 pub struct Request<'a> {
     /// Host and port of the service, and the path if the protocol uses it.
     pub endpoint: &'a Endpoint,
+    /// The address from which the connection comes.
+    pub local_address: IpAddr,
 }
 
 impl Request<'_> {

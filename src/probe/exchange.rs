@@ -1,6 +1,7 @@
 //! The exchange on one connection after the TCP handshake: plaintext steps, TLS, steps within TLS, as planned.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,16 +68,24 @@ pub(super) async fn exchange(socket: OpenSocket, plan: &Plan, deadline: Instant)
     let Some(steps) = &plan.steps else {
         return Exchanged { transcript: plan.record.then(Transcript::default), ..Exchanged::silent(Ok(()), socket) };
     };
-    match socket.register() {
-        Ok(stream) => Box::pin(converse(stream, steps, plan, deadline)).await,
+    let registered = socket.register().and_then(|stream| Ok((stream.local_addr()?.ip(), stream)));
+    match registered {
+        Ok((local_address, stream)) => Box::pin(converse(stream, local_address, steps, plan, deadline)).await,
         Err(error) => Exchanged::unregistered(&error),
     }
 }
 
-async fn converse(stream: TcpStream, steps: &Steps, plan: &Plan, deadline: Instant) -> Exchanged {
+async fn converse(
+    stream: TcpStream,
+    local_address: IpAddr,
+    steps: &Steps,
+    plan: &Plan,
+    deadline: Instant,
+) -> Exchanged {
+    let request = Request { endpoint: &plan.target.endpoint, local_address };
     let exchange = Exchange {
         script: ScriptRunner::new(deadline),
-        conversation: conversation(steps.application(), plan),
+        conversation: conversation(request, steps.application(), plan),
         timings: Timings::default(),
         facts: Facts::default(),
         recorder: plan.record.then(Recorder::new),
@@ -89,8 +98,7 @@ async fn converse(stream: TcpStream, steps: &Steps, plan: &Plan, deadline: Insta
 }
 
 /// Returns the conversation of an application; `None` for a dialogue.
-fn conversation(application: &Application, plan: &Plan) -> Option<Box<dyn Conversation>> {
-    let request = Request { endpoint: &plan.target.endpoint };
+fn conversation(request: Request<'_>, application: &Application, plan: &Plan) -> Option<Box<dyn Conversation>> {
     match application {
         Application::Dialogue(_) => None,
         Application::Http(settings) => Some(protocol::begin_http(request, settings.clone(), plan.file_headers.clone())),

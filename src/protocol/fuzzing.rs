@@ -1,5 +1,6 @@
 //! The entry point for fuzz targets, with a peer that sends any bytes. A conversation must only end.
 
+use std::net::Ipv4Addr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -29,7 +30,8 @@ fn talk(scheme: &str, pieces: &mut Pieces<'_>) -> Option<Result<ServiceFacts, Co
     let url = TargetUrl::parse(&format!("{scheme}://peer"), Scheme::default(), SCHEMES).ok()?;
     let endpoint = url.endpoints().next()?;
     let Protocol::Service(service, security) = endpoint.protocol else { return None };
-    let mut conversation = of(service)?.begin(Request { endpoint: &endpoint });
+    let mut conversation =
+        of(service)?.begin(Request { endpoint: &endpoint, local_address: Ipv4Addr::LOCALHOST.into() });
     let mut channel = join(pieces, sink());
     let runtime = runtime::Builder::new_current_thread().enable_time().build().ok()?;
     Some(runtime.block_on(async {

@@ -265,7 +265,7 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
     use tokio::time::{Duration, Instant};
 
-    use super::super::testing::{Script, endpoint, summary, talk};
+    use super::super::testing::{Script, endpoint, request, summary, talk};
     use super::*;
 
     #[test]
@@ -331,7 +331,7 @@ mod tests {
             }
         });
         let endpoint = endpoint("grpc://a.example/my.Shop");
-        let mut conversation = Grpc.begin(Request { endpoint: &endpoint });
+        let mut conversation = Grpc.begin(request(&endpoint));
         let mut wire = Wire::new(&mut near, Vec::new(), Instant::now() + Duration::from_secs(5));
         let ended = summary(conversation.exchange(&mut wire).await);
         drop(near);
@@ -358,7 +358,7 @@ mod tests {
             }
         });
         let endpoint = endpoint("grpc://a");
-        let mut conversation = Grpc.begin(Request { endpoint: &endpoint });
+        let mut conversation = Grpc.begin(request(&endpoint));
         let mut wire = Wire::new(&mut near, Vec::new(), Instant::now() + Duration::from_secs(5));
         assert_eq!(summary(conversation.exchange(&mut wire).await), "ok");
         drop(near);
@@ -373,7 +373,7 @@ mod tests {
         let (far, _) = listener.accept().await.unwrap();
         let server = tokio::spawn(async move { far.readable().await.map(|()| drop(far)) });
         let endpoint = endpoint("grpc://a");
-        let mut conversation = Grpc.begin(Request { endpoint: &endpoint });
+        let mut conversation = Grpc.begin(request(&endpoint));
         let mut wire = Wire::new(&mut near, Vec::new(), Instant::now() + Duration::from_secs(5));
         let ended = conversation.exchange(&mut wire).await;
         server.await.unwrap().unwrap();

@@ -123,6 +123,11 @@ pub(super) fn endpoint(url: &str) -> Endpoint {
         .unwrap()
 }
 
+/// Returns the request of a client with the address 192.0.2.7.
+pub(super) fn request(endpoint: &Endpoint) -> Request<'_> {
+    Request { endpoint, local_address: [192, 0, 2, 7].into() }
+}
+
 /// Runs an exchange with a peer. Returns its result and the bytes that the peer received.
 pub(super) async fn talk(
     protocol: &dyn Protocol,
@@ -149,7 +154,7 @@ pub(super) async fn talk_with_headers(
     script: &Script,
 ) -> (Result<ServiceReply, ConversationError>, Vec<u8>) {
     let endpoint = endpoint(url);
-    let conversation = begin_http(Request { endpoint: &endpoint }, http.clone(), file_headers);
+    let conversation = begin_http(request(&endpoint), http.clone(), file_headers);
     play_with(conversation, script, usize::MAX, Part::Exchange).await
 }
 
@@ -189,7 +194,7 @@ async fn play(
     part: Part,
 ) -> (Result<ServiceReply, ConversationError>, Vec<u8>) {
     let endpoint = endpoint(url);
-    play_with(protocol.begin(Request { endpoint: &endpoint }), script, pieces, part).await
+    play_with(protocol.begin(request(&endpoint)), script, pieces, part).await
 }
 
 async fn play_with(

@@ -152,8 +152,8 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::protocol::testing::{Script, endpoint, summary, talk_with};
-    use crate::protocol::{Request, Wire, begin_http};
+    use crate::protocol::testing::{Script, endpoint, request, summary, talk_with};
+    use crate::protocol::{Wire, begin_http};
     use crate::target::HttpSettings;
 
     fn settings(pattern: &str, body_limit: u32) -> Arc<HttpSettings> {
@@ -166,8 +166,8 @@ mod tests {
     async fn stream(pattern: &str, head: &str, pieces: &[(u64, &[u8])]) -> (String, u128) {
         let (mut near, mut far) = duplex(1 << 20);
         let endpoint = endpoint("http://a");
-        let (request, settings) = (Request { endpoint: &endpoint }, settings(pattern, 1 << 20));
-        let mut conversation = begin_http(request, settings, Arc::default());
+        let settings = settings(pattern, 1 << 20);
+        let mut conversation = begin_http(request(&endpoint), settings, Arc::default());
         let started = Instant::now();
         let mut wire = Wire::new(&mut near, Vec::new(), started + TIMEOUT);
         let serving = async {
