@@ -62,8 +62,19 @@ impl Reply {
     }
 }
 
-/// Parses a reply.
+/// Parses a reply. Lines between the first and the last can be anything, even a line with another code (RFC 959).
 pub(super) fn reply(buffered: &[u8]) -> Parsed<Reply> {
+    reply_with(buffered, |code, first| code == first)
+}
+
+/// Parses a reply of SMTP or LMTP, whose last line may have another code than the first: postscreen of Postfix sends
+/// `220-` at once, and 421 or 521 after its tests.
+pub(super) fn mail_reply(buffered: &[u8]) -> Parsed<Reply> {
+    reply_with(buffered, |_, _| true)
+}
+
+/// Parses a reply. `belongs` decides whether a code belongs to the reply, given the code of the first line.
+fn reply_with(buffered: &[u8], belongs: fn(u16, u16) -> bool) -> Parsed<Reply> {
     let mut lines = Vec::new();
     let mut used = 0;
     let mut first = None;
@@ -71,27 +82,25 @@ pub(super) fn reply(buffered: &[u8]) -> Parsed<Reply> {
         let rest = buffered.get(used..).unwrap_or_default();
         let begun = rest.iter().take(3).all(u8::is_ascii_digit) && rest.get(3).is_none_or(|byte| is_separator(*byte));
         if first.is_none() && !begun {
-            return Parsed::Invalid("it does not start with a code of three digits".to_owned());
+            return Parsed::Invalid(NO_CODE.to_owned());
         }
         let Some(end) = rest.iter().position(|byte| *byte == b'\n') else { return Parsed::Incomplete };
         let line = rest.get(..end).unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         used += end + 1;
-        let (code, last) = match (code(line), first) {
-            (Some((code, last)), None) => (code, last),
-            (Some((code, last)), Some(first)) if code == first => (code, last),
-            // Lines between the first and the last can be anything (RFC 959).
-            (_, Some(first)) => (first, false),
-            (None, None) => return Parsed::Invalid("it does not start with a code of three digits".to_owned()),
-        };
-        first = Some(code);
-        let text = if self::code(line).is_some_and(|(found, _)| found == code) { line.get(4..) } else { Some(line) };
-        lines.push(String::from_utf8_lossy(text.unwrap_or_default()).into_owned());
-        if last {
-            return Parsed::Complete(Reply { code, lines }, used);
+        let coded = code(line).filter(|(code, _)| first.is_none_or(|first| belongs(*code, first)));
+        let text = if coded.is_some() { line.get(4..).unwrap_or_default() } else { line };
+        lines.push(String::from_utf8_lossy(text).into_owned());
+        match (coded, first) {
+            (Some((code, true)), _) => return Parsed::Complete(Reply { code, lines }, used),
+            (Some((code, false)), None) => first = Some(code),
+            (Some((_, false)) | None, Some(_)) => {}
+            (None, None) => return Parsed::Invalid(NO_CODE.to_owned()),
         }
     }
 }
+
+const NO_CODE: &str = "it does not start with a code of three digits";
 
 /// Returns the first known product in a text, with the version after it if there is one.
 ///
@@ -223,5 +232,7 @@ mod tests {
         ] {
             assert_eq!(reply(received.as_bytes()), expected, "{received:?}");
         }
+        assert_eq!(mail_reply(b"220-a\r\nb\r\n521 c\r\n"), whole(521, &["a", "b", "c"], 17));
+        assert_eq!(mail_reply(b"220-a\r\n421-b\r\n"), Parsed::Incomplete);
     }
 }

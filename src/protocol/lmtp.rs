@@ -2,7 +2,7 @@
 //!
 //! Reads the greeting, sends LHLO and QUIT. Servers log a connection without mail and its end.
 
-use super::smtp::{Hello, Session};
+use super::smtp::{Hello, Session, Unknown};
 use super::{Conversation, Protocol, Request};
 use crate::target::Service;
 
@@ -25,12 +25,13 @@ impl Protocol for Lmtp {
         &SERVICE
     }
 
-    fn begin(&self, _: Request<'_>) -> Box<dyn Conversation> {
-        Box::new(Session::new(&LHLO))
+    fn begin(&self, request: Request<'_>) -> Box<dyn Conversation> {
+        Box::new(Session::new(&LHLO, request))
     }
 }
 
-static LHLO: Hello = Hello { word: "LHLO", response: "the response to LHLO (250)" };
+static LHLO: Hello =
+    Hello { word: "LHLO", awaited: "the response to LHLO (250)", unknown: Unknown::Fail("SMTP, not LMTP") };
 
 #[cfg(test)]
 mod tests {
@@ -46,7 +47,7 @@ mod tests {
         let script = Script::greets(GREETING).responds(HELLO).responds("221 2.0.0 Bye\r\n");
         let (found, sent) = talk(&Lmtp, "lmtp://a", &script).await;
         assert_eq!(found.unwrap().version.as_deref(), Some("Dovecot"));
-        assert_eq!(sent, b"LHLO portprobe.invalid\r\nQUIT\r\n");
+        assert_eq!(sent, b"LHLO [192.0.2.7]\r\nQUIT\r\n");
         assert_survives(&Lmtp, "lmtp://a", &script).await;
     }
 
@@ -57,8 +58,9 @@ mod tests {
             (Script::greets(GREETING).responds("421 busy\r\n"), "rejected: LHLO: 421 busy"),
             (
                 Script::greets(GREETING).responds("500 what\r\n"),
-                "unexpected: LHLO: expected 250, received \"500 what\"",
+                "unexpected: LHLO: received \"500 what\"; this is SMTP, not LMTP",
             ),
+            (Script::greets(GREETING).responds("550 access denied\r\n"), "ok"),
             (Script::greets(GREETING).responds(""), "closed: the response to LHLO (250)"),
         ] {
             assert_eq!(summary(talk(&Lmtp, "lmtp://a", &script).await.0), expected);

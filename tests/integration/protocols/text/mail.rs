@@ -6,7 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::{Client, logged, occupy};
 use crate::support::pki::Kind;
 use crate::support::services::text::Tls;
-use crate::support::services::text::mail::{DOVECOT, dovecot, postfix, prosody, vsftpd};
+use crate::support::services::text::mail::{DOVECOT, dovecot, postfix, postscreen, prosody, vsftpd};
 use crate::support::wait;
 
 #[tokio::test]
@@ -100,6 +100,39 @@ async fn postfix_rejects_clients_above_its_limit() {
     let Some(bare) = postfix(Tls::Off, "").await else { return };
     let result = client.probe("smtp+starttls", bare.ports[0]).await;
     assert_eq!(result, "starttls_refused in starttls: the response to EHLO does not offer STARTTLS");
+}
+
+#[tokio::test]
+async fn postfix_that_refuses_the_name_of_a_client_serves() {
+    let client = Client::new();
+    let refuses = "smtpd_delay_reject = no\nsmtpd_helo_restrictions = reject\n";
+    let Some(server) = postfix(client.tls(), refuses).await else { return };
+    let [smtp, smtps] = server.ports;
+    for (scheme, port) in [("smtp", smtp), ("smtp+starttls", smtp), ("smtps", smtps)] {
+        assert_eq!(client.probe(scheme, port).await, "good smtp Postfix", "{scheme}");
+    }
+    logged(&server.service, "554 5.7.1 <[127.0.0.1]>: Helo command rejected: Access denied").await;
+    let picky = "smtpd_delay_reject = no\nsmtpd_helo_restrictions = reject_invalid_helo_hostname, \
+                 reject_non_fqdn_helo_hostname, reject_unknown_helo_hostname\n";
+    let Some(server) = postfix(Tls::Off, picky).await else { return };
+    assert_eq!(client.probe("smtp", server.ports[0]).await, "good smtp Postfix");
+    let log = logged(&server.service, "disconnect from localhost[127.0.0.1] ehlo=1 quit=1 commands=2").await;
+    assert!(!log.contains("rejected"), "{log}");
+}
+
+/// postscreen sends the first line of a greeting, waits whether the client speaks too early, and then sends the rest.
+#[tokio::test]
+async fn postscreen_is_awaited() {
+    let client = Client::new();
+    let enforces = "postscreen_greet_action = enforce\npostscreen_greet_wait = 2s\n";
+    let Some(server) = postscreen(enforces).await else { return };
+    assert_eq!(client.probe("smtp", server.ports[0]).await, "good smtp Postfix");
+    let log = logged(&server.service, "ehlo=1 quit=1 commands=2").await;
+    assert!(log.contains("PASS NEW [127.0.0.1]") && !log.contains("PREGREET"), "{log}");
+    let drops = "postscreen_access_list = static:reject\npostscreen_blacklist_action = drop\n";
+    let Some(server) = postscreen(drops).await else { return };
+    let result = client.probe("smtp", server.ports[0]).await;
+    assert_eq!(result, "rejected in protocol: greeting: 521 5.3.2 Service currently unavailable");
 }
 
 #[tokio::test]

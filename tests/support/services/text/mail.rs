@@ -54,9 +54,21 @@ fn dovecot_conf(
 /// Postfix in the clear with STARTTLS, and with TLS from the first byte; `None` if it is not installed or this is not
 /// root.
 pub(crate) async fn postfix(tls: Tls<'_>, more: &str) -> Option<Ports<2>> {
+    postfix_behind("smtpd\n", tls, more).await
+}
+
+/// Postfix behind postscreen, which greets a new client in two parts; `None` if it is not installed or this is not root.
+pub(crate) async fn postscreen(more: &str) -> Option<Ports<2>> {
+    let services =
+        "postscreen\nsmtpd pass - - n - - smtpd\ntlsproxy unix - - n - 0 tlsproxy\ndnsblog unix - - n - 0 dnsblog\n";
+    postfix_behind(services, Tls::Off, more).await
+}
+
+/// Postfix with the program for port 25, and further services.
+async fn postfix_behind(front: &str, tls: Tls<'_>, more: &str) -> Option<Ports<2>> {
     requires_root().then_some(())?;
     several("postfix", tls, |folder, ports| {
-        prepare_postfix(folder, ports, tls, more);
+        prepare_postfix(folder, ports, front, tls, more);
         // Normally created by `postfix start`.
         let mut server = logging("/usr/lib/postfix/sbin/master");
         server.arg("-c").arg(folder).arg("-d");
@@ -65,7 +77,7 @@ pub(crate) async fn postfix(tls: Tls<'_>, more: &str) -> Option<Ports<2>> {
     .await
 }
 
-fn prepare_postfix(folder: &Path, [smtp, smtps]: [u16; 2], tls: Tls<'_>, more: &str) {
+fn prepare_postfix(folder: &Path, [smtp, smtps]: [u16; 2], front: &str, tls: Tls<'_>, more: &str) {
     let at = folder.display();
     let files = format!(
         "smtpd_tls_cert_file = {at}/server.pem\nsmtpd_tls_key_file = {at}/server.key\nsmtpd_tls_security_level = may\n"
@@ -76,9 +88,11 @@ fn prepare_postfix(folder: &Path, [smtp, smtps]: [u16; 2], tls: Tls<'_>, more: &
          mynetworks = 192.0.2.0/24\nalias_maps =\nlocal_recipient_maps =\n{}{more}",
         tls.then(&files)
     );
+    // There is only one postscreen for all clients.
+    let limit = if front.starts_with("postscreen") { "1" } else { "-" };
     let wrapped = format!("127.0.0.1:{smtps} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes\n");
     let master = format!(
-        "127.0.0.1:{smtp} inet n - n - - smtpd\n{}cleanup unix n - n - 0 cleanup\nanvil unix - - n - 1 anvil\n\
+        "127.0.0.1:{smtp} inet n - n - {limit} {front}{}cleanup unix n - n - 0 cleanup\nanvil unix - - n - 1 anvil\n\
          rewrite unix - - n - - trivial-rewrite\ntlsmgr unix - - n 1000? 1 tlsmgr\npostlog unix-dgram n - n - 1 postlogd\n\
          qmgr unix n - n 300 1 qmgr\npickup unix n - n 60 1 pickup\n",
         tls.then(&wrapped)
