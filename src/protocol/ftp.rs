@@ -30,11 +30,10 @@ impl Protocol for Ftp {
     }
 }
 
-/// The rules of RFC 959 section 5.4: 120 is "ready in nnn minutes", 421 "not available, closing". A greeting with 530
-/// means that no more logins are accepted (`ProFTPD`).
+/// The rules of RFC 959 section 5.4: 120 is "ready in nnn minutes", 421 "not available, closing".
 static RULES: GreetingRules = GreetingRules {
     serving: &[220],
-    rejecting: &[120, 421, 530],
+    rejecting: &[120],
     closing: 421,
     upgrade: ("AUTH TLS", 234),
     products: &["vsFTPd", "ProFTPD", "Pure-FTPd", "FileZilla", "pyftpdlib", "Serv-U", "CrushFTP"],
@@ -42,7 +41,11 @@ static RULES: GreetingRules = GreetingRules {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Script, assert_survives, summary, talk, upgrade};
+    use tokio::io::{AsyncWriteExt as _, duplex};
+    use tokio::time::{Duration, Instant};
+
+    use super::super::Wire;
+    use super::super::testing::{Script, assert_survives, endpoint, request, summary, talk, upgrade};
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -76,12 +79,16 @@ mod tests {
                 "rejected: greeting: 530 Sorry, the maximum number of clients",
             ),
             ("120 ready in 3 minutes\r\n", "rejected: greeting: 120 ready in 3 minutes"),
-            ("220 FTP behind SMTP\r\n", "ok"),
+            ("220 files.example SMTP archive ready\r\n", "ok"),
+            ("220 Archive of ESMTP logs\r\n", "ok"),
             (
                 "220 mx.example ESMTP Postfix\r\n",
                 "unexpected: received \"220 mx.example ESMTP Postfix\", which is the greeting of a mail server",
             ),
-            ("500 OOPS: vsftpd\r\n", "unexpected: greeting: expected 220, received \"500 OOPS: vsftpd\""),
+            ("500 OOPS: vsftpd\r\n", "rejected: greeting: 500 OOPS: vsftpd"),
+            ("550 Permission denied.\r\n", "rejected: greeting: 550 Permission denied."),
+            ("450 Busy.\r\n", "rejected: greeting: 450 Busy."),
+            ("230 Logged in.\r\n", "unexpected: greeting: expected 220, received \"230 Logged in.\""),
             (
                 "SSH-2.0-a\r\n",
                 "unexpected: expected a greeting, received \"SSH-2.0-a\\r\\n\": it does not start with a code of three digits",
@@ -89,6 +96,29 @@ mod tests {
             ("", "closed: a greeting"),
         ] {
             assert_eq!(summary(talk(&Ftp, "ftp://a", &Script::greets(greeting)).await.0), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn any_response_within_tls_means_success() {
+        for (response, expected) in [
+            ("221 Goodbye.", "ok"),
+            ("530 Please login with USER and PASS.", "ok"),
+            ("421 Timeout.", "rejected: QUIT: 421 Timeout."),
+            (
+                "Goodbye",
+                "unexpected: expected the response to QUIT, received \"Goodbye\\r\\n\": it does not start with a code of three digits",
+            ),
+        ] {
+            let (mut near, mut far) = duplex(1024);
+            far.write_all(format!("220 a\r\n234 b\r\n{response}\r\n").as_bytes())
+                .await
+                .unwrap();
+            let endpoint = endpoint("ftp+starttls://a");
+            let mut conversation = Ftp.begin(request(&endpoint));
+            let mut wire = Wire::new(&mut near, Vec::new(), Instant::now() + Duration::from_secs(1));
+            conversation.upgrade(&mut wire).await.unwrap();
+            assert_eq!(summary(conversation.exchange(&mut wire).await), expected);
         }
     }
 

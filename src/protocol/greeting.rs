@@ -10,7 +10,7 @@ use super::{Conversation, ConversationError, MAX_REPLY, ServiceReply, Wire};
 pub(super) struct GreetingRules {
     /// The greetings of a service that accepts clients.
     pub(super) serving: &'static [u16],
-    /// The greetings of a service that currently accepts no clients.
+    /// The greetings of a service that currently accepts no clients, in addition to the errors.
     pub(super) rejecting: &'static [u16],
     /// The reply to any command while the service stops.
     pub(super) closing: u16,
@@ -73,16 +73,14 @@ impl Session {
     async fn quit(&self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         wire.send(QUIT).await?;
         let response = wire.receive("the response to QUIT", MAX_REPLY, reply).await?;
-        match response.code {
-            200..300 => Ok(()),
-            code if code == self.rules.closing => {
-                Err(ConversationError::Rejected(format!("QUIT: {}", response.text())))
-            }
-            _ => Err(ConversationError::Unexpected(format!("QUIT: expected 2xx, received \"{}\"", response.text()))),
+        if response.code == self.rules.closing {
+            return Err(ConversationError::Rejected(format!("QUIT: {}", response.text())));
         }
+        Ok(())
     }
 }
 
+/// Verifies a greeting. Any error means that no client is served (RFC 959 section 4.2.1, RFC 3977 section 3.2).
 fn verify(greeting: &Reply, rules: &GreetingRules) -> Result<(), ConversationError> {
     match greeting.code {
         code if rules.serving.contains(&code) && is_of_mail(greeting) => {
@@ -90,7 +88,7 @@ fn verify(greeting: &Reply, rules: &GreetingRules) -> Result<(), ConversationErr
             Err(ConversationError::Unexpected(format!("received \"{text}\", which is the greeting of a mail server")))
         }
         code if rules.serving.contains(&code) => Ok(()),
-        code if rules.rejecting.contains(&code) => {
+        code if rules.rejecting.contains(&code) || (400..600).contains(&code) => {
             Err(ConversationError::Rejected(format!("greeting: {}", greeting.text())))
         }
         _ => {
@@ -101,11 +99,11 @@ fn verify(greeting: &Reply, rules: &GreetingRules) -> Result<(), ConversationErr
     }
 }
 
-/// Returns whether a greeting is that of SMTP or LMTP, which use the same codes and name the protocol (RFC 5321 section
-/// 4.3.1).
+/// Returns whether a greeting is that of Postfix, Exim and other mail servers, which use the same codes: the name of the
+/// server, then `ESMTP`. Elsewhere in its text, such a word means nothing.
 fn is_of_mail(greeting: &Reply) -> bool {
-    let text = greeting.lines.join(" ");
-    product(&text, &["SMTP", "ESMTP", "LMTP"]).is_some() && product(&text, &["FTP"]).is_none()
+    let words = greeting.lines.first().map(|line| line.split_ascii_whitespace());
+    words.and_then(|mut words| words.nth(1)) == Some("ESMTP")
 }
 
 const QUIT: &[u8] = b"QUIT\r\n";

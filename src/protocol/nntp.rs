@@ -30,11 +30,10 @@ impl Protocol for Nntp {
     }
 }
 
-/// The rules of RFC 3977 section 5.1: 200 and 201 are with and without posting, 400 "temporarily", 502 "permanently
-/// unavailable".
+/// The rules of RFC 3977 section 5.1: 200 and 201 are with and without posting.
 static RULES: GreetingRules = GreetingRules {
     serving: &[200, 201],
-    rejecting: &[400, 502],
+    rejecting: &[],
     closing: 400,
     upgrade: ("STARTTLS", 382),
     products: &["INN", "Leafnode", "Cyrus", "Diablo"],
@@ -63,6 +62,7 @@ mod tests {
         for (greeting, expected) in [
             ("400 too many users\r\n", "rejected: greeting: 400 too many users"),
             ("502 no permission\r\n", "rejected: greeting: 502 no permission"),
+            ("503 no such program\r\n", "rejected: greeting: 503 no such program"),
             ("220 mx ESMTP\r\n", "unexpected: greeting: expected 200 or 201, received \"220 mx ESMTP\""),
         ] {
             assert_eq!(summary(talk(&Nntp, "nntp://a", &Script::greets(greeting)).await.0), expected);
