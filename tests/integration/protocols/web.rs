@@ -140,6 +140,20 @@ async fn nginx_logs_each_probe_once() {
 }
 
 #[tokio::test]
+async fn a_websocket_that_requires_a_login_serves() {
+    let client = Client::new();
+    let identity = client.identity();
+    let Some(server) = nginx(Tls::With(&identity)).await else { return };
+    let at = |path: &str| format!("ws://127.0.0.1:{}{path}", server.ports[0]);
+    for path in ["/login", "/named"] {
+        assert_begins(&client.probe(&at(path)).await, "good ws nginx 1.");
+    }
+    assert_eq!(client.probe(&at("/busy")).await, "rejected in protocol: 503 Service Unavailable");
+    let moved = client.probe(&at("/moved")).await;
+    assert!(moved.ends_with("/health; probe that URL"), "{moved}");
+}
+
+#[tokio::test]
 async fn a_tls_port_differs_from_a_plain_one() {
     let client = Client::new();
     let identity = client.identity();
