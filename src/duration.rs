@@ -8,8 +8,13 @@ use std::time::Duration;
 
 /// Parses a Prometheus duration.
 ///
-/// A day has 24 hours, a week 7 days, a year 365 days.
+/// A day has 24 hours, a week 7 days, a year 365 days. The error for a text of another format that has only one meaning,
+/// such as `1.5m` or `5 seconds`, contains the duration.
 pub fn parse(text: &str) -> Result<Duration, ParseDurationError> {
+    exact(text).map_err(|error| meant(text).map_or(error, ParseDurationError::OtherFormat))
+}
+
+fn exact(text: &str) -> Result<Duration, ParseDurationError> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
@@ -39,6 +44,33 @@ pub fn parse(text: &str) -> Result<Duration, ParseDurationError> {
         rest = after;
     }
     Ok(Duration::from_millis(milliseconds))
+}
+
+/// Returns the duration of a text with spaces, decimals, long unit names, or units in another order. `None` if it has no
+/// unit, an unknown one or a fraction of a millisecond.
+fn meant(text: &str) -> Option<Duration> {
+    let mut milliseconds: u64 = 0;
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let (number, after) = split_at_first(rest, |c| !c.is_ascii_digit() && c != '.');
+        let (unit, after) = split_at_first(after.trim_start(), |c| !c.is_ascii_alphabetic());
+        let unit = LONG_NAMES.iter().find(|(name, _)| *name == unit).map_or(unit, |(_, unit)| unit);
+        let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        milliseconds = milliseconds.checked_add(product(number, *factor)?)?;
+        rest = after.trim_start();
+    }
+    (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
+}
+
+/// Multiplies a decimal number; `None` if the product is not a whole number.
+fn product(number: &str, factor: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let whole = if whole.is_empty() && !fraction.is_empty() { 0 } else { whole.parse().ok()? };
+    let fraction = fraction.trim_end_matches('0');
+    let parts = if fraction.is_empty() { 0 } else { fraction.parse::<u64>().ok()?.checked_mul(factor)? };
+    let divisor = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let rest = parts.is_multiple_of(divisor).then(|| parts / divisor)?;
+    factor.checked_mul(whole)?.checked_add(rest)
 }
 
 /// Formats a duration for [`parse`], truncated to milliseconds.
@@ -77,6 +109,9 @@ pub enum ParseDurationError {
     /// A unit, a sign or a blank instead of a number.
     #[error("is not a valid duration; must be whole numbers with units, like 1m30s or 500ms")]
     NumberExpected,
+    /// A duration in another format.
+    #[error("is not a valid duration; write {}", display(*.0))]
+    OtherFormat(Duration),
     /// It exceeds 2^64 milliseconds.
     #[error("is too long; must be below 2^64 milliseconds")]
     TooLong,
@@ -110,6 +145,29 @@ const DAY: u64 = 24 * 60 * 60 * 1000;
 const UNITS: [(&str, u64); 7] =
     [("y", 365 * DAY), ("w", 7 * DAY), ("d", DAY), ("h", 60 * 60 * 1000), ("m", 60 * 1000), ("s", 1000), ("ms", 1)];
 
+/// Names of units that people write, with the unit.
+const LONG_NAMES: [(&str, &str); 19] = [
+    ("years", "y"),
+    ("year", "y"),
+    ("weeks", "w"),
+    ("week", "w"),
+    ("days", "d"),
+    ("day", "d"),
+    ("hours", "h"),
+    ("hour", "h"),
+    ("hrs", "h"),
+    ("hr", "h"),
+    ("minutes", "m"),
+    ("minute", "m"),
+    ("mins", "m"),
+    ("min", "m"),
+    ("seconds", "s"),
+    ("second", "s"),
+    ("secs", "s"),
+    ("sec", "s"),
+    ("msec", "ms"),
+];
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -140,17 +198,38 @@ mod tests {
             ("10", ParseDurationError::UnitMissing),
             ("s", ParseDurationError::NumberExpected),
             ("-1s", ParseDurationError::NumberExpected),
-            ("1.5s", ParseDurationError::UnitMissing),
-            (" 1s", ParseDurationError::NumberExpected),
-            ("1s ", ParseDurationError::NumberExpected),
-            ("1sec", ParseDurationError::UnitUnknown),
+            ("1.5", ParseDurationError::UnitMissing),
             ("1M", ParseDurationError::UnitUnknown),
-            ("30s1m", ParseDurationError::UnitOrder("m")),
-            ("1s1s", ParseDurationError::UnitOrder("s")),
+            ("1.5ms", ParseDurationError::UnitMissing),
+            ("1..5s", ParseDurationError::UnitMissing),
+            ("1.2.3s", ParseDurationError::UnitMissing),
+            (".s", ParseDurationError::NumberExpected),
+            ("30s1x", ParseDurationError::UnitUnknown),
+            ("1m0.0001s", ParseDurationError::UnitMissing),
             ("99999999999999999999s", ParseDurationError::TooLong),
             ("999999999999y", ParseDurationError::TooLong),
         ] {
             assert_eq!(parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_error_shows_what_to_write() {
+        for (text, written) in [
+            ("1.5m", "1m30s"),
+            ("5 s", "5s"),
+            (" 1s ", "1s"),
+            ("1m 30s", "1m30s"),
+            ("0.5s", "500ms"),
+            (".25h", "15m"),
+            ("2.50s", "2s500ms"),
+            ("10sec", "10s"),
+            ("2 minutes 5 seconds", "2m5s"),
+            ("30s1m", "1m30s"),
+            ("1s1s", "2s"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert_eq!(error.to_string(), format!("is not a valid duration; write {written}"), "{text}");
         }
     }
 

@@ -15,9 +15,32 @@ pub(super) fn refuse_unknown_keys<'a>(
 }
 
 fn message(key: &str, known: &[&'static str]) -> String {
-    match suggestion(key, known.iter().copied()) {
+    let of_blackbox = BLACKBOX.iter().find(|(name, _)| *name == key).map(|(_, instead)| instead);
+    match (of_blackbox, suggestion(key, known.iter().copied())) {
         _ if key == "<<" => "must be a mapping, like the alias in `<<: *name`".to_owned(),
-        Some(meant) => format!("unknown key; did you mean `{meant}`?"),
-        None => format!("unknown key; must be {}", any_of(known)),
+        (Some(instead), _) => format!("is a key of blackbox_exporter; {instead}; see docs/migrate-from-blackbox.md"),
+        (None, Some(meant)) => format!("unknown key; did you mean `{meant}`?"),
+        (None, None) => format!("unknown key; must be {}", any_of(known)),
     }
 }
+
+/// Keys of the modules of `blackbox_exporter`, each with what to write instead. portprobe has no key of these names.
+const BLACKBOX: [(&str, &str); 17] = [
+    ("prober", "the scheme of a target's URL selects the protocol, so remove it"),
+    ("basic_auth", "use `http.headers_files`"),
+    ("body_size_limit", "use `http.body_limit`"),
+    ("fail_if_body_not_matches_regexp", "use `http.body`"),
+    ("fail_if_not_ssl", "the scheme of a target's URL selects TLS, so remove it"),
+    ("fail_if_ssl", "the scheme of a target's URL selects TLS, so remove it"),
+    ("insecure_skip_verify", "use `tls.verify: report`"),
+    ("ip_protocol_fallback", "use `ip`"),
+    ("no_follow_redirects", "redirects are not followed, so remove it"),
+    ("follow_redirects", "redirects are not followed, so remove it"),
+    ("preferred_ip_protocol", "use `ip`"),
+    ("query_name", "use a target like dns://server/name"),
+    ("query_response", "use `dialogue`"),
+    ("source_ip_address", "use `source_address`"),
+    ("tls_config", "use `tls`"),
+    ("valid_http_versions", "remove it"),
+    ("valid_status_codes", "use `http.status`"),
+];
