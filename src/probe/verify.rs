@@ -23,6 +23,7 @@ mod cache;
 mod checks;
 mod constraints;
 mod messages;
+mod names;
 mod originals;
 mod path_search;
 mod permissions;

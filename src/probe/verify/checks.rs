@@ -7,6 +7,7 @@ use webpki::{EndEntityCert, Error};
 
 use super::VerifyRequest;
 use super::messages::{self, quoted};
+use super::names;
 use super::originals::MaskedChain;
 use super::path_search::{Chain, Leaf, PathResult, Walk};
 use super::permissions;
@@ -225,8 +226,11 @@ impl Check<'_> {
             (shown, more) => format!("{} and {more} more", shown.join(", ")),
         };
         let expected = self.request.name;
+        let reason =
+            names::reason(&self.request.presented.leaf, expected).map_or_else(String::new, |why| format!(", {why}"));
         let detail = format!(
-            "the certificate is for {presented}; expected \"{expected}\"; if another name is correct, set tls.server_name"
+            "the certificate is for {presented}; expected \"{expected}\"{reason}; if another name is correct, set \
+             tls.server_name"
         );
         self.faults.add(Class::CertNameMismatch, detail);
     }

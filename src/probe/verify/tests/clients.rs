@@ -317,6 +317,49 @@ fn critical_policies_are_no_fault() {
 }
 
 #[test]
+fn a_mismatch_explains_similar_names() {
+    let (_, middle, context) = hierarchy();
+    let dns = |names: &[&str]| -> Vec<SanType> {
+        names.iter().map(|name| SanType::DnsName((*name).try_into().unwrap())).collect()
+    };
+    for (names, expected, detail) in [
+        (
+            dns(&["127.0.0.1"]),
+            "127.0.0.1",
+            "\"127.0.0.1\"; expected \"127.0.0.1\", which it has as a DNS name, not as an address",
+        ),
+        (
+            dns(&["2001:DB8::0:1"]),
+            "2001:db8::1",
+            "\"2001:DB8::0:1\"; expected \"2001:db8::1\", which it has as a DNS name, not as an address",
+        ),
+        (
+            vec![SanType::URI("host.example".try_into().unwrap())],
+            "host.example",
+            "\"host.example\"; expected \"host.example\", which it has as a URI, not as a DNS name",
+        ),
+        (
+            dns(&["*.example"]),
+            "a.b.example",
+            "\"*.example\"; expected \"a.b.example\", but \"*.example\" covers exactly one label in place of the asterisk",
+        ),
+        (
+            dns(&["*.b.example"]),
+            "b.example",
+            "\"*.b.example\"; expected \"b.example\", but \"*.b.example\" covers exactly one label in place of the asterisk",
+        ),
+        (dns(&["*.b.example"]), "ab.example", "\"*.b.example\"; expected \"ab.example\""),
+        (dns(&["a.example"]), "b.example", "\"a.example\"; expected \"b.example\""),
+    ] {
+        let issued = middle.leaf(&[], |leaf| leaf.subject_alt_names = names.clone()).and(&middle.der);
+        let peer = verify_for(&issued.chain, expected, &context);
+        assert_classes(&peer, &[Class::CertNameMismatch]);
+        let detail = format!("the certificate is for {detail}; if another name is correct, set tls.server_name");
+        assert_eq!(peer.faults[0].detail, detail);
+    }
+}
+
+#[test]
 fn dates_before_1970_are_read() {
     for year in [1, 1949, 1950, 1969] {
         let root = Authority::root("Root");
