@@ -25,8 +25,8 @@ pub use self::shard::{Shard, ShardError};
 #[cfg(test)]
 pub(crate) use self::testing::example;
 pub use self::tls::{
-    AlpnProtocol, DigestError, FileProblem, Identity, Roots, ServerName, ServerNameError, Sha256Digest, TlsFile,
-    TlsProfile, TlsSettings, TlsVersion, TlsVersions, Verify,
+    AlpnProtocol, DigestError, FileProblem, Identity, KeyExchange, KeyExchangeError, KeyExchangeGroup, Roots,
+    ServerName, ServerNameError, Sha256Digest, TlsFile, TlsProfile, TlsSettings, TlsVersion, TlsVersions, Verify,
 };
 pub use self::url::{Endpoint, Host, HostName, Ipv6Zone, TargetUrl, UrlError};
 

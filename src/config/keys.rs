@@ -24,7 +24,7 @@ use crate::config::yaml::Node;
 use crate::histogram::Buckets;
 use crate::outcome::Phase;
 use crate::target::{
-    AddressMode, AlpnProtocol, Cadence, Dialogue, Expect, HostName, IpFamily, Pattern, Scheme, ServerName,
+    AddressMode, AlpnProtocol, Cadence, Dialogue, Expect, HostName, IpFamily, KeyExchange, Pattern, Scheme, ServerName,
     Sha256Digest, TlsVersion, Verify,
 };
 
@@ -152,6 +152,9 @@ mapping! {
         max_version: TlsVersion,
         /// Application protocols to offer (ALPN), in order of preference; the default depends on the scheme.
         alpn: Vec<AlpnProtocol>,
+        /// Groups to offer for the key exchange, in order of preference; the first has a key share. Without `x25519mlkem768` the ClientHello fits one segment.
+        #[default(["x25519mlkem768", "x25519", "secp256r1", "secp384r1"])]
+        key_exchange: KeyExchange,
         /// SHA-256 digests in hex or base64. One must match the leaf certificate or its public key.
         pins: Vec<Sha256Digest>,
         /// Files with revocation lists, PEM or DER, to check the chain against.

@@ -322,6 +322,7 @@ fn documented_defaults_match_the_code() {
             ("tls.min_version", "1.2"),
             ("tls.max_version", "1.3"),
             ("tls.alpn", "none"),
+            ("tls.key_exchange", "[x25519mlkem768, x25519, secp256r1, secp384r1]"),
             ("tls.pins", "none"),
             ("tls.crl_files", "none"),
             ("dialogue", "none"),
@@ -342,7 +343,8 @@ fn documented_defaults_match_the_code() {
             .collect()
     };
     assert_eq!(of_kind(ValueKind::Mapping), ["labels", "dialogue", "http.headers", "http.headers_files"]);
-    let lists = ["expect_addresses", "dns_servers", "tls.alpn", "tls.pins", "tls.crl_files", "http.status"];
+    let lists =
+        ["expect_addresses", "dns_servers", "tls.alpn", "tls.key_exchange", "tls.pins", "tls.crl_files", "http.status"];
     assert_eq!(of_kind(ValueKind::List), lists);
 }
 

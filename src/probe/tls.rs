@@ -29,7 +29,7 @@ use super::tls_store::TlsContext;
 use super::verify::{ChainVerifier, VerifyRequest, subject_name, with_invalid};
 use crate::clock;
 use crate::outcome::{Class, Failure, Fault, LocalFaultReason, Phase, TlsFacts};
-use crate::target::{Host, ServerName, TlsSettings};
+use crate::target::{Host, KeyExchange, KeyExchangeGroup, ServerName, TlsSettings};
 
 pub(super) mod alerts;
 mod recording_verifier;
@@ -152,6 +152,7 @@ pub(super) async fn handshake(
             Handshake { result: Ok(Secured { stream: Box::new(stream), recording }), facts, duration }
         }
         Err((fault, transport)) => {
+            let fault = with_size_of_hello(fault, &transport, &settings.profile.key_exchange);
             let peer = peer.map(|peer| match &fault {
                 Fault::Failure(Failure { class: Class::CertInvalid, detail, .. }) => with_invalid(&peer, detail),
                 Fault::Failure(_) | Fault::LocalFault(_) => peer,
@@ -159,6 +160,27 @@ pub(super) async fn handshake(
             Handshake { result: Err((fault, transport)), facts: TlsFacts { session: None, peer }, duration }
         }
     }
+}
+
+/// Adds the size of the ClientHello to the failure of a peer that did not respond to it, if it needs several segments.
+/// Some devices between client and server drop such a ClientHello or reset the connection.
+fn with_size_of_hello(fault: Fault, transport: &TlsTransport, groups: &KeyExchange) -> Fault {
+    let Fault::Failure(Failure { phase, class: class @ (Class::Disconnected | Class::Reset | Class::Stalled), detail }) =
+        fault
+    else {
+        return fault;
+    };
+    let Some((length, segment)) = transport.unanswered_segments() else {
+        return Fault::failure(phase, class, detail);
+    };
+    let has_large_share = groups.iter().next() == Some(KeyExchangeGroup::X25519Mlkem768);
+    let fix =
+        if has_large_share { "; to rule that out, set tls.key_exchange: [x25519, secp256r1, secp384r1]" } else { "" };
+    let detail = format!(
+        "{detail}; the ClientHello ({length} bytes) does not fit one segment ({segment} bytes), and some firewalls and \
+         load balancers drop such connections{fix}"
+    );
+    Fault::failure(phase, class, detail)
 }
 
 /// Returns the local fault of a host for which no certificate can be verified.

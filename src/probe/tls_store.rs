@@ -11,7 +11,8 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use rustls::client::Resumption;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::aws_lc_rs::{self, kx_group};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
@@ -24,7 +25,7 @@ use crate::files::watch::PERIOD;
 use crate::locks::{read, write};
 use crate::outcome::CertificateContent;
 use crate::probe::certificate::Restrictions;
-use crate::target::{FileProblem, TlsFile, TlsProfile, TlsVersion};
+use crate::target::{FileProblem, KeyExchangeGroup, TlsFile, TlsProfile, TlsVersion};
 
 mod contents;
 mod crl;
@@ -109,9 +110,11 @@ impl TlsStore {
     /// Creates the client configuration. It has no roots, so a handshake without a separate verifier fails.
     fn config(&self, profile: &TlsProfile) -> ClientConfig {
         let versions: Vec<_> = profile.versions.iter().map(supported).collect();
-        let builder = ClientConfig::builder_with_provider(self.provider.clone())
+        let kx_groups = profile.key_exchange.iter().map(group).collect();
+        let provider = CryptoProvider { kx_groups, ..CryptoProvider::clone(&self.provider) };
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(&versions)
-            .expect("the provider must have cipher suites for every version");
+            .expect("the provider must have cipher suites and a group for every version");
         let mut config = builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
         config.alpn_protocols = profile.alpn.iter().map(|protocol| protocol.as_str().into()).collect();
         config.resumption = Resumption::disabled();
@@ -132,6 +135,16 @@ const fn supported(version: TlsVersion) -> &'static SupportedProtocolVersion {
     match version {
         TlsVersion::V1_2 => &TLS12,
         TlsVersion::V1_3 => &TLS13,
+    }
+}
+
+/// Returns the implementation of a group.
+fn group(group: KeyExchangeGroup) -> &'static dyn SupportedKxGroup {
+    match group {
+        KeyExchangeGroup::Secp256r1 => kx_group::SECP256R1,
+        KeyExchangeGroup::Secp384r1 => kx_group::SECP384R1,
+        KeyExchangeGroup::X25519 => kx_group::X25519,
+        KeyExchangeGroup::X25519Mlkem768 => kx_group::X25519MLKEM768,
     }
 }
 

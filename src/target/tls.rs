@@ -38,6 +38,8 @@ pub struct TlsProfile {
     pub versions: TlsVersions,
     /// The application protocols offered (RFC 7301), in order of preference. Empty: the extension is not sent.
     pub alpn: Vec<AlpnProtocol>,
+    /// The groups offered for the key exchange.
+    pub key_exchange: KeyExchange,
 }
 
 /// Effect of a faulty certificate.
@@ -118,6 +120,80 @@ impl Default for TlsVersions {
     fn default() -> Self {
         Self { min: TlsVersion::V1_2, max: TlsVersion::V1_3 }
     }
+}
+
+/// A group for the key exchange.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum KeyExchangeGroup {
+    /// NIST P-256.
+    Secp256r1,
+    /// NIST P-384.
+    Secp384r1,
+    /// Curve25519 (RFC 7748).
+    X25519,
+    /// Curve25519 with ML-KEM-768, which is safe from quantum computers. Only for TLS 1.3; its share has 1,216 bytes.
+    X25519Mlkem768,
+}
+
+impl KeyExchangeGroup {
+    /// The name in the configuration: that of the IANA registry in lower case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Secp256r1 => "secp256r1",
+            Self::Secp384r1 => "secp384r1",
+            Self::X25519 => "x25519",
+            Self::X25519Mlkem768 => "x25519mlkem768",
+        }
+    }
+
+    /// Whether a version has this group.
+    pub const fn is_usable_with(self, version: TlsVersion) -> bool {
+        !matches!((self, version), (Self::X25519Mlkem768, TlsVersion::V1_2))
+    }
+}
+
+/// The groups offered for the key exchange, at least one, each once, in order of preference. The ClientHello has a key
+/// share of the first.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct KeyExchange(Vec<KeyExchangeGroup>);
+
+impl KeyExchange {
+    /// Checks a list of groups.
+    pub fn try_new(groups: Vec<KeyExchangeGroup>) -> Result<Self, KeyExchangeError> {
+        let earlier = |index: usize| groups.iter().take(index);
+        let repeated = groups
+            .iter()
+            .enumerate()
+            .find(|(index, group)| earlier(*index).any(|other| other == *group));
+        match repeated {
+            _ if groups.is_empty() => Err(KeyExchangeError::Empty),
+            Some((_, group)) => Err(KeyExchangeError::Repeated(*group)),
+            None => Ok(Self(groups)),
+        }
+    }
+
+    /// The groups in order of preference.
+    pub fn iter(&self) -> impl Iterator<Item = KeyExchangeGroup> {
+        self.0.iter().copied()
+    }
+}
+
+impl Default for KeyExchange {
+    fn default() -> Self {
+        use KeyExchangeGroup::{Secp256r1, Secp384r1, X25519, X25519Mlkem768};
+        Self(vec![X25519Mlkem768, X25519, Secp256r1, Secp384r1])
+    }
+}
+
+/// Reason why groups for the key exchange cannot be used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum KeyExchangeError {
+    /// There is none.
+    #[error("is empty; must have at least one group, or remove the key")]
+    Empty,
+    /// A group occurs twice.
+    #[error("has `{}` twice; remove one", .0.as_str())]
+    Repeated(KeyExchangeGroup),
 }
 
 /// The name of an application protocol: 1 to 255 bytes (RFC 7301 section 3.1).
@@ -296,6 +372,16 @@ mod tests {
             let name = text.parse::<ServerName>().ok().map(|name| name.to_string());
             assert_eq!(name.as_deref(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn groups_are_unique() {
+        use KeyExchangeGroup::{Secp256r1, X25519};
+        let groups = KeyExchange::try_new(vec![X25519, Secp256r1]).unwrap();
+        assert_eq!(groups.iter().collect::<Vec<_>>(), [X25519, Secp256r1]);
+        assert_eq!(KeyExchange::try_new(Vec::new()), Err(KeyExchangeError::Empty));
+        let repeated = KeyExchange::try_new(vec![X25519, Secp256r1, X25519]);
+        assert_eq!(repeated, Err(KeyExchangeError::Repeated(X25519)));
     }
 
     #[test]

@@ -10,7 +10,8 @@ use crate::config::levels::{Levels, Nearest};
 use crate::config::problems::At;
 use crate::config::problems::path::KeyPath;
 use crate::target::{
-    AlpnProtocol, Host, Identity, Roots, ServerName, TlsFile, TlsProfile, TlsSettings, TlsVersion, TlsVersions,
+    AlpnProtocol, Host, Identity, KeyExchange, KeyExchangeGroup, Roots, ServerName, TlsFile, TlsProfile, TlsSettings,
+    TlsVersion, TlsVersions,
 };
 
 /// Reports contradictions within one level.
@@ -38,11 +39,13 @@ impl<'a> Levels<'a> {
     /// The TLS settings. Without `tls.alpn`, the protocol's `alpn` is offered.
     pub(in crate::config) fn tls(self, alpn: Option<&str>, files: &mut FileUses) -> TlsSettings {
         let (folder, mut uses) = (files.folder(), Vec::new());
+        let versions = self.versions();
         let profile = TlsProfile {
             roots: self.roots(&folder, &mut uses),
             identity: self.identity(&folder, &mut uses),
             crl_files: self.crl_files(&folder, &mut uses),
-            versions: self.versions(),
+            versions,
+            key_exchange: self.key_exchange(versions),
             alpn: self
                 .value(|keys| keys.tls.get()?.alpn.get())
                 .unwrap_or_else(|| alpn.and_then(AlpnProtocol::try_new).into_iter().collect()),
@@ -122,6 +125,19 @@ impl<'a> Levels<'a> {
             }
         }
         TlsVersions::try_new(from, to).unwrap_or_default()
+    }
+
+    /// The groups, of which at least one must be usable with one of the versions.
+    fn key_exchange(self, versions: TlsVersions) -> KeyExchange {
+        let Some((nearest, groups)) = self.nearest_tls(|tls| tls.key_exchange.get()) else {
+            return KeyExchange::default();
+        };
+        let is_usable = |group: KeyExchangeGroup| versions.iter().any(|version| group.is_usable_with(version));
+        if !groups.iter().any(is_usable) {
+            let message = "has no group for TLS 1.2; add one, such as `x25519`, or raise `max_version`";
+            self.problems.refuse(nearest.tls("key_exchange"), message);
+        }
+        groups.clone()
     }
 
     /// Reports settings of TLS in the `own` nearest levels, for a target without TLS.

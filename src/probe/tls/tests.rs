@@ -16,6 +16,7 @@ use super::*;
 use crate::outcome::{Class, Session};
 use crate::probe::testing::{Authority, DAY, Issued, Trusting, trusting, valid};
 use crate::protocol::Wrapping;
+use crate::target::TlsProfile;
 
 static ONLY_1_2: &[&SupportedProtocolVersion] = &[&TLS12];
 static ONLY_1_3: &[&SupportedProtocolVersion] = &[&TLS13];
@@ -95,7 +96,15 @@ impl ResolvesServerCert for Always {
 
 /// Serves one connection: waits for the first bytes of the client, sends `bytes`, then acts as in `after`.
 async fn raw(bytes: &'static [u8], after: After) -> u16 {
+    raw_with(bytes, after, None).await
+}
+
+/// The same with a maximum length of the client's segments.
+async fn raw_with(bytes: &'static [u8], after: After, segment: Option<u32>) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    if let Some(segment) = segment {
+        socket2::SockRef::from(&listener).set_tcp_mss(segment).unwrap();
+    }
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
@@ -347,6 +356,41 @@ async fn every_early_end_has_a_class() {
         assert_eq!(failed, class, "{bytes:?}: {detail}");
         assert!(detail.contains(part), "{bytes:?}: {detail}");
         assert_eq!(handshake.facts, TlsFacts { session: None, peer: None });
+    }
+}
+
+#[tokio::test]
+async fn an_unanswered_large_hello_is_mentioned() {
+    let root = Authority::root("Root");
+    let small = TlsProfile {
+        key_exchange: KeyExchange::try_new(vec![KeyExchangeGroup::X25519]).unwrap(),
+        ..TlsProfile::default()
+    };
+    for (bytes, after, class) in [
+        (&b""[..], After::End, Class::Disconnected),
+        (b"", After::Reset, Class::Reset),
+        (b"", After::Silence, Class::Stalled),
+        (b"\x16\x03\x03\x00", After::End, Class::Disconnected),
+    ] {
+        let settings = |profile| TlsSettings { profile: Arc::new(profile), ..TlsSettings::default() };
+        let attempt = async |segment, settings| {
+            let time =
+                if matches!(after, After::Silence) { Duration::from_millis(50) } else { Duration::from_secs(20) };
+            let port = raw_with(bytes, after, segment).await;
+            let handshake = handshake_within(port, trusting(&[&root.der]), settings, time).await;
+            let (failed, detail) = failure(&handshake);
+            assert_eq!(failed, class, "{detail}");
+            detail.to_owned()
+        };
+        let detail = attempt(Some(600), settings(TlsProfile::default())).await;
+        let is_mentioned = detail.contains(" bytes) does not fit one segment (")
+            && detail.ends_with("to rule that out, set tls.key_exchange: [x25519, secp256r1, secp384r1]");
+        assert_eq!(is_mentioned, bytes.is_empty(), "{detail}");
+        for detail in
+            [attempt(None, settings(TlsProfile::default())).await, attempt(Some(600), settings(small.clone())).await]
+        {
+            assert!(!detail.contains("tls.key_exchange"), "{detail}");
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::BufMut as _;
 use rustls::InvalidMessage;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -24,6 +25,8 @@ pub(crate) struct TlsTransport {
     /// Number of packets without data so far.
     empty: usize,
     writing: Writing,
+    /// Number of bytes of TLS written before the first byte of TLS was read; `None` after that.
+    unanswered: Option<usize>,
 }
 
 impl TlsTransport {
@@ -33,7 +36,7 @@ impl TlsTransport {
             Wrapping::None => (Reading::Bare(Vec::new()), Writing::Bare),
             Wrapping::Tds => (Reading::Header(Vec::new()), Writing::Packets(Outgoing::default())),
         };
-        Self { stream, reading, empty: 0, writing }
+        Self { stream, reading, empty: 0, writing, unanswered: Some(0) }
     }
 
     /// Stops wrapping written records. Records that are still read may be wrapped, which their first byte shows.
@@ -41,21 +44,22 @@ impl TlsTransport {
         self.writing = Writing::Bare;
     }
 
+    /// Returns the length of the ClientHello and that of a segment, if the ClientHello needs several segments and the peer
+    /// has sent no byte of TLS.
+    pub(super) fn unanswered_segments(&self) -> Option<(usize, usize)> {
+        let segment = usize::try_from(SockRef::from(&self.stream).tcp_mss().ok()?).ok()?;
+        let length = self.unanswered.filter(|length| *length > segment)?;
+        Some((length, segment))
+    }
+
     /// Returns the connection.
     pub(in crate::probe) fn into_stream(self) -> TcpStream {
         self.stream
     }
-}
 
-impl AsRawFd for TlsTransport {
-    fn as_raw_fd(&self) -> RawFd {
-        self.stream.as_raw_fd()
-    }
-}
-
-impl AsyncRead for TlsTransport {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, reading, empty, .. } = self.get_mut();
+    /// Reads the bytes of records, without the packets around them.
+    fn poll_read_records(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, reading, empty, .. } = self;
         loop {
             match reading {
                 Reading::Bare(read) if read.is_empty() => return Pin::new(stream).poll_read(context, buffer),
@@ -92,16 +96,27 @@ impl AsyncRead for TlsTransport {
     }
 }
 
+impl AsRawFd for TlsTransport {
+    fn as_raw_fd(&self) -> RawFd {
+        self.stream.as_raw_fd()
+    }
+}
+
+impl AsyncRead for TlsTransport {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let transport = self.get_mut();
+        let before = buffer.filled().len();
+        let read = transport.poll_read_records(context, buffer);
+        if buffer.filled().len() > before {
+            transport.unanswered = None;
+        }
+        read
+    }
+}
+
 impl AsyncWrite for TlsTransport {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let Self { stream, writing, .. } = self.get_mut();
-        match writing {
-            Writing::Bare => Pin::new(stream).poll_write(context, bytes),
-            Writing::Packets(outgoing) => {
-                outgoing.records.extend(bytes);
-                Poll::Ready(Ok(bytes.len()))
-            }
-        }
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -113,14 +128,16 @@ impl AsyncWrite for TlsTransport {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let Self { stream, writing, .. } = self.get_mut();
-        match writing {
-            Writing::Bare => Pin::new(stream).poll_write_vectored(context, parts),
+        let Self { stream, writing, unanswered, .. } = self.get_mut();
+        let written = match writing {
+            Writing::Bare => ready!(Pin::new(stream).poll_write_vectored(context, parts))?,
             Writing::Packets(outgoing) => {
                 outgoing.records.extend(parts.iter().flat_map(|part| part.iter()));
-                Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()))
+                parts.iter().map(|part| part.len()).sum()
             }
-        }
+        };
+        *unanswered = unanswered.map(|length| length + written);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

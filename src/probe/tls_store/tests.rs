@@ -17,7 +17,7 @@ use tracing::subscriber;
 
 use super::*;
 use crate::files::watch::Watched as _;
-use crate::target::{AlpnProtocol, Identity, Roots, TlsFile, TlsVersions};
+use crate::target::{AlpnProtocol, Identity, KeyExchange, Roots, TlsFile, TlsVersions};
 
 /// A folder of files and a profile that names some of them.
 struct Files {
@@ -105,6 +105,29 @@ fn revocation_list(until: i32) -> rcgen::CertificateRevocationList {
         key_identifier_method: KeyIdMethod::Sha256,
     };
     list.signed_by(&issuer).unwrap()
+}
+
+#[test]
+fn groups_are_offered_in_order() {
+    let store = TlsStore::default();
+    for groups in [
+        vec![KeyExchangeGroup::X25519],
+        vec![KeyExchangeGroup::Secp384r1, KeyExchangeGroup::X25519Mlkem768],
+        KeyExchange::default().iter().collect(),
+    ] {
+        let key_exchange = KeyExchange::try_new(groups.clone()).unwrap();
+        let profile = Arc::new(TlsProfile { key_exchange, ..TlsProfile::default() });
+        store.read(&profile).unwrap();
+        let context = store.context(&profile).unwrap();
+        let names: Vec<_> = context
+            .config
+            .crypto_provider()
+            .kx_groups
+            .iter()
+            .map(|group| group.name().as_str().unwrap().to_ascii_lowercase())
+            .collect();
+        assert_eq!(names, groups.iter().map(|group| group.as_str()).collect::<Vec<_>>());
+    }
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use crate::config::keys::read::{Scalar, invalid};
+use crate::config::keys::read::{Key, Scalar, invalid};
 use crate::config::keys::value::choice::Choice;
+use crate::config::problems::At;
 use crate::config::yaml::Node;
-use crate::target::{AlpnProtocol, ServerName, Sha256Digest, TlsVersion, Verify};
+use crate::target::{AlpnProtocol, KeyExchange, KeyExchangeGroup, ServerName, Sha256Digest, TlsVersion, Verify};
 
 /// Trusted roots that do not come from a file of the user.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,6 +33,28 @@ impl Scalar for TlsVersion {
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "enum": [1.2, 1.3, "1.2", "1.3"] })
+    }
+}
+
+impl Choice for KeyExchangeGroup {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        (Self::X25519Mlkem768.as_str(), Self::X25519Mlkem768),
+        (Self::X25519.as_str(), Self::X25519),
+        (Self::Secp256r1.as_str(), Self::Secp256r1),
+        (Self::Secp384r1.as_str(), Self::Secp384r1),
+    ];
+}
+
+impl Key for KeyExchange {
+    fn read(node: Node, at: At<'_>) -> Option<Self> {
+        let problems = at.problems().count();
+        let groups = Key::read(node, at).filter(|_| at.problems().count() == problems)?;
+        Self::try_new(groups).map_err(|error| at.refuse(error)).ok()
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        let group = <KeyExchangeGroup as Scalar>::schema(generator);
+        json_schema!({ "type": "array", "items": group, "minItems": 1, "uniqueItems": true })
     }
 }
 
