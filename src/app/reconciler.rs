@@ -191,13 +191,15 @@ impl Reconciler {
     async fn on_discovery(&mut self, update: Update) {
         let Update { source, result } = update;
         let name = source.name.clone();
-        let (entries, errors, message) = match result {
-            Ok(Snapshot { entries, problems }) => {
-                (Some(entries), problems, "Cannot read a part of a discovery source, keeping its last targets")
-            }
-            Err(error) => {
-                (None, vec![error.to_string()], "Cannot refresh a discovery source, keeping its last targets")
-            }
+        let (entries, errors) = match result {
+            Ok(Snapshot { entries, problems }) => (Some(entries), problems),
+            Err(error) => (None, vec![error.to_string()]),
+        };
+        let message = match (entries.is_some(), self.target_sources.has_targets(&source)) {
+            (true, true) => "Cannot read a part of a discovery source, keeping its last targets",
+            (true, false) => "Cannot read a part of a discovery source, which had no targets",
+            (false, true) => "Cannot refresh a discovery source, keeping its last targets",
+            (false, false) => "Cannot refresh a discovery source, which has no targets",
         };
         match self.target_sources.record_status(&source, errors) {
             StatusChange::Failed(errors) => log_first(&name, errors, errors.len(), message),

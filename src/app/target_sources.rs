@@ -176,10 +176,12 @@ impl TargetSources {
 
     /// Returns the number of refreshes of a source that failed, at least in part.
     pub(super) fn failures(&self, source: &Source) -> u64 {
-        self.discovered
-            .iter()
-            .find(|state| state.source == *source)
-            .map_or(0, |state| state.failures)
+        self.find(source).map_or(0, |state| state.failures)
+    }
+
+    /// Returns whether a source has targets.
+    pub(super) fn has_targets(&self, source: &Source) -> bool {
+        self.find(source).is_some_and(|state| !state.targets().is_empty())
     }
 
     /// Builds targets again that were skipped because a file was missing, if it can be read now. Returns whether any
@@ -254,6 +256,10 @@ impl TargetSources {
             .chain(of_sources)
             .map(|settings| settings.profile.clone())
             .collect()
+    }
+
+    fn find(&self, source: &Source) -> Option<&SourceState> {
+        self.discovered.iter().find(|state| state.source == *source)
     }
 
     fn state(&mut self, source: &Source) -> Option<&mut SourceState> {
@@ -399,6 +405,48 @@ discovery: [{ file: one.json }, { file: two.json }]
         assert_eq!(*skipped, expected);
         sources.merge();
         assert_eq!(sources.unreported(), []);
+    }
+
+    #[test]
+    fn every_kind_of_skipped_entry_is_reported() {
+        let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
+        let config = config(CONFIG);
+        apply(&mut sources, &config, &files);
+        let many = (0..65).map(|index| format!("l{index}: x")).collect::<Vec<_>>().join(", ");
+        let long = "x".repeat(513);
+        let one = format!(
+            "['b:1', 'b:1', 'a:1', {{ url: 'c:1', labels: {{ {many} }} }}, {{ url: 'c:1', labels: {{ l: {long} }} }},
+              {{ targets: ['c:1', 'c:x'], labels: {{ team: a }} }}, {{ url: 'c:2', module: none }}]"
+        );
+        sources.update(&config.discovery[0], entries(&one), &files);
+        sources.update(&config.discovery[1], entries("['b:1', 'd:1-3', 'e:1']"), &files);
+        assert_eq!(merged_names(&sources.merge()), ["tcp://a:1", "tcp://b:1", "tcp://c:1", "tcp://d:1", "tcp://d:2"]);
+        let unreported = sources.unreported();
+        let [first, second] = &*unreported else { panic!("{unreported:?}") };
+        let expected = [
+            "entry 2, `b:1`: duplicate target name `tcp://b:1`, also used by entry 1",
+            "entry 4, `c:1`: labels: results in 65 labels; must be at most 64",
+            "entry 5, `c:1`: labels.l: ",
+            "entry 6, `c:x`: ",
+            "entry 7, `c:2`: module: unknown module `none`",
+            "duplicate target name `tcp://a:1`, also used by the configuration file",
+        ];
+        for (line, start) in first.skipped.iter().zip(expected) {
+            assert!(line.starts_with(start), "{line}");
+        }
+        assert_eq!((first.skipped.len(), first.count), (expected.len(), expected.len()), "{first:?}");
+        let expected = [
+            "duplicate target name `tcp://b:1`, also used by file:one.json",
+            "`tcp://d:3` is skipped because `limits.targets` is 5",
+            "`tcp://e:1` is skipped because `limits.targets` is 5",
+        ];
+        assert_eq!(second.skipped, expected);
+        sources.merge();
+        assert_eq!(sources.unreported(), [], "once");
+        sources.update(&config.discovery[0], entries("['c:1-9']"), &files);
+        sources.merge();
+        let limit = "entry 1, `c:1-9`: skipped, like all later entries: `limits.targets` is 5";
+        assert!(sources.unreported()[0].skipped[0].starts_with(limit));
     }
 
     #[test]

@@ -122,6 +122,13 @@ async fn a_failed_http_source_keeps_its_targets() {
     let labels = [("target", "tcp://127.0.0.1:2"), ("team", "b")];
     assert_eq!(scrape.value("portprobe_target_info", &labels), Some(1.0));
     assert_eq!(of_source(&scrape, "failures_total", &format!("http:http://{good}/sd")), Some(0.0));
+    assert_eq!(
+        daemon
+            .logged(&["Cannot refresh a discovery source, which has no targets"])
+            .len(),
+        2
+    );
+    assert_eq!(daemon.logged(&["keeping its last targets"]), [""; 0], "no source has worked before");
 }
 
 #[tokio::test]
