@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 
 /// Content that was loaded from files and follows their changes.
 pub(crate) trait Watched: Send + Sync + 'static {
-    /// The kind of the files in log messages.
+    /// The kind of the files in the log.
     const KIND: &'static str;
 
     /// Returns whether there is no file to watch.
@@ -42,7 +42,9 @@ pub(crate) async fn watch<W: Watched>(watched: &Arc<W>, period: Duration, failed
         let watched = watched.clone();
         match spawn_blocking(move || watched.reload()).await {
             Ok(failures) => (0..failures).for_each(|_| failed()),
-            Err(error) => error!(%error, "Cannot check {} files for changes, keeping the current ones", W::KIND),
+            Err(error) => {
+                error!(kind = W::KIND, %error, "Cannot check files for changes, keeping the current ones");
+            }
         }
     }
 }
@@ -64,13 +66,13 @@ impl Changes {
     fn log(&self, kind: &'static str) {
         let listed = |names: &BTreeSet<String>| names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         if !self.reloaded.is_empty() {
-            info!(files = listed(&self.reloaded), "Reloaded {kind} files");
+            info!(kind, files = listed(&self.reloaded), "Reloaded files");
         }
         if !self.restored.is_empty() {
-            info!(files = listed(&self.restored), "Restored {kind} files");
+            info!(kind, files = listed(&self.restored), "Restored files");
         }
         for fault in &self.rejected {
-            warn!(fault, "Cannot reload {kind} files, keeping the current ones");
+            warn!(kind, fault, "Cannot reload files, keeping the current ones");
         }
     }
 }

@@ -351,7 +351,7 @@ async fn a_file_that_becomes_invalid_is_reported() {
     .await;
     wait::until("the fault is logged", async || {
         daemon
-            .logged(&["level=warn", "Cannot reload TLS files", "has no certificate"])
+            .logged(&["level=warn", "Cannot reload files", "kind=TLS", "has no certificate"])
             .len()
             == 1
     })
@@ -359,7 +359,7 @@ async fn a_file_that_becomes_invalid_is_reported() {
 
     write_certificate(folder.path(), "ca");
     wait::until_patiently("the new file is loaded", async || {
-        !daemon.logged(&["level=info", "Reloaded TLS files", "ca.pem"]).is_empty()
+        !daemon.logged(&["level=info", "Reloaded files", "kind=TLS", "ca.pem"]).is_empty()
     })
     .await;
 }
@@ -409,7 +409,7 @@ async fn a_rotated_token_is_sent_without_a_reload() {
     assert_eq!(daemon.scrape().await.of("t", "portprobe_up"), Some(1.0), "the old token is still sent");
     wait::until("the fault is logged", async || {
         daemon
-            .logged(&["level=warn", "Cannot reload header files", "token is empty"])
+            .logged(&["level=warn", "Cannot reload files", "kind=header", "token is empty"])
             .len()
             == 1
     })
@@ -418,7 +418,7 @@ async fn a_rotated_token_is_sent_without_a_reload() {
     *wanted.lock().unwrap() = "second";
     fs::write(&token, "Bearer second\n").unwrap();
     wait::until_patiently("the new token is loaded", async || {
-        !daemon.logged(&["level=info", "Reloaded header files", "token"]).is_empty()
+        !daemon.logged(&["level=info", "Reloaded files", "kind=header", "token"]).is_empty()
     })
     .await;
     daemon.scrape_until("the target is up with the new token", up).await;

@@ -375,7 +375,7 @@ fn only_a_changed_file_changes_the_context() {
     files.write("ca.pem", renewed.pem());
     let lines = logged(|| assert_eq!(trust.reload(), 0));
     let ca_file = files.path("ca.pem").display().to_string();
-    assert_eq!(lines, [format!("INFO Reloaded TLS files files=\"{ca_file}\"")]);
+    assert_eq!(lines, [format!("INFO Reloaded files kind=\"TLS\" files=\"{ca_file}\"")]);
     let second = trust.context(&profile).unwrap();
     assert_eq!(second.roots.certificates, [renewed.der().clone()]);
     assert_ne!(second.generation, first.generation);
@@ -404,7 +404,7 @@ fn an_unusable_file_keeps_the_old_context() {
     fs::remove_dir(&path).unwrap();
     files.write("ca.pem", good);
     let lines = logged(|| assert_eq!(trust.reload(), 0));
-    assert_eq!(lines, [format!("INFO Restored TLS files files=\"{}\"", path.display())]);
+    assert_eq!(lines, [format!("INFO Restored files kind=\"TLS\" files=\"{}\"", path.display())]);
     assert!(Arc::ptr_eq(&first, &trust.context(&profile).unwrap()));
 }
 
@@ -423,7 +423,7 @@ fn a_certificate_waits_for_its_key() {
     let lines = logged(|| assert_eq!(trust.reload(), 0));
     let (certificate, key) = (files.path("client.pem"), files.path("client.key"));
     let both = format!("{}, {}", key.display(), certificate.display());
-    assert_eq!(lines, [format!("INFO Reloaded TLS files files=\"{both}\"")]);
+    assert_eq!(lines, [format!("INFO Reloaded files kind=\"TLS\" files=\"{both}\"")]);
     assert_eq!(trust.context(&profile).unwrap().identity.as_ref().unwrap().key.cert, [after.certificate.der().clone()]);
 }
 
@@ -444,7 +444,7 @@ fn an_unusable_file_does_not_affect_other_files() {
 
     files.write("ca.pem", rotated.pem());
     let lines = logged(|| assert_eq!((trust.reload(), trust.reload()), (2, 2)));
-    let reloaded = format!("INFO Reloaded TLS files files=\"{}\"", files.path("ca.pem").display());
+    let reloaded = format!("INFO Reloaded files kind=\"TLS\" files=\"{}\"", files.path("ca.pem").display());
     assert_eq!(lines, [reloaded], "known problems are not logged again");
     let second = trust.context(&profile).unwrap();
     assert_eq!(second.roots.certificates, [rotated.der().clone()]);
@@ -457,7 +457,7 @@ fn an_unusable_file_does_not_affect_other_files() {
     files.write("client.key", client.key.serialize_pem());
     files.write("crl.pem", list);
     let lines = logged(|| assert_eq!(trust.reload(), 0));
-    assert!(lines.len() == 1 && lines[0].contains("Restored TLS files"), "{lines:?}");
+    assert!(lines.len() == 1 && lines[0].contains("Restored files"), "{lines:?}");
     assert!(Arc::ptr_eq(&second, &trust.context(&profile).unwrap()));
 }
 
