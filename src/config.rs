@@ -22,7 +22,7 @@ pub use self::keys::value::{HttpScheme, HttpUrl, HttpUrlError};
 use self::problems::Problems;
 pub use self::problems::path::Position;
 use self::problems::positions::Positions;
-pub use self::problems::{Diagnostic, LoadError};
+pub use self::problems::{CheckedKey, Diagnostic, LoadError};
 pub use self::single::{ProbeRequest, SingleTarget, TargetLookup};
 pub use self::sources::{
     Discovered, EntriesError, HttpSource, Records, Source, SourceKind, discovered, discovered_json,
@@ -104,6 +104,11 @@ pub struct Draft<'a, T> {
 }
 
 impl<T> Draft<'_, T> {
+    /// The text that the value was read from; empty without a configuration.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Everything that must be read from files, each once.
     pub fn required(&self) -> impl Iterator<Item = Required> {
         self.files.required()

@@ -19,11 +19,12 @@ pub fn run(
     files: Option<&LoadedFiles>,
 ) -> Result<String, LoadError> {
     let draft = config::load(path, environment)?;
+    let text = draft.text().to_owned();
     let config = match files {
         Some(files) => files.finish(draft),
         None => draft.finish(&[]),
     }?;
-    let discovered = sources::check(&config, path, files);
+    let discovered = sources::check(&config, path, &text, files);
     if !discovered.problems.is_empty() {
         return Err(LoadError::new(discovered.problems));
     }

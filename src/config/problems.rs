@@ -8,10 +8,12 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use self::checked::CheckedKey;
 use self::path::{BorrowedPath, KeyPath, Part, PathRoot, Position};
 use self::positions::Positions;
 use self::text::OneLine;
 
+mod checked;
 pub(super) mod path;
 pub(super) mod positions;
 pub(super) mod text;

@@ -359,7 +359,9 @@ async fn a_file_that_becomes_invalid_is_reported() {
 
     write_certificate(folder.path(), "ca");
     wait::until_patiently("the new file is loaded", async || {
-        !daemon.logged(&["level=info", "Reloaded files", "kind=TLS", "ca.pem"]).is_empty()
+        !daemon
+            .logged(&["level=info", "Reloaded files", "kind=TLS", "ca.pem"])
+            .is_empty()
     })
     .await;
 }
@@ -418,7 +420,9 @@ async fn a_rotated_token_is_sent_without_a_reload() {
     *wanted.lock().unwrap() = "second";
     fs::write(&token, "Bearer second\n").unwrap();
     wait::until_patiently("the new token is loaded", async || {
-        !daemon.logged(&["level=info", "Reloaded files", "kind=header", "token"]).is_empty()
+        !daemon
+            .logged(&["level=info", "Reloaded files", "kind=header", "token"])
+            .is_empty()
     })
     .await;
     daemon.scrape_until("the target is up with the new token", up).await;
@@ -548,15 +552,11 @@ fn check_reads_the_files_of_http_sources() {
 #[test]
 fn check_warns_about_a_source_without_files() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("portprobe.yaml"), "discovery: [ { file: 'sd/*.json' } ]\n").unwrap();
+    fs::write(folder.path().join("portprobe.yaml"), "discovery:\n- dns: a.test\n- file: 'sd/*.json'\n").unwrap();
     let checked = finished(&["check"], folder.path());
-    assert!(
-        checked.status == 0
-            && checked
-                .stdout
-                .contains("discovery[0].file: warning: cannot list the directory sd"),
-        "{checked:?}"
-    );
+    let warning = "portprobe.yaml:3:9: discovery[1].file: warning: cannot list the directory sd";
+    assert!(checked.status == 0 && checked.stdout.starts_with(warning), "{checked:?}");
     let syntax = finished(&["check", "--syntax-only"], folder.path());
-    assert_eq!(syntax.stdout, "portprobe.yaml: 0 targets, 0 groups, 0 probes per second\n");
+    let summary = "0 targets, 0 groups, 0 probes per second; targets of 1 HTTP or DNS source are not counted";
+    assert_eq!(syntax.stdout, format!("portprobe.yaml: {summary}\n"));
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::app::LoadedFiles;
-use crate::config::{Candidate, Config, Diagnostic, Discovered, EntryError, Source, SourceKind, Unreadable};
+use crate::config::{
+    Candidate, CheckedKey, Config, Diagnostic, Discovered, EntryError, Source, SourceKind, Unreadable,
+};
 use crate::discovery;
 use crate::target::{Target, TargetName};
 
@@ -20,26 +22,28 @@ pub(super) struct DiscoveredTargets {
     pub(super) warnings: Vec<Diagnostic>,
 }
 
-/// Reads the files of every source of a configuration at `path`, and with `files` the files that their entries name.
-pub(super) fn check(config: &Config, path: &Path, files: Option<&LoadedFiles>) -> DiscoveredTargets {
+/// Reads the files of every source of a configuration at `path` with this text, and with `files` the files that their
+/// entries name.
+pub(super) fn check(config: &Config, path: &Path, text: &str, files: Option<&LoadedFiles>) -> DiscoveredTargets {
     let owner = path.display().to_string();
     let names = config
         .targets
         .iter()
         .map(|target| (target.name.clone(), owner.clone()))
         .collect();
-    let mut checker = Checker { config, files, names, found: DiscoveredTargets::default() };
+    let mut checker = Checker { config, files, names, of_keys: Vec::new(), found: DiscoveredTargets::default() };
     for (index, source) in config.discovery.iter().enumerate() {
         let SourceKind::File { pattern } = &source.kind else { continue };
-        let key = format!("discovery[{index}].file");
         match discovery::files_of(pattern) {
-            Ok(paths) if paths.is_empty() => checker.warn_missing(path, key, "no file matches"),
+            Ok(paths) if paths.is_empty() => checker.warn_missing(index, "no file matches"),
             Ok(paths) => paths.iter().for_each(|file| checker.check_file(source, file)),
-            Err(error) => checker.warn_missing(path, key, &error.to_string()),
+            Err(error) => checker.warn_missing(index, &error.to_string()),
         }
     }
-    checker.check_limit(path);
-    checker.found
+    checker.check_limit();
+    let Checker { of_keys, mut found, .. } = checker;
+    found.warnings.splice(0..0, CheckedKey::locate(of_keys, path, text));
+    found
 }
 
 struct Checker<'a> {
@@ -48,15 +52,17 @@ struct Checker<'a> {
     files: Option<&'a LoadedFiles>,
     /// The file that has the target with this name.
     names: HashMap<TargetName, String>,
+    /// Warnings about keys of the configuration.
+    of_keys: Vec<(CheckedKey, String)>,
     found: DiscoveredTargets,
 }
 
 impl Checker<'_> {
     /// Warns that a source has no files. They may be on another machine if only the syntax is checked.
-    fn warn_missing(&mut self, path: &Path, key: String, problem: &str) {
+    fn warn_missing(&mut self, source: usize, problem: &str) {
         if self.files.is_some() {
             let message = format!("{problem}; the source has no targets until a file exists");
-            self.found.warnings.push(diagnostic(path, key, message));
+            self.of_keys.push((CheckedKey::DiscoveryFile(source), message));
         }
     }
 
@@ -68,7 +74,12 @@ impl Checker<'_> {
                 self.found.problems.extend(EntryError::locate(errors, file, &text));
                 self.found.warnings.extend(EntryError::locate(warnings, file, &text));
             }
-            Err(error) => self.found.problems.push(diagnostic(file, String::new(), error.to_string())),
+            Err(error) => self.found.problems.push(Diagnostic {
+                file: Some(file.into()),
+                position: None,
+                key: String::new(),
+                message: error.to_string(),
+            }),
         }
     }
 
@@ -117,7 +128,7 @@ impl Checker<'_> {
         None
     }
 
-    fn check_limit(&mut self, path: &Path) {
+    fn check_limit(&mut self) {
         let Some(limit) = self.config.limits.targets else { return };
         let count = self.config.targets.len() + self.found.targets.len();
         if usize::try_from(limit.get()).is_ok_and(|limit| count > limit) {
@@ -125,11 +136,7 @@ impl Checker<'_> {
                 "allows {limit} targets, but there are {count} with the discovered ones, so the last ones are skipped; \
                  raise it, or set it to 0 for no limit"
             );
-            self.found.warnings.push(diagnostic(path, "limits.targets".to_owned(), message));
+            self.of_keys.push((CheckedKey::TargetLimit, message));
         }
     }
-}
-
-fn diagnostic(file: &Path, key: String, message: String) -> Diagnostic {
-    Diagnostic { file: Some(file.into()), position: None, key, message }
 }
