@@ -1,4 +1,4 @@
-//! The errors of PostgreSQL and of the poolers and proxies in front of it.
+//! The errors of PostgreSQL, of compatible servers, and of the poolers and proxies in front of them.
 //!
 //! Only an error about the login, the role, the database, the address of the client or TLS means that other clients are
 //! served. Any other error means that none is, because poolers without a server use codes of their own.
@@ -36,7 +36,7 @@ impl ErrorResponse {
     /// Fails if the error means that no client is served.
     pub(super) fn verify(&self) -> Result<(), ConversationError> {
         let serves = LOGIN_CLASSES.iter().any(|class| self.code.starts_with(class))
-            || POOLER_LOGIN_TEXTS
+            || LOGIN_TEXTS
                 .iter()
                 .any(|(code, text)| self.code == *code && self.text.contains(text));
         if serves { Ok(()) } else { Err(ConversationError::Rejected(self.to_string())) }
@@ -55,15 +55,17 @@ impl fmt::Display for ErrorResponse {
 /// violation.
 const LOGIN_CLASSES: [&str; 4] = ["0A", "28", "3D", "42"];
 
-/// The errors of poolers about a login. Their codes are not specific: `PgBouncer` uses 08P01 for all errors
-/// (`disconnect_client` in its source), Pgpool-II (`src/auth`) and Supavisor use XX000.
-const POOLER_LOGIN_TEXTS: [(&str, &str); 11] = [
+/// The errors about a login whose codes are not specific: `PgBouncer` uses 08P01 for all errors (`disconnect_client` in
+/// its source), `CockroachDB` for missing TLS (`ErrSSLRequired`); Pgpool-II (`src/auth`) and Supavisor use XX000.
+const LOGIN_TEXTS: [(&str, &str); 13] = [
     ("08P01", "no such database"),
     ("08P01", "no such user"),
     ("08P01", "auth failed"),
     ("08P01", "authentication failed"),
     ("08P01", "login rejected"),
     ("08P01", "SSL required"),
+    ("08P01", "SSL is required"),
+    ("08P01", "SSL connection required"),
     ("XX000", "client authentication failed"),
     ("XX000", "md5 authentication failed"),
     ("XX000", "SCRAM authentication failed"),
@@ -103,6 +105,9 @@ mod tests {
             ("08P01", "certificate authentication failed"),
             ("08P01", "login rejected"),
             ("08P01", "SSL required"),
+            // Odyssey, CockroachDB.
+            ("08P01", "SSL is required"),
+            ("08P01", "node is running secure mode, SSL connection required"),
             // Pgpool-II 4.3.
             ("XX000", "client authentication failed"),
             ("XX000", "md5 authentication failed"),
