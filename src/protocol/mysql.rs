@@ -107,7 +107,15 @@ async fn log_in(wire: &mut Wire<'_>, greeting: &Greeting, number: u8) -> Result<
 impl Refusal {
     /// Fails if the error means that no client is served.
     fn verify(&self) -> Result<(), ConversationError> {
-        if LOGIN_ERRORS.contains(&self.code) { Ok(()) } else { Err(ConversationError::Rejected(self.to_string())) }
+        let concerns_login = self
+            .state
+            .as_deref()
+            .is_some_and(|state| state.starts_with(INVALID_AUTHORIZATION));
+        if concerns_login || LOGIN_ERRORS.contains(&self.code) {
+            Ok(())
+        } else {
+            Err(ConversationError::Rejected(self.to_string()))
+        }
     }
 }
 
@@ -131,6 +139,9 @@ const LOGIN_ERRORS: [u16; 17] = [
     3118, 3955, 4150, 4151, // TLS or another secure transport is required.
     3159,
 ];
+
+/// The class of SQLSTATE for logins. Gateways use it with other codes, such as 1105 for a user without a prefix.
+const INVALID_AUTHORIZATION: &str = "28";
 
 /// Maximum number of packets in a login: a method, another method, and two of its requests.
 const MAX_ROUNDS: usize = 4;

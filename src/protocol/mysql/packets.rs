@@ -73,6 +73,8 @@ impl Method {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Refusal {
     pub(super) code: u16,
+    /// SQLSTATE, if it is known.
+    pub(super) state: Option<String>,
     pub(super) text: String,
 }
 
@@ -81,11 +83,9 @@ impl Refusal {
     /// capabilities of the client.
     fn read(mut rest: &[u8]) -> Result<Self, Malformed> {
         let code = rest.try_get_u16_le()?;
-        let message = rest
-            .split_at_checked(6)
-            .filter(|_| rest.starts_with(b"#"))
-            .map_or(rest, |(_, message)| message);
-        Ok(Self { code, text: text(message) })
+        let state = rest.split_at_checked(6).filter(|(state, _)| state.starts_with(b"#"));
+        let (state, message) = state.map_or((None, rest), |(state, message)| (state.get(1..).map(text), message));
+        Ok(Self { code, state, text: text(message) })
     }
 }
 
