@@ -100,6 +100,8 @@ async fn invalid_tls_files_keep_the_old_ones() {
     })
     .await;
     assert_eq!(daemon.scrape().await.of("t", "portprobe_up"), Some(1.0), "the old roots are kept");
+    // The line is written after the counter.
+    wait::until("the invalid file is logged", async || !daemon.logged(&["level=warn", "root.pem"]).is_empty()).await;
     assert_eq!(daemon.logged(&["level=warn", "root.pem"]).len(), 1);
     fs::write(&roots, next.pem()).unwrap();
     wait::until_patiently("the new roots are used", async || {
