@@ -4,14 +4,20 @@ use tokio::io::{AsyncReadExt as _, join, sink};
 use tokio::runtime;
 use tokio::time::Instant;
 
-use super::certificate::read;
+use super::certificate::{Restrictions, constrained_names, masked, read};
 use super::exchange::script::ScriptRunner;
 use crate::outcome::Phase;
 use crate::target::{Cadence, Dialogue, Expectation, Part, Pattern, Step, Template};
 
-/// Parses bytes as a certificate.
+/// Parses bytes as a certificate, in each form that is used.
 pub fn certificate(der: &[u8]) {
     let _ = read(der);
+    let _ = Restrictions::of(der);
+    let _ = constrained_names(der);
+    if let Some(copy) = masked(der) {
+        assert_eq!(copy.der.len(), der.len());
+        assert!(copy.signed.end <= der.len());
+    }
 }
 
 /// Runs a dialogue with a peer that sends these bytes in two pieces. The first byte is the length of the first piece.

@@ -151,6 +151,14 @@ fn changed_or_cut_bytes_never_panic() {
 
 proptest! {
     #[test]
+    fn any_change_can_be_masked(place in any::<prop::sample::Index>(), byte: u8) {
+        let mut der = self_signed(&KeyPair::generate().unwrap(), |params| params.not_before = date_time_ymd(1950, 1, 1));
+        let place = place.index(der.len());
+        der[place] = byte;
+        prop_assert!(masked(&der).is_none_or(|copy| copy.der.len() == der.len() && copy.signed.end <= der.len()));
+    }
+
+    #[test]
     fn any_bytes_can_be_read(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         prop_assert_eq!(read(&bytes).fingerprint, sha256(&bytes));
     }

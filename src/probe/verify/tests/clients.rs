@@ -284,6 +284,20 @@ fn a_peer_cannot_remove_constraints() {
 }
 
 #[test]
+fn every_changed_byte_of_a_masked_certificate_is_a_fault() {
+    let root = Authority::root("Root");
+    let middle = root.below("Middle", |ca| {
+        ca.not_before = date_time_ymd(1950, 1, 1);
+        constrain(ca, PERMITTED, b"\x82\x07example");
+    });
+    let issued = middle.leaf(HOST, |leaf| {
+        leaf.not_before = date_time_ymd(1, 1, 1);
+        critical(leaf, &[2, 5, 29, 32], &der(0x30, &der(0x30, &[6, 3, 0x2a, 3, 4])));
+    });
+    assert_changes_are_faults(&issued.and(&middle.der), &trusting(&[&root.der]).context());
+}
+
+#[test]
 fn many_names_and_constraints_are_not_compared() {
     let root = Authority::root("Root");
     let middle = root.below("Middle", |ca| {
