@@ -95,7 +95,7 @@ impl NetworkProber {
         let endpoint = &target.endpoint;
         let (resolved, resolution) =
             resolve_host(&self.resolver, &endpoint.host, endpoint.port, &target.settings, deadline).await;
-        (resolved.map_err(|fault| watch.judge(&self.lag, fault)), resolution)
+        (resolved.map_err(|fault| watch.judge(&self.lag, deadline, fault)), resolution)
     }
 
     /// Collects everything that a probe of the target needs.

@@ -201,7 +201,7 @@ async fn try_address(remote: SocketAddr, plan: &Plan, connect_by: Instant, deadl
     let ended = Instant::now();
     let duration = ended.saturating_duration_since(watch.started());
     let Exchanged { result, timings, facts, connection, transcript } = exchanged;
-    let result = result.map_err(|fault| watch.judge(&plan.lag, fault));
+    let result = result.map_err(|fault| watch.judge(&plan.lag, deadline, fault));
     let attempt = Attempt { address: remote.ip(), result, duration, timings, syn_retransmits, facts, transcript };
     Tried { attempt, ended, open: is_open.then_some(connection) }
 }

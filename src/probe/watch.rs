@@ -1,14 +1,20 @@
 //! Distinguishes failures of a target from those that this process may have caused by not running.
 
+use tokio::time::Instant;
+
 use crate::loop_lag::{LoopLag, Watch};
 use crate::outcome::{Class, Fault, LocalFaultReason};
 
 impl Watch {
     /// Returns the local fault `overloaded` instead of a failure that depends on time, if this process did not run on
-    /// time. Other failures are certain no matter how late they were seen.
-    pub(super) fn judge(&self, lag: &LoopLag, fault: Fault) -> Fault {
+    /// time. Other failures are certain no matter how late they were seen, except a response that is incomplete at the
+    /// `deadline`.
+    pub(super) fn judge(&self, lag: &LoopLag, deadline: Instant, fault: Fault) -> Fault {
+        let is_incomplete = |class| class == Class::UnexpectedResponse && Instant::now() >= deadline;
         match (fault, self.pauses(lag)) {
-            (Fault::Failure(failure), Some(pauses)) if depends_on_time(failure.class) => {
+            (Fault::Failure(failure), Some(pauses))
+                if depends_on_time(failure.class) || is_incomplete(failure.class) =>
+            {
                 let detail = format!("{pauses}, so this may not be the target's fault: {}", failure.detail);
                 Fault::local(LocalFaultReason::Overloaded, detail)
             }
@@ -30,8 +36,10 @@ mod tests {
     use super::*;
     use crate::outcome::Phase;
 
+    /// Judges a failure that was seen well before the deadline.
     fn judged(watch: &Watch, lag: &LoopLag, class: Class) -> Fault {
-        watch.judge(lag, Fault::failure(Phase::Connect, class, "no answer"))
+        let deadline = Instant::now() + Duration::from_secs(1);
+        watch.judge(lag, deadline, Fault::failure(Phase::Connect, class, "no answer"))
     }
 
     /// Runs a step on a loop whose lag is measured.
@@ -56,6 +64,25 @@ mod tests {
                 );
                 assert_eq!(blames_itself, depends_on_time(class), "{class:?}");
             }
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_incomplete_response_depends_on_time() {
+        let incomplete = || Fault::failure(Phase::Protocol, Class::UnexpectedResponse, "no match");
+        measured(async |lag| {
+            let watch = Watch::start(lag);
+            tokio::time::advance(Duration::from_millis(200)).await;
+            assert!(matches!(watch.judge(lag, Instant::now(), incomplete()), Fault::LocalFault(_)));
+            let refused = Fault::failure(Phase::Connect, Class::Refused, "RST");
+            assert_eq!(watch.judge(lag, Instant::now(), refused.clone()), refused);
+        })
+        .await;
+        measured(async |lag| {
+            let watch = Watch::start(lag);
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            assert_eq!(watch.judge(lag, Instant::now(), incomplete()), incomplete());
         })
         .await;
     }
