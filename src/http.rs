@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 mod body;
 mod config;
 mod connection;
+mod connections;
 mod health;
 mod metrics;
 mod negotiation;
@@ -43,7 +44,7 @@ pub async fn bind(addresses: &[ListenAddress]) -> Result<Server, BindError> {
         let failed = |source| BindError { address: address.clone(), source };
         listeners.extend(address.bind().await.map_err(failed)?);
     }
-    Ok(Server { listeners })
+    Ok(Server { listeners, max_connections: MAX_CONNECTIONS })
 }
 
 /// The state behind the routes.
@@ -82,9 +83,16 @@ impl AppState {
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<TcpListener>,
+    max_connections: usize,
 }
 
 impl Server {
+    /// Replaces [`MAX_CONNECTIONS`], which the listeners share equally.
+    #[must_use]
+    pub fn with_max_connections(self, max_connections: usize) -> Self {
+        Self { max_connections, ..self }
+    }
+
     /// Returns the addresses of the listeners, with the real port if port 0 was requested.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners
@@ -96,8 +104,9 @@ impl Server {
     /// Responds to requests until `stop` is cancelled; open responses then have five seconds to finish.
     pub async fn serve(self, state: Arc<AppState>, stop: CancellationToken) {
         let mut accepting = JoinSet::new();
+        let max_connections = (self.max_connections / self.listeners.len().max(1)).max(1);
         for listener in self.listeners {
-            accepting.spawn(connection::accept(listener, state.clone(), stop.clone()));
+            accepting.spawn(connection::accept(listener, max_connections, state.clone(), stop.clone()));
         }
         while accepting.join_next().await.is_some() {}
     }
@@ -203,6 +212,9 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Maximum number of connections that the kernel queues; a shorter queue would drop SYNs under load.
 const BACKLOG: i32 = 1024;
+
+/// Maximum number of open connections of all listeners together: more clients than a daemon has.
+pub const MAX_CONNECTIONS: usize = 1024;
 
 /// Number of concurrently encoded pieces for all clients together; with one, scrapes use at most one CPU.
 const SCRAPE_PERMITS: usize = 1;

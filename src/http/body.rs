@@ -4,7 +4,6 @@ use std::fmt;
 use std::io::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use flate2::Compression;
@@ -84,63 +83,6 @@ impl HttpBody for Body {
             Self::Whole(full) => full.size_hint(),
             Self::Streamed(_) => SizeHint::default(),
         }
-    }
-}
-
-/// The responses of a connection that are not complete yet.
-#[derive(Clone, Debug, Default)]
-pub(super) struct OpenResponses(Arc<AtomicUsize>);
-
-impl OpenResponses {
-    /// Counts a response until the returned value, or the body that it becomes a part of, is dropped.
-    pub(super) fn open(&self) -> OpenResponse {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        OpenResponse(self.0.clone())
-    }
-
-    /// Returns whether no request is being answered.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
-    }
-}
-
-/// A response that is not complete yet.
-#[derive(Debug)]
-pub(super) struct OpenResponse(Arc<AtomicUsize>);
-
-impl OpenResponse {
-    /// The body of this response.
-    pub(super) fn with(self, body: Body) -> CountedBody {
-        CountedBody { body, _open: self }
-    }
-}
-
-impl Drop for OpenResponse {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A body that is counted until it is dropped.
-pub(super) struct CountedBody {
-    body: Body,
-    _open: OpenResponse,
-}
-
-impl HttpBody for CountedBody {
-    type Data = Bytes;
-    type Error = Unfinished;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Unfinished>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 
