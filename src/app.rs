@@ -31,6 +31,7 @@ use crate::scheduler::Scheduler;
 use crate::target::Shard;
 
 mod loaded_files;
+pub mod memory;
 pub mod process;
 mod reconciler;
 mod reload;

@@ -1,4 +1,4 @@
-//! This process and its machine: host name, environment, file descriptors, memory.
+//! This process and its machine: host name, environment, file descriptors.
 
 use std::num::NonZeroU32;
 
@@ -34,21 +34,6 @@ pub fn raise_descriptor_limit(in_flight: Option<NonZeroU32>) {
         );
     }
 }
-
-/// Returns freed memory to the operating system.
-///
-/// Loading a large configuration takes several times the memory of its targets, and glibc would keep the difference.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "malloc_trim has no safe wrapper")]
-pub fn return_free_memory() {
-    // SAFETY: malloc_trim takes no pointer and locks the arenas that it trims, so it may be called at any time
-    // (malloc_trim(3)).
-    unsafe { nix::libc::malloc_trim(0) };
-}
-
-/// Other allocators return memory by themselves.
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub fn return_free_memory() {}
 
 /// Returns the file descriptors that this many concurrent probes need; `None` if their number is unlimited.
 fn descriptors_needed(in_flight: Option<NonZeroU32>) -> Option<u64> {

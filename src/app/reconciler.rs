@@ -14,7 +14,7 @@ use super::reload::{Cause, ConfigFile, Trigger};
 use super::roster::{Difference, Roster, Unscheduled};
 use super::startup::{FirstRefreshes, Startup};
 use super::target_sources::{Merged, StatusChange, TargetSources, Unreported};
-use super::{process, service};
+use super::{memory, process, service};
 use crate::board::{Board, Environment, LastReload};
 use crate::clock;
 use crate::config::{Config, Diagnostic};
@@ -183,7 +183,7 @@ impl Reconciler {
         let difference = self.apply(Some(limits), replace).await?;
         self.running_config.set(redacted);
         log_warnings(&warnings);
-        blocking(process::return_free_memory).await;
+        blocking(memory::return_free_memory).await;
         Ok(difference)
     }
 
@@ -213,7 +213,7 @@ impl Reconciler {
         self.apply_discovery(&name, move |sources, files| sources.update(&source, entries, files))
             .await;
         if are_many {
-            blocking(process::return_free_memory).await;
+            blocking(memory::return_free_memory).await;
         }
     }
 

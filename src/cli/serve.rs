@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::flags::{DaemonArguments, ServeArguments};
-use crate::app::{self, App, ConfigFile, LoadedFiles, Parts, Reload, process};
+use crate::app::{self, App, ConfigFile, LoadedFiles, Parts, Reload, memory, process};
 use crate::config::Config;
 use crate::log::{self, Flush};
 use crate::outcome::{Next, Report};
@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
         let file = ConfigFile::new(config_file.clone(), files.clone());
         let Some(loaded) = signals.unless_stopped(load(file.clone())).await else { return Ok(ExitCode::SUCCESS) };
         let (loaded_digest, config) = loaded?;
-        process::return_free_memory();
+        memory::return_free_memory();
         let reload = Reload { file, loaded_digest, auto: reload.auto(), hangups, http: reload.http() };
         let (listen, host_name) = (&*daemon.listen, process::host_name());
         let app = app::bind(config, Parts { files, reload: Some(reload), listen, shard: *shard, host_name }).await?;
@@ -36,9 +36,13 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Starts the log of a daemon.
+/// Starts the log of a daemon, which is its first thread.
 pub(super) fn log(arguments: &DaemonArguments) -> anyhow::Result<Flush> {
-    log::install(arguments.log_level, arguments.log_format).context("cannot start the thread that writes the log")
+    memory::share_limited_arena();
+    let flush = log::install(arguments.log_level, arguments.log_format)
+        .context("cannot start the thread that writes the log")?;
+    memory::warn_if_limited();
+    Ok(flush)
 }
 
 /// Loads the configuration off the thread that waits for signals. The digest is that of the content just before
