@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::info;
 
+use self::discovered_files::DiscoveredFiles;
 pub use self::loaded_files::LoadedFiles;
 use self::reconciler::Reconciler;
 pub use self::reload::{AutoReload, ConfigFile, HttpReload, Reload};
@@ -30,6 +31,7 @@ use crate::probe::{Connector, NetworkProber};
 use crate::scheduler::Scheduler;
 use crate::target::Shard;
 
+mod discovered_files;
 mod loaded_files;
 pub mod memory;
 pub mod process;
@@ -98,6 +100,7 @@ pub async fn bind(
         target_sources: TargetSources::default(),
         discovery: Sources::new(connector.clone(), prober.lag().clone()),
         files,
+        discovered_files: DiscoveredFiles::default(),
         board,
         config_file,
         running_config: state.running_config.clone(),

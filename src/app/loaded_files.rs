@@ -18,6 +18,14 @@ pub struct LoadedFiles {
 }
 
 impl LoadedFiles {
+    /// Uses a file, or the files of a TLS profile, if they are already loaded. Otherwise returns false.
+    pub(super) fn reuse(&self, required: &Required) -> bool {
+        match required {
+            Required::Header(file) => self.header_values.reuse(file),
+            Required::Tls(profile) => self.tls_store.is_loaded(profile),
+        }
+    }
+
     /// Reads a file, or the files of a TLS profile, unless they are already loaded.
     pub fn read(&self, required: &Required) -> Result<(), Unreadable> {
         match required {

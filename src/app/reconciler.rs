@@ -9,6 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep_unti
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::discovered_files::DiscoveredFiles;
 use super::loaded_files::LoadedFiles;
 use super::reload::{Cause, ConfigFile, Trigger};
 use super::roster::{Difference, Roster, Unscheduled};
@@ -34,6 +35,7 @@ pub(super) struct Reconciler {
     pub(super) target_sources: TargetSources,
     pub(super) discovery: Sources,
     pub(super) files: LoadedFiles,
+    pub(super) discovered_files: DiscoveredFiles,
     pub(super) board: Arc<Board>,
     pub(super) config_file: Option<ConfigFile>,
     pub(super) running_config: Arc<RunningConfig>,
@@ -165,12 +167,13 @@ impl Reconciler {
         process::raise_descriptor_limit(limits.in_flight);
         self.prober.set_resolver_options(dns);
         self.connector.set_resolver_options(dns);
-        // Reads the files of discovered targets, which may hang. Until then, the old configuration is shown.
-        let configure = move |sources: &mut TargetSources, files: &LoadedFiles| {
-            sources.configure(targets, limits.targets, discovery_context, &discovery, files);
+        let configure = move |sources: &mut TargetSources, _: &LoadedFiles| {
+            sources.configure(targets, limits.targets, discovery_context, &discovery);
             discovery
         };
         let discovery = self.with_target_sources(configure).await;
+        // Until the files of discovered targets are read, the old configuration is shown.
+        self.build_targets().await;
         self.discovery.set(&discovery);
         self.board.set_histogram_options(histograms);
         let labels = Arc::new(labels);
@@ -210,8 +213,9 @@ impl Reconciler {
         self.board.update(|environment| environment.set_failures(&name, failures));
         let Some(entries) = entries else { return };
         let are_many = entries.len() >= MANY;
-        self.apply_discovery(&name, move |sources, files| sources.update(&source, entries, files))
+        self.with_target_sources(move |sources, _| sources.update(&source, entries))
             .await;
+        self.apply_discovery(&name).await;
         if are_many {
             blocking(memory::return_free_memory).await;
         }
@@ -219,17 +223,14 @@ impl Reconciler {
 
     /// Adds targets that were skipped because a file was missing, once it can be read.
     async fn retry_files(&mut self) {
-        if self.with_target_sources(TargetSources::retry_files).await {
-            self.apply_discovery("files that were unreadable", |_, _| {}).await;
+        let read = self.discovered_files.read(self.target_sources.unreadable(), &self.files).await;
+        if self.with_target_sources(move |sources, _| sources.record_read(&read)).await {
+            self.apply_discovery("files that were unreadable").await;
         }
     }
 
-    async fn apply_discovery(
-        &mut self,
-        source: &str,
-        change: impl FnOnce(&mut TargetSources, &LoadedFiles) + Send + 'static,
-    ) {
-        self.with_target_sources(change).await;
+    async fn apply_discovery(&mut self, source: &str) {
+        self.build_targets().await;
         let replace = |sources: &mut TargetSources, roster: &Roster| {
             let Merged { targets, statuses } = sources.merge();
             roster.replace_rows(targets, |environment| environment.sources = statuses)
@@ -241,7 +242,22 @@ impl Reconciler {
         }
     }
 
-    /// Applies a change of the target sources to board and scheduler, in two jobs off the thread that probes.
+    /// Builds the targets of changed sources. If they need files, reads those first, for a limited time.
+    async fn build_targets(&mut self) {
+        let unread = self.with_target_sources(TargetSources::build).await;
+        if unread.is_empty() {
+            return;
+        }
+        let read = self.discovered_files.read(unread, &self.files).await;
+        self.with_target_sources(move |sources, files| {
+            sources.record_read(&read);
+            // The values that were read stay loaded, because `read` refers to them until here.
+            sources.build(files)
+        })
+        .await;
+    }
+
+    /// Applies the built targets to board and scheduler, in two jobs off the thread that probes.
     ///
     /// The first merges and compares the targets, and replaces the rows with everything that a scrape shows of the
     /// change. The second drops the TLS files that no target needs any more. It comes after the change of the scheduler,

@@ -1,15 +1,17 @@
 //! The sources of targets: the configuration file and its discovery sources.
 //!
-//! The input is the entries of sources, the output merged targets and errors. Building targets reads files and may take
-//! seconds, so everything here runs off the thread that probes.
+//! The input is the entries of sources, the output merged targets and errors. With very many targets everything here takes
+//! seconds, so it runs off the thread that probes. Files are not read here, because that may never end: targets are built
+//! once the files that they need are loaded or known to be unreadable.
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use super::discovered_files::ReadFiles;
 use super::loaded_files::LoadedFiles;
 use crate::board::SourceStatus;
-use crate::config::{Candidate, Capacity, Discovered, DiscoveryContext, Required, Source, SourceKind, Unreadable};
+use crate::config::{Candidate, Capacity, Discovered, DiscoveryContext, Required, Source, SourceKind};
 use crate::mass_removal::MassRemoval;
 use crate::target::{Target, TargetName, TlsProfile};
 
@@ -21,6 +23,8 @@ pub(super) struct TargetSources {
     context: Option<Arc<DiscoveryContext>>,
     /// In the order of the configuration.
     discovered: Vec<SourceState>,
+    /// The files that could not be read, with the errors.
+    unreadable: HashMap<Required, String>,
 }
 
 /// One discovery source.
@@ -29,6 +33,8 @@ struct SourceState {
     source: Source,
     /// Its last entries.
     entries: Arc<[Discovered]>,
+    /// Whether the targets must be built again.
+    is_stale: bool,
     /// The targets that were built from them.
     built: BuiltTargets,
     /// The targets that were skipped because of other sources.
@@ -102,14 +108,13 @@ pub(super) enum StatusChange<'a> {
 }
 
 impl TargetSources {
-    /// Applies another configuration. Sources keep their entries, from which targets are built again.
+    /// Applies another configuration. Sources keep their entries, from which [`Self::build`] builds targets again.
     pub(super) fn configure(
         &mut self,
         targets: Vec<Arc<Target>>,
         limit: Option<NonZeroU32>,
         context: Arc<DiscoveryContext>,
         sources: &[Source],
-        files: &LoadedFiles,
     ) {
         self.file = targets;
         self.limit = limit;
@@ -117,14 +122,13 @@ impl TargetSources {
         for source in sources {
             // By name, so that a source keeps its entries if only its period or its credentials change.
             let known = before.iter().position(|state| state.source.name == source.name);
-            let mut state = match known.map(|place| before.swap_remove(place)) {
-                Some(known) => SourceState { source: source.clone(), ..known },
+            self.discovered.push(match known.map(|place| before.swap_remove(place)) {
+                Some(known) => SourceState { source: source.clone(), is_stale: true, ..known },
                 None => SourceState::new(source.clone()),
-            };
-            state.build(&context, files);
-            self.discovered.push(state);
+            });
         }
         self.context = Some(context);
+        self.unreadable.clear();
     }
 
     /// Returns the removal that a configuration with these targets and sources would cause, if it removes most targets.
@@ -137,12 +141,43 @@ impl TargetSources {
         MassRemoval::between(&names(before), &names(after))
     }
 
-    /// Replaces the entries of a source.
-    pub(super) fn update(&mut self, source: &Source, entries: Arc<[Discovered]>, files: &LoadedFiles) {
-        let Some(context) = self.context.clone() else { return };
+    /// Replaces the entries of a source, from which [`Self::build`] builds targets.
+    pub(super) fn update(&mut self, source: &Source, entries: Arc<[Discovered]>) {
         let Some(state) = self.state(source) else { return };
         state.entries = entries;
-        state.build(&context, files);
+        state.is_stale = true;
+        // Its files are read again, because they may have been written together with the source.
+        for required in std::mem::take(&mut state.built.unreadable) {
+            self.unreadable.remove(&required);
+        }
+    }
+
+    /// Builds the targets of each source that has changed. A source stays as before if some of its files were never
+    /// read; these are returned, so that [`Self::record_read`] can be called.
+    pub(super) fn build(&mut self, files: &LoadedFiles) -> HashSet<Required> {
+        let Some(context) = &self.context else { return HashSet::new() };
+        let stale = self.discovered.iter_mut().filter(|state| state.is_stale);
+        stale.flat_map(|state| state.build(context, files, &self.unreadable)).collect()
+    }
+
+    /// Records which files can be read. Returns whether [`Self::build`] would add targets that lacked one of them.
+    pub(super) fn record_read(&mut self, read: &ReadFiles) -> bool {
+        let mut is_changed = false;
+        for (required, result) in read {
+            if let Err(error) = result {
+                self.unreadable.insert(required.clone(), error.clone());
+                continue;
+            }
+            self.unreadable.remove(required);
+            for state in self
+                .discovered
+                .iter_mut()
+                .filter(|state| state.built.unreadable.contains(required))
+            {
+                (state.is_stale, is_changed) = (true, true);
+            }
+        }
+        is_changed
     }
 
     /// Returns the skipped entries and targets of each source for which they have changed since the last call.
@@ -184,21 +219,15 @@ impl TargetSources {
         self.find(source).is_some_and(|state| !state.targets().is_empty())
     }
 
-    /// Builds targets again that were skipped because a file was missing, if it can be read now. Returns whether any
-    /// could be.
-    pub(super) fn retry_files(&mut self, files: &LoadedFiles) -> bool {
-        let Some(context) = &self.context else { return false };
-        let mut is_changed = false;
-        for state in &mut self.discovered {
-            if state.built.unreadable.iter().any(|required| files.read(required).is_ok()) {
-                state.build(context, files);
-                is_changed = true;
-            }
-        }
-        is_changed
+    /// Returns the files because of which targets were skipped.
+    pub(super) fn unreadable(&self) -> HashSet<Required> {
+        self.discovered
+            .iter()
+            .flat_map(|state| state.built.unreadable.clone())
+            .collect()
     }
 
-    /// Returns whether targets were skipped because a file was missing.
+    /// Returns whether targets were skipped because of a file.
     pub(super) fn lack_files(&self) -> bool {
         self.discovered.iter().any(|state| !state.built.unreadable.is_empty())
     }
@@ -272,6 +301,7 @@ impl SourceState {
         Self {
             source,
             entries: Arc::default(),
+            is_stale: true,
             built: BuiltTargets::default(),
             skipped: SkippedTargets::default(),
             is_unreported: false,
@@ -284,12 +314,18 @@ impl SourceState {
         &self.built.targets
     }
 
-    /// Builds the targets of the last entries without those whose files cannot be read.
-    fn build(&mut self, context: &DiscoveryContext, files: &LoadedFiles) {
+    /// Builds the targets of the last entries without those whose files cannot be read. If there are files that were
+    /// never read, returns them and changes nothing.
+    fn build(
+        &mut self,
+        context: &DiscoveryContext,
+        files: &LoadedFiles,
+        unreadable: &HashMap<Required, String>,
+    ) -> HashSet<Required> {
         let mut targets = context.targets();
-        let mut errors = HashMap::new();
+        let mut needed = NeededFiles { files, unreadable, errors: HashMap::new(), unread: HashSet::new() };
         for candidate in context.candidates(&self.source, &self.entries) {
-            let readable = candidate.and_then(|candidate| match first_error(&candidate, files, &mut errors) {
+            let readable = candidate.and_then(|candidate| match needed.first_error(&candidate) {
                 Some(error) => Err(candidate.error(&error)),
                 None => Ok(candidate),
             });
@@ -298,6 +334,10 @@ impl SourceState {
                 Ok(_) => {}
                 Err(error) => targets.skip(error),
             }
+        }
+        let NeededFiles { errors, unread, .. } = needed;
+        if !unread.is_empty() {
+            return unread;
         }
         let (targets, invalid) = targets.finish();
         let invalid: Vec<_> = invalid.iter().map(ToString::to_string).collect();
@@ -309,6 +349,8 @@ impl SourceState {
             .collect();
         self.is_unreported |= invalid != self.built.invalid || warnings != self.built.warnings;
         self.built = BuiltTargets { targets, invalid, warnings, unreadable };
+        self.is_stale = false;
+        unread
     }
 }
 
@@ -316,16 +358,32 @@ fn names<'a>(targets: impl Iterator<Item = &'a Arc<Target>>) -> HashSet<&'a Targ
     targets.map(|target| &target.name).collect()
 }
 
-/// Reads the files of targets; returns the first error. `errors` holds the result of each file, which is read once.
-fn first_error(
-    candidate: &Candidate<'_>,
-    files: &LoadedFiles,
-    errors: &mut HashMap<Required, Option<String>>,
-) -> Option<String> {
-    candidate.required().into_iter().find_map(|required| {
-        let read = |required: &Required| files.read(required).err().map(Unreadable::into_message);
-        errors.entry(required).or_insert_with_key(read).clone()
-    })
+/// The files that the targets of a source need.
+struct NeededFiles<'a> {
+    files: &'a LoadedFiles,
+    unreadable: &'a HashMap<Required, String>,
+    /// The error of each file that is needed; `None` if it can be used.
+    errors: HashMap<Required, Option<String>>,
+    /// The files that were never read.
+    unread: HashSet<Required>,
+}
+
+impl NeededFiles<'_> {
+    /// Returns the first error of the files of a target.
+    fn first_error(&mut self, candidate: &Candidate<'_>) -> Option<String> {
+        candidate.required().into_iter().find_map(|required| {
+            if let Some(error) = self.errors.get(&required) {
+                return error.clone();
+            }
+            let is_loaded = self.files.reuse(&required);
+            let error = self.unreadable.get(&required).filter(|_| !is_loaded).cloned();
+            if !is_loaded && error.is_none() {
+                self.unread.insert(required.clone());
+            }
+            self.errors.insert(required, error.clone());
+            error
+        })
+    }
 }
 
 /// More lines than are logged of one source.
@@ -336,7 +394,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{self, Config};
+    use crate::config::{self, Config, Unreadable};
 
     const CONFIG: &str = "\
 limits: { targets: 5 }
@@ -353,7 +411,36 @@ discovery: [{ file: one.json }, { file: two.json }]
 
     fn apply(sources: &mut TargetSources, config: &Config, files: &LoadedFiles) {
         let Config { targets, limits, discovery_context, discovery, .. } = config.clone();
-        sources.configure(targets, limits.targets, discovery_context, &discovery, files);
+        sources.configure(targets, limits.targets, discovery_context, &discovery);
+        build(sources, files);
+    }
+
+    /// Builds the targets of changed sources, after their files have been read.
+    fn build(sources: &mut TargetSources, files: &LoadedFiles) {
+        let unread = sources.build(files);
+        sources.record_read(&read(unread, files));
+        assert!(sources.build(files).is_empty());
+    }
+
+    fn read(required: HashSet<Required>, files: &LoadedFiles) -> ReadFiles {
+        let read = |required| {
+            let result = files.read(&required).map_err(Unreadable::into_message);
+            (required, result)
+        };
+        required.into_iter().map(read).collect()
+    }
+
+    /// Reads unreadable files again. Returns whether a target was added.
+    fn retry_files(sources: &mut TargetSources, files: &LoadedFiles) -> bool {
+        let read = read(sources.unreadable(), files);
+        let is_changed = sources.record_read(&read);
+        build(sources, files);
+        is_changed
+    }
+
+    fn update(sources: &mut TargetSources, source: &Source, entries: Arc<[Discovered]>, files: &LoadedFiles) {
+        sources.update(source, entries);
+        build(sources, files);
     }
 
     fn entries(text: &str) -> Arc<[Discovered]> {
@@ -370,12 +457,12 @@ discovery: [{ file: one.json }, { file: two.json }]
         let config = config(CONFIG);
         apply(&mut sources, &config, &files);
         assert_eq!(merged_names(&sources.merge()), ["tcp://a:1"]);
-        sources.update(&config.discovery[1], entries("[b:1, c:1, 'bad:0']"), &files);
+        update(&mut sources, &config.discovery[1], entries("[b:1, c:1, 'bad:0']"), &files);
         assert!(sources.unreported()[0].skipped[0].contains("port 0"));
-        sources.update(&config.discovery[1], entries("[c:1, b:1, 'bad:0']"), &files);
-        sources.update(&config.discovery[1], entries("[b:1, c:1, 'bad:0']"), &files);
+        update(&mut sources, &config.discovery[1], entries("[c:1, b:1, 'bad:0']"), &files);
+        update(&mut sources, &config.discovery[1], entries("[b:1, c:1, 'bad:0']"), &files);
         assert_eq!(sources.unreported(), [], "an error is reported once");
-        sources.update(&config.discovery[0], entries("[c:1, 'a:1']"), &files);
+        update(&mut sources, &config.discovery[0], entries("[c:1, 'a:1']"), &files);
         sources.record_status(&config.discovery[1], vec!["gone".to_owned()]);
         let merged = sources.merge();
         assert_eq!(merged_names(&merged), ["tcp://a:1", "tcp://c:1", "tcp://b:1"]);
@@ -392,8 +479,8 @@ discovery: [{ file: one.json }, { file: two.json }]
         let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
         let config = config(CONFIG);
         apply(&mut sources, &config, &files);
-        sources.update(&config.discovery[0], entries("['b:1', 'b:2']"), &files);
-        sources.update(&config.discovery[1], entries("['a:1', 'b:1', 'c:1-3']"), &files);
+        update(&mut sources, &config.discovery[0], entries("['b:1', 'b:2']"), &files);
+        update(&mut sources, &config.discovery[1], entries("['a:1', 'b:1', 'c:1-3']"), &files);
         sources.merge();
         let [Unreported { source, skipped, count, .. }] = &*sources.unreported() else { panic!("one source") };
         assert_eq!((&**source, *count), ("file:two.json", 3));
@@ -418,8 +505,8 @@ discovery: [{ file: one.json }, { file: two.json }]
             "['b:1', 'b:1', 'a:1', {{ url: 'c:1', labels: {{ {many} }} }}, {{ url: 'c:1', labels: {{ l: {long} }} }},
               {{ targets: ['c:1', 'c:x'], labels: {{ team: a }} }}, {{ url: 'c:2', module: none }}]"
         );
-        sources.update(&config.discovery[0], entries(&one), &files);
-        sources.update(&config.discovery[1], entries("['b:1', 'd:1-3', 'e:1']"), &files);
+        update(&mut sources, &config.discovery[0], entries(&one), &files);
+        update(&mut sources, &config.discovery[1], entries("['b:1', 'd:1-3', 'e:1']"), &files);
         assert_eq!(merged_names(&sources.merge()), ["tcp://a:1", "tcp://b:1", "tcp://c:1", "tcp://d:1", "tcp://d:2"]);
         let unreported = sources.unreported();
         let [first, second] = &*unreported else { panic!("{unreported:?}") };
@@ -443,7 +530,7 @@ discovery: [{ file: one.json }, { file: two.json }]
         assert_eq!(second.skipped, expected);
         sources.merge();
         assert_eq!(sources.unreported(), [], "once");
-        sources.update(&config.discovery[0], entries("['c:1-9']"), &files);
+        update(&mut sources, &config.discovery[0], entries("['c:1-9']"), &files);
         sources.merge();
         let limit = "entry 1, `c:1-9`: skipped, like all later entries: `limits.targets` is 5";
         assert!(sources.unreported()[0].skipped[0].starts_with(limit));
@@ -457,7 +544,7 @@ discovery: [{ file: one.json }, { file: two.json }]
         let text = "[ { targets: ['a:1'], labels: { module: web } }, { targets: ['b:1'], labels: { module: other } },
                       { targets: ['c:1'], labels: { module: web, __param_module: web } },
                       { url: 'd:1', labels: { module: web } }, { url: 'e:1', module: web, labels: { module: web } } ]";
-        sources.update(&config.discovery[0], entries(text), &files);
+        update(&mut sources, &config.discovery[0], entries(text), &files);
         let expected = [
             "entry 1, `a:1`: the label `module` does not apply the module `web`; to apply it, use the label `__param_module`",
             "entry 4, `d:1`: the label `module` does not apply the module `web`; to apply it, set the key `module`",
@@ -489,14 +576,41 @@ discovery: [{ file: one.json }, { file: two.json }]
         let config = config(CONFIG);
         apply(&mut sources, &config, &files);
         let entry = format!("[{{ url: 'tls://b:1', tls: {{ ca_file: '{}' }} }}]", file.display());
-        sources.update(&config.discovery[0], entries(&entry), &files);
-        assert!(sources.lack_files() && !sources.retry_files(&files));
+        update(&mut sources, &config.discovery[0], entries(&entry), &files);
+        assert!(sources.lack_files() && !retry_files(&mut sources, &files));
         assert_eq!(merged_names(&sources.merge()), ["tcp://a:1"]);
         let key = rcgen::KeyPair::generate().unwrap();
         let authority = rcgen::CertificateParams::default().self_signed(&key).unwrap();
         std::fs::write(&file, authority.pem()).unwrap();
-        assert!(sources.retry_files(&files) && !sources.lack_files());
+        assert!(retry_files(&mut sources, &files) && !sources.lack_files());
         assert_eq!(merged_names(&sources.merge()), ["tcp://a:1", "tls://b:1"]);
+    }
+
+    #[test]
+    fn a_source_waits_for_its_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let token = folder.path().join("token");
+        std::fs::write(&token, "one").unwrap();
+        let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
+        let config = config(CONFIG);
+        apply(&mut sources, &config, &files);
+        update(&mut sources, &config.discovery[0], entries("['b:1']"), &files);
+        let entry = format!("[{{ url: 'http://b', http: {{ headers_files: {{ x-a: '{}' }} }} }}]", token.display());
+        sources.update(&config.discovery[0], entries(&entry));
+        let unread = sources.build(&files);
+        assert_eq!(unread.len(), 1);
+        assert_eq!(merged_names(&sources.merge()), ["tcp://a:1", "tcp://b:1"], "the targets are as before");
+        assert_eq!(sources.unreported(), []);
+        let hanging = unread
+            .into_iter()
+            .map(|required| (required, Err("the file hangs".to_owned())))
+            .collect();
+        sources.record_read(&hanging);
+        assert!(sources.build(&files).is_empty() && sources.lack_files());
+        assert_eq!(merged_names(&sources.merge()), ["tcp://a:1"]);
+        assert!(sources.unreported()[0].skipped[0].contains("the file hangs"));
+        assert!(retry_files(&mut sources, &files));
+        assert_eq!(merged_names(&sources.merge()), ["tcp://a:1", "http://b:80"]);
     }
 
     #[test]
@@ -507,10 +621,10 @@ discovery: [{ file: one.json }, { file: two.json }]
         let config = config(CONFIG);
         apply(&mut sources, &config, &files);
         let entry = format!("[{{ url: 'http://b', http: {{ headers_files: {{ x-a: '{}' }} }} }}]", token.display());
-        sources.update(&config.discovery[0], entries(&entry), &files);
-        assert!(sources.lack_files() && !sources.retry_files(&files));
+        update(&mut sources, &config.discovery[0], entries(&entry), &files);
+        assert!(sources.lack_files() && !retry_files(&mut sources, &files));
         std::fs::write(&token, "one").unwrap();
-        assert!(sources.retry_files(&files) && !sources.lack_files());
+        assert!(retry_files(&mut sources, &files) && !sources.lack_files());
         let merged = sources.merge();
         assert_eq!(merged_names(&merged), ["tcp://a:1", "http://b:80"]);
         let http = merged.targets[1].settings.probe_kind.http().unwrap();
@@ -522,8 +636,8 @@ discovery: [{ file: one.json }, { file: two.json }]
         let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
         let config = config(CONFIG);
         apply(&mut sources, &config, &files);
-        sources.update(&config.discovery[0], entries("['b:1-3']"), &files);
-        sources.update(&config.discovery[1], entries("['c:1-3']"), &files);
+        update(&mut sources, &config.discovery[0], entries("['b:1-3']"), &files);
+        update(&mut sources, &config.discovery[1], entries("['c:1-3']"), &files);
         let merged = sources.merge();
         assert_eq!(merged.targets.len(), 5);
         assert_eq!((merged.statuses[1].targets, merged.statuses[1].invalid), (1, 2));
@@ -534,8 +648,8 @@ discovery: [{ file: one.json }, { file: two.json }]
         let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
         let before = config(CONFIG);
         apply(&mut sources, &before, &files);
-        sources.update(&before.discovery[0], entries("['b:1']"), &files);
-        sources.update(&before.discovery[1], entries("['c:1']"), &files);
+        update(&mut sources, &before.discovery[0], entries("['b:1']"), &files);
+        update(&mut sources, &before.discovery[1], entries("['c:1']"), &files);
         let after = config("defaults: { interval: 5s }\ndiscovery: [{ file: two.json }]\n");
         apply(&mut sources, &after, &files);
         let merged = sources.merge();
@@ -548,7 +662,7 @@ discovery: [{ file: one.json }, { file: two.json }]
         let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
         let whole = config("targets: ['a:1', 'b:1']\ndiscovery: [{ file: one.json }]\n");
         apply(&mut sources, &whole, &files);
-        sources.update(&whole.discovery[0], entries("['b:1', 'c:1-3']"), &files);
+        update(&mut sources, &whole.discovery[0], entries("['b:1', 'c:1-3']"), &files);
         let removed = |text: &str| {
             let Config { targets, discovery, .. } = config(text);
             sources
@@ -566,7 +680,7 @@ discovery: [{ file: one.json }, { file: two.json }]
         let (mut sources, files) = (TargetSources::default(), LoadedFiles::default());
         let before = config("discovery: [{ file: one.json }]\n");
         apply(&mut sources, &before, &files);
-        sources.update(&before.discovery[0], entries("['b:1']"), &files);
+        update(&mut sources, &before.discovery[0], entries("['b:1']"), &files);
         apply(&mut sources, &config("discovery: [{ file: one.json, refresh: 5s }]\n"), &files);
         assert_eq!(merged_names(&sources.merge()), ["tcp://b:1"]);
     }
@@ -578,7 +692,7 @@ discovery: [{ file: one.json }, { file: two.json }]
         apply(&mut sources, &config, &files);
         let text = "[{ urls: ['tls://a:1-2', 'tls://b:1', 'tcp://c:1'], tls: { ca_file: /missing.pem } }, \
                     { urls: ['http://d:1', 'tls://e:1'], http: { headers_files: { x-a: /missing } } }]";
-        sources.update(&config.discovery[0], entries(text), &files);
+        update(&mut sources, &config.discovery[0], entries(text), &files);
         assert_eq!(merged_names(&sources.merge()), ["tcp://c:1", "tls://e:1"]);
         let invalid = &sources.unreported()[0].skipped;
         for (error, label) in

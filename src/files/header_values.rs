@@ -39,9 +39,14 @@ impl Known {
 }
 
 impl HeaderValues {
+    /// Keeps a known and used value as long as `file` exists, too. Returns false if there is none.
+    pub fn reuse(&self, file: &Arc<HeaderFile>) -> bool {
+        add_use(&mut self.known(), file)
+    }
+
     /// Reads a file, unless its value is known and used. Keeps the value as long as `file` exists.
     pub fn read(&self, file: &Arc<HeaderFile>) -> Result<(), HeaderFileError> {
-        if add_use(&mut self.known(), file) {
+        if self.reuse(file) {
             return Ok(());
         }
         // Files may hang, so no lock is held.

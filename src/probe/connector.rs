@@ -9,7 +9,6 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
-use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
@@ -24,6 +23,7 @@ use super::tls::{Client, Handshake, handshake};
 use super::tls_store::{TlsContext, TlsStore};
 use super::verify::ChainVerifier;
 use super::watch::depends_on_time;
+use crate::files::reads::{Hanging, Reads};
 use crate::options::ResolverOptions;
 use crate::outcome::{CertificateFault, Fault, LocalFaultReason};
 use crate::protocol::Wrapping;
@@ -35,6 +35,7 @@ pub struct Connector {
     resolver: Arc<Resolver>,
     tls_store: Arc<TlsStore>,
     verifier: Arc<ChainVerifier>,
+    reads: Reads,
 }
 
 /// A TLS connection whose peer was verified according to its settings.
@@ -53,7 +54,8 @@ impl Connector {
 
     /// Creates a connector that reads name servers, search domains and hosts from these files.
     pub fn with_system_files(options: ResolverOptions, tls_store: Arc<TlsStore>, files: SystemFiles) -> Self {
-        Self { resolver: Arc::new(Resolver::new(options, files)), tls_store, verifier: Arc::default() }
+        let resolver = Arc::new(Resolver::new(options, files));
+        Self { resolver, tls_store, verifier: Arc::default(), reads: Reads::default() }
     }
 
     /// Sets the resolver options for the next queries.
@@ -98,7 +100,7 @@ impl Connector {
         Err(failure.expect("a resolved host must have an address"))
     }
 
-    /// Makes the TLS handshake on an open connection. Ends by `deadline`, unless files must be read first.
+    /// Makes the TLS handshake on an open connection. Ends by `deadline`, and fails if its files are not read in time.
     pub(crate) async fn secure(
         &self,
         stream: TcpStream,
@@ -128,7 +130,7 @@ impl Connector {
             return Ok(context);
         }
         let (store, wanted) = (self.tls_store.clone(), profile.clone());
-        let read = spawn_blocking(move || store.read(&wanted)).await?;
+        let read = self.reads.run(move || store.read(&wanted)).await?;
         read.map_err(ConnectorError::Files)?;
         self.tls_store.context(profile).ok_or(ConnectorError::UnusedFiles)
     }
@@ -154,9 +156,9 @@ pub enum ConnectorError {
     /// The TLS files cannot be used.
     #[error("{}", joined(.0))]
     Files(Vec<FileProblem>),
-    /// The thread that reads the TLS files panicked.
-    #[error(transparent)]
-    Join(#[from] JoinError),
+    /// The TLS files were not read in time.
+    #[error("a file that TLS needs {0}")]
+    Hanging(#[from] Hanging),
     /// The peer presented no certificate.
     #[error("presented no certificate")]
     NoCertificate,
@@ -183,7 +185,7 @@ impl ConnectorError {
             },
             Self::Certificates(_)
             | Self::Files(_)
-            | Self::Join(_)
+            | Self::Hanging(_)
             | Self::NoCertificate
             | Self::Register { .. }
             | Self::UnusedFiles => false,

@@ -70,7 +70,7 @@ impl TlsStore {
 
     /// Reads the files of a profile, unless it is already loaded. The error lists every file that cannot be used.
     pub fn read(&self, profile: &Arc<TlsProfile>) -> Result<(), Vec<FileProblem>> {
-        if self.context(profile).is_some() {
+        if self.is_loaded(profile) {
             return Ok(());
         }
         let mut contents = FileContents::default();
@@ -80,6 +80,11 @@ impl TlsStore {
         let stored = Stored { context: self.context_of(profile, &components), components, rejected: None };
         write(&self.stored).insert(profile.clone(), stored);
         Ok(())
+    }
+
+    /// Returns whether the files of a profile are loaded.
+    pub fn is_loaded(&self, profile: &TlsProfile) -> bool {
+        self.context(profile).is_some()
     }
 
     /// Drops all other profiles.

@@ -67,6 +67,7 @@ impl Running {
             discovery: Sources::new(connector.clone(), Arc::default()),
             prober: Arc::new(NetworkProber::new(config.dns, files.tls_store.clone(), files.header_values.clone())),
             files,
+            discovered_files: DiscoveredFiles::default(),
             board: board.clone(),
             config_file: Some(file),
             running_config: Arc::default(),
