@@ -72,6 +72,18 @@ fn a_forbidden_send_is_a_local_fault() {
     });
 }
 
+/// The interface of this machine does not send, so the buffer of the socket stays full.
+#[test]
+fn an_unsent_query_is_a_local_fault() {
+    let test = "integration::shortage::an_unsent_query_is_a_local_fault";
+    injected_into(test, "sendto:error=EAGAIN", async || {
+        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, 53));
+        let outcome = target("tcp://name.test:1").name_server(server).probe().await;
+        let detail = assert_local_fault(&outcome, LocalFaultReason::NoMemory);
+        assert!(detail.contains("127.0.0.1:53") && detail.contains("EAGAIN"), "{detail}");
+    });
+}
+
 /// The first call of this thread belongs to the query over UDP, whose response is truncated. strace counts per thread.
 #[test]
 fn a_forbidden_tcp_query_is_a_local_fault() {

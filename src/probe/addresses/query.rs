@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
-use crate::outcome::LocalFault;
+use crate::outcome::{LocalFault, LocalFaultReason};
 use crate::probe::tcp::errno::{self, ConnectError, cause};
 use crate::probe::tcp::socket;
 
@@ -51,7 +51,7 @@ pub(super) async fn ask(
     deadline: Instant,
 ) -> Result<Answer, ServerError> {
     let request = Request::new(name, record_type)?;
-    match timeout_at(deadline, request.put_to(server)).await {
+    match timeout_at(deadline, request.put_to(server, deadline)).await {
         Ok(answer) => answer,
         Err(_) => Err(ServerError::Silent),
     }
@@ -75,8 +75,8 @@ impl<'a> Request<'a> {
         Ok(Self { name, record_type, id: message.metadata.id, bytes })
     }
 
-    async fn put_to(&self, server: SocketAddr) -> Result<Answer, ServerError> {
-        let message = match self.over_udp(server).await? {
+    async fn put_to(&self, server: SocketAddr, deadline: Instant) -> Result<Answer, ServerError> {
+        let message = match self.over_udp(server, deadline).await? {
             Some(message) => message,
             None => self.over_tcp(server).await?,
         };
@@ -84,11 +84,11 @@ impl<'a> Request<'a> {
     }
 
     /// Sends the query over UDP. Returns `None` if the response is truncated.
-    async fn over_udp(&self, server: SocketAddr) -> Result<Option<Message>, ServerError> {
+    async fn over_udp(&self, server: SocketAddr, deadline: Instant) -> Result<Option<Message>, ServerError> {
         let socket = connected_udp(server).map_err(|error| server_error(&error, errno::at_once(&error)))?;
-        socket
-            .send(&self.bytes)
+        timeout_at(deadline, socket.send(&self.bytes))
             .await
+            .map_err(|_| unsent())?
             .map_err(|error| server_error(&error, errno::at_once(&error)))?;
         let mut datagram = vec![0; MAX_DATAGRAM];
         loop {
@@ -180,6 +180,12 @@ async fn connected_tcp(server: SocketAddr) -> Result<TcpStream, ServerError> {
         Ok(None) => Ok(stream),
         Ok(Some(error)) | Err(error) => Err(late(error)),
     }
+}
+
+/// Returns the error of a query that is still in this process at its deadline. Unlike TCP, UDP does not wait for the peer.
+fn unsent() -> ServerError {
+    let detail = "the send buffer of the socket is full (EAGAIN)".to_owned();
+    ServerError::Local(LocalFault { reason: LocalFaultReason::NoMemory, detail })
 }
 
 fn server_error(error: &io::Error, reason: ConnectError) -> ServerError {
