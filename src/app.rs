@@ -13,6 +13,7 @@ use tracing::info;
 
 use self::discovered_files::DiscoveredFiles;
 pub use self::loaded_files::LoadedFiles;
+use self::process::Descriptors;
 use self::reconciler::Reconciler;
 pub use self::reload::{AutoReload, ConfigFile, HttpReload, Reload};
 use self::reload::{Detector, Trigger};
@@ -75,13 +76,16 @@ pub async fn bind(
     parts: Parts<'_>,
 ) -> Result<App<impl Fn(&Report) -> Next + Send + Sync + use<>>, BindError> {
     let Parts { files, reload, listen, shard, host_name } = parts;
-    let server = http::bind(listen).await?;
-    let prober = Arc::new(NetworkProber::new(config.dns, files.tls_store.clone(), files.header_values.clone()));
+    let descriptors = Descriptors::raised();
+    let server = http::bind(listen).await?.with_max_connections(descriptors.http_connections);
+    let prober = NetworkProber::new(config.dns, files.tls_store.clone(), files.header_values.clone());
+    let prober = Arc::new(prober.with_descriptors(descriptors.probes));
     let connector = Connector::new(config.dns, files.tls_store.clone());
     let board = Arc::new(Board::new(config.histograms.clone()));
     let startup = Arc::new(Startup::new());
     let recorder = recorder(board.clone(), startup.clone());
     let (scheduler, handle) = Scheduler::new(prober.clone(), recorder, config.limits, &host_name, clock::now());
+    let scheduler = scheduler.with_descriptors(descriptors.probes);
     board.update(|environment| {
         environment.labels = Arc::new(config.labels.clone());
         environment.reload = LastReload::success(clock::now());
@@ -108,6 +112,7 @@ pub async fn bind(
         connector,
         startup,
         unconfirmed: None,
+        descriptors,
     };
     Ok(App { server, state, scheduler, config, reconciler, detector, shard })
 }

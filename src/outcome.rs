@@ -29,11 +29,18 @@ pub trait Prober: Send + Sync + 'static {
     ///
     /// A phase that is pending at `deadline` fails. Dropping the future ends the probe without an outcome.
     fn probe(&self, target: &Arc<Target>, deadline: Instant) -> impl Future<Output = Outcome> + Send;
+
+    /// Returns the maximum number of descriptors that a probe of `target` has open at the same time.
+    fn descriptors(&self, target: &Target) -> u32;
 }
 
 impl<P: Prober> Prober for Arc<P> {
     fn probe(&self, target: &Arc<Target>, deadline: Instant) -> impl Future<Output = Outcome> + Send {
         P::probe(self, target, deadline)
+    }
+
+    fn descriptors(&self, target: &Target) -> u32 {
+        P::descriptors(self, target)
     }
 }
 

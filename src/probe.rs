@@ -6,6 +6,7 @@
 //! certificates that `certificate` parses. `exchange` runs the exchange on the connection. `connector` opens
 //! connections for discovery.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use http::header::{HeaderName, HeaderValue};
@@ -24,7 +25,7 @@ use crate::files::header_values::HeaderValues;
 use crate::loop_lag::{LoopLag, Watch};
 use crate::options::ResolverOptions;
 use crate::outcome::{Facts, Fault, LocalFault, LocalFaultReason, Outcome, Prober, Resolution, Timings};
-use crate::target::{HeaderFile, ProbeKind, Target};
+use crate::target::{AddressMode, HeaderFile, Host, ProbeKind, Target};
 
 mod addresses;
 mod attempt;
@@ -51,6 +52,8 @@ pub struct NetworkProber {
     header_values: Arc<HeaderValues>,
     verifier: Arc<ChainVerifier>,
     records: bool,
+    /// Maximum number of addresses of a target that are tried at the same time.
+    at_once: u8,
     lag: Arc<LoopLag>,
 }
 
@@ -71,7 +74,22 @@ impl NetworkProber {
         files: SystemFiles,
     ) -> Self {
         let resolver = Resolver::new(options, files);
-        Self { resolver, tls_store, header_values, verifier: Arc::default(), records: false, lag: Arc::default() }
+        Self {
+            resolver,
+            tls_store,
+            header_values,
+            verifier: Arc::default(),
+            records: false,
+            at_once: AT_ONCE,
+            lag: Arc::default(),
+        }
+    }
+
+    /// Tries fewer addresses of a target at the same time, so that no probe needs more than half of these descriptors.
+    #[must_use]
+    pub fn with_descriptors(self, descriptors: NonZeroU32) -> Self {
+        let at_once = u8::try_from(descriptors.get() / 2).unwrap_or(u8::MAX).clamp(1, AT_ONCE);
+        Self { at_once, ..self }
     }
 
     /// Records the bytes exchanged on connections.
@@ -116,6 +134,7 @@ impl NetworkProber {
             steps,
             file_headers: self.file_headers(target)?,
             record: self.records,
+            at_once: self.at_once,
             lag: self.lag.clone(),
         })
     }
@@ -170,6 +189,15 @@ impl Prober for NetworkProber {
         }
         outcome
     }
+
+    /// One for each connection; a name needs two before that, for the A and the AAAA query.
+    fn descriptors(&self, target: &Target) -> u32 {
+        match (&target.endpoint.host, target.settings.addressing.mode) {
+            (Host::Ipv4(_) | Host::Ipv6(..), _) => 1,
+            (Host::Name(_), AddressMode::Any) => QUERIES_AT_ONCE,
+            (Host::Name(_), AddressMode::All) => u32::from(self.at_once).max(QUERIES_AT_ONCE),
+        }
+    }
 }
 
 /// Returns the outcome of a probe that tried no address.
@@ -184,6 +212,12 @@ fn unattempted(fault: Fault, started: Instant) -> Outcome {
         client_certificate_not_after: None,
     }
 }
+
+/// A and AAAA. Everything else that a resolution opens, such as a query over TCP, comes one after another.
+const QUERIES_AT_ONCE: u32 = 2;
+
+/// Maximum number of addresses that are tried at the same time. No legitimate name has more.
+const AT_ONCE: u8 = 64;
 
 #[cfg(test)]
 mod tests {
@@ -206,6 +240,24 @@ mod tests {
         let target = Arc::new(example("tcp://192.0.2.1:1", Settings::default()));
         let size = size_of_val(&prober.probe(&target, Instant::now()));
         assert!(size <= 1296, "{size}");
+    }
+
+    #[test]
+    fn a_probe_needs_its_sockets_at_once() {
+        let all = Addressing { mode: AddressMode::All, ..Addressing::default() };
+        for (url, addressing, limit, expected) in [
+            ("tcp://192.0.2.1:1", Addressing::default(), 1000, 1),
+            ("tcp://[2001:db8::1]:1", all.clone(), 1000, 1),
+            ("tcp://db.example:1", Addressing::default(), 1000, 2),
+            ("tcp://db.example:1", all.clone(), 1000, 64),
+            ("tcp://db.example:1", all.clone(), 16, 8),
+            ("tcp://db.example:1", all, 4, 2),
+        ] {
+            let prober = NetworkProber::new(ResolverOptions::default(), Arc::default(), Arc::default())
+                .with_descriptors(NonZeroU32::new(limit).unwrap());
+            let target = example(url, Settings { addressing, ..Settings::default() });
+            assert_eq!(prober.descriptors(&target), expected, "{url} {limit}");
+        }
     }
 
     /// Starts a silent peer that reports when the probe has sent its last bytes and starts to close.

@@ -5,6 +5,7 @@
 //! running probe has a task. This module does not interpret results.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -13,14 +14,14 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use self::gate::{Blocked, Gate};
+use self::gate::{Blocked, Claim, Gate};
 use self::handle::Command;
 pub use self::handle::{Change, Handle, Stopped};
 use self::index::{Id, Index};
 use self::queue::{DueQueue, WaitQueue, Waiting};
 use self::schedule::FirstDue;
 pub use self::schedule::Spread;
-use self::scheduled_target::{End, LastProbe, ScheduledTarget, Tick};
+use self::scheduled_target::{End, ScheduledTarget, Tick};
 pub use self::statistics::Statistics;
 use crate::clock::{self, Timestamp};
 use crate::options::Limits;
@@ -60,8 +61,8 @@ pub struct Scheduler<P, R> {
 #[derive(Debug)]
 struct Probe {
     target: Arc<Target>,
-    /// The last probe of the target when this one was admitted.
-    admitted_after: LastProbe,
+    /// The claim with which it was admitted.
+    claim: Claim,
     task: AbortHandle,
 }
 
@@ -106,6 +107,13 @@ where
         (scheduler, handle)
     }
 
+    /// Limits the descriptors that all probes together have open. No probe may need more than half of them.
+    #[must_use]
+    pub fn with_descriptors(mut self, descriptors: NonZeroU32) -> Self {
+        self.gate.limit_descriptors(descriptors);
+        self
+    }
+
     /// Probes until `stop` is cancelled. Probes in flight are then aborted without a report.
     pub async fn run(mut self, stop: CancellationToken) {
         let sleep = sleep_until(self.origin);
@@ -143,11 +151,20 @@ where
         while let Some(batch) = self.due_queue.pop_started(now) {
             batch.for_each(|(due, id)| self.on_due(id, due, now));
         }
-        while let Some(waiting) = self.wait_queue.pop(|last_probe| self.gate.has_place(last_probe)) {
+        while let Some(waiting) = self.pop_startable() {
             if !self.try_start(waiting, now) {
                 break;
             }
         }
+    }
+
+    /// Removes and returns the first waiting probe for which there is a place.
+    fn pop_startable(&mut self) -> Option<Waiting> {
+        let (index, gate, prober) = (&self.index, &self.gate, &self.prober);
+        self.wait_queue.pop(|waiting| {
+            let entry = index.get(waiting.id);
+            entry.is_none_or(|entry| gate.has_place(claim(&**prober, entry.target(), waiting)))
+        })
     }
 
     /// Handles an item of the due queue. It is stale unless it is the next tick or the planned probe of its target.
@@ -177,17 +194,18 @@ where
 
     /// Starts a waiting probe unless a limit delays it. Returns false if that limit delays every probe.
     fn try_start(&mut self, waiting: Waiting, now: Instant) -> bool {
-        let Waiting { due, id, last_probe } = waiting;
+        let Waiting { due, id, .. } = waiting;
         let Some(entry) = self.index.get_mut(id).filter(|entry| entry.waiting_since() == Some(due)) else {
             return true;
         };
         let target = entry.target().clone();
-        match self.gate.admit(&target.endpoint.host, last_probe, now) {
+        let claim = claim(&*self.prober, &target, &waiting);
+        match self.gate.admit(&target.endpoint.host, claim, now) {
             Ok(()) => {
                 let deadline = entry.start(now);
                 self.statistics.observe_lag(now.saturating_duration_since(due));
                 let task = self.spawn(id, target.clone(), deadline);
-                self.running.insert(id, Probe { target, admitted_after: last_probe, task });
+                self.running.insert(id, Probe { target, claim, task });
                 true
             }
             Err(Blocked::Host) => {
@@ -236,8 +254,8 @@ where
 
     /// Frees the slot of a probe for others and returns its target.
     fn release(&mut self, id: Id) -> Option<Arc<Target>> {
-        let Probe { target, admitted_after, .. } = self.running.remove(&id)?;
-        self.gate.release(&target.endpoint.host, admitted_after);
+        let Probe { target, claim, .. } = self.running.remove(&id)?;
+        self.gate.release(&target.endpoint.host, claim);
         self.wait_queue.unpark(&target.endpoint.host);
         Some(target)
     }
@@ -340,6 +358,11 @@ where
         let wall = Timestamp::since_epoch(self.started_at.as_duration() + elapsed);
         FirstDue::at(wall, target.settings.cadence.interval(), schedule::seed(&target.name, &self.machine), spread)
     }
+}
+
+/// Returns what a waiting probe of this target takes of the limits.
+fn claim(prober: &impl Prober, target: &Target, waiting: &Waiting) -> Claim {
+    Claim { last_probe: waiting.last_probe, descriptors: prober.descriptors(target) }
 }
 
 /// A target has at most two items in the due queue that are not stale. With more than four per target, at least half

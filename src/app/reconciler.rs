@@ -11,11 +11,12 @@ use tracing::{error, info, warn};
 
 use super::discovered_files::DiscoveredFiles;
 use super::loaded_files::LoadedFiles;
+use super::process::Descriptors;
 use super::reload::{Cause, ConfigFile, Trigger};
 use super::roster::{Difference, Roster, Unscheduled};
 use super::startup::{FirstRefreshes, Startup};
 use super::target_sources::{Merged, StatusChange, TargetSources, Unreported};
-use super::{memory, process, service};
+use super::{memory, service};
 use crate::board::{Board, Environment, LastReload};
 use crate::clock;
 use crate::config::{Config, Diagnostic};
@@ -41,6 +42,7 @@ pub(super) struct Reconciler {
     pub(super) running_config: Arc<RunningConfig>,
     pub(super) prober: Arc<NetworkProber>,
     pub(super) connector: Connector,
+    pub(super) descriptors: Descriptors,
     pub(super) startup: Arc<Startup>,
     /// A changed configuration that is not applied yet.
     pub(super) unconfirmed: Option<Unconfirmed>,
@@ -164,7 +166,7 @@ impl Reconciler {
         let Config {
             labels, targets, histograms, limits, dns, discovery, discovery_context, redacted, warnings, ..
         } = config;
-        process::raise_descriptor_limit(limits.in_flight);
+        self.descriptors.warn_if_too_few(limits.in_flight);
         self.prober.set_resolver_options(dns);
         self.connector.set_resolver_options(dns);
         let configure = move |sources: &mut TargetSources, _: &LoadedFiles| {

@@ -41,6 +41,10 @@ impl Prober for GoesDown {
             attempts: Vec::new(),
         }
     }
+
+    fn descriptors(&self, _: &Target) -> u32 {
+        1
+    }
 }
 
 /// Returns the time from the start of the failure to the confirmed state.

@@ -63,11 +63,11 @@ async fn any(destinations: &[SocketAddr], plan: &Plan, deadline: Instant) -> Att
     Attempted { attempts, result, timings, facts, ended, open }
 }
 
-/// Tries all at once, each with the whole time. Since a name server can return any number of addresses, at most
-/// [`AT_ONCE`] are tried at the same time.
+/// Tries all at once, each with the whole time. Since a name server can return any number of addresses, the number of
+/// those that are tried at the same time is limited.
 async fn all(destinations: Vec<SocketAddr>, plan: &Plan, deadline: Instant) -> Attempted {
     let mut running = JoinSet::new();
-    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    let turns = Arc::new(Semaphore::new(plan.at_once.into()));
     let mut attempts = Vec::with_capacity(destinations.len());
     let mut ended = Instant::now();
     for (index, remote) in destinations.into_iter().enumerate() {
@@ -231,9 +231,6 @@ fn satisfies(class: Class, expect: Expect) -> bool {
         Expect::Closed => matches!(class, Class::Refused | Class::Timeout | Class::Unreachable),
     }
 }
-
-/// Maximum number of addresses that are tried at the same time. No legitimate name has more.
-const AT_ONCE: usize = 64;
 
 #[cfg(test)]
 mod tests {

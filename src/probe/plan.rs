@@ -18,6 +18,8 @@ pub(super) struct Plan {
     pub(super) file_headers: Arc<[(HeaderName, HeaderValue)]>,
     /// Whether to record the bytes exchanged.
     pub(super) record: bool,
+    /// Maximum number of addresses that are tried at the same time.
+    pub(super) at_once: u8,
     /// Shows whether this process runs on time.
     pub(super) lag: Arc<LoopLag>,
 }

@@ -1,8 +1,10 @@
-//! Limits on concurrent probes, in total and per host, and on the rate of starts.
+//! Limits on concurrent probes, in total and per host, on their descriptors, and on the rate of starts.
 //!
 //! Probes that run into their timeout take their places longest. A quarter of the places of each limit is kept for targets
 //! whose last probe did not, because thousands of silent targets would otherwise delay the probes of all others. A target
 //! that was never probed counts as silent: most targets of a start can be.
+//!
+//! A probe starts only if all descriptors that it may need are free, so that a running probe never waits for one.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -23,11 +25,23 @@ pub(super) enum Blocked {
     Until(Instant),
 }
 
+/// The part of the limits that a probe takes while it runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Claim {
+    /// The last probe of its target.
+    pub(super) last_probe: LastProbe,
+    /// The maximum number of descriptors that it has open.
+    pub(super) descriptors: u32,
+}
+
 /// The counts of running probes and their limits.
 #[derive(Debug)]
 pub(super) struct Gate {
     limits: Limits,
+    /// The number of descriptors for all probes together; `None` means unlimited.
+    max_descriptors: Option<NonZeroU32>,
     in_flight: Count,
+    descriptors: Count,
     /// The running probes of each host that has any.
     per_host: HashMap<Host, Count>,
     /// When `per_second` allows the next start; can be in the past.
@@ -36,7 +50,19 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn new(limits: Limits, now: Instant) -> Self {
-        Self { limits, in_flight: Count::default(), per_host: HashMap::new(), next_start: now }
+        Self {
+            limits,
+            max_descriptors: None,
+            in_flight: Count::default(),
+            descriptors: Count::default(),
+            per_host: HashMap::new(),
+            next_start: now,
+        }
+    }
+
+    /// Limits the descriptors of all probes together. No claim may exceed half of them.
+    pub(super) fn limit_descriptors(&mut self, descriptors: NonZeroU32) {
+        self.max_descriptors = Some(descriptors);
     }
 
     /// Replaces the limits. Running probes count against the new ones.
@@ -44,17 +70,20 @@ impl Gate {
         self.limits = limits;
     }
 
-    /// Returns whether the limit on concurrent probes has a place for a target with this last probe.
-    pub(super) fn has_place(&self, last_probe: LastProbe) -> bool {
-        self.in_flight.is_below(self.limits.in_flight, last_probe)
+    /// Returns whether the limits that concern all probes have a place for this one.
+    pub(super) fn has_place(&self, claim: Claim) -> bool {
+        let Claim { last_probe, descriptors } = claim;
+        self.in_flight.has_room(self.limits.in_flight, 1, last_probe)
+            && self.descriptors.has_room(self.max_descriptors, descriptors, last_probe)
     }
 
     /// Counts a probe of `host` that starts now, or returns the limit that delays it. There must be a place for it.
     ///
     /// The limit per host is checked first, because it delays only that host; the rate limit delays every probe.
-    pub(super) fn admit(&mut self, host: &Host, last_probe: LastProbe, now: Instant) -> Result<(), Blocked> {
+    pub(super) fn admit(&mut self, host: &Host, claim: Claim, now: Instant) -> Result<(), Blocked> {
+        let Claim { last_probe, descriptors } = claim;
         let of_host = self.per_host.get(host).copied().unwrap_or_default();
-        if !of_host.is_below(self.limits.per_host, last_probe) {
+        if !of_host.has_room(self.limits.per_host, 1, last_probe) {
             return Err(Blocked::Host);
         }
         if let Some(rate) = self.limits.per_second {
@@ -63,17 +92,20 @@ impl Gate {
             }
             self.next_start = self.next_start.max(now) + Duration::from_secs(1) / rate.get();
         }
-        self.in_flight.add(last_probe);
+        self.in_flight.add(1, last_probe);
+        self.descriptors.add(descriptors, last_probe);
         // Counted even without a limit, because one may be set before the probe ends.
-        self.per_host.entry(host.clone()).or_default().add(last_probe);
+        self.per_host.entry(host.clone()).or_default().add(1, last_probe);
         Ok(())
     }
 
-    /// Removes a finished probe from the counts, with the last probe of its target when it was admitted.
-    pub(super) fn release(&mut self, host: &Host, last_probe: LastProbe) {
-        self.in_flight.remove(last_probe);
+    /// Removes a finished probe from the counts, with the claim with which it was admitted.
+    pub(super) fn release(&mut self, host: &Host, claim: Claim) {
+        let Claim { last_probe, descriptors } = claim;
+        self.in_flight.remove(1, last_probe);
+        self.descriptors.remove(descriptors, last_probe);
         if let Some(count) = self.per_host.get_mut(host) {
-            count.remove(last_probe);
+            count.remove(1, last_probe);
             if count.all == 0 {
                 self.per_host.remove(host);
             }
@@ -86,7 +118,7 @@ impl Gate {
     }
 }
 
-/// A number of running probes.
+/// A number of running probes, or of their descriptors.
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
     all: u32,
@@ -95,24 +127,28 @@ struct Count {
 }
 
 impl Count {
-    fn add(&mut self, last_probe: LastProbe) {
-        self.all += 1;
-        self.not_in_time += u32::from(last_probe == LastProbe::NotInTime);
+    fn add(&mut self, number: u32, last_probe: LastProbe) {
+        self.all = self.all.saturating_add(number);
+        if last_probe == LastProbe::NotInTime {
+            self.not_in_time = self.not_in_time.saturating_add(number);
+        }
     }
 
-    fn remove(&mut self, last_probe: LastProbe) {
-        self.all = self.all.saturating_sub(1);
-        self.not_in_time = self.not_in_time.saturating_sub(u32::from(last_probe == LastProbe::NotInTime));
+    fn remove(&mut self, number: u32, last_probe: LastProbe) {
+        self.all = self.all.saturating_sub(number);
+        if last_probe == LastProbe::NotInTime {
+            self.not_in_time = self.not_in_time.saturating_sub(number);
+        }
     }
 
-    /// Returns whether a limit allows another probe.
-    fn is_below(self, limit: Option<NonZeroU32>, last_probe: LastProbe) -> bool {
+    /// Returns whether a limit allows this number in addition.
+    fn has_room(self, limit: Option<NonZeroU32>, number: u32, last_probe: LastProbe) -> bool {
         let Some(limit) = limit.map(NonZeroU32::get) else { return true };
         let has_share = match last_probe {
             LastProbe::InTime => true,
-            LastProbe::NotInTime => self.not_in_time < limit - limit / KEPT_SHARE,
+            LastProbe::NotInTime => self.not_in_time.saturating_add(number) <= limit - limit / KEPT_SHARE,
         };
-        has_share && self.all < limit
+        has_share && self.all.saturating_add(number) <= limit
     }
 }
 
@@ -140,21 +176,26 @@ mod tests {
         }
     }
 
+    /// Returns the claim of a probe that needs one descriptor.
+    fn one(last_probe: LastProbe) -> Claim {
+        Claim { last_probe, descriptors: 1 }
+    }
+
     #[test]
     fn each_limit_holds_until_a_release() {
         let now = Instant::now();
         let mut gate = Gate::new(limits(3, 2, 0), now);
-        assert_eq!(gate.admit(&host(1), InTime, now), Ok(()));
-        assert_eq!(gate.admit(&host(1), InTime, now), Ok(()));
-        assert_eq!(gate.admit(&host(1), InTime, now), Err(Blocked::Host));
-        assert!(gate.has_place(InTime));
-        assert_eq!(gate.admit(&host(2), NotInTime, now), Ok(()));
-        assert!(!gate.has_place(InTime) && !gate.has_place(NotInTime));
-        gate.release(&host(1), InTime);
-        assert!(gate.has_place(InTime));
-        assert_eq!(gate.admit(&host(1), InTime, now), Ok(()));
+        assert_eq!(gate.admit(&host(1), one(InTime), now), Ok(()));
+        assert_eq!(gate.admit(&host(1), one(InTime), now), Ok(()));
+        assert_eq!(gate.admit(&host(1), one(InTime), now), Err(Blocked::Host));
+        assert!(gate.has_place(one(InTime)));
+        assert_eq!(gate.admit(&host(2), one(NotInTime), now), Ok(()));
+        assert!(!gate.has_place(one(InTime)) && !gate.has_place(one(NotInTime)));
+        gate.release(&host(1), one(InTime));
+        assert!(gate.has_place(one(InTime)));
+        assert_eq!(gate.admit(&host(1), one(InTime), now), Ok(()));
         for (n, last_probe) in [(1, InTime), (1, InTime), (2, NotInTime)] {
-            gate.release(&host(n), last_probe);
+            gate.release(&host(n), one(last_probe));
         }
         assert_eq!((gate.in_flight(), gate.per_host.len()), (0, 0));
     }
@@ -166,14 +207,44 @@ mod tests {
             let mut total = Gate::new(limits(limit, 0, 0), now);
             let mut of_host = Gate::new(limits(0, limit, 0), now);
             for started in 0..silent {
-                assert!(total.has_place(NotInTime), "{started} of {limit}");
-                assert_eq!(total.admit(&host(1), NotInTime, now), Ok(()));
-                assert_eq!(of_host.admit(&host(1), NotInTime, now), Ok(()), "{started} of {limit}");
+                assert!(total.has_place(one(NotInTime)), "{started} of {limit}");
+                assert_eq!(total.admit(&host(1), one(NotInTime), now), Ok(()));
+                assert_eq!(of_host.admit(&host(1), one(NotInTime), now), Ok(()), "{started} of {limit}");
             }
-            assert!(!total.has_place(NotInTime));
-            assert_eq!(of_host.admit(&host(1), NotInTime, now), Err(Blocked::Host));
-            assert_eq!(total.has_place(InTime), silent < limit);
-            assert_eq!(of_host.admit(&host(1), InTime, now).is_ok(), silent < limit);
+            assert!(!total.has_place(one(NotInTime)));
+            assert_eq!(of_host.admit(&host(1), one(NotInTime), now), Err(Blocked::Host));
+            assert_eq!(total.has_place(one(InTime)), silent < limit);
+            assert_eq!(of_host.admit(&host(1), one(InTime), now).is_ok(), silent < limit);
+        }
+    }
+
+    #[test]
+    fn probes_take_no_more_descriptors_than_allowed() {
+        let now = Instant::now();
+        let mut gate = Gate::new(limits(0, 0, 0), now);
+        gate.limit_descriptors(NonZeroU32::new(16).unwrap());
+        let claim = |last_probe, descriptors| Claim { last_probe, descriptors };
+        // Of 16 descriptors, four are kept from silent targets.
+        for (silent, answering) in [(8, 8), (2, 1), (1, 2)] {
+            let (silent, answering) = (claim(NotInTime, silent), claim(InTime, answering));
+            let mut admitted = Vec::new();
+            for claim in [silent, answering] {
+                while gate.has_place(claim) {
+                    assert_eq!(gate.admit(&host(1), claim, now), Ok(()));
+                    admitted.push(claim);
+                }
+            }
+            let open: u32 = admitted.iter().map(|claim| claim.descriptors).sum();
+            let of_silent: u32 = admitted
+                .iter()
+                .filter(|claim| **claim == silent)
+                .map(|claim| claim.descriptors)
+                .sum();
+            assert!(open == 16 && (8..=12).contains(&of_silent), "{admitted:?}");
+            for claim in admitted {
+                gate.release(&host(1), claim);
+            }
+            assert_eq!((gate.descriptors.all, gate.descriptors.not_in_time), (0, 0));
         }
     }
 
@@ -181,7 +252,7 @@ mod tests {
     fn a_limit_of_zero_disables_it() {
         let now = Instant::now();
         let mut gate = Gate::new(limits(0, 0, 0), now);
-        assert!((0..10_000).all(|_| gate.admit(&host(1), InTime, now).is_ok()));
+        assert!((0..10_000).all(|_| gate.admit(&host(1), one(InTime), now).is_ok()));
     }
 
     #[test]
@@ -191,12 +262,12 @@ mod tests {
         let mut started = 0;
         for millisecond in 0..1000 {
             let now = start + Duration::from_millis(millisecond);
-            while gate.admit(&host(1), InTime, now).is_ok() {
+            while gate.admit(&host(1), one(InTime), now).is_ok() {
                 started += 1;
             }
         }
         assert!((50..=51).contains(&started), "{started}");
-        assert!(matches!(gate.admit(&host(1), InTime, start), Err(Blocked::Until(_))));
+        assert!(matches!(gate.admit(&host(1), one(InTime), start), Err(Blocked::Until(_))));
     }
 
     #[test]
@@ -204,7 +275,7 @@ mod tests {
         let start = Instant::now();
         let mut gate = Gate::new(limits(0, 0, 10), start);
         let later = start + Duration::from_mins(1);
-        assert!(gate.admit(&host(1), InTime, later).is_ok());
-        assert!(gate.admit(&host(1), InTime, later).is_err());
+        assert!(gate.admit(&host(1), one(InTime), later).is_ok());
+        assert!(gate.admit(&host(1), one(InTime), later).is_err());
     }
 }

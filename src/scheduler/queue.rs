@@ -161,10 +161,10 @@ impl WaitQueue {
         }
     }
 
-    /// Removes and returns the first ready probe for whose last probe there is a place.
-    pub(super) fn pop(&mut self, has_place: impl Fn(LastProbe) -> bool) -> Option<Waiting> {
+    /// Removes and returns the first ready probe of a line, if there is a place for it; otherwise that of the other line.
+    pub(super) fn pop(&mut self, has_place: impl Fn(&Waiting) -> bool) -> Option<Waiting> {
         let firsts = [self.ready.in_time.first(), self.ready.not_in_time.first()];
-        let waiting = *firsts.into_iter().flatten().filter(|first| has_place(first.last_probe)).min()?;
+        let waiting = *firsts.into_iter().flatten().filter(|first| has_place(first)).min()?;
         self.ready.remove(waiting);
         Some(waiting)
     }
@@ -249,7 +249,7 @@ mod tests {
         let mut queue = WaitQueue::default();
         queue.push(waiting(now, 1, NotInTime));
         queue.push(waiting(now + Duration::from_secs(1), 2, InTime));
-        let in_time = |last_probe| last_probe == InTime;
+        let in_time = |waiting: &Waiting| waiting.last_probe == InTime;
         assert_eq!(queue.pop(in_time).map(|waiting| waiting.id), Some(id(2)));
         assert_eq!(queue.pop(in_time), None);
         assert_eq!(ids(queue), [id(1)]);

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::handle::MAX_CHANGES;
 use super::*;
 use crate::outcome::{Facts, Outcome, Timings};
-use crate::target::{Cadence, Settings, example};
+use crate::target::{Cadence, Host, Settings, example};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -77,6 +77,13 @@ impl Prober for ScriptedProber {
             attempts: Vec::new(),
         }
     }
+
+    fn descriptors(&self, target: &Target) -> u32 {
+        match target.endpoint.host {
+            Host::Name(_) => 2,
+            Host::Ipv4(_) | Host::Ipv6(..) => 1,
+        }
+    }
 }
 
 /// A running scheduler with its journal and the number of reports that it recorded.
@@ -91,11 +98,22 @@ struct Running {
 impl Running {
     /// Starts a scheduler in which `next` follows every report.
     async fn start(script: &[(&Arc<Target>, &[Step])], limits: Limits, next: Next) -> Self {
-        Self::start_within(Spread::default(), script, limits, next).await
+        Self::start_with(Spread::default(), script, limits, u32::MAX, next).await
     }
 
     /// As [`Self::start`], with this spread of the first probes.
     async fn start_within(spread: Spread, script: &[(&Arc<Target>, &[Step])], limits: Limits, next: Next) -> Self {
+        Self::start_with(spread, script, limits, u32::MAX, next).await
+    }
+
+    /// As [`Self::start`], with this spread of the first probes and at most this many descriptors.
+    async fn start_with(
+        spread: Spread,
+        script: &[(&Arc<Target>, &[Step])],
+        limits: Limits,
+        descriptors: u32,
+        next: Next,
+    ) -> Self {
         let journal = Journal::default();
         let reports = Arc::new(AtomicU64::default());
         let counted = reports.clone();
@@ -114,6 +132,7 @@ impl Running {
             next
         };
         let (scheduler, handle) = Scheduler::new(prober, record, limits, "machine", Timestamp::default());
+        let scheduler = scheduler.with_descriptors(NonZeroU32::new(descriptors).unwrap());
         let stop = CancellationToken::new();
         let task = tokio::spawn(scheduler.run(stop.clone()));
         let upserted = script.iter().map(|(target, _)| Arc::clone(target)).collect();
@@ -309,7 +328,7 @@ async fn a_busy_host_does_not_delay_others() {
     assert!(counts.iter().all(|count| (4..=6).contains(count)), "first due, first served: {counts:?}");
 }
 
-/// The silent targets want four times the places that there are, in total or for their host.
+/// The silent targets want four times the places or descriptors that there are, in total or for their host.
 #[tokio::test(start_paused = true)]
 async fn silent_targets_cost_answering_ones_no_probe() {
     let silent: Vec<_> = (1..=32)
@@ -319,10 +338,11 @@ async fn silent_targets_cost_answering_ones_no_probe() {
         .map(|port| target(&format!("127.0.0.1:{port}"), SECOND, SECOND))
         .collect();
     let steps = [Step::Take(100 * MILLISECOND)];
-    for limits in [limits(8, 0, 0), limits(0, 8, 0), limits(8, 8, 0)] {
+    let places = [limits(8, 0, 0), limits(0, 8, 0), limits(8, 8, 0)].map(|limits| (limits, 1000));
+    for (limits, descriptors) in places.into_iter().chain([(limits(0, 0, 0), 8)]) {
         let script = [same(&silent, &[Step::TimeOut]), same(&answering, &steps)].concat();
         let origin = Instant::now();
-        let running = Running::start(&script, limits, Next::OnSchedule).await;
+        let running = Running::start_with(Spread::default(), &script, limits, descriptors, Next::OnSchedule).await;
         // Until its first probe, an answering target waits in line with the silent ones.
         let warm = 10 * SECOND;
         until(origin, warm + 1000 * SECOND).await;
@@ -337,6 +357,24 @@ async fn silent_targets_cost_answering_ones_no_probe() {
         running.stop.cancel();
         running.task.await.unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_wait_for_all_their_descriptors() {
+    let names: Vec<_> = (1..=9)
+        .map(|n| target(&format!("host-{n}.example:1"), 10 * SECOND, 10 * SECOND))
+        .collect();
+    let address = target("127.0.0.1:1", SECOND, SECOND);
+    let (in_time, steps) = ([Step::Take(MILLISECOND)], [Step::TimeOut]);
+    let mut script = same(&names, &steps);
+    script.push((&address, &in_time));
+    let origin = Instant::now();
+    let running = Running::start_with(Spread::default(), &script, limits(0, 0, 0), 12, Next::OnSchedule).await;
+    until(origin, 15 * SECOND).await;
+    assert_eq!(running.handle.statistics().in_flight(), 4, "nine of twelve, two for each name");
+    assert!(running.journal.starts(&address).len() >= 4, "an address needs only one");
+    until(origin, 100 * SECOND).await;
+    assert!(names.iter().all(|name| running.journal.starts(name).len() >= 3), "no name is left out");
 }
 
 #[tokio::test(start_paused = true)]

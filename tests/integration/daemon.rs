@@ -289,7 +289,7 @@ async fn too_few_descriptors_cause_a_warning() {
         .arg(binary)
         .arg(&file);
     let daemon = Daemon::run(command, folder).await;
-    let warned = daemon.logged(&["limits.in_flight=1000", "open_files=512", "needed=3128"]);
+    let warned = daemon.logged(&["limits.in_flight=1000", "open_files=512", "for_probes=256", "needed=2000"]);
     assert_eq!(warned.len(), 1, "{:?}", daemon.logged(&[]));
 }
 

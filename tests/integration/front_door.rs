@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::support::daemon::{Daemon, portprobe};
-use crate::support::{http, wait};
+use crate::support::{http, ports, requires_program, wait};
 
 const CONFIG: &str = "defaults: { interval: 200ms }\ntargets: [ '127.0.0.1:1' ]\n";
 
@@ -233,16 +233,43 @@ async fn compression_is_limited_for_many_slow_readers() {
 }
 
 #[tokio::test]
+async fn silent_targets_leave_descriptors_for_scrapes() {
+    let (_listener, port) = ports::open_everywhere();
+    let targets: Vec<_> = (1..=120).map(|n| format!("  - ssh://127.0.0.{n}:{port}\n")).collect();
+    let daemon =
+        limited(64, &format!("defaults: {{ interval: 60s, timeout: 60s }}\ntargets:\n{}", targets.concat())).await;
+    // Of 64 descriptors, 24 are for probes, and a quarter of those is kept from silent targets.
+    let in_flight = "portprobe_probes_in_flight";
+    daemon
+        .scrape_until("probes wait for descriptors", |scrape| scrape.value(in_flight, &[]) == Some(18.0))
+        .await;
+    let mut greedy = Vec::new();
+    for _ in 0..200 {
+        greedy.push(TcpStream::connect(daemon.address).await.unwrap());
+    }
+    for _ in 0..20 {
+        let scrape = daemon.scrape().await;
+        assert_eq!(scrape.value(in_flight, &[]), Some(18.0));
+        assert_eq!(scrape.value("portprobe_local_faults_total", &[("reason", "no_descriptor")]), Some(0.0));
+    }
+    assert_eq!(daemon.logged(&["Cannot accept"]), Vec::<String>::new());
+}
+
+/// Another process may have used up the table of the machine, which a lower limit of this process stands for.
+#[tokio::test]
 async fn the_daemon_survives_a_lack_of_descriptors() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("portprobe.yaml");
-    fs::write(&file, format!("limits: {{ in_flight: 1 }}\n{CONFIG}")).unwrap();
-    let mut command = std::process::Command::new("sh");
-    command
-        .args(["-c", "ulimit -n 40 && exec \"$0\" --config.file \"$1\" --web.listen-address=127.0.0.1:0"])
-        .arg(portprobe().get_program())
-        .arg(&file);
-    let daemon = Daemon::run(command, folder).await;
+    if !requires_program("prlimit") {
+        return;
+    }
+    let daemon = Daemon::start(&format!("limits: {{ in_flight: 1 }}\n{CONFIG}")).await;
+    let limit = |soft: &str| {
+        let limit = format!("--nofile={soft}:");
+        let status = std::process::Command::new("prlimit")
+            .args(["--pid", &daemon.id().to_string(), &limit])
+            .status();
+        assert!(status.unwrap().success());
+    };
+    limit("40");
     let mut greedy = Vec::new();
     for _ in 0..200 {
         greedy.push(TcpStream::connect(daemon.address).await.unwrap());
@@ -253,4 +280,37 @@ async fn the_daemon_survives_a_lack_of_descriptors() {
     daemon
         .scrape_until("probes go on", |s| s.of("tcp://127.0.0.1:1", "portprobe_probes_total") > before)
         .await;
+}
+
+/// The response waits in the buffer of the socket, until the client reads it after 2,000 others have connected.
+#[tokio::test]
+async fn a_flood_truncates_no_response() {
+    let targets: Vec<_> = (1..=4000).map(|port| format!("  - 127.0.0.1:{port}\n")).collect();
+    let daemon = Daemon::start(&format!("limits: {{ per_second: 1 }}\ntargets:\n{}", targets.concat())).await;
+    let expected = daemon.get("/config").await.body;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut slow = socket.connect(daemon.address).await.unwrap();
+    slow.write_all(b"GET /config HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut flood = Vec::new();
+    for _ in 0..2000 {
+        flood.push(TcpStream::connect(daemon.address).await.unwrap());
+    }
+    let mut response = Vec::new();
+    slow.read_to_end(&mut response).await.unwrap();
+    assert!(response.ends_with(expected.as_bytes()), "{} of {} bytes", response.len(), expected.len());
+}
+
+/// Starts a daemon that may open this number of files.
+async fn limited(descriptors: u32, config: &str) -> Daemon {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("portprobe.yaml");
+    fs::write(&file, config).unwrap();
+    let mut command = std::process::Command::new("sh");
+    command
+        .arg("-c")
+        .arg(format!("ulimit -n {descriptors} && exec \"$0\" --config.file \"$1\" --web.listen-address=127.0.0.1:0"))
+        .arg(portprobe().get_program())
+        .arg(&file);
+    Daemon::run(command, folder).await
 }

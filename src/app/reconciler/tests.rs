@@ -27,6 +27,10 @@ impl Prober for Silent {
     async fn probe(&self, _: &Arc<Target>, _: Instant) -> Outcome {
         pending().await
     }
+
+    fn descriptors(&self, _: &Target) -> u32 {
+        1
+    }
 }
 
 /// A reconciler that follows a file.
@@ -72,6 +76,7 @@ impl Running {
             config_file: Some(file),
             running_config: Arc::default(),
             connector,
+            descriptors: Descriptors::raised(),
             startup: Arc::new(Startup::new()),
             unconfirmed: None,
         };
