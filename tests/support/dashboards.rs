@@ -46,6 +46,12 @@ impl Dashboard {
         items(&self.0["templating"], "list").iter().map(Variable).collect()
     }
 
+    /// The annotations from queries.
+    pub(crate) fn annotations(&self) -> Vec<&Value> {
+        let annotations = items(&self.0["annotations"], "list").iter();
+        annotations.filter(|annotation| annotation["builtIn"].is_null()).collect()
+    }
+
     /// The URL of every link of the dashboard and its panels.
     pub(crate) fn links(&self) -> Vec<&str> {
         let mut links = Vec::new();

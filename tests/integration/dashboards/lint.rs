@@ -5,6 +5,9 @@ use crate::support::dashboards::Dashboard;
 mod names;
 mod panels;
 mod queries;
+mod reasons;
+mod stats;
+mod tables;
 mod templates;
 mod violations;
 
@@ -15,11 +18,12 @@ struct Rule {
     check: fn(&Dashboard) -> Vec<String>,
 }
 
-const RULES: [Rule; 23] = [
+const RULES: [Rule; 34] = [
     Rule { name: "template-datasource", check: templates::datasource },
     Rule { name: "template-job", check: templates::job },
     Rule { name: "template-instance", check: templates::instance },
     Rule { name: "template-label-promql", check: templates::label_promql },
+    Rule { name: "template-filters", check: templates::filters },
     Rule { name: "template-on-time-change-reload", check: templates::on_time_change_reload },
     Rule { name: "panel-datasource", check: panels::datasource },
     Rule { name: "panel-title-description", check: panels::title_description },
@@ -30,11 +34,21 @@ const RULES: [Rule; 23] = [
     Rule { name: "target-job", check: queries::job },
     Rule { name: "target-instance", check: queries::instance },
     Rule { name: "target-counter-agg", check: queries::counter_agg },
-    Rule { name: "uneditable-dashboard", check: panels::uneditable },
+    Rule { name: "editable-dashboard", check: panels::editable },
     Rule { name: "provisionable", check: panels::provisionable },
     Rule { name: "panel-ids", check: panels::ids },
     Rule { name: "panel-grid", check: panels::grid },
     Rule { name: "panel-columns", check: panels::columns },
+    Rule { name: "table-units", check: tables::units },
+    Rule { name: "table-empty-cells", check: tables::empty_cells },
+    Rule { name: "table-lines", check: tables::lines },
+    Rule { name: "table-pages", check: tables::pages },
+    Rule { name: "table-filters", check: tables::filters },
+    Rule { name: "stat-without-data", check: stats::without_data },
+    Rule { name: "stat-titles", check: stats::titles },
+    Rule { name: "reason-colors", check: reasons::colors },
+    Rule { name: "reason-words", check: reasons::words },
+    Rule { name: "annotations", check: queries::annotations },
     Rule { name: "target-datasource", check: queries::datasource },
     Rule { name: "metric-names", check: names::metrics },
     Rule { name: "label-names", check: names::labels },

@@ -15,13 +15,13 @@ const TYPES: &str = include_str!("../../resources/dashboards/types.ts");
 #[rustfmt::skip]
 const MISTAKES: [(&str, &str, &str, &str); 8] = [
     ("", "__inputs", "[]", "'\"__inputs\"' does not exist"),
-    ("", "schemaVersion", "\"42\"", "not assignable to type 'number'"),
+    ("", "schemaVersion", "\"38\"", "not assignable to type 'number'"),
     ("/templating/list/1", "multiple", "true", "'\"multiple\"' does not exist"),
     ("/panels/0", "type", "\"stats\"", "Type '\"stats\"' is not assignable"),
     ("/panels/0/options", "colorMode", "\"backgrounds\"", "Type '\"backgrounds\"' is not assignable"),
     ("/panels/0/fieldConfig/defaults", "units", "\"none\"", "'\"units\"' does not exist"),
     ("/panels/0/targets/0", "format", "\"graph\"", "Type '\"graph\"' is not assignable"),
-    ("/panels/11/options/legend", "displaymode", "\"list\"", "'\"displaymode\"' does not exist"),
+    ("/panels/9/options/legend", "displaymode", "\"list\"", "'\"displaymode\"' does not exist"),
 ];
 
 #[test]

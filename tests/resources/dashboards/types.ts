@@ -35,6 +35,8 @@ type Panel<Type, Options, Custom> = Omit<Plain<dashboard.Panel>, 'type' | 'optio
   fieldConfig: { defaults: Field<Custom>; overrides: Plain<dashboard.FieldConfigSource['overrides']> };
   targets: Query[];
 };
+// Grafana before 12.1 has the pager of a table in its footer.
+type Table = table.Options & { footer: { enablePagination: boolean; reducer: string[]; show: boolean } };
 type AnyPanel =
   | Panel<'barchart', barchart.Options, barchart.FieldConfig>
   | Panel<'bargauge', bargauge.Options, {}>
@@ -42,7 +44,21 @@ type AnyPanel =
   | Panel<'stat', stat.Options, {}>
   | Panel<'state-timeline', statetimeline.Options, statetimeline.FieldConfig>
   | Panel<'status-history', statushistory.Options, statushistory.FieldConfig>
-  | Panel<'table', table.Options, table.FieldConfig>
+  | Panel<'table', Table, table.FieldConfig>
   | Panel<'timeseries', timeseries.Options, timeseries.FieldConfig>;
 type Row = Omit<Plain<dashboard.RowPanel>, 'panels'> & { panels: AnyPanel[] };
-export type Dashboard = Omit<Plain<dashboard.Dashboard>, 'panels'> & { panels: Array<AnyPanel | Row> };
+// Annotations of Prometheus and filters by labels, whose types are not published.
+type Annotation = Plain<dashboard.AnnotationQuery> & {
+  expr?: string;
+  step?: string;
+  tagKeys?: string;
+  textFormat?: string;
+  titleFormat?: string;
+  useValueForTime?: boolean;
+};
+type Variable = Plain<dashboard.VariableModel> & { baseFilters?: []; filters?: [] };
+export type Dashboard = Omit<Plain<dashboard.Dashboard>, 'annotations' | 'panels' | 'templating'> & {
+  annotations: { list: Annotation[] };
+  panels: Array<AnyPanel | Row>;
+  templating: { list: Variable[] };
+};

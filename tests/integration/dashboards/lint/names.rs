@@ -4,17 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use portprobe::outcome::Class;
 use promql_parser::parser::Expr;
 
 use super::queries::parsed_violations;
+use super::reasons::TO_REASON;
 use crate::support::dashboards::{Dashboard, Variable, items, text};
 use crate::support::promql;
 
 /// Labels that any series may have, from Prometheus or from the configuration.
 const COMMON: [&str; 7] = ["job", "instance", "target", "region", "team", "owner", "le"];
 
-/// The metrics that Prometheus stores for each scrape.
-const OF_PROMETHEUS: [&str; 3] = ["up", "scrape_duration_seconds", "scrape_samples_scraped"];
+/// The metrics that Prometheus stores for each scrape and each alert.
+const OF_PROMETHEUS: [(&str, &[&str]); 4] = [
+    ("up", &[]),
+    ("scrape_duration_seconds", &[]),
+    ("scrape_samples_scraped", &[]),
+    ("ALERTS", &["alertname", "alertstate", "severity"]),
+];
 
 /// The known metrics with their labels.
 struct Vocabulary(BTreeMap<String, BTreeSet<String>>);
@@ -24,7 +31,8 @@ impl Vocabulary {
         let families = file("tests/resources/metrics/families.txt");
         let families = families.lines().flat_map(family);
         let recorded = recorded().into_iter().map(|name| (name, ["hour"].map(str::to_owned).into()));
-        let others = OF_PROMETHEUS.map(|name| (name.to_owned(), BTreeSet::new()));
+        let others = OF_PROMETHEUS
+            .map(|(name, labels)| (name.to_owned(), labels.iter().map(|&label| label.to_owned()).collect()));
         Self(families.chain(recorded).chain(others).collect())
     }
 
@@ -47,7 +55,11 @@ fn family(line: &str) -> Vec<(String, BTreeSet<String>)> {
 }
 
 fn recorded() -> Vec<String> {
-    let rules: serde_json::Value = serde_yaml::from_str(&file("alerts/rules/recording.yaml")).unwrap();
+    ["recording", "portprobe"].into_iter().flat_map(records).collect()
+}
+
+fn records(rules: &str) -> Vec<String> {
+    let rules: serde_json::Value = serde_yaml::from_str(&file(&format!("alerts/rules/{rules}.yaml"))).unwrap();
     let rules = items(&rules, "groups").iter().flat_map(|group| items(group, "rules"));
     rules.map(|rule| text(rule, "record").to_owned()).collect()
 }
@@ -91,12 +103,17 @@ pub(super) fn labels(dashboard: &Dashboard) -> Vec<String> {
     })
 }
 
-/// Every link leads to a delivered dashboard.
+/// Every link leads to a delivered dashboard, Grafana's list of alerts, or the section of a reason in the runbook.
 pub(super) fn links(dashboard: &Dashboard) -> Vec<String> {
     let delivered = Dashboard::all();
+    let runbook = file("alerts/RUNBOOK.md");
+    let has_reasons = Class::ALL
+        .iter()
+        .all(|class| runbook.contains(&format!("\n### {}\n", class.as_str())));
+    let elsewhere = |link: &str| link == TO_REASON && has_reasons || link.starts_with("/alerting/list?");
     let leads_nowhere = |link: &&str| {
         let uid = link.strip_prefix("/d/").and_then(|rest| rest.split(['?', '/']).next());
-        !delivered.iter().any(|other| Some(other.uid()) == uid)
+        !elsewhere(link) && !delivered.iter().any(|other| Some(other.uid()) == uid)
     };
     dashboard
         .links()

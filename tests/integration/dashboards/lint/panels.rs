@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 use crate::support::dashboards::{Dashboard, Panel, items, text};
 
 /// The titles of the panels that violate a rule.
-fn violations(dashboard: &Dashboard, violation: &str, is_violation: impl Fn(&Panel<'_>) -> bool) -> Vec<String> {
+pub(super) fn violations(
+    dashboard: &Dashboard,
+    violation: &str,
+    is_violation: impl Fn(&Panel<'_>) -> bool,
+) -> Vec<String> {
     let panels = dashboard.panels().into_iter().filter(is_violation);
     panels.map(|panel| format!("{:?}: {violation}", panel.title())).collect()
 }
@@ -32,10 +36,10 @@ pub(super) fn no_targets(dashboard: &Dashboard) -> Vec<String> {
     violations(dashboard, "has no query", |panel| panel.targets().is_empty())
 }
 
-/// It is not editable, because the next provisioning overwrites changes.
-pub(super) fn uneditable(dashboard: &Dashboard) -> Vec<String> {
-    let editable = dashboard.0["editable"] != false;
-    editable.then(|| "is editable".to_owned()).into_iter().collect()
+/// It can be changed after an import by hand; Grafana itself protects provisioned dashboards.
+pub(super) fn editable(dashboard: &Dashboard) -> Vec<String> {
+    let fixed = dashboard.0["editable"] != true;
+    fixed.then(|| "is not editable".to_owned()).into_iter().collect()
 }
 
 /// It can be provisioned or imported by hand, and its UID is valid.
@@ -43,7 +47,7 @@ pub(super) fn provisionable(dashboard: &Dashboard) -> Vec<String> {
     let expected = [
         ("id", Value::Null),
         ("__inputs", Value::Null),
-        ("schemaVersion", json!(42)),
+        ("schemaVersion", json!(38)),
         ("tags", json!(["portprobe"])),
         ("timezone", json!("browser")),
         ("graphTooltip", json!(1)),
@@ -75,32 +79,39 @@ pub(super) fn columns(dashboard: &Dashboard) -> Vec<String> {
         let sorted = items(&panel.0["options"], "sortBy")
             .iter()
             .map(|sorted| text(sorted, "displayName"));
-        formatted.chain(sorted).any(|column| !columns.contains(&column))
+        panel.kind() == "table" && formatted.chain(sorted).any(|column| !columns.contains(&column))
     })
 }
 
 /// The columns of an `organize` by their final names.
 fn shown(options: &Value) -> impl Iterator<Item = &str> {
-    let columns = options["indexByName"]
-        .as_object()
+    let columns = ["indexByName", "renameByName"]
         .into_iter()
-        .flat_map(|columns| columns.keys());
-    columns.map(|column| options["renameByName"][column].as_str().unwrap_or(column))
+        .filter_map(|key| options[key].as_object());
+    columns
+        .flat_map(|columns| columns.keys())
+        .map(|column| options["renameByName"][column].as_str().unwrap_or(column))
 }
 
-/// No panel overlaps another one or exceeds column 24, and each line is filled.
+/// No panel overlaps another one or exceeds column 24, and each line is filled, in each closed row as well.
 pub(super) fn grid(dashboard: &Dashboard) -> Vec<String> {
+    let top = items(&dashboard.0, "panels");
+    let rows = top.iter().map(|panel| items(panel, "panels"));
+    [top].into_iter().chain(rows).flat_map(misplaced).collect()
+}
+
+fn misplaced(panels: &[Value]) -> Vec<String> {
     let mut cells = BTreeSet::new();
     let mut wrong = Vec::new();
-    for element in dashboard.elements() {
-        let [x, y, width, height] = element.grid();
+    for panel in panels.iter().map(Panel) {
+        let [x, y, width, height] = panel.grid();
         let its = (y..y + height).flat_map(|line| (x..x + width).map(move |column| (line, column)));
         if width == 0 || height == 0 || x + width > 24 {
-            wrong.push(format!("{:?}: exceeds the grid", element.title()));
+            wrong.push(format!("{:?}: exceeds the grid", panel.title()));
         }
         let taken = its.filter(|cell| !cells.insert(*cell)).count();
         if taken > 0 {
-            wrong.push(format!("{:?}: overlaps", element.title()));
+            wrong.push(format!("{:?}: overlaps", panel.title()));
         }
     }
     let lines: BTreeSet<_> = cells.iter().map(|(line, _)| *line).collect();

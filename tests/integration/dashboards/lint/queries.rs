@@ -1,9 +1,9 @@
 //! Rules for the queries of panels.
 
 use promql_parser::parser::Expr;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::dashboards::{Dashboard, Target};
+use crate::support::dashboards::{Dashboard, Target, text};
 use crate::support::promql::{self, RATE_INTERVAL, Read};
 
 /// Metrics that are recorded over all instances, so none can be selected.
@@ -45,9 +45,8 @@ fn read_violations(dashboard: &Dashboard, violation: &str, is_violation: impl Fn
 
 /// Every query uses the selected data source.
 pub(super) fn datasource(dashboard: &Dashboard) -> Vec<String> {
-    let selected = json!({ "type": "prometheus", "uid": "${datasource}" });
     violations(dashboard, |target| {
-        let elsewhere = target.0["datasource"] != selected;
+        let elsewhere = target.0["datasource"] != selected();
         elsewhere
             .then(|| "does not use the selected data source".to_owned())
             .into_iter()
@@ -67,13 +66,22 @@ pub(super) fn rate_interval(dashboard: &Dashboard) -> Vec<String> {
 }
 
 pub(super) fn job(dashboard: &Dashboard) -> Vec<String> {
-    read_violations(dashboard, "does not select the job", |read| !read.is_narrowed_by("job=~\"$job\""))
+    read_violations(dashboard, "does not select the job", |read| {
+        !read.is_narrowed_by("job=~\"$job\"") && !is_alert_by(read, "job=~\"$job|\"")
+    })
 }
 
 pub(super) fn instance(dashboard: &Dashboard) -> Vec<String> {
     read_violations(dashboard, "does not select the instance", |read| {
-        !read.is_narrowed_by("instance=~\"$instance\"") && !OF_ALL_INSTANCES.contains(&read.metric())
+        !read.is_narrowed_by("instance=~\"$instance\"")
+            && !OF_ALL_INSTANCES.contains(&read.metric())
+            && !is_alert_by(read, "instance=~\"$instance|\"")
     })
+}
+
+/// Whether it selects alerts by this label if they have it; those about a group of probers do not.
+fn is_alert_by(read: &Read<'_>, matcher: &str) -> bool {
+    read.metric() == "ALERTS" && read.is_narrowed_by(matcher)
 }
 
 /// A counter is only used through its increase.
@@ -81,4 +89,26 @@ pub(super) fn counter_agg(dashboard: &Dashboard) -> Vec<String> {
     read_violations(dashboard, "is a counter outside of rate, irate and increase", |read| {
         read.metric().ends_with("_total") && !matches!(read.function, Some("rate" | "irate" | "increase"))
     })
+}
+
+/// Alerts, reloads and restarts are annotations with valid queries of the selected data source.
+pub(super) fn annotations(dashboard: &Dashboard) -> Vec<String> {
+    let annotations = dashboard.annotations();
+    let missing = ["Alerts", "Reloads", "Restarts"]
+        .into_iter()
+        .filter(|name| annotations.iter().all(|annotation| text(annotation, "name") != *name))
+        .map(|name| format!("no annotation {name}"));
+    let elsewhere = annotations
+        .iter()
+        .filter(|annotation| annotation["datasource"] != selected())
+        .map(|annotation| format!("{}: does not use the selected data source", text(annotation, "name")));
+    let wrong = annotations.iter().filter_map(|annotation| {
+        let error = promql::parse(text(annotation, "expr")).err()?;
+        Some(format!("{}: {error}", text(annotation, "name")))
+    });
+    missing.chain(elsewhere).chain(wrong).collect()
+}
+
+fn selected() -> Value {
+    json!({ "type": "prometheus", "uid": "${datasource}" })
 }

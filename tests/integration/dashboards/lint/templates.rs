@@ -56,6 +56,16 @@ pub(super) fn label_promql(dashboard: &Dashboard) -> Vec<String> {
     queries(dashboard).iter().filter_map(wrong).collect()
 }
 
+/// There is one variable for filters by the labels of the user.
+pub(super) fn filters(dashboard: &Dashboard) -> Vec<String> {
+    let variables = dashboard.variables();
+    let filters = variables.iter().filter(|variable| variable.kind() == "adhoc").count();
+    (filters != 1)
+        .then(|| format!("{filters} ad hoc variables"))
+        .into_iter()
+        .collect()
+}
+
 /// Every query of a variable is refreshed when the time range changes.
 pub(super) fn on_time_change_reload(dashboard: &Dashboard) -> Vec<String> {
     let variables = queries(dashboard).into_iter().filter(|variable| variable.0["refresh"] != 2);

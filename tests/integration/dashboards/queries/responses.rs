@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use super::{EMPTY, Histograms};
+use super::OF_EVENTS;
 use crate::support::dashboards::{Dashboard, Panel, Target, Variable, items, substituted, text};
 use crate::support::http::encoded;
 use crate::support::services::Prometheus;
@@ -23,6 +23,9 @@ pub(super) const VALUES: [(&str, &str); 9] = [
     ("group", ".*"),
     ("job", ".+"),
 ];
+
+/// Labels that only some series have: one of the user, one of few protocols, and one of classic histograms.
+const OPTIONAL: [&str; 3] = ["region", "role", "le"];
 
 /// A panel or variable with queries.
 pub(super) struct Queried<'a> {
@@ -47,9 +50,9 @@ impl<'a> Queried<'a> {
     }
 
     /// The wrong results; empty if all are as required.
-    pub(super) async fn wrong(&self, prometheus: &Prometheus, histograms: Histograms) -> Vec<String> {
+    pub(super) async fn wrong(&self, prometheus: &Prometheus) -> Vec<String> {
         match self.kind {
-            Kind::Panel(panel) => self.wrong_panel(panel, prometheus, histograms).await,
+            Kind::Panel(panel) => self.wrong_panel(panel, prometheus).await,
             Kind::Values { selector, label } => {
                 let selector = encoded(&substituted(selector, &VALUES));
                 let response = data(prometheus, &format!("/api/v1/label/{label}/values?match[]={selector}")).await;
@@ -62,23 +65,7 @@ impl<'a> Queried<'a> {
         }
     }
 
-    /// Queries that are listed as empty and are not.
-    pub(super) async fn filled(&self, prometheus: &Prometheus, histograms: Histograms) -> Vec<String> {
-        let Kind::Panel(panel) = self.kind else { return Vec::new() };
-        let mut filled = Vec::new();
-        for target in panel
-            .targets()
-            .into_iter()
-            .filter(|target| self.may_be_empty(panel, *target, histograms))
-        {
-            if response(prometheus, target, &[]).await.is_ok_and(|response| response.shown > 0) {
-                filled.push(target.id().to_owned());
-            }
-        }
-        filled
-    }
-
-    async fn wrong_panel(&self, panel: Panel<'_>, prometheus: &Prometheus, histograms: Histograms) -> Vec<String> {
+    async fn wrong_panel(&self, panel: Panel<'_>, prometheus: &Prometheus) -> Vec<String> {
         let mut labels = BTreeSet::new();
         let mut wrong = Vec::new();
         for target in panel.targets() {
@@ -87,11 +74,11 @@ impl<'a> Queried<'a> {
                     let missing = target
                         .legend()
                         .into_iter()
-                        .filter(|label| !response.labels().any(|found| found == label));
+                        .filter(|label| !OPTIONAL.contains(label) && !response.labels().any(|found| found == label));
                     wrong.extend(missing.map(|label| format!("{}: no label {label}", target.id())));
                     labels.extend(response.labels().cloned());
                 }
-                Ok(_) if self.may_be_empty(panel, target, histograms) => {}
+                Ok(_) if self.may_be_empty(panel, target) => {}
                 Ok(_) => wrong.push(format!("{}: no data", target.id())),
                 Err(why) => wrong.push(format!("{}: {why}", target.id())),
             }
@@ -100,8 +87,8 @@ impl<'a> Queried<'a> {
         wrong
     }
 
-    fn may_be_empty(&self, panel: Panel<'_>, target: Target<'_>, histograms: Histograms) -> bool {
-        EMPTY.contains(&(self.dashboard, panel.title(), target.id(), histograms))
+    fn may_be_empty(&self, panel: Panel<'_>, target: Target<'_>) -> bool {
+        OF_EVENTS.contains(&(self.dashboard, panel.title(), target.id()))
     }
 }
 
@@ -123,7 +110,9 @@ fn wrong_columns(panel: Panel<'_>, labels: &BTreeSet<String>) -> Vec<String> {
         let sorted = items(options, "sort").iter().map(|sort| text(sort, "field"));
         columns.flat_map(|columns| columns.keys().map(String::as_str)).chain(sorted)
     });
-    let missing = named.filter(|name| !name.starts_with("Value") && !labels.contains(*name));
+    let is_column = |name: &str| name.starts_with("Value") || OPTIONAL.contains(&name) || labels.contains(name);
+    // The first column of a matrix is named after its lines and columns.
+    let missing = named.filter(|name| !name.split('\\').all(is_column));
     let missing = missing.map(|name| format!("no column {name}"));
     // Rows of several queries become one only if all labels are equal.
     let merges = panel.transformations().any(|(id, _)| id == "merge");

@@ -7,9 +7,6 @@ use crate::support::dashboards::Dashboard;
 use crate::support::services::Prometheus;
 use crate::support::wait;
 
-/// A panel with labels of the user, whose joins need the labels of all targets.
-const NOT_BY_GROUP: (&str, &str) = ("portprobe-target", "Dialogue");
-
 pub(super) async fn assert_narrow(prometheus: &Prometheus, dashboards: &[Dashboard], supplement: SocketAddr) {
     let supplement = supplement.to_string();
     for (selection, label, left) in [
@@ -39,9 +36,6 @@ async fn narrowed(
 ) -> usize {
     let mut seen = 0;
     for panel in dashboard.panels() {
-        if selection.0 == "group" && (dashboard.uid(), panel.title()) == NOT_BY_GROUP {
-            continue;
-        }
         for target in panel.targets() {
             let response = response(prometheus, target, &[selection]).await.unwrap();
             for value in response.series.iter().filter_map(|series| series.get(label)?.as_str()) {

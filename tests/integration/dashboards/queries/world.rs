@@ -35,7 +35,9 @@ impl World {
             Histograms::Native => &[NATIVE_HISTOGRAMS],
         };
         services::prometheus_prepared(binary, &configuration(addresses), flags, |folder| {
-            fs::write(folder.join("recording.yaml"), rules()).unwrap();
+            fs::write(folder.join("recording.yaml"), recording_rules()).unwrap();
+            fs::write(folder.join("portprobe.yaml"), delivered_rules("portprobe.yaml")).unwrap();
+            fs::write(folder.join("alert.yaml"), ALERT).unwrap();
             import(&history, folder);
         })
         .await
@@ -142,19 +144,28 @@ fn configuration(addresses: [SocketAddr; 2]) -> String {
     let targets = addresses.map(|address| format!("'{address}'")).join(", ");
     format!(
         "global: {{ scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 1s }}\n\
-         rule_files: [ recording.yaml ]\n\
+         rule_files: [ recording.yaml, portprobe.yaml, alert.yaml ]\n\
          scrape_configs:\n\
          - {{ job_name: portprobe, static_configs: [ {{ targets: [ {targets} ] }} ] }}\n"
     )
 }
 
 /// The recording rules, evaluated every second instead of every minute.
-fn rules() -> String {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/rules/recording.yaml");
-    let rules = fs::read_to_string(file).unwrap();
+fn recording_rules() -> String {
+    let rules = delivered_rules("recording.yaml");
     assert!(rules.contains("interval: 1m\n"));
     rules.replace("interval: 1m\n", "interval: 1s\n")
 }
+
+fn delivered_rules(name: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts/rules").join(name);
+    fs::read_to_string(file).unwrap()
+}
+
+/// An alert that fires at once.
+const ALERT: &str = "groups: [ { name: now, rules: [
+  { alert: PortprobeTargetDown, expr: portprobe_up == 0, labels: { severity: critical } } ] } ]
+";
 
 /// Imports samples into a Prometheus before it starts.
 fn import(history: &str, folder: &Path) {
