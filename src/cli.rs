@@ -11,6 +11,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use hyper::Uri;
 
+use self::check::Details;
 use self::flags::{CheckArguments, DaemonArguments, ServeArguments};
 use crate::app::LoadedFiles;
 use crate::app::process::environment;
@@ -86,8 +87,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let Some(command) = command else { return serve_or_check(&serve) };
     match command {
         Command::Serve(arguments) => serve_or_check(&arguments),
-        Command::Check(arguments) if arguments.syntax_only => check(arguments.file(), None),
-        Command::Check(arguments) => check(arguments.file(), Some(&LoadedFiles::default())),
+        Command::Check(arguments) => {
+            let files = (!arguments.syntax_only).then(LoadedFiles::default);
+            check(arguments.file(), files.as_ref(), arguments.details())
+        }
         Command::Completions { shell } => printed(&completions::run(shell, Cli::command())),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Man { command } => printed(&man::run(command.as_deref(), Cli::command(), man::date(&environment))?),
@@ -100,7 +103,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 
 fn serve_or_check(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     if arguments.config_check {
-        check(&arguments.config_file, Some(&LoadedFiles::default()))
+        check(&arguments.config_file, Some(&LoadedFiles::default()), Details::None)
     } else {
         serve::run(arguments)
     }
@@ -114,8 +117,8 @@ fn health_endpoint(daemon: &DaemonArguments) -> anyhow::Result<Uri> {
         .with_context(|| format!("`{address}` is not a valid host and port of a URL"))
 }
 
-fn check(file: &Path, files: Option<&LoadedFiles>) -> anyhow::Result<ExitCode> {
-    printed(&check::run(file, &environment, files)?)
+fn check(file: &Path, files: Option<&LoadedFiles>, details: Details) -> anyhow::Result<ExitCode> {
+    printed(&check::run(file, &environment, files, details)?)
 }
 
 /// Returns the text of an error: its whole chain, or a line for each problem of a configuration.

@@ -15,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use self::effective::{EffectiveEntry, EffectiveSetting, Explainer, Origin};
 use self::file_uses::FileUses;
 pub use self::file_uses::{Required, Unreadable};
 pub use self::keys::schema::{SettingKey, ValueKind, schema, setting_keys, top_level_keys};
@@ -35,6 +36,7 @@ use crate::options::{HistogramOptions, Limits, ResolverOptions};
 use crate::target::{Group, Labels, Target};
 
 mod compile;
+mod effective;
 mod file_uses;
 mod groups;
 mod keys;

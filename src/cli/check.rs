@@ -8,15 +8,27 @@ use crate::config::{self, Config, Diagnostic, LoadError, Source, SourceKind};
 use crate::target::Target;
 
 mod sources;
+mod targets;
 
-/// Loads a configuration like the daemon, and reads the files of its discovery sources. Returns a line for each warning
-/// and a summary; the error has a line for each problem.
+/// What is printed in addition to warnings and the summary.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Details {
+    /// Nothing.
+    #[default]
+    None,
+    /// Every target with its settings.
+    Targets,
+}
+
+/// Loads a configuration like the daemon, and reads the files of its discovery sources. Returns the details, a line for
+/// each warning and a summary; the error has a line for each problem.
 ///
 /// Certificates, keys and header files are read into `files`; without it, they are not checked.
 pub fn run(
     path: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
     files: Option<&LoadedFiles>,
+    details: Details,
 ) -> Result<String, LoadError> {
     let draft = config::load(path, environment)?;
     let text = draft.text().to_owned();
@@ -29,7 +41,12 @@ pub fn run(
         return Err(LoadError::new(discovered.problems));
     }
     let all_warnings = [&*config.warnings, &discovered.warnings].concat();
-    Ok(format!("{}{}: {}", warnings(&all_warnings), path.display(), summary(&config, &discovered.targets)))
+    let listing = match details {
+        Details::None => String::new(),
+        Details::Targets => targets::list(&config, path, &text),
+    };
+    let summary = summary(&config, &discovered.targets);
+    Ok(format!("{listing}{}{}: {summary}", warnings(&all_warnings), path.display()))
 }
 
 /// Returns a line for each warning, at most as many as for problems, and the number of further ones.

@@ -9,6 +9,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args};
 use tracing::Level;
 
+use super::check::Details;
 use crate::app::{AutoReload, HttpReload};
 use crate::http::ListenAddress;
 use crate::log::Format;
@@ -128,9 +129,19 @@ pub(super) struct CheckArguments {
     /// For CI, where these files are usually missing.
     #[arg(long = "syntax-only")]
     pub(super) syntax_only: bool,
+    /// Print every target with its settings and their origins
+    ///
+    /// Targets of HTTP and DNS sources are not printed, because these are not queried.
+    #[arg(long)]
+    targets: bool,
 }
 
 impl CheckArguments {
+    /// The requested details.
+    pub(super) fn details(&self) -> Details {
+        if self.targets { Details::Targets } else { Details::None }
+    }
+
     /// The file to validate.
     pub(super) fn file(&self) -> &Path {
         self.file.as_deref().unwrap_or(&self.config_file)

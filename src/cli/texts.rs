@@ -41,6 +41,7 @@ pub(super) const CHECK_EXAMPLES: &str = "\
 Examples:
   portprobe check /etc/portprobe/portprobe.yaml
   portprobe check --syntax-only portprobe.yaml
+  portprobe check --targets portprobe.yaml
 
 Exit status:
   0  valid; there may be warnings

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::config::keys::Settings as Keys;
+use crate::config::keys::read::Mapping as _;
 use crate::config::keys::value::LabelValues;
 use crate::config::levels::dialogue::Script;
 use crate::config::problems::path::KeyPath;
@@ -50,6 +51,12 @@ impl Level {
             http::check(http, at.key("http"));
         }
         Self { at: at.path(), keys, script }
+    }
+
+    /// The settings that this level sets, at least in part.
+    pub(super) fn set_keys(&self) -> Vec<&'static str> {
+        let dialogue = self.script.iter().map(|_| "dialogue");
+        self.keys.set_keys().chain(dialogue).collect()
     }
 }
 

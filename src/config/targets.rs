@@ -15,8 +15,8 @@ use crate::target::{Endpoint, Group, NameError, Target, TargetName, hide_query_v
 
 pub(super) mod builder;
 pub(super) mod discovered;
-mod entry;
-mod prometheus;
+pub(super) mod entry;
+pub(super) mod prometheus;
 
 /// Collects targets with unique names.
 #[derive(Debug, Default)]

@@ -117,6 +117,12 @@ impl Node {
         }
     }
 
+    /// The value of a key, if the node is a mapping that has it.
+    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+        let Self::Mapping(entries) = self else { return None };
+        entries.iter().find(|(known, _)| **known == *key).map(|(_, value)| value)
+    }
+
     /// The text of a scalar, numbers and truth values as Rust writes them.
     pub(super) fn scalar_text(&self) -> Option<Box<str>> {
         match self {

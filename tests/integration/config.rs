@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use portprobe::cli::check;
+use portprobe::cli::check::{self, Details};
 use portprobe::config;
 use portprobe::options::{HistogramOptions, Limits, ResolverOptions};
 use portprobe::target::{Labels, Settings, Sha256Digest};
@@ -34,7 +34,7 @@ fn every_invalid_file_is_refused_with_its_message() {
 #[test]
 fn every_valid_file_is_accepted() {
     for path in files("valid") {
-        let summary = check::run(&path, &environment, None).unwrap_or_else(|error| panic!("{error}"));
+        let summary = check::run(&path, &environment, None, Details::None).unwrap_or_else(|error| panic!("{error}"));
         let expected = fs::read_to_string(path.with_extension("txt")).unwrap();
         assert_eq!(format!("{}\n", without_directory(&summary, &path)), expected, "{}", path.display());
     }
@@ -484,7 +484,7 @@ fn files(directory: &str) -> Vec<PathBuf> {
 
 /// The message of `check` for an invalid file, without the path.
 fn message(path: &Path) -> String {
-    without_directory(&check::run(path, &environment, None).unwrap_err().to_string(), path)
+    without_directory(&check::run(path, &environment, None, Details::None).unwrap_err().to_string(), path)
 }
 
 fn without_directory(text: &str, path: &Path) -> String {
@@ -559,4 +559,38 @@ fn check_warns_about_a_source_without_files() {
     let syntax = finished(&["check", "--syntax-only"], folder.path());
     let summary = "0 targets, 0 groups, 0 probes per second; targets of 1 HTTP or DNS source are not counted";
     assert_eq!(syntax.stdout, format!("portprobe.yaml: {summary}\n"));
+}
+
+#[test]
+fn check_lists_targets_with_their_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let config = "\
+defaults: { interval: 30s }
+targets:
+  - tcp://a.test:1-2
+  - { url: 'http://b.test/?token=x', interval: 5s, http: { headers: { authorization: secret } } }
+discovery:
+  - { file: sd.yaml, labels: { from: sd } }
+";
+    write("portprobe.yaml", config);
+    write("sd.yaml", "- tcp://a.test:1\n- { url: 'tcp://c.test:1', timeout: 1s }\n");
+    let listed = finished(&["check", "--targets"], folder.path());
+    let expected = "\
+tcp://a.test:1
+tcp://a.test:2
+  interval: 30s  # portprobe.yaml:1:23: defaults.interval
+  timeout: 10s   # default
+http://b.test:80/?token=<hidden>
+  interval: 5s  # portprobe.yaml:4:48: targets[1].interval
+  timeout: 5s   # limited by the interval
+  http.headers: {\"authorization\":\"<hidden>\"}  # portprobe.yaml:4:69: targets[1].http.headers
+tcp://c.test:1
+  interval: 30s    # portprobe.yaml:1:23: defaults.interval
+  timeout: 1s      # sd.yaml:2:37: [1].timeout
+  labels.from: sd  # portprobe.yaml:6:38: discovery[0].labels.from
+";
+    let (listing, rest) = listed.stdout.split_at(listed.stdout.find("portprobe.yaml:4:12: ").unwrap());
+    assert_eq!(listing, expected, "{listed:?}");
+    assert!(rest.contains("duplicate target name `tcp://a.test:1`"), "{rest}");
 }

@@ -51,13 +51,13 @@ macro_rules! mapping {
                     $(|| <$rest_kind>::has(key))?
             }
 
-            fn first_set(&self) -> Option<&'static str> {
-                let mut keys = [$(
+            fn set_keys(&self) -> impl Iterator<Item = &'static str> {
+                let keys = [$(
                     ($crate::config::keys::mapping::written!($key $($written)?), self.$key.get().is_some())
                 ),*].into_iter();
-                let first = keys.find_map(|(key, is_set)| is_set.then_some(key));
-                $(let first = first.or_else(|| self.$rest.first_set());)?
-                first
+                let set = keys.filter_map(|(key, is_set)| is_set.then_some(key));
+                $(let set = set.chain(self.$rest.set_keys());)?
+                set
             }
 
             fn take(

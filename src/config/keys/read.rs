@@ -213,8 +213,13 @@ pub(in crate::config) trait Mapping: Sized {
 
     fn has(key: &str) -> bool;
 
+    /// Every key with a valid value.
+    fn set_keys(&self) -> impl Iterator<Item = &'static str>;
+
     /// The first key with a valid value.
-    fn first_set(&self) -> Option<&'static str>;
+    fn first_set(&self) -> Option<&'static str> {
+        self.set_keys().next()
+    }
 
     /// Reads the values of all keys.
     fn take(entries: &mut Entries, at: At<'_>) -> Self;

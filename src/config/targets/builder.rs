@@ -10,8 +10,8 @@ use crate::config::groups::Groups;
 use crate::config::levels::tls::uncertifiable;
 use crate::config::levels::{Level, Levels};
 use crate::config::modules::Modules;
-use crate::config::problems::At;
 use crate::config::problems::text::quoted;
+use crate::config::problems::{At, Problems};
 use crate::config::targets::entry::TargetEntry;
 use crate::target::{Endpoint, Group, Labels, NameError, Protocol, Settings, Target, TargetName, TargetUrl};
 
@@ -56,8 +56,7 @@ impl<'a> TargetBuilder<'a> {
     pub(in crate::config) fn parts(&mut self, entry: &TargetEntry, at: At<'_>) -> EntryParts {
         let problems = at.problems();
         self.groups.check(&entry.level, problems);
-        let own: Vec<_> = self.overlay.into_iter().chain([&entry.level]).chain(self.source).collect();
-        let levels = self.modules.levels(&own, problems);
+        let (levels, own) = self.levels(entry, problems);
         let levels = Levels { all: &levels, problems };
         let urls = entry.urls(levels, at);
         let count = urls.iter().map(|(_, url)| url.count()).sum();
@@ -73,7 +72,7 @@ impl<'a> TargetBuilder<'a> {
         if let Some((_, script)) = levels.script() {
             script.check_labels(&labels, problems);
         }
-        let settings = self.settings(levels, own.len(), &urls);
+        let settings = self.settings(levels, own, &urls);
         check_server_names(entry, &urls, &settings, at);
         EntryParts {
             name: entry.name.as_deref().and_then(|name| only_name(name, count, at.key("name"))),
@@ -83,6 +82,15 @@ impl<'a> TargetBuilder<'a> {
             settings,
             labels: self.shared_labels.of(labels),
         }
+    }
+
+    /// The levels that apply to an entry, the nearest first, and the number of those before the module.
+    pub(in crate::config) fn levels<'e>(&self, entry: &'e TargetEntry, problems: &Problems) -> (Vec<&'e Level>, usize)
+    where
+        'a: 'e,
+    {
+        let own: Vec<_> = self.overlay.into_iter().chain([&entry.level]).chain(self.source).collect();
+        (self.modules.levels(&own, problems), own.len())
     }
 
     /// The settings of each protocol of these URLs.

@@ -52,10 +52,15 @@ impl DiscoveryContext {
         Candidates { reader, entries: entries.iter().enumerate(), pending: VecDeque::new() }
     }
 
-    fn reader<'a>(&'a self, source: &Source, level: &'a Level) -> EntryReader<'a> {
-        let builder = TargetBuilder::new(&self.labels, &self.modules, self.groups.clone(), self.folder.clone());
+    /// Builds targets without a source.
+    pub(in crate::config) fn builder(&self) -> TargetBuilder<'_> {
+        TargetBuilder::new(&self.labels, &self.modules, self.groups.clone(), self.folder.clone())
+    }
+
+    /// Reads the entries of a source with this level.
+    pub(in crate::config) fn reader<'a>(&'a self, source: &Source, level: &'a Level) -> EntryReader<'a> {
         EntryReader {
-            builder: builder.with_source(level),
+            builder: self.builder().with_source(level),
             keys: setting_keys(),
             is_remote: matches!(source.kind, SourceKind::Http(_)),
         }

@@ -6,9 +6,9 @@ use crate::config::keys::TargetGroup;
 use crate::config::keys::read::{Key, Named, put};
 use crate::config::keys::schema::{SettingKey, ValueKind};
 use crate::config::levels::Level;
-use crate::config::problems::At;
 use crate::config::problems::path::KeyPath;
 use crate::config::problems::text::{quoted, suggestion};
+use crate::config::problems::{At, Problems};
 use crate::config::targets::entry::TargetEntry;
 use crate::config::yaml::Node;
 use crate::target::{LabelName, LabelNameError};
@@ -24,10 +24,19 @@ pub(in crate::config) fn read(node: Node, keys: &[SettingKey], at: At<'_>) -> (T
     let urls = targets.into_value().unwrap_or_default();
     let mut label_settings = LabelSettings::default();
     label_settings.add(labels.into_value().unwrap_or_default(), keys, at);
-    let LabelSettings { mut settings, labels, name, origins } = label_settings;
-    settings.push(("labels".into(), Node::Mapping(labels)));
-    let level = Level::new(Key::read(Node::Mapping(settings), at).unwrap_or_default(), at);
+    let (settings, name, origins) = label_settings.into_settings();
+    let level = Level::new(Key::read(settings, at).unwrap_or_default(), at);
     (TargetEntry::of_several(urls, level, name, at), origins)
+}
+
+/// The labels of a valid group as the settings of an entry.
+pub(in crate::config) fn settings(node: Node, keys: &[SettingKey]) -> Node {
+    let problems = Problems::default();
+    let at = problems.document();
+    let TargetGroup { labels, .. } = Key::read(node, at).unwrap_or_default();
+    let mut label_settings = LabelSettings::default();
+    label_settings.add(labels.into_value().unwrap_or_default(), keys, at);
+    label_settings.into_settings().0
 }
 
 /// The label that set each setting.
@@ -43,6 +52,11 @@ impl LabelOrigins {
             (rest.is_empty() || rest.starts_with(['.', '['])).then(|| format!("{}{rest}", quoted(label)))
         });
         by_label.unwrap_or(path)
+    }
+
+    /// The label that set a setting.
+    pub(in crate::config) fn label(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == key).map(|(_, label)| &**label)
     }
 
     fn has(&self, key: &str) -> bool {
@@ -109,6 +123,12 @@ impl LabelSettings {
                     .refuse_key(format_args!("unknown setting {}{hint}", quoted(wanted)));
             }
         }
+    }
+
+    fn into_settings(self) -> (Node, Option<Box<str>>, LabelOrigins) {
+        let Self { mut settings, labels, name, origins } = self;
+        settings.push(("labels".into(), Node::Mapping(labels)));
+        (Node::Mapping(settings), name, origins)
     }
 
     /// Sets a setting, unless another label has or the label is empty.

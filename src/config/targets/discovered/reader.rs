@@ -11,9 +11,9 @@ use crate::config::targets::prometheus::{self, LabelOrigins};
 use crate::config::yaml::Node;
 
 /// Reads the entries of one source.
-pub(super) struct EntryReader<'a> {
-    pub(super) builder: TargetBuilder<'a>,
-    pub(super) keys: Vec<SettingKey>,
+pub(in crate::config) struct EntryReader<'a> {
+    pub(in crate::config) builder: TargetBuilder<'a>,
+    pub(in crate::config) keys: Vec<SettingKey>,
     /// Whether the entries come from another host.
     pub(super) is_remote: bool,
 }
@@ -31,7 +31,7 @@ impl EntryReader<'_> {
     }
 
     /// The entry, and the labels that set its settings.
-    pub(super) fn entry(&self, mut node: Node, at: At<'_>) -> (Option<TargetEntry>, LabelOrigins) {
+    pub(in crate::config) fn entry(&self, mut node: Node, at: At<'_>) -> (Option<TargetEntry>, LabelOrigins) {
         node.refuse_duplicate_keys(at);
         if prometheus::is_group(&node) {
             let (entry, origins) = prometheus::read(node, &self.keys, at);
