@@ -88,17 +88,27 @@ fn an_unsent_query_is_a_local_fault() {
 #[test]
 fn a_forbidden_tcp_query_is_a_local_fault() {
     let test = "integration::shortage::a_forbidden_tcp_query_is_a_local_fault";
-    injected_into(test, "sendto,sendmsg,writev:error=EPERM:when=2+", query_over_tcp);
+    injected_into(test, "sendto,sendmsg,writev:error=EPERM:when=2+", async || {
+        assert_forbidden(&query_over_tcp().await);
+    });
 }
 
 #[test]
 fn a_forbidden_dns_connect_is_a_local_fault() {
     let test = "integration::shortage::a_forbidden_dns_connect_is_a_local_fault";
-    injected_into(test, "connect:error=EPERM:when=2+", query_over_tcp);
+    injected_into(test, "connect:error=EPERM:when=2+", async || assert_forbidden(&query_over_tcp().await));
+}
+
+#[test]
+fn an_unsent_tcp_query_is_a_local_fault() {
+    let test = "integration::shortage::an_unsent_tcp_query_is_a_local_fault";
+    injected_into(test, "sendto:error=EAGAIN:when=2+", async || {
+        assert_local_fault(&query_over_tcp().await, LocalFaultReason::NoMemory);
+    });
 }
 
 /// Queries a name server that truncates its response over UDP.
-async fn query_over_tcp() {
+async fn query_over_tcp() -> Outcome {
     let (_listener, port) = ports::open();
     let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let socket = UdpSocket::bind(server).unwrap();
@@ -115,8 +125,8 @@ async fn query_over_tcp() {
         .with(|settings| settings.addressing.family = IpFamily::Ipv4)
         .probe()
         .await;
-    assert_forbidden(&outcome);
     truncating.join().unwrap();
+    outcome
 }
 
 #[track_caller]

@@ -78,7 +78,7 @@ impl<'a> Request<'a> {
     async fn put_to(&self, server: SocketAddr, deadline: Instant) -> Result<Answer, ServerError> {
         let message = match self.over_udp(server, deadline).await? {
             Some(message) => message,
-            None => self.over_tcp(server).await?,
+            None => self.over_tcp(server, deadline).await?,
         };
         self.read(&message)
     }
@@ -105,13 +105,16 @@ impl<'a> Request<'a> {
         }
     }
 
-    async fn over_tcp(&self, server: SocketAddr) -> Result<Message, ServerError> {
+    async fn over_tcp(&self, server: SocketAddr, deadline: Instant) -> Result<Message, ServerError> {
         let failed = |error: io::Error| server_error(&error, errno::in_use(&error));
         let mut stream = connected_tcp(server).await?;
         let length = u16::try_from(self.bytes.len())
             .map_err(|_| ServerError::Malformed("cannot be queried: the name is too long".to_owned()))?;
         let framed = [&length.to_be_bytes()[..], &self.bytes].concat();
-        stream.write_all(&framed).await.map_err(failed)?;
+        timeout_at(deadline, stream.write_all(&framed))
+            .await
+            .map_err(|_| unsent())?
+            .map_err(failed)?;
         let length = stream.read_u16().await.map_err(failed)?;
         let mut bytes = vec![0; length.into()];
         stream.read_exact(&mut bytes).await.map_err(failed)?;
@@ -182,7 +185,8 @@ async fn connected_tcp(server: SocketAddr) -> Result<TcpStream, ServerError> {
     }
 }
 
-/// Returns the error of a query that is still in this process at its deadline. Unlike TCP, UDP does not wait for the peer.
+/// Returns the error of a query that is still in this process at its deadline. The buffer of a new socket has room for it,
+/// so it does not wait for the server.
 fn unsent() -> ServerError {
     let detail = "the send buffer of the socket is full (EAGAIN)".to_owned();
     ServerError::Local(LocalFault { reason: LocalFaultReason::NoMemory, detail })
