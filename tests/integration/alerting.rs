@@ -6,6 +6,7 @@ use std::process::Command;
 use std::thread;
 
 use nix::sys::signal::Signal;
+use regex::Regex;
 use serde_json::json;
 
 use crate::support::daemon::Daemon;
@@ -70,7 +71,16 @@ async fn assert_owner_is_notified(alerting: &Alerting, daemon: &Daemon) {
     assert_eq!([label("target"), label("team"), label("owner")], ["orders-db", "orders", "dba@example.com"]);
     assert_eq!(notification.annotations["summary"], "orders-db is down (refused in connect)");
     let description = notification.annotations["description"].as_str().unwrap();
-    assert!(description.contains(&format!("UTC, as seen by {}", daemon.address)), "{description}");
+    let since = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC";
+    let expected = format!(
+        "^orders-db \\(tcp://[0-9.:]+\\) has been down since {since}, as seen by {}. A RST or an ICMP port unreachable answered \
+         the SYN: the host is up, but nothing listens on the port. To repeat the probe, run there: portprobe probe \
+         --config.file /etc/portprobe/portprobe.yaml 'orders-db'$",
+        daemon.address
+    );
+    assert!(Regex::new(&expected).unwrap().is_match(description), "{description}");
+    let dashboard = "https://grafana.example.com/d/portprobe-target?var-target=orders-db";
+    assert_eq!(notification.annotations["dashboard_url"], dashboard);
     assert_eq!((notification.labels.get("class"), notification.labels.get("phase")), (None, None));
     let others = alerting.notifications();
     let unexpected = others
@@ -199,21 +209,26 @@ fn the_example_routes_lead_to_their_receivers() {
     }
 }
 
-/// Title and text of a notification of one alert in this status.
-fn rendered(generation: &Generation, status: &str) -> String {
-    let alert = json!({
-        "status": status,
-        "labels": {
-            "alertname": "PortprobeTargetDown", "target": "orders-db", "team": "orders", "owner": "dba@example.com"
-        },
-        "annotations": {
-            "summary": "orders-db is down", "description": "It refuses.", "runbook_url": "https://runbooks.example.com/down"
-        },
-        "startsAt": "2026-11-25T03:00:00Z",
-    });
+/// Title and text of a notification of alerts with these statuses and summaries.
+fn rendered(generation: &Generation, alerts: &[(&str, &str)]) -> String {
+    let alert = |&(status, summary): &(&str, &str)| {
+        json!({
+            "status": status,
+            "labels": {
+                "alertname": "PortprobeTargetDown", "target": "orders-db", "team": "orders", "owner": "dba@example.com"
+            },
+            "annotations": {
+                "summary": summary,
+                "description": "It refuses.",
+                "runbook_url": "https://runbooks.example.com/down",
+                "dashboard_url": "https://grafana.example.com/down",
+            },
+            "startsAt": "2026-11-25T03:00:00Z",
+        })
+    };
     let data = json!({
-        "status": status,
-        "alerts": [alert],
+        "status": alerts[0].0,
+        "alerts": alerts.iter().map(alert).collect::<Vec<_>>(),
         "groupLabels": { "alertname": "PortprobeTargetDown" },
         "commonLabels": { "severity": "critical" },
     });
@@ -223,7 +238,7 @@ fn rendered(generation: &Generation, status: &str) -> String {
     let mut amtool = Command::new(&generation.amtool);
     amtool
         .args(["template", "render", "--template.glob"])
-        .arg(alerts().join("portprobe.tmpl"));
+        .arg(self::alerts().join("portprobe.tmpl"));
     amtool.arg("--template.text={{ template \"portprobe.title\" . }}\n{{ template \"portprobe.text\" . }}");
     let output = amtool.arg("--template.data").arg(&file).output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -232,16 +247,33 @@ fn rendered(generation: &Generation, status: &str) -> String {
 
 #[test]
 fn a_notification_names_target_owner_and_runbook() {
-    let rest =
-        "\nteam orders  owner dba@example.com  since 2026-11-25 03:00:00 UTC\nhttps://runbooks.example.com/down\n";
     for generation in generations() {
         assert_eq!(
-            rendered(&generation, "firing"),
-            format!("CRITICAL PortprobeTargetDown orders-db\norders-db is down\nIt refuses.{rest}")
+            rendered(&generation, &[("firing", "orders-db is down")]),
+            format!("CRITICAL orders-db is down\norders-db is down\nIt refuses.{REST}")
         );
         assert_eq!(
-            rendered(&generation, "resolved"),
-            format!("RESOLVED PortprobeTargetDown orders-db\nResolved: PortprobeTargetDown orders-db{rest}")
+            rendered(&generation, &[("resolved", "orders-db is down")]),
+            format!("RESOLVED PortprobeTargetDown orders-db\nResolved: PortprobeTargetDown orders-db{REST}")
         );
+    }
+}
+
+/// The end of each alert's text.
+const REST: &str = "\nteam orders  owner dba@example.com  since 2026-11-25 03:00:00 UTC\n\
+                    https://runbooks.example.com/down\nhttps://grafana.example.com/down\n";
+
+#[test]
+fn a_notification_shows_each_different_summary() {
+    let [refused, stalled] = ["orders-db is down (refused in connect)", "orders-db is down (stalled in protocol)"];
+    for generation in generations() {
+        let same = rendered(&generation, &[("firing", refused), ("firing", refused)]);
+        assert!(same.starts_with(&format!("CRITICAL {refused} (2)\n")), "{same}");
+        assert_eq!(
+            rendered(&generation, &[("firing", refused), ("firing", stalled)]),
+            format!("CRITICAL PortprobeTargetDown (2)\n{refused}\nIt refuses.{REST}{stalled}\nIt refuses.{REST}")
+        );
+        let mixed = rendered(&generation, &[("firing", stalled), ("resolved", refused)]);
+        assert!(mixed.starts_with(&format!("CRITICAL {stalled}\n{stalled}\n")), "{mixed}");
     }
 }

@@ -20,8 +20,8 @@ fn names_are_unique() {
     let rules = rules();
     let recorded: Vec<_> = rules
         .iter()
-        .map(|rule| text(rule, "record"))
-        .filter(|name| !name.is_empty())
+        .map(|rule| (text(rule, "record"), format!("{:?}", rule["labels"])))
+        .filter(|(name, _)| !name.is_empty())
         .collect();
     let unique: BTreeSet<_> = recorded.iter().collect();
     assert_eq!(unique.len(), recorded.len(), "{recorded:?}");

@@ -23,9 +23,12 @@ fn rules_match_the_files() {
 }
 
 #[test]
-fn runbook_urls_use_the_value() {
+fn links_of_alerts_use_the_values() {
     let Some(tools) = Tools::find() else { return };
-    let values = json!({ "prometheusRule": { "enabled": true, "runbookUrl": "https://docs.example.com/runbook" } });
+    let urls = json!({
+        "enabled": true, "runbookUrl": "https://docs.example.com/runbook", "dashboardUrl": "https://grafana.internal/",
+    });
+    let values = json!({ "prometheusRule": urls });
     let rules = of_kind(&tools.rendered(&values), "PrometheusRule");
     let groups = rules.iter().flat_map(|rule| list(&rule["spec"]["groups"]));
     let alerts: Vec<_> = groups
@@ -36,6 +39,8 @@ fn runbook_urls_use_the_value() {
     for alert in alerts {
         let anchor = alert["alert"].as_str().unwrap().to_lowercase();
         assert_eq!(alert["annotations"]["runbook_url"], format!("https://docs.example.com/runbook#{anchor}"));
+        let dashboard = alert["annotations"]["dashboard_url"].as_str().unwrap();
+        assert!(dashboard.starts_with("https://grafana.internal/d/portprobe-"), "{dashboard}");
     }
 }
 
