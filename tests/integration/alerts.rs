@@ -13,6 +13,7 @@ use crate::support::services::promtool_programs;
 
 mod conventions;
 mod coverage;
+mod mixin;
 mod texts;
 
 /// The YAML files of a folder of the project, in order.

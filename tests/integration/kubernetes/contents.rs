@@ -10,7 +10,9 @@ use super::{Tools, arguments, containers, everything, list, manifests, name, obj
 #[test]
 fn rules_match_the_files() {
     let Some(tools) = Tools::find() else { return };
-    let rules = of_kind(&tools.rendered(&json!({ "prometheusRule": { "enabled": true } })), "PrometheusRule");
+    let rules_of = |values| of_kind(&tools.rendered(&json!({ "prometheusRule": values })), "PrometheusRule");
+    let mut rules = rules_of(json!({ "enabled": true }));
+    rules.extend(rules_of(json!({ "enabled": true, "files": ["blackbox-names"] })));
     for file in fs::read_dir(root("alerts/rules")).unwrap().map(|entry| entry.unwrap().path()) {
         let name = format!("portprobe-{}", name(&file).trim_end_matches(".yaml"));
         let rule = rules
