@@ -43,6 +43,12 @@ pub(crate) fn grafana_schema() -> Option<PathBuf> {
     (folder.is_some() || skip("Grafana's types are missing; tests/run installs them")).then_some(folder)?
 }
 
+/// Whether the packages that draw dashboards are installed; the test is skipped if not.
+pub(crate) fn drawing_packages() -> bool {
+    env::var_os("PORTPROBE_TESTS_DRAW").is_some()
+        || skip("the packages that draw dashboards are missing; tests/run installs them")
+}
+
 /// The folder of packages for the servers written in Python; the test is skipped without.
 pub(crate) fn python_packages() -> Option<PathBuf> {
     let folder = env::var_os("PORTPROBE_TESTS_PYTHON").map(PathBuf::from);
