@@ -1,4 +1,4 @@
-//! `mixin.libsonnet`: the same rules and dashboards as the files, and what its configuration changes.
+//! `alerts/mixin.libsonnet`: the same rules and dashboards as the files, and what its configuration changes.
 
 use std::fs;
 use std::path::Path;
@@ -117,7 +117,7 @@ fn evaluated(addition: &str) -> Option<Value> {
     // The fields of a mixin are hidden, so that a user selects the output.
     let fields =
         ["prometheusAlerts", "prometheusRules", "grafanaDashboards"].map(|field| format!("{field}: mixin.{field}"));
-    let program = format!("local mixin = (import 'mixin.libsonnet') + {addition}; {{ {} }}", fields.join(", "));
+    let program = format!("local mixin = (import 'alerts/mixin.libsonnet') + {addition}; {{ {} }}", fields.join(", "));
     jsonnet.current_dir(root()).args(["--exec", &program]);
     let output = jsonnet.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

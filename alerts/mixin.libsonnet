@@ -1,19 +1,19 @@
-// The rules of alerts/rules and the dashboards as a monitoring mixin, in the usual form: prometheusAlerts,
+// The rules of this folder and the dashboards as a monitoring mixin, in the usual form: prometheusAlerts,
 // prometheusRules and grafanaDashboards, configured by _config. It reads the same files as all other ways of
 // installation, so it has no dependencies:
 //
-//   local portprobe = (import 'portprobe/mixin.libsonnet') + { _config+:: { portprobeSelector: 'job="portprobe"' } };
+//   local portprobe = (import 'portprobe/alerts/mixin.libsonnet') + { _config+:: { portprobeSelector: 'job="portprobe"' } };
 //   std.manifestYamlDoc(portprobe.prometheusAlerts)
 
 local ruleFiles = {
-  targets: importstr 'alerts/rules/targets.yaml',
-  certificates: importstr 'alerts/rules/certificates.yaml',
-  regions: importstr 'alerts/rules/regions.yaml',
-  recording: importstr 'alerts/rules/recording.yaml',
-  budget: importstr 'alerts/rules/budget.yaml',
-  portprobe: importstr 'alerts/rules/portprobe.yaml',
-  texts: importstr 'alerts/rules/texts.yaml',
-  'blackbox-names': importstr 'alerts/rules/blackbox-names.yaml',
+  targets: importstr 'rules/targets.yaml',
+  certificates: importstr 'rules/certificates.yaml',
+  regions: importstr 'rules/regions.yaml',
+  recording: importstr 'rules/recording.yaml',
+  budget: importstr 'rules/budget.yaml',
+  portprobe: importstr 'rules/portprobe.yaml',
+  texts: importstr 'rules/texts.yaml',
+  'blackbox-names': importstr 'rules/blackbox-names.yaml',
 };
 
 // Each threshold: its alert or recorded series, its default, and the texts that have it, with %s in place of the number.
@@ -124,9 +124,9 @@ local number(value) = if value == std.floor(value) then '%d' % value else '%g' %
   prometheusRules+:: { groups+: std.filter(function(group) !hasAlerts(group), groups) },
 
   grafanaDashboards+:: {
-    'portprobe-overview.json': import 'dashboards/portprobe-overview.json',
-    'portprobe-target.json': import 'dashboards/portprobe-target.json',
-    'portprobe-certificates.json': import 'dashboards/portprobe-certificates.json',
-    'portprobe-exporter.json': import 'dashboards/portprobe-exporter.json',
+    'portprobe-overview.json': import '../dashboards/portprobe-overview.json',
+    'portprobe-target.json': import '../dashboards/portprobe-target.json',
+    'portprobe-certificates.json': import '../dashboards/portprobe-certificates.json',
+    'portprobe-exporter.json': import '../dashboards/portprobe-exporter.json',
   },
 }
