@@ -183,6 +183,17 @@ impl Rows {
         self.for_each_in(0..self.len(), |_, row| visit(row));
     }
 
+    /// Counts the targets by state. Takes time with very many targets.
+    pub fn count_states(&self) -> StateCounts {
+        let mut counts = StateCounts::default();
+        self.for_each(|row| match row.state() {
+            State::Down => counts.down += 1,
+            State::Unknown => counts.unknown += 1,
+            State::Up => counts.up += 1,
+        });
+        counts
+    }
+
     /// Visits the rows of a range with their targets and locks only one at a time. Indices beyond the end are ignored.
     pub fn for_each_in(&self, range: Range<usize>, mut visit: impl FnMut(&Arc<Target>, &Row)) {
         self.0
@@ -213,6 +224,17 @@ impl Rows {
         groups.sort_by(|a, b| a.group.name.cmp(&b.group.name));
         groups
     }
+}
+
+/// Number of targets by confirmed state.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct StateCounts {
+    /// Targets that are up.
+    pub up: usize,
+    /// Targets that are down.
+    pub down: usize,
+    /// Targets without a state.
+    pub unknown: usize,
 }
 
 /// The result of recording a report.

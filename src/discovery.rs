@@ -153,7 +153,7 @@ pub fn read_file(path: &Path) -> Result<(String, Vec<Discovered>), RefreshError>
     file::text_and_entries(path)
 }
 
-/// What the tasks of all sources share.
+/// The parts that the tasks of all sources share.
 #[derive(Clone, Debug)]
 struct Shared {
     connector: Connector,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::board::{Board, State, Transition};
+use crate::board::{Board, State, StateCounts, Transition};
 use crate::{duration, log};
 
 /// The start of the daemon. It lasts until all targets, including those of discovery sources, have a state.
@@ -53,31 +53,11 @@ impl Startup {
         if !may_be_over && took < LONGEST {
             return;
         }
-        let States { up, down, unknown } = States::of(board);
+        let StateCounts { up, down, unknown } = board.rows().count_states();
         if unknown == 0 || took >= LONGEST {
             self.is_over.store(true, Ordering::Relaxed);
             info!(up, down, unknown, took = %duration::display(took), "Completed the start");
         }
-    }
-}
-
-/// Number of targets by state.
-#[derive(Clone, Copy, Debug, Default)]
-struct States {
-    up: usize,
-    down: usize,
-    unknown: usize,
-}
-
-impl States {
-    fn of(board: &Board) -> Self {
-        let mut states = Self::default();
-        board.rows().for_each(|row| match row.state() {
-            State::Down => states.down += 1,
-            State::Unknown => states.unknown += 1,
-            State::Up => states.up += 1,
-        });
-        states
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a scrape shows of the configuration and its sources, next to the targets.
+//! The part of a scrape that is about the configuration and its sources instead of a target.
 
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ use tracing::error;
 
 use super::AppState;
 use super::body::{Body, plain, typed};
-use crate::board::{Board, State};
+use crate::board::StateCounts;
 
 /// Responds with a page without scripts or external resources. Targets are counted off the thread that probes, and one
 /// request or scrape at a time.
@@ -15,7 +15,7 @@ pub(super) async fn index(state: &AppState) -> Response<Body> {
     let permit = permits.acquire_owned().await;
     let counted = spawn_blocking(move || {
         let _permit = permit;
-        count(&board)
+        board.rows().count_states()
     });
     match counted.await {
         Ok(counts) => typed(StatusCode::OK, "text/html; charset=utf-8", page(counts)),
@@ -26,25 +26,7 @@ pub(super) async fn index(state: &AppState) -> Response<Body> {
     }
 }
 
-/// Targets by confirmed state.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
-    up: u32,
-    down: u32,
-    unknown: u32,
-}
-
-fn count(board: &Board) -> Counts {
-    let mut counts = Counts::default();
-    board.rows().for_each(|row| match row.state() {
-        State::Down => counts.down += 1,
-        State::Unknown => counts.unknown += 1,
-        State::Up => counts.up += 1,
-    });
-    counts
-}
-
-pub(super) fn page(Counts { up, down, unknown }: Counts) -> String {
+pub(super) fn page(StateCounts { up, down, unknown }: StateCounts) -> String {
     format!(
         r#"<!DOCTYPE html>
 <html lang="en">

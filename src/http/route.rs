@@ -141,11 +141,12 @@ const POLICY: &str =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::page::{Counts, page};
+    use crate::board::StateCounts;
+    use crate::http::page::page;
 
     #[test]
     fn the_landing_page_links_every_other_page() {
-        let page = page(Counts::default());
+        let page = page(StateCounts::default());
         for route in Route::ALL.into_iter().filter(|route| route.methods().contains(&Method::GET)) {
             let link = format!("href=\"{}\"", route.path().trim_start_matches('/'));
             assert!(matches!(route, Route::Page) || page.contains(&link), "{link}: {page}");

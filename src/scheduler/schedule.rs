@@ -37,7 +37,7 @@ impl FirstDue {
 pub struct Spread(Duration);
 
 impl Spread {
-    /// Returns the spread of so many new targets: a few are known at once, and many are no burst.
+    /// Returns the spread of this many new targets: a few are known at once, and many cause no burst.
     pub fn of(new_targets: usize) -> Self {
         let new_targets = u32::try_from(new_targets).unwrap_or(u32::MAX);
         Self((Duration::from_secs(1) * new_targets / FIRST_PROBES_PER_SECOND).min(LONGEST_FIRST_WAIT))
