@@ -217,7 +217,8 @@ fn promtool_accepts_the_configuration() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), prometheus_configuration(&[])).unwrap();
         let (accepted, printed) = fed(&promtool, &["check", "config", file.path().to_str().unwrap()], "");
-        assert!(accepted && printed.contains("6 rule files found"), "{printed}");
+        let found = format!("{} rule files found", fs::read_dir(alerts().join("rules")).unwrap().count());
+        assert!(accepted && printed.contains(&found), "{printed}");
     }
 }
 

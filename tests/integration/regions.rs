@@ -188,18 +188,19 @@ async fn distinguishes_path_and_service(program: &Path) {
     assert_eq!(summary(&prometheus, "PortprobeTargetDownInSeveralRegions").await, "shop is down in 2 of 3 regions");
     assert_eq!(
         description(&prometheus, "PortprobeTargetDownInSeveralRegions").await,
-        "shop is down in ap-south-1 (timeout in connect), us-east-1 (timeout in connect) and up in other regions."
+        "shop is down in ap-south-1 (timeout in connect), us-east-1 (timeout in connect) and up in other regions. Compare a \
+         region where it is up; run in both: portprobe probe --config.file /etc/portprobe/portprobe.yaml 'shop'"
     );
     cut(&far, &[]);
     fires(&prometheus, None).await;
 
     drop(shop);
     fires(&prometheus, Some(("PortprobeTargetDownEverywhere", "shop", ""))).await;
-    assert_eq!(
-        description(&prometheus, "PortprobeTargetDownEverywhere").await,
-        "shop is down in all regions, so the fault is the target and not the path to it: ap-south-1 (refused in connect), \
-         eu-west-1 (refused in connect), us-east-1 (refused in connect)."
-    );
+    let description = description(&prometheus, "PortprobeTargetDownEverywhere").await;
+    let expected = " is down in all regions, so the fault is the target and not the path to it: ap-south-1 (refused in \
+                    connect), eu-west-1 (refused in connect), us-east-1 (refused in connect). To repeat the probe, run in \
+                    each region: portprobe probe --config.file /etc/portprobe/portprobe.yaml 'shop'";
+    assert!(description.starts_with("shop (tcp://") && description.ends_with(expected), "{description}");
     let _shop = service(&far, 443);
     fires(&prometheus, None).await;
 }

@@ -68,7 +68,11 @@ async fn occupy_until(service: &Service, sent: &[u8], is_welcome: impl Fn(&[u8])
 
 /// Waits until the result of a probe has this prefix.
 async fn until(scheme: &str, address: SocketAddr, expected: &str) {
-    wait::until_patiently(expected, async || probe(scheme, address).await.starts_with(expected)).await;
+    wait::until_none_missing(async || {
+        let result = probe(scheme, address).await;
+        if result.starts_with(expected) { Vec::new() } else { vec![format!("expected {expected}: {result}")] }
+    })
+    .await;
 }
 
 /// Asserts the prefix of a result.
