@@ -66,8 +66,16 @@ async fn pgpool_without_a_server_is_rejected() {
     until("postgres", pooler.address, replied).await;
 
     server.stop();
-    let down = "rejected in protocol: 08S01 pgpool is not accepting any new connections: all backend nodes are down";
-    until("postgres", pooler.address, down).await;
+    // The second until its failover is complete, which can take minutes.
+    let down = [
+        "rejected in protocol: 08S01 pgpool is not accepting any new connections: all backend nodes are down",
+        "rejected in protocol: XX000 failed to create a backend connection: executing failover on backend",
+    ];
+    wait::until_patiently(&format!("one of {down:?}"), async || {
+        let result = probe("postgres", pooler.address).await;
+        down.iter().any(|expected| result.starts_with(expected))
+    })
+    .await;
 }
 
 #[tokio::test]
