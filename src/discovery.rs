@@ -197,6 +197,8 @@ async fn watch(source: Source, mut debouncer: Debouncer, shared: Shared) {
                 targets = before,
                 "A discovery source lacks most of its targets, keeping them until its next refresh"
             );
+            // A slow refresh may have used up the time until the next one.
+            ticks.reset_after(source.refresh.max(MIN_CONFIRMATION));
         }
         let Some(result) = update else { continue };
         if shared.updates.send(Update { source: source.clone(), result }).await.is_err() {
@@ -266,6 +268,9 @@ impl Reader {
 
 /// Maximum number of updates in the channel. Each may be large; when the channel is full, sources wait.
 const MAX_WAITING: usize = 4;
+
+/// The second look at a list comes at least this much later, also with a shorter period.
+const MIN_CONFIRMATION: Duration = Duration::from_secs(3);
 
 /// Without a pause one source would use all CPU time.
 const MIN_REFRESH: Duration = Duration::from_millis(1);

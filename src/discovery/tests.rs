@@ -67,6 +67,23 @@ async fn a_source_sends_its_entries_and_then_changes() {
     assert_update(&sources.next().await, &source, "[]");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_second_look_is_a_refresh_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.json");
+    for refresh in [Duration::from_millis(5), SETTLE_TIME, Duration::from_secs(20)] {
+        write(&path, &targets("a"));
+        let (source, mut sources) = (Source { refresh, ..file(&path) }, sources());
+        sources.set(std::slice::from_ref(&source));
+        assert_update(&sources.next().await, &source, &targets("a"));
+        let removed = Instant::now();
+        fs::remove_file(&path).unwrap();
+        assert_update(&sources.next().await, &source, "[]");
+        let took = Instant::now() - removed;
+        assert!(took >= SETTLE_TIME + refresh.max(MIN_CONFIRMATION), "{took:?} with {refresh:?}");
+    }
+}
+
 /// Half of a valid file in YAML is valid.
 fn listed(count: usize) -> String {
     (0..count).fold(String::new(), |text, host| text + &format!("- h{host}:1\n"))
