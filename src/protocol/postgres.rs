@@ -181,7 +181,10 @@ fn parameter(body: &[u8], wanted: &str) -> Option<String> {
 
 const SSL_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
 
-/// A startup packet: version 3.0, the user `portprobe` and the fields of `pg_isready`.
+/// The user in the startup packet.
+const USER: &str = "portprobe";
+
+/// A startup packet: version 3.0, the user [`USER`] and the fields of `pg_isready`.
 const STARTUP: &[u8] = b"\0\0\0\x45\0\x03\0\0user\0portprobe\0database\0postgres\0application_name\0portprobe\0\0";
 
 const TERMINATE: &[u8] = b"X\0\0\0\x04";

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::super::ConversationError;
+use super::USER;
 
 /// The relevant fields of an `ErrorResponse`
 /// (<https://www.postgresql.org/docs/current/protocol-error-fields.html>).
@@ -39,7 +40,14 @@ impl ErrorResponse {
             || LOGIN_TEXTS
                 .iter()
                 .any(|(code, text)| self.code == *code && self.text.contains(text));
-        if serves { Ok(()) } else { Err(ConversationError::Rejected(self.to_string())) }
+        if serves && !self.is_about_pooler() { Ok(()) } else { Err(ConversationError::Rejected(self.to_string())) }
+    }
+
+    /// Returns whether the error is about the login of a pooler to its server: it names another user than the one of
+    /// the probe, or that login.
+    fn is_about_pooler(&self) -> bool {
+        let names_user = |user: &str| NAMES_OF_USER.iter().any(|word| self.text.contains(&format!("{word} \"{user}")));
+        self.text.contains("server login") || names_user("") && !names_user(&format!("{USER}\""))
     }
 }
 
@@ -49,6 +57,9 @@ impl fmt::Display for ErrorResponse {
         if self.detail.is_empty() { Ok(()) } else { write!(f, ": {}", self.detail) }
     }
 }
+
+/// The words before the name of a user in errors.
+const NAMES_OF_USER: [&str; 2] = ["user", "role"];
 
 /// The classes of errors about a login (<https://www.postgresql.org/docs/current/errcodes-appendix.html>): feature not
 /// supported (a version of the protocol), invalid authorization, invalid catalog name (the database), access rule
@@ -142,6 +153,18 @@ mod tests {
             ("XX000", "failed to create a backend connection"),
             ("XX000", "backend authentication failed"),
             ("XX000", "max client connections reached"),
+            // The pooler cannot log in to its server.
+            ("08P01", "password authentication failed for user \"app\""),
+            ("28P01", "password authentication failed for user \"app\""),
+            (
+                "28000",
+                "no pg_hba.conf entry for host \"192.0.2.1\", user \"app\", database \"postgres\", no encryption",
+            ),
+            ("28000", "role \"app\" does not exist"),
+            (
+                "08P01",
+                "server login has been failing, cached error: password authentication failed (server_login_retry)",
+            ),
         ] {
             assert_eq!(rejected(code, text, ""), Some(format!("{code} {text}")));
         }
