@@ -115,8 +115,9 @@ impl Session {
         match (response.code, unknown) {
             (DONE, _) => Ok(Some(response)),
             (500 | 502, Unknown::TryHelo) => {
-                self.say("HELO", "the response to HELO (250)", wire).await?;
-                Ok(None)
+                let response = self.say("HELO", "the response to HELO (250)", wire).await?;
+                // SMTP requires HELO (RFC 5321 section 4.5.1).
+                if matches!(response.code, 500 | 502) { Err(unexpected("HELO", &response)) } else { Ok(None) }
             }
             (500 | 502, Unknown::Fail(other)) => {
                 Err(ConversationError::Unexpected(format!("{word}: received \"{}\"; this is {other}", response.text())))
@@ -129,13 +130,17 @@ impl Session {
     async fn say(&self, word: &str, awaited: &'static str, wire: &mut Wire<'_>) -> Result<Reply, ConversationError> {
         wire.send(format!("{word} {}\r\n", self.client).as_bytes()).await?;
         let response = wire.receive(awaited, MAX_REPLY, mail_reply).await?;
-        let text = response.text();
         match response.code {
-            CLOSING => Err(ConversationError::Rejected(format!("{word}: {text}"))),
+            CLOSING => Err(ConversationError::Rejected(format!("{word}: {}", response.text()))),
+            LOGIN_REQUIRED => Err(unexpected(word, &response)),
             DONE | 400..600 => Ok(response),
-            _ => Err(ConversationError::Unexpected(format!("{word}: expected {DONE}, received \"{text}\""))),
+            _ => Err(unexpected(word, &response)),
         }
     }
+}
+
+fn unexpected(word: &str, response: &Reply) -> ConversationError {
+    ConversationError::Unexpected(format!("{word}: expected {DONE}, received \"{}\"", response.text()))
 }
 
 /// Verifies the code of a greeting. Any error means that no client is served (RFC 5321 section 3.1, RFC 7504).
@@ -166,6 +171,9 @@ const DONE: u16 = 250;
 
 /// The response to any command while the service stops (RFC 5321 section 3.8).
 const CLOSING: u16 = 421;
+
+/// No response to a hello (RFC 3207 section 4), but that of FTP servers to unknown commands.
+const LOGIN_REQUIRED: u16 = 530;
 
 /// The products that name themselves in their greeting. The rest of it can differ with each connection.
 const PRODUCTS: [&str; 7] = ["Postfix", "Exim", "Sendmail", "OpenSMTPD", "Dovecot", "Haraka", "MailEnable"];
@@ -202,6 +210,16 @@ mod tests {
             (Script::greets("554 no service for you\r\n"), "rejected: greeting: 554 no service for you"),
             (Script::greets("220-a\r\n521 b\r\n"), "rejected: greeting: 521 a / b"),
             (Script::greets("220-a\r\n220 b\r\n").responds("421 busy\r\n"), "rejected: EHLO: 421 busy"),
+            (
+                Script::greets("220 ftp\r\n")
+                    .responds("500 EHLO?\r\n")
+                    .responds("500 HELO?\r\n"),
+                "unexpected: HELO: expected 250, received \"500 HELO?\"",
+            ),
+            (
+                Script::greets("220 (vsFTPd 3.0.3)\r\n").responds("530 Please login with USER and PASS.\r\n"),
+                "unexpected: EHLO: expected 250, received \"530 Please login with USER and PASS.\"",
+            ),
             (Script::greets("230 logged in\r\n"), "unexpected: greeting: expected 220, received \"230 logged in\""),
             (
                 Script::greets("* OK IMAP4rev1\r\n"),
