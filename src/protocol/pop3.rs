@@ -80,7 +80,7 @@ impl Session {
             .receive("the response to CAPA", MAX_REPLY, |buffered| text(buffered, &STATUSES))
             .await?;
         if !status.starts_with(OK) {
-            return Ok(None);
+            return if is_of_system(&status) { Err(ConversationError::Rejected(status)) } else { Ok(None) };
         }
         let lines = wire
             .receive("the end of the response to CAPA", MAX_REPLY, |buffered| block(buffered, &[""], &["."]))
@@ -91,6 +91,11 @@ impl Session {
         self.version = named.or_else(|| self.version.take());
         Ok(Some(lines))
     }
+}
+
+/// Returns whether an error is about the system of the server, not about the command (RFC 3206 section 4).
+fn is_of_system(error: &str) -> bool {
+    error.to_ascii_uppercase().starts_with("-ERR [SYS/")
 }
 
 const OK: &str = "+OK";
@@ -132,6 +137,10 @@ mod tests {
             (
                 Script::greets("220 mx\r\n"),
                 "unexpected: expected a greeting, received \"220 mx\\r\\n\": it does not start as expected",
+            ),
+            (
+                Script::greets(GREETING).responds("-ERR [SYS/TEMP] backend down\r\n"),
+                "rejected: -ERR [SYS/TEMP] backend down",
             ),
             (Script::greets(GREETING).responds(""), "closed: the response to CAPA"),
             (Script::greets(GREETING).responds("+OK\r\nTOP\r\n"), "closed: the end of the response to CAPA"),
