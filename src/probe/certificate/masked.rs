@@ -58,7 +58,9 @@ fn mask_extension(copy: &mut [u8], der: &[u8], extension: &X509Extension<'_>) ->
     let end = end(der, id)?;
     match id {
         // webpki rejects those that cannot be parsed.
-        NAME_CONSTRAINTS if NameConstraints::from_der(extension.value).is_ok() => *copy.get_mut(end - 1)? = UNKNOWN,
+        NAME_CONSTRAINTS if NameConstraints::from_der(extension.value).is_ok_and(|(rest, _)| rest.is_empty()) => {
+            *copy.get_mut(end - 1)? = UNKNOWN;
+        }
         POLICIES | POLICY_MAPPINGS | POLICY_CONSTRAINTS | ANY_POLICY => {}
         _ => return None,
     }
