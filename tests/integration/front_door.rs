@@ -237,7 +237,7 @@ async fn silent_targets_leave_descriptors_for_scrapes() {
     let (_listener, port) = ports::open_everywhere();
     let targets: Vec<_> = (1..=120).map(|n| format!("  - ssh://127.0.0.{n}:{port}\n")).collect();
     let daemon =
-        limited(64, &format!("defaults: {{ interval: 60s, timeout: 60s }}\ntargets:\n{}", targets.concat())).await;
+        limited("-n 64", &format!("defaults: {{ interval: 60s, timeout: 60s }}\ntargets:\n{}", targets.concat())).await;
     // Of 64 descriptors, 24 are for probes, and a quarter of those is kept from silent targets.
     let in_flight = "portprobe_probes_in_flight";
     daemon
@@ -301,15 +301,37 @@ async fn a_flood_truncates_no_response() {
     assert!(response.ends_with(expected.as_bytes()), "{} of {} bytes", response.len(), expected.len());
 }
 
-/// Starts a daemon that may open this number of files.
-async fn limited(descriptors: u32, config: &str) -> Daemon {
+/// Without one arena for all threads, the address space ends with the first scrapes.
+#[tokio::test]
+async fn little_address_space_is_enough() {
+    let targets: Vec<_> = (1..=1500).map(|port| format!("  - 127.0.0.1:{port}\n")).collect();
+    let daemon = limited("-v 120000", &format!("targets:\n{}", targets.concat())).await;
+    assert_eq!(daemon.logged(&["The address space is limited"]).len(), 1);
+    let mut crowd = Vec::new();
+    for _ in 0..64 {
+        let mut stream = TcpStream::connect(daemon.address).await.unwrap();
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        crowd.push(stream);
+    }
+    for mut stream in crowd {
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).await.unwrap();
+        assert!(response.starts_with(b"HTTP/1.1 200 ") && response.ends_with(b"0\r\n\r\n"));
+    }
+}
+
+/// Starts a daemon with this limit of `ulimit`.
+async fn limited(limit: &str, config: &str) -> Daemon {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("portprobe.yaml");
     fs::write(&file, config).unwrap();
     let mut command = std::process::Command::new("sh");
     command
         .arg("-c")
-        .arg(format!("ulimit -n {descriptors} && exec \"$0\" --config.file \"$1\" --web.listen-address=127.0.0.1:0"))
+        .arg(format!("ulimit {limit} && exec \"$0\" --config.file \"$1\" --web.listen-address=127.0.0.1:0"))
         .arg(portprobe().get_program())
         .arg(&file);
     Daemon::run(command, folder).await
