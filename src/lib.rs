@@ -30,6 +30,7 @@
 //! - `discovery`: sources of more targets
 //! - `board`: the state of all targets, derived from reports
 //! - `metrics`: the exposition for Prometheus
+//! - `blackbox`: compatibility with blackbox_exporter
 //! - `http`: the HTTP server and its routes
 //! - `log`: log lines in logfmt or JSON
 //! - `app`: the daemon, composed of all these
@@ -61,6 +62,7 @@ pub mod probe;
 pub mod discovery;
 pub mod board;
 pub mod metrics;
+pub mod blackbox;
 pub mod http;
 pub mod log;
 pub mod app;
