@@ -2,6 +2,7 @@
 //! Prometheus servers for every query.
 
 mod draw;
+mod failures;
 mod lint;
 mod queries;
 mod schema;

@@ -87,8 +87,17 @@ fn is_alert_by(read: &Read<'_>, matcher: &str) -> bool {
 /// A counter is only used through its increase.
 pub(super) fn counter_agg(dashboard: &Dashboard) -> Vec<String> {
     read_violations(dashboard, "is a counter outside of rate, irate and increase", |read| {
-        read.metric().ends_with("_total") && !matches!(read.function, Some("rate" | "irate" | "increase"))
+        read.metric().ends_with("_total")
+            && !matches!(read.function, Some("rate" | "irate" | "increase"))
+            && !is_about_first_value(read)
     })
+}
+
+/// Whether it is part of `last_over_time(..) unless .. offset`: a counter whose series begins with the first event, so the
+/// value of a new series is its increase.
+fn is_about_first_value(read: &Read<'_>) -> bool {
+    let is_value = read.function == Some("last_over_time") && read.metric() == "portprobe_failures_total";
+    is_value || read.selector.offset.is_some()
 }
 
 /// Alerts, reloads and restarts are annotations with valid queries of the selected data source.
