@@ -162,9 +162,10 @@ fn delivered_rules(name: &str) -> String {
     fs::read_to_string(file).unwrap()
 }
 
-/// An alert that fires at once.
+/// Alerts that fire at once. The second needs no action.
 const ALERT: &str = "groups: [ { name: now, rules: [
-  { alert: PortprobeTargetDown, expr: portprobe_up == 0, labels: { severity: critical } } ] } ]
+  { alert: PortprobeTargetDown, expr: portprobe_up == 0, labels: { severity: critical } },
+  { alert: PortprobeCertificateChanged, expr: portprobe_up == 0, labels: { severity: info } } ] } ]
 ";
 
 /// Imports samples into a Prometheus before it starts.
