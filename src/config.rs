@@ -46,16 +46,17 @@ mod problems;
 mod single;
 mod sources;
 mod targets;
+pub mod web;
 mod yaml;
 
 /// Reads a configuration file. `environment` returns the variables that global labels can contain.
 pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Draft<'static, Config>, LoadError> {
-    draft(Cow::Owned(read(path, files::read_any)?), path, environment)
+    draft(Cow::Owned(read(path, files::read_any, CONFIG_FLAG)?), path, environment)
 }
 
 /// Reads the text of a configuration that must be a regular file.
 pub fn read_regular(path: &Path) -> Result<String, LoadError> {
-    read(path, files::read)
+    read(path, files::read, CONFIG_FLAG)
 }
 
 /// Reads a configuration from text. Messages name it `path`, and its paths are relative to the folder of `path`.
@@ -137,9 +138,9 @@ fn draft<'a>(
     Ok(Draft { value, files, problems, text, path: Some(path.to_owned()) })
 }
 
-/// Reads the text of a file: UTF-8, at most 64 MiB. Every error names the file.
-fn read(path: &Path, read: fn(&Path, u64) -> Result<Vec<u8>, ReadError>) -> Result<String, LoadError> {
-    let bytes = read(path, MAX_BYTES).map_err(|error| LoadError::of_file(path, None, explain(&error)))?;
+/// Reads the text of a file: UTF-8, at most 64 MiB. Every error names the file; `flag` sets its path.
+fn read(path: &Path, read: fn(&Path, u64) -> Result<Vec<u8>, ReadError>, flag: &str) -> Result<String, LoadError> {
+    let bytes = read(path, MAX_BYTES).map_err(|error| LoadError::of_file(path, None, explain(&error, flag)))?;
     String::from_utf8(bytes).map_err(|error| {
         let (valid, rest) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
         let byte = rest.first().copied().unwrap_or_default();
@@ -149,10 +150,10 @@ fn read(path: &Path, read: fn(&Path, u64) -> Result<Vec<u8>, ReadError>) -> Resu
 }
 
 /// Describes an error, with its fix.
-fn explain(error: &ReadError) -> String {
+fn explain(error: &ReadError, flag: &str) -> String {
     match error {
         ReadError::Io(error) if error.kind() == io::ErrorKind::NotFound => {
-            "does not exist; create it, or set `--config.file`".to_owned()
+            format!("does not exist; create it, or set `{flag}`")
         }
         ReadError::Special(SpecialFile::Directory) => "is a directory; must be a file".to_owned(),
         ReadError::TooLarge { .. } => {
@@ -179,6 +180,8 @@ fn document(text: &str, path: &Path) -> Result<Node, LoadError> {
 }
 
 const START: &str = "add `targets:` with a line like `- tcp://host:443`";
+/// The flag with the path of the configuration.
+const CONFIG_FLAG: &str = "--config.file";
 /// 200,000 targets with ten settings each fit.
 const MAX_BYTES: u64 = 64 << 20;
 

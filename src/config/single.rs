@@ -14,7 +14,7 @@ use crate::config::problems::{At, LoadError, Problems};
 use crate::config::sources::{Discovered, Source};
 use crate::config::targets::FileTargets;
 use crate::config::yaml::Node;
-use crate::config::{Config, Draft, document, folder, read};
+use crate::config::{CONFIG_FLAG, Config, Draft, document, folder, read};
 use crate::files;
 use crate::options::ResolverOptions;
 use crate::target::{Cadence, Target};
@@ -72,7 +72,7 @@ impl<'a> TargetLookup<'a> {
         let (folder, mut text, mut config) = (folder(path), String::new(), None);
         let mut root = Node::Mapping(Vec::new());
         if request.config_file.is_some() {
-            text = read(path, files::read_any)?;
+            text = read(path, files::read_any, CONFIG_FLAG)?;
             root = document(&text, path)?;
             let problems = Problems::default();
             let (whole, _) = compile::config(root.clone(), folder, environment, problems.document());

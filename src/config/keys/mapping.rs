@@ -112,4 +112,4 @@ macro_rules! written {
     };
 }
 
-pub(super) use {mapping, written};
+pub(in crate::config) use {mapping, written};

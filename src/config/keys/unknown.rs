@@ -16,6 +16,8 @@ pub(super) fn refuse_unknown_keys<'a>(
 
 fn message(key: &str, known: &[&'static str]) -> String {
     let of_blackbox = BLACKBOX.iter().find(|(name, _)| *name == key).map(|(_, instead)| instead);
+    // A web configuration has no settings of probes.
+    let of_blackbox = of_blackbox.filter(|_| !known.contains(&"tls_server_config"));
     match (of_blackbox, suggestion(key, known.iter().copied())) {
         _ if key == "<<" => "must be a mapping, like the alias in `<<: *name`".to_owned(),
         (Some(instead), _) => format!("is a key of blackbox_exporter; {instead}; see docs/migrate-from-blackbox.md"),
