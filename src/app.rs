@@ -24,7 +24,7 @@ use crate::board::{Board, LastReload};
 use crate::clock;
 use crate::config::Config;
 use crate::discovery::Sources;
-use crate::http::{self, AppState, BindError, ListenAddress, Reloads, Server};
+use crate::http::{self, AppState, BindError, ListenAddress, Reloads, Server, WebConfigFile};
 use crate::log;
 use crate::metrics::Metrics;
 use crate::outcome::{Next, Report};
@@ -52,6 +52,8 @@ pub struct Parts<'a> {
     pub reload: Option<Reload>,
     /// The addresses to serve HTTP on.
     pub listen: &'a [ListenAddress],
+    /// TLS and access of the HTTP server.
+    pub web_config: Arc<WebConfigFile>,
     /// The share of the targets that this replica probes.
     pub shard: Shard,
     /// The name of this machine; it shifts the grid of due times.
@@ -67,6 +69,7 @@ pub struct App<R> {
     config: Config,
     reconciler: Reconciler,
     detector: Option<Detector>,
+    web_config: Arc<WebConfigFile>,
     shard: Shard,
 }
 
@@ -75,7 +78,7 @@ pub async fn bind(
     config: Config,
     parts: Parts<'_>,
 ) -> Result<App<impl Fn(&Report) -> Next + Send + Sync + use<>>, BindError> {
-    let Parts { files, reload, listen, shard, host_name } = parts;
+    let Parts { files, reload, listen, web_config, shard, host_name } = parts;
     let descriptors = Descriptors::raised();
     let server = http::bind(listen).await?.with_max_connections(descriptors.http_connections);
     let prober = NetworkProber::new(config.dns, files.tls_store.clone(), files.header_values.clone());
@@ -98,7 +101,7 @@ pub async fn bind(
         .map(|_| reloads);
     let config_file = reload.as_ref().map(|reload| reload.file.clone());
     let detector = reload.map(|reload| Detector::new(reload, requests));
-    let state = Arc::new(AppState::new(board.clone(), metrics, reloads));
+    let state = Arc::new(AppState::new(board.clone(), metrics, reloads).with_web_config(web_config.clone()));
     let reconciler = Reconciler {
         roster: Roster::new(board.clone(), handle, shard),
         target_sources: TargetSources::default(),
@@ -114,7 +117,7 @@ pub async fn bind(
         unconfirmed: None,
         descriptors,
     };
-    Ok(App { server, state, scheduler, config, reconciler, detector, shard })
+    Ok(App { server, state, scheduler, config, reconciler, detector, web_config, shard })
 }
 
 impl<R> App<R>
@@ -129,7 +132,7 @@ where
     /// Probes and serves HTTP until `stop` is cancelled. Then probing ends at once, and open responses have five
     /// seconds to finish.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { server, state, scheduler, config, reconciler, detector, shard } = self;
+        let Self { server, state, scheduler, config, reconciler, detector, web_config, shard } = self;
         let targets = config.targets.iter().filter(|target| shard.owns(target)).count();
         info!(targets, sources = config.discovery.len(), %shard, "Probing");
         let readiness = state.readiness.clone();
@@ -144,7 +147,8 @@ where
         });
         let keep = reconciler.run(config, triggers, &readiness, &stop);
         let count_failure = || metrics.file_reload_failures().count();
-        let watch = stop.run_until_cancelled(files.watch(&count_failure));
+        let watch = async { tokio::join!(files.watch(&count_failure), web_config.watch(&count_failure)) };
+        let watch = Box::pin(stop.run_until_cancelled(watch));
         tokio::join!(scheduler.run(stop.clone()), server.serve(state.clone(), stop.clone()), keep, detect, watch);
         info!("Stopped");
     }

@@ -89,7 +89,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(arguments) => serve_or_check(&arguments),
         Command::Check(arguments) => {
             let files = (!arguments.syntax_only).then(LoadedFiles::default);
-            check(arguments.file(), files.as_ref(), arguments.details())
+            check(arguments.file(), arguments.web_config_file.as_deref(), files.as_ref(), arguments.details())
         }
         Command::Completions { shell } => printed(&completions::run(shell, Cli::command())),
         Command::Demo(arguments) => demo::run(&arguments),
@@ -103,7 +103,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 
 fn serve_or_check(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     if arguments.config_check {
-        check(&arguments.config_file, Some(&LoadedFiles::default()), Details::None)
+        let web_config = arguments.daemon.web_config_file.as_deref();
+        check(Some(&arguments.config_file), web_config, Some(&LoadedFiles::default()), Details::None)
     } else {
         serve::run(arguments)
     }
@@ -117,8 +118,28 @@ fn health_endpoint(daemon: &DaemonArguments) -> anyhow::Result<Uri> {
         .with_context(|| format!("`{address}` is not a valid host and port of a URL"))
 }
 
-fn check(file: &Path, files: Option<&LoadedFiles>, details: Details) -> anyhow::Result<ExitCode> {
-    printed(&check::run(file, &environment, files, details)?)
+/// Validates a configuration, a web configuration or both, and reports the problems of both.
+fn check(
+    file: Option<&Path>,
+    web_config: Option<&Path>,
+    files: Option<&LoadedFiles>,
+    details: Details,
+) -> anyhow::Result<ExitCode> {
+    let checked = [
+        file.map(|file| check::run(file, &environment, files, details)),
+        web_config.map(|file| check::web(file, files)),
+    ];
+    let (mut texts, mut problems) = (Vec::new(), Vec::new());
+    for result in checked.into_iter().flatten() {
+        match result {
+            Ok(text) => texts.push(text),
+            Err(error) => problems.extend(error.diagnostics().iter().cloned()),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(LoadError::new(problems).into());
+    }
+    printed(&texts.join("\n"))
 }
 
 /// Returns the text of an error: its whole chain, or a line for each problem of a configuration.

@@ -16,13 +16,16 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::access::Access;
 pub use self::config::RunningConfig;
 pub use self::health::Readiness;
 pub use self::reload::{ReloadError, ReloadRequest, Reloads};
 pub use self::route::Route;
+pub use self::web_config::{WebConfig, WebConfigFile};
 use crate::board::Board;
 use crate::metrics::Metrics;
 
+mod access;
 mod body;
 mod config;
 mod connection;
@@ -36,6 +39,7 @@ mod reload;
 mod route;
 #[cfg(test)]
 mod testing;
+pub(crate) mod web_config;
 
 /// Binds every address; fails with the first that cannot be bound.
 pub async fn bind(addresses: &[ListenAddress]) -> Result<Server, BindError> {
@@ -58,6 +62,7 @@ pub struct AppState {
     pub readiness: Arc<Readiness>,
     /// The configuration in use.
     pub running_config: Arc<RunningConfig>,
+    access: Access,
     reloads: Option<Reloads>,
     scrape_permits: Arc<Semaphore>,
     compressors: Arc<Semaphore>,
@@ -72,10 +77,17 @@ impl AppState {
             metrics,
             readiness: Arc::default(),
             running_config: Arc::default(),
+            access: Access::default(),
             reloads,
             scrape_permits,
             compressors,
         }
+    }
+
+    /// Enables what a web configuration has.
+    #[must_use]
+    pub fn with_web_config(self, file: Arc<WebConfigFile>) -> Self {
+        Self { access: Access::new(file), ..self }
     }
 }
 

@@ -20,6 +20,7 @@ pub use self::connector::{Connector, ConnectorError};
 use self::plan::{Plan, Steps};
 use self::tls::Client;
 pub use self::tls_store::TlsStore;
+pub(crate) use self::tls_store::identity;
 use self::verify::ChainVerifier;
 use crate::files::header_values::HeaderValues;
 use crate::loop_lag::{LoopLag, Watch};
@@ -29,7 +30,7 @@ use crate::target::{AddressMode, HeaderFile, Host, ProbeKind, Target};
 
 mod addresses;
 mod attempt;
-mod certificate;
+pub(crate) mod certificate;
 mod connector;
 mod exchange;
 #[cfg(fuzzing)]

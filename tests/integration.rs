@@ -53,5 +53,6 @@ mod integration {
     #[cfg(target_os = "linux")]
     mod threads;
     mod tls;
+    mod web_config;
 }
 mod support;

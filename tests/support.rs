@@ -8,6 +8,7 @@ pub(crate) mod daemon;
 pub(crate) mod dashboards;
 pub(crate) mod dns;
 pub(crate) mod http;
+pub(crate) mod https;
 #[cfg(target_os = "linux")]
 pub(crate) mod netns;
 pub(crate) mod peers;

@@ -3,12 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
+pub(super) use self::web::web;
 use crate::app::LoadedFiles;
 use crate::config::{self, Config, Diagnostic, LoadError, Source, SourceKind};
 use crate::target::Target;
 
 mod sources;
 mod targets;
+mod web;
 
 /// What is printed in addition to warnings and the summary.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

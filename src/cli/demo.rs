@@ -27,8 +27,10 @@ async fn demonstrate(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     let files = LoadedFiles::default();
     let configuration = demo.configuration();
     let config = files.finish(config::parse(&configuration, Path::new("demo"), &|_| None)?)?;
+    let web_config = serve::web_config(arguments).await?;
     let (listen, host_name) = (&*arguments.listen, process::host_name());
-    let app = app::bind(config, Parts { files, reload: None, listen, shard: Shard::default(), host_name }).await?;
+    let parts = Parts { files, reload: None, listen, web_config, shard: Shard::default(), host_name };
+    let app = app::bind(config, parts).await?;
     print(&demo.welcome(&app.addresses(), &program()))?;
     let ended = serve::until_stopped(app, signals).await;
     demo.stop().await;

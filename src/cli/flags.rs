@@ -88,6 +88,12 @@ pub(super) struct DaemonArguments {
         default_value = LISTEN_ADDRESS
     )]
     pub(super) listen: Vec<ListenAddress>,
+    /// Web configuration file: TLS, passwords, headers and a rate limit
+    ///
+    /// In the format of Prometheus' exporter-toolkit. A change of the file or of its certificates is in use within
+    /// seconds.
+    #[arg(long = "web.config.file", value_name = "FILE", env = WEB_CONFIG_FILE_VARIABLE)]
+    pub(super) web_config_file: Option<PathBuf>,
     /// Minimum log level
     #[arg(
         long = "log.level",
@@ -121,9 +127,14 @@ pub(super) struct CheckArguments {
     /// Configuration file; takes precedence over `--config.file`
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Configuration file
-    #[arg(long = "config.file", value_name = "FILE", env = CONFIG_FILE_VARIABLE, default_value = CONFIG_FILE)]
-    config_file: PathBuf,
+    /// Configuration file; default: `portprobe.yaml`
+    ///
+    /// With `--web.config.file`, a missing `portprobe.yaml` is not validated.
+    #[arg(long = "config.file", value_name = "FILE", env = CONFIG_FILE_VARIABLE)]
+    config_file: Option<PathBuf>,
+    /// Web configuration file, which is validated too
+    #[arg(long = "web.config.file", value_name = "FILE", env = WEB_CONFIG_FILE_VARIABLE)]
+    pub(super) web_config_file: Option<PathBuf>,
     /// Do not read certificate or header files
     ///
     /// For CI, where these files are usually missing.
@@ -142,13 +153,17 @@ impl CheckArguments {
         if self.targets { Details::Targets } else { Details::None }
     }
 
-    /// The file to validate.
-    pub(super) fn file(&self) -> &Path {
-        self.file.as_deref().unwrap_or(&self.config_file)
+    /// The configuration to validate; `None` if there is only a web configuration.
+    pub(super) fn file(&self) -> Option<&Path> {
+        let default = Path::new(CONFIG_FILE);
+        let named = self.file.as_deref().or(self.config_file.as_deref());
+        named.or_else(|| (self.web_config_file.is_none() || default.exists()).then_some(default))
     }
 }
 
 pub(super) const CONFIG_FILE_VARIABLE: &str = "PORTPROBE_CONFIG_FILE";
+
+const WEB_CONFIG_FILE_VARIABLE: &str = "PORTPROBE_WEB_CONFIG_FILE";
 
 pub(super) const CONFIG_FILE: &str = "portprobe.yaml";
 

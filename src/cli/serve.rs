@@ -1,6 +1,7 @@
 //! `portprobe serve`: load, bind, run. `portprobe demo` uses the same parts.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::task::spawn_blocking;
@@ -10,6 +11,8 @@ use tracing::info;
 use super::flags::{DaemonArguments, ServeArguments};
 use crate::app::{self, App, ConfigFile, LoadedFiles, Parts, Reload, memory, process};
 use crate::config::Config;
+use crate::http::WebConfigFile;
+use crate::http::web_config::log_warnings;
 use crate::log::{self, Flush};
 use crate::outcome::{Next, Report};
 use crate::shutdown::{Hangups, Signals};
@@ -30,8 +33,10 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
         let (loaded_digest, config) = loaded?;
         memory::return_free_memory();
         let reload = Reload { file, loaded_digest, auto: reload.auto(), hangups, http: reload.http() };
+        let web_config = web_config(daemon).await?;
         let (listen, host_name) = (&*daemon.listen, process::host_name());
-        let app = app::bind(config, Parts { files, reload: Some(reload), listen, shard: *shard, host_name }).await?;
+        let parts = Parts { files, reload: Some(reload), listen, web_config, shard: *shard, host_name };
+        let app = app::bind(config, parts).await?;
         until_stopped(app, signals).await
     })
 }
@@ -53,6 +58,14 @@ async fn load(file: ConfigFile) -> anyhow::Result<(Option<Sha256Digest>, Config)
         Ok((digest, file.load()?))
     })
     .await?
+}
+
+/// Loads the web configuration, if there is one, and logs what may be a mistake in it.
+pub(super) async fn web_config(arguments: &DaemonArguments) -> anyhow::Result<Arc<WebConfigFile>> {
+    let Some(path) = arguments.web_config_file.clone() else { return Ok(Arc::default()) };
+    let (file, warnings) = spawn_blocking(move || WebConfigFile::load(&path)).await??;
+    log_warnings(&warnings);
+    Ok(Arc::new(file))
 }
 
 /// Runs a daemon to its end on one thread, because moving a probe between threads costs a wake-up of each.

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +11,18 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::errno::Errno;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::AppState;
+use super::access::{Client, ClientCertificate};
 use super::connections::{Activity, Connections};
 use super::route::route;
 
@@ -94,14 +99,57 @@ fn lacks_descriptors(error: &io::Error) -> bool {
     matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM))
 }
 
-/// Serves the requests of one connection. Once `stop` is cancelled, the request in progress is the last.
+/// Serves one connection, with TLS if it is enabled.
 async fn serve(stream: TcpStream, peer: SocketAddr, activity: Activity, state: Arc<AppState>, stop: CancellationToken) {
+    let Some(tls) = state.access.config().tls().cloned() else {
+        let client = Client { address: peer.ip(), certificate: ClientCertificate::None };
+        return respond(bounded(stream), client, activity, state, stop).await;
+    };
+    let handshake = timeout(HANDSHAKE_TIMEOUT, handshake(stream, tls));
+    match stop.run_until_cancelled(handshake).await {
+        Some(Ok(Ok(stream))) => {
+            let (_, session) = stream.get_ref();
+            let certificate = match session.peer_certificates() {
+                Some(_) => ClientCertificate::Sent,
+                None => ClientCertificate::None,
+            };
+            respond(stream, Client { address: peer.ip(), certificate }, activity, state, stop).await;
+        }
+        Some(Ok(Err(error))) => debug!(%peer, %error, "A TLS handshake failed"),
+        Some(Err(_)) => debug!(%peer, "A TLS handshake did not finish in time"),
+        None => {}
+    }
+}
+
+/// Makes a TLS handshake. A client that speaks HTTP without TLS gets a response that explains it.
+async fn handshake(
+    mut stream: TcpStream,
+    tls: Arc<ServerConfig>,
+) -> io::Result<TlsStream<Pin<Box<TimeoutStream<TcpStream>>>>> {
+    let mut first = [0];
+    if stream.peek(&mut first).await? > 0 && first != [TLS_HANDSHAKE] {
+        stream.write_all(NOT_TLS).await?;
+        return Err(io::Error::other("the client does not speak TLS"));
+    }
+    TlsAcceptor::from(tls).accept(bounded(stream)).await
+}
+
+/// Limits the time in which a client reads nothing.
+fn bounded(stream: TcpStream) -> Pin<Box<TimeoutStream<TcpStream>>> {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
-    let stream = activity.watch(Box::pin(stream));
+    Box::pin(stream)
+}
+
+/// Serves the requests of one connection. Once `stop` is cancelled, the request in progress is the last.
+async fn respond<S>(stream: S, client: Client, activity: Activity, state: Arc<AppState>, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let stream = activity.watch(stream);
     let service = service_fn(move |request| {
         let (state, open) = (state.clone(), activity.respond());
-        async move { Ok::<_, Infallible>(route(&request, &state).await.map(|body| open.with(body))) }
+        async move { Ok::<_, Infallible>(route(&request, client, &state).await.map(|body| open.with(body))) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -118,9 +166,19 @@ async fn serve(stream: TcpStream, peer: SocketAddr, activity: Activity, state: A
         connection.await
     };
     if let Err(error) = result {
-        debug!(%peer, %error, "An HTTP connection ended early");
+        debug!(client = %client.address, %error, "An HTTP connection ended early");
     }
 }
+
+/// Maximum time of a TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The first byte of every TLS connection (RFC 8446 section 5.1).
+const TLS_HANDSHAKE: u8 = 22;
+
+/// The response to plain HTTP on a port with TLS.
+const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
+    This port needs TLS; use https://.\n";
 
 /// Maximum time until a client has sent its headers; also the maximum idle time.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);

@@ -6,40 +6,49 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode, Version};
 
+use super::access::Client;
 use super::body::{Body, plain};
 use super::origin::is_cross_origin;
-use super::{AppState, config, health, metrics, page, reload};
+use super::{AppState, WebConfig, config, health, metrics, page, reload};
 
 /// Finds the route, handles the request, and counts the response.
-pub(super) async fn route(request: &Request<Incoming>, state: &AppState) -> Response<Body> {
+pub(super) async fn route(request: &Request<Incoming>, client: Client, state: &AppState) -> Response<Body> {
+    let config = state.access.config();
     if !is_framed_plainly(request) {
         let mut response = plain(StatusCode::BAD_REQUEST, "The request is ambiguous or has no Host header.\n");
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        return counted(state, "other", response);
+        return counted(state, &config, "other", response);
     }
-    let Some(route) = Route::ALL.into_iter().find(|route| route.path() == request.uri().path()) else {
-        return counted(
-            state,
-            "other",
-            plain(StatusCode::NOT_FOUND, "Not found. / lists all pages: /metrics, /config, /-/healthy, /-/ready.\n"),
+    let found = Route::ALL.into_iter().find(|route| route.path() == request.uri().path());
+    let response = match state.access.refusal(request, client, &config).await {
+        Some(refusal) => refusal,
+        None => respond(request, found, state).await,
+    };
+    counted(state, &config, found.map_or("other", Route::path), response)
+}
+
+/// Responds to a request that the web configuration allows.
+async fn respond(request: &Request<Incoming>, found: Option<Route>, state: &AppState) -> Response<Body> {
+    let Some(route) = found else {
+        return plain(
+            StatusCode::NOT_FOUND,
+            "Not found. / lists all pages: /metrics, /config, /-/healthy, /-/ready.\n",
         );
     };
     if !route.methods().contains(request.method()) {
-        return counted(state, route.path(), route.other_method());
+        return route.other_method();
     }
     if route == Route::Reload && is_cross_origin(request) {
-        let refused = plain(StatusCode::FORBIDDEN, "Requests from pages of other sites are refused.\n");
-        return counted(state, route.path(), refused);
+        return plain(StatusCode::FORBIDDEN, "Requests from pages of other sites are refused.\n");
     }
-    let response = match route {
+    match route {
         Route::Config => config::config(state).await,
         Route::Healthy => health::healthy(),
         Route::Metrics => metrics::scrape(request, state).await,
         Route::Page => page::index(state).await,
         Route::Ready => health::ready(&state.readiness),
         Route::Reload => reload::reload(state.reloads.as_ref()).await,
-    };
-    counted(state, route.path(), response)
+    }
 }
 
 /// Returns whether every intermediary must have read the same request (RFC 9112 sections 3.2 and 6.1): one Host since
@@ -125,11 +134,17 @@ impl Route {
     }
 }
 
-/// Counts the response and adds the headers that every response has.
-fn counted(state: &AppState, route: &'static str, mut response: Response<Body>) -> Response<Body> {
+/// Counts the response and adds the headers that every response has; those of the web configuration replace ours.
+fn counted(state: &AppState, config: &WebConfig, route: &'static str, mut response: Response<Body>) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    for (name, value) in &config.settings().headers {
+        match value {
+            Some(value) => headers.insert(name, value.clone()),
+            None => headers.remove(name),
+        };
+    }
     state.metrics.http_requests().count(route, response.status().as_u16());
     response
 }

@@ -25,7 +25,7 @@ mod restrictions;
 mod text;
 
 /// Parses the DER encoding of a certificate.
-pub(super) fn read(der: &[u8]) -> Certificate {
+pub(crate) fn read(der: &[u8]) -> Certificate {
     Certificate { fingerprint: sha256(der), content: content(der) }
 }
 

@@ -29,7 +29,7 @@ use crate::target::{FileProblem, KeyExchangeGroup, TlsFile, TlsProfile, TlsVersi
 
 mod contents;
 mod crl;
-mod identity;
+pub(crate) mod identity;
 mod loader;
 mod pem;
 mod roots;

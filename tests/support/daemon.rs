@@ -29,7 +29,7 @@ pub(crate) struct Daemon {
     process: Child,
     log: Lines,
     printed: Lines,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Daemon {
@@ -54,7 +54,14 @@ impl Daemon {
     }
 
     /// Waits until a command that starts the daemon has made it ready.
-    pub(crate) async fn run(mut command: Command, folder: TempDir) -> Self {
+    pub(crate) async fn run(command: Command, folder: TempDir) -> Self {
+        let daemon = Self::listening(command, folder).await;
+        wait::until("the daemon is ready", async || daemon.get("/-/ready").await.status == 200).await;
+        daemon
+    }
+
+    /// Waits until a command that starts the daemon has made it listen: with TLS or passwords, others cannot ask it.
+    pub(crate) async fn listening(mut command: Command, folder: TempDir) -> Self {
         let mut process = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -65,7 +72,7 @@ impl Daemon {
         let log = collect(process.stderr.take().unwrap());
         // Created at once, so that a daemon that never listens is killed, too.
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut daemon = Self { address: nowhere, process, log, printed, _folder: folder };
+        let mut daemon = Self { address: nowhere, process, log, printed, folder };
         wait::until("the daemon listens", async || {
             let ended = daemon.process.try_wait().unwrap().is_some();
             assert!(!ended, "the daemon ended: {:?}", daemon.log.lock().unwrap());
@@ -74,8 +81,12 @@ impl Daemon {
             address.is_some()
         })
         .await;
-        wait::until("the daemon is ready", async || daemon.get("/-/ready").await.status == 200).await;
         daemon
+    }
+
+    /// The folder of its configuration.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Response {

@@ -64,7 +64,8 @@ pub(crate) fn encoded(text: &str) -> String {
     })
 }
 
-fn parse(response: &[u8]) -> Response<Vec<u8>> {
+/// Reads a response.
+pub(crate) fn parse(response: &[u8]) -> Response<Vec<u8>> {
     let end = response.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
     let head = std::str::from_utf8(&response[..end]).unwrap();
     let mut lines = head.lines();

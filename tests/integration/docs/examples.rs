@@ -132,7 +132,10 @@ fn assert_promtool_accepts(kind: &str, text: &str, page: &str) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join(kind);
     fs::write(&file, text).unwrap();
-    let arguments = ["check", kind, file.to_str().unwrap()];
+    let file = file.to_str().unwrap();
+    // The certificates that a snippet names do not exist.
+    let syntax_only = (kind == "config").then_some("--syntax-only");
+    let arguments: Vec<_> = ["check", kind].into_iter().chain(syntax_only).chain([file]).collect();
     let (valid, printed) = services::fed(&program("promtool").unwrap(), &arguments, "");
     assert!(valid, "{page}: {printed}\n{text}");
 }

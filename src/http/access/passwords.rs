@@ -1,0 +1,181 @@
+//! Passwords: verified with bcrypt, off the thread that probes and one at a time; right ones are remembered.
+//!
+//! A verification takes a tenth of a second of CPU, and anybody can request one. Therefore few may wait, per client and
+//! together, and further ones are refused. A known password waits for nothing. An unknown user costs a verification, too.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+
+use aws_lc_rs::hmac::{self, HMAC_SHA256};
+use data_encoding::BASE64;
+use hyper::header::HeaderValue;
+use tokio::sync::Semaphore;
+
+use crate::config::web::PasswordHash;
+use crate::locks::lock;
+use crate::tasks::blocking;
+
+/// The user and password of a request.
+#[derive(Clone)]
+pub(super) struct Credentials {
+    user: String,
+    password: Vec<u8>,
+}
+
+impl Credentials {
+    /// Reads a header (RFC 7617); `None` if it is malformed.
+    pub(super) fn read(header: &HeaderValue) -> Option<Self> {
+        let (scheme, encoded) = header.to_str().ok()?.split_once(' ')?;
+        let decoded = BASE64.decode(encoded.trim().as_bytes()).ok()?;
+        let colon = decoded.iter().position(|byte| *byte == b':')?;
+        let (user, password) = decoded.split_at_checked(colon)?;
+        let user = String::from_utf8(user.to_vec()).ok()?;
+        let credentials = Self { user, password: password.get(1..)?.to_vec() };
+        scheme.eq_ignore_ascii_case("basic").then_some(credentials)
+    }
+}
+
+/// Result of a check.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Verdict {
+    /// Too many checks are waiting.
+    Busy,
+    /// The user or the password is wrong.
+    Denied,
+    /// Both are right.
+    Granted,
+}
+
+/// The verifier of passwords.
+#[derive(Debug)]
+pub(super) struct Passwords {
+    /// Random for each process, so that digests are of no use outside it.
+    key: hmac::Key,
+    /// The digests of right users, passwords and hashes.
+    verified: Arc<Mutex<HashSet<[u8; 32]>>>,
+    permits: Arc<Semaphore>,
+    waiting: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        let mut secret = [0; 32];
+        // Without random numbers TLS does not work either; the digests are then merely not secret.
+        let _ = aws_lc_rs::rand::fill(&mut secret);
+        Self {
+            key: hmac::Key::new(HMAC_SHA256, &secret),
+            verified: Arc::default(),
+            permits: Arc::new(Semaphore::new(CONCURRENT)),
+            waiting: Arc::default(),
+        }
+    }
+}
+
+impl Passwords {
+    /// Checks a password. Takes the same time for an unknown user as for a wrong password.
+    pub(super) async fn check(
+        &self,
+        users: &BTreeMap<Box<str>, PasswordHash>,
+        credentials: Credentials,
+        client: IpAddr,
+    ) -> Verdict {
+        let known = users.get(&*credentials.user);
+        let Some(hash) = known.or_else(|| self.stand_in(users, &credentials.user)).cloned() else {
+            return Verdict::Denied;
+        };
+        let digest = self.digest(&credentials, &hash);
+        if known.is_some() && lock(&self.verified).contains(&digest) {
+            return Verdict::Granted;
+        }
+        let Some(waiting) = Waiting::enter(&self.waiting, client) else { return Verdict::Busy };
+        let Ok(permit) = self.permits.clone().acquire_owned().await else { return Verdict::Busy };
+        let verified = self.verified.clone();
+        let is_known = known.is_some();
+        // Continues if the client disconnects, and still counts.
+        let is_right = blocking(move || {
+            let _held = (permit, waiting);
+            let is_right = bcrypt::verify(&credentials.password, hash.as_str()).unwrap_or(false) && is_known;
+            if is_right {
+                remember(&mut lock(&verified), digest);
+            }
+            is_right
+        });
+        if is_right.await { Verdict::Granted } else { Verdict::Denied }
+    }
+
+    /// Returns the hash of some user, which an unknown one is compared with; the same one for the same name.
+    fn stand_in<'a>(&self, users: &'a BTreeMap<Box<str>, PasswordHash>, unknown: &str) -> Option<&'a PasswordHash> {
+        let tag = hmac::sign(&self.key, unknown.as_bytes());
+        let index = tag
+            .as_ref()
+            .iter()
+            .fold(0, |index: usize, byte| (index * 256 + usize::from(*byte)) % users.len().max(1));
+        users.values().nth(index)
+    }
+
+    fn digest(&self, credentials: &Credentials, hash: &PasswordHash) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.key);
+        for part in [credentials.user.as_bytes(), hash.as_str().as_bytes(), &credentials.password] {
+            context.update(&part.len().to_be_bytes());
+            context.update(part);
+        }
+        let mut digest = [0; 32];
+        digest.copy_from_slice(context.sign().as_ref());
+        digest
+    }
+}
+
+/// Remembers a digest, in place of all others if there are too many: a long password has many right spellings, because
+/// bcrypt reads only its first 72 bytes.
+fn remember(verified: &mut HashSet<[u8; 32]>, digest: [u8; 32]) {
+    if verified.len() >= MAX_REMEMBERED {
+        verified.clear();
+    }
+    verified.insert(digest);
+}
+
+/// A check that waits or runs.
+struct Waiting {
+    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    client: IpAddr,
+}
+
+impl Waiting {
+    /// Counts a check; `None` if too many are waiting.
+    fn enter(counts: &Arc<Mutex<HashMap<IpAddr, usize>>>, client: IpAddr) -> Option<Self> {
+        let client = client.to_canonical();
+        let mut waiting = lock(counts);
+        let total: usize = waiting.values().sum();
+        let of_client = waiting.get(&client).copied().unwrap_or_default();
+        if total >= MAX_WAITING || of_client >= MAX_WAITING_OF_CLIENT {
+            return None;
+        }
+        waiting.insert(client, of_client + 1);
+        Some(Self { counts: counts.clone(), client })
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut waiting = lock(&self.counts);
+        match waiting.get_mut(&self.client) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                waiting.remove(&self.client);
+            }
+        }
+    }
+}
+
+/// Verifications at the same time.
+const CONCURRENT: usize = 1;
+
+/// Checks that wait or run, of all clients together.
+const MAX_WAITING: usize = 64;
+
+/// Checks of one address that wait or run, so that a flood from one leaves room for others.
+const MAX_WAITING_OF_CLIENT: usize = 4;
+
+/// More users than an exporter has.
+const MAX_REMEMBERED: usize = 256;
