@@ -16,7 +16,7 @@ const { values: options, positionals: files } = parseArgs({
   allowPositionals: true,
   options: {
     prometheus: { type: 'string' }, minutes: { type: 'string' }, folder: { type: 'string' }, width: { type: 'string' },
-    target: { type: 'string' }, open: { type: 'boolean', default: false }, scrape: { type: 'string', default: '1' },
+    open: { type: 'boolean', default: false }, scrape: { type: 'string', default: '1' },
     select: { type: 'string', multiple: true, default: [] }, suffix: { type: 'string', default: '' },
   },
 });
@@ -95,7 +95,6 @@ async function draw(browser, port, key, { dashboard, theme }) {
 
 const to = Math.floor(Date.now() / 1000);
 const selected = Object.fromEntries(options.select.map((one) => one.split('=')));
-if (options.target) selected.target = options.target;
 const pages = new Map(files.flatMap((file) => THEMES.map((theme) => {
   const dashboard = JSON.parse(readFileSync(file, 'utf8'));
   const chosen = dashboard.uid === 'portprobe-target' ? selected : { ...selected, target: undefined };

@@ -150,16 +150,23 @@ const bucketName = (bucket) => (bucket.name === '+Inf' ? bucket.name : formatted
 function BarChart({ panel, frames: [frame], theme, width, height }) {
   const names = frame.fields.find((field) => getFieldDisplayName(field, frame) === panel.options.xField);
   const counts = frame.fields.find(isNumber);
-  const most = Math.max(...counts.values, 1);
+  const most = Math.max(...counts.values.filter(Number.isFinite), 1);
   const room = width / counts.values.length;
+  const [top, bottom] = [panel.options.showValue === 'never' ? 0 : AXIS, height - AXIS];
   return (
     <svg width={width} height={height}>
-      {counts.values.map((count, i) => (
-        <g key={names.values[i]}>
-          <rect x={i * room} width={room * 0.9} y={(height - AXIS) * (1 - count / most)} height={((height - AXIS) * count) / most} fill={counts.display(count).color} />
-          <Text theme={theme} x={(i + 0.5) * room} y={height - 5}>{names.values[i]}</Text>
-        </g>
-      ))}
+      {counts.values.map((count, i) => {
+        const y = bottom - ((bottom - top) * (count ?? 0)) / most;
+        return (
+          <g key={names.values[i]}>
+            <rect x={i * room} width={room * 0.9} y={y} height={bottom - y} fill={counts.display(count).color} />
+            {top > 0 && count != null && (
+              <Text theme={theme} x={(i + 0.5) * room} y={y - 5}>{formattedValueToString(counts.display(count))}</Text>
+            )}
+            <Text theme={theme} x={(i + 0.5) * room} y={height - 5}>{names.values[i]}</Text>
+          </g>
+        );
+      })}
     </svg>
   );
 }
