@@ -1,10 +1,10 @@
 //! IMAP (RFC 3501, RFC 9051), STARTTLS (RFC 3501 section 6.2.1).
 //!
-//! Reads the greeting, sends CAPABILITY and LOGOUT. Servers log the end of a session without a login at INFO.
+//! Keywords are case-insensitive. Reads the greeting, sends CAPABILITY and LOGOUT. Servers log the end of a session without a login at INFO.
 
 use async_trait::async_trait;
 
-use super::lines::{block, product, text};
+use super::lines::{begins_with, block, product, strip_keyword, text};
 use super::{Conversation, ConversationError, MAX_REPLY, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
@@ -70,7 +70,7 @@ impl Session {
             let greeting = wire
                 .receive("a greeting", MAX_REPLY, |buffered| text(buffered, &GREETINGS))
                 .await?;
-            if !SERVING.iter().any(|begin| greeting.starts_with(begin)) {
+            if !SERVING.iter().any(|status| begins_with(&greeting, status)) {
                 return Err(ConversationError::Rejected(greeting));
             }
             self.version = product(&greeting, &PRODUCTS);
@@ -113,7 +113,7 @@ impl Session {
 
 /// Fails if a line is BYE, which means that the server ends the session (RFC 3501 section 7.1.5).
 fn reject(line: &str) -> Result<(), ConversationError> {
-    if line.starts_with(BYE) { Err(ConversationError::Rejected(line.to_owned())) } else { Ok(()) }
+    if begins_with(line, BYE) { Err(ConversationError::Rejected(line.to_owned())) } else { Ok(()) }
 }
 
 /// Returns whether the status after a tag is OK.
@@ -123,7 +123,7 @@ fn is_ok(line: &str) -> bool {
 
 /// Returns the capabilities in `* CAPABILITY` lines.
 fn words(lines: &[String]) -> Vec<String> {
-    let listed = lines.iter().filter_map(|line| line.strip_prefix("* CAPABILITY "));
+    let listed = lines.iter().filter_map(|line| strip_keyword(line, "* CAPABILITY "));
     listed.flat_map(str::split_ascii_whitespace).map(str::to_owned).collect()
 }
 
@@ -150,7 +150,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_greeting_and_a_response_mean_success() {
-        for (greeting, version) in [(GREETING, Some("Dovecot")), ("* PREAUTH session 4711\r\n", None)] {
+        for (greeting, version) in [
+            (GREETING, Some("Dovecot")),
+            ("* PREAUTH session 4711\r\n", None),
+            ("* ok ready\r\n", None),
+            ("* Preauth\r\n", None),
+        ] {
             let script = Script::greets(greeting).responds(CAPABILITY).responds("* BYE\r\np2 OK\r\n");
             let (found, sent) = talk(&Imap, "imap://a", &script).await;
             assert_eq!(found.unwrap().version.as_deref(), version);
@@ -164,6 +169,9 @@ mod tests {
         for (script, expected) in [
             (Script::greets("* BYE Maximum connections\r\n"), "rejected: * BYE Maximum connections"),
             (Script::greets(GREETING).responds("* BYE going down\r\n"), "rejected: * BYE going down"),
+            (Script::greets("* bye later\r\n"), "rejected: * bye later"),
+            (Script::greets(GREETING).responds("* Bye\r\n"), "rejected: * Bye"),
+            (Script::greets(GREETING).responds("p1 no later\r\n"), "rejected: CAPABILITY: p1 no later"),
             (Script::greets("* NO [UNAVAILABLE] later\r\n"), "rejected: * NO [UNAVAILABLE] later"),
             (
                 Script::greets(GREETING).responds("p1 NO [UNAVAILABLE] no server\r\n"),
@@ -191,6 +199,10 @@ mod tests {
             .responds("p2 OK Begin TLS negotiation now.\r\n");
         let (upgraded, sent) = upgrade(&Imap, "imap+starttls://a", &script).await;
         assert!(upgraded.is_ok() && sent.ends_with(b"p2 STARTTLS\r\n"), "{upgraded:?} {sent:?}");
+        let script = Script::greets("* ok\r\n")
+            .responds("* Capability imap4rev1 starttls\r\np1 ok\r\n")
+            .responds("p2 ok\r\n");
+        assert!(upgrade(&Imap, "imap+starttls://a", &script).await.0.is_ok());
         let bare = "* CAPABILITY IMAP4rev1\r\np1 OK done\r\n";
         for (script, expected) in [
             (Script::greets(GREETING).responds(bare), "refused: the response to CAPABILITY does not offer STARTTLS"),

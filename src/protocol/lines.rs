@@ -2,16 +2,16 @@
 
 use super::wire::Parsed;
 
-/// Parses a line that starts with one of `begins`, without its LF or CR LF. Other bytes are invalid as soon as they
-/// arrive.
+/// Parses a line that starts with one of `begins` in any case, without its LF or CR LF. Other bytes are invalid as soon
+/// as they arrive.
 pub(super) fn line(buffered: &[u8], begins: &[&[u8]]) -> Parsed<Vec<u8>> {
-    if !begins.iter().any(|begin| agree(buffered, begin)) {
+    if !begins.iter().any(|begin| is_like(buffered, begin)) {
         return Parsed::Invalid("it does not start as expected".to_owned());
     }
     let Some(end) = buffered.iter().position(|byte| *byte == b'\n') else { return Parsed::Incomplete };
     let line = buffered.get(..end).unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if !begins.iter().any(|begin| line.starts_with(begin)) {
+    if !begins.iter().any(|begin| line.len() >= begin.len() && is_like(line, begin)) {
         return Parsed::Invalid("its line ends too early".to_owned());
     }
     Parsed::Complete(line.to_vec(), end + 1)
@@ -26,7 +26,7 @@ pub(super) fn text(buffered: &[u8], begins: &[&str]) -> Parsed<String> {
     }
 }
 
-/// Parses lines that start with one of `begins`, up to the first that starts with one of `last`.
+/// Parses lines that start with one of `begins`, up to the first that starts with one of `last`, both in any case.
 pub(super) fn block(buffered: &[u8], begins: &[&str], last: &[&str]) -> Parsed<Vec<String>> {
     let every: Vec<_> = begins.iter().chain(last).map(|begin| begin.as_bytes()).collect();
     let mut lines = Vec::new();
@@ -38,12 +38,23 @@ pub(super) fn block(buffered: &[u8], begins: &[&str], last: &[&str]) -> Parsed<V
             Parsed::Invalid(why) => return Parsed::Invalid(why),
         };
         used += length;
-        let ends = last.iter().any(|begin| line.starts_with(begin));
+        let ends = last.iter().any(|begin| begins_with(&line, begin));
         lines.push(line);
         if ends {
             return Parsed::Complete(lines, used);
         }
     }
+}
+
+/// Returns whether a line starts with a keyword in any case.
+pub(super) fn begins_with(line: &str, keyword: &str) -> bool {
+    strip_keyword(line, keyword).is_some()
+}
+
+/// Returns the rest of a line that starts with a keyword in any case.
+pub(super) fn strip_keyword<'a>(line: &'a str, keyword: &str) -> Option<&'a str> {
+    let (start, rest) = line.split_at_checked(keyword.len())?;
+    start.eq_ignore_ascii_case(keyword).then_some(rest)
 }
 
 /// A reply of SMTP or FTP (RFC 5321 section 4.2, RFC 959 section 4.2): the code of its last line and the text of every
@@ -150,6 +161,14 @@ const fn is_separator(byte: u8) -> bool {
     matches!(byte, b' ' | b'-' | b'\r' | b'\n')
 }
 
+/// Like [`agree`], in any case.
+fn is_like(buffered: &[u8], begin: &[u8]) -> bool {
+    buffered
+        .iter()
+        .zip(begin)
+        .all(|(buffered, expected)| buffered.eq_ignore_ascii_case(expected))
+}
+
 /// Returns whether one of the arguments is a prefix of the other.
 pub(super) fn agree(buffered: &[u8], begin: &[u8]) -> bool {
     buffered.iter().zip(begin).all(|(buffered, expected)| buffered == expected)
@@ -170,6 +189,8 @@ mod tests {
             ("+\n", Parsed::Invalid("it does not start as expected".to_owned())),
             ("SSH", Parsed::Invalid("it does not start as expected".to_owned())),
             ("+OX", Parsed::Invalid("it does not start as expected".to_owned())),
+            ("+oK ready\n", Parsed::Complete(b"+oK ready".to_vec(), 10)),
+            ("-er\n", Parsed::Invalid("it does not start as expected".to_owned())),
         ] {
             assert_eq!(line(received.as_bytes(), &[b"+OK", b"-ERR"]), expected, "{received:?}");
         }
@@ -187,6 +208,7 @@ mod tests {
             ("* A\r\na1 OK", Parsed::Incomplete),
             ("* A\r\n* B\na1 OK\r\nmore", lines(&["* A", "* B", "a1 OK"], 16)),
             ("a1 OK\r\n", lines(&["a1 OK"], 7)),
+            ("* a\r\nA1 ok\r\n", lines(&["* a", "A1 ok"], 12)),
             ("* A\r\nb", Parsed::Invalid("it does not start as expected".to_owned())),
         ] {
             assert_eq!(block(received.as_bytes(), &["* "], &["a1 "]), expected, "{received:?}");

@@ -4,7 +4,7 @@
 
 use async_trait::async_trait;
 
-use super::lines::{is_version, text};
+use super::lines::{begins_with, is_version, strip_keyword, text};
 use super::{Conversation, ConversationError, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
@@ -35,8 +35,8 @@ impl Conversation for Session {
         let response = wire
             .receive("the response to version", MAX_LINE, |buffered| text(buffered, &ANSWERS))
             .await?;
-        let version = response.strip_prefix("VERSION ");
-        if version.is_some() || response.starts_with(WANTS_LOGIN) {
+        let version = strip_keyword(&response, "VERSION ");
+        if version.is_some() || begins_with(&response, WANTS_LOGIN) {
             wire.leave(b"quit\r\n").await;
             let version = version.filter(|version| is_version(version)).map(str::to_owned);
             return Ok(ServiceReply { version, role: None });

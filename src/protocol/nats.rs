@@ -7,7 +7,7 @@
 use async_trait::async_trait;
 use serde::Deserialize;
 
-use super::lines::{block, is_version, text};
+use super::lines::{begins_with, block, is_version, strip_keyword, text};
 use super::{Conversation, ConversationError, MAX_REPLY, Parsed, Protocol, Request, ServiceReply, Wire};
 use crate::target::{Security, Service};
 
@@ -92,7 +92,7 @@ fn info(buffered: &[u8]) -> Parsed<(String, Option<Info>)> {
         Parsed::Incomplete => return Parsed::Incomplete,
         Parsed::Invalid(why) => return Parsed::Invalid(why),
     };
-    let info = line.strip_prefix("INFO ").map(serde_json::from_str).transpose();
+    let info = strip_keyword(&line, "INFO ").map(serde_json::from_str).transpose();
     match info {
         Ok(info) => Parsed::Complete((line, info), length),
         Err(error) => Parsed::Invalid(format!("its JSON is invalid: {error}")),
@@ -106,7 +106,7 @@ async fn ping(wire: &mut Wire<'_>) -> Result<(), ConversationError> {
         .receive("PONG", MAX_REPLY, |buffered| block(buffered, &["INFO ", "PING", "+OK"], &["PONG", ERROR]))
         .await?;
     match lines.last() {
-        Some(error) if error.starts_with(ERROR) && !concerns_login(error) => {
+        Some(error) if begins_with(error, ERROR) && !concerns_login(error) => {
             Err(ConversationError::Rejected(error.clone()))
         }
         _ => Ok(()),
@@ -146,6 +146,8 @@ mod tests {
         let (found, sent) = talk(&Nats, "nats://a", &script).await;
         assert_eq!((found.unwrap().version.as_deref(), &*sent), (Some("2.9.10"), CONNECT));
         assert_survives(&Nats, "nats://a", &script).await;
+        let script = Script::greets(INFO.replace("INFO", "info")).responds("pong\r\n");
+        assert_eq!(summary(talk(&Nats, "nats://a", &script).await.0), "ok");
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@
 
 use async_trait::async_trait;
 
-use super::lines::{block, product, text};
+use super::lines::{begins_with, block, product, strip_keyword, text};
 use super::{Conversation, ConversationError, MAX_REPLY, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
@@ -52,7 +52,7 @@ impl Conversation for Session {
         let response = wire
             .receive("the response to STLS", MAX_REPLY, |buffered| text(buffered, &STATUSES))
             .await?;
-        if response.starts_with(OK) { Ok(()) } else { Err(ConversationError::Refused(format!("STLS: {response}"))) }
+        if begins_with(&response, OK) { Ok(()) } else { Err(ConversationError::Refused(format!("STLS: {response}"))) }
     }
 
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
@@ -69,7 +69,7 @@ impl Session {
             let greeting = wire
                 .receive("a greeting", MAX_REPLY, |buffered| text(buffered, &STATUSES))
                 .await?;
-            if !greeting.starts_with(OK) {
+            if !begins_with(&greeting, OK) {
                 return Err(ConversationError::Rejected(greeting));
             }
             self.version = product(&greeting, &PRODUCTS);
@@ -79,7 +79,7 @@ impl Session {
         let status = wire
             .receive("the response to CAPA", MAX_REPLY, |buffered| text(buffered, &STATUSES))
             .await?;
-        if !status.starts_with(OK) {
+        if !begins_with(&status, OK) {
             return if is_of_system(&status) { Err(ConversationError::Rejected(status)) } else { Ok(None) };
         }
         let lines = wire
@@ -87,7 +87,7 @@ impl Session {
             .await?;
         let named = lines
             .iter()
-            .find_map(|line| product(line.strip_prefix("IMPLEMENTATION ")?, &PRODUCTS));
+            .find_map(|line| product(strip_keyword(line, "IMPLEMENTATION ")?, &PRODUCTS));
         self.version = named.or_else(|| self.version.take());
         Ok(Some(lines))
     }
@@ -95,7 +95,7 @@ impl Session {
 
 /// Returns whether an error is about the system of the server, not about the command (RFC 3206 section 4).
 fn is_of_system(error: &str) -> bool {
-    error.to_ascii_uppercase().starts_with("-ERR [SYS/")
+    begins_with(error, "-ERR [SYS/")
 }
 
 const OK: &str = "+OK";
@@ -122,6 +122,7 @@ mod tests {
             (GREETING, CAPA, Some("Dovecot")),
             ("+OK <1896.697170952@a>\r\n", "+OK\r\nIMPLEMENTATION Cyrus 3.6.1 x\r\n.\r\n", Some("Cyrus 3.6.1")),
             ("+OK <1896.697170952@a>\r\n", "-ERR unknown command\r\n", None),
+            ("+ok ready\r\n", "+Ok\r\nimplementation Dovecot\r\n.\r\n", Some("Dovecot")),
         ] {
             let script = Script::greets(greeting).responds(capa).responds("+OK Logging out\r\n");
             let (found, sent) = talk(&Pop3, "pop3://a", &script).await;

@@ -1,10 +1,10 @@
 //! `ManageSieve` (RFC 5804).
 //!
-//! Reads the capabilities, sends LOGOUT. Servers log the end of a session without a login at INFO.
+//! Keywords are case-insensitive. Reads the capabilities, sends LOGOUT. Servers log the end of a session without a login at INFO.
 
 use async_trait::async_trait;
 
-use super::lines::{block, product};
+use super::lines::{begins_with, block, product};
 use super::{Conversation, ConversationError, MAX_REPLY, Protocol, Request, ServiceReply, Wire};
 use crate::target::Service;
 
@@ -48,11 +48,14 @@ impl Conversation for Session {
             .receive("the response to STARTTLS", MAX_REPLY, |buffered| block(buffered, &[], &STATUSES))
             .await?;
         let response = response.join("");
-        match response.get(..2) {
-            Some("OK") => Ok(()),
-            Some("NO") => Err(ConversationError::Refused(format!("STARTTLS: {response}"))),
-            _ => Err(ConversationError::Rejected(response)),
+        if begins_with(&response, "OK") {
+            return Ok(());
         }
+        Err(if begins_with(&response, "NO") {
+            ConversationError::Refused(format!("STARTTLS: {response}"))
+        } else {
+            ConversationError::Rejected(response)
+        })
     }
 
     /// After the upgrade the server sends its capabilities again (RFC 5804 section 2.2).
@@ -70,7 +73,7 @@ async fn capabilities(wire: &mut Wire<'_>) -> Result<Vec<String>, ConversationEr
         .receive("the capabilities", MAX_REPLY, |buffered| block(buffered, &["\""], &STATUSES))
         .await?;
     match lines.last() {
-        Some(last) if !last.starts_with("OK") => Err(ConversationError::Rejected(last.clone())),
+        Some(last) if !begins_with(last, "OK") => Err(ConversationError::Rejected(last.clone())),
         _ => Ok(lines),
     }
 }
@@ -105,6 +108,7 @@ mod tests {
             (CAPABILITIES, Some("Dovecot")),
             ("\"IMPLEMENTATION\" \"Cyrus timsieved 3.6.1\"\r\nOK\r\n", Some("timsieved 3.6.1")),
             ("OK\r\n", None),
+            ("\"implementation\" \"Dovecot\"\r\nok \"ready\"\r\n", Some("Dovecot")),
         ] {
             let script = Script::greets(capabilities).responds("OK \"Logout completed.\"\r\n");
             let (found, sent) = talk(&Sieve, "sieve://a", &script).await;
@@ -118,6 +122,7 @@ mod tests {
         for (capabilities, expected) in [
             ("BYE \"Too many connections\"\r\n", "rejected: BYE \"Too many connections\""),
             ("NO \"what\"\r\n", "rejected: NO \"what\""),
+            ("bye \"later\"\r\n", "rejected: bye \"later\""),
             (
                 "* OK IMAP\r\n",
                 "unexpected: expected the capabilities, received \"* OK IMAP\\r\\n\": it does not start as expected",
@@ -134,6 +139,7 @@ mod tests {
         let offers = Script::greets(CAPABILITIES);
         for (script, expected) in [
             (offers.clone().responds("OK \"Begin TLS negotiation now.\"\r\n"), "ok"),
+            (offers.clone().responds("ok\r\n"), "ok"),
             (offers.clone().responds("NO \"later\"\r\n"), "refused: STARTTLS: NO \"later\""),
             (offers.responds("BYE \"down\"\r\n"), "rejected: BYE \"down\""),
             (Script::greets("\"SIEVE\" \"a\"\r\nOK\r\n"), "refused: the capabilities do not offer STARTTLS"),
