@@ -12,7 +12,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use h2::client::{ResponseFuture, SendRequest};
-use h2::{RecvStream, client};
+use h2::{Reason, RecvStream, client};
 use hyper::header::{CONTENT_TYPE, HeaderMap, TE, USER_AGENT};
 use hyper::{Request as HttpRequest, StatusCode};
 use tokio::time::timeout_at;
@@ -226,8 +226,15 @@ async fn read(body: &mut RecvStream) -> Result<Vec<u8>, ConversationError> {
     Ok(message)
 }
 
-/// Converts an error of h2, which keeps the kind of a connection error, but not always its code.
+/// Converts an error of h2:
+///
+/// - a frame by which the server refuses work means that no client is served;
+/// - h2 keeps the kind of a connection error, but not always its code.
 fn ended(error: &h2::Error) -> ConversationError {
+    if let Some(reason) = error.reason().filter(|reason| error.is_remote() && REFUSALS.contains(reason)) {
+        let frame = if error.is_go_away() { "GOAWAY" } else { "RST_STREAM" };
+        return ConversationError::Rejected(format!("{frame} with {reason:?}"));
+    }
     match error.get_io() {
         Some(io) => match (io.raw_os_error(), io.kind()) {
             (Some(code), _) => ConversationError::Broken(io::Error::from_raw_os_error(code), AWAITED),
@@ -241,6 +248,11 @@ fn ended(error: &h2::Error) -> ConversationError {
         )),
     }
 }
+
+/// The error codes of HTTP/2 for which gRPC clients do not blame the request (RFC 9113 section 7): the server shuts down,
+/// fails or is overloaded, as does a proxy in front of it.
+const REFUSALS: [Reason; 5] =
+    [Reason::NO_ERROR, Reason::INTERNAL_ERROR, Reason::REFUSED_STREAM, Reason::CANCEL, Reason::ENHANCE_YOUR_CALM];
 
 /// Codes of gRPC.
 const OK: u16 = 0;
@@ -261,7 +273,9 @@ const MAX_MESSAGE: usize = 4096;
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::duplex;
+    use std::future::poll_fn;
+
+    use tokio::io::{DuplexStream, duplex};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::time::{Duration, Instant};
 
@@ -348,21 +362,59 @@ mod tests {
 
     #[tokio::test]
     async fn a_login_page_can_have_any_length() {
-        let (mut near, far) = duplex(1 << 16);
-        let server = tokio::spawn(async move {
-            let mut connection = h2::server::handshake(far).await.unwrap();
+        let ended = with_server(async |mut connection| {
             while let Some(Ok((_, mut respond))) = connection.accept().await {
                 let head = hyper::Response::builder().status(403).body(()).unwrap();
                 let mut page = respond.send_response(head, false).unwrap();
                 page.send_data(Bytes::from(vec![b'a'; 2 * MAX_MESSAGE]), false).unwrap();
             }
         });
-        let endpoint = endpoint("grpc://a");
-        let mut conversation = Grpc.begin(request(&endpoint));
-        let mut wire = Wire::new(&mut near, Vec::new(), Instant::now() + Duration::from_secs(5));
-        assert_eq!(summary(conversation.exchange(&mut wire).await), "ok");
-        drop(near);
-        server.await.unwrap();
+        assert_eq!(ended.await, "ok");
+    }
+
+    /// Probes an HTTP/2 server that handles its connection like this.
+    async fn with_server(handle: impl AsyncFnOnce(h2::server::Connection<DuplexStream, Bytes>)) -> String {
+        let (mut near, far) = duplex(1 << 16);
+        let server = async { handle(h2::server::handshake(far).await.unwrap()).await };
+        let client = async {
+            let endpoint = endpoint("grpc://a");
+            let mut wire = Wire::new(&mut near, Vec::new(), Instant::now() + Duration::from_secs(5));
+            let ended = summary(Grpc.begin(request(&endpoint)).exchange(&mut wire).await);
+            drop(near);
+            ended
+        };
+        tokio::join!(server, client).1
+    }
+
+    #[tokio::test]
+    async fn refused_work_is_rejected() {
+        for (reason, expected) in [
+            (Reason::NO_ERROR, "rejected: GOAWAY with NO_ERROR"),
+            (Reason::ENHANCE_YOUR_CALM, "rejected: GOAWAY with ENHANCE_YOUR_CALM"),
+            (
+                Reason::HTTP_1_1_REQUIRED,
+                "unexpected: expected a response to the health check, received data that is not gRPC over HTTP/2: connection error received: endpoint requires HTTP/1.1",
+            ),
+        ] {
+            let at_once = with_server(async |mut connection| {
+                connection.abrupt_shutdown(reason);
+                let _ = poll_fn(|context| connection.poll_closed(context)).await;
+            });
+            assert_eq!(at_once.await, expected);
+        }
+        let refused = with_server(async |mut connection| {
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                respond.send_reset(Reason::REFUSED_STREAM);
+            }
+        });
+        assert_eq!(refused.await, "rejected: RST_STREAM with REFUSED_STREAM");
+        let overloaded = with_server(async |mut connection| {
+            let request = connection.accept().await;
+            connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            let _ = poll_fn(|context| connection.poll_closed(context)).await;
+            drop(request);
+        });
+        assert_eq!(overloaded.await, "rejected: GOAWAY with ENHANCE_YOUR_CALM");
     }
 
     /// Closing a socket with unread data sends a RST.
