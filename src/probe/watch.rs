@@ -7,10 +7,11 @@ use crate::outcome::{Class, Fault, LocalFaultReason};
 
 impl Watch {
     /// Returns the local fault `overloaded` instead of a failure that depends on time, if this process did not run on
-    /// time. Other failures are certain no matter how late they were seen, except a response that is incomplete at the
-    /// `deadline`.
+    /// time. Other failures are certain no matter how late they were seen, except one about a response at the `deadline`:
+    /// the rest of the response may not have been read.
     pub(super) fn judge(&self, lag: &LoopLag, deadline: Instant, fault: Fault) -> Fault {
-        let is_incomplete = |class| class == Class::UnexpectedResponse && Instant::now() >= deadline;
+        let is_incomplete =
+            |class| matches!(class, Class::UnexpectedResponse | Class::Rejected) && Instant::now() >= deadline;
         match (fault, self.pauses(lag)) {
             (Fault::Failure(failure), Some(pauses))
                 if depends_on_time(failure.class) || is_incomplete(failure.class) =>
@@ -71,10 +72,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_incomplete_response_depends_on_time() {
         let incomplete = || Fault::failure(Phase::Protocol, Class::UnexpectedResponse, "no match");
+        let announced = || Fault::failure(Phase::Protocol, Class::Rejected, "ready in 3 minutes");
         measured(async |lag| {
             let watch = Watch::start(lag);
             tokio::time::advance(Duration::from_millis(200)).await;
             assert!(matches!(watch.judge(lag, Instant::now(), incomplete()), Fault::LocalFault(_)));
+            assert!(matches!(watch.judge(lag, Instant::now(), announced()), Fault::LocalFault(_)));
             let refused = Fault::failure(Phase::Connect, Class::Refused, "RST");
             assert_eq!(watch.judge(lag, Instant::now(), refused.clone()), refused);
         })

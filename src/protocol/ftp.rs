@@ -30,10 +30,10 @@ impl Protocol for Ftp {
     }
 }
 
-/// The rules of RFC 959 section 5.4: 120 is "ready in nnn minutes", 421 "not available, closing".
+/// The rules of RFC 959 section 5.4: 120 is "ready in nnn minutes", which 220 follows, 421 "not available, closing".
 static RULES: GreetingRules = GreetingRules {
     serving: &[220],
-    rejecting: &[120],
+    delayed: Some(120),
     closing: 421,
     upgrade: ("AUTH TLS", 234),
     products: &["vsFTPd", "ProFTPD", "Pure-FTPd", "FileZilla", "pyftpdlib", "Serv-U", "CrushFTP"],
@@ -78,7 +78,15 @@ mod tests {
                 "530 Sorry, the maximum number of clients\r\n",
                 "rejected: greeting: 530 Sorry, the maximum number of clients",
             ),
-            ("120 ready in 3 minutes\r\n", "rejected: greeting: 120 ready in 3 minutes"),
+            ("120 ready in 3 minutes\r\n220 ready\r\n", "ok"),
+            ("120 ready in 3 minutes\r\n421 full\r\n", "rejected: greeting: 421 full"),
+            (
+                "120 ready in 3 minutes\r\n",
+                "rejected: greeting: 120 ready in 3 minutes; then the peer closed the connection",
+            ),
+            ("120 a\r\n120 b\r\n", "unexpected: greeting: expected 220, received \"120 b\""),
+            ("220 ready\r\n421 full\r\n", "rejected: after the greeting: 421 full"),
+            ("220 ready\r\n421 fu", "ok"),
             ("220 files.example SMTP archive ready\r\n", "ok"),
             ("220 Archive of ESMTP logs\r\n", "ok"),
             (
@@ -97,6 +105,9 @@ mod tests {
         ] {
             assert_eq!(summary(talk(&Ftp, "ftp://a", &Script::greets(greeting)).await.0), expected);
         }
+        let delayed = Script::greets("120 ready in 3 minutes\r\n").stays_silent();
+        let expected = "rejected: greeting: 120 ready in 3 minutes; then no greeting until the timeout";
+        assert_eq!(summary(talk(&Ftp, "ftp://a", &delayed).await.0), expected);
     }
 
     #[tokio::test(start_paused = true)]

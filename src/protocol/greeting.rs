@@ -3,15 +3,15 @@
 use async_trait::async_trait;
 
 use super::lines::{Reply, product, reply};
-use super::{Conversation, ConversationError, MAX_REPLY, ServiceReply, Wire};
+use super::{Conversation, ConversationError, MAX_REPLY, Parsed, ServiceReply, Wire};
 
 /// The codes of a protocol and its request for TLS.
 #[derive(Debug)]
 pub(super) struct GreetingRules {
     /// The greetings of a service that accepts clients.
     pub(super) serving: &'static [u16],
-    /// The greetings of a service that currently accepts no clients, in addition to the errors.
-    pub(super) rejecting: &'static [u16],
+    /// The announcement that the greeting follows later.
+    pub(super) delayed: Option<u16>,
     /// The reply to any command while the service stops.
     pub(super) closing: u16,
     /// The command that requests TLS and the code that grants it.
@@ -62,11 +62,32 @@ impl Session {
     }
 
     async fn greet(&mut self, wire: &mut Wire<'_>) -> Result<(), ConversationError> {
-        let greeting = wire.receive("a greeting", MAX_REPLY, reply).await?;
+        let greeting = self.greeting(wire).await?;
         verify(&greeting, self.rules)?;
         self.version = product(&greeting.lines.join(" "), self.rules.products);
         self.greeted = true;
-        Ok(())
+        // A service may greet and close the session at once. To wait for that would slow down every probe.
+        match reply(wire.unread()) {
+            Parsed::Complete(next, _) if next.code == self.rules.closing => {
+                Err(ConversationError::Rejected(format!("after the greeting: {}", next.text())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads the greeting, even if the service announces a delay. Without a greeting in time, the service has reported
+    /// that it serves no clients yet.
+    async fn greeting(&self, wire: &mut Wire<'_>) -> Result<Reply, ConversationError> {
+        let first = wire.receive("a greeting", MAX_REPLY, reply).await?;
+        if self.rules.delayed != Some(first.code) {
+            return Ok(first);
+        }
+        let rejected = |then| Err(ConversationError::Rejected(format!("greeting: {}; then {then}", first.text())));
+        match wire.receive("a greeting", MAX_REPLY, reply).await {
+            Err(ConversationError::Closed(_)) => rejected("the peer closed the connection"),
+            Err(ConversationError::Silent(_)) => rejected("no greeting until the timeout"),
+            greeting => greeting,
+        }
     }
 
     /// Sends QUIT and reads the reply, which shows that the service speaks within TLS.
@@ -88,7 +109,7 @@ fn verify(greeting: &Reply, rules: &GreetingRules) -> Result<(), ConversationErr
             Err(ConversationError::Unexpected(format!("received \"{text}\", which is the greeting of a mail server")))
         }
         code if rules.serving.contains(&code) => Ok(()),
-        code if rules.rejecting.contains(&code) || (400..600).contains(&code) => {
+        code if (400..600).contains(&code) => {
             Err(ConversationError::Rejected(format!("greeting: {}", greeting.text())))
         }
         _ => {

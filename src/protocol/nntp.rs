@@ -33,7 +33,7 @@ impl Protocol for Nntp {
 /// The rules of RFC 3977 section 5.1: 200 and 201 are with and without posting.
 static RULES: GreetingRules = GreetingRules {
     serving: &[200, 201],
-    rejecting: &[],
+    delayed: None,
     closing: 400,
     upgrade: ("STARTTLS", 382),
     products: &["INN", "Leafnode", "Cyrus", "Diablo"],
@@ -62,6 +62,7 @@ mod tests {
         for (greeting, expected) in [
             ("400 too many users\r\n", "rejected: greeting: 400 too many users"),
             ("502 no permission\r\n", "rejected: greeting: 502 no permission"),
+            ("200 ready\r\n400 too many users\r\n", "rejected: after the greeting: 400 too many users"),
             ("503 no such program\r\n", "rejected: greeting: 503 no such program"),
             ("220 mx ESMTP\r\n", "unexpected: greeting: expected 200 or 201, received \"220 mx ESMTP\""),
         ] {
