@@ -57,7 +57,7 @@ impl Conversation for Session {
 /// The errors of a server that requires a login (the last one before Redis 2.8) or has another name for PING
 /// (`rename-command`). Any other error means that no client is served, because proxies without a server use texts of
 /// their own. The shared errors in `src/server.c` of Redis are: loading its data, lost its master, runs a script,
-/// cannot save, cluster is down; and those of `src/networking.c`: full, denies this address.
+/// cannot save, cluster is down; and those of `src/networking.c`: full, denies all other machines (protected mode).
 const SERVES: [&str; 4] = ["-NOAUTH ", "-NOPERM ", "-ERR operation not permitted", "-ERR unknown command"];
 
 /// Maximum length of a response, far more than the longest error.
