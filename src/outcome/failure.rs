@@ -29,9 +29,12 @@ impl Fault {
         Self::failure(phase, Class::Disconnected, format!("the peer closed the connection; expected {expected}"))
     }
 
-    /// Creates the failure of a peer that did not send `expected` before the deadline.
-    pub fn stalled(phase: Phase, expected: &str) -> Self {
-        let detail = format!("the peer is connected but silent; expected {expected}");
+    /// Creates the failure of a peer that did not send all of `expected` before the deadline, but `received` bytes.
+    pub fn stalled(phase: Phase, expected: &str, received: usize) -> Self {
+        let detail = match received {
+            0 => format!("the peer is connected but silent; expected {expected}"),
+            received => format!("received {received} bytes until the timeout; expected {expected}"),
+        };
         Self::failure(phase, Class::Stalled, detail)
     }
 
@@ -121,7 +124,7 @@ pub enum Class {
     Reset,
     /// The peer closed the connection although a response was due.
     Disconnected,
-    /// The peer sent nothing until the timeout.
+    /// The peer did not send a complete response until the timeout.
     Stalled,
 }
 
@@ -231,7 +234,7 @@ impl Class {
             Self::Rejected => "the service reports that it currently serves no clients",
             Self::Reset => "a RST ended the open connection",
             Self::Disconnected => "the peer closed the connection although a response was due",
-            Self::Stalled => "the peer sent nothing until the timeout: the service hangs",
+            Self::Stalled => "the peer sent no complete response until the timeout: the service hangs",
         }
     }
 }

@@ -191,7 +191,7 @@ impl Exchange {
         let started = Instant::now();
         match application {
             Application::Dialogue(dialogue) => {
-                let mut stream = RecordingStream { stream, phase, recorder: self.recorder.as_mut() };
+                let mut stream = RecordingStream { stream, phase, recorder: self.recorder.as_mut(), received: 0 };
                 self.script.run(phase, dialogue, &mut stream).await?;
             }
             Application::Http(_) => self.converse(phase, stream, protocol::HTTP).await?,
@@ -207,21 +207,17 @@ impl Exchange {
             let detail = format!("the protocol `{}` is not registered", service.name);
             return Err(Fault::local(LocalFaultReason::Invalid, detail));
         };
-        let mut stream = RecordingStream { stream, phase, recorder: self.recorder.as_mut() };
-        let mut wire = Wire::new(&mut stream, self.script.give_received(), self.deadline);
-        if phase == Phase::Starttls {
-            conversation
-                .upgrade(&mut wire)
-                .await
-                .map_err(|ended| ended_early(ended, phase))?;
+        let buffered = self.script.give_received();
+        let mut stream = RecordingStream { stream, phase, recorder: self.recorder.as_mut(), received: buffered.len() };
+        let mut wire = Wire::new(&mut stream, buffered, self.deadline);
+        let found = if phase == Phase::Starttls {
+            conversation.upgrade(&mut wire).await.map(|()| None)
         } else {
-            let found = conversation
-                .exchange(&mut wire)
-                .await
-                .map_err(|ended| ended_early(ended, phase))?;
-            self.facts.service = Some(Arc::new(found.of(service)));
-        }
+            conversation.exchange(&mut wire).await.map(Some)
+        };
         self.script.take_received(&wire.into_unread());
+        let found = found.map_err(|ended| ended_early(ended, phase, stream.received))?;
+        self.facts.service = found.map(|found| Arc::new(found.of(service)));
         Ok(())
     }
 
@@ -251,14 +247,14 @@ impl Exchange {
     }
 }
 
-/// Returns the fault of a conversation that failed.
-fn ended_early(ended: ConversationError, phase: Phase) -> Fault {
+/// Returns the fault of a conversation that failed, after `received` bytes of the response that was due.
+fn ended_early(ended: ConversationError, phase: Phase, received: usize) -> Fault {
     match ended {
         ConversationError::Broken(error, expected) => conversation_fault(&error, phase, expected),
         ConversationError::Closed(expected) => Fault::disconnected(phase, expected),
         ConversationError::Refused(detail) => Fault::failure(phase, Class::StarttlsRefused, detail),
         ConversationError::Rejected(detail) => Fault::failure(phase, Class::Rejected, detail),
-        ConversationError::Silent(expected) => Fault::stalled(phase, expected),
+        ConversationError::Silent(expected) => Fault::stalled(phase, expected, received),
         ConversationError::Unexpected(detail) => Fault::failure(phase, Class::UnexpectedResponse, detail),
     }
 }

@@ -217,7 +217,8 @@ async fn connect(
         Ok(stream) => stream.into_inner().0,
         Err((_, transport)) => transport,
     };
-    Err((Fault::stalled(Phase::Tls, expected), transport))
+    let received = transport.received();
+    Err((Fault::stalled(Phase::Tls, expected, received), transport))
 }
 
 /// Returns the current time in seconds since 1970.

@@ -148,7 +148,7 @@ pub enum ConversationError {
     Refused(String),
     /// The service reported that it currently accepts no clients; with details.
     Rejected(String),
-    /// Nothing arrived before the deadline when this was expected.
+    /// This was expected and did not arrive, or not all of it, before the deadline.
     Silent(&'static str),
     /// The received bytes are not a response of this protocol; with details.
     Unexpected(String),

@@ -31,12 +31,14 @@ impl Recorder {
     }
 }
 
-/// A stream in one phase, recorded if there is a recorder.
+/// A stream in one phase, which counts bytes and is recorded if there is a recorder.
 #[derive(Debug)]
 pub(super) struct RecordingStream<'a, S> {
     pub(super) stream: &'a mut S,
     pub(super) phase: Phase,
     pub(super) recorder: Option<&'a mut Recorder>,
+    /// Number of bytes received since the last ones were sent.
+    pub(super) received: usize,
 }
 
 impl<S> RecordingStream<'_, S> {
@@ -52,7 +54,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for RecordingStream<'_, S> {
         let recording = self.get_mut();
         let before = buffer.filled().len();
         ready!(Pin::new(&mut *recording.stream).poll_read(context, buffer))?;
-        recording.note(Direction::Received, buffer.filled().get(before..).unwrap_or_default());
+        let more = buffer.filled().get(before..).unwrap_or_default();
+        recording.received += more.len();
+        recording.note(Direction::Received, more);
         Poll::Ready(Ok(()))
     }
 }
@@ -61,6 +65,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for RecordingStream<'_, S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let recording = self.get_mut();
         let length = ready!(Pin::new(&mut *recording.stream).poll_write(context, bytes))?;
+        recording.received = 0;
         recording.note(Direction::Sent, bytes.get(..length).unwrap_or(bytes));
         Poll::Ready(Ok(length))
     }

@@ -206,7 +206,7 @@ impl ScriptRunner {
                 unexpected(format!("{MAX_UNREAD} bytes without it, starting with \"{received}\""))
             }
             Received::More => unexpected(format!("\"{received}\"")),
-            Received::Nothing if self.received.is_empty() => Fault::stalled(self.phase, expected),
+            Received::Nothing if self.received.is_empty() => Fault::stalled(self.phase, expected, 0),
             Received::Nothing => unexpected(format!("\"{received}\" and then nothing")),
             Received::End(_) if !self.received.is_empty() => {
                 unexpected(format!("\"{received}\" and then the end of the connection"))

@@ -408,6 +408,11 @@ async fn a_handshake_ends_at_the_deadline() {
         let handshake = handshake_within(port, trusting(&[]), TlsSettings::default(), time).await;
         let (class, detail) = failure(&handshake);
         assert_eq!(class, Class::Stalled, "{bytes:?}: {detail}");
+        let begins = match bytes.len() {
+            0 => "the peer is connected but silent; expected the end of the TLS handshake".to_owned(),
+            length => format!("received {length} bytes until the timeout; expected the end of the TLS handshake"),
+        };
+        assert!(detail.starts_with(&begins), "{detail}");
     }
     for bytes in [
         &b"\x15\x03\x03\x00\x02\x01\x5a"[..],

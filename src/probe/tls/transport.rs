@@ -27,6 +27,8 @@ pub(crate) struct TlsTransport {
     writing: Writing,
     /// Number of bytes of TLS written before the first byte of TLS was read; `None` after that.
     unanswered: Option<usize>,
+    /// Number of bytes of TLS read since the last ones were written.
+    received: usize,
 }
 
 impl TlsTransport {
@@ -36,7 +38,7 @@ impl TlsTransport {
             Wrapping::None => (Reading::Bare(Vec::new()), Writing::Bare),
             Wrapping::Tds => (Reading::Header(Vec::new()), Writing::Packets(Outgoing::default())),
         };
-        Self { stream, reading, empty: 0, writing, unanswered: Some(0) }
+        Self { stream, reading, empty: 0, writing, unanswered: Some(0), received: 0 }
     }
 
     /// Stops wrapping written records. Records that are still read may be wrapped, which their first byte shows.
@@ -50,6 +52,11 @@ impl TlsTransport {
         let segment = usize::try_from(SockRef::from(&self.stream).tcp_mss().ok()?).ok()?;
         let length = self.unanswered.filter(|length| *length > segment)?;
         Some((length, segment))
+    }
+
+    /// Returns the number of bytes of TLS that the peer sent since the last ones were written.
+    pub(super) const fn received(&self) -> usize {
+        self.received
     }
 
     /// Returns the connection.
@@ -107,7 +114,9 @@ impl AsyncRead for TlsTransport {
         let transport = self.get_mut();
         let before = buffer.filled().len();
         let read = transport.poll_read_records(context, buffer);
-        if buffer.filled().len() > before {
+        let more = buffer.filled().len() - before;
+        transport.received += more;
+        if more > 0 {
             transport.unanswered = None;
         }
         read
@@ -128,7 +137,7 @@ impl AsyncWrite for TlsTransport {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let Self { stream, writing, unanswered, .. } = self.get_mut();
+        let Self { stream, writing, unanswered, received, .. } = self.get_mut();
         let written = match writing {
             Writing::Bare => ready!(Pin::new(stream).poll_write_vectored(context, parts))?,
             Writing::Packets(outgoing) => {
@@ -137,6 +146,7 @@ impl AsyncWrite for TlsTransport {
             }
         };
         *unanswered = unanswered.map(|length| length + written);
+        *received = 0;
         Poll::Ready(Ok(written))
     }
 

@@ -37,7 +37,7 @@ impl FailedProbe<'_> {
     pub(super) fn stalled(&self) -> Advice {
         match self.phase {
             Phase::Tls => Advice::new(
-                format!("accepts connections but does not respond: hung, overloaded, or {}", self.not_tls()),
+                format!("accepts connections but does not respond in time: hung, overloaded, or {}", self.not_tls()),
                 format!(
                     "{}; on {}: does the service work there?{}",
                     self.s_client(""),
@@ -46,7 +46,7 @@ impl FailedProbe<'_> {
                 ),
             ),
             Phase::Connect | Phase::Protocol | Phase::Resolve | Phase::Starttls => Advice::new(
-                "accepts connections but does not respond: hung, overloaded, or waiting for a different request",
+                "accepts connections but does not respond in time: hung, overloaded, or waiting for a different request",
                 format!("{}; on {}: does the service work there?{}", self.talk(), self.address, self.talk_hint()),
             ),
         }

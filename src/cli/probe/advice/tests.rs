@@ -185,7 +185,7 @@ fn the_phase_changes_the_meaning_of_silence() {
     assert!(
         in_tls
             .meaning
-            .starts_with("accepts connections but does not respond: hung, overloaded, or not TLS")
+            .starts_with("accepts connections but does not respond in time: hung, overloaded, or not TLS")
     );
     assert!(
         of(&target, Phase::Protocol, Class::Stalled)

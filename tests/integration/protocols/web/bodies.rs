@@ -1,4 +1,4 @@
-//! Tests of bodies that end late, in an unusual way, or never.
+//! Tests of bodies and other responses that end late, in an unusual way, or never.
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
@@ -36,6 +36,29 @@ async fn an_endless_body_succeeds_once_it_matches() {
         let failed = client.probe_with(&url, "timeout: 1s, http: { body: rot }").await;
         let expected = "unexpected_response in protocol: expected a body that matches `rot`, received \"größe: grün\", and the body did not end before the timeout";
         assert_eq!(failed, expected, "{url}");
+    }
+}
+
+/// A peer that never completes its greeting or its response to EHLO.
+#[tokio::test]
+async fn an_endless_response_is_not_silence() {
+    let client = Client::new();
+    for (greeting, response, expected) in [
+        ("", "", "the peer is connected but silent; expected a greeting (220)"),
+        ("220-wait\r\n", "", "received 10 bytes until the timeout; expected a greeting (220)"),
+        ("220 a\r\n", "", "the peer is connected but silent; expected the response to EHLO (250)"),
+        ("220 a\r\n", "250-wait\r\n", "received 10 bytes until the timeout; expected the response to EHLO (250)"),
+    ] {
+        let server = peer(move |mut stream| async move {
+            stream.write_all(greeting.as_bytes()).await.unwrap();
+            if !response.is_empty() {
+                stream.read_u8().await.unwrap();
+                stream.write_all(response.as_bytes()).await.unwrap();
+            }
+            listen_to_the_end(&mut stream).await;
+        });
+        let failed = client.probe_with(&format!("smtp://{}", server.await), "timeout: 1s").await;
+        assert_eq!(failed, format!("stalled in protocol: {expected}"));
     }
 }
 
