@@ -122,6 +122,9 @@ fn invalid_certificate(error: &CertificateError) -> String {
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "the server's signature algorithm does not match the key of its certificate".to_owned()
         }
+        CertificateError::BadEncoding => {
+            "the server's certificate is damaged or not a certificate (its DER encoding is invalid)".to_owned()
+        }
         error => format!("the key of the server's certificate cannot be used ({error:?})"),
     }
 }

@@ -63,8 +63,9 @@ pub(crate) fn chain(bytes: &[u8], path: &Path) -> Result<Vec<CertificateDer<'sta
     let chain: Vec<CertificateDer<'static>> =
         pem::all(bytes, "certificate", "CERTIFICATE", convert).map_err(|error| error.to_string())?;
     for (index, der) in chain.iter().enumerate() {
-        EndEntityCert::try_from(der)
-            .map_err(|error| format!("has certificate number {}, which {}", index + 1, pem::der_fault(&error)))?;
+        EndEntityCert::try_from(der).map_err(|error| {
+            format!("has certificate number {}, which {}", index + 1, pem::certificate_fault(&error, der))
+        })?;
     }
     Ok(chain)
 }

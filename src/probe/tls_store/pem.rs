@@ -62,6 +62,16 @@ fn is_pkcs12(bytes: &[u8]) -> bool {
         .is_some_and(|content| content.starts_with(&[0x02, 0x01, 0x03]))
 }
 
+/// Explains why webpki rejects a certificate. The text completes "which ..".
+pub(super) fn certificate_fault(error: &webpki::Error, der: &[u8]) -> String {
+    match error {
+        webpki::Error::BadDer | webpki::Error::TrailingData(_) if der.len() > MAX_CERTIFICATE => {
+            "is larger than 64 KiB, the maximum".to_owned()
+        }
+        error => der_fault(error),
+    }
+}
+
 /// Explains why webpki rejects DER. The text completes "which ..".
 pub(super) fn der_fault(error: &webpki::Error) -> String {
     match error {
@@ -99,5 +109,8 @@ fn fault(error: Error) -> String {
         other => other.to_string(),
     }
 }
+
+/// Maximum size of a certificate that webpki reads: 65,535 bytes and their header.
+const MAX_CERTIFICATE: usize = 0xffff + 4;
 
 const MAX_LABEL: usize = 40;

@@ -69,13 +69,13 @@ fn of_file(path: &Path, files: &FileContents) -> Result<Anchors, FileProblem> {
             Ok(()) => {}
             // A server that presents it as its certificate is still trusted.
             Err(error) if certificate::read(der).content.is_some() => {
-                warn!(file = %path.display(), number = index + 1, ?error, "Cannot use a certificate in ca_file as a CA, trusting it only as a leaf");
+                warn!(file = %path.display(), number = index + 1, error = pem::certificate_fault(&error, der), "Cannot use a certificate in ca_file as a CA, trusting it only as a leaf");
             }
             Err(error) => {
                 return Err(refuse(&format_args!(
                     "has certificate number {}, which {}",
                     index + 1,
-                    pem::der_fault(&error)
+                    pem::certificate_fault(&error, der)
                 )));
             }
         }

@@ -210,6 +210,8 @@ fn an_unusable_file_is_reported_with_its_fault() {
     let key = one.key.serialize_pem();
     let damaged = authority.pem().replace("MII", "M!I");
     let unreadable = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let large = data_encoding::BASE64.encode(&[vec![0x30, 0x83, 1, 0, 0], vec![0; 0x10000]].concat());
+    let large = format!("-----BEGIN CERTIFICATE-----\n{large}\n-----END CERTIFICATE-----\n");
     let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let old =
         "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: X\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
@@ -276,6 +278,11 @@ fn an_unusable_file_is_reported_with_its_fault() {
             Files::new().with_identity(format!("{}{unreadable}", one.certificate.pem()), &key),
             TlsFile::CertFile,
             "the file client.pem has certificate number 2, which is damaged".to_owned(),
+        ),
+        (
+            Files::new().with_identity(format!("{}{large}", one.certificate.pem()), &key),
+            TlsFile::CertFile,
+            "the file client.pem has certificate number 2, which is larger than 64 KiB, the maximum".to_owned(),
         ),
         (
             Files::new().with_crl(authority.pem()),

@@ -147,7 +147,7 @@ impl Check<'_> {
             match error {
                 // The certificates were never valid at the same time, so their signatures cannot be checked.
                 Error::UnknownIssuer if walk.is_anchored && is_outdated => {}
-                Error::UnknownIssuer => self.faults.add(Class::CertUntrusted, self.untrusted(&walk)),
+                Error::UnknownIssuer => self.faults.add(Class::CertUntrusted, self.untrusted(&walk, chain)),
                 Error::InvalidSignatureForPublicKey => {
                     self.faults.add(Class::CertUntrusted, self.missigned(&walk, chain));
                 }
@@ -157,7 +157,7 @@ impl Check<'_> {
                 error => {
                     self.defect(error);
                     if !walk.is_anchored {
-                        self.faults.add(Class::CertUntrusted, self.untrusted(&walk));
+                        self.faults.add(Class::CertUntrusted, self.untrusted(&walk, chain));
                     }
                 }
             }
@@ -256,7 +256,7 @@ impl Check<'_> {
     }
 
     /// Explains why the issuer of the leaf is not trusted.
-    fn untrusted(&self, walk: &Walk) -> String {
+    fn untrusted(&self, walk: &Walk, chain: &Chain<'_>) -> String {
         let origin = &self.request.context.roots.origin;
         if self.is_self_signed() {
             return self.self_signed();
@@ -266,6 +266,9 @@ impl Check<'_> {
             return format!("no path leads from the certificate to {origin}");
         };
         let (subject, issuer) = (quoted(&content.subject), quoted(&content.issuer));
+        if let Some(reason) = self.unfit_issuer(content, &issued, walk, chain) {
+            return reason;
+        }
         if content.is_self_issued {
             return format!(
                 "the chain ends in {subject}, which is not in {origin}; put it into a file for tls.ca_file, or set \
@@ -279,6 +282,48 @@ impl Check<'_> {
         )
     }
 
+    /// Explains why a certificate with the name of the issuer is not the next step; `None` if there is no such
+    /// certificate.
+    fn unfit_issuer(
+        &self,
+        content: &CertificateContent,
+        issued: &str,
+        walk: &Walk,
+        chain: &Chain<'_>,
+    ) -> Option<String> {
+        let (issuer, origin) = (quoted(&content.issuer), &self.request.context.roots.origin);
+        let is_issuer = |other: &CertificateContent| other.subject.eq_ignore_ascii_case(&content.issuer);
+        let has_name = |place: &usize| {
+            let certificate = self.intermediates.get(*place);
+            certificate
+                .and_then(|certificate| certificate.content.as_ref())
+                .is_some_and(is_issuer)
+        };
+        if content.is_self_issued {
+            return None;
+        }
+        if chain.unreadable().any(|(place, _)| has_name(&place)) {
+            let issuer = format!("the certificate of {issuer}, which issued {issued}");
+            return Some(format!("the server sends {issuer}, but it cannot be used"));
+        }
+        if walk.steps.iter().any(has_name) {
+            return Some(format!("the intermediates issued each other, and none of them is in {origin}"));
+        }
+        let is_sent = (0..self.intermediates.len()).any(|place| has_name(&place));
+        let is_known = self.request.context.roots.contents.iter().flatten().any(is_issuer);
+        let source = match (is_sent, is_known) {
+            (true, _) => "the server sends",
+            (false, true) => origin,
+            (false, false) => return None,
+        };
+        let has = if is_sent { "" } else { " has" };
+        Some(format!(
+            "{source}{has} the certificate of {issuer}, which issued {issued}, but the two write this name in different \
+             encodings (such as UTF8String and PrintableString), which makes it another name for many clients; issue one \
+             of the two again"
+        ))
+    }
+
     fn self_signed(&self) -> String {
         format!(
             "the certificate is self-signed and not in {}; put it into a file for tls.ca_file, or set tls.verify: report",
@@ -289,7 +334,7 @@ impl Check<'_> {
     /// Explains a signature that does not match the key of the issuer with that name.
     fn missigned(&self, walk: &Walk, chain: &Chain<'_>) -> String {
         if self.is_self_signed() {
-            return self.untrusted(walk);
+            return self.self_signed();
         }
         let fitting = chain.fitting(walk, self.now);
         let (content, issued) = self.last(walk.steps.get(..fitting).unwrap_or_default());

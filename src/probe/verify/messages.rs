@@ -35,7 +35,7 @@ pub(super) fn unreadable(error: &Error) -> String {
         Error::UnsupportedCriticalExtension => "it has an unknown critical extension".to_owned(),
         Error::SignatureAlgorithmMismatch => "it names two signature algorithms".to_owned(),
         Error::BadDerTime => "one of its dates is invalid".to_owned(),
-        error => format!("its encoding is invalid ({error:?})"),
+        error => damaged(error).map_or_else(|| format!("it is invalid ({error:?})"), str::to_owned),
     }
 }
 
@@ -56,14 +56,30 @@ fn invalid(error: &Error) -> String {
         Error::UnsupportedSignatureAlgorithmContext(_) | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
             "a certificate in the chain has an unsupported signature, such as one with SHA-1 or a short key"
         }
+        Error::MaximumPathDepthExceeded => {
+            "the chain has more than 6 intermediates, which portprobe cannot verify; use a CA nearer to the root"
+        }
         Error::MaximumNameConstraintComparisonsExceeded
         | Error::MaximumPathBuildCallsExceeded
-        | Error::MaximumPathDepthExceeded
         | Error::MaximumSignatureChecksExceeded => "the chain is too long or too complex to verify",
         Error::BadDerTime => "a date in the chain is invalid",
-        error => return format!("a certificate in the chain is invalid ({error:?})"),
+        error => {
+            let reason = damaged(error).map_or_else(|| format!("it is invalid ({error:?})"), str::to_owned);
+            return format!("a certificate in the chain cannot be used: {reason}; replace it");
+        }
     };
     known.to_owned()
+}
+
+/// Explains an error of the encoding (DER) of a certificate or of a part of it; `None` for any other error.
+fn damaged(error: &Error) -> Option<&'static str> {
+    Some(match error {
+        Error::BadDer | Error::TrailingData(_) => "it is damaged or not a certificate (its DER encoding is invalid)",
+        Error::ExtensionValueInvalid | Error::MalformedExtensions => "one of its extensions is damaged",
+        Error::MalformedDnsIdentifier => "one of its DNS names is malformed",
+        Error::InvalidNetworkMaskConstraint | Error::MalformedNameConstraint => "its name constraints are malformed",
+        _ => return None,
+    })
 }
 
 /// Quotes a text from a peer on one line, shortened for messages.

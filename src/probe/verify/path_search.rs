@@ -159,8 +159,8 @@ impl<'a> Chain<'a> {
             };
             let valid = self.links.iter().filter(next).find(|link| link.is_valid_at(now));
             match valid.or_else(|| self.links.iter().find(next)) {
-                Some(link) if steps.len() < MAX_STEPS => steps.push(link),
-                _ => return Walk { steps: places(&steps), is_anchored: false },
+                Some(link) => steps.push(link),
+                None => return Walk { steps: places(&steps), is_anchored: false },
             }
         }
     }
@@ -170,7 +170,7 @@ impl<'a> Chain<'a> {
     pub(super) fn fitting(&self, walk: &Walk, now: i64) -> usize {
         let moment = self.moments(now).first().copied().unwrap_or(now);
         let step = |index: &usize| self.links.iter().find(|link| link.index == *index);
-        let steps: Vec<&Link<'_>> = walk.steps.iter().filter_map(step).collect();
+        let steps: Vec<&Link<'_>> = walk.steps.iter().take(MAX_STEPS).filter_map(step).collect();
         let misfit = steps.iter().enumerate().position(|(length, step)| {
             let links = steps.iter().take(length).copied().collect();
             let anchor = anchor_from_trusted_cert(step.der);
@@ -363,7 +363,7 @@ fn places(steps: &[&Link<'_>]) -> Vec<usize> {
     steps.iter().map(|link| link.index).collect()
 }
 
-/// Maximum length of a walk. webpki allows at most six certificates between leaf and anchor.
+/// Maximum number of steps whose signatures are verified. webpki allows at most six certificates between leaf and anchor.
 const MAX_STEPS: usize = 7;
 
 /// Maximum number of candidates with one name. A public CA has two or three cross-signed certificates. A private CA

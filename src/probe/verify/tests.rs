@@ -234,6 +234,69 @@ fn an_untrusted_chain_reports_the_missing_certificate() {
 }
 
 #[test]
+fn a_sent_issuer_is_not_called_missing() {
+    let (root, middle, context) = hierarchy();
+    // rcgen writes a name as UTF8String unless told otherwise.
+    let printable = |params: &mut CertificateParams| {
+        let name = rcgen::string::PrintableString::try_from("Middle").unwrap();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, rcgen::DnValue::PrintableString(name));
+    };
+    let other = root.below("Middle", printable);
+    let circle = [Authority::root("A"), Authority::root("B")];
+    let crossed = [circle[0].cross_signed_by(&circle[1], nothing), circle[1].cross_signed_by(&circle[0], nothing)];
+    let mut damaged = root.below("Middle", nothing).der.to_vec();
+    let version = damaged.windows(5).position(|bytes| bytes == [0xa0, 3, 2, 1, 2]).unwrap();
+    damaged[version + 4] = 1;
+    let anchored = trusting(&[&other.der]).context();
+    let encodings = "but the two write this name in different encodings (such as UTF8String and PrintableString), which \
+                     makes it another name for many clients; issue one of the two again";
+    let issued = "the certificate of \"CN=Middle\", which issued the certificate,";
+    for (chain, context, expected) in [
+        (middle.leaf(HOST, nothing).and(&other.der).chain, &context, format!("the server sends {issued} {encodings}")),
+        (middle.leaf(HOST, nothing).chain, &anchored, format!("the file ca.pem has {issued} {encodings}")),
+        (
+            middle.leaf(HOST, nothing).and(&damaged.into()).chain,
+            &context,
+            format!("the server sends {issued} but it cannot be used"),
+        ),
+        (
+            circle[0].leaf(HOST, nothing).and(&crossed[0]).and(&crossed[1]).chain,
+            &context,
+            "the intermediates issued each other, and none of them is in the file ca.pem".to_owned(),
+        ),
+    ] {
+        let peer = verify_chain(&chain, context);
+        assert_eq!(peer.faults[0].class, Class::CertUntrusted);
+        assert_eq!(peer.faults[0].detail, expected);
+    }
+}
+
+#[test]
+fn a_chain_of_seven_intermediates_is_too_long() {
+    for (count, class) in [(6, None), (7, Some(Class::CertInvalid)), (12, Some(Class::CertInvalid))] {
+        let root = Authority::root("Root");
+        let context = trusting(&[&root.der]).context();
+        let mut intermediates = vec![root.below("Intermediate 1", nothing)];
+        for number in 2..=count {
+            let below = intermediates[number - 2].below(&format!("Intermediate {number}"), nothing);
+            intermediates.push(below);
+        }
+        let leaf = intermediates[count - 1].leaf(HOST, nothing);
+        let issued = intermediates
+            .iter()
+            .rev()
+            .fold(leaf, |issued, authority| issued.and(&authority.der));
+        let peer = verify_chain(&issued.chain, &context);
+        assert_classes(&peer, class.as_slice());
+        if let [fault] = &*peer.faults {
+            assert!(fault.detail.starts_with("the chain has more than 6 intermediates"), "{}", fault.detail);
+        }
+    }
+}
+
+#[test]
 fn a_leaf_in_ca_file_is_trusted() {
     for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa, IsCa::Ca(rcgen::BasicConstraints::Unconstrained)] {
         let issued = Issued::self_signed(HOST, |params| params.is_ca = is_ca);
