@@ -161,15 +161,20 @@ impl<T: Key> Key for Items<T> {
     }
 }
 
-/// A list without its invalid items.
+/// A list without its invalid items. A single item needs no brackets.
 impl<T: Key> Key for Vec<T> {
     fn read(node: Node, at: At<'_>) -> Option<Self> {
+        // A text with a comma or a blank was probably meant as several items.
+        if node.scalar_text().is_some_and(|text| !text.contains([',', ' '])) {
+            return T::read(node, at).map(|item| vec![item]);
+        }
         let items = items(node, at)?.into_iter().map(Unread::new).enumerate();
         Some(items.filter_map(|(index, item)| item.read_item(at.item(index))).collect())
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
-        Items::<T>::schema(generator)
+        let item = T::schema(generator);
+        json_schema!({ "anyOf": [{ "type": "array" }, item], "items": item })
     }
 
     fn secret_keys() -> Vec<&'static str> {
@@ -295,6 +300,8 @@ pub(in crate::config) fn put(mapping: &mut Vec<(Box<str>, Node)>, path: &str, va
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::config::keys::{Confirm, Http, Target};
     use crate::config::problems::Problems;
@@ -318,6 +325,24 @@ mod tests {
         assert_eq!((confirm.failures, confirm.delay), (Field::Invalid, Field::Absent));
         assert_eq!(confirm.successes.get().map(|number| number.get()), Some(3));
         assert_eq!(problems, ["failures: is the number 0; must be a whole number of at least 1"]);
+    }
+
+    #[test]
+    fn a_single_item_needs_no_list() {
+        let read = |yaml| read::<Vec<PathBuf>>(yaml);
+        for yaml in ["a.pem", "[a.pem]"] {
+            assert_eq!(read(yaml), (Some(vec!["a.pem".into()]), vec![]), "{yaml}");
+        }
+        assert_eq!(read("[]"), (Some(vec![]), vec![]));
+        for (yaml, problem) in [
+            ("''", "is empty; set a path, or remove the key"),
+            ("7", "is the number 7; must be the path of a file"),
+            ("{}", "is a mapping; must be a list"),
+            ("a.pem, b.pem", "is `a.pem, b.pem`; must be a list; enclose it in brackets"),
+            ("a.pem b.pem", "is `a.pem b.pem`; must be a list; enclose it in brackets"),
+        ] {
+            assert_eq!(read(yaml), (None, vec![format!(": {problem}")]), "{yaml}");
+        }
     }
 
     #[test]

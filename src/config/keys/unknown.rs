@@ -1,5 +1,6 @@
 //! Refuses keys that do not exist, with a suggestion.
 
+use crate::config::keys::schema::{SettingKey, ValueKind, setting_keys, top_level_keys};
 use crate::config::problems::At;
 use crate::config::problems::text::{any_of, suggestion};
 
@@ -15,6 +16,9 @@ pub(super) fn refuse_unknown_keys<'a>(
 }
 
 fn message(key: &str, known: &[&'static str]) -> String {
+    if let Some(written) = nested(key, known) {
+        return format!("unknown key; write `{written}`");
+    }
     let of_blackbox = BLACKBOX.iter().find(|(name, _)| *name == key).map(|(_, instead)| instead);
     // A web configuration has no settings of probes.
     let of_blackbox = of_blackbox.filter(|_| !known.contains(&"tls_server_config"));
@@ -24,6 +28,18 @@ fn message(key: &str, known: &[&'static str]) -> String {
         (None, Some(meant)) => format!("unknown key; did you mean `{meant}`?"),
         (None, None) => format!("unknown key; must be {}", any_of(known)),
     }
+}
+
+/// Returns how to write a path like `tls.alpn` as mappings; `None` if the mapping has no mapping of that name.
+fn nested(key: &str, known: &[&'static str]) -> Option<String> {
+    let (outer, _) = key.split_once('.').filter(|(outer, _)| known.contains(outer))?;
+    let begins = format!("{outer}.");
+    let is_mapping =
+        |known: &SettingKey| known.key.starts_with(&begins) || (known.key == outer && known.kind == ValueKind::Mapping);
+    setting_keys().iter().chain(&top_level_keys()).find(|known| is_mapping(known))?;
+    key.rsplit('.').fold(None, |inner: Option<String>, name| {
+        Some(inner.map_or_else(|| format!("{name}: .."), |inner| format!("{name}: {{ {inner} }}")))
+    })
 }
 
 /// Keys of the modules of `blackbox_exporter`, each with what to write instead. portprobe has no key of these names.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use crate::config::keys::read::{Field, Items, Key, Scalar, entries, invalid, must_be};
+use crate::config::keys::read::{Field, Key, Scalar, entries, invalid, must_be};
 use crate::config::problems::At;
 use crate::config::problems::text::quoted;
 use crate::config::yaml::Node;
@@ -122,7 +122,7 @@ impl Key for Buckets {
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
-        Items::<f64>::schema(generator)
+        Vec::<f64>::schema(generator)
     }
 }
 

@@ -102,7 +102,7 @@ impl Scalar for StatusRange {
     }
 }
 
-/// The statuses of a successful response, at least one: a status or a range, or a list of them.
+/// The statuses of a successful response, at least one.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::config) struct Statuses(pub(in crate::config) Vec<StatusRange>);
 
@@ -112,15 +112,11 @@ impl Key for Statuses {
             at.refuse("is empty; add a status or a range, or remove the key");
             return None;
         }
-        if node.scalar_text().is_some() {
-            return Key::read(node, at).map(|range| Self(vec![range]));
-        }
         Vec::read(node, at).filter(|ranges| !ranges.is_empty()).map(Self)
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
-        let item = <StatusRange as Key>::schema(generator);
-        json_schema!({ "type": ["array", "integer", "string"], "items": item })
+        Vec::<StatusRange>::schema(generator)
     }
 }
 

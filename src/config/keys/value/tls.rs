@@ -53,8 +53,10 @@ impl Key for KeyExchange {
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
-        let group = <KeyExchangeGroup as Scalar>::schema(generator);
-        json_schema!({ "type": "array", "items": group, "minItems": 1, "uniqueItems": true })
+        let mut groups = Vec::<KeyExchangeGroup>::schema(generator);
+        groups.insert("minItems".to_owned(), 1.into());
+        groups.insert("uniqueItems".to_owned(), true.into());
+        groups
     }
 }
 
