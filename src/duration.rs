@@ -9,9 +9,13 @@ use std::time::Duration;
 /// Parses a Prometheus duration.
 ///
 /// A day has 24 hours, a week 7 days, a year 365 days. The error for a text of another format that has only one meaning,
-/// such as `1.5m` or `5 seconds`, contains the duration.
+/// such as `1.5m` or `5 seconds`, contains the duration, unless that is finer than a millisecond.
 pub fn parse(text: &str) -> Result<Duration, ParseDurationError> {
-    exact(text).map_err(|error| meant(text).map_or(error, ParseDurationError::OtherFormat))
+    exact(text).map_err(|error| match meant(text) {
+        Some(Meant::Exactly(duration)) => ParseDurationError::OtherFormat(duration),
+        Some(Meant::Finer) => ParseDurationError::TooFine,
+        None => error,
+    })
 }
 
 fn exact(text: &str) -> Result<Duration, ParseDurationError> {
@@ -31,7 +35,8 @@ fn exact(text: &str) -> Result<Duration, ParseDurationError> {
         }
         let (unit, after) = split_at_first(after, |c| !c.is_ascii_alphabetic());
         if unit.is_empty() {
-            return Err(ParseDurationError::UnitMissing);
+            let is_number = after.is_empty();
+            return Err(if is_number { ParseDurationError::UnitMissing } else { ParseDurationError::NumberExpected });
         }
         let &(_, factor) = units
             .find(|(name, _)| *name == unit)
@@ -46,31 +51,45 @@ fn exact(text: &str) -> Result<Duration, ParseDurationError> {
     Ok(Duration::from_millis(milliseconds))
 }
 
-/// Returns the duration of a text with spaces, decimals, long unit names, or units in another order. `None` if it has no
-/// unit, an unknown one or a fraction of a millisecond.
-fn meant(text: &str) -> Option<Duration> {
+/// The meaning of a text in another format.
+enum Meant {
+    Exactly(Duration),
+    /// A duration with a fraction of a millisecond.
+    Finer,
+}
+
+/// Returns the meaning of a text with spaces, decimals, long unit names, or units in another order. `None` if it has no
+/// unit or an unknown one.
+fn meant(text: &str) -> Option<Meant> {
     let mut milliseconds: u64 = 0;
+    let mut is_exact = true;
     let mut rest = text.trim();
     while !rest.is_empty() {
         let (number, after) = split_at_first(rest, |c| !c.is_ascii_digit() && c != '.');
         let (unit, after) = split_at_first(after.trim_start(), |c| !c.is_ascii_alphabetic());
         let unit = LONG_NAMES.iter().find(|(name, _)| *name == unit).map_or(unit, |(_, unit)| unit);
         let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit)?;
-        milliseconds = milliseconds.checked_add(product(number, *factor)?)?;
+        let (part, is_whole) = product(number, *factor)?;
+        milliseconds = milliseconds.checked_add(part)?;
+        is_exact &= is_whole;
         rest = after.trim_start();
     }
-    (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
+    match (is_exact, milliseconds) {
+        (false, _) => Some(Meant::Finer),
+        (true, 0) => None,
+        (true, milliseconds) => Some(Meant::Exactly(Duration::from_millis(milliseconds))),
+    }
 }
 
-/// Multiplies a decimal number; `None` if the product is not a whole number.
-fn product(number: &str, factor: u64) -> Option<u64> {
+/// Multiplies a decimal number. Returns the product without its fraction, and whether it has none.
+fn product(number: &str, factor: u64) -> Option<(u64, bool)> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let whole = if whole.is_empty() && !fraction.is_empty() { 0 } else { whole.parse().ok()? };
     let fraction = fraction.trim_end_matches('0');
     let parts = if fraction.is_empty() { 0 } else { fraction.parse::<u64>().ok()?.checked_mul(factor)? };
     let divisor = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    let rest = parts.is_multiple_of(divisor).then(|| parts / divisor)?;
-    factor.checked_mul(whole)?.checked_add(rest)
+    let product = factor.checked_mul(whole)?.checked_add(parts / divisor)?;
+    Some((product, parts.is_multiple_of(divisor)))
 }
 
 /// Formats a duration for [`parse`], truncated to milliseconds.
@@ -106,12 +125,15 @@ pub enum ParseDurationError {
     /// The text is empty.
     #[error("is empty; must be a duration like 1m30s or 500ms")]
     Empty,
-    /// A unit, a sign or a blank instead of a number.
+    /// Another character instead of a number, or after one.
     #[error("is not a valid duration; must be whole numbers with units, like 1m30s or 500ms")]
     NumberExpected,
     /// A duration in another format.
     #[error("is not a valid duration; write {}", display(*.0))]
     OtherFormat(Duration),
+    /// A fraction of a millisecond.
+    #[error("is finer than a millisecond; must be whole numbers with units, like 1m30s or 500ms")]
+    TooFine,
     /// It exceeds 2^64 milliseconds.
     #[error("is too long; must be below 2^64 milliseconds")]
     TooLong,
@@ -198,14 +220,18 @@ mod tests {
             ("10", ParseDurationError::UnitMissing),
             ("s", ParseDurationError::NumberExpected),
             ("-1s", ParseDurationError::NumberExpected),
-            ("1.5", ParseDurationError::UnitMissing),
+            ("1.5", ParseDurationError::NumberExpected),
             ("1M", ParseDurationError::UnitUnknown),
-            ("1.5ms", ParseDurationError::UnitMissing),
-            ("1..5s", ParseDurationError::UnitMissing),
-            ("1.2.3s", ParseDurationError::UnitMissing),
+            ("1.5ms", ParseDurationError::TooFine),
+            ("1.0005s", ParseDurationError::TooFine),
+            ("0.1 ms", ParseDurationError::TooFine),
+            ("1,5s", ParseDurationError::NumberExpected),
+            ("1..5s", ParseDurationError::NumberExpected),
+            ("1.2.3s", ParseDurationError::NumberExpected),
             (".s", ParseDurationError::NumberExpected),
             ("30s1x", ParseDurationError::UnitUnknown),
-            ("1m0.0001s", ParseDurationError::UnitMissing),
+            ("1m0.0001s", ParseDurationError::TooFine),
+            ("1m30", ParseDurationError::UnitMissing),
             ("99999999999999999999s", ParseDurationError::TooLong),
             ("999999999999y", ParseDurationError::TooLong),
         ] {
