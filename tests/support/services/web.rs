@@ -4,6 +4,7 @@ use std::fs;
 
 use super::text::{Ports, Tls, logging, several};
 use super::{Service, python};
+use crate::support::pki::Identity;
 
 /// nginx in the clear and with TLS, with a path for each kind of response; `None` if it is not installed.
 ///
@@ -24,6 +25,29 @@ pub(crate) async fn nginx(tls: Tls<'_>) -> Option<Ports<2>> {
                  location = /moved {{ return 301 /health; }}\n\
                  location = /login {{ return 401; }}\n\
                  location = /named {{ if ($http_x_probe != yes) {{ return 403; }} return 204; }}\n\
+                 location / {{ return 404; }}\n\
+               }}\n\
+             }}\n"
+        );
+        fs::write(folder.join("nginx.conf"), config).unwrap();
+        let mut server = logging("nginx");
+        server.arg("-p").arg(folder).args(["-c", "nginx.conf", "-e", "stderr"]);
+        server
+    })
+    .await
+}
+
+/// nginx with HTTP/2 that responds to gRPC calls with this status; `None` if it is not installed.
+pub(crate) async fn nginx_before_grpc(identity: &Identity, status: u16) -> Option<Ports<2>> {
+    several("nginx", Tls::With(identity), |folder, [plain, secured]| {
+        let config = format!(
+            "daemon off; master_process off; pid nginx.pid; error_log log; events {{}}\n\
+             http {{\n\
+               access_log off;\n\
+               server {{\n\
+                 listen 127.0.0.1:{plain} http2; listen 127.0.0.1:{secured} ssl http2;\n\
+                 ssl_certificate server.pem; ssl_certificate_key server.key;\n\
+                 location = /grpc.health.v1.Health/Check {{ return {status}; }}\n\
                  location / {{ return 404; }}\n\
                }}\n\
              }}\n"

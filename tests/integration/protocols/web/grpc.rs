@@ -1,7 +1,7 @@
 //! Tests of gRPC with servers of grpcio.
 
 use super::*;
-use crate::support::services::web::grpc;
+use crate::support::services::web::{grpc, nginx_before_grpc};
 
 #[tokio::test]
 async fn the_health_of_each_service_is_reported() {
@@ -34,6 +34,28 @@ async fn missing_health_services_and_logins_are_accepted() {
         let Some(server) = grpc(Tls::Off, kind).await else { return };
         assert_eq!(client.probe(&format!("grpc://{}", server.address)).await, "good grpc", "{kind}");
         assert_eq!(server.read("log"), "", "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn nginx_before_a_server_wants_a_login() {
+    let client = Client::new();
+    let identity = client.identity();
+    for (status, expected) in [
+        (401, "good grpc"),
+        (403, "good grpc"),
+        (429, "rejected in protocol: 429 Too Many Requests"),
+        (502, "rejected in protocol: 502 Bad Gateway"),
+        (
+            400,
+            "unexpected_response in protocol: expected a response to the health check, received 400 Bad Request without a grpc-status",
+        ),
+    ] {
+        let Some(server) = nginx_before_grpc(&identity, status).await else { return };
+        for (scheme, port) in ["grpc", "grpc+tls"].into_iter().zip(server.ports) {
+            let result = client.probe(&format!("{scheme}://127.0.0.1:{port}")).await;
+            assert_eq!(result, expected, "{scheme} {status}");
+        }
     }
 }
 
