@@ -24,7 +24,9 @@ use crate::board::{Board, LastReload};
 use crate::clock;
 use crate::config::Config;
 use crate::discovery::Sources;
-use crate::http::{self, AppState, BindError, ListenAddress, Reloads, Server, WebConfigFile};
+use crate::http::{
+    self, AppState, BindError, ExternalUrl, InheritError, ListenAddress, OwnNames, Reloads, Server, WebConfigFile,
+};
 use crate::log;
 use crate::metrics::Metrics;
 use crate::outcome::{Next, Report};
@@ -50,14 +52,54 @@ pub struct Parts<'a> {
     pub files: LoadedFiles,
     /// When and how the configuration is reloaded; `None` if it never is.
     pub reload: Option<Reload>,
-    /// The addresses to serve HTTP on.
-    pub listen: &'a [ListenAddress],
+    /// Where to serve HTTP.
+    pub listen: Listen<'a>,
     /// TLS and access of the HTTP server.
     pub web_config: Arc<WebConfigFile>,
+    /// The URL by which clients reach the HTTP server.
+    pub external_url: Option<ExternalUrl>,
     /// The share of the targets that this replica probes.
     pub shard: Shard,
     /// The name of this machine; it shifts the grid of due times.
     pub host_name: String,
+}
+
+/// Where the HTTP server listens.
+#[derive(Clone, Copy, Debug)]
+pub enum Listen<'a> {
+    /// On these addresses.
+    Addresses(&'a [ListenAddress]),
+    /// On the sockets that systemd has handed over.
+    Systemd,
+}
+
+impl<'a> Listen<'a> {
+    async fn server(self) -> Result<Server, StartError> {
+        match self {
+            Self::Addresses(addresses) => Ok(http::bind(addresses).await?),
+            Self::Systemd => Ok(http::inherited()?),
+        }
+    }
+
+    /// Returns the hosts of the addresses.
+    fn hosts(self) -> impl Iterator<Item = &'a str> {
+        let addresses = match self {
+            Self::Addresses(addresses) => addresses,
+            Self::Systemd => &[],
+        };
+        addresses.iter().map(ListenAddress::host)
+    }
+}
+
+/// The HTTP server cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The sockets of systemd cannot be used.
+    #[error(transparent)]
+    Inherit(#[from] InheritError),
 }
 
 /// A daemon that has bound its ports but does not probe yet.
@@ -77,10 +119,10 @@ pub struct App<R> {
 pub async fn bind(
     config: Config,
     parts: Parts<'_>,
-) -> Result<App<impl Fn(&Report) -> Next + Send + Sync + use<>>, BindError> {
-    let Parts { files, reload, listen, web_config, shard, host_name } = parts;
+) -> Result<App<impl Fn(&Report) -> Next + Send + Sync + use<>>, StartError> {
+    let Parts { files, reload, listen, web_config, external_url, shard, host_name } = parts;
     let descriptors = Descriptors::raised();
-    let server = http::bind(listen).await?.with_max_connections(descriptors.http_connections);
+    let server = listen.server().await?.with_max_connections(descriptors.http_connections);
     let prober = NetworkProber::new(config.dns, files.tls_store.clone(), files.header_values.clone());
     let prober = Arc::new(prober.with_descriptors(descriptors.probes));
     let connector = Connector::new(config.dns, files.tls_store.clone());
@@ -101,7 +143,12 @@ pub async fn bind(
         .map(|_| reloads);
     let config_file = reload.as_ref().map(|reload| reload.file.clone());
     let detector = reload.map(|reload| Detector::new(reload, requests));
-    let state = Arc::new(AppState::new(board.clone(), metrics, reloads).with_web_config(web_config.clone()));
+    let external_host = external_url.as_ref().map(ExternalUrl::host);
+    let own_names = OwnNames::new(listen.hosts().chain([&*host_name]).chain(external_host));
+    let state = AppState::new(board.clone(), metrics, reloads)
+        .with_web_config(web_config.clone())
+        .with_names(external_url.clone(), own_names);
+    let state = Arc::new(state);
     let reconciler = Reconciler {
         roster: Roster::new(board.clone(), handle, shard),
         target_sources: TargetSources::default(),
@@ -127,6 +174,33 @@ where
     /// Returns the addresses that the HTTP server listens on.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.server.addresses()
+    }
+
+    /// Returns the URLs of the page for a browser on this machine.
+    pub fn urls(&self) -> Vec<String> {
+        let scheme = if self.web_config.current().has_tls() { "https" } else { "http" };
+        let prefix = self.state.url_prefix();
+        let site = |address: &SocketAddr| match address {
+            address if address.ip().is_unspecified() => format!("localhost:{}", address.port()),
+            address => address.to_string(),
+        };
+        let addresses = self.addresses();
+        addresses
+            .iter()
+            .map(|address| format!("{scheme}://{}{prefix}/", site(address)))
+            .collect()
+    }
+
+    /// Logs what anybody can read who reaches this machine.
+    pub fn log_exposure(&self) {
+        let is_public = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
+        if self.web_config.current().has_authentication() || !self.addresses().iter().any(is_public) {
+            return;
+        }
+        info!(
+            readable = "/metrics: names, hosts and states of targets; /config: the configuration without secrets",
+            "Without a password, anyone who reaches the port can read it; --web.config.file sets one"
+        );
     }
 
     /// Probes and serves HTTP until `stop` is cancelled. Then probing ends at once, and open responses have five

@@ -8,13 +8,11 @@
 //! The daemon itself has nothing specific to the demo. A new state is a scene, and a server if none behaves that way
 //! yet.
 
-use std::io;
-use std::net::SocketAddr;
-
 use self::pki::Authority;
 use self::scene::Scene;
 use self::stage::Stage;
 use self::welcome::Welcome;
+use std::io;
 
 mod name_server;
 mod pki;
@@ -51,9 +49,9 @@ impl Demo {
 
     /// Returns the welcome text: addresses, targets, and commands to try.
     ///
-    /// `addresses` are the HTTP addresses of the daemon, `program` is the name of the command.
-    pub fn welcome(&self, addresses: &[SocketAddr], program: &str) -> String {
-        Welcome { addresses, program, scenes: &self.scenes, name_server: self.stage.name_server() }.to_string()
+    /// `urls` are those of the daemon's page, `program` is the name of the command.
+    pub fn welcome(&self, urls: &[String], program: &str) -> String {
+        Welcome { urls, program, scenes: &self.scenes, name_server: self.stage.name_server() }.to_string()
     }
 
     /// Stops every server, and returns once the last has ended.

@@ -9,8 +9,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use listenfd::ListenFd;
 use nix::errno::Errno;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, lookup_host};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -18,7 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::access::Access;
 pub use self::config::RunningConfig;
+pub use self::external_url::{ExternalUrl, ExternalUrlError};
 pub use self::health::Readiness;
+pub use self::origin::OwnNames;
 pub use self::reload::{ReloadError, ReloadRequest, Reloads};
 pub use self::route::Route;
 pub use self::web_config::{WebConfig, WebConfigFile};
@@ -30,6 +33,7 @@ mod body;
 mod config;
 mod connection;
 mod connections;
+mod external_url;
 mod health;
 mod metrics;
 mod negotiation;
@@ -51,6 +55,38 @@ pub async fn bind(addresses: &[ListenAddress]) -> Result<Server, BindError> {
     Ok(Server { listeners, max_connections: MAX_CONNECTIONS })
 }
 
+/// Takes the listening sockets that systemd has handed over (`sd_listen_fds(3)`).
+pub fn inherited() -> Result<Server, InheritError> {
+    let mut sockets = ListenFd::from_env();
+    let mut listeners = Vec::with_capacity(sockets.len());
+    for index in 0..sockets.len() {
+        let Some(listener) = sockets.take_tcp_listener(index)? else { continue };
+        if !SockRef::from(&listener).is_listener()? {
+            return Err(InheritError::NotListening);
+        }
+        listener.set_nonblocking(true)?;
+        listeners.push(TcpListener::from_std(listener)?);
+    }
+    if listeners.is_empty() {
+        return Err(InheritError::None);
+    }
+    Ok(Server { listeners, max_connections: MAX_CONNECTIONS })
+}
+
+/// The sockets of systemd cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum InheritError {
+    /// There is none.
+    #[error("systemd has handed over no socket; start the .socket unit, or remove `--web.systemd-socket`")]
+    None,
+    /// It is not a TCP socket, or the system refuses it.
+    #[error("cannot use a socket of systemd; `ListenStream` must be a TCP port")]
+    NotUsable(#[from] io::Error),
+    /// It is a connection and not a listener.
+    #[error("a socket of systemd is not a listener; set `Accept=no` in the .socket unit")]
+    NotListening,
+}
+
 /// The state behind the routes.
 #[derive(Debug)]
 pub struct AppState {
@@ -63,6 +99,8 @@ pub struct AppState {
     /// The configuration in use.
     pub running_config: Arc<RunningConfig>,
     access: Access,
+    external_url: Option<ExternalUrl>,
+    own_names: OwnNames,
     reloads: Option<Reloads>,
     scrape_permits: Arc<Semaphore>,
     compressors: Arc<Semaphore>,
@@ -78,6 +116,8 @@ impl AppState {
             readiness: Arc::default(),
             running_config: Arc::default(),
             access: Access::default(),
+            external_url: None,
+            own_names: OwnNames::default(),
             reloads,
             scrape_permits,
             compressors,
@@ -88,6 +128,17 @@ impl AppState {
     #[must_use]
     pub fn with_web_config(self, file: Arc<WebConfigFile>) -> Self {
         Self { access: Access::new(file), ..self }
+    }
+
+    /// Returns the path before every route, without a slash at the end.
+    pub fn url_prefix(&self) -> &str {
+        self.external_url.as_ref().map(ExternalUrl::prefix).unwrap_or_default()
+    }
+
+    /// Serves every route below the path of this URL. `own_names` are the names of this server.
+    #[must_use]
+    pub fn with_names(self, external_url: Option<ExternalUrl>, own_names: OwnNames) -> Self {
+        Self { external_url, own_names, ..self }
     }
 }
 
@@ -138,6 +189,12 @@ impl ListenAddress {
             return format!("{}:{port}", Ipv4Addr::LOCALHOST);
         }
         self.0.clone()
+    }
+
+    /// Returns the host, without the brackets of an IPv6 address; empty for every address.
+    pub fn host(&self) -> &str {
+        let (host, _) = self.0.rsplit_once(':').unwrap_or_default();
+        host.trim_start_matches('[').trim_end_matches(']')
     }
 
     /// Binds the address, or every address of a name: a client of `localhost` may try either family first.

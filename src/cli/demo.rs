@@ -28,10 +28,11 @@ async fn demonstrate(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     let configuration = demo.configuration();
     let config = files.finish(config::parse(&configuration, Path::new("demo"), &|_| None)?)?;
     let web_config = serve::web_config(arguments).await?;
-    let (listen, host_name) = (&*arguments.listen, process::host_name());
-    let parts = Parts { files, reload: None, listen, web_config, shard: Shard::default(), host_name };
+    let (listen, external_url) = (arguments.listen(), arguments.web_external_url.clone());
+    let (shard, host_name) = (Shard::default(), process::host_name());
+    let parts = Parts { files, reload: None, listen, web_config, external_url, shard, host_name };
     let app = app::bind(config, parts).await?;
-    print(&demo.welcome(&app.addresses(), &program()))?;
+    print(&demo.welcome(&app.urls(), &program()))?;
     let ended = serve::until_stopped(app, signals).await;
     demo.stop().await;
     ended

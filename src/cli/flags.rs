@@ -10,8 +10,8 @@ use clap::{ArgAction, Args};
 use tracing::Level;
 
 use super::check::Details;
-use crate::app::{AutoReload, HttpReload};
-use crate::http::ListenAddress;
+use crate::app::{AutoReload, HttpReload, Listen};
+use crate::http::{ExternalUrl, ListenAddress};
 use crate::log::Format;
 use crate::target::Shard;
 
@@ -94,6 +94,15 @@ pub(super) struct DaemonArguments {
     /// seconds.
     #[arg(long = "web.config.file", value_name = "FILE", env = WEB_CONFIG_FILE_VARIABLE)]
     pub(super) web_config_file: Option<PathBuf>,
+    /// URL by which clients reach portprobe, such as through a reverse proxy
+    ///
+    /// Every path is then below the path of this URL: with `https://prometheus.example.com/portprobe/`, the metrics are at
+    /// /portprobe/metrics.
+    #[arg(long = "web.external-url", value_name = "URL", env = "PORTPROBE_WEB_EXTERNAL_URL")]
+    pub(super) web_external_url: Option<ExternalUrl>,
+    /// Use the sockets of systemd instead of the listen addresses
+    #[arg(long = "web.systemd-socket", env = "PORTPROBE_WEB_SYSTEMD_SOCKET")]
+    pub(super) web_systemd_socket: bool,
     /// Minimum log level
     #[arg(
         long = "log.level",
@@ -113,6 +122,13 @@ pub(super) struct DaemonArguments {
         value_parser = PossibleValuesParser::new(["logfmt", "json"]).try_map(|format| format.parse::<Format>())
     )]
     pub(super) log_format: Format,
+}
+
+impl DaemonArguments {
+    /// Where the daemon listens.
+    pub(super) fn listen(&self) -> Listen<'_> {
+        if self.web_systemd_socket { Listen::Systemd } else { Listen::Addresses(&self.listen) }
+    }
 }
 
 /// Returns the log levels. Nothing is logged below `debug`, so `trace` is the same.
@@ -163,7 +179,7 @@ impl CheckArguments {
 
 pub(super) const CONFIG_FILE_VARIABLE: &str = "PORTPROBE_CONFIG_FILE";
 
-const WEB_CONFIG_FILE_VARIABLE: &str = "PORTPROBE_WEB_CONFIG_FILE";
+pub(super) const WEB_CONFIG_FILE_VARIABLE: &str = "PORTPROBE_WEB_CONFIG_FILE";
 
 pub(super) const CONFIG_FILE: &str = "portprobe.yaml";
 

@@ -34,8 +34,9 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
         memory::return_free_memory();
         let reload = Reload { file, loaded_digest, auto: reload.auto(), hangups, http: reload.http() };
         let web_config = web_config(daemon).await?;
-        let (listen, host_name) = (&*daemon.listen, process::host_name());
-        let parts = Parts { files, reload: Some(reload), listen, web_config, shard: *shard, host_name };
+        let (listen, external_url) = (daemon.listen(), daemon.web_external_url.clone());
+        let host_name = process::host_name();
+        let parts = Parts { files, reload: Some(reload), listen, web_config, external_url, shard: *shard, host_name };
         let app = app::bind(config, parts).await?;
         until_stopped(app, signals).await
     })
@@ -91,6 +92,7 @@ where
     for address in app.addresses() {
         info!(%address, version = env!("CARGO_PKG_VERSION"), "Listening");
     }
+    app.log_exposure();
     let stop = CancellationToken::new();
     tokio::select! {
         () = app.run(stop.clone()) => Ok(ExitCode::SUCCESS),

@@ -8,7 +8,8 @@ use super::scene::Scene;
 /// The welcome text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Welcome<'a> {
-    pub(super) addresses: &'a [SocketAddr],
+    /// The URLs of the page.
+    pub(super) urls: &'a [String],
     pub(super) program: &'a str,
     pub(super) scenes: &'a [Scene],
     pub(super) name_server: SocketAddr,
@@ -18,17 +19,16 @@ impl fmt::Display for Welcome<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { scenes, program, name_server, .. } = self;
         writeln!(f, "portprobe probes {} targets on this machine, which show every state.\n", scenes.len())?;
-        for address in self.addresses {
-            let site = site(*address);
-            writeln!(f, "  page     http://{site}/\n  metrics  http://{site}/metrics\n")?;
+        for url in self.urls {
+            writeln!(f, "  page     {url}\n  metrics  {url}metrics\n")?;
         }
         row(f, "TARGET", "STATE", "WHAT IT SHOWS")?;
         scenes
             .iter()
             .try_for_each(|scene| row(f, scene.name, scene.state, scene.shows))?;
         writeln!(f, "\nTry these in another terminal:\n")?;
-        if let Some(address) = self.addresses.first() {
-            writeln!(f, "  curl -s http://{}/metrics | grep '^portprobe_failure{{'", site(*address))?;
+        if let Some(url) = self.urls.first() {
+            writeln!(f, "  curl -s {url}metrics | grep '^portprobe_failure{{'")?;
         }
         let tries = [
             ("refused", String::new()),
@@ -48,11 +48,6 @@ fn row(f: &mut fmt::Formatter<'_>, name: &str, state: &str, shows: &str) -> fmt:
     writeln!(f, "  {name:17}  {state:23}  {shows}")
 }
 
-/// Returns the host and port of a listen address for a browser on this machine.
-fn site(address: SocketAddr) -> String {
-    if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,7 +59,7 @@ mod tests {
             Scene::new("slow-dns", "slow.test:2", "up", "s"),
         ];
         let text = Welcome {
-            addresses: &["[::]:10115".parse().unwrap(), "[::1]:80".parse().unwrap()],
+            urls: &["http://localhost:10115/".to_owned(), "http://[::1]:80/".to_owned()],
             program: "./portprobe",
             scenes: &scenes,
             name_server: "127.0.0.1:53".parse().unwrap(),

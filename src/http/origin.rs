@@ -1,4 +1,9 @@
 //! Requests that a page of another site makes in the browser of somebody who can reach this server.
+//!
+//! Such a page may make its own name resolve to the address of this server (DNS rebinding). The browser then takes both
+//! for the same site, and only the Host header shows the name: one that somebody else can register.
+
+use std::net::IpAddr;
 
 use hyper::Request;
 use hyper::body::Incoming;
@@ -21,6 +26,57 @@ fn differs(headers: &HeaderMap) -> bool {
     other_site || other_origin
 }
 
+/// Names of this server that anybody could have registered, but that its operator has named.
+#[derive(Clone, Debug, Default)]
+pub struct OwnNames(Vec<Box<str>>);
+
+impl OwnNames {
+    /// Takes the name of the machine, those of listen addresses, and that of the external URL.
+    pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let names = names.into_iter().filter(|name| !name.is_empty());
+        Self(names.map(|name| name.trim_end_matches('.').to_lowercase().into()).collect())
+    }
+
+    /// Whether the Host header has a name that a page of another site may have: one that is not of this server and that
+    /// can be registered. Requests without the header do not come from a browser.
+    pub(super) fn is_foreign(&self, request: &Request<Incoming>) -> bool {
+        let host = request.headers().get(HOST);
+        host.is_some_and(|host| host.to_str().map_or(true, |host| self.is_foreign_host(host)))
+    }
+
+    fn is_foreign_host(&self, host: &str) -> bool {
+        if let Some((address, _)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            return address.parse::<IpAddr>().is_err();
+        }
+        let name = host
+            .split_once(':')
+            .map_or(host, |(name, _)| name)
+            .trim_end_matches('.')
+            .to_lowercase();
+        let Some((_, last)) = name.rsplit_once('.') else { return false };
+        let is_private = PRIVATE.contains(&last) || name.ends_with(".home.arpa");
+        !is_private && name.parse::<IpAddr>().is_err() && !self.0.iter().any(|own| **own == *name)
+    }
+}
+
+/// Top-level domains that are reserved (RFC 2606, 6761, 6762; `internal` by ICANN) or not delegated and usual in private
+/// networks: `cluster.local` and `svc` of Kubernetes, `lan` of routers.
+const PRIVATE: [&str; 13] = [
+    "corp",
+    "example",
+    "home",
+    "internal",
+    "intranet",
+    "invalid",
+    "lan",
+    "local",
+    "localdomain",
+    "localhost",
+    "private",
+    "svc",
+    "test",
+];
+
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 #[cfg(test)]
@@ -28,6 +84,46 @@ mod tests {
     use hyper::header::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn names_that_can_be_registered_are_foreign() {
+        let own = OwnNames::new(["Probe-1.example.com", "portprobe.example.org."]);
+        for host in [
+            "localhost:10115",
+            "127.0.0.1:10115",
+            "192.0.2.1",
+            "[::1]:10115",
+            "[fe80::1]",
+            "portprobe",
+            "PORTPROBE.:80",
+            "portprobe.monitoring.svc",
+            "portprobe.monitoring.svc.cluster.local:10115",
+            "pc.lan",
+            "a.localhost",
+            "ip-10-0-0-1.eu-west-1.compute.internal",
+            "x.home.arpa",
+            "probe-1.EXAMPLE.com:10115",
+            "portprobe.example.org.",
+            "2130706433",
+            "",
+        ] {
+            assert!(!own.is_foreign_host(host), "{host}");
+        }
+        for host in [
+            "evil.com",
+            "evil.com:10115",
+            "127.0.0.1.evil.com",
+            "localhost.evil.com:80",
+            "probe-1.example.com.evil.com",
+            "local.com",
+            "home.arpa.com",
+            "[evil.com]",
+            "a.cluster.local.evil.net.",
+            "2.probe-1.example.com",
+        ] {
+            assert!(own.is_foreign_host(host), "{host}");
+        }
+    }
 
     #[test]
     fn only_other_origins_differ() {

@@ -2,7 +2,8 @@
 
 use hyper::body::Incoming;
 use hyper::header::{
-    ALLOW, CONNECTION, CONTENT_SECURITY_POLICY, HOST, HeaderValue, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CONNECTION, CONTENT_SECURITY_POLICY, HOST, HeaderValue, LOCATION, ORIGIN, TRANSFER_ENCODING,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode, Version};
 
@@ -19,9 +20,12 @@ pub(super) async fn route(request: &Request<Incoming>, client: Client, state: &A
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         return counted(state, &config, "other", response);
     }
-    let found = Route::ALL.into_iter().find(|route| route.path() == request.uri().path());
+    let prefix = state.url_prefix();
+    let found = Route::find(request.uri().path(), prefix);
     let response = match state.access.refusal(request, client, &config).await {
         Some(refusal) => refusal,
+        None if leads_to_prefix(request, prefix) => redirect(prefix),
+        None if is_rebound(request, found, &config, state) => plain(StatusCode::FORBIDDEN, FOREIGN_HOST),
         None => respond(request, found, state).await,
     };
     counted(state, &config, found.map_or("other", Route::path), response)
@@ -49,6 +53,36 @@ async fn respond(request: &Request<Incoming>, found: Option<Route>, state: &AppS
         Route::Ready => health::ready(&state.readiness),
         Route::Reload => reload::reload(state.reloads.as_ref()).await,
     }
+}
+
+/// Returns whether a page of another site may read a response, or request a reload, by DNS rebinding. Not with TLS, because
+/// the certificate does not have its name, and not with passwords, which a browser does not send there.
+fn is_rebound(request: &Request<Incoming>, found: Option<Route>, config: &WebConfig, state: &AppState) -> bool {
+    let concerns = match found {
+        Some(Route::Config) => true,
+        Some(Route::Reload) => request.headers().contains_key(ORIGIN),
+        Some(Route::Healthy | Route::Metrics | Route::Page | Route::Ready) | None => false,
+    };
+    concerns && config.tls().is_none() && config.settings().users.is_empty() && state.own_names.is_foreign(request)
+}
+
+const FOREIGN_HOST: &str = "The Host header has a name that portprobe does not know, as in a request of another site's page. \
+    Set --web.external-url to a URL with this name.\n";
+
+/// Returns whether the path is the root of the server or the prefix of its routes, without the slash.
+fn leads_to_prefix(request: &Request<Incoming>, prefix: &str) -> bool {
+    let path = request.uri().path();
+    !prefix.is_empty() && (path == "/" || path == prefix)
+}
+
+/// Returns a redirection to the page.
+fn redirect(prefix: &str) -> Response<Body> {
+    let mut response = plain(StatusCode::FOUND, "Found\n");
+    let location = HeaderValue::try_from(format!("{prefix}/"));
+    response
+        .headers_mut()
+        .extend(location.ok().map(|location| (LOCATION, location)));
+    response
 }
 
 /// Returns whether every intermediary must have read the same request (RFC 9112 sections 3.2 and 6.1): one Host since
@@ -109,6 +143,12 @@ impl Route {
                  of another site, 503 while stopping"
             }
         }
+    }
+
+    /// Returns the route of a path below a prefix.
+    fn find(path: &str, prefix: &str) -> Option<Self> {
+        let path = path.strip_prefix(prefix)?;
+        Self::ALL.into_iter().find(|route| route.path() == path)
     }
 
     /// Returns the accepted methods, the usual one first.

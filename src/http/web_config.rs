@@ -11,7 +11,7 @@ use std::thread;
 
 use rustls::ServerConfig;
 
-use crate::config::web::{self, WebSettings};
+use crate::config::web::{self, ClientAuth, WebSettings};
 use crate::config::{Diagnostic, LoadError};
 use crate::files::digest;
 use crate::files::watch::{Changes, PERIOD, Watched, watch};
@@ -48,11 +48,16 @@ impl WebConfig {
         self.tls.as_ref()
     }
 
-    /// Returns whether every request needs a password, or every client a certificate.
+    /// Returns whether TLS is enabled.
+    pub const fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Returns whether every request needs a password, or every client a verified certificate.
     pub fn has_authentication(&self) -> bool {
         let settings = &self.settings;
-        let certificate = settings.tls.as_ref().is_some_and(|tls| tls.client_auth.is_required());
-        !settings.users.is_empty() || certificate
+        let client_auth = settings.tls.as_ref().map(|tls| &tls.client_auth);
+        !settings.users.is_empty() || matches!(client_auth, Some(ClientAuth::RequireAndVerify(_)))
     }
 }
 

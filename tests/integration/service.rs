@@ -1,11 +1,14 @@
 //! The daemon under a service manager.
 
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::{env, fs};
 
 use nix::sys::signal::Signal;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::daemon::{Daemon, portprobe};
 use crate::support::requires_program;
@@ -46,6 +49,55 @@ async fn start_reload_and_stop_are_reported() {
     daemon.signal(Signal::SIGTERM);
     assert_eq!(next().await.trim(), "STOPPING=1");
     assert_eq!(daemon.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn sockets_of_systemd_are_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("portprobe.yaml");
+    fs::write(&file, "targets: ['127.0.0.1:1']\n").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // A client that comes before the daemon is served, too.
+    let early = std::net::TcpStream::connect(address).unwrap();
+    let mut command = activated(listener.into());
+    command.arg("--config.file").arg(&file).arg("--web.listen-address=127.0.0.1:1");
+    let daemon = Daemon::run(command, folder).await;
+    assert_eq!(daemon.address, address);
+    early.set_nonblocking(true).unwrap();
+    let mut early = tokio::net::TcpStream::from_std(early).unwrap();
+    early.write_all(b"GET /-/ready HTTP/1.0\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut response = String::new();
+    early.read_to_string(&mut response).await.unwrap();
+    assert!(response.starts_with("HTTP/1.0 200 "), "{response}");
+}
+
+#[test]
+fn unusable_sockets_refuse_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("portprobe.yaml"), "targets: ['127.0.0.1:1']\n").unwrap();
+    let ended = |command: &mut Command| {
+        let output = command.current_dir(folder.path()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (status, printed) = ended(portprobe().arg("--web.systemd-socket"));
+    assert!(status == Some(1) && printed.contains("systemd has handed over no socket"), "{printed}");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let connection = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (status, printed) = ended(&mut activated(connection.into()));
+    assert!(status == Some(1) && printed.contains("is not a listener; set `Accept=no`"), "{printed}");
+    let (status, printed) = ended(&mut activated(UnixDatagram::unbound().unwrap().into()));
+    assert!(status == Some(1) && printed.contains("`ListenStream` must be a TCP port"), "{printed}");
+}
+
+/// A command that starts the daemon with this socket as systemd does (`sd_listen_fds(3)`).
+fn activated(socket: OwnedFd) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\""])
+        .args([env!("CARGO_BIN_EXE_portprobe"), "--web.systemd-socket"])
+        .stdin(Stdio::from(socket));
+    command
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod clients;
 mod files;
 mod passwords;
 mod reload;
+mod urls;
 
 /// A folder with a configuration, a certificate for localhost, and the certificate that signs those of clients.
 fn folder(root: &Authority, web_config: &str) -> TempDir {

@@ -20,6 +20,7 @@ use super::wait;
 pub(crate) fn portprobe() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portprobe"));
     command.env_remove("PORTPROBE_CONFIG_FILE").env("NO_COLOR", "");
+    command.stdin(Stdio::null());
     command
 }
 
@@ -53,6 +54,20 @@ impl Daemon {
         Self::run(command, folder).await
     }
 
+    /// Starts the daemon with every path below a prefix, and waits until it is ready.
+    pub(crate) async fn start_with_prefix(prefix: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("portprobe.yaml");
+        fs::write(&file, "targets: ['127.0.0.1:1']\n").unwrap();
+        let mut command = portprobe();
+        command.arg("--config.file").arg(file).arg("--web.listen-address=127.0.0.1:0");
+        command.arg(format!("--web.external-url=https://prometheus.example{prefix}/"));
+        let daemon = Self::listening(command, folder).await;
+        let ready = format!("{prefix}/-/ready");
+        wait::until("the daemon is ready", async || daemon.get(&ready).await.status == 200).await;
+        daemon
+    }
+
     /// Waits until a command that starts the daemon has made it ready.
     pub(crate) async fn run(command: Command, folder: TempDir) -> Self {
         let daemon = Self::listening(command, folder).await;
@@ -62,12 +77,7 @@ impl Daemon {
 
     /// Waits until a command that starts the daemon has made it listen: with TLS or passwords, others cannot ask it.
     pub(crate) async fn listening(mut command: Command, folder: TempDir) -> Self {
-        let mut process = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let printed = collect(process.stdout.take().unwrap());
         let log = collect(process.stderr.take().unwrap());
         // Created at once, so that a daemon that never listens is killed, too.

@@ -11,7 +11,7 @@ use crate::support::https::Client;
 use crate::support::pki::{Authority, leaf};
 use crate::support::{http, wait};
 
-const REQUIRED: &str = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n  \
+pub(super) const REQUIRED: &str = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n  \
                         client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n";
 
 #[tokio::test]
