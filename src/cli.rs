@@ -6,17 +6,14 @@ use std::io::{self, ErrorKind, Write, stderr, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::builder::PossibleValuesParser;
 use clap::{CommandFactory as _, Parser, Subcommand};
-use hyper::Uri;
 
 use self::check::Details;
 use self::flags::{CheckArguments, DaemonArguments, ServeArguments};
 use crate::app::LoadedFiles;
 use crate::app::process::environment;
 use crate::config::LoadError;
-use crate::http::ListenAddress;
 
 pub mod check;
 mod completions;
@@ -61,11 +58,7 @@ enum Command {
     Schema,
     /// Check that a running daemon is healthy
     #[command(long_about = texts::HEALTHCHECK, after_long_help = texts::HEALTHCHECK_EXAMPLES)]
-    Healthcheck {
-        /// URL of its health endpoint; default: /-/healthy at the first address in `PORTPROBE_WEB_LISTEN_ADDRESS`, or
-        /// at port 10115 of this machine
-        url: Option<Uri>,
-    },
+    Healthcheck(healthcheck::Arguments),
     /// Print shell completions
     #[command(after_long_help = texts::COMPLETIONS_EXAMPLES)]
     Completions {
@@ -97,7 +90,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Schema => printed(&schema::run()),
         // A subcommand conflicts with the flags of the daemon, so these come from the environment only.
-        Command::Healthcheck { url } => healthcheck::run(&url.map_or_else(|| health_endpoint(&serve.daemon), Ok)?),
+        Command::Healthcheck(arguments) => healthcheck::run(&arguments, &serve.daemon),
     }
 }
 
@@ -108,14 +101,6 @@ fn serve_or_check(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     } else {
         serve::run(arguments)
     }
-}
-
-/// Returns the health endpoint of a daemon with this listen address.
-fn health_endpoint(daemon: &DaemonArguments) -> anyhow::Result<Uri> {
-    let address = daemon.listen.first().map(ListenAddress::from_here).unwrap_or_default();
-    format!("http://{address}/-/healthy")
-        .parse()
-        .with_context(|| format!("`{address}` is not a valid host and port of a URL"))
 }
 
 /// Validates a configuration, a web configuration or both, and reports the problems of both.

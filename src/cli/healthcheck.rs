@@ -1,50 +1,139 @@
 //! `portprobe healthcheck`: requests the health of a running daemon, for containers without a shell.
+//!
+//! A daemon that refuses the request for want of a password or certificate is alive, too.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context as _, bail};
+use clap::Args;
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::HOST;
+use hyper::http::uri::Authority;
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use self::tls::{Trust, is_certificate_required};
+use super::flags::{DaemonArguments, WEB_CONFIG_FILE_VARIABLE};
+use crate::config::web;
+use crate::http::{ExternalUrl, ListenAddress};
 use crate::tasks;
 
-/// Requests the URL; the exit status is 0 if the response is 200 within five seconds.
-pub(super) fn run(url: &Uri) -> anyhow::Result<ExitCode> {
+mod tls;
+
+/// The flags of `portprobe healthcheck`.
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// URL of its health endpoint; default: /-/healthy at the first address in `PORTPROBE_WEB_LISTEN_ADDRESS`, or at port
+    /// 10115 of this machine, below the path of `PORTPROBE_WEB_EXTERNAL_URL`
+    url: Option<Uri>,
+    /// Web configuration file of the daemon: with TLS in it, the default URL is https://
+    ///
+    /// The certificate of the daemon is then not verified, because the request has no secret.
+    #[arg(long = "web.config.file", value_name = "FILE", env = WEB_CONFIG_FILE_VARIABLE)]
+    web_config_file: Option<PathBuf>,
+    /// PEM file with the roots to verify the certificate of the daemon with
+    #[arg(long = "tls.ca-file", value_name = "FILE")]
+    tls_ca_file: Option<PathBuf>,
+}
+
+/// Requests the health of a daemon with these settings; the exit status is 0 if it is alive within five seconds.
+pub(super) fn run(arguments: &Arguments, daemon: &DaemonArguments) -> anyhow::Result<ExitCode> {
+    let urls = arguments.urls(daemon)?;
+    let trust = match (&arguments.tls_ca_file, &arguments.web_config_file) {
+        (Some(file), _) => Trust::in_file(file)?,
+        (None, Some(_)) => Trust::Anything,
+        (None, None) => Trust::Mozilla,
+    };
     let runtime = tasks::runtime()?;
-    let status = runtime
-        .block_on(async { timeout(PATIENCE, request(url)).await })
-        .with_context(|| format!("{url} did not respond within {} s", PATIENCE.as_secs()))?
-        .with_context(|| format!("cannot request {url}"))?;
-    if status != StatusCode::OK {
-        bail!("{url} responded with {status}");
-    }
+    runtime.block_on(any_alive(&urls, &trust))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn request(url: &Uri) -> anyhow::Result<StatusCode> {
-    if url.scheme_str() != Some("http") {
-        bail!("unsupported scheme; must be http://");
+impl Arguments {
+    /// Returns the URLs to try in turn.
+    fn urls(&self, daemon: &DaemonArguments) -> anyhow::Result<Vec<Uri>> {
+        if let Some(url) = &self.url {
+            return Ok(vec![url.clone()]);
+        }
+        let address = daemon.listen.first().map(ListenAddress::from_here).unwrap_or_default();
+        let prefix = daemon.web_external_url.as_ref().map(ExternalUrl::prefix).unwrap_or_default();
+        let url = |scheme: &str| {
+            format!("{scheme}://{address}{prefix}/-/healthy")
+                .parse()
+                .with_context(|| format!("`{address}` is not a valid host and port of a URL"))
+        };
+        schemes(self.web_config_file.as_deref())
+            .iter()
+            .map(|scheme| url(scheme))
+            .collect()
     }
+}
+
+/// Returns the schemes to try. A file that was edited just now may differ from what the daemon uses, and may be invalid.
+fn schemes(web_config_file: Option<&Path>) -> &'static [&'static str] {
+    let Some(file) = web_config_file else { return &["http"] };
+    let settings = web::load(file).and_then(|draft| draft.finish(&[], &[]));
+    if settings.is_ok_and(|(settings, _)| settings.tls.is_none()) { &["http", "https"] } else { &["https", "http"] }
+}
+
+/// Returns an error, that of the first URL, if the daemon is alive at none.
+async fn any_alive(urls: &[Uri], trust: &Trust) -> anyhow::Result<()> {
+    let mut first_error = None;
+    for url in urls {
+        match alive(url, trust).await {
+            Ok(()) => return Ok(()),
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    first_error.map_or(Ok(()), Err)
+}
+
+async fn alive(url: &Uri, trust: &Trust) -> anyhow::Result<()> {
+    let requested = timeout(PATIENCE, request(url, trust))
+        .await
+        .with_context(|| format!("{url} did not respond within {} s", PATIENCE.as_secs()))?;
+    let status = match requested {
+        Err(error) if is_certificate_required(&error) => return Ok(()),
+        requested => requested.with_context(|| format!("cannot request {url}"))?,
+    };
+    if !matches!(status, StatusCode::OK | StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS) {
+        bail!("{url} responded with {status}");
+    }
+    Ok(())
+}
+
+async fn request(url: &Uri, trust: &Trust) -> anyhow::Result<StatusCode> {
     let authority = url.authority().context("the URL has no host")?;
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
+    let connect = async |port| TcpStream::connect((host, authority.port_u16().unwrap_or(port))).await;
+    match url.scheme_str() {
+        Some("http") => exchange(connect(80).await?, url).await,
+        Some("https") => exchange(trust.handshake(host, connect(443).await?).await?, url).await,
+        _ => bail!("unsupported scheme; must be http:// or https://"),
+    }
+}
+
+/// Requests the URL on a connection.
+async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin, url: &Uri) -> anyhow::Result<StatusCode> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let path = url.path_and_query().map_or("/", |path| path.as_str());
-    let request = Request::get(path)
-        .header(HOST, authority.as_str())
-        .body(Empty::<Bytes>::new())?;
-    tokio::select! {
-        response = sender.send_request(request) => Ok(response?.status()),
-        ended = connection => {
+    let host = url.authority().map(Authority::as_str).unwrap_or_default();
+    let request = Request::get(path).header(HOST, host).body(Empty::<Bytes>::new())?;
+    // The connection ends with its sender.
+    let response = async move { sender.send_request(request).await.map(|response| response.status()) };
+    let (status, ended) = tokio::join!(response, connection);
+    match status {
+        Ok(status) => Ok(status),
+        Err(error) => {
             ended?;
-            bail!("the connection was closed without a response")
+            Err(error.into())
         }
     }
 }

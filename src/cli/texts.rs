@@ -84,12 +84,16 @@ Editors use it to complete and check the YAML file.";
 pub(super) const HEALTHCHECK: &str = "\
 Check that a running daemon is healthy
 
-Requests the URL and succeeds if the response is 200 within 5 seconds. For containers without a shell.";
+Requests the URL and succeeds if the response is 200 within 5 seconds. For containers without a shell.
+
+A daemon that asks for a password (401) or a client certificate, or that limits requests (429), is alive, too.";
 
 pub(super) const HEALTHCHECK_EXAMPLES: &str = "\
 Examples:
   portprobe healthcheck
   portprobe healthcheck http://localhost:10115/-/ready
+  portprobe healthcheck --web.config.file=/etc/portprobe/web.yml
+  portprobe healthcheck --tls.ca-file=ca.pem https://portprobe.internal:10115/-/healthy
 
 Exit status:
   0  healthy

@@ -10,6 +10,7 @@ use crate::support::pki::{Authority, Identity, leaf};
 
 mod clients;
 mod files;
+mod healthcheck;
 mod passwords;
 mod reload;
 mod urls;
