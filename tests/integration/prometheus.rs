@@ -1,8 +1,11 @@
 //! Metrics in a real Prometheus, from probes of real servers.
 
+use std::fs;
 use std::net::TcpListener;
 
+use super::web_config;
 use crate::support::daemon::Daemon;
+use crate::support::pki::{Authority, leaf};
 use crate::support::{program, requires_program, services};
 
 #[tokio::test]
@@ -69,5 +72,40 @@ async fn label_values_arrive_unchanged() {
         ("brace", "{x=\"1\"} ä"),
     ] {
         assert_eq!(info["metric"][label], value, "{info}");
+    }
+}
+
+/// With a password over TLS, and with a client certificate.
+#[tokio::test]
+async fn prometheus_scrapes_through_tls() {
+    let root = Authority::root("web root");
+    let client = root.issue(leaf(&["prometheus.example"]).for_clients());
+    let clients = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n";
+    for (web_config, scrape_config) in
+        [(web_config::passwords::USERS, "  basic_auth: { username: alice, password: test }\n"), (clients, "")]
+    {
+        let server = format!("tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n{web_config}");
+        let daemon = web_config::daemon(web_config::folder(&root, &server)).await;
+        let folder = daemon.folder();
+        fs::write(folder.join("client.crt"), client.pem()).unwrap();
+        fs::write(folder.join("client.key"), client.key_pem()).unwrap();
+        let file = |name: &str| folder.join(name).display().to_string();
+        let certificate = if web_config == clients {
+            format!(", cert_file: {}, key_file: {}", file("client.crt"), file("client.key"))
+        } else {
+            String::new()
+        };
+        let configuration = format!(
+            "scrape_configs:\n- job_name: portprobe\n  scrape_interval: 200ms\n  scheme: https\n  \
+             tls_config: {{ ca_file: {}, server_name: localhost{certificate} }}\n{scrape_config}  \
+             static_configs: [ {{ targets: ['{}'] }} ]\n",
+            file("ca.crt"),
+            daemon.address
+        );
+        for binary in services::prometheus_programs() {
+            let prometheus = services::prometheus_on(&binary, &configuration).await;
+            prometheus.query_until("up{job=\"portprobe\"}", "1").await;
+            prometheus.query_until("portprobe_up{target=\"tcp://127.0.0.1:1\"}", "0").await;
+        }
     }
 }

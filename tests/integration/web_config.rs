@@ -11,12 +11,12 @@ use crate::support::pki::{Authority, Identity, leaf};
 mod clients;
 mod files;
 mod healthcheck;
-mod passwords;
+pub(super) mod passwords;
 mod reload;
 mod urls;
 
 /// A folder with a configuration, a certificate for localhost, and the certificate that signs those of clients.
-fn folder(root: &Authority, web_config: &str) -> TempDir {
+pub(super) fn folder(root: &Authority, web_config: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("portprobe.yaml"), CONFIG).unwrap();
     write_identity(folder.path(), &root.issue(leaf(&["localhost"])));
@@ -31,7 +31,7 @@ fn write_identity(folder: &Path, identity: &Identity) {
 }
 
 /// A daemon in such a folder.
-async fn daemon(folder: TempDir) -> Daemon {
+pub(super) async fn daemon(folder: TempDir) -> Daemon {
     let mut command = portprobe();
     command.arg("--config.file").arg(folder.path().join("portprobe.yaml"));
     command.arg("--web.config.file").arg(folder.path().join("web.yml"));

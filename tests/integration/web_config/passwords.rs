@@ -9,7 +9,7 @@ use crate::support::https::Client;
 use crate::support::pki::Authority;
 
 /// The passwords are `test` and `other`.
-pub(super) const USERS: &str = "basic_auth_users:\n  alice: $2b$10$bbbbbbbbbbbbbbbbbbbbbOJv2iOdEt/p4L1ZkszHFSrGWWzJxePem\n  bob: $2b$10$cccccccccccccccccccccORMlfGPX7NvwFDWyrILtAbZkx9rFlcLO\n";
+pub(in crate::integration) const USERS: &str = "basic_auth_users:\n  alice: $2b$10$bbbbbbbbbbbbbbbbbbbbbOJv2iOdEt/p4L1ZkszHFSrGWWzJxePem\n  bob: $2b$10$cccccccccccccccccccccORMlfGPX7NvwFDWyrILtAbZkx9rFlcLO\n";
 
 #[tokio::test]
 async fn only_right_passwords_are_accepted() {
