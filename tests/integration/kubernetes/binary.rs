@@ -57,6 +57,25 @@ fn the_documented_values_are_valid() {
     assert_accepted("docs/deploy/kubernetes.md", text, &objects);
 }
 
+#[test]
+fn web_configurations_are_accepted() {
+    let Some(tools) = Tools::find() else { return };
+    let mut checked = 0;
+    for (name, objects) in everything(&tools) {
+        for text in objects
+            .iter()
+            .filter_map(|object| object["stringData"].get("web.yml")?.as_str())
+        {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join("web.yml"), text).unwrap();
+            let ended = finished(&["check", "--syntax-only", "--web.config.file=web.yml"], folder.path());
+            assert_eq!(ended.status, 0, "{name}: {ended:?}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 0);
+}
+
 /// Checks a configuration with only the variables that the containers of these objects have.
 fn assert_accepted(name: &str, text: &str, objects: &[Value]) {
     let folder = tempfile::tempdir().unwrap();
@@ -107,9 +126,10 @@ fn flags_and_variables_exist_in_the_binary() {
     let Some(tools) = Tools::find() else { return };
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("portprobe.yaml"), "targets: [tcp://localhost:1]").unwrap();
+    fs::write(folder.path().join("web.yml"), "").unwrap();
     let help = finished(&["--help"], folder.path()).stdout;
     let mut named = refused_variables();
-    assert_eq!(named.len(), 3, "{named:?}");
+    assert_eq!(named.len(), 4, "{named:?}");
     for (name, objects) in everything(&tools) {
         for container in containers(objects) {
             let own = variables(container).into_iter().map(|(variable, _)| variable.to_owned());
@@ -145,6 +165,7 @@ fn refused_variables() -> BTreeSet<String> {
 /// An argument as passed to the pod with the index 0, with the configuration in this folder.
 fn here(argument: &str, folder: &Path) -> String {
     argument
+        .replace("/etc/portprobe-web", folder.to_str().unwrap())
         .replace("/etc/portprobe", folder.to_str().unwrap())
         .replace("$(POD_INDEX)", "0")
 }

@@ -10,7 +10,7 @@ use super::{Tools, all_objects, all_values, everything, of_kind, root};
 
 /// Values, and the expected error.
 #[rustfmt::skip]
-const INVALID: [(&str, &str); 37] = [
+const INVALID: [(&str, &str); 43] = [
     (r#"{ "replica": 2 }"#, "additional properties 'replica' not allowed"),
     (r#"{ "image": { "tags": "1" } }"#, "at '/image': additional properties 'tags' not allowed"),
     (r#"{ "serviceMonitor": { "enable": true } }"#, "additional properties 'enable' not allowed"),
@@ -46,6 +46,12 @@ const INVALID: [(&str, &str); 37] = [
     (r#"{ "extraEnv": { "PORTPROBE_CONFIG_FILE": "/a" } }"#, "PORTPROBE_CONFIG_FILE has no effect, because the chart sets the flag; set config instead"),
     (r#"{ "extraEnv": { "PORTPROBE_WEB_LISTEN_ADDRESS": ":1" } }"#, "PORTPROBE_WEB_LISTEN_ADDRESS has no effect, because the chart sets the flag; set containerPort"),
     (r#"{ "kind": "StatefulSet", "extraEnv": { "PORTPROBE_SHARD": "0/2" } }"#, "PORTPROBE_SHARD has no effect, because the chart sets the flag; set replicas"),
+    (r#"{ "webConfig": { "secret": "a" } }"#, "at '/webConfig': additional properties 'secret' not allowed"),
+    (r#"{ "webConfig": { "config": { "rate_limit": { "interval": "1s", "burst": 1 } }, "existingSecret": "a" } }"#, "webConfig.config: conflicts with webConfig.existingSecret"),
+    (r#"{ "webConfig": { "existingSecret": "a" }, "extraArgs": ["--web.config.file=/a"] }"#, "extraArgs: --web.config.file=/a is set by the chart"),
+    (r#"{ "webConfig": { "existingSecret": "a" }, "extraEnv": { "PORTPROBE_WEB_CONFIG_FILE": "/a" } }"#, "PORTPROBE_WEB_CONFIG_FILE has no effect, because the chart sets the flag; set webConfig"),
+    (r#"{ "extraVolumes": [{ "name": "web-config", "emptyDir": {} }] }"#, "extraVolumes: the name `web-config` is reserved"),
+    (r#"{ "serviceMonitor": { "scheme": "https" } }"#, "additional properties 'scheme' not allowed"),
     (r#"{ "hostNetwork": true, "networkPolicy": { "enabled": true } }"#, "networkPolicy: Kubernetes does not apply it to pods with hostNetwork"),
     (r#"{ "prometheusRule": { "enabled": true, "files": ["nothing"] } }"#, "prometheusRule.files: unknown file nothing"),
 ];

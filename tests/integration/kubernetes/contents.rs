@@ -342,3 +342,56 @@ fn stable_pods_have_stable_instances() {
     let of_a_node = instance("__meta_kubernetes_pod_node_name");
     assert_eq!(relabelings("DaemonSet"), json!([of_a_node, { "action": "labeldrop", "regex": "pod" }]));
 }
+
+/// With TLS, the kubelet and Prometheus use HTTPS; without, HTTP.
+#[test]
+fn probes_and_monitors_follow_the_web_configuration() {
+    let Some(tools) = Tools::find() else { return };
+    let tls = json!({ "tls_server_config": { "cert_file": "/a/tls.crt", "key_file": "/a/tls.key" } });
+    for (web_config, expected) in [
+        (json!({}), None),
+        (json!({ "config": { "basic_auth_users": { "a": "b" } } }), None),
+        (json!({ "existingSecret": "a", "tls": false }), None),
+        (json!({ "config": tls }), Some("https")),
+        (json!({ "existingSecret": "a" }), Some("https")),
+    ] {
+        for (monitor, kind) in [("serviceMonitor", "ServiceMonitor"), ("podMonitor", "PodMonitor")] {
+            let values = json!({
+                "webConfig": web_config,
+                monitor: { "enabled": true },
+                "startupProbe": { "httpGet": { "path": "/-/ready", "port": "http" } },
+            });
+            let objects = tools.rendered(&values);
+            let deployment = &of_kind(&objects, "Deployment")[0];
+            let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+            for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+                let scheme = container[probe]["httpGet"].get("scheme").and_then(Value::as_str);
+                assert_eq!(scheme, expected.map(|_| "HTTPS"), "{web_config}: {probe}");
+            }
+            let spec = &of_kind(&objects, kind)[0]["spec"];
+            let endpoint = spec.get("endpoints").or_else(|| spec.get("podMetricsEndpoints")).unwrap();
+            assert_eq!(endpoint[0].get("scheme").and_then(Value::as_str), expected, "{web_config}: {kind}");
+            let is_mounted = container.to_string().contains("/etc/portprobe-web");
+            let has_flag = arguments(container)
+                .iter()
+                .any(|flag| *flag == "--web.config.file=/etc/portprobe-web/web.yml");
+            assert_eq!((is_mounted, has_flag), (web_config != json!({}), is_mounted), "{web_config}");
+        }
+    }
+}
+
+/// The kubelet has no password and no certificate.
+#[test]
+fn the_kubelet_needs_no_password() {
+    let Some(tools) = Tools::find() else { return };
+    let users = json!({ "basic_auth_users": { "a": "b" }, "auth_excluded_paths": ["/metrics", "/-/ready"] });
+    let secret = |config: &Value| {
+        let objects = tools.rendered(&json!({ "webConfig": { "config": config } }));
+        let secrets = of_kind(&objects, "Secret");
+        assert_eq!(secrets[0]["metadata"]["name"], "portprobe-web");
+        serde_yaml::from_str::<Value>(secrets[0]["stringData"]["web.yml"].as_str().unwrap()).unwrap()
+    };
+    assert_eq!(secret(&users)["auth_excluded_paths"], json!(["/metrics", "/-/ready", "/-/healthy"]));
+    let headers = json!({ "http_server_config": { "headers": { "X-Frame-Options": "deny" } } });
+    assert_eq!(secret(&headers), headers);
+}

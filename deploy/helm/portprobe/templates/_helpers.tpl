@@ -83,6 +83,34 @@ ipFamilyPolicy: {{ .Values.service.ipDualStack.ipFamilyPolicy }}
 {{- $text -}}
 {{- end -}}
 
+{{/* Name of the Secret with the web configuration; empty without one. */}}
+{{- define "portprobe.webSecret" -}}
+{{- with .Values.webConfig -}}
+{{- if .existingSecret -}}
+{{- .existingSecret -}}
+{{- else if .config -}}
+{{- printf "%s-web" (include "portprobe.fullname" $) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether the port has TLS. */}}
+{{- define "portprobe.webTls" -}}
+{{- with .Values.webConfig -}}
+{{- if ternary .tls (hasKey (default dict .config) "tls_server_config") (not (empty .existingSecret)) }}true{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The web configuration as text. The kubelet has no password and no certificate. */}}
+{{- define "portprobe.webConfig" -}}
+{{- $config := deepCopy .Values.webConfig.config -}}
+{{- if or $config.basic_auth_users ($config.tls_server_config).client_auth_type -}}
+{{- $paths := concat (default list $config.auth_excluded_paths) (list "/-/healthy" "/-/ready") -}}
+{{- $_ := set $config "auth_excluded_paths" (uniq $paths) -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
 {{/* Whether the chart creates the object with the configuration. */}}
 {{- define "portprobe.ownConfig" -}}
 {{- if not (or .Values.configExistingSecretName .Values.configExistingConfigMapName) }}true{{ end -}}
@@ -92,6 +120,17 @@ ipFamilyPolicy: {{ .Values.service.ipDualStack.ipFamilyPolicy }}
 {{- define "portprobe.endpoint" -}}
 port: http
 path: /metrics
+{{- if include "portprobe.webTls" .root }}
+scheme: https
+{{- end }}
+{{- with .monitor.tlsConfig }}
+tlsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .monitor.basicAuth }}
+basicAuth:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 interval: {{ .monitor.interval }}
 {{- with .monitor.scrapeTimeout }}
 scrapeTimeout: {{ . }}
@@ -136,7 +175,14 @@ metricRelabelings:
 {{- if and $values.hostNetwork $values.hostPort (ne (int $values.hostPort) (int $values.containerPort)) -}}
 {{- fail "hostPort: must equal containerPort with hostNetwork; set containerPort" -}}
 {{- end -}}
+{{- if and ($values.webConfig).config ($values.webConfig).existingSecret -}}
+{{- fail "webConfig.config: conflicts with webConfig.existingSecret; remove one" -}}
+{{- end -}}
+{{- $webSecret := include "portprobe.webSecret" . -}}
 {{- range $values.extraArgs -}}
+{{- if and $webSecret (hasPrefix "--web.config.file" .) -}}
+{{- fail (printf "extraArgs: %s is set by the chart; use webConfig only" .) -}}
+{{- end -}}
 {{- if or (hasPrefix "--config.file" .) (hasPrefix "--web.listen-address" .) (and (hasPrefix "--shard" .) (eq $values.kind "StatefulSet")) -}}
 {{- fail (printf "extraArgs: %s is set by the chart; set config, containerPort or replicas instead" .) -}}
 {{- end -}}
@@ -151,12 +197,15 @@ metricRelabelings:
 {{- end -}}
 {{- range $key := list "extraVolumes" "extraConfigmapMounts" "extraSecretMounts" -}}
 {{- range index $values $key -}}
-{{- if eq (toString .name) "config" -}}
-{{- fail (printf "%s: the name `config` is reserved for the volume with the configuration; choose another name" $key) -}}
+{{- if has (toString .name) (list "config" "web-config") -}}
+{{- fail (printf "%s: the name `%s` is reserved for the volume with the configuration; choose another name" $key .name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- $flags := dict "PORTPROBE_CONFIG_FILE" "config" "PORTPROBE_WEB_LISTEN_ADDRESS" "containerPort" -}}
+{{- if $webSecret -}}
+{{- $flags = set $flags "PORTPROBE_WEB_CONFIG_FILE" "webConfig" -}}
+{{- end -}}
 {{- $given := list "NODE_NAME" "POD_NAME" "POD_NAMESPACE" "POD_IP" -}}
 {{- if eq $values.kind "StatefulSet" -}}
 {{- $flags = set $flags "PORTPROBE_SHARD" "replicas" -}}

@@ -50,6 +50,9 @@ spec:
       args:
         - --config.file=/etc/portprobe/portprobe.yaml
         - --web.listen-address=:{{ .Values.containerPort }}
+        {{- if include "portprobe.webSecret" . }}
+        - --web.config.file=/etc/portprobe-web/web.yml
+        {{- end }}
         {{- if eq .Values.kind "StatefulSet" }}
         - --shard=$(POD_INDEX)/{{ .Values.replicas }}
         {{- end }}
@@ -86,7 +89,17 @@ spec:
           {{- with .Values.hostPort }}
           hostPort: {{ . }}
           {{- end }}
-      {{- range $key := list "livenessProbe" "readinessProbe" "startupProbe" "resources" "securityContext" }}
+      {{- range $key := list "livenessProbe" "readinessProbe" "startupProbe" }}
+      {{- with get $.Values $key }}
+      {{- $probe := deepCopy . }}
+      {{- if and $probe.httpGet (include "portprobe.webTls" $) }}
+      {{- $_ := set $probe "httpGet" (merge $probe.httpGet (dict "scheme" "HTTPS")) }}
+      {{- end }}
+      {{ $key }}:
+        {{- toYaml $probe | nindent 8 }}
+      {{- end }}
+      {{- end }}
+      {{- range $key := list "resources" "securityContext" }}
       {{- with get $.Values $key }}
       {{ $key }}:
         {{- toYaml . | nindent 8 }}
@@ -97,6 +110,11 @@ spec:
         - name: config
           mountPath: /etc/portprobe
           readOnly: true
+        {{- if include "portprobe.webSecret" . }}
+        - name: web-config
+          mountPath: /etc/portprobe-web
+          readOnly: true
+        {{- end }}
         {{- range concat (default list .Values.extraConfigmapMounts) (default list .Values.extraSecretMounts) }}
         - name: {{ .name | quote }}
           mountPath: {{ .mountPath | quote }}
@@ -117,6 +135,11 @@ spec:
       configMap:
         name: {{ .Values.configExistingConfigMapName | default (include "portprobe.fullname" .) | quote }}
       {{- end }}
+    {{- with include "portprobe.webSecret" . }}
+    - name: web-config
+      secret:
+        secretName: {{ . | quote }}
+    {{- end }}
     {{- range .Values.extraConfigmapMounts }}
     - name: {{ .name | quote }}
       configMap:
