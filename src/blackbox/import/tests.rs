@@ -1,0 +1,117 @@
+//! Golden files: `X.blackbox.yml` and `X.prometheus.yml`, if it exists, become `X.yaml`. `UPDATE_IMPORTS=1` rewrites them.
+
+use std::path::PathBuf;
+use std::{env, fs};
+
+use super::*;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/resources/blackbox")
+}
+
+/// Reads a file under the path that a user in `/etc/prometheus` might name.
+fn file(name: &str) -> Option<ForeignFile> {
+    let text = fs::read_to_string(folder().join(name)).ok()?;
+    Some(ForeignFile::parse(&Path::new("/etc/prometheus").join(name), text).unwrap())
+}
+
+fn imported(case: &str) -> Imported {
+    let blackbox = file(&format!("{case}.blackbox.yml")).unwrap();
+    import(&blackbox, file(&format!("{case}.prometheus.yml")).as_ref(), TargetFiles::Discovered).unwrap()
+}
+
+fn errors(text: &str) -> String {
+    let file = ForeignFile::parse(Path::new("blackbox.yml"), text.to_owned()).unwrap();
+    import(&file, None, TargetFiles::Discovered).unwrap_err().to_string()
+}
+
+#[test]
+fn files_become_the_expected_configurations() {
+    for case in ["debian", "dialogues", "examples", "jobs", "one_job"] {
+        let Imported { text, .. } = imported(case);
+        let path = folder().join(format!("{case}.yaml"));
+        if env::var_os("UPDATE_IMPORTS").is_some() {
+            fs::write(&path, &text).unwrap();
+        }
+        assert_eq!(text, fs::read_to_string(path).unwrap_or_default(), "{case}");
+    }
+}
+
+#[test]
+fn every_result_is_a_valid_configuration() {
+    for case in ["debian", "dialogues", "examples", "jobs", "one_job"] {
+        let Imported { text, sources, .. } = imported(case);
+        let text = if sources == 0 { format!("{text}targets: ['tcp://a.example:1']\n") } else { text };
+        let draft = config::parse(&*text, Path::new("portprobe.yaml"), &|_| None);
+        draft
+            .and_then(|draft| draft.finish(&[]))
+            .unwrap_or_else(|error| panic!("{case}: {error}"));
+    }
+}
+
+#[test]
+fn every_probe_is_a_pair_or_missing() {
+    let Imported { text, pairs, missing, .. } = imported("jobs");
+    let names: Vec<_> = pairs.iter().map(|pair| &*pair.name).collect();
+    assert!(names.contains(&"db.internal:5432") && names.contains(&"db.internal:5432 (blackbox_tls)"), "{names:?}");
+    let missing: Vec<_> = missing.iter().map(|missing| &*missing.target).collect();
+    for target in ["no-port.internal", "192.0.2.1", "192.0.2.2:1", "a.example.com:1", "http://plain.example.com/"] {
+        assert!(missing.contains(&target), "{target}: {missing:?}");
+    }
+    let config = config::parse(&*text, Path::new("portprobe.yaml"), &|_| None)
+        .unwrap()
+        .finish(&[])
+        .unwrap();
+    let targets: Vec<_> = config.targets.iter().map(|target| target.name.to_string()).collect();
+    assert_eq!(names, targets, "the pairs are the targets, in their order");
+}
+
+#[test]
+fn secrets_are_in_no_comment() {
+    for case in ["dialogues", "examples", "jobs"] {
+        let Imported { text, .. } = imported(case);
+        assert!(!text.contains("hunter2"), "{case}: {text}");
+    }
+}
+
+#[test]
+fn invalid_input_is_an_error_with_a_line() {
+    for (text, message) in [
+        ("targets: []\n", "blackbox.yml:1:1: has no `modules`; must be the configuration of blackbox_exporter"),
+        ("[]\n", "blackbox.yml:1:1: is a list; must be a mapping"),
+        ("modules:\n  a: 5\n", "blackbox.yml:2:6: modules.a: is the number 5; must be a mapping"),
+        (
+            "modules:\n  a: { prober: tcp, tcp: { tls: maybe } }\n",
+            "blackbox.yml:2:33: modules.a.tcp.tls: is `maybe`; must be `true` or `false`",
+        ),
+    ] {
+        assert_eq!(errors(text), message);
+    }
+}
+
+#[test]
+fn jobs_in_further_files_are_imported() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = "scrape_configs: [{ job_name: j, metrics_path: /probe, params: { module: [m], target: ['a:1'] }, \
+               static_configs: [{ targets: ['b:9115'] }] }]";
+    fs::write(folder.path().join("more.yml"), job).unwrap();
+    let blackbox = ForeignFile::parse(Path::new("b.yml"), "modules: { m: { prober: tcp } }".to_owned()).unwrap();
+    let text = "scrape_config_files: ['*.yml']".to_owned();
+    let prometheus = ForeignFile::parse(&folder.path().join("prometheus.yaml"), text).unwrap();
+    let Imported { pairs, .. } = import(&blackbox, Some(&prometheus), TargetFiles::Discovered).unwrap();
+    assert_eq!(pairs.iter().map(|pair| &*pair.target).collect::<Vec<_>>(), ["a:1"]);
+}
+
+#[test]
+fn targets_of_files_can_be_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.yml"), "- { targets: ['a:1', 'b:1'], labels: { team: x } }\n").unwrap();
+    let blackbox = ForeignFile::parse(Path::new("b.yml"), "modules: { m: { prober: tcp } }".to_owned()).unwrap();
+    let text = "scrape_configs: [{ job_name: j, metrics_path: /probe, params: { module: [m] }, \
+                file_sd_configs: [{ files: ['*.yml'] }], \
+                relabel_configs: [{ source_labels: [__address__], target_label: __param_target }] }]";
+    let prometheus = ForeignFile::parse(&folder.path().join("prometheus.yaml"), text.to_owned()).unwrap();
+    let Imported { pairs, .. } = import(&blackbox, Some(&prometheus), TargetFiles::Listed).unwrap();
+    let targets: Vec<_> = pairs.iter().map(|pair| &*pair.target).collect();
+    assert_eq!(targets, ["a:1", "b:1"]);
+}
