@@ -20,6 +20,7 @@ mod completions;
 mod demo;
 mod flags;
 mod healthcheck;
+mod import;
 mod man;
 mod probe;
 pub mod schema;
@@ -59,6 +60,9 @@ enum Command {
     /// Check that a running daemon is healthy
     #[command(long_about = texts::HEALTHCHECK, after_long_help = texts::HEALTHCHECK_EXAMPLES)]
     Healthcheck(healthcheck::Arguments),
+    /// Convert a configuration of blackbox_exporter
+    #[command(long_about = texts::IMPORT, after_long_help = texts::IMPORT_EXAMPLES)]
+    Import(import::Arguments),
     /// Print shell completions
     #[command(after_long_help = texts::COMPLETIONS_EXAMPLES)]
     Completions {
@@ -86,6 +90,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Completions { shell } => printed(&completions::run(shell, Cli::command())),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Man { command } => printed(&man::run(command.as_deref(), Cli::command(), man::date(&environment))?),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Schema => printed(&schema::run()),

@@ -100,6 +100,25 @@ Exit status:
   1  not healthy, or no response
   2  wrong usage";
 
+pub(super) const IMPORT: &str = "\
+Convert a configuration of blackbox_exporter
+
+Prints a configuration of portprobe with the same modules and, with --prometheus, the targets that Prometheus probes \
+through blackbox_exporter. A setting without an equivalent is a comment in its place, which begins with `not imported`.
+
+With --compare, prints no configuration: blackbox_exporter and portprobe probe every target once, and the differences \
+are printed.";
+
+pub(super) const IMPORT_EXAMPLES: &str = "\
+Examples:
+  portprobe import --blackbox=blackbox.yml --prometheus=prometheus.yml >portprobe.yaml
+  portprobe import --blackbox=blackbox.yml --prometheus=prometheus.yml --compare=http://localhost:9115
+
+Exit status:
+  0  converted; with --compare, no difference
+  1  a file is invalid, blackbox_exporter does not respond, or there are differences
+  2  wrong usage";
+
 pub(super) const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   source <(portprobe completions bash)
