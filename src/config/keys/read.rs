@@ -233,7 +233,11 @@ pub(in crate::config) trait Mapping: Sized {
 /// Reads a mapping with fixed keys: reports unknown keys, then reads the values in the order of the keys.
 pub(in crate::config) fn mapping<T: Mapping>(node: Node, at: At<'_>) -> Option<T> {
     let mut entries = Entries(entries(node, at)?);
-    let unknown = entries.0.iter().map(|(key, _)| &**key).filter(|key| !T::has(key));
+    let unknown = entries
+        .0
+        .iter()
+        .map(|(key, node)| (&**key, node))
+        .filter(|(key, _)| !T::has(key));
     refuse_unknown_keys(unknown, T::keys, at);
     Some(T::take(&mut entries, at))
 }

@@ -3,15 +3,18 @@
 use crate::config::keys::schema::{SettingKey, ValueKind, setting_keys, top_level_keys};
 use crate::config::problems::At;
 use crate::config::problems::text::{any_of, suggestion};
+use crate::config::yaml::Node;
 
 /// Reports keys that the mapping at `at` does not have; `known` are those that it has.
 pub(super) fn refuse_unknown_keys<'a>(
-    unknown: impl Iterator<Item = &'a str>,
+    unknown: impl Iterator<Item = (&'a str, &'a Node)>,
     known: fn() -> Vec<&'static str>,
     at: At<'_>,
 ) {
-    for key in unknown {
-        at.key(key).refuse_key(message(key, &known()));
+    for (key, value) in unknown {
+        let is_module = value.get("prober").is_some();
+        let message = if is_module { BLACKBOX_MODULE.to_owned() } else { message(key, &known()) };
+        at.key(key).refuse_key(message);
     }
 }
 
@@ -24,7 +27,11 @@ fn message(key: &str, known: &[&'static str]) -> String {
     let of_blackbox = of_blackbox.filter(|_| !known.contains(&"tls_server_config"));
     match (of_blackbox, suggestion(key, known.iter().copied())) {
         _ if key == "<<" => "must be a mapping, like the alias in `<<: *name`".to_owned(),
-        (Some(instead), _) => format!("is a key of blackbox_exporter; {instead}; see docs/migrate-from-blackbox.md"),
+        (Some(instead), _) => {
+            format!(
+                "is a key of blackbox_exporter; {instead}, or convert its file with `portprobe import --blackbox FILE`"
+            )
+        }
         (None, Some(meant)) => format!("unknown key; did you mean `{meant}`?"),
         (None, None) => format!("unknown key; must be {}", any_of(known)),
     }
@@ -42,8 +49,12 @@ fn nested(key: &str, known: &[&'static str]) -> Option<String> {
     })
 }
 
+/// The message for a module of `blackbox_exporter`, whatever its name is.
+const BLACKBOX_MODULE: &str =
+    "is a module of blackbox_exporter; convert its file with `portprobe import --blackbox FILE`";
+
 /// Keys of the modules of `blackbox_exporter`, each with what to write instead. portprobe has no key of these names.
-const BLACKBOX: [(&str, &str); 17] = [
+const BLACKBOX: [(&str, &str); 19] = [
     ("prober", "the scheme of a target's URL selects the protocol, so remove it"),
     ("basic_auth", "use `http.headers_files`"),
     ("body_size_limit", "use `http.body_limit`"),
@@ -55,9 +66,11 @@ const BLACKBOX: [(&str, &str); 17] = [
     ("no_follow_redirects", "redirects are not followed, so remove it"),
     ("follow_redirects", "redirects are not followed, so remove it"),
     ("preferred_ip_protocol", "use `ip`"),
+    ("grpc", "use a target like grpc://host:port/service"),
     ("query_name", "use a target like dns://server/name"),
     ("query_response", "use `dialogue`"),
     ("source_ip_address", "use `source_address`"),
+    ("tcp", "write its settings directly into the module"),
     ("tls_config", "use `tls`"),
     ("valid_http_versions", "remove it"),
     ("valid_status_codes", "use `http.status`"),
