@@ -31,6 +31,8 @@ mod integration {
     mod kubernetes;
     mod loopback;
     #[cfg(target_os = "linux")]
+    mod migration;
+    #[cfg(target_os = "linux")]
     mod namespaces;
     #[cfg(target_os = "linux")]
     mod package;

@@ -9,7 +9,7 @@ mod tables;
 
 /// A Markdown file of the project.
 #[derive(Debug)]
-struct Page {
+pub(crate) struct Page {
     /// Relative to the project's folder, such as `docs/cli.md`.
     path: PathBuf,
     text: String,
@@ -31,13 +31,13 @@ impl Page {
             .collect()
     }
 
-    fn read(path: &Path) -> Self {
+    pub(crate) fn read(path: &Path) -> Self {
         let text = fs::read_to_string(root().join(path)).unwrap();
         Self { path: path.to_owned(), text }
     }
 
     /// The fenced blocks of a language, without their indentation.
-    fn blocks(&self, language: &str) -> Vec<String> {
+    pub(crate) fn blocks(&self, language: &str) -> Vec<String> {
         let mut blocks = Vec::new();
         let mut lines = self.text.lines();
         while let Some(line) = lines.next() {

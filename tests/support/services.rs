@@ -142,6 +142,21 @@ pub(crate) async fn openssh() -> Option<Service> {
     .await
 }
 
+/// blackbox_exporter with a copy of the files in a folder, among them `blackbox.yml`; `None` if it is not installed.
+pub(crate) async fn blackbox_exporter(files: &Path) -> Option<Service> {
+    requires_program("prometheus-blackbox-exporter").then_some(())?;
+    start(async |address, folder| {
+        let entries = fs::read_dir(files).unwrap().map(|entry| entry.unwrap().path());
+        for file in entries.filter(|path| path.is_file()) {
+            fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
+        }
+        let mut server = Command::new(program("prometheus-blackbox-exporter").unwrap());
+        server.args(["--config.file=blackbox.yml", &format!("--web.listen-address={address}")]);
+        Service::listening(server, address, folder).await
+    })
+    .await
+}
+
 /// The distribution's Prometheus, scraping one exporter every 200 ms; `None` if it is not installed.
 pub(crate) async fn prometheus(exporter: SocketAddr) -> Option<Prometheus> {
     requires_program("prometheus").then_some(())?;

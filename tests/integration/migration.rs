@@ -1,0 +1,196 @@
+//! The way over from blackbox_exporter: the commands of the page on the files in `tests/migration`, next to the real
+//! exporter.
+//!
+//! The servers run on other threads than the tests, which wait for commands.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use self::servers::Servers;
+use crate::integration::docs::Page;
+use crate::support::daemon::{Daemon, Finished, finished, portprobe};
+use crate::support::http;
+use crate::support::scrape::Scrape;
+use crate::support::services::{self, Service};
+
+mod servers;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_the_page_move_all_targets() {
+    let servers = Servers::start().await;
+    let Some(exporter) = services::blackbox_exporter(servers.folder.path()).await else { return };
+    for script in scripts() {
+        let script = script.replace("localhost:9115", &exporter.address.to_string());
+        let ran = run(&script, servers.folder.path());
+        assert_eq!((ran.status, &*ran.stderr), (0, ""), "{script}: {ran:?}");
+        let is_compared = script.contains("--compare");
+        assert_eq!(ran.stdout.is_empty(), is_compared, "{script}: {ran:?}");
+        assert!(is_compared || ran.stdout.contains("20 targets (4 of them discovered)"), "{ran:?}");
+    }
+    let daemon = Daemon::start_in(servers.copy(), &[]).await;
+    let known = |scrape: &Scrape| states(scrape).len() == 20;
+    let scrape = daemon.scrape_until_patiently("all targets are known", known).await;
+    let mut up = 0;
+    for (target, is_up) in states(&scrape) {
+        let (module, probed) = servers.probed(&target);
+        assert_eq!(is_up, succeeds(&exporter, module, &probed).await, "{target}");
+        up += u32::from(is_up);
+    }
+    assert_eq!(up, 13, "some are up, some are down");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comparison_prints_each_difference() {
+    let servers = Servers::start().await;
+    let changed = servers.copy();
+    let file = changed.path().join("blackbox.yml");
+    let text = fs::read_to_string(&file).unwrap();
+    let text = text.replace(
+        "  http_2xx:\n    prober: http\n    timeout: 5s\n    http:\n",
+        "  http_2xx:\n    prober: http\n    timeout: 5s\n    http:\n      valid_status_codes: [200, 404]\n",
+    );
+    fs::write(&file, text.replace("^:[^ ]+ 001", "^:[^ ]+ 002")).unwrap();
+    let Some(exporter) = services::blackbox_exporter(changed.path()).await else { return };
+    let url = format!("http://{}", exporter.address);
+    let compared = compare(&servers.folder, &url);
+    assert_eq!((compared.status, &*compared.stderr), (1, ""), "{compared:?}");
+    let host = &servers.host;
+    let missing = format!("http://{host}:2401/missing");
+    let expected = format!(
+        "{missing} (module http_2xx): down in portprobe, up in blackbox_exporter\n  \
+         portprobe: unexpected_response in protocol: expected the status 2xx, received 404 Not Found"
+    );
+    assert!(compared.stdout.starts_with(&expected), "{}", compared.stdout);
+    let expected = format!("\n{host}:2503 (module irc_banner): up in portprobe, down in blackbox_exporter\n");
+    assert!(compared.stdout.contains(&expected), "{}", compared.stdout);
+    assert_eq!(compared.stdout.matches("in blackbox_exporter\n").count(), 2, "{}", compared.stdout);
+    let debug_url = compared
+        .stdout
+        .lines()
+        .last()
+        .unwrap()
+        .trim()
+        .strip_prefix("blackbox_exporter: ")
+        .unwrap();
+    let path = debug_url.strip_prefix(&url).unwrap();
+    let debugged = http::request(exporter.address, "GET", path).await.body;
+    assert!(debugged.contains("Logs for the probe:"), "{debugged}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_is_not_imported_is_a_difference() {
+    let servers = Servers::start().await;
+    let file = servers.folder.path().join("blackbox.yml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("  irc_banner:\n    prober: tcp", "  irc_banner:\n    prober: icmp")).unwrap();
+    let Some(exporter) = services::blackbox_exporter(servers.folder.path()).await else { return };
+    let compared = compare(&servers.folder, &format!("http://{}", exporter.address));
+    let expected = format!(
+        "{}:2503 (module irc_banner): only in blackbox_exporter: portprobe has no ICMP; keep blackbox_exporter for these \
+         targets\n",
+        servers.host
+    );
+    assert_eq!((compared.status, compared.stdout), (1, expected));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exporter_without_a_result_is_an_error() {
+    let servers = Servers::start().await;
+    for (url, reason) in [
+        (format!("http://{}:2204", servers.host), "nothing listens on port 2204"),
+        (format!("http://{}:2401", servers.host), "responded with 404 Not Found"),
+    ] {
+        let compared = compare(&servers.folder, &url);
+        assert_eq!((compared.status, &*compared.stdout), (1, ""), "{compared:?}");
+        assert!(compared.stderr.starts_with(&format!("portprobe: cannot compare with {url}")), "{compared:?}");
+        assert!(compared.stderr.contains(reason), "{compared:?}");
+    }
+}
+
+#[test]
+fn invalid_files_and_flags_have_their_exit_status() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("blackbox.yml"), "modules:\n  a: { prober: tcp, timeout: soon }\n").unwrap();
+    let invalid = finished(&["import", "--blackbox=blackbox.yml"], folder.path());
+    assert_eq!((invalid.status, &*invalid.stdout), (1, ""));
+    assert!(invalid.stderr.starts_with("blackbox.yml:2:30: modules.a.timeout: `soon` "), "{invalid:?}");
+    let missing = finished(&["import", "--blackbox=nothing.yml"], folder.path());
+    assert_eq!(missing.status, 1);
+    assert!(missing.stderr.starts_with("nothing.yml: does not exist"), "{missing:?}");
+    for arguments in [&["import"] as &[_], &["import", "--blackbox=blackbox.yml", "--compare=http://localhost:9115"]] {
+        assert_eq!(finished(arguments, folder.path()).status, 2, "{arguments:?}");
+    }
+}
+
+#[test]
+fn modules_alone_are_printed_with_a_note() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("b.yml"), "modules: { a: { prober: tcp }, b: { prober: icmp } }").unwrap();
+    let printed = finished(&["import", "--blackbox=b.yml"], folder.path());
+    assert_eq!(printed.status, 0);
+    assert!(
+        printed
+            .stdout
+            .contains("\nmodules:\n  a: { scheme: tcp }\n  # not imported: module b: "),
+        "{printed:?}"
+    );
+    let notes = "portprobe: 1 setting has no equivalent; search for `# not imported`\n\
+                 portprobe: no targets; set --prometheus, or add them under `targets`\n";
+    assert_eq!(printed.stderr, notes);
+}
+
+/// The shell commands of the page, in their order.
+fn scripts() -> Vec<String> {
+    let page = Page::read(Path::new("docs/migrate-from-blackbox.md"));
+    let scripts: Vec<_> = page
+        .blocks("sh")
+        .into_iter()
+        .filter(|script| script.contains("portprobe import"))
+        .collect();
+    assert!(scripts.len() >= 2, "{scripts:?}");
+    scripts
+}
+
+/// Runs commands as a user does.
+fn run(script: &str, folder: &Path) -> Finished {
+    let binary = portprobe();
+    let binaries = Path::new(binary.get_program()).parent().unwrap();
+    let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap());
+    let output = Command::new("sh")
+        .args(["-euc", script])
+        .env("PATH", path)
+        .env_remove("PORTPROBE_CONFIG_FILE")
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    Finished {
+        status: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn compare(folder: &TempDir, url: &str) -> Finished {
+    let url = format!("--compare={url}");
+    finished(&["import", "--blackbox=blackbox.yml", "--prometheus=prometheus.yml", &url], folder.path())
+}
+
+/// Whether each target is up; only targets whose state is known.
+fn states(scrape: &Scrape) -> Vec<(String, bool)> {
+    let up = scrape.of_targets().into_iter().filter(|((name, _), _)| *name == "portprobe_up");
+    up.map(|((_, labels), value)| (labels["target"].clone(), value > 0.5)).collect()
+}
+
+/// Whether a probe of the exporter succeeds.
+async fn succeeds(exporter: &Service, module: &str, target: &str) -> bool {
+    let path = format!("/probe?module={module}&target={}", http::encoded(target));
+    let body = http::request(exporter.address, "GET", &path).await.body;
+    match body.lines().find_map(|line| line.strip_prefix("probe_success ")) {
+        Some("1") => true,
+        Some("0") => false,
+        _ => panic!("{path}: {body}"),
+    }
+}
