@@ -3,6 +3,7 @@
 //! [`bind`] has every step that can fail, [`App::run`] runs until the end. A closure connects the scheduler to the
 //! board, so that neither knows the other.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ use crate::metrics::Metrics;
 use crate::outcome::{Next, Report};
 use crate::probe::{Connector, NetworkProber};
 use crate::scheduler::Scheduler;
+use crate::store::{self, RunningWriter, Store, StoreOptions};
 use crate::target::Shard;
 
 mod discovered_files;
@@ -58,6 +60,8 @@ pub struct Parts<'a> {
     pub web_config: Arc<WebConfigFile>,
     /// The URL by which clients reach the HTTP server.
     pub external_url: Option<ExternalUrl>,
+    /// Where states and history are kept.
+    pub store: &'a StoreOptions,
     /// The share of the targets that this replica probes.
     pub shard: Shard,
     /// The name of this machine; it shifts the grid of due times.
@@ -91,7 +95,7 @@ impl<'a> Listen<'a> {
     }
 }
 
-/// The HTTP server cannot listen.
+/// The daemon cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address cannot be bound.
@@ -100,6 +104,12 @@ pub enum StartError {
     /// The sockets of systemd cannot be used.
     #[error(transparent)]
     Inherit(#[from] InheritError),
+    /// The memory of states and history cannot be opened.
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
+    /// The system allows no further thread.
+    #[error("cannot start the thread that writes the database")]
+    Thread(#[source] io::Error),
 }
 
 /// A daemon that has bound its ports but does not probe yet.
@@ -112,30 +122,33 @@ pub struct App<R> {
     reconciler: Reconciler,
     detector: Option<Detector>,
     web_config: Arc<WebConfigFile>,
+    writer: RunningWriter,
     shard: Shard,
 }
 
-/// Binds the listen addresses and connects all parts of a daemon.
+/// Binds the listen addresses, opens the store, and connects all parts of a daemon.
 pub async fn bind(
     config: Config,
     parts: Parts<'_>,
 ) -> Result<App<impl Fn(&Report) -> Next + Send + Sync + use<>>, StartError> {
-    let Parts { files, reload, listen, web_config, external_url, shard, host_name } = parts;
+    let Parts { files, reload, listen, web_config, external_url, store, shard, host_name } = parts;
     let descriptors = Descriptors::raised();
     let server = listen.server().await?.with_max_connections(descriptors.http_connections);
     let prober = NetworkProber::new(config.dns, files.tls_store.clone(), files.header_values.clone());
     let prober = Arc::new(prober.with_descriptors(descriptors.probes));
     let connector = Connector::new(config.dns, files.tls_store.clone());
     let board = Arc::new(Board::new(config.histograms.clone()));
+    let (store, writer) = Store::open(store, clock::now())?;
+    let writer = writer.start(board.clone()).map_err(StartError::Thread)?;
     let startup = Arc::new(Startup::new());
-    let recorder = recorder(board.clone(), startup.clone());
+    let recorder = recorder(board.clone(), startup.clone(), store.clone());
     let (scheduler, handle) = Scheduler::new(prober.clone(), recorder, config.limits, &host_name, clock::now());
     let scheduler = scheduler.with_descriptors(descriptors.probes);
     board.update(|environment| {
         environment.labels = Arc::new(config.labels.clone());
         environment.reload = LastReload::success(clock::now());
     });
-    let metrics = Metrics::new(board.clone(), handle.statistics().clone(), shard);
+    let metrics = Metrics::new(board.clone(), handle.statistics().clone(), store.statistics().cloned(), shard);
     let (reloads, requests) = Reloads::channel();
     let reloads = reload
         .as_ref()
@@ -150,7 +163,7 @@ pub async fn bind(
         .with_names(external_url.clone(), own_names);
     let state = Arc::new(state);
     let reconciler = Reconciler {
-        roster: Roster::new(board.clone(), handle, shard),
+        roster: Roster::new(board.clone(), handle, store, shard),
         target_sources: TargetSources::default(),
         discovery: Sources::new(connector.clone(), prober.lag().clone()),
         files,
@@ -164,7 +177,7 @@ pub async fn bind(
         unconfirmed: None,
         descriptors,
     };
-    Ok(App { server, state, scheduler, config, reconciler, detector, web_config, shard })
+    Ok(App { server, state, scheduler, config, reconciler, detector, web_config, writer, shard })
 }
 
 impl<R> App<R>
@@ -206,7 +219,7 @@ where
     /// Probes and serves HTTP until `stop` is cancelled. Then probing ends at once, and open responses have five
     /// seconds to finish.
     pub async fn run(self, stop: CancellationToken) {
-        let Self { server, state, scheduler, config, reconciler, detector, web_config, shard } = self;
+        let Self { server, state, scheduler, config, reconciler, detector, web_config, writer, shard } = self;
         let targets = config.targets.iter().filter(|target| shard.owns(target)).count();
         info!(targets, sources = config.discovery.len(), %shard, "Probing");
         let readiness = state.readiness.clone();
@@ -224,17 +237,23 @@ where
         let watch = async { tokio::join!(files.watch(&count_failure), web_config.watch(&count_failure)) };
         let watch = Box::pin(stop.run_until_cancelled(watch));
         tokio::join!(scheduler.run(stop.clone()), server.serve(state.clone(), stop.clone()), keep, detect, watch);
+        writer.finish().await;
         info!("Stopped");
     }
 }
 
 /// Returns the closure that records a report on the board and logs it, and any change of state.
-fn recorder(board: Arc<Board>, startup: Arc<Startup>) -> impl Fn(&Report) -> Next + Send + Sync + 'static {
+fn recorder(
+    board: Arc<Board>,
+    startup: Arc<Startup>,
+    store: Store,
+) -> impl Fn(&Report) -> Next + Send + Sync + 'static {
     move |report| {
         log::report(report);
         let recorded = board.record(report);
         if let Some(transition) = &recorded.transition {
             startup.log(transition);
+            store.note(transition);
         }
         recorded.next
     }

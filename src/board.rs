@@ -19,9 +19,11 @@ pub use self::confirm::State;
 pub use self::environment::{Environment, LastReload, SourceStatus};
 pub use self::group::GroupStatus;
 pub use self::history::{History, Recent};
+pub use self::ledger::{Day, DayFigures};
 pub use self::location::AddressResult;
+pub use self::memory::{Remembered, RememberedState, TargetRecord};
 pub use self::row::{LastProbe, Row};
-use crate::clock::Timestamp;
+use crate::clock::{self, Timestamp};
 use crate::locks::{lock, read, write};
 use crate::options::HistogramOptions;
 use crate::outcome::{Failure, Fault, LocalFaultReason, Next, Report};
@@ -31,7 +33,9 @@ mod confirm;
 mod environment;
 mod group;
 mod history;
+mod ledger;
 mod location;
+mod memory;
 mod phases;
 mod row;
 mod tls;
@@ -57,15 +61,20 @@ impl Board {
 
     /// Replaces all targets and keeps their order.
     pub fn replace(&self, targets: &[Arc<Target>]) {
-        self.replace_with(targets, |_| {});
+        self.replace_with(targets, HashMap::new(), |_| {});
     }
 
     /// Replaces all targets, keeps their order, and updates the environment in the same step.
     ///
     /// A target with the same name and endpoint as before keeps its state; if settings that affect its probes have
-    /// changed, later reports with the old settings are discarded. All other rows are added or removed. Reports can be
-    /// recorded meanwhile; concurrent calls wait for each other.
-    pub fn replace_with(&self, targets: &[Arc<Target>], update: impl FnOnce(&mut Environment)) {
+    /// changed, later reports with the old settings are discarded. All other rows are added or removed; a new one starts
+    /// from what is `remembered` of its target. Reports can be recorded meanwhile; concurrent calls wait for each other.
+    pub fn replace_with(
+        &self,
+        targets: &[Arc<Target>],
+        mut remembered: HashMap<TargetName, Remembered>,
+        update: impl FnOnce(&mut Environment),
+    ) {
         // Locked until the end, because each table is built from the previous one.
         let options = self.options();
         let table = self.table();
@@ -73,9 +82,13 @@ impl Board {
         let mut rows = Vec::with_capacity(targets.len());
         for target in targets {
             let kept = table.row(&target.name).filter(|cell| lock(cell).keep_for(target, &options));
-            let cell = kept
-                .cloned()
-                .unwrap_or_else(|| Arc::new(Mutex::new(Row::new(target.clone(), options.clone()))));
+            let cell = kept.cloned().unwrap_or_else(|| {
+                let mut row = Row::new(target.clone(), options.clone());
+                if let Some(remembered) = remembered.remove(&target.name) {
+                    row.restore(remembered, clock::now());
+                }
+                Arc::new(Mutex::new(row))
+            });
             index.insert(target.name.clone(), rows.len());
             rows.push((target.clone(), cell));
         }
@@ -202,6 +215,21 @@ impl Rows {
             .take(range.end)
             .skip(range.start)
             .for_each(|(target, cell)| visit(target, &lock(cell)));
+    }
+
+    /// Returns the records of a range of rows for the store, and moves their figures out. Indices beyond the end are
+    /// ignored.
+    pub fn take_records(&self, range: Range<usize>) -> Vec<TargetRecord> {
+        let rows = self.0.rows.iter().take(range.end).skip(range.start);
+        rows.map(|(_, cell)| lock(cell).take_record(Instant::now(), clock::now()))
+            .collect()
+    }
+
+    /// Returns the record of a target, like [`Self::take_records`].
+    pub fn take_record(&self, name: &TargetName) -> Option<TargetRecord> {
+        self.0
+            .row(name)
+            .map(|cell| lock(cell).take_record(Instant::now(), clock::now()))
     }
 
     /// Reads the row of a target.

@@ -23,6 +23,12 @@ impl Timestamp {
         Duration::from_nanos(self.0)
     }
 
+    /// Returns the moment without parts of a millisecond, which a database does not keep.
+    #[must_use]
+    pub fn whole_millis(self) -> Self {
+        Self(self.0 - self.0 % 1_000_000)
+    }
+
     /// Whole seconds since the epoch, the unit of times in certificates.
     pub fn seconds(self) -> i64 {
         i64::try_from(self.as_duration().as_secs()).unwrap_or(i64::MAX)

@@ -10,6 +10,7 @@
 
 use self::pki::Authority;
 use self::scene::Scene;
+pub use self::stage::Ports;
 use self::stage::Stage;
 use self::welcome::Welcome;
 use std::io;
@@ -34,9 +35,9 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Starts every server on a free port of loopback. Fails if the machine has no port or descriptor left.
-    pub async fn start() -> io::Result<Self> {
-        let mut stage = Stage::open().await?;
+    /// Starts every server on a port of loopback. Fails if the machine has no port or descriptor left.
+    pub async fn start(ports: Ports) -> io::Result<Self> {
+        let mut stage = Stage::open(ports).await?;
         let authority = Authority::new()?;
         let scenes = scenes::all(&mut stage, &authority).await?;
         Ok(Self { stage, scenes, _authority: authority })
@@ -71,7 +72,7 @@ mod tests {
 
     #[tokio::test]
     async fn stopping_closes_the_port_of_every_scene() {
-        let demo = Demo::start().await.unwrap();
+        let demo = Demo::start(Ports::Any).await.unwrap();
         let config = config::parse(demo.configuration(), Path::new("demo"), &|_| None)
             .unwrap()
             .finish(&[])

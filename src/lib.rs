@@ -29,6 +29,7 @@
 //! - `probe`: probes over the network
 //! - `discovery`: sources of more targets
 //! - `board`: the state of all targets, derived from reports
+//! - `store`: states, daily figures and incidents across restarts
 //! - `metrics`: the exposition for Prometheus
 //! - `blackbox`: compatibility with blackbox_exporter
 //! - `http`: the HTTP server and its routes
@@ -61,6 +62,7 @@ pub mod scheduler;
 pub mod probe;
 pub mod discovery;
 pub mod board;
+pub mod store;
 pub mod metrics;
 pub mod blackbox;
 pub mod http;

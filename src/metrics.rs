@@ -12,6 +12,7 @@ pub use self::family::{Family, Kind};
 use crate::board::Board;
 use crate::locks::lock;
 use crate::scheduler::Statistics;
+use crate::store::StoreStatistics;
 use crate::target::Shard;
 
 mod certificate;
@@ -29,11 +30,17 @@ mod target;
 pub struct Metrics(Arc<Inputs>);
 
 impl Metrics {
-    /// Creates the metrics of a board, a scheduler and a shard.
-    pub fn new(board: Arc<Board>, statistics: Arc<Statistics>, shard: Shard) -> Self {
+    /// Creates the metrics of a board, a scheduler, a store that is a file, and a shard.
+    pub fn new(
+        board: Arc<Board>,
+        statistics: Arc<Statistics>,
+        store: Option<Arc<StoreStatistics>>,
+        shard: Shard,
+    ) -> Self {
         Self(Arc::new(Inputs {
             board,
             statistics,
+            store,
             http_requests: HttpRequests::default(),
             file_reload_failures: FileReloadFailures::default(),
             shard,
@@ -113,6 +120,7 @@ impl HttpRequests {
 struct Inputs {
     board: Arc<Board>,
     statistics: Arc<Statistics>,
+    store: Option<Arc<StoreStatistics>>,
     http_requests: HttpRequests,
     file_reload_failures: FileReloadFailures,
     shard: Shard,

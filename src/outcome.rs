@@ -137,6 +137,11 @@ impl Phase {
     /// Every phase, in order.
     pub const ALL: [Self; 5] = [Self::Resolve, Self::Connect, Self::Starttls, Self::Tls, Self::Protocol];
 
+    /// Returns the phase with this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|phase| phase.as_str() == name)
+    }
+
     /// Returns the name in labels and logs.
     pub const fn as_str(self) -> &'static str {
         match self {

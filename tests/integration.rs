@@ -53,6 +53,8 @@ mod integration {
     #[cfg(target_os = "linux")]
     mod starvation;
     #[cfg(target_os = "linux")]
+    mod storage;
+    #[cfg(target_os = "linux")]
     mod threads;
     mod tls;
     mod web_config;

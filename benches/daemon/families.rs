@@ -31,9 +31,9 @@ pub(crate) fn cost(plan: &Plan, servers: &Servers, report: &mut Report) {
         .finish(&[])
         .unwrap();
     let board = Arc::new(Board::new(config.histograms));
-    board.replace_with(&config.targets, |environment| environment.labels = Arc::new(config.labels));
+    board.replace_with(&config.targets, HashMap::new(), |environment| environment.labels = Arc::new(config.labels));
     probe(&config.targets, &board);
-    let metrics = Metrics::new(board, Arc::default(), Shard::default());
+    let metrics = Metrics::new(board, Arc::default(), None, Shard::default());
     let walks: Vec<_> = (0..plan.scrapes).map(|_| walk(&metrics)).collect();
     report.section(format!("Metric families of a scrape of {FEW} targets, as text"));
     let mut rows = Vec::new();

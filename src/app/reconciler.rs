@@ -271,6 +271,7 @@ impl Reconciler {
     ) -> Result<Difference, Stopped> {
         let roster = self.roster.clone();
         let unscheduled = self.with_target_sources(move |sources, _| replace(sources, &roster)).await;
+        self.startup.restored(unscheduled.restored);
         for Unreported { source, skipped, count, warnings } in self.target_sources.unreported() {
             log_first(&source, &skipped, count, "Skipped an entry of a discovery source");
             log_first(&source, &warnings, warnings.len(), "An entry of a discovery source may be a mistake");

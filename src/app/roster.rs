@@ -7,8 +7,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::board::{Board, Environment, Rows};
+use crate::clock;
 use crate::options::Limits;
 use crate::scheduler::{Change, Handle, Spread, Stopped};
+use crate::store::Store;
 use crate::target::{Shard, Target, TargetName};
 
 /// The targets of board and scheduler.
@@ -16,6 +18,7 @@ use crate::target::{Shard, Target, TargetName};
 pub(super) struct Roster {
     board: Arc<Board>,
     handle: Handle,
+    store: Store,
     shard: Shard,
 }
 
@@ -35,21 +38,32 @@ pub(super) struct Unscheduled {
     removed: Vec<TargetName>,
     spread: Spread,
     difference: Difference,
+    /// Number of new rows that continue from a remembered state.
+    pub(super) restored: usize,
 }
 
 impl Roster {
     /// Creates a roster without targets.
-    pub(super) fn new(board: Arc<Board>, handle: Handle, shard: Shard) -> Self {
-        Self { board, handle, shard }
+    pub(super) fn new(board: Arc<Board>, handle: Handle, store: Store, shard: Shard) -> Self {
+        Self { board, handle, store, shard }
     }
 
     /// Replaces the rows of the board with those of `targets` that this replica probes, in this order, and updates their
-    /// environment in the same step. Names must be unique. Takes long with many targets.
+    /// environment in the same step. New rows continue from what the store remembers of their targets, and the store
+    /// keeps the last records of those that are removed. Names must be unique. Takes long with many targets.
     pub(super) fn replace_rows(&self, targets: Vec<Arc<Target>>, update: impl FnOnce(&mut Environment)) -> Unscheduled {
         let targets = targets.into_iter().filter(|target| self.shard.owns(target));
-        let Plan { order, upserted, removed, without_state, difference } = Plan::new(&self.board.rows(), targets);
-        self.board.replace_with(&order, update);
-        Unscheduled { upserted, removed, spread: Spread::of(without_state), difference }
+        let before = self.board.rows();
+        let Plan { order, upserted, removed, without_row, difference } = Plan::new(&before, targets);
+        let remembered = self.store.recall(&without_row, clock::now());
+        let restored = remembered.values().filter(|remembered| remembered.state.is_some()).count();
+        self.board.replace_with(&order, remembered, update);
+        let new: Vec<_> = without_row.iter().map(|target| target.name.clone()).collect();
+        let last_records = removed.iter().chain(&new).filter_map(|name| before.take_record(name));
+        self.store.removed(last_records.collect(), clock::now());
+        let spread = Spread::of(new.len());
+        self.store.added(new);
+        Unscheduled { upserted, removed, spread, difference, restored }
     }
 
     /// Applies a change to the scheduler, with new limits if there are any.
@@ -58,7 +72,7 @@ impl Roster {
         unscheduled: Unscheduled,
         limits: Option<Limits>,
     ) -> Result<Difference, Stopped> {
-        let Unscheduled { upserted, removed, spread, difference } = unscheduled;
+        let Unscheduled { upserted, removed, spread, difference, restored: _ } = unscheduled;
         self.handle.change(Change { upserted, removed, limits, spread }).await?;
         Ok(difference)
     }
@@ -76,8 +90,8 @@ struct Plan {
     order: Vec<Arc<Target>>,
     upserted: Vec<Arc<Target>>,
     removed: Vec<TargetName>,
-    /// Number of targets that are new or have a new endpoint.
-    without_state: usize,
+    /// Targets that are new or have a new endpoint, so that they have no row.
+    without_row: Vec<Arc<Target>>,
     difference: Difference,
 }
 
@@ -92,12 +106,14 @@ impl Plan {
                 Some(known) if known == target => plan.order.push(known),
                 Some(known) => {
                     plan.difference.changed += 1;
-                    plan.without_state += usize::from(known.endpoint != target.endpoint);
+                    if known.endpoint != target.endpoint {
+                        plan.without_row.push(target.clone());
+                    }
                     plan.upsert(target);
                 }
                 None => {
                     plan.difference.added += 1;
-                    plan.without_state += 1;
+                    plan.without_row.push(target.clone());
                     plan.upsert(target);
                 }
             }

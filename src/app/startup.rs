@@ -14,7 +14,7 @@ use crate::{duration, log};
 pub(super) struct Startup {
     began: Instant,
     is_over: AtomicBool,
-    /// Number of targets that got their first state during the start.
+    /// Number of targets that got a state during the start.
     known: AtomicUsize,
 }
 
@@ -38,6 +38,11 @@ impl Startup {
         } else {
             log::transition(transition);
         }
+    }
+
+    /// Counts targets that continue from a remembered state.
+    pub(super) fn restored(&self, count: usize) {
+        self.known.fetch_add(count, Ordering::Relaxed);
     }
 
     pub(super) fn is_over(&self) -> bool {

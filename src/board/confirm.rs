@@ -16,6 +16,13 @@ pub enum State {
 }
 
 impl State {
+    /// Returns the state with this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Down, Self::Unknown, Self::Up]
+            .into_iter()
+            .find(|state| state.as_str() == name)
+    }
+
     /// Returns the name in logs and on pages.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -35,6 +42,11 @@ pub(super) struct Confirmation {
 }
 
 impl Confirmation {
+    /// Creates a confirmed state.
+    pub(super) const fn of(state: State) -> Self {
+        Self { state, against: 0 }
+    }
+
     /// Applies the result of a probe. Returns the previous state if the state has changed.
     ///
     /// - One successful probe changes unknown to up.

@@ -8,7 +8,9 @@ use tokio::time::Instant;
 
 use super::confirm::{Confirmation, State};
 use super::history::{History, Recent};
+use super::ledger::Ledger;
 use super::location::{AddressResult, Location};
+use super::memory::{Remembered, RememberedState, TargetRecord};
 use super::phases::histograms;
 use super::tls::TlsRecord;
 use super::{Recorded, Transition, between};
@@ -41,6 +43,7 @@ pub struct Row {
     histograms: Box<[(Phase, Histogram)]>,
     options: Arc<HistogramOptions>,
     history: History,
+    ledger: Ledger,
 }
 
 /// The last probe without a local fault.
@@ -77,13 +80,17 @@ struct LastFacts {
 /// The start of a state on both clocks.
 #[derive(Clone, Copy, Debug)]
 struct Since {
+    /// In this process.
     instant: Instant,
+    /// The time in this state before that, from the memory of an earlier process.
+    before: Duration,
     at: Timestamp,
 }
 
 impl Row {
     /// Creates the row of a target that has not been probed yet.
     pub(super) fn new(target: Arc<Target>, options: Arc<HistogramOptions>) -> Self {
+        let now = Instant::now();
         Self {
             histograms: histograms(&target, &options, Box::default()),
             options,
@@ -91,7 +98,7 @@ impl Row {
             facts: None,
             target,
             confirmation: Confirmation::default(),
-            since: Since { instant: Instant::now(), at: clock::now() },
+            since: Since { instant: now, before: Duration::ZERO, at: clock::now() },
             probes: 0,
             syn_retransmits: 0,
             last: None,
@@ -99,6 +106,26 @@ impl Row {
             failures: None,
             location: None,
             history: History::default(),
+            ledger: Ledger::new(now),
+        }
+    }
+
+    /// Continues a new row from the memory of its target. Counters begin at zero nevertheless.
+    pub(super) fn restore(&mut self, remembered: Remembered, now: Timestamp) {
+        let Remembered { state, recent, certificates } = remembered;
+        for recent in recent {
+            self.history.push(recent);
+        }
+        if let (Some(tls), Some(certificates)) = (&mut self.tls, certificates) {
+            tls.restore(certificates);
+        }
+        let Some(RememberedState { state, since, failure }) = state else { return };
+        self.confirmation = Confirmation::of(state);
+        // A clock that was set back must not put the start of a state into the future.
+        self.since.at = since.min(now);
+        self.since.before = now.as_duration().saturating_sub(since.as_duration());
+        if failure.is_some() && state == State::Down {
+            self.failures.get_or_insert_default().last = failure;
         }
     }
 
@@ -139,10 +166,27 @@ impl Row {
         true
     }
 
+    /// Returns a record for the store, and moves the figures out.
+    pub(super) fn take_record(&mut self, now: Instant, at: Timestamp) -> TargetRecord {
+        self.ledger.account(self.state(), now, at);
+        TargetRecord {
+            target: self.target.clone(),
+            state: self.state(),
+            since: self.state_since(),
+            failure: self.failure().cloned(),
+            last_probe: self.last.map(|last| last.ended_at),
+            recent: self.history.iter().collect(),
+            certificates: self.peer_certificates().cloned(),
+            days: self.ledger.take(),
+        }
+    }
+
     /// Applies a report without a local fault.
     pub(super) fn record(&mut self, report: &Report) -> Recorded {
         let outcome = &report.outcome;
         let success = outcome.result.is_ok();
+        self.ledger.account(self.state(), report.ended, report.ended_at);
+        self.ledger.count(success, report.ended_at);
         self.count(outcome);
         self.note_facts(outcome);
         self.last = Some(LastProbe {
@@ -344,17 +388,18 @@ impl Row {
 
     /// Updates the statistics after a change of the confirmed state.
     fn change_state(&mut self, from: State, report: &Report) -> Transition {
-        let lasted = between(self.since.instant, report.ended);
+        let in_this_process = between(self.since.instant, report.ended);
+        let lasted = in_this_process + self.since.before;
         if let Some(failures) = &mut self.failures {
             match from {
-                State::Down => failures.down_before += lasted,
+                State::Down => failures.down_before += in_this_process,
                 State::Up => failures.outages += 1,
                 State::Unknown => {}
             }
         }
-        self.since = Since { instant: report.ended, at: report.ended_at };
+        self.since = Since { instant: report.ended, before: Duration::ZERO, at: report.ended_at.whole_millis() };
         let failure = self.failure().cloned();
-        Transition { target: self.target.clone(), from, to: self.state(), at: report.ended_at, lasted, failure }
+        Transition { target: self.target.clone(), from, to: self.state(), at: self.since.at, lasted, failure }
     }
 
     /// Returns a retry after an unconfirmed failure, otherwise the next due time.

@@ -34,6 +34,11 @@ impl TlsRecord {
         self.peer = Some(peer.clone());
     }
 
+    /// Continues from certificates that were seen before. The first certificate from now on is not a change.
+    pub(super) fn restore(&mut self, peer: Arc<PeerCertificates>) {
+        self.peer = Some(peer);
+    }
+
     /// Drops the expiry of a client certificate that is no longer configured.
     pub(super) fn keep_for(&mut self, tls: &TlsExchange) {
         self.client_not_after = self.client_not_after.filter(|_| tls.settings.profile.identity.is_some());

@@ -10,7 +10,7 @@ use super::flags::DaemonArguments;
 use super::{print, serve};
 use crate::app::{self, LoadedFiles, Parts, process};
 use crate::config;
-use crate::demo::Demo;
+use crate::demo::{Demo, Ports};
 use crate::target::Shard;
 
 /// Runs until a signal stops it. The servers stop after the daemon.
@@ -21,7 +21,9 @@ pub(super) fn run(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
 
 async fn demonstrate(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     let signals = serve::signals()?;
-    let demo = Demo::start()
+    // A stored state counts only for the same URL.
+    let ports = if arguments.store().path.is_some() { Ports::Stable } else { Ports::Any };
+    let demo = Demo::start(ports)
         .await
         .context("cannot start the servers of the demo on loopback")?;
     let files = LoadedFiles::default();
@@ -29,8 +31,8 @@ async fn demonstrate(arguments: &DaemonArguments) -> anyhow::Result<ExitCode> {
     let config = files.finish(config::parse(&configuration, Path::new("demo"), &|_| None)?)?;
     let web_config = serve::web_config(arguments).await?;
     let (listen, external_url) = (arguments.listen(), arguments.web_external_url.clone());
-    let (shard, host_name) = (Shard::default(), process::host_name());
-    let parts = Parts { files, reload: None, listen, web_config, external_url, shard, host_name };
+    let (store, shard, host_name) = (&arguments.store(), Shard::default(), process::host_name());
+    let parts = Parts { files, reload: None, listen, web_config, external_url, store, shard, host_name };
     let app = app::bind(config, parts).await?;
     print(&demo.welcome(&app.urls(), &program()))?;
     let ended = serve::until_stopped(app, signals).await;

@@ -4,15 +4,18 @@
 //! The flags of `portprobe probe` are in `probe.rs`, because they include the settings of a target.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{ArgAction, Args};
+use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, Args, ValueHint};
 use tracing::Level;
 
 use super::check::Details;
 use crate::app::{AutoReload, HttpReload, Listen};
+use crate::duration;
 use crate::http::{ExternalUrl, ListenAddress};
 use crate::log::Format;
+use crate::store::StoreOptions;
 use crate::target::Shard;
 
 /// The flags of the daemon.
@@ -103,6 +106,8 @@ pub(super) struct DaemonArguments {
     /// Use the sockets of systemd instead of the listen addresses
     #[arg(long = "web.systemd-socket", env = "PORTPROBE_WEB_SYSTEMD_SOCKET")]
     pub(super) web_systemd_socket: bool,
+    #[command(flatten)]
+    storage: StorageArguments,
     /// Minimum log level
     #[arg(
         long = "log.level",
@@ -129,6 +134,50 @@ impl DaemonArguments {
     pub(super) fn listen(&self) -> Listen<'_> {
         if self.web_systemd_socket { Listen::Systemd } else { Listen::Addresses(&self.listen) }
     }
+}
+
+/// Where states and history are kept.
+#[derive(Args, Debug)]
+struct StorageArguments {
+    /// Directory for states and history, which then survive a restart
+    ///
+    /// One file, portprobe.db, in a directory of this process only. Empty: in memory.
+    #[arg(
+        long = "storage.path",
+        value_name = "DIR",
+        env = "PORTPROBE_STORAGE_PATH",
+        default_value = "",
+        hide_default_value = true,
+        value_parser = OsStringValueParser::new().map(PathBuf::from),
+        value_hint = ValueHint::DirPath
+    )]
+    storage_path: PathBuf,
+    /// How long history is kept, also that of removed targets
+    #[arg(
+        long = "storage.retention",
+        value_name = "DURATION",
+        env = "PORTPROBE_STORAGE_RETENTION",
+        default_value = "400d",
+        value_parser = retention
+    )]
+    storage_retention: Duration,
+}
+
+impl DaemonArguments {
+    pub(super) fn store(&self) -> StoreOptions {
+        let StorageArguments { storage_path, storage_retention } = &self.storage;
+        let path = (!storage_path.as_os_str().is_empty()).then(|| storage_path.clone());
+        StoreOptions { path, retention: *storage_retention }
+    }
+}
+
+/// Parses how long history is kept.
+fn retention(text: &str) -> Result<Duration, String> {
+    let retention = duration::parse(text).map_err(|error| error.to_string())?;
+    if retention < MIN_RETENTION {
+        return Err("must be at least 1d".to_owned());
+    }
+    Ok(retention)
 }
 
 /// Returns the log levels. Nothing is logged below `debug`, so `trace` is the same.
@@ -185,3 +234,6 @@ pub(super) const CONFIG_FILE: &str = "portprobe.yaml";
 
 /// No other exporter in Prometheus' list of default ports uses 10115.
 const LISTEN_ADDRESS: &str = ":10115";
+
+/// Figures are kept per day.
+const MIN_RETENTION: Duration = Duration::from_hours(24);

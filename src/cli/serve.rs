@@ -35,8 +35,8 @@ pub(super) fn run(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
         let reload = Reload { file, loaded_digest, auto: reload.auto(), hangups, http: reload.http() };
         let web_config = web_config(daemon).await?;
         let (listen, external_url) = (daemon.listen(), daemon.web_external_url.clone());
-        let host_name = process::host_name();
-        let parts = Parts { files, reload: Some(reload), listen, web_config, external_url, shard: *shard, host_name };
+        let (store, shard, host_name) = (&daemon.store(), *shard, process::host_name());
+        let parts = Parts { files, reload: Some(reload), listen, web_config, external_url, store, shard, host_name };
         let app = app::bind(config, parts).await?;
         until_stopped(app, signals).await
     })

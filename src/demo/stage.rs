@@ -1,4 +1,4 @@
-//! The ports of the demo and the tasks behind them, all on 127.0.0.1 with ports chosen by the kernel.
+//! The ports of the demo and the tasks behind them, all on 127.0.0.1.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,17 +21,29 @@ pub(super) struct Stage {
     stop: CancellationToken,
     /// Sockets that reserve a port and need no server.
     held: Vec<Socket>,
+    /// The next port, unless the kernel chooses them.
+    next_port: Option<u16>,
+}
+
+/// The ports of the demo.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ports {
+    /// Chosen by the kernel.
+    Any,
+    /// The same at each start, as far as they are free.
+    Stable,
 }
 
 impl Stage {
     /// Creates a stage with only the DNS server.
-    pub(super) async fn open() -> io::Result<Self> {
+    pub(super) async fn open(ports: Ports) -> io::Result<Self> {
         let socket = UdpSocket::bind(ANY_PORT).await?;
         let mut stage = Self {
             name_server: socket.local_addr()?,
             servers: JoinSet::new(),
             stop: CancellationToken::new(),
             held: Vec::new(),
+            next_port: (ports == Ports::Stable).then_some(FIRST_STABLE_PORT),
         };
         stage.start(name_server::serve(socket));
         Ok(stage)
@@ -43,46 +55,43 @@ impl Stage {
     }
 
     /// Opens a port with TLS.
-    pub(super) async fn tls_port(&mut self, config: Arc<ServerConfig>) -> io::Result<SocketAddr> {
-        self.port(|listener| server::speak_tls(listener, config)).await
+    pub(super) fn tls_port(&mut self, config: Arc<ServerConfig>) -> io::Result<SocketAddr> {
+        self.port(|listener| server::speak_tls(listener, config))
     }
 
     /// Opens a port that sends a greeting without TLS.
-    pub(super) async fn greeting_port(&mut self) -> io::Result<SocketAddr> {
-        self.port(server::greet).await
+    pub(super) fn greeting_port(&mut self) -> io::Result<SocketAddr> {
+        self.port(server::greet)
     }
 
     /// Opens a port with a database that accepts every client.
-    pub(super) async fn database_port(&mut self) -> io::Result<SocketAddr> {
-        self.port(server::serve_database).await
+    pub(super) fn database_port(&mut self) -> io::Result<SocketAddr> {
+        self.port(server::serve_database)
     }
 
     /// Opens a port with a database at its connection limit.
-    pub(super) async fn full_database_port(&mut self) -> io::Result<SocketAddr> {
-        self.port(server::refuse_database).await
+    pub(super) fn full_database_port(&mut self) -> io::Result<SocketAddr> {
+        self.port(server::refuse_database)
     }
 
     /// Opens a port that accepts every connection and never sends anything.
-    pub(super) async fn silent_port(&mut self) -> io::Result<SocketAddr> {
-        self.port(server::keep_silent).await
+    pub(super) fn silent_port(&mut self) -> io::Result<SocketAddr> {
+        self.port(server::keep_silent)
     }
 
     /// Opens a port that resets every connection after the first message.
-    pub(super) async fn resetting_port(&mut self) -> io::Result<SocketAddr> {
-        self.port(server::reset).await
+    pub(super) fn resetting_port(&mut self) -> io::Result<SocketAddr> {
+        self.port(server::reset)
     }
 
     /// Opens a port that accepts every connection.
-    pub(super) async fn open_port(&mut self) -> io::Result<SocketAddr> {
-        self.port(|listener| async move { server::accept(&listener).await }).await
+    pub(super) fn open_port(&mut self) -> io::Result<SocketAddr> {
+        self.port(|listener| async move { server::accept(&listener).await })
     }
 
     /// Opens a port without a listener, reserved so that none can appear by accident.
     pub(super) fn closed_port(&mut self) -> io::Result<SocketAddr> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        // The demo's connections may use the port otherwise, and the kernel remembers them after they end.
-        socket.set_reuse_address(true)?;
-        socket.bind(&ANY_PORT.into())?;
+        let socket = self.bound()?;
         let address = local_address(&socket)?;
         self.held.push(socket);
         Ok(address)
@@ -90,7 +99,7 @@ impl Stage {
 
     /// Opens a port that does not reply to SYNs, because its accept queue is full.
     pub(super) async fn full_port(&mut self) -> io::Result<SocketAddr> {
-        let listener = shortest_queue()?;
+        let listener = self.shortest_queue()?;
         let address = local_address(&listener)?;
         server::fill(address).await;
         self.held.push(listener);
@@ -99,7 +108,7 @@ impl Stage {
 
     /// Opens a port that does not reply to SYNs half of the time, so that some are retransmitted.
     pub(super) fn busy_port(&mut self) -> io::Result<SocketAddr> {
-        let listener = shortest_queue()?;
+        let listener = self.shortest_queue()?;
         let address = local_address(&listener)?;
         self.start(server::accept_at_times(TcpListener::from_std(listener.into())?, address));
         Ok(address)
@@ -124,14 +133,38 @@ impl Stage {
     }
 
     /// Opens a port with this server.
-    async fn port<F>(&mut self, serve: impl FnOnce(TcpListener) -> F) -> io::Result<SocketAddr>
+    fn port<F>(&mut self, serve: impl FnOnce(TcpListener) -> F) -> io::Result<SocketAddr>
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind(ANY_PORT).await?;
+        let socket = self.bound()?;
+        socket.set_nonblocking(true)?;
+        socket.listen(BACKLOG)?;
+        let listener = TcpListener::from_std(socket.into())?;
         let address = listener.local_addr()?;
         self.start(serve(listener));
         Ok(address)
+    }
+
+    /// Opens a listener with the shortest accept queue that the kernel allows.
+    fn shortest_queue(&mut self) -> io::Result<Socket> {
+        let socket = self.bound()?;
+        socket.set_nonblocking(true)?;
+        socket.listen(0)?;
+        Ok(socket)
+    }
+
+    /// Binds a socket to the next port.
+    fn bound(&mut self) -> io::Result<Socket> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        // Connections of this or an earlier demo may have used the port, and the kernel remembers them after they end.
+        socket.set_reuse_address(true)?;
+        let port = self.next_port.unwrap_or_default();
+        self.next_port = self.next_port.map(|port| port.saturating_add(1));
+        if port == 0 || socket.bind(&SocketAddr::new(ANY_PORT.ip(), port).into()).is_err() {
+            socket.bind(&ANY_PORT.into())?;
+        }
+        Ok(socket)
     }
 
     /// Runs a server until the stage is closed.
@@ -143,15 +176,6 @@ impl Stage {
     }
 }
 
-/// Opens a listener with the shortest accept queue that the kernel allows.
-fn shortest_queue() -> io::Result<Socket> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&ANY_PORT.into())?;
-    socket.listen(0)?;
-    Ok(socket)
-}
-
 fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
     let unexpected = || io::Error::new(io::ErrorKind::InvalidData, "a socket without an IP address");
     socket.local_addr()?.as_socket().ok_or_else(unexpected)
@@ -159,3 +183,9 @@ fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
 
 /// A free port of loopback.
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Below the ports that Linux uses for connections, so that it is usually free.
+const FIRST_STABLE_PORT: u16 = 20_115;
+
+/// More connections than the demo has.
+const BACKLOG: i32 = 128;

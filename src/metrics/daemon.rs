@@ -4,6 +4,7 @@ use super::Inputs;
 use super::family::Family;
 use super::sample::{OwnLabel, Owner, Sample, Value};
 use crate::board::{SourceStatus, View};
+use crate::store::StoreStatistics;
 
 /// A family with series of portprobe itself.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +31,11 @@ impl DaemonReader<'_> {
         let sample =
             |status: &SourceStatus| self.sample(vec![OwnLabel::new("source", status.name.to_string())], value(status));
         self.view.environment.sources.iter().map(sample).collect()
+    }
+
+    fn of_store(&self, value: impl Fn(&StoreStatistics) -> Option<Value>) -> Vec<Sample> {
+        let value = self.inputs.store.as_deref().and_then(value);
+        value.map(|value| self.sample(Vec::new(), value)).into_iter().collect()
     }
 
     fn by_reason(&self, reason: &'static str, count: u64) -> Sample {
@@ -143,6 +149,28 @@ pub(super) const DAEMON: &[DaemonFamily] = &[
             "Failed reloads of changed files, such as certificates; the last good content stays in use",
         ),
         read: |reader| vec![reader.sample(Vec::new(), Value::Count(reader.inputs.file_reload_failures.total()))],
+    },
+    DaemonFamily {
+        family: Family::gauge("portprobe_storage_size_bytes", "Size of the database, with --storage.path"),
+        read: |reader| reader.of_store(|store| Some(Value::Count(store.size_bytes()))),
+    },
+    DaemonFamily {
+        family: Family::counter(
+            "portprobe_storage_write_failures_total",
+            "Failed writes of the database; the changes stay in memory and are written with the next ones",
+        ),
+        read: |reader| reader.of_store(|store| Some(Value::Count(store.write_failures()))),
+    },
+    DaemonFamily {
+        family: Family::counter("portprobe_storage_recoveries_total", "Damaged databases that were moved aside"),
+        read: |reader| reader.of_store(|store| Some(Value::Count(store.recoveries()))),
+    },
+    DaemonFamily {
+        family: Family::gauge(
+            "portprobe_storage_last_write_timestamp_seconds",
+            "Time of the last successful write of the database",
+        ),
+        read: |reader| reader.of_store(|store| store.last_write().map(|at| Value::Real(at.as_secs_f64()))),
     },
     DaemonFamily {
         family: Family::gauge("portprobe_discovery_targets", "Targets of a discovery source, before sharding")

@@ -1,6 +1,6 @@
 //! Tests of the exposition: the list of families, the number of series per target, escaping.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -44,8 +44,8 @@ impl Exposed {
             })
             .collect();
         let board = Arc::new(Board::new(HistogramOptions::default()));
-        board.replace_with(&targets, |environment| environment.labels = Arc::new(labels));
-        let metrics = Metrics::new(board.clone(), Arc::default(), Shard::default());
+        board.replace_with(&targets, HashMap::new(), |environment| environment.labels = Arc::new(labels));
+        let metrics = Metrics::new(board.clone(), Arc::default(), None, Shard::default());
         Self { board, metrics, targets }
     }
 
@@ -130,7 +130,7 @@ fn a_scrape_shows_one_configuration() {
     let labels = Arc::new(labels_of(&[("round", "new")]));
     let group = Group { labels: Labels::clone(&labels), ..Group::clone(exposed.targets[0].group.as_ref().unwrap()) };
     let target = Target { labels: labels.clone(), group: Some(Arc::new(group)), ..Target::clone(&exposed.targets[0]) };
-    exposed.board.replace_with(&[Arc::new(target)], |environment| {
+    exposed.board.replace_with(&[Arc::new(target)], HashMap::new(), |environment| {
         let sources = vec![SourceStatus { name: "file:a".into(), targets: 1, invalid: 0, failures: 0 }];
         *environment = Environment { labels, reload: LastReload::success(Timestamp::default()), sources };
     });

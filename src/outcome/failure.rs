@@ -156,6 +156,11 @@ impl Class {
         Self::Stalled,
     ];
 
+    /// Returns the class with this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.as_str() == name)
+    }
+
     /// Returns the name in labels and logs.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -18,6 +18,7 @@ use crate::http::Reloads;
 use crate::outcome::{Next, Outcome, Prober, Report};
 use crate::scheduler::Scheduler;
 use crate::shutdown::Hangups;
+use crate::store::{Store, StoreOptions};
 use crate::target::{Shard, Target};
 
 /// A prober whose probes never end.
@@ -65,8 +66,9 @@ impl Running {
         let record = |_: &Report| Next::OnSchedule;
         let (scheduler, handle) = Scheduler::new(Silent, record, config.limits, "machine", Timestamp::default());
         let connector = Connector::new(config.dns, files.tls_store.clone());
+        let (store, _) = Store::open(&StoreOptions::default(), Timestamp::default()).unwrap();
         let reconciler = Reconciler {
-            roster: Roster::new(board.clone(), handle, Shard::default()),
+            roster: Roster::new(board.clone(), handle, store, Shard::default()),
             target_sources: TargetSources::default(),
             discovery: Sources::new(connector.clone(), Arc::default()),
             prober: Arc::new(NetworkProber::new(config.dns, files.tls_store.clone(), files.header_values.clone())),

@@ -261,7 +261,7 @@ fn flag(flag: &Arg) -> Vec<String> {
     let variable = flag.get_env().map_or_else(String::new, |name| code(name.to_str().unwrap()));
     let values: Vec<_> = flag.get_default_values().iter().map(|value| value.to_str().unwrap()).collect();
     let value = if flag.get_action().takes_values() {
-        default((!values.is_empty()).then(|| values.join(",")))
+        default(Some(values.join(",")).filter(|values| !values.is_empty()))
     } else {
         "off".to_owned()
     };
