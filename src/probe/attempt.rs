@@ -190,11 +190,7 @@ async fn try_address(remote: SocketAddr, plan: &Plan, connect_by: Instant, deadl
             (Exchanged::silent(Err(unexpectedly_open(remote, expect)), socket), syn_retransmits)
         }
         Err(failed) => {
-            let result = if watch.pauses(&plan.lag).is_some() {
-                connect_result(&failed, Expect::Open)
-            } else {
-                connect_result(&failed, expect)
-            };
+            let result = connect_result(&failed, watch.expectation(&plan.lag, expect, failed.error));
             (Exchanged::nothing_said(result, Connection::Closed), failed.syn_retransmits)
         }
     };

@@ -2,8 +2,10 @@
 
 use tokio::time::Instant;
 
+use super::tcp::errno::ConnectError;
 use crate::loop_lag::{LoopLag, Watch};
 use crate::outcome::{Class, Fault, LocalFaultReason};
+use crate::target::Expect;
 
 impl Watch {
     /// Returns the local fault `overloaded` instead of a failure that depends on time, if this process did not run on
@@ -20,6 +22,15 @@ impl Watch {
                 Fault::local(LocalFaultReason::Overloaded, detail)
             }
             (certain, _) => certain,
+        }
+    }
+
+    /// Returns the expectation that the result of a connect may satisfy. Silence does not satisfy any if this process did
+    /// not run on time; a port that it found closed is closed.
+    pub(super) fn expectation(&self, lag: &LoopLag, expect: Expect, result: ConnectError) -> Expect {
+        match result {
+            ConnectError::Answered(class) if depends_on_time(class) && self.pauses(lag).is_some() => Expect::Open,
+            _ => expect,
         }
     }
 }
@@ -64,6 +75,21 @@ mod tests {
                     Fault::LocalFault(fault) if fault.reason == LocalFaultReason::Overloaded
                 );
                 assert_eq!(blames_itself, depends_on_time(class), "{class:?}");
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_process_still_finds_closed_ports() {
+        measured(async |lag| {
+            let watch = Watch::start(lag);
+            let expectation = |class| watch.expectation(lag, Expect::Closed, ConnectError::Answered(class));
+            assert_eq!(expectation(Class::Timeout), Expect::Closed);
+            tokio::time::advance(Duration::from_millis(200)).await;
+            assert_eq!(expectation(Class::Timeout), Expect::Open);
+            for class in [Class::Refused, Class::Unreachable] {
+                assert_eq!(expectation(class), Expect::Closed);
             }
         })
         .await;

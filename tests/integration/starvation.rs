@@ -80,12 +80,12 @@ async fn a_starved_daemon_blames_itself() {
         .collect();
     let daemon = Daemon::start(&format!(
         "defaults: {{ interval: 200ms, timeout: 150ms, confirm: {{ failures: 1 }} }}\n\
-         limits: {{ per_host: 0 }}\ntargets:\n{}",
+         limits: {{ per_host: 0 }}\ntargets:\n  - {{ url: '127.0.0.1:1', expect: closed }}\n{}",
         targets.concat()
     ))
     .await;
     daemon
-        .scrape_until("all are up", |scrape| scrape.sum("portprobe_up") == 40.0)
+        .scrape_until("all are up", |scrape| scrape.sum("portprobe_up") == 41.0)
         .await;
     let starved = Starved::starve(&daemon);
     let scrape = daemon
@@ -99,7 +99,7 @@ async fn a_starved_daemon_blames_itself() {
         .scrape_until("probes succeed again", |scrape| probes(scrape) > probes(&before) + 80.0)
         .await;
     assert_eq!(scrape.sum("portprobe_outages_total"), 0.0, "{:?}", daemon.logged(&["is down"]));
-    assert_eq!(scrape.sum("portprobe_up"), 40.0);
+    assert_eq!(scrape.sum("portprobe_up"), 41.0);
 }
 
 /// What looks like a starved daemon: many targets fall silent at once.
