@@ -14,7 +14,7 @@ use x509_parser::public_key::PublicKey;
 use x509_parser::revocation_list::CertificateRevocationList;
 use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name};
 
-pub(super) use self::masked::{MaskedCopy, masked};
+pub(super) use self::masked::{MaskedCopy, masked, may_need_mask};
 pub(super) use self::restrictions::{Name, NameConstraints, Restrictions, constrained_names};
 use self::text::{bounded, character_string, escaped};
 use crate::files::digest::sha256;

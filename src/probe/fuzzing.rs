@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt as _, join, sink};
 use tokio::runtime;
 use tokio::time::Instant;
 
-use super::certificate::{Restrictions, constrained_names, masked, read};
+use super::certificate::{Restrictions, constrained_names, masked, may_need_mask, read};
 use super::exchange::script::ScriptRunner;
 use crate::outcome::Phase;
 use crate::target::{Cadence, Dialogue, Expectation, Part, Pattern, Step, Template};
@@ -17,6 +17,7 @@ pub fn certificate(der: &[u8]) {
     if let Some(copy) = masked(der) {
         assert_eq!(copy.der.len(), der.len());
         assert!(copy.signed.end <= der.len());
+        assert!(copy.der == der || may_need_mask(der));
     }
 }
 

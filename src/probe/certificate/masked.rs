@@ -37,6 +37,20 @@ pub(in crate::probe) fn masked(der: &[u8]) -> Option<MaskedCopy> {
     Some(MaskedCopy { der: copy, signed: end - signed.len()..end })
 }
 
+/// Whether a copy for webpki may differ from the certificate. This searches for the bytes that would change, which is much
+/// cheaper than parsing.
+pub(in crate::probe) fn may_need_mask(der: &[u8]) -> bool {
+    der.array_windows().any(|bytes| {
+        matches!(
+            bytes,
+            [0x55, 0x1d, 30, _]
+                | [0x55, 0x1d, 32 | 33 | 36 | 54, BOOLEAN]
+                | [UTC_TIME, 13, b'5' | b'6', _]
+                | [GENERALIZED_TIME, 15, b'0' | b'1', _]
+        )
+    })
+}
+
 /// Replaces the dates before 1970 in the validity that starts at this place.
 fn mask_dates(copy: &mut [u8], validity: usize, signed: &TbsCertificate<'_>) -> Option<()> {
     let mut place = validity + HEADER;
@@ -78,7 +92,10 @@ fn end(der: &[u8], part: &[u8]) -> Option<usize> {
 /// Length of the tag and length of a short value.
 const HEADER: usize = 2;
 
+/// The tag of a critical extension after its identifier.
+const BOOLEAN: u8 = 0x01;
 const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
 
 /// The last byte of an identifier in the same arc as the extensions below that no extension has.
 const UNKNOWN: u8 = 0x7f;

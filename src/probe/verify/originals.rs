@@ -3,7 +3,7 @@
 use rustls::pki_types::{AlgorithmIdentifier, CertificateDer, InvalidSignature, SignatureVerificationAlgorithm};
 
 use super::PresentedChain;
-use crate::probe::certificate::{MaskedCopy, masked};
+use crate::probe::certificate::{MaskedCopy, masked, may_need_mask};
 
 /// A chain whose certificates are masked if webpki needs that.
 #[derive(Debug)]
@@ -21,8 +21,12 @@ struct SignedPart {
 }
 
 impl MaskedChain {
-    /// Masks the certificates that are considered.
+    /// Masks the certificates that are considered, or none of them if none needs it.
     pub(super) fn new(presented: &PresentedChain) -> Self {
+        let (leaf, intermediates) = (&presented.leaf, presented.shown());
+        if !may_need_mask(leaf) && !intermediates.iter().any(|der| may_need_mask(der)) {
+            return Self { leaf: leaf.clone(), intermediates: intermediates.to_vec(), signed: Vec::new() };
+        }
         let mut signed = Vec::new();
         let mut copy = |der: &CertificateDer<'static>| {
             let Some(MaskedCopy { der: copy, signed: place }) = masked(der) else { return der.clone() };
@@ -30,8 +34,8 @@ impl MaskedChain {
             signed.push(SignedPart { masked: part(&copy), original: part(der) });
             CertificateDer::from(copy)
         };
-        let leaf = copy(&presented.leaf);
-        let intermediates = presented.shown().iter().map(copy).collect();
+        let leaf = copy(leaf);
+        let intermediates = intermediates.iter().map(copy).collect();
         Self { leaf, intermediates, signed }
     }
 
@@ -59,7 +63,7 @@ impl SignatureVerificationAlgorithm for OverOriginals<'_> {
     fn verify_signature(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
         let mut originals = self.signed.iter().filter(|part| part.masked == message).peekable();
         if originals.peek().is_none() {
-            // A revocation list.
+            // A revocation list, or a chain that is not masked.
             return self.algorithm.verify_signature(public_key, message, signature);
         }
         originals.try_for_each(|part| self.algorithm.verify_signature(public_key, &part.original, signature))
