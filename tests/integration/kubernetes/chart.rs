@@ -6,11 +6,11 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{Tools, all_objects, all_values, everything, of_kind, root};
+use super::{Tools, all_objects, all_values, everything, list, of_kind, root};
 
 /// Values, and the expected error.
 #[rustfmt::skip]
-const INVALID: [(&str, &str); 43] = [
+const INVALID: [(&str, &str); 46] = [
     (r#"{ "replica": 2 }"#, "additional properties 'replica' not allowed"),
     (r#"{ "image": { "tags": "1" } }"#, "at '/image': additional properties 'tags' not allowed"),
     (r#"{ "serviceMonitor": { "enable": true } }"#, "additional properties 'enable' not allowed"),
@@ -50,6 +50,9 @@ const INVALID: [(&str, &str); 43] = [
     (r#"{ "webConfig": { "config": { "rate_limit": { "interval": "1s", "burst": 1 } }, "existingSecret": "a" } }"#, "webConfig.config: conflicts with webConfig.existingSecret"),
     (r#"{ "webConfig": { "existingSecret": "a" }, "extraArgs": ["--web.config.file=/a"] }"#, "extraArgs: --web.config.file=/a is set by the chart"),
     (r#"{ "webConfig": { "existingSecret": "a" }, "extraEnv": { "PORTPROBE_WEB_CONFIG_FILE": "/a" } }"#, "PORTPROBE_WEB_CONFIG_FILE has no effect, because the chart sets the flag; set webConfig"),
+    (r#"{ "kind": "StatefulSet", "extraArgs": ["--storage.path=/a"] }"#, "extraArgs: --storage.path=/a is set by the chart"),
+    (r#"{ "kind": "StatefulSet", "extraEnv": { "PORTPROBE_STORAGE_PATH": "/a" } }"#, "PORTPROBE_STORAGE_PATH has no effect, because the chart sets the flag; set persistence"),
+    (r#"{ "extraVolumes": [{ "name": "storage", "emptyDir": {} }] }"#, "extraVolumes: the name `storage` is reserved"),
     (r#"{ "extraVolumes": [{ "name": "web-config", "emptyDir": {} }] }"#, "extraVolumes: the name `web-config` is reserved"),
     (r#"{ "serviceMonitor": { "scheme": "https" } }"#, "additional properties 'scheme' not allowed"),
     (r#"{ "hostNetwork": true, "networkPolicy": { "enabled": true } }"#, "networkPolicy: Kubernetes does not apply it to pods with hostNetwork"),
@@ -215,6 +218,36 @@ fn pods_of_a_stateful_set_have_names() {
             assert_eq!(set["spec"]["serviceName"], headless[0]["metadata"]["name"], "{name}");
         }
     }
+}
+
+#[test]
+fn a_stateful_set_keeps_its_states() {
+    let Some(tools) = Tools::find() else { return };
+    let rendered = |values: Value| {
+        let set = of_kind(&tools.rendered(&values), "StatefulSet")
+            .first()
+            .map(|set| (*set).clone());
+        let container = set.as_ref().map(|set| set["spec"]["template"]["spec"]["containers"][0].clone());
+        let has_flag = container.is_some_and(|container| {
+            let mount = json!({ "name": "storage", "mountPath": "/var/lib/portprobe" });
+            let is_mounted = list(&container["volumeMounts"]).any(|found| *found == mount);
+            let has_flag = list(&container["args"]).any(|argument| argument == "--storage.path=/var/lib/portprobe");
+            assert_eq!(is_mounted, has_flag);
+            has_flag
+        });
+        (has_flag, set.map_or(Value::Null, |set| set["spec"]["volumeClaimTemplates"].clone()))
+    };
+    let persistence = json!({ "size": "2Gi", "storageClassName": "fast" });
+    let (has_flag, claims) = rendered(json!({ "kind": "StatefulSet", "persistence": persistence }));
+    assert!(has_flag);
+    assert_eq!(claims[0]["metadata"]["name"], "storage");
+    let specification = json!({
+        "accessModes": ["ReadWriteOnce"], "storageClassName": "fast", "resources": { "requests": { "storage": "2Gi" } },
+    });
+    assert_eq!(claims[0]["spec"], specification);
+    let disabled = json!({ "kind": "StatefulSet", "persistence": { "enabled": false } });
+    assert_eq!(rendered(disabled), (false, Value::Null));
+    assert_eq!(rendered(json!({ "kind": "Deployment" })), (false, Value::Null));
 }
 
 #[test]

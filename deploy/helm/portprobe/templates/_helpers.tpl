@@ -183,6 +183,9 @@ metricRelabelings:
 {{- if and $webSecret (hasPrefix "--web.config.file" .) -}}
 {{- fail (printf "extraArgs: %s is set by the chart; use webConfig only" .) -}}
 {{- end -}}
+{{- if and (hasPrefix "--storage.path" .) (include "portprobe.isPersistent" $) -}}
+{{- fail (printf "extraArgs: %s is set by the chart; use persistence only" .) -}}
+{{- end -}}
 {{- if or (hasPrefix "--config.file" .) (hasPrefix "--web.listen-address" .) (and (hasPrefix "--shard" .) (eq $values.kind "StatefulSet")) -}}
 {{- fail (printf "extraArgs: %s is set by the chart; set config, containerPort or replicas instead" .) -}}
 {{- end -}}
@@ -197,8 +200,8 @@ metricRelabelings:
 {{- end -}}
 {{- range $key := list "extraVolumes" "extraConfigmapMounts" "extraSecretMounts" -}}
 {{- range index $values $key -}}
-{{- if has (toString .name) (list "config" "web-config") -}}
-{{- fail (printf "%s: the name `%s` is reserved for the volume with the configuration; choose another name" $key .name) -}}
+{{- if has (toString .name) (list "config" "storage" "web-config") -}}
+{{- fail (printf "%s: the name `%s` is reserved for a volume of the chart; choose another name" $key .name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -210,6 +213,9 @@ metricRelabelings:
 {{- if eq $values.kind "StatefulSet" -}}
 {{- $flags = set $flags "PORTPROBE_SHARD" "replicas" -}}
 {{- $given = append $given "POD_INDEX" -}}
+{{- end -}}
+{{- if include "portprobe.isPersistent" . -}}
+{{- $flags = set $flags "PORTPROBE_STORAGE_PATH" "persistence" -}}
 {{- end -}}
 {{- range $name, $_ := $values.extraEnv -}}
 {{- if hasKey $flags $name -}}
@@ -227,4 +233,9 @@ metricRelabelings:
 {{- fail (printf "prometheusRule.files: unknown file %s; expected a file in alerts/rules without .yaml" .) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Not empty if states and history are on a volume. */}}
+{{- define "portprobe.isPersistent" -}}
+{{- if and (eq .Values.kind "StatefulSet") .Values.persistence.enabled }}true{{ end -}}
 {{- end -}}

@@ -56,6 +56,9 @@ spec:
         {{- if eq .Values.kind "StatefulSet" }}
         - --shard=$(POD_INDEX)/{{ .Values.replicas }}
         {{- end }}
+        {{- if include "portprobe.isPersistent" . }}
+        - --storage.path=/var/lib/portprobe
+        {{- end }}
         {{- with .Values.extraArgs }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -114,6 +117,10 @@ spec:
         - name: web-config
           mountPath: /etc/portprobe-web
           readOnly: true
+        {{- end }}
+        {{- if include "portprobe.isPersistent" . }}
+        - name: storage
+          mountPath: /var/lib/portprobe
         {{- end }}
         {{- range concat (default list .Values.extraConfigmapMounts) (default list .Values.extraSecretMounts) }}
         - name: {{ .name | quote }}
