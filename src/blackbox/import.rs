@@ -42,6 +42,8 @@ pub struct Imported {
     pub omitted: usize,
     /// The number of targets and discovery sources.
     pub sources: usize,
+    /// The number of problems that `portprobe check` finds, apart from missing targets.
+    pub problems: usize,
     /// The probes of blackbox_exporter that portprobe makes, too.
     pub pairs: Vec<ProbePair>,
     /// Those that it does not make.
@@ -109,6 +111,11 @@ pub fn import(
     let Targets { listed, discovery, copies, pairs, missing, .. } = targets;
     let mut document = Block::default();
     document.comment(title(blackbox, prometheus));
+    if modules.iter().any(|module| module.tls.has_relative_files) {
+        document.comment(
+            "Relative paths of certificates: to the folder of this file; in blackbox_exporter, to its working directory.",
+        );
+    }
     if prometheus.is_some() {
         document.block("defaults", default_settings(defaults, &modules, common_job.as_deref()));
     }
@@ -120,7 +127,7 @@ pub fn import(
             document.append(list.into_comments());
         }
     }
-    let refused = settle(&mut document);
+    let Settled { refused, problems } = settle(&mut document);
     let (pairs, refused): (Vec<_>, Vec<_>) =
         pairs.into_iter().enumerate().partition(|(index, _)| !refused.contains(index));
     let pairs = pairs.into_iter().map(|(_, pair)| pair).collect();
@@ -132,6 +139,7 @@ pub fn import(
     let text = document.to_text();
     Ok(Imported {
         omitted: count_omitted(&text),
+        problems,
         sources: document.count("targets") + document.count("discovery"),
         text,
         pairs,
@@ -163,7 +171,7 @@ fn default_settings(defaults: Pace, modules: &[Module], job: Option<&str>) -> Bl
     let mut settings = Block::default();
     settings.yaml("interval", duration::display(defaults.interval).to_string());
     settings.yaml("timeout", duration::display(defaults.timeout).to_string());
-    if modules.iter().any(|module| module.trusts_system) {
+    if modules.iter().any(|module| module.tls.trusts_system) {
         settings.comment(
             "blackbox_exporter trusts the roots of the system; without `tls`, portprobe trusts those of Mozilla",
         );
@@ -195,19 +203,30 @@ fn all_modules(modules: Vec<Module>, copies: Vec<(String, Block)>) -> Block {
     all
 }
 
-/// Compiles the document, and replaces what portprobe refuses by comments, until nothing is refused. Returns the numbers
-/// of the targets that it replaces, counted from 0 before the first replacement.
-fn settle(document: &mut Block) -> BTreeSet<usize> {
+/// What remains after problems have become comments.
+struct Settled {
+    /// The numbers of the targets that were replaced, counted from 0 before the first replacement.
+    refused: BTreeSet<usize>,
+    /// The number of problems that could not be replaced.
+    problems: usize,
+}
+
+/// Compiles the document, and replaces what portprobe refuses by comments, until nothing is refused.
+fn settle(document: &mut Block) -> Settled {
     let mut left: Vec<usize> = (0..document.count("targets")).collect();
-    let mut refused = BTreeSet::new();
+    let mut settled = Settled { refused: BTreeSet::new(), problems: 0 };
     for _ in 0..MAX_ROUNDS {
         let text = document.to_text();
         let compiled = config::parse(&*text, Path::new("portprobe.yaml"), &|_| None);
-        let Err(error) = compiled.and_then(|draft| draft.finish(&[])) else { break };
+        let problems = compiled.and_then(|draft| draft.finish(&[])).err();
+        let problems = problems.iter().flat_map(|error| error.diagnostics().to_vec());
+        // A configuration of modules has no targets yet.
+        let problems: Vec<_> = problems.filter(|diagnostic| diagnostic.key != "targets").collect();
+        settled.problems = problems.len();
         let mut is_changed = false;
         let mut last = Vec::new();
         // From the last one on, because the indexes of later items change, and one problem of each item.
-        for diagnostic in error.diagnostics().iter().rev() {
+        for diagnostic in problems.iter().rev() {
             let path = Step::of(&diagnostic.key);
             let place: Vec<_> = path.iter().take(2).copied().collect();
             if place == last {
@@ -218,7 +237,7 @@ fn settle(document: &mut Block) -> BTreeSet<usize> {
             if let [Step::Key("targets"), Step::Item(index)] = *place
                 && document.count("targets") < before
             {
-                refused.insert(left.remove(index));
+                settled.refused.insert(left.remove(index));
             }
             last = place;
         }
@@ -226,7 +245,7 @@ fn settle(document: &mut Block) -> BTreeSet<usize> {
             break;
         }
     }
-    refused
+    settled
 }
 
 fn title(blackbox: &ForeignFile, prometheus: Option<&ForeignFile>) -> String {

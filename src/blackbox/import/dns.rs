@@ -2,7 +2,7 @@
 
 use super::document::Block;
 use super::module::{Common, Kind, Prober, UNKNOWN, add_tls, omit};
-use super::tls::Tls;
+use super::tls::{Tls, TlsUse};
 use crate::config::{ForeignValue, LoadError};
 
 pub(super) fn read(prober: &ForeignValue<'_>) -> Result<Prober, LoadError> {
@@ -44,11 +44,11 @@ pub(super) fn read(prober: &ForeignValue<'_>) -> Result<Prober, LoadError> {
     }
     settings.omit("valid_rcodes", "NOERROR, NXDOMAIN and REFUSED are success, because the server answers");
     common.finish(&mut settings);
-    let trusts_system = over_tls && tls.trusts_system();
+    let usage = if over_tls { tls.usage() } else { TlsUse::default() };
     if over_tls {
         add_tls(&mut settings, tls);
     }
     let name = prober.child("query_name").text()?.trim_end_matches('.').to_owned();
     let scheme = if over_tls { "dns+tls" } else { "dns" };
-    Ok(Prober { settings, kind: Kind::Dns { scheme, name }, trusts_system })
+    Ok(Prober { settings, kind: Kind::Dns { scheme, name }, tls: usage })
 }

@@ -289,7 +289,9 @@ impl<'a> Step<'a> {
             } else if let Some((index, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
                 (Self::Item(index.parse().unwrap_or_default()), after)
             } else {
-                let (key, after) = rest.split_at(rest.find(['.', '[']).unwrap_or(rest.len()));
+                // At least one character, so that every path ends.
+                let mut ends = rest.char_indices().skip(1).filter(|(_, c)| matches!(c, '.' | '['));
+                let (key, after) = rest.split_at(ends.next().map_or(rest.len(), |(index, _)| index));
                 (Self::Key(key), after)
             };
             steps.push(step);
@@ -420,6 +422,7 @@ mod tests {
     fn paths_are_split_into_steps() {
         let steps = [Step::Key("modules"), Step::Key("a b"), Step::Key("http"), Step::Item(2), Step::Key("x")];
         assert_eq!(Step::of("modules.`a b`.http[2].x"), steps);
+        assert_eq!(Step::of("[x.`a"), [Step::Key("[x"), Step::Key("a")], "no path is endless");
     }
 
     #[test]

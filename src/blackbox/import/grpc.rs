@@ -2,7 +2,7 @@
 
 use super::document::Block;
 use super::module::{Common, Kind, Prober, UNKNOWN, add_tls, omit};
-use super::tls::Tls;
+use super::tls::{Tls, TlsUse};
 use crate::config::{ForeignValue, LoadError};
 
 pub(super) fn read(prober: &ForeignValue<'_>) -> Result<Prober, LoadError> {
@@ -28,10 +28,10 @@ pub(super) fn read(prober: &ForeignValue<'_>) -> Result<Prober, LoadError> {
     if !service.is_empty() {
         settings.comment(format!("service {service}: it is the path of the targets' URLs"));
     }
-    let trusts_system = has_tls && tls.trusts_system();
+    let usage = if has_tls { tls.usage() } else { TlsUse::default() };
     if has_tls {
         add_tls(&mut settings, tls);
     }
     let scheme = if has_tls { "grpc+tls" } else { "grpc" };
-    Ok(Prober { settings, kind: Kind::Grpc { scheme, service }, trusts_system })
+    Ok(Prober { settings, kind: Kind::Grpc { scheme, service }, tls: usage })
 }

@@ -167,11 +167,11 @@ impl Reader {
         if let Some((_, host)) = self.module.headers.iter().find(|(name, _)| name == "host") {
             self.tls.default_server_name(host_name(host));
         }
-        let trusts_system = self.tls.trusts_system();
+        let usage = self.tls.usage();
         self.common.finish(&mut self.outer);
         self.outer.block("http", self.inner);
         add_tls(&mut self.outer, self.tls);
-        Prober { settings: self.outer, kind: Kind::Http(self.module), trusts_system }
+        Prober { settings: self.outer, kind: Kind::Http(self.module), tls: usage }
     }
 }
 

@@ -9,7 +9,8 @@ use super::document::{Block, scalar, shown};
 use super::http::HttpModule;
 use super::scrape::ProbedTarget;
 use super::targets::Pace;
-use super::{dns, grpc, http, tcp, tls};
+use super::tls::{Tls, TlsUse};
+use super::{dns, grpc, http, tcp};
 use crate::config::{ForeignValue, LoadError};
 use crate::duration;
 
@@ -26,8 +27,7 @@ pub(super) struct Module {
     pub(super) timeout: Option<Duration>,
     /// The interval among the settings.
     pub(super) interval: Option<Duration>,
-    /// Whether certificates are verified with the roots of the system.
-    pub(super) trusts_system: bool,
+    pub(super) tls: TlsUse,
 }
 
 /// What a probe of the module needs to know to turn a target into a URL.
@@ -54,7 +54,7 @@ pub(super) enum Kind {
 pub(super) struct Prober {
     pub(super) settings: Block,
     pub(super) kind: Kind,
-    pub(super) trusts_system: bool,
+    pub(super) tls: TlsUse,
 }
 
 impl Module {
@@ -62,7 +62,7 @@ impl Module {
     pub(super) fn read(name: &str, value: &ForeignValue<'_>, interval: Duration) -> Result<Self, LoadError> {
         let prober_name = value.child("prober").text()?;
         let prober = prober(&prober_name, &value.child(&prober_name))?;
-        let (kind, trusts_system) = (prober.kind, prober.trusts_system);
+        let (kind, tls) = (prober.kind, prober.tls);
         let mut settings = Block::default();
         match &kind {
             Kind::Tcp(scheme) => settings.text("scheme", scheme),
@@ -89,7 +89,7 @@ impl Module {
         }
         settings.append(of_prober.unwrap_or_default());
         let timeout = own_timeout.map(|timeout| timeout.min(interval));
-        Ok(Self { name: name.to_owned(), settings, kind, own_timeout, timeout, interval: None, trusts_system })
+        Ok(Self { name: name.to_owned(), settings, kind, own_timeout, timeout, interval: None, tls })
     }
 
     /// Sets the interval, if all targets with this module have the same one and it is not the default.
@@ -122,7 +122,7 @@ fn prober(name: &str, settings: &ForeignValue<'_>) -> Result<Prober, LoadError> 
 
 impl Prober {
     pub(super) fn none(reason: &str) -> Self {
-        Self { settings: Block::default(), kind: Kind::None(reason.to_owned()), trusts_system: false }
+        Self { settings: Block::default(), kind: Kind::None(reason.to_owned()), tls: TlsUse::default() }
     }
 }
 
@@ -195,7 +195,7 @@ pub(super) fn omit(settings: &mut Block, key: &str, value: &ForeignValue<'_>, re
 }
 
 /// Adds the TLS settings.
-pub(super) fn add_tls(settings: &mut Block, tls: tls::Tls) {
+pub(super) fn add_tls(settings: &mut Block, tls: Tls) {
     settings.block("tls", tls.settings);
 }
 

@@ -215,8 +215,9 @@ impl<'a> Targets<'a> {
             let mut item = Block::default();
             item.text("file", file);
             item.text("module", &name);
-            if source.refresh != DEFAULT_REFRESH {
-                item.yaml("refresh", duration::display(source.refresh.clamp(MIN_REFRESH, MAX_REFRESH)).to_string());
+            // Prometheus also watches the files, so a longer interval does not delay it.
+            if source.refresh < DEFAULT_REFRESH {
+                item.yaml("refresh", duration::display(source.refresh.max(MIN_REFRESH)).to_string());
             }
             let mut labels = Block::default();
             if !self.has_common_job && !target.job.is_empty() {
@@ -355,10 +356,9 @@ const EXPORTED_INSTANCE: &str = "exported_instance";
 /// `--timeout-offset` of blackbox_exporter.
 const OFFSET: Duration = Duration::from_millis(500);
 
-/// The default of portprobe, and its limits.
+/// The default of portprobe, and its minimum.
 const DEFAULT_REFRESH: Duration = Duration::from_mins(1);
 const MIN_REFRESH: Duration = Duration::from_secs(1);
-const MAX_REFRESH: Duration = Duration::from_hours(24);
 
 #[cfg(test)]
 mod tests {

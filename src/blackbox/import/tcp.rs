@@ -4,7 +4,7 @@ use super::document::{Block, List};
 use super::expression::{Haystack, expression, label_template, template};
 use super::module::{Common, Kind, Prober, UNKNOWN, add_tls, omit};
 use super::recipe;
-use super::tls::Tls;
+use super::tls::{Tls, TlsUse};
 use crate::config::{ForeignValue, LoadError};
 use crate::target::Pattern;
 
@@ -40,7 +40,7 @@ pub(super) fn read(prober: &ForeignValue<'_>) -> Result<Prober, LoadError> {
     }
     common.finish(&mut settings);
     let uses_tls = has_tls || steps.iter().any(|step| step.starttls);
-    let trusts_system = uses_tls && tls.trusts_system();
+    let usage = if uses_tls { tls.usage() } else { TlsUse::default() };
     add_tls(&mut settings, tls);
     let recipe = recipe::scheme(&steps, has_tls);
     if let Some(scheme) = &recipe {
@@ -52,7 +52,7 @@ pub(super) fn read(prober: &ForeignValue<'_>) -> Result<Prober, LoadError> {
         add_dialogue(&mut settings, &steps, has_tls);
     }
     let scheme = recipe.unwrap_or_else(|| if has_tls { "tls" } else { "tcp" }.to_owned());
-    Ok(Prober { settings, kind: Kind::Tcp(scheme), trusts_system })
+    Ok(Prober { settings, kind: Kind::Tcp(scheme), tls: usage })
 }
 
 fn read_steps(value: &ForeignValue<'_>) -> Result<Vec<GoStep>, LoadError> {

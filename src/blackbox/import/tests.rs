@@ -40,7 +40,8 @@ fn files_become_the_expected_configurations() {
 #[test]
 fn every_result_is_a_valid_configuration() {
     for case in ["debian", "dialogues", "examples", "jobs", "one_job"] {
-        let Imported { text, sources, .. } = imported(case);
+        let Imported { text, sources, problems, .. } = imported(case);
+        assert_eq!(problems, 0, "{case}");
         let text = if sources == 0 { format!("{text}targets: ['tcp://a.example:1']\n") } else { text };
         let draft = config::parse(&*text, Path::new("portprobe.yaml"), &|_| None);
         draft
@@ -64,6 +65,16 @@ fn every_probe_is_a_pair_or_missing() {
         .unwrap();
     let targets: Vec<_> = config.targets.iter().map(|target| target.name.to_string()).collect();
     assert_eq!(names, targets, "the pairs are the targets, in their order");
+}
+
+#[test]
+fn a_problem_that_no_comment_can_replace_is_counted() {
+    // Messages hide or cut these names.
+    for (name, problems) in [("a", 0), ("a@b", 1), (&*"a".repeat(100), 1)] {
+        let text = format!("modules: {{ '{name}': {{ prober: http, http: {{ method: 'a b' }} }} }}");
+        let blackbox = ForeignFile::parse(Path::new("b.yml"), text).unwrap();
+        assert_eq!(import(&blackbox, None, TargetFiles::Discovered).unwrap().problems, problems, "{name}");
+    }
 }
 
 #[test]

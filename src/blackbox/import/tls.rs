@@ -11,6 +11,16 @@ pub(super) struct Tls {
     pub(super) server_name: Option<String>,
     has_roots: bool,
     skips_verification: bool,
+    has_relative_files: bool,
+}
+
+/// What the defaults and the comments at the top must know about the TLS settings of modules.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct TlsUse {
+    /// Certificates are verified with the roots of the system, which are the default of Go.
+    pub(super) trusts_system: bool,
+    /// A file has a relative path.
+    pub(super) has_relative_files: bool,
 }
 
 impl Tls {
@@ -22,9 +32,10 @@ impl Tls {
         Ok(tls)
     }
 
-    /// Whether certificates are verified with the roots of the system, which are the default of Go.
-    pub(super) const fn trusts_system(&self) -> bool {
-        !self.has_roots && !self.skips_verification
+    /// The use of these settings by probes that start TLS, or may start it.
+    pub(super) const fn usage(&self) -> TlsUse {
+        let trusts_system = !self.has_roots && !self.skips_verification;
+        TlsUse { trusts_system, has_relative_files: self.has_relative_files }
     }
 
     /// Sets the name to verify, unless the module has one.
@@ -53,10 +64,7 @@ impl Tls {
                     "server_name" => self.server_name = Some(text.clone()),
                     _ => {}
                 }
-                if key.ends_with("_file") && !text.starts_with('/') {
-                    let folder = "relative to the folder of this file, in blackbox_exporter to its working directory";
-                    self.settings.comment(format!("{key}: {folder}"));
-                }
+                self.has_relative_files |= key.ends_with("_file") && !text.starts_with('/');
                 self.settings.text(key, &text);
             }
             "ca" | "cert" | "key" => {
