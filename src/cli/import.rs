@@ -54,6 +54,9 @@ fn print_notes(imported: &Imported, has_jobs: bool) {
             print_error(&format!("portprobe: {several} settings have no equivalent; search for `# not imported`"));
         }
     }
+    if imported.problems > 0 {
+        print_error("portprobe: the result has problems; run portprobe check");
+    }
     match (imported.sources, has_jobs) {
         (0, false) => print_error("portprobe: no targets; set --prometheus, or add them under `targets`"),
         (0, true) => {

@@ -112,7 +112,8 @@ are printed.";
 pub(super) const IMPORT_EXAMPLES: &str = "\
 Examples:
   portprobe import --blackbox=blackbox.yml --prometheus=prometheus.yml >portprobe.yaml
-  portprobe import --blackbox=blackbox.yml --prometheus=prometheus.yml --compare=http://localhost:9115
+  portprobe import --blackbox=blackbox.yml --prometheus=prometheus.yml \\
+    --compare=http://localhost:9115
 
 Exit status:
   0  converted; with --compare, no difference
