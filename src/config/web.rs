@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue};
 
 pub use self::keys::{CipherSuite, PasswordHash};
 use self::keys::{ClientAuthType, Curve, HttpServer, RateLimitKeys, ServerVersion, TlsServer, UrlPath, WebFile};
-use super::keys::read::{Field, Key, Named};
+use super::keys::read::{Field, Key, Mapping as _, Named};
 use super::problems::{At, Diagnostic, LoadError, Problems};
 use super::yaml::{Node, SyntaxError};
 use super::{folder, read};
@@ -255,6 +255,10 @@ fn tls(keys: TlsServer, folder: &Path, at: At<'_>) -> Option<TlsServerSettings> 
     let [lacks_certificate, lacks_key, lacks_authorities] = sources;
     // As in the toolkit: other settings do not enable TLS.
     if lacks_certificate && lacks_key && lacks_authorities && auth.is_none() {
+        if keys.first_set().is_some() {
+            let message = "does not enable TLS, because it has no `cert_file` and no `key_file`; add them";
+            at.problems().warn(at.path(), message.to_owned());
+        }
         return None;
     }
     if lacks_certificate {
