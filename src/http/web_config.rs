@@ -4,12 +4,13 @@
 //! watched: a change is in use within seconds, for new connections and requests. An unusable change leaves everything as
 //! it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread;
 
 use rustls::ServerConfig;
+use tracing::warn;
 
 use crate::config::web::{self, ClientAuth, WebSettings};
 use crate::config::{Diagnostic, LoadError};
@@ -131,6 +132,9 @@ impl WebConfigFile {
             Ok((config, warnings)) => {
                 changes.reloaded = seen.used.differing(&found);
                 log_warnings(&warnings);
+                if self.current().has_authentication() && !config.has_authentication() {
+                    warn!("The web configuration no longer requires a password or a client certificate");
+                }
                 *write(&self.current) = Arc::new(config);
                 *seen = Seen { used: found, rejected: None };
             }
@@ -148,7 +152,7 @@ impl WebConfigFile {
 /// Logs settings that may be a mistake.
 pub(crate) fn log_warnings(warnings: &[Diagnostic]) {
     for warning in warnings {
-        tracing::warn!(%warning, "The web configuration may have a mistake");
+        warn!(%warning, "The web configuration may have a mistake");
     }
 }
 
@@ -176,7 +180,7 @@ impl Contents {
     }
 
     /// Returns the names of the files that differ.
-    fn differing(&self, other: &Self) -> std::collections::BTreeSet<String> {
+    fn differing(&self, other: &Self) -> BTreeSet<String> {
         let changed = other.0.iter().filter(|(path, digest)| self.0.get(*path) != Some(*digest));
         changed.map(|(path, _)| path.display().to_string()).collect()
     }

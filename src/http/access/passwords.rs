@@ -104,7 +104,7 @@ impl Passwords {
         if is_right.await { Verdict::Granted } else { Verdict::Denied }
     }
 
-    /// Returns the hash of some user, which an unknown one is compared with; the same one for the same name.
+    /// Returns the hash of a user that an unknown name is compared with, always the same one for the same name.
     fn stand_in<'a>(&self, users: &'a BTreeMap<Box<str>, PasswordHash>, unknown: &str) -> Option<&'a PasswordHash> {
         let tag = hmac::sign(&self.key, unknown.as_bytes());
         let index = tag
@@ -179,3 +179,84 @@ const MAX_WAITING_OF_CLIENT: usize = 4;
 
 /// More users than an exporter has.
 const MAX_REMEMBERED: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+    use crate::config::web;
+
+    /// The password is `test`.
+    const USERS: &str = "basic_auth_users: { alice: $2b$04$aaaaaaaaaaaaaaaaaaaaaOAItJAM/9WVyQMbNth.87mKWdDHxRPhO }";
+    const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn users() -> BTreeMap<Box<str>, PasswordHash> {
+        let draft = web::parse(USERS.to_owned(), "web.yml".as_ref()).unwrap();
+        draft.finish(&[], &[]).unwrap().0.users
+    }
+
+    fn credentials(user: &str, password: &str) -> Credentials {
+        let encoded = BASE64.encode(format!("{user}:{password}").as_bytes());
+        Credentials::read(&HeaderValue::try_from(format!("Basic {encoded}")).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn only_basic_credentials_are_read() {
+        let read = |text: &str| Credentials::read(&HeaderValue::try_from(text).unwrap());
+        let read = |text: &str| read(text).map(|Credentials { user, password }| (user, password));
+        assert_eq!(read("basic  YTpiOmM= "), Some(("a".to_owned(), b"b:c".to_vec())), "the password may have a colon");
+        assert_eq!(read("Basic Ojo="), Some((String::new(), b":".to_vec())));
+        for malformed in ["", "Basic", "Basic ", "Basic YQ==", "Basic YTpi=", "Basic /zo=", "Bearer YTpi"] {
+            assert_eq!(read(malformed), None, "{malformed}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_known_password_does_not_wait() {
+        let (passwords, users) = (Passwords::default(), users());
+        let check = async |user, password| passwords.check(&users, credentials(user, password), CLIENT).await;
+        assert_eq!(check("alice", "test").await, Verdict::Granted);
+        assert_eq!(check("alice", "wrong").await, Verdict::Denied);
+        assert_eq!(check("carol", "test").await, Verdict::Denied, "the password of another user");
+        let _busy = passwords.permits.clone().acquire_owned().await.unwrap();
+        assert_eq!(check("alice", "test").await, Verdict::Granted);
+    }
+
+    #[tokio::test]
+    async fn an_unknown_user_costs_a_verification() {
+        let (passwords, users) = (Passwords::default(), users());
+        let busy = passwords.permits.clone().acquire_owned().await.unwrap();
+        let mut check = pin!(passwords.check(&users, credentials("nobody", "test"), CLIENT));
+        assert!(check.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(busy);
+        assert_eq!(check.await, Verdict::Denied);
+    }
+
+    #[test]
+    fn one_client_does_not_take_all_places() {
+        let counts = Arc::default();
+        let client = |number: u8| IpAddr::from([127, 0, 0, number]);
+        let mut waiting: Vec<_> = (0..10).filter_map(|_| Waiting::enter(&counts, client(1))).collect();
+        assert_eq!(waiting.len(), MAX_WAITING_OF_CLIENT);
+        let mapped = Ipv4Addr::LOCALHOST.to_ipv6_mapped().into();
+        assert!(Waiting::enter(&counts, mapped).is_none(), "the same client");
+        waiting.extend((2..200).filter_map(|number| Waiting::enter(&counts, client(number))));
+        assert_eq!(waiting.len(), MAX_WAITING);
+        drop(waiting);
+        assert!(lock(&counts).is_empty());
+    }
+
+    #[test]
+    fn few_passwords_are_remembered() {
+        let mut verified = HashSet::new();
+        for number in 0..10_000_u16 {
+            let mut digest = [0; 32];
+            digest[..2].copy_from_slice(&number.to_be_bytes());
+            remember(&mut verified, digest);
+            assert!(verified.contains(&digest) && verified.len() <= MAX_REMEMBERED);
+        }
+    }
+}

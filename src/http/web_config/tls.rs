@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
-use rustls::server::NoClientAuth;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, NoServerSessionStorage};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
@@ -51,6 +51,11 @@ pub(super) fn build(settings: &WebSettings) -> BuiltTls {
     let mut config = builder.with_client_cert_verifier(clients).with_cert_resolver(resolver);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.ignore_client_order = tls.preference == Preference::Server;
+    if tls.client_auth != ClientAuth::None {
+        // A resumed session would outlive the certificate of its client.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     built.config = Some(Arc::new(config));
     built
 }

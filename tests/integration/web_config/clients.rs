@@ -27,7 +27,7 @@ async fn tls_serves_every_path() {
 }
 
 #[tokio::test]
-async fn plain_http_is_told_about_tls() {
+async fn plain_http_gets_an_explanation() {
     let daemon = daemon(folder(&Authority::root("web root"), TLS)).await;
     let response = http::request(daemon.address, "GET", "/metrics").await;
     assert_eq!((response.status, &*response.body), (400, "This port needs TLS; use https://.\n"));

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use super::passwords::USERS;
 use super::{TLS, daemon, folder, write_identity};
 use crate::support::http;
 use crate::support::https::Client;
@@ -48,6 +49,25 @@ async fn an_invalid_change_keeps_the_configuration() {
     wait::until_patiently("the pair is used", async || !daemon.logged(&["Reloaded files", "server.key"]).is_empty())
         .await;
     assert_eq!(client.status(daemon.address, "/metrics").await, Some(200));
+}
+
+/// An empty file enables nothing, as in the exporter-toolkit.
+#[tokio::test]
+async fn disabled_passwords_are_logged() {
+    let daemon = daemon(folder(&Authority::root("web root"), USERS)).await;
+    assert_eq!(http::request(daemon.address, "GET", "/metrics").await.status, 401);
+    fs::write(daemon.folder().join("web.yml"), "").unwrap();
+    wait::until_patiently("passwords are disabled", async || {
+        http::request(daemon.address, "GET", "/metrics").await.status == 200
+    })
+    .await;
+    assert_eq!(daemon.logged(&["level=warn", "no longer requires a password"]).len(), 1);
+    fs::remove_file(daemon.folder().join("web.yml")).unwrap();
+    wait::until_patiently("a missing file is reported", async || {
+        !daemon.logged(&["Cannot reload files", "web.yml: does not exist"]).is_empty()
+    })
+    .await;
+    assert_eq!(http::request(daemon.address, "GET", "/metrics").await.status, 200, "it changes nothing");
 }
 
 #[tokio::test]
