@@ -1,6 +1,6 @@
 //! `portprobe healthcheck`: requests the health of a running daemon, for containers without a shell.
 //!
-//! A daemon that refuses the request for want of a password or certificate is alive, too.
+//! A daemon that refuses the request because it has no password or certificate is alive, too.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

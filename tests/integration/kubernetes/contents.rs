@@ -372,9 +372,7 @@ fn probes_and_monitors_follow_the_web_configuration() {
             let endpoint = spec.get("endpoints").or_else(|| spec.get("podMetricsEndpoints")).unwrap();
             assert_eq!(endpoint[0].get("scheme").and_then(Value::as_str), expected, "{web_config}: {kind}");
             let is_mounted = container.to_string().contains("/etc/portprobe-web");
-            let has_flag = arguments(container)
-                .iter()
-                .any(|flag| *flag == "--web.config.file=/etc/portprobe-web/web.yml");
+            let has_flag = arguments(container).contains(&"--web.config.file=/etc/portprobe-web/web.yml");
             assert_eq!((is_mounted, has_flag), (web_config != json!({}), is_mounted), "{web_config}");
         }
     }
