@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use self::allow_list::{AllowList, AllowedHosts, HostSuffix};
 pub use self::cadence::{Cadence, CadenceError};
 pub use self::dialogue::{Dialogue, Expectation, Part, Step, Template};
 pub use self::header_file::HeaderFile;
@@ -30,6 +31,7 @@ pub use self::tls::{
 };
 pub use self::url::{Endpoint, Host, HostName, Ipv6Zone, TargetUrl, UrlError};
 
+mod allow_list;
 mod cadence;
 mod dialogue;
 mod header_file;
