@@ -21,6 +21,7 @@ pub use self::file_uses::{Required, Unreadable};
 pub use self::foreign::{ForeignFile, ForeignValue};
 pub use self::keys::schema::{SettingKey, ValueKind, schema, setting_keys, top_level_keys};
 pub use self::keys::value::{HttpScheme, HttpUrl, HttpUrlError};
+pub use self::on_demand::{OnDemand, OnDemandError};
 use self::problems::Problems;
 pub use self::problems::path::Position;
 use self::problems::positions::Positions;
@@ -34,7 +35,7 @@ pub use self::yaml::redacted::RedactedConfig;
 use self::yaml::{Node, SyntaxError};
 use crate::files::{self, ReadError, SpecialFile};
 use crate::options::{HistogramOptions, Limits, ResolverOptions};
-use crate::target::{Group, Labels, Target};
+use crate::target::{AllowList, Group, Labels, Target};
 
 mod compile;
 mod effective;
@@ -44,6 +45,7 @@ mod groups;
 mod keys;
 mod levels;
 mod modules;
+mod on_demand;
 mod problems;
 mod single;
 mod sources;
@@ -85,6 +87,8 @@ pub struct Config {
     pub limits: Limits,
     /// Resolver options.
     pub dns: ResolverOptions,
+    /// The hosts that clients of `/probe` may name; `None` if it is disabled.
+    pub probe_endpoint: Option<AllowList>,
     /// The discovery sources, in the order of the file.
     pub discovery: Vec<Source>,
     /// Everything that the targets of these sources depend on.

@@ -24,7 +24,7 @@ use crate::config::yaml::Node;
 use crate::config::yaml::redacted::RedactedConfig;
 use crate::options::{HistogramOptions, Limits, ResolverOptions};
 use crate::outcome::Phase;
-use crate::target::{Group, Labels, Target};
+use crate::target::{AllowList, Group, Labels, Target};
 
 /// A configuration whose targets and sources are not compiled yet.
 pub(super) struct Compiled {
@@ -34,6 +34,7 @@ pub(super) struct Compiled {
     pub(super) histograms: HistogramOptions,
     pub(super) limits: Limits,
     pub(super) dns: ResolverOptions,
+    probe_endpoint: Option<AllowList>,
     folder: Arc<Path>,
     /// The entries of `targets`; `None` if they are not a list.
     pub(super) entries: Option<Vec<Node>>,
@@ -60,7 +61,8 @@ pub(super) fn config(
     let entries = compiled.entries.take();
     let discovery = std::mem::take(&mut compiled.discovery);
     let at_targets = at.key("targets");
-    if compiled.growth == Growth::Closed && entries.as_ref().is_some_and(Vec::is_empty) {
+    let needs_targets = compiled.growth == Growth::Closed && compiled.probe_endpoint.is_none();
+    if needs_targets && entries.as_ref().is_some_and(Vec::is_empty) {
         at_targets.refuse("is missing or empty; add a line like `- tcp://host:443`, or a source under `discovery`");
     }
     let mut targets = compiled.targets();
@@ -100,6 +102,10 @@ impl Compiled {
             histograms: histograms(keys.histograms.into_value().unwrap_or_default(), at.key("histograms")),
             limits: limits(&keys.limits.into_value().unwrap_or_default()),
             dns: resolver_options(&keys.dns.into_value().unwrap_or_default()),
+            probe_endpoint: probe_endpoint(
+                keys.probe_endpoint.into_value().unwrap_or_default(),
+                at.key("probe_endpoint"),
+            ),
             entries: match keys.targets {
                 Field::Absent => Some(Vec::new()),
                 targets => targets.into_value().map(|keys::Targets(entries)| entries),
@@ -120,7 +126,7 @@ impl Compiled {
         sources: Sources,
         redacted: RedactedConfig,
     ) -> Config {
-        let Self { labels, modules, groups: known_groups, histograms, limits, dns, folder, .. } = self;
+        let Self { labels, modules, groups: known_groups, histograms, limits, dns, probe_endpoint, folder, .. } = self;
         let Sources { all: discovery, levels, .. } = sources;
         let discovery_context = Arc::new(DiscoveryContext {
             labels: labels.clone(),
@@ -131,7 +137,19 @@ impl Compiled {
             limit: limits.targets,
         });
         let warnings = Vec::new();
-        Config { labels, targets, groups, histograms, limits, dns, discovery, discovery_context, redacted, warnings }
+        Config {
+            labels,
+            targets,
+            groups,
+            histograms,
+            limits,
+            dns,
+            probe_endpoint,
+            discovery,
+            discovery_context,
+            redacted,
+            warnings,
+        }
     }
 
     /// Collects targets; none yet.
@@ -192,6 +210,22 @@ fn resolver_options(keys: &keys::Dns) -> ResolverOptions {
         timeout: keys.timeout.get().copied().unwrap_or(default.timeout),
         tries: keys.tries.get().copied().unwrap_or(default.tries),
     }
+}
+
+/// The hosts that clients of `/probe` may name; `None` if it is disabled.
+fn probe_endpoint(keys: keys::ProbeEndpoint, at: At<'_>) -> Option<AllowList> {
+    if !keys.enabled.into_value()? {
+        return None;
+    }
+    let is_invalid = keys.allow == Field::Invalid;
+    let allowed = keys.allow.into_value().unwrap_or_default();
+    if allowed.is_empty() && !is_invalid {
+        at.key("allow").refuse(
+            "is missing or empty, so every probe would be refused; add addresses, networks or host names, like \
+             10.0.0.0/8 or .example.com",
+        );
+    }
+    Some(AllowList::new(allowed))
 }
 
 /// The global labels, `${NAME}` replaced by environment variables: the only part of a configuration that depends on the

@@ -24,8 +24,8 @@ use crate::config::yaml::Node;
 use crate::histogram::Buckets;
 use crate::outcome::Phase;
 use crate::target::{
-    AddressMode, AlpnProtocol, Cadence, Dialogue, Expect, HostName, IpFamily, KeyExchange, Pattern, Scheme, ServerName,
-    Sha256Digest, TlsVersion, Verify,
+    AddressMode, AllowedHosts, AlpnProtocol, Cadence, Dialogue, Expect, HostName, IpFamily, KeyExchange, Pattern,
+    Scheme, ServerName, Sha256Digest, TlsVersion, Verify,
 };
 
 pub(super) mod mapping;
@@ -39,6 +39,7 @@ mapping! {
     #[schemars(extend("anyOf" = [
         { "required": ["targets"], "properties": { "targets": { "minItems": 1 } } },
         { "required": ["discovery"], "properties": { "discovery": { "minItems": 1 } } },
+        { "required": ["probe_endpoint"], "properties": { "probe_endpoint": { "properties": { "enabled": { "const": true } } } } },
     ]))]
     struct Configuration {
         /// Labels of every series. `${NAME}` expands to the environment variable NAME, which must be set.
@@ -49,7 +50,7 @@ mapping! {
         modules: Named<Settings>,
         /// Groups of targets that can replace each other: a primary and its standby, or the nodes of a cluster.
         groups: Named<Group>,
-        /// Targets: each is a URL, or a mapping of `url` or `urls` and settings. Required unless `discovery` is set.
+        /// Targets: each is a URL, or a mapping of `url` or `urls` and settings. Required unless `discovery` or `probe_endpoint` is set.
         targets: Targets,
         /// Sources of further targets: files, HTTP servers and DNS names.
         discovery: Items<Source>,
@@ -59,6 +60,8 @@ mapping! {
         limits: Limits,
         /// Options of DNS queries.
         dns: Dns,
+        /// Probes that clients of `/probe` request.
+        probe_endpoint: ProbeEndpoint,
     }
 }
 
@@ -327,6 +330,17 @@ mapping! {
         #[default(2)]
         #[check(at_most(10, "must be between 1 and 10"))]
         tries: NonZeroU32,
+    }
+}
+
+mapping! {
+    /// Probes that clients of `/probe` request.
+    struct ProbeEndpoint {
+        /// Whether `/probe` makes probes; otherwise it responds with 403.
+        #[default(false)]
+        enabled: bool,
+        /// Hosts that clients may name: addresses, networks (CIDR) and host names. `example.com` stands for that name and all below it, `.example.com` for those below it. Required if enabled.
+        allow: Vec<AllowedHosts>,
     }
 }
 

@@ -10,7 +10,7 @@ use super::*;
 use crate::config::keys::read::Mapping;
 use crate::duration;
 use crate::target::{
-    AddressMode, Application, Expect, FileProblem, Identity, IpFamily, Part, Pattern, ProbeKind, Quorum, Roots,
+    AddressMode, Application, Expect, FileProblem, Host, Identity, IpFamily, Part, Pattern, ProbeKind, Quorum, Roots,
     Settings, Step, Template, TlsExchange, TlsFile, TlsProfile, TlsVersion, Verify,
 };
 
@@ -80,12 +80,28 @@ fn a_single_url_is_a_valid_configuration() {
             histograms: HistogramOptions::default(),
             limits: Limits::default(),
             dns: ResolverOptions::default(),
+            probe_endpoint: None,
             discovery: vec![],
             discovery_context: config.discovery_context.clone(),
             redacted: config.redacted.clone(),
             warnings: Vec::new(),
         }
     );
+}
+
+#[test]
+fn an_enabled_probe_endpoint_has_an_allow_list() {
+    let endpoint = |text: &str| compiled(&format!("probe_endpoint: {text}\ntargets: ['a:1']")).probe_endpoint;
+    for disabled in ["{}", "{ enabled: false, allow: [10.0.0.0/8] }", "{ allow: [10.0.0.0/8] }"] {
+        assert_eq!(endpoint(disabled), None, "{disabled}");
+    }
+    let allow = endpoint("{ enabled: true, allow: [10.0.0.0/8, '.example.com'] }").unwrap();
+    let host = |name: &str| Host::Name(name.parse().unwrap());
+    assert!(allow.permits(&host("db.other.test"), [[10, 0, 0, 1].into()]));
+    assert!(allow.permits(&host("db.example.com"), [[192, 0, 2, 1].into()]));
+    assert!(!allow.permits(&host("db.other.test"), [[192, 0, 2, 1].into()]));
+    let alone = compiled("probe_endpoint: { enabled: true, allow: [10.0.0.0/8] }");
+    assert!(alone.targets.is_empty() && alone.probe_endpoint.is_some());
 }
 
 #[test]
@@ -371,6 +387,8 @@ fn documented_top_level_defaults_match_the_code() {
             ("limits.per_second", "0"),
             ("dns.timeout", "2s"),
             ("dns.tries", "2"),
+            ("probe_endpoint.enabled", "false"),
+            ("probe_endpoint.allow", "none"),
         ]
     );
     assert!(top_level_keys().iter().all(|key| key.meaning.ends_with('.')));

@@ -12,7 +12,7 @@ use crate::config::keys::read::{Field, Key, Named, Scalar, entries, invalid};
 use crate::config::problems::At;
 use crate::config::problems::text::quoted;
 use crate::config::yaml::Node;
-use crate::target::StatusRange;
+use crate::target::{AllowedHosts, StatusRange};
 
 impl Scalar for IpAddr {
     fn read(node: Node) -> Result<Self, String> {
@@ -55,6 +55,25 @@ impl Scalar for IpNet {
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "examples": ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"] })
+    }
+}
+
+impl Scalar for AllowedHosts {
+    fn read(node: Node) -> Result<Self, String> {
+        let expected = "an address or CIDR like 10.0.0.0/8, or the end of host names like example.com or .example.com";
+        let invalid = || invalid(&node, "host", expected);
+        let Node::Text(text) = &node else { return Err(invalid()) };
+        if text.contains('/') || text.parse::<IpAddr>().is_ok() {
+            return <IpNet as Scalar>::read(node).map(Self::Network);
+        }
+        if let Some(below) = text.strip_prefix('*').filter(|below| below.starts_with('.')) {
+            return Err(format!("{} has a wildcard; write {below} for all names below it", quoted(text)));
+        }
+        text.parse().map(Self::Suffix).map_err(|_| invalid())
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "examples": ["10.0.0.0/8", "2001:db8::/32", "example.com", ".example.com"] })
     }
 }
 
