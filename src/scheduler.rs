@@ -2,7 +2,8 @@
 //!
 //! [`Handle::change`] sets the targets, a [`Prober`] makes the probes, and a closure receives their reports and returns
 //! the next probe. One task has one queue of due times: an idle target costs only its entry in the queue, and only a
-//! running probe has a task. This module does not interpret results.
+//! running probe has a task. [`Handle::acquire`] returns a permit for a probe that is not scheduled, within the same limits.
+//! This module does not interpret results.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -14,10 +15,12 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use self::gate::{Blocked, Claim, Gate};
-use self::handle::Command;
-pub use self::handle::{Change, Handle, Stopped};
+use self::gate::{Blocked, Claim, Gate, Share};
+pub use self::handle::{AcquireError, Change, Handle, Stopped};
+use self::handle::{Command, Inbox};
 use self::index::{Id, Index};
+pub use self::permits::Permit;
+use self::permits::{PermitQueue, Released};
 use self::queue::{DueQueue, WaitQueue, Waiting};
 use self::schedule::FirstDue;
 pub use self::schedule::Spread;
@@ -26,11 +29,12 @@ pub use self::statistics::Statistics;
 use crate::clock::{self, Timestamp};
 use crate::options::Limits;
 use crate::outcome::{Next, Prober, Report};
-use crate::target::Target;
+use crate::target::{Host, Target};
 
 mod gate;
 mod handle;
 mod index;
+mod permits;
 mod queue;
 mod schedule;
 mod scheduled_target;
@@ -53,7 +57,9 @@ pub struct Scheduler<P, R> {
     rate_opens: Option<Instant>,
     running: HashMap<Id, Probe>,
     tasks: JoinSet<Done>,
-    commands: mpsc::Receiver<Command>,
+    permits: PermitQueue,
+    released: mpsc::UnboundedReceiver<Released>,
+    inbox: Inbox,
     statistics: Arc<Statistics>,
 }
 
@@ -86,7 +92,8 @@ where
     /// time.
     pub fn new(prober: P, record: R, limits: Limits, machine: &str, started_at: Timestamp) -> (Self, Handle) {
         let statistics = Arc::new(Statistics::default());
-        let (handle, commands) = Handle::new(statistics.clone());
+        let (handle, inbox) = Handle::new(statistics.clone());
+        let (permits, released) = PermitQueue::new();
         let now = Instant::now();
         let scheduler = Self {
             prober: Arc::new(prober),
@@ -101,7 +108,9 @@ where
             rate_opens: None,
             running: HashMap::new(),
             tasks: JoinSet::new(),
-            commands,
+            permits,
+            released,
+            inbox,
             statistics,
         };
         (scheduler, handle)
@@ -125,7 +134,9 @@ where
             }
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(command) = self.commands.recv() => self.change(command),
+                Some(command) = self.inbox.commands.recv() => self.change(command),
+                Some(acquisition) = self.inbox.acquisitions.recv() => self.permits.push(acquisition),
+                Some(released) = self.released.recv() => self.release(&released.host, released.claim),
                 Some(done) = self.tasks.join_next() => self.finish(done),
                 () = &mut sleep, if wake_up.is_some() => {}
             }
@@ -134,6 +145,7 @@ where
                 self.finish(done);
             }
             self.start_due_probes();
+            self.grant_permits();
             self.statistics.set_in_flight(self.gate.in_flight());
         }
         self.tasks.shutdown().await;
@@ -154,6 +166,27 @@ where
         while let Some(waiting) = self.pop_startable() {
             if !self.try_start(waiting, now) {
                 break;
+            }
+        }
+    }
+
+    /// Grants permits in the order of their requests, as long as no due probe waits for the same limits.
+    fn grant_permits(&mut self) {
+        let now = Instant::now();
+        while self.wait_queue.is_idle()
+            && let Some(target) = self.permits.first()
+        {
+            let claim = Claim { share: Share::OnDemand, descriptors: self.prober.descriptors(target) };
+            if !self.gate.has_place(claim) {
+                break;
+            }
+            match self.gate.admit(&target.endpoint.host, claim, now) {
+                Ok(()) => self.permits.grant(claim),
+                Err(Blocked::Host) => self.permits.park(),
+                Err(Blocked::Until(opens)) => {
+                    self.rate_opens = Some(opens);
+                    break;
+                }
             }
         }
     }
@@ -233,7 +266,7 @@ where
     /// Handles the end of a probe's task. A probe that panicked is logged but not counted.
     fn finish(&mut self, joined: Result<Done, JoinError>) {
         let Some(Done { id, ended, next }) = joined.map_or_else(|failed| self.panicked(&failed), Some) else { return };
-        let Some(target) = self.release(id) else { return };
+        let Some(target) = self.end(id) else { return };
         let Some(entry) = self.index.get_mut(id) else { return };
         let is_changed = !Arc::ptr_eq(entry.target(), &target);
         match entry.end(ended, next) {
@@ -252,12 +285,18 @@ where
         Some(Done { id: *id, ended: Instant::now(), next: Next::OnSchedule })
     }
 
-    /// Frees the slot of a probe for others and returns its target.
-    fn release(&mut self, id: Id) -> Option<Arc<Target>> {
+    /// Ends a running probe and returns its target.
+    fn end(&mut self, id: Id) -> Option<Arc<Target>> {
         let Probe { target, claim, .. } = self.running.remove(&id)?;
-        self.gate.release(&target.endpoint.host, claim);
-        self.wait_queue.unpark(&target.endpoint.host);
+        self.release(&target.endpoint.host, claim);
         Some(target)
+    }
+
+    /// Frees the place of a probe for others.
+    fn release(&mut self, host: &Host, claim: Claim) {
+        self.gate.release(host, claim);
+        self.wait_queue.unpark(host);
+        self.permits.unpark(host);
     }
 
     /// Plans another probe of a target whose last one was discarded because its settings changed.
@@ -275,6 +314,7 @@ where
         if let Some(limits) = change.limits {
             self.gate.set_limits(limits);
             self.wait_queue.unpark_all();
+            self.permits.unpark_all();
         }
         for name in change.removed {
             if let Some(id) = self.index.find(&name) {
@@ -342,7 +382,7 @@ where
         if let Some(probe) = self.running.get(&id) {
             probe.task.abort();
         }
-        self.release(id);
+        self.end(id);
         if let Some(due) = entry.waiting_since() {
             let host = &entry.target().endpoint.host;
             self.wait_queue
@@ -362,7 +402,7 @@ where
 
 /// Returns what a waiting probe of this target takes of the limits.
 fn claim(prober: &impl Prober, target: &Target, waiting: &Waiting) -> Claim {
-    Claim { last_probe: waiting.last_probe, descriptors: prober.descriptors(target) }
+    Claim { share: waiting.last_probe.into(), descriptors: prober.descriptors(target) }
 }
 
 /// A target has at most two items in the due queue that are not stale. With more than four per target, at least half

@@ -4,6 +4,9 @@
 //! whose last probe did not, because thousands of silent targets would otherwise delay the probes of all others. A target
 //! that was never probed counts as silent: most targets of a start can be.
 //!
+//! Probes on demand, which clients of `/probe` request, take at most a quarter of each limit, and count as silent ones.
+//! However many clients there are, at least half of the places are left for silent targets.
+//!
 //! A probe starts only if all descriptors that it may need are free, so that a running probe never waits for one.
 
 use std::collections::HashMap;
@@ -28,10 +31,30 @@ pub(super) enum Blocked {
 /// The part of the limits that a probe takes while it runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Claim {
-    /// The last probe of its target.
-    pub(super) last_probe: LastProbe,
+    /// The share of the limits from which it takes its places.
+    pub(super) share: Share,
     /// The maximum number of descriptors that it has open.
     pub(super) descriptors: u32,
+}
+
+/// A share of each limit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Share {
+    /// All places.
+    InTime,
+    /// All but the places kept for targets whose last probe was in time.
+    NotInTime,
+    /// A quarter of the places.
+    OnDemand,
+}
+
+impl From<LastProbe> for Share {
+    fn from(last_probe: LastProbe) -> Self {
+        match last_probe {
+            LastProbe::InTime => Self::InTime,
+            LastProbe::NotInTime => Self::NotInTime,
+        }
+    }
 }
 
 /// The counts of running probes and their limits.
@@ -72,18 +95,18 @@ impl Gate {
 
     /// Returns whether the limits that concern all probes have a place for this one.
     pub(super) fn has_place(&self, claim: Claim) -> bool {
-        let Claim { last_probe, descriptors } = claim;
-        self.in_flight.has_room(self.limits.in_flight, 1, last_probe)
-            && self.descriptors.has_room(self.max_descriptors, descriptors, last_probe)
+        let Claim { share, descriptors } = claim;
+        self.in_flight.has_room(self.limits.in_flight, 1, share)
+            && self.descriptors.has_room(self.max_descriptors, descriptors, share)
     }
 
     /// Counts a probe of `host` that starts now, or returns the limit that delays it. There must be a place for it.
     ///
     /// The limit per host is checked first, because it delays only that host; the rate limit delays every probe.
     pub(super) fn admit(&mut self, host: &Host, claim: Claim, now: Instant) -> Result<(), Blocked> {
-        let Claim { last_probe, descriptors } = claim;
+        let Claim { share, descriptors } = claim;
         let of_host = self.per_host.get(host).copied().unwrap_or_default();
-        if !of_host.has_room(self.limits.per_host, 1, last_probe) {
+        if !of_host.has_room(self.limits.per_host, 1, share) {
             return Err(Blocked::Host);
         }
         if let Some(rate) = self.limits.per_second {
@@ -92,20 +115,20 @@ impl Gate {
             }
             self.next_start = self.next_start.max(now) + Duration::from_secs(1) / rate.get();
         }
-        self.in_flight.add(1, last_probe);
-        self.descriptors.add(descriptors, last_probe);
+        self.in_flight.add(1, share);
+        self.descriptors.add(descriptors, share);
         // Counted even without a limit, because one may be set before the probe ends.
-        self.per_host.entry(host.clone()).or_default().add(1, last_probe);
+        self.per_host.entry(host.clone()).or_default().add(1, share);
         Ok(())
     }
 
     /// Removes a finished probe from the counts, with the claim with which it was admitted.
     pub(super) fn release(&mut self, host: &Host, claim: Claim) {
-        let Claim { last_probe, descriptors } = claim;
-        self.in_flight.remove(1, last_probe);
-        self.descriptors.remove(descriptors, last_probe);
+        let Claim { share, descriptors } = claim;
+        self.in_flight.remove(1, share);
+        self.descriptors.remove(descriptors, share);
         if let Some(count) = self.per_host.get_mut(host) {
-            count.remove(1, last_probe);
+            count.remove(1, share);
             if count.all == 0 {
                 self.per_host.remove(host);
             }
@@ -122,45 +145,61 @@ impl Gate {
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
     all: u32,
-    /// Those of targets whose last probe was not in time.
+    /// Those of targets whose last probe was not in time, and those on demand.
     not_in_time: u32,
+    on_demand: u32,
 }
 
 impl Count {
-    fn add(&mut self, number: u32, last_probe: LastProbe) {
-        self.all = self.all.saturating_add(number);
-        if last_probe == LastProbe::NotInTime {
-            self.not_in_time = self.not_in_time.saturating_add(number);
+    fn add(&mut self, number: u32, share: Share) {
+        for count in self.counts(share).into_iter().flatten() {
+            *count = count.saturating_add(number);
         }
     }
 
-    fn remove(&mut self, number: u32, last_probe: LastProbe) {
-        self.all = self.all.saturating_sub(number);
-        if last_probe == LastProbe::NotInTime {
-            self.not_in_time = self.not_in_time.saturating_sub(number);
+    fn remove(&mut self, number: u32, share: Share) {
+        for count in self.counts(share).into_iter().flatten() {
+            *count = count.saturating_sub(number);
         }
     }
 
-    /// Returns whether a limit allows this number in addition.
-    fn has_room(self, limit: Option<NonZeroU32>, number: u32, last_probe: LastProbe) -> bool {
+    /// Returns the counts that a probe with this share belongs to.
+    fn counts(&mut self, share: Share) -> [Option<&mut u32>; 3] {
+        [
+            Some(&mut self.all),
+            (share != Share::InTime).then_some(&mut self.not_in_time),
+            (share == Share::OnDemand).then_some(&mut self.on_demand),
+        ]
+    }
+
+    /// Returns whether a limit allows this number in addition. One probe on demand is always allowed its share.
+    fn has_room(self, limit: Option<NonZeroU32>, number: u32, share: Share) -> bool {
         let Some(limit) = limit.map(NonZeroU32::get) else { return true };
-        let has_share = match last_probe {
-            LastProbe::InTime => true,
-            LastProbe::NotInTime => self.not_in_time.saturating_add(number) <= limit - limit / KEPT_SHARE,
+        let within = |count: u32, max| count.saturating_add(number) <= max;
+        let is_within_share = match share {
+            Share::InTime => true,
+            Share::NotInTime => within(self.not_in_time, limit - limit / KEPT_SHARE),
+            Share::OnDemand => {
+                within(self.not_in_time, limit - limit / KEPT_SHARE)
+                    && (self.on_demand == 0 || within(self.on_demand, limit / ON_DEMAND_SHARE))
+            }
         };
-        has_share && self.all.saturating_add(number) <= limit
+        is_within_share && within(self.all, limit)
     }
 }
 
 /// One of this many places is kept for targets whose last probe was in time. A limit below this keeps none.
 const KEPT_SHARE: u32 = 4;
 
+/// Probes on demand take one of this many places.
+const ON_DEMAND_SHARE: u32 = 4;
+
 /// Allows the probes of one batch to start together. Otherwise the rate holds over any second.
 const RATE_TOLERANCE: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {
-    use super::LastProbe::{InTime, NotInTime};
+    use super::Share::{InTime, NotInTime, OnDemand};
     use super::*;
 
     fn host(n: u8) -> Host {
@@ -177,8 +216,8 @@ mod tests {
     }
 
     /// Returns the claim of a probe that needs one descriptor.
-    fn one(last_probe: LastProbe) -> Claim {
-        Claim { last_probe, descriptors: 1 }
+    fn one(share: Share) -> Claim {
+        Claim { share, descriptors: 1 }
     }
 
     #[test]
@@ -194,8 +233,8 @@ mod tests {
         gate.release(&host(1), one(InTime));
         assert!(gate.has_place(one(InTime)));
         assert_eq!(gate.admit(&host(1), one(InTime), now), Ok(()));
-        for (n, last_probe) in [(1, InTime), (1, InTime), (2, NotInTime)] {
-            gate.release(&host(n), one(last_probe));
+        for (n, share) in [(1, InTime), (1, InTime), (2, NotInTime)] {
+            gate.release(&host(n), one(share));
         }
         assert_eq!((gate.in_flight(), gate.per_host.len()), (0, 0));
     }
@@ -219,11 +258,34 @@ mod tests {
     }
 
     #[test]
+    fn probes_on_demand_take_a_quarter() {
+        let now = Instant::now();
+        for (limit, on_demand, silent) in [(1, 1, 0), (3, 1, 2), (4, 1, 2), (8, 2, 4), (4096, 1024, 2048)] {
+            let mut total = Gate::new(limits(limit, 0, 0), now);
+            let mut of_host = Gate::new(limits(0, limit, 0), now);
+            for (share, places) in [(OnDemand, on_demand), (NotInTime, silent), (InTime, limit - on_demand - silent)] {
+                for started in 0..places {
+                    assert!(total.has_place(one(share)), "{started} of {limit}");
+                    assert_eq!(total.admit(&host(1), one(share), now), Ok(()));
+                    assert_eq!(of_host.admit(&host(1), one(share), now), Ok(()), "{started} of {limit}");
+                }
+                assert!(!total.has_place(one(share)), "{limit}");
+                assert_eq!(of_host.admit(&host(1), one(share), now), Err(Blocked::Host));
+            }
+            for (share, places) in [(OnDemand, on_demand), (NotInTime, silent), (InTime, limit - on_demand - silent)] {
+                (0..places).for_each(|_| total.release(&host(1), one(share)));
+            }
+            let Count { all, not_in_time, on_demand } = total.in_flight;
+            assert_eq!([all, not_in_time, on_demand], [0; 3]);
+        }
+    }
+
+    #[test]
     fn probes_take_no_more_descriptors_than_allowed() {
         let now = Instant::now();
         let mut gate = Gate::new(limits(0, 0, 0), now);
         gate.limit_descriptors(NonZeroU32::new(16).unwrap());
-        let claim = |last_probe, descriptors| Claim { last_probe, descriptors };
+        let claim = |share, descriptors| Claim { share, descriptors };
         // Of 16 descriptors, four are kept from silent targets.
         for (silent, answering) in [(8, 8), (2, 1), (1, 2)] {
             let (silent, answering) = (claim(NotInTime, silent), claim(InTime, answering));

@@ -1,9 +1,10 @@
-//! The handle of a running scheduler, which changes its targets in parts.
+//! The handle of a running scheduler, which changes its targets in parts, and requests permits for further probes.
 
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::permits::{Acquisition, Permit};
 use super::schedule::Spread;
 use super::statistics::Statistics;
 use crate::options::Limits;
@@ -13,6 +14,7 @@ use crate::target::{Target, TargetName};
 #[derive(Clone, Debug)]
 pub struct Handle {
     sender: mpsc::Sender<Command>,
+    acquisitions: mpsc::Sender<Acquisition>,
     statistics: Arc<Statistics>,
 }
 
@@ -37,16 +39,50 @@ pub(super) struct Command {
     pub(super) done: oneshot::Sender<()>,
 }
 
+/// Receives what handles send.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) acquisitions: mpsc::Receiver<Acquisition>,
+}
+
 /// The scheduler has stopped.
 #[derive(Debug, thiserror::Error)]
 #[error("the scheduler has stopped")]
 pub struct Stopped;
 
+/// Reason why there is no permit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum AcquireError {
+    /// The scheduler has stopped.
+    #[error("the scheduler has stopped")]
+    Stopped,
+    /// Too many requests wait for a permit.
+    #[error("too many probes wait for a permit")]
+    TooMany,
+}
+
 impl Handle {
-    /// Creates a handle and the receiver of its commands.
-    pub(super) fn new(statistics: Arc<Statistics>) -> (Self, mpsc::Receiver<Command>) {
+    /// Creates a handle and the receiver of everything that it sends.
+    pub(super) fn new(statistics: Arc<Statistics>) -> (Self, Inbox) {
         let (sender, commands) = mpsc::channel(1);
-        (Self { sender, statistics }, commands)
+        let (acquire, acquisitions) = mpsc::channel(1);
+        (Self { sender, acquisitions: acquire, statistics }, Inbox { commands, acquisitions })
+    }
+
+    /// Waits until the limits allow a probe of `target` in addition to the scheduled ones. Due probes come first.
+    pub async fn acquire(&self, target: Arc<Target>) -> Result<Permit, AcquireError> {
+        let (permit, granted) = oneshot::channel();
+        let acquisition = Acquisition { target, permit };
+        self.acquisitions.send(acquisition).await.map_err(|_| AcquireError::Stopped)?;
+        granted
+            .await
+            .map_err(|_| if self.acquisitions.is_closed() { AcquireError::Stopped } else { AcquireError::TooMany })
+    }
+
+    /// Waits until the scheduler stops.
+    pub async fn stopped(&self) {
+        self.acquisitions.closed().await;
     }
 
     /// Applies a change and returns once it is complete.

@@ -161,6 +161,11 @@ impl WaitQueue {
         }
     }
 
+    /// Returns whether no probe waits, except for the limit of its host.
+    pub(super) fn is_idle(&self) -> bool {
+        self.ready.is_empty()
+    }
+
     /// Removes and returns the first ready probe of a line, if there is a place for it; otherwise that of the other line.
     pub(super) fn pop(&mut self, has_place: impl Fn(&Waiting) -> bool) -> Option<Waiting> {
         let firsts = [self.ready.in_time.first(), self.ready.not_in_time.first()];

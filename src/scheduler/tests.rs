@@ -606,3 +606,124 @@ async fn a_large_change_is_applied_completely() {
     until(origin, 10 * SECOND).await;
     assert_eq!(running.journal.len(), made);
 }
+
+/// Requests permits and collects those that are granted.
+#[derive(Clone)]
+struct Clients {
+    handle: Handle,
+    granted: Arc<Mutex<Vec<Permit>>>,
+}
+
+impl Clients {
+    fn of(running: &Running) -> Self {
+        Self { handle: running.handle.clone(), granted: Arc::default() }
+    }
+
+    fn request(&self, target: &Arc<Target>) -> tokio::task::JoinHandle<()> {
+        let (clients, target) = (self.clone(), target.clone());
+        tokio::spawn(async move {
+            let permit = clients.handle.acquire(target).await.unwrap();
+            clients.granted.lock().unwrap().push(permit);
+        })
+    }
+
+    fn granted(&self) -> usize {
+        self.granted.lock().unwrap().len()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn permits_on_demand_delay_no_due_probe() {
+    let targets = targets(20, 10 * SECOND);
+    let steps = [Step::Take(MILLISECOND)];
+    let origin = Instant::now();
+    let running = Running::start(&same(&targets, &steps), limits(4, 0, 0), Next::OnSchedule).await;
+    let clients = Clients::of(&running);
+    let on_demand = target("127.0.0.9:1", SECOND, SECOND);
+    let requests: Vec<_> = (0..100).map(|_| clients.request(&on_demand)).collect();
+    until(origin, 95 * SECOND).await;
+    assert_eq!(clients.granted(), 1, "a quarter of the places");
+    for target in &targets {
+        assert_on_grid(&running.journal.starts(target), first_tick(target), 10 * SECOND);
+    }
+    assert_eq!(running.skipped(), (0, 0));
+    requests.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_permit_serves_the_next_client() {
+    let running = Running::start(&[], limits(8, 0, 0), Next::OnSchedule).await;
+    let clients = Clients::of(&running);
+    let on_demand = target("127.0.0.9:1", SECOND, SECOND);
+    let origin = Instant::now();
+    let mut requests: Vec<_> = (0..5).map(|_| clients.request(&on_demand)).collect();
+    until(origin, SECOND).await;
+    assert_eq!((clients.granted(), running.handle.statistics().in_flight()), (2, 2));
+    // Clients that disconnect leave no trace.
+    requests.drain(2..4).for_each(|request| request.abort());
+    clients.granted.lock().unwrap().clear();
+    until(origin, 2 * SECOND).await;
+    assert_eq!((clients.granted(), running.handle.statistics().in_flight()), (1, 1));
+    clients.granted.lock().unwrap().clear();
+    until(origin, 3 * SECOND).await;
+    assert_eq!(running.handle.statistics().in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_at_its_limit_delays_no_other_client() {
+    let running = Running::start(&[], limits(0, 4, 0), Next::OnSchedule).await;
+    let clients = Clients::of(&running);
+    let [busy, other] = ["127.0.0.8:1", "127.0.0.9:1"].map(|url| target(url, SECOND, SECOND));
+    let origin = Instant::now();
+    let _requests: Vec<_> = [&busy, &busy, &busy, &other].map(|target| clients.request(target)).into();
+    until(origin, SECOND).await;
+    assert_eq!(clients.granted(), 2);
+    for left in [2, 1, 0] {
+        clients.granted.lock().unwrap().remove(0);
+        until(origin, Duration::from_secs(5 - left)).await;
+    }
+    assert_eq!(clients.granted(), 1, "each waiting client had its turn");
+}
+
+#[tokio::test(start_paused = true)]
+async fn permits_obey_the_rate() {
+    let running = Running::start(&[], limits(0, 0, 10), Next::OnSchedule).await;
+    let clients = Clients::of(&running);
+    let on_demand = target("127.0.0.9:1", SECOND, SECOND);
+    let origin = Instant::now();
+    let _requests: Vec<_> = (0..100).map(|_| clients.request(&on_demand)).collect();
+    until(origin, 2 * SECOND + 50 * MILLISECOND).await;
+    assert!((20..=22).contains(&clients.granted()), "{}", clients.granted());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_scheduler_grants_nothing() {
+    let running = Running::start(&[], limits(4, 0, 0), Next::OnSchedule).await;
+    let on_demand = target("127.0.0.9:1", SECOND, SECOND);
+    let _permit = running.handle.acquire(on_demand.clone()).await.unwrap();
+    let waiting = tokio::spawn({
+        let (handle, on_demand) = (running.handle.clone(), on_demand.clone());
+        async move { handle.acquire(on_demand).await.map(|_| ()) }
+    });
+    tokio::task::yield_now().await;
+    running.stop.cancel();
+    running.task.await.unwrap();
+    assert_eq!(waiting.await.unwrap(), Err(AcquireError::Stopped));
+    assert_eq!(running.handle.acquire(on_demand).await.map(|_| ()), Err(AcquireError::Stopped));
+    running.handle.stopped().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_waiting_clients_are_refused() {
+    let running = Running::start(&[], limits(4, 0, 0), Next::OnSchedule).await;
+    let on_demand = target("127.0.0.9:1", SECOND, SECOND);
+    let clients = Clients::of(&running);
+    let requests: Vec<_> = (0..1025).map(|_| clients.request(&on_demand)).collect();
+    until(Instant::now(), SECOND).await;
+    assert_eq!(running.handle.acquire(on_demand.clone()).await.map(|_| ()), Err(AcquireError::TooMany));
+    // Clients that have disconnected do not count.
+    requests.iter().skip(1).for_each(tokio::task::JoinHandle::abort);
+    until(Instant::now(), SECOND).await;
+    clients.granted.lock().unwrap().clear();
+    assert!(running.handle.acquire(on_demand).await.is_ok());
+}

@@ -1,0 +1,120 @@
+//! Permits for probes that are not scheduled. They start after all due probes, within the same limits.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::gate::Claim;
+use crate::target::{Host, Target};
+
+/// A permit for one probe, which takes its part of the limits until it is dropped.
+#[derive(Debug)]
+pub struct Permit {
+    released: Option<Released>,
+    releases: mpsc::UnboundedSender<Released>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(released) = self.released.take() {
+            // Without a scheduler there are no limits any more.
+            let _ = self.releases.send(released);
+        }
+    }
+}
+
+/// The part of the limits that a dropped permit took.
+#[derive(Debug)]
+pub(super) struct Released {
+    pub(super) host: Host,
+    pub(super) claim: Claim,
+}
+
+/// A request for a permit.
+#[derive(Debug)]
+pub(super) struct Acquisition {
+    pub(super) target: Arc<Target>,
+    pub(super) permit: oneshot::Sender<Permit>,
+}
+
+/// The requests for permits that wait, in their order. Those that wait for the limit of their host are parked
+/// separately.
+#[derive(Debug)]
+pub(super) struct PermitQueue {
+    ready: VecDeque<Acquisition>,
+    parked: HashMap<Host, VecDeque<Acquisition>>,
+    len: usize,
+    releases: mpsc::UnboundedSender<Released>,
+}
+
+impl PermitQueue {
+    /// Creates an empty queue, and the receiver of dropped permits.
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Released>) {
+        let (releases, released) = mpsc::unbounded_channel();
+        (Self { ready: VecDeque::new(), parked: HashMap::new(), len: 0, releases }, released)
+    }
+
+    /// Adds a request. If too many wait, it is dropped, which its sender notices.
+    pub(super) fn push(&mut self, acquisition: Acquisition) {
+        if self.len >= MAX_WAITING {
+            self.forget_abandoned();
+        }
+        if self.len < MAX_WAITING {
+            self.len += 1;
+            self.ready.push_back(acquisition);
+        }
+    }
+
+    /// The target of the first request that somebody still waits for.
+    pub(super) fn first(&mut self) -> Option<&Arc<Target>> {
+        while self.ready.pop_front_if(|acquisition| acquisition.permit.is_closed()).is_some() {
+            self.len -= 1;
+        }
+        self.ready.front().map(|acquisition| &acquisition.target)
+    }
+
+    /// Grants the first request. The permit is released at once if nobody waits for it any more.
+    pub(super) fn grant(&mut self, claim: Claim) {
+        let Some(Acquisition { target, permit }) = self.ready.pop_front() else { return };
+        self.len -= 1;
+        let released = Some(Released { host: target.endpoint.host.clone(), claim });
+        let _ = permit.send(Permit { released, releases: self.releases.clone() });
+    }
+
+    /// Lets the first request wait for another probe of its host to end.
+    pub(super) fn park(&mut self) {
+        let Some(acquisition) = self.ready.pop_front() else { return };
+        self.parked
+            .entry(acquisition.target.endpoint.host.clone())
+            .or_default()
+            .push_back(acquisition);
+    }
+
+    /// Makes the first parked request of a host ready again.
+    pub(super) fn unpark(&mut self, host: &Host) {
+        let Some(parked) = self.parked.get_mut(host) else { return };
+        self.ready.extend(parked.pop_front());
+        if parked.is_empty() {
+            self.parked.remove(host);
+        }
+    }
+
+    /// Makes all parked requests ready again.
+    pub(super) fn unpark_all(&mut self) {
+        self.ready.extend(self.parked.drain().flat_map(|(_, parked)| parked));
+    }
+
+    fn forget_abandoned(&mut self) {
+        let is_awaited = |acquisition: &Acquisition| !acquisition.permit.is_closed();
+        self.ready.retain(is_awaited);
+        self.parked.retain(|_, parked| {
+            parked.retain(is_awaited);
+            !parked.is_empty()
+        });
+        self.len = self.ready.len() + self.parked.values().map(VecDeque::len).sum::<usize>();
+    }
+}
+
+/// Maximum number of waiting requests, as many as the HTTP server has connections.
+const MAX_WAITING: usize = 1024;
