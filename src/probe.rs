@@ -6,6 +6,8 @@
 //! certificates that `certificate` parses. `exchange` runs the exchange on the connection. `connector` opens
 //! connections for discovery.
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -109,6 +111,47 @@ impl NetworkProber {
         self.resolver.set_options(options);
     }
 
+    /// As [`Prober::probe`], but connects only if `permits` returns `Ok` for the addresses that are then used. They are
+    /// not resolved again.
+    pub async fn probe_permitted<E>(
+        &self,
+        target: &Arc<Target>,
+        deadline: Instant,
+        permits: impl Fn(&[SocketAddr]) -> Result<(), E>,
+    ) -> Result<Outcome, E> {
+        let started = Instant::now();
+        let plan = match self.plan(target) {
+            Ok(plan) => plan,
+            Err(fault) => return Ok(unattempted(fault.into(), started)),
+        };
+        let (resolved, resolution) = self.resolve(target, deadline).await;
+        let Resolved { destinations, timings: resolving } = match resolved {
+            Ok(resolved) => resolved,
+            Err(fault) => {
+                return Ok(Outcome {
+                    resolution,
+                    client_certificate_not_after: plan.client_certificate_not_after(),
+                    ..unattempted(fault, started)
+                });
+            }
+        };
+        permits(&destinations)?;
+        let Attempted { attempts, result, timings, facts, ended, open } = attempt(destinations, &plan, deadline).await;
+        let outcome = Outcome {
+            result,
+            duration: ended.saturating_duration_since(started),
+            timings: resolving.and(timings),
+            resolution,
+            attempts,
+            facts,
+            client_certificate_not_after: plan.client_certificate_not_after(),
+        };
+        if let Some(open) = open {
+            open.close(deadline).await;
+        }
+        Ok(outcome)
+    }
+
     async fn resolve(&self, target: &Target, deadline: Instant) -> (Result<Resolved, Fault>, Option<Resolution>) {
         let watch = Watch::start(&self.lag);
         let endpoint = &target.endpoint;
@@ -159,35 +202,7 @@ impl NetworkProber {
 
 impl Prober for NetworkProber {
     async fn probe(&self, target: &Arc<Target>, deadline: Instant) -> Outcome {
-        let started = Instant::now();
-        let plan = match self.plan(target) {
-            Ok(plan) => plan,
-            Err(fault) => return unattempted(fault.into(), started),
-        };
-        let (resolved, resolution) = self.resolve(target, deadline).await;
-        let Resolved { destinations, timings: resolving } = match resolved {
-            Ok(resolved) => resolved,
-            Err(fault) => {
-                return Outcome {
-                    resolution,
-                    client_certificate_not_after: plan.client_certificate_not_after(),
-                    ..unattempted(fault, started)
-                };
-            }
-        };
-        let Attempted { attempts, result, timings, facts, ended, open } = attempt(destinations, &plan, deadline).await;
-        let outcome = Outcome {
-            result,
-            duration: ended.saturating_duration_since(started),
-            timings: resolving.and(timings),
-            resolution,
-            attempts,
-            facts,
-            client_certificate_not_after: plan.client_certificate_not_after(),
-        };
-        if let Some(open) = open {
-            open.close(deadline).await;
-        }
+        let Ok(outcome) = self.probe_permitted(target, deadline, |_| Ok::<_, Infallible>(())).await;
         outcome
     }
 
@@ -222,7 +237,6 @@ const AT_ONCE: u8 = 64;
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
     use std::time::Duration;
 
     use tokio::io::AsyncReadExt as _;
@@ -240,7 +254,23 @@ mod tests {
         let prober = NetworkProber::new(ResolverOptions::default(), Arc::default(), Arc::default());
         let target = Arc::new(example("tcp://192.0.2.1:1", Settings::default()));
         let size = size_of_val(&prober.probe(&target, Instant::now()));
-        assert!(size <= 1296, "{size}");
+        assert!(size <= 1360, "{size}");
+    }
+
+    #[tokio::test]
+    async fn a_forbidden_probe_does_not_connect() {
+        let prober = NetworkProber::new(ResolverOptions::default(), Arc::default(), Arc::default());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let target = Arc::new(example(&format!("tcp://{address}"), Settings::default()));
+        let deadline = Instant::now() + Duration::from_mins(1);
+        let forbidden = prober.probe_permitted(&target, deadline, |_| Err("no")).await;
+        assert_eq!(forbidden, Err("no"));
+        assert!(listener.accept().is_err(), "no connection arrived");
+        let permitted =
+            prober.probe_permitted(&target, deadline, |used| if used == [address] { Ok(()) } else { Err(()) });
+        assert!(permitted.await.unwrap().result.is_ok() && listener.accept().is_ok());
     }
 
     #[test]
