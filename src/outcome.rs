@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use self::failure::{Class, Failure, Fault, LocalFault, LocalFaultReason};
+pub use self::response::{GrpcResponse, HttpResponse, Response};
 #[cfg(test)]
 pub(crate) use self::testing::example_facts;
 pub use self::tls::{Certificate, CertificateContent, CertificateFault, PeerCertificates, Session, TlsFacts};
@@ -18,6 +19,7 @@ use crate::clock::Timestamp;
 use crate::target::{LabelName, Target};
 
 mod failure;
+mod response;
 #[cfg(test)]
 mod testing;
 mod tls;
@@ -105,6 +107,8 @@ pub struct Facts {
     pub dialogue: Option<Arc<[(LabelName, String)]>>,
     /// Facts from a completed conversation with a service.
     pub service: Option<Arc<ServiceFacts>>,
+    /// The response to a request, whether or not it is the expected one.
+    pub response: Option<Arc<Response>>,
 }
 
 /// Facts from a conversation with a service.

@@ -25,7 +25,7 @@ use async_trait::async_trait;
 
 use self::wire::MAX_REPLY;
 pub use self::wire::{ByteStream, ConversationError, Parsed, Wire};
-use crate::outcome::ServiceFacts;
+use crate::outcome::{Response, ServiceFacts};
 use crate::target::{Endpoint, HttpSettings, Schemes, Security, Service};
 
 mod amqp;
@@ -124,6 +124,11 @@ pub trait Conversation: Debug + Send {
 
     /// Makes the exchange and ends the session. `Ok` means that the service accepts clients.
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError>;
+
+    /// Returns the response that the exchange received, also if it failed.
+    fn response(&self) -> Option<Response> {
+        None
+    }
 
     /// Returns the wrapping of the TLS handshake after an upgrade.
     fn wrapping(&self) -> Wrapping {

@@ -294,7 +294,7 @@ fn tls() -> Settings {
 }
 
 fn showing(tls: TlsFacts) -> Facts {
-    Facts { tls: Some(tls), dialogue: None, service: None }
+    Facts { tls: Some(tls), ..Facts::default() }
 }
 
 #[test]

@@ -97,7 +97,8 @@ async fn all(destinations: Vec<SocketAddr>, plan: &Plan, deadline: Instant) -> A
     let (result, timings) = conclusion(decisive);
     let dialogue = decisive.and_then(|attempt| attempt.facts.dialogue.clone());
     let service = decisive.and_then(|attempt| attempt.facts.service.clone());
-    let facts = Facts { tls: worst_tls(&attempts).cloned(), dialogue, service };
+    let response = decisive.and_then(|attempt| attempt.facts.response.clone());
+    let facts = Facts { tls: worst_tls(&attempts).cloned(), dialogue, service, response };
     Attempted { attempts, result, timings, facts, ended, open: None }
 }
 
@@ -315,7 +316,7 @@ mod tests {
 
     /// Returns an attempt whose certificate has these faults. With [`Verify::Strict`] the first one is its failure.
     fn showing(index: u8, verify: Verify, faults: &[Class]) -> Attempt {
-        let facts = Facts { tls: Some(example_facts(index, faults)), dialogue: None, service: None };
+        let facts = Facts { tls: Some(example_facts(index, faults)), ..Facts::default() };
         let fault = faults.first().filter(|_| verify == Verify::Strict);
         let result = fault.map_or(Ok(()), |class| Err(Fault::failure(Phase::Tls, *class, index.to_string())));
         let (address, duration, timings) = ([192, 0, 2, index].into(), Duration::ZERO, Timings::default());

@@ -213,7 +213,9 @@ impl Exchange {
         let found = if phase == Phase::Starttls {
             conversation.upgrade(&mut wire).await.map(|()| None)
         } else {
-            conversation.exchange(&mut wire).await.map(Some)
+            let found = conversation.exchange(&mut wire).await;
+            self.facts.response = conversation.response().map(Arc::new);
+            found.map(Some)
         };
         self.script.take_received(&wire.into_unread());
         let found = found.map_err(|ended| ended_early(ended, phase, stream.received))?;
@@ -232,6 +234,7 @@ impl Exchange {
         let timeout = self.deadline.min(Instant::now() + GOODBYE_TIMEOUT);
         let _ = timeout_at(timeout, self.converse(Phase::Protocol, stream, service)).await;
         self.facts.service = None;
+        self.facts.response = None;
     }
 
     fn conclude(mut self, result: Result<(), Fault>, connection: Connection) -> Exchanged {

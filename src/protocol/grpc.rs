@@ -19,6 +19,7 @@ use tokio::time::timeout_at;
 
 use super::http::{AGENT, authority};
 use super::{ByteStream, Conversation, ConversationError, Protocol, Request, ServiceReply, Wire};
+use crate::outcome::{GrpcResponse, Response};
 use crate::target::{PathRule, PathUse, Security, Service};
 
 /// gRPC.
@@ -45,7 +46,7 @@ impl Protocol for Grpc {
     fn begin(&self, request: Request<'_>) -> Box<dyn Conversation> {
         let scheme = if request.security() == Security::Plain { "http" } else { "https" };
         let uri = format!("{scheme}://{}/grpc.health.v1.Health/Check", authority(request.endpoint));
-        Box::new(Session { uri, service: request.endpoint.path.clone() })
+        Box::new(Session { uri, service: request.endpoint.path.clone(), response: None })
     }
 }
 
@@ -54,6 +55,7 @@ struct Session {
     uri: String,
     /// The service whose health is queried; `None` for the whole server.
     service: Option<Arc<str>>,
+    response: Option<GrpcResponse>,
 }
 
 #[async_trait]
@@ -68,8 +70,14 @@ impl Conversation for Session {
             .map_err(|error| ConversationError::Unexpected(format!("the request cannot be created: {error}")))?;
         let message = message(self.service.as_deref().unwrap_or_default());
         let checked = timeout_at(wire.deadline(), check(request, message, wire.stream())).await;
-        verify(&checked.unwrap_or(Err(ConversationError::Silent(AWAITED)))?)?;
+        let checked = checked.unwrap_or(Err(ConversationError::Silent(AWAITED)))?;
+        self.response = checked.response();
+        verify(&checked)?;
         Ok(ServiceReply::default())
+    }
+
+    fn response(&self) -> Option<Response> {
+        self.response.clone().map(Response::Grpc)
     }
 }
 
@@ -204,6 +212,13 @@ async fn answer(response: ResponseFuture) -> Result<Checked, ConversationError> 
 }
 
 impl Checked {
+    /// Returns what is reported; `None` if a proxy has responded.
+    fn response(&self) -> Option<GrpcResponse> {
+        let status = self.status?;
+        let serving = if status == OK { health(&self.message) } else { None };
+        Some(GrpcResponse { status: status.into(), serving })
+    }
+
     fn take_status(&mut self, headers: &HeaderMap) {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         self.status = text("grpc-status").and_then(|status| status.parse().ok());

@@ -8,21 +8,24 @@ use std::io::{self, ErrorKind};
 use std::iter::successors;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
 use http_body_util::Empty;
+use httpdate::parse_http_date;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, SERVER, USER_AGENT,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, LOCATION, SERVER, USER_AGENT,
 };
-use hyper::{Method, Request as HttpRequest, StatusCode, Uri};
+use hyper::{Method, Request as HttpRequest, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout_at};
 
 use self::body::{BodySearch, Framing};
 use self::first::SpeaksFirst;
 use super::{ByteStream, Conversation, ConversationError, MAX_REPLY, Protocol, Request, ServiceReply, Wire};
+use crate::outcome::{HttpResponse, Response};
 use crate::peer_text::excerpt;
 use crate::target::{Endpoint, Host, HttpSettings, PathRule, PathUse, Service};
 
@@ -65,6 +68,7 @@ pub(super) fn begin(
         target: request.endpoint.path.as_deref().unwrap_or("/").to_owned(),
         settings,
         file_headers,
+        response: None,
     })
 }
 
@@ -75,26 +79,61 @@ struct Session {
     settings: Arc<HttpSettings>,
     /// Headers whose values come from files.
     file_headers: Arc<[(HeaderName, HeaderValue)]>,
+    response: Option<HttpResponse>,
 }
 
 #[async_trait]
 impl Conversation for Session {
     async fn exchange(&mut self, wire: &mut Wire<'_>) -> Result<ServiceReply, ConversationError> {
         let (request, settings, deadline) = (self.request()?, &*self.settings, wire.deadline());
-        let judge = |head: Head, body| async move {
-            if !settings.takes(head.status.as_u16()) {
-                return Err(unexpected_status(settings, &head).into());
+        let response = &mut self.response;
+        let judge = |head: Head, body| {
+            let received = response.insert(reported(&head, settings));
+            let is_expected = received.is_expected_status;
+            async move {
+                if !is_expected {
+                    return Err(unexpected_status(settings, &head).into());
+                }
+                if let Some(pattern) = &settings.body {
+                    let limit = usize::try_from(settings.body_limit).unwrap_or(usize::MAX);
+                    BodySearch::new(pattern, limit)
+                        .read(body, Framing::of(&head.headers), deadline)
+                        .await?;
+                }
+                Ok(ServiceReply { version: product(&head.headers), role: None })
             }
-            if let Some(pattern) = &settings.body {
-                let limit = usize::try_from(settings.body_limit).unwrap_or(usize::MAX);
-                BodySearch::new(pattern, limit)
-                    .read(body, Framing::of(&head.headers), deadline)
-                    .await?;
-            }
-            Ok(ServiceReply { version: product(&head.headers), role: None })
         };
         ask(request, deadline, wire.stream(), judge).await
     }
+
+    fn response(&self) -> Option<Response> {
+        self.response.clone().map(Response::Http)
+    }
+}
+
+/// Returns what is reported of a head.
+fn reported(head: &Head, settings: &HttpSettings) -> HttpResponse {
+    let status = head.status.as_u16();
+    let text = |name| head.headers.get(name)?.to_str().ok();
+    HttpResponse {
+        status,
+        version: match head.version {
+            Version::HTTP_09 => 0.9,
+            Version::HTTP_10 => 1.0,
+            Version::HTTP_2 => 2.0,
+            Version::HTTP_3 => 3.0,
+            _ => 1.1,
+        },
+        content_length: text(CONTENT_LENGTH).and_then(|length| length.parse().ok()),
+        last_modified: text(LAST_MODIFIED).and_then(seconds_since_1970),
+        is_expected_status: settings.takes(status),
+    }
+}
+
+/// Returns the time of an HTTP date.
+fn seconds_since_1970(date: &str) -> Option<i64> {
+    let since = parse_http_date(date).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_secs()).ok()
 }
 
 impl Session {
@@ -178,6 +217,7 @@ pub(super) fn authority(endpoint: &Endpoint) -> String {
 /// The head of a response.
 pub(super) struct Head {
     pub(super) status: StatusCode,
+    pub(super) version: Version,
     pub(super) headers: HeaderMap,
 }
 
@@ -236,7 +276,7 @@ where
         let response = timeout_at(deadline, sender.send_request(request)).await;
         let response = response.map_err(|_| ConversationError::Silent(AWAITED))?.map_err(not_read)?;
         let (head, body) = response.into_parts();
-        judge(Head { status: head.status, headers: head.headers }, body).await
+        judge(Head { status: head.status, version: head.version, headers: head.headers }, body).await
     });
     tokio::select! {
         answered = &mut answer => answered,
@@ -307,6 +347,38 @@ mod tests {
         assert!(sent.starts_with("GET /x?y=1 HTTP/1.1\r\nhost: a.example:8080\r\nuser-agent: portprobe/"), "{sent}");
         assert!(sent.ends_with("\r\n\r\n") && !sent.contains("transfer-encoding"), "{sent}");
         assert_survives(&Http, "http://a", &script).await;
+    }
+
+    #[test]
+    fn a_head_is_reported() {
+        let head = |status, version, headers: &[(HeaderName, &'static str)]| Head {
+            status: StatusCode::from_u16(status).unwrap(),
+            version,
+            headers: headers
+                .iter()
+                .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
+                .collect(),
+        };
+        let settings = HttpSettings::default();
+        let modified = "Wed, 21 Oct 2015 07:28:00 GMT";
+        for (head, expected) in [
+            (
+                head(204, Version::HTTP_11, &[(CONTENT_LENGTH, "5"), (LAST_MODIFIED, modified)]),
+                (204, 1.1, Some(5), Some(1_445_412_480), true),
+            ),
+            (
+                head(500, Version::HTTP_10, &[(CONTENT_LENGTH, "-1"), (LAST_MODIFIED, "now")]),
+                (500, 1.0, None, None, false),
+            ),
+            (
+                head(999, Version::HTTP_2, &[(LAST_MODIFIED, "Wed, 21 Oct 1950 07:28:00 GMT")]),
+                (999, 2.0, None, None, false),
+            ),
+        ] {
+            let HttpResponse { status, version, content_length, last_modified, is_expected_status } =
+                reported(&head, &settings);
+            assert_eq!((status, version, content_length, last_modified, is_expected_status), expected);
+        }
     }
 
     #[test]
