@@ -14,6 +14,7 @@ use tracing::info;
 
 use self::discovered_files::DiscoveredFiles;
 pub use self::loaded_files::LoadedFiles;
+use self::on_demand::OnDemandProbes;
 use self::process::Descriptors;
 use self::reconciler::Reconciler;
 pub use self::reload::{AutoReload, ConfigFile, HttpReload, Reload};
@@ -39,6 +40,7 @@ use crate::target::Shard;
 mod discovered_files;
 mod loaded_files;
 pub mod memory;
+mod on_demand;
 pub mod process;
 mod reconciler;
 mod reload;
@@ -156,11 +158,13 @@ pub async fn bind(
         .map(|_| reloads);
     let config_file = reload.as_ref().map(|reload| reload.file.clone());
     let detector = reload.map(|reload| Detector::new(reload, requests));
+    let on_demand = Arc::new(OnDemandProbes::new(prober.clone(), handle.clone(), files.clone()));
     let external_host = external_url.as_ref().map(ExternalUrl::host);
     let own_names = OwnNames::new(listen.hosts().chain([&*host_name]).chain(external_host));
     let state = AppState::new(board.clone(), metrics, reloads)
         .with_web_config(web_config.clone())
-        .with_names(external_url.clone(), own_names);
+        .with_names(external_url.clone(), own_names)
+        .with_on_demand(on_demand.clone());
     let state = Arc::new(state);
     let reconciler = Reconciler {
         roster: Roster::new(board.clone(), handle, store, shard),
@@ -171,6 +175,7 @@ pub async fn bind(
         board,
         config_file,
         running_config: state.running_config.clone(),
+        on_demand,
         prober,
         connector,
         startup,
@@ -232,7 +237,7 @@ where
                 detector.run(sender).await;
             }
         });
-        let keep = reconciler.run(config, triggers, &readiness, &stop);
+        let keep = Box::pin(reconciler.run(config, triggers, &readiness, &stop));
         let count_failure = || metrics.file_reload_failures().count();
         let watch = async { tokio::join!(files.watch(&count_failure), web_config.watch(&count_failure)) };
         let watch = Box::pin(stop.run_until_cancelled(watch));

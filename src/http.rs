@@ -22,6 +22,7 @@ pub use self::config::RunningConfig;
 pub use self::external_url::{ExternalUrl, ExternalUrlError};
 pub use self::health::Readiness;
 pub use self::origin::OwnNames;
+pub use self::probe::{OnDemandProber, ProbeError, ProbeRequest, Probed};
 pub use self::reload::{ReloadError, ReloadRequest, Reloads};
 pub use self::route::Route;
 pub use self::web_config::{WebConfig, WebConfigFile};
@@ -30,6 +31,7 @@ use crate::metrics::Metrics;
 
 mod access;
 mod body;
+mod client_stream;
 mod config;
 mod connection;
 mod connections;
@@ -39,6 +41,7 @@ mod metrics;
 mod negotiation;
 mod origin;
 mod page;
+mod probe;
 mod reload;
 mod route;
 #[cfg(test)]
@@ -102,6 +105,7 @@ pub struct AppState {
     external_url: Option<ExternalUrl>,
     own_names: OwnNames,
     reloads: Option<Reloads>,
+    on_demand: Option<Arc<dyn OnDemandProber>>,
     scrape_permits: Arc<Semaphore>,
     compressors: Arc<Semaphore>,
 }
@@ -119,6 +123,7 @@ impl AppState {
             external_url: None,
             own_names: OwnNames::default(),
             reloads,
+            on_demand: None,
             scrape_permits,
             compressors,
         }
@@ -139,6 +144,12 @@ impl AppState {
     #[must_use]
     pub fn with_names(self, external_url: Option<ExternalUrl>, own_names: OwnNames) -> Self {
         Self { external_url, own_names, ..self }
+    }
+
+    /// Enables `/probe`, which otherwise refuses every request.
+    #[must_use]
+    pub fn with_on_demand(self, prober: Arc<dyn OnDemandProber>) -> Self {
+        Self { on_demand: Some(prober), ..self }
     }
 }
 

@@ -37,6 +37,7 @@ mod integration {
     #[cfg(target_os = "linux")]
     mod package;
     mod probe_command;
+    mod probe_endpoint;
     mod prometheus;
     mod protocols;
 

@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 
 use super::discovered_files::DiscoveredFiles;
 use super::loaded_files::LoadedFiles;
+use super::on_demand::{Endpoint, OnDemandProbes};
 use super::process::Descriptors;
 use super::reload::{Cause, ConfigFile, Trigger};
 use super::roster::{Difference, Roster, Unscheduled};
@@ -40,6 +41,7 @@ pub(super) struct Reconciler {
     pub(super) board: Arc<Board>,
     pub(super) config_file: Option<ConfigFile>,
     pub(super) running_config: Arc<RunningConfig>,
+    pub(super) on_demand: Arc<OnDemandProbes>,
     pub(super) prober: Arc<NetworkProber>,
     pub(super) connector: Connector,
     pub(super) descriptors: Descriptors,
@@ -164,8 +166,19 @@ impl Reconciler {
     /// Applies a configuration.
     async fn configure(&mut self, config: Config) -> Result<Difference, Stopped> {
         let Config {
-            labels, targets, histograms, limits, dns, discovery, discovery_context, redacted, warnings, ..
+            labels,
+            targets,
+            histograms,
+            limits,
+            dns,
+            probe_endpoint,
+            discovery,
+            discovery_context,
+            redacted,
+            warnings,
+            ..
         } = config;
+        let endpoint = probe_endpoint.map(|allow| Endpoint { allow, context: discovery_context.clone() });
         self.descriptors.warn_if_too_few(limits.in_flight);
         self.prober.set_resolver_options(dns);
         self.connector.set_resolver_options(dns);
@@ -187,6 +200,7 @@ impl Reconciler {
         };
         let difference = self.apply(Some(limits), replace).await?;
         self.running_config.set(redacted);
+        self.on_demand.set(endpoint);
         log_warnings(&warnings);
         blocking(memory::return_free_memory).await;
         Ok(difference)
@@ -277,8 +291,13 @@ impl Reconciler {
             log_first(&source, &warnings, warnings.len(), "An entry of a discovery source may be a mistake");
         }
         let difference = self.roster.schedule(unscheduled, limits).await;
-        self.with_target_sources(|sources, files| files.retain(&sources.tls_profiles()))
-            .await;
+        let on_demand = self.on_demand.clone();
+        let retain = move |sources: &mut TargetSources, files: &LoadedFiles| {
+            let mut profiles = on_demand.profiles();
+            profiles.extend(sources.tls_profiles());
+            files.retain(&profiles);
+        };
+        self.with_target_sources(retain).await;
         difference
     }
 

@@ -7,6 +7,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -23,6 +25,7 @@ use tracing::{debug, warn};
 
 use super::AppState;
 use super::access::{Client, ClientCertificate};
+use super::client_stream::ClientStream;
 use super::connections::{Activity, Connections};
 use super::route::route;
 
@@ -99,13 +102,20 @@ fn lacks_descriptors(error: &io::Error) -> bool {
     matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM))
 }
 
+/// The client of a connection, and its socket.
+struct Peer {
+    client: Client,
+    socket: ClientStream,
+}
+
 /// Serves one connection, with TLS if it is enabled.
 async fn serve(stream: TcpStream, peer: SocketAddr, activity: Activity, state: Arc<AppState>, stop: CancellationToken) {
+    let socket = ClientStream::new(stream);
     let Some(tls) = state.access.config().tls().cloned() else {
         let client = Client { address: peer.ip(), certificate: ClientCertificate::None };
-        return respond(bounded(stream), client, activity, state, stop).await;
+        return respond(bounded(socket.clone()), Peer { client, socket }, activity, state, stop).await;
     };
-    let handshake = timeout(HANDSHAKE_TIMEOUT, handshake(stream, tls));
+    let handshake = timeout(HANDSHAKE_TIMEOUT, handshake(socket.clone(), tls));
     match stop.run_until_cancelled(handshake).await {
         Some(Ok(Ok(stream))) => {
             let (_, session) = stream.get_ref();
@@ -113,7 +123,8 @@ async fn serve(stream: TcpStream, peer: SocketAddr, activity: Activity, state: A
                 Some(_) => ClientCertificate::Sent,
                 None => ClientCertificate::None,
             };
-            respond(stream, Client { address: peer.ip(), certificate }, activity, state, stop).await;
+            let client = Client { address: peer.ip(), certificate };
+            respond(stream, Peer { client, socket }, activity, state, stop).await;
         }
         Some(Ok(Err(error))) => debug!(%peer, %error, "A TLS handshake failed"),
         Some(Err(_)) => debug!(%peer, "A TLS handshake did not finish in time"),
@@ -123,9 +134,9 @@ async fn serve(stream: TcpStream, peer: SocketAddr, activity: Activity, state: A
 
 /// Makes a TLS handshake. A client that speaks HTTP without TLS gets a response that explains it.
 async fn handshake(
-    mut stream: TcpStream,
+    mut stream: ClientStream,
     tls: Arc<ServerConfig>,
-) -> io::Result<TlsStream<Pin<Box<TimeoutStream<TcpStream>>>>> {
+) -> io::Result<TlsStream<Pin<Box<TimeoutStream<ClientStream>>>>> {
     let mut first = [0];
     if stream.peek(&mut first).await? > 0 && first != [TLS_HANDSHAKE] {
         stream.write_all(NOT_TLS).await?;
@@ -135,19 +146,21 @@ async fn handshake(
 }
 
 /// Limits the time in which a client reads nothing.
-fn bounded(stream: TcpStream) -> Pin<Box<TimeoutStream<TcpStream>>> {
+fn bounded(stream: ClientStream) -> Pin<Box<TimeoutStream<ClientStream>>> {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     Box::pin(stream)
 }
 
 /// Serves the requests of one connection. Once `stop` is cancelled, the request in progress is the last.
-async fn respond<S>(stream: S, client: Client, activity: Activity, state: Arc<AppState>, stop: CancellationToken)
+async fn respond<S>(stream: S, peer: Peer, activity: Activity, state: Arc<AppState>, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
+    let Peer { client, socket } = peer;
     let stream = activity.watch(stream);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(socket.clone());
         let (state, open) = (state.clone(), activity.respond());
         async move { Ok::<_, Infallible>(route(&request, client, &state).await.map(|body| open.with(body))) }
     });

@@ -21,10 +21,20 @@ pub(super) struct Negotiated {
 
 /// Reads what a client accepts. Malformed clauses are ignored.
 pub(super) fn negotiate(headers: &HeaderMap<HeaderValue>) -> Negotiated {
+    negotiate_among(headers, |_| true)
+}
+
+/// As [`negotiate`], without protobuf.
+pub(super) fn negotiate_text(headers: &HeaderMap<HeaderValue>) -> Negotiated {
+    negotiate_among(headers, |format| format != Format::Protobuf)
+}
+
+fn negotiate_among(headers: &HeaderMap<HeaderValue>, is_supported: impl Fn(Format) -> bool) -> Negotiated {
     let mut clauses: Vec<_> = clauses(headers, ACCEPT).collect();
     clauses.sort_by(|a, b| b.weight.total_cmp(&a.weight).then_with(|| a.wildcards().cmp(&b.wildcards())));
-    let accepted = clauses.iter().filter(|clause| clause.weight > 0.0).find_map(Clause::served);
-    let (format, content_type) = accepted.unwrap_or((Format::Text, TEXT));
+    let mut accepted = clauses.iter().filter(|clause| clause.weight > 0.0).filter_map(Clause::served);
+    let first = accepted.find(|(format, _)| is_supported(*format));
+    let (format, content_type) = first.unwrap_or((Format::Text, TEXT));
     Negotiated { format, content_type, gzip: accepts_gzip(headers) }
 }
 
@@ -121,6 +131,18 @@ mod tests {
         }
         let Negotiated { format, content_type, .. } = negotiate(&headers);
         (format, content_type)
+    }
+
+    #[test]
+    fn protobuf_gives_way_to_text() {
+        let native = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+        for (accept, expected) in [
+            (native.to_owned(), Format::Text),
+            (format!("{native},application/openmetrics-text;version=1.0.0;q=0.6"), Format::OpenMetrics),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_str(&accept).unwrap())]);
+            assert_eq!(negotiate_text(&headers).format, expected, "{accept}");
+        }
     }
 
     #[test]

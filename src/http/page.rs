@@ -46,6 +46,7 @@ dd {{ margin: 0; font-variant-numeric: tabular-nums }}
 <dl><dt>Up</dt><dd>{up}</dd><dt>Down</dt><dd>{down}</dd><dt>Unknown</dt><dd>{unknown}</dd></dl>
 <ul>
 <li><a href="metrics">/metrics</a>: metrics for Prometheus</li>
+<li><a href="probe">/probe</a>: probes on demand, for clients of blackbox_exporter</li>
 <li><a href="config">/config</a>: the running configuration, with secrets hidden</li>
 <li><a href="-/healthy">/-/healthy</a>: 200 while the process responds</li>
 <li><a href="-/ready">/-/ready</a>: 200 once every target is scheduled</li>

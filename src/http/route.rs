@@ -2,15 +2,15 @@
 
 use hyper::body::Incoming;
 use hyper::header::{
-    ALLOW, CONNECTION, CONTENT_SECURITY_POLICY, HOST, HeaderValue, LOCATION, ORIGIN, TRANSFER_ENCODING,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_LANGUAGE, ALLOW, CONNECTION, CONTENT_SECURITY_POLICY, HOST, HeaderValue, LOCATION, ORIGIN,
+    TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode, Version};
 
 use super::access::Client;
 use super::body::{Body, plain};
 use super::origin::is_cross_origin;
-use super::{AppState, WebConfig, config, health, metrics, page, reload};
+use super::{AppState, WebConfig, config, health, metrics, page, probe, reload};
 
 /// Finds the route, handles the request, and counts the response.
 pub(super) async fn route(request: &Request<Incoming>, client: Client, state: &AppState) -> Response<Body> {
@@ -36,13 +36,13 @@ async fn respond(request: &Request<Incoming>, found: Option<Route>, state: &AppS
     let Some(route) = found else {
         return plain(
             StatusCode::NOT_FOUND,
-            "Not found. / lists all pages: /metrics, /config, /-/healthy, /-/ready.\n",
+            "Not found. / lists all pages: /metrics, /probe, /config, /-/healthy, /-/ready.\n",
         );
     };
     if !route.methods().contains(request.method()) {
         return route.other_method();
     }
-    if route == Route::Reload && is_cross_origin(request) {
+    if matches!(route, Route::Probe | Route::Reload) && is_cross_origin(request) {
         return plain(StatusCode::FORBIDDEN, "Requests from pages of other sites are refused.\n");
     }
     match route {
@@ -50,16 +50,19 @@ async fn respond(request: &Request<Incoming>, found: Option<Route>, state: &AppS
         Route::Healthy => health::healthy(),
         Route::Metrics => metrics::scrape(request, state).await,
         Route::Page => page::index(state).await,
+        Route::Probe => probe::probe(request, state).await,
         Route::Ready => health::ready(&state.readiness),
         Route::Reload => reload::reload(state.reloads.as_ref()).await,
     }
 }
 
-/// Returns whether a page of another site may read a response, or request a reload, by DNS rebinding. Not with TLS, because
+/// Returns whether a page of another site may read a response, or request a reload or a probe, by DNS rebinding. Not with TLS, because
 /// the certificate does not have its name, and not with passwords, which a browser does not send there.
 fn is_rebound(request: &Request<Incoming>, found: Option<Route>, config: &WebConfig, state: &AppState) -> bool {
     let concerns = match found {
         Some(Route::Config) => true,
+        // Every browser sends it, and no page can remove it. Prometheus does not.
+        Some(Route::Probe) => request.headers().contains_key(ACCEPT_LANGUAGE),
         Some(Route::Reload) => request.headers().contains_key(ORIGIN),
         Some(Route::Healthy | Route::Metrics | Route::Page | Route::Ready) | None => false,
     };
@@ -106,6 +109,8 @@ pub enum Route {
     Metrics,
     /// The page with a summary and links.
     Page,
+    /// Probes on demand.
+    Probe,
     /// Readiness.
     Ready,
     /// Reload requests.
@@ -114,7 +119,8 @@ pub enum Route {
 
 impl Route {
     /// All routes.
-    pub const ALL: [Self; 6] = [Self::Page, Self::Metrics, Self::Config, Self::Healthy, Self::Ready, Self::Reload];
+    pub const ALL: [Self; 7] =
+        [Self::Page, Self::Metrics, Self::Probe, Self::Config, Self::Healthy, Self::Ready, Self::Reload];
 
     /// Returns the path of the request.
     pub const fn path(self) -> &'static str {
@@ -123,6 +129,7 @@ impl Route {
             Self::Healthy => "/-/healthy",
             Self::Metrics => "/metrics",
             Self::Page => "/",
+            Self::Probe => "/probe",
             Self::Ready => "/-/ready",
             Self::Reload => "/-/reload",
         }
@@ -137,6 +144,10 @@ impl Route {
             Self::Healthy => "200 while the process responds",
             Self::Metrics => "the metrics, in the format that the client prefers",
             Self::Page => "a page with the number of targets in each state, and links",
+            Self::Probe => {
+                "one probe on demand, with the parameters and metrics of blackbox_exporter; 403 unless `probe_endpoint` \
+                 allows it"
+            }
             Self::Ready => "200 once every target is scheduled; 503 before that and while stopping",
             Self::Reload => {
                 "200 once the configuration is in use, 500 with every problem, 403 without `--web.enable-lifecycle` or for a page \
@@ -154,7 +165,9 @@ impl Route {
     /// Returns the accepted methods, the usual one first.
     pub const fn methods(self) -> &'static [Method] {
         match self {
-            Self::Config | Self::Healthy | Self::Metrics | Self::Page | Self::Ready => &[Method::GET, Method::HEAD],
+            Self::Config | Self::Healthy | Self::Metrics | Self::Page | Self::Probe | Self::Ready => {
+                &[Method::GET, Method::HEAD]
+            }
             // As in Prometheus.
             Self::Reload => &[Method::POST, Method::PUT],
         }
@@ -164,7 +177,7 @@ impl Route {
     fn other_method(self) -> Response<Body> {
         let (text, allowed) = match self {
             Self::Reload => ("Only POST and PUT are allowed.\n", "POST, PUT"),
-            Self::Config | Self::Healthy | Self::Metrics | Self::Page | Self::Ready => {
+            Self::Config | Self::Healthy | Self::Metrics | Self::Page | Self::Probe | Self::Ready => {
                 ("Only GET and HEAD are allowed.\n", "GET, HEAD")
             }
         };

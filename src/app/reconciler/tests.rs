@@ -67,11 +67,14 @@ impl Running {
         let (scheduler, handle) = Scheduler::new(Silent, record, config.limits, "machine", Timestamp::default());
         let connector = Connector::new(config.dns, files.tls_store.clone());
         let (store, _) = Store::open(&StoreOptions::default(), Timestamp::default()).unwrap();
+        let prober = NetworkProber::new(config.dns, files.tls_store.clone(), files.header_values.clone());
+        let prober = Arc::new(prober);
         let reconciler = Reconciler {
+            on_demand: Arc::new(OnDemandProbes::new(prober.clone(), handle.clone(), files.clone())),
             roster: Roster::new(board.clone(), handle, store, Shard::default()),
             target_sources: TargetSources::default(),
             discovery: Sources::new(connector.clone(), Arc::default()),
-            prober: Arc::new(NetworkProber::new(config.dns, files.tls_store.clone(), files.header_values.clone())),
+            prober,
             files,
             discovered_files: DiscoveredFiles::default(),
             board: board.clone(),
