@@ -157,9 +157,20 @@ pub fn parse(text: String, path: &Path) -> Result<WebDraft, LoadError> {
             document.refuse_duplicate_keys(problems.document());
             WebFile::read(document, problems.document()).map(|file| settings(file, folder(path), problems.document()))
         }
-        Err(SyntaxError { position, cause }) => return Err(LoadError::of_file(path, position, cause.to_string())),
+        Err(SyntaxError { position, cause }) => {
+            return Err(LoadError::of_file(path, position, without_value(cause.to_string())));
+        }
     };
     Ok(WebDraft { settings, problems, text, path: path.to_owned() })
+}
+
+/// Returns an error of YAML without the value that does not match its tag, because it may be a password.
+fn without_value(message: String) -> String {
+    if message.contains("invalid value: ") || message.contains("invalid type: ") {
+        "is not valid YAML: a value does not match its tag".to_owned()
+    } else {
+        message
+    }
 }
 
 impl WebDraft {
@@ -235,7 +246,7 @@ fn settings(file: WebFile, folder: &Path, at: At<'_>) -> WebSettings {
     WebSettings {
         tls: server.and_then(|server| tls(server, folder, at.key("tls_server_config"))),
         headers: headers.into_value().unwrap_or_default().0,
-        users: users(file.basic_auth_users.into_value().unwrap_or_default(), at.key("basic_auth_users")),
+        users: users(file.basic_auth_users.into_value().unwrap_or_default().0, at.key("basic_auth_users")),
         excluded_paths: paths.into_iter().map(|UrlPath(path)| path).collect(),
         rate_limit: file
             .rate_limit

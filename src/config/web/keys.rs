@@ -22,7 +22,7 @@ mapping! {
         /// HTTP version and headers of responses.
         http_server_config: HttpServer,
         /// Users with the bcrypt hashes of their passwords.
-        basic_auth_users: Named<PasswordHash>,
+        basic_auth_users: Users,
         /// Paths that need neither a password nor a client certificate.
         auth_excluded_paths: Vec<UrlPath>,
         /// Limit on the rate of requests.
@@ -80,6 +80,24 @@ mapping! {
         interval: Duration,
         /// Number of requests that may come at once.
         burst: NonZeroU32,
+    }
+}
+
+/// Users with the hashes of their passwords. No message has the value, which may be a password.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Users(pub(super) Named<PasswordHash>);
+
+impl Key for Users {
+    fn read(node: Node, at: At<'_>) -> Option<Self> {
+        if !matches!(node, Node::Mapping(_)) {
+            at.refuse("must be a mapping of users to bcrypt hashes");
+            return None;
+        }
+        Key::read(node, at).map(Self)
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        Named::<PasswordHash>::schema(generator)
     }
 }
 
