@@ -82,6 +82,18 @@ impl Client {
         Ok(Response { status, headers, body: String::from_utf8(body).unwrap() })
     }
 
+    /// The version, cipher suite and key exchange group of a handshake; `None` if it fails.
+    pub(crate) async fn session(&self, address: SocketAddr) -> Option<[String; 3]> {
+        let stream = TlsConnector::from(self.config.clone())
+            .connect(ServerName::try_from("localhost").unwrap(), self.connect(address).await.ok()?)
+            .await
+            .ok()?;
+        let (_, session) = stream.get_ref();
+        let suite = session.negotiated_cipher_suite()?.suite();
+        let group = session.negotiated_key_exchange_group()?.name();
+        Some([format!("{:?}", session.protocol_version()?), format!("{suite:?}"), format!("{group:?}")])
+    }
+
     pub(crate) async fn status(&self, address: SocketAddr, path: &str) -> Option<u16> {
         self.get(address, path).await.ok().map(|response| response.status)
     }

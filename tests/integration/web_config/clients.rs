@@ -128,6 +128,29 @@ async fn excluded_paths_need_no_certificate() {
 }
 
 #[tokio::test]
+async fn versions_suites_and_groups_are_honoured() {
+    let root = Authority::root("web root");
+    let settings = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n  max_version: TLS12\n  \
+                    cipher_suites: [TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256]\n  curve_preferences: [CurveP384]\n";
+    let daemon = daemon(folder(&root, settings)).await;
+    let client = Client::trusting(&root);
+    let session = client.session(daemon.address).await.unwrap();
+    assert_eq!(session, ["TLSv1_2", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "secp384r1"]);
+    fs::write(daemon.folder().join("web.yml"), format!("{}  min_version: TLS13\n", TLS_BLOCK)).unwrap();
+    wait::until_patiently("TLS 1.3 is used", async || {
+        client
+            .session(daemon.address)
+            .await
+            .is_some_and(|[version, ..]| version == "TLSv1_3")
+    })
+    .await;
+    let [_, _, group] = client.session(daemon.address).await.unwrap();
+    assert_eq!(group, "X25519MLKEM768");
+}
+
+const TLS_BLOCK: &str = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n";
+
+#[tokio::test]
 async fn the_demo_has_tls_too() {
     let root = Authority::root("web root");
     let folder = folder(&root, TLS);
