@@ -3,6 +3,7 @@
 //!
 //! The servers run on other threads than the tests, which wait for commands.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -80,6 +81,40 @@ async fn a_comparison_prints_each_difference() {
     assert!(debugged.contains("Logs for the probe:"), "{debugged}");
 }
 
+/// The comparison finds no difference, whether an expression matches or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn expressions_match_as_in_go() {
+    let servers = Servers::start().await;
+    let host = &servers.host;
+    let mut modules = "modules:\n".to_owned();
+    let mut jobs = "global: { scrape_timeout: 3s }\nscrape_configs:\n".to_owned();
+    for (index, expression) in EXPRESSIONS.iter().enumerate() {
+        let quoted = expression.replace('\'', "''");
+        for (prober, settings, target) in [
+            ("tcp", format!("query_response: [{{ expect: '{quoted}' }}]"), format!("{host}:2305")),
+            (
+                "http",
+                format!("follow_redirects: false, fail_if_body_not_matches_regexp: ['{quoted}']"),
+                format!("http://{host}:2401/text"),
+            ),
+        ] {
+            let name = format!("{prober}_{index}");
+            writeln!(modules, "  {name}: {{ prober: {prober}, timeout: 1s, {prober}: {{ {settings} }} }}").unwrap();
+            let params = format!("{{ module: [{name}], target: ['{target}'] }}");
+            writeln!(
+                jobs,
+                "- {{ job_name: {name}, metrics_path: /probe, params: {params}, static_configs: [{{ targets: [a] }}] }}"
+            )
+            .unwrap();
+        }
+    }
+    fs::write(servers.folder.path().join("blackbox.yml"), modules).unwrap();
+    fs::write(servers.folder.path().join("prometheus.yml"), jobs).unwrap();
+    let Some(exporter) = services::blackbox_exporter(servers.folder.path()).await else { return };
+    let compared = compare(&servers.folder, &format!("http://{}", exporter.address));
+    assert_eq!((compared.status, &*compared.stdout, &*compared.stderr), (0, "", ""));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_is_not_imported_is_a_difference() {
     let servers = Servers::start().await;
@@ -141,6 +176,54 @@ fn modules_alone_are_printed_with_a_note() {
                  portprobe: no targets; set --prometheus, or add them under `targets`\n";
     assert_eq!(printed.stderr, notes);
 }
+
+/// Expressions of which some match and some do not, for reasons in which Go and Rust differ.
+const EXPRESSIONS: [&str; 44] = [
+    "^220-",
+    "^220 last",
+    "one$",
+    r"one\s",
+    r"one\s+220",
+    "first.*second",
+    "(?s)first.*second",
+    "[^x]+second",
+    "first[^z]*two",
+    r#"{"status":"UP"}"#,
+    r#"\{"status":"UP"\}"#,
+    "a&&b",
+    "[a&&b]{4}",
+    r"\Aone",
+    r"\A220-second",
+    r"\z",
+    r"1\z",
+    "^$",
+    r"^\s*$",
+    r"Tab\there",
+    r"two\W+spaces",
+    r"^\D+$",
+    "Gr..e",
+    "Grü",
+    r"Gr\x{fc}",
+    r"\[x\]",
+    "[[]x[]]",
+    "[x[]",
+    r"\<tag\>",
+    "<tag>$",
+    r"\Qx.y-z\E",
+    "[[:alpha:]]{5}",
+    "[[:^space:]]+_1",
+    "(?i)LAST",
+    "x{0,2}y",
+    r"\164ab|\x6cast",
+    r"\pL\pL\p{Ll}",
+    r"[\S\s]{60}",
+    "(?m)^last",
+    "(?m)one$",
+    "[+--]z",
+    r"[^\n]+last",
+    r"\bspaces\b",
+    "no such text",
+];
 
 /// The shell commands of the page, in their order.
 fn scripts() -> Vec<String> {

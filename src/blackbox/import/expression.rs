@@ -89,6 +89,11 @@ impl Converter<'_> {
                 }
             }
             Some(c) if c.is_ascii_punctuation() => self.punctuation(c),
+            Some(c @ ('x' | 'p' | 'P')) if self.rest.peek() == Some(&'{') => {
+                self.written.extend(['\\', c]);
+                let name = self.rest.clone().take_while(|c| *c != '}').count();
+                self.written.extend(self.rest.by_ref().take(name + 1));
+            }
             Some(c) => self.written.extend(['\\', c]),
             None => self.written.push('\\'),
         }
@@ -316,6 +321,7 @@ mod tests {
             ("[a[b&&c]", r"[a\[b\&\&c]"),
             ("[]a]", r"[\]a]"),
             (r"\101\x41\pL", r"\x{41}\x41\pL"),
+            (r"\x{e9}[\x{fc}\p{Greek}]\P{L}", r"\x{e9}[\x{fc}\p{Greek}]\P{L}"),
             ("^ok$", "(?-mR)^ok$"),
             ("a\tb", r"a\x{9}b"),
             (r"\_\-\/", "_\\-/"),

@@ -47,6 +47,11 @@ impl Servers {
             read_all(stream).await;
         })
         .await;
+        listen(&host, 2305, async |mut stream: TcpStream| {
+            let _ = stream.write_all(TEXT).await;
+            read_all(stream).await;
+        })
+        .await;
         listen(&host, 2401, async |stream| respond(stream).await).await;
         let https = acceptor(&good);
         listen(&host, 2402, move |stream| {
@@ -160,6 +165,7 @@ async fn respond(stream: impl AsyncRead + AsyncWrite + Unpin) {
         "/" => ("200 OK", ""),
         "/health" => ("200 OK", "{\"status\": \"up\"}"),
         "/health?bad" => ("200 OK", "{\"status\": \"down\"}"),
+        "/text" => ("200 OK", str::from_utf8(TEXT).unwrap()),
         "/login" => ("401 Unauthorized", ""),
         "/moved" => ("301 Moved Permanently\r\nLocation: /", ""),
         _ => ("404 Not Found", ""),
@@ -168,6 +174,11 @@ async fn respond(stream: impl AsyncRead + AsyncWrite + Unpin) {
     let _ = stream.get_mut().write_all(response.as_bytes()).await;
     let _ = stream.get_mut().shutdown().await;
 }
+
+/// A text of several lines, on which expressions are tried.
+const TEXT: &[u8] = "220-first line one\r\n220-second: {\"status\":\"UP\"} a&&b\r\nTab\there  two  spaces\r\n\r\n\
+                     Grüße [x] <tag>\r\n220 last x.y-z_1\r\n"
+    .as_bytes();
 
 /// A protocol of lines: the greeting for an empty line, otherwise the response.
 type Talk = fn(&str) -> Response;
