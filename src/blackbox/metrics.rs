@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use crate::outcome::{
     Class, Failure, Fault, GrpcResponse, HttpResponse, Outcome, PeerCertificates, Phase, Response, TlsFacts,
 };
-use crate::target::{Application, Target, Verify};
+use crate::target::{Application, Step, Target, Verify};
 
 mod text;
 
@@ -42,7 +42,7 @@ pub fn metrics(target: &Target, outcome: &Outcome) -> Vec<Metric> {
     match Prober::of(target) {
         Prober::Grpc => metrics.grpc(target, outcome),
         Prober::Http => metrics.http(target, outcome),
-        Prober::Tcp => metrics.tcp(outcome),
+        Prober::Tcp => metrics.tcp(target, outcome),
     }
     if let Some(tls) = &outcome.facts.tls {
         metrics.tls(target, tls, Prober::of(target));
@@ -96,10 +96,12 @@ impl Metrics {
         self.one("probe_ip_addr_hash", help, address.map_or(0.0, |address| f64::from(address_hash(address))));
     }
 
-    fn tcp(&mut self, outcome: &Outcome) {
-        self.failed_due_to_regex(
-            is_class(outcome, Class::UnexpectedResponse) || is_class(outcome, Class::Disconnected),
-        );
+    fn tcp(&mut self, target: &Target, outcome: &Outcome) {
+        let is_mismatch = is_class(outcome, Class::UnexpectedResponse) || is_class(outcome, Class::Disconnected);
+        let is_of_bytes = is_mismatch && expects_only_bytes(target);
+        self.failed_due_to_regex(is_mismatch && !is_of_bytes);
+        let value = f64::from(u8::from(is_of_bytes));
+        self.one("probe_failed_due_to_bytes", "Indicates if probe failed due to bytes", value);
         let labels = outcome.facts.dialogue.as_deref().unwrap_or_default();
         if !labels.is_empty() {
             let labels: Vec<_> = labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -249,6 +251,18 @@ fn chain_expiry(peer: &PeerCertificates, verify: Option<Verify>) -> Option<f64> 
     }
 }
 
+/// Returns whether the steps of a dialogue expect bytes, but no pattern.
+fn expects_only_bytes(target: &Target) -> bool {
+    let upgrade = target.settings.probe_kind.tls().map(|tls| &tls.upgrade);
+    let applications = upgrade.into_iter().chain(target.settings.probe_kind.application());
+    let mut steps = applications.flat_map(|application| match application {
+        Application::Dialogue(dialogue) => &*dialogue.0,
+        Application::Http(_) | Application::Service(_) => &[],
+    });
+    let expects_bytes = steps.clone().any(|step| matches!(step, Step::ExpectBytes(_)));
+    expects_bytes && !steps.any(|step| matches!(step, Step::Expect(_)))
+}
+
 fn seconds(outcome: &Outcome, phase: Phase) -> f64 {
     outcome.timings.of(phase).unwrap_or_default().as_secs_f64()
 }
@@ -352,6 +366,7 @@ mod tests {
         let expected = [
             "probe_dns_lookup_time_seconds 0.001",
             "probe_duration_seconds 0.004",
+            "probe_failed_due_to_bytes 0",
             "probe_failed_due_to_regex 0",
             "probe_failure_info{class=\"refused\",phase=\"connect\"} 1",
             "probe_ip_addr_hash 1969986452",
@@ -407,6 +422,11 @@ mod tests {
         ] {
             assert_eq!(regex(dialogue(), failed(Phase::Protocol, class), Facts::default()), expected, "{class:?}");
         }
+        let bytes = Application::Dialogue(Dialogue([Step::ExpectBytes(b"x"[..].into())].into()));
+        let found =
+            samples(ProbeKind::Plain(bytes), failed(Phase::Protocol, Class::UnexpectedResponse), Facts::default());
+        assert!(found.contains(&"probe_failed_due_to_bytes 1".to_owned()), "{found:?}");
+        assert!(found.contains(&"probe_failed_due_to_regex 0".to_owned()), "{found:?}");
         let pattern = HttpSettings { body: Some(Pattern::try_new("x").unwrap()), ..HttpSettings::default() };
         for (settings, is_expected_status, expected) in
             [(pattern.clone(), true, true), (pattern, false, false), (HttpSettings::default(), true, false)]
