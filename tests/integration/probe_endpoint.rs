@@ -13,6 +13,9 @@ use crate::support::peers::{self, peer};
 use crate::support::pki::leaf;
 use crate::support::ports;
 use crate::support::scrape::Scrape;
+use crate::support::services::{prometheus_on, prometheus_programs};
+
+mod comparison;
 
 /// A configuration whose only target is closed, with these settings of the endpoint and modules.
 fn config(endpoint: &str, modules: &str) -> String {
@@ -343,4 +346,39 @@ async fn a_local_fault_is_no_failure() {
     let response = probe(&daemon, "127.0.0.1:1", "&module=far").await;
     assert_eq!(response.status, 503, "{}", response.body);
     assert!(response.body.starts_with("cannot probe from this machine: "), "{}", response.body);
+}
+
+/// The relabelling recipe for blackbox_exporter, with portprobe in its place.
+#[tokio::test]
+async fn prometheus_scrapes_it_as_blackbox_exporter() {
+    let daemon = Daemon::start(&config(LOOPBACK, "")).await;
+    let (_listener, open) = ports::open();
+    let (_socket, closed) = ports::closed();
+    let configuration = format!(
+        "global: {{ scrape_interval: 200ms, scrape_timeout: 200ms }}\n\
+         scrape_configs:\n\
+         - job_name: blackbox\n  \
+           metrics_path: /probe\n  \
+           scrape_interval: 1s\n  \
+           scrape_timeout: 1s\n  \
+           params: {{ module: [tcp] }}\n  \
+           static_configs: [ {{ targets: ['127.0.0.1:{open}', '127.0.0.1:{closed}', '169.254.169.254:80'] }} ]\n  \
+           relabel_configs:\n  \
+           - {{ source_labels: [__address__], target_label: __param_target }}\n  \
+           - {{ source_labels: [__param_target], target_label: instance }}\n  \
+           - {{ target_label: __address__, replacement: '{}' }}\n",
+        daemon.address
+    );
+    for binary in prometheus_programs() {
+        let prometheus = prometheus_on(&binary, &configuration).await;
+        for (query, expected) in [
+            (format!("probe_success{{instance='127.0.0.1:{open}'}}"), "1"),
+            (format!("probe_success{{instance='127.0.0.1:{closed}'}}"), "0"),
+            (format!("probe_failure_info{{instance='127.0.0.1:{closed}',class='refused'}}"), "1"),
+            ("up{instance='169.254.169.254:80'}".to_owned(), "0"),
+            ("count(up == 1)".to_owned(), "2"),
+        ] {
+            prometheus.query_until(&query, expected).await;
+        }
+    }
 }

@@ -32,6 +32,11 @@ impl Scrape {
         found.first().map(|series| series.value)
     }
 
+    /// Every series: its name, labels and value.
+    pub(crate) fn into_samples(self) -> impl Iterator<Item = (String, BTreeMap<String, String>, f64)> {
+        self.0.into_iter().map(|Series { name, labels, value }| (name, labels, value))
+    }
+
     /// The sum of all series with this name.
     pub(crate) fn sum(&self, name: &str) -> f64 {
         self.0

@@ -145,12 +145,27 @@ pub(crate) async fn openssh() -> Option<Service> {
 /// blackbox_exporter with a copy of the files in a folder, among them `blackbox.yml`; `None` if it is not installed.
 pub(crate) async fn blackbox_exporter(files: &Path) -> Option<Service> {
     requires_program("prometheus-blackbox-exporter").then_some(())?;
+    blackbox_exporter_of(&program("prometheus-blackbox-exporter").unwrap(), files).await
+}
+
+/// As [`blackbox_exporter`], of every available version: that of the distribution, and a newer one if `tests/run` has
+/// fetched it.
+pub(crate) async fn blackbox_exporters(files: &Path) -> Vec<Service> {
+    let mut exporters: Vec<_> = blackbox_exporter(files).await.into_iter().collect();
+    let newer = newer().map(|folder| folder.join("prometheus-blackbox-exporter"));
+    if let Some(newer) = newer.filter(|program| program.is_file()) {
+        exporters.extend(blackbox_exporter_of(&newer, files).await);
+    }
+    exporters
+}
+
+async fn blackbox_exporter_of(binary: &Path, files: &Path) -> Option<Service> {
     start(async |address, folder| {
         let entries = fs::read_dir(files).unwrap().map(|entry| entry.unwrap().path());
         for file in entries.filter(|path| path.is_file()) {
             fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
         }
-        let mut server = Command::new(program("prometheus-blackbox-exporter").unwrap());
+        let mut server = Command::new(binary);
         server.args(["--config.file=blackbox.yml", &format!("--web.listen-address={address}")]);
         Service::listening(server, address, folder).await
     })
