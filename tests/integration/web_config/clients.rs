@@ -136,7 +136,7 @@ async fn versions_suites_and_groups_are_honoured() {
     let client = Client::trusting(&root);
     let session = client.session(daemon.address).await.unwrap();
     assert_eq!(session, ["TLSv1_2", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "secp384r1"]);
-    fs::write(daemon.folder().join("web.yml"), format!("{}  min_version: TLS13\n", TLS_BLOCK)).unwrap();
+    fs::write(daemon.folder().join("web.yml"), format!("{TLS_BLOCK}  min_version: TLS13\n")).unwrap();
     wait::until_patiently("TLS 1.3 is used", async || {
         client
             .session(daemon.address)
