@@ -86,8 +86,7 @@ fn promtool_and_check_agree() {
                 if accepted && printed.contains("not found in type") {
                     continue;
                 }
-                // Newer ones refuse this file, too.
-                if path.ends_with("empty_client_ca.yml") {
+                if VARYING.iter().any(|varying| path.ends_with(varying)) {
                     continue;
                 }
                 assert_eq!(output.status.success(), accepted, "{}: {printed}", path.display());
@@ -97,6 +96,9 @@ fn promtool_and_check_agree() {
         assert!(compared > 30, "only {compared} files were compared");
     }
 }
+
+/// Only newer versions of promtool refuse these.
+const VARYING: [&str; 2] = ["client_names_without_auth.yml", "empty_client_ca.yml"];
 
 #[test]
 fn both_configurations_are_checked_together() {
