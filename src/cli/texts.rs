@@ -42,6 +42,7 @@ Examples:
   portprobe check /etc/portprobe/portprobe.yaml
   portprobe check --syntax-only portprobe.yaml
   portprobe check --targets portprobe.yaml
+  portprobe check portprobe.yaml --web.config.file=web.yml
 
 Exit status:
   0  valid; there may be warnings
