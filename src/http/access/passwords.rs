@@ -4,7 +4,7 @@
 //! together, and further ones are refused. A known password waits for nothing. An unknown user costs a verification, too.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
@@ -144,7 +144,7 @@ struct Waiting {
 impl Waiting {
     /// Counts a check; `None` if too many are waiting.
     fn enter(counts: &Arc<Mutex<HashMap<IpAddr, usize>>>, client: IpAddr) -> Option<Self> {
-        let client = client.to_canonical();
+        let client = network(client);
         let mut waiting = lock(counts);
         let total: usize = waiting.values().sum();
         let of_client = waiting.get(&client).copied().unwrap_or_default();
@@ -153,6 +153,14 @@ impl Waiting {
         }
         waiting.insert(client, of_client + 1);
         Some(Self { counts: counts.clone(), client })
+    }
+}
+
+/// Returns the address of an IPv4 client and the /64 network of an IPv6 client, who has all addresses in it.
+fn network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
     }
 }
 
@@ -174,7 +182,7 @@ const CONCURRENT: usize = 1;
 /// Checks that wait or run, of all clients together.
 const MAX_WAITING: usize = 64;
 
-/// Checks of one address that wait or run, so that a flood from one leaves room for others.
+/// Checks of one client that wait or run, so that a flood from one leaves room for others.
 const MAX_WAITING_OF_CLIENT: usize = 4;
 
 /// More users than an exporter has.
@@ -243,6 +251,9 @@ mod tests {
         assert_eq!(waiting.len(), MAX_WAITING_OF_CLIENT);
         let mapped = Ipv4Addr::LOCALHOST.to_ipv6_mapped().into();
         assert!(Waiting::enter(&counts, mapped).is_none(), "the same client");
+        let of_network = (0..10).map(|number| Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, number).into());
+        waiting.extend(of_network.filter_map(|client| Waiting::enter(&counts, client)));
+        assert_eq!(waiting.len(), 2 * MAX_WAITING_OF_CLIENT, "one network");
         waiting.extend((2..200).filter_map(|number| Waiting::enter(&counts, client(number))));
         assert_eq!(waiting.len(), MAX_WAITING);
         drop(waiting);
