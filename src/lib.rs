@@ -32,6 +32,7 @@
 //! - `store`: states, daily figures and incidents across restarts
 //! - `metrics`: the exposition for Prometheus
 //! - `blackbox`: compatibility with blackbox_exporter
+//! - `timeline`: an outcome as text, with advice
 //! - `http`: the HTTP server and its routes
 //! - `log`: log lines in logfmt or JSON
 //! - `app`: the daemon, composed of all these
@@ -65,6 +66,7 @@ pub mod board;
 pub mod store;
 pub mod metrics;
 pub mod blackbox;
+mod timeline;
 pub mod http;
 pub mod log;
 pub mod app;

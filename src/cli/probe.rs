@@ -8,8 +8,6 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 use tokio::time::Instant;
 
 use self::json::Document;
-use self::styles::Styles;
-use self::timeline::Timeline;
 use super::UsageError;
 use super::flags::{CONFIG_FILE, CONFIG_FILE_VARIABLE};
 use crate::app::LoadedFiles;
@@ -21,15 +19,10 @@ use crate::peer_text::escaped;
 use crate::probe::NetworkProber;
 use crate::target::Target;
 use crate::tasks;
+use crate::timeline::{Styles, Timeline};
 
-mod advice;
-mod certificates;
 mod json;
 mod lookup;
-mod styles;
-mod timeline;
-mod transcript;
-mod validity;
 
 #[derive(Args, Debug)]
 pub(super) struct Arguments {

@@ -4,24 +4,31 @@ use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::advice::{self, Advice};
-use super::certificates::{self, Chain};
-use super::styles::{Styles, milliseconds};
-use super::transcript::TranscriptView;
+use self::advice::Advice;
+use self::certificates::Chain;
+pub(crate) use self::styles::Styles;
+use self::styles::milliseconds;
+use self::transcript::TranscriptView;
 use crate::clock::Timestamp;
 use crate::duration;
 use crate::outcome::{Attempt, Failure, Fault, Outcome, Phase, Session};
 use crate::peer_text::escaped;
 use crate::target::{AddressMode, Target, Verify};
 
+mod advice;
+mod certificates;
+mod styles;
+mod transcript;
+mod validity;
+
 /// An outcome that displays itself as lines.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Timeline<'a> {
-    pub(super) target: &'a Target,
-    pub(super) outcome: &'a Outcome,
+pub(crate) struct Timeline<'a> {
+    pub(crate) target: &'a Target,
+    pub(crate) outcome: &'a Outcome,
     /// The current time, from which the remaining validity of certificates is calculated.
-    pub(super) now: Timestamp,
-    pub(super) styles: Styles,
+    pub(crate) now: Timestamp,
+    pub(crate) styles: Styles,
 }
 
 impl Display for Timeline<'_> {

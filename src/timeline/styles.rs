@@ -1,4 +1,4 @@
-//! Styles and number formats of the lines that `portprobe probe` prints.
+//! Styles and number formats of the lines of a timeline.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 
 /// The styles of text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Styles {
+pub(crate) struct Styles {
     heading: Style,
     success: Style,
     failure: Style,
@@ -16,7 +16,7 @@ pub(super) struct Styles {
 
 impl Styles {
     /// ANSI colours for terminals.
-    pub(super) const COLOURED: Self = Self {
+    pub(crate) const COLOURED: Self = Self {
         heading: Style::new().bold(),
         success: AnsiColor::Green.on_default(),
         failure: AnsiColor::Red.on_default(),
@@ -24,7 +24,7 @@ impl Styles {
     };
 
     /// No colours.
-    pub(super) const PLAIN: Self =
+    pub(crate) const PLAIN: Self =
         Self { heading: Style::new(), success: Style::new(), failure: Style::new(), warning: Style::new() };
 
     /// Formats a heading.
