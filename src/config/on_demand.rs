@@ -25,6 +25,11 @@ pub struct OnDemand<'a> {
     pub hostname: Option<&'a str>,
 }
 
+impl OnDemand<'_> {
+    /// The default module of blackbox_exporter.
+    pub const DEFAULT_MODULE: &'static str = "http_2xx";
+}
+
 /// Reason why a target cannot be probed as named.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum OnDemandError {
@@ -39,9 +44,8 @@ pub enum OnDemandError {
 impl DiscoveryContext {
     /// Builds the target that a client names. Returns it with everything that must be read from files for it.
     pub fn on_demand(&self, named: OnDemand<'_>) -> Result<(Arc<Target>, Vec<Required>), OnDemandError> {
-        let module = named
-            .module
-            .or_else(|| self.modules.contains(DEFAULT_MODULE).then_some(DEFAULT_MODULE));
+        let default = Some(OnDemand::DEFAULT_MODULE).filter(|default| self.modules.contains(default));
+        let module = named.module.or(default);
         if module.is_some_and(|module| !self.modules.contains(module)) {
             return Err(OnDemandError::UnknownModule);
         }
@@ -121,9 +125,6 @@ fn server_name(hostname: &str) -> Result<ServerName, String> {
         .parse()
         .map_err(|error: ServerNameError| error.to_string())
 }
-
-/// The default module of blackbox_exporter.
-const DEFAULT_MODULE: &str = "http_2xx";
 
 #[cfg(test)]
 mod tests {

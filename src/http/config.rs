@@ -22,6 +22,11 @@ impl RunningConfig {
         *write(&self.0) = Arc::new(Shown { config: shown, text: Mutex::default() });
     }
 
+    /// Returns the YAML text of a module; `None` if there is none with this name. Takes a while for many targets.
+    pub(super) fn module_to_yaml(&self, name: &str) -> Option<String> {
+        self.shown().config.module_to_yaml(name)
+    }
+
     fn shown(&self) -> Arc<Shown> {
         read(&self.0).clone()
     }

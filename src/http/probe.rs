@@ -17,10 +17,13 @@ use super::body::{Body, plain, typed};
 use super::client_stream::ClientStream;
 use super::negotiation::{Negotiated, negotiate_text};
 use crate::blackbox::metrics::{Exposition, Syntax, metrics};
-use crate::config::OnDemandError;
+use crate::clock;
+use crate::config::{OnDemand, OnDemandError};
 use crate::metrics::Format;
 use crate::outcome::{LocalFault, Outcome};
 use crate::target::Target;
+use crate::tasks::blocking;
+use crate::timeline::{Styles, Timeline};
 
 /// Makes the probes of `/probe`.
 #[async_trait]
@@ -112,6 +115,7 @@ pub(super) async fn probe(request: &Request<Incoming>, state: &AppState) -> Resp
         () = closed(request) => Err(ProbeError::Disconnected),
     };
     match probed {
+        Ok(probed) if parameters.wants_details => details(&probed, probe.module, state).await,
         Ok(probed) => exposed(request.headers(), &probed),
         Err(ProbeError::Invalid(OnDemandError::UnknownModule)) => {
             let module = probe.module.unwrap_or_default();
@@ -144,12 +148,36 @@ fn exposed(headers: &HeaderMap, probed: &Probed) -> Response<Body> {
     response
 }
 
+/// Responds with everything about a probe, in the form of blackbox_exporter: its timeline, its metrics, and the module
+/// without secrets.
+async fn details(probed: &Probed, module: Option<String>, state: &AppState) -> Response<Body> {
+    let Probed { target, outcome } = probed;
+    let timeline = Timeline { target, outcome, now: clock::now(), styles: Styles::PLAIN };
+    let metrics = metrics(target, outcome);
+    let metrics = Exposition { metrics: &metrics, syntax: Syntax::Prometheus };
+    let running = state.running_config.clone();
+    // Off the thread that probes, and one request or scrape at a time, since the configuration may be large.
+    let permit = state.scrape_permits.clone().acquire_owned().await;
+    let module = blocking(move || {
+        let _permit = permit;
+        running.module_to_yaml(module.as_deref().unwrap_or(OnDemand::DEFAULT_MODULE))
+    });
+    let module = module.await.unwrap_or_else(|| "none; only defaults apply\n".to_owned());
+    let text = format!(
+        "Logs for the probe:\n{timeline}\n\n\nMetrics that would have been returned:\n{metrics}\n\n\n\
+         Module configuration:\n{module}"
+    );
+    typed(StatusCode::OK, PLAIN, text)
+}
+
 /// The parameters of a request. Of a repeated one, the first counts; an empty one is absent.
 #[derive(Debug, Default, Eq, PartialEq)]
 struct Parameters {
     target: Option<String>,
     module: Option<String>,
     hostname: Option<String>,
+    /// Whether the client wants all about the probe instead of its metrics.
+    wants_details: bool,
 }
 
 impl Parameters {
@@ -158,7 +186,12 @@ impl Parameters {
             let (_, value) = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == wanted)?;
             (!value.is_empty()).then(|| value.into_owned())
         };
-        Self { target: first("target"), module: first("module"), hostname: first("hostname") }
+        Self {
+            target: first("target"),
+            module: first("module"),
+            hostname: first("hostname"),
+            wants_details: first("debug").as_deref() == Some("true"),
+        }
     }
 }
 
@@ -198,7 +231,7 @@ mod tests {
     fn the_first_of_repeated_parameters_counts() {
         let parameters = |target: &str, module: &str, hostname: &str| {
             let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-            Parameters { target: some(target), module: some(module), hostname: some(hostname) }
+            Parameters { target: some(target), module: some(module), hostname: some(hostname), wants_details: false }
         };
         for (query, expected) in [
             ("", parameters("", "", "")),

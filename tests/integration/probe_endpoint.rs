@@ -348,6 +348,28 @@ async fn a_local_fault_is_no_failure() {
     assert!(response.body.starts_with("cannot probe from this machine: "), "{}", response.body);
 }
 
+#[tokio::test]
+async fn debug_prints_timeline_metrics_and_module() {
+    let modules = "http_2xx: { scheme: http, http: { headers: { x-token: secret } } }";
+    let daemon = Daemon::start(&config(LOOPBACK, modules)).await;
+    let (_socket, port) = ports::closed();
+    let response = probe(&daemon, &format!("127.0.0.1:{port}"), "&debug=true").await;
+    assert_eq!((response.status, response.header("content-type")), (200, Some("text/plain; charset=utf-8")));
+    for part in [
+        format!("Logs for the probe:\nhttp://127.0.0.1:{port}\n"),
+        "refused in connect after ".to_owned(),
+        "\n\n\nMetrics that would have been returned:\n# HELP probe_".to_owned(),
+        "\nprobe_success 0\n".to_owned(),
+        "\n\n\nModule configuration:\nscheme: http\n".to_owned(),
+        "x-token: <hidden>".to_owned(),
+    ] {
+        assert!(response.body.contains(&part), "{part}: {}", response.body);
+    }
+    assert!(!response.body.contains("secret"), "{}", response.body);
+    let without = probe(&daemon, &format!("127.0.0.1:{port}"), "&module=tcp&debug=false").await;
+    assert!(without.body.starts_with("# HELP"), "{}", without.body);
+}
+
 /// The relabelling recipe for blackbox_exporter, with portprobe in its place.
 #[tokio::test]
 async fn prometheus_scrapes_it_as_blackbox_exporter() {

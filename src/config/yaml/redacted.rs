@@ -25,6 +25,15 @@ impl RedactedConfig {
         Self(compressed.finish().unwrap_or_default().into())
     }
 
+    /// The YAML text of a module; `None` if there is none with this name. Takes a while for many targets.
+    pub fn module_to_yaml(&self, name: &str) -> Option<String> {
+        let document = Node::parse(&self.to_yaml()).ok()?;
+        let module = document.get("modules")?.get(name)?;
+        let mut text = Vec::new();
+        module.write_yaml(&mut text, &[]).ok()?;
+        String::from_utf8(text).ok()
+    }
+
     /// The YAML text. Takes a while for many targets.
     pub fn to_yaml(&self) -> String {
         let mut text = String::new();
