@@ -398,7 +398,38 @@ const WORDS: [&str; 9] = ["false", "n", "no", "null", "off", "on", "true", "y", 
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::config::ForeignFile;
+
+    proptest! {
+        #[test]
+        fn texts_are_read_as_they_were_written(text in any::<String>(), key in any::<String>()) {
+            let mut inner = Block::default();
+            inner.text(&*key, &text);
+            let mut item = Block::default();
+            item.block("inner", inner);
+            item.comment(&text);
+            let mut list = List::default();
+            list.push(item);
+            let mut block = Block::default();
+            block.text("outer", &text);
+            block.list("items", list);
+            let file = ForeignFile::parse(Path::new("a.yml"), block.to_text()).unwrap();
+            prop_assert_eq!(file.root().child("outer").text().unwrap(), text.clone());
+            let items = file.root().child("items").items().unwrap();
+            let inner = items[0].child("inner").entries().unwrap();
+            prop_assert_eq!((inner[0].0, inner[0].1.text().unwrap()), (&*key, text));
+        }
+
+        #[test]
+        fn any_text_has_a_path(path in "[a.`\\[\\]0]{0,12}") {
+            let _ = Step::of(&path);
+        }
+    }
 
     #[test]
     fn only_harmless_texts_are_plain() {

@@ -291,7 +291,26 @@ fn write_escaped(character: char, written: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_converted_or_refused(go in r"[ab019\\\[\](){}^$.*+?|:,=!<>&~\-QEAzsxp_\n]{0,20}") {
+            for haystack in [Haystack::Body, Haystack::Line] {
+                if let Ok(converted) = expression(&go, haystack) {
+                    prop_assert!(Pattern::try_new(&converted).is_ok());
+                }
+            }
+        }
+
+        #[test]
+        fn any_bytes_become_a_template(bytes in any::<Vec<u8>>()) {
+            let _ = template(&bytes, Some(&[None]));
+            prop_assert!(template(&bytes, None).is_ascii() || !bytes.is_ascii());
+        }
+    }
 
     #[test]
     fn expressions_for_lines_match_no_line_end() {
