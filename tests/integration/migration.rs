@@ -22,14 +22,12 @@ mod servers;
 #[tokio::test(flavor = "multi_thread")]
 async fn the_commands_of_the_page_move_all_targets() {
     let servers = Servers::start().await;
-    let Some(exporter) = services::blackbox_exporter(servers.folder.path()).await else { return };
-    for script in scripts() {
-        let script = script.replace("localhost:9115", &exporter.address.to_string());
-        let ran = run(&script, servers.folder.path());
-        assert_eq!((ran.status, &*ran.stderr), (0, ""), "{script}: {ran:?}");
-        let is_compared = script.contains("--compare");
-        assert_eq!(ran.stdout.is_empty(), is_compared, "{script}: {ran:?}");
-        assert!(is_compared || ran.stdout.contains("20 targets (4 of them discovered)"), "{ran:?}");
+    let exporters = services::blackbox_exporters(servers.folder.path()).await;
+    for exporter in &exporters {
+        run_scripts(&servers, exporter);
+    }
+    if exporters.is_empty() {
+        return;
     }
     let daemon = Daemon::start_in(servers.copy(), &[]).await;
     let known = |scrape: &Scrape| states(scrape).len() == 20;
@@ -37,7 +35,9 @@ async fn the_commands_of_the_page_move_all_targets() {
     let mut up = 0;
     for (target, is_up) in states(&scrape) {
         let (module, probed) = servers.probed(&target);
-        assert_eq!(is_up, succeeds(&exporter, module, &probed).await, "{target}");
+        for exporter in &exporters {
+            assert_eq!(is_up, succeeds(exporter, module, &probed).await, "{target}");
+        }
         up += u32::from(is_up);
     }
     assert_eq!(up, 13, "some are up, some are down");
@@ -110,9 +110,10 @@ async fn expressions_match_as_in_go() {
     }
     fs::write(servers.folder.path().join("blackbox.yml"), modules).unwrap();
     fs::write(servers.folder.path().join("prometheus.yml"), jobs).unwrap();
-    let Some(exporter) = services::blackbox_exporter(servers.folder.path()).await else { return };
-    let compared = compare(&servers.folder, &format!("http://{}", exporter.address));
-    assert_eq!((compared.status, &*compared.stdout, &*compared.stderr), (0, "", ""));
+    for exporter in services::blackbox_exporters(servers.folder.path()).await {
+        let compared = compare(&servers.folder, &format!("http://{}", exporter.address));
+        assert_eq!((compared.status, &*compared.stdout, &*compared.stderr), (0, "", ""));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -235,6 +236,18 @@ fn scripts() -> Vec<String> {
         .collect();
     assert!(scripts.len() >= 2, "{scripts:?}");
     scripts
+}
+
+/// Runs the commands of the page next to a running exporter.
+fn run_scripts(servers: &Servers, exporter: &Service) {
+    for script in scripts() {
+        let script = script.replace("localhost:9115", &exporter.address.to_string());
+        let ran = run(&script, servers.folder.path());
+        assert_eq!((ran.status, &*ran.stderr), (0, ""), "{script}: {ran:?}");
+        let is_compared = script.contains("--compare");
+        assert_eq!(ran.stdout.is_empty(), is_compared, "{script}: {ran:?}");
+        assert!(is_compared || ran.stdout.contains("20 targets (4 of them discovered)"), "{ran:?}");
+    }
 }
 
 /// Runs commands as a user does.
