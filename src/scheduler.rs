@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use self::gate::{Blocked, Claim, Gate, Share};
+use self::gate::{Blocked, Claim, Gate};
 pub use self::handle::{AcquireError, Change, Handle, Stopped};
 use self::handle::{Command, Inbox};
 use self::index::{Id, Index};
@@ -145,7 +145,12 @@ where
                 self.finish(done);
             }
             self.start_due_probes();
-            self.grant_permits();
+            // A due probe that waits comes first.
+            if self.wait_queue.is_idle() {
+                let prober = &self.prober;
+                let opens = self.permits.grant_all(&mut self.gate, |target| prober.descriptors(target));
+                self.rate_opens = self.rate_opens.or(opens);
+            }
             self.statistics.set_in_flight(self.gate.in_flight());
         }
         self.tasks.shutdown().await;
@@ -166,27 +171,6 @@ where
         while let Some(waiting) = self.pop_startable() {
             if !self.try_start(waiting, now) {
                 break;
-            }
-        }
-    }
-
-    /// Grants permits in the order of their requests, as long as no due probe waits for the same limits.
-    fn grant_permits(&mut self) {
-        let now = Instant::now();
-        while self.wait_queue.is_idle()
-            && let Some(target) = self.permits.first()
-        {
-            let claim = Claim { share: Share::OnDemand, descriptors: self.prober.descriptors(target) };
-            if !self.gate.has_place(claim) {
-                break;
-            }
-            match self.gate.admit(&target.endpoint.host, claim, now) {
-                Ok(()) => self.permits.grant(claim),
-                Err(Blocked::Host) => self.permits.park(),
-                Err(Blocked::Until(opens)) => {
-                    self.rate_opens = Some(opens);
-                    break;
-                }
             }
         }
     }

@@ -4,8 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
-use super::gate::Claim;
+use super::gate::{Blocked, Claim, Gate, Share};
 use crate::target::{Host, Target};
 
 /// A permit for one probe, which takes its part of the limits until it is dropped.
@@ -66,8 +67,26 @@ impl PermitQueue {
         }
     }
 
+    /// Grants permits in the order of their requests, as far as the limits allow. Returns when the rate limit allows the
+    /// next one, if it delays one.
+    pub(super) fn grant_all(&mut self, gate: &mut Gate, descriptors: impl Fn(&Target) -> u32) -> Option<Instant> {
+        let now = Instant::now();
+        while let Some(target) = self.first() {
+            let claim = Claim { share: Share::OnDemand, descriptors: descriptors(target) };
+            if !gate.has_place(claim) {
+                break;
+            }
+            match gate.admit(&target.endpoint.host, claim, now) {
+                Ok(()) => self.grant(claim),
+                Err(Blocked::Host) => self.park(),
+                Err(Blocked::Until(opens)) => return Some(opens),
+            }
+        }
+        None
+    }
+
     /// The target of the first request that somebody still waits for.
-    pub(super) fn first(&mut self) -> Option<&Arc<Target>> {
+    fn first(&mut self) -> Option<&Arc<Target>> {
         while self.ready.pop_front_if(|acquisition| acquisition.permit.is_closed()).is_some() {
             self.len -= 1;
         }
@@ -75,7 +94,7 @@ impl PermitQueue {
     }
 
     /// Grants the first request. The permit is released at once if nobody waits for it any more.
-    pub(super) fn grant(&mut self, claim: Claim) {
+    fn grant(&mut self, claim: Claim) {
         let Some(Acquisition { target, permit }) = self.ready.pop_front() else { return };
         self.len -= 1;
         let released = Some(Released { host: target.endpoint.host.clone(), claim });
@@ -83,7 +102,7 @@ impl PermitQueue {
     }
 
     /// Lets the first request wait for another probe of its host to end.
-    pub(super) fn park(&mut self) {
+    fn park(&mut self) {
         let Some(acquisition) = self.ready.pop_front() else { return };
         self.parked
             .entry(acquisition.target.endpoint.host.clone())
