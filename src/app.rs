@@ -164,7 +164,8 @@ pub async fn bind(
     let state = AppState::new(board.clone(), metrics, reloads)
         .with_web_config(web_config.clone())
         .with_names(external_url.clone(), own_names)
-        .with_on_demand(on_demand.clone());
+        .with_on_demand(on_demand.clone())
+        .with_store(store.clone());
     let state = Arc::new(state);
     let reconciler = Reconciler {
         roster: Roster::new(board.clone(), handle, store, shard),

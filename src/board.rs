@@ -199,11 +199,7 @@ impl Rows {
     /// Counts the targets by state. Takes time with very many targets.
     pub fn count_states(&self) -> StateCounts {
         let mut counts = StateCounts::default();
-        self.for_each(|row| match row.state() {
-            State::Down => counts.down += 1,
-            State::Unknown => counts.unknown += 1,
-            State::Up => counts.up += 1,
-        });
+        self.for_each(|row| counts.count(row.state()));
         counts
     }
 
@@ -263,6 +259,22 @@ pub struct StateCounts {
     pub down: usize,
     /// Targets without a state.
     pub unknown: usize,
+}
+
+impl StateCounts {
+    /// Counts a target.
+    pub fn count(&mut self, state: State) {
+        match state {
+            State::Down => self.down += 1,
+            State::Unknown => self.unknown += 1,
+            State::Up => self.up += 1,
+        }
+    }
+
+    /// Returns the number of targets.
+    pub const fn total(&self) -> usize {
+        self.up + self.down + self.unknown
+    }
 }
 
 /// The result of recording a report.

@@ -16,6 +16,7 @@ use crate::app::process::environment;
 use crate::config::LoadError;
 
 pub mod check;
+mod client;
 mod completions;
 mod demo;
 mod flags;
@@ -25,6 +26,7 @@ mod man;
 mod probe;
 pub mod schema;
 mod serve;
+mod targets;
 mod texts;
 
 /// The whole command line.
@@ -54,6 +56,9 @@ enum Command {
     // Fewer log lines than the daemon, so that the welcome stays visible.
     #[command(long_about = texts::DEMO, mut_arg("log_level", |level| level.default_value("warn")))]
     Demo(DaemonArguments),
+    /// List the targets of a running daemon
+    #[command(long_about = texts::TARGETS, after_long_help = texts::TARGETS_EXAMPLES)]
+    Targets(targets::Arguments),
     /// Print the JSON Schema of the configuration
     #[command(long_about = texts::SCHEMA)]
     Schema,
@@ -94,6 +99,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Man { command } => printed(&man::run(command.as_deref(), Cli::command(), man::date(&environment))?),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Schema => printed(&schema::run()),
+        Command::Targets(arguments) => targets::run(&arguments, &serve.daemon),
         // A subcommand conflicts with the flags of the daemon, so these come from the environment only.
         Command::Healthcheck(arguments) => healthcheck::run(&arguments, &serve.daemon),
     }

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::access::Access;
+pub use self::api::Endpoint;
 pub use self::config::RunningConfig;
 pub use self::external_url::{ExternalUrl, ExternalUrlError};
 pub use self::health::Readiness;
@@ -28,8 +29,10 @@ pub use self::route::Route;
 pub use self::web_config::{WebConfig, WebConfigFile};
 use crate::board::Board;
 use crate::metrics::Metrics;
+use crate::store::Store;
 
 mod access;
+mod api;
 mod body;
 mod client_stream;
 mod config;
@@ -106,6 +109,7 @@ pub struct AppState {
     own_names: OwnNames,
     reloads: Option<Reloads>,
     on_demand: Option<Arc<dyn OnDemandProber>>,
+    store: Option<Store>,
     scrape_permits: Arc<Semaphore>,
     compressors: Arc<Semaphore>,
 }
@@ -124,6 +128,7 @@ impl AppState {
             own_names: OwnNames::default(),
             reloads,
             on_demand: None,
+            store: None,
             scrape_permits,
             compressors,
         }
@@ -144,6 +149,12 @@ impl AppState {
     #[must_use]
     pub fn with_names(self, external_url: Option<ExternalUrl>, own_names: OwnNames) -> Self {
         Self { external_url, own_names, ..self }
+    }
+
+    /// Sets the source of history for the API.
+    #[must_use]
+    pub fn with_store(self, store: Store) -> Self {
+        Self { store: Some(store), ..self }
     }
 
     /// Enables `/probe`, which otherwise refuses every request.

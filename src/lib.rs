@@ -29,6 +29,7 @@
 //! - `probe`: probes over the network
 //! - `discovery`: sources of more targets
 //! - `board`: the state of all targets, derived from reports
+//! - `inventory`: lists of targets, filtered and sorted
 //! - `store`: states, daily figures and incidents across restarts
 //! - `metrics`: the exposition for Prometheus
 //! - `blackbox`: compatibility with blackbox_exporter
@@ -63,6 +64,7 @@ pub mod scheduler;
 pub mod probe;
 pub mod discovery;
 pub mod board;
+pub mod inventory;
 pub mod store;
 pub mod metrics;
 pub mod blackbox;

@@ -15,15 +15,17 @@ use std::time::Duration;
 
 use self::database::Database;
 pub use self::database::OpenError;
+pub use self::history::{Incident, IncidentList, IncidentQuery};
 use self::recall::Recall;
 use self::writer::Message;
 pub use self::writer::{RunningWriter, Writer};
-use crate::board::{Remembered, TargetRecord, Transition};
+use crate::board::{Day, DayFigures, Remembered, TargetRecord, Transition};
 use crate::clock::Timestamp;
 use crate::target::{Target, TargetName};
 
 mod certificates;
 mod database;
+mod history;
 mod outcomes;
 mod recall;
 mod retention;
@@ -77,6 +79,18 @@ impl Store {
     pub fn recall(&self, targets: &[Arc<Target>], now: Timestamp) -> HashMap<TargetName, Remembered> {
         let recalled = self.database.read(|connection| Recall { connection, now }.targets(targets));
         recalled.and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// Returns the figures of a target since a day. Nothing if the database cannot be read.
+    pub fn days(&self, name: &TargetName, since: Day) -> Vec<DayFigures> {
+        let days = self.database.read(|connection| history::days(connection, name, since));
+        days.and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// Returns incidents. Nothing if the database cannot be read.
+    pub fn incidents(&self, query: &IncidentQuery) -> IncidentList {
+        let list = self.database.read(|connection| query.list(connection));
+        list.and_then(Result::ok).unwrap_or_default()
     }
 
     /// Notes a change of state for the next write. Does not block.

@@ -14,6 +14,7 @@ mod integration {
     mod alerting;
     mod alerts;
     mod allocations;
+    mod api;
     mod command_line;
     #[cfg(target_os = "linux")]
     mod compose;

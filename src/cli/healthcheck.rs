@@ -8,24 +8,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use http_body_util::Empty;
-use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper::header::HOST;
-use hyper::http::uri::Authority;
-use hyper::{Request, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use hyper::{StatusCode, Uri};
 use tokio::time::timeout;
 
-use self::tls::{Trust, is_certificate_required};
+use super::client::{Client, Trust, is_certificate_required};
 use super::flags::{DaemonArguments, WEB_CONFIG_FILE_VARIABLE};
 use crate::config::web;
 use crate::http::{ExternalUrl, ListenAddress};
 use crate::tasks;
-
-mod tls;
 
 /// The flags of `portprobe healthcheck`.
 #[derive(Args, Debug)]
@@ -96,46 +86,18 @@ async fn any_alive(urls: &[Uri], trust: &Trust) -> anyhow::Result<()> {
 }
 
 async fn alive(url: &Uri, trust: &Trust) -> anyhow::Result<()> {
-    let requested = timeout(PATIENCE, request(url, trust))
+    let client = Client { trust, authorization: None };
+    let requested = timeout(PATIENCE, client.get(url))
         .await
         .with_context(|| format!("{url} did not respond within {} s", PATIENCE.as_secs()))?;
     let status = match requested {
         Err(error) if is_certificate_required(&error) => return Ok(()),
-        requested => requested.with_context(|| format!("cannot request {url}"))?,
+        requested => requested.with_context(|| format!("cannot request {url}"))?.status(),
     };
     if !matches!(status, StatusCode::OK | StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS) {
         bail!("{url} responded with {status}");
     }
     Ok(())
-}
-
-async fn request(url: &Uri, trust: &Trust) -> anyhow::Result<StatusCode> {
-    let authority = url.authority().context("the URL has no host")?;
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let connect = async |port| TcpStream::connect((host, authority.port_u16().unwrap_or(port))).await;
-    match url.scheme_str() {
-        Some("http") => exchange(connect(80).await?, url).await,
-        Some("https") => exchange(trust.handshake(host, connect(443).await?).await?, url).await,
-        _ => bail!("unsupported scheme; must be http:// or https://"),
-    }
-}
-
-/// Requests the URL on a connection.
-async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin, url: &Uri) -> anyhow::Result<StatusCode> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let path = url.path_and_query().map_or("/", |path| path.as_str());
-    let host = url.authority().map(Authority::as_str).unwrap_or_default();
-    let request = Request::get(path).header(HOST, host).body(Empty::<Bytes>::new())?;
-    // The connection ends with its sender.
-    let response = async move { sender.send_request(request).await.map(|response| response.status()) };
-    let (status, ended) = tokio::join!(response, connection);
-    match status {
-        Ok(status) => Ok(status),
-        Err(error) => {
-            ended?;
-            Err(error.into())
-        }
-    }
 }
 
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -64,5 +64,5 @@ fn sections(text: &str) -> Roff {
 }
 
 /// The commands that have a page.
-pub(super) const COMMANDS: [&str; 9] =
-    ["serve", "check", "probe", "demo", "schema", "healthcheck", "import", "completions", "man"];
+pub(super) const COMMANDS: [&str; 10] =
+    ["serve", "check", "probe", "demo", "targets", "schema", "healthcheck", "import", "completions", "man"];

@@ -101,6 +101,23 @@ Exit status:
   1  not healthy, or no response
   2  wrong usage";
 
+pub(super) const TARGETS: &str = "\
+List the targets of a running daemon
+
+Prints a table with the state of each target, since when, and the reason of its last failure. With --json, prints all that \
+the API has.";
+
+pub(super) const TARGETS_EXAMPLES: &str = "\
+Examples:
+  portprobe targets --state=down
+  portprobe targets --label team=orders --sort=-duration
+  portprobe targets --json https://portprobe.internal:10115 --user=ops --password-file=password
+
+Exit status:
+  0  printed
+  1  no response, or an error
+  2  wrong usage";
+
 pub(super) const IMPORT: &str = "\
 Convert a configuration of blackbox_exporter
 

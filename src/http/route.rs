@@ -8,6 +8,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode, Version};
 
 use super::access::Client;
+use super::api::{self, Endpoint};
 use super::body::{Body, plain};
 use super::origin::is_cross_origin;
 use super::{AppState, WebConfig, config, health, metrics, page, probe, reload};
@@ -36,7 +37,7 @@ async fn respond(request: &Request<Incoming>, found: Option<Route>, state: &AppS
     let Some(route) = found else {
         return plain(
             StatusCode::NOT_FOUND,
-            "Not found. / lists all pages: /metrics, /probe, /config, /-/healthy, /-/ready.\n",
+            "Not found. / lists all pages: /metrics, /probe, /api/v1, /config, /-/healthy, /-/ready.\n",
         );
     };
     if !route.methods().contains(request.method()) {
@@ -46,6 +47,10 @@ async fn respond(request: &Request<Incoming>, found: Option<Route>, state: &AppS
         return plain(StatusCode::FORBIDDEN, "Requests from pages of other sites are refused.\n");
     }
     match route {
+        Route::Api(endpoint) => {
+            let path = request.uri().path();
+            api::api(endpoint, request, path.strip_prefix(state.url_prefix()).unwrap_or(path), state).await
+        }
         Route::Config => config::config(state).await,
         Route::Healthy => health::healthy(),
         Route::Metrics => metrics::scrape(request, state).await,
@@ -61,8 +66,8 @@ async fn respond(request: &Request<Incoming>, found: Option<Route>, state: &AppS
 fn is_rebound(request: &Request<Incoming>, found: Option<Route>, config: &WebConfig, state: &AppState) -> bool {
     let concerns = match found {
         Some(Route::Config) => true,
-        // Every browser sends it, and no page can remove it. Prometheus does not.
-        Some(Route::Probe) => request.headers().contains_key(ACCEPT_LANGUAGE),
+        // Every browser sends it, and no page can remove it. Prometheus and scripts do not.
+        Some(Route::Api(_) | Route::Probe) => request.headers().contains_key(ACCEPT_LANGUAGE),
         Some(Route::Reload) => request.headers().contains_key(ORIGIN),
         Some(Route::Healthy | Route::Metrics | Route::Page | Route::Ready) | None => false,
     };
@@ -101,6 +106,8 @@ fn is_framed_plainly(request: &Request<Incoming>) -> bool {
 /// The known paths.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Route {
+    /// The JSON API.
+    Api(Endpoint),
     /// The running configuration.
     Config,
     /// Liveness.
@@ -119,12 +126,26 @@ pub enum Route {
 
 impl Route {
     /// All routes.
-    pub const ALL: [Self; 7] =
-        [Self::Page, Self::Metrics, Self::Probe, Self::Config, Self::Healthy, Self::Ready, Self::Reload];
+    pub const ALL: [Self; 13] = [
+        Self::Page,
+        Self::Metrics,
+        Self::Probe,
+        Self::Api(Endpoint::Summary),
+        Self::Api(Endpoint::Targets),
+        Self::Api(Endpoint::Target),
+        Self::Api(Endpoint::Groups),
+        Self::Api(Endpoint::Incidents),
+        Self::Api(Endpoint::OpenApi),
+        Self::Config,
+        Self::Healthy,
+        Self::Ready,
+        Self::Reload,
+    ];
 
     /// Returns the path of the request.
     pub const fn path(self) -> &'static str {
         match self {
+            Self::Api(endpoint) => endpoint.path(),
             Self::Config => "/config",
             Self::Healthy => "/-/healthy",
             Self::Metrics => "/metrics",
@@ -138,6 +159,7 @@ impl Route {
     /// Returns the response, for the reference documentation.
     pub const fn description(self) -> &'static str {
         match self {
+            Self::Api(endpoint) => endpoint.description(),
             Self::Config => {
                 "the running configuration as YAML, without comments, header values, `send` steps and values of queries"
             }
@@ -159,13 +181,16 @@ impl Route {
     /// Returns the route of a path below a prefix.
     fn find(path: &str, prefix: &str) -> Option<Self> {
         let path = path.strip_prefix(prefix)?;
-        Self::ALL.into_iter().find(|route| route.path() == path)
+        Self::ALL.into_iter().find(|route| match route {
+            Self::Api(endpoint) => endpoint.is_at(path),
+            _ => route.path() == path,
+        })
     }
 
     /// Returns the accepted methods, the usual one first.
     pub const fn methods(self) -> &'static [Method] {
         match self {
-            Self::Config | Self::Healthy | Self::Metrics | Self::Page | Self::Probe | Self::Ready => {
+            Self::Api(_) | Self::Config | Self::Healthy | Self::Metrics | Self::Page | Self::Probe | Self::Ready => {
                 &[Method::GET, Method::HEAD]
             }
             // As in Prometheus.
@@ -177,7 +202,7 @@ impl Route {
     fn other_method(self) -> Response<Body> {
         let (text, allowed) = match self {
             Self::Reload => ("Only POST and PUT are allowed.\n", "POST, PUT"),
-            Self::Config | Self::Healthy | Self::Metrics | Self::Page | Self::Probe | Self::Ready => {
+            Self::Api(_) | Self::Config | Self::Healthy | Self::Metrics | Self::Page | Self::Probe | Self::Ready => {
                 ("Only GET and HEAD are allowed.\n", "GET, HEAD")
             }
         };
@@ -217,7 +242,10 @@ mod tests {
         let page = page(StateCounts::default());
         for route in Route::ALL.into_iter().filter(|route| route.methods().contains(&Method::GET)) {
             let link = format!("href=\"{}\"", route.path().trim_start_matches('/'));
-            assert!(matches!(route, Route::Page) || page.contains(&link), "{link}: {page}");
+            assert!(
+                matches!(route, Route::Page | Route::Api(Endpoint::Target)) || page.contains(&link),
+                "{link}: {page}"
+            );
         }
     }
 }

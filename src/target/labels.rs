@@ -97,6 +97,11 @@ impl Labels {
         merged.into_iter().filter(|(_, value)| !value.is_empty()).collect()
     }
 
+    /// Returns the value of a label.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.iter().find(|(found, _)| *found == name).map(|(_, value)| value)
+    }
+
     /// Name and value of each label, ordered by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), &**value))

@@ -23,7 +23,7 @@ fn bash_completes_commands_flags_and_values() {
         return;
     }
     for (words, expected) in [
-        ("''", "serve check probe demo schema healthcheck import completions man help"),
+        ("''", "serve check probe demo targets schema healthcheck import completions man help"),
         ("pro", "probe"),
         ("probe --tls.c", "--tls.ca-file --tls.cert-file --tls.crl-files"),
         ("--log.level ''", "debug info warn error"),
@@ -75,7 +75,9 @@ fn manual_pages_render_without_warnings() {
     }
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("portprobe.1");
-    for command in ["", "serve", "check", "probe", "demo", "schema", "healthcheck", "import", "completions", "man"] {
+    for command in
+        ["", "serve", "check", "probe", "demo", "targets", "schema", "healthcheck", "import", "completions", "man"]
+    {
         let arguments: Vec<_> = ["man", command].into_iter().filter(|argument| !argument.is_empty()).collect();
         let printed = finished(&arguments, folder.path());
         assert_eq!(printed.status, 0, "{printed:?}");

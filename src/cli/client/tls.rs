@@ -18,7 +18,7 @@ use crate::probe::identity;
 
 /// The certificates that are trusted.
 #[derive(Debug)]
-pub(super) enum Trust {
+pub(in crate::cli) enum Trust {
     Anything,
     Mozilla,
     Roots(RootCertStore),
@@ -26,7 +26,7 @@ pub(super) enum Trust {
 
 impl Trust {
     /// Reads the roots in a PEM file.
-    pub(super) fn in_file(path: &Path) -> anyhow::Result<Self> {
+    pub(in crate::cli) fn in_file(path: &Path) -> anyhow::Result<Self> {
         let named = |fault: String| anyhow!("the file {} {fault}", path.display());
         let bytes = files::read(path, MAX_BYTES).map_err(|error| named(error.to_string()))?;
         let mut roots = RootCertStore::empty();
@@ -36,7 +36,11 @@ impl Trust {
         Ok(Self::Roots(roots))
     }
 
-    pub(super) async fn handshake(&self, host: &str, stream: TcpStream) -> anyhow::Result<TlsStream<TcpStream>> {
+    pub(in crate::cli) async fn handshake(
+        &self,
+        host: &str,
+        stream: TcpStream,
+    ) -> anyhow::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(host.to_owned()).with_context(|| format!("`{host}` is not a host name"))?;
         let connector = TlsConnector::from(Arc::new(self.config()?));
         Ok(connector.connect(name, stream).await?)
@@ -59,7 +63,7 @@ impl Trust {
 }
 
 /// Returns whether the server refuses the client only because it has no certificate.
-pub(super) fn is_certificate_required(error: &anyhow::Error) -> bool {
+pub(in crate::cli) fn is_certificate_required(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         let error = inner.and_then(|inner| inner.downcast_ref::<Error>());
