@@ -30,7 +30,7 @@ pub(crate) trait Watched: Send + Sync + 'static {
 
 /// Reloads every `period`. Never ends.
 ///
-/// Each time it calls `failed` once for every file that has changed and cannot be used.
+/// Each time it calls `failed` once for every file that has changed and cannot be used, and for a check that panics.
 pub(crate) async fn watch<W: Watched>(watched: &Arc<W>, period: Duration, failed: &(dyn Fn() + Sync)) {
     let mut ticks = interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -44,6 +44,7 @@ pub(crate) async fn watch<W: Watched>(watched: &Arc<W>, period: Duration, failed
             Ok(failures) => (0..failures).for_each(|_| failed()),
             Err(error) => {
                 error!(kind = W::KIND, %error, "Cannot check files for changes, keeping the current ones");
+                failed();
             }
         }
     }
@@ -79,3 +80,38 @@ impl Changes {
 
 /// Time between two refreshes: a renewed certificate or token is in use as soon as a changed configuration is.
 pub(crate) const PERIOD: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+
+    struct Panicking;
+
+    impl Watched for Panicking {
+        const KIND: &'static str = "panicking";
+
+        fn is_empty(&self) -> bool {
+            false
+        }
+
+        fn refresh(&self) -> Changes {
+            panic!("a defect")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_check_that_panics_counts() {
+        let (sender, mut failures) = unbounded_channel();
+        let failed = || sender.send(()).unwrap();
+        let watched = Arc::new(Panicking);
+        let watching = pin!(watch(&watched, Duration::from_millis(1), &failed));
+        tokio::select! {
+            () = watching => {}
+            failure = failures.recv() => assert_eq!(failure, Some(())),
+        }
+    }
+}
