@@ -36,6 +36,13 @@ pub struct WebSettings {
     pub rate_limit: Option<RateLimit>,
 }
 
+impl WebSettings {
+    /// Returns whether a request of this path needs a password.
+    pub fn needs_password(&self, path: &str) -> bool {
+        !self.users.is_empty() && !self.excluded_paths.contains(path)
+    }
+}
+
 /// Settings of TLS.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TlsServerSettings {
@@ -292,6 +299,7 @@ fn tls(keys: TlsServer, folder: &Path, at: At<'_>) -> Option<TlsServerSettings> 
     if only_tls12 && !cipher_suites.is_empty() && !cipher_suites.iter().any(|suite| suite.is_of_tls12()) {
         at.key("cipher_suites")
             .refuse("has no suite of TLS 1.2, which is the only version; add one, such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256");
+        return None;
     }
     let preference = match keys.prefer_server_cipher_suites.get() {
         Some(false) => Preference::Client,
@@ -373,11 +381,6 @@ fn users(Named(users): Named<PasswordHash>, at: At<'_>) -> BTreeMap<Box<str>, Pa
         let at = at.key(&name);
         match hash.read(at) {
             Field::Valid(hash) => {
-                if hash.cost() > SLOW_COST {
-                    let cost = hash.cost();
-                    let message = format!("has the cost {cost}: the first request of a client takes seconds; use 10");
-                    at.problems().warn(at.path(), message);
-                }
                 read.insert(name.clone(), hash);
             }
             Field::Absent => at.refuse("has no bcrypt hash; add one, or remove the user"),
@@ -396,6 +399,3 @@ fn rate_limit(keys: &RateLimitKeys, at: At<'_>) -> Option<RateLimit> {
     let burst = keys.burst.get()?.get();
     Some(RateLimit { interval, burst })
 }
-
-/// A hash of this cost takes about a second.
-const SLOW_COST: u32 = 14;

@@ -112,7 +112,7 @@ impl PasswordHash {
     }
 
     /// Returns the base-2 logarithm of the number of rounds.
-    pub fn cost(&self) -> u32 {
+    fn cost(&self) -> u32 {
         self.0.get(4..6).and_then(|cost| cost.parse().ok()).unwrap_or_default()
     }
 }
@@ -131,8 +131,11 @@ impl Scalar for PasswordHash {
             .map_err(|_| format!("is not a bcrypt hash, which has 60 characters like $2y$10$..; {HOW_TO_HASH}"))?;
         let hash = Self(text);
         match hash.cost() {
-            4..=31 => Ok(hash),
-            cost => Err(format!("has the cost {cost}; must be a bcrypt hash with a cost from 4 to 31")),
+            4..=MAX_COST => Ok(hash),
+            cost @ ..=31 if cost > MAX_COST => Err(format!(
+                "has the cost {cost}, so that one check takes seconds and other clients wait; must be at most {MAX_COST}, such as 10"
+            )),
+            cost => Err(format!("has the cost {cost}; must be a bcrypt hash with a cost from 4 to 14")),
         }
     }
 
@@ -140,6 +143,9 @@ impl Scalar for PasswordHash {
         json_schema!({ "type": "string", "minLength": 60, "maxLength": 60 })
     }
 }
+
+/// A check takes one to two seconds. Anyone can request one, and there is one at a time.
+const MAX_COST: u32 = 14;
 
 const HOW_TO_HASH: &str = "create one with `htpasswd -nBC 10 \"\" | tr -d ':\\n'`";
 
