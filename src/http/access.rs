@@ -1,5 +1,6 @@
 //! Access to this server: the rate limit, passwords and client certificates of the web configuration.
 
+use std::future::pending;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use hyper::{Request, Response, StatusCode};
 use self::passwords::{Credentials, Passwords, Verdict};
 use self::rate_limiter::RateLimiter;
 use super::body::{Body, plain};
+use super::client_stream::ClientStream;
 use super::web_config::{WebConfig, WebConfigFile};
 
 mod passwords;
@@ -65,12 +67,15 @@ impl Access {
         if needs_certificate && client.certificate == ClientCertificate::None {
             return Some(plain(StatusCode::UNAUTHORIZED, "A client certificate is required.\n"));
         }
-        if settings.users.is_empty() {
+        if !settings.needs_password(request.uri().path()) {
             return None;
         }
         let credentials = request.headers().get(AUTHORIZATION).and_then(Credentials::read);
         let verdict = match credentials {
-            Some(credentials) => self.passwords.check(&settings.users, credentials, client.address).await,
+            Some(credentials) => {
+                let gone = disconnected(request);
+                self.passwords.check(&settings.users, credentials, client.address, gone).await
+            }
             None => Verdict::Denied,
         };
         match verdict {
@@ -78,6 +83,14 @@ impl Access {
             Verdict::Denied => Some(unauthorized()),
             Verdict::Busy => Some(busy("Too many passwords are being checked.\n")),
         }
+    }
+}
+
+/// Waits until the client of a request closes its connection.
+async fn disconnected(request: &Request<Incoming>) {
+    match request.extensions().get::<ClientStream>() {
+        Some(stream) => stream.closed().await,
+        None => pending().await,
     }
 }
 

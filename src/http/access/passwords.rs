@@ -2,6 +2,10 @@
 //!
 //! A verification takes a tenth of a second of CPU, and anybody can request one. Therefore few may wait, per client and
 //! together, and further ones are refused. A known password waits for nothing. An unknown user costs a verification, too.
+//!
+//! There are two queues, so that guesses do not keep out a client whose password is not known yet, as after a restart. In
+//! one are users that exist and have sent no wrong password from this network, in the other one all else. Each has its
+//! places, and at most one check of the other queue is before one of the first.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use data_encoding::BASE64;
 use hyper::header::HeaderValue;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::web::PasswordHash;
 use crate::locks::lock;
@@ -54,8 +58,13 @@ pub(super) struct Passwords {
     key: hmac::Key,
     /// The digests of right users, passwords and hashes.
     verified: Arc<Mutex<HashSet<[u8; 32]>>>,
+    /// The digests of networks, users and hashes for which a password was wrong.
+    suspected: Arc<Mutex<HashSet<[u8; 32]>>>,
     permits: Arc<Semaphore>,
-    waiting: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    /// At most one suspected check waits for a permit, so that others wait for few of them.
+    suspected_turn: Arc<Semaphore>,
+    waiting: Places,
+    suspected_waiting: Places,
 }
 
 impl Default for Passwords {
@@ -66,42 +75,66 @@ impl Default for Passwords {
         Self {
             key: hmac::Key::new(HMAC_SHA256, &secret),
             verified: Arc::default(),
+            suspected: Arc::default(),
             permits: Arc::new(Semaphore::new(CONCURRENT)),
-            waiting: Arc::default(),
+            suspected_turn: Arc::new(Semaphore::new(1)),
+            waiting: Places::default(),
+            suspected_waiting: Places::default(),
         }
     }
 }
 
 impl Passwords {
-    /// Checks a password. Takes the same time for an unknown user as for a wrong password.
+    /// Checks a password. Takes the same time for an unknown user as for a wrong password of a suspected one. Until it
+    /// runs, it ends with `gone`.
     pub(super) async fn check(
         &self,
         users: &BTreeMap<Box<str>, PasswordHash>,
         credentials: Credentials,
         client: IpAddr,
+        gone: impl Future<Output = ()>,
     ) -> Verdict {
         let known = users.get(&*credentials.user);
         let Some(hash) = known.or_else(|| self.stand_in(users, &credentials.user)).cloned() else {
             return Verdict::Denied;
         };
-        let digest = self.digest(&credentials, &hash);
+        let digest = self.digest([credentials.user.as_bytes(), hash.as_str().as_bytes(), &credentials.password]);
+        let source = network(client).to_string();
+        let origin = self.digest([source.as_bytes(), credentials.user.as_bytes(), hash.as_str().as_bytes()]);
         if known.is_some() && lock(&self.verified).contains(&digest) {
             return Verdict::Granted;
         }
-        let Some(waiting) = Waiting::enter(&self.waiting, client) else { return Verdict::Busy };
-        let Ok(permit) = self.permits.clone().acquire_owned().await else { return Verdict::Busy };
-        let verified = self.verified.clone();
         let is_known = known.is_some();
+        let is_suspected = !is_known || lock(&self.suspected).contains(&origin);
+        let turn = tokio::select! {
+            biased;
+            turn = self.turn(client, is_suspected) => turn,
+            () = gone => None,
+        };
+        let Some(turn) = turn else { return Verdict::Busy };
+        let (verified, suspected) = (self.verified.clone(), self.suspected.clone());
         // Continues if the client disconnects, and still counts.
         let is_right = blocking(move || {
-            let _held = (permit, waiting);
+            let _held = turn;
             let is_right = bcrypt::verify(&credentials.password, hash.as_str()).unwrap_or(false) && is_known;
             if is_right {
-                remember(&mut lock(&verified), digest);
+                remember(&mut lock(&verified), digest, MAX_REMEMBERED);
+                lock(&suspected).remove(&origin);
+            } else if is_known {
+                remember(&mut lock(&suspected), origin, MAX_SUSPECTED);
             }
             is_right
         });
         if is_right.await { Verdict::Granted } else { Verdict::Denied }
+    }
+
+    /// Waits for a turn; `None` if too many checks are waiting.
+    async fn turn(&self, client: IpAddr, is_suspected: bool) -> Option<Turn> {
+        let places = if is_suspected { &self.suspected_waiting } else { &self.waiting };
+        let waiting = Waiting::enter(places, client)?;
+        let _next = if is_suspected { self.suspected_turn.acquire().await.ok() } else { None };
+        let permit = self.permits.clone().acquire_owned().await.ok()?;
+        Some(Turn { _permit: permit, _waiting: waiting })
     }
 
     /// Returns the hash of a user that an unknown name is compared with, always the same one for the same name.
@@ -114,9 +147,9 @@ impl Passwords {
         users.values().nth(index)
     }
 
-    fn digest(&self, credentials: &Credentials, hash: &PasswordHash) -> [u8; 32] {
+    fn digest(&self, parts: [&[u8]; 3]) -> [u8; 32] {
         let mut context = hmac::Context::with_key(&self.key);
-        for part in [credentials.user.as_bytes(), hash.as_str().as_bytes(), &credentials.password] {
+        for part in parts {
             context.update(&part.len().to_be_bytes());
             context.update(part);
         }
@@ -128,31 +161,41 @@ impl Passwords {
 
 /// Remembers a digest, in place of all others if there are too many: a long password has many right spellings, because
 /// bcrypt reads only its first 72 bytes.
-fn remember(verified: &mut HashSet<[u8; 32]>, digest: [u8; 32]) {
-    if verified.len() >= MAX_REMEMBERED {
-        verified.clear();
+fn remember(digests: &mut HashSet<[u8; 32]>, digest: [u8; 32], max: usize) {
+    if digests.len() >= max {
+        digests.clear();
     }
-    verified.insert(digest);
+    digests.insert(digest);
 }
+
+/// The right to run a check.
+struct Turn {
+    _permit: OwnedSemaphorePermit,
+    _waiting: Waiting,
+}
+
+/// The number of checks in a queue by network.
+#[derive(Clone, Debug, Default)]
+struct Places(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
 /// A check that waits or runs.
 struct Waiting {
-    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    places: Places,
     client: IpAddr,
 }
 
 impl Waiting {
     /// Counts a check; `None` if too many are waiting.
-    fn enter(counts: &Arc<Mutex<HashMap<IpAddr, usize>>>, client: IpAddr) -> Option<Self> {
+    fn enter(places: &Places, client: IpAddr) -> Option<Self> {
         let client = network(client);
-        let mut waiting = lock(counts);
+        let mut waiting = lock(&places.0);
         let total: usize = waiting.values().sum();
         let of_client = waiting.get(&client).copied().unwrap_or_default();
         if total >= MAX_WAITING || of_client >= MAX_WAITING_OF_CLIENT {
             return None;
         }
         waiting.insert(client, of_client + 1);
-        Some(Self { counts: counts.clone(), client })
+        Some(Self { places: places.clone(), client })
     }
 }
 
@@ -166,7 +209,7 @@ fn network(client: IpAddr) -> IpAddr {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let mut waiting = lock(&self.counts);
+        let mut waiting = lock(&self.places.0);
         match waiting.get_mut(&self.client) {
             Some(count) if *count > 1 => *count -= 1,
             _ => {
@@ -179,17 +222,21 @@ impl Drop for Waiting {
 /// Verifications at the same time.
 const CONCURRENT: usize = 1;
 
-/// Checks that wait or run, of all clients together.
+/// Checks of one queue that wait or run, of all clients together.
 const MAX_WAITING: usize = 64;
 
-/// Checks of one client that wait or run, so that a flood from one leaves room for others.
+/// Checks of one queue and client that wait or run, so that a flood from one leaves room for others.
 const MAX_WAITING_OF_CLIENT: usize = 4;
 
 /// More users than an exporter has.
 const MAX_REMEMBERED: usize = 256;
 
+/// Recording as many takes minutes of guessing.
+const MAX_SUSPECTED: usize = 4096;
+
 #[cfg(test)]
 mod tests {
+    use std::future::{pending, ready};
     use std::net::Ipv4Addr;
     use std::pin::pin;
     use std::task::{Context, Waker};
@@ -225,7 +272,8 @@ mod tests {
     #[tokio::test]
     async fn a_known_password_does_not_wait() {
         let (passwords, users) = (Passwords::default(), users());
-        let check = async |user, password| passwords.check(&users, credentials(user, password), CLIENT).await;
+        let check =
+            async |user, password| passwords.check(&users, credentials(user, password), CLIENT, pending()).await;
         assert_eq!(check("alice", "test").await, Verdict::Granted);
         assert_eq!(check("alice", "wrong").await, Verdict::Denied);
         assert_eq!(check("carol", "test").await, Verdict::Denied, "the password of another user");
@@ -237,15 +285,62 @@ mod tests {
     async fn an_unknown_user_costs_a_verification() {
         let (passwords, users) = (Passwords::default(), users());
         let busy = passwords.permits.clone().acquire_owned().await.unwrap();
-        let mut check = pin!(passwords.check(&users, credentials("nobody", "test"), CLIENT));
+        let mut check = pin!(passwords.check(&users, credentials("nobody", "test"), CLIENT, pending()));
         assert!(check.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         drop(busy);
         assert_eq!(check.await, Verdict::Denied);
     }
 
+    #[tokio::test]
+    async fn guesses_leave_turns_to_known_users() {
+        let (passwords, users) = (Passwords::default(), users());
+        let check = async |user, password, client| {
+            passwords.check(&users, credentials(user, password), client, pending()).await
+        };
+        let guesser = IpAddr::from([127, 0, 0, 2]);
+        assert_eq!(check("alice", "wrong", guesser).await, Verdict::Denied);
+        let _turn = passwords.suspected_turn.acquire().await.unwrap();
+        for (user, client) in [("nobody", CLIENT), ("alice", guesser)] {
+            let mut waiting = pin!(check(user, "other", client));
+            assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "{user} {client}");
+        }
+        assert_eq!(check("alice", "test", CLIENT).await, Verdict::Granted);
+    }
+
+    #[tokio::test]
+    async fn guesses_leave_places_to_known_users() {
+        let (passwords, users) = (Passwords::default(), users());
+        let clients = (0..=u8::MAX).map(|number| IpAddr::from([127, 0, 1, number]));
+        let _places: Vec<_> = clients
+            .filter_map(|client| Waiting::enter(&passwords.suspected_waiting, client))
+            .collect();
+        let check = async |user| passwords.check(&users, credentials(user, "test"), CLIENT, pending()).await;
+        assert_eq!(check("nobody").await, Verdict::Busy);
+        assert_eq!(check("alice").await, Verdict::Granted);
+    }
+
+    #[tokio::test]
+    async fn a_right_password_ends_the_suspicion() {
+        let (passwords, users) = (Passwords::default(), users());
+        let check = async |password| passwords.check(&users, credentials("alice", password), CLIENT, pending()).await;
+        assert_eq!(check("wrong").await, Verdict::Denied);
+        assert_eq!(lock(&passwords.suspected).len(), 1);
+        assert_eq!(check("test").await, Verdict::Granted);
+        assert!(lock(&passwords.suspected).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_disconnected_client_leaves_its_place() {
+        let (passwords, users) = (Passwords::default(), users());
+        let _busy = passwords.permits.clone().acquire_owned().await.unwrap();
+        let verdict = passwords.check(&users, credentials("alice", "test"), CLIENT, ready(())).await;
+        assert_eq!(verdict, Verdict::Busy);
+        assert!(lock(&passwords.waiting.0).is_empty());
+    }
+
     #[test]
     fn one_client_does_not_take_all_places() {
-        let counts = Arc::default();
+        let counts = Places::default();
         let client = |number: u8| IpAddr::from([127, 0, 0, number]);
         let mut waiting: Vec<_> = (0..10).filter_map(|_| Waiting::enter(&counts, client(1))).collect();
         assert_eq!(waiting.len(), MAX_WAITING_OF_CLIENT);
@@ -257,7 +352,7 @@ mod tests {
         waiting.extend((2..200).filter_map(|number| Waiting::enter(&counts, client(number))));
         assert_eq!(waiting.len(), MAX_WAITING);
         drop(waiting);
-        assert!(lock(&counts).is_empty());
+        assert!(lock(&counts.0).is_empty());
     }
 
     #[test]
@@ -266,7 +361,7 @@ mod tests {
         for number in 0..10_000_u16 {
             let mut digest = [0; 32];
             digest[..2].copy_from_slice(&number.to_be_bytes());
-            remember(&mut verified, digest);
+            remember(&mut verified, digest, MAX_REMEMBERED);
             assert!(verified.contains(&digest) && verified.len() <= MAX_REMEMBERED);
         }
     }
