@@ -63,6 +63,10 @@ pub async fn bind(addresses: &[ListenAddress]) -> Result<Server, BindError> {
 
 /// Takes the listening sockets that systemd has handed over (`sd_listen_fds(3)`).
 pub fn inherited() -> Result<Server, InheritError> {
+    let count = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse::<u64>().ok());
+    if count.is_some_and(|count| count > MAX_INHERITED) {
+        return Err(InheritError::TooMany);
+    }
     let mut sockets = ListenFd::from_env();
     let mut listeners = Vec::with_capacity(sockets.len());
     for index in 0..sockets.len() {
@@ -91,6 +95,9 @@ pub enum InheritError {
     /// It is a connection and not a listener.
     #[error("a socket of systemd is not a listener; set `Accept=no` in the .socket unit")]
     NotListening,
+    /// There are more than any unit has.
+    #[error("`LISTEN_FDS` is above {MAX_INHERITED}; systemd sets it to the number of sockets")]
+    TooMany,
 }
 
 /// The state behind the routes.
@@ -303,6 +310,9 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Maximum number of connections that the kernel queues; a shorter queue would drop SYNs under load.
 const BACKLOG: i32 = 1024;
+
+/// Maximum number of sockets of systemd.
+const MAX_INHERITED: u64 = 1024;
 
 /// Maximum number of open connections of all listeners together: more clients than a daemon has.
 pub const MAX_CONNECTIONS: usize = 1024;

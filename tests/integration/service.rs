@@ -82,6 +82,8 @@ fn unusable_sockets_refuse_the_start() {
     };
     let (status, printed) = ended(portprobe().arg("--web.systemd-socket"));
     assert!(status == Some(1) && printed.contains("systemd has handed over no socket"), "{printed}");
+    let (status, printed) = ended(portprobe().arg("--web.systemd-socket").env("LISTEN_FDS", "999999999"));
+    assert!(status == Some(1) && printed.contains("`LISTEN_FDS` is above 1024"), "{printed}");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let connection = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (status, printed) = ended(&mut activated(connection.into()));
