@@ -27,7 +27,7 @@ use super::AppState;
 use super::access::{Client, ClientCertificate};
 use super::client_stream::ClientStream;
 use super::connections::{Activity, Connections};
-use super::route::route;
+use super::route::{refuse_outdated, route};
 
 /// Accepts connections, at most `max_connections` at the same time, and serves each on a separate task, until `stop` is
 /// cancelled. Open responses then have five seconds to finish.
@@ -102,18 +102,22 @@ fn lacks_descriptors(error: &io::Error) -> bool {
     matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM))
 }
 
-/// The client of a connection, and its socket.
+/// The client of a connection, its socket, and the token that is cancelled once its TLS is no longer in use.
 struct Peer {
     client: Client,
     socket: ClientStream,
+    outdated: CancellationToken,
 }
 
 /// Serves one connection, with TLS if it is enabled.
 async fn serve(stream: TcpStream, peer: SocketAddr, activity: Activity, state: Arc<AppState>, stop: CancellationToken) {
     let socket = ClientStream::new(stream);
-    let Some(tls) = state.access.config().tls().cloned() else {
+    let config = state.access.config();
+    let outdated = config.outdated().clone();
+    let Some(tls) = config.tls().cloned() else {
         let client = Client { address: peer.ip(), certificate: ClientCertificate::None };
-        return respond(bounded(socket.clone()), Peer { client, socket }, activity, state, stop).await;
+        let peer = Peer { client, socket: socket.clone(), outdated };
+        return respond(bounded(socket), peer, activity, state, stop).await;
     };
     let handshake = timeout(HANDSHAKE_TIMEOUT, handshake(socket.clone(), tls));
     match stop.run_until_cancelled(handshake).await {
@@ -124,7 +128,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, activity: Activity, state: A
                 None => ClientCertificate::None,
             };
             let client = Client { address: peer.ip(), certificate };
-            respond(stream, Peer { client, socket }, activity, state, stop).await;
+            respond(stream, Peer { client, socket, outdated }, activity, state, stop).await;
         }
         Some(Ok(Err(error))) => debug!(%peer, %error, "A TLS handshake failed"),
         Some(Err(_)) => debug!(%peer, "A TLS handshake did not finish in time"),
@@ -152,17 +156,22 @@ fn bounded(stream: ClientStream) -> Pin<Box<TimeoutStream<ClientStream>>> {
     Box::pin(stream)
 }
 
-/// Serves the requests of one connection. Once `stop` is cancelled, the request in progress is the last.
+/// Serves the requests of one connection. Once `stop` is cancelled, the request in progress is the last; also once TLS has
+/// changed since the connection was accepted. A request that arrives after such a change is refused.
 async fn respond<S>(stream: S, peer: Peer, activity: Activity, state: Arc<AppState>, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let Peer { client, socket } = peer;
+    let Peer { client, socket, outdated } = peer;
+    let changed = outdated.clone();
     let stream = activity.watch(stream);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(socket.clone());
-        let (state, open) = (state.clone(), activity.respond());
-        async move { Ok::<_, Infallible>(route(&request, client, &state).await.map(|body| open.with(body))) }
+        let (state, open, is_outdated) = (state.clone(), activity.respond(), outdated.is_cancelled());
+        async move {
+            let response = if is_outdated { refuse_outdated(&state) } else { route(&request, client, &state).await };
+            Ok::<_, Infallible>(response.map(|body| open.with(body)))
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -172,7 +181,8 @@ where
         .max_buf_size(MAX_HEADER_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
-    let result = if let Some(result) = stop.run_until_cancelled(connection.as_mut()).await {
+    let until_changed = changed.run_until_cancelled(connection.as_mut());
+    let result = if let Some(Some(result)) = stop.run_until_cancelled(until_changed).await {
         result
     } else {
         connection.as_mut().graceful_shutdown();

@@ -32,6 +32,13 @@ pub(super) async fn route(request: &Request<Incoming>, client: Client, state: &A
     counted(state, &config, found.map_or("other", Route::path), response)
 }
 
+/// Refuses a request of a connection that was accepted before TLS changed.
+pub(super) fn refuse_outdated(state: &AppState) -> Response<Body> {
+    let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, "The TLS settings have changed; connect again.\n");
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    counted(state, &state.access.config(), "other", response)
+}
+
 /// Responds to a request that the web configuration allows.
 async fn respond(request: &Request<Incoming>, found: Option<Route>, state: &AppState) -> Response<Body> {
     let Some(route) = found else {
@@ -62,7 +69,7 @@ async fn respond(request: &Request<Incoming>, found: Option<Route>, state: &AppS
 }
 
 /// Returns whether a page of another site may read a response, or request a reload or a probe, by DNS rebinding. Not with TLS, because
-/// the certificate does not have its name, and not with passwords, which a browser does not send there.
+/// the certificate does not have its name, and not if this path needs a password, which a browser does not send there.
 fn is_rebound(request: &Request<Incoming>, found: Option<Route>, config: &WebConfig, state: &AppState) -> bool {
     let concerns = match found {
         Some(Route::Config) => true,
@@ -71,7 +78,10 @@ fn is_rebound(request: &Request<Incoming>, found: Option<Route>, config: &WebCon
         Some(Route::Reload) => request.headers().contains_key(ORIGIN),
         Some(Route::Healthy | Route::Metrics | Route::Page | Route::Ready) | None => false,
     };
-    concerns && config.tls().is_none() && config.settings().users.is_empty() && state.own_names.is_foreign(request)
+    concerns
+        && config.tls().is_none()
+        && !config.settings().needs_password(request.uri().path())
+        && state.own_names.is_foreign(request)
 }
 
 const FOREIGN_HOST: &str = "The Host header has a name that portprobe does not know, as in a request of another site's page. \

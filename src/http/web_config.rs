@@ -1,8 +1,8 @@
 //! The web configuration in use: TLS, users, headers and the rate limit of this server.
 //!
 //! [`config::web`](crate::config::web) reads the file; here the certificates that it names are read, and all of them are
-//! watched: a change is in use within seconds, for new connections and requests. An unusable change leaves everything as
-//! it is.
+//! watched: a change is in use within seconds, for new connections and requests. A change that is unusable or removes
+//! protection leaves everything as it is. A change of TLS ends the connections that were accepted before it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::thread;
 
 use rustls::ServerConfig;
-use tracing::warn;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
 
-use crate::config::web::{self, ClientAuth, WebSettings};
+use crate::config::web::{self, ClientAuth, TlsServerSettings, WebSettings};
 use crate::config::{Diagnostic, LoadError};
 use crate::files::digest;
 use crate::files::watch::{Changes, PERIOD, Watched, watch};
@@ -28,6 +29,8 @@ mod tls;
 pub struct WebConfig {
     settings: WebSettings,
     tls: Option<Arc<ServerConfig>>,
+    /// Cancelled once other settings or files of TLS are in use.
+    outdated: CancellationToken,
 }
 
 impl WebConfig {
@@ -36,7 +39,7 @@ impl WebConfig {
         let draft = web::load(path)?;
         let built = draft.settings().map(tls::build).unwrap_or_default();
         let (settings, warnings) = draft.finish(&built.unusable, &built.warnings)?;
-        Ok((Self { settings, tls: built.config }, warnings))
+        Ok((Self { settings, tls: built.config, outdated: CancellationToken::new() }, warnings))
     }
 
     /// Returns the settings.
@@ -54,11 +57,49 @@ impl WebConfig {
         self.tls.is_some()
     }
 
+    /// Returns the token that is cancelled once connections with this TLS, or without any, must end.
+    pub(super) const fn outdated(&self) -> &CancellationToken {
+        &self.outdated
+    }
+
     /// Returns whether every request needs a password, or every client a verified certificate.
     pub fn has_authentication(&self) -> bool {
         let settings = &self.settings;
         let client_auth = settings.tls.as_ref().map(|tls| &tls.client_auth);
         !settings.users.is_empty() || matches!(client_auth, Some(ClientAuth::RequireAndVerify(_)))
+    }
+
+    /// Returns the protection that another configuration lacks, such as `TLS`.
+    fn protection_removed_by(&self, other: &Self) -> Vec<&'static str> {
+        let of_clients = |config: &Self| config.settings.tls.as_ref().map_or(ClientProtection::None, client_protection);
+        let names_clients = |config: &Self| {
+            let tls = config.settings.tls.as_ref();
+            tls.is_some_and(|tls| tls.client_names.is_some())
+        };
+        let removed = [
+            (self.has_tls() && !other.has_tls(), "TLS"),
+            (!self.settings.users.is_empty() && other.settings.users.is_empty(), "all users"),
+            (of_clients(self) > of_clients(other), "the required client certificate"),
+            (names_clients(self) && !names_clients(other), "`client_allowed_sans`"),
+        ];
+        let removed = removed.into_iter().filter(|(is_removed, _)| *is_removed);
+        removed.map(|(_, protection)| protection).collect()
+    }
+}
+
+/// The client certificate that every connection needs, the weakest first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum ClientProtection {
+    None,
+    Any,
+    Verified,
+}
+
+const fn client_protection(tls: &TlsServerSettings) -> ClientProtection {
+    match tls.client_auth {
+        ClientAuth::RequireAndVerify(_) => ClientProtection::Verified,
+        ClientAuth::RequireAny => ClientProtection::Any,
+        ClientAuth::VerifyIfGiven(_) | ClientAuth::Request | ClientAuth::None => ClientProtection::None,
     }
 }
 
@@ -130,22 +171,40 @@ impl WebConfigFile {
         }
         match WebConfig::load(path) {
             Ok((config, warnings)) => {
+                let removed = self.current().protection_removed_by(&config);
+                if !removed.is_empty() {
+                    let reason =
+                        format!("{}: removes {}, which needs a restart", path.display(), removed.join(" and "));
+                    error!(reason, "Cannot reload the web configuration, keeping the current one");
+                    changes.unusable.insert(reason.clone());
+                    seen.rejected = Some((found, vec![reason]));
+                    return changes;
+                }
                 changes.reloaded = seen.used.differing(&found);
                 log_warnings(&warnings);
-                if self.current().has_authentication() && !config.has_authentication() {
-                    warn!("The web configuration no longer requires a password or a client certificate");
-                }
-                *write(&self.current) = Arc::new(config);
+                let keeps_tls = seen.used.without(path) == found.without(path);
+                self.replace(config, keeps_tls);
                 *seen = Seen { used: found, rejected: None };
             }
             Err(error) => {
                 let reasons: Vec<_> = error.diagnostics().iter().map(ToString::to_string).collect();
                 changes.rejected = reasons.iter().cloned().collect();
-                changes.unusable = changes.rejected.clone();
+                changes.unusable.clone_from(&changes.rejected);
                 seen.rejected = Some((found, reasons));
             }
         }
         changes
+    }
+
+    /// Uses another configuration. Connections remain open only if the files of TLS, too, are the same.
+    fn replace(&self, config: WebConfig, keeps_files: bool) {
+        let before = self.current();
+        if keeps_files && before.settings.tls == config.settings.tls {
+            *write(&self.current) = Arc::new(WebConfig { outdated: before.outdated.clone(), ..config });
+            return;
+        }
+        *write(&self.current) = Arc::new(config);
+        before.outdated.cancel();
     }
 }
 
@@ -174,9 +233,15 @@ impl Contents {
         let mut contents = BTreeMap::from([(path.to_owned(), digest::of_file(path))]);
         let draft = web::load(path).ok();
         let tls = draft.as_ref().and_then(|draft| draft.settings()?.tls.as_ref());
-        let files = tls.into_iter().flat_map(web::TlsServerSettings::files);
+        let files = tls.into_iter().flat_map(TlsServerSettings::files);
         contents.extend(files.map(|file| (file.to_owned(), digest::of_file(file))));
         Self(contents)
+    }
+
+    /// Returns the contents of all other files.
+    fn without(&self, excluded: &Path) -> BTreeMap<&Path, Option<Sha256Digest>> {
+        let others = self.0.iter().filter(|(path, _)| *path != excluded);
+        others.map(|(path, digest)| (path.as_path(), *digest)).collect()
     }
 
     /// Returns the names of the files that differ.

@@ -12,6 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::http::{self, Response};
 use super::pki::{Authority, Identity};
@@ -68,9 +69,7 @@ impl Client {
 
     /// Requests a path. A failed handshake and a connection without a response are errors.
     pub(crate) async fn get(&self, address: SocketAddr, path: &str) -> io::Result<Response> {
-        let mut stream = TlsConnector::from(self.config.clone())
-            .connect(ServerName::try_from("localhost").unwrap(), self.connect(address).await?)
-            .await?;
+        let mut stream = self.open(address).await?;
         let head = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n{}\r\n", self.headers);
         stream.write_all(head.as_bytes()).await?;
         let mut response = Vec::new();
@@ -82,12 +81,16 @@ impl Client {
         Ok(Response { status, headers, body: String::from_utf8(body).unwrap() })
     }
 
+    /// Opens a connection.
+    pub(crate) async fn open(&self, address: SocketAddr) -> io::Result<TlsStream<TcpStream>> {
+        let stream = self.connect(address).await?;
+        let name = ServerName::try_from("localhost").unwrap();
+        TlsConnector::from(self.config.clone()).connect(name, stream).await
+    }
+
     /// The version, cipher suite and key exchange group of a handshake; `None` if it fails.
     pub(crate) async fn session(&self, address: SocketAddr) -> Option<[String; 3]> {
-        let stream = TlsConnector::from(self.config.clone())
-            .connect(ServerName::try_from("localhost").unwrap(), self.connect(address).await.ok()?)
-            .await
-            .ok()?;
+        let stream = self.open(address).await.ok()?;
         let (_, session) = stream.get_ref();
         let suite = session.negotiated_cipher_suite()?.suite();
         let group = session.negotiated_key_exchange_group()?.name();

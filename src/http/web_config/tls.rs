@@ -44,9 +44,15 @@ pub(super) fn build(settings: &WebSettings) -> BuiltTls {
     };
     let (Some(certified), Some(clients)) = (certified, clients) else { return built };
     let versions = versions(tls, &provider);
-    let builder = ServerConfig::builder_with_provider(Arc::new(provider))
-        .with_protocol_versions(&versions)
-        .expect("every version must have cipher suites and a group");
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(&versions);
+    let builder = match builder {
+        Ok(builder) => builder,
+        Err(error) => {
+            let fault = described(&tls.certificate, &format!("cannot be used with these versions and suites: {error}"));
+            built.unusable.push((WebPem::Certificate, fault));
+            return built;
+        }
+    };
     let resolver = Arc::new(SingleCertAndKey::from(certified));
     let mut config = builder.with_client_cert_verifier(clients).with_cert_resolver(resolver);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];

@@ -81,6 +81,15 @@ async fn passwords_make_names_irrelevant() {
 }
 
 #[tokio::test]
+async fn names_matter_on_excluded_paths() {
+    let root = crate::support::pki::Authority::root("web root");
+    let file = format!("{}auth_excluded_paths: [/config]\n", super::passwords::USERS);
+    let daemon = super::daemon(super::folder(&root, &file)).await;
+    assert_eq!(request(&daemon, "GET", "/config", "evil.com", "").await, 403);
+    assert_eq!(request(&daemon, "GET", "/config", "localhost", "").await, 200);
+}
+
+#[tokio::test]
 async fn readable_pages_are_logged() {
     let message = "Without a password, anyone who reaches the port can read it";
     let start = async |address: &'static str, web_config: &'static str| {
