@@ -242,8 +242,12 @@ where
         let count_failure = || metrics.file_reload_failures().count();
         let watch = async { tokio::join!(files.watch(&count_failure), web_config.watch(&count_failure)) };
         let watch = Box::pin(stop.run_until_cancelled(watch));
-        tokio::join!(scheduler.run(stop.clone()), server.serve(state.clone(), stop.clone()), keep, detect, watch);
-        writer.finish().await;
+        let probe = async {
+            scheduler.run(stop.clone()).await;
+            // Together with the last responses, which take as long.
+            writer.finish().await;
+        };
+        tokio::join!(probe, server.serve(state.clone(), stop.clone()), keep, detect, watch);
         info!("Stopped");
     }
 }

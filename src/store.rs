@@ -14,7 +14,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use self::database::Database;
-pub use self::database::OpenError;
+pub use self::database::{OpenError, SqliteError};
 pub use self::history::{Incident, IncidentList, IncidentQuery};
 use self::recall::Recall;
 use self::writer::Message;
@@ -57,8 +57,9 @@ pub struct Store {
 impl Store {
     /// Opens the database, and creates it if it does not exist.
     ///
-    /// A damaged file is moved aside. Fails if the directory cannot be used, if another process uses it, or if the file
-    /// is of a newer version.
+    /// A damaged file is moved aside. On a full disk or with a locked file nothing is remembered, and each write tries to
+    /// open it again. Fails if the directory cannot be used, if another process uses it, or if the file is of a newer
+    /// version or of another program.
     pub fn open(options: &StoreOptions, now: Timestamp) -> Result<(Self, Writer), OpenError> {
         let statistics = Arc::new(StoreStatistics::default());
         let database = match &options.path {
@@ -77,13 +78,16 @@ impl Store {
     /// The state of a target is remembered for ten minutes or three of its intervals, whichever is longer, and only if
     /// it has the same URL as before. A database that cannot be read remembers nothing; the writer handles its fault.
     pub fn recall(&self, targets: &[Arc<Target>], now: Timestamp) -> HashMap<TargetName, Remembered> {
-        let recalled = self.database.read(|connection| Recall { connection, now }.targets(targets));
+        let left = self.database.left();
+        let recalled = self
+            .database
+            .read(|connection| Recall { connection, left, now }.targets(targets));
         recalled.and_then(Result::ok).unwrap_or_default()
     }
 
-    /// Returns the figures of a target since a day. Nothing if the database cannot be read.
-    pub fn days(&self, name: &TargetName, since: Day) -> Vec<DayFigures> {
-        let days = self.database.read(|connection| history::days(connection, name, since));
+    /// Returns the figures of a target from one day to another. Nothing if the database cannot be read.
+    pub fn days(&self, name: &TargetName, since: Day, until: Day) -> Vec<DayFigures> {
+        let days = self.database.read(|connection| history::days(connection, name, since, until));
         days.and_then(Result::ok).unwrap_or_default()
     }
 

@@ -175,8 +175,9 @@ impl Sources {
             .find(name, |row| TargetDocument::of(target, row))
             .ok_or(Refusal::UnknownTarget)?;
         if let Some(store) = &self.store {
-            let since = Day::from_number(Day::of(self.now).number().saturating_sub(DAYS - 1));
-            document.set_days(&store.days(name, since), self.now);
+            let today = Day::of(self.now);
+            let since = Day::from_number(today.number().saturating_sub(DAYS - 1));
+            document.set_days(&store.days(name, since, today), self.now);
             let page = Page { limit: INCIDENTS, offset: 0 };
             let query = IncidentQuery { target: Some(name.as_str().to_owned()), is_open: None, page };
             document.set_incidents(store.incidents(&query).incidents);

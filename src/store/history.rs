@@ -45,10 +45,16 @@ pub struct IncidentList {
     pub incidents: Vec<Incident>,
 }
 
-/// Returns the figures of a target, one for each day that has any since this one, in their order.
-pub(super) fn days(connection: &Connection, name: &TargetName, since: Day) -> rusqlite::Result<Vec<DayFigures>> {
+/// Returns the figures of a target, one for each day that has any between these two, in their order. A clock that was
+/// wrong may have left later ones.
+pub(super) fn days(
+    connection: &Connection,
+    name: &TargetName,
+    since: Day,
+    until: Day,
+) -> rusqlite::Result<Vec<DayFigures>> {
     let mut statement = connection.prepare_cached(DAYS)?;
-    let rows = statement.query_map(params![name.as_str(), since.number()], |row| {
+    let rows = statement.query_map(params![name.as_str(), since.number(), until.number()], |row| {
         Ok(DayFigures {
             day: Day::from_number(row.get(0)?),
             probes: row.get(1)?,
@@ -89,7 +95,7 @@ fn incident(row: &Row<'_>) -> rusqlite::Result<Incident> {
 }
 
 const DAYS: &str = "SELECT day, probes, failures, up_ms, down_ms FROM days \
-     WHERE target = (SELECT id FROM targets WHERE name = ?1) AND day >= ?2 ORDER BY day";
+     WHERE target = (SELECT id FROM targets WHERE name = ?1) AND day BETWEEN ?2 AND ?3 ORDER BY day";
 
 const COUNT: &str = "SELECT count(*) FROM incidents JOIN targets ON targets.id = incidents.target \
      WHERE (?1 IS NULL OR name = ?1) AND (?2 IS NULL OR (ended_ms IS NULL) = ?2)";

@@ -16,6 +16,8 @@ use crate::target::{Target, TargetName};
 #[derive(Debug)]
 pub(super) struct Recall<'a> {
     pub(super) connection: &'a Connection,
+    /// When an earlier process last wrote, if this one has not.
+    pub(super) left: Option<Timestamp>,
     pub(super) now: Timestamp,
 }
 
@@ -40,7 +42,8 @@ impl Recall<'_> {
         }
         let certificates: Option<String> = row.get("certificates")?;
         let absent_since: Option<i64> = row.get("absent_since_ms")?;
-        let is_fresh = absent_since.is_none_or(|since| self.is_fresh(target, of_millis(since)));
+        let absent_since = absent_since.map(of_millis).or(self.left);
+        let is_fresh = absent_since.is_none_or(|since| self.is_fresh(target, since));
         Ok(Remembered {
             state: if is_fresh { state(row)? } else { None },
             recent: outcomes::of_text(row.get_ref("outcomes")?.as_str()?),

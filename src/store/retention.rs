@@ -11,6 +11,8 @@ use crate::clock::Timestamp;
 /// The bounds of the history.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Retention {
+    /// The moment from which it counts back.
+    pub(super) now: Timestamp,
     /// How long it is kept.
     pub(super) period: Duration,
     /// The number of targets, if the database is in memory, where the number of rows is limited.
@@ -19,8 +21,8 @@ pub(super) struct Retention {
 
 impl Retention {
     /// Returns the first day whose figures are kept.
-    pub(super) fn first_day(&self, now: Timestamp) -> Day {
-        let today = Day::of(now).number();
+    pub(super) fn first_day(&self) -> Day {
+        let today = Day::of(self.now).number();
         let kept = u32::try_from(self.period.as_secs() / Duration::from_hours(24).as_secs()).unwrap_or(u32::MAX);
         let kept = self.targets_in_memory.map_or(kept, |targets| {
             let days = MAX_DAYS_IN_MEMORY / targets.max(1);
@@ -31,8 +33,8 @@ impl Retention {
 
     /// Deletes old incidents, and targets that have been absent for long with everything about them; a limited number
     /// of them, so that a write stays short.
-    pub(super) fn delete_some(&self, connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
-        let before = millis(Timestamp::since_epoch(now.as_duration().saturating_sub(self.period)));
+    pub(super) fn delete_some(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let before = millis(Timestamp::since_epoch(self.now.as_duration().saturating_sub(self.period)));
         connection
             .prepare_cached(OLD_INCIDENTS)?
             .execute(params![before, MAX_INCIDENTS_A_STEP])?;

@@ -75,6 +75,7 @@ impl Writer {
             pending: Pending::default(),
             next_row: 0,
             health: Health::Good,
+            retention_clock: None,
         };
         thread::Builder::new().name("store".into()).spawn(move || work.run(&messages))?;
         Ok(RunningWriter(sender))
@@ -104,6 +105,24 @@ struct Work {
     /// The next row of the board whose record is due.
     next_row: usize,
     health: Health,
+    /// The clock of the retention; `None` before the first write.
+    retention_clock: Option<RetentionClock>,
+}
+
+/// A clock that begins at the last write of an earlier process and then runs with this one.
+///
+/// A wall clock that is wrong at a start would otherwise delete all history.
+#[derive(Clone, Copy, Debug)]
+struct RetentionClock {
+    begun_at: Timestamp,
+    begun: Instant,
+}
+
+impl RetentionClock {
+    fn now(self) -> Timestamp {
+        let elapsed = Instant::now().saturating_duration_since(self.begun);
+        Timestamp::since_epoch(self.begun_at.as_duration() + elapsed)
+    }
 }
 
 /// The future of the thread after the next transaction.
@@ -127,13 +146,19 @@ impl Work {
         self.check();
         loop {
             let next = self.receive(messages, Instant::now() + PERIOD);
-            let rows = if matches!(next, Next::Continue) { ROWS_AT_ONCE } else { self.board.rows().len() };
-            self.take_records(rows);
+            if matches!(next, Next::Continue) {
+                self.take_records(ROWS_AT_ONCE);
+            } else {
+                self.take_all_records();
+            }
             self.write();
             match next {
                 Next::Continue => {}
                 Next::End => return,
                 Next::Finish(done) => {
+                    if self.health == Health::Failing {
+                        warn!("Stopping although the last changes cannot be written");
+                    }
                     // A log that stays is read at the next start.
                     let _ = self.database.write(Database::empty_log);
                     let _ = done.send(());
@@ -183,6 +208,11 @@ impl Work {
         self.next_row = end;
     }
 
+    fn take_all_records(&mut self) {
+        self.next_row = 0;
+        self.take_records(self.board.rows().len());
+    }
+
     /// Looks for damage once, because a file that was cut is otherwise noticed only when its end is needed.
     fn check(&mut self) {
         if let Err(fault) = self.database.write(Database::quick_check).and_then(|checked| Ok(checked?)) {
@@ -192,16 +222,19 @@ impl Work {
 
     fn write(&mut self) {
         let now = clock::now();
-        let retention = Retention {
-            period: self.retention,
-            targets_in_memory: (!self.database.is_file()).then(|| self.board.rows().len()),
-        };
-        let pending = &mut self.pending;
-        let written = self
-            .database
-            .write(|connection| Transaction { now, retention }.write(connection, pending));
+        let targets_in_memory = (!self.database.is_file()).then(|| self.board.rows().len());
+        let Self { database, pending, retention: period, retention_clock, .. } = self;
+        let written = database.write(|connection| {
+            // Known only now, because the file may just have been opened.
+            let left = database.left();
+            let begun_at = left.map_or(now, |left| left.min(now));
+            let clock = retention_clock.get_or_insert_with(|| RetentionClock { begun_at, begun: Instant::now() });
+            let retention = Retention { now: clock.now(), period: *period, targets_in_memory };
+            Transaction { now, left, retention }.write(connection, pending)
+        });
         match written.and_then(|written| Ok(written?)) {
             Ok(()) => {
+                self.database.set_written();
                 self.statistics.written(now, self.database.size_bytes());
                 if std::mem::replace(&mut self.health, Health::Good) == Health::Failing {
                     info!("Wrote the database again");
@@ -213,18 +246,28 @@ impl Work {
 
     fn failed(&mut self, fault: &Fault, now: Timestamp) {
         self.statistics.count_failure();
-        if std::mem::replace(&mut self.health, Health::Failing) == Health::Good {
+        let is_first = std::mem::replace(&mut self.health, Health::Failing) == Health::Good;
+        if is_first {
             error!(error = %fault, "Cannot write the database, keeping changes in memory");
         }
-        if !fault.is_damage() {
-            return;
+        if fault.is_damage() || matches!(fault, Fault::Gone(_)) {
+            self.begin_again(fault, now);
+        } else if is_first
+            // SQLite may take damage for a full disk.
+            && let Err(found) = self.database.write(Database::quick_check).and_then(|checked| Ok(checked?))
+            && found.is_damage()
+        {
+            self.begin_again(&found, now);
         }
-        match self.database.move_aside(now, fault) {
+    }
+
+    /// Closes a file that is damaged or gone, and plans to write everything into the next one.
+    fn begin_again(&mut self, fault: &Fault, now: Timestamp) {
+        match self.database.close(now, fault) {
             Ok(()) => {
                 self.statistics.count_recovery();
                 self.pending.forget_written();
-                self.next_row = 0;
-                self.take_records(self.board.rows().len());
+                self.take_all_records();
             }
             Err(error) => error!(%error, "Cannot move a damaged database aside, trying again"),
         }

@@ -44,8 +44,8 @@ async fn a_daemon_without_new_threads_continues() {
     let discovery = "discovery: [{ file: sd.yaml, refresh: 11s }]\n";
     fs::write(&config, format!("defaults: {{ interval: 1s }}\n{discovery}targets: [127.0.0.1:1]\n")).unwrap();
     fs::write(&source, "- targets: [127.0.0.1:2]\n").unwrap();
-    // The log, a trial, and a thread for blocking work.
-    let mut command = with_threads(3);
+    // The log, a trial, two threads for blocking work, and the store.
+    let mut command = with_threads(5);
     command.arg("--config.file").arg(&config).args([
         "--web.listen-address=127.0.0.1:0",
         "--web.enable-lifecycle",

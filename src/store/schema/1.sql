@@ -1,3 +1,5 @@
+PRAGMA application_id = 0x50545052;
+
 -- Times are milliseconds since 1970-01-01T00:00:00Z.
 CREATE TABLE last_write (
     id INTEGER PRIMARY KEY CHECK (id = 1),

@@ -1,6 +1,6 @@
 //! Changes that are not written yet.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 
 use crate::board::{DayFigures, TargetRecord, Transition};
@@ -10,10 +10,10 @@ use crate::target::TargetName;
 
 /// Everything that the next transaction writes.
 ///
-/// Its size is bounded by the number of targets and the number of their changes of state.
+/// Its size is bounded by the number of targets, and by [`MAX_TRANSITIONS`].
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    pub(super) transitions: Vec<Transition>,
+    pub(super) transitions: VecDeque<Transition>,
     pub(super) records: HashMap<TargetName, TargetRecord>,
     /// Targets that are absent, and since when.
     pub(super) removed: HashMap<TargetName, Timestamp>,
@@ -40,7 +40,10 @@ impl Pending {
         if is_removed {
             self.removed.entry(transition.target.name.clone()).or_insert(transition.at);
         }
-        self.transitions.push(transition);
+        if self.transitions.len() >= MAX_TRANSITIONS {
+            self.transitions.pop_front();
+        }
+        self.transitions.push_back(transition);
     }
 
     /// Returns the certificates of a record, unless they are those that were written last.
@@ -73,6 +76,10 @@ impl Pending {
         self.records.insert(record.target.name.clone(), record);
     }
 }
+
+/// Maximum number of changes of state that wait for a disk. The oldest are dropped first: incidents are then incomplete,
+/// but the states are right, because the records have them, too.
+const MAX_TRANSITIONS: usize = 100_000;
 
 fn merged(mut days: Vec<DayFigures>, later: &[DayFigures]) -> Vec<DayFigures> {
     for figures in later {

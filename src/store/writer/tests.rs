@@ -50,6 +50,7 @@ impl Process {
             pending: Pending::default(),
             next_row: 0,
             health: Health::Good,
+            retention_clock: None,
         };
         Self { board, store, work, messages }
     }
@@ -314,6 +315,101 @@ fn a_failed_write_loses_nothing() {
     assert_eq!(process.query::<i64>("SELECT sum(probes) * 10 + sum(failures) FROM days"), [31]);
     assert_eq!(process.query::<i64>("SELECT ended_ms - began_ms FROM incidents"), [1000]);
     assert!(process.work.statistics.last_write().is_some());
+}
+
+#[test]
+fn a_locked_file_is_opened_later() {
+    let folder = TempDir::new().unwrap();
+    let target = target("db.example:1");
+    let other = Connection::open(folder.path().join("portprobe.db")).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let mut process = Process::start(folder.path(), std::slice::from_ref(&target));
+    process.probe(&target, NOW, Ok(()));
+    process.write();
+    assert_eq!(process.work.health, Health::Failing);
+    other.execute_batch("ROLLBACK").unwrap();
+    process.write();
+    assert_eq!(process.query::<String>("SELECT state FROM targets"), ["up"]);
+    drop(process);
+    written_at(folder.path(), NOW);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let process = Process::start(folder.path(), &[]);
+    assert!(recalled(&process, &target, NOW).state.is_some(), "a start only reads");
+}
+
+#[test]
+fn a_file_that_is_gone_is_begun_again() {
+    let folder = TempDir::new().unwrap();
+    let target = target("db.example:1");
+    let mut process = Process::start(folder.path(), std::slice::from_ref(&target));
+    process.probe(&target, NOW, Ok(()));
+    process.write();
+    for name in ["portprobe.db", "portprobe.db-wal", "portprobe.db-shm"] {
+        fs::remove_file(folder.path().join(name)).unwrap();
+    }
+    process.write();
+    assert_eq!((process.work.statistics.write_failures(), process.work.statistics.recoveries()), (1, 1));
+    process.write();
+    assert_eq!(process.query::<String>("SELECT state FROM targets"), ["up"]);
+    assert_eq!(process.query::<i64>("SELECT count(certificates) FROM targets"), [1], "with everything");
+}
+
+#[test]
+fn a_file_of_another_program_is_refused() {
+    for statements in ["CREATE TABLE targets (x)", "PRAGMA user_version = 1", "PRAGMA user_version = -5"] {
+        let folder = TempDir::new().unwrap();
+        Connection::open(folder.path().join("portprobe.db"))
+            .unwrap()
+            .execute_batch(statements)
+            .unwrap();
+        let options = StoreOptions { path: Some(folder.path().to_owned()), retention: DEFAULT_RETENTION };
+        let error = Store::open(&options, at(NOW)).map(|_| ()).unwrap_err();
+        assert!(matches!(error, OpenError::Foreign(_)), "{statements}: {error}");
+    }
+}
+
+#[test]
+fn a_linked_lock_file_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let other = folder.path().join("other");
+    fs::write(&other, "content").unwrap();
+    std::os::unix::fs::symlink(&other, folder.path().join("portprobe.lock")).unwrap();
+    let options = StoreOptions { path: Some(folder.path().to_owned()), retention: DEFAULT_RETENTION };
+    assert!(matches!(Store::open(&options, at(NOW)).map(|_| ()), Err(OpenError::Unusable { .. })));
+    assert_eq!(fs::read_to_string(&other).unwrap(), "content");
+}
+
+#[test]
+fn a_clock_that_jumps_deletes_no_history() {
+    let folder = TempDir::new().unwrap();
+    let target = target("db.example:1");
+    let mut process = Process::start(folder.path(), std::slice::from_ref(&target));
+    let now = clock::now().as_duration().as_secs();
+    let earlier = now - 2 * 365 * 86_400;
+    process.work.retention = Duration::from_hours(10 * 365 * 24);
+    process.probe(&target, earlier, Ok(()));
+    process.probe(&target, earlier + 1, Err(Class::CertExpired));
+    process.probe(&target, earlier + 2, Ok(()));
+    process.write();
+    drop(process);
+    written_at(folder.path(), earlier + 5);
+    let mut process = Process::start(folder.path(), std::slice::from_ref(&target));
+    process.probe(&target, now, Ok(()));
+    process.write();
+    process.write();
+    assert_eq!(process.query::<i64>("SELECT probes FROM days ORDER BY day"), [3, 1]);
+    assert_eq!(process.query::<i64>("SELECT count(*) FROM incidents"), [1]);
+}
+
+#[test]
+fn the_last_write_has_every_target() {
+    let folder = TempDir::new().unwrap();
+    let targets = [target("a.example:1"), target("b.example:1")];
+    let mut process = Process::start(folder.path(), &targets);
+    process.work.next_row = 1;
+    process.work.take_all_records();
+    process.work.write();
+    assert_eq!(process.query::<i64>("SELECT count(*) FROM targets"), [2]);
 }
 
 #[test]

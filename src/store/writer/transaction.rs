@@ -14,6 +14,8 @@ use crate::target::Target;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Transaction {
     pub(super) now: Timestamp,
+    /// When an earlier process last wrote, if this one has not.
+    pub(super) left: Option<Timestamp>,
     pub(super) retention: Retention,
 }
 
@@ -30,10 +32,13 @@ impl Transaction {
     /// Writes everything that is pending, or nothing. Nothing is pending then.
     pub(super) fn write(&self, connection: &mut Connection, pending: &mut Pending) -> rusqlite::Result<()> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if let Some(left) = self.left {
+            transaction.execute(LEAVE, [millis(left)])?;
+        }
         for transition in &pending.transitions {
             write_transition(&transaction, transition)?;
         }
-        let first_day = self.retention.first_day(self.now).number();
+        let first_day = self.retention.first_day().number();
         for record in pending.records.values() {
             let id = write_record(&transaction, record, pending)?;
             transaction.prepare_cached(DELETE_DAYS)?.execute(params![id, first_day])?;
@@ -43,7 +48,7 @@ impl Transaction {
                 .prepare_cached(SET_ABSENT)?
                 .execute(params![name.as_str(), millis(*at)])?;
         }
-        self.retention.delete_some(&transaction, self.now)?;
+        self.retention.delete_some(&transaction)?;
         transaction.prepare_cached(SET_WRITTEN)?.execute([millis(self.now)])?;
         transaction.commit()?;
         pending.clear();
@@ -112,6 +117,9 @@ const ADD_DAY: &str = "INSERT INTO days (target, day, probes, failures, up_ms, d
      up_ms = up_ms + excluded.up_ms, down_ms = down_ms + excluded.down_ms";
 
 const DELETE_DAYS: &str = "DELETE FROM days WHERE target = ? AND day < ?";
+
+/// Nobody has probed these targets since then; those that are probed again are written later in the same transaction.
+const LEAVE: &str = "UPDATE targets SET absent_since_ms = ? WHERE absent_since_ms IS NULL";
 
 const SET_ABSENT: &str = "UPDATE targets SET absent_since_ms = ?2 WHERE name = ?1";
 
