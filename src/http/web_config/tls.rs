@@ -10,7 +10,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoClientAuth, NoServerSessionStorage};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
+use rustls::{ServerConfig, SignatureAlgorithm, SupportedCipherSuite, SupportedProtocolVersion};
 
 use super::clients::ClientCertificates;
 use crate::clock;
@@ -43,6 +43,7 @@ pub(super) fn build(settings: &WebSettings) -> BuiltTls {
         }
     };
     let (Some(certified), Some(clients)) = (certified, clients) else { return built };
+    check_suites(tls, &certified, &provider, &mut built);
     let versions = versions(tls, &provider);
     let builder = ServerConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(&versions);
     let builder = match builder {
@@ -134,6 +135,31 @@ fn certified_key(tls: &TlsServerSettings, provider: &CryptoProvider, built: &mut
         built.unusable.push((WebPem::Key, fault));
     }
     certified
+}
+
+/// Reports a certificate that no suite of TLS 1.2 can use.
+fn check_suites(tls: &TlsServerSettings, certified: &CertifiedKey, provider: &CryptoProvider, built: &mut BuiltTls) {
+    let of_tls12 = provider.cipher_suites.iter().filter_map(|suite| match suite {
+        SupportedCipherSuite::Tls12(suite) => Some(suite),
+        SupportedCipherSuite::Tls13(_) => None,
+    });
+    let mut of_tls12 = of_tls12.peekable();
+    let has_tls12 = of_tls12.peek().is_some() && tls.versions.iter().any(|version| version == TlsVersion::V1_2);
+    if !has_tls12 || of_tls12.any(|suite| certified.key.choose_scheme(suite.sign).is_some()) {
+        return;
+    }
+    let (kind, other) =
+        if certified.key.algorithm() == SignatureAlgorithm::RSA { ("RSA", "ECDSA") } else { ("ECDSA", "RSA") };
+    let fault = format!(
+        "has a certificate that needs {kind}, but `cipher_suites` has only {other}, so no client with TLS 1.2 can connect; \
+         add TLS_ECDHE_{kind}_WITH_AES_128_GCM_SHA256"
+    );
+    let fault = (WebPem::Certificate, described(&tls.certificate, &fault));
+    if tls.versions.iter().any(|version| version == TlsVersion::V1_3) {
+        built.warnings.push(fault);
+    } else {
+        built.unusable.push(fault);
+    }
 }
 
 fn client_verifier(
