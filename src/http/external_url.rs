@@ -37,13 +37,21 @@ impl FromStr for ExternalUrl {
     type Err = ExternalUrlError;
 
     fn from_str(text: &str) -> Result<Self, ExternalUrlError> {
-        let url: Uri = text.parse().map_err(|_| ExternalUrlError)?;
+        let url: Uri = text.parse().map_err(|_| ExternalUrlError::Malformed)?;
         let (Some(scheme @ ("http" | "https")), Some(authority)) = (url.scheme_str(), url.authority()) else {
-            return Err(ExternalUrlError);
+            return Err(ExternalUrlError::Malformed);
         };
-        if authority.as_str().contains('@') || url.query().is_some() || text.contains('#') || url.path().contains("//")
-        {
-            return Err(ExternalUrlError);
+        if authority.as_str().contains('@') {
+            return Err(ExternalUrlError::User);
+        }
+        if authority.host().len() < authority.as_str().len() && authority.port_u16().is_none() {
+            return Err(ExternalUrlError::Port);
+        }
+        if url.query().is_some() || text.contains('#') {
+            return Err(ExternalUrlError::Query);
+        }
+        if url.path().contains("//") || url.path().split('/').any(|segment| matches!(segment, "." | "..")) {
+            return Err(ExternalUrlError::Path);
         }
         Ok(Self {
             scheme: scheme.into(),
@@ -56,8 +64,23 @@ impl FromStr for ExternalUrl {
 
 /// A text is not an external URL.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("must be http:// or https://, a host and an optional path, like https://prometheus.example.com/portprobe/")]
-pub struct ExternalUrlError;
+pub enum ExternalUrlError {
+    /// It is not a URL with a host.
+    #[error("must be http:// or https://, a host and an optional path, like https://prometheus.example.com/portprobe/")]
+    Malformed,
+    /// Its path is not the one that clients send.
+    #[error("has a path with `//`, `.` or `..`, which clients and proxies change; remove them")]
+    Path,
+    /// Its port is not a number up to 65535.
+    #[error("has a port that is not a number from 0 to 65535; correct or remove it")]
+    Port,
+    /// It has a query or fragment.
+    #[error("has a query or a fragment; remove everything from the `?` or `#`")]
+    Query,
+    /// It has a user.
+    #[error("has a user, which is not needed; remove everything before the `@`")]
+    User,
+}
 
 #[cfg(test)]
 mod tests {
@@ -77,17 +100,20 @@ mod tests {
 
     #[test]
     fn other_urls_are_refused() {
-        for text in [
-            "",
-            "a.example",
-            "/portprobe",
-            "ftp://a.example",
-            "http://",
-            "http://u:p@a.example",
-            "http://a/?q=1",
-            "http://a//b",
+        for (text, error) in [
+            ("", ExternalUrlError::Malformed),
+            ("a.example", ExternalUrlError::Malformed),
+            ("/portprobe", ExternalUrlError::Malformed),
+            ("ftp://a.example", ExternalUrlError::Malformed),
+            ("http://", ExternalUrlError::Malformed),
+            ("http://u:p@a.example", ExternalUrlError::User),
+            ("http://a/?q=1", ExternalUrlError::Query),
+            ("http://a/#b", ExternalUrlError::Query),
+            ("http://a//b", ExternalUrlError::Path),
+            ("http://a/b/../c", ExternalUrlError::Path),
+            ("http://a:65536/", ExternalUrlError::Port),
         ] {
-            assert_eq!(text.parse::<ExternalUrl>(), Err(ExternalUrlError), "{text}");
+            assert_eq!(text.parse::<ExternalUrl>(), Err(error), "{text}");
         }
     }
 }
