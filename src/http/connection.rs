@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::errno::Errno;
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, sink};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
@@ -144,6 +144,9 @@ async fn handshake(
     let mut first = [0];
     if stream.peek(&mut first).await? > 0 && first != [TLS_HANDSHAKE] {
         stream.write_all(NOT_TLS).await?;
+        stream.shutdown().await?;
+        // Data that is not read turns the close into a reset, which may discard the response.
+        copy(&mut stream.take(MAX_HEADER_BYTES as u64), &mut sink()).await?;
         return Err(io::Error::other("the client does not speak TLS"));
     }
     TlsAcceptor::from(tls).accept(bounded(stream)).await
