@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-pub(super) use self::tls::{Trust, is_certificate_required};
+pub(super) use self::tls::{Trust, is_certificate_required, is_unknown_issuer};
 
 mod tls;
 

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use hyper::{StatusCode, Uri};
 use tokio::time::timeout;
 
-use super::client::{Client, Trust, is_certificate_required};
+use super::client::{Client, Trust, is_certificate_required, is_unknown_issuer};
 use super::flags::{DaemonArguments, WEB_CONFIG_FILE_VARIABLE};
 use crate::config::web;
 use crate::http::{ExternalUrl, ListenAddress};
@@ -42,7 +42,8 @@ pub(super) fn run(arguments: &Arguments, daemon: &DaemonArguments) -> anyhow::Re
         (None, None) => Trust::Mozilla,
     };
     let runtime = tasks::runtime()?;
-    runtime.block_on(any_alive(&urls, &trust))?;
+    let checked = runtime.block_on(any_alive(&urls, &trust));
+    checked.map_err(|error| arguments.explained(error))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -50,6 +51,11 @@ impl Arguments {
     /// Returns the URLs to try in turn.
     fn urls(&self, daemon: &DaemonArguments) -> anyhow::Result<Vec<Uri>> {
         if let Some(url) = &self.url {
+            if url.scheme().is_none() {
+                bail!(
+                    "`{url}` is not a URL; must begin with http:// or https://, like http://127.0.0.1:10115/-/healthy"
+                );
+            }
             return Ok(vec![url.clone()]);
         }
         let address = daemon.listen.first().map(ListenAddress::from_here).unwrap_or_default();
@@ -63,6 +69,20 @@ impl Arguments {
             .iter()
             .map(|scheme| url(scheme))
             .collect()
+    }
+}
+
+impl Arguments {
+    /// Adds the advice that flags give to an error.
+    fn explained(&self, error: anyhow::Error) -> anyhow::Error {
+        if let Some(Err(unreadable)) = self.web_config_file.as_deref().map(web::load) {
+            return anyhow!("{error:#}; cannot use --web.config.file: {unreadable}");
+        }
+        if is_unknown_issuer(&error) {
+            let advice = "--tls.ca-file sets the roots to trust, --web.config.file accepts any certificate";
+            return anyhow!("{error:#}; {advice}");
+        }
+        error
     }
 }
 
@@ -90,14 +110,27 @@ async fn alive(url: &Uri, trust: &Trust) -> anyhow::Result<()> {
     let requested = timeout(PATIENCE, client.get(url))
         .await
         .with_context(|| format!("{url} did not respond within {} s", PATIENCE.as_secs()))?;
-    let status = match requested {
+    let response = match requested {
         Err(error) if is_certificate_required(&error) => return Ok(()),
-        requested => requested.with_context(|| format!("cannot request {url}"))?.status(),
+        requested => requested.with_context(|| format!("cannot request {url}"))?,
     };
+    let status = response.status();
     if !matches!(status, StatusCode::OK | StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS) {
-        bail!("{url} responded with {status}");
+        // Of portprobe, a short line with advice; of another server perhaps a page.
+        let body = String::from_utf8_lossy(response.body());
+        let advice = body
+            .lines()
+            .next()
+            .filter(|line| !line.starts_with('<') && line.len() <= MAX_ADVICE);
+        bail!(
+            "{url} responded with {status}{}",
+            advice.map(|line| format!(": {}", line.escape_debug())).unwrap_or_default()
+        );
     }
     Ok(())
 }
+
+/// Maximum length of a line in an error.
+const MAX_ADVICE: usize = 200;
 
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -8,7 +8,9 @@ use anyhow::{Context as _, anyhow};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -64,10 +66,18 @@ impl Trust {
 
 /// Returns whether the server refuses the client only because it has no certificate.
 pub(in crate::cli) fn is_certificate_required(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
+    matches!(tls_error(error), Some(Error::AlertReceived(AlertDescription::CertificateRequired)))
+}
+
+/// Returns whether the certificate of the server is signed by no trusted root.
+pub(in crate::cli) fn is_unknown_issuer(error: &anyhow::Error) -> bool {
+    matches!(tls_error(error), Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)))
+}
+
+fn tls_error(error: &anyhow::Error) -> Option<&Error> {
+    error.chain().find_map(|cause| {
         let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let error = inner.and_then(|inner| inner.downcast_ref::<Error>());
-        matches!(error, Some(Error::AlertReceived(AlertDescription::CertificateRequired)))
+        inner.and_then(|inner| inner.downcast_ref::<Error>())
     })
 }
 

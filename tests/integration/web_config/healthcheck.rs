@@ -69,11 +69,12 @@ async fn roots_verify_the_daemon() {
     for (arguments, status, expected) in [
         (&["--tls.ca-file=ca.crt", url.as_str()][..], 0, ""),
         (&["--tls.ca-file=ca.crt", &by_address], 1, "not valid for name"),
-        (&["--tls.ca-file=other.crt", &url], 1, "UnknownIssuer"),
-        (&[&url], 1, "UnknownIssuer"),
+        (&["--tls.ca-file=other.crt", &url], 1, "UnknownIssuer; --tls.ca-file sets the roots"),
+        (&[&url], 1, "UnknownIssuer; --tls.ca-file sets the roots to trust, --web.config.file accepts any"),
         (&["--tls.ca-file=none.crt", &url], 1, "the file none.crt cannot be read"),
         (&["--tls.ca-file=server.key", &url], 1, "the file server.key has no certificate"),
-        (&[&url.replace("https", "http")], 1, "responded with 400"),
+        (&[&url.replace("https", "http")], 1, "responded with 400 Bad Request: This port needs TLS; use https://."),
+        (&["localhost"], 1, "`localhost` is not a URL; must begin with http:// or https://"),
         (&[&url.replace("https", "ftp")], 1, "must be http:// or https://"),
     ] {
         let checked = healthcheck(&daemon, arguments, &[]);
@@ -89,6 +90,8 @@ async fn a_dead_daemon_is_not_healthy() {
     daemon.ended().await;
     let checked = healthcheck(&daemon, &["--web.config.file=web.yml"], &[]);
     assert!(checked.status == 1 && checked.stderr.starts_with("portprobe: cannot request https://"), "{checked:?}");
+    let checked = healthcheck(&daemon, &["--web.config.file=none.yml"], &[]);
+    assert!(checked.status == 1 && checked.stderr.contains("cannot use --web.config.file: none.yml"), "{checked:?}");
 }
 
 #[tokio::test]
