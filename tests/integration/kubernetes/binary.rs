@@ -129,7 +129,7 @@ fn flags_and_variables_exist_in_the_binary() {
     fs::write(folder.path().join("web.yml"), "").unwrap();
     let help = finished(&["--help"], folder.path()).stdout;
     let mut named = refused_variables();
-    assert_eq!(named.len(), 5, "{named:?}");
+    assert_eq!(named.len(), 6, "{named:?}");
     for (name, objects) in everything(&tools) {
         for container in containers(objects) {
             let own = variables(container).into_iter().map(|(variable, _)| variable.to_owned());

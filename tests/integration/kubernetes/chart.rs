@@ -10,7 +10,7 @@ use super::{Tools, all_objects, all_values, everything, list, of_kind, root};
 
 /// Values, and the expected error.
 #[rustfmt::skip]
-const INVALID: [(&str, &str); 46] = [
+const INVALID: [(&str, &str); 50] = [
     (r#"{ "replica": 2 }"#, "additional properties 'replica' not allowed"),
     (r#"{ "image": { "tags": "1" } }"#, "at '/image': additional properties 'tags' not allowed"),
     (r#"{ "serviceMonitor": { "enable": true } }"#, "additional properties 'enable' not allowed"),
@@ -54,6 +54,10 @@ const INVALID: [(&str, &str); 46] = [
     (r#"{ "kind": "StatefulSet", "extraEnv": { "PORTPROBE_STORAGE_PATH": "/a" } }"#, "PORTPROBE_STORAGE_PATH has no effect, because the chart sets the flag; set persistence"),
     (r#"{ "extraVolumes": [{ "name": "storage", "emptyDir": {} }] }"#, "extraVolumes: the name `storage` is reserved"),
     (r#"{ "extraVolumes": [{ "name": "web-config", "emptyDir": {} }] }"#, "extraVolumes: the name `web-config` is reserved"),
+    (r#"{ "webConfig": { "config": { "rate_limit": { "interval": "1s", "burst": 1 } } } }"#, "webConfig.config.rate_limit: would refuse the probes of the kubelet"),
+    (r#"{ "extraArgs": ["--web.external-url=http://a/b"] }"#, "would move the paths of probes and monitors; set externalUrl instead"),
+    (r#"{ "extraEnv": { "PORTPROBE_WEB_EXTERNAL_URL": "http://a/b" } }"#, "PORTPROBE_WEB_EXTERNAL_URL would move the paths of probes and monitors; set externalUrl"),
+    (r#"{ "externalUrl": "a.example" }"#, "at '/externalUrl'"),
     (r#"{ "serviceMonitor": { "scheme": "https" } }"#, "additional properties 'scheme' not allowed"),
     (r#"{ "hostNetwork": true, "networkPolicy": { "enabled": true } }"#, "networkPolicy: Kubernetes does not apply it to pods with hostNetwork"),
     (r#"{ "prometheusRule": { "enabled": true, "files": ["nothing"] } }"#, "prometheusRule.files: unknown file nothing"),

@@ -378,6 +378,37 @@ fn probes_and_monitors_follow_the_web_configuration() {
     }
 }
 
+#[test]
+fn probes_and_monitors_follow_the_external_url() {
+    let Some(tools) = Tools::find() else { return };
+    for (url, prefix) in [("https://a.example/x/y/", "/x/y"), ("https://a.example", ""), ("", "")] {
+        for (monitor, kind) in [("serviceMonitor", "ServiceMonitor"), ("podMonitor", "PodMonitor")] {
+            let values = json!({
+                "externalUrl": url,
+                "webConfig": { "config": { "basic_auth_users": { "a": "b" } } },
+                monitor: { "enabled": true },
+            });
+            let objects = tools.rendered(&values);
+            let container = &of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0];
+            let flag = format!("--web.external-url={url}");
+            assert_eq!(arguments(container).contains(&flag.as_str()), !url.is_empty());
+            for (probe, path) in [("livenessProbe", "/-/healthy"), ("readinessProbe", "/-/ready")] {
+                assert_eq!(container[probe]["httpGet"]["path"], format!("{prefix}{path}"), "{url}");
+            }
+            let spec = &of_kind(&objects, kind)[0]["spec"];
+            let endpoint = spec.get("endpoints").or_else(|| spec.get("podMetricsEndpoints")).unwrap();
+            assert_eq!(endpoint[0]["path"], format!("{prefix}/metrics"), "{url}");
+            let test = &of_kind(&objects, "Pod")[0]["spec"]["containers"][0];
+            assert!(arguments(test).last().unwrap().ends_with(&format!(":10115{prefix}/-/ready")), "{test}");
+            let secrets = of_kind(&objects, "Secret");
+            let web_config = secrets[0]["stringData"]["web.yml"].as_str().unwrap();
+            let web_config: Value = serde_yaml::from_str(web_config).unwrap();
+            let excluded = [format!("{prefix}/-/healthy"), format!("{prefix}/-/ready")];
+            assert_eq!(web_config["auth_excluded_paths"], json!(excluded), "{url}");
+        }
+    }
+}
+
 /// The kubelet has no password and no certificate.
 #[test]
 fn the_kubelet_needs_no_password() {

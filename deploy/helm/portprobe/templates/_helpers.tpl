@@ -101,11 +101,19 @@ ipFamilyPolicy: {{ .Values.service.ipDualStack.ipFamilyPolicy }}
 {{- end -}}
 {{- end -}}
 
+{{/* The path before every route, without a slash at the end. */}}
+{{- define "portprobe.urlPrefix" -}}
+{{- with .Values.externalUrl -}}
+{{- (urlParse .).path | trimSuffix "/" -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The web configuration as text. The kubelet has no password and no certificate. */}}
 {{- define "portprobe.webConfig" -}}
 {{- $config := deepCopy .Values.webConfig.config -}}
 {{- if or $config.basic_auth_users ($config.tls_server_config).client_auth_type -}}
-{{- $paths := concat (default list $config.auth_excluded_paths) (list "/-/healthy" "/-/ready") -}}
+{{- $prefix := include "portprobe.urlPrefix" . -}}
+{{- $paths := concat (default list $config.auth_excluded_paths) (list (printf "%s/-/healthy" $prefix) (printf "%s/-/ready" $prefix)) -}}
 {{- $_ := set $config "auth_excluded_paths" (uniq $paths) -}}
 {{- end -}}
 {{- toYaml $config -}}
@@ -119,7 +127,7 @@ ipFamilyPolicy: {{ .Values.service.ipDualStack.ipFamilyPolicy }}
 {{/* Endpoint of a monitor. Takes root and monitor. */}}
 {{- define "portprobe.endpoint" -}}
 port: http
-path: /metrics
+path: {{ include "portprobe.urlPrefix" .root }}/metrics
 {{- if include "portprobe.webTls" .root }}
 scheme: https
 {{- end }}
@@ -178,10 +186,16 @@ metricRelabelings:
 {{- if and ($values.webConfig).config ($values.webConfig).existingSecret -}}
 {{- fail "webConfig.config: conflicts with webConfig.existingSecret; remove one" -}}
 {{- end -}}
+{{- if (default dict ($values.webConfig).config).rate_limit -}}
+{{- fail "webConfig.config.rate_limit: would refuse the probes of the kubelet, which restarts the pod; remove it, and restrict clients with networkPolicy" -}}
+{{- end -}}
 {{- $webSecret := include "portprobe.webSecret" . -}}
 {{- range $values.extraArgs -}}
 {{- if and $webSecret (hasPrefix "--web.config.file" .) -}}
 {{- fail (printf "extraArgs: %s is set by the chart; use webConfig only" .) -}}
+{{- end -}}
+{{- if hasPrefix "--web.external-url" . -}}
+{{- fail (printf "extraArgs: %s would move the paths of probes and monitors; set externalUrl instead" .) -}}
 {{- end -}}
 {{- if and (hasPrefix "--storage.path" .) (include "portprobe.isPersistent" $) -}}
 {{- fail (printf "extraArgs: %s is set by the chart; use persistence only" .) -}}
@@ -206,6 +220,9 @@ metricRelabelings:
 {{- end -}}
 {{- end -}}
 {{- $flags := dict "PORTPROBE_CONFIG_FILE" "config" "PORTPROBE_WEB_LISTEN_ADDRESS" "containerPort" -}}
+{{- if hasKey (default dict $values.extraEnv) "PORTPROBE_WEB_EXTERNAL_URL" -}}
+{{- fail "extraEnv: PORTPROBE_WEB_EXTERNAL_URL would move the paths of probes and monitors; set externalUrl instead" -}}
+{{- end -}}
 {{- if $webSecret -}}
 {{- $flags = set $flags "PORTPROBE_WEB_CONFIG_FILE" "webConfig" -}}
 {{- end -}}

@@ -53,6 +53,9 @@ spec:
         {{- if include "portprobe.webSecret" . }}
         - --web.config.file=/etc/portprobe-web/web.yml
         {{- end }}
+        {{- with .Values.externalUrl }}
+        - {{ printf "--web.external-url=%s" . | quote }}
+        {{- end }}
         {{- if eq .Values.kind "StatefulSet" }}
         - --shard=$(POD_INDEX)/{{ .Values.replicas }}
         {{- end }}
@@ -95,6 +98,9 @@ spec:
       {{- range $key := list "livenessProbe" "readinessProbe" "startupProbe" }}
       {{- with get $.Values $key }}
       {{- $probe := deepCopy . }}
+      {{- with $probe.httpGet }}
+      {{- $_ := set . "path" (printf "%s%s" (include "portprobe.urlPrefix" $) (default "/" .path)) }}
+      {{- end }}
       {{- if and $probe.httpGet (include "portprobe.webTls" $) }}
       {{- $_ := set $probe "httpGet" (merge $probe.httpGet (dict "scheme" "HTTPS")) }}
       {{- end }}
