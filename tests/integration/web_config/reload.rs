@@ -1,5 +1,6 @@
 //! Changes of the web configuration and of its certificates while the daemon runs.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::time::Duration;
 
@@ -116,6 +117,31 @@ async fn enabled_tls_ends_plain_connections() {
     fs::write(daemon.folder().join("web.yml"), TLS).unwrap();
     assert!(timeout(PATIENCE, requests).await.expect("the connection is closed").unwrap() > 0);
     assert_eq!(daemon.logged(&["Reloaded files", "web.yml"]).len(), 1);
+}
+
+/// A client sends the first half of a request before TLS is enabled, and the second half afterwards.
+#[tokio::test]
+async fn a_late_request_without_tls_is_refused() {
+    let daemon = daemon(folder(&Authority::root("web root"), "")).await;
+    fs::write(daemon.folder().join("web.yml"), TLS).unwrap();
+    let mut streams = VecDeque::new();
+    wait::until_patiently("TLS is enabled", async || {
+        let mut stream = TcpStream::connect(daemon.address).await.unwrap();
+        stream.write_all(b"GET /-/healthy HTTP/1.1\r\n").await.unwrap();
+        streams.push_back(stream);
+        // Older ones reach the time limit for headers.
+        if streams.len() > 20 {
+            streams.pop_front();
+        }
+        !daemon.logged(&["Reloaded files", "web.yml"]).is_empty()
+    })
+    .await;
+    for mut stream in streams {
+        let _ = stream.write_all(b"Host: localhost\r\n\r\n").await;
+        let mut response = Vec::new();
+        let _ = stream.read_to_end(&mut response).await;
+        assert!(!response.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&response));
+    }
 }
 
 /// Returns the number of responses on a connection until it is closed.
