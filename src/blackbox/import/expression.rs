@@ -155,8 +155,8 @@ impl Converter<'_> {
                     self.simple_escape(escaped);
                 }
                 '[' | ']' | '&' | '~' => self.written.extend(['\\', character]),
-                // Two hyphens would be a difference of classes.
-                '-' if before == Some('-') => self.written.push_str("\\-"),
+                // Two hyphens would be a difference of classes, and one before the added line ends a range.
+                '-' if before == Some('-') || self.rest.peek() == Some(&']') => self.written.push_str("\\-"),
                 other => self.literal(other),
             }
             is_first = false;
@@ -318,6 +318,7 @@ mod tests {
             ("^SSH-2.0-", "^SSH-2.0-"),
             ("^+OK", "^+OK"),
             ("PING :([^ ]+)", r"PING :([^ \r\n]+)"),
+            ("SSH-([^ -]+)", r"SSH-([^ \-\r\n]+)"),
             (r"a\s+b\W\D", r"a[^\S\r\n]+b[^\w\r\n][^\d\r\n]"),
             (r"[\s,]+", r"[\s,&&[^\r\n]]+"),
             (r"[[:space:]]", r"[[:space:]&&[^\r\n]]"),
