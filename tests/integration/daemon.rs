@@ -1,7 +1,8 @@
 //! The daemon as a process: start, scrape, signals, invalid flags.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 
 use nix::sys::signal::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -236,6 +237,16 @@ async fn flags_come_from_the_environment() {
         .env("PORTPROBE_LOG_FORMAT", "json");
     let daemon = Daemon::run(command, folder).await;
     assert!(daemon.logged(&["Listening"])[0].starts_with('{'));
+}
+
+#[tokio::test]
+async fn localhost_listens_on_each_address() {
+    let daemon = Daemon::start_with("targets: [127.0.0.1:1]", &["--web.listen-address=localhost:0"]).await;
+    let addresses = ("localhost", 0).to_socket_addrs().unwrap().map(|address| address.ip());
+    let usable: BTreeSet<_> = addresses.filter(|address| TcpListener::bind((*address, 0)).is_ok()).collect();
+    let lines = daemon.logged(&["Listening"]);
+    // The first is that of the test.
+    assert_eq!(lines.len(), 1 + usable.len(), "{lines:?} {usable:?}");
 }
 
 #[tokio::test]

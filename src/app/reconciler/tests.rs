@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::mpsc;
 use std::thread;
 
 use tempfile::TempDir;
@@ -161,17 +162,20 @@ async fn a_reload_is_one_step() {
     running.request().await;
     running.until(|view| !view.environment.reload.successful).await;
     let board = running.board.clone();
+    let (begin, begun) = mpsc::channel();
     let watcher = thread::spawn(move || {
         let mut seen = BTreeSet::new();
         loop {
             let View { rows, environment } = board.view();
             let of_targets: BTreeSet<_> = rows.targets().map(|target| format!("{:?}", target.labels)).collect();
             seen.insert((rows.len(), format!("{:?}", environment.labels), of_targets, environment.reload.successful));
+            let _ = begin.send(());
             if environment.reload.successful {
                 return seen;
             }
         }
     });
+    begun.recv().unwrap();
     running.write("labels: { round: new }\ntargets: ['a:1', 'b:1', 'c:1']\n");
     running.request().await;
     running.until(|view| view.environment.reload.successful).await;
