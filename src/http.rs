@@ -118,13 +118,15 @@ pub struct AppState {
     on_demand: Option<Arc<dyn OnDemandProber>>,
     store: Option<Store>,
     scrape_permits: Arc<Semaphore>,
+    page_permits: Arc<Semaphore>,
     compressors: Arc<Semaphore>,
 }
 
 impl AppState {
     /// Creates the state of a daemon that is not ready yet. Without `reloads`, reload requests are refused.
     pub fn new(board: Arc<Board>, metrics: Metrics, reloads: Option<Reloads>) -> Self {
-        let [scrape_permits, compressors] = [SCRAPE_PERMITS, COMPRESSORS].map(|count| Arc::new(Semaphore::new(count)));
+        let [scrape_permits, page_permits, compressors] =
+            [SCRAPE_PERMITS, PAGE_PERMITS, COMPRESSORS].map(|count| Arc::new(Semaphore::new(count)));
         Self {
             board,
             metrics,
@@ -137,6 +139,7 @@ impl AppState {
             on_demand: None,
             store: None,
             scrape_permits,
+            page_permits,
             compressors,
         }
     }
@@ -319,6 +322,9 @@ pub const MAX_CONNECTIONS: usize = 1024;
 
 /// Number of concurrently encoded pieces for all clients together; with one, scrapes use at most one CPU.
 const SCRAPE_PERMITS: usize = 1;
+
+/// Number of concurrently read pages and answers of the API, separate from scrapes, which must not wait for them.
+const PAGE_PERMITS: usize = 1;
 
 /// Number of concurrently compressed scrapes, each of which takes a third of a megabyte until its client has read it.
 /// Further scrapes are sent uncompressed.

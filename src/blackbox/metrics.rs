@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use crate::outcome::{
     Class, Failure, Fault, GrpcResponse, HttpResponse, Outcome, PeerCertificates, Phase, Response, TlsFacts,
 };
+use crate::peer_text::label_value;
 use crate::target::{Application, Step, Target, Verify};
 
 mod text;
@@ -104,7 +105,8 @@ impl Metrics {
         self.one("probe_failed_due_to_bytes", "Indicates if probe failed due to bytes", value);
         let labels = outcome.facts.dialogue.as_deref().unwrap_or_default();
         if !labels.is_empty() {
-            let labels: Vec<_> = labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let labels: Vec<_> = labels.iter().map(|(name, value)| (name.as_str(), label_value(value))).collect();
+            let labels: Vec<_> = labels.iter().map(|(name, value)| (*name, value.as_str())).collect();
             self.info("probe_expect_info", "Explicit content matched", &labels);
         }
     }
@@ -505,7 +507,7 @@ mod tests {
         let name = LabelName::try_new("banner").unwrap();
         let facts = Facts { dialogue: Some([(name, "a\"b\\c\nd".to_owned())].into()), ..Facts::default() };
         let found = samples(ProbeKind::Plain(Application::default()), Ok(()), facts);
-        assert!(found.contains(&r#"probe_expect_info{banner="a\"b\\c\nd"} 1"#.to_owned()), "{found:?}");
+        assert!(found.contains(&r#"probe_expect_info{banner="a\"b\\cd"} 1"#.to_owned()), "{found:?}");
     }
 
     #[test]

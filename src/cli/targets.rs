@@ -63,6 +63,13 @@ pub(super) struct Arguments {
 /// Prints the targets of a daemon with these settings.
 pub(super) fn run(arguments: &Arguments, daemon: &DaemonArguments) -> anyhow::Result<ExitCode> {
     let base = arguments.base(daemon);
+    if !base.contains("://") {
+        return Err(UsageError(format!(
+            "`{}` has no scheme; must be a URL like http://localhost:10115",
+            escaped(&base)
+        ))
+        .into());
+    }
     let trust = arguments.tls_ca_file.as_deref().map_or(Ok(Trust::Mozilla), Trust::in_file)?;
     let client = Client { trust: &trust, authorization: arguments.authorization()? };
     let runtime = tasks::runtime()?;
@@ -171,7 +178,9 @@ fn table(targets: &[Value]) -> String {
     let header = ["STATE", "SINCE (UTC)", "NAME", "REASON"].map(str::to_owned);
     let widths = [0, 1, 2].map(|column: usize| {
         let cells = std::iter::once(&header).chain(&rows).filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+        let longest = cells.map(|cell| cell.chars().count()).max().unwrap_or_default();
+        // A long name moves only its own reason.
+        longest.min(MAX_WIDTH)
     });
     let mut table = String::new();
     for [state, since, name, reason] in std::iter::once(&header).chain(&rows) {
@@ -186,6 +195,8 @@ fn table(targets: &[Value]) -> String {
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const MAX_PASSWORD: u64 = 4096;
+
+const MAX_WIDTH: usize = 60;
 
 /// The length of a moment without its milliseconds.
 const SECONDS: usize = "2026-11-30 19:00:00".len();

@@ -1,6 +1,6 @@
 //! The JSON API: targets, groups and incidents, described by `openapi.json`.
 //!
-//! Everything is read when a client asks, off the thread that probes, one request or scrape at a time. A response has a
+//! Everything is read when a client asks, off the thread that probes, one request at a time. A response has a
 //! tag, so that a client that polls transfers only changes.
 
 use std::sync::Arc;
@@ -100,7 +100,7 @@ pub(super) async fn api(
     if endpoint == Endpoint::OpenApi {
         return tagged(request.headers(), OPENAPI.to_owned());
     }
-    let permit = state.scrape_permits.clone().acquire_owned().await;
+    let permit = state.page_permits.clone().acquire_owned().await;
     let sources = Sources { board: state.board.clone(), store: state.store.clone(), now: clock::now() };
     let (path, query) = (path.to_owned(), request.uri().query().unwrap_or_default().to_owned());
     let read = spawn_blocking(move || {

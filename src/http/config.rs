@@ -59,9 +59,9 @@ impl AsRef<[u8]> for Text {
     }
 }
 
-/// Responds with the configuration as YAML, rendered off the thread that probes, and one request or scrape at a time.
+/// Responds with the configuration as YAML, rendered off the thread that probes, and one request at a time.
 pub(super) async fn config(state: &AppState) -> Response<Body> {
-    let (shown, permits) = (state.running_config.shown(), state.scrape_permits.clone());
+    let (shown, permits) = (state.running_config.shown(), state.page_permits.clone());
     let permit = permits.acquire_owned().await;
     let unpacked = spawn_blocking(move || {
         let _permit = permit;

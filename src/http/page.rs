@@ -11,7 +11,7 @@ use crate::board::StateCounts;
 /// Responds with a page without scripts or external resources. Targets are counted off the thread that probes, and one
 /// request or scrape at a time.
 pub(super) async fn index(state: &AppState) -> Response<Body> {
-    let (board, permits) = (state.board.clone(), state.scrape_permits.clone());
+    let (board, permits) = (state.board.clone(), state.page_permits.clone());
     let permit = permits.acquire_owned().await;
     let counted = spawn_blocking(move || {
         let _permit = permit;

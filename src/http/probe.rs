@@ -73,7 +73,7 @@ pub enum ProbeError {
     #[error("cannot probe from this machine: {}: {}", .0.reason.as_str(), .0.detail)]
     LocalFault(LocalFault),
     /// The limits allowed no probe in time, or too late.
-    #[error("the limits allowed no probe in time; raise `limits`, or send fewer requests")]
+    #[error("the limits or the scrape timeout allowed no probe in time; raise them, or send fewer requests")]
     Limited,
     /// The daemon is stopping.
     #[error("the daemon is stopping")]
@@ -156,8 +156,8 @@ async fn details(probed: &Probed, module: Option<String>, state: &AppState) -> R
     let metrics = metrics(target, outcome);
     let metrics = Exposition { metrics: &metrics, syntax: Syntax::Prometheus };
     let running = state.running_config.clone();
-    // Off the thread that probes, and one request or scrape at a time, since the configuration may be large.
-    let permit = state.scrape_permits.clone().acquire_owned().await;
+    // Off the thread that probes, and one request at a time, since the configuration may be large.
+    let permit = state.page_permits.clone().acquire_owned().await;
     let module = blocking(move || {
         let _permit = permit;
         running.module_to_yaml(module.as_deref().unwrap_or(OnDemand::DEFAULT_MODULE))
