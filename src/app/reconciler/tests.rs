@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::mpsc;
 use std::thread;
 
 use tempfile::TempDir;
@@ -162,7 +161,7 @@ async fn a_reload_is_one_step() {
     running.request().await;
     running.until(|view| !view.environment.reload.successful).await;
     let board = running.board.clone();
-    let (begin, begun) = mpsc::channel();
+    let (begin, begun) = std::sync::mpsc::channel();
     let watcher = thread::spawn(move || {
         let mut seen = BTreeSet::new();
         loop {
