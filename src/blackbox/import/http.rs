@@ -68,7 +68,6 @@ impl Reader {
             "fail_if_ssl" if value.truth()? => self.module.scheme = SchemeRule::WithoutTls,
             "fail_if_not_ssl" if value.truth()? => self.module.scheme = SchemeRule::WithTls,
             "fail_if_body_not_matches_regexp" => self.body(value)?,
-            "body_size_limit" => self.body_limit(value)?,
             "tls_config" => self.tls = Tls::read(value)?,
             // With HTTP/2, too, the probe uses HTTP/1.1, which every server has.
             "fail_if_ssl" | "fail_if_not_ssl" | "enable_http2" => {}
@@ -129,19 +128,10 @@ impl Reader {
             .omit(&format!("fail_if_body_not_matches_regexp {}", shown(expected)), reason);
     }
 
-    fn body_limit(&mut self, value: &ForeignValue<'_>) -> Result<(), LoadError> {
-        match bytes(&value.text()?) {
-            Some(0) => {}
-            Some(limit) if u32::try_from(limit).is_ok() => self.inner.yaml("body_limit", limit.to_string()),
-            _ => omit(&mut self.inner, "body_size_limit", value, "must be a number of bytes below 4 GiB"),
-        }
-        Ok(())
-    }
-
     fn without_equivalent(&mut self, key: &str, value: &ForeignValue<'_>) {
         let is_off = value
             .short()
-            .is_some_and(|value| matches!(&*value, "false" | "" | "[]" | "identity"));
+            .is_some_and(|value| matches!(&*value, "false" | "" | "[]" | "identity" | "0"));
         let reason = WITHOUT_EQUIVALENT
             .iter()
             .find(|(keys, _)| keys.contains(&key))
@@ -183,23 +173,13 @@ pub(super) fn host_name(host: &str) -> &str {
     }
 }
 
-/// The number of bytes of a size such as `10MB`; units are powers of 1024.
-fn bytes(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let factor = match unit.trim() {
-        "" | "B" => 1,
-        "KB" | "KiB" => 1 << 10,
-        "MB" | "MiB" => 1 << 20,
-        "GB" | "GiB" => 1 << 30,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(factor)
-}
-
 /// Settings without an equivalent, with the reason and what to do.
-const WITHOUT_EQUIVALENT: [(&[&str], &str); 9] = [
+const WITHOUT_EQUIVALENT: [(&[&str], &str); 10] = [
     (&["body", "body_file"], "requests have no body"),
+    (
+        &["body_size_limit"],
+        "a longer body is not a failure; http.body_limit only limits the part in which http.body is searched",
+    ),
     (
         &["fail_if_body_matches_regexp"],
         "portprobe has no expression that a body must not match; use http.body for one that it must match",
@@ -234,15 +214,6 @@ const SECRET_HEADERS: [&str; 3] = ["authorization", "cookie", "x-api-key"];
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_have_binary_units() {
-        for (text, size) in
-            [("0", Some(0)), ("10MB", Some(10 << 20)), ("1KiB", Some(1024)), ("5 GB", Some(5 << 30)), ("1e3", None)]
-        {
-            assert_eq!(bytes(text), size, "{text}");
-        }
-    }
 
     #[test]
     fn ports_are_not_part_of_names() {
