@@ -10,7 +10,8 @@ use tokio::time::Instant;
 use super::exporter::{Exporter, ExporterError};
 use super::import::ProbePair;
 use crate::outcome::{Fault, Prober};
-use crate::target::Target;
+use crate::peer_text::escaped;
+use crate::target::{Target, hide_query_values};
 
 /// Two different results for one target. Displays as lines for people.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -26,6 +27,7 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, module, fault, debug_url } = self;
         let (ours, theirs) = if fault.is_some() { ("down", "up") } else { ("up", "down") };
+        let (name, module) = (concealed(name), escaped(module));
         writeln!(f, "{name} (module {module}): {ours} in portprobe, {theirs} in blackbox_exporter")?;
         match fault {
             Some(Fault::Failure(failure)) => writeln!(f, "  portprobe: {failure}")?,
@@ -71,7 +73,7 @@ pub async fn compare(
             // The semaphore is never closed.
             let _permit = permits.acquire().await;
             let difference = compare_one(&exporter, &*prober, &pair, &target).await;
-            let ProbePair { name, module, .. } = pair;
+            let (name, module) = (concealed(&pair.name), escaped(&pair.module));
             difference
                 .map(|difference| (index, difference))
                 .map_err(|source| CompareError::Exporter { name, module, source })
@@ -105,10 +107,21 @@ async fn compare_one(
             name: pair.name.clone(),
             module: pair.module.clone(),
             fault: outcome.result.err(),
-            debug_url: exporter.debug_url(pair),
+            debug_url: exporter.debug_url(&ProbePair { target: concealed(&pair.target), ..pair.clone() }),
         });
     }
     Ok(difference)
+}
+
+/// A target or its name for people: without passwords and values of a query, on one line.
+pub fn concealed(target: &str) -> String {
+    let (scheme, rest) = target.split_once("://").map_or(("", target), |(scheme, rest)| (scheme, rest));
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    let (user, host) = authority
+        .rsplit_once('@')
+        .map_or(("", authority), |(_, host)| ("<hidden>@", host));
+    escaped(&hide_query_values(&format!("{scheme}{separator}{user}{host}{path}")))
 }
 
 /// Number of targets that are probed at the same time.
@@ -116,3 +129,22 @@ const MAX_AT_ONCE: usize = 16;
 
 /// Number of times that a difference must be found.
 const TRIES: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_targets_are_concealed() {
+        for (target, expected) in [
+            ("a.example:1", "a.example:1"),
+            ("http://u:hunter2@a/x", "http://<hidden>@a/x"),
+            ("u:hunter2@a:1", "<hidden>@a:1"),
+            ("https://a/x?token=hunter2", "https://a/x?token=<hidden>"),
+            ("a/x?hunter2", "a/x?<hidden>"),
+            ("a\n\u{1b}b", "a\\n\\u{1b}b"),
+        ] {
+            assert_eq!(concealed(target), expected);
+        }
+    }
+}

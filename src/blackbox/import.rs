@@ -20,6 +20,7 @@ use self::targets::{EXPORTED_JOB, Pace, Targets};
 use crate::config::{self, ForeignFile, LoadError};
 use crate::duration;
 
+mod address;
 mod dns;
 mod document;
 mod expression;
@@ -46,7 +47,7 @@ pub struct Imported {
     pub problems: usize,
     /// The probes of blackbox_exporter that portprobe makes, too.
     pub pairs: Vec<ProbePair>,
-    /// Those that it does not make.
+    /// Those that only one of them makes.
     pub missing: Vec<MissingProbe>,
 }
 
@@ -65,7 +66,7 @@ pub struct ProbePair {
     pub scrape_timeout: Duration,
 }
 
-/// A target, or a file with targets, that only blackbox_exporter probes.
+/// A target, or a file with targets, that only one program probes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct MissingProbe {
     /// The target or the file.
@@ -74,6 +75,14 @@ pub struct MissingProbe {
     pub module: String,
     /// Why it is not imported.
     pub reason: String,
+    /// Whether portprobe is the only one.
+    pub is_of_portprobe: bool,
+}
+
+impl MissingProbe {
+    fn of_exporter(target: &str, module: &str, reason: &str) -> Self {
+        Self { target: target.to_owned(), module: module.to_owned(), reason: reason.to_owned(), is_of_portprobe: false }
+    }
 }
 
 /// What becomes of targets in files.
@@ -93,7 +102,7 @@ pub fn import(
 ) -> Result<Imported, LoadError> {
     let mut jobs = prometheus.map(scrape::read).transpose()?.unwrap_or_default();
     if files == TargetFiles::Listed {
-        jobs = jobs.into_iter().map(Job::with_targets_of_files).collect::<Result<_, _>>()?;
+        jobs.iter_mut().for_each(Job::read_files);
     }
     let defaults = Pace::most_common(&jobs);
     let mut modules = read_modules(blackbox, defaults)?;
@@ -131,11 +140,10 @@ pub fn import(
     let (pairs, refused): (Vec<_>, Vec<_>) =
         pairs.into_iter().enumerate().partition(|(index, _)| !refused.contains(index));
     let pairs = pairs.into_iter().map(|(_, pair)| pair).collect();
-    let refused = refused.into_iter().map(|(_, ProbePair { target, module, .. })| MissingProbe {
-        target,
-        module,
-        reason: "portprobe does not accept it; the comment in its place has the reason".to_owned(),
-    });
+    let reason = "portprobe does not accept it; the comment in its place has the reason";
+    let refused = refused
+        .into_iter()
+        .map(|(_, ProbePair { target, module, .. })| MissingProbe::of_exporter(&target, &module, reason));
     let text = document.to_text();
     Ok(Imported {
         omitted: count_omitted(&text),

@@ -11,10 +11,11 @@ use clap::{Args, ValueHint};
 use super::{print, print_error};
 use crate::app::LoadedFiles;
 use crate::app::process::environment;
-use crate::blackbox::compare::compare;
+use crate::blackbox::compare::{compare, concealed};
 use crate::blackbox::exporter::Exporter;
 use crate::blackbox::import::{Imported, ProbePair, TargetFiles, import};
 use crate::config::{self, Config, ForeignFile, HttpUrl, Required, Unreadable};
+use crate::peer_text::escaped;
 use crate::probe::{Connector, NetworkProber};
 use crate::target::TlsSettings;
 use crate::tasks;
@@ -71,18 +72,26 @@ fn print_notes(imported: &Imported, has_jobs: bool) {
 fn print_differences(imported: Imported, url: &HttpUrl) -> anyhow::Result<ExitCode> {
     let files = LoadedFiles::default();
     let mut lines = Vec::new();
-    if imported.sources > 0 {
+    let is_compared = !imported.pairs.is_empty();
+    if is_compared {
         let draft = config::parse(imported.text, Path::new("portprobe.yaml"), &environment)?;
         let config = files.finish(draft)?;
         let runtime = tasks::runtime()?;
         lines = runtime.block_on(differences(config, imported.pairs, url, files))?;
     }
     for missing in imported.missing {
-        let module = if missing.module.is_empty() { String::new() } else { format!(" (module {})", missing.module) };
-        lines.push(format!("{}{module}: only in blackbox_exporter: {}", missing.target, missing.reason));
+        let program = if missing.is_of_portprobe { "portprobe" } else { "blackbox_exporter" };
+        lines.push(only_in(program, &missing.target, &missing.module, &missing.reason));
     }
     print(&lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect::<String>())?;
+    anyhow::ensure!(is_compared, "no target to compare; check that jobs of --prometheus probe with a path `/probe`");
     Ok(if lines.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The line for a target that only one program probes.
+fn only_in(program: &str, target: &str, module: &str, reason: &str) -> String {
+    let module = if module.is_empty() { String::new() } else { format!(" (module {})", escaped(module)) };
+    format!("{}{module}: only in {program}: {}", concealed(target), escaped(reason))
 }
 
 async fn differences(
@@ -99,12 +108,22 @@ async fn differences(
     let exporter = Arc::new(Exporter::new(url.clone(), tls, connector));
     let prober = Arc::new(NetworkProber::new(config.dns, files.tls_store, files.header_values));
     let by_name: HashMap<_, _> = config.targets.iter().map(|target| (target.name.as_str(), target)).collect();
-    let targets = pairs.into_iter().filter_map(|pair| {
-        let target = Arc::clone(by_name.get(&*pair.name)?);
-        Some((pair, target))
-    });
-    let found = compare(exporter, prober, targets.collect())
+    let mut targets = Vec::new();
+    let mut lines = Vec::new();
+    for pair in pairs {
+        match by_name.get(&*pair.name) {
+            Some(target) => targets.push((pair, Arc::clone(target))),
+            None => lines.push(only_in(
+                "blackbox_exporter",
+                &pair.target,
+                &pair.module,
+                "portprobe has no target of this name",
+            )),
+        }
+    }
+    let found = compare(exporter, prober, targets)
         .await
         .with_context(|| format!("cannot compare with {url}"))?;
-    Ok(found.iter().map(ToString::to_string).collect())
+    lines.extend(found.iter().map(ToString::to_string));
+    Ok(lines)
 }

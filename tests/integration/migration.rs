@@ -162,6 +162,16 @@ fn invalid_files_and_flags_have_their_exit_status() {
 }
 
 #[test]
+fn a_comparison_without_targets_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("blackbox.yml"), "modules: { a: { prober: tcp } }").unwrap();
+    fs::write(folder.path().join("prometheus.yml"), "scrape_configs: [{ job_name: j }]").unwrap();
+    let compared = compare(&folder, "http://localhost:9115");
+    let error = "portprobe: no target to compare; check that jobs of --prometheus probe with a path `/probe`\n";
+    assert_eq!((compared.status, &*compared.stdout, &*compared.stderr), (1, "", error));
+}
+
+#[test]
 fn modules_alone_are_printed_with_a_note() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("b.yml"), "modules: { a: { prober: tcp }, b: { prober: icmp } }").unwrap();

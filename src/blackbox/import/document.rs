@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::mem;
 
 use crate::peer_text::is_invisible;
+use crate::target::hide_query_values;
 
 /// A mapping: its entries and comments, in their order.
 #[derive(Clone, Debug, Default)]
@@ -336,6 +337,7 @@ pub(super) fn shown(text: &str) -> String {
     if text.contains('@') {
         return "(hidden, may contain a password)".to_owned();
     }
+    let text = if text.contains("://") { hide_query_values(text) } else { text.into() };
     let mut start: String = text
         .chars()
         .take(MAX_SHOWN)
@@ -356,8 +358,7 @@ fn omitted(what: &str, reason: &str) -> String {
 fn is_plain(text: &str) -> bool {
     let starts_plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '/'));
     let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '/' | '.' | '-' | '+');
-    let lower = text.to_ascii_lowercase();
-    starts_plain && text.chars().all(word) && !WORDS.contains(&&*lower)
+    starts_plain && text.chars().all(word) && !WORDS.contains(&&*text.to_ascii_lowercase())
 }
 
 /// Writes a comment, wrapped; further lines are indented.
@@ -447,6 +448,12 @@ mod tests {
         ] {
             assert_eq!(scalar(value), written);
         }
+    }
+
+    #[test]
+    fn values_of_queries_are_not_shown() {
+        assert_eq!(shown("http://p/?token=hunter2"), "http://p/?token=<hidden>");
+        assert_eq!(shown("ok ?yes"), "ok ?yes");
     }
 
     #[test]

@@ -71,6 +71,18 @@ impl Rule {
         self.action == "replace" && self.target_label == label
     }
 
+    /// Whether it makes the path that of probes.
+    pub(super) fn leads_to_probe(&self) -> bool {
+        self.sets("__metrics_path__") && self.replacement.trim_end_matches('/').ends_with("/probe")
+    }
+
+    /// Whether it sets the target, or parameters that a label names.
+    pub(super) fn passes_target(&self) -> bool {
+        let is_map = self.action == "labelmap" && self.replacement.starts_with("__param_");
+        let names_label = self.action == "replace" && self.target_label.starts_with("__param_$");
+        self.sets("__param_target") || is_map || names_label
+    }
+
     /// Applies the rule; returns whether the target is kept.
     fn apply(&self, labels: &mut Labels) -> bool {
         let values = self

@@ -35,6 +35,17 @@ struct StaticGroup {
 pub(super) struct FileSource {
     pub(super) files: Vec<String>,
     pub(super) refresh: Duration,
+    /// `None` if discovery reads the files.
+    pub(super) current: Option<CurrentTargets>,
+}
+
+/// The targets of files at the moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CurrentTargets {
+    /// Addresses and their labels.
+    pub(super) targets: Vec<(String, Labels)>,
+    /// Files that cannot be read, and the reasons.
+    pub(super) unreadable: Vec<(String, String)>,
 }
 
 /// A target as the exporter is asked for it.
@@ -79,7 +90,10 @@ fn jobs_of(
 ) -> Result<Vec<Job>, LoadError> {
     let mut jobs = Vec::new();
     for value in root.child("scrape_configs").items()? {
-        if value.child("metrics_path").text()?.trim_end_matches('/').ends_with("/probe") {
+        let has_path = value.child("metrics_path").text()?.trim_end_matches('/').ends_with("/probe");
+        // Rules that cannot be read are a problem only of jobs that probe.
+        let leads_to_probe = |rule: &ForeignValue<'_>| Rule::read(rule).is_ok_and(|rule| rule.leads_to_probe());
+        if has_path || value.child("relabel_configs").items()?.iter().any(leads_to_probe) {
             jobs.extend(Some(Job::read(&value, interval, timeout, folder)?).filter(Job::passes_targets));
         }
     }
@@ -136,7 +150,7 @@ impl Job {
 
     /// Whether the targets are passed as a parameter, as for blackbox_exporter.
     fn passes_targets(&self) -> bool {
-        self.rules.iter().any(|rule| rule.sets(PARAM_TARGET)) || self.param("target").is_some()
+        self.rules.iter().any(Rule::passes_target) || self.param("target").is_some()
     }
 
     fn param(&self, name: &str) -> Option<&str> {
@@ -173,7 +187,7 @@ impl Job {
             |label: Option<String>, default| label.and_then(|text| duration::parse(&text).ok()).unwrap_or(default);
         Some(ProbedTarget {
             target: labels.remove(PARAM_TARGET).unwrap_or_default(),
-            module: labels.remove("__param_module").unwrap_or_else(|| DEFAULT_MODULE.to_owned()),
+            module: labels.remove(PARAM_MODULE).unwrap_or_else(|| DEFAULT_MODULE.to_owned()),
             hostname: labels.remove("__param_hostname"),
             interval: time(labels.remove("__scrape_interval__"), self.interval),
             timeout: time(labels.remove("__scrape_timeout__"), self.timeout),
@@ -188,17 +202,29 @@ impl Job {
         self.relabel(PLACEHOLDER, &Labels::new())
     }
 
-    /// The same job with the current targets of its files as static ones.
-    pub(super) fn with_targets_of_files(mut self) -> Result<Self, LoadError> {
-        for source in std::mem::take(&mut self.files) {
+    /// Reads the current targets of its files. A file that cannot be read does not hide the others.
+    pub(super) fn read_files(&mut self) {
+        for source in &mut self.files {
+            let mut current = CurrentTargets::default();
             for path in source.files.iter().flat_map(|pattern| matching(pattern)) {
-                for group in ForeignFile::load(&path, FLAG)?.root().items()? {
-                    self.groups.push(StaticGroup::read(&group)?);
+                match targets_of(&path) {
+                    Ok(targets) => current.targets.extend(targets),
+                    Err(error) => current.unreadable.push((path.display().to_string(), error.to_string())),
                 }
             }
+            source.current = Some(current);
         }
-        Ok(self)
     }
+}
+
+fn targets_of(path: &Path) -> Result<Vec<(String, Labels)>, LoadError> {
+    let file = ForeignFile::load(path, FLAG)?;
+    let mut targets = Vec::new();
+    for group in file.root().items()? {
+        let StaticGroup { targets: addresses, labels } = StaticGroup::read(&group)?;
+        targets.extend(addresses.into_iter().map(|address| (address, labels.clone())));
+    }
+    Ok(targets)
 }
 
 impl StaticGroup {
@@ -224,6 +250,7 @@ impl FileSource {
             refresh: value
                 .get("refresh_interval")
                 .map_or(Ok(DEFAULT_REFRESH), |value| value.duration())?,
+            current: None,
         })
     }
 }
@@ -242,6 +269,7 @@ fn params(value: &ForeignValue<'_>) -> Result<Vec<(String, String)>, LoadError> 
 
 pub(super) const ADDRESS: &str = "__address__";
 pub(super) const PARAM_TARGET: &str = "__param_target";
+pub(super) const PARAM_MODULE: &str = "__param_module";
 
 /// An address that no relabelling rule expects.
 pub(super) const PLACEHOLDER: &str = "placeholder.invalid:1";

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use super::address;
 use super::document::{Block, List, shown};
-use super::http::{SchemeRule, host_name};
+use super::http::host_name;
 use super::module::{Kind, Module};
 use super::relabel::Rule;
-use super::scrape::{ADDRESS, FileSource, Job, PARAM_TARGET, PLACEHOLDER, ProbedTarget};
+use super::scrape::{ADDRESS, CurrentTargets, FileSource, Job, PARAM_MODULE, PARAM_TARGET, PLACEHOLDER, ProbedTarget};
 use super::{MissingProbe, ProbePair};
 use crate::duration;
-use crate::target::{LabelName, LabelNameError};
+use crate::target::{LabelName, LabelNameError, TargetName, hide_query_values};
 
 /// Interval and timeout.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -78,7 +79,7 @@ impl<'a> Targets<'a> {
             self.listed.comment(format!("job {}", job.name));
         }
         for target in targets {
-            self.add_target(target);
+            self.add_target(&target.clone(), target);
         }
         if !job.files.is_empty() || !job.others.is_empty() {
             self.discovery.comment(format!("job {}", job.name));
@@ -90,8 +91,7 @@ impl<'a> Targets<'a> {
             let reason = "portprobe has file, http and dns; write the targets to a file, or list them under targets";
             self.discovery.omit(other, reason);
             let target = format!("{other} of job {}", job.name);
-            self.missing
-                .push(MissingProbe { target, module: String::new(), reason: reason.to_owned() });
+            self.missing.push(MissingProbe::of_exporter(&target, "", reason));
         }
         if job.rules.iter().any(Rule::is_hash) {
             let reason = "all shares are imported; run several portprobes with --shard to divide the targets";
@@ -103,35 +103,74 @@ impl<'a> Targets<'a> {
         }
     }
 
-    fn add_target(&mut self, target: ProbedTarget) {
-        match self.item(&target) {
+    /// Adds a target of portprobe, and the probe of blackbox_exporter that it replaces.
+    fn add_target(&mut self, target: &ProbedTarget, probe: ProbedTarget) {
+        match self.item(target) {
             Ok((item, name)) => {
                 self.listed.push(item);
                 self.pairs.push(ProbePair {
                     name,
-                    target: target.target,
-                    module: target.module,
-                    hostname: target.hostname,
-                    scrape_timeout: target.timeout,
+                    target: probe.target,
+                    module: probe.module,
+                    hostname: probe.hostname,
+                    scrape_timeout: probe.timeout,
                 });
             }
             Err(reason) => {
+                let instance = shown(&hide_query_values(&target.instance));
                 self.listed
-                    .omit(&format!("{} (module {})", shown(&target.instance), target.module), &reason);
+                    .omit(&format!("{instance} (module {})", shown(&target.module)), &reason);
                 self.missing
-                    .push(MissingProbe { target: target.target, module: target.module, reason });
+                    .push(MissingProbe::of_exporter(&probe.target, &probe.module, &reason));
             }
+        }
+    }
+
+    /// Adds the current targets of files as discovery has them, which does not relabel.
+    fn add_current(&mut self, job: &Job, placeholder: &ProbedTarget, current: &CurrentTargets) {
+        for (file, reason) in &current.unreadable {
+            self.missing.push(MissingProbe::of_exporter(file, "", reason));
+        }
+        for (address, labels) in &current.targets {
+            let module = labels.get(PARAM_MODULE).unwrap_or(&placeholder.module);
+            let Some(probe) = job.relabel(address, labels) else {
+                self.missing.push(MissingProbe {
+                    is_of_portprobe: true,
+                    ..MissingProbe::of_exporter(address, module, "the relabelling drops it; remove it from the file")
+                });
+                continue;
+            };
+            let reason = if probe.target != *address {
+                Some("the relabelling changes the target; write it to the file as it is probed".to_owned())
+            } else if probe.module != *module {
+                Some(format!("portprobe uses module {module}; name the module in the label {PARAM_MODULE}"))
+            } else {
+                None
+            };
+            if let Some(reason) = reason {
+                self.missing
+                    .push(MissingProbe::of_exporter(&probe.target, &probe.module, &reason));
+                continue;
+            }
+            let target = ProbedTarget {
+                target: address.clone(),
+                module: module.clone(),
+                hostname: None,
+                instance: probe.instance.clone(),
+                ..placeholder.clone()
+            };
+            self.add_target(&target, probe);
         }
     }
 
     /// The item of a target, and its name.
     fn item(&mut self, target: &ProbedTarget) -> Result<(Block, String), String> {
         let module = self.module(&target.module)?;
-        let url = url(&module.kind, &target.target)?;
+        let url = address::url(&module.kind, &target.target)?;
         let mut item = Block::default();
         item.text("url", &url);
         let mut labels = Block::default();
-        let name = self.unique_name(target, &mut labels);
+        let name = self.unique_name(target, &url, &mut labels);
         item.text("name", &name);
         item.text("module", &module.name);
         let pace = module_pace(target.interval, target.timeout, module);
@@ -178,13 +217,17 @@ impl<'a> Targets<'a> {
         Pace { interval, timeout: module.timeout.unwrap_or(self.defaults.timeout).min(interval) }
     }
 
-    /// The instance as a name. If another job has it, the job is added, and a label keeps the instance.
-    fn unique_name(&mut self, target: &ProbedTarget, labels: &mut Block) -> String {
+    /// The instance as a name; its URL if it is not a valid one. If another job has it, the job is added. A label keeps
+    /// the instance.
+    fn unique_name(&mut self, target: &ProbedTarget, url: &str, labels: &mut Block) -> String {
+        let is_name = |name: &String| TargetName::try_new(name).is_ok();
         let instance = &target.instance;
-        let with_job = format!("{instance} ({})", target.job);
-        let numbered = (2..).map(|number| format!("{instance} ({} {number})", target.job));
-        let names = [instance.clone(), with_job].into_iter().chain(numbered);
-        let name = names.into_iter().find(|name| !self.names.contains(name)).unwrap_or_default();
+        let base = if is_name(instance) { instance } else { url };
+        let with_job = format!("{base} ({})", target.job);
+        let numbered = (2..).map(|number| format!("{base} ({} {number})", target.job));
+        let names = [base.to_owned(), with_job].into_iter().chain(numbered).take_while(is_name);
+        let mut names = names.chain((1..).map(|number| format!("target {number}")));
+        let name = names.find(|name| !self.names.contains(name)).unwrap_or_default();
         if name != *instance {
             labels.text(EXPORTED_INSTANCE, instance);
         }
@@ -204,11 +247,14 @@ impl<'a> Targets<'a> {
             let reason = module.err().unwrap_or_default();
             for file in &source.files {
                 self.discovery.omit(&format!("file_sd {}", shown(file)), &reason);
-                self.missing
-                    .push(MissingProbe { target: file.clone(), module: String::new(), reason: reason.clone() });
+                self.missing.push(MissingProbe::of_exporter(file, "", &reason));
             }
             return;
         };
+        if let Some(current) = &source.current {
+            self.add_current(job, target, current);
+            return;
+        }
         self.explain_rules(job);
         let name = self.module_with_pace(job, target, module);
         for file in &source.files {
@@ -239,7 +285,7 @@ impl<'a> Targets<'a> {
             .filter(|rule| !rule.is_uniform(&[ADDRESS, PARAM_TARGET, "instance"]))
         {
             let from = rule.source_labels.join(", ");
-            let reason = if rule.sets("__param_module") {
+            let reason = if rule.sets(PARAM_MODULE) {
                 "name the label of the module __param_module in the files, which portprobe and Prometheus understand"
             } else {
                 "portprobe has no relabelling; write the labels to the files as they must be"
@@ -287,57 +333,6 @@ fn importable(module: &Module) -> Result<&Module, String> {
     }
 }
 
-/// The URL of a target.
-fn url(kind: &Kind, target: &str) -> Result<String, String> {
-    if target.is_empty() {
-        return Err("the relabelling sets no target".to_owned());
-    }
-    let without_scheme = || {
-        target
-            .strip_prefix("http://")
-            .or_else(|| target.strip_prefix("https://"))
-            .unwrap_or(target)
-    };
-    match kind {
-        Kind::None(reason) => Err(reason.clone()),
-        Kind::Tcp(scheme) if has_port(target) => Ok(format!("{scheme}://{target}")),
-        Kind::Tcp(_) => Err("has no port, so every probe of blackbox_exporter fails".to_owned()),
-        Kind::Http(http) => {
-            let is_url = target.starts_with("http://") || target.starts_with("https://");
-            let url = if is_url { target.to_owned() } else { format!("http://{target}") };
-            match (http.scheme, url.starts_with("https://")) {
-                (SchemeRule::WithTls, false) => Err("fail_if_not_ssl: use the URL with https://".to_owned()),
-                (SchemeRule::WithoutTls, true) => Err("fail_if_ssl: use the URL with http://".to_owned()),
-                _ => Ok(url),
-            }
-        }
-        Kind::Dns { scheme, name } => {
-            let port = if *scheme == "dns" { "53" } else { "853" };
-            Ok(format!("{scheme}://{}/{name}", with_port(target, port)))
-        }
-        Kind::Grpc { scheme, service } => {
-            let port = if *scheme == "grpc" { "80" } else { "443" };
-            let authority = without_scheme().split('/').next().unwrap_or_default();
-            let slash = if service.is_empty() { "" } else { "/" };
-            Ok(format!("{scheme}://{}{slash}{service}", with_port(authority, port)))
-        }
-    }
-}
-
-fn has_port(target: &str) -> bool {
-    let after = target.rsplit_once(']').map_or(target, |(_, after)| after);
-    after.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty())
-}
-
-fn with_port(target: &str, port: &str) -> String {
-    let is_bare_ipv6 = !target.starts_with('[') && target.matches(':').count() > 1;
-    match (is_bare_ipv6, has_port(target)) {
-        (true, _) => format!("[{target}]:{port}"),
-        (false, true) => target.to_owned(),
-        (false, false) => format!("{target}:{port}"),
-    }
-}
-
 /// Adds a label. A reserved name gets the prefix that labels from discovery get, too.
 fn add_label(labels: &mut Block, name: &str, value: &str) {
     match LabelName::try_new(name) {
@@ -363,29 +358,37 @@ const MIN_REFRESH: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blackbox::import::http::HttpModule;
 
     #[test]
-    fn targets_become_urls_with_their_ports() {
-        let tcp = Kind::Tcp("smtp+starttls".to_owned());
-        let http = |scheme| Kind::Http(HttpModule { scheme, ..HttpModule::default() });
-        let dns = Kind::Dns { scheme: "dns", name: "example.com".to_owned() };
-        let grpc = Kind::Grpc { scheme: "grpc+tls", service: "a.B".to_owned() };
-        for (kind, target, expected) in [
-            (&tcp, "mx:25", Ok("smtp+starttls://mx:25")),
-            (&tcp, "[::1]:25", Ok("smtp+starttls://[::1]:25")),
-            (&tcp, "mx", Err("has no port, so every probe of blackbox_exporter fails")),
-            (&tcp, "", Err("the relabelling sets no target")),
-            (&http(SchemeRule::Any), "a/b", Ok("http://a/b")),
-            (&http(SchemeRule::Any), "https://a", Ok("https://a")),
-            (&http(SchemeRule::WithTls), "a", Err("fail_if_not_ssl: use the URL with https://")),
-            (&dns, "192.0.2.1", Ok("dns://192.0.2.1:53/example.com")),
-            (&dns, "2001:db8::1", Ok("dns://[2001:db8::1]:53/example.com")),
-            (&grpc, "http://a:1/x", Ok("grpc+tls://a:1/a.B")),
-            (&grpc, "a", Ok("grpc+tls://a:443/a.B")),
-            (&Kind::None("why".to_owned()), "a", Err("why")),
+    fn a_refused_name_is_replaced() {
+        let mut targets = Targets::new(&[], Pace::most_common(&[]), true);
+        let long = "a".repeat(600);
+        for (instance, job, url, name) in [
+            ("a:1", "j", "tcp://a:1", "a:1"),
+            ("a:1", "k", "tcp://a:1", "a:1 (k)"),
+            ("a:1", "k", "tcp://a:1", "a:1 (k 2)"),
+            (&*long, "j", "tcp://a:1", "tcp://a:1"),
+            ("a\nb", "j", "tcp://a:2", "tcp://a:2"),
+            (&*long, &*long, "tcp://a:1", "target 1"),
+            (&*long, "j", &*long, "target 2"),
         ] {
-            assert_eq!(url(kind, target), expected.map(ToOwned::to_owned).map_err(ToOwned::to_owned), "{target}");
+            let target = ProbedTarget { instance: instance.to_owned(), job: job.to_owned(), ..probed() };
+            let mut labels = Block::default();
+            assert_eq!(targets.unique_name(&target, url, &mut labels), name);
+            assert_eq!(labels.has_entries(), name != instance, "{name}");
+        }
+    }
+
+    fn probed() -> ProbedTarget {
+        ProbedTarget {
+            target: "a:1".to_owned(),
+            module: "m".to_owned(),
+            hostname: None,
+            instance: String::new(),
+            job: String::new(),
+            labels: BTreeMap::new(),
+            interval: Duration::from_mins(1),
+            timeout: Duration::from_secs(10),
         }
     }
 

@@ -126,3 +126,51 @@ fn targets_of_files_can_be_listed() {
     let targets: Vec<_> = pairs.iter().map(|pair| &*pair.target).collect();
     assert_eq!(targets, ["a:1", "b:1"]);
 }
+
+/// A job with these settings whose files have the targets `a:1` and `b:1`.
+fn listed(settings: &str, labels: &str) -> Imported {
+    let folder = tempfile::tempdir().unwrap();
+    let targets = format!("- {{ targets: ['a:1'], labels: {{ {labels} }} }}\n- {{ targets: ['b:1'] }}\n");
+    fs::write(folder.path().join("a.yml"), targets).unwrap();
+    fs::write(folder.path().join("b.yml"), "- {").unwrap();
+    let modules = "modules: { m: { prober: tcp }, n: { prober: tcp } }".to_owned();
+    let blackbox = ForeignFile::parse(Path::new("b.yml"), modules).unwrap();
+    let text = format!(
+        "scrape_configs: [{{ job_name: j, params: {{ module: [m] }}, file_sd_configs: [{{ files: ['*.yml'] }}], {settings} }}]"
+    );
+    let prometheus = ForeignFile::parse(&folder.path().join("prometheus.yaml"), text).unwrap();
+    import(&blackbox, Some(&prometheus), TargetFiles::Listed).unwrap()
+}
+
+#[test]
+fn listed_targets_are_those_of_discovery() {
+    let target = "{ source_labels: [__address__], target_label: __param_target }";
+    let drop = "{ source_labels: [team], regex: x, action: drop }";
+    let module = "{ source_labels: [team], regex: (x), target_label: __param_module, replacement: n }";
+    let port =
+        "{ source_labels: [team, __address__], regex: 'x;a:1', target_label: __param_target, replacement: 'a:2' }";
+    for (rule, reason) in [
+        (drop, "the relabelling drops it"),
+        (module, "portprobe uses module m"),
+        (port, "the relabelling changes the target"),
+    ] {
+        let settings = format!("metrics_path: /probe, relabel_configs: [{target}, {rule}]");
+        let Imported { pairs, missing, .. } = listed(&settings, "team: x");
+        assert_eq!(pairs.iter().map(|pair| &*pair.target).collect::<Vec<_>>(), ["b:1"], "{rule}");
+        let [unreadable, missing] = &*missing else { panic!("{missing:?}") };
+        assert!(unreadable.target.ends_with("b.yml") && missing.reason.starts_with(reason), "{missing:?}");
+        assert_eq!(missing.is_of_portprobe, rule == drop);
+    }
+}
+
+#[test]
+fn relabelling_alone_can_lead_to_the_exporter() {
+    let path = "{ target_label: __metrics_path__, replacement: /probe }";
+    let set = "{ source_labels: [__address__], target_label: __param_target }";
+    let map = "{ regex: probe_(.+), replacement: __param_$1, action: labelmap }";
+    for (rule, targets) in [(set, 2), (map, 0)] {
+        let Imported { pairs, missing, .. } = listed(&format!("relabel_configs: [{path}, {rule}]"), "");
+        assert_eq!(pairs.len(), targets, "{rule}");
+        assert!(!missing.is_empty(), "{rule}");
+    }
+}
