@@ -27,7 +27,10 @@ async fn a_renewed_certificate_is_used() {
         client.status(daemon.address, "/-/ready").await == Some(200)
     })
     .await;
-    assert_eq!(daemon.logged(&["Reloaded files", "server.crt", "server.key"]).len(), 1);
+    // It is logged just after that.
+    let logged = || daemon.logged(&["Reloaded files", "server.crt", "server.key"]).len();
+    wait::until("it is logged", async || logged() > 0).await;
+    assert_eq!(logged(), 1);
 }
 
 /// The certificate is written before its key, and the file loses its last lines for a moment.
