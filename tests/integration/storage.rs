@@ -1,24 +1,20 @@
 //! The memory across restarts: `--storage.path`.
 
-use std::collections::BTreeMap;
-use std::env;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::Signal;
-use portprobe::clock;
 use rusqlite::Connection;
-use socket2::Socket;
 use tempfile::TempDir;
-use tokio::time::Instant;
 
 use crate::support::daemon::{Daemon, finished};
 use crate::support::scrape::Scrape;
 use crate::support::{ports, requires_root, wait};
+
+mod kills;
 
 async fn start(config: &str, storage: &Path) -> Daemon {
     Daemon::start_with(config, &["--storage.path", storage.to_str().unwrap()]).await
@@ -118,96 +114,6 @@ struct Mounted<'a>(&'a Path);
 impl Drop for Mounted<'_> {
     fn drop(&mut self) {
         umount2(self.0, MntFlags::MNT_DETACH).unwrap();
-    }
-}
-
-/// A state that is five seconds old is in the file, whenever the process dies. Another five seconds are for a slow machine.
-#[tokio::test]
-async fn a_killed_daemon_keeps_its_states() {
-    let kills: u32 = env::var("PORTPROBE_TESTS_KILLS").map_or(5, |kills| kills.parse().unwrap());
-    let (storage, (_listener, open)) = (TempDir::new().unwrap(), ports::open());
-    let mut flapping = Flapping::new();
-    let config = format!(
-        "defaults: {{ interval: 200ms, confirm: {{ failures: 1 }} }}\nlimits: {{ per_host: 0 }}\n\
-         targets: ['127.0.0.1:{open},{}', '127.0.0.1:40000-40299']",
-        flapping.port
-    );
-    let mut random = 20_261_130_u64;
-    // The states with their beginnings, as scraped.
-    let mut seen: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
-    let (mut killed, mut incidents) = (None, (0_i64, 0_i64));
-    for _ in 0..kills {
-        let daemon = start(&config, storage.path()).await;
-        let first = states(&daemon.scrape().await);
-        if let Some(killed) = killed {
-            for (target, states) in &seen {
-                let stored = states.iter().rfind(|(since, _)| *since < killed - 10.0);
-                let restored = first.get(target);
-                assert!(restored >= stored, "{target}: {restored:?}, stored was {stored:?}, killed at {killed}");
-            }
-        }
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let end = Instant::now() + Duration::from_millis((random >> 33) % 12_000);
-        while Instant::now() < end {
-            flapping.toggle();
-            for (target, state) in states(&daemon.scrape().await) {
-                let known = seen.entry(target).or_default();
-                if known.last() != Some(&state) {
-                    known.push(state);
-                }
-            }
-        }
-        killed = Some(clock::now().as_secs_f64());
-        drop(daemon);
-        let checked: String = query(storage.path(), "PRAGMA integrity_check");
-        assert_eq!(checked, "ok");
-        let all = query(storage.path(), "SELECT count(*) FROM incidents");
-        let ended = query(storage.path(), "SELECT count(ended_ms) FROM incidents");
-        assert!(all >= incidents.0 && ended >= incidents.1, "{all} incidents, {ended} ended, before {incidents:?}");
-        incidents = (all, ended);
-    }
-    assert!(incidents.1 > 0, "the port has changed its state");
-}
-
-/// The beginning and the value of each known state.
-fn states(scrape: &Scrape) -> BTreeMap<String, (f64, f64)> {
-    let series = scrape.of_targets();
-    let of = |name: &str| -> BTreeMap<String, f64> {
-        let series = series.iter().filter(|((series, _), _)| *series == name);
-        series.map(|((_, labels), value)| (labels["target"].clone(), *value)).collect()
-    };
-    let up = of("portprobe_up");
-    let since = of("portprobe_state_since_timestamp_seconds").into_iter();
-    since
-        .filter_map(|(target, since)| Some((target.clone(), (since, *up.get(&target)?))))
-        .collect()
-}
-
-/// A port that is open some of the time.
-struct Flapping {
-    port: u16,
-    socket: Option<Socket>,
-    listener: Option<TcpListener>,
-    toggles: u32,
-}
-
-impl Flapping {
-    fn new() -> Self {
-        let (socket, port) = ports::closed();
-        Self { port, socket: Some(socket), listener: None, toggles: 0 }
-    }
-
-    /// Opens or closes the port every few calls.
-    fn toggle(&mut self) {
-        self.toggles += 1;
-        if !self.toggles.is_multiple_of(40) {
-            return;
-        }
-        self.socket = None;
-        let was_open = self.listener.take().is_some();
-        if !was_open {
-            self.listener = TcpListener::bind(("127.0.0.1", self.port)).ok();
-        }
     }
 }
 
