@@ -26,7 +26,19 @@ mod text;
 
 /// Parses the DER encoding of a certificate.
 pub(crate) fn read(der: &[u8]) -> Certificate {
-    Certificate { fingerprint: sha256(der), content: content(der) }
+    let parsed = parse(der);
+    Certificate { fingerprint: sha256(der), content: parsed.as_ref().map(content) }
+}
+
+/// Parses the DER encoding of a certificate once for its content and its restrictions; it has no restrictions if it cannot
+/// be parsed.
+pub(super) fn read_with_restrictions(der: &[u8]) -> (Certificate, Restrictions) {
+    let parsed = parse(der);
+    let restrictions = parsed
+        .as_ref()
+        .map(|certificate| Restrictions::of(&certificate.tbs_certificate));
+    let certificate = Certificate { fingerprint: sha256(der), content: parsed.as_ref().map(content) };
+    (certificate, restrictions.unwrap_or_default())
 }
 
 /// Returns the time of the next update of a revocation list, in seconds since 1970; `None` if it has none or cannot be
@@ -47,11 +59,10 @@ fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
     Some(certificate)
 }
 
-fn content(der: &[u8]) -> Option<CertificateContent> {
-    let certificate = parse(der)?;
+fn content(certificate: &X509Certificate<'_>) -> CertificateContent {
     let signed = &certificate.tbs_certificate;
     let (names, name_count) = names(signed);
-    Some(CertificateContent {
+    CertificateContent {
         subject: distinguished_name(signed.subject()),
         issuer: distinguished_name(signed.issuer()),
         serial: serial(signed.raw_serial()),
@@ -63,7 +74,7 @@ fn content(der: &[u8]) -> Option<CertificateContent> {
         name_count,
         public_key: sha256(signed.public_key().raw),
         is_self_issued: signed.subject().as_raw() == signed.issuer().as_raw(),
-    })
+    }
 }
 
 /// Returns the names in the certificate as text, at most [`MAX_NAMES`] and [`MAX_NAMES_BYTES`], and their total number.
@@ -71,7 +82,7 @@ fn names(signed: &TbsCertificate<'_>) -> (Vec<String>, usize) {
     let extension = signed
         .extensions()
         .iter()
-        .find(|extension| extension.oid.to_id_string() == SUBJECT_ALT_NAME);
+        .find(|extension| extension.oid.as_bytes() == SUBJECT_ALT_NAME);
     let parsed = extension.and_then(|extension| SubjectAlternativeName::from_der(extension.value).ok());
     let Some((_, SubjectAlternativeName { general_names })) = parsed else { return (Vec::new(), 0) };
     let mut room = MAX_NAMES_BYTES;
@@ -249,7 +260,7 @@ const MAX_NAMES_BYTES: usize = 8 * 1024;
 const MAX_NAMES: usize = 512;
 
 /// The extension with the names (RFC 5280 section 4.2.1.6).
-const SUBJECT_ALT_NAME: &str = "2.5.29.17";
+const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 17];
 
 #[cfg(test)]
 mod tests;

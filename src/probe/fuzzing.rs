@@ -4,15 +4,14 @@ use tokio::io::{AsyncReadExt as _, join, sink};
 use tokio::runtime;
 use tokio::time::Instant;
 
-use super::certificate::{Restrictions, constrained_names, masked, may_need_mask, read};
+use super::certificate::{constrained_names, masked, may_need_mask, read_with_restrictions};
 use super::exchange::script::ScriptRunner;
 use crate::outcome::Phase;
 use crate::target::{Cadence, Dialogue, Expectation, Part, Pattern, Step, Template};
 
 /// Parses bytes as a certificate, in each form that is used.
 pub fn certificate(der: &[u8]) {
-    let _ = read(der);
-    let _ = Restrictions::of(der);
+    let _ = read_with_restrictions(der);
     let _ = constrained_names(der);
     if let Some(copy) = masked(der) {
         assert_eq!(copy.der.len(), der.len());

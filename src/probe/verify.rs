@@ -12,11 +12,11 @@ use rustls::pki_types::CertificateDer;
 use self::cache::VerificationCache;
 pub(super) use self::checks::subject_name;
 use self::checks::verify;
-use super::certificate::read;
+use super::certificate::{Restrictions, read_with_restrictions};
 use super::tls_store::TlsContext;
 use crate::files::digest::{finish, sha256};
 use crate::locks::lock;
-use crate::outcome::{Certificate, CertificateFault, Class, PeerCertificates};
+use crate::outcome::{Certificate, CertificateContent, CertificateFault, Class, PeerCertificates};
 use crate::target::{ServerName, Sha256Digest};
 
 mod cache;
@@ -41,6 +41,13 @@ pub(super) struct PresentedChain {
     pub(super) intermediates: Vec<CertificateDer<'static>>,
 }
 
+/// A certificate of a chain with its restrictions.
+#[derive(Clone, Debug)]
+struct ParsedCertificate {
+    certificate: Arc<Certificate>,
+    restrictions: Arc<Restrictions>,
+}
+
 /// A chain with everything that its verification depends on, except the time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct VerifyRequest<'a> {
@@ -59,8 +66,9 @@ impl ChainVerifier {
             return known;
         }
         let leaf = self.certificate(&request.presented.leaf);
-        let intermediates = request.presented.shown().iter().map(|der| self.certificate(der)).collect();
-        let peer = Arc::new(verify(request, leaf, intermediates, now));
+        let shown = request.presented.shown();
+        let intermediates: Vec<_> = shown.iter().map(|der| self.certificate(der)).collect();
+        let peer = Arc::new(verify(request, &leaf, &intermediates, now));
         let anchors = request.context.roots.contents.iter().flatten();
         self.with_cache(|cache| cache.keep_result(key, &peer, anchors, now));
         peer
@@ -68,18 +76,25 @@ impl ChainVerifier {
 
     /// Returns a parsed certificate. It is cached, because peers present the same ones in every probe and share
     /// intermediates.
-    fn certificate(&self, der: &CertificateDer<'_>) -> Arc<Certificate> {
+    fn certificate(&self, der: &CertificateDer<'_>) -> ParsedCertificate {
         let fingerprint = sha256(der);
         let known = self.with_cache(|cache| cache.certificate(&fingerprint));
         known.unwrap_or_else(|| {
-            let certificate = Arc::new(read(der));
-            self.with_cache(|cache| cache.keep_certificate(&certificate));
-            certificate
+            let (certificate, restrictions) = read_with_restrictions(der);
+            let parsed = ParsedCertificate { certificate: Arc::new(certificate), restrictions: Arc::new(restrictions) };
+            self.with_cache(|cache| cache.keep_certificate(&parsed));
+            parsed
         })
     }
 
     fn with_cache<T>(&self, f: impl FnOnce(&mut VerificationCache) -> T) -> T {
         f(&mut lock(&self.cache))
+    }
+}
+
+impl ParsedCertificate {
+    fn content(&self) -> Option<&CertificateContent> {
+        self.certificate.content.as_ref()
     }
 }
 

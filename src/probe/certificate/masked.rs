@@ -7,6 +7,7 @@ use x509_parser::extensions::{NameConstraints, X509Extension};
 use x509_parser::prelude::FromDer as _;
 
 use super::parse;
+use super::restrictions::NAME_CONSTRAINTS;
 
 /// A copy of a certificate that differs in a few bytes, or not at all. Its length is that of the original.
 pub(in crate::probe) struct MaskedCopy {
@@ -100,7 +101,6 @@ const GENERALIZED_TIME: u8 = 0x18;
 /// The last byte of an identifier in the same arc as the extensions below that no extension has.
 const UNKNOWN: u8 = 0x7f;
 
-const NAME_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 30];
 const POLICIES: &[u8] = &[0x55, 0x1d, 32];
 const POLICY_MAPPINGS: &[u8] = &[0x55, 0x1d, 33];
 const POLICY_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 36];

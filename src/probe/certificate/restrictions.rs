@@ -25,14 +25,8 @@ pub(in crate::probe) struct Restrictions {
 }
 
 impl Restrictions {
-    /// Parses the restrictions of a certificate; there are none if it cannot be parsed.
-    pub(in crate::probe) fn of(der: &[u8]) -> Self {
-        parse(der)
-            .map(|certificate| Self::of_signed(&certificate.tbs_certificate))
-            .unwrap_or_default()
-    }
-
-    fn of_signed(signed: &TbsCertificate<'_>) -> Self {
+    /// Parses the restrictions in a certificate.
+    pub(super) fn of(signed: &TbsCertificate<'_>) -> Self {
         let usage: Option<ExtendedKeyUsage<'_>> = extension(signed, EXTENDED_KEY_USAGE);
         let constraints: Option<extensions::NameConstraints<'_>> = extension(signed, NAME_CONSTRAINTS);
         Self {
@@ -140,11 +134,8 @@ pub(in crate::probe) fn constrained_names(der: &[u8]) -> Vec<(Name, String)> {
     directory.into_iter().chain(emails).chain(alternative).collect()
 }
 
-fn extension<'a, T: FromDer<'a, x509_parser::error::X509Error>>(signed: &TbsCertificate<'a>, id: &str) -> Option<T> {
-    let extension = signed
-        .extensions()
-        .iter()
-        .find(|extension| extension.oid.to_id_string() == id)?;
+fn extension<'a, T: FromDer<'a, x509_parser::error::X509Error>>(signed: &TbsCertificate<'a>, id: &[u8]) -> Option<T> {
+    let extension = signed.extensions().iter().find(|extension| extension.oid.as_bytes() == id)?;
     T::from_der(extension.value).ok().map(|(_, parsed)| parsed)
 }
 
@@ -171,7 +162,7 @@ fn comparable(attribute: &AttributeTypeAndValue<'_>) -> String {
     }
 }
 
-const KEY_USAGE: &str = "2.5.29.15";
-const BASIC_CONSTRAINTS: &str = "2.5.29.19";
-const NAME_CONSTRAINTS: &str = "2.5.29.30";
-const EXTENDED_KEY_USAGE: &str = "2.5.29.37";
+const KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
+const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
+pub(super) const NAME_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 30];
+const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];

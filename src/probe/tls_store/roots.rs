@@ -35,13 +35,13 @@ impl Anchors {
     /// Adds a certificate as an anchor, if webpki can use it.
     pub(in crate::probe) fn add(&mut self, der: &CertificateDer<'_>) -> Result<(), webpki::Error> {
         let mut anchor = anchor_from_trusted_cert(der)?.to_owned();
-        let restrictions = Restrictions::of(der);
+        let (certificate, restrictions) = certificate::read_with_restrictions(der);
         // `verify` judges all constraints, webpki only some.
         if restrictions.constraints.is_some() {
             anchor.name_constraints = None;
         }
         self.store.roots.push(anchor);
-        self.contents.push(certificate::read(der).content);
+        self.contents.push(certificate.content);
         self.restrictions.push(restrictions);
         Ok(())
     }

@@ -4,14 +4,16 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
+use super::ParsedCertificate;
 use crate::outcome::{Certificate, CertificateContent, PeerCertificates};
+use crate::probe::certificate::Restrictions;
 use crate::target::Sha256Digest;
 
 /// The cached results and certificates by digest.
 #[derive(Debug, Default)]
 pub(super) struct VerificationCache {
     results: WeakCache<PeerCertificates, Range<i64>>,
-    certificates: WeakCache<Certificate, ()>,
+    certificates: WeakCache<Certificate, Arc<Restrictions>>,
 }
 
 impl VerificationCache {
@@ -33,13 +35,16 @@ impl VerificationCache {
     }
 
     /// Returns a certificate that was parsed before.
-    pub(super) fn certificate(&self, fingerprint: &Sha256Digest) -> Option<Arc<Certificate>> {
-        self.certificates.find(fingerprint).map(|(certificate, ())| certificate)
+    pub(super) fn certificate(&self, fingerprint: &Sha256Digest) -> Option<ParsedCertificate> {
+        let (certificate, restrictions) = self.certificates.find(fingerprint)?;
+        Some(ParsedCertificate { certificate, restrictions: restrictions.clone() })
     }
 
     /// Caches a parsed certificate.
-    pub(super) fn keep_certificate(&mut self, certificate: &Arc<Certificate>) {
-        self.certificates.keep(certificate.fingerprint, certificate, ());
+    pub(super) fn keep_certificate(&mut self, parsed: &ParsedCertificate) {
+        let ParsedCertificate { certificate, restrictions } = parsed;
+        self.certificates
+            .keep(certificate.fingerprint, certificate, restrictions.clone());
     }
 }
 

@@ -1,39 +1,39 @@
 //! The checks of one chain: dates, path, name and pins. Each is made even if others fail.
 
-use std::sync::Arc;
-
 use rustls::pki_types::{DnsName, ServerName as SubjectName};
 use webpki::{EndEntityCert, Error};
 
-use super::VerifyRequest;
 use super::messages::{self, quoted};
 use super::names;
 use super::originals::MaskedChain;
 use super::path_search::{Chain, Leaf, PathResult, Walk};
 use super::permissions;
+use super::{ParsedCertificate, VerifyRequest};
 use crate::clock::Utc;
-use crate::outcome::{Certificate, CertificateContent, CertificateFault, Class, PeerCertificates};
-use crate::probe::certificate::Restrictions;
+use crate::outcome::{CertificateContent, CertificateFault, Class, PeerCertificates};
 use crate::target::ServerName;
 
 /// Checks a chain of parsed certificates as of `now`, in seconds since 1970.
 pub(super) fn verify(
     request: &VerifyRequest<'_>,
-    leaf: Arc<Certificate>,
-    intermediates: Vec<Arc<Certificate>>,
+    leaf: &ParsedCertificate,
+    intermediates: &[ParsedCertificate],
     now: i64,
 ) -> PeerCertificates {
-    let mut check = Check { request, leaf: &leaf, intermediates: &intermediates, now, faults: Faults::default() };
+    let mut check = Check { request, leaf, intermediates, now, faults: Faults::default() };
     check.lifetime();
     let verified_not_after = check.chain();
     check.pins();
     let faults = check.faults.into_sorted();
-    let sent = intermediates
-        .iter()
-        .chain([&leaf])
-        .filter_map(|certificate| certificate.content.as_ref());
+    let sent = intermediates.iter().chain([leaf]).filter_map(ParsedCertificate::content);
     let chain_not_after = verified_not_after.or_else(|| sent.map(|content| content.not_after).min());
-    PeerCertificates { leaf, intermediates, faults, chain_not_after }
+    let shown = |parsed: &ParsedCertificate| parsed.certificate.clone();
+    PeerCertificates {
+        leaf: shown(leaf),
+        intermediates: intermediates.iter().map(shown).collect(),
+        faults,
+        chain_not_after,
+    }
 }
 
 /// Converts a name to the type of rustls and webpki; `None` if they do not accept it.
@@ -47,8 +47,8 @@ pub(in crate::probe) fn subject_name(name: &ServerName) -> Option<SubjectName<'s
 /// One verification.
 struct Check<'a> {
     request: &'a VerifyRequest<'a>,
-    leaf: &'a Certificate,
-    intermediates: &'a [Arc<Certificate>],
+    leaf: &'a ParsedCertificate,
+    intermediates: &'a [ParsedCertificate],
     now: i64,
     faults: Faults,
 }
@@ -56,7 +56,7 @@ struct Check<'a> {
 impl Check<'_> {
     /// Checks the dates of the leaf.
     fn lifetime(&mut self) {
-        let Some(content) = &self.leaf.content else { return };
+        let Some(content) = self.leaf.content() else { return };
         if self.now > content.not_after {
             let detail = format!("the certificate expired on {} UTC; renew it", Utc::of_seconds(content.not_after));
             self.faults.add(Class::CertExpired, detail);
@@ -86,11 +86,11 @@ impl Check<'_> {
         if expected.is_none_or(|expected| certificate.verify_is_valid_for_subject_name(&expected).is_err()) {
             self.misnamed();
         }
-        let content = self.leaf.content.as_ref();
-        let leaf = Leaf { certificate, content, restrictions: Restrictions::of(&presented.leaf) };
+        let content = self.leaf.content();
+        let leaf = Leaf { certificate, content, restrictions: &self.leaf.restrictions };
         let is_trusted = context.roots.certificates.contains(&presented.leaf);
-        let of_trusted = permissions::of_trusted_leaf(&leaf.restrictions).filter(|_| is_trusted);
-        for defect in permissions::of_leaf(&leaf.restrictions).into_iter().chain(of_trusted) {
+        let of_trusted = permissions::of_trusted_leaf(leaf.restrictions).filter(|_| is_trusted);
+        for defect in permissions::of_leaf(leaf.restrictions).into_iter().chain(of_trusted) {
             self.faults.add(Class::CertInvalid, defect);
         }
         if is_trusted {
@@ -110,7 +110,7 @@ impl Check<'_> {
         let reason = messages::unreadable(error);
         self.faults
             .add(Class::CertInvalid, format!("the certificate cannot be used: {reason}"));
-        let Some(content) = &self.leaf.content else { return };
+        let Some(content) = self.leaf.content() else { return };
         if content.name_count == 0 {
             self.misnamed();
         }
@@ -128,8 +128,8 @@ impl Check<'_> {
         for defect in &result.defects {
             self.faults.add(Class::CertInvalid, defect.as_str());
         }
-        let certificates = path.iter().filter_map(|place| self.intermediates.get(*place)).map(Arc::as_ref);
-        let contents = certificates.chain([self.leaf]).map(|certificate| certificate.content.as_ref());
+        let certificates = path.iter().filter_map(|place| self.intermediates.get(*place));
+        let contents = certificates.chain([self.leaf]).map(ParsedCertificate::content);
         // If a content is `None`, webpki has checked the dates as of now.
         let ends = contents
             .flatten()
@@ -173,7 +173,7 @@ impl Check<'_> {
     fn outdated(&mut self, places: &[usize]) -> bool {
         let certificates = places.iter().filter_map(|place| self.intermediates.get(*place));
         let mut any = false;
-        for content in certificates.filter_map(|certificate| certificate.content.as_ref()) {
+        for content in certificates.filter_map(ParsedCertificate::content) {
             let (class, when) = match self.now {
                 now if now > content.not_after => {
                     (Class::CertExpired, format!("expired on {} UTC", Utc::of_seconds(content.not_after)))
@@ -216,8 +216,7 @@ impl Check<'_> {
     fn misnamed(&mut self) {
         let (names, count) = self
             .leaf
-            .content
-            .as_ref()
+            .content()
             .map_or((&[][..], 0), |content| (content.names.as_slice(), content.name_count));
         let shown: Vec<_> = names.iter().take(MAX_SHOWN).map(|name| quoted(name)).collect();
         let presented = match (shown.as_slice(), count.saturating_sub(shown.len())) {
@@ -236,14 +235,14 @@ impl Check<'_> {
     }
 
     fn pins(&mut self) {
-        let key = self.leaf.content.as_ref().map(|content| content.public_key);
-        let seen = [Some(self.leaf.fingerprint), key];
+        let key = self.leaf.content().map(|content| content.public_key);
+        let seen = [Some(self.leaf.certificate.fingerprint), key];
         let pins = self.request.pins;
         if pins.is_empty() || seen.iter().flatten().any(|digest| pins.contains(digest)) {
             return;
         }
         let key = key.map_or_else(|| "unknown".to_owned(), |key| key.to_string());
-        let certificate = self.leaf.fingerprint;
+        let certificate = self.leaf.certificate.fingerprint;
         let detail = format!(
             "tls.pins contains neither the SHA-256 of the certificate ({certificate}) nor that of its public key ({key}); \
              if the change is legitimate, pin one of them"
@@ -252,7 +251,7 @@ impl Check<'_> {
     }
 
     fn is_self_signed(&self) -> bool {
-        self.leaf.content.as_ref().is_some_and(|content| content.is_self_issued)
+        self.leaf.content().is_some_and(|content| content.is_self_issued)
     }
 
     /// Explains why the issuer of the leaf is not trusted.
@@ -295,9 +294,7 @@ impl Check<'_> {
         let is_issuer = |other: &CertificateContent| other.subject.eq_ignore_ascii_case(&content.issuer);
         let has_name = |place: &usize| {
             let certificate = self.intermediates.get(*place);
-            certificate
-                .and_then(|certificate| certificate.content.as_ref())
-                .is_some_and(is_issuer)
+            certificate.and_then(ParsedCertificate::content).is_some_and(is_issuer)
         };
         if content.is_self_issued {
             return None;
@@ -355,7 +352,7 @@ impl Check<'_> {
     /// Returns the last certificate after these steps from the leaf, with its description.
     fn last(&self, steps: &[usize]) -> (Option<&CertificateContent>, String) {
         let link = steps.last().and_then(|place| self.intermediates.get(*place));
-        let content = link.map_or(self.leaf, Arc::as_ref).content.as_ref();
+        let content = link.unwrap_or(self.leaf).content();
         let called = match (link, content) {
             (Some(_), Some(content)) => format!("the intermediate {}", quoted(&content.subject)),
             (Some(_), None) => "an intermediate".to_owned(),

@@ -4,17 +4,15 @@
 //! certificates that are valid at one moment, first now and then other moments at which the leaf is valid, and repeats
 //! without the check that failed.
 
-use std::sync::Arc;
-
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use webpki::{CertRevocationList, EndEntityCert, Error, anchor_from_trusted_cert};
 
 use self::attempt::{Attempt, Found, Usage};
-use super::VerifyRequest;
 use super::messages::quoted;
 use super::originals::{MaskedChain, OverOriginals};
 use super::permissions::{self, Step};
-use crate::outcome::{Certificate, CertificateContent};
+use super::{ParsedCertificate, VerifyRequest};
+use crate::outcome::CertificateContent;
 use crate::probe::certificate::Restrictions;
 use crate::probe::tls_store::Anchors;
 
@@ -34,7 +32,7 @@ pub(super) struct Chain<'a> {
 pub(super) struct Leaf<'a> {
     pub(super) certificate: EndEntityCert<'a>,
     pub(super) content: Option<&'a CertificateContent>,
-    pub(super) restrictions: Restrictions,
+    pub(super) restrictions: &'a Restrictions,
 }
 
 /// A certificate that can be part of a path.
@@ -43,7 +41,7 @@ struct Link<'a> {
     index: usize,
     /// The masked certificate.
     der: &'a CertificateDer<'static>,
-    restrictions: Restrictions,
+    restrictions: &'a Restrictions,
     certificate: EndEntityCert<'a>,
     content: Option<&'a CertificateContent>,
 }
@@ -77,17 +75,16 @@ impl<'a> Chain<'a> {
         request: &'a VerifyRequest<'a>,
         masked: &'a MaskedChain,
         leaf: &'a Leaf<'a>,
-        intermediates: &'a [Arc<Certificate>],
+        intermediates: &'a [ParsedCertificate],
     ) -> Self {
         let provider = request.context.config.crypto_provider();
         let algorithms = masked.algorithms(provider.signature_verification_algorithms.all);
         let mut chain = Self { request, leaf, links: Vec::new(), unreadable: Vec::new(), algorithms };
-        for (index, (der, read)) in masked.intermediates.iter().zip(intermediates).enumerate() {
+        for (index, (der, parsed)) in masked.intermediates.iter().zip(intermediates).enumerate() {
             match EndEntityCert::try_from(der) {
                 Ok(_) if chain.links.iter().any(|link| link.der == der) => {}
                 Ok(certificate) => {
-                    let restrictions = chain.original(index).map(Restrictions::of).unwrap_or_default();
-                    let content = read.content.as_ref();
+                    let (restrictions, content) = (&*parsed.restrictions, parsed.content());
                     chain.links.push(Link { index, der, restrictions, certificate, content });
                 }
                 Err(error) => chain.unreadable.push((index, error)),
@@ -274,7 +271,7 @@ impl<'a> Chain<'a> {
         };
         let leaf = Step {
             called: "the certificate".to_owned(),
-            restrictions: &self.leaf.restrictions,
+            restrictions: self.leaf.restrictions,
             is_self_issued: false,
             der: Some(&self.request.presented.leaf),
         };
@@ -283,7 +280,7 @@ impl<'a> Chain<'a> {
             .filter_map(|index| self.links.iter().find(|link| link.index == *index));
         let links = links.map(|link| Step {
             called: named("intermediate", link.content),
-            restrictions: &link.restrictions,
+            restrictions: link.restrictions,
             is_self_issued: link.content.is_some_and(|content| content.is_self_issued),
             der: self.original(link.index),
         });
