@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use self::database::Database;
 pub use self::database::{OpenError, SqliteError};
-pub use self::history::{Incident, IncidentList, IncidentQuery};
+pub use self::history::{Change, Incident, IncidentList, IncidentQuery};
 use self::recall::Recall;
 use self::writer::Message;
 pub use self::writer::{RunningWriter, Writer};
@@ -95,6 +95,12 @@ impl Store {
     pub fn incidents(&self, query: &IncidentQuery) -> IncidentList {
         let list = self.database.read(|connection| query.list(connection));
         list.and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// Returns the latest changes that begin or end incidents, the latest first. Nothing if the database cannot be read.
+    pub fn changes(&self, limit: usize) -> Vec<Change> {
+        let changes = self.database.read(|connection| history::changes(connection, limit));
+        changes.and_then(Result::ok).unwrap_or_default()
     }
 
     /// Notes a change of state for the next write. Does not block.

@@ -47,6 +47,15 @@ impl GroupStatus {
         }
         (self.up + self.unknown < needed).then_some(false)
     }
+
+    /// Returns the state: unknown while unknown members could still decide it.
+    pub fn state(&self) -> State {
+        match self.is_up() {
+            Some(true) => State::Up,
+            Some(false) => State::Down,
+            None => State::Unknown,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Row, params};
 
 use super::of_millis;
-use crate::board::{Day, DayFigures};
+use crate::board::{Day, DayFigures, State};
 use crate::clock::Timestamp;
 use crate::inventory::Page;
 use crate::target::TargetName;
@@ -43,6 +43,29 @@ pub struct IncidentList {
     pub total: usize,
     /// The requested part.
     pub incidents: Vec<Incident>,
+}
+
+/// A confirmed change of state that begins or ends an incident.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Change {
+    /// Its moment.
+    pub at: Timestamp,
+    /// The new state, down or up.
+    pub to: State,
+    /// The incident, as far as it is known now.
+    pub incident: Incident,
+}
+
+/// Returns the latest changes, the latest first.
+pub(super) fn changes(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<Change>> {
+    let mut statement = connection.prepare_cached(CHANGES)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = statement.query_map([limit], |row| {
+        let is_end: bool = row.get(7)?;
+        let to = if is_end { State::Up } else { State::Down };
+        Ok(Change { at: of_millis(row.get(6)?), to, incident: incident(row)? })
+    })?;
+    rows.collect()
 }
 
 /// Returns the figures of a target, one for each day that has any between these two, in their order. A clock that was
@@ -104,3 +127,46 @@ const INCIDENTS: &str = "SELECT name, began_ms, ended_ms, phase, class, detail \
      FROM incidents JOIN targets ON targets.id = incidents.target \
      WHERE (?1 IS NULL OR name = ?1) AND (?2 IS NULL OR (ended_ms IS NULL) = ?2) \
      ORDER BY began_ms DESC, incidents.id DESC LIMIT ?3 OFFSET ?4";
+
+const CHANGES: &str = "SELECT name, began_ms, ended_ms, phase, class, detail, began_ms AS at_ms, 0 AS is_end, incidents.id AS id \
+         FROM incidents JOIN targets ON targets.id = incidents.target \
+     UNION ALL SELECT name, began_ms, ended_ms, phase, class, detail, ended_ms, 1, incidents.id \
+         FROM incidents JOIN targets ON targets.id = incidents.target WHERE ended_ms IS NOT NULL \
+     ORDER BY at_ms DESC, id DESC, is_end DESC LIMIT ?1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_counts_at_its_moment() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("schema/1.sql")).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO targets (id, name, url, state) VALUES (1, 'a', '', 'up'), (2, 'b', '', 'down');
+                 INSERT INTO incidents (target, began_ms, ended_ms, phase, class, detail) VALUES
+                 (1, 1000, 9000, 'connect', 'refused', ''), (2, 2000, 3000, 'connect', 'timeout', ''),
+                 (2, 8000, NULL, 'connect', 'timeout', ''), (1, 9000, 9000, 'connect', 'refused', '');",
+            )
+            .unwrap();
+        let seen = |limit| -> Vec<_> {
+            let changes = changes(&connection, limit).unwrap().into_iter();
+            changes
+                .map(|change| (change.at.as_duration().as_millis(), change.to, change.incident.target))
+                .collect()
+        };
+        let expected = [
+            (9000, State::Up, "a"),
+            (9000, State::Down, "a"),
+            (9000, State::Up, "a"),
+            (8000, State::Down, "b"),
+            (3000, State::Up, "b"),
+            (2000, State::Down, "b"),
+            (1000, State::Down, "a"),
+        ]
+        .map(|(at, to, name)| (at, to, name.to_owned()));
+        assert_eq!(seen(100), expected);
+        assert_eq!(seen(2), expected[..2]);
+    }
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::board::{GroupStatus, Rows, State, StateCounts};
+use crate::board::{GroupStatus, Rows, StateCounts};
 use crate::clock::{Timestamp, Utc};
 use crate::inventory::{TargetList, TargetSummary};
 use crate::outcome::Failure;
@@ -130,12 +130,7 @@ impl GroupsDocument {
             targets: members.get(status.group.name.as_str()).cloned().unwrap_or_default(),
             name: status.group.name.as_str().to_owned(),
             labels: labels(&status.group.labels),
-            state: match status.is_up() {
-                Some(true) => State::Up,
-                Some(false) => State::Down,
-                None => State::Unknown,
-            }
-            .as_str(),
+            state: status.state().as_str(),
             members: status.members,
             up: status.up,
             unknown: status.unknown,
