@@ -28,25 +28,33 @@ pub use self::reload::{ReloadError, ReloadRequest, Reloads};
 pub use self::route::Route;
 pub use self::web_config::{WebConfig, WebConfigFile};
 use crate::board::Board;
+use crate::clock::{self, Timestamp};
 use crate::metrics::Metrics;
 use crate::store::Store;
 
 mod access;
 mod api;
+mod badge;
 mod body;
+mod calendar;
 mod client_stream;
 mod config;
 mod connection;
 mod connections;
 mod external_url;
+mod feed;
 mod health;
+mod markup;
 mod metrics;
 mod negotiation;
 mod origin;
 mod page;
+mod path_name;
 mod probe;
+mod reading;
 mod reload;
 mod route;
+mod tagged;
 #[cfg(test)]
 mod testing;
 pub(crate) mod web_config;
@@ -117,6 +125,7 @@ pub struct AppState {
     reloads: Option<Reloads>,
     on_demand: Option<Arc<dyn OnDemandProber>>,
     store: Option<Store>,
+    started: Timestamp,
     scrape_permits: Arc<Semaphore>,
     page_permits: Arc<Semaphore>,
     compressors: Arc<Semaphore>,
@@ -138,6 +147,7 @@ impl AppState {
             reloads,
             on_demand: None,
             store: None,
+            started: clock::now(),
             scrape_permits,
             page_permits,
             compressors,
@@ -153,6 +163,18 @@ impl AppState {
     /// Returns the path before every route, without a slash at the end.
     pub fn url_prefix(&self) -> &str {
         self.external_url.as_ref().map(ExternalUrl::prefix).unwrap_or_default()
+    }
+
+    /// Returns the beginning of links to this server: the external URL, or nothing for links relative to `/`.
+    fn link_base(&self) -> String {
+        self.external_url.as_ref().map(ExternalUrl::to_string).unwrap_or_default()
+    }
+
+    /// Returns a text that no other server has: the external URL, or the names of this server.
+    fn identity(&self) -> String {
+        self.external_url
+            .as_ref()
+            .map_or_else(|| self.own_names.to_string(), ExternalUrl::to_string)
     }
 
     /// Serves every route below the path of this URL. `own_names` are the names of this server.

@@ -56,6 +56,7 @@ mod integration {
     mod starvation;
     #[cfg(target_os = "linux")]
     mod storage;
+    mod subscriptions;
     #[cfg(target_os = "linux")]
     mod threads;
     mod tls;

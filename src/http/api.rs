@@ -3,27 +3,21 @@
 //! Everything is read when a client asks, off the thread that probes, one request at a time. A response has a
 //! tag, so that a client that polls transfers only changes.
 
-use std::sync::Arc;
-
-use aws_lc_rs::digest::{SHA256, digest};
-use data_encoding::HEXLOWER;
 use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
 use hyper::{Request, Response, StatusCode};
-use percent_encoding::percent_decode_str;
 use serde::Serialize;
-use tokio::task::spawn_blocking;
-use tracing::error;
 
 use self::documents::{GroupsDocument, IncidentsDocument, ProblemDocument, SummaryDocument, TargetsDocument};
 use self::parameters::{ParameterError, Parameters};
 use self::target::TargetDocument;
 use super::AppState;
 use super::body::{Body, typed};
-use crate::board::{Board, Day};
-use crate::clock::{self, Timestamp};
+use super::path_name;
+use super::reading::{Sources, read};
+use super::tagged::tagged;
+use crate::board::Day;
 use crate::inventory::Page;
-use crate::store::{IncidentQuery, Store};
+use crate::store::IncidentQuery;
 use crate::target::TargetName;
 
 mod documents;
@@ -83,13 +77,6 @@ impl Endpoint {
     }
 }
 
-/// The sources of the responses at a moment.
-struct Sources {
-    board: Arc<Board>,
-    store: Option<Store>,
-    now: Timestamp,
-}
-
 /// Responds with a resource. `path` is the path below the prefix of this server.
 pub(super) async fn api(
     endpoint: Endpoint,
@@ -98,22 +85,13 @@ pub(super) async fn api(
     state: &AppState,
 ) -> Response<Body> {
     if endpoint == Endpoint::OpenApi {
-        return tagged(request.headers(), OPENAPI.to_owned());
+        return tagged(request.headers(), JSON, OPENAPI.to_owned());
     }
-    let permit = state.page_permits.clone().acquire_owned().await;
-    let sources = Sources { board: state.board.clone(), store: state.store.clone(), now: clock::now() };
     let (path, query) = (path.to_owned(), request.uri().query().unwrap_or_default().to_owned());
-    let read = spawn_blocking(move || {
-        let _permit = permit;
-        sources.read(endpoint, &path, &query)
-    });
-    match read.await {
-        Ok(Ok(json)) => tagged(request.headers(), json),
+    match read(state, move |sources| sources.document(endpoint, &path, &query)).await {
+        Ok(Ok(json)) => tagged(request.headers(), JSON, json),
         Ok(Err(refusal)) => refusal.response(),
-        Err(failed) => {
-            error!(%failed, "Cannot respond to a request of the API, which is a bug; please report it");
-            Refusal::Failed.response()
-        }
+        Err(_) => Refusal::Failed.response(),
     }
 }
 
@@ -141,13 +119,13 @@ impl Refusal {
 }
 
 impl Sources {
-    fn read(&self, endpoint: Endpoint, path: &str, query: &str) -> Result<String, Refusal> {
+    fn document(&self, endpoint: Endpoint, path: &str, query: &str) -> Result<String, Refusal> {
         let parameters = Parameters::of(query);
-        let rows = self.board.rows();
+        let rows = &self.rows;
         match endpoint {
             Endpoint::Groups => {
                 parameters.none()?;
-                json(&GroupsDocument::of(&rows))
+                json(&GroupsDocument::of(rows))
             }
             Endpoint::Incidents => {
                 let query = parameters.incidents()?;
@@ -160,16 +138,19 @@ impl Sources {
             }
             Endpoint::Target => {
                 parameters.none()?;
-                let name = path.strip_prefix(TARGETS).and_then(decoded).ok_or(Refusal::UnknownTarget)?;
+                let name = path
+                    .strip_prefix(TARGETS)
+                    .and_then(path_name::decoded)
+                    .ok_or(Refusal::UnknownTarget)?;
                 self.target(&name)
             }
-            Endpoint::Targets => json(&TargetsDocument::of(&parameters.targets()?.list(&rows))),
+            Endpoint::Targets => json(&TargetsDocument::of(&parameters.targets()?.list(rows))),
             Endpoint::OpenApi => Ok(OPENAPI.to_owned()),
         }
     }
 
     fn target(&self, name: &TargetName) -> Result<String, Refusal> {
-        let rows = self.board.rows();
+        let rows = &self.rows;
         let target = rows.target(name).ok_or(Refusal::UnknownTarget)?;
         let mut document = rows
             .find(name, |row| TargetDocument::of(target, row))
@@ -190,37 +171,11 @@ fn json(document: &impl Serialize) -> Result<String, Refusal> {
     serde_json::to_string(document).map_err(|_| Refusal::Failed)
 }
 
-/// Returns the name of a target in a path.
-fn decoded(text: &str) -> Option<TargetName> {
-    TargetName::try_new(&percent_decode_str(text).decode_utf8().ok()?).ok()
-}
-
-/// Returns a response with its tag, without a body if the client has the same one (RFC 9110 section 13.1.2).
-fn tagged(headers: &HeaderMap, json: String) -> Response<Body> {
-    let digest = HEXLOWER.encode(digest(&SHA256, json.as_bytes()).as_ref());
-    let tag = format!("\"{}\"", digest.get(..TAG_LENGTH).unwrap_or_default());
-    let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let is_known = known
-        .flat_map(|value| value.split(','))
-        .map(|known| known.trim().trim_start_matches("W/"))
-        .any(|known| known == tag || known == "*");
-    let mut response =
-        if is_known { typed(StatusCode::NOT_MODIFIED, JSON, "") } else { typed(StatusCode::OK, JSON, json) };
-    let headers = response.headers_mut();
-    headers.extend(HeaderValue::try_from(tag).ok().map(|tag| (ETAG, tag)));
-    // Kept, but verified each time.
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response
-}
-
 const JSON: &str = "application/json";
 
 const TARGETS: &str = "/api/v1/targets/";
 
 const OPENAPI: &str = include_str!("api/openapi.json");
-
-/// Hexadecimal digits of a tag.
-const TAG_LENGTH: usize = 32;
 
 /// As many as the default retention.
 const DAYS: u32 = 400;

@@ -3,6 +3,7 @@
 //! Such a page may make its own name resolve to the address of this server (DNS rebinding). The browser then takes both
 //! for the same site, and only the Host header shows the name: one that somebody else can register.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use hyper::Request;
@@ -56,6 +57,12 @@ impl OwnNames {
         let Some((_, last)) = name.rsplit_once('.') else { return false };
         let is_private = PRIVATE.contains(&last) || name.ends_with(".home.arpa");
         !is_private && name.parse::<IpAddr>().is_err() && !self.0.iter().any(|own| **own == *name)
+    }
+}
+
+impl fmt::Display for OwnNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(" "))
     }
 }
 

@@ -48,6 +48,7 @@ dd {{ margin: 0; font-variant-numeric: tabular-nums }}
 <li><a href="metrics">/metrics</a>: metrics for Prometheus</li>
 <li><a href="probe">/probe</a>: probes on demand, for clients of blackbox_exporter</li>
 <li>JSON: <a href="api/v1/summary">/api/v1/summary</a>, <a href="api/v1/targets">targets</a>, <a href="api/v1/groups">groups</a>, <a href="api/v1/incidents">incidents</a>; described by <a href="api/v1/openapi.json">openapi.json</a></li>
+<li><a href="feed.atom">/feed.atom</a>: the latest changes between up and down; <a href="certificates.ics">/certificates.ics</a>: expiries of certificates</li>
 <li><a href="config">/config</a>: the running configuration, with secrets hidden</li>
 <li><a href="-/healthy">/-/healthy</a>: 200 while the process responds</li>
 <li><a href="-/ready">/-/ready</a>: 200 once every target is scheduled</li>

@@ -11,7 +11,7 @@ use super::access::Client;
 use super::api::{self, Endpoint};
 use super::body::{Body, plain};
 use super::origin::is_cross_origin;
-use super::{AppState, WebConfig, config, health, metrics, page, probe, reload};
+use super::{AppState, WebConfig, badge, calendar, config, feed, health, metrics, page, probe, reload};
 
 /// Finds the route, handles the request, and counts the response.
 pub(super) async fn route(request: &Request<Incoming>, client: Client, state: &AppState) -> Response<Body> {
@@ -53,12 +53,14 @@ async fn respond(request: &Request<Incoming>, found: Option<Route>, state: &AppS
     if matches!(route, Route::Probe | Route::Reload) && is_cross_origin(request) {
         return plain(StatusCode::FORBIDDEN, "Requests from pages of other sites are refused.\n");
     }
+    let path = request.uri().path();
+    let path = path.strip_prefix(state.url_prefix()).unwrap_or(path);
     match route {
-        Route::Api(endpoint) => {
-            let path = request.uri().path();
-            api::api(endpoint, request, path.strip_prefix(state.url_prefix()).unwrap_or(path), state).await
-        }
+        Route::Api(endpoint) => api::api(endpoint, request, path, state).await,
+        Route::Badge => badge::badge(request, path, state).await,
+        Route::Calendar => calendar::calendar(request, state).await,
         Route::Config => config::config(state).await,
+        Route::Feed => feed::feed(request, state).await,
         Route::Healthy => health::healthy(),
         Route::Metrics => metrics::scrape(request, state).await,
         Route::Page => page::index(state).await,
@@ -74,7 +76,9 @@ fn is_rebound(request: &Request<Incoming>, found: Option<Route>, config: &WebCon
     let concerns = match found {
         Some(Route::Config) => true,
         // Every browser sends it, and no page can remove it. Prometheus and scripts do not.
-        Some(Route::Api(_) | Route::Probe) => request.headers().contains_key(ACCEPT_LANGUAGE),
+        Some(Route::Api(_) | Route::Badge | Route::Calendar | Route::Feed | Route::Probe) => {
+            request.headers().contains_key(ACCEPT_LANGUAGE)
+        }
         Some(Route::Reload) => request.headers().contains_key(ORIGIN),
         Some(Route::Healthy | Route::Metrics | Route::Page | Route::Ready) | None => false,
     };
@@ -118,8 +122,14 @@ fn is_framed_plainly(request: &Request<Incoming>) -> bool {
 pub enum Route {
     /// The JSON API.
     Api(Endpoint),
+    /// The badge of a target or group.
+    Badge,
+    /// The expiries of certificates.
+    Calendar,
     /// The running configuration.
     Config,
+    /// The latest changes of state.
+    Feed,
     /// Liveness.
     Healthy,
     /// The metrics.
@@ -136,7 +146,7 @@ pub enum Route {
 
 impl Route {
     /// All routes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Page,
         Self::Metrics,
         Self::Probe,
@@ -146,6 +156,9 @@ impl Route {
         Self::Api(Endpoint::Groups),
         Self::Api(Endpoint::Incidents),
         Self::Api(Endpoint::OpenApi),
+        Self::Badge,
+        Self::Feed,
+        Self::Calendar,
         Self::Config,
         Self::Healthy,
         Self::Ready,
@@ -156,7 +169,10 @@ impl Route {
     pub const fn path(self) -> &'static str {
         match self {
             Self::Api(endpoint) => endpoint.path(),
+            Self::Badge => badge::PATH,
+            Self::Calendar => calendar::PATH,
             Self::Config => "/config",
+            Self::Feed => feed::PATH,
             Self::Healthy => "/-/healthy",
             Self::Metrics => "/metrics",
             Self::Page => "/",
@@ -173,6 +189,9 @@ impl Route {
             Self::Config => {
                 "the running configuration as YAML, without comments, header values, `send` steps and values of queries"
             }
+            Self::Badge => "the state of a target or group as a picture",
+            Self::Calendar => "the expiries of certificates as a calendar (iCalendar)",
+            Self::Feed => "the latest changes of targets between up and down, for feed readers (Atom)",
             Self::Healthy => "200 while the process responds",
             Self::Metrics => "the metrics, in the format that the client prefers",
             Self::Page => "a page with the number of targets in each state, and links",
@@ -193,6 +212,7 @@ impl Route {
         let path = path.strip_prefix(prefix)?;
         Self::ALL.into_iter().find(|route| match route {
             Self::Api(endpoint) => endpoint.is_at(path),
+            Self::Badge => badge::name_in(path).is_some(),
             _ => route.path() == path,
         })
     }
@@ -200,11 +220,9 @@ impl Route {
     /// Returns the accepted methods, the usual one first.
     pub const fn methods(self) -> &'static [Method] {
         match self {
-            Self::Api(_) | Self::Config | Self::Healthy | Self::Metrics | Self::Page | Self::Probe | Self::Ready => {
-                &[Method::GET, Method::HEAD]
-            }
             // As in Prometheus.
             Self::Reload => &[Method::POST, Method::PUT],
+            _ => &[Method::GET, Method::HEAD],
         }
     }
 
@@ -212,9 +230,7 @@ impl Route {
     fn other_method(self) -> Response<Body> {
         let (text, allowed) = match self {
             Self::Reload => ("Only POST and PUT are allowed.\n", "POST, PUT"),
-            Self::Api(_) | Self::Config | Self::Healthy | Self::Metrics | Self::Page | Self::Probe | Self::Ready => {
-                ("Only GET and HEAD are allowed.\n", "GET, HEAD")
-            }
+            _ => ("Only GET and HEAD are allowed.\n", "GET, HEAD"),
         };
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, text);
         response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
@@ -253,7 +269,7 @@ mod tests {
         for route in Route::ALL.into_iter().filter(|route| route.methods().contains(&Method::GET)) {
             let link = format!("href=\"{}\"", route.path().trim_start_matches('/'));
             assert!(
-                matches!(route, Route::Page | Route::Api(Endpoint::Target)) || page.contains(&link),
+                matches!(route, Route::Page | Route::Badge | Route::Api(Endpoint::Target)) || page.contains(&link),
                 "{link}: {page}"
             );
         }

@@ -1,0 +1,35 @@
+//! Reads of the board and the store for a response.
+
+use hyper::{Response, StatusCode};
+use tokio::task::spawn_blocking;
+use tracing::error;
+
+use super::AppState;
+use super::body::{Body, plain};
+use crate::board::Rows;
+use crate::clock::{self, Timestamp};
+use crate::store::Store;
+
+/// The sources of a response at a moment.
+pub(super) struct Sources {
+    pub(super) rows: Rows,
+    pub(super) store: Option<Store>,
+    pub(super) now: Timestamp,
+}
+
+/// Reads off the thread that probes, one request at a time. A panic of `work` becomes a response with 500.
+pub(super) async fn read<T: Send + 'static>(
+    state: &AppState,
+    work: impl FnOnce(&Sources) -> T + Send + 'static,
+) -> Result<T, Response<Body>> {
+    let permit = state.page_permits.clone().acquire_owned().await;
+    let sources = Sources { rows: state.board.rows(), store: state.store.clone(), now: clock::now() };
+    let read = spawn_blocking(move || {
+        let _permit = permit;
+        work(&sources)
+    });
+    read.await.map_err(|failed| {
+        error!(%failed, "Cannot respond to a request, which is a bug; please report it");
+        plain(StatusCode::INTERNAL_SERVER_ERROR, "Cannot respond; the log has the reason.\n")
+    })
+}
