@@ -239,7 +239,7 @@ impl Class {
             Self::Rejected => "the service reports that it currently serves no clients",
             Self::Reset => "a RST ended the open connection",
             Self::Disconnected => "the peer closed the connection although a response was due",
-            Self::Stalled => "the peer sent no complete response until the timeout: the service hangs",
+            Self::Stalled => "the peer sent no complete response until the timeout; the service may hang",
         }
     }
 }
