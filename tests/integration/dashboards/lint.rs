@@ -18,7 +18,7 @@ struct Rule {
     check: fn(&Dashboard) -> Vec<String>,
 }
 
-const RULES: [Rule; 34] = [
+const RULES: [Rule; 36] = [
     Rule { name: "template-datasource", check: templates::datasource },
     Rule { name: "template-job", check: templates::job },
     Rule { name: "template-instance", check: templates::instance },
@@ -28,6 +28,7 @@ const RULES: [Rule; 34] = [
     Rule { name: "panel-datasource", check: panels::datasource },
     Rule { name: "panel-title-description", check: panels::title_description },
     Rule { name: "panel-units", check: panels::units },
+    Rule { name: "panel-colors", check: panels::colors },
     Rule { name: "panel-no-targets", check: panels::no_targets },
     Rule { name: "target-promql", check: queries::promql },
     Rule { name: "target-rate-interval", check: queries::rate_interval },
@@ -47,6 +48,7 @@ const RULES: [Rule; 34] = [
     Rule { name: "stat-without-data", check: stats::without_data },
     Rule { name: "stat-titles", check: stats::titles },
     Rule { name: "reason-colors", check: reasons::colors },
+    Rule { name: "reason-order", check: reasons::order },
     Rule { name: "reason-words", check: reasons::words },
     Rule { name: "annotations", check: queries::annotations },
     Rule { name: "target-datasource", check: queries::datasource },
@@ -70,4 +72,12 @@ fn every_dashboard_follows_every_rule() {
     };
     let violations: Vec<_> = dashboards.iter().flat_map(violations).collect();
     assert!(violations.is_empty(), "{violations:#?}");
+}
+
+#[test]
+fn reasons_have_the_same_words_everywhere() {
+    let dashboards = Dashboard::all();
+    let words: Vec<_> = dashboards.iter().flat_map(reasons::all_words).collect();
+    assert!(words.len() > 2);
+    assert!(words.iter().all(|some| some == &words[0]), "{words:#?}");
 }

@@ -36,6 +36,13 @@ pub(super) fn no_targets(dashboard: &Dashboard) -> Vec<String> {
     violations(dashboard, "has no query", |panel| panel.targets().is_empty())
 }
 
+/// A palette by name often gives similar colours to the few series of a graph.
+pub(super) fn colors(dashboard: &Dashboard) -> Vec<String> {
+    violations(dashboard, "has colours that may be equal", |panel| {
+        text(&panel.0["fieldConfig"]["defaults"]["color"], "mode") == "palette-classic-by-name"
+    })
+}
+
 /// It can be changed after an import by hand; Grafana itself protects provisioned dashboards.
 pub(super) fn editable(dashboard: &Dashboard) -> Vec<String> {
     let fixed = dashboard.0["editable"] != true;

@@ -11,7 +11,7 @@ const EXPRESSION: &str = "/panels/1/targets/0/expr";
 
 /// A rule, the changed place, the invalid value, and the violation.
 #[rustfmt::skip]
-const VIOLATIONS: [(&str, &str, &str, &str); 47] = [
+const VIOLATIONS: [(&str, &str, &str, &str); 49] = [
     ("template-datasource", "/templating/list/0/query", r#""loki""#, "its query is not prometheus"),
     ("template-datasource", "/templating/list/0/type", r#""custom""#, "0 data source variables"),
     ("template-job", "/templating/list/1/allValue", r#"".*""#, r#"allValue of job is not ".+""#),
@@ -23,6 +23,7 @@ const VIOLATIONS: [(&str, &str, &str, &str); 47] = [
     ("panel-datasource", "/panels/1/datasource/uid", r#""prometheus""#, r#""Down": does not use the selected data source"#),
     ("panel-title-description", "/panels/1/description", r#""""#, r#""Down": has no title or no description"#),
     ("panel-units", "/panels/1/fieldConfig/defaults/unit", r#""""#, r#""Down": has no unit"#),
+    ("panel-colors", "/panels/2/fieldConfig/defaults/color/mode", r#""palette-classic-by-name""#, r#""Down now": has colours that may be equal"#),
     ("panel-no-targets", "/panels/1/targets", "[]", r#""Down": has no query"#),
     ("target-promql", EXPRESSION, r#""sum(""#, r#""Down" A: "#),
     ("target-rate-interval", EXPRESSION, r#""rate(portprobe_probes_total{job=~\"$job\", instance=~\"$instance\"}[5m])""#, r#""Down" A: portprobe_probes_total has a rate over another range than $__rate_interval"#),
@@ -48,7 +49,8 @@ const VIOLATIONS: [(&str, &str, &str, &str); 47] = [
     ("stat-without-data", "/panels/1/fieldConfig/defaults/mappings/0/options/result/color", r#""green""#, r#""Down": is not grey without data"#),
     ("stat-without-data", "/panels/1/fieldConfig/defaults/mappings", "[]", r#""Down": is not grey without data"#),
     ("stat-titles", "/panels/1/title", r#""A title of 25 characters.""#, r#""A title of 25 characters.": has a title that does not fit"#),
-    ("reason-colors", "/panels/2/fieldConfig/defaults/color/mode", r#""palette-classic""#, r#""Down now": has colours that depend on the classes that occur"#),
+    ("reason-colors", "/panels/2/fieldConfig/defaults/color/mode", r#""palette-classic""#, r#""Down now": has colours that depend on the reasons that occur"#),
+    ("reason-order", "/panels/2/options/legend/sortDesc", "false", r#""Down now": has a legend that does not begin with the most frequent reason"#),
     ("reason-words", "/panels/2/fieldConfig/overrides/2/properties/0/value/0/options/stalled", "{}", r#""Down now": has classes without words or link"#),
     ("reason-words", "/panels/2/fieldConfig/overrides/2/properties/1/value/0/url", r#""/stalled""#, r#""Down now": has classes without words or link"#),
     ("annotations", "/annotations/list/2/name", r#""Builds""#, "no annotation Reloads"),
@@ -114,6 +116,7 @@ fn table(datasource: &Value) -> Value {
         "id": 3, "type": "table", "title": "Down now", "description": "All of them.", "datasource": datasource,
         "gridPos": { "x": 4, "y": 1, "w": 20, "h": 9 }, "options": {
             "enablePagination": false, "footer": { "enablePagination": false }, "sortBy": [{ "displayName": "Reason" }],
+            "legend": { "sortBy": "Last *", "sortDesc": true },
         },
         "fieldConfig": {
             "defaults": {
