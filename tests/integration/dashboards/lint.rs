@@ -18,7 +18,7 @@ struct Rule {
     check: fn(&Dashboard) -> Vec<String>,
 }
 
-const RULES: [Rule; 36] = [
+const RULES: [Rule; 37] = [
     Rule { name: "template-datasource", check: templates::datasource },
     Rule { name: "template-job", check: templates::job },
     Rule { name: "template-instance", check: templates::instance },
@@ -46,6 +46,7 @@ const RULES: [Rule; 36] = [
     Rule { name: "table-pages", check: tables::pages },
     Rule { name: "table-filters", check: tables::filters },
     Rule { name: "stat-without-data", check: stats::without_data },
+    Rule { name: "stat-single", check: stats::single },
     Rule { name: "stat-titles", check: stats::titles },
     Rule { name: "reason-colors", check: reasons::colors },
     Rule { name: "reason-order", check: reasons::order },

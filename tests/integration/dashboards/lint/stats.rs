@@ -19,6 +19,13 @@ fn is_grey_without_data(stat: Panel<'_>) -> bool {
     })
 }
 
+/// It is one number: the names and numbers of several would overlap.
+pub(super) fn single(dashboard: &Dashboard) -> Vec<String> {
+    violations(dashboard, "has several numbers", |panel| {
+        panel.kind() == "stat" && panel.targets().iter().any(|target| !target.legend().is_empty())
+    })
+}
+
 /// Titles fit at a width of 1366 pixels.
 pub(super) fn titles(dashboard: &Dashboard) -> Vec<String> {
     violations(dashboard, "has a title that does not fit", |panel| {

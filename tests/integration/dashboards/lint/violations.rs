@@ -11,7 +11,7 @@ const EXPRESSION: &str = "/panels/1/targets/0/expr";
 
 /// A rule, the changed place, the invalid value, and the violation.
 #[rustfmt::skip]
-const VIOLATIONS: [(&str, &str, &str, &str); 49] = [
+const VIOLATIONS: [(&str, &str, &str, &str); 50] = [
     ("template-datasource", "/templating/list/0/query", r#""loki""#, "its query is not prometheus"),
     ("template-datasource", "/templating/list/0/type", r#""custom""#, "0 data source variables"),
     ("template-job", "/templating/list/1/allValue", r#"".*""#, r#"allValue of job is not ".+""#),
@@ -48,6 +48,7 @@ const VIOLATIONS: [(&str, &str, &str, &str); 49] = [
     ("table-filters", "/panels/2/fieldConfig/defaults/custom/filterable", "true", r#""Down now": has filters"#),
     ("stat-without-data", "/panels/1/fieldConfig/defaults/mappings/0/options/result/color", r#""green""#, r#""Down": is not grey without data"#),
     ("stat-without-data", "/panels/1/fieldConfig/defaults/mappings", "[]", r#""Down": is not grey without data"#),
+    ("stat-single", "/panels/1/targets/0/legendFormat", r#""{{target}}""#, r#""Down": has several numbers"#),
     ("stat-titles", "/panels/1/title", r#""A title of 25 characters.""#, r#""A title of 25 characters.": has a title that does not fit"#),
     ("reason-colors", "/panels/2/fieldConfig/defaults/color/mode", r#""palette-classic""#, r#""Down now": has colours that depend on the reasons that occur"#),
     ("reason-order", "/panels/2/options/legend/sortDesc", "false", r#""Down now": has a legend that does not begin with the most frequent reason"#),
@@ -100,7 +101,7 @@ fn stat(datasource: &Value) -> Value {
             }] },
         },
         "targets": [{
-            "refId": "A", "datasource": datasource,
+            "refId": "A", "datasource": datasource, "legendFormat": "Down",
             "expr": "sum by (target) (portprobe_up{job=~\"$job\", instance=~\"$instance\"})",
         }],
     })
