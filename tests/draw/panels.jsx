@@ -123,7 +123,7 @@ function boxesOf({ fields: [time] }, field, merge) {
 }
 
 function Heatmap(props) {
-  const { frames: [{ fields: [time, ...buckets] }], theme, height } = props;
+  const { panel, frames: [{ fields: [time, ...buckets] }], theme, height } = props;
   const left = 64;
   const scale = scaleOf(props, left);
   const room = (height - AXIS) / buckets.length;
@@ -133,7 +133,7 @@ function Heatmap(props) {
     <svg width={props.width} height={height}>
       {buckets.map((bucket, i) => [
         <Text key={bucket.name} theme={theme} anchor="end" x={left - 6} y={height - AXIS - i * room - room / 2 + 4}>{bucketName(bucket)}</Text>,
-        ...bucket.values.map((count, k) => count > 0 && (
+        ...bucket.values.map((count, k) => count > panel.options.filterValues.le && (
           <rect
             key={`${bucket.name} ${time.values[k]}`} x={scale.x(time.values[k] - step)} y={height - AXIS - (i + 1) * room} height={Math.max(room - 1, 1)}
             width={Math.max(scale.x(time.values[k]) - scale.x(time.values[k] - step) - 1, 1)} fill={theme.visualization.getColorByName('orange')} fillOpacity={0.15 + 0.85 * (count / most) ** 0.5}
