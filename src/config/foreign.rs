@@ -1,4 +1,4 @@
-//! YAML files of other programs: their values with positions, for the conversion into a configuration of portprobe.
+//! YAML and JSON files of other programs: their values with positions, for the conversion into a configuration of portprobe.
 //!
 //! Nothing has a meaning here. A value that its reader cannot use becomes an error with the file, line and path of the
 //! value; the first one ends the conversion.
@@ -13,11 +13,11 @@ use crate::config::problems::positions::Positions;
 use crate::config::problems::text::quoted;
 use crate::config::problems::{Diagnostic, LoadError};
 use crate::config::read;
-use crate::config::yaml::{Node, SyntaxError};
+use crate::config::yaml::{JsonError, Node, SyntaxError};
 use crate::duration::{self, ParseDurationError};
 use crate::files;
 
-/// A YAML file of another program.
+/// A file of another program.
 #[derive(Debug)]
 pub struct ForeignFile {
     path: PathBuf,
@@ -31,9 +31,14 @@ impl ForeignFile {
         Self::parse(path, read(path, files::read_any, flag)?)
     }
 
-    /// Parses the text of a file.
+    /// Parses the text of a file. JSON is parsed as such, because not all JSON is YAML.
     pub fn parse(path: &Path, text: String) -> Result<Self, LoadError> {
-        match Node::parse(&text) {
+        let parsed = match Node::parse_json(&text) {
+            Err(JsonError::Bounds(error)) => Err(error),
+            Err(JsonError::Syntax(_)) => Node::parse(&text),
+            Ok(root) => Ok(root),
+        };
+        match parsed {
             Ok(root) => Ok(Self { path: path.into(), text, root }),
             Err(SyntaxError { position, cause }) => Err(LoadError::of_file(path, position, cause.to_string())),
         }
