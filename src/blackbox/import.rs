@@ -3,7 +3,7 @@
 //! ```text
 //! blackbox.yml ----module, tcp, http, dns, grpc, tls--> modules --.
 //!                                                                  >-- document --> portprobe.yaml
-//! prometheus.yml --scrape, relabel--> probed targets --targets----'
+//! prometheus.yml --scrape--> jobs --probed, relabel--> probed targets --targets--'
 //! ```
 //!
 //! The result is text, because a setting without an equivalent becomes a comment in its place. It is compiled before it
@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use self::document::{Block, Step, count_omitted, shown};
 use self::module::{Kind, Module};
-use self::scrape::Job;
+use self::probed::ProbedTarget;
+use self::scrape::{Job, ScrapeConfigs};
 use self::targets::{EXPORTED_JOB, Pace, Targets};
 use crate::config::{self, ForeignFile, LoadError};
 use crate::duration;
@@ -27,6 +28,7 @@ mod expression;
 mod grpc;
 mod http;
 mod module;
+mod probed;
 mod recipe;
 mod relabel;
 mod scrape;
@@ -100,22 +102,21 @@ pub fn import(
     prometheus: Option<&ForeignFile>,
     files: TargetFiles,
 ) -> Result<Imported, LoadError> {
-    let mut jobs = prometheus.map(scrape::read).transpose()?.unwrap_or_default();
-    if files == TargetFiles::Listed {
-        jobs.iter_mut().for_each(Job::read_files);
-    }
-    let defaults = Pace::most_common(&jobs);
+    let ScrapeConfigs { jobs, unmatched } = prometheus.map(scrape::read).transpose()?.unwrap_or_default();
+    let probing: Vec<_> = jobs.iter().filter(|job| job.probes().next().is_some()).collect();
+    let defaults = Pace::most_common(&probing);
     let mut modules = read_modules(blackbox, defaults)?;
-    // One target stands for those of a job's files.
-    let discovered = jobs.iter().filter(|job| !job.files.is_empty()).filter_map(Job::placeholder);
-    let probed: Vec<_> = jobs.iter().flat_map(Job::static_targets).chain(discovered).collect();
+    let probed: Vec<_> = probing.iter().flat_map(|job| job.probes()).collect();
     for module in &mut modules {
         module.take_interval_of(&probed, defaults);
     }
-    let common_job = common_job(&jobs);
-    let mut targets = Targets::new(&modules, defaults, common_job.is_some());
+    let common_job = common_job(&probing, &probed);
+    let mut targets = Targets::new(&modules, defaults, common_job.is_some(), files);
     for job in &jobs {
         targets.add(job);
+    }
+    for pattern in &unmatched {
+        targets.add_unmatched(pattern);
     }
     let Targets { listed, discovery, copies, pairs, missing, .. } = targets;
     let mut document = Block::default();
@@ -169,9 +170,9 @@ fn read_modules(file: &ForeignFile, defaults: Pace) -> Result<Vec<Module>, LoadE
 }
 
 /// The job of all targets, if it is one.
-fn common_job(jobs: &[Job]) -> Option<String> {
+fn common_job(jobs: &[&Job], probes: &[ProbedTarget]) -> Option<String> {
     let [job] = jobs else { return None };
-    let is_changed = job.rules.iter().any(|rule| rule.sets("job"));
+    let is_changed = job.rules.iter().any(|rule| rule.sets("job")) || probes.iter().any(|probe| probe.job != job.name);
     (!is_changed && !job.name.is_empty()).then(|| job.name.clone())
 }
 

@@ -17,6 +17,7 @@ use crate::support::http;
 use crate::support::scrape::Scrape;
 use crate::support::services::{self, Service};
 
+mod jobs;
 mod servers;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,10 @@ use std::mem;
 use crate::peer_text::is_invisible;
 use crate::target::hide_query_values;
 
+pub(super) use self::step::Step;
+
+mod step;
+
 /// A mapping: its entries and comments, in their order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Block(Vec<Line>);
@@ -213,6 +217,16 @@ impl List {
         self.0.iter().any(|item| matches!(item, Item::Block(_)))
     }
 
+    /// Whether there are neither items nor comments.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Appends the items and comments of another list.
+    pub(super) fn append(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
     /// Adds a remark before the next item.
     pub(super) fn comment(&mut self, text: impl Into<String>) {
         self.0.push(Item::Comment(text.into()));
@@ -267,38 +281,6 @@ impl List {
                 }
             }
         }
-    }
-}
-
-/// A step of a path to a value.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Step<'a> {
-    Item(usize),
-    Key(&'a str),
-}
-
-impl<'a> Step<'a> {
-    /// The steps of a written path, such as `targets[2].timeout`. Names with other characters are in backquotes.
-    pub(super) fn of(path: &'a str) -> Vec<Self> {
-        let mut steps = Vec::new();
-        let mut rest = path;
-        while !rest.is_empty() {
-            rest = rest.strip_prefix('.').unwrap_or(rest);
-            let (step, after) = if let Some(quoted) = rest.strip_prefix('`') {
-                let (key, after) = quoted.split_once('`').unwrap_or((quoted, ""));
-                (Self::Key(key), after)
-            } else if let Some((index, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-                (Self::Item(index.parse().unwrap_or_default()), after)
-            } else {
-                // At least one character, so that every path ends.
-                let mut ends = rest.char_indices().skip(1).filter(|(_, c)| matches!(c, '.' | '['));
-                let (key, after) = rest.split_at(ends.next().map_or(rest.len(), |(index, _)| index));
-                (Self::Key(key), after)
-            };
-            steps.push(step);
-            rest = after;
-        }
-        steps
     }
 }
 
@@ -426,10 +408,6 @@ mod tests {
             prop_assert_eq!((inner[0].0, inner[0].1.text().unwrap()), (&*key, text));
         }
 
-        #[test]
-        fn any_text_has_a_path(path in "[a.`\\[\\]0]{0,12}") {
-            let _ = Step::of(&path);
-        }
     }
 
     #[test]
@@ -454,13 +432,6 @@ mod tests {
     fn values_of_queries_are_not_shown() {
         assert_eq!(shown("http://p/?token=hunter2"), "http://p/?token=<hidden>");
         assert_eq!(shown("ok ?yes"), "ok ?yes");
-    }
-
-    #[test]
-    fn paths_are_split_into_steps() {
-        let steps = [Step::Key("modules"), Step::Key("a b"), Step::Key("http"), Step::Item(2), Step::Key("x")];
-        assert_eq!(Step::of("modules.`a b`.http[2].x"), steps);
-        assert_eq!(Step::of("[x.`a"), [Step::Key("[x"), Step::Key("a")], "no path is endless");
     }
 
     #[test]

@@ -21,13 +21,16 @@ pub(super) enum Haystack {
 
 /// Converts an expression; the error is the reason why portprobe cannot use it.
 pub(super) fn expression(go: &str, haystack: Haystack) -> Result<String, String> {
-    let mut converter = Converter { rest: go.chars().peekable(), haystack, written: String::new(), is_anchored: false };
-    converter.run();
-    let Converter { written, is_anchored, .. } = converter;
+    let Converter { written, is_anchored, .. } = Converter::run(go, haystack);
     // In a body, `^` and `$` are its start and end unless the expression sets (?m).
     let written = if is_anchored && haystack == Haystack::Body { format!("(?-mR){written}") } else { written };
     Pattern::try_new(&written).map_err(|error| error.to_string())?;
     Ok(written)
+}
+
+/// Converts an expression of a relabelling rule, which a whole value must match.
+pub(super) fn anchored(go: &str) -> String {
+    format!("^(?s:{})$", Converter::run(go, Haystack::Body).written)
 }
 
 struct Converter<'a> {
@@ -37,8 +40,14 @@ struct Converter<'a> {
     is_anchored: bool,
 }
 
-impl Converter<'_> {
-    fn run(&mut self) {
+impl<'a> Converter<'a> {
+    fn run(go: &'a str, haystack: Haystack) -> Self {
+        let mut converter = Self { rest: go.chars().peekable(), haystack, written: String::new(), is_anchored: false };
+        converter.convert();
+        converter
+    }
+
+    fn convert(&mut self) {
         while let Some(character) = self.rest.next() {
             match character {
                 '\\' => self.escape(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::document::{Block, scalar, shown};
 use super::http::HttpModule;
-use super::scrape::ProbedTarget;
+use super::probed::ProbedTarget;
 use super::targets::Pace;
 use super::tls::{Tls, TlsUse};
 use super::{dns, grpc, http, tcp};
@@ -94,7 +94,7 @@ impl Module {
 
     /// Sets the interval, if all targets with this module have the same one and it is not the default.
     pub(super) fn take_interval_of(&mut self, targets: &[ProbedTarget], defaults: Pace) {
-        let uses = targets.iter().filter(|target| target.module == self.name);
+        let uses = targets.iter().filter(|target| target.module() == self.name);
         let intervals: BTreeSet<_> = uses.map(|target| target.interval).collect();
         let mut intervals = intervals.into_iter();
         if let (Some(interval), None) = (intervals.next(), intervals.next())

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use regex::Regex;
 
+use super::expression::anchored;
 use crate::config::{ForeignValue, LoadError};
 
 /// The labels of a target.
@@ -17,7 +18,7 @@ pub(super) struct Rule {
     regex: Regex,
     has_default_regex: bool,
     target_label: String,
-    replacement: String,
+    pub(super) replacement: String,
     pub(super) action: String,
 }
 
@@ -31,7 +32,7 @@ impl Rule {
                 .unwrap_or_else(|| default.to_owned()))
         };
         let expression = text("regex", DEFAULT_REGEX)?;
-        let regex = Regex::new(&format!("^(?s:{expression})$")).map_err(|_| {
+        let regex = Regex::new(&anchored(&expression)).map_err(|_| {
             value
                 .get("regex")
                 .as_ref()
@@ -68,19 +69,21 @@ impl Rule {
 
     /// Whether it sets this label.
     pub(super) fn sets(&self, label: &str) -> bool {
-        self.action == "replace" && self.target_label == label
+        matches!(&*self.action, "replace" | "lowercase" | "uppercase") && self.target_label == label
     }
 
-    /// Whether it makes the path that of probes.
-    pub(super) fn leads_to_probe(&self) -> bool {
-        self.sets("__metrics_path__") && self.replacement.trim_end_matches('/').ends_with("/probe")
-    }
-
-    /// Whether it sets the target, or parameters that a label names.
-    pub(super) fn passes_target(&self) -> bool {
-        let is_map = self.action == "labelmap" && self.replacement.starts_with("__param_");
-        let names_label = self.action == "replace" && self.target_label.starts_with("__param_$");
-        self.sets("__param_target") || is_map || names_label
+    /// Whether it could set this label on a target with the right labels.
+    pub(super) fn may_set(&self, label: &str) -> bool {
+        let template = match &*self.action {
+            "replace" | "lowercase" | "uppercase" | "hashmod" => &self.target_label,
+            "labelmap" => &self.replacement,
+            _ => return false,
+        };
+        match template.split_once('$') {
+            // Labels that are copied under other names are seldom internal ones.
+            Some((start, _)) => start.starts_with("__") && label.starts_with(start),
+            None => template == label,
+        }
     }
 
     /// Applies the rule; returns whether the target is kept.
@@ -216,6 +219,15 @@ mod tests {
         }
         assert_eq!(applied("[{source_labels: [team], regex: x, action: drop}]", &address), None);
         assert_eq!(applied("[{source_labels: [team], regex: y, action: keep}]", &address), None);
+    }
+
+    #[test]
+    fn expressions_have_the_syntax_of_go() {
+        let address = [("__address__", "a{x}[1]:1")];
+        for regex in [r"\Qa{x}[1]\E:.", "a{x}[[]1[]]:1", r"\141{x}\[1\]:1"] {
+            let yaml = format!("[{{source_labels: [__address__], regex: '{regex}', action: keep}}]");
+            assert!(applied(&yaml, &address).is_some(), "{regex}");
+        }
     }
 
     #[test]

@@ -1,17 +1,21 @@
 //! The targets of Prometheus' jobs as targets and discovery sources of portprobe.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::mem;
 use std::time::Duration;
 
 use super::address;
 use super::document::{Block, List, shown};
 use super::http::host_name;
 use super::module::{Kind, Module};
+use super::probed::{ProbedTarget, Scrape};
 use super::relabel::Rule;
-use super::scrape::{ADDRESS, CurrentTargets, FileSource, Job, PARAM_MODULE, PARAM_TARGET, PLACEHOLDER, ProbedTarget};
-use super::{MissingProbe, ProbePair};
+use super::scrape::Job;
+use super::{MissingProbe, ProbePair, TargetFiles};
 use crate::duration;
 use crate::target::{LabelName, LabelNameError, TargetName, hide_query_values};
+
+mod discovered;
 
 /// Interval and timeout.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -31,7 +35,7 @@ impl Pace {
     }
 
     /// The pace that most jobs have, the first one of equals.
-    pub(super) fn most_common(jobs: &[Job]) -> Self {
+    pub(super) fn most_common(jobs: &[&Job]) -> Self {
         let mut counts: BTreeMap<Self, usize> = BTreeMap::new();
         let paces: Vec<_> = jobs.iter().map(|job| Self::of_scrape(job.interval, job.timeout)).collect();
         for pace in &paces {
@@ -49,6 +53,7 @@ pub(super) struct Targets<'a> {
     defaults: Pace,
     /// The label `exported_job` is on every target anyway.
     has_common_job: bool,
+    files: TargetFiles,
     names: HashSet<String>,
     pub(super) listed: List,
     pub(super) discovery: List,
@@ -59,11 +64,12 @@ pub(super) struct Targets<'a> {
 }
 
 impl<'a> Targets<'a> {
-    pub(super) fn new(modules: &'a [Module], defaults: Pace, has_common_job: bool) -> Self {
+    pub(super) fn new(modules: &'a [Module], defaults: Pace, has_common_job: bool, files: TargetFiles) -> Self {
         Self {
             modules,
             defaults,
             has_common_job,
+            files,
             names: HashSet::new(),
             listed: List::default(),
             discovery: List::default(),
@@ -73,33 +79,78 @@ impl<'a> Targets<'a> {
         }
     }
 
+    /// Adds the targets of a job. Whatever is a probe of blackbox_exporter, or could be one, becomes an item or a comment.
     pub(super) fn add(&mut self, job: &Job) {
-        let targets = job.static_targets();
-        if !targets.is_empty() {
-            self.listed.comment(format!("job {}", job.name));
-        }
-        for target in targets {
-            self.add_target(&target.clone(), target);
-        }
-        if !job.files.is_empty() || !job.others.is_empty() {
-            self.discovery.comment(format!("job {}", job.name));
-        }
-        for source in &job.files {
-            self.add_files(job, source);
-        }
-        for other in &job.others {
-            let reason = "portprobe has file, http and dns; write the targets to a file, or list them under targets";
-            self.discovery.omit(other, reason);
-            let target = format!("{other} of job {}", job.name);
-            self.missing.push(MissingProbe::of_exporter(&target, "", reason));
-        }
-        if job.rules.iter().any(Rule::is_hash) {
+        let (listed, discovery) = (mem::take(&mut self.listed), mem::take(&mut self.discovery));
+        self.add_static_targets(job);
+        self.add_discovered_targets(job);
+        let has_targets = !self.listed.is_empty() || !self.discovery.is_empty();
+        if has_targets && job.rules.iter().any(Rule::is_hash) {
             let reason = "all shares are imported; run several portprobes with --shard to divide the targets";
-            self.listed.omit(&format!("relabel rule hashmod of job {}", job.name), reason);
+            self.listed
+                .omit(&format!("relabel rule hashmod of job {}", shown(&job.name)), reason);
         }
-        if job.relabels_metrics {
-            let list = if job.files.is_empty() { &mut self.listed } else { &mut self.discovery };
+        if has_targets && job.relabels_metrics {
+            let list = if self.discovery.is_empty() { &mut self.listed } else { &mut self.discovery };
             list.omit("metric_relabel_configs", "they remain part of the scrape configuration, now of portprobe's job");
+        }
+        for (all, before) in [(&mut self.listed, listed), (&mut self.discovery, discovery)] {
+            let of_job = mem::replace(all, before);
+            if !of_job.is_empty() {
+                all.comment(format!("job {}", job.name));
+                all.append(of_job);
+            }
+        }
+    }
+
+    /// Adds the comment that stands for files with jobs that do not exist here.
+    pub(super) fn add_unmatched(&mut self, pattern: &str) {
+        let reason = "no file matches here, so its jobs are not imported";
+        self.listed.omit(&format!("scrape_config_files {}", shown(pattern)), reason);
+        self.missing.push(MissingProbe::of_exporter(pattern, "", reason));
+    }
+
+    fn add_static_targets(&mut self, job: &Job) {
+        // Prometheus scrapes equal targets once.
+        let mut known = BTreeSet::new();
+        let mut elsewhere = Elsewhere::default();
+        for (address, labels) in job.static_targets() {
+            match job.scrape(address, labels) {
+                Scrape::Probe(target) if known.contains(&target) => {}
+                Scrape::Probe(target) => {
+                    self.add_target(&target, target.clone());
+                    known.insert(target);
+                }
+                Scrape::Refused { reason, probe } => self.omit_target(&probe, &probe, &reason),
+                Scrape::Elsewhere { path, probe } => elsewhere.add(path, probe),
+                Scrape::Dropped | Scrape::Other => {}
+            }
+        }
+        self.omit_elsewhere(job, elsewhere);
+    }
+
+    /// Adds comments for targets that have parameters of blackbox_exporter, but another path. Those with a module that
+    /// blackbox_exporter lacks are targets of another exporter, and no difference to it.
+    fn omit_elsewhere(&mut self, job: &Job, Elsewhere { paths, has_unknown }: Elsewhere) {
+        for ((path, module), probes) in paths {
+            let is_others = module.as_deref().is_some_and(|module| self.module(module).is_err());
+            let count = match probes.len() {
+                _ if has_unknown => "targets".to_owned(),
+                1 => "1 target".to_owned(),
+                several => format!("{several} targets"),
+            };
+            let module = module.map_or_else(|| "no module".to_owned(), |module| format!("module {}", shown(&module)));
+            let reason = if is_others {
+                format!("another exporter, at {}: blackbox_exporter has no such module", shown(&path))
+            } else {
+                format!("the path is {}, but that of blackbox_exporter is /probe", shown(&path))
+            };
+            self.listed
+                .omit(&format!("{count} of job {} ({module})", shown(&job.name)), &reason);
+            if !is_others {
+                let missing = probes.iter().map(|probe| missing(probe, &reason));
+                self.missing.extend(missing);
+            }
         }
     }
 
@@ -110,62 +161,27 @@ impl<'a> Targets<'a> {
                 self.listed.push(item);
                 self.pairs.push(ProbePair {
                     name,
+                    module: probe.module().to_owned(),
                     target: probe.target,
-                    module: probe.module,
                     hostname: probe.hostname,
                     scrape_timeout: probe.timeout,
                 });
             }
-            Err(reason) => {
-                let instance = shown(&hide_query_values(&target.instance));
-                self.listed
-                    .omit(&format!("{instance} (module {})", shown(&target.module)), &reason);
-                self.missing
-                    .push(MissingProbe::of_exporter(&probe.target, &probe.module, &reason));
-            }
+            Err(reason) => self.omit_target(target, &probe, &reason),
         }
     }
 
-    /// Adds the current targets of files as discovery has them, which does not relabel.
-    fn add_current(&mut self, job: &Job, placeholder: &ProbedTarget, current: &CurrentTargets) {
-        for (file, reason) in &current.unreadable {
-            self.missing.push(MissingProbe::of_exporter(file, "", reason));
-        }
-        for (address, labels) in &current.targets {
-            let module = labels.get(PARAM_MODULE).unwrap_or(&placeholder.module);
-            let Some(probe) = job.relabel(address, labels) else {
-                self.missing.push(MissingProbe {
-                    is_of_portprobe: true,
-                    ..MissingProbe::of_exporter(address, module, "the relabelling drops it; remove it from the file")
-                });
-                continue;
-            };
-            let reason = if probe.target != *address {
-                Some("the relabelling changes the target; write it to the file as it is probed".to_owned())
-            } else if probe.module != *module {
-                Some(format!("portprobe uses module {module}; name the module in the label {PARAM_MODULE}"))
-            } else {
-                None
-            };
-            if let Some(reason) = reason {
-                self.missing
-                    .push(MissingProbe::of_exporter(&probe.target, &probe.module, &reason));
-                continue;
-            }
-            let target = ProbedTarget {
-                target: address.clone(),
-                module: module.clone(),
-                hostname: None,
-                instance: probe.instance.clone(),
-                ..placeholder.clone()
-            };
-            self.add_target(&target, probe);
-        }
+    /// Adds the comment that stands for a target.
+    fn omit_target(&mut self, target: &ProbedTarget, probe: &ProbedTarget, reason: &str) {
+        let instance = shown(&hide_query_values(&target.instance));
+        self.listed
+            .omit(&format!("{instance} (module {})", shown(target.module())), reason);
+        self.missing.push(missing(probe, reason));
     }
 
     /// The item of a target, and its name.
     fn item(&mut self, target: &ProbedTarget) -> Result<(Block, String), String> {
-        let module = self.module(&target.module)?;
+        let module = self.module(target.module())?;
         let url = address::url(&module.kind, &target.target)?;
         let mut item = Block::default();
         item.text("url", &url);
@@ -234,83 +250,6 @@ impl<'a> Targets<'a> {
         self.names.insert(name.clone());
         name
     }
-
-    fn add_files(&mut self, job: &Job, source: &FileSource) {
-        let placeholder = job.placeholder();
-        let module = match &placeholder {
-            Some(target) if target.target == PLACEHOLDER => self.module(&target.module).and_then(importable),
-            _ => {
-                Err("the relabelling changes or drops the targets; write them to a file as they are probed".to_owned())
-            }
-        };
-        let (Some(target), Ok(module)) = (&placeholder, &module) else {
-            let reason = module.err().unwrap_or_default();
-            for file in &source.files {
-                self.discovery.omit(&format!("file_sd {}", shown(file)), &reason);
-                self.missing.push(MissingProbe::of_exporter(file, "", &reason));
-            }
-            return;
-        };
-        if let Some(current) = &source.current {
-            self.add_current(job, target, current);
-            return;
-        }
-        self.explain_rules(job);
-        let name = self.module_with_pace(job, target, module);
-        for file in &source.files {
-            let mut item = Block::default();
-            item.text("file", file);
-            item.text("module", &name);
-            // Prometheus also watches the files, so a longer interval does not delay it.
-            if source.refresh < DEFAULT_REFRESH {
-                item.yaml("refresh", duration::display(source.refresh.max(MIN_REFRESH)).to_string());
-            }
-            let mut labels = Block::default();
-            if !self.has_common_job && !target.job.is_empty() {
-                labels.text(EXPORTED_JOB, &target.job);
-            }
-            for (name, value) in &target.labels {
-                add_label(&mut labels, name, value);
-            }
-            item.block("labels", labels);
-            self.discovery.push(item);
-        }
-    }
-
-    /// Adds a comment for each rule that depends on labels of the files.
-    fn explain_rules(&mut self, job: &Job) {
-        for rule in job
-            .rules
-            .iter()
-            .filter(|rule| !rule.is_uniform(&[ADDRESS, PARAM_TARGET, "instance"]))
-        {
-            let from = rule.source_labels.join(", ");
-            let reason = if rule.sets(PARAM_MODULE) {
-                "name the label of the module __param_module in the files, which portprobe and Prometheus understand"
-            } else {
-                "portprobe has no relabelling; write the labels to the files as they must be"
-            };
-            let from = if from.is_empty() { String::new() } else { format!(" from {}", shown(&from)) };
-            self.discovery.omit(&format!("relabel rule {}{from}", rule.action), reason);
-        }
-    }
-
-    /// The name of the module, or of a copy with the pace of the job.
-    fn module_with_pace(&mut self, job: &Job, target: &ProbedTarget, module: &Module) -> String {
-        let pace = module_pace(target.interval, target.timeout, module);
-        let base = self.base(module);
-        if pace == base {
-            return module.name.clone();
-        }
-        let name = format!("{}_{}", module.name, job.name);
-        if !self.copies.iter().any(|(known, _)| *known == name) {
-            let mut settings = module.settings.clone();
-            settings.replace("interval", &duration::display(pace.interval).to_string());
-            settings.replace("timeout", &duration::display(pace.timeout).to_string());
-            self.copies.push((name.clone(), settings));
-        }
-        name
-    }
 }
 
 /// The pace of a target: the module may have a shorter timeout.
@@ -319,17 +258,22 @@ pub(super) fn module_pace(interval: Duration, timeout: Duration, module: &Module
     Pace { timeout: module.own_timeout.map_or(pace.timeout, |own| own.min(pace.timeout)), ..pace }
 }
 
-/// Fails if discovered targets cannot have what the module requires.
-fn importable(module: &Module) -> Result<&Module, String> {
-    match &module.kind {
-        Kind::None(reason) => Err(reason.clone()),
-        Kind::Dns { scheme, name } => {
-            Err(format!("write each target with the name to query, as {scheme}://SERVER:53/{name}"))
-        }
-        Kind::Grpc { scheme, service } if !service.is_empty() => {
-            Err(format!("write each target with the service, as {scheme}://HOST:PORT/{service}"))
-        }
-        Kind::Grpc { .. } | Kind::Http(_) | Kind::Tcp(_) => Ok(module),
+/// A probe that is not imported.
+fn missing(probe: &ProbedTarget, reason: &str) -> MissingProbe {
+    MissingProbe::of_exporter(&probe.target, probe.module(), reason)
+}
+
+/// Targets by the path and the module that they have in place of those of blackbox_exporter.
+#[derive(Debug, Default)]
+struct Elsewhere {
+    paths: BTreeMap<(String, Option<String>), Vec<ProbedTarget>>,
+    /// Some of the targets stand for others, which only discovery knows.
+    has_unknown: bool,
+}
+
+impl Elsewhere {
+    fn add(&mut self, path: String, probe: ProbedTarget) {
+        self.paths.entry((path, probe.named_module.clone())).or_default().push(probe);
     }
 }
 
@@ -351,17 +295,13 @@ const EXPORTED_INSTANCE: &str = "exported_instance";
 /// `--timeout-offset` of blackbox_exporter.
 const OFFSET: Duration = Duration::from_millis(500);
 
-/// The default of portprobe, and its minimum.
-const DEFAULT_REFRESH: Duration = Duration::from_mins(1);
-const MIN_REFRESH: Duration = Duration::from_secs(1);
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_refused_name_is_replaced() {
-        let mut targets = Targets::new(&[], Pace::most_common(&[]), true);
+        let mut targets = Targets::new(&[], Pace::most_common(&[]), true, TargetFiles::Listed);
         let long = "a".repeat(600);
         for (instance, job, url, name) in [
             ("a:1", "j", "tcp://a:1", "a:1"),
@@ -382,8 +322,9 @@ mod tests {
     fn probed() -> ProbedTarget {
         ProbedTarget {
             target: "a:1".to_owned(),
-            module: "m".to_owned(),
+            named_module: Some("m".to_owned()),
             hostname: None,
+            exporter: String::new(),
             instance: String::new(),
             job: String::new(),
             labels: BTreeMap::new(),

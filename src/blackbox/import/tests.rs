@@ -5,6 +5,8 @@ use std::{env, fs};
 
 use super::*;
 
+mod jobs;
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/resources/blackbox")
 }
