@@ -7,7 +7,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, HOST, USER_AGENT};
+use hyper::header::{AUTHORIZATION, CONNECTION, HOST, HeaderValue, USER_AGENT};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,23 +22,20 @@ use crate::target::TlsSettings;
 /// A running blackbox_exporter.
 #[derive(Debug)]
 pub struct Exporter {
-    url: HttpUrl,
-    tls: TlsSettings,
-    connector: Connector,
+    /// Its URL. `/probe` is appended to the path.
+    pub url: HttpUrl,
+    /// The settings of an `https://` URL.
+    pub tls: TlsSettings,
+    /// The user and password.
+    pub authorization: Option<HeaderValue>,
+    /// The connections to it.
+    pub connector: Connector,
 }
 
 impl Exporter {
-    /// An exporter at this URL. `/probe` is appended to its path.
-    pub const fn new(url: HttpUrl, tls: TlsSettings, connector: Connector) -> Self {
-        Self { url, tls, connector }
-    }
-
     /// Asks for one probe; returns whether it succeeded.
     pub async fn probe(&self, pair: &ProbePair) -> Result<bool, ExporterError> {
-        let deadline = Instant::now() + pair.scrape_timeout + PATIENCE;
-        let response = timeout_at(deadline, self.request(pair, deadline)).await;
-        let (status, body) = response.map_err(|_| ExporterError::Timeout)??;
-        let body = String::from_utf8_lossy(&body);
+        let (status, body) = self.request(&self.path(pair), pair.scrape_timeout).await?;
         if status != StatusCode::OK {
             return Err(ExporterError::Status(status, label_value(body.trim())));
         }
@@ -47,6 +44,18 @@ impl Exporter {
             Some("1") => Ok(true),
             Some("0") => Ok(false),
             _ => Err(ExporterError::NotBlackbox),
+        }
+    }
+
+    /// Fails if there is no blackbox_exporter at the URL. Makes no probe.
+    pub async fn contact(&self) -> Result<(), ExporterError> {
+        let path = format!("{}/probe", self.url.path().trim_end_matches('/'));
+        let (status, body) = self.request(&path, Duration::ZERO).await?;
+        match status {
+            // The target is missing, and possibly the module that is used without a name.
+            StatusCode::BAD_REQUEST if body.contains("Target parameter") || body.contains("Unknown module") => Ok(()),
+            status if status.is_success() => Err(ExporterError::NotBlackbox),
+            status => Err(ExporterError::Status(status, label_value(body.trim()))),
         }
     }
 
@@ -66,13 +75,27 @@ impl Exporter {
         path
     }
 
-    async fn request(&self, pair: &ProbePair, deadline: Instant) -> Result<(StatusCode, Bytes), ExporterError> {
-        let request = Request::get(self.path(pair))
+    /// Requests a path, and announces the timeout of a scrape.
+    async fn request(&self, path: &str, scrape_timeout: Duration) -> Result<(StatusCode, String), ExporterError> {
+        let mut request = Request::get(path)
             .header(HOST, self.url.authority())
             .header(CONNECTION, "close")
             .header(USER_AGENT, concat!("portprobe/", env!("CARGO_PKG_VERSION")))
-            .header(TIMEOUT, pair.scrape_timeout.as_secs_f64().to_string())
+            .header(TIMEOUT, scrape_timeout.as_secs_f64().to_string())
             .body(Empty::new())?;
+        let authorization = self.authorization.clone().map(|value| (AUTHORIZATION, value));
+        request.headers_mut().extend(authorization);
+        let deadline = Instant::now() + scrape_timeout + PATIENCE;
+        let response = timeout_at(deadline, self.exchange(request, deadline)).await;
+        let (status, body) = response.map_err(|_| ExporterError::Timeout)??;
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Empty<Bytes>>,
+        deadline: Instant,
+    ) -> Result<(StatusCode, Bytes), ExporterError> {
         let (host, port) = (self.url.host(), self.url.port());
         let stream = self.connector.connect(host, port, deadline).await?;
         if self.url.scheme() == HttpScheme::Http {
@@ -158,7 +181,7 @@ mod tests {
     fn debug_urls_have_every_parameter() {
         let connector = Connector::new(ResolverOptions::default(), std::sync::Arc::default());
         let url = "http://localhost:9115/blackbox/".parse().unwrap();
-        let exporter = Exporter::new(url, TlsSettings::default(), connector);
+        let exporter = Exporter { url, tls: TlsSettings::default(), authorization: None, connector };
         let pair = ProbePair {
             name: "a".to_owned(),
             target: "https://a/?b=c&d".to_owned(),

@@ -1,6 +1,10 @@
 //! A client for the HTTP server of a running daemon.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, bail};
+use clap::Args;
+use data_encoding::BASE64;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -11,9 +15,44 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::UsageError;
+use crate::files;
+
 pub(super) use self::tls::{Trust, is_certificate_required, is_unknown_issuer};
 
 mod tls;
+
+/// The flags of a command that requests a server with passwords.
+#[derive(Args, Debug)]
+pub(super) struct LoginArguments {
+    /// User of the server's web configuration
+    #[arg(long, value_name = "NAME", requires = "password_file")]
+    user: Option<String>,
+    /// File with the password of the user
+    #[arg(long, value_name = "FILE", requires = "user")]
+    password_file: Option<PathBuf>,
+    /// PEM file with the roots to verify the certificate of the server with
+    #[arg(long = "tls.ca-file", value_name = "FILE")]
+    pub(super) tls_ca_file: Option<PathBuf>,
+}
+
+impl LoginArguments {
+    /// Whether none of the flags is set.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.user.is_none() && self.password_file.is_none() && self.tls_ca_file.is_none()
+    }
+
+    /// Reads the password; `None` without a user.
+    pub(super) fn authorization(&self) -> anyhow::Result<Option<HeaderValue>> {
+        let (Some(user), Some(file)) = (&self.user, &self.password_file) else { return Ok(None) };
+        let password = files::read(file, MAX_PASSWORD).with_context(|| format!("cannot read {}", file.display()))?;
+        let password = String::from_utf8(password).map_err(|_| UsageError("the password is not UTF-8".to_owned()))?;
+        let encoded = BASE64.encode(format!("{user}:{}", password.trim_end_matches(['\r', '\n'])).as_bytes());
+        let mut value = HeaderValue::try_from(format!("Basic {encoded}"))?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+}
 
 /// Requests URLs, each on a separate connection.
 #[derive(Debug)]
@@ -70,3 +109,5 @@ impl Client<'_> {
 
 /// Ten times as much as 10,000 targets need.
 const MAX_BODY: usize = 64 << 20;
+
+const MAX_PASSWORD: u64 = 4096;

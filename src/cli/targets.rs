@@ -1,22 +1,18 @@
 //! `portprobe targets`: the targets of a running daemon as a table, read from its API.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use data_encoding::BASE64;
-use hyper::header::HeaderValue;
 use hyper::{StatusCode, Uri};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::client::{Client, Trust};
+use super::client::{Client, LoginArguments, Trust};
 use super::flags::DaemonArguments;
 use super::{UsageError, print, printed};
-use crate::files;
 use crate::http::{Endpoint, ExternalUrl, ListenAddress};
 use crate::inventory::{Page, SortKey};
 use crate::peer_text::escaped;
@@ -49,15 +45,8 @@ pub(super) struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// User of the daemon's web configuration
-    #[arg(long, value_name = "NAME", requires = "password_file")]
-    user: Option<String>,
-    /// File with the password of the user
-    #[arg(long, value_name = "FILE", requires = "user")]
-    password_file: Option<PathBuf>,
-    /// PEM file with the roots to verify the certificate of the daemon with
-    #[arg(long = "tls.ca-file", value_name = "FILE")]
-    tls_ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    login: LoginArguments,
 }
 
 /// Prints the targets of a daemon with these settings.
@@ -70,8 +59,12 @@ pub(super) fn run(arguments: &Arguments, daemon: &DaemonArguments) -> anyhow::Re
         ))
         .into());
     }
-    let trust = arguments.tls_ca_file.as_deref().map_or(Ok(Trust::Mozilla), Trust::in_file)?;
-    let client = Client { trust: &trust, authorization: arguments.authorization()? };
+    let trust = arguments
+        .login
+        .tls_ca_file
+        .as_deref()
+        .map_or(Ok(Trust::Mozilla), Trust::in_file)?;
+    let client = Client { trust: &trust, authorization: arguments.login.authorization()? };
     let runtime = tasks::runtime()?;
     let targets = runtime.block_on(all(&client, &base, &arguments.query()))?;
     if arguments.json {
@@ -91,14 +84,6 @@ impl Arguments {
             format!("http://{address}{prefix}")
         });
         base.trim_end_matches('/').to_owned()
-    }
-
-    fn authorization(&self) -> anyhow::Result<Option<HeaderValue>> {
-        let (Some(user), Some(file)) = (&self.user, &self.password_file) else { return Ok(None) };
-        let password = files::read(file, MAX_PASSWORD).with_context(|| format!("cannot read {}", file.display()))?;
-        let password = String::from_utf8(password).map_err(|_| UsageError("the password is not UTF-8".to_owned()))?;
-        let encoded = BASE64.encode(format!("{user}:{}", password.trim_end_matches(['\r', '\n'])).as_bytes());
-        Ok(Some(HeaderValue::try_from(format!("Basic {encoded}"))?))
     }
 
     /// Returns the parameters of the API.
@@ -193,8 +178,6 @@ fn table(targets: &[Value]) -> String {
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-const MAX_PASSWORD: u64 = 4096;
 
 const MAX_WIDTH: usize = 60;
 

@@ -14,8 +14,10 @@ use self::servers::Servers;
 use crate::integration::docs::Page;
 use crate::support::daemon::{Daemon, Finished, finished, portprobe};
 use crate::support::http;
+use crate::support::pki::{self, Authority};
 use crate::support::scrape::Scrape;
-use crate::support::services::{self, Service};
+use crate::support::services::text::Tls;
+use crate::support::services::{self, Service, web};
 
 mod jobs;
 mod servers;
@@ -160,16 +162,119 @@ fn invalid_files_and_flags_have_their_exit_status() {
     for arguments in [&["import"] as &[_], &["import", "--blackbox=blackbox.yml", "--compare=http://localhost:9115"]] {
         assert_eq!(finished(arguments, folder.path()).status, 2, "{arguments:?}");
     }
+    let login = finished(&["import", "--blackbox=blackbox.yml", "--tls.ca-file=ca.pem"], folder.path());
+    let error = "--user, --password-file and --tls.ca-file require --compare";
+    assert!(login.status == 2 && login.stderr.contains(error), "{login:?}");
 }
 
-#[test]
-fn a_comparison_without_targets_is_an_error() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("blackbox.yml"), "modules: { a: { prober: tcp } }").unwrap();
-    fs::write(folder.path().join("prometheus.yml"), "scrape_configs: [{ job_name: j }]").unwrap();
-    let compared = compare(&folder, "http://localhost:9115");
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comparison_without_targets_asks_the_exporter() {
+    let servers = Servers::start().await;
+    let files = tempfile::tempdir().unwrap();
+    fs::write(files.path().join("blackbox.yml"), "modules: { a: { prober: tcp } }").unwrap();
+    fs::write(files.path().join("prometheus.yml"), "scrape_configs: [{ job_name: j }]").unwrap();
     let error = "portprobe: no target to compare; check that jobs of --prometheus probe with a path `/probe`\n";
-    assert_eq!((compared.status, &*compared.stdout, &*compared.stderr), (1, "", error));
+    for exporter in services::blackbox_exporters(files.path()).await {
+        let compared = compare(&files, &format!("http://{}", exporter.address));
+        assert_eq!((compared.status, &*compared.stdout, &*compared.stderr), (1, "", error));
+        // The module that is used without a name is another error.
+        let exporter = services::blackbox_exporter(servers.folder.path()).await.unwrap();
+        let compared = compare(&files, &format!("http://{}", exporter.address));
+        assert_eq!((compared.status, &*compared.stderr), (1, error));
+    }
+    for (port, reason) in [(2204, "nothing listens on port 2204"), (2401, "responded with 404 Not Found")] {
+        let url = format!("http://{}:{port}", servers.host);
+        let compared = compare(&files, &url);
+        assert_eq!((compared.status, &*compared.stdout), (1, ""), "{compared:?}");
+        assert!(compared.stderr.starts_with(&format!("portprobe: cannot compare with {url}")), "{compared:?}");
+        assert!(compared.stderr.contains(reason), "{compared:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exporter_with_tls_and_a_password_is_compared() {
+    let servers = Servers::start().await;
+    let root = Authority::root("exporter");
+    let identity = root.issue(pki::leaf(&["127.0.0.1"]));
+    let folder = servers.folder.path();
+    let hash = bcrypt::hash("hunter2", 4).unwrap();
+    let web = format!(
+        "tls_server_config: {{ cert_file: server.pem, key_file: server.key }}\nbasic_auth_users: {{ us: '{hash}' }}\n"
+    );
+    for (file, text) in [
+        ("server.pem", identity.pem()),
+        ("server.key", identity.key_pem().to_owned()),
+        ("web.yml", web),
+        ("password", "hunter2\n".to_owned()),
+        ("wrong", "hunter3".to_owned()),
+        ("exporter-ca.pem", root.pem()),
+    ] {
+        fs::write(folder.join(file), text).unwrap();
+    }
+    for exporter in services::blackbox_exporters(folder).await {
+        let url = format!("https://{}", exporter.address);
+        let compare = |flags: &[&str]| compare_with(&servers.folder, &url, flags);
+        let compared = compare(&["--tls.ca-file=exporter-ca.pem", "--user=us", "--password-file=password"]);
+        assert_eq!((compared.status, &*compared.stdout, &*compared.stderr), (0, "", ""));
+        for (flags, reason) in [
+            (&["--user=us", "--password-file=password"] as &[_], "untrusted"),
+            (&["--tls.ca-file=exporter-ca.pem"], "responded with 401 Unauthorized"),
+            (
+                &["--tls.ca-file=exporter-ca.pem", "--user=us", "--password-file=wrong"],
+                "responded with 401 Unauthorized",
+            ),
+            (&["--tls.ca-file=none.pem"], "none.pem"),
+            (&["--user=us", "--password-file=none"], "cannot read none"),
+        ] {
+            let compared = compare(flags);
+            assert_eq!((compared.status, &*compared.stdout), (1, ""), "{compared:?}");
+            assert!(compared.stderr.contains(reason) && !compared.stderr.contains("hunter"), "{compared:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_of_grpc_are_compared() {
+    let servers = Servers::start().await;
+    let root = Authority::root("grpc");
+    let identity = root.issue(pki::leaf(&["127.0.0.1"]));
+    fs::write(servers.folder.path().join("grpc-ca.pem"), root.pem()).unwrap();
+    let mut jobs = "scrape_configs:\n".to_owned();
+    let mut add = |name: &str, module: &str, target: &str| {
+        let params = format!("{{ module: [{module}], target: ['{target}'] }}");
+        writeln!(
+            jobs,
+            "- {{ job_name: {name}, metrics_path: /probe, params: {params}, static_configs: [{{ targets: [e] }}] }}"
+        )
+        .unwrap();
+    };
+    let kinds = ["health", "nothing"];
+    let (mut plain, mut secured) = (Vec::new(), Vec::new());
+    for kind in kinds {
+        plain.extend(web::grpc(Tls::Off, kind).await);
+        secured.extend(web::grpc(Tls::With(&identity), kind).await);
+    }
+    if plain.is_empty() {
+        return;
+    }
+    for (index, (plain, secured)) in plain.iter().zip(&secured).enumerate() {
+        add(&format!("plain_{index}"), "grpc", &plain.address.to_string());
+        add(&format!("tls_{index}"), "grpc_tls", &secured.address.to_string());
+        add(&format!("service_{index}"), "grpc_service", &plain.address.to_string());
+        add(&format!("wrong_{index}"), "grpc", &secured.address.to_string());
+    }
+    add("closed", "grpc", &format!("{}:2204", servers.host));
+    fs::write(servers.folder.path().join("prometheus.yml"), jobs).unwrap();
+    let modules = "modules:
+  grpc: { prober: grpc, timeout: 3s, grpc: { preferred_ip_protocol: ip4 } }
+  grpc_service: { prober: grpc, timeout: 3s, grpc: { service: no.such.Service, preferred_ip_protocol: ip4 } }
+  grpc_tls: { prober: grpc, timeout: 3s, grpc: { tls: true, tls_config: { ca_file: grpc-ca.pem } } }
+";
+    fs::write(servers.folder.path().join("blackbox.yml"), modules).unwrap();
+    for exporter in services::blackbox_exporters(servers.folder.path()).await {
+        let compared = compare(&servers.folder, &format!("http://{}", exporter.address));
+        assert_eq!((compared.status, &*compared.stdout, &*compared.stderr), (0, "", ""));
+    }
 }
 
 #[test]
@@ -281,8 +386,13 @@ fn run(script: &str, folder: &Path) -> Finished {
 }
 
 fn compare(folder: &TempDir, url: &str) -> Finished {
+    compare_with(folder, url, &[])
+}
+
+fn compare_with(folder: &TempDir, url: &str, flags: &[&str]) -> Finished {
     let url = format!("--compare={url}");
-    finished(&["import", "--blackbox=blackbox.yml", "--prometheus=prometheus.yml", &url], folder.path())
+    let command = ["import", "--blackbox=blackbox.yml", "--prometheus=prometheus.yml", &url];
+    finished(&[&command, flags].concat(), folder.path())
 }
 
 /// Whether each target is up; only targets whose state is known.

@@ -142,7 +142,8 @@ pub(crate) async fn openssh() -> Option<Service> {
     .await
 }
 
-/// blackbox_exporter with a copy of the files in a folder, among them `blackbox.yml`; `None` if it is not installed.
+/// blackbox_exporter with a copy of the files in a folder, among them `blackbox.yml` and possibly `web.yml`, its web
+/// configuration; `None` if it is not installed.
 pub(crate) async fn blackbox_exporter(files: &Path) -> Option<Service> {
     requires_program("prometheus-blackbox-exporter").then_some(())?;
     blackbox_exporter_of(&program("prometheus-blackbox-exporter").unwrap(), files).await
@@ -167,6 +168,9 @@ async fn blackbox_exporter_of(binary: &Path, files: &Path) -> Option<Service> {
         }
         let mut server = Command::new(binary);
         server.args(["--config.file=blackbox.yml", &format!("--web.listen-address={address}")]);
+        if folder.path().join("web.yml").is_file() {
+            server.arg("--web.config.file=web.yml");
+        }
         Service::listening(server, address, folder).await
     })
     .await
