@@ -206,11 +206,12 @@ impl<'a> Targets<'a> {
             let mut settings = Block::default();
             settings.block("headers", headers);
             item.block("http", settings);
-            if url.starts_with("https://") {
-                let mut tls = Block::default();
-                tls.text("server_name", host_name(hostname));
-                item.block("tls", tls);
-            }
+        }
+        let has_tls = matches!(module.kind, Kind::Tcp(_)) || url.starts_with("https://");
+        if let Some(hostname) = target.hostname.as_ref().filter(|_| has_tls && module.tls.takes_hostname) {
+            let mut tls = Block::default();
+            tls.text("server_name", host_name(hostname));
+            item.block("tls", tls);
         }
         if !self.has_common_job && !target.job.is_empty() {
             labels.text(EXPORTED_JOB, &target.job);

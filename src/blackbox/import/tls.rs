@@ -8,6 +8,7 @@ use crate::config::{ForeignValue, LoadError};
 #[derive(Debug, Default)]
 pub(super) struct Tls {
     pub(super) settings: Block,
+    /// The name that the module sets.
     pub(super) server_name: Option<String>,
     has_roots: bool,
     skips_verification: bool,
@@ -21,6 +22,8 @@ pub(super) struct TlsUse {
     pub(super) trusts_system: bool,
     /// A file has a relative path.
     pub(super) has_relative_files: bool,
+    /// The parameter `hostname` is the name to verify.
+    pub(super) takes_hostname: bool,
 }
 
 impl Tls {
@@ -35,14 +38,17 @@ impl Tls {
     /// The use of these settings by probes that start TLS, or may start it.
     pub(super) const fn usage(&self) -> TlsUse {
         let trusts_system = !self.has_roots && !self.skips_verification;
-        TlsUse { trusts_system, has_relative_files: self.has_relative_files }
+        TlsUse {
+            trusts_system,
+            has_relative_files: self.has_relative_files,
+            takes_hostname: self.server_name.is_none(),
+        }
     }
 
     /// Sets the name to verify, unless the module has one.
     pub(super) fn default_server_name(&mut self, name: &str) {
         if self.server_name.is_none() {
             self.settings.text("server_name", name);
-            self.server_name = Some(name.to_owned());
         }
     }
 

@@ -237,6 +237,7 @@ fn importable<'a>(module: &'a Module, probe: &ProbedTarget) -> Result<&'a Module
             Err(format!("write each target with the service, as {scheme}://HOST:PORT/{service}"))
         }
         Kind::Http(_) if probe.hostname.is_some() => Err(HOSTNAME.to_owned()),
+        Kind::Tcp(_) if probe.hostname.is_some() && module.tls.takes_hostname => Err(HOSTNAME.to_owned()),
         Kind::Grpc { .. } | Kind::Http(_) | Kind::Tcp(_) => Ok(module),
     }
 }

@@ -246,6 +246,36 @@ fn a_hostname_of_discovered_targets_is_a_comment() {
 }
 
 #[test]
+fn a_hostname_is_the_name_to_verify() {
+    let modules = "modules: { tcp: { prober: tcp }, tls: { prober: tcp, tcp: { tls: true } }, \
+                   named: { prober: tcp, tcp: { tls: true, tls_config: { server_name: n } } }, \
+                   web: { prober: http, http: { tls_config: { server_name: n } } } }";
+    let blackbox = ForeignFile::parse(Path::new("b.yml"), modules.to_owned()).unwrap();
+    let copy = "[{ source_labels: [__address__], target_label: __param_target }, \
+                { target_label: __address__, replacement: 'e:1' }]";
+    for (module, target, is_set, is_discovered) in [
+        ("tcp", "a:1", false, true),
+        ("tls", "a:1", true, false),
+        ("named", "a:1", false, true),
+        ("web", "https://a/", false, false),
+    ] {
+        let job = |targets: &str| {
+            let text = format!(
+                "scrape_configs: [{{ job_name: j, metrics_path: /probe, relabel_configs: {copy}, \
+                 params: {{ module: [{module}], hostname: [h] }}, {targets} }}]"
+            );
+            ForeignFile::parse(Path::new("/none/p.yml"), text).unwrap()
+        };
+        let listed = job(&format!("static_configs: [{{ targets: ['{target}'] }}]"));
+        let Imported { text, .. } = import(&blackbox, Some(&listed), TargetFiles::Discovered).unwrap();
+        assert_eq!(text.contains("server_name: h"), is_set, "{text}");
+        let files = job("file_sd_configs: [{ files: [a.yml] }]");
+        let Imported { sources, .. } = import(&blackbox, Some(&files), TargetFiles::Discovered).unwrap();
+        assert_eq!(sources, usize::from(is_discovered), "{module}");
+    }
+}
+
+#[test]
 fn json_of_files_is_read_as_json() {
     let folder = tempfile::tempdir().unwrap();
     let text = r#"[{"targets": ["a:1"], "labels": {"team": "\ud83d\ude00"}}]"#;
