@@ -33,7 +33,7 @@
 //! - `store`: states, daily figures and incidents across restarts
 //! - `metrics`: the exposition for Prometheus
 //! - `blackbox`: compatibility with blackbox_exporter
-//! - `timeline`: an outcome as text, with advice
+//! - `timeline`: an outcome as text, with advice, or as JSON
 //! - `http`: the HTTP server and its routes
 //! - `log`: log lines in logfmt or JSON
 //! - `app`: the daemon, composed of all these

@@ -1,4 +1,4 @@
-//! An outcome as text: each phase with its duration, the facts about the peer, the result and advice.
+//! An outcome as text: each phase with its duration, the facts about the peer, the result and advice; and as JSON.
 
 use std::fmt::{self, Display};
 use std::net::IpAddr;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use self::advice::Advice;
 use self::certificates::Chain;
+pub(crate) use self::json::Document;
 pub(crate) use self::styles::Styles;
 use self::styles::milliseconds;
 use self::transcript::TranscriptView;
@@ -17,6 +18,7 @@ use crate::target::{AddressMode, Target, Verify};
 
 mod advice;
 mod certificates;
+mod json;
 mod styles;
 mod transcript;
 mod validity;

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 use tokio::time::Instant;
 
-use self::json::Document;
 use super::UsageError;
 use super::flags::{CONFIG_FILE, CONFIG_FILE_VARIABLE};
 use crate::app::LoadedFiles;
@@ -19,9 +18,8 @@ use crate::peer_text::escaped;
 use crate::probe::NetworkProber;
 use crate::target::Target;
 use crate::tasks;
-use crate::timeline::{Styles, Timeline};
+use crate::timeline::{Document, Styles, Timeline};
 
-mod json;
 mod lookup;
 
 #[derive(Args, Debug)]

@@ -16,7 +16,7 @@ mod facts;
 
 /// The document.
 #[derive(Debug, Serialize)]
-pub(super) struct Document<'a> {
+pub(crate) struct Document<'a> {
     target: &'a str,
     url: String,
     #[serde(flatten)]
@@ -78,7 +78,7 @@ enum ResultDocument<'a> {
 
 impl<'a> Document<'a> {
     /// Creates the document of an outcome.
-    pub(super) fn new(target: &'a Target, outcome: &'a Outcome) -> Self {
+    pub(crate) fn new(target: &'a Target, outcome: &'a Outcome) -> Self {
         Self {
             target: target.name.as_str(),
             url: target.endpoint.to_string(),
@@ -100,7 +100,7 @@ impl<'a> Document<'a> {
     }
 
     /// Returns the document as text. Characters that could control a terminal are escaped.
-    pub(super) fn to_text(&self) -> serde_json::Result<String> {
+    pub(crate) fn to_text(&self) -> serde_json::Result<String> {
         let json = serde_json::to_string_pretty(self)?;
         let mut text = String::with_capacity(json.len() + 1);
         for character in json.chars() {
