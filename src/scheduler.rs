@@ -3,7 +3,7 @@
 //! [`Handle::change`] sets the targets, a [`Prober`] makes the probes, and a closure receives their reports and returns
 //! the next probe. One task has one queue of due times: an idle target costs only its entry in the queue, and only a
 //! running probe has a task. [`Handle::acquire`] returns a permit for a probe that is not scheduled, within the same limits.
-//! This module does not interpret results.
+//! [`Handle::lend`] keeps the probes of a target from starting while somebody else probes it. This module does not interpret results.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -16,24 +16,27 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use self::gate::{Blocked, Claim, Gate};
+use self::handle::Inbox;
 pub use self::handle::{AcquireError, Change, Handle, Stopped};
-use self::handle::{Command, Inbox};
 use self::index::{Id, Index};
+use self::loans::Loans;
+pub use self::loans::{LendError, Loan};
 pub use self::permits::Permit;
 use self::permits::{PermitQueue, Released};
 use self::queue::{DueQueue, WaitQueue, Waiting};
-use self::schedule::FirstDue;
 pub use self::schedule::Spread;
-use self::scheduled_target::{End, ScheduledTarget, Tick};
+use self::scheduled_target::{End, Tick};
 pub use self::statistics::Statistics;
 use crate::clock::{self, Timestamp};
 use crate::options::Limits;
 use crate::outcome::{Next, Prober, Report};
 use crate::target::{Host, Target};
 
+mod changes;
 mod gate;
 mod handle;
 mod index;
+mod loans;
 mod permits;
 mod queue;
 mod schedule;
@@ -59,6 +62,7 @@ pub struct Scheduler<P, R> {
     tasks: JoinSet<Done>,
     permits: PermitQueue,
     released: mpsc::UnboundedReceiver<Released>,
+    loans: Loans,
     inbox: Inbox,
     statistics: Arc<Statistics>,
 }
@@ -110,6 +114,7 @@ where
             tasks: JoinSet::new(),
             permits,
             released,
+            loans: Loans::default(),
             inbox,
             statistics,
         };
@@ -137,6 +142,8 @@ where
                 Some(command) = self.inbox.commands.recv() => self.change(command),
                 Some(acquisition) = self.inbox.acquisitions.recv() => self.permits.push(acquisition),
                 Some(released) = self.released.recv() => self.release(&released.host, released.claim),
+                Some(request) = self.inbox.loans.recv() => self.lend(request),
+                Some(id) = self.loans.returned() => self.take_back(id),
                 Some(done) = self.tasks.join_next() => self.finish(done),
                 () = &mut sleep, if wake_up.is_some() => {}
             }
@@ -254,8 +261,15 @@ where
         let Some(entry) = self.index.get_mut(id) else { return };
         let is_changed = !Arc::ptr_eq(entry.target(), &target);
         match entry.end(ended, next) {
-            End::Due(due) => self.enqueue(id, due),
             End::Idle if is_changed => self.reprobe(id, ended),
+            end => self.after(id, end),
+        }
+    }
+
+    /// Carries out the effect of the end of a probe.
+    fn after(&mut self, id: Id, end: End) {
+        match end {
+            End::Due(due) => self.enqueue(id, due),
             End::Idle => {}
             End::Planned(due) => self.due_queue.push(due, id),
         }
@@ -289,112 +303,12 @@ where
             self.due_queue.push(due, id);
         }
     }
-
-    /// Changes the targets. A target with the same name, endpoint and interval as before keeps its place on the grid.
-    ///
-    /// The cost depends on the size of the change, not on the number of targets.
-    fn change(&mut self, Command { change, done }: Command) {
-        let now = Instant::now();
-        if let Some(limits) = change.limits {
-            self.gate.set_limits(limits);
-            self.wait_queue.unpark_all();
-            self.permits.unpark_all();
-        }
-        for name in change.removed {
-            if let Some(id) = self.index.find(&name) {
-                self.remove(id);
-            }
-        }
-        for target in change.upserted {
-            let known = self.index.find(&target.name);
-            if known.is_some_and(|id| self.keep(id, &target, now)) {
-                continue;
-            }
-            if let Some(id) = known {
-                self.remove(id);
-            }
-            self.insert(target, change.spread, now);
-        }
-        // A stale item otherwise stays until it is due, which can take a day.
-        if self.due_queue.len() > MAX_ITEMS_PER_TARGET * self.index.len() + MAX_ITEMS_IN_ADDITION {
-            let index = &self.index;
-            self.due_queue
-                .retain(|due, id| index.get(id).is_some_and(|entry| entry.is_next(due)));
-        }
-        // The caller may have stopped waiting; the change is applied anyway.
-        let _ = done.send(());
-    }
-
-    /// Updates a target in place if its endpoint is the same; otherwise returns false.
-    fn keep(&mut self, id: Id, target: &Arc<Target>, now: Instant) -> bool {
-        let Some(entry) = self
-            .index
-            .get_mut(id)
-            .filter(|entry| entry.target().endpoint == target.endpoint)
-        else {
-            return false;
-        };
-        let interval = |target: &Target| target.settings.cadence.interval();
-        let same_grid = interval(entry.target()) == interval(target);
-        entry.replace_target(target.clone());
-        if !same_grid {
-            self.reschedule(id, target, now);
-        }
-        self.reprobe(id, now);
-        true
-    }
-
-    fn reschedule(&mut self, id: Id, target: &Target, now: Instant) {
-        let first = self.first_due(target, Spread::default(), now);
-        if let Some(entry) = self.index.get_mut(id) {
-            entry.reschedule(now + first.tick, first.early.map(|early| now + early));
-            self.due_queue.push_all(entry.tick(), entry.planned(), id);
-        }
-    }
-
-    fn insert(&mut self, target: Arc<Target>, spread: Spread, now: Instant) {
-        let first = self.first_due(&target, spread, now);
-        let entry = ScheduledTarget::new(target, now + first.tick, first.early.map(|early| now + early));
-        let (tick, planned) = (entry.tick(), entry.planned());
-        let id = self.index.insert(entry);
-        self.due_queue.push_all(tick, planned, id);
-    }
-
-    /// Removes a target and aborts its probe, which must not count for a later target of the same name.
-    fn remove(&mut self, id: Id) {
-        let Some(entry) = self.index.remove(id) else { return };
-        if let Some(probe) = self.running.get(&id) {
-            probe.task.abort();
-        }
-        self.end(id);
-        if let Some(due) = entry.waiting_since() {
-            let host = &entry.target().endpoint.host;
-            self.wait_queue
-                .remove(host, Waiting { due, id, last_probe: entry.last_probe() });
-            self.wait_queue.unpark(host);
-        }
-    }
-
-    /// Returns when a target is first due. The grid is pinned to the wall clock at the start; later changes of the
-    /// clock do not move it.
-    fn first_due(&self, target: &Target, spread: Spread, now: Instant) -> FirstDue {
-        let elapsed = now.saturating_duration_since(self.origin);
-        let wall = Timestamp::since_epoch(self.started_at.as_duration() + elapsed);
-        FirstDue::at(wall, target.settings.cadence.interval(), schedule::seed(&target.name, &self.machine), spread)
-    }
 }
 
 /// Returns what a waiting probe of this target takes of the limits.
 fn claim(prober: &impl Prober, target: &Target, waiting: &Waiting) -> Claim {
     Claim { share: waiting.last_probe.into(), descriptors: prober.descriptors(target) }
 }
-
-/// A target has at most two items in the due queue that are not stale. With more than four per target, at least half
-/// are stale.
-const MAX_ITEMS_PER_TARGET: usize = 4;
-
-/// With fewer items, a search for stale ones is not worthwhile.
-const MAX_ITEMS_IN_ADDITION: usize = 16;
 
 #[cfg(test)]
 mod tests;

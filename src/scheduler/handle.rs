@@ -1,9 +1,11 @@
-//! The handle of a running scheduler, which changes its targets in parts, and requests permits for further probes.
+//! The handle of a running scheduler, which changes its targets in parts, and requests permits and loans for further
+//! probes.
 
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::loans::{LendError, Loan, LoanRequest};
 use super::permits::{Acquisition, Permit};
 use super::schedule::Spread;
 use super::statistics::Statistics;
@@ -15,6 +17,7 @@ use crate::target::{Target, TargetName};
 pub struct Handle {
     sender: mpsc::Sender<Command>,
     acquisitions: mpsc::Sender<Acquisition>,
+    loans: mpsc::Sender<LoanRequest>,
     statistics: Arc<Statistics>,
 }
 
@@ -44,6 +47,7 @@ pub(super) struct Command {
 pub(super) struct Inbox {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) acquisitions: mpsc::Receiver<Acquisition>,
+    pub(super) loans: mpsc::Receiver<LoanRequest>,
 }
 
 /// The scheduler has stopped.
@@ -67,7 +71,8 @@ impl Handle {
     pub(super) fn new(statistics: Arc<Statistics>) -> (Self, Inbox) {
         let (sender, commands) = mpsc::channel(1);
         let (acquire, acquisitions) = mpsc::channel(1);
-        (Self { sender, acquisitions: acquire, statistics }, Inbox { commands, acquisitions })
+        let (lend, loans) = mpsc::channel(1);
+        (Self { sender, acquisitions: acquire, loans: lend, statistics }, Inbox { commands, acquisitions, loans })
     }
 
     /// Waits until the limits allow a probe of `target` in addition to the scheduled ones. Due probes come first.
@@ -78,6 +83,14 @@ impl Handle {
         granted
             .await
             .map_err(|_| if self.acquisitions.is_closed() { AcquireError::Stopped } else { AcquireError::TooMany })
+    }
+
+    /// Returns the exclusive right to probe a target, unless a probe of it runs, or is due and waits for a limit.
+    pub async fn lend(&self, name: &TargetName) -> Result<Loan, LendError> {
+        let (loan, lent) = oneshot::channel();
+        let request = LoanRequest { name: name.clone(), loan };
+        self.loans.send(request).await.map_err(|_| LendError::Stopped)?;
+        lent.await.unwrap_or(Err(LendError::Stopped))
     }
 
     /// Waits until the scheduler stops.

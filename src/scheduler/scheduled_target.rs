@@ -41,6 +41,9 @@ enum Activity {
     Planned(Instant),
     /// A due probe waits for a limit.
     Waiting { due: Instant, kind: Kind },
+    /// Somebody else probes the target. The extra probe that was planned, or the probe of a tick that occurs meanwhile, starts
+    /// once the target is back.
+    Lent { planned: Option<Instant>, then: Option<Instant> },
     /// A probe runs. If a tick occurs just before its end, `then` is that tick, and its probe starts right after the
     /// end.
     Running { kind: Kind, deadline: Instant, then: Option<Instant> },
@@ -108,7 +111,11 @@ impl ScheduledTarget {
     pub(super) fn planned(&self) -> Option<Instant> {
         match self.activity {
             Activity::Planned(due) => Some(due),
-            Activity::Idle | Activity::AwaitingSettings | Activity::Waiting { .. } | Activity::Running { .. } => None,
+            Activity::Idle
+            | Activity::AwaitingSettings
+            | Activity::Lent { .. }
+            | Activity::Waiting { .. }
+            | Activity::Running { .. } => None,
         }
     }
 
@@ -148,6 +155,7 @@ impl ScheduledTarget {
     /// - If a regular probe runs until its deadline at the tick, or its deadline passed while this process was stopped,
     ///   the next one starts right after its end.
     /// - If a regular probe runs longer, or waits, the tick is skipped.
+    /// - If the target is lent, the probe starts once it is back; the tick after that is skipped.
     pub(super) fn advance(&mut self, now: Instant) -> (Tick, u64) {
         let due = self.tick;
         let (next, missed) = schedule::advance(due, self.target.settings.cadence.interval(), now);
@@ -157,6 +165,10 @@ impl ScheduledTarget {
             Activity::AwaitingSettings | Activity::Planned(_) => {
                 self.activity = Activity::Idle;
                 Tick::Due(due)
+            }
+            Activity::Lent { planned, then: then @ None } => {
+                (*planned, *then) = (None, Some(due));
+                Tick::Taken
             }
             Activity::Waiting { kind: Kind::Regular, .. } => Tick::StillWaiting,
             Activity::Waiting { kind: kind @ Kind::Extra, .. } => {
@@ -170,7 +182,7 @@ impl ScheduledTarget {
                 *then = Some(due);
                 Tick::Taken
             }
-            Activity::Running { kind: Kind::Regular, .. } => Tick::Overlap,
+            Activity::Lent { then: Some(_), .. } | Activity::Running { kind: Kind::Regular, .. } => Tick::Overlap,
         };
         (tick, missed)
     }
@@ -184,7 +196,11 @@ impl ScheduledTarget {
     pub(super) fn waiting_since(&self) -> Option<Instant> {
         match self.activity {
             Activity::Waiting { due, .. } => Some(due),
-            Activity::Idle | Activity::AwaitingSettings | Activity::Planned(_) | Activity::Running { .. } => None,
+            Activity::Idle
+            | Activity::AwaitingSettings
+            | Activity::Lent { .. }
+            | Activity::Planned(_)
+            | Activity::Running { .. } => None,
         }
     }
 
@@ -222,11 +238,43 @@ impl ScheduledTarget {
         }
     }
 
+    /// Lends the target to somebody else. Returns false if a probe runs, or is due and waits.
+    pub(super) fn lend(&mut self) -> bool {
+        let planned = match self.activity {
+            Activity::Idle => None,
+            Activity::Planned(due) => Some(due),
+            Activity::AwaitingSettings
+            | Activity::Lent { .. }
+            | Activity::Running { .. }
+            | Activity::Waiting { .. } => {
+                return false;
+            }
+        };
+        self.activity = Activity::Lent { planned, then: None };
+        true
+    }
+
+    /// Takes a lent target back and returns the effect.
+    pub(super) fn take_back(&mut self, now: Instant) -> End {
+        let Activity::Lent { planned, then } = self.activity else { return End::Idle };
+        self.activity = Activity::Idle;
+        if let Some(due) = then {
+            return End::Due(due);
+        }
+        planned.map_or(End::Idle, |planned| {
+            let due = planned.max(now);
+            self.activity = Activity::Planned(due);
+            End::Planned(due)
+        })
+    }
+
     fn kind_about_to_start(&self) -> Kind {
         match self.activity {
             Activity::Planned(_) => Kind::Extra,
             Activity::Waiting { kind, .. } => kind,
-            Activity::Idle | Activity::AwaitingSettings | Activity::Running { .. } => Kind::Regular,
+            Activity::Idle | Activity::AwaitingSettings | Activity::Lent { .. } | Activity::Running { .. } => {
+                Kind::Regular
+            }
         }
     }
 }

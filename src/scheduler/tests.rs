@@ -8,10 +8,14 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::handle::MAX_CHANGES;
+use super::changes::{MAX_ITEMS_IN_ADDITION, MAX_ITEMS_PER_TARGET};
+use super::handle::{Command, MAX_CHANGES};
+use super::schedule::FirstDue;
 use super::*;
 use crate::outcome::{Facts, Outcome, Timings};
 use crate::target::{Cadence, Host, Settings, example};
+
+mod loans;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
