@@ -54,10 +54,17 @@ pub struct NetworkProber {
     tls_store: Arc<TlsStore>,
     header_values: Arc<HeaderValues>,
     verifier: Arc<ChainVerifier>,
-    records: bool,
+    recording: Recording,
     /// Maximum number of addresses of a target that are tried at the same time.
     at_once: u8,
     lag: Arc<LoopLag>,
+}
+
+/// Whether the bytes exchanged are recorded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Recording {
+    Off,
+    On,
 }
 
 impl NetworkProber {
@@ -82,7 +89,7 @@ impl NetworkProber {
             tls_store,
             header_values,
             verifier: Arc::default(),
-            records: false,
+            recording: Recording::Off,
             at_once: AT_ONCE,
             lag: Arc::default(),
         }
@@ -98,7 +105,7 @@ impl NetworkProber {
     /// Records the bytes exchanged on connections.
     #[must_use]
     pub fn recording(self) -> Self {
-        Self { records: true, ..self }
+        Self { recording: Recording::On, ..self }
     }
 
     /// Returns the lag of this process, which decides whether a deadline counts. The caller measures it.
@@ -113,14 +120,32 @@ impl NetworkProber {
 
     /// As [`Prober::probe`], but connects only if `permits` returns `Ok` for the addresses that are then used. They are
     /// not resolved again.
-    pub async fn probe_permitted<E>(
+    pub fn probe_permitted<E>(
         &self,
         target: &Arc<Target>,
         deadline: Instant,
         permits: impl Fn(&[SocketAddr]) -> Result<(), E>,
+    ) -> impl Future<Output = Result<Outcome, E>> {
+        self.probe_with(target, deadline, self.recording, permits)
+    }
+
+    /// As [`Prober::probe`], and records the bytes exchanged.
+    pub async fn probe_recorded(&self, target: &Arc<Target>, deadline: Instant) -> Outcome {
+        let Ok(outcome) = self
+            .probe_with(target, deadline, Recording::On, |_| Ok::<_, Infallible>(()))
+            .await;
+        outcome
+    }
+
+    async fn probe_with<E>(
+        &self,
+        target: &Arc<Target>,
+        deadline: Instant,
+        recording: Recording,
+        permits: impl Fn(&[SocketAddr]) -> Result<(), E>,
     ) -> Result<Outcome, E> {
         let started = Instant::now();
-        let plan = match self.plan(target) {
+        let plan = match self.plan(target, recording) {
             Ok(plan) => plan,
             Err(fault) => return Ok(unattempted(fault.into(), started)),
         };
@@ -161,7 +186,7 @@ impl NetworkProber {
     }
 
     /// Collects everything that a probe of the target needs.
-    fn plan(&self, target: &Arc<Target>) -> Result<Plan, LocalFault> {
+    fn plan(&self, target: &Arc<Target>, recording: Recording) -> Result<Plan, LocalFault> {
         let steps = match &target.settings.probe_kind {
             ProbeKind::Plain(application) => Some(Steps::Plain(application.clone())),
             ProbeKind::Tcp { .. } => None,
@@ -177,7 +202,7 @@ impl NetworkProber {
             target: target.clone(),
             steps,
             file_headers: self.file_headers(target)?,
-            record: self.records,
+            record: recording == Recording::On,
             at_once: self.at_once,
             lag: self.lag.clone(),
         })
