@@ -21,6 +21,7 @@ pub use self::reload::{AutoReload, ConfigFile, HttpReload, Reload};
 use self::reload::{Detector, Trigger};
 use self::roster::Roster;
 use self::startup::Startup;
+use self::target_probes::TargetProbes;
 use self::target_sources::TargetSources;
 use crate::board::{Board, LastReload};
 use crate::clock;
@@ -47,6 +48,7 @@ mod reload;
 mod roster;
 mod service;
 mod startup;
+mod target_probes;
 mod target_sources;
 
 /// Everything that a daemon needs in addition to its configuration.
@@ -159,12 +161,19 @@ pub async fn bind(
     let config_file = reload.as_ref().map(|reload| reload.file.clone());
     let detector = reload.map(|reload| Detector::new(reload, requests));
     let on_demand = Arc::new(OnDemandProbes::new(prober.clone(), handle.clone(), files.clone()));
+    let target_probes = TargetProbes {
+        prober: prober.clone(),
+        handle: handle.clone(),
+        board: board.clone(),
+        header_values: files.header_values.clone(),
+    };
     let external_host = external_url.as_ref().map(ExternalUrl::host);
     let own_names = OwnNames::new(listen.hosts().chain([&*host_name]).chain(external_host));
     let state = AppState::new(board.clone(), metrics, reloads)
         .with_web_config(web_config.clone())
         .with_names(external_url.clone(), own_names)
         .with_on_demand(on_demand.clone())
+        .with_target_probes(Arc::new(target_probes))
         .with_store(store.clone());
     let state = Arc::new(state);
     let reconciler = Reconciler {

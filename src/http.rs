@@ -26,6 +26,7 @@ pub use self::origin::OwnNames;
 pub use self::probe::{OnDemandProber, ProbeError, ProbeRequest, Probed};
 pub use self::reload::{ReloadError, ReloadRequest, Reloads};
 pub use self::route::Route;
+pub use self::target_probe::{TargetProbeError, TargetProber};
 pub use self::web_config::{WebConfig, WebConfigFile};
 use crate::board::Board;
 use crate::clock::{self, Timestamp};
@@ -55,6 +56,7 @@ mod reading;
 mod reload;
 mod route;
 mod tagged;
+mod target_probe;
 #[cfg(test)]
 mod testing;
 pub(crate) mod web_config;
@@ -124,6 +126,7 @@ pub struct AppState {
     own_names: OwnNames,
     reloads: Option<Reloads>,
     on_demand: Option<Arc<dyn OnDemandProber>>,
+    target_probes: Option<Arc<dyn TargetProber>>,
     store: Option<Store>,
     started: Timestamp,
     scrape_permits: Arc<Semaphore>,
@@ -146,6 +149,7 @@ impl AppState {
             own_names: OwnNames::default(),
             reloads,
             on_demand: None,
+            target_probes: None,
             store: None,
             started: clock::now(),
             scrape_permits,
@@ -187,6 +191,12 @@ impl AppState {
     #[must_use]
     pub fn with_store(self, store: Store) -> Self {
         Self { store: Some(store), ..self }
+    }
+
+    /// Sets the prober of targets on demand, which is used only if reload requests are enabled, too.
+    #[must_use]
+    pub fn with_target_probes(self, prober: Arc<dyn TargetProber>) -> Self {
+        Self { target_probes: Some(prober), ..self }
     }
 
     /// Enables `/probe`, which otherwise refuses every request.

@@ -39,6 +39,7 @@ mod integration {
     mod package;
     mod probe_command;
     mod probe_endpoint;
+    mod probe_now;
     mod prometheus;
     mod protocols;
 

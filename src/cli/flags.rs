@@ -59,9 +59,9 @@ pub(super) struct ReloadArguments {
     /// Reload the configuration only on SIGHUP or POST /-/reload
     #[arg(long = "no-config.auto-reload")]
     pub(super) no_config_auto_reload: bool,
-    /// Enable POST /-/reload
+    /// Enable POST /-/reload and POST /api/v1/targets/NAME/probe
     ///
-    /// Any client that reaches the port can then request a reload.
+    /// Any client that reaches the port can then request a reload, or a probe of a target.
     #[arg(long = "web.enable-lifecycle", env = "PORTPROBE_WEB_ENABLE_LIFECYCLE")]
     pub(super) web_enable_lifecycle: bool,
 }

@@ -10,11 +10,10 @@ use serde::Serialize;
 use self::documents::{GroupsDocument, IncidentsDocument, ProblemDocument, SummaryDocument, TargetsDocument};
 use self::parameters::{ParameterError, Parameters};
 use self::target::TargetDocument;
-use super::AppState;
 use super::body::{Body, typed};
-use super::path_name;
 use super::reading::{Sources, read};
 use super::tagged::tagged;
+use super::{AppState, path_name, target_probe};
 use crate::board::Day;
 use crate::inventory::Page;
 use crate::store::IncidentQuery;
@@ -33,6 +32,8 @@ pub enum Endpoint {
     Incidents,
     /// The description of the API.
     OpenApi,
+    /// One probe of a target.
+    Probe,
     /// The number of targets in each state.
     Summary,
     /// One target.
@@ -48,6 +49,7 @@ impl Endpoint {
             Self::Groups => "/api/v1/groups",
             Self::Incidents => "/api/v1/incidents",
             Self::OpenApi => "/api/v1/openapi.json",
+            Self::Probe => "/api/v1/targets/NAME/probe",
             Self::Summary => "/api/v1/summary",
             Self::Target => "/api/v1/targets/NAME",
             Self::Targets => "/api/v1/targets",
@@ -59,6 +61,10 @@ impl Endpoint {
         match self {
             Self::Groups => "all groups with their members, as JSON",
             Self::Incidents => "incidents, the latest first, as JSON; filters and paging",
+            Self::Probe => {
+                "one probe of a target now, with its timeline and the bytes exchanged, as JSON; 403 without \
+                 `--web.enable-lifecycle` or for a page of another site"
+            }
             Self::OpenApi => "the description of `/api/v1` in the format of OpenAPI 3.1",
             Self::Summary => "the number of targets in each state, as JSON",
             Self::Target => {
@@ -71,7 +77,8 @@ impl Endpoint {
     /// Returns whether a path leads to this resource.
     pub(super) fn is_at(self, path: &str) -> bool {
         match self {
-            Self::Target => path.strip_prefix(TARGETS).is_some_and(|name| !name.is_empty()),
+            Self::Probe => probed(path).is_some(),
+            Self::Target => path.strip_prefix(TARGETS).is_some_and(|name| !name.is_empty()) && probed(path).is_none(),
             _ => path == self.path(),
         }
     }
@@ -84,8 +91,10 @@ pub(super) async fn api(
     path: &str,
     state: &AppState,
 ) -> Response<Body> {
-    if endpoint == Endpoint::OpenApi {
-        return tagged(request.headers(), JSON, OPENAPI.to_owned());
+    match endpoint {
+        Endpoint::OpenApi => return tagged(request.headers(), JSON, OPENAPI.to_owned()),
+        Endpoint::Probe => return target_probe::probe(request, probed(path).and_then(path_name::decoded), state).await,
+        _ => {}
     }
     let (path, query) = (path.to_owned(), request.uri().query().unwrap_or_default().to_owned());
     match read(state, move |sources| sources.document(endpoint, &path, &query)).await {
@@ -113,8 +122,7 @@ impl Refusal {
             Self::Parameter(_) => StatusCode::BAD_REQUEST,
             Self::UnknownTarget => StatusCode::NOT_FOUND,
         };
-        let problem = serde_json::to_string(&ProblemDocument { error: self.to_string() });
-        typed(status, JSON, problem.unwrap_or_default())
+        problem(status, self.to_string())
     }
 }
 
@@ -146,6 +154,7 @@ impl Sources {
             }
             Endpoint::Targets => json(&TargetsDocument::of(&parameters.targets()?.list(rows))),
             Endpoint::OpenApi => Ok(OPENAPI.to_owned()),
+            Endpoint::Probe => Err(Refusal::Failed),
         }
     }
 
@@ -171,7 +180,19 @@ fn json(document: &impl Serialize) -> Result<String, Refusal> {
     serde_json::to_string(document).map_err(|_| Refusal::Failed)
 }
 
-const JSON: &str = "application/json";
+/// Returns the encoded name in the path of a probe. A name that ends like it has its last slash encoded.
+fn probed(path: &str) -> Option<&str> {
+    let name = path.strip_prefix(TARGETS)?.strip_suffix("/probe")?;
+    (!name.is_empty()).then_some(name)
+}
+
+/// Returns a response with an error.
+pub(super) fn problem(status: StatusCode, error: String) -> Response<Body> {
+    let problem = serde_json::to_string(&ProblemDocument { error });
+    typed(status, JSON, problem.unwrap_or_default())
+}
+
+pub(super) const JSON: &str = "application/json";
 
 const TARGETS: &str = "/api/v1/targets/";
 

@@ -126,7 +126,7 @@ pub(super) async fn probe(request: &Request<Incoming>, state: &AppState) -> Resp
 }
 
 /// Waits until the client closes the connection. A scrape that has timed out needs no probe any more.
-async fn closed(request: &Request<Incoming>) {
+pub(super) async fn closed(request: &Request<Incoming>) {
     match request.extensions().get::<ClientStream>() {
         Some(stream) => stream.closed().await,
         None => pending().await,

@@ -50,7 +50,7 @@ async fn respond(request: &Request<Incoming>, found: Option<Route>, state: &AppS
     if !route.methods().contains(request.method()) {
         return route.other_method();
     }
-    if matches!(route, Route::Probe | Route::Reload) && is_cross_origin(request) {
+    if matches!(route, Route::Api(Endpoint::Probe) | Route::Probe | Route::Reload) && is_cross_origin(request) {
         return plain(StatusCode::FORBIDDEN, "Requests from pages of other sites are refused.\n");
     }
     let path = request.uri().path();
@@ -75,11 +75,11 @@ async fn respond(request: &Request<Incoming>, found: Option<Route>, state: &AppS
 fn is_rebound(request: &Request<Incoming>, found: Option<Route>, config: &WebConfig, state: &AppState) -> bool {
     let concerns = match found {
         Some(Route::Config) => true,
+        Some(Route::Api(Endpoint::Probe) | Route::Reload) => request.headers().contains_key(ORIGIN),
         // Every browser sends it, and no page can remove it. Prometheus and scripts do not.
         Some(Route::Api(_) | Route::Badge | Route::Calendar | Route::Feed | Route::Probe) => {
             request.headers().contains_key(ACCEPT_LANGUAGE)
         }
-        Some(Route::Reload) => request.headers().contains_key(ORIGIN),
         Some(Route::Healthy | Route::Metrics | Route::Page | Route::Ready) | None => false,
     };
     concerns
@@ -146,13 +146,14 @@ pub enum Route {
 
 impl Route {
     /// All routes.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Page,
         Self::Metrics,
         Self::Probe,
         Self::Api(Endpoint::Summary),
         Self::Api(Endpoint::Targets),
         Self::Api(Endpoint::Target),
+        Self::Api(Endpoint::Probe),
         Self::Api(Endpoint::Groups),
         Self::Api(Endpoint::Incidents),
         Self::Api(Endpoint::OpenApi),
@@ -220,6 +221,7 @@ impl Route {
     /// Returns the accepted methods, the usual one first.
     pub const fn methods(self) -> &'static [Method] {
         match self {
+            Self::Api(Endpoint::Probe) => &[Method::POST],
             // As in Prometheus.
             Self::Reload => &[Method::POST, Method::PUT],
             _ => &[Method::GET, Method::HEAD],
@@ -229,6 +231,7 @@ impl Route {
     /// Returns the response to any other method.
     fn other_method(self) -> Response<Body> {
         let (text, allowed) = match self {
+            Self::Api(Endpoint::Probe) => ("Only POST is allowed.\n", "POST"),
             Self::Reload => ("Only POST and PUT are allowed.\n", "POST, PUT"),
             _ => ("Only GET and HEAD are allowed.\n", "GET, HEAD"),
         };
