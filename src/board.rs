@@ -18,7 +18,7 @@ use tokio::time::Instant;
 pub use self::confirm::State;
 pub use self::environment::{Environment, LastReload, SourceStatus};
 pub use self::group::GroupStatus;
-pub use self::history::{History, Recent};
+pub use self::history::{FailedOutcomes, History, Recent};
 pub use self::ledger::{Day, DayFigures};
 pub use self::location::AddressResult;
 pub use self::memory::{Remembered, RememberedState, TargetRecord};

@@ -1,15 +1,16 @@
 //! Lists of targets, groups and incidents for people and programs: filtered, sorted, in pages.
 //!
-//! The API, and through it `portprobe targets`, read them on request from the board and the store. Everything here takes
+//! The status page, the API, and through it `portprobe targets`, read them on request from the board and the store. Everything here takes
 //! time with very many targets, so callers run it off the thread that probes.
 
 use std::cmp::Ordering;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::board::{Row, Rows, State, StateCounts};
+use crate::board::{FailedOutcomes, Row, Rows, State, StateCounts};
 use crate::clock::Timestamp;
-use crate::outcome::Failure;
+use crate::outcome::{CertificateContent, Failure};
 use crate::target::Target;
 
 /// Which targets, in which order.
@@ -97,12 +98,12 @@ impl Default for Page {
     }
 }
 
-/// A part of the targets that match a query.
+/// Targets that match a query, or a part of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TargetList {
     /// The states of all that match.
     pub counts: StateCounts,
-    /// The requested part.
+    /// The targets.
     pub targets: Vec<TargetSummary>,
 }
 
@@ -123,6 +124,14 @@ pub struct TargetSummary {
     pub duration: Option<Duration>,
     /// The expiry of the certificate, in seconds since 1970.
     pub certificate_not_after: Option<i64>,
+    /// The beginning of the certificate's validity, in seconds since 1970.
+    pub certificate_not_before: Option<i64>,
+    /// The address last used, if the host is a name.
+    pub address: Option<IpAddr>,
+    /// Whether the last successful probe was slow.
+    pub is_slow: bool,
+    /// The failures among the last outcomes.
+    pub failed_outcomes: FailedOutcomes,
 }
 
 impl TargetSummary {
@@ -135,41 +144,76 @@ impl TargetSummary {
             failure: row.failure().cloned(),
             last_probe: row.last().map(|last| last.ended_at),
             duration: row.last().map(|last| last.duration),
-            certificate_not_after: not_after(row),
+            certificate_not_after: certificate(row).map(|content| content.not_after),
+            certificate_not_before: certificate(row).map(|content| content.not_before),
+            address: row.address(),
+            is_slow: row.slow() == Some(true),
+            failed_outcomes: row.history().failed(),
         }
+    }
+
+    /// Returns whether the certificate has expired or expires soon, by the rule of the alert
+    /// `PortprobeCertificateExpiring`: less than 30 days and less than 30 % of its lifetime are left.
+    pub fn expires_soon(&self, now: Timestamp) -> bool {
+        let Some((from, to)) = self.certificate_not_before.zip(self.certificate_not_after) else { return false };
+        let left = to.saturating_sub(now.seconds());
+        left < 30 * 86_400 && left.saturating_mul(10) < to.saturating_sub(from).saturating_mul(3)
     }
 }
 
 impl TargetQuery {
-    /// Returns the targets that match.
+    /// Returns the requested part of the targets that match.
     pub fn list(&self, rows: &Rows) -> TargetList {
-        let mut counts = StateCounts::default();
-        let mut found = Vec::new();
-        let text = self.text.as_ref().map(|text| text.to_lowercase());
-        rows.for_each_in(0..rows.len(), |target, row| {
-            if !self.matches(target, row.state(), text.as_deref()) {
-                return;
-            }
-            counts.count(row.state());
-            found.push(TargetSummary::of(target, row));
-        });
-        found.sort_by(|a, b| self.sort.compare(a, b));
-        TargetList { counts, targets: self.page.of(found) }
+        let TargetList { counts, targets } = self.all(rows);
+        TargetList { counts, targets: self.page.of(targets) }
     }
 
-    fn matches(&self, target: &Target, state: State, text: Option<&str>) -> bool {
+    /// Returns all targets that match, in order.
+    pub fn all(&self, rows: &Rows) -> TargetList {
+        let filter = self.filter();
+        let mut counts = StateCounts::default();
+        let mut found = Vec::new();
+        rows.for_each_in(0..rows.len(), |target, row| {
+            if filter.admits(target, row.state()) {
+                counts.count(row.state());
+                found.push(TargetSummary::of(target, row));
+            }
+        });
+        found.sort_by(|a, b| self.sort.compare(a, b));
+        TargetList { counts, targets: found }
+    }
+
+    /// Returns the condition without order and page.
+    pub fn filter(&self) -> Filter<'_> {
+        Filter { query: self, text: self.text.as_ref().map(|text| text.to_lowercase()) }
+    }
+}
+
+/// The condition of a query.
+#[derive(Debug)]
+pub struct Filter<'a> {
+    query: &'a TargetQuery,
+    /// In lower case.
+    text: Option<String>,
+}
+
+impl Filter<'_> {
+    /// Returns whether a target in this state matches.
+    pub fn admits(&self, target: &Target, state: State) -> bool {
+        (self.query.states.is_empty() || self.query.states.contains(&state)) && self.admits_in_any_state(target)
+    }
+
+    /// Returns whether a target matches, apart from its state.
+    pub fn admits_in_any_state(&self, target: &Target) -> bool {
+        let TargetQuery { labels, group, protocol, .. } = self.query;
         let is_in_group = |wanted: &String| target.group.as_ref().is_some_and(|group| group.name.as_str() == wanted);
-        (self.states.is_empty() || self.states.contains(&state))
-            && self.group.as_ref().is_none_or(is_in_group)
-            && self
-                .protocol
-                .as_ref()
-                .is_none_or(|wanted| target.endpoint.protocol.as_str() == wanted)
-            && self
-                .labels
+        let has_protocol = |wanted: &String| target.endpoint.protocol.as_str() == wanted;
+        group.as_ref().is_none_or(is_in_group)
+            && protocol.as_ref().is_none_or(has_protocol)
+            && labels
                 .iter()
                 .all(|(name, value)| target.labels.get(name).is_some_and(|found| found == value))
-            && text.is_none_or(|text| contains(target, text))
+            && self.text.as_ref().is_none_or(|text| contains(target, text))
     }
 }
 
@@ -211,6 +255,51 @@ fn contains(target: &Target, text: &str) -> bool {
     has(target.name.as_str()) || has(&target.endpoint.to_string()) || target.labels.iter().any(|(_, value)| has(value))
 }
 
-fn not_after(row: &Row) -> Option<i64> {
-    Some(row.peer_certificates()?.leaf.content.as_ref()?.not_after)
+fn certificate(row: &Row) -> Option<&CertificateContent> {
+    row.peer_certificates()?.leaf.content.as_ref()
+}
+
+/// Returns a target in a state.
+#[cfg(test)]
+pub(crate) fn example_summary(url: &str, state: State) -> TargetSummary {
+    TargetSummary {
+        target: Arc::new(crate::target::example(url, crate::target::Settings::default())),
+        state,
+        since: None,
+        failure: None,
+        last_probe: None,
+        duration: None,
+        certificate_not_after: None,
+        certificate_not_before: None,
+        address: None,
+        is_slow: false,
+        failed_outcomes: FailedOutcomes::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_expires_soon_by_date_and_share() {
+        const DAY: i64 = 86_400;
+        let now = Timestamp::since_epoch(Duration::from_hours(24 * 1000));
+        for (since, left, expected) in [
+            (63, 27, false),
+            (64, 26, true),
+            (5, 2, true),
+            (4, 3, false),
+            (300, 31, false),
+            (365, 29, true),
+            (90, -3, true),
+        ] {
+            let summary = TargetSummary {
+                certificate_not_before: Some(now.seconds() - since * DAY),
+                certificate_not_after: Some(now.seconds() + left * DAY),
+                ..example_summary("tls://a.test:443", State::Up)
+            };
+            assert_eq!(summary.expires_soon(now), expected, "{since} {left}");
+        }
+    }
 }

@@ -32,9 +32,25 @@ impl History {
 
     /// Returns the outcomes, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = Recent> + '_ {
+        self.packed().map(|packed| packed.unpack())
+    }
+
+    /// Counts the failures.
+    pub fn failed(&self) -> FailedOutcomes {
+        let mut failed = FailedOutcomes { of: self.len, ..FailedOutcomes::default() };
+        let mut is_after_failure = false;
+        for packed in self.packed() {
+            failed.count += u8::from(packed.is_failure());
+            failed.runs += u8::from(packed.is_failure() && !is_after_failure);
+            is_after_failure = packed.is_failure();
+        }
+        failed
+    }
+
+    fn packed(&self) -> impl Iterator<Item = &Packed> {
         let (newer, older) = self.entries.split_at(usize::from(self.next));
         let unused = Self::CAPACITY - usize::from(self.len);
-        older.iter().chain(newer).skip(unused).map(|packed| packed.unpack())
+        older.iter().chain(newer).skip(unused)
     }
 }
 
@@ -54,6 +70,17 @@ pub struct Recent {
     pub duration: Duration,
 }
 
+/// Number of failures among the last outcomes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct FailedOutcomes {
+    /// Number of outcomes.
+    pub of: u8,
+    /// Number of failures.
+    pub count: u8,
+    /// Number of runs of failures without a success in between.
+    pub runs: u8,
+}
+
 /// An outcome in two bytes: the class plus one, or 0 for success, in the high five bits, and the logarithm of the
 /// duration in the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -67,6 +94,10 @@ impl From<Recent> for Packed {
 }
 
 impl Packed {
+    const fn is_failure(self) -> bool {
+        self.0 >> STEP_BITS != 0
+    }
+
     fn unpack(self) -> Recent {
         let kind = usize::from(self.0 >> STEP_BITS);
         Recent {
@@ -127,6 +158,17 @@ mod tests {
         for (kept, pushed) in kept.into_iter().zip((40..100).map(Duration::from_secs)) {
             assert!(kept.abs_diff(pushed) < pushed / 100, "{kept:?} {pushed:?}");
         }
+    }
+
+    #[test]
+    fn failures_are_counted_in_runs() {
+        let mut history = History::default();
+        assert_eq!(history.failed(), FailedOutcomes::default());
+        for failed in [true, true, false, true, false, false, true] {
+            let failure = failed.then_some(Class::Refused);
+            history.push(Recent { failure, duration: Duration::from_millis(1) });
+        }
+        assert_eq!(history.failed(), FailedOutcomes { of: 7, count: 4, runs: 3 });
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(super) struct TargetItem {
 
 impl TargetItem {
     pub(super) fn of(summary: &TargetSummary) -> Self {
-        let TargetSummary { target, state, since, failure, last_probe, duration, certificate_not_after } = summary;
+        let TargetSummary { target, state, since, failure, last_probe, duration, certificate_not_after, .. } = summary;
         Self {
             name: target.name.as_str().to_owned(),
             url: target.endpoint.to_string(),
