@@ -11,7 +11,7 @@ ARG TARGETARCH
 WORKDIR /portprobe
 COPY deploy/image/build deploy/image/build
 RUN deploy/image/build tools
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock askama.toml ./
 RUN deploy/image/build dependencies
 COPY src src
 # The revision in portprobe_build_info.

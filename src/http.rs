@@ -23,6 +23,7 @@ pub use self::config::RunningConfig;
 pub use self::external_url::{ExternalUrl, ExternalUrlError};
 pub use self::health::Readiness;
 pub use self::origin::OwnNames;
+pub use self::page::Resource;
 pub use self::probe::{OnDemandProber, ProbeError, ProbeRequest, Probed};
 pub use self::reload::{ReloadError, ReloadRequest, Reloads};
 pub use self::route::Route;
@@ -187,7 +188,7 @@ impl AppState {
         Self { external_url, own_names, ..self }
     }
 
-    /// Sets the source of history for the API.
+    /// Sets the source of history for the page and the API.
     #[must_use]
     pub fn with_store(self, store: Store) -> Self {
         Self { store: Some(store), ..self }

@@ -57,6 +57,11 @@ impl Metrics {
         &self.0.file_reload_failures
     }
 
+    /// Returns the counters of the scheduler.
+    pub fn statistics(&self) -> &Statistics {
+        &self.0.statistics
+    }
+
     /// Returns the counters of HTTP requests.
     pub fn http_requests(&self) -> &HttpRequests {
         &self.0.http_requests
@@ -95,7 +100,8 @@ impl FileReloadFailures {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn total(&self) -> u64 {
+    /// Returns the number of failures.
+    pub fn total(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -91,6 +91,15 @@ impl Store {
         days.and_then(Result::ok).unwrap_or_default()
     }
 
+    /// Returns the figures of each of these targets, like [`Self::days`].
+    pub fn days_of_each(&self, names: &[&TargetName], since: Day, until: Day) -> Vec<Vec<DayFigures>> {
+        let each = self.database.read(|connection| {
+            let of_each = names.iter().map(|name| history::days(connection, name, since, until));
+            of_each.collect::<Result<Vec<_>, _>>()
+        });
+        each.and_then(Result::ok).unwrap_or_else(|| vec![Vec::new(); names.len()])
+    }
+
     /// Returns incidents. Nothing if the database cannot be read.
     pub fn incidents(&self, query: &IncidentQuery) -> IncidentList {
         let list = self.database.read(|connection| query.list(connection));

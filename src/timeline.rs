@@ -4,12 +4,13 @@ use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use self::advice::Advice;
+pub(crate) use self::advice::{Advice, on_failure};
 use self::certificates::Chain;
 pub(crate) use self::json::Document;
 pub(crate) use self::styles::Styles;
 use self::styles::milliseconds;
 use self::transcript::TranscriptView;
+pub(crate) use self::validity::Validity;
 use crate::clock::Timestamp;
 use crate::duration;
 use crate::outcome::{Attempt, Failure, Fault, Outcome, Phase, Session};
@@ -205,7 +206,7 @@ impl Timeline<'_> {
                 let (class, phase) = (self.styles.failure(failure.class.as_str()), failure.phase.as_str());
                 writeln!(f, "{class} in {phase} after {took}{}", self.detail(failure))?;
                 self.of_all(f)?;
-                advise(f, &advice::on_failure(failure, self.target, self.decisive()))
+                advise(f, &on_failure(failure, self.target, self.decisive()))
             }
             Err(Fault::LocalFault(fault)) => {
                 let (local_fault, reason) = (self.styles.warning("local fault"), fault.reason.as_str());

@@ -55,6 +55,7 @@ mod integration {
     mod sources;
     #[cfg(target_os = "linux")]
     mod starvation;
+    mod status_page;
     #[cfg(target_os = "linux")]
     mod storage;
     mod subscriptions;

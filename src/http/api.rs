@@ -8,7 +8,8 @@ use hyper::{Request, Response, StatusCode};
 use serde::Serialize;
 
 use self::documents::{GroupsDocument, IncidentsDocument, ProblemDocument, SummaryDocument, TargetsDocument};
-use self::parameters::{ParameterError, Parameters};
+use self::parameters::ParameterError;
+pub(in crate::http) use self::parameters::Parameters;
 use self::target::TargetDocument;
 use super::body::{Body, typed};
 use super::reading::{Sources, read};

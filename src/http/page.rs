@@ -1,79 +1,253 @@
-//! The page at `/`: a summary, and links to the other pages.
+//! The status page: an overview at `/`, and a page for each target.
+//!
+//! A page is read when a browser asks, off the thread that probes and one at a time: first the values, from the board, the
+//! store and the counters, then the HTML, from templates that escape every value. It needs no script and loads nothing from
+//! elsewhere; the script only refreshes it and adds keys.
 
+use std::sync::Arc;
+
+use askama::Template;
+use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::{Response, StatusCode};
-use tokio::task::spawn_blocking;
 use tracing::error;
 
+use self::links::Root;
+use self::overview::Overview;
+use self::target::TargetPage;
 use super::AppState;
+use super::api::Parameters;
 use super::body::{Body, plain, typed};
-use crate::board::StateCounts;
+use super::path_name::decoded;
+use super::reading::read;
+use crate::board::{Board, View};
+use crate::clock::Timestamp;
+use crate::metrics::Metrics;
+use crate::peer_text::escaped;
+use crate::stable_hash;
+use crate::store::Store;
+use crate::target::TargetName;
 
-/// Responds with a page without scripts or external resources. Targets are counted off the thread that probes, and one
-/// request or scrape at a time.
-pub(super) async fn index(state: &AppState) -> Response<Body> {
-    let (board, permits) = (state.board.clone(), state.page_permits.clone());
-    let permit = permits.acquire_owned().await;
-    let counted = spawn_blocking(move || {
-        let _permit = permit;
-        board.rows().count_states()
-    });
-    match counted.await {
-        Ok(counts) => typed(StatusCode::OK, "text/html; charset=utf-8", page(counts)),
-        Err(failed) => {
-            error!(%failed, "Cannot count the targets, which is a bug; please report it");
-            plain(StatusCode::INTERNAL_SERVER_ERROR, "Cannot count the targets; the log has the reason.\n")
+mod assets;
+mod attention;
+mod bars;
+mod headline;
+mod health;
+mod links;
+mod list;
+mod neighbours;
+mod overview;
+mod target;
+mod times;
+mod why;
+
+/// A page, or a part of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Resource {
+    /// A style sheet, script or icon.
+    Asset,
+    /// All targets.
+    Overview,
+    /// One target.
+    Target,
+}
+
+impl Resource {
+    /// Returns the path, with a placeholder for its variable part.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Asset => "/assets/NAME",
+            Self::Overview => "/",
+            Self::Target => "/targets/NAME",
+        }
+    }
+
+    /// Returns the response, for the reference documentation.
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::Asset => "style sheet and script of the status page",
+            Self::Overview => {
+                "the [status page](status-page.md): what is down, since when, why and what to do; filters and paging as in the API"
+            }
+            Self::Target => {
+                "the page of a target: phases of the last probe, certificates, history, incidents, settings"
+            }
+        }
+    }
+
+    /// Returns whether a path leads to this resource.
+    pub(super) fn is_at(self, path: &str) -> bool {
+        match self {
+            Self::Asset => assets::is_at(path),
+            Self::Overview => path == self.path(),
+            Self::Target => path.strip_prefix(TARGETS).is_some_and(|name| !name.is_empty()),
         }
     }
 }
 
-pub(super) fn page(StateCounts { up, down, unknown }: StateCounts) -> String {
-    format!(
-        r#"<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>portprobe</title>
-<style>
-body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 40rem; margin: 2rem auto; padding: 0 1rem; color-scheme: light dark }}
-dl {{ display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem }}
-dd {{ margin: 0; font-variant-numeric: tabular-nums }}
-</style>
-</head>
-<body>
-<h1>portprobe</h1>
-<p>Version {version}, a Prometheus exporter for TCP, TLS and 30 protocols. Its targets by state:</p>
-<dl><dt>Up</dt><dd>{up}</dd><dt>Down</dt><dd>{down}</dd><dt>Unknown</dt><dd>{unknown}</dd></dl>
-<ul>
-<li><a href="metrics">/metrics</a>: metrics for Prometheus</li>
-<li><a href="probe">/probe</a>: probes on demand, for clients of blackbox_exporter</li>
-<li>JSON: <a href="api/v1/summary">/api/v1/summary</a>, <a href="api/v1/targets">targets</a>, <a href="api/v1/groups">groups</a>, <a href="api/v1/incidents">incidents</a>; described by <a href="api/v1/openapi.json">openapi.json</a></li>
-<li><a href="feed.atom">/feed.atom</a>: the latest changes between up and down; <a href="certificates.ics">/certificates.ics</a>: expiries of certificates</li>
-<li><a href="config">/config</a>: the running configuration, with secrets hidden</li>
-<li><a href="-/healthy">/-/healthy</a>: 200 while the process responds</li>
-<li><a href="-/ready">/-/ready</a>: 200 once every target is scheduled</li>
-</ul>
-</body>
-</html>
-"#,
-        version = env!("CARGO_PKG_VERSION"),
-    )
+/// Everything that pages show, at one moment.
+struct Sources {
+    board: Arc<Board>,
+    view: View,
+    store: Option<Store>,
+    metrics: Metrics,
+    started: Timestamp,
+    now: Timestamp,
 }
+
+/// The parts that all pages share.
+#[derive(Clone, Debug)]
+struct Frame {
+    /// The title of the window.
+    title: String,
+    root: Root,
+    /// The global labels, such as the region.
+    labels: Vec<(String, String)>,
+    /// The present, in UTC.
+    now: times::Moment,
+}
+
+impl Frame {
+    fn new(sources: &Sources, title: String, root: Root) -> Self {
+        let labels = sources.view.environment.labels.iter();
+        let labels = labels.map(|(name, value)| (name.to_owned(), escaped(value))).collect();
+        Self { title, root, labels, now: times::Moment::of(sources.now, sources.now) }
+    }
+
+    /// Returns the link to an asset.
+    fn asset(&self, name: &str) -> String {
+        self.root.to(format!("{}/{name}", assets::folder()))
+    }
+}
+
+/// A page about a request that has no result.
+#[derive(Debug, Template)]
+#[template(path = "problem.html")]
+struct Problem {
+    frame: Frame,
+    what: String,
+}
+
+/// Responds with a page. `path` is the path below the prefix of this server.
+pub(super) async fn page(resource: Resource, path: &str, query: &str, state: &AppState) -> Response<Body> {
+    if resource == Resource::Asset {
+        return assets::respond(path);
+    }
+    let (board, metrics, started) = (state.board.clone(), state.metrics.clone(), state.started);
+    let (path, query) = (path.to_owned(), query.to_owned());
+    let rendered = read(state, move |reading| {
+        let (store, now) = (reading.store.clone(), reading.now);
+        let sources = Sources { view: board.view(), board, store, metrics, started, now };
+        sources.render(resource, &path, &query)
+    });
+    match rendered.await {
+        Ok(Ok((status, html))) => {
+            let mut response = typed(status, "text/html; charset=utf-8", html);
+            // A page that is shown again must not be older than its time.
+            response
+                .headers_mut()
+                .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }
+        Ok(Err(failed)) => {
+            error!(%failed, "Cannot show the status page, which is a bug; please report it");
+            plain(StatusCode::INTERNAL_SERVER_ERROR, "Cannot show the page; the log has the reason.\n")
+        }
+        Err(failed) => failed,
+    }
+}
+
+/// Returns an identifier that a target keeps as long as it has its name.
+fn id(prefix: &str, name: &TargetName) -> String {
+    format!("{prefix}-{:016x}", stable_hash::of(name.as_str()))
+}
+
+impl Sources {
+    fn render(&self, resource: Resource, path: &str, query: &str) -> Result<(StatusCode, String), askama::Error> {
+        let root = Root::of_path(path);
+        match resource {
+            Resource::Asset | Resource::Overview => match Parameters::of(query).targets() {
+                Ok(mut query) => {
+                    query.page.limit = query.page.limit.min(MAX_ROWS);
+                    Ok((StatusCode::OK, Overview::read(self, &query, &root).render()?))
+                }
+                Err(error) => self.problem(StatusCode::BAD_REQUEST, root, &error.to_string()),
+            },
+            Resource::Target => {
+                let name = path.strip_prefix(TARGETS).and_then(decoded);
+                match name.and_then(|name| TargetPage::read(self, &name, &root)) {
+                    Some(page) => Ok((StatusCode::OK, page.render()?)),
+                    None => self.problem(StatusCode::NOT_FOUND, root, "There is no target with this name"),
+                }
+            }
+        }
+    }
+
+    fn problem(&self, status: StatusCode, root: Root, what: &str) -> Result<(StatusCode, String), askama::Error> {
+        let frame = Frame::new(self, "portprobe".to_owned(), root);
+        Ok((status, Problem { frame, what: escaped(what) }.render()?))
+    }
+}
+
+/// The path before the name of a target.
+const TARGETS: &str = "/targets/";
+
+/// Maximum number of targets in the list of a page, each of which takes two queries of the store.
+const MAX_ROWS: usize = 500;
 
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
     use std::task::{Context, Waker};
 
+    use hyper::Method;
+
     use super::*;
+    use crate::clock;
     use crate::http::testing::HeldRow;
+    use crate::http::{Endpoint, Route};
+
+    fn sources(state: &AppState) -> Sources {
+        Sources {
+            board: state.board.clone(),
+            view: state.board.view(),
+            store: None,
+            metrics: state.metrics.clone(),
+            started: state.started,
+            now: clock::now(),
+        }
+    }
+
+    fn overview(query: &str) -> (StatusCode, String) {
+        let (state, held) = HeldRow::of_app_state();
+        held.release();
+        sources(&state).render(Resource::Overview, "/", query).unwrap()
+    }
+
+    #[test]
+    fn an_invalid_filter_is_explained() {
+        let (status, html) = overview("state=<b>");
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        assert!(html.contains("state: `&#60;b&#62;` is not valid"), "{html}");
+    }
+
+    #[test]
+    fn every_other_page_is_linked() {
+        let (_, html) = overview("");
+        let routes = Route::ALL.into_iter().filter(|route| route.methods().contains(&Method::GET));
+        for route in
+            routes.filter(|route| !matches!(route, Route::Page(_) | Route::Badge | Route::Api(Endpoint::Target)))
+        {
+            let link = format!("href=\"{}\"", route.path().trim_start_matches('/'));
+            assert!(html.contains(&link), "{link}: {html}");
+        }
+    }
 
     #[tokio::test]
-    async fn counting_targets_blocks_no_other_task() {
+    async fn a_page_blocks_no_other_task() {
         let (state, held) = HeldRow::of_app_state();
-        let mut index = pin!(index(&state));
-        assert!(index.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "the row is locked");
+        let mut reading = pin!(page(Resource::Overview, "/", "", &state));
+        assert!(reading.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "the row is locked");
         held.release();
-        assert_eq!(index.await.status(), StatusCode::OK);
+        assert_eq!(reading.await.status(), StatusCode::OK);
     }
 }

@@ -11,7 +11,8 @@ use super::access::Client;
 use super::api::{self, Endpoint};
 use super::body::{Body, plain};
 use super::origin::is_cross_origin;
-use super::{AppState, WebConfig, badge, calendar, config, feed, health, metrics, page, probe, reload};
+use super::page::{self, Resource};
+use super::{AppState, WebConfig, badge, calendar, config, feed, health, metrics, probe, reload};
 
 /// Finds the route, handles the request, and counts the response.
 pub(super) async fn route(request: &Request<Incoming>, client: Client, state: &AppState) -> Response<Body> {
@@ -63,7 +64,7 @@ async fn respond(request: &Request<Incoming>, found: Option<Route>, state: &AppS
         Route::Feed => feed::feed(request, state).await,
         Route::Healthy => health::healthy(),
         Route::Metrics => metrics::scrape(request, state).await,
-        Route::Page => page::index(state).await,
+        Route::Page(resource) => page::page(resource, path, request.uri().query().unwrap_or_default(), state).await,
         Route::Probe => probe::probe(request, state).await,
         Route::Ready => health::ready(&state.readiness),
         Route::Reload => reload::reload(state.reloads.as_ref()).await,
@@ -77,10 +78,10 @@ fn is_rebound(request: &Request<Incoming>, found: Option<Route>, config: &WebCon
         Some(Route::Config) => true,
         Some(Route::Api(Endpoint::Probe) | Route::Reload) => request.headers().contains_key(ORIGIN),
         // Every browser sends it, and no page can remove it. Prometheus and scripts do not.
-        Some(Route::Api(_) | Route::Badge | Route::Calendar | Route::Feed | Route::Probe) => {
+        Some(Route::Api(_) | Route::Badge | Route::Calendar | Route::Feed | Route::Page(_) | Route::Probe) => {
             request.headers().contains_key(ACCEPT_LANGUAGE)
         }
-        Some(Route::Healthy | Route::Metrics | Route::Page | Route::Ready) | None => false,
+        Some(Route::Healthy | Route::Metrics | Route::Ready) | None => false,
     };
     concerns
         && config.tls().is_none()
@@ -134,8 +135,8 @@ pub enum Route {
     Healthy,
     /// The metrics.
     Metrics,
-    /// The page with a summary and links.
-    Page,
+    /// The status page.
+    Page(Resource),
     /// Probes on demand.
     Probe,
     /// Readiness.
@@ -146,8 +147,10 @@ pub enum Route {
 
 impl Route {
     /// All routes.
-    pub const ALL: [Self; 17] = [
-        Self::Page,
+    pub const ALL: [Self; 19] = [
+        Self::Page(Resource::Overview),
+        Self::Page(Resource::Target),
+        Self::Page(Resource::Asset),
         Self::Metrics,
         Self::Probe,
         Self::Api(Endpoint::Summary),
@@ -176,7 +179,7 @@ impl Route {
             Self::Feed => feed::PATH,
             Self::Healthy => "/-/healthy",
             Self::Metrics => "/metrics",
-            Self::Page => "/",
+            Self::Page(resource) => resource.path(),
             Self::Probe => "/probe",
             Self::Ready => "/-/ready",
             Self::Reload => "/-/reload",
@@ -195,7 +198,7 @@ impl Route {
             Self::Feed => "the latest changes of targets between up and down, for feed readers (Atom)",
             Self::Healthy => "200 while the process responds",
             Self::Metrics => "the metrics, in the format that the client prefers",
-            Self::Page => "a page with the number of targets in each state, and links",
+            Self::Page(resource) => resource.description(),
             Self::Probe => {
                 "one probe on demand, with the parameters and metrics of blackbox_exporter; 403 unless `probe_endpoint` \
                  allows it"
@@ -214,6 +217,7 @@ impl Route {
         Self::ALL.into_iter().find(|route| match route {
             Self::Api(endpoint) => endpoint.is_at(path),
             Self::Badge => badge::name_in(path).is_some(),
+            Self::Page(resource) => resource.is_at(path),
             _ => route.path() == path,
         })
     }
@@ -256,25 +260,6 @@ fn counted(state: &AppState, config: &WebConfig, route: &'static str, mut respon
     response
 }
 
-/// Pages contain styles and nothing else that a browser would load or run.
-const POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::board::StateCounts;
-    use crate::http::page::page;
-
-    #[test]
-    fn the_landing_page_links_every_other_page() {
-        let page = page(StateCounts::default());
-        for route in Route::ALL.into_iter().filter(|route| route.methods().contains(&Method::GET)) {
-            let link = format!("href=\"{}\"", route.path().trim_start_matches('/'));
-            assert!(
-                matches!(route, Route::Page | Route::Badge | Route::Api(Endpoint::Target)) || page.contains(&link),
-                "{link}: {page}"
-            );
-        }
-    }
-}
+/// Pages load only from this server, and contain neither styles nor scripts themselves.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; \
+    form-action 'self'; base-uri 'none'; frame-ancestors 'none'";

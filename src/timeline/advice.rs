@@ -11,11 +11,11 @@ mod tls;
 
 /// Advice on one outcome.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Advice {
+pub(crate) struct Advice {
     /// The usual meaning of the outcome.
-    pub(super) meaning: String,
+    pub(crate) meaning: String,
     /// The next step.
-    pub(super) remedy: String,
+    pub(crate) remedy: String,
 }
 
 impl Advice {
@@ -25,7 +25,7 @@ impl Advice {
 }
 
 /// Advice on a failure of this target. `address` is the one that failed, if any was tried.
-pub(super) fn on_failure(failure: &Failure, target: &Target, address: Option<IpAddr>) -> Advice {
+pub(crate) fn on_failure(failure: &Failure, target: &Target, address: Option<IpAddr>) -> Advice {
     let host = &target.endpoint.host;
     // An address in the URL may have a zone, which is needed to reach it.
     let address = address.filter(|_| host.literal().is_none());

@@ -4,7 +4,7 @@ use crate::clock::Timestamp;
 
 /// A point in time relative to the validity of a certificate.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Validity {
+pub(crate) enum Validity {
     /// It expired this many seconds ago.
     Expired(i64),
     /// It becomes valid in this many seconds.
@@ -16,7 +16,7 @@ pub(super) enum Validity {
 impl Validity {
     /// Returns the validity of a certificate from `not_before` to `not_after`, both included (RFC 5280 section
     /// 4.1.2.5).
-    pub(super) fn at(now: Timestamp, not_before: i64, not_after: i64) -> Self {
+    pub(crate) fn at(now: Timestamp, not_before: i64, not_after: i64) -> Self {
         let now = now.seconds();
         if now > not_after {
             Self::Expired(now.saturating_sub(not_after))
@@ -28,7 +28,7 @@ impl Validity {
     }
 
     /// Describes it in words.
-    pub(super) fn in_words(self) -> String {
+    pub(crate) fn in_words(self) -> String {
         match self {
             Self::Expired(seconds) => format!("expired {} ago", span(seconds)),
             Self::NotYet(seconds) => format!("not valid for another {}", span(seconds)),

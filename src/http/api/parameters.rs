@@ -8,11 +8,11 @@ use crate::store::IncidentQuery;
 
 /// The names and values of a query string. An empty value is absent.
 #[derive(Debug)]
-pub(super) struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+pub(in crate::http) struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 /// A parameter cannot be used.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub(super) enum ParameterError {
+pub(in crate::http) enum ParameterError {
     /// It occurs more than once.
     #[error("{0}: is given twice; remove one")]
     Repeated(&'static str),
@@ -25,7 +25,7 @@ pub(super) enum ParameterError {
 }
 
 impl<'a> Parameters<'a> {
-    pub(super) fn of(query: &'a str) -> Self {
+    pub(in crate::http) fn of(query: &'a str) -> Self {
         let pairs = form_urlencoded::parse(query.as_bytes());
         Self(pairs.filter(|(_, value)| !value.is_empty()).collect())
     }
@@ -36,7 +36,7 @@ impl<'a> Parameters<'a> {
     }
 
     /// Returns the query of `/api/v1/targets`.
-    pub(super) fn targets(&self) -> Result<TargetQuery, ParameterError> {
+    pub(in crate::http) fn targets(&self) -> Result<TargetQuery, ParameterError> {
         self.known(&["state", "label", "group", "protocol", "text", "sort", "limit", "offset"])?;
         Ok(TargetQuery {
             states: self.all("state").map(state).collect::<Result<_, _>>()?,

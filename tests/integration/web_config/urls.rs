@@ -67,6 +67,10 @@ async fn a_rebound_page_reads_no_configuration() {
         ("prometheus.example.com".to_owned(), 200),
     ] {
         assert_eq!(request(&daemon, "GET", "/config", &host, "").await, status, "{host}");
+        for path in ["/", "/targets/tcp:%2F%2F127.0.0.1:1"] {
+            assert_eq!(request(&daemon, "GET", path, &host, "Accept-Language: de\r\n").await, status, "{host}{path}");
+            assert_eq!(request(&daemon, "GET", path, &host, "").await, 200, "curl sends no language");
+        }
         let origin = format!("Origin: http://{host}\r\n");
         assert_eq!(request(&daemon, "POST", "/-/reload", &host, &origin).await, status, "{host}");
         assert_eq!(request(&daemon, "POST", "/-/reload", &host, "").await, 200, "curl sends no origin");
