@@ -1,8 +1,11 @@
 //! YAML and JSON files of other programs: their values with positions, for the conversion into a configuration of portprobe.
 //!
-//! Nothing has a meaning here. A value that its reader cannot use becomes an error with the file, line and path of the
+//! Nothing has a meaning here, and scalars are texts as they are written: the other programs take `1.10` literally if they
+//! expect a text. A value that its reader cannot use becomes an error with the file, line and path of the
 //! value; the first one ends the conversion.
 
+use std::borrow::Cow;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,13 +36,18 @@ impl ForeignFile {
 
     /// Parses the text of a file. JSON is parsed as such, because not all JSON is YAML.
     pub fn parse(path: &Path, text: String) -> Result<Self, LoadError> {
-        let parsed = match Node::parse_json(&text) {
-            Err(JsonError::Bounds(error)) => Err(error),
-            Err(JsonError::Syntax(_)) => Node::parse(&text),
-            Ok(root) => Ok(root),
+        let (parsed, spaced) = match Node::parse_json(&text) {
+            // YAML has no tabs, and in JSON they are only space between values.
+            Ok(root) => (Ok(root), Cow::Owned(text.replace('\t', " "))),
+            Err(JsonError::Bounds(error)) => (Err(error), Cow::Borrowed(&*text)),
+            Err(JsonError::Syntax(_)) => (Node::parse(&text), Cow::Borrowed(&*text)),
         };
         match parsed {
-            Ok(root) => Ok(Self { path: path.into(), text, root }),
+            Ok(mut root) => {
+                restore_texts(&mut root, BorrowedPath::Root(PathRoot::File), &Positions::read(&spaced));
+                drop(spaced);
+                Ok(Self { path: path.into(), text, root })
+            }
             Err(SyntaxError { position, cause }) => Err(LoadError::of_file(path, position, cause.to_string())),
         }
     }
@@ -111,10 +119,9 @@ impl<'a> ForeignValue<'a> {
     pub fn text(&self) -> Result<String, LoadError> {
         match self.node {
             Node::Null => Ok(String::new()),
-            node => node
-                .scalar_text()
-                .map(Into::into)
-                .ok_or_else(|| self.refuse(&format!("is {node}; must be a text"))),
+            Node::Text(text) => Ok(text.to_string()),
+            Node::Bool(_) | Node::Float(_) | Node::Integer(_) => Err(self.refuse("cannot be read as a text; quote it")),
+            other => Err(self.refuse(&format!("is {other}; must be a text"))),
         }
     }
 
@@ -134,9 +141,9 @@ impl<'a> ForeignValue<'a> {
     pub fn truth(&self) -> Result<bool, LoadError> {
         match self.node {
             Node::Bool(value) => Ok(*value),
-            // Truth values of YAML 1.1, which the other programs accept.
-            Node::Text(text) if matches!(&**text, "yes" | "on" | "Yes" | "On") => Ok(true),
-            Node::Text(text) if matches!(&**text, "no" | "off" | "No" | "Off") => Ok(false),
+            // The other programs also accept truth values of YAML 1.1.
+            Node::Text(text) if is_one_of(text, ["true", "yes", "on"]) => Ok(true),
+            Node::Text(text) if is_one_of(text, ["false", "no", "off"]) => Ok(false),
             Node::Null => Ok(false),
             other => Err(self.refuse(&format!("is {other}; must be `true` or `false`"))),
         }
@@ -191,6 +198,39 @@ impl<'a> ForeignValue<'a> {
     }
 }
 
+/// Replaces scalars and keys by their texts in the file. A scalar whose text is not found keeps its type.
+fn restore_texts(node: &mut Node, path: BorrowedPath<'_>, positions: &Positions<'_>) {
+    match node {
+        Node::Bool(_) | Node::Float(_) | Node::Integer(_) => {
+            if let Some(written) = positions.written(&path.into()) {
+                *node = Node::Text(written.into());
+            }
+        }
+        Node::List(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                restore_texts(item, BorrowedPath::Item(&path, index), positions);
+            }
+        }
+        Node::Mapping(entries) => {
+            // Entries of merge keys follow the others.
+            let keys = positions.keys(&path.into()).into_iter().map(Some);
+            for ((key, value), written) in entries.iter_mut().zip(keys.chain(iter::repeat(None))) {
+                if let Some(written) = written.filter(|written| **written != **key)
+                    && Node::scalar(written).scalar_text().as_deref() == Some(&**key)
+                {
+                    *key = written.into();
+                }
+                restore_texts(value, BorrowedPath::Key(&path, key), positions);
+            }
+        }
+        Node::Null | Node::Tagged(_) | Node::Text(_) => {}
+    }
+}
+
+fn is_one_of(text: &str, words: [&str; 3]) -> bool {
+    words.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
 static NOTHING: Node = Node::Null;
 
 const BINARY: &str = "!!binary";
@@ -211,7 +251,7 @@ mod tests {
         let error = timeout.duration().unwrap_err().to_string();
         assert!(error.starts_with("a.yml:3:14: modules.a.timeout: `soon` is not a valid duration"), "{error}");
         let error = a.get("list").unwrap().items().unwrap_err().to_string();
-        assert_eq!(error, "a.yml:4:11: modules.a.list: is the number 5; must be a list");
+        assert_eq!(error, "a.yml:4:11: modules.a.list: is `5`; must be a list");
     }
 
     #[test]
@@ -233,6 +273,48 @@ mod tests {
             .map(|value| value.duration().unwrap())
             .collect();
         assert_eq!(durations, [1500, 90_000, 500].map(Duration::from_millis));
+    }
+
+    #[test]
+    fn scalars_keep_their_texts() {
+        let numbers = ["1.10", "0x10", "0o17", "010", "1e3", "+5", "-0", ".5", "5.", "1_000", "18446744073709551616"];
+        let words = ["true", "True", "FALSE", "yes", "2024-01-02", ".inf", "-.INF", ".NaN", "1:30"];
+        for written in numbers.iter().chain(&words) {
+            for (text, key) in [
+                (format!("a: {{ v: {written} }}\n"), "v"),
+                (format!("b: &b {{ v: {written} }}\na: {{ <<: *b, w: 1 }}\n"), "v"),
+                (format!("b: &b {{ v: 1 }}\na: {{ <<: *b, {written}: {written} }}\n"), *written),
+            ] {
+                let file = file(&text);
+                let a = file.root().get("a").unwrap();
+                assert_eq!(a.get(key).unwrap().text().unwrap(), *written, "{text}");
+            }
+        }
+        let file = file("[~, '1.10', !!str 1.10, !!float 1.10]");
+        assert_eq!(file.root().texts().unwrap(), ["", "1.10", "1.10", "1.10"]);
+    }
+
+    #[test]
+    fn values_of_json_with_tabs_keep_their_texts() {
+        let file = file("[\n\t1.10,\n\ttrue,\n\t{\"v\":\t1e3},\n\t\"a\\tb\"\n]\n");
+        let values = file.root().items().unwrap();
+        let texts = [&values[0], &values[1], &values[2].child("v"), &values[3]];
+        assert_eq!(texts.map(|value| value.text().unwrap()), ["1.10", "true", "1e3", "a\tb"]);
+    }
+
+    #[test]
+    fn a_number_without_its_text_is_refused() {
+        let file = file(r#"["\ud83d\ude00", 1.10]"#);
+        let error = file.root().texts().unwrap_err().to_string();
+        assert!(error.ends_with("[1]: cannot be read as a text; quote it"), "{error}");
+    }
+
+    #[test]
+    fn truth_values_may_be_those_of_yaml_1_1() {
+        let file = file("[true, True, yes, On, false, FALSE, No, off, ~]");
+        let values = file.root().items().unwrap();
+        let values: Vec<_> = values.iter().map(|value| value.truth().unwrap()).collect();
+        assert_eq!(values, [true, true, true, true, false, false, false, false, false]);
     }
 
     #[test]

@@ -169,12 +169,12 @@ fn entries(
     }
 }
 
-/// Restores numbers as they were written if a text is expected, such as the label `version: 1.10`: Prometheus takes
-/// them literally, and later the text is gone.
+/// Restores numbers and truth values as they were written if a text is expected, such as the label `version: 1.10`:
+/// Prometheus takes them literally, and later the text is gone.
 fn restore_texts(items: &mut [Node], text: &str) {
     let positions = OnceCell::new();
     let restore = |node: &mut Node, path: &dyn Fn() -> KeyPath| {
-        if let Node::Float(_) | Node::Integer(_) = node
+        if let Node::Bool(_) | Node::Float(_) | Node::Integer(_) = node
             && let Some(written) = positions.get_or_init(|| Positions::read(text)).written(&path())
         {
             *node = Node::Text(written.into());
@@ -222,8 +222,10 @@ mod tests {
     }
 
     #[test]
-    fn numbers_in_labels_keep_their_text() {
-        for (yaml, text) in [("1.10", "1.10"), ("0x1F", "0x1F"), ("7", "7"), ("'1.10'", "1.10")] {
+    fn labels_keep_their_text() {
+        for (yaml, text) in
+            [("1.10", "1.10"), ("0x1F", "0x1F"), ("7", "7"), ("'1.10'", "1.10"), ("True", "True"), ("FALSE", "FALSE")]
+        {
             let written = format!("- a:1\n- targets: ['b:1']\n  labels: {{v: {yaml}}}\n");
             let quoted = format!("- a:1\n- targets: ['b:1']\n  labels: {{v: '{text}'}}\n");
             assert_eq!(discovered(&written), discovered(&quoted), "{yaml}");

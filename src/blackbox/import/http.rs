@@ -131,7 +131,7 @@ impl Reader {
     fn without_equivalent(&mut self, key: &str, value: &ForeignValue<'_>) {
         let is_off = value
             .short()
-            .is_some_and(|value| matches!(&*value, "false" | "" | "[]" | "identity" | "0"));
+            .is_some_and(|value| matches!(&*value.to_ascii_lowercase(), "false" | "" | "[]" | "identity" | "0"));
         let reason = WITHOUT_EQUIVALENT
             .iter()
             .find(|(keys, _)| keys.contains(&key))

@@ -92,7 +92,7 @@ fn invalid_input_is_an_error_with_a_line() {
     for (text, message) in [
         ("targets: []\n", "blackbox.yml:1:1: has no `modules`; must be the configuration of blackbox_exporter"),
         ("[]\n", "blackbox.yml:1:1: is a list; must be a mapping"),
-        ("modules:\n  a: 5\n", "blackbox.yml:2:6: modules.a: is the number 5; must be a mapping"),
+        ("modules:\n  a: 5\n", "blackbox.yml:2:6: modules.a: is `5`; must be a mapping"),
         (
             "modules:\n  a: { prober: tcp, tcp: { tls: maybe } }\n",
             "blackbox.yml:2:33: modules.a.tcp.tls: is `maybe`; must be `true` or `false`",

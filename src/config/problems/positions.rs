@@ -100,6 +100,20 @@ impl<'a> Positions<'a> {
 
     /// The text of a plain scalar as it is written.
     pub(in crate::config) fn written(&self, path: &KeyPath) -> Option<&str> {
+        match self.content(path)? {
+            Content::Scalar(text) => text.as_deref(),
+            Content::Alias(_) | Content::List(_) | Content::Mapping(_) => None,
+        }
+    }
+
+    /// The keys of a mapping as they are written, in their order, without merge keys.
+    pub(in crate::config) fn keys(&self, path: &KeyPath) -> Vec<&str> {
+        let Some(Content::Mapping(entries)) = self.content(path) else { return Vec::new() };
+        let keys = entries.all.iter().map(|(key, ..)| &**key);
+        keys.filter(|key| *key != "<<").collect()
+    }
+
+    fn content(&self, path: &KeyPath) -> Option<&Content<'a>> {
         if !path.is_in_file() {
             return None;
         }
@@ -107,10 +121,7 @@ impl<'a> Positions<'a> {
         for step in &path.steps {
             place = self.inner(place, step, 0)?.1;
         }
-        match &self.resolved(place)?.content {
-            Content::Scalar(text) => text.as_deref(),
-            Content::Alias(_) | Content::List(_) | Content::Mapping(_) => None,
-        }
+        Some(&self.resolved(place)?.content)
     }
 
     /// The start of the document.

@@ -1,10 +1,11 @@
 //! The scrapes of a real Prometheus: each one of blackbox_exporter is imported, or a comment.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use portprobe::blackbox::import::{Imported, TargetFiles, import};
-use portprobe::config::ForeignFile;
+use portprobe::config::{self, ForeignFile};
 use serde_json::Value;
 
 use crate::support::services::{self, Prometheus};
@@ -26,16 +27,22 @@ async fn every_probe_of_prometheus_is_imported() {
             probes(&prometheus).await.iter().any(|(target, _)| target == "last:1")
         })
         .await;
-        assert_eq!(probes(&prometheus).await, imported, "{}", program.display());
+        assert_eq!(probes(&prometheus).await, imported.probes, "{}", program.display());
+        assert_eq!(labels(&prometheus).await, imported.labels, "{}", program.display());
     }
 }
 
-/// The targets and modules of all probes, imported or not.
-fn imported(folder: &Path) -> Vec<(String, String)> {
-    let modules = "modules: { m: { prober: tcp }, n: { prober: icmp } }".to_owned();
+/// The targets and modules of all probes, imported or not, and the labels of the job `1.50`.
+struct Probes {
+    probes: Vec<(String, String)>,
+    labels: Vec<BTreeMap<String, String>>,
+}
+
+fn imported(folder: &Path) -> Probes {
+    let modules = "modules: { m: { prober: tcp }, n: { prober: icmp }, 1.10: { prober: tcp } }".to_owned();
     let blackbox = ForeignFile::parse(Path::new("blackbox.yml"), modules).unwrap();
     let prometheus = ForeignFile::load(&folder.join("prometheus.yml"), "--prometheus").unwrap();
-    let Imported { pairs, missing, .. } = import(&blackbox, Some(&prometheus), TargetFiles::Listed).unwrap();
+    let Imported { text, pairs, missing, .. } = import(&blackbox, Some(&prometheus), TargetFiles::Listed).unwrap();
     let is_no_probe =
         |reason: &str| reason.starts_with("Prometheus does not scrape it: ") || reason.starts_with("the path is ");
     let missing = missing
@@ -45,7 +52,41 @@ fn imported(folder: &Path) -> Vec<(String, String)> {
     assert!(probes.len() > 20, "most are imported: {probes:?}");
     probes.extend(missing.map(|missing| (missing.target, missing.module)));
     probes.sort();
-    probes
+    Probes { probes, labels: imported_labels(&text) }
+}
+
+fn imported_labels(text: &str) -> Vec<BTreeMap<String, String>> {
+    let config = config::parse(text, Path::new("portprobe.yaml"), &|_| None)
+        .unwrap()
+        .finish(&[])
+        .unwrap();
+    let targets = config.targets.iter().map(|target| {
+        let labels = target.labels.iter();
+        let labels = labels.map(|(name, value)| (name.trim_start_matches("exported_").to_owned(), value.to_owned()));
+        let instance = ("instance".to_owned(), target.name.to_string());
+        [instance].into_iter().chain(labels).collect()
+    });
+    sorted_of_job(targets)
+}
+
+fn sorted_of_job(labels: impl Iterator<Item = BTreeMap<String, String>>) -> Vec<BTreeMap<String, String>> {
+    let mut of_job: Vec<_> = labels
+        .filter(|labels| labels.get("job").is_some_and(|job| job == "1.50"))
+        .collect();
+    of_job.sort();
+    of_job
+}
+
+/// The labels of the job `1.50` in Prometheus.
+async fn labels(prometheus: &Prometheus) -> Vec<BTreeMap<String, String>> {
+    let response = prometheus.get("/api/v1/targets?state=active").await;
+    let body: Value = serde_json::from_str(&response.body).unwrap();
+    let targets = body["data"]["activeTargets"].as_array().unwrap();
+    sorted_of_job(
+        targets
+            .iter()
+            .map(|target| serde_json::from_value(target["labels"].clone()).unwrap()),
+    )
 }
 
 /// The targets and modules that Prometheus asks for.
@@ -74,7 +115,11 @@ fn probe(url: &str) -> Option<(String, String)> {
         .then_some((param("target")?, module))
 }
 
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
+    (
+        "texts.yml",
+        "- { targets: ['q2:1', 'q4:1'], labels: { version: 1.10 } }\n- { targets: ['q5:1'], labels: { version: 1.1 } }\n",
+    ),
     ("sd/a.yml", "- { targets: ['f1:1', 'f2:1'], labels: { team: x } }\n- { targets: ['f3:1'] }\n"),
     ("sd/b.json", r#"[{ "targets": ["g1:1"], "labels": { "team": "\ud83d\ude00", "path": "/probe" } }]"#),
     (
@@ -174,5 +219,22 @@ scrape_configs:
   relabel_configs:
   - { source_labels: [path], regex: (.+), target_label: __metrics_path__ }
   - { source_labels: [__address__], target_label: __param_target }
+- job_name: 1.50
+  metrics_path: /probe
+  params: { module: [1.10] }
+  static_configs:
+  - targets: [q1:1]
+    labels: { version: 1.10, exact: True, word: FALSE, yes: yes, hex: 0x10, float: 1e3, octal: 010, modern: 0o17,
+      large: 18446744073709551616, long: 123456789012345678901234567890, date: 2024-01-02, time: 2024-01-02T03:04:05Z,
+      plus: +5, zero: -0, part: .5, digits: 1_000, infinite: .inf, none: .NaN, minutes: 1:30, empty: ~, absent: ,
+      text: !!str 1.10, quoted: '1.10', tilde: '~' }
+  - { targets: [q3:1], labels: { version: 1.1 } }
+  relabel_configs: &texts
+  - { source_labels: [__address__], target_label: __param_target }
+  - { source_labels: [version], regex: 1.10, action: keep }
+  - { source_labels: [version], target_label: one, replacement: 0x10 }
+  - { source_labels: [version], regex: 1.1, target_label: two, replacement: '2' }
+  - { source_labels: [version, exact], separator: 1.0, target_label: three }
+- { job_name: texts_of_files, metrics_path: /probe, params: { module: [1.10] }, file_sd_configs: [{ files: ['FOLDER/texts.yml'] }], relabel_configs: *texts }
 - { job_name: only_files, file_sd_configs: [{ files: ['FOLDER/sd/last.yml'] }] }
 ";
