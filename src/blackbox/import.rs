@@ -11,6 +11,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use self::document::{Block, Step, count_omitted, shown};
@@ -102,7 +103,8 @@ pub fn import(
     prometheus: Option<&ForeignFile>,
     files: TargetFiles,
 ) -> Result<Imported, LoadError> {
-    let ScrapeConfigs { jobs, unmatched } = prometheus.map(scrape::read).transpose()?.unwrap_or_default();
+    let ScrapeConfigs { mut jobs, unmatched } = prometheus.map(scrape::read).transpose()?.unwrap_or_default();
+    find_exporters(&mut jobs, blackbox)?;
     let probing: Vec<_> = jobs.iter().filter(|job| job.probes().next().is_some()).collect();
     let defaults = Pace::most_common(&probing);
     let mut modules = read_modules(blackbox, defaults)?;
@@ -154,6 +156,17 @@ pub fn import(
         pairs,
         missing: missing.into_iter().chain(refused).collect(),
     })
+}
+
+/// Finds the addresses of blackbox_exporter for the jobs: those where a job names one of its modules.
+fn find_exporters(jobs: &mut [Job], blackbox: &ForeignFile) -> Result<(), LoadError> {
+    let modules = blackbox.root().child("modules").entries()?;
+    let modules = modules.into_iter().map(|(name, _)| name).collect();
+    let exporters: Rc<BTreeSet<_>> = Rc::new(jobs.iter().flat_map(|job| job.sure_exporters(&modules)).collect());
+    for job in jobs {
+        job.exporters = exporters.clone();
+    }
+    Ok(())
 }
 
 fn read_modules(file: &ForeignFile, defaults: Pace) -> Result<Vec<Module>, LoadError> {

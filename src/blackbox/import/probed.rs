@@ -3,6 +3,8 @@
 //! The rules are applied to each target before it is judged, because labels can set the path and the parameters. Targets
 //! that only discovery knows are judged by a placeholder and by what the rules could do.
 
+use std::collections::BTreeSet;
+use std::iter;
 use std::time::Duration;
 
 use super::relabel::{Labels, Rule, relabeled};
@@ -36,6 +38,8 @@ impl ProbedTarget {
 /// The scrape of a target.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Scrape {
+    /// It names no module, but this parameter, which blackbox_exporter does not have.
+    Doubtful { parameter: String },
     /// None: a rule drops the target.
     Dropped,
     /// It has parameters of blackbox_exporter, but this path.
@@ -53,6 +57,8 @@ pub(super) enum Scrape {
 pub(super) enum Prospect {
     /// Labels decide whether they are probes.
     Depends { reason: String, certainty: Certainty },
+    /// They name no module, but this parameter, which blackbox_exporter does not have.
+    Doubtful { parameter: String },
     /// They have parameters of blackbox_exporter, but this path.
     Elsewhere { path: String, probe: ProbedTarget },
     /// None is a probe.
@@ -125,6 +131,12 @@ impl Job {
             return Scrape::Other;
         }
         let exporter = labels.remove(ADDRESS).unwrap_or_default();
+        if named_module.is_none()
+            && let Some(parameter) = self.unknown_parameter(&labels)
+            && !self.exporters.contains(&exporter)
+        {
+            return Scrape::Doubtful { parameter };
+        }
         let mut time = |name| labels.remove(name).map(|text| duration::parse(&text));
         let (interval, timeout) = (time(INTERVAL), time(TIMEOUT));
         let is_time = |time: &Option<Result<Duration, _>>| matches!(time, Some(Ok(time)) if !time.is_zero());
@@ -159,6 +171,27 @@ impl Job {
         }
     }
 
+    /// A parameter that blackbox_exporter does not have.
+    fn unknown_parameter(&self, labels: &Labels) -> Option<String> {
+        let names = self.params.keys().chain(labels.keys());
+        let mut parameters = names.filter_map(|name| name.strip_prefix(PARAM));
+        parameters.find(|name| !PARAMETERS.contains(name)).map(ToOwned::to_owned)
+    }
+
+    /// The addresses of its targets that name one of these modules of blackbox_exporter.
+    pub(super) fn sure_exporters(&self, modules: &BTreeSet<&str>) -> impl Iterator<Item = String> {
+        let scrapes = self.static_targets().map(|(address, labels)| self.scrape(address, labels));
+        let unknown = iter::once_with(|| self.scrape(PLACEHOLDER, &Labels::new()));
+        scrapes.chain(unknown).filter_map(|scrape| match scrape {
+            Scrape::Probe(ProbedTarget { named_module: Some(module), exporter, .. })
+                if modules.contains(&*module) && exporter != PLACEHOLDER =>
+            {
+                Some(exporter)
+            }
+            _ => None,
+        })
+    }
+
     /// Its probes of static targets, and one that stands for those of its files.
     pub(super) fn probes(&self) -> impl Iterator<Item = ProbedTarget> {
         let of_files = Some(PLACEHOLDER).filter(|_| !self.files.is_empty());
@@ -178,6 +211,11 @@ impl Job {
             Scrape::Probe(probe) if probe.target == PLACEHOLDER => Prospect::Probes(probe),
             Scrape::Probe(_) => depends(CHANGED),
             Scrape::Refused { reason, .. } => Prospect::Depends { reason, certainty },
+            Scrape::Doubtful { .. } if self.rules.iter().any(|rule| rule.may_set(PARAM_MODULE)) => depends(
+                "labels decide which module probes the targets, and portprobe has no relabelling; list the targets, or \
+                 write them to a file as they are probed",
+            ),
+            Scrape::Doubtful { parameter } => Prospect::Doubtful { parameter },
             Scrape::Dropped | Scrape::Elsewhere { .. } | Scrape::Other
                 if self.may_ask() && self.may_lead_to_probe() =>
             {
@@ -228,6 +266,9 @@ const TIMEOUT: &str = "__scrape_timeout__";
 
 /// An address that no relabelling rule expects.
 pub(super) const PLACEHOLDER: &str = "placeholder.invalid:1";
+
+/// The parameters of blackbox_exporter.
+const PARAMETERS: [&str; 4] = ["debug", "hostname", "module", "target"];
 
 /// The module that blackbox_exporter uses if none is named.
 const DEFAULT_MODULE: &str = "http_2xx";

@@ -1,6 +1,8 @@
 //! The scrape configurations of Prometheus that probe through blackbox_exporter.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::relabel::{Labels, Rule};
@@ -31,6 +33,8 @@ pub(super) struct Job {
     pub(super) others: Vec<String>,
     pub(super) rules: Vec<Rule>,
     pub(super) relabels_metrics: bool,
+    /// The addresses that are surely those of blackbox_exporter.
+    pub(super) exporters: Rc<BTreeSet<String>>,
 }
 
 /// Targets with their labels.
@@ -147,6 +151,7 @@ impl Job {
             others: Vec::new(),
             rules: Vec::new(),
             relabels_metrics: !value.child("metric_relabel_configs").items()?.is_empty(),
+            exporters: Rc::default(),
         };
         for (key, value) in value.entries()? {
             match key {

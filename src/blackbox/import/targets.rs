@@ -114,6 +114,7 @@ impl<'a> Targets<'a> {
         // Prometheus scrapes equal targets once.
         let mut known = BTreeSet::new();
         let mut elsewhere = Elsewhere::default();
+        let mut doubtful: BTreeMap<_, usize> = BTreeMap::new();
         for (address, labels) in job.static_targets() {
             match job.scrape(address, labels) {
                 Scrape::Probe(target) if known.contains(&target) => {}
@@ -123,10 +124,15 @@ impl<'a> Targets<'a> {
                 }
                 Scrape::Refused { reason, probe } => self.omit_target(&probe, &probe, &reason),
                 Scrape::Elsewhere { path, probe } => elsewhere.add(path, probe),
+                Scrape::Doubtful { parameter } => *doubtful.entry(parameter).or_default() += 1,
                 Scrape::Dropped | Scrape::Other => {}
             }
         }
         self.omit_elsewhere(job, elsewhere);
+        for (parameter, count) in doubtful {
+            let targets = format!("{} of job {} (no module)", counted(count), shown(&job.name));
+            self.listed.omit(&targets, &doubt(&parameter));
+        }
     }
 
     /// Adds comments for targets that have parameters of blackbox_exporter, but another path. Those with a module that
@@ -134,11 +140,7 @@ impl<'a> Targets<'a> {
     fn omit_elsewhere(&mut self, job: &Job, Elsewhere { paths, has_unknown }: Elsewhere) {
         for ((path, module), probes) in paths {
             let is_others = module.as_deref().is_some_and(|module| self.module(module).is_err());
-            let count = match probes.len() {
-                _ if has_unknown => "targets".to_owned(),
-                1 => "1 target".to_owned(),
-                several => format!("{several} targets"),
-            };
+            let count = if has_unknown { "targets".to_owned() } else { counted(probes.len()) };
             let module = module.map_or_else(|| "no module".to_owned(), |module| format!("module {}", shown(&module)));
             let reason = if is_others {
                 format!("another exporter, at {}: blackbox_exporter has no such module", shown(&path))
@@ -257,6 +259,18 @@ impl<'a> Targets<'a> {
 pub(super) fn module_pace(interval: Duration, timeout: Duration, module: &Module) -> Pace {
     let pace = Pace::of_scrape(interval, timeout);
     Pace { timeout: module.own_timeout.map_or(pace.timeout, |own| own.min(pace.timeout)), ..pace }
+}
+
+fn counted(targets: usize) -> String {
+    if targets == 1 { "1 target".to_owned() } else { format!("{targets} targets") }
+}
+
+/// Why a scrape without a module is not imported.
+fn doubt(parameter: &str) -> String {
+    format!(
+        "may be of another exporter: blackbox_exporter has no parameter {}; if it is not, set the parameter module",
+        shown(parameter)
+    )
 }
 
 /// A probe that is not imported.

@@ -10,7 +10,7 @@ use super::super::probed::{ADDRESS, Certainty, PARAM_MODULE, PARAM_TARGET, Probe
 use super::super::relabel::Labels;
 use super::super::scrape::{CurrentTargets, FileSource, Job};
 use super::super::{MissingProbe, TargetFiles};
-use super::{EXPORTED_JOB, Elsewhere, Targets, add_label, missing, module_pace};
+use super::{EXPORTED_JOB, Elsewhere, Targets, add_label, doubt, missing, module_pace};
 use crate::duration;
 
 impl Targets<'_> {
@@ -37,6 +37,7 @@ impl Targets<'_> {
                 self.omit_elsewhere(job, elsewhere(job, path, probe));
                 self.omit_probes_in_files(job);
             }
+            Prospect::Doubtful { parameter } => self.omit_doubtful(job, &doubt(&parameter)),
             Prospect::None => self.omit_probes_in_files(job),
         }
     }
@@ -79,9 +80,12 @@ impl Targets<'_> {
                     self.missing.push(missing(&probe, &reason));
                     continue;
                 }
-                Scrape::Dropped | Scrape::Elsewhere { .. } | Scrape::Other => {
-                    let reason = "the relabelling drops it; remove it from the file";
-                    let missing = MissingProbe::of_exporter(&address, module, reason);
+                other @ (Scrape::Doubtful { .. } | Scrape::Dropped | Scrape::Elsewhere { .. } | Scrape::Other) => {
+                    let reason = match other {
+                        Scrape::Doubtful { parameter } => doubt(&parameter),
+                        _ => "the relabelling drops it; remove it from the file".to_owned(),
+                    };
+                    let missing = MissingProbe::of_exporter(&address, module, &reason);
                     self.missing.push(MissingProbe { is_of_portprobe: true, ..missing });
                     continue;
                 }
@@ -122,6 +126,15 @@ impl Targets<'_> {
         }
     }
 
+    /// Adds comments for targets that may be of another exporter. Those with a module are probes.
+    fn omit_doubtful(&mut self, job: &Job, reason: &str) {
+        for file in job.files.iter().flat_map(|source| &source.files) {
+            self.discovery.omit(&format!("file_sd {}", shown(file)), reason);
+        }
+        self.omit_others(job, reason, Certainty::Possible);
+        self.omit_probes_in_files(job);
+    }
+
     /// Adds comments for probes that only the labels in files make, in jobs whose settings have nothing of
     /// blackbox_exporter.
     fn omit_probes_in_files(&mut self, job: &Job) {
@@ -145,7 +158,7 @@ impl Targets<'_> {
         match job.scrape(address, labels) {
             Scrape::Probe(probe) => self.missing.push(missing(&probe, reason)),
             Scrape::Refused { reason, probe } => self.missing.push(missing(&probe, &reason)),
-            Scrape::Dropped | Scrape::Elsewhere { .. } | Scrape::Other => {}
+            Scrape::Doubtful { .. } | Scrape::Dropped | Scrape::Elsewhere { .. } | Scrape::Other => {}
         }
     }
 

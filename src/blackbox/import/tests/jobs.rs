@@ -158,6 +158,67 @@ fn jobs_of_other_exporters_leave_no_trace_in_a_comparison() {
 }
 
 #[test]
+fn a_parameter_of_another_exporter_prevents_an_import() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.yml"), "[{ targets: ['a:1', 'b:1'] }]").unwrap();
+    let listed = "static_configs: [{ targets: ['a:1', 'b:1'] }]";
+    let labelled = "static_configs: [{ targets: ['a:1', 'b:1'], labels: { __param_auth_module: x } }]";
+    let [files, found] = ["file_sd_configs: [{ files: [a.yml] }]", "kubernetes_sd_configs: [{}]"];
+    let exporter = "{ target_label: __address__, replacement: 'postgres:9187' }";
+    for (path, params, targets, what) in [
+        ("/probe", "auth_module: [x]", listed, "2 targets of job j (no module)"),
+        ("/probe", "auth_module: ['']", listed, "2 targets of job j (no module)"),
+        ("/probe", "", labelled, "2 targets of job j (no module)"),
+        ("/scrape", "auth_module: [x]", listed, "2 targets of job j (no module)"),
+        ("/probe", "auth_module: [x]", files, "file_sd"),
+        ("/probe", "auth_module: [x]", found, "kubernetes_sd_configs"),
+    ] {
+        let job = format!(
+            "metrics_path: {path}, params: {{ {params} }}, {targets}, \
+             relabel_configs: [{{ source_labels: [__address__], target_label: __param_target }}, {exporter}]"
+        );
+        for mode in [TargetFiles::Discovered, TargetFiles::Listed] {
+            let Imported { text, missing, omitted, sources, .. } = import_job(&job, folder.path(), mode);
+            assert_eq!((missing.len(), omitted, sources), (0, 1, 0), "{job}\n{text}");
+            let text = text.replace("\n#   ", " ");
+            assert!(text.contains(&format!("# not imported: {what}")), "{text}");
+            let reason = "may be of another exporter: blackbox_exporter has no parameter auth_module";
+            assert!(text.contains(reason), "{text}");
+        }
+    }
+    for params in ["debug: [true]", "debug: [true], hostname: [h], target: ['a:1']", "module: [m], auth_module: [x]"] {
+        let job = format!("metrics_path: /probe, params: {{ {params} }}, {listed}");
+        let Imported { pairs, missing, .. } = import_job(&job, folder.path(), TargetFiles::Discovered);
+        assert_eq!(pairs.len() + missing.len(), 2, "{params}");
+    }
+}
+
+#[test]
+fn a_module_elsewhere_makes_an_address_an_exporter() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.yml"), "[]").unwrap();
+    let copy = "{ source_labels: [__address__], target_label: __param_target }";
+    for (job, module, imported) in [
+        ("static_configs: [{ targets: ['b:1'] }]", "m", 1),
+        ("static_configs: [{ targets: ['b:1'] }]", "missing", 0),
+        ("file_sd_configs: [{ files: [a.yml] }]", "m", 1),
+        ("kubernetes_sd_configs: [{}]", "m", 1),
+    ] {
+        for (exporter, imported) in [("e:9115", imported), ("other:9187", 0)] {
+            let doubtful = format!(
+                "metrics_path: /probe, params: {{ auth_module: [x] }}, static_configs: [{{ targets: ['a:1'] }}], \
+                 relabel_configs: [{copy}, {{ target_label: __address__, replacement: '{exporter}' }}] }}, \
+                 {{ job_name: k, metrics_path: /probe, params: {{ module: [{module}] }}, {job}, \
+                 relabel_configs: [{copy}, {{ target_label: __address__, replacement: 'e:9115' }}]"
+            );
+            let Imported { text, pairs, .. } = import_job(&doubtful, folder.path(), TargetFiles::Listed);
+            let pairs = pairs.iter().filter(|pair| pair.target == "a:1").count();
+            assert_eq!(pairs, imported, "{doubtful}\n{text}");
+        }
+    }
+}
+
+#[test]
 fn another_path_with_a_known_module_is_missing() {
     for module in ["params: { module: [m] },", ""] {
         let job = format!(
