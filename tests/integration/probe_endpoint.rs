@@ -16,6 +16,8 @@ use crate::support::scrape::Scrape;
 use crate::support::services::{prometheus_on, prometheus_programs};
 
 mod comparison;
+#[cfg(target_os = "linux")]
+mod names;
 
 /// A configuration whose only target is closed, with these settings of the endpoint and modules.
 fn config(endpoint: &str, modules: &str) -> String {
@@ -175,6 +177,8 @@ async fn the_addresses_of_a_name_must_be_allowed() {
         ("halfmetadata.test", 403, None),
         ("mappedmetadata.test", 403, None),
         ("nat64metadata.test", 403, None),
+        ("metadata.test.", 403, None),
+        ("METADATA.TEST", 403, None),
         ("v6.test", 403, None),
         ("unspecified.test", 200, Some(0.0)),
     ] {
