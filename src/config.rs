@@ -34,7 +34,7 @@ pub use self::targets::discovered::{Candidate, Candidates, Capacity, DiscoveredT
 pub use self::yaml::redacted::RedactedConfig;
 use self::yaml::{Node, SyntaxError};
 use crate::files::{self, ReadError, SpecialFile};
-use crate::options::{HistogramOptions, Limits, ResolverOptions};
+use crate::options::{HistogramOptions, Limits, PublicOptions, ResolverOptions};
 use crate::target::{AllowList, Group, Labels, Target};
 
 mod compile;
@@ -89,6 +89,8 @@ pub struct Config {
     pub dns: ResolverOptions,
     /// The hosts that clients of `/probe` may name; `None` if it is disabled.
     pub probe_endpoint: Option<AllowList>,
+    /// The public page, if there is one.
+    pub public: Option<Arc<PublicOptions>>,
     /// The discovery sources, in the order of the file.
     pub discovery: Vec<Source>,
     /// Everything that the targets of these sources depend on.

@@ -25,6 +25,8 @@ pub use self::health::Readiness;
 pub use self::origin::OwnNames;
 pub use self::page::Resource;
 pub use self::probe::{OnDemandProber, ProbeError, ProbeRequest, Probed};
+use self::public::PublicCache;
+pub use self::public::PublicResource;
 pub use self::reload::{ReloadError, ReloadRequest, Reloads};
 pub use self::route::Route;
 pub use self::target_probe::{TargetProbeError, TargetProber};
@@ -53,6 +55,7 @@ mod origin;
 mod page;
 mod path_name;
 mod probe;
+mod public;
 mod reading;
 mod reload;
 mod route;
@@ -130,6 +133,7 @@ pub struct AppState {
     target_probes: Option<Arc<dyn TargetProber>>,
     store: Option<Store>,
     started: Timestamp,
+    public_cache: Arc<PublicCache>,
     scrape_permits: Arc<Semaphore>,
     page_permits: Arc<Semaphore>,
     compressors: Arc<Semaphore>,
@@ -153,6 +157,7 @@ impl AppState {
             target_probes: None,
             store: None,
             started: clock::now(),
+            public_cache: Arc::default(),
             scrape_permits,
             page_permits,
             compressors,

@@ -2,11 +2,13 @@
 //!
 //! `config` reads them from the file; `scheduler`, `board` and `probe` apply them.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::histogram::Buckets;
 use crate::outcome::Phase;
+use crate::target::Labels;
 
 /// The histograms that are kept for each target.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +49,26 @@ impl Default for Limits {
             per_host: NonZeroU32::new(32),
             per_second: None,
         }
+    }
+}
+
+/// The public page.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PublicOptions {
+    /// Labels of the targets that are public; not empty.
+    pub labels: BTreeMap<String, String>,
+    /// The title of the page.
+    pub title: Box<str>,
+}
+
+impl PublicOptions {
+    /// The default title.
+    pub const DEFAULT_TITLE: &str = "Status";
+
+    /// Returns whether all labels are among these.
+    pub fn choose(&self, labels: &Labels) -> bool {
+        let mut chosen = self.labels.iter();
+        chosen.all(|(name, value)| labels.get(name).is_some_and(|found| found == value))
     }
 }
 

@@ -42,6 +42,7 @@ mod integration {
     mod probe_now;
     mod prometheus;
     mod protocols;
+    mod public;
 
     #[cfg(target_os = "linux")]
     mod regions;

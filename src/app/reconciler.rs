@@ -172,6 +172,7 @@ impl Reconciler {
             limits,
             dns,
             probe_endpoint,
+            public,
             discovery,
             discovery_context,
             redacted,
@@ -195,7 +196,8 @@ impl Reconciler {
         let replace = |sources: &mut TargetSources, roster: &Roster| {
             let Merged { targets, statuses } = sources.merge();
             roster.replace_rows(targets, |environment| {
-                *environment = Environment { labels, reload: LastReload::success(clock::now()), sources: statuses };
+                *environment =
+                    Environment { labels, reload: LastReload::success(clock::now()), public, sources: statuses };
             })
         };
         let difference = self.apply(Some(limits), replace).await?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
+use crate::options::PublicOptions;
 use crate::target::Labels;
 
 /// Everything that changes together with the targets.
@@ -12,6 +13,8 @@ pub struct Environment {
     pub labels: Arc<Labels>,
     /// The result of the last configuration reload.
     pub reload: LastReload,
+    /// The public page, if there is one.
+    pub public: Option<Arc<PublicOptions>>,
     /// The status of each discovery source, in the order of the configuration.
     pub sources: Vec<SourceStatus>,
 }

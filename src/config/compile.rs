@@ -2,6 +2,7 @@
 //!
 //! Reads no file and no clock, and the environment only through the function that it is given.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,9 +23,9 @@ use crate::config::targets::builder::TargetBuilder;
 use crate::config::targets::discovered::DiscoveryContext;
 use crate::config::yaml::Node;
 use crate::config::yaml::redacted::RedactedConfig;
-use crate::options::{HistogramOptions, Limits, ResolverOptions};
+use crate::options::{HistogramOptions, Limits, PublicOptions, ResolverOptions};
 use crate::outcome::Phase;
-use crate::target::{AllowList, Group, Labels, Target};
+use crate::target::{AllowList, Group, Labels, Target, TargetName};
 
 /// A configuration whose targets and sources are not compiled yet.
 pub(super) struct Compiled {
@@ -35,6 +36,7 @@ pub(super) struct Compiled {
     pub(super) limits: Limits,
     pub(super) dns: ResolverOptions,
     probe_endpoint: Option<AllowList>,
+    public: Option<PublicOptions>,
     folder: Arc<Path>,
     /// The entries of `targets`; `None` if they are not a list.
     pub(super) entries: Option<Vec<Node>>,
@@ -72,6 +74,12 @@ pub(super) fn config(
     if compiled.growth == Growth::Closed {
         targets.check_members(at);
     }
+    if let Some(public) = &compiled.public {
+        targets.check_public(public, at);
+        if compiled.growth == Growth::Closed {
+            targets.check_public_match(public, at.key("public").key("match"));
+        }
+    }
     let (targets, groups, mut files) = targets.finish(at_targets);
     let sources = Sources::read(discovery, at.key("discovery"), &compiled.modules, &mut files);
     (compiled.finish(targets, groups, sources, redacted), files)
@@ -106,6 +114,10 @@ impl Compiled {
                 keys.probe_endpoint.into_value().unwrap_or_default(),
                 at.key("probe_endpoint"),
             ),
+            public: match keys.public {
+                Field::Absent => None,
+                public => public.into_value().and_then(|keys| public_options(keys, at.key("public"))),
+            },
             entries: match keys.targets {
                 Field::Absent => Some(Vec::new()),
                 targets => targets.into_value().map(|keys::Targets(entries)| entries),
@@ -126,7 +138,9 @@ impl Compiled {
         sources: Sources,
         redacted: RedactedConfig,
     ) -> Config {
-        let Self { labels, modules, groups: known_groups, histograms, limits, dns, probe_endpoint, folder, .. } = self;
+        let Self {
+            labels, modules, groups: known_groups, histograms, limits, dns, probe_endpoint, public, folder, ..
+        } = self;
         let Sources { all: discovery, levels, .. } = sources;
         let discovery_context = Arc::new(DiscoveryContext {
             labels: labels.clone(),
@@ -145,6 +159,7 @@ impl Compiled {
             limits,
             dns,
             probe_endpoint,
+            public: public.map(Arc::new),
             discovery,
             discovery_context,
             redacted,
@@ -226,6 +241,31 @@ fn probe_endpoint(keys: keys::ProbeEndpoint, at: At<'_>) -> Option<AllowList> {
         );
     }
     Some(AllowList::new(allowed))
+}
+
+/// The public page; `None` if its labels or its title are not valid.
+fn public_options(keys: keys::Public, at: At<'_>) -> Option<PublicOptions> {
+    let is_invalid = keys.labels == Field::Invalid;
+    let labels = keys.labels.into_value().map(|labels| labels.to_map()).unwrap_or_default();
+    if labels.is_empty() && !is_invalid {
+        at.key("match")
+            .refuse("is missing or empty, so nothing would be public; add a label of targets, like `audience: public`");
+    }
+    let labels: BTreeMap<_, _> = labels
+        .into_iter()
+        .map(|(name, value)| (name.as_str().to_owned(), value))
+        .collect();
+    for (name, _) in labels.iter().filter(|(_, value)| value.is_empty()) {
+        at.key("match")
+            .key(name)
+            .refuse("is empty, which no target has; write the value of the label");
+    }
+    let title = keys.title.into_value().unwrap_or_else(|| PublicOptions::DEFAULT_TITLE.into());
+    if let Err(error) = TargetName::try_new(&title) {
+        at.key("title").refuse(error);
+        return None;
+    }
+    (!labels.is_empty()).then_some(PublicOptions { labels, title })
 }
 
 /// The global labels, `${NAME}` replaced by environment variables: the only part of a configuration that depends on the

@@ -62,6 +62,8 @@ mapping! {
         dns: Dns,
         /// Probes that clients of `/probe` request.
         probe_endpoint: ProbeEndpoint,
+        /// A page for others to look at: names, states and history of chosen groups and targets, without hosts, ports and reasons.
+        public: Public,
     }
 }
 
@@ -341,6 +343,17 @@ mapping! {
         enabled: bool,
         /// Hosts that clients may name: addresses, networks (CIDR) and host names. `example.com` stands for that name and all below it, `.example.com` for those below it. Required if enabled.
         allow: Vec<AllowedHosts>,
+    }
+}
+
+mapping! {
+    /// A page for others to look at.
+    struct Public {
+        /// Labels that choose targets, all of which must match. A group is chosen with one of its members; a target without a group needs a `name`. Required.
+        labels as "match": LabelValues,
+        /// Title of the page and its feed.
+        #[default("Status")]
+        title: Box<str>,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Targets: one per endpoint, each with a unique name.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use crate::config::problems::text::quoted;
 use crate::config::targets::builder::{EntryParts, TargetBuilder};
 use crate::config::targets::entry::TargetEntry;
 use crate::config::yaml::Node;
+use crate::options::PublicOptions;
 use crate::target::{Endpoint, Group, NameError, Target, TargetName, hide_query_values};
 
 pub(super) mod builder;
@@ -92,6 +93,35 @@ impl<'a> FileTargets<'a> {
         // An invalid entry may have been meant as a member.
         if self.all_entries_are_valid && self.count > 0 {
             self.builder.groups.check_members(at.problems());
+        }
+    }
+
+    /// Reports targets that would be public but have neither a group nor a name. Their default name has their host and port.
+    pub(super) fn check_public(&self, public: &PublicOptions, at: At<'_>) {
+        let mut reported = HashSet::new();
+        for target in self.collector.targets.iter().filter(|target| public.choose(&target.labels)) {
+            if target.group.is_some() || target.name.as_str() != target.endpoint.to_string() {
+                continue;
+            }
+            let Some(origin) = self
+                .collector
+                .names
+                .get(&target.name)
+                .filter(|origin| reported.insert(origin.entry))
+            else {
+                continue;
+            };
+            let message = "is public by its labels (`public.match`), but has no `name`, and the default name would show its host and \
+                           port; add a `name`, a `group`, or another value of the label";
+            at.problems().refuse(origin.path(), message);
+        }
+    }
+
+    /// Reports labels that no target has, if the file has all targets.
+    pub(super) fn check_public_match(&self, public: &PublicOptions, at: At<'_>) {
+        let is_empty = !self.collector.targets.iter().any(|target| public.choose(&target.labels));
+        if is_empty && self.all_entries_are_valid && self.count > 0 {
+            at.refuse("matches no target; add its labels to the targets that are public");
         }
     }
 

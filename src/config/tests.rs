@@ -81,6 +81,7 @@ fn a_single_url_is_a_valid_configuration() {
             limits: Limits::default(),
             dns: ResolverOptions::default(),
             probe_endpoint: None,
+            public: None,
             discovery: vec![],
             discovery_context: config.discovery_context.clone(),
             redacted: config.redacted.clone(),
@@ -389,6 +390,8 @@ fn documented_top_level_defaults_match_the_code() {
             ("dns.tries", "2"),
             ("probe_endpoint.enabled", "false"),
             ("probe_endpoint.allow", "none"),
+            ("public.match", "none"),
+            ("public.title", "Status"),
         ]
     );
     assert!(top_level_keys().iter().all(|key| key.meaning.ends_with('.')));

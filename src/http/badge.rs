@@ -4,7 +4,7 @@ use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 
-use self::drawing::Badge;
+pub(super) use self::drawing::Badge;
 use super::AppState;
 use super::body::{Body, plain};
 use super::path_name::decoded;
@@ -49,7 +49,7 @@ fn state_of(rows: &Rows, name: &TargetName) -> Option<State> {
 }
 
 /// Returns a response with a picture that is not kept for long: nobody may see an old state.
-fn picture(request: &Request<Incoming>, svg: String) -> Response<Body> {
+pub(super) fn picture(request: &Request<Incoming>, svg: String) -> Response<Body> {
     let mut response = tagged(request.headers(), "image/svg+xml", svg);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(KEPT));
     response

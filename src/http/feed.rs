@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
-use self::atom::{Entry, Feed};
+pub(super) use self::atom::{Entry, Feed, MEDIA_TYPE};
 use super::AppState;
 use super::body::Body;
 use super::path_name::encoded;
@@ -41,7 +41,7 @@ pub(super) async fn feed(request: &Request<Incoming>, state: &AppState) -> Respo
         feed.to_string()
     });
     match document.await {
-        Ok(document) => tagged(request.headers(), atom::MEDIA_TYPE, document),
+        Ok(document) => tagged(request.headers(), MEDIA_TYPE, document),
         Err(failed) => failed,
     }
 }
@@ -77,7 +77,7 @@ fn text(incident: &Incident, to: State) -> String {
 }
 
 /// Returns the duration of an incident in whole seconds, or in milliseconds if it is shorter than one.
-fn lasted(began: Timestamp, ended: Timestamp) -> String {
+pub(super) fn lasted(began: Timestamp, ended: Timestamp) -> String {
     let lasted = ended.as_duration().saturating_sub(began.as_duration());
     let shown = if lasted < Duration::from_secs(1) { lasted } else { Duration::from_secs(lasted.as_secs()) };
     duration::display(shown).to_string()

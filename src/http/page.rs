@@ -234,9 +234,9 @@ mod tests {
     fn every_other_page_is_linked() {
         let (_, html) = overview("");
         let routes = Route::ALL.into_iter().filter(|route| route.methods().contains(&Method::GET));
-        for route in
-            routes.filter(|route| !matches!(route, Route::Page(_) | Route::Badge | Route::Api(Endpoint::Target)))
-        {
+        for route in routes.filter(|route| {
+            !matches!(route, Route::Page(_) | Route::Public(_) | Route::Badge | Route::Api(Endpoint::Target))
+        }) {
             let link = format!("href=\"{}\"", route.path().trim_start_matches('/'));
             assert!(html.contains(&link), "{link}: {html}");
         }

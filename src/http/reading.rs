@@ -1,18 +1,21 @@
 //! Reads of the board and the store for a response.
 
+use std::sync::Arc;
+
 use hyper::{Response, StatusCode};
 use tokio::task::spawn_blocking;
 use tracing::error;
 
 use super::AppState;
 use super::body::{Body, plain};
-use crate::board::Rows;
+use crate::board::{Environment, Rows, View};
 use crate::clock::{self, Timestamp};
 use crate::store::Store;
 
 /// The sources of a response at a moment.
 pub(super) struct Sources {
     pub(super) rows: Rows,
+    pub(super) environment: Arc<Environment>,
     pub(super) store: Option<Store>,
     pub(super) now: Timestamp,
 }
@@ -23,7 +26,8 @@ pub(super) async fn read<T: Send + 'static>(
     work: impl FnOnce(&Sources) -> T + Send + 'static,
 ) -> Result<T, Response<Body>> {
     let permit = state.page_permits.clone().acquire_owned().await;
-    let sources = Sources { rows: state.board.rows(), store: state.store.clone(), now: clock::now() };
+    let View { rows, environment } = state.board.view();
+    let sources = Sources { rows, environment, store: state.store.clone(), now: clock::now() };
     let read = spawn_blocking(move || {
         let _permit = permit;
         work(&sources)

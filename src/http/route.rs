@@ -12,7 +12,8 @@ use super::api::{self, Endpoint};
 use super::body::{Body, plain};
 use super::origin::is_cross_origin;
 use super::page::{self, Resource};
-use super::{AppState, WebConfig, badge, calendar, config, feed, health, metrics, probe, reload};
+use super::public::PublicResource;
+use super::{AppState, WebConfig, badge, calendar, config, feed, health, metrics, probe, public, reload};
 
 /// Finds the route, handles the request, and counts the response.
 pub(super) async fn route(request: &Request<Incoming>, client: Client, state: &AppState) -> Response<Body> {
@@ -66,6 +67,7 @@ async fn respond(request: &Request<Incoming>, found: Option<Route>, state: &AppS
         Route::Metrics => metrics::scrape(request, state).await,
         Route::Page(resource) => page::page(resource, path, request.uri().query().unwrap_or_default(), state).await,
         Route::Probe => probe::probe(request, state).await,
+        Route::Public(resource) => public::public(resource, request, path, state).await,
         Route::Ready => health::ready(&state.readiness),
         Route::Reload => reload::reload(state.reloads.as_ref()).await,
     }
@@ -81,7 +83,7 @@ fn is_rebound(request: &Request<Incoming>, found: Option<Route>, config: &WebCon
         Some(Route::Api(_) | Route::Badge | Route::Calendar | Route::Feed | Route::Page(_) | Route::Probe) => {
             request.headers().contains_key(ACCEPT_LANGUAGE)
         }
-        Some(Route::Healthy | Route::Metrics | Route::Ready) | None => false,
+        Some(Route::Healthy | Route::Metrics | Route::Public(_) | Route::Ready) | None => false,
     };
     concerns
         && config.tls().is_none()
@@ -139,6 +141,8 @@ pub enum Route {
     Page(Resource),
     /// Probes on demand.
     Probe,
+    /// The public page.
+    Public(PublicResource),
     /// Readiness.
     Ready,
     /// Reload requests.
@@ -147,7 +151,7 @@ pub enum Route {
 
 impl Route {
     /// All routes.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::Page(Resource::Overview),
         Self::Page(Resource::Target),
         Self::Page(Resource::Asset),
@@ -163,6 +167,9 @@ impl Route {
         Self::Badge,
         Self::Feed,
         Self::Calendar,
+        Self::Public(PublicResource::Page),
+        Self::Public(PublicResource::Badge),
+        Self::Public(PublicResource::Feed),
         Self::Config,
         Self::Healthy,
         Self::Ready,
@@ -181,6 +188,7 @@ impl Route {
             Self::Metrics => "/metrics",
             Self::Page(resource) => resource.path(),
             Self::Probe => "/probe",
+            Self::Public(resource) => resource.path(),
             Self::Ready => "/-/ready",
             Self::Reload => "/-/reload",
         }
@@ -203,6 +211,7 @@ impl Route {
                 "one probe on demand, with the parameters and metrics of blackbox_exporter; 403 unless `probe_endpoint` \
                  allows it"
             }
+            Self::Public(resource) => resource.description(),
             Self::Ready => "200 once every target is scheduled; 503 before that and while stopping",
             Self::Reload => {
                 "200 once the configuration is in use, 500 with every problem, 403 without `--web.enable-lifecycle` or for a page \
@@ -218,6 +227,7 @@ impl Route {
             Self::Api(endpoint) => endpoint.is_at(path),
             Self::Badge => badge::name_in(path).is_some(),
             Self::Page(resource) => resource.is_at(path),
+            Self::Public(resource) => resource.is_at(path),
             _ => route.path() == path,
         })
     }
@@ -249,7 +259,9 @@ impl Route {
 fn counted(state: &AppState, config: &WebConfig, route: &'static str, mut response: Response<Body>) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers
+        .entry(CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static(POLICY));
     for (name, value) in &config.settings().headers {
         match value {
             Some(value) => headers.insert(name, value.clone()),
@@ -260,6 +272,6 @@ fn counted(state: &AppState, config: &WebConfig, route: &'static str, mut respon
     response
 }
 
-/// Pages load only from this server, and contain neither styles nor scripts themselves.
+/// Pages of the status page load only from this server, and contain neither styles nor scripts themselves.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; \
     form-action 'self'; base-uri 'none'; frame-ancestors 'none'";

@@ -132,7 +132,7 @@ fn a_scrape_shows_one_configuration() {
     let target = Target { labels: labels.clone(), group: Some(Arc::new(group)), ..Target::clone(&exposed.targets[0]) };
     exposed.board.replace_with(&[Arc::new(target)], HashMap::new(), |environment| {
         let sources = vec![SourceStatus { name: "file:a".into(), targets: 1, invalid: 0, failures: 0 }];
-        *environment = Environment { labels, reload: LastReload::success(Timestamp::default()), sources };
+        *environment = Environment { labels, reload: LastReload::success(Timestamp::default()), public: None, sources };
     });
     for (exposition, round, successful, sources) in
         [(before, "old", 0, 0), (exposed.metrics.exposition(Format::Text), "new", 1, 3)]

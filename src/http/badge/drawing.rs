@@ -74,9 +74,9 @@ const fn tenths(character: char) -> u32 {
 /// Colours with a contrast of at least 5 to white. Those of up and down differ for colour-blind eyes, too.
 const fn colour(state: State) -> &'static str {
     match state {
-        State::Down => "#b42318",
-        State::Unknown => "#57606a",
-        State::Up => "#0f766e",
+        State::Down => "#a83800",
+        State::Unknown => "#4b5763",
+        State::Up => "#0b5c8a",
     }
 }
 
