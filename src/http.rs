@@ -175,6 +175,11 @@ impl AppState {
         self.external_url.as_ref().map(ExternalUrl::prefix).unwrap_or_default()
     }
 
+    /// Returns whether clients may request reloads and probes of targets.
+    fn has_lifecycle(&self) -> bool {
+        self.reloads.is_some()
+    }
+
     /// Returns the beginning of links to this server: the external URL, or nothing for links relative to `/`.
     fn link_base(&self) -> String {
         self.external_url.as_ref().map(ExternalUrl::to_string).unwrap_or_default()

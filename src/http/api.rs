@@ -94,7 +94,9 @@ pub(super) async fn api(
 ) -> Response<Body> {
     match endpoint {
         Endpoint::OpenApi => return tagged(request.headers(), JSON, OPENAPI.to_owned()),
-        Endpoint::Probe => return target_probe::probe(request, probed(path).and_then(path_name::decoded), state).await,
+        Endpoint::Probe => {
+            return target_probe::probe(request, probed(path).and_then(path_name::decoded), path, state).await;
+        }
         _ => {}
     }
     let (path, query) = (path.to_owned(), request.uri().query().unwrap_or_default().to_owned());

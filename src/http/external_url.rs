@@ -21,6 +21,11 @@ impl ExternalUrl {
         &self.prefix
     }
 
+    /// Returns host and port as they were written.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
     /// Returns the host, in lower case.
     pub fn host(&self) -> &str {
         &self.host

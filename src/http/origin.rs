@@ -13,16 +13,18 @@ use hyper::header::{HOST, HeaderMap, HeaderName, ORIGIN};
 /// Whether a browser sends this request for a page of another origin (Fetch Metadata; RFC 6454 section 7).
 ///
 /// Clients that are not browsers, such as curl, send neither header. `Origin: null` is the origin of a page that hides it.
-pub(super) fn is_cross_origin(request: &Request<Incoming>) -> bool {
-    differs(request.headers())
+///
+/// `external` is the host and port by which clients reach this server behind a proxy that sends another Host.
+pub(super) fn is_cross_origin(request: &Request<Incoming>, external: Option<&str>) -> bool {
+    differs(request.headers(), external)
 }
 
-fn differs(headers: &HeaderMap) -> bool {
+fn differs(headers: &HeaderMap, external: Option<&str>) -> bool {
     let value = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let other_site = value(SEC_FETCH_SITE).is_some_and(|site| !matches!(site, "same-origin" | "none"));
     let other_origin = value(ORIGIN).is_some_and(|origin| {
         let authority = origin.split_once("://").map(|(_, authority)| authority);
-        authority.is_none() || authority != value(HOST)
+        authority.is_none() || (authority != value(HOST) && authority != external)
     });
     other_site || other_origin
 }
@@ -154,7 +156,19 @@ mod tests {
                     .iter()
                     .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))),
             );
-            assert_eq!(differs(&map), expected, "{headers:?}");
+            assert_eq!(differs(&map, None), expected, "{headers:?}");
         }
+    }
+
+    #[test]
+    fn a_proxy_may_send_another_host() {
+        let differs = |origin: &str, site: &str| {
+            let header = |text: &str| HeaderValue::from_str(text).unwrap();
+            let map = [(HOST, header("backend:10115")), (ORIGIN, header(origin)), (SEC_FETCH_SITE, header(site))];
+            differs(&HeaderMap::from_iter(map), Some("probe.example"))
+        };
+        assert!(!differs("https://probe.example", "same-origin"));
+        assert!(differs("https://probe.example", "cross-site"));
+        assert!(differs("https://evil.example", "same-origin"));
     }
 }

@@ -13,6 +13,7 @@ use tracing::error;
 
 use self::links::Root;
 use self::overview::Overview;
+pub(super) use self::probed::probed;
 use self::target::TargetPage;
 use super::AppState;
 use super::api::Parameters;
@@ -36,6 +37,7 @@ mod links;
 mod list;
 mod neighbours;
 mod overview;
+mod probed;
 mod target;
 mod times;
 mod why;
@@ -92,6 +94,8 @@ struct Sources {
     metrics: Metrics,
     started: Timestamp,
     now: Timestamp,
+    /// Whether clients may request probes.
+    has_lifecycle: bool,
 }
 
 /// The parts that all pages share.
@@ -132,12 +136,20 @@ pub(super) async fn page(resource: Resource, path: &str, query: &str, state: &Ap
     if resource == Resource::Asset {
         return assets::respond(path);
     }
-    let (board, metrics, started) = (state.board.clone(), state.metrics.clone(), state.started);
     let (path, query) = (path.to_owned(), query.to_owned());
+    respond(state, move |sources| sources.render(resource, &path, &query)).await
+}
+
+/// Responds with a page that is read off the thread that probes.
+async fn respond(
+    state: &AppState,
+    render: impl FnOnce(&Sources) -> Result<(StatusCode, String), askama::Error> + Send + 'static,
+) -> Response<Body> {
+    let (board, metrics, started) = (state.board.clone(), state.metrics.clone(), state.started);
+    let has_lifecycle = state.has_lifecycle();
     let rendered = read(state, move |reading| {
         let (store, now) = (reading.store.clone(), reading.now);
-        let sources = Sources { view: board.view(), board, store, metrics, started, now };
-        sources.render(resource, &path, &query)
+        render(&Sources { view: board.view(), board, store, metrics, started, now, has_lifecycle })
     });
     match rendered.await {
         Ok(Ok((status, html))) => {
@@ -214,6 +226,7 @@ mod tests {
             metrics: state.metrics.clone(),
             started: state.started,
             now: clock::now(),
+            has_lifecycle: false,
         }
     }
 

@@ -13,7 +13,7 @@ use super::body::{Body, plain};
 use super::origin::is_cross_origin;
 use super::page::{self, Resource};
 use super::public::PublicResource;
-use super::{AppState, WebConfig, badge, calendar, config, feed, health, metrics, probe, public, reload};
+use super::{AppState, ExternalUrl, WebConfig, badge, calendar, config, feed, health, metrics, probe, public, reload};
 
 /// Finds the route, handles the request, and counts the response.
 pub(super) async fn route(request: &Request<Incoming>, client: Client, state: &AppState) -> Response<Body> {
@@ -52,7 +52,9 @@ async fn respond(request: &Request<Incoming>, found: Option<Route>, state: &AppS
     if !route.methods().contains(request.method()) {
         return route.other_method();
     }
-    if matches!(route, Route::Api(Endpoint::Probe) | Route::Probe | Route::Reload) && is_cross_origin(request) {
+    let external = state.external_url.as_ref().map(ExternalUrl::authority);
+    if matches!(route, Route::Api(Endpoint::Probe) | Route::Probe | Route::Reload) && is_cross_origin(request, external)
+    {
         return plain(StatusCode::FORBIDDEN, "Requests from pages of other sites are refused.\n");
     }
     let path = request.uri().path();

@@ -6,13 +6,13 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, HeaderValue, RETRY_AFTER};
+use hyper::header::{ACCEPT, CACHE_CONTROL, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response, StatusCode};
 
 use super::api::{JSON, problem};
 use super::body::{Body, typed};
 use super::probe::closed;
-use super::{AppState, Probed};
+use super::{AppState, Probed, page};
 use crate::outcome::LocalFault;
 use crate::target::TargetName;
 use crate::timeline::Document;
@@ -54,7 +54,7 @@ pub enum TargetProbeError {
 }
 
 impl TargetProbeError {
-    fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Busy => StatusCode::CONFLICT,
             Self::Disabled => StatusCode::FORBIDDEN,
@@ -67,11 +67,21 @@ impl TargetProbeError {
 }
 
 /// Responds with the result of one probe, whether it succeeds or fails.
-pub(super) async fn probe(request: &Request<Incoming>, name: Option<TargetName>, state: &AppState) -> Response<Body> {
+///
+/// A browser that submits a form gets a page. `path` is the path below the prefix of this server.
+pub(super) async fn probe(
+    request: &Request<Incoming>,
+    name: Option<TargetName>,
+    path: &str,
+    state: &AppState,
+) -> Response<Body> {
     let probed = tokio::select! {
-        probed = probed(name, state) => probed,
+        probed = probed(name.as_ref(), state) => probed,
         () = closed(request) => Err(TargetProbeError::Disconnected),
     };
+    if wants_page(request.headers()) {
+        return page::probed(probed, name.as_ref(), path, state).await;
+    }
     let mut response = match probed {
         Ok(Probed { target, outcome }) => match Document::new(&target, &outcome).to_text() {
             Ok(document) => typed(StatusCode::OK, JSON, document),
@@ -85,10 +95,18 @@ pub(super) async fn probe(request: &Request<Incoming>, name: Option<TargetName>,
     response
 }
 
-async fn probed(name: Option<TargetName>, state: &AppState) -> Result<Probed, TargetProbeError> {
-    let prober = state.target_probes.as_ref().filter(|_| state.reloads.is_some());
+async fn probed(name: Option<&TargetName>, state: &AppState) -> Result<Probed, TargetProbeError> {
+    let prober = state.target_probes.as_ref().filter(|_| state.has_lifecycle());
     let prober = prober.ok_or(TargetProbeError::Disabled)?;
-    prober.probe(&name.ok_or(TargetProbeError::Unknown)?).await
+    prober.probe(name.ok_or(TargetProbeError::Unknown)?).await
+}
+
+/// Whether the client prefers a page to JSON, as browsers do.
+fn wants_page(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted
+        .flat_map(|value| value.split(','))
+        .any(|range| range.trim().starts_with("text/html"))
 }
 
 fn refused(error: &TargetProbeError) -> Response<Body> {

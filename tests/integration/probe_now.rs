@@ -127,6 +127,62 @@ async fn only_a_post_of_the_same_site_probes() {
 }
 
 #[tokio::test]
+async fn a_form_shows_its_result_as_a_page() {
+    let address = peers::peer(async |mut stream| {
+        let _ = stream.write_all(b"<script>alert(1)</script>\r\n").await;
+    })
+    .await;
+    let config = format!(
+        "targets:\n- {{ url: 'tcp://{address}', name: 'a/<b>', interval: 1d, dialogue: [{{ expect: 'script' }}] }}\n\
+         - {{ url: 'tcp://127.0.0.1:1', name: refused, interval: 1d }}"
+    );
+    let daemon = Daemon::start_with(&config, ENABLED).await;
+    let own = format!("http://{}", daemon.address);
+    let browser = [
+        ("Accept", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"),
+        ("Origin", &*own),
+        ("Sec-Fetch-Site", "same-origin"),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+    ];
+    for (name, outcome) in [("a/<b>", "The probe succeeded"), ("refused", "The probe failed: refused in connect")] {
+        probed_once(&daemon, name).await;
+        let page = daemon.get(&format!("/targets/{}", encoded(name))).await.body;
+        let action = page
+            .split("method=\"post\" action=\"../")
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap();
+        let response = http::request_with(daemon.address, "POST", &format!("/{action}"), &browser).await;
+        assert_eq!((response.status, response.header("content-type")), (200, Some("text/html; charset=utf-8")));
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+        assert!(
+            response.body.contains(outcome) && response.body.contains("<pre class=\"timeline\""),
+            "{}",
+            response.body
+        );
+        assert!(!response.body.contains("<script>") && !response.body.contains("a/<b>"), "{}", response.body);
+        let back = format!(
+            "href=\"../../../../targets/{}\"",
+            name.replace('/', "%2F").replace('<', "%3C").replace('>', "%3E")
+        );
+        assert!(response.body.contains(&back), "{back}: {}", response.body);
+    }
+    let gone = http::request_with(daemon.address, "POST", &path("gone"), &browser).await;
+    assert_eq!(gone.status, 404);
+    assert!(gone.body.contains("No probe: unknown target"), "{}", gone.body);
+    let mut cross_site = browser;
+    cross_site[1].1 = "http://evil.example";
+    assert_eq!(
+        http::request_with(daemon.address, "POST", &path("refused"), &cross_site)
+            .await
+            .status,
+        403
+    );
+}
+
+#[tokio::test]
 async fn without_the_flag_nothing_is_probed() {
     let daemon = Daemon::start("targets: [{ url: 'tcp://127.0.0.1:1', name: a }]").await;
     for name in ["a", "gone"] {
@@ -134,6 +190,8 @@ async fn without_the_flag_nothing_is_probed() {
         assert_eq!(response.status, 403);
         assert!(json(&response)["error"].as_str().unwrap().contains("--web.enable-lifecycle"));
     }
+    let page = daemon.get("/targets/a").await;
+    assert!(page.status == 200 && !page.body.contains("Probe now"), "{}", page.body);
 }
 
 /// A target that greets its first client and is silent after that.

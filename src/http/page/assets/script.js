@@ -9,7 +9,7 @@ let isRefreshing = false;
 // screen stay as they are.
 
 async function refresh() {
-  if (document.hidden || isRefreshing) return;
+  if (document.hidden || isRefreshing || document.getElementById('probed')) return;
   isRefreshing = true;
   try {
     const response = await fetch(location.href, { headers: { Accept: 'text/html' }, signal: AbortSignal.timeout(REFRESH_MILLISECONDS) });
@@ -43,8 +43,11 @@ function replaceMain(next) {
     const same = next.querySelector(`#${CSS.escape(details.id)}`);
     if (same) same.open = details.open;
   }
-  const form = main.querySelector('form');
-  const nextForm = next.querySelector('form');
+  const form = main.querySelector('#filters');
+  const nextForm = next.querySelector('#filters');
+  // Nor may the result of a probe, or the wait for it.
+  const probe = main.querySelector('#probe[data-used]');
+  if (probe) next.querySelector('#probe')?.replaceWith(probe);
   main.replaceChildren(...document.adoptNode(next).childNodes);
   // What has been typed must not be lost.
   if (form && nextForm && form.contains(focus?.element)) nextForm.replaceWith(form);
@@ -115,6 +118,33 @@ async function copy(code, button) {
   }
   setTimeout(() => { button.textContent = 'Copy'; }, 2000);
 }
+
+// Probes: the result appears in place.
+
+document.addEventListener('submit', async (event) => {
+  const probe = event.target.closest('#probe');
+  if (!probe) return;
+  event.preventDefault();
+  const [button, result] = [probe.querySelector('button'), probe.querySelector('.probed')];
+  if (button.getAttribute('aria-disabled') === 'true') return;
+  probe.dataset.used = '';
+  button.setAttribute('aria-disabled', 'true');
+  result.textContent = 'Probing ..';
+  try {
+    const response = await fetch(event.target.action, { method: 'POST', headers: { Accept: 'text/html' } });
+    const page = new DOMParser().parseFromString(await response.text(), 'text/html');
+    const outcome = page.getElementById('outcome');
+    if (!outcome) throw new Error(String(response.status));
+    const heading = document.createElement('p');
+    heading.append(...outcome.childNodes);
+    const timeline = page.querySelector('.timeline');
+    result.replaceChildren(heading, ...(timeline ? [document.adoptNode(timeline)] : []));
+  } catch {
+    result.textContent = 'portprobe has not responded; try again.';
+  } finally {
+    button.removeAttribute('aria-disabled');
+  }
+});
 
 // Keys: / searches, j and k or the arrows go from target to target.
 
