@@ -23,6 +23,7 @@ mod daemon {
     pub(crate) mod cost;
     pub(crate) mod families;
     pub(crate) mod memory;
+    pub(crate) mod past;
     pub(crate) mod plan;
     pub(crate) mod probing;
     pub(crate) mod process;
@@ -41,6 +42,7 @@ mod daemon {
     pub(crate) mod servers;
     pub(crate) mod silent;
     pub(crate) mod snapshot;
+    pub(crate) mod storage;
     pub(crate) mod tls;
     pub(crate) mod tls_servers;
     pub(crate) mod tools;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddrV4;
 use std::ops::Deref;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -80,8 +81,17 @@ impl Daemon {
         Self::configured(&load.configuration(), load.root)
     }
 
+    /// The same with its storage in a folder.
+    pub(crate) fn stored(load: &Load<'_>, storage: &Path) -> Self {
+        Self::run(&load.configuration(), load.root, Some(storage))
+    }
+
     /// The same with a complete configuration.
     pub(crate) fn configured(configuration: &str, root: Option<&str>) -> Self {
+        Self::run(configuration, root, None)
+    }
+
+    fn run(configuration: &str, root: Option<&str>, storage: Option<&Path>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(FILE);
         fs::write(&file, configuration).unwrap();
@@ -91,6 +101,9 @@ impl Daemon {
         let mut command = Command::new(BINARY);
         command.arg("--config.file").arg(&file).arg("--web.listen-address=127.0.0.1:0");
         command.args(["--web.enable-lifecycle", "--no-config.auto-reload"]);
+        if let Some(storage) = storage {
+            command.arg("--storage.path").arg(storage);
+        }
         let started = Instant::now();
         let process = Running::start(&mut command);
         while scrape::get(process.address(), "/-/ready", Format::Text, Encoding::Plain).is_none() {

@@ -6,13 +6,13 @@ use super::scraping::Labels;
 use super::servers::{Filtered, Servers};
 use super::tls_servers::TlsServers;
 use super::{
-    accuracy, binary, blackbox_ratio, families, memory, probing, scale, schedule, scraping, silent, tls,
+    accuracy, binary, blackbox_ratio, families, memory, probing, scale, schedule, scraping, silent, storage, tls,
     with_prometheus,
 };
 
 type Section = fn(&Plan, &mut Report);
 
-pub(crate) const SECTIONS: [(&str, Section); 12] = [
+pub(crate) const SECTIONS: [(&str, Section); 13] = [
     ("--binary", size),
     ("--probes", probes),
     ("--scrapes", scrapes),
@@ -24,6 +24,7 @@ pub(crate) const SECTIONS: [(&str, Section); 12] = [
     ("--schedule", schedules),
     ("--filtered", filtered),
     ("--start", starts),
+    ("--storage", storage::storage),
     ("--million", scale::million),
 ];
 
