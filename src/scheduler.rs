@@ -21,8 +21,8 @@ pub use self::handle::{AcquireError, Change, Handle, Stopped};
 use self::index::{Id, Index};
 use self::loans::Loans;
 pub use self::loans::{LendError, Loan};
-pub use self::permits::Permit;
-use self::permits::{PermitQueue, Released};
+pub use self::permits::{Permit, Purpose};
+use self::permits::{Permits, Released};
 use self::queue::{DueQueue, WaitQueue, Waiting};
 pub use self::schedule::Spread;
 use self::scheduled_target::{End, Tick};
@@ -60,7 +60,7 @@ pub struct Scheduler<P, R> {
     rate_opens: Option<Instant>,
     running: HashMap<Id, Probe>,
     tasks: JoinSet<Done>,
-    permits: PermitQueue,
+    permits: Permits,
     released: mpsc::UnboundedReceiver<Released>,
     loans: Loans,
     inbox: Inbox,
@@ -97,7 +97,7 @@ where
     pub fn new(prober: P, record: R, limits: Limits, machine: &str, started_at: Timestamp) -> (Self, Handle) {
         let statistics = Arc::new(Statistics::default());
         let (handle, inbox) = Handle::new(statistics.clone());
-        let (permits, released) = PermitQueue::new();
+        let (permits, released) = Permits::new();
         let now = Instant::now();
         let scheduler = Self {
             prober: Arc::new(prober),

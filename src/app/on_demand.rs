@@ -16,7 +16,7 @@ use crate::http::{OnDemandProber, ProbeError, ProbeRequest, Probed};
 use crate::locks::{lock, read, write};
 use crate::outcome::{Fault, Outcome};
 use crate::probe::NetworkProber;
-use crate::scheduler::{AcquireError, Handle, Permit};
+use crate::scheduler::{AcquireError, Handle, Permit, Purpose};
 use crate::target::{AllowList, Target, TlsProfile};
 use crate::tasks::blocking;
 
@@ -72,10 +72,14 @@ impl OnDemandProbes {
     /// Does everything that precedes the probe.
     async fn begin(&self, request: &ProbeRequest, endpoint: &Endpoint) -> Result<(Arc<Target>, Permit), ProbeError> {
         let target = self.prepare(request, endpoint).await?;
-        let permit = self.handle.acquire(target.clone()).await.map_err(|error| match error {
-            AcquireError::Stopped => ProbeError::Stopping,
-            AcquireError::TooMany => ProbeError::Limited,
-        })?;
+        let permit = self
+            .handle
+            .acquire(target.clone(), Purpose::Demand)
+            .await
+            .map_err(|error| match error {
+                AcquireError::Stopped => ProbeError::Stopping,
+                AcquireError::TooMany => ProbeError::Limited,
+            })?;
         Ok((target, permit))
     }
 

@@ -13,7 +13,7 @@ use crate::files::header_values::HeaderValues;
 use crate::http::{Probed, TargetProbeError, TargetProber};
 use crate::outcome::Fault;
 use crate::probe::NetworkProber;
-use crate::scheduler::{AcquireError, Handle, LendError};
+use crate::scheduler::{AcquireError, Handle, LendError, Purpose};
 use crate::target::TargetName;
 
 mod secrets;
@@ -32,7 +32,7 @@ impl TargetProber for TargetProbes {
     async fn probe(&self, name: &TargetName) -> Result<Probed, TargetProbeError> {
         let known = self.board.rows().target(name).cloned().ok_or(TargetProbeError::Unknown)?;
         // First the permit: a lent target must not wait for the limits, because its due probes wait for it.
-        let permit = timeout(MAX_WAIT, self.handle.acquire(known.clone())).await;
+        let permit = timeout(MAX_WAIT, self.handle.acquire(known.clone(), Purpose::Demand)).await;
         let _permit = permit.map_err(|_| TargetProbeError::Limited)??;
         let loan = self.handle.lend(name).await?;
         let target = loan.target();

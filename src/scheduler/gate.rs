@@ -7,6 +7,9 @@
 //! Probes on demand, which clients of `/probe` request, take at most a quarter of each limit, and count as silent ones.
 //! However many clients there are, at least half of the places are left for silent targets.
 //!
+//! Probes of audits take at most an eighth, only while no probe on demand waits, and also count as silent ones. The limit
+//! per host is not for them: they rarely connect, and an audit has a rate of its own.
+//!
 //! A probe starts only if all descriptors that it may need are free, so that a running probe never waits for one.
 
 use std::collections::HashMap;
@@ -46,6 +49,8 @@ pub(super) enum Share {
     NotInTime,
     /// A quarter of the places.
     OnDemand,
+    /// An eighth of the places, without the limit per host.
+    Audit,
 }
 
 impl From<LastProbe> for Share {
@@ -106,7 +111,7 @@ impl Gate {
     pub(super) fn admit(&mut self, host: &Host, claim: Claim, now: Instant) -> Result<(), Blocked> {
         let Claim { share, descriptors } = claim;
         let of_host = self.per_host.get(host).copied().unwrap_or_default();
-        if !of_host.has_room(self.limits.per_host, 1, share) {
+        if share != Share::Audit && !of_host.has_room(self.limits.per_host, 1, share) {
             return Err(Blocked::Host);
         }
         if let Some(rate) = self.limits.per_second {
@@ -117,8 +122,10 @@ impl Gate {
         }
         self.in_flight.add(1, share);
         self.descriptors.add(descriptors, share);
-        // Counted even without a limit, because one may be set before the probe ends.
-        self.per_host.entry(host.clone()).or_default().add(1, share);
+        if share != Share::Audit {
+            // Counted even without a limit, because one may be set before the probe ends.
+            self.per_host.entry(host.clone()).or_default().add(1, share);
+        }
         Ok(())
     }
 
@@ -127,7 +134,7 @@ impl Gate {
         let Claim { share, descriptors } = claim;
         self.in_flight.remove(1, share);
         self.descriptors.remove(descriptors, share);
-        if let Some(count) = self.per_host.get_mut(host) {
+        if let Some(count) = self.per_host.get_mut(host).filter(|_| share != Share::Audit) {
             count.remove(1, share);
             if count.all == 0 {
                 self.per_host.remove(host);
@@ -145,9 +152,10 @@ impl Gate {
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
     all: u32,
-    /// Those of targets whose last probe was not in time, and those on demand.
+    /// Those of targets whose last probe was not in time, those on demand, and those of audits.
     not_in_time: u32,
     on_demand: u32,
+    audit: u32,
 }
 
 impl Count {
@@ -164,27 +172,27 @@ impl Count {
     }
 
     /// Returns the counts that a probe with this share belongs to.
-    fn counts(&mut self, share: Share) -> [Option<&mut u32>; 3] {
+    fn counts(&mut self, share: Share) -> [Option<&mut u32>; 4] {
         [
             Some(&mut self.all),
             (share != Share::InTime).then_some(&mut self.not_in_time),
             (share == Share::OnDemand).then_some(&mut self.on_demand),
+            (share == Share::Audit).then_some(&mut self.audit),
         ]
     }
 
-    /// Returns whether a limit allows this number in addition. One probe on demand is always allowed its share.
+    /// Returns whether a limit allows this number in addition. One probe on demand and one of audits are always allowed
+    /// their shares.
     fn has_room(self, limit: Option<NonZeroU32>, number: u32, share: Share) -> bool {
         let Some(limit) = limit.map(NonZeroU32::get) else { return true };
         let within = |count: u32, max| count.saturating_add(number) <= max;
         let is_within_share = match share {
-            Share::InTime => true,
-            Share::NotInTime => within(self.not_in_time, limit - limit / KEPT_SHARE),
-            Share::OnDemand => {
-                within(self.not_in_time, limit - limit / KEPT_SHARE)
-                    && (self.on_demand == 0 || within(self.on_demand, limit / ON_DEMAND_SHARE))
-            }
+            Share::InTime | Share::NotInTime => true,
+            Share::OnDemand => self.on_demand == 0 || within(self.on_demand, limit / ON_DEMAND_SHARE),
+            Share::Audit => self.audit == 0 || within(self.audit, limit / AUDIT_SHARE),
         };
-        is_within_share && within(self.all, limit)
+        let leaves_kept = share == Share::InTime || within(self.not_in_time, limit - limit / KEPT_SHARE);
+        is_within_share && leaves_kept && within(self.all, limit)
     }
 }
 
@@ -194,12 +202,15 @@ const KEPT_SHARE: u32 = 4;
 /// Probes on demand take one of this many places.
 const ON_DEMAND_SHARE: u32 = 4;
 
+/// Probes of audits take one of this many places.
+const AUDIT_SHARE: u32 = 8;
+
 /// Allows the probes of one batch to start together. Otherwise the rate holds over any second.
 const RATE_TOLERANCE: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {
-    use super::Share::{InTime, NotInTime, OnDemand};
+    use super::Share::{Audit, InTime, NotInTime, OnDemand};
     use super::*;
 
     fn host(n: u8) -> Host {
@@ -275,8 +286,25 @@ mod tests {
             for (share, places) in [(OnDemand, on_demand), (NotInTime, silent), (InTime, limit - on_demand - silent)] {
                 (0..places).for_each(|_| total.release(&host(1), one(share)));
             }
-            let Count { all, not_in_time, on_demand } = total.in_flight;
-            assert_eq!([all, not_in_time, on_demand], [0; 3]);
+            let Count { all, not_in_time, on_demand, audit } = total.in_flight;
+            assert_eq!([all, not_in_time, on_demand, audit], [0; 4]);
+        }
+    }
+
+    #[test]
+    fn audits_take_an_eighth() {
+        let now = Instant::now();
+        for (limit, places) in [(1, 1), (7, 1), (16, 2), (4096, 512)] {
+            let mut gate = Gate::new(limits(limit, 1, 0), now);
+            for started in 0..places {
+                assert!(gate.has_place(one(Audit)), "{started} of {limit}");
+                assert_eq!(gate.admit(&host(1), one(Audit), now), Ok(()), "the limit per host is not for audits");
+            }
+            assert!(!gate.has_place(one(Audit)), "{limit}");
+            assert_eq!(gate.has_place(one(InTime)), limit > 1);
+            assert!(gate.per_host.is_empty());
+            (0..places).for_each(|_| gate.release(&host(1), one(Audit)));
+            assert_eq!((gate.in_flight.all, gate.in_flight.not_in_time, gate.in_flight.audit), (0, 0, 0));
         }
     }
 

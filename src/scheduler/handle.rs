@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::loans::{LendError, Loan, LoanRequest};
-use super::permits::{Acquisition, Permit};
+use super::permits::{Acquisition, Permit, Purpose};
 use super::schedule::Spread;
 use super::statistics::Statistics;
 use crate::options::Limits;
@@ -75,10 +75,11 @@ impl Handle {
         (Self { sender, acquisitions: acquire, loans: lend, statistics }, Inbox { commands, acquisitions, loans })
     }
 
-    /// Waits until the limits allow a probe of `target` in addition to the scheduled ones. Due probes come first.
-    pub async fn acquire(&self, target: Arc<Target>) -> Result<Permit, AcquireError> {
+    /// Waits until the limits allow a probe of `target` in addition to the scheduled ones. Due probes come first, then
+    /// those on demand.
+    pub async fn acquire(&self, target: Arc<Target>, purpose: Purpose) -> Result<Permit, AcquireError> {
         let (permit, granted) = oneshot::channel();
-        let acquisition = Acquisition { target, permit };
+        let acquisition = Acquisition { target, purpose, permit };
         self.acquisitions.send(acquisition).await.map_err(|_| AcquireError::Stopped)?;
         granted
             .await

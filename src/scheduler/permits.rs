@@ -1,4 +1,5 @@
-//! Permits for probes that are not scheduled. They start after all due probes, within the same limits.
+//! Permits for probes that are not scheduled: those on demand, and after them those of audits. They start after all due
+//! probes, within the same limits.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -36,28 +37,79 @@ pub(super) struct Released {
 #[derive(Debug)]
 pub(super) struct Acquisition {
     pub(super) target: Arc<Target>,
+    pub(super) purpose: Purpose,
     pub(super) permit: oneshot::Sender<Permit>,
 }
 
-/// The requests for permits that wait, in their order. Those that wait for the limit of their host are parked
+/// The purpose of a probe that is not scheduled.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Purpose {
+    /// An audit of ports.
+    Audit,
+    /// The request of a client.
+    Demand,
+}
+
+/// The requests for permits that wait. Those on demand come first.
+#[derive(Debug)]
+pub(super) struct Permits {
+    on_demand: PermitQueue,
+    audits: PermitQueue,
+}
+
+impl Permits {
+    /// Creates empty queues, and the receiver of dropped permits.
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Released>) {
+        let (releases, released) = mpsc::unbounded_channel();
+        let on_demand = PermitQueue::new(Share::OnDemand, releases.clone());
+        (Self { on_demand, audits: PermitQueue::new(Share::Audit, releases) }, released)
+    }
+
+    /// Adds a request. If too many of its purpose wait, it is dropped, which its sender notices.
+    pub(super) fn push(&mut self, acquisition: Acquisition) {
+        match acquisition.purpose {
+            Purpose::Audit => self.audits.push(acquisition),
+            Purpose::Demand => self.on_demand.push(acquisition),
+        }
+    }
+
+    /// Grants permits in the order of their requests, as far as the limits allow. Returns when the rate limit allows the
+    /// next one, if it delays one.
+    pub(super) fn grant_all(&mut self, gate: &mut Gate, descriptors: impl Fn(&Target) -> u32) -> Option<Instant> {
+        let opens = self.on_demand.grant_all(gate, &descriptors);
+        if self.on_demand.ready.is_empty() { self.audits.grant_all(gate, descriptors) } else { opens }
+    }
+
+    /// Makes the first parked requests for a host ready again.
+    pub(super) fn unpark(&mut self, host: &Host) {
+        self.on_demand.unpark(host);
+        self.audits.unpark(host);
+    }
+
+    /// Makes all parked requests ready again.
+    pub(super) fn unpark_all(&mut self) {
+        self.on_demand.unpark_all();
+        self.audits.unpark_all();
+    }
+}
+
+/// The requests for permits of a purpose that wait, in their order. Those that wait for the limit of their host are parked
 /// separately.
 #[derive(Debug)]
-pub(super) struct PermitQueue {
+struct PermitQueue {
     ready: VecDeque<Acquisition>,
     parked: HashMap<Host, VecDeque<Acquisition>>,
     len: usize,
+    share: Share,
     releases: mpsc::UnboundedSender<Released>,
 }
 
 impl PermitQueue {
-    /// Creates an empty queue, and the receiver of dropped permits.
-    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Released>) {
-        let (releases, released) = mpsc::unbounded_channel();
-        (Self { ready: VecDeque::new(), parked: HashMap::new(), len: 0, releases }, released)
+    fn new(share: Share, releases: mpsc::UnboundedSender<Released>) -> Self {
+        Self { ready: VecDeque::new(), parked: HashMap::new(), len: 0, share, releases }
     }
 
-    /// Adds a request. If too many wait, it is dropped, which its sender notices.
-    pub(super) fn push(&mut self, acquisition: Acquisition) {
+    fn push(&mut self, acquisition: Acquisition) {
         if self.len >= MAX_WAITING {
             self.forget_abandoned();
         }
@@ -67,12 +119,11 @@ impl PermitQueue {
         }
     }
 
-    /// Grants permits in the order of their requests, as far as the limits allow. Returns when the rate limit allows the
-    /// next one, if it delays one.
-    pub(super) fn grant_all(&mut self, gate: &mut Gate, descriptors: impl Fn(&Target) -> u32) -> Option<Instant> {
+    fn grant_all(&mut self, gate: &mut Gate, descriptors: impl Fn(&Target) -> u32) -> Option<Instant> {
         let now = Instant::now();
+        let share = self.share;
         while let Some(target) = self.first() {
-            let claim = Claim { share: Share::OnDemand, descriptors: descriptors(target) };
+            let claim = Claim { share, descriptors: descriptors(target) };
             if !gate.has_place(claim) {
                 break;
             }
@@ -95,7 +146,7 @@ impl PermitQueue {
 
     /// Grants the first request. The permit is released at once if nobody waits for it any more.
     fn grant(&mut self, claim: Claim) {
-        let Some(Acquisition { target, permit }) = self.ready.pop_front() else { return };
+        let Some(Acquisition { target, permit, .. }) = self.ready.pop_front() else { return };
         self.len -= 1;
         let released = Some(Released { host: target.endpoint.host.clone(), claim });
         let _ = permit.send(Permit { released, releases: self.releases.clone() });
@@ -110,8 +161,7 @@ impl PermitQueue {
             .push_back(acquisition);
     }
 
-    /// Makes the first parked request of a host ready again.
-    pub(super) fn unpark(&mut self, host: &Host) {
+    fn unpark(&mut self, host: &Host) {
         let Some(parked) = self.parked.get_mut(host) else { return };
         self.ready.extend(parked.pop_front());
         if parked.is_empty() {
@@ -119,8 +169,7 @@ impl PermitQueue {
         }
     }
 
-    /// Makes all parked requests ready again.
-    pub(super) fn unpark_all(&mut self) {
+    fn unpark_all(&mut self) {
         self.ready.extend(self.parked.drain().flat_map(|(_, parked)| parked));
     }
 

@@ -624,9 +624,13 @@ impl Clients {
     }
 
     fn request(&self, target: &Arc<Target>) -> tokio::task::JoinHandle<()> {
+        self.request_for(Purpose::Demand, target)
+    }
+
+    fn request_for(&self, purpose: Purpose, target: &Arc<Target>) -> tokio::task::JoinHandle<()> {
         let (clients, target) = (self.clone(), target.clone());
         tokio::spawn(async move {
-            let permit = clients.handle.acquire(target).await.unwrap();
+            let permit = clients.handle.acquire(target, purpose).await.unwrap();
             clients.granted.lock().unwrap().push(permit);
         })
     }
@@ -690,6 +694,38 @@ async fn a_host_at_its_limit_delays_no_other_client() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn audits_come_after_clients() {
+    let running = Running::start(&[], limits(16, 0, 0), Next::OnSchedule).await;
+    let (clients, audits) = (Clients::of(&running), Clients::of(&running));
+    let host = target("127.0.0.9:1", SECOND, SECOND);
+    let origin = Instant::now();
+    let requests: Vec<_> = (0..5).map(|_| clients.request(&host)).collect();
+    until(origin, SECOND).await;
+    let _audits: Vec<_> = (0..5).map(|_| audits.request_for(Purpose::Audit, &host)).collect();
+    until(origin, 2 * SECOND).await;
+    assert_eq!((clients.granted(), audits.granted()), (4, 0), "the fifth client waits");
+    clients.granted.lock().unwrap().pop();
+    until(origin, 3 * SECOND).await;
+    assert_eq!((clients.granted(), audits.granted()), (4, 2), "an eighth of the places");
+    requests.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test(start_paused = true)]
+async fn audits_delay_no_due_probe() {
+    let targets = targets(20, 10 * SECOND);
+    let origin = Instant::now();
+    let running = Running::start(&same(&targets, &[Step::Take(MILLISECOND)]), limits(16, 1, 0), Next::OnSchedule).await;
+    let audits = Clients::of(&running);
+    let _audits: Vec<_> = (0..100).map(|_| audits.request_for(Purpose::Audit, &targets[0])).collect();
+    until(origin, 95 * SECOND).await;
+    assert_eq!(audits.granted(), 2);
+    for target in &targets {
+        assert_on_grid(&running.journal.starts(target), first_tick(target), 10 * SECOND);
+    }
+    assert_eq!(running.skipped(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn permits_obey_the_rate() {
     let running = Running::start(&[], limits(0, 0, 10), Next::OnSchedule).await;
     let clients = Clients::of(&running);
@@ -704,16 +740,16 @@ async fn permits_obey_the_rate() {
 async fn a_stopped_scheduler_grants_nothing() {
     let running = Running::start(&[], limits(4, 0, 0), Next::OnSchedule).await;
     let on_demand = target("127.0.0.9:1", SECOND, SECOND);
-    let _permit = running.handle.acquire(on_demand.clone()).await.unwrap();
+    let _permit = running.handle.acquire(on_demand.clone(), Purpose::Demand).await.unwrap();
     let waiting = tokio::spawn({
         let (handle, on_demand) = (running.handle.clone(), on_demand.clone());
-        async move { handle.acquire(on_demand).await.map(|_| ()) }
+        async move { handle.acquire(on_demand, Purpose::Demand).await.map(|_| ()) }
     });
     tokio::task::yield_now().await;
     running.stop.cancel();
     running.task.await.unwrap();
     assert_eq!(waiting.await.unwrap(), Err(AcquireError::Stopped));
-    assert_eq!(running.handle.acquire(on_demand).await.map(|_| ()), Err(AcquireError::Stopped));
+    assert_eq!(running.handle.acquire(on_demand, Purpose::Demand).await.map(|_| ()), Err(AcquireError::Stopped));
     running.handle.stopped().await;
 }
 
@@ -724,10 +760,13 @@ async fn too_many_waiting_clients_are_refused() {
     let clients = Clients::of(&running);
     let requests: Vec<_> = (0..1025).map(|_| clients.request(&on_demand)).collect();
     until(Instant::now(), SECOND).await;
-    assert_eq!(running.handle.acquire(on_demand.clone()).await.map(|_| ()), Err(AcquireError::TooMany));
+    assert_eq!(
+        running.handle.acquire(on_demand.clone(), Purpose::Demand).await.map(|_| ()),
+        Err(AcquireError::TooMany)
+    );
     // Clients that have disconnected do not count.
     requests.iter().skip(1).for_each(tokio::task::JoinHandle::abort);
     until(Instant::now(), SECOND).await;
     clients.granted.lock().unwrap().clear();
-    assert!(running.handle.acquire(on_demand).await.is_ok());
+    assert!(running.handle.acquire(on_demand, Purpose::Demand).await.is_ok());
 }
