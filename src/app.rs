@@ -23,6 +23,7 @@ use self::roster::Roster;
 use self::startup::Startup;
 use self::target_probes::TargetProbes;
 use self::target_sources::TargetSources;
+use crate::audit::Auditor;
 use crate::board::{Board, LastReload};
 use crate::clock;
 use crate::config::Config;
@@ -152,7 +153,10 @@ pub async fn bind(
         environment.labels = Arc::new(config.labels.clone());
         environment.reload = LastReload::success(clock::now());
     });
-    let metrics = Metrics::new(board.clone(), handle.statistics().clone(), store.statistics().cloned(), shard);
+    let auditor = Auditor::new(prober.clone(), handle.clone(), shard);
+    let audits = auditor.audits();
+    let metrics =
+        Metrics::new(board.clone(), handle.statistics().clone(), store.statistics().cloned(), audits.clone(), shard);
     let (reloads, requests) = Reloads::channel();
     let reloads = reload
         .as_ref()
@@ -174,7 +178,8 @@ pub async fn bind(
         .with_names(external_url.clone(), own_names)
         .with_on_demand(on_demand.clone())
         .with_target_probes(Arc::new(target_probes))
-        .with_store(store.clone());
+        .with_store(store.clone())
+        .with_audits(audits);
     let state = Arc::new(state);
     let reconciler = Reconciler {
         roster: Roster::new(board.clone(), handle, store, shard),
@@ -186,6 +191,7 @@ pub async fn bind(
         config_file,
         running_config: state.running_config.clone(),
         on_demand,
+        auditor,
         prober,
         connector,
         startup,

@@ -35,8 +35,9 @@ pub use self::yaml::redacted::RedactedConfig;
 use self::yaml::{Node, SyntaxError};
 use crate::files::{self, ReadError, SpecialFile};
 use crate::options::{HistogramOptions, Limits, PublicOptions, ResolverOptions};
-use crate::target::{AllowList, Group, Labels, Target};
+use crate::target::{AllowList, Audit, Group, Labels, Target};
 
+mod audits;
 mod compile;
 mod effective;
 mod file_uses;
@@ -91,6 +92,8 @@ pub struct Config {
     pub probe_endpoint: Option<AllowList>,
     /// The public page, if there is one.
     pub public: Option<Arc<PublicOptions>>,
+    /// The port audits, in the order of the file.
+    pub audits: Vec<Arc<Audit>>,
     /// The discovery sources, in the order of the file.
     pub discovery: Vec<Source>,
     /// Everything that the targets of these sources depend on.

@@ -31,6 +31,7 @@ pub use self::reload::{ReloadError, ReloadRequest, Reloads};
 pub use self::route::Route;
 pub use self::target_probe::{TargetProbeError, TargetProber};
 pub use self::web_config::{WebConfig, WebConfigFile};
+use crate::audit::Audits;
 use crate::board::Board;
 use crate::clock::{self, Timestamp};
 use crate::metrics::Metrics;
@@ -134,6 +135,7 @@ pub struct AppState {
     store: Option<Store>,
     started: Timestamp,
     public_cache: Arc<PublicCache>,
+    audits: Arc<Audits>,
     scrape_permits: Arc<Semaphore>,
     page_permits: Arc<Semaphore>,
     compressors: Arc<Semaphore>,
@@ -158,6 +160,7 @@ impl AppState {
             store: None,
             started: clock::now(),
             public_cache: Arc::default(),
+            audits: Arc::default(),
             scrape_permits,
             page_permits,
             compressors,
@@ -208,6 +211,12 @@ impl AppState {
     #[must_use]
     pub fn with_target_probes(self, prober: Arc<dyn TargetProber>) -> Self {
         Self { target_probes: Some(prober), ..self }
+    }
+
+    /// Sets the results of audits for the API.
+    #[must_use]
+    pub fn with_audits(self, audits: Arc<Audits>) -> Self {
+        Self { audits, ..self }
     }
 
     /// Enables `/probe`, which otherwise refuses every request.

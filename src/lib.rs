@@ -28,6 +28,7 @@
 //! - `scheduler`: starts probes of due targets
 //! - `probe`: probes over the network
 //! - `discovery`: sources of more targets
+//! - `audit`: port audits, which find ports that are open or not against the rules
 //! - `board`: the state of all targets, derived from reports
 //! - `inventory`: lists of targets, filtered and sorted
 //! - `store`: states, daily figures and incidents across restarts
@@ -63,6 +64,7 @@ pub mod config;
 pub mod scheduler;
 pub mod probe;
 pub mod discovery;
+pub mod audit;
 pub mod board;
 pub mod inventory;
 pub mod store;

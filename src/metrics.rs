@@ -9,12 +9,14 @@ use std::sync::{Arc, Mutex};
 
 pub use self::exposition::Exposition;
 pub use self::family::{Family, Kind};
+use crate::audit::Audits;
 use crate::board::Board;
 use crate::locks::lock;
 use crate::scheduler::Statistics;
 use crate::store::StoreStatistics;
 use crate::target::Shard;
 
+mod audit;
 mod certificate;
 mod daemon;
 mod encode;
@@ -30,11 +32,12 @@ mod target;
 pub struct Metrics(Arc<Inputs>);
 
 impl Metrics {
-    /// Creates the metrics of a board, a scheduler, a store that is a file, and a shard.
+    /// Creates the metrics of a board, a scheduler, a store that is a file, audits, and a shard.
     pub fn new(
         board: Arc<Board>,
         statistics: Arc<Statistics>,
         store: Option<Arc<StoreStatistics>>,
+        audits: Arc<Audits>,
         shard: Shard,
     ) -> Self {
         Self(Arc::new(Inputs {
@@ -44,6 +47,7 @@ impl Metrics {
             http_requests: HttpRequests::default(),
             file_reload_failures: FileReloadFailures::default(),
             shard,
+            audits,
         }))
     }
 
@@ -83,7 +87,7 @@ pub enum Format {
 pub fn families() -> impl Iterator<Item = &'static Family> {
     let targets = target::TARGETS.iter().map(|of_target| &of_target.family);
     let groups = target::GROUPS.iter().map(|of_group| &of_group.family);
-    let daemon = daemon::DAEMON.iter().map(|of_daemon| &of_daemon.family);
+    let daemon = daemon::DAEMON.iter().chain(audit::AUDITS).map(|of_daemon| &of_daemon.family);
     targets
         .chain(groups)
         .chain(daemon)
@@ -130,6 +134,7 @@ struct Inputs {
     http_requests: HttpRequests,
     file_reload_failures: FileReloadFailures,
     shard: Shard,
+    audits: Arc<Audits>,
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //! connections for discovery.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -175,6 +175,14 @@ impl NetworkProber {
             open.close(deadline).await;
         }
         Ok(outcome)
+    }
+
+    /// Returns all usable addresses of the host of a target. Ends by `deadline`.
+    pub async fn addresses(&self, target: &Target, deadline: Instant) -> Result<Vec<IpAddr>, Fault> {
+        let (resolved, resolution) = self.resolve(target, deadline).await;
+        let Resolved { destinations, .. } = resolved?;
+        let used = || destinations.iter().map(SocketAddr::ip).collect();
+        Ok(resolution.map_or_else(used, |resolution| resolution.addresses))
     }
 
     async fn resolve(&self, target: &Target, deadline: Instant) -> (Result<Resolved, Fault>, Option<Resolution>) {

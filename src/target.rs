@@ -12,6 +12,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use self::allow_list::{AllowList, AllowedHosts, HostSuffix};
+pub(crate) use self::audit::addresses;
+pub use self::audit::{Audit, AuditError, AuditSettings, AuditedHosts};
 pub use self::cadence::{Cadence, CadenceError};
 pub use self::dialogue::{Dialogue, Expectation, Part, Step, Template};
 pub use self::header_file::HeaderFile;
@@ -32,6 +34,7 @@ pub use self::tls::{
 pub use self::url::{Endpoint, Host, HostName, Ipv6Zone, TargetUrl, UrlError};
 
 mod allow_list;
+mod audit;
 mod cadence;
 mod dialogue;
 mod header_file;

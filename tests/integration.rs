@@ -15,6 +15,7 @@ mod integration {
     mod alerts;
     mod allocations;
     mod api;
+    mod audit;
     mod command_line;
     #[cfg(target_os = "linux")]
     mod compose;

@@ -33,7 +33,7 @@ pub(crate) fn cost(plan: &Plan, servers: &Servers, report: &mut Report) {
     let board = Arc::new(Board::new(config.histograms));
     board.replace_with(&config.targets, HashMap::new(), |environment| environment.labels = Arc::new(config.labels));
     probe(&config.targets, &board);
-    let metrics = Metrics::new(board, Arc::default(), None, Shard::default());
+    let metrics = Metrics::new(board, Arc::default(), None, Arc::default(), Shard::default());
     let walks: Vec<_> = (0..plan.scrapes).map(|_| walk(&metrics)).collect();
     report.section(format!("Metric families of a scrape of {FEW} targets, as text"));
     let mut rows = Vec::new();

@@ -18,6 +18,7 @@ use super::roster::{Difference, Roster, Unscheduled};
 use super::startup::{FirstRefreshes, Startup};
 use super::target_sources::{Merged, StatusChange, TargetSources, Unreported};
 use super::{memory, service};
+use crate::audit::Auditor;
 use crate::board::{Board, Environment, LastReload};
 use crate::clock;
 use crate::config::{Config, Diagnostic};
@@ -42,6 +43,7 @@ pub(super) struct Reconciler {
     pub(super) config_file: Option<ConfigFile>,
     pub(super) running_config: Arc<RunningConfig>,
     pub(super) on_demand: Arc<OnDemandProbes>,
+    pub(super) auditor: Auditor<NetworkProber>,
     pub(super) prober: Arc<NetworkProber>,
     pub(super) connector: Connector,
     pub(super) descriptors: Descriptors,
@@ -173,6 +175,7 @@ impl Reconciler {
             dns,
             probe_endpoint,
             public,
+            audits,
             discovery,
             discovery_context,
             redacted,
@@ -203,6 +206,7 @@ impl Reconciler {
         let difference = self.apply(Some(limits), replace).await?;
         self.running_config.set(redacted);
         self.on_demand.set(endpoint);
+        self.auditor.set(audits);
         log_warnings(&warnings);
         blocking(memory::return_free_memory).await;
         Ok(difference)

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::config::audits::Audits;
 use crate::config::file_uses::FileUses;
 use crate::config::groups::Groups;
 use crate::config::keys::read::{Field, Items, Key, Mapping};
@@ -37,6 +38,7 @@ pub(super) struct Compiled {
     pub(super) dns: ResolverOptions,
     probe_endpoint: Option<AllowList>,
     public: Option<PublicOptions>,
+    audits: Audits,
     folder: Arc<Path>,
     /// The entries of `targets`; `None` if they are not a list.
     pub(super) entries: Option<Vec<Node>>,
@@ -63,7 +65,8 @@ pub(super) fn config(
     let entries = compiled.entries.take();
     let discovery = std::mem::take(&mut compiled.discovery);
     let at_targets = at.key("targets");
-    let needs_targets = compiled.growth == Growth::Closed && compiled.probe_endpoint.is_none();
+    let needs_targets =
+        compiled.growth == Growth::Closed && compiled.probe_endpoint.is_none() && compiled.audits == Audits::Absent;
     if needs_targets && entries.as_ref().is_some_and(Vec::is_empty) {
         at_targets.refuse("is missing or empty; add a line like `- tcp://host:443`, or a source under `discovery`");
     }
@@ -118,6 +121,7 @@ impl Compiled {
                 Field::Absent => None,
                 public => public.into_value().and_then(|keys| public_options(keys, at.key("public"))),
             },
+            audits: Audits::read(keys.audit, at.key("audit")),
             entries: match keys.targets {
                 Field::Absent => Some(Vec::new()),
                 targets => targets.into_value().map(|keys::Targets(entries)| entries),
@@ -139,7 +143,17 @@ impl Compiled {
         redacted: RedactedConfig,
     ) -> Config {
         let Self {
-            labels, modules, groups: known_groups, histograms, limits, dns, probe_endpoint, public, folder, ..
+            labels,
+            modules,
+            groups: known_groups,
+            histograms,
+            limits,
+            dns,
+            probe_endpoint,
+            public,
+            audits,
+            folder,
+            ..
         } = self;
         let Sources { all: discovery, levels, .. } = sources;
         let discovery_context = Arc::new(DiscoveryContext {
@@ -160,6 +174,7 @@ impl Compiled {
             dns,
             probe_endpoint,
             public: public.map(Arc::new),
+            audits: audits.into_all(),
             discovery,
             discovery_context,
             redacted,

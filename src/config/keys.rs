@@ -16,8 +16,8 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use crate::config::keys::mapping::mapping;
 use crate::config::keys::read::{Items, Key, Named, items};
 use crate::config::keys::value::{
-    HeaderFiles, HeaderValues, HttpUrl, LabelValues, Port, RecordType, RootSet, Statuses, Url, at_most, between,
-    positive,
+    HeaderFiles, HeaderValues, HostList, HttpUrl, LabelValues, Port, RecordType, RootSet, Statuses, Url, at_most,
+    between, positive,
 };
 use crate::config::problems::At;
 use crate::config::yaml::Node;
@@ -25,7 +25,7 @@ use crate::histogram::Buckets;
 use crate::outcome::Phase;
 use crate::target::{
     AddressMode, AllowedHosts, AlpnProtocol, Cadence, Dialogue, Expect, HostName, IpFamily, KeyExchange, Pattern,
-    Scheme, ServerName, Sha256Digest, TlsVersion, Verify,
+    Ports, Scheme, ServerName, Sha256Digest, TlsVersion, Verify,
 };
 
 pub(super) mod mapping;
@@ -40,6 +40,7 @@ mapping! {
         { "required": ["targets"], "properties": { "targets": { "minItems": 1 } } },
         { "required": ["discovery"], "properties": { "discovery": { "minItems": 1 } } },
         { "required": ["probe_endpoint"], "properties": { "probe_endpoint": { "properties": { "enabled": { "const": true } } } } },
+        { "required": ["audit"], "properties": { "audit": { "minItems": 1 } } },
     ]))]
     struct Configuration {
         /// Labels of every series. `${NAME}` expands to the environment variable NAME, which must be set.
@@ -50,7 +51,7 @@ mapping! {
         modules: Named<Settings>,
         /// Groups of targets that can replace each other: a primary and its standby, or the nodes of a cluster.
         groups: Named<Group>,
-        /// Targets: each is a URL, or a mapping of `url` or `urls` and settings. Required unless `discovery` or `probe_endpoint` is set.
+        /// Targets: each is a URL, or a mapping of `url` or `urls` and settings. Required unless `discovery`, `probe_endpoint` or `audit` is set.
         targets: Targets,
         /// Sources of further targets: files, HTTP servers and DNS names.
         discovery: Items<Source>,
@@ -64,6 +65,8 @@ mapping! {
         probe_endpoint: ProbeEndpoint,
         /// A page for others to look at: names, states and history of chosen groups and targets, without hosts, ports and reasons.
         public: Public,
+        /// Port audits: ports that are open but must not be, and ports that must be open but are not.
+        audit: Items<Audit>,
     }
 }
 
@@ -354,6 +357,33 @@ mapping! {
         /// Title of the page and its feed.
         #[default("Status")]
         title: Box<str>,
+    }
+}
+
+mapping! {
+    /// A port audit: connects to ports of hosts, and reports those that are open but not in `open`, and those in `open` that are not open.
+    #[schemars(extend("required" = ["name", "hosts", "ports"]))]
+    struct Audit {
+        /// Unique name of the audit.
+        name: Box<str>,
+        /// Addresses, networks (CIDR) and host names. A name stands for all its addresses. Addresses of a network that never reply count as unused.
+        hosts: HostList,
+        /// Ports to connect to: a port, a range like `1-1024`, or a list of them.
+        ports: Ports,
+        /// Ports that must be open, among `ports`; no others may be.
+        open: Ports,
+        /// Time between the starts of two runs, 1s to 30d.
+        #[default("1h")]
+        #[check(between(SECOND..=30 * DAY, "must be between 1s and 30d"))]
+        interval: Duration,
+        /// Timeout of a connection, 10ms to 1m.
+        #[default("1s")]
+        #[check(between(10 * MILLISECOND..=MINUTE, "must be between 10ms and 1m"))]
+        timeout: Duration,
+        /// Maximum number of connections started per second, 1 to 10,000.
+        #[default(500)]
+        #[check(at_most(10_000, "must be between 1 and 10000"))]
+        per_second: NonZeroU32,
     }
 }
 

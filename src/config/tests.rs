@@ -10,8 +10,8 @@ use super::*;
 use crate::config::keys::read::Mapping;
 use crate::duration;
 use crate::target::{
-    AddressMode, Application, Expect, FileProblem, Host, Identity, IpFamily, Part, Pattern, ProbeKind, Quorum, Roots,
-    Settings, Step, Template, TlsExchange, TlsFile, TlsProfile, TlsVersion, Verify,
+    AddressMode, Application, AuditSettings, Expect, FileProblem, Host, Identity, IpFamily, Part, Pattern, ProbeKind,
+    Quorum, Roots, Settings, Step, Template, TlsExchange, TlsFile, TlsProfile, TlsVersion, Verify,
 };
 
 fn environment(name: &str) -> Option<String> {
@@ -82,12 +82,27 @@ fn a_single_url_is_a_valid_configuration() {
             dns: ResolverOptions::default(),
             probe_endpoint: None,
             public: None,
+            audits: vec![],
             discovery: vec![],
             discovery_context: config.discovery_context.clone(),
             redacted: config.redacted.clone(),
             warnings: Vec::new(),
         }
     );
+}
+
+#[test]
+fn an_audit_has_defaults() {
+    let config =
+        compiled("audit: [{ name: dmz, hosts: [203.0.113.0/28, db.example], ports: 1-65535, open: [22, 443] }]");
+    assert!(config.targets.is_empty());
+    let [audit] = &config.audits[..] else { panic!("{:?}", config.audits) };
+    let AuditSettings { name, hosts, ports, open, interval, timeout, per_second } = audit.settings();
+    assert_eq!((name.as_str(), hosts.len(), ports.count()), ("dmz", 2, 65535));
+    assert_eq!(open.as_ref().map(ToString::to_string).as_deref(), Some("22,443"));
+    let defaults = (Audit::DEFAULT_INTERVAL, Audit::DEFAULT_TIMEOUT, Audit::DEFAULT_PER_SECOND);
+    assert_eq!((*interval, *timeout, *per_second), defaults);
+    assert!(finished("audit: []").is_err(), "without targets");
 }
 
 #[test]
@@ -392,6 +407,7 @@ fn documented_top_level_defaults_match_the_code() {
             ("probe_endpoint.allow", "none"),
             ("public.match", "none"),
             ("public.title", "Status"),
+            ("audit", "none"),
         ]
     );
     assert!(top_level_keys().iter().all(|key| key.meaning.ends_with('.')));

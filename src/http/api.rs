@@ -1,4 +1,4 @@
-//! The JSON API: targets, groups and incidents, described by `openapi.json`.
+//! The JSON API: targets, groups, incidents and audits, described by `openapi.json`.
 //!
 //! Everything is read when a client asks, off the thread that probes, one request at a time. A response has a
 //! tag, so that a client that polls transfers only changes.
@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use serde::Serialize;
 
+use self::audits::AuditsDocument;
 use self::documents::{GroupsDocument, IncidentsDocument, ProblemDocument, SummaryDocument, TargetsDocument};
 use self::parameters::ParameterError;
 pub(in crate::http) use self::parameters::Parameters;
@@ -20,6 +21,7 @@ use crate::inventory::Page;
 use crate::store::IncidentQuery;
 use crate::target::TargetName;
 
+mod audits;
 mod documents;
 mod parameters;
 mod target;
@@ -27,6 +29,8 @@ mod target;
 /// A resource of the API.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Endpoint {
+    /// Port audits.
+    Audits,
     /// All groups.
     Groups,
     /// Incidents, the latest first.
@@ -47,6 +51,7 @@ impl Endpoint {
     /// Returns the path; that of a target ends with its name.
     pub const fn path(self) -> &'static str {
         match self {
+            Self::Audits => "/api/v1/audits",
             Self::Groups => "/api/v1/groups",
             Self::Incidents => "/api/v1/incidents",
             Self::OpenApi => "/api/v1/openapi.json",
@@ -60,6 +65,7 @@ impl Endpoint {
     /// Returns the response, for the reference documentation.
     pub const fn description(self) -> &'static str {
         match self {
+            Self::Audits => "port audits with their findings, as JSON",
             Self::Groups => "all groups with their members, as JSON",
             Self::Incidents => "incidents, the latest first, as JSON; filters and paging",
             Self::Probe => {
@@ -134,6 +140,10 @@ impl Sources {
         let parameters = Parameters::of(query);
         let rows = &self.rows;
         match endpoint {
+            Endpoint::Audits => {
+                parameters.none()?;
+                json(&AuditsDocument::of(&self.audits.reports(usize::MAX)))
+            }
             Endpoint::Groups => {
                 parameters.none()?;
                 json(&GroupsDocument::of(rows))

@@ -8,6 +8,7 @@ use tracing::error;
 
 use super::AppState;
 use super::body::{Body, plain};
+use crate::audit::Audits;
 use crate::board::{Environment, Rows, View};
 use crate::clock::{self, Timestamp};
 use crate::store::Store;
@@ -17,6 +18,7 @@ pub(super) struct Sources {
     pub(super) rows: Rows,
     pub(super) environment: Arc<Environment>,
     pub(super) store: Option<Store>,
+    pub(super) audits: Arc<Audits>,
     pub(super) now: Timestamp,
 }
 
@@ -27,7 +29,8 @@ pub(super) async fn read<T: Send + 'static>(
 ) -> Result<T, Response<Body>> {
     let permit = state.page_permits.clone().acquire_owned().await;
     let View { rows, environment } = state.board.view();
-    let sources = Sources { rows, environment, store: state.store.clone(), now: clock::now() };
+    let (store, audits) = (state.store.clone(), state.audits.clone());
+    let sources = Sources { rows, environment, store, audits, now: clock::now() };
     let read = spawn_blocking(move || {
         let _permit = permit;
         work(&sources)

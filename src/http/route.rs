@@ -153,7 +153,7 @@ pub enum Route {
 
 impl Route {
     /// All routes.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Page(Resource::Overview),
         Self::Page(Resource::Target),
         Self::Page(Resource::Asset),
@@ -165,6 +165,7 @@ impl Route {
         Self::Api(Endpoint::Probe),
         Self::Api(Endpoint::Groups),
         Self::Api(Endpoint::Incidents),
+        Self::Api(Endpoint::Audits),
         Self::Api(Endpoint::OpenApi),
         Self::Badge,
         Self::Feed,

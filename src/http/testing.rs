@@ -22,7 +22,7 @@ impl HeldRow {
         let options = HistogramOptions { buckets: Buckets::default(), native: false, phases: Vec::new() };
         let board = Arc::new(Board::new(options));
         board.replace(&[Arc::new(example("127.0.0.1:1", Settings::default()))]);
-        let metrics = Metrics::new(board.clone(), Arc::default(), None, Shard::default());
+        let metrics = Metrics::new(board.clone(), Arc::default(), None, Arc::default(), Shard::default());
         let (locked, is_locked) = mpsc::channel();
         let (unlock, may_unlock) = mpsc::channel();
         let rows = board.rows();

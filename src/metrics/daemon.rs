@@ -43,7 +43,7 @@ impl DaemonReader<'_> {
     }
 }
 
-fn count(count: usize) -> Value {
+pub(super) fn count(count: usize) -> Value {
     Value::Count(u64::try_from(count).unwrap_or(u64::MAX))
 }
 

@@ -14,6 +14,7 @@ use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
+use super::audit::AUDITS;
 use super::daemon::{DAEMON, DaemonReader};
 use super::encode::Batch;
 use super::family::{Family, Kind, RowReader, TargetFamily};
@@ -114,7 +115,7 @@ impl Exposition {
             self.write(&family.family, samples, Declaration::Due, piece)?;
         }
         let reader = DaemonReader { inputs: &self.inputs, view: &self.view };
-        for family in DAEMON {
+        for family in DAEMON.iter().chain(AUDITS) {
             self.write(&family.family, (family.read)(&reader), Declaration::Due, piece)?;
         }
         let process = collector::collect();

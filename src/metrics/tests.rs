@@ -45,7 +45,7 @@ impl Exposed {
             .collect();
         let board = Arc::new(Board::new(HistogramOptions::default()));
         board.replace_with(&targets, HashMap::new(), |environment| environment.labels = Arc::new(labels));
-        let metrics = Metrics::new(board.clone(), Arc::default(), None, Shard::default());
+        let metrics = Metrics::new(board.clone(), Arc::default(), None, Arc::default(), Shard::default());
         Self { board, metrics, targets }
     }
 

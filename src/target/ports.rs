@@ -1,11 +1,12 @@
 //! Port lists: `443`, or `22,3306,8000-8010`.
 
+use std::fmt;
 use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// A list of ports and ranges in the order written; not empty, no port twice.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Ports(Vec<RangeInclusive<NonZeroU16>>);
 
 impl Ports {
@@ -14,6 +15,11 @@ impl Ports {
         self.0
             .iter()
             .flat_map(|range| (range.start().get()..=range.end().get()).filter_map(NonZeroU16::new))
+    }
+
+    /// Whether a port is in the list.
+    pub fn contains(&self, port: NonZeroU16) -> bool {
+        self.0.iter().any(|range| range.contains(&port))
     }
 
     /// The number of ports, at least one.
@@ -28,6 +34,21 @@ impl Ports {
 impl From<NonZeroU16> for Ports {
     fn from(port: NonZeroU16) -> Self {
         Self(vec![port..=port])
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for range in &self.0 {
+            f.write_str(separator)?;
+            separator = ",";
+            match (range.start(), range.end()) {
+                (first, last) if first == last => write!(f, "{first}")?,
+                (first, last) => write!(f, "{first}-{last}")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -92,6 +113,15 @@ mod tests {
 
     fn parsed(text: &str) -> Vec<u16> {
         text.parse::<Ports>().unwrap().iter().map(NonZeroU16::get).collect()
+    }
+
+    #[test]
+    fn a_list_displays_as_written() {
+        for text in ["443", "22,3306,8000-8002", "8000-8010,22"] {
+            let ports: Ports = text.parse().unwrap();
+            assert_eq!(ports.to_string(), text);
+            assert!(ports.iter().all(|port| ports.contains(port)) && !ports.contains(NonZeroU16::MAX));
+        }
     }
 
     #[test]

@@ -39,7 +39,12 @@ impl Shard {
             .group
             .as_ref()
             .map_or_else(|| target.name.as_str(), |group| group.name.as_str());
-        let key = stable_hash::of(key);
+        self.owns_name(key)
+    }
+
+    /// As [`Self::owns`], for something that is not a target, such as an audit.
+    pub fn owns_name(self, name: &str) -> bool {
+        let key = stable_hash::of(name);
         let weight = |index: u32| stable_hash::mix(key ^ stable_hash::mix(u64::from(index)));
         (0..self.count.get()).max_by_key(|index| (weight(*index), *index)) == Some(self.index)
     }

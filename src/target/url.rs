@@ -127,6 +127,28 @@ impl Host {
     }
 }
 
+impl FromStr for Host {
+    type Err = UrlError;
+
+    /// Parses an address or a name, without brackets.
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        match text.parse() {
+            _ if text.contains(':') => ipv6(text),
+            Ok(address) => Ok(Self::Ipv4(specified(address)?)),
+            Err(_) => Ok(Self::Name(text.parse()?)),
+        }
+    }
+}
+
+impl From<IpAddr> for Host {
+    fn from(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => Self::Ipv4(address),
+            IpAddr::V6(address) => Self::Ipv6(address, None),
+        }
+    }
+}
+
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -92,7 +92,7 @@ async fn every_response_is_as_described() {
     let daemon = demo().await;
     let openapi = get(&daemon, "/api/v1/openapi.json").await;
     let list = get(&daemon, "/api/v1/targets?limit=1000").await;
-    let mut paths: Vec<_> = ["summary", "targets", "groups", "incidents"]
+    let mut paths: Vec<_> = ["summary", "targets", "groups", "incidents", "audits"]
         .map(|path| format!("/api/v1/{path}"))
         .into();
     for target in list["targets"].as_array().unwrap() {

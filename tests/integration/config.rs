@@ -181,6 +181,7 @@ fn the_example_has_every_key_of_the_schema() {
     let discovery = example["discovery"].as_array().unwrap();
     let at_sources: std::collections::BTreeSet<_> = discovery.iter().flat_map(keys).collect();
     assert_eq!(at_sources.into_iter().collect::<Vec<_>>(), keys(&schema["$defs"]["Source"]["properties"]));
+    assert_eq!(keys(&example["audit"][0]), keys(&schema["$defs"]["Audit"]["properties"]));
     for (key, definition) in [("histograms", "Histograms"), ("limits", "Limits"), ("dns", "Dns")] {
         assert_eq!(keys(&example[key]), keys(&schema["$defs"][definition]["properties"]), "{key}");
     }

@@ -71,6 +71,7 @@ impl Running {
         let prober = Arc::new(prober);
         let reconciler = Reconciler {
             on_demand: Arc::new(OnDemandProbes::new(prober.clone(), handle.clone(), files.clone())),
+            auditor: Auditor::new(prober.clone(), handle.clone(), Shard::default()),
             roster: Roster::new(board.clone(), handle, store, Shard::default()),
             target_sources: TargetSources::default(),
             discovery: Sources::new(connector.clone(), Arc::default()),

@@ -18,7 +18,7 @@ use crate::duration;
 use crate::histogram::Buckets;
 use crate::target::{LabelName, Labels, Pattern};
 
-pub(in crate::config) use self::network::{HeaderFileUse, HeaderFiles, HeaderValues, Statuses};
+pub(in crate::config) use self::network::{HeaderFileUse, HeaderFiles, HeaderValues, HostList, Statuses};
 pub use self::source::{HttpScheme, HttpUrl, HttpUrlError};
 pub(in crate::config) use self::source::{Port, RecordType};
 pub(in crate::config) use self::tls::RootSet;

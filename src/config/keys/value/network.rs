@@ -8,11 +8,11 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TE, TRAI
 use ipnet::IpNet;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use crate::config::keys::read::{Field, Key, Named, Scalar, entries, invalid};
+use crate::config::keys::read::{Field, Key, Named, Scalar, entries, invalid, must_be};
 use crate::config::problems::At;
 use crate::config::problems::text::quoted;
 use crate::config::yaml::Node;
-use crate::target::{AllowedHosts, StatusRange};
+use crate::target::{AllowedHosts, AuditedHosts, Host, Ports, PortsError, StatusRange, UrlError};
 
 impl Scalar for IpAddr {
     fn read(node: Node) -> Result<Self, String> {
@@ -75,6 +75,83 @@ impl Scalar for AllowedHosts {
     fn schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "examples": ["10.0.0.0/8", "2001:db8::/32", "example.com", ".example.com"] })
     }
+}
+
+impl Scalar for AuditedHosts {
+    fn read(node: Node) -> Result<Self, String> {
+        let Node::Text(text) = &node else {
+            return Err(must_be(&node, "an address, a CIDR like 10.0.0.0/24, or a host name"));
+        };
+        if text.contains('/') {
+            return <IpNet as Scalar>::read(node).map(Self::Network);
+        }
+        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        if bare.matches(':').count() == 1 {
+            return Err(format!("{} has a port; write only the host, and the port under `ports`", quoted(text)));
+        }
+        match bare.parse::<Host>().map_err(|error: UrlError| error.to_string())? {
+            host if host.literal().is_some_and(|address| address.is_multicast()) => {
+                Err(format!("{} is not the address of a host; must be an address to connect to", quoted(text)))
+            }
+            host => Ok(Self::Host(host)),
+        }
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "examples": ["10.0.0.0/24", "192.0.2.1", "2001:db8::1", "db.example.com"] })
+    }
+}
+
+/// The hosts of an audit, at least one.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::config) struct HostList(pub(in crate::config) Vec<AuditedHosts>);
+
+impl Key for HostList {
+    fn read(node: Node, at: At<'_>) -> Option<Self> {
+        if node == Node::List(Vec::new()) {
+            at.refuse("is empty; add addresses, networks or host names");
+            return None;
+        }
+        Vec::read(node, at).filter(|hosts| !hosts.is_empty()).map(Self)
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        Vec::<AuditedHosts>::schema(generator)
+    }
+}
+
+/// Ports and ranges, as one text or as a list.
+impl Key for Ports {
+    fn read(node: Node, at: At<'_>) -> Option<Self> {
+        if node == Node::List(Vec::new()) {
+            at.refuse("is empty; add a port or a range, or remove the key");
+            return None;
+        }
+        let text = match node {
+            Node::List(items) => {
+                let parts = items.iter().enumerate().map(|(index, item)| port_text(item, at.item(index)));
+                parts.collect::<Option<Vec<_>>>()?.join(",")
+            }
+            node => port_text(&node, at)?,
+        };
+        text.parse().map_err(|error: PortsError| at.refuse(error)).ok()
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        let ports = json_schema!({ "type": ["integer", "string"], "examples": [443, "22,8000-8010"] });
+        json_schema!({ "anyOf": [{ "type": "array", "items": ports, "minItems": 1 }, ports] })
+    }
+}
+
+fn port_text(node: &Node, at: At<'_>) -> Option<String> {
+    let text = match node {
+        Node::Integer(_) | Node::Text(_) => node.scalar_text(),
+        _ => None,
+    };
+    if text.is_none() {
+        at.refuse(must_be(node, "a port or a range like 8000-8010"));
+    }
+    text.map(Into::into)
 }
 
 impl Scalar for SocketAddr {
