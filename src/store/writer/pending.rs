@@ -40,6 +40,12 @@ impl Pending {
         if is_removed {
             self.removed.entry(transition.target.name.clone()).or_insert(transition.at);
         }
+        if let Some(record) = self.records.get_mut(&transition.target.name) {
+            // Taken before the change, but written after it.
+            record.state = transition.to;
+            record.since = Some(transition.at);
+            record.failure.clone_from(&transition.failure);
+        }
         if self.transitions.len() >= MAX_TRANSITIONS {
             self.transitions.pop_front();
         }

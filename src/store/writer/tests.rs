@@ -143,6 +143,22 @@ fn a_state_survives_a_restart() {
     });
 }
 
+/// With very many targets, the records of a start wait for their transaction while states change.
+#[test]
+fn an_earlier_record_hides_no_change() {
+    let folder = TempDir::new().unwrap();
+    let target = target("a.example:1");
+    let mut process = Process::start(folder.path(), std::slice::from_ref(&target));
+    process.probe(&target, NOW, Ok(()));
+    let _ = process.work.receive(&process.messages, Instant::now());
+    process.work.take_all_records();
+    process.probe(&target, NOW + 1, Err(Class::CertExpired));
+    let _ = process.work.receive(&process.messages, Instant::now());
+    process.work.write();
+    let states = process.query::<String>("SELECT state || ' ' || since_ms || ' ' || failure_class FROM targets");
+    assert_eq!(states, [format!("down {} cert_expired", (NOW + 1) * 1000)]);
+}
+
 #[test]
 fn an_old_state_is_unknown() {
     let folder = TempDir::new().unwrap();
