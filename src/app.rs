@@ -165,12 +165,7 @@ pub async fn bind(
     let config_file = reload.as_ref().map(|reload| reload.file.clone());
     let detector = reload.map(|reload| Detector::new(reload, requests));
     let on_demand = Arc::new(OnDemandProbes::new(prober.clone(), handle.clone(), files.clone()));
-    let target_probes = TargetProbes {
-        prober: prober.clone(),
-        handle: handle.clone(),
-        board: board.clone(),
-        header_values: files.header_values.clone(),
-    };
+    let target_probes = TargetProbes::new(&prober, &handle, &board, &files.header_values);
     let external_host = external_url.as_ref().map(ExternalUrl::host);
     let own_names = OwnNames::new(listen.hosts().chain([&*host_name]).chain(external_host));
     let state = AppState::new(board.clone(), metrics, reloads)

@@ -21,10 +21,27 @@ mod secrets;
 /// Makes probes of the targets in use.
 #[derive(Debug)]
 pub(super) struct TargetProbes {
-    pub(super) prober: Arc<NetworkProber>,
-    pub(super) handle: Handle,
-    pub(super) board: Arc<Board>,
-    pub(super) header_values: Arc<HeaderValues>,
+    prober: Arc<NetworkProber>,
+    handle: Handle,
+    board: Arc<Board>,
+    header_values: Arc<HeaderValues>,
+}
+
+impl TargetProbes {
+    /// Creates a prober of the targets on `board`.
+    pub(super) fn new(
+        prober: &Arc<NetworkProber>,
+        handle: &Handle,
+        board: &Arc<Board>,
+        header_values: &Arc<HeaderValues>,
+    ) -> Self {
+        Self {
+            prober: prober.clone(),
+            handle: handle.clone(),
+            board: board.clone(),
+            header_values: header_values.clone(),
+        }
+    }
 }
 
 #[async_trait]

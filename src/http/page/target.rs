@@ -58,8 +58,7 @@ pub(super) struct TargetPage {
     group: Option<GroupMembers>,
     settings: Vec<Setting>,
     api: String,
-    /// Where to request a probe; `None` if such requests are disabled.
-    probe: Option<String>,
+    probe_link: Option<String>,
 }
 
 /// A label, with the link to all targets that have it.
@@ -196,7 +195,7 @@ impl TargetPage {
                 .and_then(|group| GroupMembers::of(&group.name, name, &all, sources, root)),
             settings: settings::of(target),
             api: root.to(root_free_api(name)),
-            probe: sources.has_lifecycle.then(|| root.to(format!("{}/probe", root_free_api(name)))),
+            probe_link: sources.has_lifecycle.then(|| root.to(format!("{}/probe", root_free_api(name)))),
         })
     }
 }
