@@ -152,6 +152,14 @@ impl TargetSummary {
         }
     }
 
+    /// Returns whether the state is outdated, because no probe has ended for more than three intervals and a minute. This is
+    /// the rule of the alert `PortprobeTargetNotProbed`.
+    pub fn is_outdated(&self, now: Timestamp) -> bool {
+        let limit = (self.target.settings.cadence.interval() * 3).max(Duration::from_mins(1));
+        let age = |at: Timestamp| now.as_duration().saturating_sub(at.as_duration());
+        self.last_probe.is_some_and(|at| age(at) > limit)
+    }
+
     /// Returns whether the certificate has expired or expires soon, by the rule of the alert
     /// `PortprobeCertificateExpiring`: less than 30 days and less than 30 % of its lifetime are left.
     pub fn expires_soon(&self, now: Timestamp) -> bool {
@@ -280,6 +288,18 @@ pub(crate) fn example_summary(url: &str, state: State) -> TargetSummary {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_is_outdated_after_three_intervals() {
+        let at = |seconds| Timestamp::since_epoch(Duration::from_secs(seconds));
+        let summary = TargetSummary { last_probe: Some(at(1000)), ..example_summary("a.test:1", State::Up) };
+        let limit = 3 * summary.target.settings.cadence.interval().as_secs();
+        assert!(limit > 60, "the interval of the example, not the minimum");
+        assert!(!summary.is_outdated(at(1000 + limit)));
+        assert!(summary.is_outdated(at(1001 + limit)));
+        assert!(!summary.is_outdated(at(999)), "the clock was set back");
+        assert!(!TargetSummary { last_probe: None, ..summary }.is_outdated(at(9999)));
+    }
 
     #[test]
     fn a_certificate_expires_soon_by_date_and_share() {

@@ -1,4 +1,4 @@
-//! Targets that are up but deserve attention: slow, with an expiring certificate, or flapping.
+//! Targets that are not down but deserve attention: not probed, slow, with an expiring certificate, or flapping.
 
 use super::bars::Bars;
 use super::links::Root;
@@ -33,12 +33,13 @@ pub(super) struct AttentionItem {
 pub(super) enum Concern {
     Expiring,
     Flapping,
+    Outdated,
     Slow,
 }
 
 impl Concern {
     /// All, in the order of the page.
-    pub(super) const ALL: [Self; 3] = [Self::Slow, Self::Expiring, Self::Flapping];
+    pub(super) const ALL: [Self; 4] = [Self::Outdated, Self::Slow, Self::Expiring, Self::Flapping];
 
     /// Returns whether a target that is not down has it.
     pub(super) fn applies(self, summary: &TargetSummary, now: Timestamp) -> bool {
@@ -48,6 +49,7 @@ impl Concern {
         match self {
             Self::Expiring => summary.expires_soon(now),
             Self::Flapping => summary.failed_outcomes.runs >= FLAPPING_RUNS,
+            Self::Outdated => summary.is_outdated(now),
             Self::Slow => summary.is_slow,
         }
     }
@@ -59,6 +61,10 @@ impl Concern {
             Self::Flapping => {
                 let failed = summary.failed_outcomes;
                 format!("{} of the last {} probes failed, in {} spells", failed.count, failed.of, failed.runs)
+            }
+            Self::Outdated => {
+                let age = |at: Timestamp| now.as_duration().saturating_sub(at.as_duration());
+                format!("last probed {} ago", summary.last_probe.map(age).map(span).unwrap_or_default())
             }
             Self::Slow => {
                 let took = summary.duration.map(brief).unwrap_or_default();
@@ -77,6 +83,7 @@ impl Concern {
         let about = match self {
             Self::Expiring => "certificate ",
             Self::Flapping => "flapping: ",
+            Self::Outdated => "",
             Self::Slow => "slow: ",
         };
         format!("{about}{}", self.reason(summary, now))
@@ -86,6 +93,7 @@ impl Concern {
         match self {
             Self::Expiring => "expiring",
             Self::Flapping => "flapping",
+            Self::Outdated => "outdated",
             Self::Slow => "slow",
         }
     }
@@ -95,6 +103,7 @@ impl Concern {
             (Self::Expiring, 1) => "1 certificate expires soon".to_owned(),
             (Self::Expiring, count) => format!("{count} certificates expire soon"),
             (Self::Flapping, count) => format!("{count} flapping"),
+            (Self::Outdated, count) => format!("{count} not probed"),
             (Self::Slow, count) => format!("{count} slow"),
         }
     }
@@ -141,3 +150,22 @@ const FLAPPING_RUNS: u8 = 3;
 
 /// Maximum number of targets that are shown for each concern.
 const SHOWN: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::inventory::example_summary;
+
+    #[test]
+    fn a_target_without_recent_probes_deserves_attention() {
+        let at = |minutes| Timestamp::since_epoch(Duration::from_mins(minutes));
+        let summary = |state| TargetSummary { last_probe: Some(at(1000)), ..example_summary("a.test:1", state) };
+        let up = summary(State::Up);
+        assert!(!Concern::Outdated.applies(&up, at(1001)));
+        assert!(Concern::Outdated.applies(&up, at(1090)));
+        assert_eq!(Concern::Outdated.in_words(&up, at(1090)), "last probed 1 h 30 min ago");
+        assert!(!Concern::Outdated.applies(&summary(State::Down), at(1090)), "it has a card already");
+    }
+}

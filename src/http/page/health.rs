@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Sources;
 use super::times::Moment;
 use crate::board::SourceStatus;
+use crate::inventory::TargetSummary;
 use crate::peer_text::escaped;
 
 /// The state of portprobe itself.
@@ -41,13 +42,14 @@ pub(super) struct SourceFigures {
 }
 
 impl Health {
-    pub(super) fn read(sources: &Sources) -> Self {
+    /// Reads the state. `targets` are all targets.
+    pub(super) fn read(sources: &Sources, targets: &[TargetSummary]) -> Self {
         let environment = &sources.view.environment;
         Self {
             version: env!("CARGO_PKG_VERSION"),
             revision: env!("PORTPROBE_REVISION"),
             started: Moment::of(sources.started, sources.now),
-            faults: faults(sources),
+            faults: faults(sources, targets),
             figures: figures(sources),
             sources: environment.sources.iter().map(SourceFigures::of).collect(),
         }
@@ -71,8 +73,9 @@ impl SourceFigures {
     }
 }
 
-fn faults(sources: &Sources) -> Vec<String> {
+fn faults(sources: &Sources, targets: &[TargetSummary]) -> Vec<String> {
     let mut faults = Vec::new();
+    faults.extend(outdated(targets.iter().filter(|target| target.is_outdated(sources.now)).count()));
     let reload = sources.view.environment.reload;
     if !reload.successful {
         let last = Moment::of(reload.success_at, sources.now);
@@ -91,6 +94,18 @@ fn faults(sources: &Sources) -> Vec<String> {
         }
     }
     faults
+}
+
+/// Describes targets that were not probed for some time.
+fn outdated(count: usize) -> Option<String> {
+    let which = match count {
+        0 => return None,
+        1 => "1 target has".to_owned(),
+        count => format!("{count} targets have"),
+    };
+    Some(format!(
+        "{which} not been probed for more than three intervals, so the last state is outdated. The counters below and the log have the reason."
+    ))
 }
 
 fn figures(sources: &Sources) -> Vec<Figure> {
@@ -156,3 +171,15 @@ impl Figure {
 
 /// The store writes every five seconds.
 const STALE: Duration = Duration::from_mins(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_without_recent_probes_are_a_fault() {
+        assert_eq!(outdated(0), None);
+        assert!(outdated(1).is_some_and(|words| words.starts_with("1 target has not been probed")));
+        assert!(outdated(2).is_some_and(|words| words.starts_with("2 targets have not been probed")));
+    }
+}

@@ -93,7 +93,7 @@ impl<'a> Neighbours<'a> {
                 Place::Group(_) | Place::Network(_) => {}
             }
             if tally.total > 1 {
-                shown.push(tally.around(place, &summary.target.name, root));
+                shown.push(tally.around(place, summary, root));
             }
         }
         shown
@@ -101,14 +101,29 @@ impl<'a> Neighbours<'a> {
 }
 
 impl Tally<'_> {
-    fn around(&self, place: Place<'_>, name: &TargetName, root: &Root) -> Neighbourhood {
-        let others = self.names.iter().filter(|other| **other != name).take(SHOWN);
+    fn around(&self, place: Place<'_>, summary: &TargetSummary, root: &Root) -> Neighbourhood {
+        let others = self.names.iter().filter(|other| **other != &summary.target.name).take(SHOWN);
         let down: Vec<_> = others.map(|other| NamedLink::of(other, root)).collect();
-        let more = self.down.saturating_sub(1 + down.len());
-        Neighbourhood { title: place.title(), words: self.words(place), down, more }
+        let is_down = summary.state == State::Down;
+        let more = self.down.saturating_sub(usize::from(is_down) + down.len());
+        let words = if is_down { self.with_it(place) } else { self.without_it(place) };
+        Neighbourhood { title: place.title(), words, down, more }
     }
 
-    fn words(&self, place: Place<'_>) -> String {
+    /// Describes the place of a target that is not down itself, although its last probe failed.
+    fn without_it(&self, place: Place<'_>) -> String {
+        match (self.down, self.total - 1) {
+            (0, 1) => format!("the other target {place} is not down"),
+            (0, others) => format!("the other {others} targets {place} are not down"),
+            (1, 1) => format!("the other target {place} is down"),
+            (1, others) => format!("1 of {others} other targets {place} is down"),
+            (down, others) if down == others => format!("the other {others} targets {place} are down"),
+            (down, others) => format!("{down} of {others} other targets {place} are down"),
+        }
+    }
+
+    /// Describes the place of a target that is down.
+    fn with_it(&self, place: Place<'_>) -> String {
         match (self.down, self.total) {
             (0 | 1, 2) => format!("the other target {place} is not down"),
             (0 | 1, total) => format!("the other {} targets {place} are not down", total - 1),
@@ -180,6 +195,29 @@ mod tests {
         let [first] = &around(&[down("tcp://a.test:1"), up])[..] else { panic!() };
         assert_eq!(&*first.words, "the other target on a.test is not down");
         assert_eq!(around(&[down("tcp://a.test:1"), down("tcp://b.test:1")]), [], "alone on its host");
+    }
+
+    #[test]
+    fn neighbours_of_a_target_that_is_up_are_counted() {
+        let (up, down) = (
+            |port: u16| example_summary(&format!("tcp://a.test:{port}"), State::Up),
+            |port: u16| example_summary(&format!("tcp://a.test:{port}"), State::Down),
+        );
+        for (all, words, more) in [
+            (vec![up(1), up(2)], "the other target on a.test is not down", 0),
+            (vec![up(1), up(2), up(3)], "the other 2 targets on a.test are not down", 0),
+            (vec![up(1), down(2)], "the other target on a.test is down", 0),
+            (vec![up(1), down(2), up(3)], "1 of 2 other targets on a.test is down", 0),
+            (vec![up(1), down(2), down(3)], "the other 2 targets on a.test are down", 0),
+            (
+                vec![up(1), up(2), down(3), down(4), down(5), down(6), down(7)],
+                "5 of 6 other targets on a.test are down",
+                1,
+            ),
+        ] {
+            let [host] = &around(&all)[..] else { panic!() };
+            assert_eq!((&*host.words, host.more), (words, more));
+        }
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl Overview {
             matching: is_filtered.then(|| Headline::of_matching(of_scope)),
             counts: counts(if is_filtered { of_scope } else { all.counts }, &scope, root),
             may_be_own_fault: may_be_own_fault(all.counts),
-            health: Health::read(sources),
+            health: Health::read(sources, &all.targets),
             groups: groups(sources, &all.targets, root),
             is_folded: down.len() > MAX_OPEN_CARDS,
             down,

@@ -13,7 +13,7 @@ async function refresh() {
   isRefreshing = true;
   try {
     const response = await fetch(location.href, { headers: { Accept: 'text/html' }, signal: AbortSignal.timeout(REFRESH_MILLISECONDS) });
-    if (!response.ok && response.status !== 404) throw new Error(String(response.status));
+    if (response.status >= 500) throw new Error(String(response.status));
     const next = new DOMParser().parseFromString(await response.text(), 'text/html');
     const main = next.querySelector('main');
     if (!main) throw new Error('no content');
