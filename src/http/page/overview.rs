@@ -1,5 +1,7 @@
 //! The page at `/`: what is down and why, what deserves attention, then all targets.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 
 use super::attention::{Attention, Concern};
@@ -29,7 +31,7 @@ pub(super) struct Overview {
     health: Health,
     groups: Vec<GroupCard>,
     down: Vec<DownCard>,
-    /// Whether the advice of cards is closed at first, because there are many.
+    /// Whether the advice of all but the latest cards is closed at first, because there are many.
     is_folded: bool,
     /// Number of targets that are down without a card.
     more_down: usize,
@@ -93,7 +95,7 @@ impl Overview {
             counts: counts(if is_filtered { of_scope } else { all.counts }, &scope, root),
             may_be_own_fault: may_be_own_fault(all.counts),
             health: Health::read(sources, &all.targets),
-            groups: groups(sources, &all.targets, root),
+            groups: if is_first_view(query) { groups(sources, &in_scope, root) } else { Vec::new() },
             is_folded: down.len() > MAX_OPEN_CARDS,
             down,
             more_down,
@@ -185,20 +187,18 @@ fn attention(sources: &Sources, in_scope: &[&TargetSummary], root: &Root) -> Vec
         .collect()
 }
 
-/// Returns the groups with too few members up.
-fn groups(sources: &Sources, all: &[TargetSummary], root: &Root) -> Vec<GroupCard> {
-    let failed = sources
-        .view
-        .rows
-        .groups()
-        .into_iter()
-        .filter(|group| group.is_up() == Some(false));
+/// Returns the groups with too few members up that have a member in scope.
+fn groups(sources: &Sources, in_scope: &[&TargetSummary], root: &Root) -> Vec<GroupCard> {
+    let groups = in_scope.iter().filter_map(|summary| summary.target.group.as_ref());
+    let names: BTreeSet<_> = groups.map(|group| &group.name).collect();
+    let failed = sources.view.rows.groups().into_iter();
+    let failed = failed.filter(|group| group.is_up() == Some(false) && names.contains(&group.group.name));
     let card = |status: GroupStatus| {
         let name = &status.group.name;
-        let is_member = |summary: &&TargetSummary| {
+        let is_member = |summary: &&&TargetSummary| {
             summary.state == State::Down && summary.target.group.as_ref().is_some_and(|group| group.name == *name)
         };
-        let down = all.iter().filter(is_member).take(MAX_MEMBERS);
+        let down = in_scope.iter().filter(is_member).take(MAX_MEMBERS);
         GroupCard {
             name: escaped(name.as_str()),
             link: root.targets(&TargetQuery { group: Some(name.as_str().to_owned()), ..TargetQuery::default() }),
