@@ -44,6 +44,13 @@ pub(crate) fn grafana_schema() -> Option<PathBuf> {
     (folder.is_some() || skip("Grafana's types are missing; tests/run installs them")).then_some(folder)?
 }
 
+/// The folder of the script that drives a browser, with its packages; the test is skipped without.
+pub(crate) fn browser_packages() -> Option<PathBuf> {
+    let folder = env::var_os("PORTPROBE_TESTS_BROWSER").map(PathBuf::from);
+    (folder.is_some() || skip("the packages that drive a browser are missing; tests/run installs them"))
+        .then_some(folder)?
+}
+
 /// Whether the packages that draw dashboards are installed; the test is skipped if not.
 pub(crate) fn drawing_packages() -> bool {
     env::var_os("PORTPROBE_TESTS_DRAW").is_some()

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use crate::support::daemon::{Daemon, portprobe};
 use crate::support::http::encoded;
-use crate::support::wait;
+use crate::support::{browser_packages, requires_program, wait};
 
 /// Starts the demo, which has targets in every state, and waits until they are known.
 async fn demo() -> Daemon {
@@ -284,9 +285,28 @@ async fn assets_are_kept_forever_and_pages_are_not() {
     assert_eq!(daemon.get("/assets/0000000000000000/style.css").await.status, 404);
 }
 
+/// Looks at the pages of the demo and of hostile names in a browser. The screenshots stay in `target/tmp/status-page`.
 #[tokio::test]
-async fn hostile_names_are_shown_harmless() {
-    let names = [
+async fn a_browser_finds_no_problem() {
+    let Some(packages) = browser_packages() else { return };
+    if !requires_program("chromium") || !requires_program("node") {
+        return;
+    }
+    let (demo, hostile) = (demo().await, Daemon::start(&hostile_config()).await);
+    let url = |daemon: &Daemon| format!("http://{}/", daemon.address);
+    let output = tokio::process::Command::new("node")
+        .arg(packages.join("check.mjs"))
+        .args(["--demo", &url(&demo), "--hostile", &url(&hostile), "--folder"])
+        .arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("status-page"))
+        .output()
+        .await
+        .unwrap();
+    let (printed, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{printed}{errors}");
+}
+
+fn hostile_names() -> [String; 7] {
+    [
         "<script>alert(1)</script>".to_owned(),
         "\" onmouseover=\"alert(1)".to_owned(),
         "'><img src=x onerror=alert(1)>".to_owned(),
@@ -294,10 +314,14 @@ async fn hostile_names_are_shown_harmless() {
         "{{ 7 * 7 }} &lt;b&gt;".to_owned(),
         "../../etc".to_owned(),
         "w".repeat(512),
-    ];
+    ]
+}
+
+/// Returns a configuration with hostile names, labels and groups.
+fn hostile_config() -> String {
     let mut config = "labels: { region: '<b>eu</b>' }\ntargets:\n".to_owned();
-    for name in &names {
-        let quoted = serde_json::to_string(name).unwrap();
+    for name in hostile_names() {
+        let quoted = serde_json::to_string(&name).unwrap();
         writeln!(
             config,
             "  - {{ url: '127.0.0.1:1', name: {quoted}, group: '</bdi><i>', labels: {{ owner: {quoted} }} }}"
@@ -305,7 +329,12 @@ async fn hostile_names_are_shown_harmless() {
         .unwrap();
     }
     config.push_str("groups: { '</bdi><i>': { min_up: 1 } }\n");
-    let daemon = Daemon::start(&config).await;
+    config
+}
+
+#[tokio::test]
+async fn hostile_names_are_shown_harmless() {
+    let daemon = Daemon::start(&hostile_config()).await;
     wait::until("all are down", async || daemon.get("/api/v1/summary").await.body.contains("\"down\":7")).await;
     let html = get(&daemon, "/").await;
     assert_well_formed(&html);
@@ -315,7 +344,7 @@ async fn hostile_names_are_shown_harmless() {
     let shown = listed(&html);
     assert!(shown.contains(&"&#60;script&#62;alert(1)&#60;/script&#62;".to_owned()), "{shown:?}");
     assert!(shown.contains(&r"gpj.\u{202e}exe".to_owned()), "{shown:?}");
-    for name in &names {
+    for name in &hostile_names() {
         let label = encoded(&format!("owner={name}"));
         let html = get(&daemon, &format!("/?label={label}&text={}", encoded(name))).await;
         assert_well_formed(&html);
