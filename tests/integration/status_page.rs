@@ -82,11 +82,11 @@ async fn every_state_of_the_demo_is_shown() {
     for (name, title, class, phase) in [
         ("refused", "Connection refused", "refused", "connect"),
         ("full-queue", "No response to the connection", "timeout", "connect"),
-        ("unreachable", "No route to the host", "unreachable", "connect"),
+        ("unreachable", "Host unreachable", "unreachable", "connect"),
         ("unknown-name", "Name not found", "dns_not_found", "resolve"),
         ("tls-expired", "Certificate expired", "cert_expired", "tls"),
         ("tls-to-plain", "No TLS in common", "tls_protocol", "tls"),
-        ("postgres-hung", "Service hangs", "stalled", "protocol"),
+        ("postgres-hung", "No complete response", "stalled", "protocol"),
         ("postgres-full", "Service rejects clients", "rejected", "protocol"),
     ] {
         let cards = part(&html, "id=\"down\">", "</section>");

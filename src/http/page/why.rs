@@ -61,14 +61,14 @@ pub(super) const fn title(class: Class) -> &'static str {
         Class::Refused => "Connection refused",
         Class::Rejected => "Service rejects clients",
         Class::Reset => "Connection reset",
-        Class::Stalled => "Service hangs",
+        Class::Stalled => "No complete response",
         Class::StarttlsRefused => "TLS refused by the service",
         Class::Timeout => "No response to the connection",
         Class::TlsAlert => "TLS ended by the peer",
         Class::TlsProtocol => "No TLS in common",
         Class::UnexpectedOpen => "Open, but should not be",
         Class::UnexpectedResponse => "Unexpected response",
-        Class::Unreachable => "No route to the host",
+        Class::Unreachable => "Host unreachable",
     }
 }
 
