@@ -227,7 +227,8 @@ where
             return;
         }
         info!(
-            readable = "/metrics: names, hosts and states of targets; /config: the configuration without secrets",
+            readable = "/, /api/v1 and /metrics: names, hosts, states and history of targets; /config: the configuration without \
+                        secrets",
             "Without a password, anyone who reaches the port can read it; --web.config.file sets one"
         );
     }

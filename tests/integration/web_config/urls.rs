@@ -120,6 +120,6 @@ async fn readable_pages_are_logged() {
         daemon.signal(nix::sys::signal::Signal::SIGTERM);
         daemon.ended().await;
         crate::support::wait::until("the log is read", async || !daemon.logged(&["msg=Stopped"]).is_empty()).await;
-        assert_eq!(daemon.logged(&[message, "/metrics", "/config"]).len(), lines, "{address} {web_config}");
+        assert_eq!(daemon.logged(&[message, "/api/v1", "/metrics", "/config"]).len(), lines, "{address} {web_config}");
     }
 }
