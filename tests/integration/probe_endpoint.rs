@@ -115,6 +115,18 @@ async fn a_bad_request_is_refused() {
 }
 
 #[tokio::test]
+async fn this_machine_has_no_name_that_is_always_allowed() {
+    let daemon = Daemon::start(&config("{ enabled: true, allow: [10.0.0.0/8, .example.com] }", "")).await;
+    let (_listener, port) = ports::open();
+    for host in
+        ["localhost", "LOCALHOST", "localhost.", "127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]"]
+    {
+        let response = probe(&daemon, &format!("{host}:{port}"), "&module=tcp").await;
+        assert_eq!(response.status, 403, "{host}: {}", response.body);
+    }
+}
+
+#[tokio::test]
 async fn an_odd_timeout_harms_nothing() {
     let daemon = Daemon::start(&config(LOOPBACK, "")).await;
     let (_listener, port) = ports::open();

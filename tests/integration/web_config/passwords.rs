@@ -48,9 +48,9 @@ async fn passwords_work_without_tls() {
     }
 }
 
-/// Two clients guess passwords as fast as they can.
+/// Three clients send wrong passwords, or none, as fast as they can.
 #[tokio::test]
-async fn wrong_passwords_delay_no_scrape() {
+async fn wrong_and_missing_passwords_delay_no_scrape() {
     let root = Authority::root("web root");
     let daemon = daemon(folder(&root, &format!("{TLS}{USERS}"))).await;
     let right = Client::trusting(&root).with_password("alice", "test");
@@ -58,19 +58,22 @@ async fn wrong_passwords_delay_no_scrape() {
         .scrape(daemon.address)
         .await
         .of("tcp://127.0.0.1:1", "portprobe_probes_total");
-    let (stop, counts) = (Arc::new(AtomicBool::new(false)), Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]));
+    let (stop, counts) = (Arc::new(AtomicBool::new(false)), Arc::new([0; 3].map(AtomicUsize::new)));
     let mut guessers = Vec::new();
     for number in 0..32 {
         let (stop, counts, address) = (stop.clone(), counts.clone(), daemon.address);
-        let user = if number % 2 == 0 { "alice" } else { "nobody" };
-        let guesser = Client::trusting(&root)
-            .from(1 + number % 2)
-            .with_password(user, &format!("guess {number}"));
+        let client = Client::trusting(&root).from(1 + number % 3);
+        let guess = format!("guess {number}");
+        let (kind, guesser) = match number % 3 {
+            0 => (0, client.with_password("alice", &guess)),
+            1 => (0, client.with_password("nobody", &guess)),
+            _ => (1, client),
+        };
         guessers.push(tokio::spawn(async move {
             while !stop.load(Ordering::Relaxed) {
                 match guesser.status(address, "/metrics").await.unwrap() {
-                    401 => counts[0].fetch_add(1, Ordering::Relaxed),
-                    429 => counts[1].fetch_add(1, Ordering::Relaxed),
+                    401 => counts[kind].fetch_add(1, Ordering::Relaxed),
+                    429 => counts[2].fetch_add(1, Ordering::Relaxed),
                     other => panic!("{other}"),
                 };
             }
@@ -87,8 +90,8 @@ async fn wrong_passwords_delay_no_scrape() {
     for guesser in guessers {
         guesser.await.unwrap();
     }
-    let [wrong, too_many] = [0, 1].map(|index: usize| counts[index].load(Ordering::Relaxed));
-    assert!(wrong > 0 && too_many > 0, "{wrong} {too_many}");
+    let [wrong, missing, too_many] = [0, 1, 2].map(|index: usize| counts[index].load(Ordering::Relaxed));
+    assert!(wrong > 0 && missing > 0 && too_many > 0, "{wrong} {missing} {too_many}");
 }
 
 #[tokio::test]
