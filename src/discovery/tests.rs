@@ -179,7 +179,7 @@ async fn a_paused_process_does_not_blame_a_source() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let server = async {
         let (stream, _) = listener.accept().await.unwrap();
-        // The process is stopped, and the server gives up.
+        // Not a wait: it blocks the only thread, as a stopped process does. Then the server gives up.
         thread::sleep(Duration::from_millis(200));
         drop(stream);
         let (mut stream, _) = listener.accept().await.unwrap();

@@ -18,7 +18,7 @@ use crate::support::netns::{self, firewall};
 use crate::support::peers::peer;
 use crate::support::scrape::Scrape;
 
-/// A process that runs for a few milliseconds of each tenth of a second, as under a limit on CPU time.
+/// A process that runs for a few milliseconds of each fifth of a second, as under a limit on CPU time.
 struct Starved {
     process: Pid,
     fed: Arc<AtomicBool>,
@@ -32,6 +32,7 @@ impl Starved {
         let thread = thread::spawn({
             let fed = fed.clone();
             move || {
+                // The sleeps are the load, not waits for a condition.
                 while !fed.load(Ordering::Relaxed) {
                     kill(process, Signal::SIGSTOP).unwrap();
                     thread::sleep(Duration::from_millis(180));
