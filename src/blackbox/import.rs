@@ -42,7 +42,7 @@ mod tls;
 pub struct Imported {
     /// The configuration of portprobe.
     pub text: String,
-    /// The number of comments that stand for something without an equivalent.
+    /// The number of comments in place of settings and items without an equivalent.
     pub omitted: usize,
     /// The number of targets and discovery sources.
     pub sources: usize,
@@ -88,7 +88,7 @@ impl MissingProbe {
     }
 }
 
-/// What becomes of targets in files.
+/// The treatment of targets in files.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TargetFiles {
     /// portprobe reads the files, too.
@@ -225,7 +225,7 @@ fn all_modules(modules: Vec<Module>, copies: Vec<(String, Block)>) -> Block {
     all
 }
 
-/// What remains after problems have become comments.
+/// The configuration after its problems have become comments.
 struct Settled {
     /// The numbers of the targets that were replaced, counted from 0 before the first replacement.
     refused: BTreeSet<usize>,

@@ -52,7 +52,7 @@ impl Block {
         self.0.push(Line::Comment(text.into()));
     }
 
-    /// Adds the comment that stands for a setting without an equivalent.
+    /// Adds a comment in place of a setting without an equivalent.
     pub(super) fn omit(&mut self, setting: &str, reason: &str) {
         self.comment(omitted(setting, reason));
     }
@@ -175,7 +175,7 @@ impl Block {
         Some(format!("{{ {} }}", entries.join(", ")))
     }
 
-    /// A name for the comment that stands for this item.
+    /// A name for the comment in place of this item.
     fn title(&self) -> String {
         let value = |wanted: &&str| {
             self.0.iter().find_map(|line| match line {
@@ -193,7 +193,7 @@ impl Content {
         let start = format!("{:indent$}{}:", "", scalar(key));
         match self {
             Self::Yaml(yaml) => push_line(text, &format!("{start} {yaml}")),
-            // What remains after a refusal.
+            // The comments that remain after a refusal.
             Self::Block(block) if !block.has_entries() => block.write(text, indent),
             Self::Block(block) => {
                 let flow = block.flow().map(|flow| format!("{start} {flow}"));
@@ -232,7 +232,7 @@ impl List {
         self.0.push(Item::Comment(text.into()));
     }
 
-    /// Adds the comment that stands for an item without an equivalent.
+    /// Adds a comment in place of an item without an equivalent.
     pub(super) fn omit(&mut self, item: &str, reason: &str) {
         self.comment(omitted(item, reason));
     }
@@ -284,7 +284,7 @@ impl List {
     }
 }
 
-/// The number of comments that stand for something without an equivalent.
+/// The number of comments in place of settings and items without an equivalent.
 pub(super) fn count_omitted(text: &str) -> usize {
     text.lines().filter(|line| line.trim_start().starts_with(OMITTED)).count()
 }
@@ -361,7 +361,7 @@ fn push_line(text: &mut String, line: &str) {
     text.push('\n');
 }
 
-/// The start of the comments that stand for something without an equivalent.
+/// The start of the comments in place of settings and items without an equivalent.
 const OMITTED: &str = "# not imported:";
 
 /// Longer lines are wrapped.

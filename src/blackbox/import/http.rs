@@ -6,7 +6,7 @@ use super::module::{Common, Kind, Prober, UNKNOWN, add_tls, omit, words};
 use super::tls::Tls;
 use crate::config::{ForeignValue, LoadError};
 
-/// What the targets of a module need.
+/// The settings of a module that its targets need.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct HttpModule {
     /// The headers, which a target with another host replaces as a whole.

@@ -18,7 +18,7 @@ use crate::duration;
 #[derive(Clone, Debug)]
 pub(super) struct Module {
     pub(super) name: String,
-    /// Its settings, or the comments that stand for them.
+    /// Its settings, or the comments in their place.
     pub(super) settings: Block,
     pub(super) kind: Kind,
     /// The timeout in the file.
@@ -30,7 +30,7 @@ pub(super) struct Module {
     pub(super) tls: TlsUse,
 }
 
-/// What a probe of the module needs to know to turn a target into a URL.
+/// The data with which a target of the module becomes a URL.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
     /// `dns` or `dns+tls`, with the name to query.
@@ -180,7 +180,7 @@ impl Common {
     }
 }
 
-/// Adds the comment that stands for a setting, with its value if that is short and not secret.
+/// Adds a comment in place of a setting, with its value if that is short and not secret.
 pub(super) fn omit(settings: &mut Block, key: &str, value: &ForeignValue<'_>, reason: &str) {
     let is_secret = SECRET.iter().any(|part| key.contains(part));
     let shown = value

@@ -192,7 +192,7 @@ impl Job {
         })
     }
 
-    /// Its probes of static targets, and one that stands for those of its files.
+    /// Its probes of static targets, and one in place of those in its files.
     pub(super) fn probes(&self) -> impl Iterator<Item = ProbedTarget> {
         let of_files = Some(PLACEHOLDER).filter(|_| !self.files.is_empty());
         let of_files = of_files.map(|placeholder| self.scrape(placeholder, &Labels::new()));

@@ -54,7 +54,7 @@ impl Rule {
         })
     }
 
-    /// Whether the rule has the same effect on every target with these labels, whatever their values are.
+    /// Whether the rule has the same effect on every target with these labels, with any values.
     pub(super) fn is_uniform(&self, known: &[&str]) -> bool {
         let is_set = self.source_labels.is_empty() && self.action == "replace";
         let is_copy = self.has_default_regex && self.action == "replace";

@@ -79,7 +79,7 @@ impl<'a> Targets<'a> {
         }
     }
 
-    /// Adds the targets of a job. Whatever is a probe of blackbox_exporter, or could be one, becomes an item or a comment.
+    /// Adds the targets of a job. Every probe of blackbox_exporter, also a possible one, becomes an item or a comment.
     pub(super) fn add(&mut self, job: &Job) {
         let (listed, discovery) = (mem::take(&mut self.listed), mem::take(&mut self.discovery));
         self.add_static_targets(job);
@@ -103,7 +103,7 @@ impl<'a> Targets<'a> {
         }
     }
 
-    /// Adds the comment that stands for files with jobs that do not exist here.
+    /// Adds a comment in place of files with jobs that do not exist here.
     pub(super) fn add_unmatched(&mut self, pattern: &str) {
         let reason = "no file matches here, so its jobs are not imported";
         self.listed.omit(&format!("scrape_config_files {}", shown(pattern)), reason);
@@ -173,7 +173,7 @@ impl<'a> Targets<'a> {
         }
     }
 
-    /// Adds the comment that stands for a target.
+    /// Adds a comment in place of a target.
     fn omit_target(&mut self, target: &ProbedTarget, probe: &ProbedTarget, reason: &str) {
         let instance = shown(&hide_query_values(&target.instance));
         self.listed
@@ -282,7 +282,7 @@ fn missing(probe: &ProbedTarget, reason: &str) -> MissingProbe {
 #[derive(Debug, Default)]
 struct Elsewhere {
     paths: BTreeMap<(String, Option<String>), Vec<ProbedTarget>>,
-    /// Some of the targets stand for others, which only discovery knows.
+    /// Some of the targets represent others, which only discovery knows.
     has_unknown: bool,
 }
 

@@ -15,7 +15,7 @@ pub(super) struct Tls {
     has_relative_files: bool,
 }
 
-/// What the defaults and the comments at the top must know about the TLS settings of modules.
+/// The facts about the TLS settings of modules that decide the defaults and the comments at the top.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TlsUse {
     /// Certificates are verified with the roots of the system, which are the default of Go.

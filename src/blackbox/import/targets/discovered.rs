@@ -1,6 +1,6 @@
 //! Targets that Prometheus discovers: files as discovery sources of portprobe, or their current targets.
 //!
-//! Discovery of portprobe does not relabel. What the rules would change becomes a comment.
+//! Discovery of portprobe does not relabel. A rule that changes more becomes a comment.
 
 use std::time::Duration;
 
@@ -209,7 +209,7 @@ impl Targets<'_> {
     }
 }
 
-/// The targets of a job at another path: those of files, and one that stands for all that are not known.
+/// The targets of a job at another path: those of files, and one in place of all that are not known.
 fn elsewhere(job: &Job, path: String, placeholder: ProbedTarget) -> Elsewhere {
     let mut elsewhere = Elsewhere { has_unknown: !job.others.is_empty(), ..Elsewhere::default() };
     for CurrentTargets { targets, unreadable } in job.files.iter().map(FileSource::current) {

@@ -1,4 +1,4 @@
-//! No job of blackbox_exporter vanishes: each scrape of it is a target of portprobe or a comment, whatever leads to it.
+//! No job of blackbox_exporter vanishes: each scrape of it is a target of portprobe or a comment.
 
 use super::*;
 
