@@ -1,4 +1,4 @@
-//! TLS of `portprobe healthcheck`: what it trusts, and how a server asks for a certificate.
+//! TLS of requests to a daemon: the trusted certificates, and the errors that a command explains.
 
 use std::io;
 use std::path::Path;
